@@ -1,0 +1,1 @@
+//! Netra: a durable, authenticated home for AI agents on one WebSocket.

@@ -1,0 +1,2 @@
+//! The `netra` command.
+fn main() {}
