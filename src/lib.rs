@@ -1,1 +1,14 @@
 //! Netra: a durable, authenticated home for AI agents on one WebSocket.
+//!
+//! One crate, compiled twice: with `ssr` for the server and the command line, with `hydrate` for the page. Floors, low to
+//! high: [`protocol`] (the wire), [`thread`] (the one reducer), then [`socket`] (the client) and the server, then [`ui`],
+//! then the command line. Imports point down only.
+
+#[cfg(feature = "ssr")]
+pub mod cli;
+pub mod protocol;
+#[cfg(feature = "ssr")]
+pub mod server;
+pub mod socket;
+pub mod thread;
+pub mod ui;

@@ -1,0 +1,49 @@
+//! The events on the wire are AG-UI's, to the letter.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn there_are_thirty_one_events() {
+    assert_eq!(Event::TYPES.len(), 31);
+}
+
+#[test]
+fn fields_are_camel_case_and_absent_ones_left_out() {
+    let event = Event::from(ToolCallStart::new("c1", "load_log")).of_subagent(Some("s1"));
+    let wire =
+        json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "load_log", "subagentRunId": "s1"});
+    assert_eq!(serde_json::to_value(&event).expect("serializes"), wire);
+    assert_eq!(serde_json::from_value::<Event>(wire).expect("reads back"), event);
+    assert_eq!(event.subagent(), Some("s1"));
+}
+
+#[test]
+fn what_every_event_may_carry_stands_beside_its_own() {
+    let wire = json!({"type": "RUN_ERROR", "message": "no", "timestamp": 5, "metadata": {"a": 1}});
+    let event: Event = serde_json::from_value(wire.clone()).expect("reads");
+    assert_eq!(event.base().timestamp, Some(5));
+    assert_eq!(serde_json::to_value(&event).expect("serializes"), wire);
+}
+
+#[test]
+fn outcomes_have_the_protocols_shape() {
+    let mut finished = RunFinished::new("t", "r");
+    finished.outcome = Some(RunOutcome::Cancelled);
+    let wire = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "cancelled"}});
+    assert_eq!(serde_json::to_value(Event::from(finished)).expect("serializes"), wire);
+    let success = RunOutcome::Success { pending_tool_call_ids: None };
+    assert_eq!(serde_json::to_value(success).expect("serializes"), json!({"type": "success"}));
+}
+
+#[test]
+fn a_tool_answers_in_text_or_parts() {
+    let reasoning = Event::from(ReasoningMessageStart::new("m", ReasoningRole::Reasoning));
+    assert_eq!(serde_json::to_value(reasoning).expect("serializes")["role"], "reasoning");
+    let parts = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": [{"type": "text", "text": "4"}]});
+    assert!(matches!(
+        serde_json::from_value::<Event>(parts).expect("reads"),
+        Event::ToolCallResult(ToolCallResult { content: ToolContent::Parts(_), .. })
+    ));
+}

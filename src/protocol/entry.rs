@@ -1,0 +1,167 @@
+//! What the logs of channels hold: the entries, in the two kinds of channel.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{ChannelName, FileId, MessageId, RunId, ThreadId, UserId, agui::Event};
+
+/// Who wrote a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Author {
+    /// The person.
+    pub id: UserId,
+    /// The name as it was when the message was written.
+    pub name: String,
+}
+
+/// A person's message is always of role `user`; the type says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum UserRole {
+    /// Written by a person.
+    #[default]
+    User,
+}
+
+/// A file that belongs to a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Attachment {
+    /// The file.
+    pub file_id: FileId,
+    /// Its name as uploaded.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// A message that a person wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct UserMessage {
+    /// Its id, minted by the client.
+    pub id: MessageId,
+    /// Always `user`.
+    #[serde(default)]
+    pub role: UserRole,
+    /// Who wrote it.
+    pub author: Author,
+    /// What it says: plain text.
+    pub content: String,
+    /// The run that answers it.
+    pub run_id: RunId,
+    /// The agent that answers it.
+    pub agent: String,
+    /// The files that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// What is said about a thread, apart from what was said in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ThreadInfo {
+    /// The thread.
+    pub id: ThreadId,
+    /// Its title.
+    pub title: String,
+    /// The id of the agent that answers in it.
+    pub agent: String,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at: i64,
+}
+
+/// An entry of `thread/<id>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ThreadEntry {
+    /// A person said something.
+    Message {
+        /// What was said.
+        message: UserMessage,
+    },
+    /// An agent's run went on.
+    Agent {
+        /// The run.
+        run_id: RunId,
+        /// What happened, as AG-UI has it.
+        event: Box<Event>,
+    },
+    /// The thread was made or renamed.
+    Thread {
+        /// The thread as it is now.
+        thread: ThreadInfo,
+    },
+}
+
+/// Where a run is, as the feed tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RunPhase {
+    /// It goes on.
+    Running,
+    /// It finished.
+    Finished,
+    /// It was stopped.
+    Cancelled,
+    /// It failed.
+    Failed,
+}
+
+/// An entry of `user`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum UserEntry {
+    /// A thread was made or renamed.
+    Thread {
+        /// The thread as it is now.
+        thread: ThreadInfo,
+    },
+    /// A thread was deleted.
+    ThreadRemoved {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+    /// A run in a thread began or ended.
+    Run {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The run.
+        run_id: RunId,
+        /// Where it is now.
+        phase: RunPhase,
+    },
+    /// The person has seen what there is in a thread.
+    Read {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+}
+
+/// An entry of either kind of channel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Of a thread.
+    Thread(ThreadEntry),
+    /// Of the person's feed.
+    User(UserEntry),
+    /// Of a kind that this build does not know: its place in the log counts, its content does not.
+    Unknown(Value),
+}
+
+impl Entry {
+    /// Reads an entry as its channel has it.
+    #[must_use]
+    pub fn decode(channel: ChannelName, value: Value) -> Self {
+        let known = match channel {
+            ChannelName::Thread(_) => ThreadEntry::deserialize(&value).map(Self::Thread),
+            ChannelName::User => UserEntry::deserialize(&value).map(Self::User),
+        };
+        known.unwrap_or(Self::Unknown(value))
+    }
+}

@@ -1,0 +1,184 @@
+//! Examples of every message, for the schema and its readers. Built from the types, so they cannot be out of date; the ids
+//! and times are fixed, so they are the same in every build.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::agui::{
+    Custom, Event, RunFinished, RunOutcome, RunStarted, StepStarted, SubagentStarted, TextMessageContent,
+    TextMessageStart, ToolCallResult, ToolCallStart, ToolContent,
+};
+use super::{
+    Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining, Epoch, ErrorBody,
+    ErrorCode, EventPush, MarkRead, MessageAccepted, Mode, Notice, Ping, Pong, Push, RenameThread, RunPhase,
+    SendMessage, StopRun, Subscribe, Subscribed, ThreadEntry, ThreadInfo, ThreadReply, Unsubscribe, UserEntry,
+    UserMessage, UserRole, Welcome, WelcomeUser, encode_reply, http,
+};
+
+const AT: i64 = 1_767_225_600_000;
+
+/// An id that is the same in every build: `n` tells them apart.
+fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(n: u8) -> T {
+    format!("019b76da-a800-7000-8000-0000000000{n:02x}").parse().expect("a UUIDv7")
+}
+
+fn values<T: Serialize>(examples: impl IntoIterator<Item = T>) -> Vec<Value> {
+    examples.into_iter().map(|example| serde_json::to_value(example).expect("serializes")).collect()
+}
+
+/// Definition name and its examples.
+pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
+    let commands = commands();
+    let frames = (1..).zip(commands.clone()).map(|(id, command)| ClientFrame { id, command });
+    vec![
+        ("ClientFrame", values(frames)),
+        ("Command", values(commands)),
+        ("Reply", replies()),
+        ("Push", values(pushes())),
+        ("ThreadEntry", values(thread_entries())),
+        ("UserEntry", values(user_entries())),
+        ("Event", values(events())),
+        ("Config", values([config()])),
+        ("Problem", values([problem()])),
+        ("SignedIn", values([http::SignedIn { user: user() }])),
+        ("Uploaded", values([http::Uploaded { file_id: id(6), name: "log.csv".into(), bytes: 320_117 }])),
+    ]
+}
+
+fn commands() -> Vec<Command> {
+    let channel = ChannelName::Thread(id(1));
+    vec![
+        Subscribe { channel: ChannelName::User, after: None }.into(),
+        Subscribe { channel, after: Some(Cursor { epoch: Epoch("1".into()), seq: 41 }) }.into(),
+        Unsubscribe { channel }.into(),
+        CreateThread { thread_id: id(1), title: Some("Tokens".into()), agent: None }.into(),
+        RenameThread { thread_id: id(1), title: "Where the tokens go".into() }.into(),
+        DeleteThread { thread_id: id(1) }.into(),
+        SendMessage {
+            message_id: id(2),
+            thread_id: id(1),
+            text: "Where do my tokens go?".into(),
+            agent: None,
+            attachments: vec![id(6)],
+        }
+        .into(),
+        StopRun { run_id: id(3) }.into(),
+        MarkRead { thread_id: id(1) }.into(),
+        Ping {}.into(),
+    ]
+}
+
+fn replies() -> Vec<Value> {
+    let subscribed =
+        Subscribed { channel: ChannelName::User, epoch: Epoch("1".into()), seq: 42, mode: Mode::Live, snapshot: None };
+    let limited = ErrorBody::new(ErrorCode::RateLimited, "more than 120 commands a minute").retry_after(900);
+    let outcomes = [
+        Ok(json!(subscribed)),
+        Ok(json!(ThreadReply { thread: thread() })),
+        Ok(json!(MessageAccepted { run_id: id(3), seq: 2 })),
+        Ok(json!(Pong { server_time: AT })),
+        Ok(json!({})),
+        Err(limited),
+    ];
+    let frames = (1..).zip(&outcomes).map(|(id, outcome)| encode_reply(id, outcome));
+    frames.map(|text| serde_json::from_str(&text).expect("a frame is JSON")).collect()
+}
+
+fn pushes() -> Vec<Push> {
+    let event = |channel, seq, entry| {
+        Push::Event(EventPush { channel, epoch: Epoch("1".into()), seq: Some(seq), at: AT, entry })
+    };
+    vec![
+        Push::Welcome(Welcome {
+            connection_id: id(5),
+            user: WelcomeUser { id: id(4), name: "Ada".into(), role: http::Role::Member },
+            node: "netra-1".into(),
+            server_time: AT,
+            heartbeat_ms: super::limits::HEARTBEAT_MS,
+            max_frame_bytes: super::limits::MAX_FRAME_BYTES,
+            expires_at: AT + 86_400_000,
+        }),
+        event(ChannelName::Thread(id(1)), 2, json!(thread_entries()[1])),
+        event(ChannelName::User, 7, json!(user_entries()[2])),
+        Push::Error(ErrorBody::new(ErrorCode::BadFrame, "not a JSON object; send {\"type\", \"id\", \"payload\"}")),
+        Push::Draining(Draining { reconnect_in_ms: 1_840 }),
+        Push::Notice(Notice { id: id(7), text: "Maintenance at noon.".into(), at: AT }),
+    ]
+}
+
+fn thread() -> ThreadInfo {
+    ThreadInfo { id: id(1), title: "Tokens".into(), agent: "analyst".into(), created_at: AT }
+}
+
+fn user() -> http::User {
+    http::User { id: id(4), name: "Ada".into(), email: "ada@example.org".into(), role: http::Role::Member }
+}
+
+fn thread_entries() -> Vec<ThreadEntry> {
+    let message = UserMessage {
+        id: id(2),
+        role: UserRole::User,
+        author: Author { id: id(4), name: "Ada".into() },
+        content: "Where do my tokens go?".into(),
+        run_id: id(3),
+        agent: "analyst".into(),
+        attachments: Vec::new(),
+    };
+    let [started, ..] = &events()[..] else { unreachable!("there are examples of events") };
+    vec![
+        ThreadEntry::Thread { thread: thread() },
+        ThreadEntry::Message { message },
+        ThreadEntry::Agent { run_id: id(3), event: Box::new(started.clone()) },
+    ]
+}
+
+fn user_entries() -> Vec<UserEntry> {
+    vec![
+        UserEntry::Thread { thread: thread() },
+        UserEntry::ThreadRemoved { thread_id: id(8) },
+        UserEntry::Run { thread_id: id(1), run_id: id(3), phase: RunPhase::Running },
+        UserEntry::Read { thread_id: id(1) },
+    ]
+}
+
+fn events() -> Vec<Event> {
+    let (thread, run): (super::ThreadId, super::RunId) = (id(1), id(3));
+    let finished = RunFinished {
+        outcome: Some(RunOutcome::Success { pending_tool_call_ids: None }),
+        ..RunFinished::new(thread, run)
+    };
+    vec![
+        RunStarted::new(thread, run).into(),
+        SubagentStarted::new("s1", "Data").into(),
+        Event::from(StepStarted::new("profile")).of_subagent(Some("s1")),
+        Event::from(ToolCallStart::new("c1", "profile_workload")).of_subagent(Some("s1")),
+        ToolCallResult::new("m2", "c1", ToolContent::Text("{\"requests\":8819}".into())).into(),
+        TextMessageStart::new("m1").into(),
+        TextMessageContent::new("m1", "Your tokens go").into(),
+        Custom::new("netra.chart", json!({"id": "tokens", "kind": "bar"})).into(),
+        finished.into(),
+    ]
+}
+
+fn config() -> http::Config {
+    http::Config {
+        version: env!("CARGO_PKG_VERSION").into(),
+        socket: http::SocketConfig {
+            url: "wss://netra.example.org/ws".into(),
+            protocol: super::PROTOCOL.into(),
+            heartbeat_ms: super::limits::HEARTBEAT_MS,
+            max_frame_bytes: super::limits::MAX_FRAME_BYTES,
+        },
+        auth: http::AuthConfig { signed_in: false, methods: vec!["password".into()], needs_setup: false },
+    }
+}
+
+fn problem() -> http::Problem {
+    http::Problem {
+        status: 401,
+        title: "Unauthorized".into(),
+        code: "wrong_credentials".into(),
+        detail: "The address or the password is wrong.".into(),
+        retry_after_ms: None,
+    }
+}

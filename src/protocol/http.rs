@@ -1,0 +1,168 @@
+//! The JSON bodies of the HTTP calls beside the socket: discovery, sign-in, files. Errors are [`Problem`]s.
+
+use serde::{Deserialize, Serialize};
+
+use super::{FileId, UserId};
+
+/// What a person may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema, clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Own threads.
+    #[default]
+    Member,
+    /// Own threads, and the running of the server.
+    Admin,
+}
+
+/// A person, as everyone who may see them does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct User {
+    /// The person.
+    pub id: UserId,
+    /// The name.
+    pub name: String,
+    /// The address that signs in.
+    pub email: String,
+    /// The role.
+    pub role: Role,
+}
+
+/// Where the socket is and how it speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct SocketConfig {
+    /// Absolute, `ws:` or `wss:`.
+    pub url: String,
+    /// The subprotocol: `netra.v1`.
+    pub protocol: String,
+    /// Milliseconds between heartbeats.
+    pub heartbeat_ms: u64,
+    /// The largest frame a client may send, in bytes.
+    pub max_frame_bytes: usize,
+}
+
+/// How to sign in, and whether that has happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct AuthConfig {
+    /// Whether the caller's session is signed in.
+    pub signed_in: bool,
+    /// The ways to sign in: `password`.
+    pub methods: Vec<String>,
+    /// Whether the first administrator is still to be made.
+    pub needs_setup: bool,
+}
+
+/// `GET /api/config`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Config {
+    /// The server's version.
+    pub version: String,
+    /// The socket.
+    pub socket: SocketConfig,
+    /// Signing in.
+    pub auth: AuthConfig,
+}
+
+/// `POST /api/auth/setup`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// The token that the server printed at its first start.
+    pub setup_token: String,
+    /// The address that will sign in.
+    pub email: String,
+    /// The name.
+    pub name: String,
+    /// The password: at least 8 characters.
+    pub password: String,
+}
+
+/// `POST /api/auth/sign-in`; also a body of `POST /api/auth/token`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The address.
+    pub email: String,
+    /// The password.
+    pub password: String,
+}
+
+/// The answer to setup and sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct SignedIn {
+    /// Who is signed in now.
+    pub user: User,
+}
+
+/// The answer to `POST /api/auth/token`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct AccessToken {
+    /// A JWT for the `Authorization` header.
+    pub access_token: String,
+    /// `Bearer`.
+    pub token_type: String,
+    /// Seconds until it runs out.
+    pub expires_in: u64,
+}
+
+/// The answer to `POST /api/auth/ticket`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Ticket {
+    /// Opens one socket, once: the second subprotocol `ticket.<ticket>`.
+    pub ticket: String,
+    /// Seconds until it runs out.
+    pub expires_in: u64,
+}
+
+/// The answer to `POST /api/threads/<thread_id>/files`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Uploaded {
+    /// The file.
+    pub file_id: FileId,
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// An agent that the caller may talk to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct AgentInfo {
+    /// What `create_thread` and `send_message` name it by.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it does, in a sentence.
+    pub description: String,
+    /// Prompts to begin with.
+    pub examples: Vec<String>,
+}
+
+/// RFC 9457 `application/problem+json`, with a stable `code`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// The status in words.
+    pub title: String,
+    /// What programs decide by.
+    pub code: String,
+    /// One sentence for a person: what is wrong and what to do.
+    pub detail: String,
+    /// Milliseconds to wait before the same call may work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}

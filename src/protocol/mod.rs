@@ -1,0 +1,44 @@
+//! The wire, `netra.v1`: every type that crosses it, in one place.
+//!
+//! Frames, commands, replies, pushes, log entries, close codes, AG-UI events, ids, limits and the JSON bodies of the HTTP
+//! calls beside the socket. Pure serde: it compiles for every target and knows neither sockets nor stores nor the page.
+//!
+//! Promises: `shared/schema.json` is generated from these types (`schema`, server builds only). What a server reads is
+//! strict (unknown commands and fields are refused); what a client reads is lenient (unknown fields are ignored, unknown
+//! pushes and entries are kept apart, see [`Push::Unknown`] and [`Entry::Unknown`]).
+
+pub mod agui;
+mod close;
+mod command;
+mod entry;
+mod error;
+#[cfg(feature = "ssr")]
+mod examples;
+mod frame;
+pub mod http;
+mod ids;
+pub mod limits;
+mod push;
+#[cfg(feature = "ssr")]
+pub mod schema;
+
+pub use close::CloseCode;
+pub use command::{
+    Accepted, Command, CreateThread, DeleteThread, MarkRead, MessageAccepted, Mode, Ping, Pong, RenameThread, Request,
+    SendMessage, Snapshot, StopRun, Subscribe, Subscribed, ThreadReply, Unsubscribe,
+};
+pub use entry::{Attachment, Author, Entry, RunPhase, ThreadEntry, ThreadInfo, UserEntry, UserMessage, UserRole};
+pub use error::{ErrorBody, ErrorCode};
+pub use frame::{
+    ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_push, encode_reply,
+};
+pub use ids::{
+    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ThreadId, UserId,
+};
+pub use push::{Draining, EventPush, Notice, Push, Welcome, WelcomeUser};
+
+/// The WebSocket subprotocol that this crate speaks.
+pub const PROTOCOL: &str = "netra.v1";
+
+/// The prefix of the second subprotocol that carries a single-use ticket: `ticket.<ticket>`.
+pub const TICKET_PREFIX: &str = "ticket.";

@@ -1,0 +1,96 @@
+//! `shared/schema.json`: JSON Schema 2020-12 of every type that crosses the wire, one definition each, with examples.
+
+use schemars::{SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Accepted, ClientFrame, Command, ErrorBody, MessageAccepted, Pong, Push, Request, Subscribed, ThreadEntry,
+    ThreadReply, UserEntry, agui, examples, http,
+};
+
+/// The whole schema, as `netra schema` prints it: stable from build to build.
+#[must_use]
+pub fn document() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let commands = commands(&mut generator);
+    register(&mut generator);
+    let mut definitions = generator.take_definitions(true);
+    for (name, examples) in examples::all() {
+        if let Some(Value::Object(definition)) = definitions.get_mut(name) {
+            definition.insert("examples".to_owned(), Value::Array(examples));
+        }
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "netra.v1",
+        "description": "Every message of Netra's socket and of the HTTP calls beside it. A text frame is a ClientFrame (client to server), or a Reply or a Push (server to client).",
+        "oneOf": [{"$ref": "#/$defs/ClientFrame"}, {"$ref": "#/$defs/Reply"}, {"$ref": "#/$defs/Push"}],
+        "x-commands": commands,
+        "$defs": definitions,
+    })
+}
+
+/// Every command's payload and `ok` payload.
+fn commands(generator: &mut SchemaGenerator) -> Value {
+    fn one<R: Request + schemars::JsonSchema>(out: &mut Map<String, Value>, generator: &mut SchemaGenerator)
+    where
+        R::Ok: schemars::JsonSchema,
+    {
+        let (payload, ok) = (generator.subschema_for::<R>(), generator.subschema_for::<R::Ok>());
+        out.insert(R::TYPE.to_owned(), json!({"payload": payload, "ok": ok}));
+    }
+    let mut out = Map::new();
+    one::<super::Subscribe>(&mut out, generator);
+    one::<super::Unsubscribe>(&mut out, generator);
+    one::<super::CreateThread>(&mut out, generator);
+    one::<super::RenameThread>(&mut out, generator);
+    one::<super::DeleteThread>(&mut out, generator);
+    one::<super::SendMessage>(&mut out, generator);
+    one::<super::StopRun>(&mut out, generator);
+    one::<super::MarkRead>(&mut out, generator);
+    one::<super::Ping>(&mut out, generator);
+    debug_assert_eq!(out.len(), Command::TYPES.len(), "every command is in the schema");
+    Value::Object(out)
+}
+
+/// A reply, for the schema only: on either side its payload is read by the command it answers.
+#[derive(schemars::JsonSchema)]
+#[schemars(tag = "type", rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the wire; the frames are written by `encode_reply`")]
+enum Reply {
+    /// It was done.
+    Ok {
+        /// The command's id.
+        id: i64,
+        /// What the command answers; see `x-commands`.
+        payload: OkPayload,
+    },
+    /// It was refused.
+    Error {
+        /// The command's id.
+        id: i64,
+        /// Why.
+        payload: ErrorBody,
+    },
+}
+
+/// Any command's answer.
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "describes the wire")]
+enum OkPayload {
+    Subscribed(Subscribed),
+    ThreadReply(ThreadReply),
+    MessageAccepted(MessageAccepted),
+    Pong(Pong),
+    Accepted(Accepted),
+}
+
+fn register(generator: &mut SchemaGenerator) {
+    macro_rules! all {
+        ($($kind:ty),* $(,)?) => {{ $(let _ = generator.subschema_for::<$kind>();)* }};
+    }
+    all!(ClientFrame, Reply, Push, Command, ThreadEntry, UserEntry, agui::Event);
+    all!(http::Config, http::Setup, http::SignIn, http::SignedIn, http::AccessToken, http::Ticket, http::Uploaded);
+    all!(http::AgentInfo, http::Problem);
+}

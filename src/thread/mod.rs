@@ -1,0 +1,18 @@
+//! The one reducer: log entries in, what a thread (or a person's feed) looks like out.
+//!
+//! Browser, server and command line fold the same log with the same code. Pure and deterministic: no clock, no I/O. For
+//! every prefix of every log, the state at the prefix plus the rest equals the state of the whole; the state serializes,
+//! so the server sends it as a snapshot. Entries that break a rule (an end without a start, a delta for an unknown id)
+//! never panic and never hide others: they are folded as far as they make sense.
+
+mod close;
+mod feed;
+mod reduce;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use close::Ending;
+pub use feed::{ThreadSummary, UserFeed};
+pub use view::{Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};

@@ -1,0 +1,104 @@
+//! What the reducer promises: snapshot plus tail equals replay, and every run ends with everything in it closed.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::protocol::{RunId, ThreadEntry, ThreadId, agui::*};
+
+/// Any event, with few ids, so that starts, deltas and ends of the same thing meet in every order.
+fn event() -> impl Strategy<Value = Event> {
+    let id = prop::sample::select(vec!["a", "b", "c"]);
+    let sub = prop::option::of(prop::sample::select(vec!["s", "t"]));
+    (0..22u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
+        let event: Event = match kind {
+            0 => TextMessageStart::new(id).into(),
+            1 | 2 => TextMessageContent::new(id, text).into(),
+            3 => TextMessageEnd::new(id).into(),
+            4 => ToolCallStart::new(id, text).into(),
+            5 => ToolCallArgs::new(id, text).into(),
+            6 => ToolCallEnd::new(id).into(),
+            7 => ToolCallResult::new(text, id, ToolContent::Text("r".into())).into(),
+            8 => StepStarted::new(id).into(),
+            9 => StepFinished::new(id).into(),
+            10 => ReasoningStart::new(id).into(),
+            11 => ReasoningMessageStart::new(id, ReasoningRole::Reasoning).into(),
+            12 => ReasoningMessageContent::new(id, text).into(),
+            13 => ReasoningMessageEnd::new(id).into(),
+            14 => ReasoningEnd::new(id).into(),
+            15 => SubagentStarted::new(id, text).into(),
+            16 => SubagentFinished::new(id).into(),
+            17 => SubagentError::new(id, text).into(),
+            18 => TextMessageChunk { message_id: Some(id.into()), delta: Some(text), ..TextMessageChunk::new() }.into(),
+            19 => Custom::new(id, serde_json::json!({"v": text})).into(),
+            20 => RunStarted::new(id, id).into(),
+            _ => StateSnapshot::new(serde_json::json!(text)).into(),
+        };
+        event.of_subagent(sub)
+    })
+}
+
+fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
+    let runs = [RunId::new(), RunId::new()];
+    prop::collection::vec((event(), 0..2usize), 0..60).prop_map(move |events| {
+        let entry = |(event, run): (Event, usize)| ThreadEntry::Agent { run_id: runs[run], event: Box::new(event) };
+        events.into_iter().map(entry).collect()
+    })
+}
+
+fn fold(mut view: ThreadView, from: usize, entries: &[ThreadEntry]) -> ThreadView {
+    for (at, entry) in entries.iter().enumerate().skip(from) {
+        view.apply(at as i64, entry.clone());
+    }
+    view
+}
+
+proptest! {
+    #[test]
+    fn a_snapshot_and_the_tail_equal_the_whole_replay(entries in log(), cut in 0..60usize) {
+        let cut = cut.min(entries.len());
+        let prefix = fold(ThreadView::default(), 0, &entries[..cut]);
+        let sent = serde_json::to_string(&prefix).expect("serializes");
+        let snapshot: ThreadView = serde_json::from_str(&sent).expect("reads back");
+        prop_assert_eq!(&snapshot, &prefix);
+        prop_assert_eq!(fold(snapshot, cut, &entries), fold(ThreadView::default(), 0, &entries));
+    }
+
+    #[test]
+    fn an_ending_closes_everything_and_is_terminal(entries in log(), stopped in any::<bool>()) {
+        let mut view = fold(ThreadView::default(), 0, &entries);
+        let thread = ThreadId::new();
+        let how = if stopped { Ending::Cancelled } else { Ending::Failed { message: "gone".into(), code: "lost".into() } };
+        let runs: Vec<RunView> = view.active_runs().cloned().collect();
+        for run in runs {
+            let events = run.ending(thread, &how);
+            let (last, closing) = events.split_last().expect("at least the terminal event");
+            prop_assert!(matches!(last, Event::RunFinished(_) | Event::RunError(_)));
+            for event in closing {
+                view.apply(99, ThreadEntry::Agent { run_id: run.run_id, event: Box::new(event.clone()) });
+            }
+            let open = view.run(run.run_id).expect("known").nodes.iter().filter(|n| n.state == NodeState::Open && !n.chunked).count();
+            prop_assert_eq!(open, 0, "the closing events alone close everything");
+            view.apply(99, ThreadEntry::Agent { run_id: run.run_id, event: Box::new(last.clone()) });
+            prop_assert!(view.run(run.run_id).expect("known").state.is_over());
+        }
+    }
+}
+
+#[test]
+fn deltas_of_interleaved_messages_go_to_their_own() {
+    let run_id = RunId::new();
+    let events: Vec<Event> = vec![
+        TextMessageStart::new("a").into(),
+        TextMessageStart::new("b").into(),
+        TextMessageContent::new("a", "1").into(),
+        TextMessageContent::new("b", "2").into(),
+        TextMessageEnd::new("a").into(),
+        TextMessageContent::new("b", "3").into(),
+    ];
+    let entries: Vec<_> = events.into_iter().map(|e| ThreadEntry::Agent { run_id, event: Box::new(e) }).collect();
+    let view = fold(ThreadView::default(), 0, &entries);
+    let run = view.run(run_id).expect("the run");
+    let texts: Vec<_> = run.nodes.iter().map(|n| (n.body.clone(), n.state)).collect();
+    let text = |t: &str| NodeBody::Text { role: TextRole::Assistant, text: t.into() };
+    assert_eq!(texts, [(text("1"), NodeState::Done), (text("23"), NodeState::Open)]);
+}

@@ -1,0 +1,223 @@
+//! What a thread looks like: messages and runs in order, each run a flat list of nodes that form a tree.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::protocol::{
+    RunId, ThreadInfo, UserMessage,
+    agui::{Interrupt, TextRole, Usage},
+};
+
+/// A thread, folded from its log. Shared parts are cheap to clone and copied only where they change.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ThreadView {
+    /// Title and agent; absent before the thread's first entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<ThreadInfo>,
+    /// What was said and done, in order.
+    pub items: Vec<Item>,
+}
+
+/// One thing in a thread.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum Item {
+    /// A person said something.
+    Message(Arc<Said>),
+    /// An agent ran.
+    Run(Arc<RunView>),
+}
+
+/// A person's message and when it was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Said {
+    /// Milliseconds since 1970.
+    pub at: i64,
+    /// What was said.
+    pub message: UserMessage,
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum RunState {
+    /// Accepted, not begun.
+    #[default]
+    Waiting,
+    /// It goes on.
+    Running,
+    /// It did what was asked.
+    Finished,
+    /// It was stopped.
+    Cancelled,
+    /// It waits for a person.
+    Interrupted {
+        /// What it waits for.
+        interrupts: Vec<Interrupt>,
+    },
+    /// It failed.
+    Failed {
+        /// What happened, for a person.
+        message: String,
+        /// What happened, for programs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+    },
+}
+
+impl RunState {
+    /// Whether the run is over (one that waits for a person is, until it is resumed).
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running)
+    }
+}
+
+/// One run of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct RunView {
+    /// The run.
+    pub run_id: RunId,
+    /// The agent's id, where the message that began the run told it.
+    pub agent: String,
+    /// Where it is.
+    pub state: RunState,
+    /// When it was accepted, in milliseconds since 1970.
+    pub started_at: i64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<i64>,
+    /// What happened in it, in the order it began. A node's index never changes.
+    pub nodes: Vec<Arc<Node>>,
+    /// The tokens it used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usage: Vec<Usage>,
+    /// The agent's shared state, as last told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Value>,
+    /// What came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Begun, not ended.
+    Open,
+    /// A tool call whose arguments are whole and whose answer is awaited.
+    Called,
+    /// Ended.
+    Done,
+    /// Ended by failing.
+    Failed,
+}
+
+/// One thing in a run: a text, a call, a step, a sub-agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Node {
+    /// The agent's own id of it; unique in the run only together with the body's kind.
+    pub id: String,
+    /// The sub-agent it belongs to; absent: the run itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// Where it is.
+    pub state: NodeState,
+    /// When it began, in milliseconds since 1970.
+    pub started_at: i64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<i64>,
+    /// It came in `*_CHUNK` events, which no end event follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chunked: bool,
+    /// What it is.
+    pub body: NodeBody,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum NodeBody {
+    /// A text message.
+    Text {
+        /// Who speaks.
+        role: TextRole,
+        /// What was said so far: Markdown.
+        text: String,
+    },
+    /// A span of reasoning; its messages are nodes of their own.
+    ReasoningSpan,
+    /// A message of reasoning.
+    Reasoning {
+        /// What was thought so far.
+        text: String,
+    },
+    /// A step; `id` is its name.
+    Step,
+    /// A tool call.
+    Tool {
+        /// The tool.
+        name: String,
+        /// The arguments so far: JSON text.
+        args: String,
+        /// The answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result: Option<String>,
+    },
+    /// A sub-agent; its nodes are those `within` its id.
+    Subagent {
+        /// Its name.
+        name: String,
+        /// What it is for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// An activity.
+    Activity {
+        /// Its kind.
+        activity_type: String,
+        /// Its content.
+        content: Map<String, Value>,
+    },
+    /// An event that the agent and its front end agreed on, such as a chart.
+    Custom {
+        /// Its name.
+        name: String,
+        /// Its content.
+        value: Value,
+    },
+}
+
+impl ThreadView {
+    /// A run by id.
+    #[must_use]
+    pub fn run(&self, run_id: RunId) -> Option<&RunView> {
+        self.items.iter().rev().find_map(|item| match item {
+            Item::Run(run) if run.run_id == run_id => Some(&**run),
+            _ => None,
+        })
+    }
+
+    /// The runs that are not over, oldest first.
+    pub fn active_runs(&self) -> impl Iterator<Item = &RunView> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Run(run) if !run.state.is_over() => Some(&**run),
+            _ => None,
+        })
+    }
+}

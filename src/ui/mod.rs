@@ -1,0 +1,4 @@
+//! The page: shell, routes, pages and components. It knows threads as the reducer shows them and the socket as its context;
+//! no frame and no protocol detail beyond that.
+
+pub mod boot;
