@@ -1,6 +1,10 @@
 //! The server: everything between a socket and the store.
 //!
-//! Floors, low to high: `config` and `error`; `store`; `channel` (the log and who follows it); `auth`; `threads` and
-//! `agents` (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`.
+//! Floors, low to high: `config` and [`error`]; [`store`]; [`channel`] (the log and who follows it); `auth`; [`threads`]
+//! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`.
 
 pub mod agents;
+pub mod channel;
+pub mod error;
+pub mod store;
+pub mod threads;
