@@ -1,0 +1,81 @@
+# Netra's commands. `make help` lists them. Each installs what it needs and finds missing, so the first call takes longest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The steps share one cargo cache and two cores: one at a time, whatever -j says.
+.NOTPARALLEL:
+.PHONY: help run build watch test lint unit wasm-test schema schema-write e2e e2e-dev fmt tools clean
+
+export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
+
+NETRA := target/release/netra
+# Lies in the folder that every cargo-leptos build empties first: it is there only while the release page is.
+BUILT := target/site/.release
+SOURCES := $(shell find Cargo.toml Cargo.lock rust-toolchain.toml src style public migrations shared -not -name '.*' 2>/dev/null)
+WASM := --target wasm32-unknown-unknown --no-default-features --features hydrate
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build for release, start the server with its store under data/, and print one link (ARGS="--listen 0.0.0.0:80" to pass more)
+	@exec $(NETRA) serve $(ARGS)
+
+build: $(BUILT) ## Build for release: target/release/netra and target/site
+
+$(BUILT): $(SOURCES)
+	@scripts/tools
+	cargo leptos build --release --precompress
+	@touch $@
+
+watch: tools ## Rebuild and restart at every change of a source; open pages reconnect and go on
+	cargo leptos watch -- serve $(ARGS)
+
+test: lint unit wasm-test schema e2e ## Run everything: the steps below, the quickest first
+
+lint: tools ## Formatting; clippy and the TypeScript compiler without a warning
+	cargo fmt --check
+	if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*; else echo "shellcheck is not installed: scripts not checked"; fi
+	npm run --prefix end2end --silent check
+	cargo clippy --locked --features ssr --all-targets -- -D warnings
+	cargo clippy --locked $(WASM) --lib --test browser -- -D warnings
+
+unit: ## Unit, integration and documentation tests of the server and all that is shared
+	cargo test --locked --features ssr --doc
+	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --features ssr; \
+	else cargo test --locked --features ssr --lib --bins --tests; fi
+
+wasm-test: tools ## The page's own tests, in a real browser
+	scripts/browser >/dev/null
+	CHROMEDRIVER="$${CHROMEDRIVER:-$$(command -v chromedriver)}" \
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+	cargo test --locked $(WASM) --test browser
+
+# Built together with the tests: the same features of every dependency, so nothing is compiled a second time.
+target/debug/netra: FORCE
+	cargo build --locked --features ssr --bins --tests
+FORCE:
+
+schema: target/debug/netra ## Compare shared/schema.json with the types it is generated from
+	diff -u shared/schema.json <($< schema) || { echo "error: shared/schema.json is not what the types say; run 'make schema-write' and look at the change" >&2; exit 1; }
+	@echo "shared/schema.json is what the types say"
+
+schema-write: target/debug/netra ## Write shared/schema.json anew
+	$< schema >shared/schema.json.new
+	mv shared/schema.json.new shared/schema.json
+
+e2e: $(BUILT) ## The release build used by a real browser (ARGS="auth.spec.ts --project phone" for a part)
+	@scripts/tools
+	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath $(NETRA))" npm test --prefix end2end -- $(ARGS)
+
+e2e-dev: tools ## The same with a debug build, quicker to make while you work
+	cargo leptos build
+	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
+
+fmt: ## Format the sources
+	cargo fmt
+
+tools: ## Install what is missing of the tools, in the pinned versions
+	@scripts/tools
+
+clean: ## Remove what was built (not data/)
+	rm -rf target end2end/node_modules end2end/test-results end2end/playwright-report

@@ -1,0 +1,54 @@
+import { defineConfig, devices } from '@playwright/test';
+import { execFileSync } from 'node:child_process';
+
+/** An installed Chromium or Chrome; `undefined`, and so the one Playwright downloaded, where there is none. */
+function browser(): string | undefined {
+  for (const name of [process.env['CHROMIUM_PATH'], 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']) {
+    if (!name) continue;
+    try {
+      return execFileSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).trim();
+    } catch {
+      continue;
+    }
+  }
+  return undefined;
+}
+
+// Quiet on a closed network, and able to start as root (in a container, say).
+const flags = [
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+];
+
+export default defineConfig({
+  testDir: '.',
+  testMatch: '*.spec.ts',
+  // Each worker has a server of its own (fixtures.ts), and the suite has two cores.
+  workers: 2,
+  fullyParallel: false,
+  forbidOnly: !!process.env['CI'],
+  // A test that passes only now and then has failed.
+  retries: 0,
+  timeout: 60_000,
+  expect: { timeout: 10_000 },
+  reporter: [['list'], ['html', { open: 'never' }]],
+  use: {
+    launchOptions: { executablePath: browser(), args: flags },
+    locale: 'en-GB',
+    timezoneId: 'UTC',
+    actionTimeout: 10_000,
+    navigationTimeout: 20_000,
+    trace: 'retain-on-failure',
+    screenshot: 'only-on-failure',
+  },
+  projects: [
+    { name: 'desktop', use: { ...devices['Desktop Chrome'] } },
+    // `@desktop` marks what has nothing to do with the size of the screen: once is enough.
+    { name: 'phone', use: { ...devices['Pixel 7'] }, grepInvert: /@desktop/ },
+  ],
+});
