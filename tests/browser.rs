@@ -9,7 +9,10 @@ wasm_bindgen_test_configure!(run_in_browser);
 #[wasm_bindgen_test]
 fn ids_minted_in_the_page_are_version_7_and_in_order() {
     let ids: Vec<Uuid> = (0..100).map(|_| Uuid::now_v7()).collect();
-    assert!(ids.iter().all(|id| id.get_version() == Some(Version::SortRand)));
+    assert!(
+        ids.iter()
+            .all(|id| id.get_version() == Some(Version::SortRand))
+    );
     assert!(ids.is_sorted());
     assert!(ids.windows(2).all(|pair| pair[0] != pair[1]));
 }
