@@ -4,14 +4,15 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share one cargo cache and two cores: one at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit wasm-test schema schema-write e2e e2e-dev fmt tools clean
+.PHONY: help run build watch test lint unit wasm-test schema schema-write e2e e2e-dev fmt tools test-tools clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
 NETRA := target/release/netra
-# Lies in the folder that every cargo-leptos build empties first: it is there only while the release page is.
+# Lies in the folder that every build of the page empties first, cargo-leptos' for development too: there only while the release page is.
 BUILT := target/site/.release
-SOURCES := $(shell find Cargo.toml Cargo.lock rust-toolchain.toml src style public migrations shared -not -name '.*' 2>/dev/null)
+SOURCES := $(shell find Cargo.toml Cargo.lock rust-toolchain.toml src style public migrations shared -not -name '.*' 2>/dev/null) \
+	scripts/build scripts/site.mjs end2end/package-lock.json
 WASM := --target wasm32-unknown-unknown --no-default-features --features hydrate
 
 help: ## List the commands
@@ -23,8 +24,7 @@ run: build ## Build for release, start the server with its store under data/, an
 build: $(BUILT) ## Build for release: target/release/netra and target/site
 
 $(BUILT): $(SOURCES)
-	@scripts/tools
-	cargo leptos build --release --precompress
+	scripts/build
 	@touch $@
 
 watch: tools ## Rebuild and restart at every change of a source; open pages reconnect and go on
@@ -32,9 +32,9 @@ watch: tools ## Rebuild and restart at every change of a source; open pages reco
 
 test: lint unit wasm-test schema e2e ## Run everything: the steps below, the quickest first
 
-lint: tools ## Formatting; clippy and the TypeScript compiler without a warning
+lint: test-tools ## Formatting; clippy and the TypeScript compiler without a warning
 	cargo fmt --check
-	if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/*; else echo "shellcheck is not installed: scripts not checked"; fi
+	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
 	npm run --prefix end2end --silent check
 	cargo clippy --locked --features ssr --all-targets -- -D warnings
 	cargo clippy --locked $(WASM) --lib --test browser -- -D warnings
@@ -44,7 +44,7 @@ unit: ## Unit, integration and documentation tests of the server and all that is
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --features ssr; \
 	else cargo test --locked --features ssr --lib --bins --tests; fi
 
-wasm-test: tools ## The page's own tests, in a real browser
+wasm-test: test-tools ## The page's own tests, in a real browser
 	scripts/browser >/dev/null
 	CHROMEDRIVER="$${CHROMEDRIVER:-$$(command -v chromedriver)}" \
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
@@ -63,8 +63,7 @@ schema-write: target/debug/netra ## Write shared/schema.json anew
 	$< schema >shared/schema.json.new
 	mv shared/schema.json.new shared/schema.json
 
-e2e: $(BUILT) ## The release build used by a real browser (ARGS="auth.spec.ts --project phone" for a part)
-	@scripts/tools
+e2e: $(BUILT) test-tools ## The release build used by a real browser (ARGS="auth.spec.ts --project phone" for a part)
 	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath $(NETRA))" npm test --prefix end2end -- $(ARGS)
 
 e2e-dev: tools ## The same with a debug build, quicker to make while you work
@@ -74,7 +73,10 @@ e2e-dev: tools ## The same with a debug build, quicker to make while you work
 fmt: ## Format the sources
 	cargo fmt
 
-tools: ## Install what is missing of the tools, in the pinned versions
+tools: ## Install what is missing of the tools, in the pinned versions (cargo-leptos too, which only watch and e2e-dev need)
+	@scripts/tools all
+
+test-tools:
 	@scripts/tools
 
 clean: ## Remove what was built (not data/)
