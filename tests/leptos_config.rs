@@ -6,11 +6,8 @@ use std::{fs, path::Path};
 /// The `[package.metadata.leptos]` section of a file of the project.
 fn leptos_section(file: &str) -> toml::Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let text = fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{} can be read: {error}", path.display()));
-    let document: toml::Table = text
-        .parse()
-        .unwrap_or_else(|error| panic!("{file} is TOML: {error}"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{} can be read: {error}", path.display()));
+    let document: toml::Table = text.parse().unwrap_or_else(|error| panic!("{file} is TOML: {error}"));
     document["package"]["metadata"]["leptos"].clone()
 }
 
@@ -26,9 +23,8 @@ fn both_files_give_the_page_the_same_settings() {
 #[test]
 fn leptos_itself_reads_the_servers_file() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Leptos.toml");
-    let options = leptos::config::get_configuration(file.to_str())
-        .expect("Leptos.toml is a Leptos configuration")
-        .leptos_options;
+    let options =
+        leptos::config::get_configuration(file.to_str()).expect("Leptos.toml is a Leptos configuration").leptos_options;
     assert_eq!(&*options.output_name, "netra");
     assert_eq!(&*options.site_root, "target/site");
     assert!(options.hash_files);
