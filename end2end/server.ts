@@ -15,7 +15,7 @@ const logLimit = 400_000;
 export interface Options {
   /** Variables for the server, such as `{ NETRA_SOCKET__HEARTBEAT_MS: '1000' }`. */
   env?: Record<string, string>;
-  /** TOML put after Leptos.toml: tables that variables cannot say, such as `[[agents]]`. */
+  /** TOML put after Leptos.toml: tables that variables cannot say, such as `[[agents]]` (with an absolute `file`). */
   config?: string;
 }
 
