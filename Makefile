@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share one cargo cache and two cores: one at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit wasm-test schema schema-write e2e e2e-dev fmt tools test-tools clean
+.PHONY: help run build watch test lint unit wasm-test schema schema-update e2e e2e-dev fmt tools test-tools clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -56,10 +56,10 @@ target/debug/netra: FORCE
 FORCE:
 
 schema: target/debug/netra ## Compare shared/schema.json with the types it is generated from
-	diff -u shared/schema.json <($< schema) || { echo "error: shared/schema.json is not what the types say; run 'make schema-write' and look at the change" >&2; exit 1; }
+	diff -u shared/schema.json <($< schema) || { echo "error: shared/schema.json is not what the types say; run 'make schema-update' and look at the change" >&2; exit 1; }
 	@echo "shared/schema.json is what the types say"
 
-schema-write: target/debug/netra ## Write shared/schema.json anew
+schema-update: target/debug/netra ## Write shared/schema.json anew
 	$< schema >shared/schema.json.new
 	mv shared/schema.json.new shared/schema.json
 
