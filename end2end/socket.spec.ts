@@ -1,0 +1,107 @@
+import { resolve } from 'node:path';
+import { expect, test } from './fixtures.ts';
+import { createAdmin, signInByCall } from './people.ts';
+import { ask, connected, connectionId, runIs, runText } from './threads.ts';
+
+// A recorded run, slow enough to be interrupted in the middle.
+const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
+test.use({
+  serverOptions: [
+    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 60\n` },
+    { scope: 'worker' },
+  ],
+});
+
+/** What the server counts as this person's open sockets. */
+async function connections(page: import('@playwright/test').Page, url: string): Promise<number> {
+  const answer = await page.request.get(`${url}/api/auth/me`);
+  expect(answer.status()).toBe(200);
+  return ((await answer.json()) as { connections: number }).connections;
+}
+
+/** Asks the recorded agent, and answers when its run is on the way. */
+async function askRecorded(page: import('@playwright/test').Page): Promise<string> {
+  await page.goto('/');
+  await connected(page);
+  await page.getByLabel('Agent').selectOption('recorded');
+  await page.getByLabel('Message').fill('Go on');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page).toHaveURL(/\/threads\//);
+  await runIs(page, 'running');
+  return new URL(page.url()).pathname;
+}
+
+test('twenty route changes happen on one connection @desktop', async ({ page, server, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  const before = await connectionId(page);
+  const threads = page.getByRole('navigation', { name: 'Threads' });
+  for (let change = 0; change < 10; change++) {
+    await page.getByRole('link', { name: 'New thread' }).first().click();
+    await expect(page).toHaveURL(/\/$/);
+    await threads.locator('a[href^="/threads/"]').first().click();
+    await expect(page).toHaveURL(/\/threads\//);
+  }
+  expect(await connectionId(page)).toBe(before);
+  expect(await connections(page, server.url)).toBe(1);
+});
+
+test('a reload in the middle of a run shows everything once', async ({ page, context, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  const path = await askRecorded(page);
+  const witness = await context.newPage();
+  await witness.goto(path);
+  await page.reload();
+  await runIs(page, 'running');
+  await page.reload();
+  await runIs(page, 'finished', 60_000);
+  await runIs(witness, 'finished', 60_000);
+  const seen = await runText(page);
+  expect(await runText(witness)).toBe(seen);
+  await page.reload();
+  await runIs(page, 'finished');
+  expect(await runText(page)).toBe(seen);
+});
+
+test('what is said offline waits and is sent when the network is back', async ({ page, context, signedIn, browserConsole }) => {
+  browserConsole.allow(/ERR_INTERNET_DISCONNECTED|WebSocket/);
+  expect(signedIn.name).not.toBe('');
+  await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await context.setOffline(true);
+  await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', /offline|reconnecting/);
+  await page.getByLabel('Message').fill('And without a log?');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page.locator('[data-run-id]')).toHaveCount(1);
+  await context.setOffline(false);
+  await expect(page.locator('[data-run-id]')).toHaveCount(2, { timeout: 30_000 });
+  await runIs(page, 'finished');
+});
+
+test('a run can be stopped from another tab', async ({ page, context, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  const path = await askRecorded(page);
+  const other = await context.newPage();
+  await other.goto(path);
+  await other.getByRole('button', { name: 'Stop' }).click();
+  await runIs(other, 'cancelled');
+  await runIs(page, 'cancelled');
+});
+
+test('a crash of the server ends the run with a reason, and the page goes on @desktop', async ({ page, freshServer, browserConsole }) => {
+  browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
+  await createAdmin(freshServer);
+  await signInByCall(page, freshServer);
+  await page.goto(freshServer.url);
+  await connected(page);
+  await page.getByLabel('Agent').selectOption('recorded');
+  await page.getByLabel('Message').fill('Go on');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await runIs(page, 'running');
+  await freshServer.kill9();
+  await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
+  await freshServer.start();
+  await runIs(page, 'failed', 40_000);
+  await connected(page);
+});
