@@ -1,0 +1,290 @@
+//! What a column's name means: case, separators and the synonyms of the common log formats.
+//!
+//! Promises: a name is recognised by what it says, never by its position; a nested name (`usage.prompt_tokens`) counts
+//! only inside containers that are known to hold usage, so that a chat message's own fields are never mistaken for it.
+
+/// What a column can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Start of the request.
+    Time,
+    /// End of the request: gives the latency where there is no latency column.
+    End,
+    /// Model name.
+    Model,
+    /// Input tokens.
+    Input,
+    /// Output tokens.
+    Output,
+    /// Input tokens read from a cache.
+    Cached,
+    /// Input tokens written to a cache.
+    CacheWrite,
+    /// Time from request to last token.
+    Latency,
+    /// Cost in US dollars.
+    Cost,
+}
+
+impl Role {
+    /// Number of roles: the size of a table indexed by `role as usize`.
+    pub const COUNT: usize = 9;
+
+    /// The name reports use.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::End => "end time",
+            Self::Model => "model",
+            Self::Input => "input tokens",
+            Self::Output => "output tokens",
+            Self::Cached => "cached tokens",
+            Self::CacheWrite => "cache-write tokens",
+            Self::Latency => "latency",
+            Self::Cost => "cost",
+        }
+    }
+}
+
+/// The unit a name states, for times and latencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Nanoseconds.
+    Nanos,
+    /// Microseconds.
+    Micros,
+    /// Milliseconds.
+    Millis,
+    /// Seconds.
+    Seconds,
+}
+
+impl Unit {
+    /// Milliseconds in one of this unit.
+    pub fn in_ms(self) -> f64 {
+        match self {
+            Self::Nanos => 1e-6,
+            Self::Micros => 1e-3,
+            Self::Millis => 1.0,
+            Self::Seconds => 1e3,
+        }
+    }
+}
+
+/// A recognised column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// What it holds.
+    pub role: Role,
+    /// The unit its name states, if any.
+    pub unit: Option<Unit>,
+    /// How good the match is; the lowest of several columns with one role is used.
+    pub rank: u16,
+    /// Whether the name is one Anthropic's API uses (`input_tokens`, `cache_read_input_tokens`): when both are, the
+    /// input tokens exclude the cached ones. OpenTelemetry's `gen_ai.*` and OpenAI's names include them.
+    pub anthropic: bool,
+}
+
+/// Names without separators, best first. Units are cut off before the comparison.
+const SYNONYMS: &[(Role, &[&str])] = &[
+    (
+        Role::Time,
+        &[
+            "starttime", "timestamp", "starttimeunix", "startedat", "requesttime", "requesttimestamp", "requestedat", "createdat",
+            "created", "arrivaltime", "arrivedat", "datetime", "time", "eventtime", "ts", "date", "loggedat", "timestamputc", "timeutc",
+            "createdtime", "start", "startat", "observedtimestamp", "timeunix",
+        ],
+    ),
+    (Role::End, &["endtime", "endtimeunix", "endedat", "completedat", "finishedat", "end", "endat"]),
+    (
+        Role::Model,
+        &[
+            "model", "modelname", "modelid", "responsemodel", "requestmodel", "llmmodel", "llmmodelname", "engine", "deployment",
+            "deploymentname", "modelversion",
+        ],
+    ),
+    (
+        Role::Input,
+        &[
+            "inputtokens", "prompttokens", "contexttokens", "prompttokencount", "inputtokencount", "requesttokens", "numinputtokens",
+            "numprompttokens", "ninputtokens", "nprompttokens", "tokensin", "tokensinput", "tokensprompt", "intokens", "inputlength",
+            "promptlength", "promptevalcount", "inputcontexttokens",
+        ],
+    ),
+    (
+        Role::Output,
+        &[
+            "outputtokens", "completiontokens", "generatedtokens", "candidatestokencount", "outputtokencount", "completiontokencount",
+            "responsetokens", "numoutputtokens", "numcompletiontokens", "noutputtokens", "ncompletiontokens", "tokensout",
+            "tokensoutput", "tokenscompletion", "outtokens", "outputlength", "completionlength", "evalcount",
+        ],
+    ),
+    (
+        Role::Cached,
+        &[
+            "cachedtokens", "cachereadinputtokens", "cachedinputtokens", "cachedprompttokens", "prompttokensdetailscachedtokens",
+            "inputtokensdetailscachedtokens", "cachereadtokens", "cachedcontenttokencount", "prompcachehittokens",
+            "promptcachehittokens", "cachehittokens", "cacheread", "inputcachedtokens", "prompttokenscached", "inputtokenscached",
+        ],
+    ),
+    (
+        Role::CacheWrite,
+        &[
+            "cachecreationinputtokens", "cachewriteinputtokens", "cachewritetokens", "cachecreationtokens",
+            "prompttokensdetailscachecreationtokens", "prompttokensdetailscachewritetokens",
+        ],
+    ),
+    (
+        Role::Latency,
+        &[
+            "latency", "duration", "totallatency", "requestduration", "responsetime", "elapsed", "elapsedtime", "e2elatency",
+            "endtoendlatency", "operationduration", "clientoperationduration", "totaltime", "requestlatency", "timetaken", "totalduration",
+        ],
+    ),
+    (
+        Role::Cost,
+        &["cost", "spend", "totalcost", "responsecost", "price", "usagecost", "totalspend", "amount", "costtotal", "estimatedcost"],
+    ),
+];
+
+/// Containers that hold usage: names that may stand before the last part of a nested name.
+const CONTAINERS: &[&str] = &[
+    "usage", "usagemetadata", "tokenusage", "response", "body", "attributes", "metrics", "data", "result", "llm", "genai", "client",
+    "request", "span", "message", "log", "event", "fields", "properties", "json", "operation", "tokencount",
+];
+
+/// Names shown to whoever's log has none of them.
+pub const EXAMPLES_OF_NAMES: &str = "input tokens as input_tokens, prompt_tokens, ContextTokens or gen_ai.usage.input_tokens; output tokens \
+     as output_tokens, completion_tokens, GeneratedTokens or gen_ai.usage.output_tokens";
+
+/// Recognises a column by its name (nested names joined with `.`); `None` for a name that says none of the roles.
+pub fn recognise(name: &str) -> Option<Column> {
+    let (base, unit) = split_unit(name);
+    let parts: Vec<String> = base.split('.').map(squash).filter(|part| !part.is_empty()).collect();
+    let otel = parts.iter().any(|part| part == "genai");
+    // The longest ending that is a known name, when everything before it is a known container.
+    (0..parts.len()).find_map(|start| {
+        if !parts[..start].iter().all(|part| CONTAINERS.contains(&part.as_str())) {
+            return None;
+        }
+        let rest = parts[start..].concat();
+        let (role, position, known) = lookup(&rest).or_else(|| strip_container(&rest).and_then(lookup))?;
+        // A unit belongs to times; "date_s" or "tokens_ms" mean something else.
+        if unit.is_some() && !matches!(role, Role::Time | Role::End | Role::Latency | Role::Cost) {
+            return None;
+        }
+        let rank = u16::try_from(start * 100 + position).unwrap_or(u16::MAX);
+        let anthropic = !otel && ["inputtokens", "cachereadinputtokens", "cachecreationinputtokens"].contains(&known);
+        Some(Column { role, unit, rank, anthropic })
+    })
+}
+
+fn lookup(name: &str) -> Option<(Role, usize, &'static str)> {
+    SYNONYMS.iter().find_map(|(role, names)| {
+        let position = names.iter().position(|known| *known == name)?;
+        Some((*role, position, names[position]))
+    })
+}
+
+/// `usage_prompt_tokens`, `llm_latency`: a container written with another separator.
+fn strip_container(name: &str) -> Option<&str> {
+    ["genaiusage", "genai", "llmusage", "llm", "usage", "total", "avg"].iter().find_map(|prefix| {
+        // "total_tokens" must not become a role, and the lookup that follows sees to that: "tokens" is no synonym.
+        name.strip_prefix(prefix).filter(|rest| !rest.is_empty())
+    })
+}
+
+fn squash(part: &str) -> String {
+    part.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Cuts a unit off the end of a name: `latency_ms`, `Duration (s)`, `startTimeUnixNano`, `cost_usd`.
+fn split_unit(name: &str) -> (&str, Option<Unit>) {
+    const WORDS: &[(&str, Option<Unit>)] = &[
+        ("nanoseconds", Some(Unit::Nanos)),
+        ("nanos", Some(Unit::Nanos)),
+        ("nano", Some(Unit::Nanos)),
+        ("microseconds", Some(Unit::Micros)),
+        ("micros", Some(Unit::Micros)),
+        ("milliseconds", Some(Unit::Millis)),
+        ("millis", Some(Unit::Millis)),
+        ("msec", Some(Unit::Millis)),
+        ("seconds", Some(Unit::Seconds)),
+        ("secs", Some(Unit::Seconds)),
+        ("sec", Some(Unit::Seconds)),
+        ("usd", None),
+        ("dollars", None),
+        ("ns", Some(Unit::Nanos)),
+        ("us", Some(Unit::Micros)),
+        ("ms", Some(Unit::Millis)),
+        ("s", Some(Unit::Seconds)),
+    ];
+    let trimmed = name.trim_end_matches(|c: char| !c.is_alphanumeric());
+    for (word, unit) in WORDS {
+        let Some(at) = trimmed.len().checked_sub(word.len()).filter(|&at| at > 0 && trimmed.is_char_boundary(at)) else { continue };
+        let (base, tail) = trimmed.split_at(at);
+        if !tail.eq_ignore_ascii_case(word) {
+            continue;
+        }
+        // The unit is a word of its own: after a separator, or a capital after a small letter.
+        let own_word = base.ends_with(|c: char| !c.is_alphanumeric())
+            || (tail.starts_with(char::is_uppercase) && base.ends_with(|c: char| c.is_lowercase()));
+        if own_word {
+            return (base, *unit);
+        }
+    }
+    (name, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role(name: &str) -> Option<Role> {
+        recognise(name).map(|column| column.role)
+    }
+
+    #[test]
+    fn names_are_recognised_whatever_their_case_and_separators() {
+        for name in ["input_tokens", "Input Tokens", "inputTokens", "INPUT-TOKENS", "usage.prompt_tokens", "gen_ai.usage.input_tokens",
+            "attributes.gen_ai.usage.input_tokens", "ContextTokens", "response.body.usage.input_tokens", "usageMetadata.promptTokenCount"]
+        {
+            assert_eq!(role(name), Some(Role::Input), "{name}");
+        }
+        for name in ["GeneratedTokens", "usage.completion_tokens", "Response tokens", "gen_ai.usage.output_tokens"] {
+            assert_eq!(role(name), Some(Role::Output), "{name}");
+        }
+        for name in ["usage.prompt_tokens_details.cached_tokens", "cache_read_input_tokens", "gen_ai.usage.cache_read.input_tokens",
+            "usage.input_tokens_details.cached_tokens"]
+        {
+            assert_eq!(role(name), Some(Role::Cached), "{name}");
+        }
+        for name in ["TIMESTAMP", "startTime", "created", "created_at", "startTimeUnixNano", "request_time", "@timestamp"] {
+            assert_eq!(role(name), Some(Role::Time), "{name}");
+        }
+        for name in ["gen_ai.request.model", "model", "Model Name", "gen_ai.response.model"] {
+            assert_eq!(role(name), Some(Role::Model), "{name}");
+        }
+        for name in ["spend", "cost_usd", "Cost (USD)", "response_cost", "gen_ai.usage.cost"] {
+            assert_eq!(role(name), Some(Role::Cost), "{name}");
+        }
+    }
+
+    #[test]
+    fn units_in_names_are_read() {
+        let unit = |name: &str| recognise(name).and_then(|c| c.unit);
+        assert_eq!(unit("latency_ms"), Some(Unit::Millis));
+        assert_eq!(unit("Duration (s)"), Some(Unit::Seconds));
+        assert_eq!(unit("startTimeUnixNano"), Some(Unit::Nanos));
+        assert_eq!(unit("durationMs"), Some(Unit::Millis));
+        assert_eq!(unit("latency"), None);
+        assert_eq!(role("latency_seconds"), Some(Role::Latency));
+    }
+
+    #[test]
+    fn names_that_say_something_else_are_left_alone() {
+        for name in ["total_tokens", "user", "messages.content", "metadata.model", "tools.model", "completionStartTime", "tokens_ms", "", "."] {
+            assert_eq!(role(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reads a usage log from a file into a [`Dataset`]: CSV or JSON Lines, streamed, whatever its columns are called.
+//!
+//! Promises: memory grows only by the columns kept; a row that cannot be used is counted with its reason, and the first
+//! few are shown; a file that cannot be used at all is refused with what was found and what to do.
+
+pub mod columns;
+mod csv;
+mod jsonl;
+mod sink;
+mod values;
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use serde::Serialize;
+
+use self::columns::EXAMPLES_OF_NAMES;
+use super::dataset::{Dataset, MAX_ROWS};
+
+/// Largest file that is read.
+pub const MAX_BYTES: u64 = 100 * 1024 * 1024;
+
+/// How many bad rows are shown with their reason.
+pub const SHOWN_BAD_ROWS: usize = 5;
+
+/// Asked every thousand rows or so: whether to give up.
+pub type StopFn<'a> = &'a dyn Fn() -> bool;
+
+/// A log as read: its data, and what was found on the way.
+#[derive(Debug)]
+pub struct Log {
+    /// The requests.
+    pub data: Dataset,
+    /// What was recognised, assumed and left out.
+    pub report: IngestReport,
+}
+
+/// What reading found: shown to whoever asked, whole.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct IngestReport {
+    /// Such as `CSV, separated by commas`.
+    pub format: String,
+    /// Rows used.
+    pub rows: u64,
+    /// Recognised columns: what they hold, and their name in the file.
+    pub columns: Vec<(String, String)>,
+    /// Names found and not used (the first 40).
+    pub unused: Vec<String>,
+    /// Rows left out.
+    pub bad_rows: u64,
+    /// Rows left out, by reason.
+    pub bad_by_reason: Vec<(String, u64)>,
+    /// The first rows left out.
+    pub first_bad: Vec<BadRow>,
+    /// What was assumed about the columns.
+    pub notes: Vec<String>,
+}
+
+/// A row left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadRow {
+    /// Line in the file, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Why a file cannot be analysed; each says what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Reading failed.
+    #[error("The file could not be read ({0}). Attach it again.")]
+    Io(#[from] io::Error),
+    /// More than [`MAX_BYTES`].
+    #[error("The file has {0} bytes; at most {MAX_BYTES} are read. Attach a shorter period, or a sample of the rows.")]
+    TooLarge(u64),
+    /// More than [`MAX_ROWS`] rows.
+    #[error("The file has more than {MAX_ROWS} rows. Attach a shorter period, or a sample of the rows.")]
+    TooManyRows,
+    /// No bytes, or only white space.
+    #[error("The file is empty. Attach a usage log as CSV with a header line, or as JSON Lines.")]
+    Empty,
+    /// Columns and no rows.
+    #[error("The file has a header ({0}) and no rows under it. Export a period with requests in it.")]
+    HeaderOnly(String),
+    /// Not text.
+    #[error("The file is {0}. {1}")]
+    Binary(&'static str, &'static str),
+    /// One JSON value over many lines.
+    #[error("The file is {0}, not JSON Lines. Put one object on each line: `{1}`.")]
+    NotJsonLines(&'static str, &'static str),
+    /// No column says tokens.
+    #[error(
+        "No column with token counts was recognised. Found: {0}. Name the columns in a header line, for instance {names}.",
+        names = EXAMPLES_OF_NAMES
+    )]
+    NoTokens(String),
+    /// The last row is cut off.
+    #[error(
+        "The file ends in the middle of line {line}, cut off after {rows} whole rows. Export or attach it again, or delete \
+         that last line to analyse what is there."
+    )]
+    Truncated {
+        /// The line that is cut.
+        line: u64,
+        /// Rows before it.
+        rows: u64,
+    },
+    /// Not one row could be used.
+    #[error("None of the {rows} rows can be used. {first}")]
+    AllBad {
+        /// Rows read.
+        rows: u64,
+        /// The first reasons.
+        first: String,
+    },
+    /// The caller asked to stop.
+    #[error("Reading was stopped.")]
+    Stopped,
+}
+
+/// Reads the log at `path`. Asks `stop` every thousand rows.
+///
+/// # Errors
+/// [`LoadError`], when nothing useful can be said about the file.
+pub fn load(path: &Path, stop: StopFn<'_>) -> Result<Log, LoadError> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    if bytes > MAX_BYTES {
+        return Err(LoadError::TooLarge(bytes));
+    }
+    read(BufReader::with_capacity(1 << 18, file), stop)
+}
+
+/// Reads a log from any reader; see [`load`].
+///
+/// # Errors
+/// As [`load`].
+pub fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, LoadError> {
+    let head = reader.fill_buf()?;
+    if let Some((what, advice)) = not_text(head) {
+        return Err(LoadError::Binary(what, advice));
+    }
+    if head.starts_with(b"\xEF\xBB\xBF") {
+        reader.consume(3);
+    }
+    match first_byte(&mut reader)? {
+        None => Err(LoadError::Empty),
+        Some(b'[') => Err(LoadError::NotJsonLines("a JSON array", "jq -c '.[]' log.json > log.jsonl")),
+        Some(b'{') => jsonl::read(reader, stop),
+        Some(_) => csv::read(reader, stop),
+    }
+}
+
+/// The first byte that is no white space, which stays in the reader.
+fn first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        let blank = buffer.iter().take_while(|byte| matches!(byte, b' ' | b'\r' | b'\n')).count();
+        let found = buffer.get(blank).copied();
+        // Blank lines before the header would only shift line numbers if they were kept.
+        if found.is_some() {
+            return Ok(found);
+        }
+        reader.consume(blank);
+    }
+}
+
+fn not_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    const KNOWN: &[(&[u8], &str, &str)] = &[
+        (b"\x1f\x8b", "compressed with gzip", "Unpack it first (`gunzip`), then attach the CSV or JSON Lines file inside."),
+        (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "Unpack it, or save the sheet as CSV, and attach that."),
+        (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Unpack it first (`unzstd`)."),
+        (b"BZh", "compressed with bzip2", "Unpack it first (`bunzip2`)."),
+        (b"\xfd7zXZ", "compressed with xz", "Unpack it first (`unxz`)."),
+        (b"PAR1", "a Parquet file", "Export it as CSV or JSON Lines."),
+        (b"SQLite format 3", "an SQLite database", "Export the table as CSV."),
+        (b"%PDF", "a PDF document", "Attach the log itself, as CSV or JSON Lines."),
+        (b"\xff\xfe", "text in UTF-16", "Save it as UTF-8 (`iconv -f UTF-16 -t UTF-8`)."),
+        (b"\xfe\xff", "text in UTF-16", "Save it as UTF-8 (`iconv -f UTF-16 -t UTF-8`)."),
+    ];
+    if let Some((_, what, advice)) = KNOWN.iter().find(|(magic, ..)| head.starts_with(magic)) {
+        return Some((what, advice));
+    }
+    let head = &head[..head.len().min(8192)];
+    let control = head.iter().filter(|&&b| b < 32 && !matches!(b, b'\t' | b'\n' | b'\r')).count();
+    (head.contains(&0) || control * 20 > head.len()).then_some(("binary", "Attach a usage log as CSV with a header line, or as JSON Lines."))
+}
+
+#[cfg(test)]
+mod tests;

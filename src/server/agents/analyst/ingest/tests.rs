@@ -1,0 +1,149 @@
+use std::io::Write;
+
+use super::*;
+
+fn log(text: &str) -> Log {
+    read(text.as_bytes(), &|| false).expect("a readable log")
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    read(bytes, &|| false).expect_err("a refusal").to_string()
+}
+
+#[test]
+fn the_azure_shape_is_read_to_the_millisecond() {
+    let log = log("TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:17:03.9799600,4808,10\r\n2023-11-16 18:17:04.0319600,3180,8\r\n");
+    assert_eq!(log.data.time_ms, [1_700_158_623_979, 1_700_158_624_031]);
+    assert_eq!((log.data.input.as_slice(), log.data.output.as_slice()), ([4808, 3180].as_slice(), [10, 8].as_slice()));
+    assert!(!log.data.present().model && !log.data.present().cached);
+    assert_eq!(log.report.bad_rows, 0);
+}
+
+#[test]
+fn openai_usage_objects_are_read_with_their_cached_tokens() {
+    let log = log(concat!(
+        r#"{"id":"a","created":1700136000,"model":"gpt-4o-2024-08-06","usage":{"prompt_tokens":2000,"completion_tokens":50,"prompt_tokens_details":{"cached_tokens":1024}},"choices":[{"message":{"model":"no"}}]}"#,
+        "\n",
+        r#"{"response":{"body":{"created_at":1700136060,"model":"gpt-4o","usage":{"input_tokens":10,"output_tokens":5,"input_tokens_details":{"cached_tokens":0}}}}}"#,
+        "\n"
+    ));
+    assert_eq!(log.data.input, [2000, 10]);
+    assert_eq!(log.data.output, [50, 5]);
+    assert_eq!(log.data.cached, [1024, 0]);
+    assert_eq!(log.data.models, ["gpt-4o-2024-08-06", "gpt-4o"]);
+    assert_eq!(log.data.time_ms, [1_700_136_000_000, 1_700_136_060_000]);
+}
+
+#[test]
+fn anthropic_input_tokens_get_their_cached_tokens_added_and_the_report_says_so() {
+    let log = log(
+        r#"{"model":"claude-sonnet-4-5","usage":{"input_tokens":100,"cache_read_input_tokens":900,"cache_creation_input_tokens":50,"output_tokens":7}}"#,
+    );
+    assert_eq!((log.data.input[0], log.data.cached[0], log.data.cache_write[0]), (1050, 900, 50));
+    assert!(log.report.notes.iter().any(|note| note.contains("Anthropic")), "{:?}", log.report.notes);
+}
+
+#[test]
+fn litellm_spend_logs_are_read_with_latency_from_start_and_end() {
+    let log = log(
+        "request_id,call_type,api_key,spend,total_tokens,prompt_tokens,completion_tokens,startTime,endTime,completionStartTime,model,user\n\
+         r1,acompletion,k,0.00125,600,500,100,2024-05-01 10:00:00.500,2024-05-01 10:00:03.000,,gpt-4o,u\n",
+    );
+    assert_eq!((log.data.input[0], log.data.output[0], log.data.latency_ms[0], log.data.cost[0]), (500, 100, 2500.0, 0.00125));
+    assert!(log.report.unused.contains(&"completionStartTime".to_owned()));
+}
+
+#[test]
+fn opentelemetry_attributes_are_read_flat_nested_and_as_an_otlp_export() {
+    let flat = r#"{"name":"chat","startTimeUnixNano":"1700136000000000000","endTimeUnixNano":"1700136001500000000","attributes":{"gen_ai.request.model":"gpt-4o","gen_ai.response.model":"gpt-4o-2024-08-06","gen_ai.usage.input_tokens":120,"gen_ai.usage.output_tokens":30,"gen_ai.usage.cache_read.input_tokens":64}}"#;
+    let nested = r#"{"start_time":"2023-11-16T12:00:00Z","attributes":{"gen_ai":{"request":{"model":"gpt-4o"},"usage":{"input_tokens":120,"output_tokens":30}}}}"#;
+    let otlp = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"x"}}]},"scopeSpans":[{"spans":[{"name":"chat gpt-4o","startTimeUnixNano":"1700136000000000000","endTimeUnixNano":"1700136001500000000","attributes":[{"key":"gen_ai.request.model","value":{"stringValue":"gpt-4o"}},{"key":"gen_ai.usage.input_tokens","value":{"intValue":"120"}},{"key":"gen_ai.usage.output_tokens","value":{"intValue":30}}]},{"name":"GET /","attributes":[]}]}]}]}"#;
+    for (text, model) in [(flat, "gpt-4o-2024-08-06"), (nested, "gpt-4o"), (otlp, "gpt-4o")] {
+        let log = log(text);
+        assert_eq!((log.data.input[0], log.data.output[0], log.data.time_ms[0]), (120, 30, 1_700_136_000_000), "{text}");
+        assert_eq!(log.data.models[0], model);
+    }
+    assert_eq!((log(flat).data.latency_ms[0], log(flat).data.cached[0], log(flat).data.input[0]), (1500.0, 64, 120));
+    assert_eq!(log(otlp).report.bad_by_reason, [("no token counts".to_owned(), 1)]);
+}
+
+#[test]
+fn separators_quotes_and_a_byte_order_mark_make_no_difference() {
+    for text in [
+        "\u{feff}model,input_tokens,output_tokens,cost\n\"a,b\",10,5,0.5\n",
+        "model;input_tokens;output_tokens;cost\n\"a,b\";10;5;0,5\n",
+        "model\tinput_tokens\toutput_tokens\tcost\na,b\t10\t5\t$0.5\n",
+        "\n\n\"model\",\"input_tokens\",\"output_tokens\",\"cost\"\r\n\"a,b\",\"10\",\"5\",\"0.5\"\r\n",
+    ] {
+        let log = log(text);
+        assert_eq!((log.data.input[0], log.data.output[0], log.data.cost[0], log.data.models[0].as_str()), (10, 5, 0.5, "a,b"), "{text}");
+    }
+}
+
+#[test]
+fn bad_rows_are_counted_with_line_and_reason() {
+    let log = log("input_tokens,output_tokens\n1,2\n-5,2\nx,2\n3\n4,5,6\n,7\n8,9\n");
+    assert_eq!((log.report.rows, log.report.bad_rows), (2, 5));
+    let lines: Vec<u64> = log.report.first_bad.iter().map(|bad| bad.line).collect();
+    assert_eq!(lines, [3, 4, 5, 6, 7]);
+    assert!(log.report.first_bad[0].reason.contains("negative"));
+    assert_eq!(log.report.bad_by_reason.iter().map(|(_, n)| n).sum::<u64>(), 5);
+}
+
+#[test]
+fn a_latency_without_a_unit_is_read_by_its_size_and_the_report_says_so() {
+    let seconds = log("input_tokens,output_tokens,latency\n1,1,0.5\n1,1,2.5\n1,1,3\n");
+    assert_eq!(seconds.data.latency_ms, [500.0, 2500.0, 3000.0]);
+    let millis = log("input_tokens,output_tokens,latency\n1,1,500\n1,1,2500\n1,1,3000\n");
+    assert_eq!(millis.data.latency_ms, [500.0, 2500.0, 3000.0]);
+    assert!(millis.report.notes.iter().any(|note| note.contains("milliseconds")));
+}
+
+#[test]
+fn unreadable_files_are_refused_with_what_was_found_and_what_to_do() {
+    for (bytes, words) in [
+        (b"".as_slice(), ["empty", "CSV"]),
+        (b" \n\n".as_slice(), ["empty", "CSV"]),
+        (b"input_tokens,output_tokens\n".as_slice(), ["no rows", "input_tokens"]),
+        (b"user,text\nanna,hello\n".as_slice(), ["user, text", "prompt_tokens"]),
+        (b"{\"user\":\"anna\"}\n".as_slice(), ["user", "prompt_tokens"]),
+        (b"\x1f\x8b\x08\x00".as_slice(), ["gzip", "gunzip"]),
+        (b"PK\x03\x04..".as_slice(), ["ZIP", "CSV"]),
+        (b"\xff\xfeT\x00I\x00".as_slice(), ["UTF-16", "iconv"]),
+        (b"\x7fELF\x00\x00\x01".as_slice(), ["binary", "CSV"]),
+        (b"[{\"prompt_tokens\":1}]".as_slice(), ["array", "jq"]),
+        (b"{\n \"prompt_tokens\": 1\n}\n".as_slice(), ["several lines", "jq"]),
+        (b"{\"prompt_tokens\":1,\"completion_tokens\":1}\n{\"prompt_tok".as_slice(), ["line 2", "cut off"]),
+        (b"time,input_tokens,output_tokens\n1700000000,5,6\n17000".as_slice(), ["line 3", "cut off"]),
+        (b"input_tokens,output_tokens\nx,1\ny,2\n".as_slice(), ["None of the 2 rows", "Line 2"]),
+    ] {
+        let message = refusal(bytes);
+        for word in words {
+            assert!(message.contains(word), "{message:?} lacks {word:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_line_is_a_bad_row_and_the_rest_is_read() {
+    let mut text = br#"{"prompt_tokens":1,"completion_tokens":1,"x":""#.to_vec();
+    text.extend(std::iter::repeat_n(b'a', 9 * 1024 * 1024));
+    text.extend(b"\"}\n{\"prompt_tokens\":2,\"completion_tokens\":3}\n");
+    let log = read(text.as_slice(), &|| false).expect("a readable log");
+    assert_eq!((log.report.rows, log.report.bad_rows, log.data.input[0]), (1, 1, 2));
+}
+
+#[test]
+fn reading_stops_when_asked() {
+    let mut text = String::from("input_tokens,output_tokens\n");
+    text.extend(std::iter::repeat_n("1,2\n", 5000));
+    assert!(matches!(read(text.as_bytes(), &|| true), Err(LoadError::Stopped)));
+}
+
+#[test]
+fn a_file_is_read_from_disk() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    write!(file, "input_tokens,output_tokens\n1,2\n").expect("written");
+    assert_eq!(load(file.path(), &|| false).expect("a log").data.len(), 1);
+    assert!(matches!(load(Path::new("/nonexistent/log.csv"), &|| false), Err(LoadError::Io(_))));
+}

@@ -1,0 +1,3 @@
+//! The built-in workload analyst.
+pub mod dataset;
+pub mod ingest;
