@@ -1,0 +1,79 @@
+//! Figures as people read them.
+
+/// `12,345`, rounded to a whole number.
+pub fn whole(n: f64) -> String {
+    let digits = format!("{:.0}", n.abs());
+    let grouped: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|chunk| std::str::from_utf8(chunk).unwrap_or_default()).collect();
+    format!("{}{}", if n <= -0.5 { "-" } else { "" }, grouped.join(","))
+}
+
+/// `$1,234`, `$12.34`, `$0.0123`: as many decimals as the size deserves.
+pub fn money(usd: f64) -> String {
+    match usd.abs() {
+        size if size >= 1000.0 => format!("${}", whole(usd)),
+        size if size >= 0.1 || size == 0.0 => format!("${usd:.2}"),
+        _ => format!("${usd:.4}"),
+    }
+}
+
+/// `12.3 %` of a share of 1.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// `850 ms`, `2.35 s`.
+pub fn millis(ms: f64) -> String {
+    if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1000.0) }
+}
+
+/// `58 minutes`, `13.5 hours`, `7.0 days`.
+pub fn span(days: f64) -> String {
+    match days {
+        days if days < 2.0 / 24.0 => format!("{:.0} minutes", days * 1440.0),
+        days if days < 2.0 => format!("{:.1} hours", days * 24.0),
+        days => format!("{days:.1} days"),
+    }
+}
+
+/// `2023-11-16 18:17 UTC`; small times count from the log's own zero.
+pub fn moment(ms: i64) -> String {
+    if ms.unsigned_abs() < 100_000_000_000 {
+        return format!("minute {} of the log", ms / 60_000);
+    }
+    match jiff::Timestamp::from_millisecond(ms) {
+        Ok(time) => time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => format!("{ms} ms"),
+    }
+}
+
+/// Names as a list: `a, b and c`.
+pub fn list(names: &[impl AsRef<str>]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [rest @ .., last] => format!("{} and {}", rest.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "), last.as_ref()),
+    }
+}
+
+/// Text from a file or a question, safe inside a markdown table or sentence: no line ends, bars or markup.
+pub fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(80).map(|c| if c.is_control() || matches!(c, '`' | '|') { ' ' } else { c }).collect();
+    format!("`{short}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_as_people_write_them() {
+        assert_eq!(whole(1_234_567.4), "1,234,567");
+        assert_eq!((whole(0.0), whole(999.6), whole(-1234.0)), ("0".into(), "1,000".into(), "-1,234".into()));
+        assert_eq!((money(1234.5), money(12.345), money(0.0123)), ("$1,234".into(), "$12.35".into(), "$0.0123".into()));
+        assert_eq!((percent(0.1234), millis(850.4), millis(2350.0)), ("12.3 %".into(), "850 ms".into(), "2.35 s".into()));
+        assert_eq!(moment(1_700_158_623_979), "2023-11-16 18:17 UTC");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+        assert_eq!(quoted("a|b\n`c`"), "`a b  c `");
+    }
+}
