@@ -4,6 +4,8 @@
 //! it begins and ends the run, coalesces deltas, appends every event to the thread's log, stops within a second, and
 //! turns a panic, an error or a time-out into `RUN_ERROR` with everything open closed first.
 
+pub mod analyst;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;

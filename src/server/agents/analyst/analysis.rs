@@ -12,6 +12,9 @@ use super::{
     words::{money, percent, whole},
 };
 
+/// Smallest share of the list cost that makes an option an action.
+pub const WORTH_DOING: f64 = 0.005;
+
 /// A concrete change, ordered by effect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Action {
@@ -119,10 +122,10 @@ impl Analysis {
     }
 }
 
-/// Concrete changes: the options worth at least half a percent, then what is no money.
+/// Concrete changes: the options worth at least [`WORTH_DOING`], then what is no money.
 pub fn actions(profile: &Profile, savings: &Savings, question: &Question, speed: Option<&Speed>) -> Vec<Action> {
     // What the question rules out comes last; else the largest effect first.
-    let mut options: Vec<_> = savings.options.iter().filter(|option| option.share >= 0.005).collect();
+    let mut options: Vec<_> = savings.options.iter().filter(|option| option.share >= WORTH_DOING).collect();
     options.sort_by_key(|option| question.same_quality() && option.quality == Quality::NeedsTest);
     let mut actions: Vec<Action> = options
         .into_iter()
@@ -132,14 +135,22 @@ pub fn actions(profile: &Profile, savings: &Savings, question: &Question, speed:
                 Evidence::Assumption => "if the assumption holds",
             };
             let check = match (option.quality, question.same_quality()) {
-                (Quality::Unchanged, _) => "Answers stay the same; compare the bill of a week before and after.".to_owned(),
-                (Quality::NeedsTest, true) => "You asked for the same quality: only after an evaluation shows no difference.".to_owned(),
+                (Quality::Unchanged, _) => {
+                    "Answers stay the same; compare the bill of a week before and after.".to_owned()
+                }
+                (Quality::NeedsTest, true) => {
+                    "You asked for the same quality: only after an evaluation shows no difference.".to_owned()
+                }
                 (Quality::NeedsTest, false) => "Compare answers on logged requests before switching.".to_owned(),
             };
             Action {
                 title: option.title.clone(),
                 change: option.change.clone(),
-                effect: format!("{} of the log's list cost ({}), {certain}", percent(option.share), money(option.saving_usd)),
+                effect: format!(
+                    "{} of the log's list cost ({}), {certain}",
+                    percent(option.share),
+                    money(option.saving_usd)
+                ),
                 usd: option.saving_usd,
                 check,
             }
@@ -165,7 +176,11 @@ pub fn actions(profile: &Profile, savings: &Savings, question: &Question, speed:
         (speed.is_none(), "latency (`latency_ms`)", "how fast answers are and what would make them faster"),
         (profile.cached.is_none(), "cached tokens (`cached_tokens`)", "what caching saves and misses"),
         (profile.load.is_none(), "time (`timestamp`)", "peaks, months and growth"),
-        (profile.by_model.first().is_none_or(|part| part.name.is_empty()), "the model (`model`)", "what each request really costs"),
+        (
+            profile.by_model.first().is_none_or(|part| part.name.is_empty()),
+            "the model (`model`)",
+            "what each request really costs",
+        ),
     ];
     let missing: Vec<_> = missing.iter().filter(|(absent, ..)| *absent).collect();
     if !missing.is_empty() {

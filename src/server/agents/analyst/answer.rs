@@ -49,7 +49,12 @@ fn where_tokens_go(analysis: &Analysis) -> String {
         [_] | [] => String::new(),
         models => {
             let top = largest(models);
-            format!(" {} takes {} of the tokens and {} of the cost.", top.name, share(&top), percent(top.cost / profile.cost.max(f64::MIN_POSITIVE)))
+            format!(
+                " {} takes {} of the tokens and {} of the cost.",
+                top.name,
+                share(&top),
+                percent(top.cost / profile.cost.max(f64::MIN_POSITIVE))
+            )
         }
     };
     format!(
@@ -70,7 +75,8 @@ fn where_tokens_go(analysis: &Analysis) -> String {
 
 fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
     let savings = &analysis.savings;
-    let titles: Vec<String> = savings.together.iter().filter_map(|id| savings.option(id)).map(|option| option.title.to_lowercase()).collect();
+    let titles: Vec<String> =
+        savings.together.iter().filter_map(|id| savings.option(id)).map(|option| option.title.to_lowercase()).collect();
     let mut text = if titles.is_empty() {
         "**Cost:** the log shows no saving that needs no assumption.".to_owned()
     } else {
@@ -83,7 +89,8 @@ fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
         )
     };
     if let Some(by) = goal {
-        let (reached, missing) = (savings.together_share >= by, money((by - savings.together_share) * savings.base_usd));
+        let (reached, missing) =
+            (savings.together_share >= by, money((by - savings.together_share) * savings.base_usd));
         text += &match reached {
             true => format!(" That reaches the {:.0} % asked for.", by * 100.0),
             false => format!(" That falls short of the {:.0} % asked for by {missing}.", by * 100.0),
@@ -105,7 +112,12 @@ fn same_quality(analysis: &Analysis) -> String {
     let options = &analysis.savings.options;
     let (safe, test): (Vec<_>, Vec<_>) = options.iter().partition(|option| option.quality == Quality::Unchanged);
     let name = |options: &[&super::optimize::SavingOption]| {
-        list(&options.iter().map(|option| format!("{} ({})", option.title.to_lowercase(), percent(option.share))).collect::<Vec<_>>())
+        list(
+            &options
+                .iter()
+                .map(|option| format!("{} ({})", option.title.to_lowercase(), percent(option.share)))
+                .collect::<Vec<_>>(),
+        )
     };
     let safe = if safe.is_empty() { "nothing the log shows".to_owned() } else { name(&safe) };
     let test = if test.is_empty() { String::new() } else { format!(" Only after an evaluation: {}.", name(&test)) };
@@ -134,7 +146,9 @@ fn faster(analysis: &Analysis) -> String {
             fit.r2
         );
         text += &match speed.shorten_by {
-            Some(shorten) => format!(" Shorter answers alone reach that when they shrink by {}, at no extra cost.", percent(shorten)),
+            Some(shorten) => {
+                format!(" Shorter answers alone reach that when they shrink by {}, at no extra cost.", percent(shorten))
+            }
             None => " Shorter answers alone cannot reach that: the rest is waiting and reading the prompt.".to_owned(),
         };
     }
@@ -149,7 +163,9 @@ fn same_latency(analysis: &Analysis) -> String {
         Some(latency) => format!("p95 is {} now", millis(latency.p95)),
         None => "the log has no latency to hold it against".into(),
     };
-    format!("**Latency:** {now}. Of the options only batch prices make answers slower (hours); shorter prompts and answers, cached prefixes and smaller models do not.")
+    format!(
+        "**Latency:** {now}. Of the options only batch prices make answers slower (hours); shorter prompts and answers, cached prefixes and (usually) smaller models do not."
+    )
 }
 
 fn same_spend(analysis: &Analysis) -> String {
@@ -159,9 +175,16 @@ fn same_spend(analysis: &Analysis) -> String {
             let factor = if monthly { (1.0 + by).powi(months.unwrap_or(6).min(36) as i32) } else { 1.0 + by };
             let needed = 1.0 - 1.0 / factor;
             let verdict = if share >= needed { "enough" } else { "not enough" };
-            format!("**Same spend:** {factor:.2} times the traffic at the same spend needs {} less cost per request; the options computed together give {}: {verdict}.", percent(needed), percent(share))
+            format!(
+                "**Same spend:** {factor:.2} times the traffic at the same spend needs {} less cost per request; the options computed together give {}: {verdict}.",
+                percent(needed),
+                percent(share)
+            )
         }
-        None => format!("**Same spend:** none of the options costs more; together they free {} of the list cost, which can pay for a faster tier or model.", percent(share)),
+        None => format!(
+            "**Same spend:** none of the options costs more; together they free {} of the list cost, which can pay for a faster tier or model.",
+            percent(share)
+        ),
     }
 }
 
@@ -196,7 +219,7 @@ fn budget(analysis: &Analysis, budget: f64) -> String {
     let last = &forecast.ahead[forecast.ahead.len() - 1];
     let holds = |usd: f64| if usd <= budget { "within" } else { "over" };
     format!(
-        "**Budget:** {} a month: {} ({}) is {} it, {} with the options computed together is {}.",
+        "**Budget:** of {} a month, the log's pace takes {} ({}), {} budget; with the options computed together {}, {} budget.",
         money(budget),
         money(last.usd),
         last.label,
@@ -209,7 +232,13 @@ fn budget(analysis: &Analysis, budget: f64) -> String {
 fn caching(analysis: &Analysis) -> String {
     let profile = &analysis.profile;
     let more = match analysis.savings.option("caching") {
-        Some(option) => format!(" {}: {} ({}). {}", option.title, money(option.saving_usd), percent(option.share), option.assumption),
+        Some(option) => format!(
+            " {}: {} ({}). {}",
+            option.title,
+            money(option.saving_usd),
+            percent(option.share),
+            option.assumption
+        ),
         None => String::new(),
     };
     match profile.cached {
@@ -228,7 +257,9 @@ fn comparison(analysis: &Analysis) -> String {
     compared.sort_by(|a, b| a.usd.total_cmp(&b.usd));
     let costs: Vec<String> = compared.iter().map(|one| format!("{} with {}", money(one.usd), one.model)).collect();
     let ratio = match (compared.first(), compared.last()) {
-        (Some(low), Some(high)) if low.usd > 0.0 && compared.len() > 1 => format!(" {} costs {:.1} times as much as {}.", high.model, high.usd / low.usd, low.model),
+        (Some(low), Some(high)) if low.usd > 0.0 && compared.len() > 1 => {
+            format!(" {} costs {:.1} times as much as {}.", high.model, high.usd / low.usd, low.model)
+        }
         _ => String::new(),
     };
     format!(

@@ -18,41 +18,84 @@ pub fn charts(analysis: &Analysis) -> Vec<Value> {
     if profile.over_time.len() > 1 {
         let starts: Vec<i64> = profile.over_time.iter().filter_map(|part| part.name.parse().ok()).collect();
         let step = step_name(profile.bucket_ms);
-        charts.push(chart("tokens-over-time", &format!("Tokens per {step}"), "line", "tokens", json!(starts), &[
-            ("Input", values(&profile.over_time, |part| part.input as f64)),
-            ("Output", values(&profile.over_time, |part| part.output as f64)),
-        ]));
-        charts.push(chart("cost-over-time", &format!("Cost per {step}"), "line", "USD", json!(starts), &[(
-            "Cost",
-            values(&profile.over_time, |part| part.cost),
-        )]));
+        charts.push(chart(
+            "tokens-over-time",
+            &format!("Tokens per {step}"),
+            "line",
+            "tokens",
+            json!(starts),
+            &[
+                ("Input", values(&profile.over_time, |part| part.input as f64)),
+                ("Output", values(&profile.over_time, |part| part.output as f64)),
+            ],
+        ));
+        charts.push(chart(
+            "cost-over-time",
+            &format!("Cost per {step}"),
+            "line",
+            "USD",
+            json!(starts),
+            &[("Cost", values(&profile.over_time, |part| part.cost))],
+        ));
     }
-    charts.push(chart("tokens-by-size", "Tokens by prompt size", "bar", "tokens", names(&profile.by_size), &[
-        ("Input", values(&profile.by_size, |part| part.input as f64)),
-        ("Output", values(&profile.by_size, |part| part.output as f64)),
-    ]));
+    charts.push(chart(
+        "tokens-by-size",
+        "Tokens by prompt size",
+        "bar",
+        "tokens",
+        names(&profile.by_size),
+        &[
+            ("Input", values(&profile.by_size, |part| part.input as f64)),
+            ("Output", values(&profile.by_size, |part| part.output as f64)),
+        ],
+    ));
     if profile.by_model.len() > 1 {
         let top = &profile.by_model[..profile.by_model.len().min(10)];
-        charts.push(chart("cost-by-model", "Cost by model", "bar", "USD", names(top), &[("Cost", values(top, |part| part.cost))]));
+        charts.push(chart(
+            "cost-by-model",
+            "Cost by model",
+            "bar",
+            "USD",
+            names(top),
+            &[("Cost", values(top, |part| part.cost))],
+        ));
     }
     if !profile.by_hour.is_empty() {
-        charts.push(chart("tokens-by-hour", "Tokens by hour of the day (UTC)", "bar", "tokens", names(&profile.by_hour), &[(
-            "Tokens",
-            values(&profile.by_hour, |part| part.tokens() as f64),
-        )]));
+        charts.push(chart(
+            "tokens-by-hour",
+            "Tokens by hour of the day (UTC)",
+            "bar",
+            "tokens",
+            names(&profile.by_hour),
+            &[("Tokens", values(&profile.by_hour, |part| part.tokens() as f64))],
+        ));
     }
     let options: Vec<_> = analysis.savings.options.iter().filter(|option| option.saving_usd > 0.0).collect();
     if !options.is_empty() {
         let titles: Vec<&str> = options.iter().map(|option| option.title.as_str()).collect();
         let amounts = options.iter().map(|option| option.saving_usd).collect();
-        charts.push(chart("savings", "What each option saves alone", "bar", "USD", json!(titles), &[("Saving", amounts)]));
+        charts.push(chart(
+            "savings",
+            "What each option saves alone",
+            "bar",
+            "USD",
+            json!(titles),
+            &[("Saving", amounts)],
+        ));
     }
     if let Some(forecast) = analysis.forecast.as_ref().filter(|forecast| forecast.ahead.len() > 1) {
         let labels: Vec<&str> = forecast.ahead.iter().map(|ahead| ahead.label.as_str()).collect();
-        charts.push(chart("forecast", "Cost of a month", "bar", "USD", json!(labels), &[
-            ("As it is", forecast.ahead.iter().map(|ahead| ahead.usd).collect()),
-            ("With the options together", forecast.ahead.iter().map(|ahead| ahead.usd_with_savings).collect()),
-        ]));
+        charts.push(chart(
+            "forecast",
+            "Cost of a month",
+            "bar",
+            "USD",
+            json!(labels),
+            &[
+                ("As it is", forecast.ahead.iter().map(|ahead| ahead.usd).collect()),
+                ("With the options together", forecast.ahead.iter().map(|ahead| ahead.usd_with_savings).collect()),
+            ],
+        ));
     }
     charts
 }
@@ -62,7 +105,13 @@ pub fn tables(analysis: &Analysis) -> Vec<Value> {
     let profile = &analysis.profile;
     let mut tables = vec![percentiles(profile)];
     if profile.by_model.len() > 1 {
-        tables.push(parts("models", "By model", "Model", profile, &profile.by_model[..profile.by_model.len().min(MAX_ROWS)]));
+        tables.push(parts(
+            "models",
+            "By model",
+            "Model",
+            profile,
+            &profile.by_model[..profile.by_model.len().min(MAX_ROWS)],
+        ));
     }
     tables.push(parts("sizes", "By prompt size", "Input tokens", profile, &profile.by_size));
     if !analysis.ingest.first_bad.is_empty() {
@@ -76,10 +125,19 @@ pub fn tables(analysis: &Analysis) -> Vec<Value> {
 fn percentiles(profile: &Profile) -> Value {
     let mut rows: Vec<_> = [("Input tokens", profile.input), ("Output tokens", profile.output)]
         .iter()
-        .map(|(name, stats)| json!([name, whole(stats.mean), whole(stats.p50), whole(stats.p95), whole(stats.p99), whole(stats.max)]))
+        .map(|(name, stats)| {
+            json!([name, whole(stats.mean), whole(stats.p50), whole(stats.p95), whole(stats.p99), whole(stats.max)])
+        })
         .collect();
     if let Some(stats) = profile.latency {
-        rows.push(json!(["Latency", millis(stats.mean), millis(stats.p50), millis(stats.p95), millis(stats.p99), millis(stats.max)]));
+        rows.push(json!([
+            "Latency",
+            millis(stats.mean),
+            millis(stats.p50),
+            millis(stats.p95),
+            millis(stats.p99),
+            millis(stats.max)
+        ]));
     }
     let title = format!("A request (percentiles by {})", super::profile::PERCENTILE_METHOD);
     json!({"id": "percentiles", "title": title, "columns": ["", "Mean", "p50", "p95", "p99", "Max"], "rows": rows})

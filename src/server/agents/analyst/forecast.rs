@@ -79,7 +79,7 @@ impl Forecast {
             format!("A month is {MONTH_DAYS:.0} days at the pace of the log's {}.", super::words::span(log_days)),
             "Growth means more requests of the same mix at the same prices; the peak grows with them.".to_owned(),
         ];
-        if log_days < 7.0 {
+        if log_days < 6.5 {
             assumptions.push("The log covers less than a week: nights and weekends are missing or weigh wrongly, so take months as a scale, not as a promise.".into());
         }
         let budget_usd = question.goals.iter().find_map(|(goal, _)| match goal {
@@ -111,7 +111,13 @@ pub struct Compared {
 
 /// Compares the models the question names; with one named, it and the log's own; with none, those of the log and the
 /// cheaper one of the family.
-pub fn compare(data: &Dataset, pricing: &Pricing, table: &PriceTable, profile: &Profile, question: &Question) -> Vec<Compared> {
+pub fn compare(
+    data: &Dataset,
+    pricing: &Pricing,
+    table: &PriceTable,
+    profile: &Profile,
+    question: &Question,
+) -> Vec<Compared> {
     let mut prices: Vec<&Price> = question.models.iter().filter_map(|name| table.find(name)).collect();
     if prices.len() < 2 {
         let own = pricing.used();
@@ -142,7 +148,11 @@ pub fn compare(data: &Dataset, pricing: &Pricing, table: &PriceTable, profile: &
                 requests_in_log,
                 mean_output: (requests_in_log > 0).then(|| outputs as f64 / requests_in_log as f64),
                 // Percentiles of several spellings cannot be merged; the first stands.
-                latency: parts.first().and_then(|(at, _)| profile.latency_by_model.get(*at)).filter(|stats| stats.count > 0).copied(),
+                latency: parts
+                    .first()
+                    .and_then(|(at, _)| profile.latency_by_model.get(*at))
+                    .filter(|stats| stats.count > 0)
+                    .copied(),
             }
         })
         .collect()
@@ -177,7 +187,10 @@ impl Speed {
         let in_output = fit.map(|fit| fit.per_output_ms * profile.output.mean);
         let shorten_by = in_output.map(|ms| (now.mean - now.mean / factor) / ms).filter(|share| *share <= 1.0);
         let medians = profile.by_model.iter().zip(&profile.latency_by_model).filter(|(_, stats)| stats.count >= 30);
-        let fastest = medians.clone().min_by(|a, b| a.1.p50.total_cmp(&b.1.p50)).map(|(part, stats)| (part.name.clone(), stats.p50));
+        let fastest = medians
+            .clone()
+            .min_by(|a, b| a.1.p50.total_cmp(&b.1.p50))
+            .map(|(part, stats)| (part.name.clone(), stats.p50));
         Some(Self {
             factor,
             now,

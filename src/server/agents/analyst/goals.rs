@@ -139,13 +139,67 @@ impl Question {
 
     fn read(&mut self, clause: &str) {
         let has = |words: &[&str]| words.iter().any(|word| contains(clause, word));
-        let keep = has(&["same", "keep*", "hold*", "without", "no extra", "not los*", "stay*", "maintain*", "preserv*", "unchanged", "don't lose", "at least as"]);
+        let keep = has(&[
+            "same",
+            "keep*",
+            "hold*",
+            "without",
+            "no extra",
+            "not los*",
+            "stay*",
+            "maintain*",
+            "preserv*",
+            "unchanged",
+            "don't lose",
+            "at least as",
+        ]);
         let quality = keep && has(&["quality", "accura*", "as good"]);
-        let speed = has(&["faster", "fast", "speed*", "latency", "latencies", "slow*", "quick*", "response time", "response times", "sooner"]);
-        let money = has(&["cost*", "spend*", "bill", "bills", "price", "prices", "money", "budget*", "pay", "paying", "expens*"]);
-        let less = has(&["cut*", "reduc*", "lower*", "sav*", "less", "halv*", "decreas*", "cheaper", "bring down", "shrink*", "trim*", "optimi*", "drop"]);
-        let keep_money = money && has(&["same", "without spending more", "no extra", "not spend more", "keep*", "unchanged"]);
-        let grows = has(&["grow*", "more traffic", "more users", "more requests", "more load", "double the traffic", "traffic", "scale*", "expand*", "increas*", "volume", "users"]);
+        let speed = has(&[
+            "faster",
+            "fast",
+            "speed*",
+            "latency",
+            "latencies",
+            "slow*",
+            "quick*",
+            "response time",
+            "response times",
+            "sooner",
+        ]);
+        let money = has(&[
+            "cost*", "spend*", "bill", "bills", "price", "prices", "money", "budget*", "pay", "paying", "expens*",
+        ]);
+        let less = has(&[
+            "cut*",
+            "reduc*",
+            "lower*",
+            "sav*",
+            "less",
+            "halv*",
+            "decreas*",
+            "cheaper",
+            "bring down",
+            "shrink*",
+            "trim*",
+            "optimi*",
+            "drop",
+        ]);
+        let keep_money =
+            money && has(&["same", "without spending more", "no extra", "not spend more", "keep*", "unchanged"]);
+        let grows = has(&[
+            "grow*",
+            "more traffic",
+            "more users",
+            "more requests",
+            "more load",
+            "double the traffic",
+            "traffic",
+            "scale*",
+            "expand*",
+            "increas*",
+            "volume",
+            "users",
+        ]);
         let figures = Figures::of(clause);
 
         if quality {
@@ -158,16 +212,26 @@ impl Question {
         }
         if keep_money && !(less && !has(&["same spend", "same cost", "same budget", "same price"])) {
             self.add(Goal::SameSpend, clause);
-        } else if let Some(usd) = figures.usd.filter(|_| !grows || money || has(&["within", "under", "below", "most"])) {
-            let a_month = if has(&["year", "annual*", "yearly"]) { usd / 12.0 } else if has(&["day", "daily"]) { usd * 30.0 } else { usd };
+        } else if let Some(usd) = figures.usd.filter(|_| !grows || money || has(&["within", "under", "below", "most"]))
+        {
+            let a_month = if has(&["year", "annual*", "yearly"]) {
+                usd / 12.0
+            } else if has(&["day", "daily"]) {
+                usd * 30.0
+            } else {
+                usd
+            };
             self.add(Goal::Budget { usd_a_month: a_month }, clause);
-        } else if (money && less) || (less && has(&["cheaper", "save", "savings", "saving"]) && !has(&["cheaper model", "batch*", "cach*"])) {
+        } else if (money && less)
+            || (less && has(&["cheaper", "save", "savings", "saving"]) && !has(&["cheaper model", "batch*", "cach*"]))
+        {
             let by = figures.percent.or(has(&["halv*", "half"]).then_some(0.5)).filter(|by| (0.0..1.0).contains(by));
             self.add(Goal::CutCost { by }, clause);
         }
         if grows && !less || has(&["grow*"]) {
             if let Some(by) = figures.growth() {
-                let monthly = figures.usd.is_none() && has(&["a month", "per month", "monthly", "each month", "every month", "month over month"]);
+                let monthly = figures.usd.is_none()
+                    && has(&["a month", "per month", "monthly", "each month", "every month", "month over month"]);
                 self.add(Goal::Growth { by, monthly, months: figures.months }, clause);
             } else if has(&["grow*", "scale*"]) {
                 self.add(Goal::Forecast, clause);
@@ -176,31 +240,70 @@ impl Question {
         if has(&["cach*", "prefix*"]) {
             self.add(Goal::AuditCaching, clause);
         }
-        if has(&["compar*", "versus", "vs", "switch*", "move from", "migrat*", "replace*", "instead of"]) && (has(&["model*"]) || !self.models.is_empty()) {
+        if has(&["compar*", "versus", "vs", "switch*", "move from", "migrat*", "replace*", "instead of"])
+            && (has(&["model*"]) || !self.models.is_empty())
+        {
             self.add(Goal::CompareModels { models: self.models.clone() }, clause);
         }
-        if has(&["where", "who", "which", "what"]) && has(&["token*", "money", "spend*", "cost*"]) && has(&["go", "goes", "going", "use", "uses", "take", "takes", "most", "eat*", "spent", "come*"]) {
+        if has(&["where", "who", "which", "what"])
+            && has(&["token*", "money", "spend*", "cost*"])
+            && has(&["go", "goes", "going", "use", "uses", "take", "takes", "most", "eat*", "spent", "come*"])
+        {
             self.add(Goal::WhereTokensGo, clause);
         }
-        if has(&["peak*", "rate limit*", "capacity", "burst*", "busiest", "throughput", "tpm", "rpm", "quota*", "headroom", "rate limits"]) {
+        if has(&[
+            "peak*",
+            "rate limit*",
+            "capacity",
+            "burst*",
+            "busiest",
+            "throughput",
+            "tpm",
+            "rpm",
+            "quota*",
+            "headroom",
+            "rate limits",
+        ]) {
             self.add(Goal::Peaks, clause);
         }
-        if has(&["forecast*", "predict*", "project*", "next month", "next quarter", "next year", "will it cost", "will we pay", "will cost"]) {
+        if has(&[
+            "forecast*",
+            "predict*",
+            "project*",
+            "next month",
+            "next quarter",
+            "next year",
+            "will it cost",
+            "will we pay",
+            "will cost",
+        ]) {
             self.add(Goal::Forecast, clause);
         }
         if has(&["batch*", "overnight", "offline", "asynchron*"]) {
             self.add(Goal::Batch, clause);
         }
-        if has(&["cheaper model*", "smaller model*", "small model*", "mini model*", "rout*", "downgrad*", "small requests", "simple requests"]) {
+        if has(&[
+            "cheaper model*",
+            "smaller model*",
+            "small model*",
+            "mini model*",
+            "rout*",
+            "downgrad*",
+            "small requests",
+            "simple requests",
+        ]) {
             self.add(Goal::CheaperModel, clause);
         }
-        if has(&["should i change", "should we change", "what to change", "optimi*", "improve*"]) && !self.asks(|goal| matches!(goal, Goal::CutCost { .. })) {
+        if has(&["should i change", "should we change", "what to change", "optimi*", "improve*"])
+            && !self.asks(|goal| matches!(goal, Goal::CutCost { .. }))
+        {
             self.add(Goal::CutCost { by: None }, clause);
         }
     }
 
     fn add_conflicts(&mut self) {
-        let (quality, cost) = (self.same_quality(), self.asks(|goal| matches!(goal, Goal::CutCost { .. } | Goal::SameSpend)));
+        let (quality, cost) =
+            (self.same_quality(), self.asks(|goal| matches!(goal, Goal::CutCost { .. } | Goal::SameSpend)));
         let faster = self.asks(|goal| matches!(goal, Goal::Faster { .. }));
         let batch = self.asks(|goal| *goal == Goal::Batch);
         let fixed = self.asks(|goal| matches!(goal, Goal::SameSpend | Goal::Budget { .. } | Goal::CutCost { .. }));
@@ -215,12 +318,15 @@ impl Question {
             "Cutting cost and keeping quality pull apart: a cheaper model, shorter answers and shorter prompts are listed apart, \
              because this log cannot show that answers stay as good.",
         );
-        note(faster && cost, "Faster service tiers cost more: only what makes requests smaller helps speed and cost at once.");
-        note(faster && batch, "Batch prices mean answers within hours: they cannot serve requests that must be faster.");
         note(
-            grows && fixed,
-            "More traffic at a fixed spend needs a lower cost per request.",
+            faster && cost,
+            "Faster service tiers cost more: only what makes requests smaller helps speed and cost at once.",
         );
+        note(
+            faster && batch,
+            "Batch prices mean answers within hours: they cannot serve requests that must be faster.",
+        );
+        note(grows && fixed, "More traffic at a fixed spend needs a lower cost per request.");
     }
 }
 
@@ -228,7 +334,9 @@ impl Question {
 fn plain(text: &str) -> String {
     let chars: Vec<char> = text.to_lowercase().replace(['’', '‘'], "'").chars().collect();
     let digit = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit);
-    let comma = |at: usize| chars[at] == ',' && digit(at.checked_sub(1)) && (1..=3).all(|n| digit(Some(at + n))) && !digit(Some(at + 4));
+    let comma = |at: usize| {
+        chars[at] == ',' && digit(at.checked_sub(1)) && (1..=3).all(|n| digit(Some(at + n))) && !digit(Some(at + 4))
+    };
     chars.iter().enumerate().filter(|(at, _)| !comma(*at)).map(|(_, c)| *c).collect()
 }
 
@@ -237,7 +345,8 @@ fn clauses(lower: &str) -> Vec<&str> {
     let mut clauses = Vec::new();
     let mut start = 0;
     for (at, c) in lower.char_indices() {
-        let next_is_space = lower[at + c.len_utf8()..].starts_with(|c: char| c.is_whitespace()) || at + c.len_utf8() == lower.len();
+        let next_is_space =
+            lower[at + c.len_utf8()..].starts_with(|c: char| c.is_whitespace()) || at + c.len_utf8() == lower.len();
         if (matches!(c, ',' | '.' | ':') && next_is_space) || matches!(c, ';' | '?' | '!' | '\n') {
             clauses.push(&lower[start..at]);
             start = at + c.len_utf8();
@@ -248,8 +357,11 @@ fn clauses(lower: &str) -> Vec<&str> {
     clauses
         .into_iter()
         .flat_map(|clause| {
-            let parts: Vec<&str> =
-                clause.split(" and ").flat_map(|part| part.split(" but ")).flat_map(|part| part.split(" while ")).collect();
+            let parts: Vec<&str> = clause
+                .split(" and ")
+                .flat_map(|part| part.split(" but "))
+                .flat_map(|part| part.split(" while "))
+                .collect();
             if parts.iter().all(|part| part.split_whitespace().count() >= 3) { parts } else { vec![clause] }
         })
         .filter(|clause| !clause.trim().is_empty())
@@ -268,7 +380,8 @@ fn contains(clause: &str, phrase: &str) -> bool {
 
 /// Models of the table that the text names, longest names first so that `gpt-4o-mini` is not also `gpt-4o`.
 fn models_in(lower: &str, table: &PriceTable) -> Vec<String> {
-    let mut names: Vec<(&str, &str)> = table.models().map(|name| (name.rsplit('/').next().unwrap_or(name), name)).collect();
+    let mut names: Vec<(&str, &str)> =
+        table.models().map(|name| (name.rsplit('/').next().unwrap_or(name), name)).collect();
     names.sort_by_key(|(bare, _)| std::cmp::Reverse(bare.len()));
     let mut text = lower.to_owned();
     let mut found: Vec<(usize, String)> = Vec::new();
@@ -303,12 +416,33 @@ struct Figures {
 impl Figures {
     fn of(clause: &str) -> Self {
         let mut figures = Self::default();
-        for (word, times) in [("double*", 2.0), ("twice", 2.0), ("triple*", 3.0), ("two times", 2.0), ("three times", 3.0), ("four times", 4.0), ("five times", 5.0), ("ten times", 10.0), ("quadruple*", 4.0), ("two-fold", 2.0), ("tenfold", 10.0)] {
+        for (word, times) in [
+            ("double*", 2.0),
+            ("twice", 2.0),
+            ("triple*", 3.0),
+            ("two times", 2.0),
+            ("three times", 3.0),
+            ("four times", 4.0),
+            ("five times", 5.0),
+            ("ten times", 10.0),
+            ("quadruple*", 4.0),
+            ("two-fold", 2.0),
+            ("tenfold", 10.0),
+        ] {
             if contains(clause, word) {
                 figures.twice = Some(times);
             }
         }
-        for (word, months) in [("a year", 12), ("one year", 12), ("next year", 12), ("half a year", 6), ("six months", 6), ("three months", 3), ("next quarter", 3), ("twelve months", 12)] {
+        for (word, months) in [
+            ("a year", 12),
+            ("one year", 12),
+            ("next year", 12),
+            ("half a year", 6),
+            ("six months", 6),
+            ("three months", 3),
+            ("next quarter", 3),
+            ("twelve months", 12),
+        ] {
             if contains(clause, word) {
                 figures.months = Some(months);
             }
@@ -316,11 +450,18 @@ impl Figures {
         let bytes = clause.as_bytes();
         let mut at = 0;
         while at < bytes.len() {
-            if !bytes[at].is_ascii_digit() || (at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'-' | b'.'))) {
+            if !bytes[at].is_ascii_digit()
+                || (at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'-' | b'.')))
+            {
                 at += 1;
                 continue;
             }
-            let end = (at..bytes.len()).find(|&i| !bytes[i].is_ascii_digit() && !(bytes[i] == b'.' && bytes.get(i + 1).is_some_and(u8::is_ascii_digit))).unwrap_or(bytes.len());
+            let end = (at..bytes.len())
+                .find(|&i| {
+                    !bytes[i].is_ascii_digit()
+                        && !(bytes[i] == b'.' && bytes.get(i + 1).is_some_and(u8::is_ascii_digit))
+                })
+                .unwrap_or(bytes.len());
             if let Ok(value) = clause[at..end].parse::<f64>() {
                 figures.take(value, clause[..at].trim_end(), &clause[end..]);
             }
@@ -335,7 +476,9 @@ impl Figures {
             _ => (1.0, after),
         };
         let word = after.trim_start();
-        let starts = |words: &[&str]| words.iter().any(|w| word.strip_prefix(w).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)));
+        let starts = |words: &[&str]| {
+            words.iter().any(|w| word.strip_prefix(w).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)))
+        };
         if word.starts_with('%') || starts(&["percent", "per cent"]) {
             self.percent = Some(value / 100.0);
         } else if starts(&["x", "times", "fold", "×"]) || word.starts_with("-fold") {
@@ -368,17 +511,23 @@ mod tests {
 
     #[test]
     fn the_figures_of_a_question_are_read() {
-        assert_eq!(goals("Cut cost by 30 % at the same quality."), [Goal::SameQuality, Goal::CutCost { by: Some(0.3) }]);
-        assert_eq!(goals("Make it three times faster at the same spend."), [Goal::Faster { factor: Some(3.0) }, Goal::SameSpend]);
+        assert_eq!(
+            goals("Cut cost by 30 % at the same quality."),
+            [Goal::SameQuality, Goal::CutCost { by: Some(0.3) }]
+        );
+        assert_eq!(
+            goals("Make it three times faster at the same spend."),
+            [Goal::Faster { factor: Some(3.0) }, Goal::SameSpend]
+        );
         assert_eq!(goals("make it 2.5x faster"), [Goal::Faster { factor: Some(2.5) }]);
-        assert_eq!(goals("We grow 10 % a month. Forecast the next 6 months"), [
-            Goal::Growth { by: 0.1, monthly: true, months: None },
-            Goal::Forecast
-        ]);
-        assert_eq!(goals("prepare for 2x traffic within $5,000 a month"), [
-            Goal::Budget { usd_a_month: 5000.0 },
-            Goal::Growth { by: 1.0, monthly: false, months: None }
-        ]);
+        assert_eq!(
+            goals("We grow 10 % a month. Forecast the next 6 months"),
+            [Goal::Growth { by: 0.1, monthly: true, months: None }, Goal::Forecast]
+        );
+        assert_eq!(
+            goals("prepare for 2x traffic within $5,000 a month"),
+            [Goal::Budget { usd_a_month: 5000.0 }, Goal::Growth { by: 1.0, monthly: false, months: None }]
+        );
         assert_eq!(goals("halve our bill"), [Goal::CutCost { by: Some(0.5) }]);
         assert_eq!(goals("Can we stay under 60k USD a year?"), [Goal::Budget { usd_a_month: 5000.0 }]);
     }
@@ -399,7 +548,10 @@ mod tests {
 
     #[test]
     fn goals_that_pull_apart_are_noted() {
-        let question = Question::of("Cut cost at the same quality, make it 2x faster, and use batch prices", &PriceTable::shipped());
+        let question = Question::of(
+            "Cut cost at the same quality, make it 2x faster, and use batch prices",
+            &PriceTable::shipped(),
+        );
         assert_eq!(question.conflicts.len(), 3, "{question:?}");
     }
 }

@@ -11,6 +11,7 @@ use super::{
     ingest::{LoadError, StopFn},
     pricing::{Price, PriceTable, Pricing},
     profile::{Load, Profile},
+    words::{money, whole},
 };
 
 /// Shortest prompt that providers cache, in tokens.
@@ -21,6 +22,9 @@ pub const ASSUMED_PREFIX: f64 = 0.5;
 
 /// Share of each request's cost taken to be able to wait for a batch.
 pub const ASSUMED_BATCH: f64 = 0.2;
+
+/// Largest share of tokens that may wait for peaks to count as peaks.
+const MOST_DELAYED: f64 = 0.2;
 
 /// What an option does to answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -132,7 +136,9 @@ impl Scenario {
         };
         let now = price.cost(input, cached, write.min(input - cached), output);
         // A batch has its own prices and no discount for cached tokens beside them.
-        let later = price.batch.map_or(now, |(input_price, output_price)| (input * input_price + output * output_price).min(now));
+        let later = price
+            .batch
+            .map_or(now, |(input_price, output_price)| (input * input_price + output * output_price).min(now));
         now + self.batch_share * (later - now)
     }
 
@@ -146,7 +152,14 @@ impl Savings {
     ///
     /// # Errors
     /// [`LoadError::Stopped`] when `stop` says so.
-    pub fn of(data: &Dataset, pricing: &Pricing, table: &PriceTable, profile: &Profile, question: &Question, stop: StopFn<'_>) -> Result<Self, LoadError> {
+    pub fn of(
+        data: &Dataset,
+        pricing: &Pricing,
+        table: &PriceTable,
+        profile: &Profile,
+        question: &Question,
+        stop: StopFn<'_>,
+    ) -> Result<Self, LoadError> {
         let base_usd = profile.list_cost;
         let mut all = Scenario::default();
         let mut savings = Self { base_usd, ..Self::default() };
@@ -198,7 +211,13 @@ impl Scenario {
 
 type Found = Result<(SavingOption, Scenario), String>;
 
-fn option(id: &'static str, title: String, quality: Quality, evidence: Evidence, latency: &'static str) -> SavingOption {
+fn option(
+    id: &'static str,
+    title: String,
+    quality: Quality,
+    evidence: Evidence,
+    latency: &'static str,
+) -> SavingOption {
     SavingOption {
         id,
         title,
@@ -217,12 +236,24 @@ fn count(data: &Dataset, test: impl Fn(usize) -> bool) -> u64 {
     (0..data.len()).filter(|&i| test(i)).count() as u64
 }
 
-fn cheaper_model(data: &Dataset, pricing: &Pricing, table: &PriceTable, profile: &Profile, question: &Question) -> Found {
+fn cheaper_model(
+    data: &Dataset,
+    pricing: &Pricing,
+    table: &PriceTable,
+    profile: &Profile,
+    question: &Question,
+) -> Found {
     let used = pricing.used();
     // A single model that the question names and the log does not use is the one to move to.
-    let named = question.models.iter().filter_map(|name| table.find(name)).find(|price| !used.iter().any(|used| used.model == price.model));
+    let named = question
+        .models
+        .iter()
+        .filter_map(|name| table.find(name))
+        .find(|price| !used.iter().any(|used| used.model == price.model));
     let target = |price: &Price| {
-        let target = named.filter(|named| named.input <= price.input && named.output <= price.output).or_else(|| table.cheaper_than(price))?;
+        let target = named
+            .filter(|named| named.input <= price.input && named.output <= price.output)
+            .or_else(|| table.cheaper_than(price))?;
         Some(target.clone())
     };
     let scenario = Scenario {
@@ -237,15 +268,24 @@ fn cheaper_model(data: &Dataset, pricing: &Pricing, table: &PriceTable, profile:
         let names: Vec<&str> = used.iter().map(|price| price.model.as_str()).collect();
         return Err(format!("No cheaper model of the same family is known for {}.", names.join(", ")));
     }
-    let mut option = option("cheaper_model", "A cheaper model for small requests".into(), Quality::NeedsTest, Evidence::Log, "usually faster");
+    let mut option = option(
+        "cheaper_model",
+        "A cheaper model for small requests".into(),
+        Quality::NeedsTest,
+        Evidence::Log,
+        "usually faster",
+    );
     option.requests = count(data, |i| scenario.routed(data, i).is_some());
     let (input, output) = scenario.small;
     option.assumption = format!(
-        "Small means at most {input} input and {output} output tokens, the medians of the log; token counts stay as they are ({}).",
+        "Small means at most {} input and {} output tokens, the medians of the log; token counts stay as they are ({}).",
+        whole(input.into()),
+        whole(output.into()),
         moves.join(", ")
     );
     option.change = format!(
-        "Route requests with prompts of at most {input} tokens and short expected answers ({}). Compare answers on a few hundred logged requests first.",
+        "Route requests with prompts of at most {} tokens and short expected answers ({}). Compare answers on a few hundred logged requests first.",
+        whole(input.into()),
         moves.join(", ")
     );
     Ok((option, scenario))
@@ -258,13 +298,21 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
     let long = |i: usize| data.input[i] >= CACHEABLE_FROM;
     let requests = count(data, |i| long(i) && data.cached(i) == 0);
     if requests == 0 {
-        return Err(format!("No request of {CACHEABLE_FROM} input tokens or more goes without cached tokens: caching is used up."));
+        return Err(format!(
+            "No request of {CACHEABLE_FROM} input tokens or more goes without cached tokens: caching is used up."
+        ));
     }
     let change = "Put what never changes (instructions, tools, documents) first and what changes last; keep it identical byte by byte; \
                   send requests that share it close together."
         .to_owned();
     if !data.present().cached {
-        let mut option = option("caching", "Cached prompt prefixes".into(), Quality::Unchanged, Evidence::Assumption, "faster first token");
+        let mut option = option(
+            "caching",
+            "Cached prompt prefixes".into(),
+            Quality::Unchanged,
+            Evidence::Assumption,
+            "faster first token",
+        );
         option.requests = requests;
         option.assumption = format!(
             "The log has no cached tokens, so it cannot show whether prompts repeat or are cached already. The amount assumes that \
@@ -274,13 +322,23 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
         option.change = format!("Log cached tokens first (`cached_tokens`, `cache_read_input_tokens`). {change}");
         return Ok((option, Scenario { prefix: Some(ASSUMED_PREFIX), ..Scenario::default() }));
     }
-    let sum = |of: &dyn Fn(usize) -> u32| (0..data.len()).filter(|&i| long(i) && data.cached(i) > 0).map(|i| f64::from(of(i))).sum::<f64>();
+    let sum = |of: &dyn Fn(usize) -> u32| {
+        (0..data.len()).filter(|&i| long(i) && data.cached(i) > 0).map(|i| f64::from(of(i))).sum::<f64>()
+    };
     let (hit, input) = (sum(&|i| data.cached(i)), sum(&|i| data.input[i]));
     if hit == 0.0 {
-        return Err(format!("No request of {CACHEABLE_FROM} input tokens or more shows cached tokens: the log gives no measure of what caching could reach."));
+        return Err(format!(
+            "No request of {CACHEABLE_FROM} input tokens or more shows cached tokens: the log gives no measure of what caching could reach."
+        ));
     }
     let share = hit / input;
-    let mut option = option("caching", "Cached prefixes for requests that miss".into(), Quality::Unchanged, Evidence::Log, "faster first token");
+    let mut option = option(
+        "caching",
+        "Cached prefixes for requests that miss".into(),
+        Quality::Unchanged,
+        Evidence::Log,
+        "faster first token",
+    );
     option.requests = requests;
     option.assumption = format!(
         "Requests of {CACHEABLE_FROM} input tokens or more that show no cached tokens reach the {:.1} % that those with cached tokens have.",
@@ -296,10 +354,21 @@ fn output_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _:
     if requests == 0 {
         return Err("No answer is longer than the 95th percentile: a cap on output saves nothing.".into());
     }
-    let mut option = option("output_cap", "A cap on the longest answers".into(), Quality::NeedsTest, Evidence::Log, "faster at the top");
+    let mut option = option(
+        "output_cap",
+        "A cap on the longest answers".into(),
+        Quality::NeedsTest,
+        Evidence::Log,
+        "faster at the top",
+    );
     option.requests = requests;
-    option.assumption = format!("Answers longer than {cap} tokens (the 95th percentile) end there; the rest stays as it is.");
-    option.change = format!("Set the maximum output tokens to {cap} and ask for short answers; check that cut answers are not asked again.");
+    option.assumption = format!(
+        "Answers longer than {} tokens (the 95th percentile) end there; the rest stays as it is.",
+        whole(cap.into())
+    );
+    option.change = format!(
+        "Set the maximum output tokens to {cap} and ask for short answers; check that cut answers are not asked again."
+    );
     Ok((option, Scenario { output_cap: Some(cap), ..Scenario::default() }))
 }
 
@@ -309,10 +378,17 @@ fn prompt_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _:
     if requests == 0 {
         return Err("No prompt is longer than the 95th percentile: trimming prompts saves nothing.".into());
     }
-    let mut option = option("prompt_cap", "Trimmed longest prompts".into(), Quality::NeedsTest, Evidence::Log, "faster at the top");
+    let mut option =
+        option("prompt_cap", "Trimmed longest prompts".into(), Quality::NeedsTest, Evidence::Log, "faster at the top");
     option.requests = requests;
-    option.assumption = format!("Prompts longer than {cap} tokens (the 95th percentile) are trimmed to it; their cached tokens stay cached.");
-    option.change = format!("Look at what fills prompts over {cap} tokens (history, retrieved passages, tool output), and summarise or drop it.");
+    option.assumption = format!(
+        "Prompts longer than {} tokens (the 95th percentile) are trimmed to it; their cached tokens stay cached.",
+        whole(cap.into())
+    );
+    option.change = format!(
+        "Look at what fills prompts over {} tokens (history, retrieved passages, tool output), and summarise or drop it.",
+        whole(cap.into())
+    );
     Ok((option, Scenario { input_cap: Some(cap), ..Scenario::default() }))
 }
 
@@ -325,14 +401,22 @@ fn batch(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Que
     }
     let all = Scenario { batch_share: 1.0, ..Scenario::default() };
     let most: f64 = (0..data.len()).map(|i| pricing.cost(data, i) - all.cost(data, pricing, i)).sum();
-    let mut option = option("batch", "Batch prices for what can wait".into(), Quality::Unchanged, Evidence::Assumption, "answers within 24 hours");
+    let mut option = option(
+        "batch",
+        "Batch prices for what can wait".into(),
+        Quality::Unchanged,
+        Evidence::Assumption,
+        "answers within 24 hours",
+    );
     option.requests = (requests as f64 * ASSUMED_BATCH).round() as u64;
     option.assumption = format!(
         "The log cannot show which requests can wait: the amount assumes {:.0} % of the work, spread evenly, without a discount for cached \
-         tokens beside the batch price. All of it would save ${most:.2}.",
-        ASSUMED_BATCH * 100.0
+         tokens beside the batch price. All of it would save {}.",
+        ASSUMED_BATCH * 100.0,
+        money(most)
     );
-    option.change = "Send evaluations, summaries, enrichment and reports through the provider's batch interface.".into();
+    option.change =
+        "Send evaluations, summaries, enrichment and reports through the provider's batch interface.".into();
     Ok((option, scenario))
 }
 
@@ -356,5 +440,7 @@ fn peak_shift(load: &Load) -> Option<PeakShift> {
         last = Some(minute);
     }
     let total: u64 = load.by_minute.iter().map(|minute| minute.2).sum();
-    Some(PeakShift { peak, limit, delayed_share: delayed as f64 / total as f64, longest_minutes: longest })
+    let delayed_share = delayed as f64 / total as f64;
+    // In a sparse log most requests would wait: then there are no peaks, only single requests.
+    (delayed_share <= MOST_DELAYED).then_some(PeakShift { peak, limit, delayed_share, longest_minutes: longest })
 }

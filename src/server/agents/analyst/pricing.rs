@@ -79,7 +79,9 @@ pub enum PriceError {
     #[error("The price file {0} could not be read: {1}")]
     Io(String, std::io::Error),
     /// Not the format.
-    #[error("The price file is not in the format of LiteLLM's cost map ({0}); it looks like {{\"model\": {{\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6}}}}")]
+    #[error(
+        "The price file is not in the format of LiteLLM's cost map ({0}); it looks like {{\"model\": {{\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6}}}}"
+    )]
     Format(String),
     /// No model in it.
     #[error("The price file names no model with input_cost_per_token and output_cost_per_token")]
@@ -161,7 +163,10 @@ impl PriceTable {
 
     fn named(&self, bare: &str) -> Option<&Price> {
         self.prices.get(bare).or_else(|| {
-            self.prices.iter().find(|(key, _)| key.rsplit_once('/').is_some_and(|(_, tail)| tail == bare)).map(|(_, price)| price)
+            self.prices
+                .iter()
+                .find(|(key, _)| key.rsplit_once('/').is_some_and(|(_, tail)| tail == bare))
+                .map(|(_, price)| price)
         })
     }
 
@@ -196,7 +201,8 @@ fn without_suffix(name: &str) -> Option<&str> {
     }
     // -YYYY-MM-DD
     let date = name.len().checked_sub(11).and_then(|at| name.get(at..))?;
-    let is_date = date.bytes().enumerate().all(|(i, b)| if matches!(i, 0 | 5 | 8) { b == b'-' } else { b.is_ascii_digit() });
+    let is_date =
+        date.bytes().enumerate().all(|(i, b)| if matches!(i, 0 | 5 | 8) { b == b'-' } else { b.is_ascii_digit() });
     is_date.then(|| &name[..name.len() - 11])
 }
 
@@ -215,7 +221,12 @@ impl Pricing {
     pub fn of(data: &Dataset, table: &PriceTable, assume: Option<&str>) -> Self {
         let by_model: Vec<Option<Price>> = data.models.iter().map(|name| table.find(name).cloned()).collect();
         if by_model.iter().all(Option::is_none) {
-            let price = assume.into_iter().chain([ASSUMED_MODEL]).chain(table.models().take(1)).find_map(|name| table.find(name)).cloned();
+            let price = assume
+                .into_iter()
+                .chain([ASSUMED_MODEL])
+                .chain(table.models().take(1))
+                .find_map(|name| table.find(name))
+                .cloned();
             let assumed = price.as_ref().map(|price| price.model.clone());
             return Self { by_model: vec![price; data.models.len().max(1)], assumed, unpriced: Vec::new() };
         }
@@ -300,7 +311,9 @@ mod tests {
         let error = PriceTable::parse("[]", "x").expect_err("refused").to_string();
         assert!(error.contains("input_cost_per_token"), "{error}");
         assert!(matches!(PriceTable::parse("{}", "x"), Err(PriceError::NoModel)));
-        let own = PriceTable::parse(r#"{"house-model":{"input_cost_per_token":1e-6,"output_cost_per_token":2e-6}}"#, "own").expect("a table");
+        let own =
+            PriceTable::parse(r#"{"house-model":{"input_cost_per_token":1e-6,"output_cost_per_token":2e-6}}"#, "own")
+                .expect("a table");
         assert_eq!(own.find("house-model").map(|price| price.cached), Some(1e-6));
     }
 }

@@ -11,6 +11,7 @@ use super::{
     dataset::Dataset,
     ingest::{LoadError, StopFn},
     pricing::Pricing,
+    words::whole,
 };
 
 /// How percentiles are taken: the words that stand beside them.
@@ -54,7 +55,15 @@ impl Stats {
         let sum: f64 = values.iter().sum();
         let at = |p: f64| values[rank(values.len(), p)];
         let count = values.len() as u64;
-        Self { count, sum, mean: sum / count as f64, p50: at(50.0), p95: at(95.0), p99: at(99.0), max: values[values.len() - 1] }
+        Self {
+            count,
+            sum,
+            mean: sum / count as f64,
+            p50: at(50.0),
+            p95: at(95.0),
+            p99: at(99.0),
+            max: values[values.len() - 1],
+        }
     }
 }
 
@@ -210,7 +219,9 @@ impl Profile {
         let logged = data.present().cost.then_some(&data.cost);
         // A row without a logged cost counts at list price, so that the sum covers every request.
         let cost: Vec<f64> = match logged {
-            Some(logged) => logged.iter().zip(&list).map(|(logged, list)| if logged.is_nan() { *list } else { *logged }).collect(),
+            Some(logged) => {
+                logged.iter().zip(&list).map(|(logged, list)| if logged.is_nan() { *list } else { *logged }).collect()
+            }
             None => list.clone(),
         };
         check()?;
@@ -250,9 +261,14 @@ impl Profile {
             part.name.clone_from(name);
         }
         for (at, part) in sizes.iter_mut().enumerate() {
+            let below = at.checked_sub(1).map_or(0, |at| SIZE_CLASSES[at]);
             part.name = match SIZE_CLASSES.get(at) {
-                Some(bound) => format!("up to {bound}"),
-                None => format!("over {}", SIZE_CLASSES[SIZE_CLASSES.len() - 1]),
+                Some(bound) => format!(
+                    "{} to {}",
+                    whole(f64::from(below) + f64::from(u8::from(below > 0))),
+                    whole(f64::from(*bound))
+                ),
+                None => format!("over {}", whole(f64::from(below))),
             };
         }
         models.sort_by(|a, b| b.cost.total_cmp(&a.cost).then(b.tokens().cmp(&a.tokens())));
@@ -270,22 +286,31 @@ impl Profile {
             by_model.entry(name).or_default().push(ms.into());
         }
         self.latency = Some(Stats::of(by_model.values().flatten().copied().collect()));
-        self.latency_by_model =
-            self.by_model.iter().map(|part| Stats::of(by_model.remove(part.name.as_str()).unwrap_or_default())).collect();
+        self.latency_by_model = self
+            .by_model
+            .iter()
+            .map(|part| Stats::of(by_model.remove(part.name.as_str()).unwrap_or_default()))
+            .collect();
         self.latency_fit = fit(data);
     }
 
     fn times(&mut self, data: &Dataset, cost: &[f64], from_ms: i64, to_ms: i64) {
-        const STEPS: [i64; 8] = [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR, 7 * 24 * HOUR, 28 * 24 * HOUR];
+        const STEPS: [i64; 8] =
+            [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR, 7 * 24 * HOUR, 28 * 24 * HOUR];
         let count = |step: i64| to_ms.div_euclid(step) - from_ms.div_euclid(step) + 1;
-        let step = STEPS.into_iter().find(|&step| count(step) <= MAX_BUCKETS).unwrap_or((to_ms - from_ms) / (MAX_BUCKETS - 1) + 1);
+        let step = STEPS
+            .into_iter()
+            .find(|&step| count(step) <= MAX_BUCKETS)
+            .unwrap_or((to_ms - from_ms) / (MAX_BUCKETS - 1) + 1);
         let first = from_ms.div_euclid(step);
         let mut buckets: Vec<Part> =
             (0..count(step)).map(|n| Part { name: ((first + n) * step).to_string(), ..Part::default() }).collect();
-        let mut hours: Vec<Part> = (0..24).map(|hour| Part { name: format!("{hour:02}:00"), ..Part::default() }).collect();
+        let mut hours: Vec<Part> =
+            (0..24).map(|hour| Part { name: format!("{hour:02}:00"), ..Part::default() }).collect();
         for (i, &cost) in cost.iter().enumerate() {
             let Some(time) = data.time(i) else { continue };
-            if let Some(bucket) = usize::try_from(time.div_euclid(step) - first).ok().and_then(|at| buckets.get_mut(at)) {
+            if let Some(bucket) = usize::try_from(time.div_euclid(step) - first).ok().and_then(|at| buckets.get_mut(at))
+            {
                 bucket.add(data, i, cost);
             }
             hours[time.div_euclid(HOUR).rem_euclid(24) as usize].add(data, i, cost);
@@ -322,7 +347,8 @@ fn load(data: &Dataset, from_ms: i64, to_ms: i64) -> Load {
             minute.1 += data.tokens(i);
         }
     }
-    let mut by_minute: Vec<_> = minutes.into_iter().map(|(minute, (requests, tokens))| (minute, requests, tokens)).collect();
+    let mut by_minute: Vec<_> =
+        minutes.into_iter().map(|(minute, (requests, tokens))| (minute, requests, tokens)).collect();
     by_minute.sort_unstable();
     let total = to_ms.div_euclid(MINUTE).abs_diff(from_ms.div_euclid(MINUTE)) + 1;
     let mut sorted: Vec<u64> = by_minute.iter().map(|(.., tokens)| *tokens).collect();
@@ -331,7 +357,11 @@ fn load(data: &Dataset, from_ms: i64, to_ms: i64) -> Load {
     let empty = total as usize - sorted.len();
     let percentile = |p: f64| rank(total as usize, p).checked_sub(empty).map_or(0, |at| sorted[at]);
     let peak = |value: fn(&(i64, u64, u64)) -> u64| {
-        by_minute.iter().rev().max_by_key(|minute| value(minute)).map_or((0, 0), |minute| (value(minute), minute.0 * MINUTE))
+        by_minute
+            .iter()
+            .rev()
+            .max_by_key(|minute| value(minute))
+            .map_or((0, 0), |minute| (value(minute), minute.0 * MINUTE))
     };
     Load {
         from_ms,
@@ -350,9 +380,9 @@ fn load(data: &Dataset, from_ms: i64, to_ms: i64) -> Load {
 /// Least squares over the rows with a latency; `None` with fewer than 30, or when tokens do not vary.
 fn fit(data: &Dataset) -> Option<LatencyFit> {
     let rows = || {
-        (0..data.len()).filter(|&i| !data.latency_ms[i].is_nan()).map(|i| {
-            (f64::from(data.input[i]), f64::from(data.output[i]), f64::from(data.latency_ms[i]))
-        })
+        (0..data.len())
+            .filter(|&i| !data.latency_ms[i].is_nan())
+            .map(|i| (f64::from(data.input[i]), f64::from(data.output[i]), f64::from(data.latency_ms[i])))
     };
     let n = rows().count() as f64;
     if n < 30.0 {
@@ -381,7 +411,10 @@ fn fit(data: &Dataset) -> Option<LatencyFit> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::{dataset::Row, pricing::PriceTable}, *};
+    use super::{
+        super::{dataset::Row, pricing::PriceTable},
+        *,
+    };
 
     fn profile(rows: &[Row<'_>]) -> Profile {
         let mut data = Dataset::default();
@@ -427,13 +460,18 @@ mod tests {
             })
             .collect();
         let fit = profile(&rows).latency_fit.expect("a fit");
-        assert!((fit.base_ms - 200.0).abs() < 0.1 && (fit.per_input_ms - 0.5).abs() < 0.01 && (fit.per_output_ms - 20.0).abs() < 0.01);
+        assert!(
+            (fit.base_ms - 200.0).abs() < 0.1
+                && (fit.per_input_ms - 0.5).abs() < 0.01
+                && (fit.per_output_ms - 20.0).abs() < 0.01
+        );
         assert!(fit.r2 > 0.999);
     }
 
     #[test]
     fn the_heaviest_tenth_is_rounded_up_to_whole_requests() {
-        let rows: Vec<Row<'_>> = (0..11).map(|i| Row { input: if i == 0 { 50 } else { 5 }, ..Row::default() }).collect();
+        let rows: Vec<Row<'_>> =
+            (0..11).map(|i| Row { input: if i == 0 { 50 } else { 5 }, ..Row::default() }).collect();
         let heavy = profile(&rows).heavy;
         assert_eq!((heavy.tokens_top_1, heavy.tokens_top_10), (0.5, 0.55));
     }

@@ -32,7 +32,9 @@ pub fn sections(analysis: &Analysis) -> Vec<Section> {
     if !analysis.compared.is_empty() {
         sections.push(Section { heading: "Models side by side", body: comparison(analysis) });
     }
-    if asks(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. })) && analysis.forecast.is_some() {
+    if asks(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. }))
+        && analysis.forecast.is_some()
+    {
         sections.push(Section { heading: "Months ahead", body: forecast(analysis) });
     }
     sections.push(Section { heading: "What to do, in this order", body: actions(analysis) });
@@ -42,7 +44,10 @@ pub fn sections(analysis: &Analysis) -> Vec<Section> {
 
 /// The whole report as one text.
 pub fn markdown(analysis: &Analysis) -> String {
-    sections(analysis).iter().map(|section| format!("## {}\n\n{}\n\n", section.heading, section.body.trim_end())).collect()
+    sections(analysis)
+        .iter()
+        .map(|section| format!("## {}\n\n{}\n\n", section.heading, section.body.trim_end()))
+        .collect()
 }
 
 fn answers(analysis: &Analysis) -> String {
@@ -59,7 +64,8 @@ fn answers(analysis: &Analysis) -> String {
 
 fn log(analysis: &Analysis) -> String {
     let (profile, ingest) = (&analysis.profile, &analysis.ingest);
-    let columns: Vec<String> = ingest.columns.iter().map(|(role, name)| format!("{role} from {}", quoted(name))).collect();
+    let columns: Vec<String> =
+        ingest.columns.iter().map(|(role, name)| format!("{role} from {}", quoted(name))).collect();
     let mut text = format!(
         "{} ({}): **{} requests**, **{} input** and **{} output tokens**, **{}** {}. Read: {}.",
         quoted(&analysis.file),
@@ -72,7 +78,11 @@ fn log(analysis: &Analysis) -> String {
         list(&columns)
     );
     if let Some(logged) = profile.logged_cost {
-        text += &format!(" At list prices it would be {}; savings below are computed at list prices (logged: {}).", money(profile.list_cost), money(logged));
+        text += &format!(
+            " At list prices it would be {}; savings below are computed at list prices (logged: {}).",
+            money(profile.list_cost),
+            money(logged)
+        );
     }
     if !ingest.unused.is_empty() {
         let names: Vec<String> = ingest.unused.iter().take(12).map(|name| quoted(name)).collect();
@@ -80,7 +90,8 @@ fn log(analysis: &Analysis) -> String {
         text += &format!(" Found and not used: {}{more}.", names.join(", "));
     }
     if ingest.bad_rows > 0 {
-        let reasons: Vec<String> = ingest.bad_by_reason.iter().map(|(reason, count)| format!("{} × {reason}", whole(*count as f64))).collect();
+        let reasons: Vec<String> =
+            ingest.bad_by_reason.iter().map(|(reason, count)| format!("{} × {reason}", whole(*count as f64))).collect();
         text += &format!("\n\n**{} rows are left out** ({}).", whole(ingest.bad_rows as f64), list(&reasons));
     }
     text
@@ -121,7 +132,12 @@ fn load(analysis: &Analysis) -> String {
 
 fn latency(analysis: &Analysis) -> String {
     let Some(speed) = &analysis.speed else { return String::new() };
-    let mut text = format!("Median {}, 95th percentile {}, 99th {}.", millis(speed.now.p50), millis(speed.now.p95), millis(speed.now.p99));
+    let mut text = format!(
+        "Median {}, 95th percentile {}, 99th {}.",
+        millis(speed.now.p50),
+        millis(speed.now.p95),
+        millis(speed.now.p99)
+    );
     if let (Some(fit), Some(share)) = (speed.fit, speed.output_share) {
         text += &format!(
             " A straight line through the log: {} + {:.2} ms for each input token + {:.1} ms for each output token (R² {:.2}); output makes {} of the mean.",
@@ -132,11 +148,24 @@ fn latency(analysis: &Analysis) -> String {
             percent(share)
         );
     }
-    let rows: Vec<_> = analysis.profile.by_model.iter().zip(&analysis.profile.latency_by_model).filter(|(_, stats)| stats.count > 0).take(10).collect();
+    let rows: Vec<_> = analysis
+        .profile
+        .by_model
+        .iter()
+        .zip(&analysis.profile.latency_by_model)
+        .filter(|(_, stats)| stats.count > 0)
+        .take(10)
+        .collect();
     if rows.len() > 1 {
         text += "\n\n| Model | p50 | p95 | p99 |\n|---|--:|--:|--:|\n";
         for (part, stats) in rows {
-            text += &format!("| {} | {} | {} | {} |\n", quoted(&part.name), millis(stats.p50), millis(stats.p95), millis(stats.p99));
+            text += &format!(
+                "| {} | {} | {} | {} |\n",
+                quoted(&part.name),
+                millis(stats.p50),
+                millis(stats.p95),
+                millis(stats.p99)
+            );
         }
     }
     text
@@ -144,7 +173,10 @@ fn latency(analysis: &Analysis) -> String {
 
 fn savings(analysis: &Analysis) -> String {
     let savings = &analysis.savings;
-    let mut text = format!("Each alone, of {} at list prices:\n\n| Option | Saves | Share | Requests | Answers | Rests on |\n|---|--:|--:|--:|---|---|\n", money(savings.base_usd));
+    let mut text = format!(
+        "Each alone, of {} at list prices:\n\n| Option | Saves | Share | Requests | Answers | Rests on |\n|---|--:|--:|--:|---|---|\n",
+        money(savings.base_usd)
+    );
     for option in &savings.options {
         text += &format!(
             "| {} | {} | {} | {} | {} | {} |\n",
@@ -170,14 +202,22 @@ fn savings(analysis: &Analysis) -> String {
         text += &format!("- {note}\n");
     }
     if savings.together.len() > 1 {
-        let titles: Vec<&str> = savings.together.iter().filter_map(|id| Some(savings.option(id)?.title.as_str())).collect();
-        text += &format!("\n**Together** ({}): {}, {} of the list cost; less than the sum, because they touch the same tokens.\n", list(&titles), money(savings.together_usd), percent(savings.together_share));
+        let titles: Vec<&str> =
+            savings.together.iter().filter_map(|id| Some(savings.option(id)?.title.as_str())).collect();
+        text += &format!(
+            "\n**Together** ({}): {}, {} of the list cost; less than the sum, because they touch the same tokens.\n",
+            list(&titles),
+            money(savings.together_usd),
+            percent(savings.together_share)
+        );
     }
     text
 }
 
 fn comparison(analysis: &Analysis) -> String {
-    let mut text = String::from("| Model | The log's requests | 1,000 requests | At batch prices | In the log |\n|---|--:|--:|--:|---|\n");
+    let mut text = String::from(
+        "| Model | The log's requests | 1,000 requests | At batch prices | In the log |\n|---|--:|--:|--:|---|\n",
+    );
     for one in &analysis.compared {
         let measured = match (one.requests_in_log, one.latency) {
             (0, _) => "not used".to_owned(),
@@ -185,16 +225,26 @@ fn comparison(analysis: &Analysis) -> String {
             (requests, None) => format!("{} requests", whole(requests as f64)),
         };
         let batch = one.usd_batch.map_or("none".into(), money);
-        text += &format!("| {} | {} | {} | {batch} | {measured} |\n", one.model, money(one.usd), money(one.usd_per_1000));
+        text +=
+            &format!("| {} | {} | {} | {batch} | {measured} |\n", one.model, money(one.usd), money(one.usd_per_1000));
     }
     text + "\nThe same token counts for every model, cached tokens at each model's own price. Requests that the models answered in the log may differ in kind.\n"
 }
 
 fn forecast(analysis: &Analysis) -> String {
     let Some(forecast) = &analysis.forecast else { return String::new() };
-    let mut text = String::from("| | Requests a month | Cost | With the options together | Busiest minute (tokens) |\n|---|--:|--:|--:|--:|\n");
+    let mut text = String::from(
+        "| | Requests a month | Cost | With the options together | Busiest minute (tokens) |\n|---|--:|--:|--:|--:|\n",
+    );
     for ahead in &forecast.ahead {
-        text += &format!("| {} | {} | {} | {} | {} |\n", ahead.label, whole(ahead.requests), money(ahead.usd), money(ahead.usd_with_savings), whole(ahead.peak_tokens));
+        text += &format!(
+            "| {} | {} | {} | {} | {} |\n",
+            ahead.label,
+            whole(ahead.requests),
+            money(ahead.usd),
+            money(ahead.usd_with_savings),
+            whole(ahead.peak_tokens)
+        );
     }
     text.push('\n');
     for assumption in &forecast.assumptions {
@@ -205,20 +255,33 @@ fn forecast(analysis: &Analysis) -> String {
 
 fn actions(analysis: &Analysis) -> String {
     let lines = analysis.actions.iter().enumerate();
-    lines.map(|(n, action)| format!("{}. **{}**: {} Effect: {}. {}\n", n + 1, action.title, action.change, action.effect, action.check)).collect()
+    lines
+        .map(|(n, action)| {
+            format!("{}. **{}**: {} Effect: {}. {}\n", n + 1, action.title, action.change, action.effect, action.check)
+        })
+        .collect()
 }
 
 fn basis(analysis: &Analysis) -> String {
     let mut text = match &analysis.assumed_model {
         Some(model) if analysis.ingest.columns.iter().any(|(role, _)| role == "model") => {
-            format!("- **No model of the log has a known price: all requests are priced as {model}.** Name your model in the question, or configure a price file.\n")
+            format!(
+                "- **No model of the log has a known price: all requests are priced as {model}.** Name your model in the question, or configure a price file.\n"
+            )
         }
-        Some(model) => format!("- **The log names no model: all requests are priced as {model}.** Name yours in the question to change that.\n"),
+        Some(model) => format!(
+            "- **The log names no model: all requests are priced as {model}.** Name yours in the question to change that.\n"
+        ),
         None => format!("- Priced as {}.\n", list(&analysis.priced_as)),
     };
     text += &format!("- Prices: {}. List prices in US dollars, without discounts or taxes.\n", analysis.price_origin);
     if !analysis.unpriced.is_empty() {
-        let names: Vec<String> = analysis.unpriced.iter().take(10).map(|(name, requests)| format!("{} ({} requests)", quoted(name), whole(*requests as f64))).collect();
+        let names: Vec<String> = analysis
+            .unpriced
+            .iter()
+            .take(10)
+            .map(|(name, requests)| format!("{} ({} requests)", quoted(name), whole(*requests as f64)))
+            .collect();
         text += &format!("- **Without a price, and so not in any list cost:** {}.\n", list(&names));
     }
     for note in &analysis.ingest.notes {

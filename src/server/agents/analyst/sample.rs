@@ -64,10 +64,15 @@ pub fn csv() -> String {
             1 => (random.between(1200, 6000), random.between(120, 700)),
             _ => (random.between(6000, 30_000), random.between(200, 1500)),
         };
-        let cached = if input >= 1024 && random.between(0, 100) < 55 { (input * random.between(25, 75) / 100) / 128 * 128 } else { 0 };
+        let cached = if input >= 1024 && random.between(0, 100) < 55 {
+            (input * random.between(25, 75) / 100) / 128 * 128
+        } else {
+            0
+        };
         let (model, pace) = if random.between(0, 100) < 70 { ("gpt-4.1", 18) } else { ("gpt-4.1-mini", 9) };
         let latency = 250 + (input - cached) / 20 + output * pace + random.between(0, 400);
-        let stamp = i64::try_from(time).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+        let stamp =
+            i64::try_from(time).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{stamp:.3},{model},{input},{output},{cached},{latency}");
     }

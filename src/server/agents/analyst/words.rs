@@ -52,13 +52,16 @@ pub fn list(names: &[impl AsRef<str>]) -> String {
     match names {
         [] => String::new(),
         [one] => one.as_ref().to_owned(),
-        [rest @ .., last] => format!("{} and {}", rest.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "), last.as_ref()),
+        [rest @ .., last] => {
+            format!("{} and {}", rest.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "), last.as_ref())
+        }
     }
 }
 
 /// Text from a file or a question, safe inside a markdown table or sentence: no line ends, bars or markup.
 pub fn quoted(text: &str) -> String {
-    let short: String = text.chars().take(80).map(|c| if c.is_control() || matches!(c, '`' | '|') { ' ' } else { c }).collect();
+    let short: String =
+        text.chars().take(80).map(|c| if c.is_control() || matches!(c, '`' | '|') { ' ' } else { c }).collect();
     format!("`{short}`")
 }
 
@@ -71,7 +74,10 @@ mod tests {
         assert_eq!(whole(1_234_567.4), "1,234,567");
         assert_eq!((whole(0.0), whole(999.6), whole(-1234.0)), ("0".into(), "1,000".into(), "-1,234".into()));
         assert_eq!((money(1234.5), money(12.345), money(0.0123)), ("$1,234".into(), "$12.35".into(), "$0.0123".into()));
-        assert_eq!((percent(0.1234), millis(850.4), millis(2350.0)), ("12.3 %".into(), "850 ms".into(), "2.35 s".into()));
+        assert_eq!(
+            (percent(0.1234), millis(850.4), millis(2350.0)),
+            ("12.3 %".into(), "850 ms".into(), "2.35 s".into())
+        );
         assert_eq!(moment(1_700_158_623_979), "2023-11-16 18:17 UTC");
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         assert_eq!(quoted("a|b\n`c`"), "`a b  c `");

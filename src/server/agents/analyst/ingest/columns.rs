@@ -90,67 +90,187 @@ const SYNONYMS: &[(Role, &[&str])] = &[
     (
         Role::Time,
         &[
-            "starttime", "timestamp", "starttimeunix", "startedat", "requesttime", "requesttimestamp", "requestedat", "createdat",
-            "created", "arrivaltime", "arrivedat", "datetime", "time", "eventtime", "ts", "date", "loggedat", "timestamputc", "timeutc",
-            "createdtime", "start", "startat", "observedtimestamp", "timeunix",
+            "starttime",
+            "timestamp",
+            "starttimeunix",
+            "startedat",
+            "requesttime",
+            "requesttimestamp",
+            "requestedat",
+            "createdat",
+            "created",
+            "arrivaltime",
+            "arrivedat",
+            "datetime",
+            "time",
+            "eventtime",
+            "ts",
+            "date",
+            "loggedat",
+            "timestamputc",
+            "timeutc",
+            "createdtime",
+            "start",
+            "startat",
+            "observedtimestamp",
+            "timeunix",
         ],
     ),
     (Role::End, &["endtime", "endtimeunix", "endedat", "completedat", "finishedat", "end", "endat"]),
     (
         Role::Model,
         &[
-            "model", "modelname", "modelid", "responsemodel", "requestmodel", "llmmodel", "llmmodelname", "engine", "deployment",
-            "deploymentname", "modelversion",
+            "model",
+            "modelname",
+            "modelid",
+            "responsemodel",
+            "requestmodel",
+            "llmmodel",
+            "llmmodelname",
+            "engine",
+            "deployment",
+            "deploymentname",
+            "modelversion",
         ],
     ),
     (
         Role::Input,
         &[
-            "inputtokens", "prompttokens", "contexttokens", "prompttokencount", "inputtokencount", "requesttokens", "numinputtokens",
-            "numprompttokens", "ninputtokens", "nprompttokens", "tokensin", "tokensinput", "tokensprompt", "intokens", "inputlength",
-            "promptlength", "promptevalcount", "inputcontexttokens",
+            "inputtokens",
+            "prompttokens",
+            "contexttokens",
+            "prompttokencount",
+            "inputtokencount",
+            "requesttokens",
+            "numinputtokens",
+            "numprompttokens",
+            "ninputtokens",
+            "nprompttokens",
+            "tokensin",
+            "tokensinput",
+            "tokensprompt",
+            "intokens",
+            "inputlength",
+            "promptlength",
+            "promptevalcount",
+            "inputcontexttokens",
         ],
     ),
     (
         Role::Output,
         &[
-            "outputtokens", "completiontokens", "generatedtokens", "candidatestokencount", "outputtokencount", "completiontokencount",
-            "responsetokens", "numoutputtokens", "numcompletiontokens", "noutputtokens", "ncompletiontokens", "tokensout",
-            "tokensoutput", "tokenscompletion", "outtokens", "outputlength", "completionlength", "evalcount",
+            "outputtokens",
+            "completiontokens",
+            "generatedtokens",
+            "candidatestokencount",
+            "outputtokencount",
+            "completiontokencount",
+            "responsetokens",
+            "numoutputtokens",
+            "numcompletiontokens",
+            "noutputtokens",
+            "ncompletiontokens",
+            "tokensout",
+            "tokensoutput",
+            "tokenscompletion",
+            "outtokens",
+            "outputlength",
+            "completionlength",
+            "evalcount",
         ],
     ),
     (
         Role::Cached,
         &[
-            "cachedtokens", "cachereadinputtokens", "cachedinputtokens", "cachedprompttokens", "prompttokensdetailscachedtokens",
-            "inputtokensdetailscachedtokens", "cachereadtokens", "cachedcontenttokencount", "prompcachehittokens",
-            "promptcachehittokens", "cachehittokens", "cacheread", "inputcachedtokens", "prompttokenscached", "inputtokenscached",
+            "cachedtokens",
+            "cachereadinputtokens",
+            "cachedinputtokens",
+            "cachedprompttokens",
+            "prompttokensdetailscachedtokens",
+            "inputtokensdetailscachedtokens",
+            "cachereadtokens",
+            "cachedcontenttokencount",
+            "prompcachehittokens",
+            "promptcachehittokens",
+            "cachehittokens",
+            "cacheread",
+            "inputcachedtokens",
+            "prompttokenscached",
+            "inputtokenscached",
         ],
     ),
     (
         Role::CacheWrite,
         &[
-            "cachecreationinputtokens", "cachewriteinputtokens", "cachewritetokens", "cachecreationtokens",
-            "prompttokensdetailscachecreationtokens", "prompttokensdetailscachewritetokens",
+            "cachecreationinputtokens",
+            "cachewriteinputtokens",
+            "cachewritetokens",
+            "cachecreationtokens",
+            "prompttokensdetailscachecreationtokens",
+            "prompttokensdetailscachewritetokens",
         ],
     ),
     (
         Role::Latency,
         &[
-            "latency", "duration", "totallatency", "requestduration", "responsetime", "elapsed", "elapsedtime", "e2elatency",
-            "endtoendlatency", "operationduration", "clientoperationduration", "totaltime", "requestlatency", "timetaken", "totalduration",
+            "latency",
+            "duration",
+            "totallatency",
+            "requestduration",
+            "responsetime",
+            "elapsed",
+            "elapsedtime",
+            "e2elatency",
+            "endtoendlatency",
+            "operationduration",
+            "clientoperationduration",
+            "totaltime",
+            "requestlatency",
+            "timetaken",
+            "totalduration",
         ],
     ),
     (
         Role::Cost,
-        &["cost", "spend", "totalcost", "responsecost", "price", "usagecost", "totalspend", "amount", "costtotal", "estimatedcost"],
+        &[
+            "cost",
+            "spend",
+            "totalcost",
+            "responsecost",
+            "price",
+            "usagecost",
+            "totalspend",
+            "amount",
+            "costtotal",
+            "estimatedcost",
+        ],
     ),
 ];
 
 /// Containers that hold usage: names that may stand before the last part of a nested name.
 const CONTAINERS: &[&str] = &[
-    "usage", "usagemetadata", "tokenusage", "response", "body", "attributes", "metrics", "data", "result", "llm", "genai", "client",
-    "request", "span", "message", "log", "event", "fields", "properties", "json", "operation", "tokencount",
+    "usage",
+    "usagemetadata",
+    "tokenusage",
+    "response",
+    "body",
+    "attributes",
+    "metrics",
+    "data",
+    "result",
+    "llm",
+    "genai",
+    "client",
+    "request",
+    "span",
+    "message",
+    "log",
+    "event",
+    "fields",
+    "properties",
+    "json",
+    "operation",
+    "tokencount",
 ];
 
 /// Names shown to whoever's log has none of them.
@@ -221,7 +341,10 @@ fn split_unit(name: &str) -> (&str, Option<Unit>) {
     ];
     let trimmed = name.trim_end_matches(|c: char| !c.is_alphanumeric());
     for (word, unit) in WORDS {
-        let Some(at) = trimmed.len().checked_sub(word.len()).filter(|&at| at > 0 && trimmed.is_char_boundary(at)) else { continue };
+        let Some(at) = trimmed.len().checked_sub(word.len()).filter(|&at| at > 0 && trimmed.is_char_boundary(at))
+        else {
+            continue;
+        };
         let (base, tail) = trimmed.split_at(at);
         if !tail.eq_ignore_ascii_case(word) {
             continue;
@@ -246,20 +369,34 @@ mod tests {
 
     #[test]
     fn names_are_recognised_whatever_their_case_and_separators() {
-        for name in ["input_tokens", "Input Tokens", "inputTokens", "INPUT-TOKENS", "usage.prompt_tokens", "gen_ai.usage.input_tokens",
-            "attributes.gen_ai.usage.input_tokens", "ContextTokens", "response.body.usage.input_tokens", "usageMetadata.promptTokenCount"]
-        {
+        for name in [
+            "input_tokens",
+            "Input Tokens",
+            "inputTokens",
+            "INPUT-TOKENS",
+            "usage.prompt_tokens",
+            "gen_ai.usage.input_tokens",
+            "attributes.gen_ai.usage.input_tokens",
+            "ContextTokens",
+            "response.body.usage.input_tokens",
+            "usageMetadata.promptTokenCount",
+        ] {
             assert_eq!(role(name), Some(Role::Input), "{name}");
         }
         for name in ["GeneratedTokens", "usage.completion_tokens", "Response tokens", "gen_ai.usage.output_tokens"] {
             assert_eq!(role(name), Some(Role::Output), "{name}");
         }
-        for name in ["usage.prompt_tokens_details.cached_tokens", "cache_read_input_tokens", "gen_ai.usage.cache_read.input_tokens",
-            "usage.input_tokens_details.cached_tokens"]
-        {
+        for name in [
+            "usage.prompt_tokens_details.cached_tokens",
+            "cache_read_input_tokens",
+            "gen_ai.usage.cache_read.input_tokens",
+            "usage.input_tokens_details.cached_tokens",
+        ] {
             assert_eq!(role(name), Some(Role::Cached), "{name}");
         }
-        for name in ["TIMESTAMP", "startTime", "created", "created_at", "startTimeUnixNano", "request_time", "@timestamp"] {
+        for name in
+            ["TIMESTAMP", "startTime", "created", "created_at", "startTimeUnixNano", "request_time", "@timestamp"]
+        {
             assert_eq!(role(name), Some(Role::Time), "{name}");
         }
         for name in ["gen_ai.request.model", "model", "Model Name", "gen_ai.response.model"] {
@@ -283,7 +420,17 @@ mod tests {
 
     #[test]
     fn names_that_say_something_else_are_left_alone() {
-        for name in ["total_tokens", "user", "messages.content", "metadata.model", "tools.model", "completionStartTime", "tokens_ms", "", "."] {
+        for name in [
+            "total_tokens",
+            "user",
+            "messages.content",
+            "metadata.model",
+            "tools.model",
+            "completionStartTime",
+            "tokens_ms",
+            "",
+            ".",
+        ] {
             assert_eq!(role(name), None, "{name}");
         }
     }

@@ -14,7 +14,12 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, Lo
     let delimiter = delimiter(reader.fill_buf()?);
     let mut tail = LastByte { inner: reader, last: b'\n' };
     let mut csv = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(&mut tail);
-    let header: Vec<String> = csv.byte_headers().map_err(io_error)?.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+    let header: Vec<String> = csv
+        .byte_headers()
+        .map_err(io_error)?
+        .iter()
+        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
+        .collect();
     let mut sink = Sink::default();
     sink.comma = delimiter == b';';
     let columns = choose(&header, &mut sink);
@@ -64,7 +69,8 @@ fn choose(header: &[String], sink: &mut Sink) -> [Option<(usize, Column)>; Role:
         sink.report.columns.push((column.role.label().to_owned(), header[*at].clone()));
     }
     let used = |at: usize| chosen.iter().flatten().any(|(used, _)| *used == at);
-    sink.report.unused = header.iter().enumerate().filter(|(at, _)| !used(*at)).map(|(_, name)| name.clone()).take(40).collect();
+    sink.report.unused =
+        header.iter().enumerate().filter(|(at, _)| !used(*at)).map(|(_, name)| name.clone()).take(40).collect();
     chosen
 }
 

@@ -49,7 +49,9 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, Lo
         match serde_json::from_slice::<Value>(&line) {
             Ok(Value::Object(object)) => rows(&Value::Object(object), number, &mut names, &mut sink)?,
             Ok(other) => sink.bad(number, format!("not an object: {}", super::values::shown(&other.to_string()))),
-            Err(error) if error.is_eof() && !ended => return Err(LoadError::Truncated { line: number, rows: sink.rows() }),
+            Err(error) if error.is_eof() && !ended => {
+                return Err(LoadError::Truncated { line: number, rows: sink.rows() });
+            }
             Err(error) if error.is_eof() && sink.rows() == 0 => {
                 return Err(LoadError::NotJsonLines("JSON spread over several lines", "jq -c . log.json > log.jsonl"));
             }
@@ -114,7 +116,9 @@ fn collect<'a>(value: &'a Value, path: &mut String, depth: usize, names: &mut Na
         }
         Value::Array(items) if path.ends_with("attributes") => {
             for item in items {
-                let (Some(key), Some(field)) = (item.get("key").and_then(Value::as_str), item.get("value")) else { continue };
+                let (Some(key), Some(field)) = (item.get("key").and_then(Value::as_str), item.get("value")) else {
+                    continue;
+                };
                 let inner = ["intValue", "stringValue", "doubleValue"].iter().find_map(|kind| field.get(kind));
                 under(key, path, |path| collect(inner.unwrap_or(field), path, depth + 1, names, cells));
             }
@@ -171,7 +175,12 @@ impl Names {
     }
 
     fn name_of(&self, column: &Column) -> String {
-        self.known.iter().filter(|(_, known)| known.as_ref() == Some(column)).map(|(name, _)| name.clone()).min().unwrap_or_default()
+        self.known
+            .iter()
+            .filter(|(_, known)| known.as_ref() == Some(column))
+            .map(|(name, _)| name.clone())
+            .min()
+            .unwrap_or_default()
     }
 
     fn report(&self, sink: &mut Sink) {

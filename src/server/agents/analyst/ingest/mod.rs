@@ -174,7 +174,11 @@ fn first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
 
 fn not_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
     const KNOWN: &[(&[u8], &str, &str)] = &[
-        (b"\x1f\x8b", "compressed with gzip", "Unpack it first (`gunzip`), then attach the CSV or JSON Lines file inside."),
+        (
+            b"\x1f\x8b",
+            "compressed with gzip",
+            "Unpack it first (`gunzip`), then attach the CSV or JSON Lines file inside.",
+        ),
         (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "Unpack it, or save the sheet as CSV, and attach that."),
         (b"\x28\xb5\x2f\xfd", "compressed with zstd", "Unpack it first (`unzstd`)."),
         (b"BZh", "compressed with bzip2", "Unpack it first (`bunzip2`)."),
@@ -190,7 +194,8 @@ fn not_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
     }
     let head = &head[..head.len().min(8192)];
     let control = head.iter().filter(|&&b| b < 32 && !matches!(b, b'\t' | b'\n' | b'\r')).count();
-    (head.contains(&0) || control * 20 > head.len()).then_some(("binary", "Attach a usage log as CSV with a header line, or as JSON Lines."))
+    (head.contains(&0) || control * 20 > head.len())
+        .then_some(("binary", "Attach a usage log as CSV with a header line, or as JSON Lines."))
 }
 
 #[cfg(test)]

@@ -173,7 +173,8 @@ impl Sink {
     }
 
     fn nothing(&self) -> LoadError {
-        let first: Vec<String> = self.report.first_bad.iter().map(|bad| format!("Line {}: {}.", bad.line, bad.reason)).collect();
+        let first: Vec<String> =
+            self.report.first_bad.iter().map(|bad| format!("Line {}: {}.", bad.line, bad.reason)).collect();
         LoadError::AllBad { rows: self.report.bad_rows, first: first.join(" ") }
     }
 }

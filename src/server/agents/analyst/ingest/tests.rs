@@ -12,7 +12,9 @@ fn refusal(bytes: &[u8]) -> String {
 
 #[test]
 fn the_azure_shape_is_read_to_the_millisecond() {
-    let log = log("TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:17:03.9799600,4808,10\r\n2023-11-16 18:17:04.0319600,3180,8\r\n");
+    let log = log(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:17:03.9799600,4808,10\r\n2023-11-16 18:17:04.0319600,3180,8\r\n",
+    );
     assert_eq!(log.data.time_ms, [1_700_158_623_979, 1_700_158_624_031]);
     assert_eq!((log.data.input.as_slice(), log.data.output.as_slice()), ([4808, 3180].as_slice(), [10, 8].as_slice()));
     assert!(!log.data.present().model && !log.data.present().cached);
@@ -49,7 +51,10 @@ fn litellm_spend_logs_are_read_with_latency_from_start_and_end() {
         "request_id,call_type,api_key,spend,total_tokens,prompt_tokens,completion_tokens,startTime,endTime,completionStartTime,model,user\n\
          r1,acompletion,k,0.00125,600,500,100,2024-05-01 10:00:00.500,2024-05-01 10:00:03.000,,gpt-4o,u\n",
     );
-    assert_eq!((log.data.input[0], log.data.output[0], log.data.latency_ms[0], log.data.cost[0]), (500, 100, 2500.0, 0.00125));
+    assert_eq!(
+        (log.data.input[0], log.data.output[0], log.data.latency_ms[0], log.data.cost[0]),
+        (500, 100, 2500.0, 0.00125)
+    );
     assert!(log.report.unused.contains(&"completionStartTime".to_owned()));
 }
 
@@ -60,7 +65,11 @@ fn opentelemetry_attributes_are_read_flat_nested_and_as_an_otlp_export() {
     let otlp = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"x"}}]},"scopeSpans":[{"spans":[{"name":"chat gpt-4o","startTimeUnixNano":"1700136000000000000","endTimeUnixNano":"1700136001500000000","attributes":[{"key":"gen_ai.request.model","value":{"stringValue":"gpt-4o"}},{"key":"gen_ai.usage.input_tokens","value":{"intValue":"120"}},{"key":"gen_ai.usage.output_tokens","value":{"intValue":30}}]},{"name":"GET /","attributes":[]}]}]}]}"#;
     for (text, model) in [(flat, "gpt-4o-2024-08-06"), (nested, "gpt-4o"), (otlp, "gpt-4o")] {
         let log = log(text);
-        assert_eq!((log.data.input[0], log.data.output[0], log.data.time_ms[0]), (120, 30, 1_700_136_000_000), "{text}");
+        assert_eq!(
+            (log.data.input[0], log.data.output[0], log.data.time_ms[0]),
+            (120, 30, 1_700_136_000_000),
+            "{text}"
+        );
         assert_eq!(log.data.models[0], model);
     }
     assert_eq!((log(flat).data.latency_ms[0], log(flat).data.cached[0], log(flat).data.input[0]), (1500.0, 64, 120));
@@ -76,7 +85,11 @@ fn separators_quotes_and_a_byte_order_mark_make_no_difference() {
         "\n\n\"model\",\"input_tokens\",\"output_tokens\",\"cost\"\r\n\"a,b\",\"10\",\"5\",\"0.5\"\r\n",
     ] {
         let log = log(text);
-        assert_eq!((log.data.input[0], log.data.output[0], log.data.cost[0], log.data.models[0].as_str()), (10, 5, 0.5, "a,b"), "{text}");
+        assert_eq!(
+            (log.data.input[0], log.data.output[0], log.data.cost[0], log.data.models[0].as_str()),
+            (10, 5, 0.5, "a,b"),
+            "{text}"
+        );
     }
 }
 

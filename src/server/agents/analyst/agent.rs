@@ -1,0 +1,431 @@
+//! The analyst at work: a supervisor and five sub-agents, told as they go.
+//!
+//! Promises: each event says what happens then; a tool call's result is what the code computed; no pauses, no invented
+//! progress. Heavy work runs on blocking threads that look at the run's cancellation, so a stop takes effect at once.
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{
+    EXAMPLES,
+    analysis::{self, Action, Analysis},
+    answer, charts, forecast,
+    forecast::Compared,
+    goals::{Goal, Question},
+    ingest::{self, LoadError, Log, StopFn},
+    optimize::Savings,
+    pricing::{PriceError, PriceTable, Pricing},
+    profile::{PERCENTILE_METHOD, Profile},
+    report,
+    voice::Voice,
+    words::{list, moment, money, percent, whole},
+};
+use crate::{
+    protocol::http::AgentInfo,
+    server::agents::{Agent, AgentError, Emitter, InputFile, RunInput},
+};
+
+/// The id that threads name the analyst by.
+pub const ID: &str = "analyst";
+
+/// The code of a run that ended because its file could not be analysed.
+pub const UNREADABLE_FILE: &str = "unreadable_file";
+
+const NO_FILE: &str = "I analyse the usage log of an AI service, and this thread has none yet. Attach one and ask again:\n\n\
+    - **CSV** with a header line, or **JSON Lines**, up to 100 MB.\n\
+    - Needed: input and output tokens (`input_tokens`/`prompt_tokens`, `output_tokens`/`completion_tokens`).\n\
+    - Useful: time, model, cached tokens, latency, cost. Columns are found by name.\n\
+    - Known shapes: OpenAI and Anthropic usage objects, LiteLLM spend logs, OpenTelemetry `gen_ai.*`, the Azure LLM traces.\n\n\
+    A row may be as short as this:\n\n\
+    ```csv\ntimestamp,model,input_tokens,output_tokens\n2026-01-31T12:00:00Z,gpt-4.1,1200,150\n```\n\n\
+    Only counts are read: leave prompts and answers out of the log.\n";
+
+/// The built-in workload analyst.
+#[derive(Debug, Clone)]
+pub struct Analyst {
+    table: Arc<PriceTable>,
+}
+
+impl Analyst {
+    /// The analyst with a price file of yours (in the format of LiteLLM's cost map), or with the prices it ships.
+    ///
+    /// # Errors
+    /// When the price file cannot be used.
+    pub fn new(prices: Option<&Path>) -> Result<Self, PriceError> {
+        let table = prices.map_or_else(|| Ok(PriceTable::shipped()), PriceTable::load)?;
+        Ok(Self { table: Arc::new(table) })
+    }
+}
+
+#[async_trait]
+impl Agent for Analyst {
+    fn info(&self) -> AgentInfo {
+        AgentInfo {
+            id: ID.into(),
+            name: "Workload analyst".into(),
+            description: "Reads the usage log of an AI service and says where tokens and money go and what to change. Works by fixed rules, without a model.".into(),
+            examples: EXAMPLES.map(String::from).to_vec(),
+        }
+    }
+
+    async fn run(&self, input: RunInput, out: Emitter) -> Result<Option<Value>, AgentError> {
+        Work { table: Arc::clone(&self.table), input: &input, out: &out }.run().await
+    }
+}
+
+/// One run.
+struct Work<'a> {
+    table: Arc<PriceTable>,
+    input: &'a RunInput,
+    out: &'a Emitter,
+}
+
+/// What the Data agent hands on.
+struct Data {
+    log: Arc<Log>,
+    pricing: Arc<Pricing>,
+    profile: Arc<Profile>,
+}
+
+impl Work<'_> {
+    async fn run(&self) -> Result<Option<Value>, AgentError> {
+        let supervisor = Voice::supervisor(self.out);
+        let question = self.triage().await?;
+        let Some(file) = self.input.files.first() else {
+            supervisor.say(NO_FILE).await?;
+            return Ok(None);
+        };
+        supervisor.think(&self.plan(&question, file)).await?;
+        let data = self.data(file, &question).await?;
+        let (savings, compared) = self.optimizations(&data, &question).await?;
+        let analysis = self.actions(file, question, &data, savings, compared).await?;
+        self.report(&analysis).await?;
+        supervisor.say(&summary(&analysis)).await?;
+        Ok(Some(json!({
+            "requests": analysis.profile.requests,
+            "tokens": analysis.profile.tokens(),
+            "cost_usd": analysis.profile.cost,
+            "savings_usd": analysis.savings.together_usd,
+            "actions": analysis.actions.iter().map(|action| &action.title).collect::<Vec<_>>(),
+        })))
+    }
+
+    fn plan(&self, question: &Question, file: &InputFile) -> Vec<String> {
+        let mut plan =
+            vec![format!("The log is {} ({} bytes).", file.attachment.name, whole(file.attachment.bytes as f64))];
+        if self.input.files.len() > 1 {
+            plan.push(format!(
+                "{} more files are attached; this analysis reads the first only.",
+                self.input.files.len() - 1
+            ));
+        }
+        plan.push("Data reads and profiles it, Optimizations computes what could change, Actions orders the changes, Report writes it down.".into());
+        if question.goals.is_empty() {
+            plan.push("The question states no goal I know, so the report is the overview.".into());
+        }
+        plan
+    }
+
+    async fn triage(&self) -> Result<Question, AgentError> {
+        let voice = Voice::subagent(self.out, "Triage", "Reads which goals the question states").await?;
+        let step = "Read the question";
+        voice.step(step).await?;
+        let call = voice.call("read_question", &json!({"text": self.input.text})).await?;
+        let question = Question::of(&self.input.text, &self.table);
+        voice.answer(call, &json!(question)).await?;
+        let mut thoughts: Vec<String> =
+            question.goals.iter().map(|(goal, words)| format!("“{words}” asks to {}.", goal.label())).collect();
+        if thoughts.is_empty() {
+            thoughts.push("No rule finds a goal in these words.".into());
+        }
+        thoughts.extend(question.conflicts.iter().cloned());
+        voice.think(&thoughts).await?;
+        voice.step_done(step).await?;
+        let labels: Vec<String> = question.goals.iter().map(|(goal, _)| goal.label()).collect();
+        voice.finish(json!({"goals": labels, "models": question.models})).await?;
+        Ok(question)
+    }
+
+    async fn data(&self, file: &InputFile, question: &Question) -> Result<Data, AgentError> {
+        let voice = Voice::subagent(self.out, "Data", "Reads, prices and profiles the attached log").await?;
+        let step = "Read the log";
+        voice.step(step).await?;
+        let call =
+            voice.call("load_log", &json!({"file": file.attachment.name, "bytes": file.attachment.bytes})).await?;
+        let path = file.path.clone();
+        let log = match self.blocking(move |stop| ingest::load(&path, stop)).await? {
+            Ok(log) => Arc::new(log),
+            Err(error) => {
+                let message = format!("{}: {error}", file.attachment.name);
+                voice.answer(call, &json!({"error": message})).await?;
+                voice.step_done(step).await?;
+                voice.fail(UNREADABLE_FILE, &message).await?;
+                return Err(AgentError::failed(UNREADABLE_FILE, message));
+            }
+        };
+        voice.answer(call, &json!(log.report)).await?;
+        voice.think(&about_reading(&log)).await?;
+        voice.step_done(step).await?;
+
+        let step = "Price and profile";
+        voice.step(step).await?;
+        let assume = question.models.first().cloned();
+        let call =
+            voice.call("price_workload", &json!({"prices": self.table.origin(), "model_if_none": assume})).await?;
+        let pricing = Arc::new(analysis::pricing(&log, question, &self.table));
+        voice.answer(call, &priced(&pricing)).await?;
+        let call = voice
+            .call("profile_workload", &json!({"percentiles": PERCENTILE_METHOD, "rates": "per calendar minute, UTC"}))
+            .await?;
+        let (of, by) = (Arc::clone(&log), Arc::clone(&pricing));
+        let profile = self.computed(move |stop| Profile::of(&of.data, &by, stop)).await?;
+        voice.answer(call, &profiled(&profile)).await?;
+        voice.think(&about_profile(&profile, &pricing)).await?;
+        voice.step_done(step).await?;
+        voice
+            .finish(json!({"requests": profile.requests, "bad_rows": log.report.bad_rows, "cost_usd": profile.cost}))
+            .await?;
+        Ok(Data { log, pricing, profile: Arc::new(profile) })
+    }
+
+    async fn optimizations(&self, data: &Data, question: &Question) -> Result<(Savings, Vec<Compared>), AgentError> {
+        let voice =
+            Voice::subagent(self.out, "Optimizations", "Computes what each change would save, request by request")
+                .await?;
+        let step = "Compute the options";
+        voice.step(step).await?;
+        let arguments = json!({"same_quality": question.same_quality(), "models": question.models});
+        let call = voice.call("find_savings", &arguments).await?;
+        let savings = {
+            let (log, pricing, profile) = (Arc::clone(&data.log), Arc::clone(&data.pricing), Arc::clone(&data.profile));
+            let (table, question) = (Arc::clone(&self.table), question.clone());
+            self.computed(move |stop| Savings::of(&log.data, &pricing, &table, &profile, &question, stop)).await?
+        };
+        voice.answer(call, &json!(savings)).await?;
+        voice.think(&about_savings(&savings, question)).await?;
+        voice.step_done(step).await?;
+
+        let mut compared = Vec::new();
+        if analysis::wants_comparison(question) {
+            let step = "Compare models";
+            voice.step(step).await?;
+            let call = voice.call("compare_models", &json!({"models": question.models})).await?;
+            compared = forecast::compare(&data.log.data, &data.pricing, &self.table, &data.profile, question);
+            voice.answer(call, &json!(compared)).await?;
+            voice.step_done(step).await?;
+        }
+        if question.asks(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. })) {
+            let step = "Look ahead";
+            voice.step(step).await?;
+            let call = voice.call("forecast", &json!({"growth": question.growth().map(|(by, monthly, months)| json!({"by": by, "monthly": monthly, "months": months}))})).await?;
+            let ahead = forecast::Forecast::of(&data.profile, &savings, question);
+            voice
+                .answer(
+                    call,
+                    &ahead.map_or_else(
+                        || json!({"error": "the log has no times, or covers less than a minute"}),
+                        |ahead| json!(ahead),
+                    ),
+                )
+                .await?;
+            voice.step_done(step).await?;
+        }
+        if question.asks(|goal| matches!(goal, Goal::Faster { .. } | Goal::SameLatency)) {
+            let step = "Measure speed";
+            voice.step(step).await?;
+            let call =
+                voice.call("measure_speed", &json!({"fit": "least squares over input and output tokens"})).await?;
+            let speed = forecast::Speed::of(&data.profile, question);
+            voice
+                .answer(call, &speed.map_or_else(|| json!({"error": "the log has no latency"}), |speed| json!(speed)))
+                .await?;
+            voice.step_done(step).await?;
+        }
+        voice.finish(json!({"options": savings.options.len(), "together_usd": savings.together_usd})).await?;
+        Ok((savings, compared))
+    }
+
+    async fn actions(
+        &self,
+        file: &InputFile,
+        question: Question,
+        data: &Data,
+        savings: Savings,
+        compared: Vec<Compared>,
+    ) -> Result<Analysis, AgentError> {
+        let voice = Voice::subagent(self.out, "Actions", "Turns options into changes, ordered by effect").await?;
+        let step = "Order the changes";
+        voice.step(step).await?;
+        let call = voice
+            .call(
+                "rank_actions",
+                &json!({"by": "US dollars saved over the log", "at_least_share": analysis::WORTH_DOING}),
+            )
+            .await?;
+        let profile = Profile::clone(&data.profile);
+        let analysis = Analysis::assemble(
+            &file.attachment.name,
+            question,
+            &data.log,
+            &self.table,
+            &data.pricing,
+            profile,
+            savings,
+            compared,
+        );
+        voice.answer(call, &json!(analysis.actions)).await?;
+        voice.step_done(step).await?;
+        voice
+            .finish(json!({"actions": analysis.actions.iter().map(|action| &action.title).collect::<Vec<_>>()}))
+            .await?;
+        Ok(analysis)
+    }
+
+    async fn report(&self, analysis: &Analysis) -> Result<(), AgentError> {
+        let voice = Voice::subagent(self.out, "Report", "Writes the report, with tables and charts").await?;
+        let step = "Write the report";
+        voice.step(step).await?;
+        voice.say(&report::markdown(analysis)).await?;
+        for table in charts::tables(analysis) {
+            voice.show("netra.table", table).await?;
+        }
+        for chart in charts::charts(analysis) {
+            voice.show("netra.chart", chart).await?;
+        }
+        voice.step_done(step).await?;
+        voice.finish(json!({"sections": report::sections(analysis).len()})).await
+    }
+
+    /// Runs heavy work on a blocking thread. A stop ends the wait at once and the work at its next look.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(StopFn<'_>) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<Result<T, LoadError>, AgentError> {
+        let cancel = self.input.cancel.clone();
+        let task = tokio::task::spawn_blocking(move || work(&|| cancel.is_cancelled()));
+        let done = tokio::select! {
+            done = task => done,
+            () = self.input.cancel.cancelled() => return Err(AgentError::Stopped),
+        };
+        match done {
+            Ok(Err(LoadError::Stopped)) => Err(AgentError::Stopped),
+            Ok(result) => Ok(result),
+            Err(error) => Err(AgentError::failed("internal", format!("The computation broke off: {error}"))),
+        }
+    }
+
+    /// As [`Self::blocking`], for work that fails only by being stopped.
+    async fn computed<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(StopFn<'_>) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, AgentError> {
+        self.blocking(work).await?.map_err(|error| AgentError::failed("internal", error.to_string()))
+    }
+}
+
+fn about_reading(log: &Log) -> Vec<String> {
+    let report = &log.report;
+    let columns: Vec<String> = report.columns.iter().map(|(role, name)| format!("{role} ({name})")).collect();
+    let mut thoughts = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
+    if report.bad_rows > 0 {
+        let share = report.bad_rows as f64 / (report.rows + report.bad_rows) as f64;
+        thoughts.push(format!(
+            "{} rows ({}) cannot be used and are counted apart.",
+            whole(report.bad_rows as f64),
+            percent(share)
+        ));
+    }
+    thoughts.extend(report.notes.iter().cloned());
+    thoughts
+}
+
+fn priced(pricing: &Pricing) -> Value {
+    let used: Vec<_> = pricing.used().into_iter().take(20).collect();
+    let unpriced: Vec<_> = pricing.unpriced.iter().take(20).collect();
+    json!({"prices_usd_per_token": used, "assumed_for_all": pricing.assumed, "without_price": unpriced})
+}
+
+fn profiled(profile: &Profile) -> Value {
+    json!({
+        "requests": profile.requests,
+        "input": profile.input,
+        "output": profile.output,
+        "latency_ms": profile.latency,
+        "cached_tokens": profile.cached,
+        "cost_usd": profile.cost,
+        "list_cost_usd": profile.list_cost,
+        "by_model": profile.by_model.iter().take(20).collect::<Vec<_>>(),
+        "by_prompt_size": profile.by_size,
+        "load": profile.load,
+        "heaviest": profile.heavy,
+    })
+}
+
+fn about_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
+    let mut thoughts = Vec::new();
+    if let Some(model) = &pricing.assumed {
+        thoughts.push(format!("No priced model is named in the log, so every request is priced as {model}."));
+    }
+    if !pricing.unpriced.is_empty() {
+        let requests: u64 = pricing.unpriced.iter().map(|(_, requests)| requests).sum();
+        thoughts.push(format!(
+            "{} requests are of models without a price; they stay out of list costs.",
+            whole(requests as f64)
+        ));
+    }
+    let output = profile.output.sum / profile.tokens().max(1.0);
+    thoughts.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
+    thoughts
+        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heavy.tokens_top_10)));
+    if let Some(load) = &profile.load {
+        thoughts.push(format!(
+            "The busiest minute is {} with {} tokens.",
+            moment(load.peak_tokens.1),
+            whole(load.peak_tokens.0 as f64)
+        ));
+    }
+    thoughts
+}
+
+fn about_savings(savings: &Savings, question: &Question) -> Vec<String> {
+    let mut thoughts: Vec<String> = savings
+        .options
+        .iter()
+        .map(|option| format!("{}: {} ({}).", option.title, money(option.saving_usd), percent(option.share)))
+        .collect();
+    thoughts.extend(savings.notes.iter().cloned());
+    if question.same_quality() {
+        thoughts.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
+    }
+    if savings.together.len() > 1 {
+        thoughts.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
+    }
+    thoughts
+}
+
+/// The supervisor's last word: the log in a line, the first sentence for each goal, the first actions.
+fn summary(analysis: &Analysis) -> String {
+    let profile = &analysis.profile;
+    let assumed = analysis
+        .assumed_model
+        .as_ref()
+        .map(|model| format!(" (priced as {model}, for the log does not say)"))
+        .unwrap_or_default();
+    let mut text = format!(
+        "{} requests, {} tokens, {}{assumed}.\n\n",
+        whole(profile.requests as f64),
+        whole(profile.tokens()),
+        money(profile.cost)
+    );
+    for answer in answer::answers(analysis) {
+        let first = answer.split_once(". ").map_or(answer.as_str(), |(first, _)| first);
+        text += &format!("- {}.\n", first.trim_end_matches('.'));
+    }
+    let next: Vec<&str> = analysis.actions.iter().take(3).map(|action: &Action| action.title.as_str()).collect();
+    if !next.is_empty() {
+        text += &format!("\nDo first: {}. The report has the figures and what they rest on.\n", list(&next));
+    }
+    text
+}
