@@ -5,7 +5,7 @@
 use super::{
     analysis::Analysis,
     goals::Goal,
-    optimize::{Evidence, Quality},
+    optimize::{CACHEABLE_FROM, Evidence, Quality},
     profile::Part,
     words::{list, millis, moment, money, percent, whole},
 };
@@ -81,8 +81,9 @@ fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
         "**Cost:** the log shows no saving that needs no assumption.".to_owned()
     } else {
         format!(
-            "**Cost:** {} save {} of {} together ({}), computed on the log's own requests.",
+            "**Cost:** {} save{} {} of {} ({}), computed on the log's own requests.",
             list(&titles),
+            if titles.len() == 1 { "s" } else { " together" },
             money(savings.together_usd),
             money(savings.base_usd),
             percent(savings.together_share)
@@ -241,12 +242,17 @@ fn caching(analysis: &Analysis) -> String {
         ),
         None => String::new(),
     };
-    match profile.cached {
-        Some(cached) => format!(
-            "**Caching:** {} of {} input tokens ({}) came from a cache.{more}",
-            whole(cached as f64),
+    match &analysis.savings.cache {
+        Some(cache) => format!(
+            "**Caching:** {} of {} input tokens ({}) came from a cache, which saved {}. Of {} requests of {CACHEABLE_FROM} input tokens or more, {} ({}) \
+             show cached tokens.{more}",
+            whole(cache.cached_tokens as f64),
             whole(profile.input.sum),
-            percent(cached as f64 / profile.input.sum.max(1.0))
+            percent(cache.cached_tokens as f64 / profile.input.sum.max(1.0)),
+            money(cache.saved_usd),
+            whole(cache.long_requests as f64),
+            whole(cache.long_hits as f64),
+            percent(cache.long_hits as f64 / (cache.long_requests as f64).max(1.0))
         ),
         None => format!("**Caching:** this log cannot tell, for it has no cached tokens.{more}"),
     }
@@ -263,9 +269,10 @@ fn comparison(analysis: &Analysis) -> String {
         _ => String::new(),
     };
     format!(
-        "**Models:** the log's requests cost {} at list prices.{ratio} Token counts are taken as they are: another model may write more or less, and a log \
+        "**Models:** the log's requests would cost {} at list prices ({} as they were).{ratio} Token counts are taken as they are: another model may write more or less, and a log \
          of counts cannot show which answers better.",
-        list(&costs)
+        list(&costs),
+        money(analysis.profile.list_cost)
     )
 }
 

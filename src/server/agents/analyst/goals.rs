@@ -222,6 +222,8 @@ impl Question {
                 usd
             };
             self.add(Goal::Budget { usd_a_month: a_month }, clause);
+        } else if has(&["what would", "what does", "what do", "how much would", "how much does"]) && has(&["sav*"]) {
+            // "What would that save?" asks for the figure of the wish beside it.
         } else if (money && less)
             || (less && has(&["cheaper", "save", "savings", "saving"]) && !has(&["cheaper model", "batch*", "cach*"]))
         {

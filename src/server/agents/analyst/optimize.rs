@@ -84,6 +84,40 @@ pub struct PeakShift {
     pub longest_minutes: u64,
 }
 
+/// What caching does already, for a log with cached tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct CacheUse {
+    /// Input tokens read from a cache.
+    pub cached_tokens: u64,
+    /// What they saved against the price of fresh input, less what writing them cost more, US dollars.
+    pub saved_usd: f64,
+    /// Requests long enough to be cached ([`CACHEABLE_FROM`]).
+    pub long_requests: u64,
+    /// Those among them that show cached tokens.
+    pub long_hits: u64,
+}
+
+impl CacheUse {
+    fn of(data: &Dataset, pricing: &Pricing) -> Option<Self> {
+        if !data.present().cached {
+            return None;
+        }
+        let mut cache = Self::default();
+        for i in 0..data.len() {
+            cache.cached_tokens += u64::from(data.cached(i));
+            if let Some(price) = pricing.price(data, i) {
+                cache.saved_usd += f64::from(data.cached(i)) * (price.input - price.cached)
+                    - f64::from(data.cache_write(i)) * (price.cache_write - price.input);
+            }
+            if data.input[i] >= CACHEABLE_FROM {
+                cache.long_requests += 1;
+                cache.long_hits += u64::from(data.cached(i) > 0);
+            }
+        }
+        Some(cache)
+    }
+}
+
 /// All options for a log.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Savings {
@@ -99,6 +133,8 @@ pub struct Savings {
     pub together_share: f64,
     /// What options there are not, and why.
     pub notes: Vec<String>,
+    /// What caching does already, where the log has cached tokens.
+    pub cache: Option<CacheUse>,
     /// Spreading peaks, where the log has times and peaks.
     pub peak_shift: Option<PeakShift>,
 }
@@ -187,6 +223,7 @@ impl Savings {
             savings.together_usd = (base_usd - all.total(data, pricing)).max(0.0);
         }
         savings.together_share = if base_usd > 0.0 { savings.together_usd / base_usd } else { 0.0 };
+        savings.cache = CacheUse::of(data, pricing);
         savings.peak_shift = profile.load.as_ref().and_then(peak_shift);
         Ok(savings)
     }
