@@ -191,7 +191,7 @@ async fn each_example_question_gets_its_checked_answer() {
             "means 1.19 s and 4.36 s",
             "15.1 ms, which makes 87.2 %",
             "shrink by 76.5 %",
-            "gpt-4.1-mini, with a median of 2.34 s",
+            "`gpt-4.1-mini`, with a median of 2.34 s",
         ],
         &["$49.27 now and $73.91 at +50 %", "from 40,259 to 60,388 tokens", "99 % of the minutes"],
         &[

@@ -10,17 +10,19 @@ use serde_json::{Value, json};
 
 use super::{
     EXAMPLES,
-    analysis::{self, Action, Analysis},
-    answer, charts, forecast,
+    analysis::{self, Analysis},
+    charts, forecast,
     forecast::Compared,
     goals::{Goal, Question},
     ingest::{self, LoadError, Log, StopFn},
     optimize::Savings,
     pricing::{PriceError, PriceTable, Pricing},
-    profile::{PERCENTILE_METHOD, Profile},
+    profile::Profile,
     report,
+    stats::PERCENTILE_METHOD,
+    telling,
     voice::Voice,
-    words::{list, moment, money, percent, whole},
+    words::whole,
 };
 use crate::{
     protocol::http::AgentInfo,
@@ -102,7 +104,7 @@ impl Work<'_> {
         let (savings, compared) = self.optimizations(&data, &question).await?;
         let analysis = self.actions(file, question, &data, savings, compared).await?;
         self.report(&analysis).await?;
-        supervisor.say(&summary(&analysis)).await?;
+        supervisor.say(&telling::summary(&analysis)).await?;
         Ok(Some(json!({
             "requests": analysis.profile.requests,
             "tokens": analysis.profile.tokens(),
@@ -132,7 +134,7 @@ impl Work<'_> {
         let voice = Voice::subagent(self.out, "Triage", "Reads which goals the question states").await?;
         let step = "Read the question";
         voice.step(step).await?;
-        let call = voice.call("read_question", &json!({"text": self.input.text})).await?;
+        let call = voice.call("read_question", &json!({"text": telling::clipped(&self.input.text)})).await?;
         let question = Question::of(&self.input.text, &self.table);
         voice.answer(call, &json!(question)).await?;
         let mut thoughts: Vec<String> =
@@ -166,7 +168,7 @@ impl Work<'_> {
             }
         };
         voice.answer(call, &json!(log.report)).await?;
-        voice.think(&about_reading(&log)).await?;
+        voice.think(&telling::about_reading(&log)).await?;
         voice.step_done(step).await?;
 
         let step = "Price and profile";
@@ -175,14 +177,14 @@ impl Work<'_> {
         let call =
             voice.call("price_workload", &json!({"prices": self.table.origin(), "model_if_none": assume})).await?;
         let pricing = Arc::new(analysis::pricing(&log, question, &self.table));
-        voice.answer(call, &priced(&pricing)).await?;
+        voice.answer(call, &telling::priced(&pricing)).await?;
         let call = voice
             .call("profile_workload", &json!({"percentiles": PERCENTILE_METHOD, "rates": "per calendar minute, UTC"}))
             .await?;
         let (of, by) = (Arc::clone(&log), Arc::clone(&pricing));
         let profile = self.computed(move |stop| Profile::of(&of.data, &by, stop)).await?;
-        voice.answer(call, &profiled(&profile)).await?;
-        voice.think(&about_profile(&profile, &pricing)).await?;
+        voice.answer(call, &telling::profiled(&profile)).await?;
+        voice.think(&telling::about_profile(&profile, &pricing)).await?;
         voice.step_done(step).await?;
         voice
             .finish(json!({"requests": profile.requests, "bad_rows": log.report.bad_rows, "cost_usd": profile.cost}))
@@ -204,7 +206,7 @@ impl Work<'_> {
             self.computed(move |stop| Savings::of(&log.data, &pricing, &table, &profile, &question, stop)).await?
         };
         voice.answer(call, &json!(savings)).await?;
-        voice.think(&about_savings(&savings, question)).await?;
+        voice.think(&telling::about_savings(&savings, question)).await?;
         voice.step_done(step).await?;
 
         let mut compared = Vec::new();
@@ -323,109 +325,4 @@ impl Work<'_> {
     ) -> Result<T, AgentError> {
         self.blocking(work).await?.map_err(|error| AgentError::failed("internal", error.to_string()))
     }
-}
-
-fn about_reading(log: &Log) -> Vec<String> {
-    let report = &log.report;
-    let columns: Vec<String> = report.columns.iter().map(|(role, name)| format!("{role} ({name})")).collect();
-    let mut thoughts = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
-    if report.bad_rows > 0 {
-        let share = report.bad_rows as f64 / (report.rows + report.bad_rows) as f64;
-        thoughts.push(format!(
-            "{} rows ({}) cannot be used and are counted apart.",
-            whole(report.bad_rows as f64),
-            percent(share)
-        ));
-    }
-    thoughts.extend(report.notes.iter().cloned());
-    thoughts
-}
-
-fn priced(pricing: &Pricing) -> Value {
-    let used: Vec<_> = pricing.used().into_iter().take(20).collect();
-    let unpriced: Vec<_> = pricing.unpriced.iter().take(20).collect();
-    json!({"prices_usd_per_token": used, "assumed_for_all": pricing.assumed, "without_price": unpriced})
-}
-
-fn profiled(profile: &Profile) -> Value {
-    json!({
-        "requests": profile.requests,
-        "input": profile.input,
-        "output": profile.output,
-        "latency_ms": profile.latency,
-        "cached_tokens": profile.cached,
-        "cost_usd": profile.cost,
-        "list_cost_usd": profile.list_cost,
-        "by_model": profile.by_model.iter().take(20).collect::<Vec<_>>(),
-        "by_prompt_size": profile.by_size,
-        "load": profile.load,
-        "heaviest": profile.heavy,
-    })
-}
-
-fn about_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
-    let mut thoughts = Vec::new();
-    if let Some(model) = &pricing.assumed {
-        thoughts.push(format!("No priced model is named in the log, so every request is priced as {model}."));
-    }
-    if !pricing.unpriced.is_empty() {
-        let requests: u64 = pricing.unpriced.iter().map(|(_, requests)| requests).sum();
-        thoughts.push(format!(
-            "{} requests are of models without a price; they stay out of list costs.",
-            whole(requests as f64)
-        ));
-    }
-    let output = profile.output.sum / profile.tokens().max(1.0);
-    thoughts.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
-    thoughts
-        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heavy.tokens_top_10)));
-    if let Some(load) = &profile.load {
-        thoughts.push(format!(
-            "The busiest minute is {} with {} tokens.",
-            moment(load.peak_tokens.1),
-            whole(load.peak_tokens.0 as f64)
-        ));
-    }
-    thoughts
-}
-
-fn about_savings(savings: &Savings, question: &Question) -> Vec<String> {
-    let mut thoughts: Vec<String> = savings
-        .options
-        .iter()
-        .map(|option| format!("{}: {} ({}).", option.title, money(option.saving_usd), percent(option.share)))
-        .collect();
-    thoughts.extend(savings.notes.iter().cloned());
-    if question.same_quality() {
-        thoughts.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
-    }
-    if savings.together.len() > 1 {
-        thoughts.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
-    }
-    thoughts
-}
-
-/// The supervisor's last word: the log in a line, the first sentence for each goal, the first actions.
-fn summary(analysis: &Analysis) -> String {
-    let profile = &analysis.profile;
-    let assumed = analysis
-        .assumed_model
-        .as_ref()
-        .map(|model| format!(" (priced as {model}, for the log does not say)"))
-        .unwrap_or_default();
-    let mut text = format!(
-        "{} requests, {} tokens, {}{assumed}.\n\n",
-        whole(profile.requests as f64),
-        whole(profile.tokens()),
-        money(profile.cost)
-    );
-    for answer in answer::answers(analysis) {
-        let first = answer.split_once(". ").map_or(answer.as_str(), |(first, _)| first);
-        text += &format!("- {}.\n", first.trim_end_matches('.'));
-    }
-    let next: Vec<&str> = analysis.actions.iter().take(3).map(|action: &Action| action.title.as_str()).collect();
-    if !next.is_empty() {
-        text += &format!("\nDo first: {}. The report has the figures and what they rest on.\n", list(&next));
-    }
-    text
 }

@@ -4,10 +4,11 @@
 
 use super::{
     analysis::Analysis,
+    caching::CACHEABLE_FROM,
     goals::Goal,
-    optimize::{CACHEABLE_FROM, Evidence, Quality},
+    optimize::{Evidence, Quality},
     profile::Part,
-    words::{list, millis, moment, money, percent, whole},
+    words::{list, millis, moment, money, percent, quoted, whole},
 };
 
 /// One answer for each goal, in the order stated; the overview when there is none.
@@ -51,7 +52,7 @@ fn where_tokens_go(analysis: &Analysis) -> String {
             let top = largest(models);
             format!(
                 " {} takes {} of the tokens and {} of the cost.",
-                top.name,
+                quoted(&top.name),
                 share(&top),
                 percent(top.cost / profile.cost.max(f64::MIN_POSITIVE))
             )
@@ -154,7 +155,7 @@ fn faster(analysis: &Analysis) -> String {
         };
     }
     if let Some((model, p50)) = &speed.fastest {
-        text += &format!(" The fastest model of the log is {model}, with a median of {}.", millis(*p50));
+        text += &format!(" The fastest model of the log is {}, with a median of {}.", quoted(model), millis(*p50));
     }
     text
 }

@@ -139,7 +139,7 @@ fn percentiles(profile: &Profile) -> Value {
             millis(stats.max)
         ]));
     }
-    let title = format!("A request (percentiles by {})", super::profile::PERCENTILE_METHOD);
+    let title = format!("A request (percentiles by {})", super::stats::PERCENTILE_METHOD);
     json!({"id": "percentiles", "title": title, "columns": ["", "Mean", "p50", "p95", "p99", "Max"], "rows": rows})
 }
 

@@ -14,6 +14,9 @@ pub const MAX_ROWS: usize = 5_000_000;
 /// Most distinct model names that are told apart; later names are counted together as [`OTHER_MODELS`].
 pub const MAX_MODELS: usize = 512;
 
+/// Most characters of a model name that are kept.
+const MAX_NAME: usize = 100;
+
 /// The name under which models past [`MAX_MODELS`] are counted.
 pub const OTHER_MODELS: &str = "(other models)";
 
@@ -164,6 +167,7 @@ impl Dataset {
     }
 
     fn intern(&mut self, name: &str) -> u16 {
+        let name = name.char_indices().nth(MAX_NAME).map_or(name, |(end, _)| &name[..end]);
         if let Some(&index) = self.index.get(name) {
             return index;
         }

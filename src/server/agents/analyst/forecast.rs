@@ -10,7 +10,8 @@ use super::{
     goals::{Goal, Question},
     optimize::Savings,
     pricing::{Price, PriceTable, Pricing},
-    profile::{LatencyFit, Profile, Stats},
+    profile::Profile,
+    stats::{LatencyFit, Stats},
 };
 
 /// Days of a month.

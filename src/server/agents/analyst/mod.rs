@@ -10,16 +10,20 @@
 pub mod agent;
 pub mod analysis;
 pub mod answer;
+pub mod caching;
 pub mod charts;
 pub mod dataset;
 pub mod forecast;
 pub mod goals;
 pub mod ingest;
 pub mod optimize;
+pub mod peaks;
 pub mod pricing;
 pub mod profile;
 pub mod report;
 pub mod sample;
+pub mod stats;
+mod telling;
 mod voice;
 pub mod words;
 

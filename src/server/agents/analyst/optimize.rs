@@ -6,25 +6,21 @@
 use serde::Serialize;
 
 use super::{
+    caching::{CACHEABLE_FROM, CacheUse},
     dataset::Dataset,
     goals::{Goal, Question},
     ingest::{LoadError, StopFn},
+    peaks::PeakShift,
     pricing::{Price, PriceTable, Pricing},
-    profile::{Load, Profile},
+    profile::Profile,
     words::{money, whole},
 };
-
-/// Shortest prompt that providers cache, in tokens.
-pub const CACHEABLE_FROM: u32 = 1024;
 
 /// Share of a long prompt taken to repeat, where the log says nothing of caching.
 pub const ASSUMED_PREFIX: f64 = 0.5;
 
 /// Share of each request's cost taken to be able to wait for a batch.
 pub const ASSUMED_BATCH: f64 = 0.2;
-
-/// Largest share of tokens that may wait for peaks to count as peaks.
-const MOST_DELAYED: f64 = 0.2;
 
 /// What an option does to answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,53 +65,6 @@ pub struct SavingOption {
     pub assumption: String,
     /// What to change.
     pub change: String,
-}
-
-/// Spreading peaks: no money, but room under a rate limit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct PeakShift {
-    /// Most tokens a minute as it was.
-    pub peak: u64,
-    /// Most tokens a minute when those above wait: the 95th percentile of all minutes.
-    pub limit: u64,
-    /// Share of tokens that wait.
-    pub delayed_share: f64,
-    /// Minutes until the longest queue is worked off.
-    pub longest_minutes: u64,
-}
-
-/// What caching does already, for a log with cached tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct CacheUse {
-    /// Input tokens read from a cache.
-    pub cached_tokens: u64,
-    /// What they saved against the price of fresh input, less what writing them cost more, US dollars.
-    pub saved_usd: f64,
-    /// Requests long enough to be cached ([`CACHEABLE_FROM`]).
-    pub long_requests: u64,
-    /// Those among them that show cached tokens.
-    pub long_hits: u64,
-}
-
-impl CacheUse {
-    fn of(data: &Dataset, pricing: &Pricing) -> Option<Self> {
-        if !data.present().cached {
-            return None;
-        }
-        let mut cache = Self::default();
-        for i in 0..data.len() {
-            cache.cached_tokens += u64::from(data.cached(i));
-            if let Some(price) = pricing.price(data, i) {
-                cache.saved_usd += f64::from(data.cached(i)) * (price.input - price.cached)
-                    - f64::from(data.cache_write(i)) * (price.cache_write - price.input);
-            }
-            if data.input[i] >= CACHEABLE_FROM {
-                cache.long_requests += 1;
-                cache.long_hits += u64::from(data.cached(i) > 0);
-            }
-        }
-        Some(cache)
-    }
 }
 
 /// All options for a log.
@@ -224,7 +173,7 @@ impl Savings {
         }
         savings.together_share = if base_usd > 0.0 { savings.together_usd / base_usd } else { 0.0 };
         savings.cache = CacheUse::of(data, pricing);
-        savings.peak_shift = profile.load.as_ref().and_then(peak_shift);
+        savings.peak_shift = profile.load.as_ref().and_then(PeakShift::of);
         Ok(savings)
     }
 
@@ -455,29 +404,4 @@ fn batch(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Que
     option.change =
         "Send evaluations, summaries, enrichment and reports through the provider's batch interface.".into();
     Ok((option, scenario))
-}
-
-/// Lets what exceeds the 95th-percentile minute wait, first come first served.
-fn peak_shift(load: &Load) -> Option<PeakShift> {
-    let (peak, limit) = (load.peak_tokens.0, load.p95_tokens);
-    if limit == 0 || peak <= limit {
-        return None;
-    }
-    let (mut backlog, mut delayed, mut longest, mut last) = (0u64, 0u64, 0u64, None);
-    for &(minute, _, tokens) in &load.by_minute {
-        if let Some(last) = last {
-            // Empty minutes work the queue off.
-            let idle = u64::try_from(minute - last - 1).unwrap_or(0);
-            backlog = backlog.saturating_sub(idle.saturating_mul(limit));
-        }
-        backlog = (backlog + tokens).saturating_sub(limit);
-        // First come, first served: what is left over at the end came last, in this minute if it fits there.
-        delayed += backlog.min(tokens);
-        longest = longest.max(backlog.div_ceil(limit));
-        last = Some(minute);
-    }
-    let total: u64 = load.by_minute.iter().map(|minute| minute.2).sum();
-    let delayed_share = delayed as f64 / total as f64;
-    // In a sparse log most requests would wait: then there are no peaks, only single requests.
-    (delayed_share <= MOST_DELAYED).then_some(PeakShift { peak, limit, delayed_share, longest_minutes: longest })
 }

@@ -3,6 +3,8 @@
 //! Promises: a name is recognised by what it says, never by its position; a nested name (`usage.prompt_tokens`) counts
 //! only inside containers that are known to hold usage, so that a chat message's own fields are never mistaken for it.
 
+use super::synonyms::{CONTAINERS, SYNONYMS};
+
 /// What a column can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -85,194 +87,6 @@ pub struct Column {
     pub anthropic: bool,
 }
 
-/// Names without separators, best first. Units are cut off before the comparison.
-const SYNONYMS: &[(Role, &[&str])] = &[
-    (
-        Role::Time,
-        &[
-            "starttime",
-            "timestamp",
-            "starttimeunix",
-            "startedat",
-            "requesttime",
-            "requesttimestamp",
-            "requestedat",
-            "createdat",
-            "created",
-            "arrivaltime",
-            "arrivedat",
-            "datetime",
-            "time",
-            "eventtime",
-            "ts",
-            "date",
-            "loggedat",
-            "timestamputc",
-            "timeutc",
-            "createdtime",
-            "start",
-            "startat",
-            "observedtimestamp",
-            "timeunix",
-        ],
-    ),
-    (Role::End, &["endtime", "endtimeunix", "endedat", "completedat", "finishedat", "end", "endat"]),
-    (
-        Role::Model,
-        &[
-            "model",
-            "modelname",
-            "modelid",
-            "responsemodel",
-            "requestmodel",
-            "llmmodel",
-            "llmmodelname",
-            "engine",
-            "deployment",
-            "deploymentname",
-            "modelversion",
-        ],
-    ),
-    (
-        Role::Input,
-        &[
-            "inputtokens",
-            "prompttokens",
-            "contexttokens",
-            "prompttokencount",
-            "inputtokencount",
-            "requesttokens",
-            "numinputtokens",
-            "numprompttokens",
-            "ninputtokens",
-            "nprompttokens",
-            "tokensin",
-            "tokensinput",
-            "tokensprompt",
-            "intokens",
-            "inputlength",
-            "promptlength",
-            "promptevalcount",
-            "inputcontexttokens",
-        ],
-    ),
-    (
-        Role::Output,
-        &[
-            "outputtokens",
-            "completiontokens",
-            "generatedtokens",
-            "candidatestokencount",
-            "outputtokencount",
-            "completiontokencount",
-            "responsetokens",
-            "numoutputtokens",
-            "numcompletiontokens",
-            "noutputtokens",
-            "ncompletiontokens",
-            "tokensout",
-            "tokensoutput",
-            "tokenscompletion",
-            "outtokens",
-            "outputlength",
-            "completionlength",
-            "evalcount",
-        ],
-    ),
-    (
-        Role::Cached,
-        &[
-            "cachedtokens",
-            "cachereadinputtokens",
-            "cachedinputtokens",
-            "cachedprompttokens",
-            "prompttokensdetailscachedtokens",
-            "inputtokensdetailscachedtokens",
-            "cachereadtokens",
-            "cachedcontenttokencount",
-            "prompcachehittokens",
-            "promptcachehittokens",
-            "cachehittokens",
-            "cacheread",
-            "inputcachedtokens",
-            "prompttokenscached",
-            "inputtokenscached",
-        ],
-    ),
-    (
-        Role::CacheWrite,
-        &[
-            "cachecreationinputtokens",
-            "cachewriteinputtokens",
-            "cachewritetokens",
-            "cachecreationtokens",
-            "prompttokensdetailscachecreationtokens",
-            "prompttokensdetailscachewritetokens",
-        ],
-    ),
-    (
-        Role::Latency,
-        &[
-            "latency",
-            "duration",
-            "totallatency",
-            "requestduration",
-            "responsetime",
-            "elapsed",
-            "elapsedtime",
-            "e2elatency",
-            "endtoendlatency",
-            "operationduration",
-            "clientoperationduration",
-            "totaltime",
-            "requestlatency",
-            "timetaken",
-            "totalduration",
-        ],
-    ),
-    (
-        Role::Cost,
-        &[
-            "cost",
-            "spend",
-            "totalcost",
-            "responsecost",
-            "price",
-            "usagecost",
-            "totalspend",
-            "amount",
-            "costtotal",
-            "estimatedcost",
-        ],
-    ),
-];
-
-/// Containers that hold usage: names that may stand before the last part of a nested name.
-const CONTAINERS: &[&str] = &[
-    "usage",
-    "usagemetadata",
-    "tokenusage",
-    "response",
-    "body",
-    "attributes",
-    "metrics",
-    "data",
-    "result",
-    "llm",
-    "genai",
-    "client",
-    "request",
-    "span",
-    "message",
-    "log",
-    "event",
-    "fields",
-    "properties",
-    "json",
-    "operation",
-    "tokencount",
-];
-
 /// Names shown to whoever's log has none of them.
 pub const EXAMPLES_OF_NAMES: &str = "input tokens as input_tokens, prompt_tokens, ContextTokens or gen_ai.usage.input_tokens; output tokens \
      as output_tokens, completion_tokens, GeneratedTokens or gen_ai.usage.output_tokens";
@@ -284,7 +98,7 @@ pub fn recognise(name: &str) -> Option<Column> {
     let otel = parts.iter().any(|part| part == "genai");
     // The longest ending that is a known name, when everything before it is a known container.
     (0..parts.len()).find_map(|start| {
-        if !parts[..start].iter().all(|part| CONTAINERS.contains(&part.as_str())) {
+        if !parts[..start].iter().all(|part| CONTAINERS.split(' ').any(|known| known == part)) {
             return None;
         }
         let rest = parts[start..].concat();
@@ -301,8 +115,8 @@ pub fn recognise(name: &str) -> Option<Column> {
 
 fn lookup(name: &str) -> Option<(Role, usize, &'static str)> {
     SYNONYMS.iter().find_map(|(role, names)| {
-        let position = names.iter().position(|known| *known == name)?;
-        Some((*role, position, names[position]))
+        let (position, known) = names.split(' ').enumerate().find(|(_, known)| *known == name)?;
+        Some((*role, position, known))
     })
 }
 

@@ -7,7 +7,7 @@ use ::csv::{ByteRecord, ReaderBuilder};
 use super::{
     LoadError, Log, StopFn,
     columns::{self, Column, Role},
-    sink::{Cells, Sink, name_list},
+    sink::{Cells, Sink, clip, name_list},
 };
 
 pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, LoadError> {
@@ -66,11 +66,11 @@ fn choose(header: &[String], sink: &mut Sink) -> [Option<(usize, Column)>; Role:
         }
     }
     for (at, column) in chosen.iter().flatten() {
-        sink.report.columns.push((column.role.label().to_owned(), header[*at].clone()));
+        sink.report.columns.push((column.role.label().to_owned(), clip(&header[*at])));
     }
     let used = |at: usize| chosen.iter().flatten().any(|(used, _)| *used == at);
     sink.report.unused =
-        header.iter().enumerate().filter(|(at, _)| !used(*at)).map(|(_, name)| name.clone()).take(40).collect();
+        header.iter().enumerate().filter(|(at, _)| !used(*at)).map(|(_, name)| clip(name)).take(40).collect();
     chosen
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     LoadError, Log, StopFn,
     columns::{self, Column, Role},
-    sink::{Cells, Sink, name_list},
+    sink::{Cells, Sink, clip, name_list},
 };
 
 /// Longest line that is parsed; a longer one is a bad row.
@@ -124,10 +124,8 @@ fn collect<'a>(value: &'a Value, path: &mut String, depth: usize, names: &mut Na
             }
         }
         Value::String(text) => keep(Cow::Borrowed(text.as_str()), path, names, cells),
-        Value::Number(number) => {
-            if names.recognise(path).is_some() {
-                keep(Cow::Owned(number.to_string()), path, names, cells);
-            }
+        Value::Number(number) if names.recognise(path).is_some() => {
+            keep(Cow::Owned(number.to_string()), path, names, cells);
         }
         _ => {}
     }
@@ -168,7 +166,7 @@ impl Names {
         if self.known.len() < MAX_NAMES {
             self.known.insert(path.to_owned(), column);
             if column.is_none() {
-                self.unused.push(path.to_owned());
+                self.unused.push(clip(path));
             }
         }
         column
@@ -186,7 +184,7 @@ impl Names {
     fn report(&self, sink: &mut Sink) {
         let mut columns: Vec<_> = self.used.iter().collect();
         columns.sort_by_key(|(role, _)| **role as usize);
-        sink.report.columns = columns.into_iter().map(|(role, name)| (role.label().to_owned(), name.clone())).collect();
+        sink.report.columns = columns.into_iter().map(|(role, name)| (role.label().to_owned(), clip(name))).collect();
         sink.report.unused = self.unused.iter().take(40).cloned().collect();
     }
 }

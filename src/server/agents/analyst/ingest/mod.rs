@@ -7,6 +7,7 @@ pub mod columns;
 mod csv;
 mod jsonl;
 mod sink;
+mod synonyms;
 mod values;
 
 use std::{
@@ -75,7 +76,9 @@ pub enum LoadError {
     #[error("The file could not be read ({0}). Attach it again.")]
     Io(#[from] io::Error),
     /// More than [`MAX_BYTES`].
-    #[error("The file has {0} bytes; at most {MAX_BYTES} are read. Attach a shorter period, or a sample of the rows.")]
+    #[error(
+        "The file has {0} bytes; at most {MAX_BYTES} (100 MiB) are read. Attach a shorter period, or a sample of the rows."
+    )]
     TooLarge(u64),
     /// More than [`MAX_ROWS`] rows.
     #[error("The file has more than {MAX_ROWS} rows. Attach a shorter period, or a sample of the rows.")]

@@ -182,9 +182,14 @@ impl Sink {
 /// A list of names for an error or report: the first forty, and how many more.
 pub(super) fn name_list(names: &[String]) -> String {
     const SHOWN: usize = 40;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| clip(name)).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// A name as reports show it: without control characters, cut to 60.
+pub(super) fn clip(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(60).collect()
 }

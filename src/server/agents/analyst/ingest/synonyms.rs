@@ -1,0 +1,55 @@
+//! The names that columns go by, without separators and units: what the common log formats and gateways write.
+
+use super::columns::Role;
+
+/// Names by role, best first, separated by spaces.
+pub(super) const SYNONYMS: &[(Role, &str)] = &[
+    (
+        Role::Time,
+        "starttime timestamp starttimeunix startedat requesttime requesttimestamp requestedat createdat \
+         created arrivaltime arrivedat datetime time eventtime ts date loggedat timestamputc timeutc \
+         createdtime start startat observedtimestamp timeunix",
+    ),
+    (Role::End, "endtime endtimeunix endedat completedat finishedat end endat"),
+    (
+        Role::Model,
+        "model modelname modelid responsemodel requestmodel llmmodel llmmodelname engine deployment \
+         deploymentname modelversion",
+    ),
+    (
+        Role::Input,
+        "inputtokens prompttokens contexttokens prompttokencount inputtokencount requesttokens numinputtokens \
+         numprompttokens ninputtokens nprompttokens tokensin tokensinput tokensprompt intokens inputlength \
+         promptlength promptevalcount inputcontexttokens",
+    ),
+    (
+        Role::Output,
+        "outputtokens completiontokens generatedtokens candidatestokencount outputtokencount \
+         completiontokencount responsetokens numoutputtokens numcompletiontokens noutputtokens \
+         ncompletiontokens tokensout tokensoutput tokenscompletion outtokens outputlength completionlength \
+         evalcount",
+    ),
+    (
+        Role::Cached,
+        "cachedtokens cachereadinputtokens cachedinputtokens cachedprompttokens \
+         prompttokensdetailscachedtokens inputtokensdetailscachedtokens cachereadtokens \
+         cachedcontenttokencount prompcachehittokens promptcachehittokens cachehittokens cacheread \
+         inputcachedtokens prompttokenscached inputtokenscached",
+    ),
+    (
+        Role::CacheWrite,
+        "cachecreationinputtokens cachewriteinputtokens cachewritetokens cachecreationtokens \
+         prompttokensdetailscachecreationtokens prompttokensdetailscachewritetokens",
+    ),
+    (
+        Role::Latency,
+        "latency duration totallatency requestduration responsetime elapsed elapsedtime e2elatency \
+         endtoendlatency operationduration clientoperationduration totaltime requestlatency timetaken \
+         totalduration",
+    ),
+    (Role::Cost, "cost spend totalcost responsecost price usagecost totalspend amount costtotal estimatedcost"),
+];
+
+/// Containers that hold usage: names that may stand before the last part of a nested name.
+pub(super) const CONTAINERS: &str = "usage usagemetadata tokenusage response body attributes metrics data result llm genai client request \
+     span message log event fields properties json operation tokencount";

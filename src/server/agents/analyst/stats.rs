@@ -1,0 +1,116 @@
+//! Statistics: nearest-rank percentiles, and a straight line through latencies.
+
+use serde::Serialize;
+
+use super::dataset::Dataset;
+
+/// How percentiles are taken: the words that stand beside them.
+pub const PERCENTILE_METHOD: &str = "nearest rank";
+
+/// Sum, mean and percentiles of one quantity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Stats {
+    /// Values counted.
+    pub count: u64,
+    /// Their sum.
+    pub sum: f64,
+    /// Their mean.
+    pub mean: f64,
+    /// The median, by nearest rank.
+    pub p50: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// The 99th percentile.
+    pub p99: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Stats {
+    /// Takes the statistics of some values (which it sorts).
+    pub fn of(mut values: Vec<f64>) -> Self {
+        if values.is_empty() {
+            return Self::default();
+        }
+        values.sort_unstable_by(f64::total_cmp);
+        let sum: f64 = values.iter().sum();
+        let at = |p: f64| values[rank(values.len(), p)];
+        let count = values.len() as u64;
+        Self {
+            count,
+            sum,
+            mean: sum / count as f64,
+            p50: at(50.0),
+            p95: at(95.0),
+            p99: at(99.0),
+            max: values[values.len() - 1],
+        }
+    }
+}
+
+/// Index of the nearest-rank percentile among `n` sorted values.
+pub(super) fn rank(n: usize, p: f64) -> usize {
+    // p·n/100 in this order is exact for the whole percentages used here.
+    ((p * n as f64 / 100.0).ceil() as usize).clamp(1, n) - 1
+}
+
+/// Latency as a straight line: `base + per_input·input + per_output·output`, by least squares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LatencyFit {
+    /// Milliseconds before anything.
+    pub base_ms: f64,
+    /// Milliseconds for each input token.
+    pub per_input_ms: f64,
+    /// Milliseconds for each output token.
+    pub per_output_ms: f64,
+    /// Share of the variance explained, 0 to 1.
+    pub r2: f64,
+}
+
+impl LatencyFit {
+    /// Least squares over the rows with a latency; `None` with fewer than 30, or when tokens do not vary.
+    pub fn of(data: &Dataset) -> Option<Self> {
+        let rows = || {
+            (0..data.len())
+                .filter(|&i| !data.latency_ms[i].is_nan())
+                .map(|i| (f64::from(data.input[i]), f64::from(data.output[i]), f64::from(data.latency_ms[i])))
+        };
+        let n = rows().count() as f64;
+        if n < 30.0 {
+            return None;
+        }
+        let (sx, sz, sy) = rows().fold((0.0, 0.0, 0.0), |(x, z, y), row| (x + row.0, z + row.1, y + row.2));
+        let (mx, mz, my) = (sx / n, sz / n, sy / n);
+        let (mut xx, mut zz, mut xz, mut xy, mut zy, mut yy) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+        for (x, z, y) in rows() {
+            let (x, z, y) = (x - mx, z - mz, y - my);
+            xx += x * x;
+            zz += z * z;
+            xz += x * z;
+            xy += x * y;
+            zy += z * y;
+            yy += y * y;
+        }
+        let determinant = xx * zz - xz * xz;
+        if determinant <= 1e-9 * xx * zz || yy == 0.0 {
+            return None;
+        }
+        let (per_input_ms, per_output_ms) = ((xy * zz - zy * xz) / determinant, (zy * xx - xy * xz) / determinant);
+        let r2 = ((per_input_ms * xy + per_output_ms * zy) / yy).clamp(0.0, 1.0);
+        Some(Self { base_ms: my - per_input_ms * mx - per_output_ms * mz, per_input_ms, per_output_ms, r2 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_rank() {
+        let stats = Stats::of((1..=100).map(f64::from).collect());
+        assert_eq!((stats.p50, stats.p95, stats.p99, stats.max), (50.0, 95.0, 99.0, 100.0));
+        let few = Stats::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!((few.p50, few.p95, few.sum), (2.0, 3.0, 6.0));
+        assert_eq!(Stats::of(Vec::new()), Stats::default());
+    }
+}
