@@ -234,7 +234,7 @@ impl Work<'_> {
                 .await?;
             voice.step_done(step).await?;
         }
-        if question.asks(|goal| matches!(goal, Goal::Faster { .. } | Goal::SameLatency)) {
+        if question.asks(|goal| matches!(goal, Goal::Faster { .. } | Goal::Latency | Goal::SameLatency)) {
             let step = "Measure speed";
             voice.step(step).await?;
             let call =

@@ -25,6 +25,7 @@ fn answer(analysis: &Analysis, goal: &Goal) -> Option<String> {
         Goal::CutCost { by } => savings(analysis, *by),
         Goal::SameQuality => same_quality(analysis),
         Goal::Faster { .. } => faster(analysis),
+        Goal::Latency => latency(analysis),
         Goal::SameLatency => same_latency(analysis),
         Goal::SameSpend => same_spend(analysis),
         Goal::Growth { .. } => growth(analysis),
@@ -158,6 +159,18 @@ fn faster(analysis: &Analysis) -> String {
         text += &format!(" The fastest model of the log is {}, with a median of {}.", quoted(model), millis(*p50));
     }
     text
+}
+
+fn latency(analysis: &Analysis) -> String {
+    match analysis.profile.latency {
+        Some(ms) => format!(
+            "**Latency:** {} at the median, {} at the 95th percentile, {} at the 99th.",
+            millis(ms.p50),
+            millis(ms.p95),
+            millis(ms.p99)
+        ),
+        None => "**Latency:** the log has none. Add a `latency_ms` column, or start and end times.".into(),
+    }
 }
 
 fn same_latency(analysis: &Analysis) -> String {

@@ -56,7 +56,7 @@ fn answers(analysis: &Analysis) -> String {
         text += &format!("- **Goals that pull apart:** {conflict}\n");
     }
     if analysis.question.goals.is_empty() {
-        text += "- I found no goal in the question that I know, so this is the overview. I understand: cut cost, same quality, faster, same spend, growth, \
+        text += "- I found no goal in the question that I know, so this is the overview. I understand: cut cost, same quality, faster, latency, same spend, growth, \
                  budget, caching, compare models, where tokens go, peaks, cheaper model, batch.\n";
     }
     text

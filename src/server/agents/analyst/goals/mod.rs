@@ -26,6 +26,8 @@ pub enum Goal {
         /// Times faster.
         factor: Option<f64>,
     },
+    /// How fast answers are.
+    Latency,
     /// Latency must not rise.
     SameLatency,
     /// Cost must not rise.
@@ -72,6 +74,7 @@ impl Goal {
             Self::SameQuality => "keep the quality".into(),
             Self::Faster { factor: Some(factor) } => format!("{factor} times faster"),
             Self::Faster { factor: None } => "faster answers".into(),
+            Self::Latency => "know the latency".into(),
             Self::SameLatency => "keep the latency".into(),
             Self::SameSpend => "keep the spend".into(),
             Self::Growth { by, monthly, months } => {
@@ -210,8 +213,35 @@ mod tests {
             goals("prepare for 2x traffic within $5,000 a month"),
             [Goal::Budget { usd_a_month: 5000.0 }, Goal::Growth { by: 1.0, monthly: false, months: None }]
         );
+        assert_eq!(goals("Reduce latency by 50%"), [Goal::Faster { factor: Some(2.0) }]);
+        assert_eq!(
+            goals("Traffic will grow 20% per month for a year"),
+            [Goal::Growth { by: 0.2, monthly: true, months: Some(12) }]
+        );
         assert_eq!(goals("halve our bill"), [Goal::CutCost { by: Some(0.5) }]);
         assert_eq!(goals("Can we stay under 60k USD a year?"), [Goal::Budget { usd_a_month: 5000.0 }]);
+    }
+
+    #[test]
+    fn plain_questions_state_their_goals() {
+        for (text, goal) in [
+            ("why is my bill so high?", Goal::WhereTokensGo),
+            ("Which model is the most expensive?", Goal::WhereTokensGo),
+            ("What is our p95 latency?", Goal::Latency),
+            ("Is our prompt caching working?", Goal::AuditCaching),
+            ("Which hours are the busiest?", Goal::Peaks),
+            ("What happens if traffic triples?", Goal::Growth { by: 2.0, monthly: false, months: None }),
+        ] {
+            assert_eq!(goals(text), [goal], "{text}");
+        }
+        assert_eq!(
+            goals("Can I get the same results for less money?"),
+            [Goal::SameQuality, Goal::CutCost { by: None }]
+        );
+        assert_eq!(
+            goals("Can we halve the spend and keep response times?"),
+            [Goal::CutCost { by: Some(0.5) }, Goal::SameLatency]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ const KEEP: &str =
     "same|keep*|hold*|without|no extra|not los*|stay*|maintain*|preserv*|unchanged|don't lose|at least as";
 const KEEP_MONEY: &str = "same|without spending more|no extra|not spend more|keep*|unchanged";
 const SAME_MONEY: &str = "same spend|same cost|same budget|same price";
-const QUALITY: &str = "quality|accura*|as good";
+const QUALITY: &str = "quality|accura*|as good|same results|same answers";
 const SPEED: &str = "faster|fast|speed*|latency|latencies|slow*|quick*|response time|response times|sooner";
 const MONEY: &str = "cost*|spend*|bill|bills|price|prices|money|budget*|pay|paying|expens*";
 const LESS: &str = "cut*|reduc*|lower*|sav*|less|halv*|decreas*|cheaper|bring down|shrink*|trim*|optimi*|drop";
@@ -18,6 +18,8 @@ const GROWTH: &str =
 const EACH_MONTH: &str = "a month|per month|monthly|each month|every month|month over month";
 const HOW_MUCH: &str = "what would|what does|what do|how much would|how much does";
 const COMPARE: &str = "compar*|versus|vs|switch*|move from|migrat*|replace*|instead of";
+const SPENT: &str = "token*|money|spend*|cost*|bill|expens*";
+const SPENDS: &str = "go|goes|going|use|uses|take|takes|most|eat*|spent|spend|come*|high|expens*";
 const CHANGE: &str = "should i change|should we change|what to change|optimi*|improve*";
 
 /// Goals that one list of phrases states, without figures.
@@ -44,11 +46,11 @@ pub(super) fn read(clause: &str, question: &mut Question) {
     if has(clause, COMPARE) && (has(clause, "model*") || !question.models.is_empty()) {
         question.add(Goal::CompareModels { models: question.models.clone() }, clause);
     }
-    if has(clause, "where|who|which|what")
-        && has(clause, "token*|money|spend*|cost*")
-        && has(clause, "go|goes|going|use|uses|take|takes|most|eat*|spent|come*")
-    {
+    if has(clause, "where|who|which|what|why|how much") && has(clause, SPENT) && has(clause, SPENDS) {
         question.add(Goal::WhereTokensGo, clause);
+    }
+    if has(clause, "how much") && has(clause, MONEY) && has(clause, "day|daily|month|monthly|year|yearly") {
+        question.add(Goal::Forecast, clause);
     }
     for (phrases, goal) in TOPICS {
         if has(clause, phrases) {
@@ -68,11 +70,14 @@ fn constraints(clause: &str, figures: &Figures, question: &mut Question) {
     if !has(clause, SPEED) {
         return;
     }
-    if keep && !has(clause, "faster|quicker") {
+    let faster = has(clause, "faster|quicker|sooner|too slow|speed up");
+    if keep && !faster {
         question.add(Goal::SameLatency, clause);
+    } else if !faster && !has(clause, LESS) && has(clause, "what|how|which|show") {
+        question.add(Goal::Latency, clause);
     } else if has(clause, "faster|latency|slow*") || !(has(clause, LESS) && has(clause, MONEY)) {
         // "Quickly cut our bill" is about money.
-        question.add(Goal::Faster { factor: figures.times_faster() }, clause);
+        question.add(Goal::Faster { factor: figures.times_faster(has(clause, LESS)) }, clause);
     }
 }
 

@@ -88,8 +88,11 @@ const TIMES: &[(&str, f64)] = &[
     ("ten times|tenfold", 10.0),
 ];
 
-const MONTHS: &[(&str, u32)] =
-    &[("half a year|six months", 6), ("three months|next quarter", 3), ("next year|one year|twelve months", 12)];
+const MONTHS: &[(&str, u32)] = &[
+    ("half a year|six months", 6),
+    ("three months|next quarter", 3),
+    ("next year|one year|for a year|twelve months", 12),
+];
 
 /// The figures of a clause.
 #[derive(Debug, Default)]
@@ -151,9 +154,10 @@ impl Figures {
         }
     }
 
-    /// "3x faster", "50 % faster".
-    pub(super) fn times_faster(&self) -> Option<f64> {
-        self.times.or(self.twice).or(self.percent.map(|by| 1.0 + by)).filter(|factor| *factor > 1.0)
+    /// "3x faster", "50 % faster"; where time is to be `less`, "50 % less latency" is twice as fast.
+    pub(super) fn times_faster(&self, less: bool) -> Option<f64> {
+        let by = self.percent.map(|by| if less { 1.0 / (1.0 - by) } else { 1.0 + by });
+        self.times.or(self.twice).or(by).filter(|factor| *factor > 1.0 && factor.is_finite())
     }
 
     /// "50 % growth", "2x traffic".
