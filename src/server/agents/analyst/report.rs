@@ -202,13 +202,15 @@ fn savings(analysis: &Analysis) -> String {
         text += &format!("- {note}\n");
     }
     if savings.together.len() > 1 {
-        let titles: Vec<&str> =
-            savings.together.iter().filter_map(|id| Some(savings.option(id)?.title.as_str())).collect();
+        let options: Vec<_> = savings.together.iter().filter_map(|id| savings.option(id)).collect();
+        let titles: Vec<&str> = options.iter().map(|option| option.title.as_str()).collect();
+        let sum: f64 = options.iter().map(|option| option.saving_usd).sum();
         text += &format!(
-            "\n**Together** ({}): {}, {} of the list cost; less than the sum, because they touch the same tokens.\n",
+            "\n**Together** ({}): {}, {} of the list cost. Added up they would seem to save {}; some touch the same tokens.\n",
             list(&titles),
             money(savings.together_usd),
-            percent(savings.together_share)
+            percent(savings.together_share),
+            money(sum)
         );
     }
     text

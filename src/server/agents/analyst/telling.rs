@@ -109,8 +109,13 @@ pub(super) fn summary(analysis: &Analysis) -> String {
         .as_ref()
         .map(|model| format!(" (priced as {model}, for the log does not say)"))
         .unwrap_or_default();
+    let unpriced: u64 = analysis.unpriced.iter().map(|(_, requests)| requests).sum();
+    let left_out = match unpriced {
+        0 => String::new(),
+        requests => format!(", without {} requests of models that have no price", whole(requests as f64)),
+    };
     let mut text = format!(
-        "{} requests, {} tokens, {}{assumed}.\n\n",
+        "{} requests, {} tokens, {}{assumed}{left_out}.\n\n",
         whole(profile.requests as f64),
         whole(profile.tokens()),
         money(profile.cost)

@@ -72,14 +72,14 @@ impl Goal {
             Self::CutCost { by: Some(by) } => format!("cut cost by {:.0} %", by * 100.0),
             Self::CutCost { by: None } => "cut cost".into(),
             Self::SameQuality => "keep the quality".into(),
-            Self::Faster { factor: Some(factor) } => format!("{factor} times faster"),
-            Self::Faster { factor: None } => "faster answers".into(),
+            Self::Faster { factor: Some(factor) } => format!("be {factor} times faster"),
+            Self::Faster { factor: None } => "get faster answers".into(),
             Self::Latency => "know the latency".into(),
             Self::SameLatency => "keep the latency".into(),
             Self::SameSpend => "keep the spend".into(),
             Self::Growth { by, monthly, months } => {
                 let span = months.map_or(String::new(), |months| format!(" for {months} months"));
-                format!("{:.0} % more traffic{}{span}", by * 100.0, if *monthly { " each month" } else { "" })
+                format!("plan for {:.0} % more traffic{}{span}", by * 100.0, if *monthly { " each month" } else { "" })
             }
             Self::Forecast => "forecast the cost".into(),
             Self::Budget { usd_a_month } => format!("stay within ${usd_a_month:.0} a month"),
@@ -87,7 +87,7 @@ impl Goal {
             Self::CompareModels { models } if models.is_empty() => "compare the models".into(),
             Self::CompareModels { models } => format!("compare {}", models.join(" and ")),
             Self::WhereTokensGo => "see where tokens go".into(),
-            Self::Peaks => "know the peaks and limits".into(),
+            Self::Peaks => "know peaks and limits".into(),
             Self::CheaperModel => "use a cheaper model where it serves".into(),
             Self::Batch => "use batch prices".into(),
         }
