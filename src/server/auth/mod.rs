@@ -135,10 +135,22 @@ impl Auth {
         if let Some(token) = bearer(&parts.headers)? {
             return self.by_token(token).await;
         }
-        let id = parts.extensions.get::<Session>().and_then(Session::id);
-        let Some(id) = id else { return Err(Refusal::Unauthorized("no credentials were given")) };
+        let Some(key) = session_key(parts) else { return Err(Refusal::Unauthorized("no credentials were given")) };
         self.origins().check(&parts.headers)?;
-        self.by_session(sessions::key(&id)).await
+        self.by_session(key).await
+    }
+
+    /// Whose session's cookie it is, whatever page led here: for what only reads and answers with a page.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn visitor(&self, parts: &Parts) -> Result<Option<Identity>> {
+        let Some(key) = session_key(parts) else { return Ok(None) };
+        match self.by_session(key).await {
+            Ok(identity) => Ok(Some(identity)),
+            Err(Refusal::Failed(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The person as they are now: an identity given earlier still holds, with the rights of this moment.
@@ -281,6 +293,11 @@ impl Auth {
         tickets::sweep(&self.0.store).await?;
         sessions::sweep(&self.0.store).await
     }
+}
+
+/// The key of the session whose cookie came with the request.
+fn session_key(parts: &Parts) -> Option<String> {
+    parts.extensions.get::<Session>().and_then(Session::id).map(|id| sessions::key(&id))
 }
 
 fn too_many(wait: Duration) -> Error {

@@ -220,10 +220,12 @@ pub enum AgentKind {
 }
 
 impl Config {
-    /// The store's address: as told, else a file in the data folder.
+    /// The store's address: as told, else a file in the data folder; made where it does not exist.
     #[must_use]
     pub fn store_url(&self) -> String {
-        self.store.url.clone().unwrap_or_else(|| format!("sqlite:{}", self.server.data.join("netra.db").display()))
+        let file = || format!("sqlite:{}", self.server.data.join("netra.db").display());
+        let url = self.store.url.clone().unwrap_or_else(file);
+        if url.contains('?') { url } else { format!("{url}?mode=rwc") }
     }
 
     /// The folder that holds uploaded files.

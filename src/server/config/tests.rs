@@ -24,7 +24,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(config.socket.max_connections_per_user, 16);
     assert_eq!(config.socket.commands_per_minute, 120);
     assert_eq!((config.socket.heartbeat_ms, config.socket.heartbeat_timeout_ms), (25_000, 10_000));
-    assert_eq!(config.store_url(), "sqlite:data/netra.db");
+    assert_eq!(config.store_url(), "sqlite:data/netra.db?mode=rwc");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn every_table_is_read_and_the_section_of_cargo_leptos_tolerated() {
     .unwrap();
     assert_eq!(config.server.public_url.as_deref(), Some("https://netra.example.com"));
     assert!(config.is_https());
-    assert_eq!(config.store_url(), "sqlite:/var/netra.db");
+    assert_eq!(config.store_url(), "sqlite:/var/netra.db?mode=rwc");
     assert_eq!(config.socket.coalesce_ms, 0);
     assert_eq!(config.agents[0].events_per_second, 200);
     assert!(config.agents[0].file.is_absolute(), "a relative path belongs to the folder of its file");
