@@ -24,6 +24,7 @@ use tower_sessions::Session;
 pub use accounts::NewAccount;
 pub use origin::Origins;
 pub use sessions::{COOKIE, Sessions};
+pub(crate) use sessions::{begin as begin_session, key_of as session_key_of};
 
 use self::{password::Passwords, throttle::Throttle, tokens::Tokens};
 use super::{
@@ -297,7 +298,7 @@ impl Auth {
 
 /// The key of the session whose cookie came with the request.
 fn session_key(parts: &Parts) -> Option<String> {
-    parts.extensions.get::<Session>().and_then(Session::id).map(|id| sessions::key(&id))
+    parts.extensions.get::<Session>().and_then(session_key_of)
 }
 
 fn too_many(wait: Duration) -> Error {

@@ -26,11 +26,16 @@ use crate::{
 /// The cookie's name.
 pub const COOKIE: &str = "netra_session";
 /// Where a session's data names its person.
-pub(crate) const USER: &str = "user_id";
+const USER: &str = "user_id";
 
 /// What a session is known by everywhere but in its cookie.
-pub(crate) fn key(id: &Id) -> String {
+fn key(id: &Id) -> String {
     super::digest(&id.to_string())
+}
+
+/// The key of a request's session, where its cookie named one.
+pub(crate) fn key_of(session: &tower_sessions::Session) -> Option<String> {
+    session.id().map(|id| key(&id))
 }
 
 /// The session store.
