@@ -1,20 +1,17 @@
 //! A real server for tests: the binary itself, on a free port, with a data folder of its own.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use std::{
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    time::timeout,
-};
+use tokio::{task::spawn_blocking, time::timeout};
 
 /// The token that every test server is set up with.
 pub const SETUP_TOKEN: &str = "setup-token-of-the-tests";
@@ -35,8 +32,23 @@ pub struct Person {
 pub fn netra() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netra"));
     // Nothing of the surroundings decides a test: no file of the working directory, no variable.
-    command.env_clear().env("NETRA_LOG", "netra=debug,warn").stdin(Stdio::null()).kill_on_drop(true);
+    command.env_clear().env("NETRA_LOG", "netra=debug,warn").stdin(Stdio::null());
     command
+}
+
+/// What blocks, off the test's own thread and not for ever.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    timeout(PATIENCE, spawn_blocking(work)).await.expect("done in time").expect("no panic")
+}
+
+/// A child process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A running server. Dropped, it is killed.
@@ -47,8 +59,7 @@ pub struct TestServer {
     pub link: String,
     folder: Folder,
     variables: Vec<(String, String)>,
-    child: Child,
-    out: Lines<BufReader<ChildStdout>>,
+    child: Running,
 }
 
 /// Kept by whoever restarts the server.
@@ -78,7 +89,8 @@ impl Setup {
     pub async fn empty(self) -> TestServer {
         let folder = Folder::new(tempfile::tempdir().expect("a folder"));
         std::fs::write(folder.path().join("netra.toml"), &self.file).expect("the configuration is written");
-        TestServer::spawn(folder, self.variables, "127.0.0.1:0").await
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        TestServer::spawn(folder, self.variables, &port.expect("a free port").to_string()).await
     }
 
     /// Starts a server with [`ADMIN`] on it.
@@ -106,11 +118,10 @@ impl TestServer {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");
-        let mut out = BufReader::new(child.stdout.take().expect("standard output")).lines();
-        let line = timeout(PATIENCE, out.next_line()).await.expect("it is ready in time").expect("it prints text");
-        let link = line.expect("it prints a link before it ends");
-        let url = link.split("/setup").next().unwrap_or_default().trim_end_matches('/').to_owned();
-        Self { url, link, folder, variables, child, out }
+        let out = BufReader::new(child.stdout.take().expect("standard output"));
+        let child = Running(child);
+        let link = blocking(|| out.lines().next()).await.expect("it prints a link before it ends").expect("text");
+        Self { url: format!("http://{listen}"), link, folder, variables, child }
     }
 
     /// The folder that the server keeps everything in.
@@ -132,7 +143,6 @@ impl TestServer {
 
     /// Makes a member, through the command line.
     pub async fn add(&self, person: Person) {
-        use tokio::io::AsyncWriteExt;
         let mut child = netra()
             .args(["user", "add", "--password-stdin", "--email", person.email, "--name", person.name, "--data"])
             .arg(self.data())
@@ -142,9 +152,9 @@ impl TestServer {
             .spawn()
             .expect("the command starts");
         let mut stdin = child.stdin.take().expect("standard input");
-        stdin.write_all(person.password.as_bytes()).await.expect("it reads the password");
+        stdin.write_all(person.password.as_bytes()).expect("it reads the password");
         drop(stdin);
-        assert!(timeout(PATIENCE, child.wait()).await.expect("it ends").expect("it ran").success());
+        assert!(blocking(move || child.wait()).await.expect("it ran").success());
     }
 
     /// A browser in which somebody is signed in.
@@ -169,28 +179,29 @@ impl TestServer {
     }
 
     /// Asks the server to stop, as a supervisor would; answers its exit code.
-    pub async fn stop(mut self) -> (Option<i32>, Stopped) {
-        self.signal("TERM").await;
-        let code = timeout(PATIENCE, self.child.wait()).await.expect("it stops in time").expect("it ran").code();
-        (code, self.stopped())
+    pub async fn stop(self) -> (Option<i32>, Stopped) {
+        self.signal("TERM");
+        let (mut child, stopped) = self.parts();
+        (blocking(move || child.0.wait()).await.expect("it ran").code(), stopped)
     }
 
     /// Ends the server as a power cut would.
-    pub async fn kill(mut self) -> Stopped {
-        self.child.kill().await.expect("it was running");
-        self.stopped()
+    pub async fn kill(self) -> Stopped {
+        let (child, stopped) = self.parts();
+        blocking(move || drop(child)).await;
+        stopped
     }
 
     /// Sends the process a signal: `TERM`, `INT`, `STOP`, `CONT`.
-    pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it is running").to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().await.expect("kill(1) is there");
+    pub fn signal(&self, name: &str) {
+        let id = self.child.0.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill(1) is there");
         assert!(sent.success());
     }
 
-    fn stopped(self) -> Stopped {
+    fn parts(self) -> (Running, Stopped) {
         let listen = self.url.trim_start_matches("http://").to_owned();
-        Stopped { folder: self.folder, variables: self.variables, listen }
+        (self.child, Stopped { folder: self.folder, variables: self.variables, listen })
     }
 }
 

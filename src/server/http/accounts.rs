@@ -3,7 +3,7 @@
 use axum::{
     Json as Answer,
     body::Bytes,
-    extract::{FromRequestParts, State},
+    extract::{FromRequestParts, State, rejection::BytesRejection},
     http::{StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse},
 };
@@ -84,8 +84,12 @@ pub(super) async fn token(
     State(state): State<AppState>,
     Peer(peer): Peer,
     mut parts: Parts,
-    body: Bytes,
+    body: std::result::Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse> {
+    let body = body.map_err(|rejection| {
+        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
+        problem(rejection.status(), code, rejection.body_text())
+    })?;
     let user = if body.is_empty() {
         Caller::from_request_parts(&mut parts, &state).await?.0.user
     } else {
