@@ -1,2 +1,5 @@
 //! The `netra` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    netra::cli::main()
+}

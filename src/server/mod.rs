@@ -4,7 +4,15 @@
 //! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`.
 
 pub mod agents;
+pub mod auth;
 pub mod channel;
+pub mod config;
 pub mod error;
+pub mod http;
+mod page;
+pub mod router;
+pub mod site;
+pub mod state;
 pub mod store;
+pub mod telemetry;
 pub mod threads;

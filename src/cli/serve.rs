@@ -1,0 +1,175 @@
+//! `netra serve`.
+
+use std::{fs, io, net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::serve::ListenerExt;
+use clap::Args;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tracing::{info, warn};
+
+use super::{Failure, say};
+use crate::server::{
+    config::{self, Config, ConfigError, Flags},
+    router::router,
+    state::AppState,
+    telemetry,
+};
+
+/// Connections that may wait to be accepted: a thousand tabs come back at once after a restart.
+const BACKLOG: u32 = 4096;
+/// How long requests under way may take once the server stops.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// Start the server and print one link to it.
+///
+/// Configuration: Leptos.toml in the working directory (or --config FILE), then variables (NETRA_SOCKET__HEARTBEAT_MS for
+/// `heartbeat_ms` of `[socket]`), then flags. NETRA_SETUP_TOKEN presets the token that makes the first administrator;
+/// NETRA_LOG filters the log (`debug`, `netra=trace`).
+#[derive(Args)]
+#[command(after_help = "A recorded run can answer as an agent, for demonstrations, interface work, load and fault tests:
+
+    [[agents]]
+    id = \"demo\"
+    name = \"Recorded run\"
+    kind = \"replay\"
+    file = \"run.jsonl\"           # JSON Lines, one AG-UI event each
+    events_per_second = 50")]
+pub(super) struct ServeArgs {
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Folder that holds everything the server keeps; made if missing [default: data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration file [default: Leptos.toml, where it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
+    let flags = Flags { config: args.config, listen: args.listen, data: args.data };
+    let mut config = config::load(&flags, variables())?;
+    telemetry::init();
+    let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    let _lock = lock(&config)?;
+    let listener = listen(config.server.listen)?;
+    // The port that port 0 became.
+    config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
+    let state = open(config).await?;
+    let link = link(&state).await?;
+    info!(listen = %state.config.server.listen, data = %state.config.server.data.display(), "ready");
+    say(&link)?;
+    serve(state, listener, signals).await
+}
+
+async fn serve(state: AppState, listener: TcpListener, mut signals: Signals) -> Result<(), Failure> {
+    let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = listener.tap_io(|stream| {
+        // Frames are small and wait for nobody.
+        let _ = stream.set_nodelay(true);
+    });
+    let stopping = state.stopping.clone();
+    let server = axum::serve(listener, service).with_graceful_shutdown(stopping.clone().cancelled_owned());
+    let server = tokio::spawn(server.into_future());
+    signals.next().await;
+    info!("stopping; a second signal ends at once");
+    let stop = async {
+        state.drain().await;
+        if tokio::time::timeout(LAST_REQUESTS, server).await.is_err() {
+            warn!("requests under way were cut");
+        }
+        state.channels.store().close().await;
+    };
+    tokio::select! {
+        () = stop => info!("stopped"),
+        () = signals.next() => warn!("ended at once"),
+    }
+    Ok(())
+}
+
+/// The environment's variables that are text.
+pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Makes the data folder and takes it for this process: two servers on one would not see each other's changes.
+fn lock(config: &Config) -> Result<fs::File, ConfigError> {
+    let folder = &config.server.data;
+    let place = format!("data folder {}", folder.display());
+    let unusable = |error: io::Error| {
+        let allowed = "server.data (--data) names a folder that this user may write to";
+        ConfigError::new(&place, format!("cannot be written to ({error}); {allowed}"))
+    };
+    fs::create_dir_all(folder).map_err(unusable)?;
+    let file = fs::File::options().create(true).truncate(false).write(true).open(folder.join("netra.lock"));
+    let file = file.map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(ConfigError::new(&place, "another netra serves it; stop that one, or give this one another with --data"))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
+    let open = || -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|error| {
+        let problem = match error.kind() {
+            io::ErrorKind::AddrInUse => "is taken by another program; choose another with --listen (port 0 takes a free one)".into(),
+            io::ErrorKind::PermissionDenied => "needs more rights than this user has; ports from 1024 on do not".into(),
+            _ => format!("cannot be listened on ({error}); server.listen (--listen) names an address of this machine"),
+        };
+        ConfigError::new(format!("address {address}"), problem)
+    })
+}
+
+async fn open(config: Config) -> Result<AppState, Failure> {
+    let place = config.store_url();
+    AppState::open(config).await.map_err(|error| {
+        let allowed = "store.url names an SQLite file that this user may write to";
+        ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {allowed}")).into()
+    })
+}
+
+/// Where to go first: the setup page while there is nobody, else the front page.
+async fn link(state: &AppState) -> Result<String, Failure> {
+    let server = &state.config.server;
+    let address = match server.listen.ip() {
+        ip if ip.is_unspecified() => format!("localhost:{}", server.listen.port()),
+        _ => server.listen.to_string(),
+    };
+    let base = server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let preset = std::env::var("NETRA_SETUP_TOKEN").ok();
+    Ok(match state.auth.setup_token(preset).await? {
+        Some(token) => format!("{base}/setup#token={token}"),
+        None => format!("{base}/"),
+    })
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Sessions: tower-sessions over our store, so that they survive a restart.
+//!
+//! The cookie holds the id, the store only a digest of it ([`key`]): who reads the database cannot sign in with it, and
+//! the digest may stand in logs and in the connection registry.
+
+use async_trait::async_trait;
+use sqlx::Row;
+use time::OffsetDateTime;
+use tower_sessions::{
+    Expiry, SessionManagerLayer, SessionStore,
+    cookie::SameSite,
+    session::{Id, Record},
+    session_store::{Error as SessionError, Result as SessionResult},
+};
+
+use super::accounts;
+use crate::{
+    protocol::{UserId, http::User},
+    server::{
+        config::Config,
+        error::{Error, Result},
+        store::{Store, now_ms},
+    },
+};
+
+/// The cookie's name.
+pub const COOKIE: &str = "netra_session";
+/// Where a session's data names its person.
+const USER: &str = "user_id";
+
+/// What a session is known by everywhere but in its cookie.
+fn key(id: &Id) -> String {
+    super::digest(&id.to_string())
+}
+
+/// The key of a request's session, where its cookie named one.
+pub(crate) fn key_of(session: &tower_sessions::Session) -> Option<String> {
+    session.id().map(|id| key(&id))
+}
+
+/// The session store.
+#[derive(Debug, Clone)]
+pub struct Sessions(Store);
+
+impl Sessions {
+    /// Over a store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// The layer that reads and writes the cookie.
+    #[must_use]
+    pub fn layer(self, config: &Config) -> SessionManagerLayer<Self> {
+        let lifetime = time::Duration::try_from(config.session_lifetime()).unwrap_or(time::Duration::MAX);
+        SessionManagerLayer::new(self)
+            .with_name(COOKIE)
+            .with_same_site(SameSite::Lax)
+            .with_secure(config.is_https())
+            .with_expiry(Expiry::OnInactivity(lifetime))
+    }
+
+    async fn write(&self, record: &Record, sql: &'static str) -> Result<bool> {
+        let person = record.data.get(USER).and_then(serde_json::Value::as_str);
+        let mut tx = self.0.begin().await?;
+        let done = sqlx::query(sql)
+            .bind(key(&record.id))
+            .bind(person)
+            .bind(serde_json::to_string(&record.data)?)
+            .bind(milliseconds(record.expiry_date))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn read(&self, id: &Id) -> Result<Option<Record>> {
+        let row = sqlx::query("SELECT data, expires_at FROM sessions WHERE id = $1 AND expires_at > $2")
+            .bind(key(id))
+            .bind(now_ms())
+            .fetch_optional(self.0.reader())
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let expires_at: i64 = row.try_get(1)?;
+        let expiry_date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(expires_at) * 1_000_000)
+            .map_err(|error| Error::Corrupt(format!("a session's end: {error}")))?;
+        Ok(Some(Record { id: *id, data: serde_json::from_str(&row.try_get::<String, _>(0)?)?, expiry_date }))
+    }
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn create(&self, record: &mut Record) -> SessionResult<()> {
+        let sql = "INSERT INTO sessions (id, user_id, data, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
+        while !self.write(record, sql).await.map_err(backend)? {
+            record.id = Id::default();
+        }
+        Ok(())
+    }
+
+    /// Saves what is there: a session that was ended meanwhile does not come back.
+    async fn save(&self, record: &Record) -> SessionResult<()> {
+        let sql = "UPDATE sessions SET user_id = $2, data = $3, expires_at = $4 WHERE id = $1";
+        self.write(record, sql).await.map_err(backend)?;
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> SessionResult<Option<Record>> {
+        self.read(id).await.map_err(backend)
+    }
+
+    async fn delete(&self, id: &Id) -> SessionResult<()> {
+        let delete = async {
+            let mut tx = self.0.begin().await?;
+            sqlx::query("DELETE FROM sessions WHERE id = $1").bind(key(id)).execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(())
+        };
+        delete.await.map_err(backend)
+    }
+}
+
+fn backend(error: Error) -> SessionError {
+    SessionError::Backend(error.to_string())
+}
+
+fn milliseconds(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+/// The person of a live session, and its end.
+pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>> {
+    let row = sqlx::query(
+        "SELECT u.id, u.email, u.name, u.role, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id \
+         WHERE s.id = $1 AND s.expires_at > $2",
+    )
+    .bind(key)
+    .bind(now_ms())
+    .fetch_optional(store.reader())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some((accounts::read(&row)?, row.try_get(4)?)))
+}
+
+/// Deletes what has ended; answers how many.
+pub(super) async fn sweep(store: &Store) -> Result<u64> {
+    let mut tx = store.begin().await?;
+    let done = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1").bind(now_ms()).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(done.rows_affected())
+}
+
+/// Signs a person in: a new id, so that one known before is worth nothing.
+pub(crate) async fn begin(session: &tower_sessions::Session, user: UserId) -> Result<()> {
+    let failed = |error: tower_sessions::session::Error| Error::Corrupt(format!("the session: {error}"));
+    session.cycle_id().await.map_err(failed)?;
+    session.insert(USER, user).await.map_err(failed)
+}

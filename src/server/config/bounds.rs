@@ -1,0 +1,91 @@
+//! Readers for bounded values: serde's own messages then say what is allowed.
+
+use std::fmt;
+
+use serde::{Deserializer, de};
+
+/// An integer from `MIN` to `MAX`.
+pub(super) fn within<'de, const MIN: u64, const MAX: u64, T, D>(from: D) -> Result<T, D::Error>
+where
+    T: TryFrom<u64>,
+    D: Deserializer<'de>,
+{
+    struct Within<const MIN: u64, const MAX: u64>;
+
+    impl<const MIN: u64, const MAX: u64> de::Visitor<'_> for Within<MIN, MAX> {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an integer from {MIN} to {MAX}")
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<u64, E> {
+            if (MIN..=MAX).contains(&value) {
+                Ok(value)
+            } else {
+                Err(E::invalid_value(de::Unexpected::Unsigned(value), &self))
+            }
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<u64, E> {
+            match u64::try_from(value) {
+                Ok(value) => self.visit_u64(value),
+                Err(_) => Err(E::invalid_value(de::Unexpected::Signed(value), &self)),
+            }
+        }
+    }
+
+    let value = from.deserialize_u64(Within::<MIN, MAX>)?;
+    T::try_from(value).map_err(|_| de::Error::custom("larger than this machine can count"))
+}
+
+/// An address and port to listen on.
+pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<std::net::SocketAddr, D::Error> {
+    parsed(from, "an address and port such as \"127.0.0.1:3000\"", |text| text.parse().ok())
+}
+
+/// `sqlite:` and a path.
+pub(super) fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let allowed = "\"sqlite:\" and a path (no other store is built in yet)";
+    parsed(from, allowed, |text| text.starts_with("sqlite:").then(|| text.to_owned())).map(Some)
+}
+
+/// `local`.
+pub(super) fn bus_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    parsed(from, "\"local\" (no other bus is built in yet)", |text| (text == "local").then(|| text.to_owned()))
+}
+
+/// Scheme and host, with a port where it is not the scheme's own; without a path.
+pub(super) fn origin(text: &str) -> Option<String> {
+    let uri: axum::http::Uri = text.parse().ok()?;
+    let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
+    let authority = uri.authority()?;
+    let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');
+    bare.then(|| format!("{scheme}://{authority}").to_ascii_lowercase())
+}
+
+/// The address that people use.
+pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    parsed(from, "\"http://\" or \"https://\", a host and maybe a port, without a path", origin).map(Some)
+}
+
+/// Origins, each as [`origin`] has it.
+pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let list: Vec<String> = de::Deserialize::deserialize(from)?;
+    list.iter()
+        .map(|text| {
+            origin(text).ok_or_else(|| {
+                de::Error::invalid_value(de::Unexpected::Str(text), &"an origin such as \"https://app.example.com\"")
+            })
+        })
+        .collect()
+}
+
+fn parsed<'de, D: Deserializer<'de>, T>(
+    from: D,
+    allowed: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    let text: String = de::Deserialize::deserialize(from)?;
+    parse(&text).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &allowed))
+}

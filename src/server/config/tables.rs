@@ -1,0 +1,257 @@
+//! The tables of the configuration, with their defaults and bounds.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use super::bounds::{address, bus_url, origins, public_url, store_url, within};
+use crate::protocol::limits;
+
+/// Everything a server is told.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens and keeps what it knows.
+    pub server: ServerConfig,
+    /// The store.
+    pub store: StoreConfig,
+    /// How nodes tell each other what happened.
+    pub bus: BusConfig,
+    /// The socket.
+    pub socket: SocketConfig,
+    /// People and their rights.
+    pub auth: AuthConfig,
+    /// The built-in workload analyst.
+    pub analyst: AnalystConfig,
+    /// Agents beside the built-in one.
+    pub agents: Vec<AgentConfig>,
+    /// What cargo-leptos writes into the same file; only `metadata.leptos` is read.
+    pub package: Option<toml::Table>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port; port 0 takes a free one.
+    #[serde(deserialize_with = "address")]
+    pub listen: SocketAddr,
+    /// The folder that holds everything the server keeps.
+    pub data: PathBuf,
+    /// The address that people use, where it is not the one listened on: `https://netra.example.com`.
+    #[serde(deserialize_with = "public_url")]
+    pub public_url: Option<String>,
+    /// Whether a proxy in front sets `X-Forwarded-For`; only then is it believed.
+    pub trust_proxy: bool,
+    /// How long a stop may take, in milliseconds.
+    #[serde(deserialize_with = "within::<0, 600_000, _, _>")]
+    pub drain_ms: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
+            data: PathBuf::from("data"),
+            public_url: None,
+            trust_proxy: false,
+            drain_ms: 3_000,
+        }
+    }
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `sqlite:PATH`; without it a file in the data folder.
+    #[serde(deserialize_with = "store_url")]
+    pub url: Option<String>,
+}
+
+/// `[bus]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BusConfig {
+    /// `local`: one process.
+    #[serde(deserialize_with = "bus_url")]
+    pub url: String,
+}
+
+impl Default for BusConfig {
+    fn default() -> Self {
+        Self { url: "local".into() }
+    }
+}
+
+/// `[socket]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SocketConfig {
+    /// Connections one person may hold; one more closes the oldest (4409).
+    #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
+    pub max_connections_per_user: usize,
+    /// Connections this server takes; one more is refused (429).
+    #[serde(deserialize_with = "within::<1, 10_000_000, _, _>")]
+    pub max_connections: usize,
+    /// Commands one connection may send in a minute.
+    #[serde(deserialize_with = "within::<1, 1_000_000, _, _>")]
+    pub commands_per_minute: u32,
+    /// The largest frame a client may send, in bytes.
+    #[serde(deserialize_with = "within::<1024, 16_777_216, _, _>")]
+    pub max_frame_bytes: usize,
+    /// Milliseconds of silence after which the server asks for a sign of life.
+    #[serde(deserialize_with = "within::<100, 300_000, _, _>")]
+    pub heartbeat_ms: u64,
+    /// Milliseconds that the sign may take.
+    #[serde(deserialize_with = "within::<100, 300_000, _, _>")]
+    pub heartbeat_timeout_ms: u64,
+    /// Milliseconds for which deltas of one message are gathered into one entry; 0: not at all.
+    #[serde(deserialize_with = "within::<0, 500, _, _>")]
+    pub coalesce_ms: u64,
+    /// Entries a subscription replays at most; further behind, it gets a snapshot.
+    #[serde(deserialize_with = "within::<1, 1_000_000, _, _>")]
+    pub replay_limit: u64,
+    /// Bytes that may wait for one connection; one more closes it (4001).
+    #[serde(deserialize_with = "within::<65_536, 1_073_741_824, _, _>")]
+    pub outbound_queue_bytes: usize,
+}
+
+impl Default for SocketConfig {
+    fn default() -> Self {
+        Self {
+            max_connections_per_user: 16,
+            max_connections: 100_000,
+            commands_per_minute: 120,
+            max_frame_bytes: limits::MAX_FRAME_BYTES,
+            heartbeat_ms: limits::HEARTBEAT_MS,
+            heartbeat_timeout_ms: limits::HEARTBEAT_TIMEOUT_MS,
+            coalesce_ms: 40,
+            replay_limit: 5_000,
+            outbound_queue_bytes: 1 << 20,
+        }
+    }
+}
+
+/// `[auth]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// Days after which a session ends.
+    #[serde(deserialize_with = "within::<1, 3650, _, _>")]
+    pub session_days: u32,
+    /// Minutes after which an access token ends.
+    #[serde(deserialize_with = "within::<1, 525_600, _, _>")]
+    pub access_token_minutes: u32,
+    /// Seconds for which a ticket opens a socket.
+    #[serde(deserialize_with = "within::<1, 3600, _, _>")]
+    pub ticket_seconds: u32,
+    /// Failed sign-ins in a minute, for one address or one account, after which 429 is answered.
+    #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
+    pub sign_in_failures_per_minute: u32,
+    /// Origins beside the server's own whose pages may use its cookies.
+    #[serde(deserialize_with = "origins")]
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            session_days: 30,
+            access_token_minutes: 60,
+            ticket_seconds: 30,
+            sign_in_failures_per_minute: 10,
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+/// `[analyst]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AnalystConfig {
+    /// A price list in LiteLLM's cost-map format, instead of the one that is built in.
+    pub prices: Option<PathBuf>,
+    /// The largest file that is taken, in bytes.
+    #[serde(deserialize_with = "within::<1, 107_374_182_400, _, _>")]
+    pub max_file_bytes: u64,
+    /// The most that the files of one thread may hold together, in bytes.
+    #[serde(deserialize_with = "within::<1, 1_099_511_627_776, _, _>")]
+    pub max_thread_bytes: u64,
+}
+
+impl Default for AnalystConfig {
+    fn default() -> Self {
+        Self { prices: None, max_file_bytes: limits::MAX_FILE_BYTES, max_thread_bytes: 10 * limits::MAX_FILE_BYTES }
+    }
+}
+
+/// One of `[[agents]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// What commands name it by.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it is.
+    pub kind: AgentKind,
+    /// The recorded run: JSON Lines, one AG-UI event each.
+    pub file: PathBuf,
+    /// How fast it is played.
+    #[serde(default = "default_rate", deserialize_with = "within::<1, 1_000_000, _, _>")]
+    pub events_per_second: u32,
+}
+
+fn default_rate() -> u32 {
+    50
+}
+
+/// What an agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// Plays a recorded run at a steady rate.
+    Replay,
+}
+
+impl Config {
+    /// The store's address: as told, else a file in the data folder; made where it does not exist.
+    #[must_use]
+    pub fn store_url(&self) -> String {
+        let file = || format!("sqlite:{}", self.server.data.join("netra.db").display());
+        let url = self.store.url.clone().unwrap_or_else(file);
+        if url.contains('?') { url } else { format!("{url}?mode=rwc") }
+    }
+
+    /// The folder that holds uploaded files.
+    #[must_use]
+    pub fn files_dir(&self) -> PathBuf {
+        self.server.data.join("files")
+    }
+
+    /// Whether people reach the server by HTTPS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.server.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))
+    }
+
+    /// How long a session lasts.
+    #[must_use]
+    pub fn session_lifetime(&self) -> Duration {
+        Duration::from_secs(u64::from(self.auth.session_days) * 86_400)
+    }
+
+    /// Makes relative paths relative to the folder of the file that named them.
+    pub(super) fn anchor(&mut self, folder: &Path) {
+        for path in self.agents.iter_mut().map(|agent| &mut agent.file).chain(self.analyst.prices.as_mut()) {
+            if path.is_relative() {
+                *path = folder.join(&*path);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+use std::{fs, path::PathBuf};
+
+use super::*;
+
+fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("Leptos.toml");
+    fs::write(&file, text).unwrap();
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load(&Flags { config: Some(file), ..Flags::default() }, variables)
+}
+
+fn refusal(text: &str, variables: &[(&str, &str)]) -> String {
+    let message = load_text(text, variables).unwrap_err().to_string();
+    assert!(!message.contains('\n'), "one message, one line: {message}");
+    message
+}
+
+#[test]
+fn an_empty_file_gives_the_documented_defaults() {
+    let config = load_text("", &[]).unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:3000");
+    assert_eq!(config.server.data, PathBuf::from("data"));
+    assert_eq!(config.socket.max_connections_per_user, 16);
+    assert_eq!(config.socket.commands_per_minute, 120);
+    assert_eq!((config.socket.heartbeat_ms, config.socket.heartbeat_timeout_ms), (25_000, 10_000));
+    assert_eq!(config.store_url(), "sqlite:data/netra.db?mode=rwc");
+}
+
+#[test]
+fn every_table_is_read_and_the_section_of_cargo_leptos_tolerated() {
+    let config = load_text(
+        r#"
+        [package.metadata.leptos]
+        output-name = "netra"
+        [server]
+        listen = "0.0.0.0:80"
+        public_url = "https://Netra.example.com/"
+        [store]
+        url = "sqlite:/var/netra.db"
+        [bus]
+        url = "local"
+        [socket]
+        coalesce_ms = 0
+        [auth]
+        allowed_origins = ["https://app.example.com"]
+        [analyst]
+        prices = "prices.json"
+        [[agents]]
+        id = "demo"
+        name = "Demo"
+        kind = "replay"
+        file = "demo.jsonl"
+        events_per_second = 200
+        "#,
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.server.public_url.as_deref(), Some("https://netra.example.com"));
+    assert!(config.is_https());
+    assert_eq!(config.store_url(), "sqlite:/var/netra.db?mode=rwc");
+    assert_eq!(config.socket.coalesce_ms, 0);
+    assert_eq!(config.agents[0].events_per_second, 200);
+    assert!(config.agents[0].file.is_absolute(), "a relative path belongs to the folder of its file");
+}
+
+#[test]
+fn variables_win_over_the_file_and_flags_over_both() {
+    let variables = [("NETRA_SOCKET__HEARTBEAT_MS", "5000"), ("NETRA_SERVER__DATA", "elsewhere")];
+    let config = load_text("[socket]\nheartbeat_ms = 9000", &variables).unwrap();
+    assert_eq!((config.socket.heartbeat_ms, config.server.data), (5000, PathBuf::from("elsewhere")));
+
+    let flags = Flags { data: Some("flagged".into()), listen: "[::1]:9".parse().ok(), config: None };
+    let config = load(&flags, [("NETRA_SERVER__DATA".to_owned(), "elsewhere".to_owned())]).unwrap();
+    assert_eq!((config.server.data, config.server.listen.port()), (PathBuf::from("flagged"), 9));
+}
+
+#[test]
+fn a_variable_is_read_by_the_type_of_its_key() {
+    let variables = [
+        ("NETRA_SERVER__DATA", "2026"),
+        ("NETRA_AUTH__ALLOWED_ORIGINS", r#"["http://localhost:8080"]"#),
+        ("NETRA_SERVER__TRUST_PROXY", "true"),
+        ("NETRA_SETUP_TOKEN", "not a setting"),
+    ];
+    let config = load_text("", &variables).unwrap();
+    assert_eq!(config.server.data, PathBuf::from("2026"));
+    assert_eq!(config.auth.allowed_origins, ["http://localhost:8080"]);
+    assert!(config.server.trust_proxy);
+}
+
+#[test]
+fn a_wrong_key_names_the_file_the_key_and_the_keys_there_are() {
+    let message = refusal("[socket]\nhartbeat_ms = 1", &[]);
+    for part in ["Leptos.toml: ", "socket", "hartbeat_ms", "`heartbeat_ms`"] {
+        assert!(message.contains(part), "{part} is missing in: {message}");
+    }
+    let message = refusal("[sockets]", &[]);
+    assert!(message.contains("`sockets`") && message.contains("`socket`"), "{message}");
+}
+
+#[test]
+fn a_wrong_value_names_the_key_and_what_is_allowed() {
+    let cases = [
+        ("[socket]\nheartbeat_ms = 5", "socket.heartbeat_ms", "an integer from 100 to 300000"),
+        ("[socket]\nheartbeat_ms = -5", "socket.heartbeat_ms", "an integer from 100 to 300000"),
+        ("[socket]\ncoalesce_ms = 501", "socket.coalesce_ms", "an integer from 0 to 500"),
+        ("[socket]\ncoalesce_ms = \"x\"", "socket.coalesce_ms", "an integer from 0 to 500"),
+        ("[server]\nlisten = \"here\"", "server.listen", "127.0.0.1:3000"),
+        ("[server]\npublic_url = \"ftp://x\"", "server.public_url", "https://"),
+        ("[store]\nurl = \"postgres://x\"", "store.url", "sqlite:"),
+        ("[bus]\nurl = \"nats://x\"", "bus.url", "local"),
+        ("[auth]\nallowed_origins = [\"x\"]", "auth.allowed_origins", "an origin such as"),
+        ("[[agents]]\nid=\"a\"\nname=\"A\"\nkind=\"robot\"\nfile=\"f\"", "agents[0].kind", "`replay`"),
+        ("[[agents]]\nid=\"A b\"\nname=\"A\"\nkind=\"replay\"\nfile=\"f\"", "agents[0].id", "a-z"),
+    ];
+    for (text, key, allowed) in cases {
+        let message = refusal(text, &[]);
+        assert!(message.contains(key) && message.contains(allowed), "{text} gave: {message}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let message = refusal("", &[("NETRA_SOCKET__HEARTBEAT_MS", "often")]);
+    assert!(message.starts_with("NETRA_SOCKET__HEARTBEAT_MS: socket.heartbeat_ms: "), "{message}");
+    let message = refusal("", &[("NETRA_SOCKET__PULSE", "1")]);
+    assert!(message.starts_with("NETRA_SOCKET__PULSE: ") && message.contains("heartbeat_ms"), "{message}");
+    assert!(refusal("", &[("NETRA_SOCKETS__X", "1")]).contains("NETRA_TABLE__KEY"));
+}
+
+#[test]
+fn malformed_toml_and_missing_files_are_said_in_one_line() {
+    let message = refusal("[server]\nlisten = = 3", &[]);
+    assert!(message.contains("line 2 is no TOML"), "{message}");
+    let missing = Flags { config: Some("/no/such/file.toml".into()), ..Flags::default() };
+    let message = load(&missing, []).unwrap_err().to_string();
+    assert!(message.contains("/no/such/file.toml") && message.contains("--config"), "{message}");
+}

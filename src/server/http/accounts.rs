@@ -1,0 +1,125 @@
+//! Setup, sign-in, sign-out, tokens, tickets.
+
+use axum::{
+    Json as Answer,
+    body::Bytes,
+    extract::{FromRequestParts, State, rejection::BytesRejection},
+    http::{StatusCode, header, request::Parts},
+    response::{AppendHeaders, IntoResponse},
+};
+use serde::Serialize;
+use tower_sessions::Session;
+
+use super::{
+    Caller, Peer,
+    extract::{Json, SameOrigin},
+    problem::problem,
+};
+use crate::{
+    protocol::http::{AccessToken, Problem, Role, Setup, SignIn, SignedIn, Ticket, User},
+    server::{
+        auth::{NewAccount, begin_session, session_key_of},
+        state::AppState,
+    },
+};
+
+type Result<T> = std::result::Result<T, Problem>;
+
+/// Answers that hold a secret are kept nowhere.
+const NO_STORE: AppendHeaders<[(header::HeaderName, &str); 1]> = AppendHeaders([(header::CACHE_CONTROL, "no-store")]);
+
+/// `GET /api/auth/me`.
+#[derive(Serialize)]
+pub(super) struct Me {
+    user: User,
+    /// How many sockets the person has open on this server.
+    connections: usize,
+}
+
+pub(super) async fn me(State(state): State<AppState>, Caller(identity): Caller) -> Answer<Me> {
+    let connections = state.connections_of(identity.user.id);
+    Answer(Me { user: identity.user, connections })
+}
+
+pub(super) async fn setup(
+    State(state): State<AppState>,
+    _: SameOrigin,
+    Peer(peer): Peer,
+    session: Session,
+    Json(body): Json<Setup>,
+) -> Result<impl IntoResponse> {
+    let account = NewAccount { email: body.email, name: body.name, role: Role::Admin, password: body.password };
+    let user = state.auth.setup(&body.setup_token, account, peer).await?;
+    tracing::info!(user = %user.id, "the first administrator was made");
+    enter(&state, &session, &user).await?;
+    Ok((NO_STORE, Answer(SignedIn { user })))
+}
+
+pub(super) async fn sign_in(
+    State(state): State<AppState>,
+    _: SameOrigin,
+    Peer(peer): Peer,
+    session: Session,
+    Json(body): Json<SignIn>,
+) -> Result<impl IntoResponse> {
+    let user = checked(&state, &body, peer).await?;
+    enter(&state, &session, &user).await?;
+    tracing::info!(user = %user.id, %peer, "signed in");
+    Ok((NO_STORE, Answer(SignedIn { user })))
+}
+
+pub(super) async fn sign_out(State(state): State<AppState>, _: SameOrigin, session: Session) -> Result<StatusCode> {
+    let key = session_key_of(&session);
+    session.flush().await.map_err(|error| {
+        tracing::error!(%error, "a session could not be ended");
+        problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the session could not be ended; try again")
+    })?;
+    if let Some(key) = key {
+        state.close_session(&key);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn token(
+    State(state): State<AppState>,
+    Peer(peer): Peer,
+    mut parts: Parts,
+    body: std::result::Result<Bytes, BytesRejection>,
+) -> Result<impl IntoResponse> {
+    let body = body.map_err(|rejection| {
+        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
+        problem(rejection.status(), code, rejection.body_text())
+    })?;
+    let user = if body.is_empty() {
+        Caller::from_request_parts(&mut parts, &state).await?.0.user
+    } else {
+        let body: SignIn = serde_json::from_slice(&body)
+            .map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", error.to_string()))?;
+        checked(&state, &body, peer).await?
+    };
+    let (access_token, expires_in) = state.auth.mint_token(user.id)?;
+    Ok((NO_STORE, Answer(AccessToken { access_token, token_type: "Bearer".into(), expires_in })))
+}
+
+pub(super) async fn ticket(State(state): State<AppState>, Caller(identity): Caller) -> Result<impl IntoResponse> {
+    let (ticket, expires_in) = state.auth.mint_ticket(&identity).await?;
+    Ok((NO_STORE, Answer(Ticket { ticket, expires_in })))
+}
+
+async fn checked(state: &AppState, body: &SignIn, peer: std::net::IpAddr) -> Result<User> {
+    let found = state.auth.sign_in(&body.email, &body.password, peer).await?;
+    found.ok_or_else(|| {
+        tracing::info!(%peer, "a sign-in failed");
+        problem(StatusCode::UNAUTHORIZED, "unauthorized", "the e-mail address or the password is wrong")
+    })
+}
+
+/// Begins a person's session. One that the browser had before is over, with its sockets.
+async fn enter(state: &AppState, session: &Session, user: &User) -> Result<()> {
+    let before = session_key_of(session);
+    begin_session(session, user.id).await?;
+    if let Some(key) = before {
+        state.close_session(&key);
+    }
+    Ok(())
+}

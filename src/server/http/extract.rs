@@ -1,0 +1,87 @@
+//! What handlers take out of a request.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::{
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Request, rejection::JsonRejection},
+    http::{StatusCode, request::Parts},
+};
+use serde::de::DeserializeOwned;
+
+use super::problem::problem;
+use crate::{
+    protocol::http::Problem,
+    server::{auth::Identity, state::AppState},
+};
+
+/// Who calls. Refused with 401 or 403 where nobody may.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Identity);
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        state.auth.authenticate(parts).await.map(Self).map_err(|refusal| {
+            tracing::info!(path = parts.uri.path(), reason = %refusal, "call refused");
+            refusal.into()
+        })
+    }
+}
+
+/// Where the call comes from: the other end of the connection, or what a trusted proxy says.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+impl FromRequestParts<AppState> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Self::Rejection> {
+        let connection = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        // Proxies append: the last is the one that ours saw, all before it are whatever the caller wrote.
+        let forwarded = || {
+            let header = parts.headers.get_all("x-forwarded-for").iter().next_back()?;
+            header.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+        };
+        let peer = if state.config.server.trust_proxy { forwarded().or(connection) } else { connection };
+        Ok(Self(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+    }
+}
+
+/// That a cookie counts here, for calls that hand one out: no page of another origin may sign anybody in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SameOrigin;
+
+impl FromRequestParts<AppState> for SameOrigin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        state.auth.origins().check(&parts.headers)?;
+        Ok(Self)
+    }
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+        match axum::Json::<T>::from_request(request, state).await {
+            Ok(axum::Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(refused(&rejection)),
+        }
+    }
+}
+
+fn refused(rejection: &JsonRejection) -> Problem {
+    let code = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
+        StatusCode::UNPROCESSABLE_ENTITY => "invalid_payload",
+        _ => "bad_request",
+    };
+    problem(rejection.status(), code, rejection.body_text())
+}

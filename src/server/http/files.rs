@@ -1,0 +1,187 @@
+//! Files of threads: streamed to disk, written under another name until they are whole.
+
+use std::path::{Path, PathBuf};
+
+use axum::{
+    Json as Answer,
+    extract::{Multipart, Path as UrlPath, State, multipart::Field, rejection::PathRejection},
+    http::StatusCode,
+};
+use tokio::{
+    fs,
+    io::{AsyncWriteExt, BufWriter},
+};
+
+use super::{Caller, problem::problem};
+use crate::{
+    protocol::{
+        ErrorCode, FileId, ThreadId,
+        http::{Problem, Uploaded},
+    },
+    server::{
+        config::Config,
+        error::{Error, Result},
+        state::AppState,
+        store::{Store, now_ms},
+        threads,
+    },
+};
+
+/// The form's field that holds the file.
+const FIELD: &str = "file";
+/// The longest name that is kept, in characters.
+const MAX_NAME_CHARS: usize = 200;
+
+/// Where a file's bytes are.
+#[must_use]
+pub fn path(files: &Path, thread: ThreadId, file: FileId) -> PathBuf {
+    files.join(thread.to_string()).join(file.to_string())
+}
+
+/// Deletes a thread's files, if it has any.
+///
+/// # Errors
+/// Where the disk fails.
+pub async fn remove_thread(files: &Path, thread: ThreadId) -> Result<()> {
+    match fs::remove_dir_all(files.join(thread.to_string())).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// How much of a body is read: somewhat more than a file may have, so that whoever sends too much still gets the answer.
+pub(super) fn drained(config: &Config) -> u64 {
+    config.analyst.max_file_bytes.saturating_mul(2).saturating_add(1 << 20)
+}
+
+/// `POST /api/threads/<thread_id>/files`.
+pub(super) async fn upload(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    thread: std::result::Result<UrlPath<ThreadId>, PathRejection>,
+    form: std::result::Result<Multipart, axum::extract::multipart::MultipartRejection>,
+) -> std::result::Result<(StatusCode, Answer<Uploaded>), Problem> {
+    let UrlPath(thread) = thread.map_err(|_| Error::not_found("thread"))?;
+    threads::authorise(&state.channels, identity.user.id, thread).await?;
+    let mut form = form.map_err(|rejection| {
+        let detail = format!("expected a multipart form with a field `{FIELD}`: {}", rejection.body_text());
+        problem(rejection.status(), "unsupported_media_type", detail)
+    })?;
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+        if field.name() == Some(FIELD) {
+            let uploaded = receive(&state, thread, field).await?;
+            tracing::info!(user = %identity.user.id, %thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file taken");
+            return Ok((StatusCode::CREATED, Answer(uploaded)));
+        }
+    }
+    Err(problem(StatusCode::BAD_REQUEST, "bad_request", format!("the form has no field `{FIELD}`")))
+}
+
+async fn receive(state: &AppState, thread: ThreadId, field: Field<'_>) -> std::result::Result<Uploaded, Problem> {
+    let file_id = FileId::new();
+    let whole = path(&state.config.files_dir(), thread, file_id);
+    let part = Part::create(whole.with_extension("part")).await.map_err(Error::from)?;
+    let name = file_name(field.file_name());
+    let bytes = part.fill(field, state.config.analyst.max_file_bytes).await?;
+    let uploaded = Uploaded { file_id, name, bytes };
+    fs::rename(&part.0, &whole).await.map_err(Error::from)?;
+    if let Err(error) = record(state.channels.store(), thread, &uploaded, state.config.analyst.max_thread_bytes).await {
+        let _ = fs::remove_file(&whole).await;
+        return Err(error.into());
+    }
+    Ok(uploaded)
+}
+
+/// A file on its way. Dropped, also because the caller went away, it is deleted.
+struct Part(PathBuf);
+
+impl Part {
+    async fn create(path: PathBuf) -> std::io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).await?;
+        }
+        Ok(Self(path))
+    }
+
+    /// Writes the field's bytes, at most `limit`; answers how many.
+    async fn fill(&self, mut field: Field<'_>, limit: u64) -> std::result::Result<u64, Problem> {
+        let mut file = BufWriter::new(fs::File::create(&self.0).await.map_err(Error::from)?);
+        let mut bytes = 0;
+        while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
+            bytes += chunk.len() as u64;
+            if bytes <= limit {
+                file.write_all(&chunk).await.map_err(Error::from)?;
+            }
+        }
+        if bytes > limit {
+            return Err(Error::refused(ErrorCode::TooLarge, format!("a file has at most {limit} bytes")).into());
+        }
+        file.flush().await.map_err(Error::from)?;
+        file.get_ref().sync_all().await.map_err(Error::from)?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Renamed already when all went well: then there is nothing to delete.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64) -> Result<()> {
+    let bytes = uploaded.bytes.cast_signed();
+    let mut tx = store.begin().await?;
+    let used: i64 = sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1")
+        .bind(thread.to_string())
+        .fetch_one(&mut *tx)
+        .await?;
+    if used.saturating_add(bytes) > limit.cast_signed() {
+        let message = format!("the files of a thread have at most {limit} bytes together; begin another thread");
+        return Err(Error::refused(ErrorCode::TooLarge, message));
+    }
+    // The thread may have been deleted while the file came in.
+    let done = sqlx::query(
+        "INSERT INTO files (id, thread_id, name, bytes, created_at) SELECT $1, id, $3, $4, $5 FROM threads \
+         WHERE id = $2 AND deleted_at IS NULL",
+    )
+    .bind(uploaded.file_id.to_string())
+    .bind(thread.to_string())
+    .bind(&uploaded.name)
+    .bind(bytes)
+    .bind(now_ms())
+    .execute(&mut *tx)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Err(Error::not_found("thread"));
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The last part of what the caller named it, as plain text of one line.
+fn file_name(given: Option<&str>) -> String {
+    let last = given.unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
+    let name = name.trim();
+    if name.is_empty() { "file".to_owned() } else { name.to_owned() }
+}
+
+fn broken(error: &axum::extract::multipart::MultipartError) -> Problem {
+    let code = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
+    problem(error.status(), code, format!("the form could not be read: {}", error.body_text()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_keeps_no_path_and_no_control_characters() {
+        assert_eq!(file_name(Some("../../etc/passwd")), "passwd");
+        assert_eq!(file_name(Some("C:\\logs\\a\u{7}.csv")), "a.csv");
+        assert_eq!(file_name(Some("/")), "file");
+        assert_eq!(file_name(None), "file");
+        assert_eq!(file_name(Some(&"x".repeat(500))).len(), MAX_NAME_CHARS);
+    }
+}

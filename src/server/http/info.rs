@@ -1,0 +1,105 @@
+//! Discovery, agents, notices, and whether the server is well.
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    http::{HeaderMap, StatusCode, header, request::Parts, uri::Authority},
+    response::IntoResponse,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, extract::Json, problem::problem};
+use crate::{
+    protocol::{
+        Notice, NoticeId, PROTOCOL,
+        http::{AgentInfo, AuthConfig, Config, Problem, Role, SocketConfig},
+    },
+    server::{error, state::AppState, store::now_ms},
+};
+
+/// The longest notice, in bytes.
+const MAX_NOTICE_BYTES: usize = 2_000;
+
+/// What a caller needs to know first. `signed_in` tells whether they are.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn discovery(state: &AppState, headers: &HeaderMap, signed_in: bool) -> error::Result<Config> {
+    let needs_setup = !signed_in && state.auth.needs_setup().await?;
+    Ok(Config {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        socket: SocketConfig {
+            url: socket_url(state, headers),
+            protocol: PROTOCOL.to_owned(),
+            heartbeat_ms: state.config.socket.heartbeat_ms,
+            max_frame_bytes: state.config.socket.max_frame_bytes,
+        },
+        auth: AuthConfig { signed_in, methods: vec!["password".to_owned()], needs_setup },
+    })
+}
+
+/// Absolute, from the public address, else from the address of the request.
+fn socket_url(state: &AppState, headers: &HeaderMap) -> String {
+    if let Some(public) = &state.config.server.public_url {
+        // `http` becomes `ws` and `https` becomes `wss`.
+        return format!("{}/ws", public.replacen("http", "ws", 1));
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let secure = state.config.server.trust_proxy && text("x-forwarded-proto") == Some("https");
+    let host = text("host").and_then(|host| host.parse::<Authority>().ok());
+    let host = host.map_or_else(|| state.config.server.listen.to_string(), |host| host.to_string());
+    format!("{}://{host}/ws", if secure { "wss" } else { "ws" })
+}
+
+pub(super) async fn config(State(state): State<AppState>, parts: Parts) -> Result<impl IntoResponse, Problem> {
+    let signed_in = match parts.headers.contains_key(header::AUTHORIZATION) {
+        true => state.auth.authenticate(&parts).await.is_ok(),
+        false => state.auth.visitor(&parts).await?.is_some(),
+    };
+    let config = discovery(&state, &parts.headers, signed_in).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Answer(config)))
+}
+
+pub(super) async fn agents(State(state): State<AppState>, _: Caller) -> Answer<Vec<AgentInfo>> {
+    Answer(state.agents())
+}
+
+/// `POST /api/notices`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewNotice {
+    text: String,
+}
+
+/// The answer to it.
+#[derive(Serialize)]
+pub(super) struct Noticed {
+    notice: Notice,
+    /// How many sockets it went to.
+    connections: usize,
+}
+
+pub(super) async fn notice(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    Json(body): Json<NewNotice>,
+) -> Result<impl IntoResponse, Problem> {
+    if identity.user.role != Role::Admin {
+        return Err(problem(StatusCode::FORBIDDEN, "forbidden", "only administrators may speak to everyone"));
+    }
+    let text = body.text.trim();
+    if text.is_empty() || text.len() > MAX_NOTICE_BYTES {
+        let detail = format!("a notice has 1 to {MAX_NOTICE_BYTES} bytes");
+        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
+    }
+    let notice = Notice { id: NoticeId::new(), text: text.to_owned(), at: now_ms() };
+    tracing::info!(user = %identity.user.id, notice = %notice.id, "a notice to everyone");
+    let connections = state.broadcast(notice.clone());
+    Ok((StatusCode::CREATED, Answer(Noticed { notice, connections })))
+}
+
+/// `GET /healthz`: 200 while the store answers.
+pub(crate) async fn health(State(state): State<AppState>) -> Result<&'static str, Problem> {
+    state.auth.needs_setup().await?;
+    Ok("ok\n")
+}

@@ -1,0 +1,61 @@
+//! What is asked over HTTP beside the socket: discovery, sign-in, files, notices.
+//!
+//! JSON in, JSON out; every error, also of a route or method that does not exist, is an RFC 9457 problem with a stable
+//! `code`. Calls that a cookie authorises are refused to pages of other origins.
+
+mod accounts;
+mod extract;
+pub mod files;
+mod info;
+pub mod problem;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Method, StatusCode, header},
+    routing::{get, post},
+};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+pub use extract::{Caller, Peer};
+pub use info::discovery;
+pub(crate) use info::health;
+
+use super::{config::Config, state::AppState};
+
+/// The largest JSON body, in bytes.
+const MAX_JSON_BYTES: usize = 64 * 1024;
+
+/// Everything under `/api`.
+pub fn routes(config: &Config) -> Router<AppState> {
+    let files = DefaultBodyLimit::max(usize::try_from(files::drained(config)).unwrap_or(usize::MAX));
+    Router::new()
+        .route("/config", get(info::config))
+        .route("/agents", get(info::agents))
+        .route("/notices", post(info::notice))
+        .route("/auth/me", get(accounts::me))
+        .route("/auth/setup", post(accounts::setup))
+        .route("/auth/sign-in", post(accounts::sign_in))
+        .route("/auth/sign-out", post(accounts::sign_out))
+        .route("/auth/token", post(accounts::token))
+        .route("/auth/ticket", post(accounts::ticket))
+        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
+        .route("/threads/{thread_id}/files", post(files::upload).layer(files))
+        .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"))
+        .method_not_allowed_fallback(async || {
+            let detail = "this call takes another method; `Allow` names it";
+            problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        })
+        .layer(cors(config))
+}
+
+/// What pages of the allowed origins may do: everything, with a token of their own.
+fn cors(config: &Config) -> CorsLayer {
+    let origins = config.auth.allowed_origins.iter().filter_map(|origin| origin.parse().ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([header::RETRY_AFTER])
+}

@@ -1,0 +1,289 @@
+//! A real server for tests: the binary itself, on a free port, with a data folder of its own.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{task::spawn_blocking, time::timeout};
+
+/// The token that every test server is set up with.
+pub const SETUP_TOKEN: &str = "setup-token-of-the-tests";
+/// The first administrator, made by [`TestServer::start`].
+pub const ADMIN: Person = Person { email: "admin@example.com", name: "Admin", password: "a password for tests" };
+/// How long anything may take here.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Somebody with an account.
+#[derive(Debug, Clone, Copy)]
+pub struct Person {
+    pub email: &'static str,
+    pub name: &'static str,
+    pub password: &'static str,
+}
+
+/// The program under test.
+pub fn netra() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netra"));
+    // Nothing of the surroundings decides a test: no file of the working directory, no variable.
+    command.env_clear().env("NETRA_LOG", "netra=debug,warn").stdin(Stdio::null());
+    command
+}
+
+/// What blocks, off the test's own thread and not for ever.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    timeout(PATIENCE, spawn_blocking(work)).await.expect("done in time").expect("no panic")
+}
+
+/// A child process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A running server. Dropped, it is killed.
+pub struct TestServer {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// The link that it printed.
+    pub link: String,
+    folder: Folder,
+    variables: Vec<(String, String)>,
+    child: Running,
+}
+
+/// Kept by whoever restarts the server.
+type Folder = std::sync::Arc<TempDir>;
+
+/// How a server begins.
+#[derive(Default)]
+pub struct Setup {
+    variables: Vec<(String, String)>,
+    file: String,
+}
+
+impl Setup {
+    /// Sets `NETRA_<name>`: `SOCKET__HEARTBEAT_MS`, say.
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.push((format!("NETRA_{name}"), value.to_string()));
+        self
+    }
+
+    /// Adds lines to the configuration file (for `[[agents]]`).
+    pub fn file(mut self, text: &str) -> Self {
+        self.file.push_str(text);
+        self
+    }
+
+    /// Starts a server that nobody has an account on yet.
+    pub async fn empty(self) -> TestServer {
+        let folder = Folder::new(tempfile::tempdir().expect("a folder"));
+        std::fs::write(folder.path().join("netra.toml"), &self.file).expect("the configuration is written");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        TestServer::spawn(folder, self.variables, &port.expect("a free port").to_string()).await
+    }
+
+    /// Starts a server with [`ADMIN`] on it.
+    pub async fn start(self) -> TestServer {
+        let server = self.empty().await;
+        server.set_up().await;
+        server
+    }
+}
+
+impl TestServer {
+    /// A server with [`ADMIN`] on it and the settings by default.
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    async fn spawn(folder: Folder, variables: Vec<(String, String)>, listen: &str) -> Self {
+        let mut child = netra()
+            .args(["serve", "--listen", listen, "--data"])
+            .arg(folder.path().join("data"))
+            .arg("--config")
+            .arg(folder.path().join("netra.toml"))
+            .env("NETRA_SETUP_TOKEN", SETUP_TOKEN)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let out = BufReader::new(child.stdout.take().expect("standard output"));
+        let child = Running(child);
+        let link = blocking(|| out.lines().next()).await.expect("it prints a link before it ends").expect("text");
+        Self { url: format!("http://{listen}"), link, folder, variables, child }
+    }
+
+    /// The folder that the server keeps everything in.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A folder for the test's own files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes [`ADMIN`].
+    pub async fn set_up(&self) {
+        let body = json!({"setup_token": SETUP_TOKEN, "email": ADMIN.email, "name": ADMIN.name, "password": ADMIN.password});
+        let answer = Client::new(self).post("/api/auth/setup", &body).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap_or_default());
+    }
+
+    /// Makes a member, through the command line.
+    pub async fn add(&self, person: Person) {
+        let mut child = netra()
+            .args(["user", "add", "--password-stdin", "--email", person.email, "--name", person.name, "--data"])
+            .arg(self.data())
+            .current_dir(self.folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the command starts");
+        let mut stdin = child.stdin.take().expect("standard input");
+        stdin.write_all(person.password.as_bytes()).expect("it reads the password");
+        drop(stdin);
+        assert!(blocking(move || child.wait()).await.expect("it ran").success());
+    }
+
+    /// A browser in which somebody is signed in.
+    pub async fn signed_in(&self, person: Person) -> Client {
+        let client = Client::new(self);
+        let answer = client.sign_in(person).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap_or_default());
+        client
+    }
+
+    /// An access token of somebody.
+    pub async fn token(&self, person: Person) -> String {
+        let body = json!({"email": person.email, "password": person.password});
+        let answer = Client::new(self).post("/api/auth/token", &body).await;
+        let answer: Value = answer.json().await.expect("JSON");
+        answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// The socket's address.
+    pub fn socket_url(&self) -> String {
+        format!("{}/ws", self.url.replacen("http", "ws", 1))
+    }
+
+    /// Asks the server to stop, as a supervisor would; answers its exit code.
+    pub async fn stop(self) -> (Option<i32>, Stopped) {
+        self.signal("TERM");
+        let (mut child, stopped) = self.parts();
+        (blocking(move || child.0.wait()).await.expect("it ran").code(), stopped)
+    }
+
+    /// Ends the server as a power cut would.
+    pub async fn kill(self) -> Stopped {
+        let (child, stopped) = self.parts();
+        blocking(move || drop(child)).await;
+        stopped
+    }
+
+    /// Sends the process a signal: `TERM`, `INT`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.0.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill(1) is there");
+        assert!(sent.success());
+    }
+
+    fn parts(self) -> (Running, Stopped) {
+        let listen = self.url.trim_start_matches("http://").to_owned();
+        (self.child, Stopped { folder: self.folder, variables: self.variables, listen })
+    }
+}
+
+/// A server that is down; its data and its port wait.
+pub struct Stopped {
+    folder: Folder,
+    variables: Vec<(String, String)>,
+    listen: String,
+}
+
+impl Stopped {
+    /// Starts it again, on the same data and the same port.
+    pub async fn restart(self) -> TestServer {
+        TestServer::spawn(self.folder, self.variables, &self.listen).await
+    }
+}
+
+/// Something that speaks HTTP with the server and keeps its cookies.
+#[derive(Clone)]
+pub struct Client {
+    pub url: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// One without cookies yet. It does not follow redirects.
+    pub fn new(server: &TestServer) -> Self {
+        let http = reqwest::Client::builder()
+            .cookie_store(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(PATIENCE)
+            .no_proxy()
+            .build()
+            .expect("a client");
+        Self { url: server.url.clone(), http }
+    }
+
+    /// A request to be completed and sent.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.expect("it answers")
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::POST, path).json(body).send().await.expect("it answers")
+    }
+
+    /// Posts nothing.
+    pub async fn call(&self, path: &str) -> Response {
+        self.request(Method::POST, path).send().await.expect("it answers")
+    }
+
+    pub async fn sign_in(&self, person: Person) -> Response {
+        self.post("/api/auth/sign-in", &json!({"email": person.email, "password": person.password})).await
+    }
+
+    /// A file for a thread.
+    pub async fn upload(&self, thread: &str, name: &str, content: impl Into<Vec<u8>>) -> Response {
+        let part = reqwest::multipart::Part::bytes(content.into()).file_name(name.to_owned());
+        let form = reqwest::multipart::Form::new().part("file", part);
+        let path = format!("/api/threads/{thread}/files");
+        self.request(Method::POST, &path).multipart(form).send().await.expect("it answers")
+    }
+}
+
+/// The `name=value` of the cookie that an answer sets.
+pub fn cookie(answer: &Response) -> String {
+    let set = answer.headers().get(header::SET_COOKIE).expect("a cookie is set").to_str().expect("text");
+    set.split(';').next().unwrap_or_default().to_owned()
+}
+
+/// Holds that an answer is a problem with a status and a code; answers its body.
+pub async fn problem(answer: Response, status: u16, code: &str) -> Value {
+    let (got, kind) = (answer.status(), answer.headers().get(header::CONTENT_TYPE).cloned());
+    let text = answer.text().await.expect("a body");
+    assert_eq!(got.as_u16(), status, "{text}");
+    assert_eq!(kind.expect("a type"), "application/problem+json", "{text}");
+    let body: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((body["code"].as_str(), body["status"].as_u64()), (Some(code), Some(u64::from(status))), "{text}");
+    assert!(body["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{text}");
+    body
+}
