@@ -12,3 +12,11 @@ pub mod server;
 pub mod socket;
 pub mod thread;
 pub mod ui;
+
+/// Brings the page to life: the browser calls it once, when the module is loaded.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    console_error_panic_hook::set_once();
+    leptos::mount::hydrate_body(ui::app::App);
+}

@@ -1,0 +1,99 @@
+//! The document around the page, and the application: contexts, then routes.
+
+use leptos::{
+    hydration::{AutoReload, HydrationScripts},
+    prelude::*,
+};
+use leptos_meta::{HashedStylesheet, MetaTags, Title, provide_meta_context};
+use leptos_router::{
+    components::{ParentRoute, Route, Router, Routes},
+    path,
+};
+
+use super::{
+    boot::Boot,
+    components::{clock::Clock, workspace::Workspace},
+    outgoing::Outgoing,
+    pages::{home::Home, not_found::NotFound, setup::SetupPage, sign_in::SignInPage, thread::ThreadPage},
+};
+use crate::{
+    protocol::{
+        ErrorBody,
+        http::{AgentInfo, Config},
+    },
+    socket::context::provide_socket,
+};
+
+/// The document around the page: what the server sends before and after the application.
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content"/>
+                <meta name="color-scheme" content="light dark"/>
+                <meta name="referrer" content="same-origin"/>
+                // Before the first paint, so that a chosen theme never flashes; a file of its own, so no inline script.
+                <script src="/theme.js"></script>
+                <link rel="icon" type="image/svg+xml" href="/favicon.svg"/>
+                <HashedStylesheet options=options.clone() id="style"/>
+                <AutoReload options=options.clone()/>
+                <HydrationScripts options/>
+                <MetaTags/>
+            </head>
+            <body>
+                <App/>
+            </body>
+        </html>
+    }
+}
+
+/// What every page may ask of what the server said first.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) config: StoredValue<Option<Config>>,
+    pub(crate) agents: StoredValue<Vec<AgentInfo>>,
+    pub(crate) refused: StoredValue<Option<ErrorBody>>,
+}
+
+impl Facts {
+    /// An agent's name for people; its id where it is not known.
+    pub(crate) fn agent_name(self, id: &str) -> String {
+        let named =
+            |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.id == id).map(|agent| agent.name.clone());
+        self.agents.with_value(named).unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { id.to_owned() })
+    }
+
+    pub(crate) fn needs_setup(self) -> bool {
+        self.config.with_value(|config| config.as_ref().is_some_and(|config| config.auth.needs_setup))
+    }
+}
+
+/// The application. On the server it renders the [`Boot`] found in context; the browser reads the same one from the HTML.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    let boot = SharedValue::new(|| use_context::<Boot>().unwrap_or_default()).into_inner();
+    let facts = Facts {
+        config: StoredValue::new(boot.config),
+        agents: StoredValue::new(boot.agents),
+        refused: StoredValue::new(boot.refused),
+    };
+    provide_context(facts);
+    Clock::provide();
+    Outgoing::provide(provide_socket(boot.seed));
+    view! {
+        <Title formatter=|title: String| if title.is_empty() { "Netra".into() } else { format!("{title} · Netra") }/>
+        <Router>
+            <Routes fallback=|| view! { <NotFound/> }.into_any()>
+                <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>
+                    <Route path=path!("") view=|| view! { <Home/> }.into_any()/>
+                    <Route path=path!("threads/:id") view=|| view! { <ThreadPage/> }.into_any()/>
+                </ParentRoute>
+                <Route path=path!("sign-in") view=|| view! { <SignInPage/> }.into_any()/>
+                <Route path=path!("setup") view=|| view! { <SetupPage/> }.into_any()/>
+            </Routes>
+        </Router>
+    }
+}

@@ -1,0 +1,255 @@
+//! `netra.chart`: bars and lines as inline SVG, with the numbers in a table beside them.
+//!
+//! The drawings stretch to any width while their labels, being text of the page, keep their size.
+
+use leptos::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    fold::Fold,
+    icons::{Glyph, icon},
+};
+use crate::ui::format;
+
+/// A chart as agents send it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Chart {
+    #[serde(default)]
+    title: String,
+    kind: Kind,
+    #[serde(default)]
+    unit: String,
+    /// Labels, or moments in milliseconds since 1970.
+    x: Vec<Value>,
+    series: Vec<Series>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Bar,
+    Line,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Series {
+    #[serde(default)]
+    name: String,
+    values: Vec<Option<f64>>,
+}
+
+/// How many colours there are; more series begin again.
+const COLOURS: usize = 6;
+
+impl Chart {
+    fn label(&self, at: usize) -> String {
+        match self.x.get(at) {
+            Some(Value::String(label)) => label.clone(),
+            // Numbers that could be moments are.
+            Some(Value::Number(number)) => match number.as_f64() {
+                Some(ms) if ms > 1e11 => format::short_moment(ms as i64),
+                Some(value) => format::number(value),
+                None => number.to_string(),
+            },
+            _ => String::new(),
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = f64> {
+        self.series.iter().flat_map(|series| series.values.iter().copied().flatten()).filter(|value| value.is_finite())
+    }
+
+    /// The top of the scale: the next round number above every value.
+    fn top(&self) -> f64 {
+        let largest = self.values().fold(0.0, f64::max);
+        if largest <= 0.0 {
+            return 1.0;
+        }
+        let power = 10f64.powf(largest.log10().floor());
+        let step = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].into_iter().find(|step| step * power >= largest);
+        step.unwrap_or(10.0) * power
+    }
+
+    /// The chart in a sentence.
+    fn description(&self) -> String {
+        let ends = match self.x.len() {
+            0 => return "No data.".into(),
+            count => (self.label(0), self.label(count - 1)),
+        };
+        let series = self.series.iter().map(|series| {
+            let values = series.values.iter().copied().flatten().filter(|value| value.is_finite());
+            let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+            let name = if series.name.is_empty() { "Values" } else { &series.name };
+            format!("{name} from {} to {} {}", format::number(low), format::number(high), self.unit)
+        });
+        format!(
+            "{} points, {} to {}. {}.",
+            self.x.len(),
+            ends.0,
+            ends.1,
+            series.collect::<Vec<_>>().join("; ").trim_end()
+        )
+    }
+
+    /// A line through its values, in a square of 100 by 100; it breaks where a value is missing.
+    fn line(&self, series: &Series, top: f64) -> String {
+        let last = self.x.len().saturating_sub(1).max(1) as f64;
+        let (mut path, mut pen) = (String::new(), 'M');
+        for (at, value) in series.values.iter().enumerate() {
+            match value.filter(|value| value.is_finite()) {
+                Some(value) => {
+                    path +=
+                        &format!("{pen}{:.2} {:.2}", at as f64 / last * 100.0, 100.0 - value.max(0.0) / top * 100.0);
+                    pen = 'L';
+                }
+                None => pen = 'M',
+            }
+        }
+        path
+    }
+}
+
+/// A chart.
+#[component]
+pub(crate) fn ChartView(chart: Chart) -> impl IntoView {
+    let title = if chart.title.is_empty() { "Chart".to_owned() } else { chart.title.clone() };
+    let unit = (!chart.unit.is_empty()).then(|| view! { <span class="unit">{chart.unit.clone()}</span> });
+    let legend = (chart.series.len() > 1).then(|| {
+        let entry = |(at, series): (usize, &Series)| {
+            view! { <li class=format!("series-{}", at % COLOURS)><span class="swatch" aria-hidden="true"></span>{series.name.clone()}</li> }
+        };
+        view! { <ul class="legend">{chart.series.iter().enumerate().map(entry).collect_view()}</ul> }
+    });
+    let temporal = chart.x.iter().any(Value::is_number);
+    let drawing = match chart.kind {
+        Kind::Bar if !temporal => bars(&chart).into_any(),
+        kind => plot(&chart, kind, title.clone()).into_any(),
+    };
+    let data = StoredValue::new(chart);
+    view! {
+        <figure class="figure chart">
+            <figcaption>{title} {unit}</figcaption>
+            {legend}
+            {drawing}
+            <Fold open=false class="aside" summary=|| view! { {icon(Glyph::Chevron)} <span class="fold-name">"Data"</span> }>
+                {data.with_value(numbers)}
+            </Fold>
+        </figure>
+    }
+}
+
+/// Named bars, one below the other: long names have room on any screen.
+fn bars(chart: &Chart) -> impl IntoView + use<> {
+    let top = chart.values().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let row = |at: usize| {
+        let bars = chart.series.iter().enumerate().map(|(number, series)| {
+            let value = series.values.get(at).copied().flatten().filter(|value| value.is_finite());
+            let width = format!("{:.2}", value.unwrap_or(0.0).max(0.0) / top * 100.0);
+            view! {
+                <span class=format!("bar series-{}", number % COLOURS)>
+                    <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+                        <rect width=width height="10"></rect>
+                    </svg>
+                    <span class="bar-value">{value.map_or_else(|| "–".into(), format::compact)}</span>
+                </span>
+            }
+        });
+        view! { <li><span class="bar-label">{chart.label(at)}</span><span class="bar-group">{bars.collect_view()}</span></li> }
+    };
+    view! { <ul class="bars">{(0..chart.x.len()).map(row).collect_view()}</ul> }
+}
+
+/// Lines, or bars in time, over a scale.
+fn plot(chart: &Chart, kind: Kind, title: String) -> impl IntoView + use<> {
+    let top = chart.top();
+    let count = chart.x.len().max(1) as f64;
+    let shapes = chart.series.iter().enumerate().map(|(number, series)| {
+        let class = format!("series-{}", number % COLOURS);
+        match kind {
+            Kind::Line => view! { <path class=format!("line {class}") d=chart.line(series, top)></path> }.into_any(),
+            Kind::Bar => {
+                let slot = 100.0 / count;
+                let width = slot * 0.8 / chart.series.len().max(1) as f64;
+                let rect = |(at, value): (usize, &Option<f64>)| {
+                    let height = value.filter(|value| value.is_finite()).unwrap_or(0.0).max(0.0) / top * 100.0;
+                    let x = (at as f64 + 0.1) * slot + number as f64 * width;
+                    view! {
+                        <rect x=format!("{x:.2}") y=format!("{:.2}", 100.0 - height) width=format!("{width:.2}") height=format!("{height:.2}")></rect>
+                    }
+                };
+                view! { <g class=class>{series.values.iter().enumerate().map(rect).collect_view()}</g> }.into_any()
+            }
+        }
+    });
+    let shapes = shapes.collect_view();
+    let grid = [0, 25, 50, 75, 100].map(|y| view! { <path class="grid" d=format!("M0 {y}H100")></path> });
+    let scale = [1.0, 0.75, 0.5, 0.25, 0.0].map(|share| view! { <span>{format::compact(top * share)}</span> });
+    let marks = match chart.x.len() {
+        0 => Vec::new(),
+        1 => vec![0],
+        2 => vec![0, 1],
+        count => vec![0, (count - 1) / 2, count - 1],
+    };
+    let marks = marks.into_iter().map(|at| view! { <span>{chart.label(at)}</span> }).collect_view();
+    view! {
+        <div class="plot">
+            <div class="scale" aria-hidden="true">{scale}</div>
+            <svg class="canvas" viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label=title.clone()>
+                <title>{title.clone()}</title>
+                <desc>{chart.description()}</desc>
+                {grid}
+                {shapes}
+            </svg>
+            <div class="marks" aria-hidden="true">{marks}</div>
+        </div>
+    }
+}
+
+/// The numbers of a chart.
+fn numbers(chart: &Chart) -> impl IntoView + use<> {
+    let headings = chart.series.iter().map(|series| {
+        let name = if series.name.is_empty() { "Value" } else { &series.name };
+        view! { <th scope="col" class="number">{name.to_owned()}</th> }
+    });
+    let row = |at: usize| {
+        let cells = chart.series.iter().map(|series| {
+            let value = series.values.get(at).copied().flatten();
+            view! { <td class="number">{value.map_or_else(|| "–".into(), format::number)}</td> }
+        });
+        view! { <tr><th scope="row">{chart.label(at)}</th>{cells.collect_view()}</tr> }
+    };
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Data of the chart">
+            <table>
+                <thead><tr><td></td>{headings.collect_view()}</tr></thead>
+                <tbody>{(0..chart.x.len()).map(row).collect_view()}</tbody>
+            </table>
+        </div>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn chart() -> Chart {
+        let value = json!({"id": "t", "title": "T", "kind": "line", "unit": "tokens", "x": ["a", "b", "c"],
+            "series": [{"name": "in", "values": [0, null, 90]}]});
+        serde_json::from_value(value).expect("a chart")
+    }
+
+    #[test]
+    fn a_line_breaks_where_a_value_is_missing_and_reaches_its_scale() {
+        let chart = chart();
+        assert_eq!(chart.top(), 100.0);
+        assert_eq!(chart.line(&chart.series[0], 100.0), "M0.00 100.00M100.00 10.00");
+    }
+
+    #[test]
+    fn a_description_says_what_a_reader_would_see() {
+        assert_eq!(chart().description(), "3 points, a to c. in from 0 to 90 tokens.");
+    }
+}

@@ -1,0 +1,60 @@
+//! Time as the page shows it. The server's render and the first one in the browser know no clock, so that they agree;
+//! after that there is one, and it ticks once a second.
+
+use std::time::Duration;
+
+use leptos::prelude::*;
+
+use crate::ui::{browser, format};
+
+/// The page's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    /// Milliseconds since 1970; absent until the page is alive.
+    pub(crate) now: RwSignal<Option<i64>>,
+    offset: RwSignal<Option<i64>>,
+}
+
+impl Clock {
+    pub(crate) fn provide() {
+        let clock = Self { now: RwSignal::new(None), offset: RwSignal::new(None) };
+        provide_context(clock);
+        Effect::new(move |_| {
+            let tick = move || clock.now.set(Some(browser::now_ms()));
+            clock.offset.set(Some(browser::offset_minutes()));
+            tick();
+            // The application owns it and lives as long as the tab.
+            let _ = set_interval_with_handle(tick, Duration::from_secs(1));
+        });
+    }
+
+    /// Whether the page is alive: what needs code may be used.
+    pub(crate) fn is_alive(self) -> bool {
+        self.offset.get().is_some()
+    }
+}
+
+/// The page's clock, from context.
+pub(crate) fn use_clock() -> Clock {
+    expect_context()
+}
+
+/// A moment (milliseconds since 1970), in the reader's own time as soon as that is known.
+#[component]
+pub(crate) fn Moment(at: i64) -> impl IntoView {
+    let clock = use_clock();
+    let text = move || match clock.offset.get() {
+        Some(offset) => format::moment(at, offset),
+        None => format!("{} UTC", format::moment(at, 0)),
+    };
+    view! { <time datetime=format::iso(at)>{text}</time> }
+}
+
+/// How long something took, or takes so far.
+pub(crate) fn elapsed(started_at: i64, ended_at: Option<i64>) -> Option<String> {
+    let end = match ended_at {
+        Some(end) => Some(end),
+        None => use_context::<Clock>().and_then(|clock| clock.now.get()),
+    };
+    end.map(|end| format::duration(end - started_at))
+}

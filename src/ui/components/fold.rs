@@ -1,0 +1,27 @@
+//! A part that folds. It follows its default until the reader decides; what is folded away is not in the document.
+
+use leptos::{ev::MouseEvent, prelude::*};
+
+/// A summary line and what it opens.
+#[component]
+pub(crate) fn Fold(
+    /// Open unless the reader decided otherwise.
+    #[prop(into)]
+    open: Signal<bool>,
+    class: &'static str,
+    #[prop(into)] summary: ViewFn,
+    children: ChildrenFn,
+) -> impl IntoView {
+    let choice = RwSignal::new(None::<bool>);
+    let is_open = Memo::new(move |_| choice.get().unwrap_or_else(|| open.get()));
+    let toggle = move |event: MouseEvent| {
+        event.prevent_default();
+        choice.set(Some(!is_open.get_untracked()));
+    };
+    view! {
+        <details class=class open=move || is_open.get()>
+            <summary on:click=toggle>{summary.run()}</summary>
+            <Show when=move || is_open.get()>{children()}</Show>
+        </details>
+    }
+}

@@ -1,0 +1,82 @@
+//! The icons: strokes on a grid of 24, in the colour of the text around them. All are decoration; names are beside them.
+
+use leptos::prelude::*;
+
+/// An icon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Glyph {
+    Attach,
+    Check,
+    Chevron,
+    Close,
+    Copy,
+    Down,
+    File,
+    Menu,
+    Moon,
+    More,
+    Pending,
+    Plus,
+    Send,
+    SignOut,
+    Spark,
+    Stop,
+    Sun,
+    System,
+    Tool,
+    Trash,
+    Warning,
+}
+
+impl Glyph {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Attach => {
+                "M20 11.5l-8.2 8.2a5 5 0 0 1-7.1-7.1l8.6-8.6a3.4 3.4 0 0 1 4.8 4.8l-8.6 8.6a1.7 1.7 0 0 1-2.4-2.4l7.6-7.6"
+            }
+            Self::Check => "M5 12.5l4.5 4.5L19 7.5",
+            Self::Chevron => "M9 6l6 6-6 6",
+            Self::Close => "M6 6l12 12M18 6L6 18",
+            Self::Copy => "M9 9h10v11H9zM5 15V4h10",
+            Self::Down => "M12 5v14M6 13l6 6 6-6",
+            Self::File => "M7 3h7l4 4v14H7zM14 3v4h4M10 13h5M10 17h5",
+            Self::Menu => "M4 7h16M4 12h16M4 17h10",
+            Self::Moon => "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.500 10.5z",
+            Self::More => "M5 12h.01M12 12h.01M19 12h.01",
+            Self::Pending => "M12 7v5l3 2M12 3a9 9 0 1 1 0 18a9 9 0 0 1 0-18",
+            Self::Plus => "M12 5v14M5 12h14",
+            Self::Send => "M12 19V5M5.500 11.5L12 5l6.500 6.5",
+            Self::SignOut => "M14 4h5v16h-5M4 12h11M8 8l-4 4 4 4",
+            Self::Spark => "M12 3l1.900 6.100L20 11l-6.100 1.900L12 19l-1.900-6.100L4 11l6.100-1.900z",
+            Self::Stop => "M7 7h10v10H7z",
+            Self::Sun => {
+                "M12 8a4 4 0 1 1 0 8a4 4 0 0 1 0-8M12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.400 1.400M17.600 17.600L19 19M5 19l1.400-1.400M17.600 6.400L19 5"
+            }
+            Self::System => "M4 5h16v11H4zM9 20h6M12 16v4",
+            Self::Tool => {
+                "M14.500 6.500a4 4 0 0 0-5.300 5L4 16.700 7.300 20l5.200-5.200a4 4 0 0 0 5-5.300l-2.700 2.700-2.500-.500-.500-2.500z"
+            }
+            Self::Trash => "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
+            Self::Warning => "M12 4l9 16H3zM12 10v4M12 17h.01",
+        }
+    }
+}
+
+/// An icon's drawing.
+pub(crate) fn icon(glyph: Glyph) -> impl IntoView {
+    view! {
+        <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
+            <path d=glyph.path()/>
+        </svg>
+    }
+}
+
+/// Netra's mark: an eye whose iris is a signal.
+pub(crate) fn mark() -> impl IntoView {
+    view! {
+        <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
+            <path class="mark-lid" d="M3 16C7 9 11.500 6 16 6s9 3 13 10c-4 7-8.500 10-13 10S7 23 3 16z"/>
+            <path class="mark-iris" d="M10 16h3l2-5 2.500 10 2-5H22"/>
+        </svg>
+    }
+}

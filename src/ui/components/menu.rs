@@ -1,0 +1,102 @@
+//! A button that opens a menu. Arrow keys move in it, Escape and a click elsewhere close it.
+
+use leptos::{
+    ev::{KeyboardEvent, click},
+    html,
+    prelude::*,
+    wasm_bindgen::JsCast,
+    web_sys,
+};
+
+/// A menu; `children` are buttons of role `menuitem`, told to close it by the signal.
+#[component]
+pub(crate) fn Menu(
+    /// What the button opens, for who cannot see it.
+    #[prop(into)]
+    label: Signal<String>,
+    #[prop(into)] button: ViewFn,
+    class: &'static str,
+    open: RwSignal<bool>,
+    children: ChildrenFn,
+) -> impl IntoView {
+    let root = NodeRef::<html::Div>::new();
+    let trigger = NodeRef::<html::Button>::new();
+    let items = move || -> Vec<web_sys::HtmlElement> {
+        let list = root.get_untracked().and_then(|root| root.query_selector("[role=menu]").ok().flatten());
+        let children = list.map(|list| list.children());
+        let children = children.into_iter().flat_map(|all| (0..all.length()).filter_map(move |index| all.item(index)));
+        let items = children.filter(|child| child.get_attribute("role").as_deref() == Some("menuitem"));
+        items.filter_map(|item| item.dyn_into().ok()).collect()
+    };
+    Effect::new(move |_| {
+        if open.get() {
+            request_animation_frame(move || {
+                if let Some(first) = items().first() {
+                    let _ = first.focus();
+                }
+            });
+        }
+    });
+    Effect::new(move |_| {
+        let outside = window_event_listener(click, move |event| {
+            let target = event.target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
+            let within = root.get_untracked().is_some_and(|root| root.contains(target.as_ref()));
+            // A click may have replaced what was clicked: only one that is still in the document is outside.
+            let attached = target.is_some_and(|target| target.is_connected());
+            if open.get_untracked() && attached && !within {
+                open.set(false);
+            }
+        });
+        on_cleanup(move || outside.remove());
+    });
+    let keys = move |event: KeyboardEvent| {
+        let items = items();
+        let focused = document().active_element();
+        let at = items.iter().position(|item| Some(item.as_ref()) == focused.as_ref());
+        let to = match (event.key().as_str(), at) {
+            ("Escape", _) => {
+                open.set(false);
+                if let Some(trigger) = trigger.get_untracked() {
+                    let _ = trigger.focus();
+                }
+                event.prevent_default();
+                return;
+            }
+            ("ArrowDown", at) => at.map_or(0, |at| at + 1),
+            ("ArrowUp", at) => at.unwrap_or(0) + items.len().max(1) - 1,
+            ("Home", _) => 0,
+            ("End", _) => items.len().saturating_sub(1),
+            ("Tab", _) => {
+                open.set(false);
+                return;
+            }
+            _ => return,
+        };
+        if open.get_untracked() && !items.is_empty() {
+            event.prevent_default();
+            let _ = items[to % items.len()].focus();
+        }
+    };
+    let children = StoredValue::new(children);
+    view! {
+        <div class=format!("menu {class}") node_ref=root on:keydown=keys>
+            <button
+                type="button"
+                class="icon-button menu-trigger"
+                node_ref=trigger
+                aria-haspopup="menu"
+                aria-expanded=move || if open.get() { "true" } else { "false" }
+                aria-label=move || label.get()
+                title=move || label.get()
+                on:click=move |_| open.update(|open| *open = !*open)
+            >
+                {button.run()}
+            </button>
+            <Show when=move || open.get()>
+                <div class="menu-list" role="menu" aria-label=move || label.get()>
+                    {children.with_value(|children| children())}
+                </div>
+            </Show>
+        </div>
+    }
+}

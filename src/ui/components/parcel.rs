@@ -1,0 +1,57 @@
+//! A message on its way: shown where it will be, with what it waits for.
+
+use leptos::prelude::*;
+
+use super::icons::{Glyph, icon};
+use crate::ui::{
+    format,
+    outgoing::{Outgoing, Parcel, ParcelFile},
+};
+
+/// A message on its way.
+#[component]
+pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
+    let outgoing: Outgoing = expect_context();
+    let (failed, error) = (parcel.error.clone(), parcel.error.clone());
+    let message_id = parcel.message_id;
+    let again = parcel.clone();
+    let retry = move |_| outgoing.retry(again.clone());
+    let problem = move || {
+        let retry = retry.clone();
+        error.get().map(|message| {
+            view! {
+                <div class="failure" role="alert">
+                    {icon(Glyph::Warning)}
+                    <p><strong>"Not sent. "</strong> {message}</p>
+                    <button type="button" class="small-button" on:click=retry>"Try again"</button>
+                    <button type="button" class="small-button" on:click=move |_| outgoing.forget(message_id)>"Discard"</button>
+                </div>
+            }
+        })
+    };
+    let files = parcel.files.iter().cloned().map(|file| view! { <Upload file/> }).collect_view();
+    view! {
+        <article class="question pending" aria-label="Question on its way" data-message-id=message_id.to_string()>
+            <p class="said">{parcel.text.clone()}</p>
+            <ul class="chips" aria-label="Files">{files}</ul>
+            {move || failed.with(Option::is_none).then(|| view! { <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Sending"</p> })}
+            {problem}
+        </article>
+    }
+}
+
+/// A file on its way.
+#[component]
+fn Upload(file: ParcelFile) -> impl IntoView {
+    let name = file.file.name();
+    let (bar, text) = (file.share.clone(), file.share.clone());
+    view! {
+        <li class="chip">
+            {icon(Glyph::File)}
+            <span class="chip-name">{name.clone()}</span>
+            <span class="chip-size">{format::size(file.file.bytes())}</span>
+            <progress max="1" value=move || bar.get() aria-label=format!("Upload of {name}")></progress>
+            <span class="chip-size">{move || format!("{:.0} %", text.get() * 100.0)}</span>
+        </li>
+    }
+}

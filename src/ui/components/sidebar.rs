@@ -1,0 +1,204 @@
+//! The threads, the one with the newest activity first; each can be renamed and deleted.
+
+use leptos::{
+    ev::{KeyboardEvent, SubmitEvent},
+    html,
+    prelude::*,
+    task::spawn_local,
+};
+use leptos_router::{
+    NavigateOptions,
+    components::A,
+    hooks::{use_location, use_navigate},
+};
+
+use super::{
+    icons::{Glyph, icon, mark},
+    menu::Menu,
+};
+use crate::{
+    protocol::{DeleteThread, RenameThread, ThreadId, limits},
+    socket::context::use_socket,
+    thread::ThreadSummary,
+};
+
+/// What a thread without a title is called.
+pub(crate) const UNTITLED: &str = "New thread";
+
+/// A thread's title, as lists and headings show it.
+pub(crate) fn title_of(title: &str) -> String {
+    if title.trim().is_empty() { UNTITLED.into() } else { title.to_owned() }
+}
+
+/// The sidebar.
+#[component]
+pub(crate) fn Sidebar() -> impl IntoView {
+    let feed = use_socket().feed();
+    let ids =
+        Memo::new(move |_| feed.with(|feed| feed.threads.iter().map(|thread| thread.info.id).collect::<Vec<_>>()));
+    let error = RwSignal::new(None::<String>);
+    let row = move |id: ThreadId| {
+        let first = feed.with_untracked(|feed| feed.thread(id).cloned())?;
+        let thread = Memo::new(move |before: Option<&ThreadSummary>| {
+            feed.with(|feed| feed.thread(id).cloned()).unwrap_or_else(|| before.unwrap_or(&first).clone())
+        });
+        Some(view! { <Row id thread error/> })
+    };
+    view! {
+        <div class="sidebar-head">
+            <A href="/" exact=true attr:class="brand">{mark()} <span>"Netra"</span></A>
+            <A href="/" exact=true attr:class="button new-thread">{icon(Glyph::Plus)} "New thread"</A>
+        </div>
+        <nav class="threads" aria-label="Threads">
+            {move || error.get().map(|message| view! { <p class="failure" role="alert">{message}</p> })}
+            <Show
+                when=move || !ids.with(Vec::is_empty)
+                fallback=|| view! { <p class="quiet">"Your threads will be listed here."</p> }
+            >
+                <ul>
+                    <For each=move || ids.get() key=|id| *id children=row/>
+                </ul>
+            </Show>
+        </nav>
+    }
+}
+
+/// A thread in the list.
+#[component]
+fn Row(id: ThreadId, thread: Memo<ThreadSummary>, error: RwSignal<Option<String>>) -> impl IntoView {
+    let renaming = RwSignal::new(false);
+    let title = Memo::new(move |_| thread.with(|thread| title_of(&thread.info.title)));
+    let mark = move || {
+        let (running, unread) = thread.with(|thread| (!thread.running.is_empty(), thread.unread));
+        match (running, unread) {
+            (true, _) => Some(view! { <span class="spinner" role="img" aria-label="Running"></span> }.into_any()),
+            (false, true) => Some(view! { <span class="unread" role="img" aria-label="Unread"></span> }.into_any()),
+            _ => None,
+        }
+    };
+    view! {
+        <li class="thread-row" data-thread-id=id.to_string()>
+            <Show
+                when=move || renaming.get()
+                fallback=move || {
+                    view! {
+                        <A href=format!("/threads/{id}") attr:class="thread-link">
+                            <span class="thread-title">{title}</span>
+                            {mark}
+                        </A>
+                        <RowMenu id title renaming error/>
+                    }
+                }
+            >
+                <Rename id title renaming error/>
+            </Show>
+        </li>
+    }
+}
+
+/// What can be done with a thread.
+#[component]
+fn RowMenu(
+    id: ThreadId,
+    title: Memo<String>,
+    renaming: RwSignal<bool>,
+    error: RwSignal<Option<String>>,
+) -> impl IntoView {
+    let socket = use_socket();
+    let navigate = StoredValue::new_local(use_navigate());
+    let here = use_location().pathname;
+    let open = RwSignal::new(false);
+    let sure = RwSignal::new(false);
+    Effect::new(move |_| {
+        if !open.get() {
+            sure.set(false);
+        }
+    });
+    let delete = move |_| {
+        if !sure.get_untracked() {
+            sure.set(true);
+            return;
+        }
+        open.set(false);
+        if here.get_untracked() == format!("/threads/{id}") {
+            navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
+        }
+        spawn_local(async move {
+            let refused = socket.send(DeleteThread { thread_id: id }).await.err();
+            error.try_set(refused.map(|refused| refused.message));
+        });
+    };
+    let rename = move |_| {
+        open.set(false);
+        renaming.set(true);
+    };
+    view! {
+        <Menu
+            label=Signal::derive(move || format!("Actions for {}", title.get()))
+            button=|| icon(Glyph::More)
+            class="row-menu"
+            open
+        >
+            <button type="button" role="menuitem" on:click=rename>"Rename"</button>
+            <button type="button" role="menuitem" class="danger" on:click=delete>
+                {icon(Glyph::Trash)}
+                {move || if sure.get() { "Delete for good?" } else { "Delete" }}
+            </button>
+        </Menu>
+    }
+}
+
+/// A thread's title, being changed: Enter keeps it, Escape does not.
+#[component]
+fn Rename(
+    id: ThreadId,
+    title: Memo<String>,
+    renaming: RwSignal<bool>,
+    error: RwSignal<Option<String>>,
+) -> impl IntoView {
+    let socket = use_socket();
+    let input = NodeRef::<html::Input>::new();
+    Effect::new(move |_| {
+        if let Some(input) = input.get() {
+            let _ = input.focus();
+            input.select();
+        }
+    });
+    let keep = move || {
+        // A blur follows the end of the form: once is enough.
+        if !renaming.get_untracked() {
+            return;
+        }
+        renaming.set(false);
+        let new = input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();
+        if !new.is_empty() && new != title.get_untracked() {
+            spawn_local(async move {
+                let refused = socket.send(RenameThread { thread_id: id, title: new }).await.err();
+                error.try_set(refused.map(|refused| refused.message));
+            });
+        }
+    };
+    let key = move |event: KeyboardEvent| {
+        if event.key() == "Escape" {
+            event.prevent_default();
+            renaming.set(false);
+        }
+    };
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        keep();
+    };
+    view! {
+        <form class="rename" on:submit=submit>
+            <input
+                type="text"
+                aria-label="Title"
+                node_ref=input
+                maxlength=limits::MAX_TITLE_CHARS.to_string()
+                value=title.get_untracked()
+                on:keydown=key
+                on:blur=move |_| keep()
+            />
+        </form>
+    }
+}

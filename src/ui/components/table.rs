@@ -1,0 +1,94 @@
+//! `netra.table`: a table that an agent computed.
+
+use leptos::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::ui::format;
+
+/// A table as agents send it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Table {
+    #[serde(default)]
+    title: String,
+    columns: Vec<Column>,
+    rows: Vec<Vec<Value>>,
+}
+
+/// A column: its name, or an object that has one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Column {
+    Name(String),
+    Object {
+        #[serde(alias = "label", alias = "title", alias = "key")]
+        name: String,
+        #[serde(default)]
+        unit: Option<String>,
+    },
+}
+
+impl Column {
+    fn heading(&self) -> String {
+        match self {
+            Self::Name(name) | Self::Object { name, unit: None } => name.clone(),
+            Self::Object { name, unit: Some(unit) } => format!("{name} ({unit})"),
+        }
+    }
+}
+
+/// A cell as people read it.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "–".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), format::number),
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "no".into(),
+        other => other.to_string(),
+    }
+}
+
+/// How many rows are shown at first.
+const SHOWN: usize = 50;
+
+/// A table.
+#[component]
+pub(crate) fn TableView(table: Table) -> impl IntoView {
+    let Table { title, columns, rows } = table;
+    let numeric: Vec<bool> =
+        (0..columns.len()).map(|at| rows.iter().filter_map(|row| row.get(at)).any(Value::is_number)).collect();
+    let class = |numeric: &[bool], at: usize| if numeric.get(at) == Some(&true) { "number" } else { "" };
+    let headings: Vec<_> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| view! { <th scope="col" class=class(&numeric, at)>{column.heading()}</th> })
+        .collect();
+    let count = rows.len();
+    let all = RwSignal::new(false);
+    let body = move || {
+        let shown = if all.get() { count } else { SHOWN };
+        let cell = |(at, value): (usize, &Value)| view! { <td class=class(&numeric, at)>{text(value)}</td> };
+        rows.iter()
+            .take(shown)
+            .map(|row| view! { <tr>{row.iter().enumerate().map(cell).collect_view()}</tr> })
+            .collect_view()
+    };
+    let label = if title.is_empty() { "Table".to_owned() } else { title.clone() };
+    view! {
+        <figure class="figure">
+            {(!title.is_empty()).then(|| view! { <figcaption>{title}</figcaption> })}
+            <div class="scroll" tabindex="0" role="region" aria-label=label>
+                <table>
+                    <thead><tr>{headings}</tr></thead>
+                    <tbody>{body}</tbody>
+                </table>
+            </div>
+            <Show when=move || { count > SHOWN }>
+                <button type="button" class="small-button" on:click=move |_| all.update(|all| *all = !*all)>
+                    {move || if all.get() { "Show less".to_owned() } else { format!("Show all {count} rows") }}
+                </button>
+            </Show>
+        </figure>
+    }
+}

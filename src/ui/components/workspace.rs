@@ -1,0 +1,152 @@
+//! What is around every page of somebody who is signed in: threads, header, notices.
+
+use leptos::{prelude::*, task::spawn_local};
+use leptos_router::{
+    NavigateOptions,
+    components::Outlet,
+    hooks::{use_location, use_navigate},
+};
+
+use super::{
+    icons::{Glyph, icon},
+    indicator::Indicator,
+    menu::Menu,
+    notices::Notices,
+    sidebar::Sidebar,
+    theme::ThemeToggle,
+    timeline::initials,
+};
+use crate::{
+    protocol::http::User,
+    socket::context::use_socket,
+    ui::{app::Facts, browser},
+};
+
+/// The title in the header; each page sets its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Heading(RwSignal<String>);
+
+impl Heading {
+    /// Shows a title for as long as the calling component lives.
+    pub(crate) fn show(title: impl Fn() -> String + Send + Sync + 'static) {
+        let heading: Self = expect_context();
+        let title = Memo::new(move |_| title());
+        // Set while rendering too: the header comes after this on the server.
+        heading.0.set(title.get_untracked());
+        Effect::new(move |_| heading.0.set(title.get()));
+    }
+}
+
+/// The frame around the pages of somebody who is signed in.
+#[component]
+pub(crate) fn Workspace() -> impl IntoView {
+    let socket = use_socket();
+    let facts: Facts = expect_context();
+    let location = use_location();
+    let navigate = use_navigate();
+    provide_context(Heading(RwSignal::new(String::new())));
+    let known = Memo::new(move |_| socket.user().with(Option::is_some));
+    let drawer = RwSignal::new(false);
+    let path = location.pathname;
+    Effect::new(move |_| {
+        if !known.get() {
+            let to = match facts.needs_setup() {
+                true => "/setup".to_owned(),
+                false => format!("/sign-in?next={}", path.get_untracked()),
+            };
+            navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
+        }
+    });
+    Effect::new(move |_| {
+        path.track();
+        drawer.set(false);
+    });
+    let key = move |event: leptos::ev::KeyboardEvent| {
+        if event.key() == "Escape" {
+            drawer.set(false);
+        }
+    };
+    view! {
+        <Show when=move || known.get() fallback=|| view! { <p class="quiet centred">"Taking you to the sign-in."</p> }>
+            <a class="skip" href="#main">"Skip to content"</a>
+            <div class="workspace" class:drawer-open=move || drawer.get() on:keydown=key>
+                <aside class="sidebar" id="sidebar" aria-label="Sidebar"><Sidebar/></aside>
+                <button
+                    type="button"
+                    class="scrim"
+                    tabindex="-1"
+                    aria-label="Close the list of threads"
+                    on:click=move |_| drawer.set(false)
+                ></button>
+                <div class="stage">
+                    <Header drawer/>
+                    <Notices/>
+                    <main id="main" tabindex="-1"><Outlet/></main>
+                </div>
+            </div>
+        </Show>
+    }
+}
+
+/// The header.
+#[component]
+fn Header(drawer: RwSignal<bool>) -> impl IntoView {
+    let socket = use_socket();
+    let heading: Heading = expect_context();
+    view! {
+        <header class="header">
+            <button
+                type="button"
+                class="icon-button drawer-button"
+                aria-label="Threads"
+                aria-controls="sidebar"
+                aria-expanded=move || if drawer.get() { "true" } else { "false" }
+                on:click=move |_| drawer.update(|open| *open = !*open)
+            >
+                {icon(Glyph::Menu)}
+            </button>
+            <p class="header-title">{move || heading.0.get()}</p>
+            <Indicator/>
+            <ThemeToggle/>
+            {move || socket.user().get().map(|user| view! { <UserMenu user/> })}
+        </header>
+    }
+}
+
+/// Who is signed in, and the way out.
+#[component]
+fn UserMenu(user: User) -> impl IntoView {
+    let socket = use_socket();
+    let open = RwSignal::new(false);
+    let failed = RwSignal::new(false);
+    let sign_out = move |_| {
+        spawn_local(async move {
+            match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
+                Ok(()) => {
+                    socket.signed_out();
+                    // From the start: nothing of this person stays in memory.
+                    browser::load("/sign-in");
+                }
+                Err(_) => {
+                    failed.try_set(true);
+                }
+            }
+        });
+    };
+    let letters = initials(&user.name);
+    let label = format!("Account of {}", user.name);
+    view! {
+        <Menu
+            label=Signal::stored(label)
+            button=move || view! { <span class="avatar" aria-hidden="true">{letters.clone()}</span> }
+            class="user-menu"
+            open
+        >
+            <p class="menu-about" role="none"><strong>{user.name.clone()}</strong><span>{user.email.clone()}</span></p>
+            <button type="button" role="menuitem" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
+            <Show when=move || failed.get()>
+                <p class="menu-about" role="alert">"That did not work. Try again."</p>
+            </Show>
+        </Menu>
+    }
+}

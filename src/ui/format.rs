@@ -1,0 +1,131 @@
+//! Numbers, sizes and times as people read them. The same on the server and in the browser.
+
+/// How long something took.
+pub(crate) fn duration(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..10 => format!("{:.1} s", ms.max(0) as f64 / 1000.0),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A size in bytes.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+}
+
+/// A count or a measure: groups of three digits, and only as many decimals as say something.
+pub(crate) fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "–".into();
+    }
+    let size = value.abs();
+    let decimals = match size {
+        _ if value.fract() == 0.0 || size >= 1000.0 => 0,
+        _ if size >= 10.0 => 1,
+        _ if size >= 1.0 => 2,
+        _ => 4,
+    };
+    let text = format!("{size:.decimals$}");
+    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), ""), |parts| parts);
+    let mut grouped = String::with_capacity(text.len() + 4);
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let fraction = fraction.trim_end_matches('0');
+    let sign = if value < 0.0 { "−" } else { "" };
+    if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
+}
+
+/// A measure in little room: `1.2M`.
+pub(crate) fn compact(value: f64) -> String {
+    let (scaled, unit) = match value.abs() {
+        1e9.. => (value / 1e9, "B"),
+        1e6.. => (value / 1e6, "M"),
+        1e4.. => (value / 1e3, "k"),
+        _ => return number(value),
+    };
+    let text = number((scaled * 10.0).round() / 10.0);
+    format!("{text}{unit}")
+}
+
+/// A moment (milliseconds since 1970), `offset` minutes east of Greenwich.
+pub(crate) fn moment(at: i64, offset: i64) -> String {
+    let (year, month, day, minutes) = civil(at, offset);
+    format!("{day} {} {year}, {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
+}
+
+/// A moment where only day and time matter, as on an axis.
+pub(crate) fn short_moment(at: i64) -> String {
+    let (_, month, day, minutes) = civil(at, 0);
+    format!("{day} {} {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
+}
+
+/// A moment for machines: ISO 8601 in UTC.
+pub(crate) fn iso(at: i64) -> String {
+    let (year, month, day, minutes) = civil(at, 0);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        minutes / 60,
+        minutes % 60,
+        at.rem_euclid(60_000) / 1000
+    )
+}
+
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Year, month, day and minute of the day in the Gregorian calendar (Hinnant's `civil_from_days`).
+fn civil(at: i64, offset: i64) -> (i64, usize, i64, i64) {
+    let minutes = at.div_euclid(60_000) + offset;
+    let days = minutes.div_euclid(1440) + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, usize::try_from(month).unwrap_or(1), day, minutes.rem_euclid(1440))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        assert_eq!(iso(0), "1970-01-01T00:00:00Z");
+        assert_eq!(iso(1_709_210_096_000), "2024-02-29T12:34:56Z");
+        assert_eq!(moment(1_709_210_096_000, 60), "29 Feb 2024, 13:34");
+        assert_eq!(moment(1_735_689_599_000, 1), "1 Jan 2025, 00:00");
+    }
+
+    #[test]
+    fn numbers_are_grouped_and_rounded_to_what_matters() {
+        assert_eq!(number(1_234_567.0), "1,234,567");
+        assert_eq!(number(-1234.56), "−1,235");
+        assert_eq!(number(0.125), "0.125");
+        assert_eq!(number(12.34), "12.3");
+        assert_eq!(compact(2_500_000.0), "2.5M");
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(100_000_000), "100 MB");
+        assert_eq!(duration(1500), "1.5 s");
+        assert_eq!(duration(61_000), "1 min 01 s");
+    }
+}

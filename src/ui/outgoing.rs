@@ -1,0 +1,134 @@
+//! What a person sent and the thread does not show yet: it waits for its thread to be made, for uploads, for the reply.
+//!
+//! It lives in application state, so it goes on while the person goes elsewhere in the application. Trying again sends the
+//! same ids: whatever the server got the first time counts once.
+
+use leptos::{prelude::*, task::spawn_local};
+
+use super::browser::{LocalFile, upload};
+use crate::{
+    protocol::{CreateThread, FileId, MessageId, SendMessage, ThreadId},
+    socket::context::Socket,
+};
+
+/// A message on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Parcel {
+    pub(crate) message_id: MessageId,
+    pub(crate) thread_id: ThreadId,
+    pub(crate) text: String,
+    pub(crate) files: Vec<ParcelFile>,
+    /// Why it did not get through.
+    pub(crate) error: ArcRwSignal<Option<String>>,
+    /// The agent of the thread that is made first.
+    new_thread: Option<Option<String>>,
+    /// Whether the thread exists.
+    created: ArcRwSignal<bool>,
+    accepted: ArcRwSignal<bool>,
+}
+
+/// A file of a message on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct ParcelFile {
+    pub(crate) file: LocalFile,
+    /// How much is through, 0 to 1.
+    pub(crate) share: ArcRwSignal<f64>,
+    id: ArcRwSignal<Option<FileId>>,
+}
+
+/// All messages on their way, oldest first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outgoing {
+    parcels: RwSignal<Vec<Parcel>>,
+    socket: Socket,
+}
+
+impl Outgoing {
+    pub(crate) fn provide(socket: Socket) {
+        provide_context(Self { parcels: RwSignal::new(Vec::new()), socket });
+    }
+
+    /// Sends a message; `new_thread`: makes the thread first, for that agent or the server's default.
+    pub(crate) fn send(
+        self,
+        thread_id: ThreadId,
+        text: String,
+        files: Vec<LocalFile>,
+        new_thread: Option<Option<String>>,
+    ) {
+        let files =
+            files.into_iter().map(|file| ParcelFile { file, share: ArcRwSignal::new(0.0), id: ArcRwSignal::new(None) });
+        let parcel = Parcel {
+            message_id: MessageId::new(),
+            thread_id,
+            text,
+            files: files.collect(),
+            error: ArcRwSignal::new(None),
+            created: ArcRwSignal::new(new_thread.is_none()),
+            new_thread,
+            accepted: ArcRwSignal::new(false),
+        };
+        self.parcels.update(|parcels| {
+            parcels.retain(|known| !known.accepted.get_untracked());
+            parcels.push(parcel.clone());
+        });
+        self.go(parcel);
+    }
+
+    /// Tries again what did not get through.
+    pub(crate) fn retry(self, parcel: Parcel) {
+        parcel.error.set(None);
+        self.go(parcel);
+    }
+
+    /// Forgets a message: the thread shows it, or the person gave it up.
+    pub(crate) fn forget(self, message_id: MessageId) {
+        self.parcels.update(|parcels| parcels.retain(|parcel| parcel.message_id != message_id));
+    }
+
+    /// The messages on their way to a thread.
+    pub(crate) fn to(self, thread_id: ThreadId) -> Vec<Parcel> {
+        self.parcels.with(|parcels| parcels.iter().filter(|parcel| parcel.thread_id == thread_id).cloned().collect())
+    }
+
+    /// Whether the thread is still to be made.
+    pub(crate) fn creates(self, thread_id: ThreadId) -> bool {
+        self.to(thread_id).iter().any(|parcel| !parcel.created.get())
+    }
+
+    fn go(self, parcel: Parcel) {
+        spawn_local(async move {
+            match deliver(self.socket, &parcel).await {
+                Ok(()) => parcel.accepted.set(true),
+                Err(message) => parcel.error.set(Some(message)),
+            }
+        });
+    }
+}
+
+async fn deliver(socket: Socket, parcel: &Parcel) -> Result<(), String> {
+    let thread_id = parcel.thread_id;
+    if let Some(agent) = &parcel.new_thread {
+        let create = CreateThread { thread_id, title: None, agent: agent.clone() };
+        socket.send(create).await.map_err(|error| error.message)?;
+        parcel.created.set(true);
+    }
+    let mut attachments = Vec::new();
+    for file in &parcel.files {
+        let known = file.id.get_untracked();
+        attachments.push(match known {
+            Some(id) => id,
+            None => {
+                let share = file.share.clone();
+                let uploaded = upload(thread_id, file.file.clone(), Box::new(move |done| share.set(done))).await;
+                let id = uploaded.map_err(|error| error.message())?.file_id;
+                file.share.set(1.0);
+                file.id.set(Some(id));
+                id
+            }
+        });
+    }
+    let message =
+        SendMessage { message_id: parcel.message_id, thread_id, text: parcel.text.clone(), agent: None, attachments };
+    socket.send(message).await.map(drop).map_err(|error| error.message)
+}

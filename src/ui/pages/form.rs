@@ -1,0 +1,128 @@
+//! What the forms of people who are not signed in share.
+
+use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
+use leptos_meta::Title;
+use serde::Serialize;
+
+use crate::{
+    protocol::http::SignedIn,
+    ui::{
+        browser,
+        components::{
+            clock::use_clock,
+            icons::{Glyph, icon, mark},
+            theme::ThemeToggle,
+        },
+    },
+};
+
+/// A form on a page of its own.
+#[component]
+pub(super) fn FormPage(title: &'static str, about: &'static str, children: Children) -> impl IntoView {
+    view! {
+        <Title text=title/>
+        <div class="gate">
+            <header class="gate-head">
+                <span class="brand">{mark()} <span>"Netra"</span></span>
+                <ThemeToggle/>
+            </header>
+            <main class="gate-card" id="main">
+                <h1>{title}</h1>
+                <p class="quiet">{about}</p>
+                {children()}
+            </main>
+        </div>
+    }
+}
+
+/// A field with its label above it. Uncontrolled: what was typed before the page came alive stays.
+#[component]
+pub(super) fn Field(
+    label: &'static str,
+    name: &'static str,
+    #[prop(default = "text")] kind: &'static str,
+    autocomplete: &'static str,
+    #[prop(optional)] hint: Option<&'static str>,
+    #[prop(optional)] minlength: Option<&'static str>,
+    input: NodeRef<html::Input>,
+) -> impl IntoView {
+    let hint_id = format!("{name}-hint");
+    let described = hint.map(|_| hint_id.clone());
+    view! {
+        <div class="field">
+            <label for=name>{label}</label>
+            <input id=name name=name type=kind autocomplete=autocomplete required minlength=minlength aria-describedby=described node_ref=input/>
+            {hint.map(|hint| view! { <p class="hint" id=hint_id>{hint}</p> })}
+        </div>
+    }
+}
+
+/// What is in a field.
+pub(super) fn value(input: NodeRef<html::Input>) -> String {
+    input.get_untracked().map(|input| input.value()).unwrap_or_default()
+}
+
+/// A form that signs somebody in: it posts, shows why not, and else loads the page they wanted.
+#[component]
+pub(super) fn AuthForm<T: Serialize + 'static>(
+    /// Where to post. A form that is sent before the page is alive must never put a password into an address.
+    action: &'static str,
+    button: &'static str,
+    body: impl Fn() -> T + 'static,
+    /// Where to go then.
+    next: impl Fn() -> String + Copy + 'static,
+    children: Children,
+) -> impl IntoView {
+    let clock = use_clock();
+    let busy = RwSignal::new(false);
+    let error = RwSignal::new(None::<String>);
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        busy.set(true);
+        error.set(None);
+        let body = body();
+        spawn_local(async move {
+            match browser::post::<_, SignedIn>(action, &body).await {
+                // From the start: the server renders all that belongs to the person.
+                Ok(_) => browser::load(&next()),
+                Err(refused) => {
+                    error.try_set(Some(refused.message()));
+                    busy.try_set(false);
+                }
+            }
+        });
+    };
+    view! {
+        <form method="post" action=action on:submit=submit>
+            {children()}
+            <div role="alert">
+                {move || error.get().map(|message| view! { <p class="failure">{icon(Glyph::Warning)} {message}</p> })}
+            </div>
+            <button type="submit" class="button wide" disabled=move || busy.get() || !clock.is_alive()>{button}</button>
+        </form>
+    }
+}
+
+/// A place within this application; anything else is its beginning.
+pub(super) fn local(path: Option<String>) -> String {
+    let is_local =
+        |path: &String| path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\n', '\r', '\t']);
+    path.filter(is_local).unwrap_or_else(|| "/".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn nobody_is_sent_elsewhere_after_signing_in() {
+        assert_eq!(local(Some("/threads/x?y".into())), "/threads/x?y");
+        for foreign in ["//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", ""] {
+            assert_eq!(local(Some(foreign.into())), "/", "{foreign}");
+        }
+        assert_eq!(local(None), "/");
+    }
+}

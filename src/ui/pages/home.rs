@@ -1,0 +1,119 @@
+//! A new thread: what to ask, of whom, with which file.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::{NavigateOptions, hooks::use_navigate};
+
+use crate::{
+    protocol::{ThreadId, http::AgentInfo},
+    ui::{
+        app::Facts,
+        browser::LocalFile,
+        components::{
+            composer::{Composer, Draft},
+            workspace::Heading,
+        },
+        outgoing::Outgoing,
+        pages::thread::Drop,
+    },
+};
+
+/// How many examples are offered at first.
+const OFFERED: usize = 6;
+
+/// The page of a new thread.
+#[component]
+pub(crate) fn Home() -> impl IntoView {
+    let facts: Facts = expect_context();
+    let outgoing: Outgoing = expect_context();
+    let navigate = StoredValue::new_local(use_navigate());
+    let draft = Draft::new();
+    let agents = facts.agents.get_value();
+    let chosen = RwSignal::new(agents.first().map(|agent| agent.id.clone()));
+    let send = move |(text, files): (String, Vec<LocalFile>)| {
+        let thread_id = ThreadId::new();
+        outgoing.send(thread_id, text, files, Some(chosen.get_untracked()));
+        navigate.with_value(|navigate| navigate(&format!("/threads/{thread_id}"), NavigateOptions::default()));
+    };
+    Heading::show(String::new);
+    let choice = (agents.len() > 1).then(|| {
+        let option = |agent: &AgentInfo| {
+            let id = agent.id.clone();
+            let (is, set) = (id.clone(), id.clone());
+            view! {
+                <label class="choice">
+                    <input
+                        type="radio"
+                        name="agent"
+                        value=id
+                        prop:checked=move || chosen.with(|chosen| chosen.as_ref() == Some(&is))
+                        on:change=move |_| chosen.set(Some(set.clone()))
+                    />
+                    <span><strong>{agent.name.clone()}</strong><small>{agent.description.clone()}</small></span>
+                </label>
+            }
+        };
+        view! {
+            <fieldset class="choices">
+                <legend>"Who shall answer?"</legend>
+                {agents.iter().map(option).collect_view()}
+            </fieldset>
+        }
+    });
+    let about = move || {
+        let about = |agents: &Vec<AgentInfo>| {
+            chosen.with(|id| {
+                agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.description.clone())
+            })
+        };
+        facts.agents.with_value(about).unwrap_or_else(|| "Ask, and watch every step of the answer.".into())
+    };
+    view! {
+        <Title text="New thread"/>
+        <Drop draft>
+            <div class="page home">
+                <h1>"What would you like to know?"</h1>
+                <p class="lead">{about}</p>
+                <Composer draft placeholder="Ask a question, or drop a usage log here" on_send=send active=Signal::stored(None)/>
+                {choice}
+                <Examples draft chosen/>
+            </div>
+        </Drop>
+    }
+}
+
+/// Questions to begin with.
+#[component]
+fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
+    let facts: Facts = expect_context();
+    let all = RwSignal::new(false);
+    let examples = Memo::new(move |_| {
+        let of = |agents: &Vec<AgentInfo>| {
+            chosen.with(|id| {
+                agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.examples.clone())
+            })
+        };
+        facts.agents.with_value(of).unwrap_or_default()
+    });
+    let offered = move || {
+        let shown = if all.get() { usize::MAX } else { OFFERED };
+        examples.get().into_iter().take(shown).collect::<Vec<_>>()
+    };
+    let example = move |text: String| {
+        let suggested = text.clone();
+        view! { <li><button type="button" class="example" on:click=move |_| draft.suggest(suggested.clone())>{text}</button></li> }
+    };
+    view! {
+        <Show when=move || !examples.with(Vec::is_empty)>
+            <section class="examples" aria-labelledby="examples-title">
+                <h2 id="examples-title">"Questions to begin with"</h2>
+                <ul><For each=offered key=String::clone children=example/></ul>
+                <Show when=move || { examples.with(Vec::len) > OFFERED }>
+                    <button type="button" class="small-button" on:click=move |_| all.update(|all| *all = !*all)>
+                        {move || if all.get() { "Fewer" } else { "More questions" }}
+                    </button>
+                </Show>
+            </section>
+        </Show>
+    }
+}

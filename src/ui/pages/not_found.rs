@@ -1,0 +1,31 @@
+//! Where nothing is.
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+use crate::ui::components::icons::mark;
+
+/// Tells whoever asked for the document that nothing is here.
+pub(super) fn answer_not_found() {
+    #[cfg(feature = "ssr")]
+    if let Some(response) = use_context::<leptos_axum::ResponseOptions>() {
+        response.set_status(axum::http::StatusCode::NOT_FOUND);
+    }
+}
+
+/// The page for addresses that lead nowhere.
+#[component]
+pub(crate) fn NotFound() -> impl IntoView {
+    answer_not_found();
+    view! {
+        <Title text="Not found"/>
+        <main class="gate" id="main">
+            <div class="gate-card">
+                {mark()}
+                <h1>"Nothing here"</h1>
+                <p class="quiet">"This address leads nowhere. The thread may have been deleted, or the link may be incomplete."</p>
+                <a class="button" href="/">"To your threads"</a>
+            </div>
+        </main>
+    }
+}

@@ -1,0 +1,65 @@
+//! The first account. The link that the server prints carries the token in its fragment, which no log ever sees.
+
+use leptos::{html, prelude::*};
+
+use super::form::{AuthForm, Field, FormPage, value};
+use crate::{
+    protocol::http::Setup,
+    ui::{app::Facts, browser},
+};
+
+/// The page where the first administrator is made.
+#[component]
+pub(crate) fn SetupPage() -> impl IntoView {
+    let [token, name, email, password] = [(); 4].map(|()| NodeRef::<html::Input>::new());
+    let facts: Facts = expect_context();
+    let is_done = facts.config.with_value(|config| config.as_ref().is_some_and(|config| !config.auth.needs_setup));
+    Effect::new(move |_| {
+        let fragment = location_hash();
+        let given =
+            fragment.as_deref().map(|hash| hash.trim_start_matches('#')).and_then(|hash| hash.strip_prefix("token="));
+        if let (Some(given), Some(token)) = (given, token.get()) {
+            token.set_value(given);
+            browser::forget_fragment();
+        }
+    });
+    let body = move || Setup {
+        setup_token: value(token).trim().to_owned(),
+        email: value(email).trim().to_owned(),
+        name: value(name).trim().to_owned(),
+        password: value(password),
+    };
+    if is_done {
+        return view! {
+            <FormPage title="Already set up" about="This server has its first account.">
+                <a class="button wide" href="/sign-in">"Go to the sign-in"</a>
+            </FormPage>
+        }
+        .into_any();
+    }
+    view! {
+        <FormPage title="Welcome to Netra" about="Create the first account. It administers this server.">
+            <AuthForm action="/api/auth/setup" button="Create account" body next=|| "/".to_owned()>
+                <Field
+                    label="Setup token"
+                    name="setup_token"
+                    autocomplete="off"
+                    hint="In the link that the server printed when it started."
+                    input=token
+                />
+                <Field label="Name" name="name" autocomplete="name" input=name/>
+                <Field label="Email" name="email" kind="email" autocomplete="username" input=email/>
+                <Field
+                    label="Password"
+                    name="password"
+                    kind="password"
+                    autocomplete="new-password"
+                    hint="At least 8 characters."
+                    minlength="8"
+                    input=password
+                />
+            </AuthForm>
+        </FormPage>
+    }
+    .into_any()
+}

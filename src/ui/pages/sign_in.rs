@@ -1,0 +1,28 @@
+//! Signing in.
+
+use leptos::{html, prelude::*};
+use leptos_router::hooks::use_query_map;
+
+use super::form::{AuthForm, Field, FormPage, local, value};
+use crate::protocol::http::SignIn;
+
+/// The page where people sign in.
+#[component]
+pub(crate) fn SignInPage() -> impl IntoView {
+    let (email, password) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
+    let query = use_query_map();
+    let body = move || SignIn { email: value(email).trim().to_owned(), password: value(password) };
+    view! {
+        <FormPage title="Sign in" about="Your threads and the agents that work on them, on every device.">
+            <AuthForm
+                action="/api/auth/sign-in"
+                button="Sign in"
+                body
+                next=move || local(query.with_untracked(|query| query.get("next")))
+            >
+                <Field label="Email" name="email" kind="email" autocomplete="username" input=email/>
+                <Field label="Password" name="password" kind="password" autocomplete="current-password" input=password/>
+            </AuthForm>
+        </FormPage>
+    }
+}

@@ -1,0 +1,258 @@
+//! A thread: what was said and done, what is on its way, and where to write on.
+
+use leptos::{
+    ev::{DragEvent, EventDescriptor as _, KeyboardEvent, WheelEvent, visibilitychange},
+    prelude::*,
+    task::spawn_local,
+};
+use leptos_meta::Title;
+use leptos_router::hooks::use_params_map;
+
+use super::not_found::answer_not_found;
+use crate::{
+    protocol::{ErrorBody, ErrorCode, MarkRead, ThreadId},
+    socket::context::{Loaded, use_socket},
+    thread::{Item, ThreadView},
+    ui::{
+        app::Facts,
+        browser::{self, LocalFile},
+        components::{
+            composer::{Composer, Draft},
+            icons::{Glyph, icon},
+            parcel::ParcelCard,
+            scroll::Follow,
+            sidebar::title_of,
+            timeline::{Timeline, ready},
+            workspace::Heading,
+        },
+        outgoing::{Outgoing, Parcel},
+    },
+};
+
+/// The page of the thread that the address names.
+#[component]
+pub(crate) fn ThreadPage() -> impl IntoView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id")).and_then(|id| id.parse::<ThreadId>().ok()));
+    move || match id.get() {
+        Some(id) => view! { <Thread id/> }.into_any(),
+        None => {
+            Heading::show(String::new);
+            let error = ErrorBody::new(ErrorCode::NotFound, "This address names no thread.");
+            view! { <Refused error/> }.into_any()
+        }
+    }
+}
+
+/// A signal that follows another at most once a frame: what comes faster than the screen is drawn is drawn together.
+fn per_frame<T: Clone + Send + Sync + 'static>(source: Signal<T>) -> Signal<T> {
+    let shown = RwSignal::new(source.get_untracked());
+    let waits = StoredValue::new(false);
+    Effect::new(move |first: Option<()>| {
+        source.track();
+        if first.is_some() && !waits.get_value() {
+            waits.set_value(true);
+            request_animation_frame(move || {
+                // The page may be gone by the next frame.
+                if waits.try_set_value(false).is_none()
+                    && let Some(now) = source.try_get_untracked()
+                {
+                    shown.try_set(now);
+                }
+            });
+        }
+    });
+    shown.into()
+}
+
+/// A thread.
+#[component]
+fn Thread(id: ThreadId) -> impl IntoView {
+    let socket = use_socket();
+    let facts: Facts = expect_context();
+    let outgoing: Outgoing = expect_context();
+    // A thread that is still to be made cannot be followed yet.
+    let exists = Memo::new(move |_| !outgoing.creates(id));
+    let source = Memo::new(move |_| exists.get().then(|| socket.thread(id)));
+    let view = per_frame(Signal::derive(move || source.get().map_or(Loaded::Loading, |thread| thread.get())));
+
+    let title = Memo::new(move |_| {
+        let of_thread = view.with(|view| ready(view)?.info.as_ref().map(|info| info.title.clone()));
+        let known = || socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()));
+        title_of(&of_thread.or_else(known).unwrap_or_default())
+    });
+    let active = Memo::new(move |_| view.with(|view| ready(view)?.active_runs().last().map(|run| run.run_id)));
+    // What the server refused while it rendered this page; it counts for the first thread only.
+    let first_refusal = facts.refused.get_value();
+    facts.refused.set_value(None);
+    let refused = Memo::new(move |_| {
+        view.with(|view| match view {
+            Loaded::Refused(error) => Some(error.clone()),
+            Loaded::Loading => first_refusal.clone(),
+            Loaded::Ready(_) => None,
+        })
+    });
+    let parcels = Memo::new(move |_| {
+        let parcels = outgoing.to(id);
+        let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
+        parcels.into_iter().filter(|parcel| !arrived(parcel)).map(|parcel| Key(parcel)).collect::<Vec<_>>()
+    });
+    Effect::new(move |_| {
+        let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
+        for parcel in outgoing.to(id).iter().filter(|parcel| arrived(parcel)) {
+            outgoing.forget(parcel.message_id);
+        }
+    });
+    let is_loading =
+        Memo::new(move |_| view.with(|view| matches!(view, Loaded::Loading)) && parcels.with(Vec::is_empty));
+    let is_empty = Memo::new(move |_| {
+        view.with(|view| ready(view).is_some_and(|thread| thread.items.is_empty())) && parcels.with(Vec::is_empty)
+    });
+    read_while_seen(id);
+    Heading::show(move || title.get());
+
+    let follow = Follow::new();
+    Effect::new(move |_| {
+        view.track();
+        parcels.track();
+        follow.changed();
+    });
+    let draft = Draft::new();
+    let send = move |(text, files): (String, Vec<LocalFile>)| {
+        outgoing.send(id, text, files, None);
+        follow.jump();
+    };
+    let key = move |event: KeyboardEvent| {
+        if matches!(event.key().as_str(), "ArrowUp" | "PageUp" | "Home") {
+            follow.release();
+        }
+    };
+    let wheel = move |event: WheelEvent| {
+        if event.delta_y() < 0.0 {
+            follow.release();
+        }
+    };
+    view! {
+        <Title text=move || title.get()/>
+        <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! { <Refused error/> })>
+            <Drop draft>
+                <div class="conversation">
+                    <div
+                        class="scroller"
+                        node_ref=follow.area
+                        on:scroll=move |_| follow.scrolled()
+                        on:wheel=wheel
+                        on:keydown=key
+                        tabindex="0"
+                        role="region"
+                        aria-label="Conversation"
+                    >
+                        <h1 class="sr-only">{title}</h1>
+                        <div class="page timeline">
+                            <Show when=move || is_loading.get()>
+                                <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
+                            </Show>
+                            <Show when=move || is_empty.get()>
+                                <p class="quiet centred">"Nothing was asked here yet."</p>
+                            </Show>
+                            <Timeline view/>
+                            <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/>
+                        </div>
+                    </div>
+                    <div class="dock">
+                        <Show when=move || follow.is_away()>
+                            <button type="button" class="jump" on:click=move |_| follow.jump()>
+                                {icon(Glyph::Down)} "Jump to latest"
+                            </button>
+                        </Show>
+                        <div class="page">
+                            <Composer draft placeholder="Ask on" on_send=send active/>
+                        </div>
+                    </div>
+                </div>
+            </Drop>
+        </Show>
+    }
+}
+
+/// A message on its way, the same as long as its id is.
+#[derive(Clone)]
+struct Key(Parcel);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.message_id == other.0.message_id
+    }
+}
+
+/// Whether a thread shows a message.
+fn has(thread: &ThreadView, parcel: &Parcel) -> bool {
+    let is_it = |item: &Item| matches!(item, Item::Message(said) if said.message.id == parcel.message_id);
+    thread.items.iter().rev().any(is_it)
+}
+
+/// Tells the server that what is new was seen, whenever it is and the page is visible.
+fn read_while_seen(id: ThreadId) {
+    let socket = use_socket();
+    let unread = Memo::new(move |_| socket.feed().with(|feed| feed.thread(id).is_some_and(|thread| thread.unread)));
+    let tell = move || {
+        if unread.get_untracked() && browser::is_visible() {
+            // A refusal changes nothing for the reader: the mark stays until the next time.
+            spawn_local(async move { drop(socket.send(MarkRead { thread_id: id }).await) });
+        }
+    };
+    Effect::new(move |_| {
+        unread.track();
+        tell();
+    });
+    Effect::new(move |_| {
+        let visible = window_event_listener_untyped(&visibilitychange.name(), move |_| tell());
+        on_cleanup(move || visible.remove());
+    });
+}
+
+/// Why a thread cannot be shown.
+#[component]
+fn Refused(error: ErrorBody) -> impl IntoView {
+    let (title, about) = match error.code {
+        ErrorCode::NotFound => {
+            answer_not_found();
+            ("No such thread", "It may have been deleted, or belong to somebody else.".to_owned())
+        }
+        _ => ("This thread cannot be shown", error.message),
+    };
+    view! {
+        <div class="page empty">
+            <h1>{title}</h1>
+            <p class="quiet">{about}</p>
+            <a class="button" href="/">"Ask something new"</a>
+        </div>
+    }
+}
+
+/// An area where files can be dropped.
+#[component]
+pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
+    let over = RwSignal::new(false);
+    let enter = move |event: DragEvent| {
+        if browser::drags_files(&event) {
+            event.prevent_default();
+            over.set(true);
+        }
+    };
+    let drop = move |event: DragEvent| {
+        if browser::drags_files(&event) {
+            event.prevent_default();
+            over.set(false);
+            draft.attach(browser::dropped(&event));
+        }
+    };
+    view! {
+        <div class="drop" on:dragenter=enter on:dragover=enter on:drop=drop>
+            {children()}
+            <Show when=move || over.get()>
+                <div class="drop-veil" on:dragleave=move |_| over.set(false)><p>{icon(Glyph::Attach)} "Drop to attach"</p></div>
+            </Show>
+        </div>
+    }
+}
