@@ -31,6 +31,7 @@ fn shell(_options: LeptosOptions) -> impl IntoView {
 
 /// Every page that the application knows.
 pub(super) fn routes() -> Router<AppState> {
+    let _ = leptos_axum::generate_route_list(app);
     Router::new().route("/", axum::routing::get(page)).route(SIGN_IN, axum::routing::get(page)).route(SETUP, axum::routing::get(page))
 }
 
