@@ -5,37 +5,13 @@ use std::future::Future;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use super::machine::Status;
+#[cfg(feature = "hydrate")]
+use super::state::Live;
 use crate::{
-    protocol::{ConnectionId, Cursor, ErrorBody, Notice, Request, ThreadId, http::User},
+    protocol::{ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Request, ThreadId, http::User},
     thread::{ThreadView, UserFeed},
 };
-
-/// What the machine knows about the connection: what the indicator shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// Nobody is signed in: there is no connection and none is tried.
-    SignedOut,
-    /// The first attempt is under way.
-    Connecting,
-    /// Open and proved alive.
-    Connected,
-    /// Lost; attempt `attempt` begins at `retry_at_ms` (milliseconds since 1970; in the past: it is under way).
-    Reconnecting {
-        /// Which attempt, from 1.
-        attempt: u32,
-        /// When it begins.
-        retry_at_ms: i64,
-    },
-    /// The browser says there is no network.
-    Offline,
-    /// Closed for good; the sentence says why. `can_reconnect`: offer to open it again.
-    Closed {
-        /// For a person.
-        reason: String,
-        /// Whether to offer a button.
-        can_reconnect: bool,
-    },
-}
 
 /// A state and the position in the log that it is the state at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,27 +45,38 @@ pub enum Loaded<T> {
 }
 
 /// The app-level handle of the one connection. Cheap to copy; taken from context with [`use_socket`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Socket {
-    user: RwSignal<Option<User>>,
-    status: RwSignal<Status>,
-    waiting: RwSignal<usize>,
-    connection: RwSignal<Option<ConnectionId>>,
-    notices: RwSignal<Vec<Notice>>,
-    feed: RwSignal<UserFeed>,
+    pub(super) user: RwSignal<Option<User>>,
+    pub(super) status: RwSignal<Status>,
+    pub(super) waiting: RwSignal<usize>,
+    pub(super) connection: RwSignal<Option<ConnectionId>>,
+    pub(super) notices: RwSignal<Vec<Notice>>,
+    pub(super) feed: RwSignal<UserFeed>,
+    #[cfg(not(feature = "hydrate"))]
+    thread: StoredValue<Option<(ThreadId, ThreadView)>>,
+    #[cfg(feature = "hydrate")]
+    live: StoredValue<Option<std::rc::Rc<Live>>, LocalStorage>,
 }
 
 /// Puts the socket into context, once, at the root of the application. In the browser it opens as soon as somebody is
 /// signed in; on the server it only shows the seed.
 pub fn provide_socket(seed: Seed) -> Socket {
+    let feed = seed.feed.as_ref().map(|at| at.state.clone()).unwrap_or_default();
     let socket = Socket {
         status: RwSignal::new(if seed.user.is_some() { Status::Connecting } else { Status::SignedOut }),
-        user: RwSignal::new(seed.user),
+        user: RwSignal::new(seed.user.clone()),
         waiting: RwSignal::new(0),
         connection: RwSignal::new(None),
         notices: RwSignal::new(Vec::new()),
-        feed: RwSignal::new(seed.feed.map(|at| at.state).unwrap_or_default()),
+        feed: RwSignal::new(feed),
+        #[cfg(not(feature = "hydrate"))]
+        thread: StoredValue::new(seed.thread.map(|(id, at)| (id, at.state))),
+        #[cfg(feature = "hydrate")]
+        live: StoredValue::new_local(None),
     };
+    #[cfg(feature = "hydrate")]
+    socket.live.set_value(Some(Live::start(socket, seed)));
     provide_context(socket);
     socket
 }
@@ -140,25 +127,77 @@ impl Socket {
     }
 
     /// Follows a thread for as long as the calling owner (a component) lives.
-    pub fn thread(self, _id: ThreadId) -> Signal<Loaded<ThreadView>> {
-        Signal::derive(|| Loaded::Loading)
+    pub fn thread(self, id: ThreadId) -> Signal<Loaded<ThreadView>> {
+        #[cfg(feature = "hydrate")]
+        if let Some(live) = self.live() {
+            let view = live.hold(id);
+            on_cleanup(move || {
+                if let Some(live) = self.live() {
+                    live.release(id);
+                }
+            });
+            return RwSignal::from(view).into();
+        }
+        #[cfg(not(feature = "hydrate"))]
+        if let Some(view) = self.thread.with_value(|seed| seed.clone().filter(|(seeded, _)| *seeded == id)) {
+            return Signal::stored(Loaded::Ready(view.1));
+        }
+        Signal::stored(Loaded::Loading)
     }
 
-    /// Sends a command, now or as soon as there is a connection; answers with its one reply.
-    pub fn send<R: Request>(self, _request: R) -> impl Future<Output = Result<R::Ok, ErrorBody>> + 'static {
-        std::future::pending()
+    /// Sends a command, now or as soon as there is a connection; answers with its one reply. On the server nothing is
+    /// sent, and the answer says so.
+    pub fn send<R: Request>(self, request: R) -> impl Future<Output = Result<R::Ok, ErrorBody>> + 'static {
+        #[cfg(feature = "hydrate")]
+        let answer = self.live().map(|live| live.send(request.into()));
+        #[cfg(not(feature = "hydrate"))]
+        let answer: Option<std::future::Ready<Result<Outcome, ()>>> = {
+            drop(request);
+            None
+        };
+        answered::<R::Ok, _, _>(answer)
     }
 
     /// Somebody signed in: the socket opens.
     pub fn signed_in(self, user: User) {
+        #[cfg(feature = "hydrate")]
+        if let Some(live) = self.live() {
+            live.signed_in(user.id);
+        }
         self.user.set(Some(user));
     }
 
     /// They signed out: the socket closes, and what it showed is forgotten.
     pub fn signed_out(self) {
         self.user.set(None);
+        #[cfg(feature = "hydrate")]
+        if let Some(live) = self.live() {
+            live.signed_out();
+        }
     }
 
     /// Tries again at once, whatever closed it.
-    pub fn reconnect(self) {}
+    pub fn reconnect(self) {
+        #[cfg(feature = "hydrate")]
+        if let Some(live) = self.live() {
+            live.reconnect();
+        }
+    }
+
+    /// The connection behind it, as long as the application lives.
+    #[cfg(feature = "hydrate")]
+    fn live(self) -> Option<std::rc::Rc<Live>> {
+        self.live.try_get_value().flatten()
+    }
+}
+
+/// Waits for a reply and reads it as what the command answers.
+async fn answered<T, F, E>(answer: Option<F>) -> Result<T, ErrorBody>
+where
+    T: serde::de::DeserializeOwned,
+    F: Future<Output = Result<Outcome, E>>,
+{
+    let gone = || ErrorBody::new(ErrorCode::Unavailable, "there is no connection here");
+    let outcome = answer.ok_or_else(gone)?.await.map_err(|_| gone())??;
+    serde_json::from_value(outcome).map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("not understood: {e}")))
 }

@@ -4,4 +4,11 @@
 //! is a unit test. A transport carries its decisions out: `browser` in the page, `native` in the command line and the
 //! tests. `context` puts the one connection of a tab into application state.
 
+#[cfg(feature = "hydrate")]
+pub(crate) mod browser;
 pub mod context;
+pub mod machine;
+#[cfg(feature = "ssr")]
+pub mod native;
+#[cfg(feature = "hydrate")]
+mod state;

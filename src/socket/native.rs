@@ -1,0 +1,430 @@
+//! The machine's transport outside of a page: the command line, tests and benchmarks.
+//!
+//! One task owns the socket. A follower that reads slowly stops the reading of the socket, never the memory: in the end
+//! the server closes the connection as too slow, and the machine resumes from its cursors.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest,
+        http::{HeaderName, HeaderValue, Response, header},
+        protocol::{CloseFrame, frame::coding::CloseCode as WireCode},
+    },
+};
+
+use super::machine::{Discovery, Input, Machine, News, Output, Status, Token};
+use crate::protocol::{
+    ChannelName, CloseCode, Command, Cursor, Entry, ErrorBody, ErrorCode, Notice, Outcome, PROTOCOL, Request, Snapshot,
+    Welcome,
+};
+
+/// How many updates may wait for a follower before the socket is read no further.
+const FOLLOWER_BUFFER: usize = 1024;
+/// How many requests may wait for the connection's task.
+const REQUEST_BUFFER: usize = 64;
+/// The longest a write to the socket may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest a courteous close may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Who connects.
+#[derive(Clone)]
+pub enum Credentials {
+    /// An access token (`Authorization: Bearer`).
+    Bearer(String),
+    /// A `Cookie` header.
+    Cookie(String),
+    /// Nobody.
+    None,
+}
+
+/// Where to and as whom.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// The socket's address, `ws:` or `wss:`; `GET /api/config` tells it.
+    pub url: String,
+    /// Who connects.
+    pub credentials: Credentials,
+    /// The `Origin` header, if any.
+    pub origin: Option<String>,
+}
+
+impl ClientConfig {
+    /// A connection to `url` with an access token.
+    #[must_use]
+    pub fn bearer(url: impl Into<String>, token: impl Into<String>) -> Self {
+        Self { url: url.into(), credentials: Credentials::Bearer(token.into()), origin: None }
+    }
+}
+
+/// What a follower of a channel hears, in order, each once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Update {
+    /// The whole state, in place of what was known.
+    Snapshot {
+        /// The position it is the state at.
+        cursor: Cursor,
+        /// The state.
+        snapshot: Snapshot,
+    },
+    /// The next entry.
+    Entry {
+        /// Its place; absent: it is not kept.
+        seq: Option<u64>,
+        /// When it was appended, in milliseconds since 1970.
+        at: i64,
+        /// The entry.
+        entry: Entry,
+    },
+    /// The channel cannot be followed now.
+    Refused(ErrorBody),
+}
+
+enum Ask {
+    Send(Command, oneshot::Sender<Outcome>),
+    Follow(ChannelName, Option<Cursor>, mpsc::Sender<Update>),
+    Unfollow(ChannelName),
+    Reconnect,
+}
+
+/// A connection that keeps itself alive. Cheap to clone; the last clone dropped closes it.
+#[derive(Clone)]
+pub struct Client {
+    asks: mpsc::Sender<Ask>,
+    status: watch::Receiver<Status>,
+    welcome: watch::Receiver<Option<Welcome>>,
+    notices: watch::Receiver<Option<Notice>>,
+}
+
+impl Client {
+    /// Connects in the background, now and whenever the connection is lost. Needs a tokio runtime.
+    #[must_use]
+    pub fn connect(config: ClientConfig) -> Self {
+        let (asks, inbox) = mpsc::channel(REQUEST_BUFFER);
+        let (status, status_rx) = watch::channel(Status::Connecting);
+        let (welcome, welcome_rx) = watch::channel(None);
+        let (notice, notices) = watch::channel(None);
+        let driver = Driver {
+            config,
+            machine: Machine::new(rand::random()),
+            link: Link::None,
+            followers: HashMap::new(),
+            replies: HashMap::new(),
+            overflow: VecDeque::new(),
+            next_token: 0,
+            status,
+            welcome,
+            notice,
+        };
+        tokio::spawn(driver.run(inbox));
+        Self { asks, status: status_rx, welcome: welcome_rx, notices }
+    }
+
+    /// Sends a command, now or as soon as there is a connection; answers with its one reply.
+    ///
+    /// # Errors
+    /// The server's, or `unavailable` when the connection is closed for good.
+    pub async fn send<R: Request>(&self, request: R) -> Result<R::Ok, ErrorBody> {
+        let gone = || ErrorBody::new(ErrorCode::Unavailable, "the connection is closed");
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(Ask::Send(request.into(), reply)).await.map_err(|_| gone())?;
+        let payload = answer.await.map_err(|_| gone())??;
+        serde_json::from_value(payload)
+            .map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the answer does not fit: {e}")))
+    }
+
+    /// Follows a channel, from a position or from nothing, until the receiver is dropped. A second follower of the same
+    /// channel takes the place of the first.
+    pub async fn follow(&self, channel: ChannelName, after: Option<Cursor>) -> mpsc::Receiver<Update> {
+        let (updates, receiver) = mpsc::channel(FOLLOWER_BUFFER);
+        // Without a task the receiver ends at once, which is what there is to say.
+        let _ = self.asks.send(Ask::Follow(channel, after, updates)).await;
+        receiver
+    }
+
+    /// Stops following a channel.
+    pub async fn unfollow(&self, channel: ChannelName) {
+        let _ = self.asks.send(Ask::Unfollow(channel)).await;
+    }
+
+    /// Tries again at once, whatever closed the connection.
+    pub async fn reconnect(&self) {
+        let _ = self.asks.send(Ask::Reconnect).await;
+    }
+
+    /// What is known about the connection, as it changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// The latest connection's welcome.
+    #[must_use]
+    pub fn welcome(&self) -> watch::Receiver<Option<Welcome>> {
+        self.welcome.clone()
+    }
+
+    /// The latest notice.
+    #[must_use]
+    pub fn notices(&self) -> watch::Receiver<Option<Notice>> {
+        self.notices.clone()
+    }
+}
+
+type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Ws, Input>> + Send>>;
+
+enum Link {
+    None,
+    Opening(Opening),
+    Open(Box<Ws>),
+}
+
+impl Link {
+    /// What the socket says next; never, where there is none. Cancel safe.
+    async fn next(&mut self) -> Input {
+        let lost = |reason: String| Input::Closed { code: 1006, reason };
+        loop {
+            match self {
+                Self::None => std::future::pending().await,
+                Self::Opening(opening) => match opening.await {
+                    Ok(socket) => *self = Self::Open(Box::new(socket)),
+                    Err(closed) => {
+                        *self = Self::None;
+                        return closed;
+                    }
+                },
+                Self::Open(socket) => {
+                    let closed = match socket.next().await {
+                        Some(Ok(Message::Text(text))) => return Input::Frame(text.as_str().to_owned()),
+                        Some(Ok(Message::Close(Some(frame)))) => {
+                            Input::Closed { code: frame.code.into(), reason: frame.reason.as_str().to_owned() }
+                        }
+                        Some(Ok(Message::Close(None))) => Input::Closed { code: 1005, reason: String::new() },
+                        Some(Ok(_)) => continue,
+                        Some(Err(error)) => lost(error.to_string()),
+                        None => lost("the stream ended".to_owned()),
+                    };
+                    *self = Self::None;
+                    return closed;
+                }
+            }
+        }
+    }
+}
+
+struct Driver {
+    config: ClientConfig,
+    machine: Machine,
+    link: Link,
+    followers: HashMap<ChannelName, mpsc::Sender<Update>>,
+    replies: HashMap<Token, oneshot::Sender<Outcome>>,
+    /// What a full follower has not taken yet: while there is any, the socket is not read.
+    overflow: VecDeque<(ChannelName, Update)>,
+    next_token: u64,
+    status: watch::Sender<Status>,
+    welcome: watch::Sender<Option<Welcome>>,
+    notice: watch::Sender<Option<Notice>>,
+}
+
+impl Driver {
+    async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+        self.handle(Input::SignedIn).await;
+        loop {
+            let deadline = self.machine.next_deadline().map(|at| at.saturating_sub(now_ms()).max(0).unsigned_abs());
+            let wake = Instant::now() + Duration::from_millis(deadline.unwrap_or(u64::from(u32::MAX)));
+            let stalled = self.overflow.front().and_then(|(channel, _)| self.followers.get(channel)).cloned();
+            let is_stalled = stalled.is_some();
+            let input = tokio::select! {
+                ask = asks.recv() => match ask {
+                    Some(ask) => self.take(ask),
+                    None => break,
+                },
+                () = room(stalled), if is_stalled => {
+                    self.drain();
+                    continue;
+                }
+                input = self.link.next(), if !is_stalled => Some(input),
+                () = sleep_until(wake) => Some(Input::Tick),
+            };
+            if let Some(input) = input {
+                self.handle(input).await;
+            }
+        }
+        self.handle(Input::SignedOut).await;
+    }
+
+    fn take(&mut self, ask: Ask) -> Option<Input> {
+        Some(match ask {
+            Ask::Send(command, reply) => {
+                self.next_token += 1;
+                self.replies.insert(Token(self.next_token), reply);
+                Input::Send(Token(self.next_token), command)
+            }
+            Ask::Follow(channel, after, updates) => {
+                if self.followers.insert(channel, updates).is_some() {
+                    self.overflow.retain(|(waiting, _)| *waiting != channel);
+                    self.machine.handle(now_ms(), Input::Unfollow(channel));
+                }
+                Input::Follow(channel, after)
+            }
+            Ask::Unfollow(channel) => {
+                self.forget(channel);
+                Input::Unfollow(channel)
+            }
+            Ask::Reconnect => Input::Reconnect,
+        })
+    }
+
+    fn forget(&mut self, channel: ChannelName) {
+        self.followers.remove(&channel);
+        self.overflow.retain(|(waiting, _)| *waiting != channel);
+    }
+
+    async fn handle(&mut self, input: Input) {
+        self.machine.handle(now_ms(), input);
+        while let Some(output) = self.machine.poll() {
+            match output {
+                Output::Discover => {
+                    let (url, protocol) = (self.config.url.clone(), PROTOCOL.to_owned());
+                    let found = Discovery { url, protocol, signed_in: true };
+                    self.machine.handle(now_ms(), Input::Discovered(Ok(found)));
+                }
+                Output::Open(url) => self.link = Link::Opening(Box::pin(open(url, self.config.clone()))),
+                Output::Send(text) => self.write(text).await,
+                Output::Close(code) => self.close(code).await,
+                Output::Tell(news) => self.tell(news),
+            }
+        }
+        let status = self.machine.status();
+        self.status.send_if_modified(|known| (*known != status).then(|| *known = status.clone()).is_some());
+        if status == Status::SignedOut {
+            // Nobody will sign in here: whoever waits is told.
+            self.machine.handle(now_ms(), Input::SignedOut);
+            while let Some(output) = self.machine.poll() {
+                if let Output::Tell(news) = output {
+                    self.tell(news);
+                }
+            }
+        }
+    }
+
+    async fn write(&mut self, text: String) {
+        let Link::Open(socket) = &mut self.link else { return };
+        let failed = match timeout(WRITE_TIMEOUT, socket.send(Message::text(text))).await {
+            // The close frame that explains this is still to be read.
+            Ok(Ok(())) | Ok(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::Protocol(_))) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "a write took too long".to_owned(),
+        };
+        self.link = Link::None;
+        self.machine.handle(now_ms(), Input::Closed { code: 1006, reason: failed });
+    }
+
+    async fn close(&mut self, code: CloseCode) {
+        if let Link::Open(mut socket) = std::mem::replace(&mut self.link, Link::None) {
+            let frame = CloseFrame { code: WireCode::from(code.code()), reason: "".into() };
+            let _ = timeout(CLOSE_TIMEOUT, (*socket).close(Some(frame))).await;
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        match news {
+            News::Welcome(welcome) => {
+                self.welcome.send_replace(Some(welcome));
+            }
+            News::Notice(notice) => {
+                self.notice.send_replace(Some(notice));
+            }
+            News::Reply { token, outcome } => {
+                // Whoever asked may be gone.
+                let _ = self.replies.remove(&token).map(|reply| reply.send(outcome));
+            }
+            News::Snapshot { channel, cursor, snapshot } => self.pass(channel, Update::Snapshot { cursor, snapshot }),
+            News::Entry { channel, seq, at, entry } => self.pass(channel, Update::Entry { seq, at, entry }),
+            News::Refused { channel, error } => self.pass(channel, Update::Refused(error)),
+            News::Fault(why) => tracing::warn!(why, "the socket's server said something unexpected"),
+        }
+    }
+
+    fn pass(&mut self, channel: ChannelName, update: Update) {
+        self.overflow.push_back((channel, update));
+        self.drain();
+    }
+
+    /// Hands out what waits, as far as the followers have room.
+    fn drain(&mut self) {
+        while let Some((channel, update)) = self.overflow.pop_front() {
+            let sent = self.followers.get(&channel).map(|follower| follower.try_send(update));
+            match sent {
+                Some(Err(mpsc::error::TrySendError::Full(update))) => {
+                    self.overflow.push_front((channel, update));
+                    return;
+                }
+                Some(Err(mpsc::error::TrySendError::Closed(_))) => {
+                    self.forget(channel);
+                    self.machine.handle(now_ms(), Input::Unfollow(channel));
+                }
+                Some(Ok(())) | None => {}
+            }
+        }
+    }
+}
+
+/// Waits until a follower has room, or is gone.
+async fn room(follower: Option<mpsc::Sender<Update>>) {
+    if let Some(follower) = follower {
+        let _ = follower.reserve().await;
+    }
+}
+
+/// Opens a socket; a refused handshake becomes the close that means the same.
+async fn open(url: String, config: ClientConfig) -> Result<Ws, Input> {
+    let closed = |code: u16, reason: String| Input::Closed { code, reason };
+    let mut request = url.into_client_request().map_err(|e| closed(CloseCode::NotProtocol.code(), e.to_string()))?;
+    let mut header = |name: HeaderName, value: String| match HeaderValue::from_str(&value) {
+        Ok(value) => drop(request.headers_mut().insert(name, value)),
+        Err(_) => tracing::warn!("a header of the socket's handshake is not plain text and was left out"),
+    };
+    header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL.to_owned());
+    match config.credentials {
+        Credentials::Bearer(token) => header(header::AUTHORIZATION, format!("Bearer {token}")),
+        Credentials::Cookie(cookie) => header(header::COOKIE, cookie),
+        Credentials::None => {}
+    }
+    config.origin.into_iter().for_each(|origin| header(header::ORIGIN, origin));
+    match connect_async(request).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::Error::Http(answer)) => Err(refusal(&answer)),
+        Err(error) => Err(closed(1006, error.to_string())),
+    }
+}
+
+fn refusal<B>(answer: &Response<B>) -> Input {
+    let seconds = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let reason = seconds.map(|s| serde_json::json!({ "retry_after_ms": s.saturating_mul(1000) }).to_string());
+    let code = match answer.status().as_u16() {
+        400 => CloseCode::NotProtocol.code(),
+        401 => CloseCode::SessionEnded.code(),
+        403 => CloseCode::Disconnected.code(),
+        _ => 1006,
+    };
+    Input::Closed { code, reason: reason.unwrap_or_else(|| answer.status().to_string()) }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
