@@ -101,8 +101,7 @@ emit("CUSTOM", name="chart", value={
     "x": [f"{hour:02}:00" for hour in range(8, 20)],
     "series": [{"name": "input", "y": [rng.randint(2_100_000, 5_400_000) for _ in range(12)]}],
 })
-emit("STEP_STARTED", stepName="Write the report")
-say("m-report", """# Where the tokens go
+REPORT = """# Where the tokens go
 
 The log holds **18,240 requests** of one working day. Together they read 41.9 million tokens and wrote 3.9 million: for
 every token that the service writes, it reads almost eleven. The spend is therefore a matter of **input**, and what is
@@ -134,7 +133,9 @@ done about output hardly shows on the bill.
 Prices are those of the table that came with the log, the savings are computed one after the other so that nothing is counted
 twice, and three rows without a token count are left out. The small model's quality was **not** measured here: only a sample
 can tell.
-""")
-emit("STEP_FINISHED", stepName="Write the report")
+"""
+agent("a-report", "Report", "The report, in Markdown", [
+    ("Write the report", lambda tag: say("m-report", REPORT, tag)),
+], {"words": len(REPORT.split())})
 emit("RUN_FINISHED", threadId="thread-1", runId="run-1", result={"saving": 0.43, "actions": 3}, outcome={"type": "success"},
      usage=[{"provider": "example", "model": "small-1", "inputTokens": 5120, "outputTokens": 1204, "totalTokens": 6324}])

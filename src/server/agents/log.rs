@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::runner::RunnerOptions;
 use crate::{
     protocol::{
         RunId, RunPhase, ThreadEntry, ThreadId, UserEntry, UserId,
@@ -19,9 +20,7 @@ use crate::{
 
 /// The AG-UI version that runs declare.
 const AG_UI: &str = "1.0";
-/// How long a failing store is tried again.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The first and the longest wait between two tries.
+/// While the store fails: the first and the longest wait between two tries.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Why a run's log takes nothing more.
@@ -37,17 +36,26 @@ pub(super) enum Lost {
 #[derive(Debug)]
 pub(super) struct RunLog {
     channels: Channels,
+    /// How long a failing store is tried again.
+    patience: Duration,
     thread_id: ThreadId,
     run_id: RunId,
     owner: UserId,
     /// The run as whoever follows the thread sees it.
-    view: ThreadView,
+    pub(super) view: ThreadView,
 }
 
 impl RunLog {
-    /// The log of a run; `view` is empty for a new one, and the thread's for one found open.
-    pub(super) fn new(channels: Channels, thread_id: ThreadId, run_id: RunId, owner: UserId, view: ThreadView) -> Self {
-        Self { channels, thread_id, run_id, owner, view }
+    /// The log of a new run. For one found open, `view` is its thread's.
+    pub(super) fn new(
+        channels: &Channels,
+        options: &RunnerOptions,
+        thread_id: ThreadId,
+        run_id: RunId,
+        owner: UserId,
+    ) -> Self {
+        let (channels, patience, view) = (channels.clone(), options.store_patience, ThreadView::default());
+        Self { channels, patience, thread_id, run_id, owner, view }
     }
 
     /// Begins the run.
@@ -81,7 +89,7 @@ impl RunLog {
             return Ok(());
         }
         let entries: Vec<ThreadEntry> = events.into_iter().map(|event| self.entry(event)).collect();
-        let (give_up, mut wait) = (Instant::now() + PATIENCE, RETRY.0);
+        let (give_up, mut wait) = (Instant::now() + self.patience, RETRY.0);
         loop {
             match self.try_write(&entries, end).await {
                 Ok(true) => break,

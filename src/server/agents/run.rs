@@ -25,7 +25,7 @@ use super::{
 use crate::{
     protocol::{Attachment, ThreadId, agui::Event},
     server::{channel::Channels, error::Result, threads::NewRun},
-    thread::{Ending, ThreadView},
+    thread::Ending,
 };
 
 /// How many events wait between an agent and its log.
@@ -52,7 +52,7 @@ impl Run {
     pub(super) async fn live(self) {
         let NewRun { run_id, thread_id, owner, .. } = self.new;
         let began = Instant::now();
-        let mut log = RunLog::new(self.channels.clone(), thread_id, run_id, owner, ThreadView::default());
+        let mut log = RunLog::new(&self.channels, &self.options, thread_id, run_id, owner);
         tracing::info!(run = %run_id, thread = %thread_id, user = %owner, agent = self.new.agent, "a run begins");
         match self.answer(&mut log).await {
             Ok(ending) => {

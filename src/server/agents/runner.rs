@@ -49,6 +49,8 @@ pub struct RunnerOptions {
     pub coalesce: Duration,
     /// How long a run may take.
     pub time_limit: Duration,
+    /// How long a run waits for a store that fails, before it is dropped and ended later.
+    pub store_patience: Duration,
     /// How many runs of one person go on at once.
     pub max_runs_per_user: usize,
     /// How many runs go on at once.
@@ -64,6 +66,7 @@ impl RunnerOptions {
         Self {
             coalesce: Duration::from_millis(40),
             time_limit: Duration::from_secs(15 * 60),
+            store_patience: Duration::from_secs(30),
             max_runs_per_user: 4,
             max_runs: 64,
             data: data.into(),
@@ -252,7 +255,7 @@ impl Runner {
                     Default::default()
                 }
             };
-            let mut log = RunLog::new(self.0.channels.clone(), thread_id, run_id, owner, view);
+            let mut log = RunLog { view, ..RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner) };
             match log.end(ending).await {
                 Ok(()) => {
                     tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");
