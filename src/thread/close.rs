@@ -57,8 +57,9 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
         NodeBody::Tool { .. } => ToolCallEnd::new(id).into(),
         NodeBody::Subagent { .. } => match ending {
             Ending::Failed { message, .. } => SubagentError::new(id, message.clone()).into(),
+            // A sub-agent cannot finish as cancelled, and finishing without an outcome would claim success.
             Ending::Cancelled => {
-                SubagentFinished { outcome: Some(RunOutcome::Cancelled), ..SubagentFinished::new(id) }.into()
+                SubagentError { code: Some("cancelled".into()), ..SubagentError::new(id, "stopped") }.into()
             }
             Ending::Finished(_) => SubagentFinished::new(id).into(),
         },

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{EncryptedSubtype, ReasoningRole, RunOutcome, TextRole, ToolContent, ToolRole, Usage};
+use super::{EncryptedSubtype, ReasoningRole, RunOutcome, SubagentOutcome, TextRole, ToolContent, ToolRole, Usage};
 
 /// Declares the events: `Name = "TYPE" [tagged] { required; optional }`. All carry `timestamp`, `rawEvent` and `metadata`;
 /// those marked `tagged` may belong to a sub-agent. `new` takes the required fields in order.
@@ -398,7 +398,7 @@ events! {
         /// What came of it.
         result: Value,
         /// How it ended; absent: well.
-        outcome: RunOutcome,
+        outcome: SubagentOutcome,
     }
     /// A sub-agent failed.
     SubagentError = "SUBAGENT_ERROR" run {

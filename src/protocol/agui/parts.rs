@@ -72,7 +72,7 @@ impl ToolContent {
     }
 }
 
-/// How a run or a sub-agent ended, where it did not fail.
+/// How a run ended, where it did not fail.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -90,6 +90,21 @@ pub enum RunOutcome {
     },
     /// It was stopped.
     Cancelled,
+}
+
+/// How a sub-agent ended, where it did not fail. It is never `cancelled`: one that was stopped ends by failing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum SubagentOutcome {
+    /// It did what was asked.
+    Success,
+    /// It waits for a person.
+    Suspended {
+        /// The run's interrupts that it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interrupt_ids: Option<Vec<String>>,
+    },
 }
 
 /// What a run waits for.

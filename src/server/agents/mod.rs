@@ -5,6 +5,13 @@
 //! turns a panic, an error or a time-out into `RUN_ERROR` with everything open closed first.
 
 pub mod analyst;
+mod coalesce;
+pub mod guard;
+mod log;
+mod registry;
+mod replay;
+mod run;
+mod runner;
 
 use std::path::PathBuf;
 
@@ -14,6 +21,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Attachment, Author, RunId, ThreadId, agui::Event, http::AgentInfo};
+
+pub use registry::{AgentConfig, AgentConfigError, AgentKind, Agents};
+pub use replay::{Replay, ReplayError};
+pub use runner::{Runner, RunnerOptions};
 
 /// Something that answers in a thread.
 #[async_trait]

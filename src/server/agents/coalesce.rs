@@ -1,0 +1,267 @@
+//! Coalescing: many small deltas become few appends, and nothing else changes.
+//!
+//! Sans-IO: events and the time go in, events to append come out. Promises: the first delta of a message leaves at once;
+//! after it, at most one append per message and window, unless another event comes, which takes everything that waits
+//! along before it. Per message the concatenated text is the same, and all that is no delta keeps its order.
+
+use std::time::{Duration, Instant};
+
+use crate::protocol::agui::Event;
+
+/// How much may wait before it leaves early, in bytes.
+const MAX_PENDING: usize = 64 * 1024;
+
+/// Deltas that go together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    kind: &'static str,
+    id: String,
+    subagent: Option<String>,
+}
+
+impl Key {
+    /// The key of a delta that may be merged; one that carries more than its text may not.
+    fn of(event: &Event) -> Option<Self> {
+        let id = match event {
+            Event::TextMessageContent(e) => &e.message_id,
+            Event::ToolCallArgs(e) => &e.tool_call_id,
+            Event::ReasoningMessageContent(e) => &e.message_id,
+            _ => return None,
+        };
+        let plain = event.base().raw_event.is_none() && event.base().metadata.is_none();
+        plain.then(|| Self { kind: event.kind(), id: id.clone(), subagent: event.subagent().map(str::to_owned) })
+    }
+}
+
+/// The text of a delta.
+fn delta(event: &mut Event) -> Option<&mut String> {
+    match event {
+        Event::TextMessageContent(e) => Some(&mut e.delta),
+        Event::ToolCallArgs(e) => Some(&mut e.delta),
+        Event::ReasoningMessageContent(e) => Some(&mut e.delta),
+        _ => None,
+    }
+}
+
+#[derive(Debug)]
+struct Pending {
+    key: Key,
+    event: Event,
+    due: Instant,
+}
+
+/// Merges the deltas of one run.
+#[derive(Debug)]
+pub(super) struct Coalescer {
+    window: Duration,
+    pending: Vec<Pending>,
+    bytes: usize,
+    /// When each message last left: those within the window, no others.
+    left: Vec<(Key, Instant)>,
+}
+
+impl Coalescer {
+    /// A coalescer with a window; zero merges nothing.
+    #[must_use]
+    pub(super) fn new(window: Duration) -> Self {
+        Self { window, pending: Vec::new(), bytes: 0, left: Vec::new() }
+    }
+
+    /// Takes an event; what is to be appended now goes to `out`, in order.
+    pub(super) fn push(&mut self, now: Instant, mut event: Event, out: &mut Vec<Event>) {
+        let Some(key) = Key::of(&event) else {
+            self.flush(now, out);
+            out.push(event);
+            return;
+        };
+        let bytes = delta(&mut event).map_or(0, |text| text.len());
+        if self.bytes + bytes > MAX_PENDING {
+            self.flush(now, out);
+        }
+        if let Some(waiting) = self.pending.iter_mut().find(|waiting| waiting.key == key) {
+            if let (Some(text), Some(more)) = (delta(&mut waiting.event), delta(&mut event)) {
+                text.push_str(more);
+            }
+            self.bytes += bytes;
+            return;
+        }
+        self.left.retain(|(_, at)| *at + self.window > now);
+        match self.left.iter().find(|(left, _)| *left == key) {
+            Some((_, at)) => {
+                self.bytes += bytes;
+                self.pending.push(Pending { due: *at + self.window, key, event });
+            }
+            None => {
+                self.left.push((key, now));
+                out.push(event);
+            }
+        }
+    }
+
+    /// When the next append is due.
+    #[must_use]
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.pending.iter().map(|waiting| waiting.due).min()
+    }
+
+    /// Takes out what is due.
+    pub(super) fn take_due(&mut self, now: Instant, out: &mut Vec<Event>) {
+        self.take(now, |waiting| waiting.due <= now, out);
+    }
+
+    /// Takes out all that waits.
+    pub(super) fn flush(&mut self, now: Instant, out: &mut Vec<Event>) {
+        self.take(now, |_| true, out);
+    }
+
+    fn take(&mut self, now: Instant, is: impl Fn(&Pending) -> bool, out: &mut Vec<Event>) {
+        self.left.retain(|(_, at)| *at + self.window > now);
+        for mut waiting in self.pending.extract_if(.., |waiting| is(waiting)) {
+            self.bytes -= delta(&mut waiting.event).map_or(0, |text| text.len());
+            self.left.retain(|(key, _)| *key != waiting.key);
+            self.left.push((waiting.key, now));
+            out.push(waiting.event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::agui::{ReasoningMessageContent, StepFinished, StepStarted, TextMessageContent, ToolCallArgs};
+
+    const WINDOW: Duration = Duration::from_millis(40);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn text(id: &str, delta: &str) -> Event {
+        TextMessageContent::new(id, delta).into()
+    }
+
+    #[test]
+    fn the_first_delta_leaves_at_once_and_the_next_together_when_the_window_ends() {
+        let (mut coalescer, start, mut out) = (Coalescer::new(WINDOW), Instant::now(), Vec::new());
+        coalescer.push(start, text("a", "1"), &mut out);
+        assert_eq!(out, [text("a", "1")]);
+        coalescer.push(start + ms(10), text("a", "2"), &mut out);
+        coalescer.push(start + ms(20), text("a", "3"), &mut out);
+        assert_eq!((out.len(), coalescer.due()), (1, Some(start + WINDOW)));
+        coalescer.take_due(start + WINDOW, &mut out);
+        assert_eq!(out[1..], [text("a", "23")]);
+        coalescer.push(start + ms(50), text("a", "4"), &mut out);
+        assert_eq!((out.len(), coalescer.due()), (2, Some(start + WINDOW + WINDOW)));
+    }
+
+    #[test]
+    fn another_event_takes_what_waits_along_before_it() {
+        let (mut coalescer, now, mut out) = (Coalescer::new(WINDOW), Instant::now(), Vec::new());
+        for delta in ["1", "2", "3"] {
+            coalescer.push(now, text("a", delta), &mut out);
+        }
+        coalescer.push(now, StepStarted::new("s").into(), &mut out);
+        assert_eq!(out, [text("a", "1"), text("a", "23"), StepStarted::new("s").into()]);
+        assert_eq!(coalescer.due(), None);
+    }
+
+    #[test]
+    fn a_delta_that_carries_metadata_is_never_merged() {
+        let (mut coalescer, now, mut out) = (Coalescer::new(WINDOW), Instant::now(), Vec::new());
+        let mut marked = text("a", "2");
+        marked.base_mut().metadata = Some(serde_json::Map::new());
+        for event in [text("a", "1"), marked.clone(), text("a", "3")] {
+            coalescer.push(now, event, &mut out);
+        }
+        assert_eq!(out, [text("a", "1"), marked]);
+    }
+
+    #[test]
+    fn much_text_leaves_before_its_window_ends() {
+        let (mut coalescer, now, mut out) = (Coalescer::new(WINDOW), Instant::now(), Vec::new());
+        let long = "x".repeat(MAX_PENDING / 2 + 1);
+        for _ in 0..4 {
+            coalescer.push(now, text("a", &long), &mut out);
+        }
+        assert_eq!(out.len(), 3, "the first at once, then two that together were too much");
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let id = prop::sample::select(vec!["a", "b"]);
+        let sub = prop::option::of(Just("s"));
+        (0..8u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
+            let event: Event = match kind {
+                0..=2 => TextMessageContent::new(id, text).into(),
+                3 | 4 => ToolCallArgs::new(id, text).into(),
+                5 => ReasoningMessageContent::new(id, text).into(),
+                6 => StepStarted::new(text).into(),
+                _ => StepFinished::new(text).into(),
+            };
+            event.of_subagent(sub)
+        })
+    }
+
+    /// The texts since the last event that is no delta, by key; a new map after each such event.
+    fn told(events: &[Event]) -> Vec<(BTreeMap<String, String>, Option<Event>)> {
+        let mut parts = vec![(BTreeMap::new(), None)];
+        for event in events {
+            match (Key::of(event), delta(&mut event.clone())) {
+                (Some(key), Some(more)) => {
+                    let part = parts.last_mut().expect("one at least");
+                    part.0.entry(format!("{key:?}")).or_insert_with(String::new).push_str(more);
+                }
+                _ => {
+                    parts.last_mut().expect("one at least").1 = Some(event.clone());
+                    parts.push((BTreeMap::new(), None));
+                }
+            }
+        }
+        parts
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_doubled_or_moved_and_appends_keep_their_distance(
+            events in prop::collection::vec((0..30u64, event()), 0..80),
+            window in prop::sample::select(vec![0, 10, 40, 500]),
+        ) {
+            let window = ms(window);
+            let (mut coalescer, mut now, mut out) = (Coalescer::new(window), Instant::now(), Vec::new());
+            // When each message was last appended since the last event that is no delta.
+            let mut last: Vec<(Key, Instant)> = Vec::new();
+            let mut check = |now: Instant, appended: &[Event]| {
+                for event in appended {
+                    let Some(key) = Key::of(event) else { last.clear(); continue };
+                    let before = last.iter().rposition(|(known, _)| *known == key).map(|index| last.remove(index).1);
+                    prop_assert!(before.is_none_or(|before| before + window <= now), "two appends within a window");
+                    last.push((key, now));
+                }
+                Ok(())
+            };
+            let given: Vec<Event> = events.iter().map(|(_, event)| event.clone()).collect();
+            for (wait, event) in events {
+                let next = now + ms(wait);
+                while let Some(due) = coalescer.due().filter(|due| *due <= next) {
+                    let from = out.len();
+                    coalescer.take_due(due, &mut out);
+                    check(due, &out[from..])?;
+                }
+                now = next;
+                let (from, plain) = (out.len(), Key::of(&event).is_some());
+                coalescer.push(now, event, &mut out);
+                if plain {
+                    check(now, &out[from..])?;
+                } else {
+                    check(now, &out[out.len() - 1..])?;
+                }
+            }
+            coalescer.flush(now, &mut out);
+            prop_assert_eq!(told(&out), told(&given));
+            prop_assert!(!window.is_zero() || out == given, "a window of zero changes nothing");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Holds what an agent says to AG-UI's order, before it is stored.
+//!
+//! The rules are those of the protocol's own verifier: start, content and end by id, steps by name, sub-agents announced
+//! and never used twice, tags that do not change. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
+//! [`Guard`] checks an agent's events one by one; [`verify`] a whole run's log.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
+
+use serde_json::Value;
+
+use crate::protocol::agui::{Event, ToolCallStart};
+
+/// The largest event, in bytes of JSON.
+pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+/// The most that one run may say, in bytes of JSON.
+pub const MAX_RUN_BYTES: usize = 64 * 1024 * 1024;
+/// The most messages, calls, steps and sub-agents of one run.
+pub const MAX_IDS: usize = 10_000;
+
+/// A rule that an event broke.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event}: {rule}")]
+pub struct Violation {
+    /// The event's type.
+    pub event: &'static str,
+    /// The rule, in a sentence.
+    pub rule: String,
+}
+
+/// What may be open by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Text,
+    Tool,
+    Reasoning,
+    Span,
+    Activity,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text message",
+            Self::Tool => "tool call",
+            Self::Reasoning => "reasoning message",
+            Self::Span => "reasoning span",
+            Self::Activity => "activity",
+        }
+    }
+
+    /// Whose ids it shares: a span and its message are one for their owner.
+    const fn family(self) -> Self {
+        match self {
+            Self::Span => Self::Reasoning,
+            other => other,
+        }
+    }
+}
+
+/// The order of one run's events so far.
+#[derive(Debug, Default)]
+pub struct Guard {
+    open: HashSet<(Kind, String)>,
+    /// The sub-agent that each id belongs to; `None`: the run itself.
+    owners: HashMap<(Kind, String), Option<String>>,
+    steps: HashSet<(Option<String>, String)>,
+    /// Every sub-agent announced, and whether it goes on.
+    subagents: HashMap<String, bool>,
+    /// What the next chunk without an id goes on with.
+    chunks: HashMap<Kind, String>,
+    bytes: usize,
+}
+
+impl Guard {
+    /// Takes the agent's next event.
+    ///
+    /// # Errors
+    /// The rule it breaks. The guard is then of no further use.
+    pub fn check(&mut self, event: &Event) -> Result<(), Violation> {
+        self.follow(event).map_err(|rule| Violation { event: event.kind(), rule })
+    }
+
+    /// What is open, for a sentence; `None` where everything is closed.
+    fn unclosed(&self) -> Option<String> {
+        let ids = self.open.iter().map(|(kind, id)| format!("{} `{id}`", kind.name()));
+        let steps = self.steps.iter().map(|(_, name)| format!("step `{name}`"));
+        let subagents = self.subagents.iter().filter(|(_, active)| **active).map(|(id, _)| format!("sub-agent `{id}`"));
+        ids.chain(steps).chain(subagents).next()
+    }
+
+    fn follow(&mut self, event: &Event) -> Result<(), String> {
+        self.measure(event)?;
+        let tag = event.subagent();
+        if let Some(id) = tag.filter(|id| !self.subagents.contains_key(*id)) {
+            return Err(format!("no SUBAGENT_STARTED announced the sub-agent `{id}`"));
+        }
+        match event {
+            Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) => {
+                Err("a run is begun and ended by its runner, not by the agent".into())
+            }
+            Event::StepStarted(e) => match self.steps.insert((tag.map(str::to_owned), e.step_name.clone())) {
+                true => Ok(()),
+                false => Err(format!("the step `{}` goes on already", e.step_name)),
+            },
+            Event::StepFinished(e) => match self.steps.remove(&(tag.map(str::to_owned), e.step_name.clone())) {
+                true => Ok(()),
+                false => Err(format!("the step `{}` does not go on here", e.step_name)),
+            },
+            Event::TextMessageStart(e) => self.begin(Kind::Text, &e.message_id, tag),
+            Event::TextMessageContent(e) => self.go_on(Kind::Text, &e.message_id, tag),
+            Event::TextMessageEnd(e) => self.end(Kind::Text, &e.message_id, tag),
+            Event::TextMessageChunk(e) => self.chunk(Kind::Text, e.message_id.as_ref(), tag),
+            Event::ToolCallStart(e) => {
+                let tag = self.carried(e)?;
+                self.begin(Kind::Tool, &e.tool_call_id, tag.as_deref())
+            }
+            Event::ToolCallArgs(e) => self.go_on(Kind::Tool, &e.tool_call_id, tag),
+            Event::ToolCallEnd(e) => self.end(Kind::Tool, &e.tool_call_id, tag),
+            Event::ToolCallChunk(e) => match e.tool_call_name {
+                None if e.tool_call_id.as_ref().is_some_and(|id| self.chunks.get(&Kind::Tool) != Some(id)) => {
+                    Err("the first chunk of a tool call names the tool".into())
+                }
+                _ => self.chunk(Kind::Tool, e.tool_call_id.as_ref(), tag),
+            },
+            Event::ToolCallResult(e) => {
+                self.owners.insert((Kind::Text, e.message_id.clone()), tag.map(str::to_owned));
+                Ok(())
+            }
+            Event::ReasoningStart(e) => self.begin(Kind::Span, &e.message_id, tag),
+            Event::ReasoningEnd(e) => self.end(Kind::Span, &e.message_id, tag),
+            Event::ReasoningMessageStart(e) => self.begin(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageContent(e) => self.go_on(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageEnd(e) => self.end(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageChunk(e) => self.chunk(Kind::Reasoning, e.message_id.as_ref(), tag),
+            Event::SubagentStarted(e) => {
+                if let Some(parent) = e.parent_subagent_run_id.as_ref().filter(|id| !self.subagents.contains_key(*id)) {
+                    return Err(format!("no SUBAGENT_STARTED announced the parent `{parent}`"));
+                }
+                match self.subagents.insert(e.subagent_run_id.clone(), true) {
+                    None => Ok(()),
+                    Some(_) => Err(format!("the sub-agent `{}` was announced before", e.subagent_run_id)),
+                }
+            }
+            Event::SubagentFinished(e) => self.end_subagent(&e.subagent_run_id),
+            Event::SubagentError(e) => self.end_subagent(&e.subagent_run_id),
+            Event::StateDelta(e) => operations(&e.delta),
+            Event::ActivitySnapshot(e) => {
+                let (key, owner) = ((Kind::Activity, e.message_id.clone()), tag.map(str::to_owned));
+                if e.replace == Some(false) {
+                    self.owners.entry(key).or_insert(owner);
+                } else {
+                    self.owners.insert(key, owner);
+                }
+                Ok(())
+            }
+            Event::ActivityDelta(e) => {
+                self.same_owner(Kind::Activity, &e.message_id, tag)?;
+                operations(&e.patch)
+            }
+            Event::StateSnapshot(_)
+            | Event::MessagesSnapshot(_)
+            | Event::ReasoningEncryptedValue(_)
+            | Event::Raw(_)
+            | Event::Custom(_) => Ok(()),
+        }
+    }
+
+    fn measure(&mut self, event: &Event) -> Result<(), String> {
+        let bytes = size(event);
+        self.bytes += bytes;
+        if bytes > MAX_EVENT_BYTES {
+            return Err(format!("an event has at most {MAX_EVENT_BYTES} bytes, this one has {bytes}"));
+        }
+        if self.bytes > MAX_RUN_BYTES {
+            return Err(format!("a run says at most {MAX_RUN_BYTES} bytes"));
+        }
+        // Ended steps are forgotten; all else is remembered, since an id may come back.
+        if self.owners.len() + self.subagents.len() + self.steps.len() > MAX_IDS {
+            return Err(format!("a run has at most {MAX_IDS} messages, calls, steps and sub-agents"));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        self.same_owner(kind, id, tag)?;
+        if !self.open.insert((kind, id.to_owned())) {
+            return Err(format!("the {} `{id}` goes on already", kind.name()));
+        }
+        self.owners.entry((kind.family(), id.to_owned())).or_insert_with(|| tag.map(str::to_owned));
+        Ok(())
+    }
+
+    fn go_on(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        if !self.open.contains(&(kind, id.to_owned())) {
+            return Err(format!("no {} `{id}` goes on", kind.name()));
+        }
+        self.same_owner(kind, id, tag)
+    }
+
+    fn end(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        self.go_on(kind, id, tag)?;
+        self.open.remove(&(kind, id.to_owned()));
+        Ok(())
+    }
+
+    fn chunk(&mut self, kind: Kind, id: Option<&String>, tag: Option<&str>) -> Result<(), String> {
+        let Some(id) = id.or_else(|| self.chunks.get(&kind)).cloned() else {
+            return Err(format!("the first chunk of a {} has its id", kind.name()));
+        };
+        if self.open.contains(&(kind, id.clone())) {
+            return Err(format!("the {} `{id}` goes on already, not in chunks", kind.name()));
+        }
+        self.same_owner(kind, &id, tag)?;
+        self.owners.entry((kind, id.clone())).or_insert_with(|| tag.map(str::to_owned));
+        self.chunks.insert(kind, id);
+        Ok(())
+    }
+
+    /// Whatever comes back for an id belongs to whom it began with; an absent tag says nothing.
+    fn same_owner(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        match (self.owners.get(&(kind.family(), id.to_owned())), tag) {
+            (Some(owner), Some(tag)) if owner.as_deref() != Some(tag) => {
+                let owner = owner.as_deref().map_or("the run itself".into(), |id| format!("the sub-agent `{id}`"));
+                Err(format!("the {} `{id}` belongs to {owner}, not to `{tag}`", kind.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The sub-agent that a call belongs to: that of the message which carries it.
+    fn carried(&self, call: &ToolCallStart) -> Result<Option<String>, String> {
+        let Some(message) = &call.parent_message_id else { return Ok(call.subagent_run_id.clone()) };
+        self.same_owner(Kind::Text, message, call.subagent_run_id.as_deref())?;
+        let owner = || self.owners.get(&(Kind::Text, message.clone())).cloned().flatten();
+        Ok(call.subagent_run_id.clone().or_else(owner))
+    }
+
+    fn end_subagent(&mut self, id: &str) -> Result<(), String> {
+        match self.subagents.get_mut(id) {
+            Some(active) if *active => {
+                *active = false;
+                Ok(())
+            }
+            _ => Err(format!("no sub-agent `{id}` goes on")),
+        }
+    }
+}
+
+/// RFC 6902 operations have a known verb and JSON pointers.
+fn operations(operations: &[Value]) -> Result<(), String> {
+    let pointer = |text: &str| {
+        (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
+    };
+    for operation in operations {
+        let text = |key| operation.get(key).and_then(Value::as_str);
+        let right = match text("op") {
+            Some("add" | "replace" | "test") => operation.get("value").is_some(),
+            Some("move" | "copy") => text("from").is_some_and(pointer),
+            Some("remove") => true,
+            _ => false,
+        };
+        if !right || !text("path").is_some_and(pointer) {
+            return Err("a delta consists of RFC 6902 operations with JSON pointers".into());
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes something has as JSON.
+pub(super) fn size(value: &impl serde::Serialize) -> usize {
+    struct Count(usize);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What cannot be written at all is as bad as what is too large.
+    serde_json::to_writer(&mut count, value).map_or(usize::MAX / 2, |()| count.0)
+}
+
+/// Holds the whole log of a run to the rules: begun once, ended once, and nothing left open where it finished.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn verify<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<(), Violation> {
+    let (mut guard, mut begun, mut over) = (Guard::default(), false, false);
+    for event in events {
+        let broken = |rule: &str| Err(Violation { event: event.kind(), rule: rule.to_owned() });
+        match event {
+            _ if over => return broken("nothing follows the end of a run"),
+            Event::RunStarted(_) if begun => return broken("a run begins once"),
+            Event::RunStarted(_) => begun = true,
+            Event::RunError(_) => over = true,
+            _ if !begun => return broken("a run begins with RUN_STARTED"),
+            Event::RunFinished(_) => match guard.unclosed() {
+                Some(open) => return broken(&format!("the {open} is still open")),
+                None => over = true,
+            },
+            other => guard.check(other)?,
+        }
+    }
+    if over { Ok(()) } else { Err(Violation { event: "RUN_FINISHED", rule: "every run ends".into() }) }
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

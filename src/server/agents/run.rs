@@ -1,0 +1,249 @@
+//! One run, from its first event to its last: the life that the runner gives each in a task of its own.
+
+use std::{
+    any::Any,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sqlx::Row;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinHandle},
+    time::{sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Agent, AgentError, Emitter, InputFile, RunInput,
+    coalesce::Coalescer,
+    guard::{Guard, MAX_EVENT_BYTES, Violation, size},
+    log::{Lost, RunLog},
+    runner::RunnerOptions,
+};
+use crate::{
+    protocol::{Attachment, ThreadId, agui::Event},
+    server::{channel::Channels, error::Result, threads::NewRun},
+    thread::Ending,
+};
+
+/// How many events wait between an agent and its log.
+const CAPACITY: usize = 64;
+/// How many events go into one transaction.
+const BATCH: usize = 256;
+/// How long an agent may take to return once it was told to stop.
+const GRACE: Duration = Duration::from_millis(700);
+
+/// What a run needs to live.
+pub(super) struct Run {
+    pub(super) new: NewRun,
+    pub(super) agent: Option<Arc<dyn Agent>>,
+    pub(super) channels: Channels,
+    pub(super) options: Arc<RunnerOptions>,
+    /// Told how to end before the agent does.
+    pub(super) stop: watch::Receiver<Option<Ending>>,
+}
+
+type Returned = std::result::Result<std::result::Result<Option<serde_json::Value>, AgentError>, JoinError>;
+
+impl Run {
+    /// Lives the run. Whatever happens, its log ends, unless the store is gone: then the runner ends it later.
+    pub(super) async fn live(self) {
+        let NewRun { run_id, thread_id, owner, .. } = self.new;
+        let began = Instant::now();
+        let mut log = RunLog::new(&self.channels, &self.options, thread_id, run_id, owner);
+        tracing::info!(run = %run_id, thread = %thread_id, user = %owner, agent = self.new.agent, "a run begins");
+        match self.answer(&mut log).await {
+            Ok(ending) => {
+                let ms = began.elapsed().as_millis();
+                match ending {
+                    Ending::Finished(_) => tracing::info!(run = %run_id, ms, "a run finished"),
+                    Ending::Cancelled => tracing::info!(run = %run_id, ms, "a run was stopped"),
+                    Ending::Failed { message, code } => {
+                        tracing::warn!(run = %run_id, ms, code, message, "a run failed");
+                    }
+                }
+            }
+            Err(Lost::Over) => tracing::info!(run = %run_id, thread = %thread_id, "a run's thread is gone"),
+            Err(Lost::Store(error)) => {
+                tracing::error!(run = %run_id, %error, "a run is lost: its log cannot be written; it is ended later");
+            }
+        }
+    }
+
+    async fn answer(mut self, log: &mut RunLog) -> Result<Ending, Lost> {
+        log.begin().await?;
+        let cancel = CancellationToken::new();
+        let (agent, input) = match self.prepare(cancel.clone()).await {
+            Ok(prepared) => prepared,
+            Err(ending) => return log.end(&ending).await.map(|()| ending),
+        };
+        let (out, events) = Emitter::channel(CAPACITY);
+        let mut task = tokio::spawn(async move { agent.run(input, out).await });
+        let ended = self.listen(log, events, &mut task).await;
+        let ended = match ended {
+            Ok(ending) => log.end(&ending).await.map(|()| ending),
+            Err(lost) => Err(lost),
+        };
+        // The log is closed first: however slow the agent is to notice, it can say nothing more.
+        halt(task, &cancel, &self.new).await;
+        ended
+    }
+
+    async fn prepare(&self, cancel: CancellationToken) -> Result<(Arc<dyn Agent>, RunInput), Ending> {
+        let NewRun { run_id, thread_id, message, agent, .. } = &self.new;
+        let Some(found) = self.agent.clone() else {
+            return Err(failed("unknown_agent", format!("there is no agent `{agent}` any more; choose another")));
+        };
+        let files = files(&self.channels, &self.options.data, *thread_id, &message.attachments).await;
+        let files = files.map_err(|error| {
+            tracing::error!(run = %run_id, %error, "a run's files cannot be found");
+            failed("files_unavailable", "the thread's files cannot be found at the moment; ask again")
+        })?;
+        let (author, text) = (message.author.clone(), message.content.clone());
+        Ok((found, RunInput { run_id: *run_id, thread_id: *thread_id, author, text, files, cancel }))
+    }
+
+    /// Takes what the agent says to the log until one of them ends; answers how the run ends.
+    async fn listen(
+        &mut self,
+        log: &mut RunLog,
+        mut events: mpsc::Receiver<Event>,
+        task: &mut JoinHandle<std::result::Result<Option<serde_json::Value>, AgentError>>,
+    ) -> Result<Ending, Lost> {
+        let mut order = Order { guard: Guard::default(), coalescer: Coalescer::new(self.options.coalesce) };
+        let (mut heard, mut out, mut speaks) = (Vec::with_capacity(BATCH), Vec::new(), true);
+        let deadline = tokio::time::Instant::now() + self.options.time_limit;
+        let ending = loop {
+            let due = order.coalescer.due();
+            let due_at = due.unwrap_or_else(Instant::now).into();
+            let mut checked = Ok(());
+            tokio::select! {
+                biased;
+                ending = stopped(&mut self.stop) => break ending,
+                () = sleep_until(deadline) => break self.out_of_time(),
+                returned = &mut *task => break self.returned(returned),
+                () = sleep_until(due_at), if due.is_some() => order.coalescer.take_due(Instant::now(), &mut out),
+                count = events.recv_many(&mut heard, BATCH), if speaks => {
+                    speaks = count > 0;
+                    checked = order.take(&mut heard, &mut out);
+                }
+            }
+            log.append(std::mem::take(&mut out)).await?;
+            if let Err(violation) = checked {
+                break self.violated(&violation);
+            }
+        };
+        // What was said before the end still counts.
+        events.close();
+        let mut ending = ending;
+        while events.recv_many(&mut heard, BATCH).await > 0 {
+            if let Err(violation) = order.take(&mut heard, &mut out) {
+                if matches!(ending, Ending::Finished(_)) {
+                    ending = self.violated(&violation);
+                }
+                break;
+            }
+        }
+        order.coalescer.flush(Instant::now(), &mut out);
+        log.append(out).await?;
+        Ok(ending)
+    }
+
+    fn returned(&self, returned: Returned) -> Ending {
+        let NewRun { run_id, agent, .. } = &self.new;
+        match returned {
+            Ok(Ok(result)) if result.as_ref().is_some_and(|result| size(result) > MAX_EVENT_BYTES) => {
+                failed("protocol_violation", format!("the agent's result has more than {MAX_EVENT_BYTES} bytes"))
+            }
+            Ok(Ok(result)) => Ending::Finished(result),
+            Ok(Err(AgentError::Stopped)) => Ending::Cancelled,
+            Ok(Err(AgentError::Failed { code, message })) => failed(&code, message),
+            Err(error) if error.is_panic() => {
+                let panic = error.into_panic();
+                tracing::error!(run = %run_id, agent, cause = cause(&*panic), "an agent panicked");
+                failed("agent_panicked", "the agent met a fault of its own and had to end; what it said so far is kept")
+            }
+            Err(_) => failed("server_restarting", "the server restarts; ask again in a moment"),
+        }
+    }
+
+    fn out_of_time(&self) -> Ending {
+        let seconds = self.options.time_limit.as_secs_f32();
+        failed("time_limit", format!("the run took longer than the {seconds} s that runs have; ask for less at once"))
+    }
+
+    fn violated(&self, violation: &Violation) -> Ending {
+        tracing::error!(run = %self.new.run_id, agent = self.new.agent, %violation, "an agent broke a rule");
+        failed("protocol_violation", format!("the agent broke a rule of its protocol: {violation}"))
+    }
+}
+
+/// What every event passes on its way to the log.
+struct Order {
+    guard: Guard,
+    coalescer: Coalescer,
+}
+
+impl Order {
+    /// Empties `heard` into `out`, up to the first event that breaks a rule.
+    fn take(&mut self, heard: &mut Vec<Event>, out: &mut Vec<Event>) -> Result<(), Violation> {
+        let now = Instant::now();
+        for event in heard.drain(..) {
+            if let Err(violation) = self.guard.check(&event) {
+                self.coalescer.flush(now, out);
+                return Err(violation);
+            }
+            self.coalescer.push(now, event, out);
+        }
+        Ok(())
+    }
+}
+
+/// Resolves when the run is to end before its agent does. Never, once the runner is gone: the agent then decides.
+async fn stopped(stop: &mut watch::Receiver<Option<Ending>>) -> Ending {
+    let told = stop.wait_for(Option::is_some).await.ok().and_then(|ending| ending.clone());
+    match told {
+        Some(ending) => ending,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends an agent's task: asked first, made to after [`GRACE`].
+async fn halt<T>(mut task: JoinHandle<T>, cancel: &CancellationToken, run: &NewRun) {
+    cancel.cancel();
+    if !task.is_finished() && timeout(GRACE, &mut task).await.is_err() {
+        tracing::warn!(run = %run.run_id, agent = run.agent, "an agent did not stop when asked, and was made to");
+        task.abort();
+    }
+}
+
+/// The files that a run reads: its message's, else the thread's latest.
+async fn files(channels: &Channels, data: &Path, thread: ThreadId, named: &[Attachment]) -> Result<Vec<InputFile>> {
+    let mut attachments = named.to_vec();
+    if attachments.is_empty() {
+        let sql = "SELECT id, name, bytes FROM files WHERE thread_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1";
+        let row = sqlx::query(sql).bind(thread.to_string()).fetch_optional(channels.store().reader()).await?;
+        if let Some(row) = row {
+            let (id, bytes): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
+            attachments.push(Attachment { file_id: id.parse()?, name: row.try_get(1)?, bytes: bytes.cast_unsigned() });
+        }
+    }
+    let folder = data.join("files").join(thread.to_string());
+    let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
+    Ok(attachments.into_iter().map(file).collect())
+}
+
+/// An ending by failure, its sentence bounded.
+pub(super) fn failed(code: &str, message: impl Into<String>) -> Ending {
+    /// The longest sentence that a run ends with, in characters.
+    const MAX: usize = 2_000;
+    Ending::Failed { message: message.into().chars().take(MAX).collect(), code: code.chars().take(64).collect() }
+}
+
+/// What a panic said, for the log.
+fn cause(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("not a text")
+}
