@@ -1,0 +1,444 @@
+//! One connection: the one task that reads and writes its socket.
+//!
+//! It takes turns. In each, something happens (a frame, a delivery, an answer, a page of the store, a deadline), and then
+//! everything that waits leaves in one write. Promises: a command gets exactly one reply, and commands that wait for the
+//! store hold up no deliveries; a socket that takes nothing, or from which nothing is heard, is closed in time.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant as Moment},
+};
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use bytes::Bytes;
+use futures_util::{FutureExt, SinkExt, future::BoxFuture};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
+
+use super::{
+    commands,
+    follow::Follows,
+    inbox::{Done, Inbox, Received},
+    manager::{Follower, Handle},
+    outbound::{Close, Item, Outbound},
+    pulse::{Beat, Pulse},
+    route::Gateway,
+};
+use crate::{
+    protocol::{
+        CloseCode, Command, ConnectionId, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_push, encode_reply,
+    },
+    server::{
+        auth::Identity,
+        channel::{Channel, Delivery},
+        error::Result,
+        store::now_ms,
+    },
+};
+
+/// How long one write may take.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a close may take, with what is still to be written before it and the other side's answer.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a socket that cannot be read any more is kept, so that what the other side still sends does not reset the
+/// connection before it has read why.
+const LINGER: Duration = Duration::from_secs(1);
+/// Queues that grew beyond this many places in a burst give them back.
+const KEPT_PLACES: usize = 64;
+/// Credentials that hold longer than this are not looked at by the clock.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Whose connection it is, and what it may use. Shared with the commands that are under way.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) identity: Identity,
+    pub(super) id: ConnectionId,
+    pub(super) follower: Follower,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// We close it.
+    Close(Close),
+    /// We close it, because of something that leaves the socket unreadable.
+    Unreadable(Close),
+    /// The other side closed it, or it was lost.
+    Gone(String),
+}
+
+impl End {
+    pub(super) fn close(code: CloseCode, reason: &'static str) -> Self {
+        Self::Close(Close::new(code, reason))
+    }
+}
+
+/// Serves a socket until it ends.
+pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
+    let (user, connection) = (peer.identity.user.id, peer.id);
+    tracing::info!(%user, %connection, "socket opened");
+    let mut state = Connection::new(peer, handle.outbound().clone());
+    let end = state.live(&mut socket).await;
+    // Out of the books at once: the farewell may take a while.
+    drop(handle);
+    let (close, linger) = match end {
+        End::Gone(how) => return tracing::info!(%user, %connection, reason = how, "socket gone"),
+        End::Close(close) => (close, Duration::ZERO),
+        End::Unreadable(close) => (close, LINGER),
+    };
+    tracing::info!(%user, %connection, code = close.code.code(), reason = %close.reason, "socket closed");
+    let unsent = state.unsent;
+    let frame = CloseFrame { code: close.code.code(), reason: close.reason };
+    let farewell = async {
+        for message in unsent {
+            socket.feed(message).await?;
+        }
+        socket.send(Message::Close(Some(frame))).await?;
+        while let Some(Ok(_)) = socket.recv().await {}
+        sleep(linger).await;
+        Ok::<(), axum::Error>(())
+    };
+    if timeout(FAREWELL, farewell).await.is_err() {
+        tracing::debug!(%user, %connection, "the other side did not answer the close");
+    }
+}
+
+/// A page of the store on its way.
+struct Page {
+    channel: Channel,
+    after: u64,
+    entries: BoxFuture<'static, Result<Vec<Delivery>>>,
+}
+
+/// What can happen in a turn.
+enum Event {
+    Message(Option<Result<Message, axum::Error>>),
+    Done(i64, Option<Channel>, Done),
+    Page(Channel, u64, Result<Vec<Delivery>>),
+    Deadline,
+    Outbound,
+}
+
+struct Connection {
+    peer: Arc<Peer>,
+    outbound: Arc<Outbound>,
+    /// What leaves at the end of this turn.
+    unsent: VecDeque<Message>,
+    batch: VecDeque<Item>,
+    inbox: Inbox,
+    follows: Follows,
+    page: Option<Page>,
+    /// The channel that was read last: others come first.
+    last_read: Option<Channel>,
+    pulse: Pulse,
+    expires: Instant,
+}
+
+impl Connection {
+    fn new(peer: Peer, outbound: Arc<Outbound>) -> Self {
+        let (config, now) = (&peer.gateway.config, Instant::now());
+        let every = Duration::from_millis(config.heartbeat_ms);
+        let left = peer.identity.expires_at.saturating_sub(now_ms());
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(FOREVER);
+        Self {
+            pulse: Pulse::new(every, Duration::from_millis(config.heartbeat_timeout_ms), now),
+            inbox: Inbox::new(config.commands_per_minute),
+            unsent: VecDeque::from([text(&welcome(&peer))]),
+            batch: VecDeque::new(),
+            follows: Follows::default(),
+            page: None,
+            last_read: None,
+            expires: now + left,
+            peer: Arc::new(peer),
+            outbound,
+        }
+    }
+
+    async fn live(&mut self, socket: &mut WebSocket) -> End {
+        let mut deadline = pin!(sleep_until(self.due()));
+        loop {
+            if let Err(end) = self.write(socket).await {
+                return end;
+            }
+            self.begin_next();
+            self.read_on();
+            let Self { inbox, page, outbound, .. } = self;
+            let open = inbox.has_room();
+            // In this order: what is received counts before a deadline that it meets; and since every turn ends in
+            // writing what waits, deliveries starve nothing and are not starved.
+            let event = tokio::select! {
+                biased;
+                message = socket.recv(), if open => Event::Message(message),
+                (id, channel, done) = inbox.done() => Event::Done(id, channel, done),
+                (channel, after, entries) = next_page(page) => Event::Page(channel, after, entries),
+                () = &mut deadline => Event::Deadline,
+                () = outbound.ready() => Event::Outbound,
+            };
+            let met = matches!(event, Event::Deadline);
+            if let Err(end) = self.happen(event).and_then(|()| self.take()) {
+                return end;
+            }
+            if met {
+                deadline.as_mut().reset(self.due());
+            }
+        }
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Message(message) => self.received(message),
+            Event::Done(id, channel, done) => self.answered(id, channel, done),
+            Event::Page(channel, after, entries) => self.caught_up(channel, after, entries),
+            Event::Deadline => self.deadline(),
+            Event::Outbound => Ok(()),
+        }
+    }
+
+    /// When something is to be done though nothing happens.
+    fn due(&self) -> Instant {
+        self.pulse.due().min(self.expires)
+    }
+
+    fn deadline(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if now >= self.expires {
+            return Err(End::close(CloseCode::SessionEnded, "the credentials have run out: sign in again"));
+        }
+        if !self.inbox.has_room() {
+            // What the client sends waits for us, not we for it.
+            self.pulse.heard(now);
+        }
+        match self.pulse.beat(now) {
+            Beat::Quiet => {}
+            Beat::Ask => self.unsent.push_back(Message::Ping(Bytes::new())),
+            Beat::Missed => return Err(End::close(CloseCode::HeartbeatMissed, "no sign of life in time")),
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(unreadable(error)),
+            None => return Err(End::Gone("the connection was lost".into())),
+        };
+        self.pulse.heard(Instant::now());
+        let received = match message {
+            Message::Text(text) if text.len() > self.peer.gateway.config.max_frame_bytes => {
+                return Err(End::close(CloseCode::TooLarge, TOO_LARGE));
+            }
+            Message::Text(text) => self.inbox.receive(&text, Moment::now()),
+            Message::Binary(_) => self.inbox.binary(Moment::now()),
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Close(frame) => {
+                let how = frame.map_or_else(String::new, |frame| format!(": {} {}", frame.code, frame.reason));
+                return Err(End::Gone(format!("closed by the client{how}")));
+            }
+        };
+        match received {
+            Received::Waits => {}
+            Received::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(commands::pong())))),
+            Received::Refused(id, error) => self.refuse(id, error),
+            Received::BadFrame(error) => self.bad_frame(error),
+            Received::End(close) => return Err(End::Close(close)),
+        }
+        Ok(())
+    }
+
+    fn bad_frame(&mut self, error: ErrorBody) {
+        let Peer { identity, id, .. } = &*self.peer;
+        tracing::info!(user = %identity.user.id, connection = %id, reason = error.message, "bad frame");
+        self.unsent.push_back(text(&Push::Error(error)));
+    }
+
+    fn refuse(&mut self, id: i64, error: ErrorBody) {
+        let Peer { identity, id: connection, .. } = &*self.peer;
+        tracing::info!(
+            user = %identity.user.id, %connection, command = id, code = ?error.code, reason = error.message,
+            "command refused"
+        );
+        self.unsent.push_back(frame(encode_reply(id, &Err(error))));
+    }
+
+    /// Begins the command that waits longest, if none is under way.
+    fn begin_next(&mut self) {
+        while let Some((id, command)) = self.inbox.next() {
+            let channel = match &command {
+                Command::Subscribe(subscribe) => {
+                    let channel = commands::channel(&self.peer.identity.user, subscribe.channel);
+                    self.follows.begin(channel);
+                    Some(channel)
+                }
+                Command::Unsubscribe(unsubscribe) => {
+                    self.leave(commands::channel(&self.peer.identity.user, unsubscribe.channel));
+                    self.unsent.push_back(frame(encode_reply(id, &Ok(serde_json::json!({})))));
+                    continue;
+                }
+                _ => None,
+            };
+            self.inbox.begin(id, channel, super::inbox::work(self.peer.clone(), id, command));
+        }
+    }
+
+    fn leave(&mut self, channel: Channel) {
+        self.follows.stop(channel);
+        self.page.take_if(|page| page.channel == channel);
+        self.peer.follower.unfollow(channel);
+    }
+
+    fn answered(&mut self, id: i64, channel: Option<Channel>, done: Done) -> Result<(), End> {
+        match (done, channel) {
+            (Done::Granted { seq, head, reply }, Some(channel)) => {
+                self.page.take_if(|page| page.channel == channel);
+                if self.follows.start(channel, seq, head) {
+                    self.unsent.push_back(frame(reply));
+                } else {
+                    self.leave(channel);
+                    self.refuse(id, ErrorBody::new(ErrorCode::NotFound, "there is no such channel any more"));
+                }
+            }
+            (Done::Reply(reply) | Done::Granted { reply, .. }, _) => self.unsent.push_back(frame(reply)),
+            (Done::Refused(error), channel) => {
+                channel.into_iter().for_each(|channel| self.leave(channel));
+                self.refuse(id, error);
+            }
+            (Done::SignedOut, _) => {
+                self.refuse(id, ErrorBody::new(ErrorCode::Forbidden, "the session ended; sign in again"));
+                return Err(End::close(CloseCode::SessionEnded, "the session ended: sign in again"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the store for what a channel lacks, if nothing is asked yet.
+    fn read_on(&mut self) {
+        if self.page.is_some() {
+            return;
+        }
+        let Some((channel, after)) = self.follows.behind(self.last_read) else { return };
+        let channels = self.peer.gateway.channels.clone();
+        let entries = async move { channels.page(channel, after).await }.boxed();
+        self.page = Some(Page { channel, after, entries });
+        self.last_read = Some(channel);
+    }
+
+    fn caught_up(&mut self, channel: Channel, after: u64, page: Result<Vec<Delivery>>) -> Result<(), End> {
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!(%channel, %error, "the log cannot be read");
+                return Err(End::close(CloseCode::GoingAway, "the store is out of reach: reconnect and resume"));
+            }
+        };
+        if page.is_empty() {
+            // The log is gone, and with it the right to follow it: its owner's feed says so.
+            self.leave(channel);
+            return Ok(());
+        }
+        let entries = self.follows.page(channel, after, page);
+        let entries = entries.map_err(|_| End::close(CloseCode::TooSlow, "the log moved on: reconnect and resume"))?;
+        self.unsent.extend(entries.into_iter().map(|entry| Message::Text(entry.frame)));
+        Ok(())
+    }
+
+    /// Takes what was pushed by others, to be written in this turn.
+    fn take(&mut self) -> Result<(), End> {
+        let close = self.outbound.take(&mut self.batch);
+        for item in self.batch.drain(..) {
+            match item {
+                Item::Entry(entry) if self.follows.delivered(entry.channel, entry.seq) => {
+                    self.unsent.push_back(Message::Text(entry.frame));
+                }
+                Item::Entry(_) => {}
+                Item::Frame(frame) => self.unsent.push_back(Message::Text(frame)),
+                Item::Revoked(channel) => {
+                    self.follows.stop(channel);
+                    self.page.take_if(|page| page.channel == channel);
+                }
+            }
+        }
+        if self.batch.capacity() > KEPT_PLACES {
+            self.batch.shrink_to(KEPT_PLACES);
+        }
+        close.map_or(Ok(()), |close| Err(End::Close(close)))
+    }
+
+    /// Writes what this turn brought, all in one.
+    async fn write(&mut self, socket: &mut WebSocket) -> Result<(), End> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let Self { unsent, outbound, batch, .. } = self;
+        let writing = async {
+            while let Some(message) = unsent.pop_front() {
+                socket.feed(message).await?;
+            }
+            socket.flush().await
+        };
+        tokio::select! {
+            biased;
+            written = timeout(WRITE_PATIENCE, writing) => match written {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(End::Gone(format!("writing failed: {error}"))),
+                Err(_) => return Err(End::close(CloseCode::TooSlow, "reads too slowly: reconnect and resume")),
+            },
+            () = outbound.closed() => {
+                let close = outbound.take(batch);
+                return Err(close.map_or_else(|| End::Gone("closed".into()), End::Close));
+            }
+        }
+        if self.unsent.capacity() > KEPT_PLACES {
+            self.unsent.shrink_to(KEPT_PLACES);
+        }
+        Ok(())
+    }
+}
+
+const TOO_LARGE: &str = "the frame is larger than allowed: see max_frame_bytes";
+
+async fn next_page(page: &mut Option<Page>) -> (Channel, u64, Result<Vec<Delivery>>) {
+    let Some(asked) = page else { return pending().await };
+    let entries = asked.entries.as_mut().await;
+    let done = (asked.channel, asked.after, entries);
+    *page = None;
+    done
+}
+
+fn unreadable(error: axum::Error) -> End {
+    let close = |code, reason| End::Unreadable(Close::new(code, reason));
+    match error.into_inner().downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => close(CloseCode::TooLarge, TOO_LARGE),
+        Some(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
+            End::Gone("the connection was cut".into())
+        }
+        Some(tungstenite::Error::Protocol(_)) => close(CloseCode::NotProtocol, "this is not WebSocket (RFC 6455)"),
+        Some(tungstenite::Error::Utf8(_)) => close(CloseCode::NotProtocol, "the text is not UTF-8"),
+        Some(error) => End::Gone(format!("reading failed: {error}")),
+        None => End::Gone("reading failed".into()),
+    }
+}
+
+fn welcome(peer: &Peer) -> Push {
+    let (gateway, user) = (&peer.gateway, &peer.identity.user);
+    Push::Welcome(Welcome {
+        connection_id: peer.id,
+        user: WelcomeUser { id: user.id, name: user.name.clone(), role: user.role },
+        node: gateway.node.clone(),
+        server_time: now_ms(),
+        heartbeat_ms: gateway.config.heartbeat_ms,
+        max_frame_bytes: gateway.config.max_frame_bytes,
+        expires_at: peer.identity.expires_at,
+    })
+}
+
+fn text(push: &Push) -> Message {
+    frame(encode_push(push))
+}
+
+fn frame(text: String) -> Message {
+    Message::Text(Utf8Bytes::from(text))
+}

@@ -1,0 +1,216 @@
+//! What one connection asked: read strictly, bounded, and done one after the other.
+//!
+//! A command runs in a task of its own, so that neither its panic nor its slowness is the connection's, and so that what
+//! it began is finished though the connection goes. `ping` is answered at once, whatever waits.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio::{
+    task::{AbortHandle, JoinHandle},
+    time::{Timeout, timeout},
+};
+
+use super::{
+    commands::{self, Granted},
+    connection::Peer,
+    limits::{BadFrames, Commands, Rate, SeenIds},
+    outbound::Close,
+};
+use crate::{
+    protocol::{
+        ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, decode_client, encode_reply,
+    },
+    server::{auth::Refusal, channel::Channel},
+};
+
+/// How many commands wait at most; then no more frames are read.
+const MAX_WAITING: usize = 32;
+/// How long a command may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest reply: a thread's snapshot, say.
+pub(super) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// What became of a frame.
+#[derive(Debug, PartialEq)]
+pub(super) enum Received {
+    /// It waits for its turn.
+    Waits,
+    /// It is a `ping`.
+    Ping(i64),
+    /// It is refused by reply.
+    Refused(i64, ErrorBody),
+    /// It is refused without one.
+    BadFrame(ErrorBody),
+    /// It was one too many.
+    End(Close),
+}
+
+/// What became of a command.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// It was done; the reply is encoded.
+    Reply(String),
+    /// The subscription goes on after `seq`; the log ended at `head`.
+    Granted { seq: u64, head: u64, reply: String },
+    /// It was refused.
+    Refused(ErrorBody),
+    /// The credentials hold no longer.
+    SignedOut,
+}
+
+/// A command under way.
+struct Job {
+    id: i64,
+    /// The channel, of a subscription.
+    channel: Option<Channel>,
+    abort: AbortHandle,
+    task: Pin<Box<Timeout<JoinHandle<Done>>>>,
+}
+
+/// The commands of a connection.
+pub(super) struct Inbox {
+    rate: Commands,
+    per_minute: u32,
+    bad_frames: BadFrames,
+    seen: SeenIds,
+    waiting: VecDeque<(i64, Command)>,
+    job: Option<Job>,
+}
+
+impl Inbox {
+    /// An empty one, which takes so many commands a minute.
+    pub(super) fn new(per_minute: u32) -> Self {
+        Self {
+            rate: Commands::new(per_minute),
+            per_minute,
+            bad_frames: BadFrames::default(),
+            seen: SeenIds::default(),
+            waiting: VecDeque::new(),
+            job: None,
+        }
+    }
+
+    /// Whether another frame may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING
+    }
+
+    /// A text frame came.
+    pub(super) fn receive(&mut self, text: &str, now: Instant) -> Received {
+        let (id, decoded) = match decode_client(text) {
+            Ok(ClientFrame { id, command }) => (id, Ok(command)),
+            Err(DecodeError::Command { id, error }) => (id, Err(error)),
+            Err(DecodeError::Frame(error)) => return self.bad_frame(error, now),
+        };
+        if !self.seen.note(id) {
+            let message = format!("`id` {id} was used before in this connection; count up");
+            return self.bad_frame(ErrorBody::new(ErrorCode::BadFrame, message), now);
+        }
+        match self.rate.check() {
+            Rate::Fine => {}
+            Rate::Limited(wait) => {
+                let message = format!("more than {} commands a minute; wait", self.per_minute);
+                return Received::Refused(id, ErrorBody::new(ErrorCode::RateLimited, message).retry_after(wait));
+            }
+            Rate::Flood(wait) => {
+                let reason = json!({ "retry_after_ms": wait }).to_string().into();
+                return Received::End(Close { code: CloseCode::Flooding, reason });
+            }
+        }
+        match decoded {
+            Ok(Command::Ping(_)) => Received::Ping(id),
+            Ok(command) => {
+                self.waiting.push_back((id, command));
+                Received::Waits
+            }
+            Err(error) => Received::Refused(id, error),
+        }
+    }
+
+    /// A binary frame came.
+    pub(super) fn binary(&mut self, now: Instant) -> Received {
+        self.bad_frame(ErrorBody::new(ErrorCode::BadFrame, "binary frames are not understood; send text"), now)
+    }
+
+    fn bad_frame(&mut self, error: ErrorBody, now: Instant) -> Received {
+        if self.bad_frames.strike(now) {
+            return Received::End(Close::new(CloseCode::NotProtocol, "three bad frames within a minute"));
+        }
+        Received::BadFrame(error)
+    }
+
+    /// The command that waits longest, unless one is under way.
+    pub(super) fn next(&mut self) -> Option<(i64, Command)> {
+        if self.job.is_some() { None } else { self.waiting.pop_front() }
+    }
+
+    /// Begins a command.
+    pub(super) fn begin(
+        &mut self,
+        id: i64,
+        channel: Option<Channel>,
+        work: impl Future<Output = Done> + Send + 'static,
+    ) {
+        let task = tokio::spawn(work);
+        self.job = Some(Job { id, channel, abort: task.abort_handle(), task: Box::pin(timeout(PATIENCE, task)) });
+    }
+
+    /// Waits for what is under way. Answers the command's id, the channel of a subscription, and what became of it.
+    pub(super) async fn done(&mut self) -> (i64, Option<Channel>, Done) {
+        let Some(job) = &mut self.job else { return pending().await };
+        let done = match job.task.as_mut().await {
+            Ok(Ok(done)) => done,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a command panicked");
+                Done::Refused(ErrorBody::new(ErrorCode::Internal, "the server failed; its log has the cause"))
+            }
+            Err(_) => {
+                tracing::error!("a command took too long");
+                // A subscription changes nothing in the store; everything else is left to finish what it began.
+                if job.channel.is_some() {
+                    job.abort.abort();
+                }
+                let message = "this takes too long; send it again in a moment, with the same content";
+                Done::Refused(ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000))
+            }
+        };
+        let answer = (job.id, job.channel, done);
+        self.job = None;
+        answer
+    }
+}
+
+/// Does a command, as whoever the connection's person is by now.
+pub(super) async fn work(peer: Arc<Peer>, id: i64, command: Command) -> Done {
+    let gateway = &peer.gateway;
+    let user = match gateway.auth.still(&peer.identity).await {
+        Ok(user) => user,
+        Err(Refusal::Failed(error)) => return Done::Refused(error.into_body()),
+        Err(Refusal::Unauthorized(_) | Refusal::Origin(_)) => return Done::SignedOut,
+    };
+    let Command::Subscribe(command) = command else {
+        return match commands::execute(&peer, &user, command).await {
+            Ok(payload) => Done::Reply(encode_reply(id, &Ok(payload))),
+            Err(error) => Done::Refused(error.into_body()),
+        };
+    };
+    let limit = gateway.config.replay_limit;
+    match commands::subscribe(&gateway.channels, &peer.follower, limit, &user, &command).await {
+        Ok(Granted { reply, head }) => {
+            let (seq, reply) = (reply.seq, encode_reply(id, &Ok(json!(reply))));
+            if reply.len() > MAX_REPLY_BYTES {
+                let message = format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");
+                return Done::Refused(ErrorBody::new(ErrorCode::TooLarge, message));
+            }
+            Done::Granted { seq, head, reply }
+        }
+        Err(error) => Done::Refused(error.into_body()),
+    }
+}

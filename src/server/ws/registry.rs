@@ -1,0 +1,261 @@
+//! Who is connected and who follows what: books only, no locks and no I/O.
+//!
+//! One pool with four indexes (connection, user, session, channel), which always agree: `check_invariants` says so in
+//! the tests, after every operation. Nothing is left behind by a connection that went.
+
+use std::{
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    hash::Hash,
+    sync::Arc,
+};
+
+use crate::{
+    protocol::{ConnectionId, UserId},
+    server::channel::Channel,
+};
+
+/// Those who follow one channel. Shared with whoever delivers to them at the moment, and copied only then.
+pub(crate) type Followers<T> = Arc<Vec<(ConnectionId, T)>>;
+
+/// One connection's lines in the books.
+#[derive(Debug)]
+struct Member<T> {
+    user: UserId,
+    session: Option<Arc<str>>,
+    channels: Vec<Channel>,
+    handle: T,
+}
+
+/// The pool; `T` is how a connection is reached.
+#[derive(Debug)]
+pub(crate) struct Registry<T> {
+    connections: HashMap<ConnectionId, Member<T>>,
+    /// Ids sort by age, so the first is the oldest.
+    users: HashMap<UserId, BTreeSet<ConnectionId>>,
+    sessions: HashMap<Arc<str>, BTreeSet<ConnectionId>>,
+    channels: HashMap<Channel, Followers<T>>,
+}
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Self {
+            connections: HashMap::new(),
+            users: HashMap::new(),
+            sessions: HashMap::new(),
+            channels: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Clone> Registry<T> {
+    /// Enters a new connection, which follows nothing yet.
+    pub(crate) fn insert(&mut self, id: ConnectionId, user: UserId, session: Option<&str>, handle: T) {
+        let session = session.map(Arc::<str>::from);
+        self.users.entry(user).or_default().insert(id);
+        if let Some(session) = &session {
+            self.sessions.entry(session.clone()).or_default().insert(id);
+        }
+        self.connections.insert(id, Member { user, session, channels: Vec::new(), handle });
+    }
+
+    /// Strikes out a connection with all that it followed. One that is not there is fine.
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<T> {
+        let member = self.connections.remove(&id)?;
+        strike(&mut self.users, &member.user, id);
+        if let Some(session) = &member.session {
+            strike(&mut self.sessions, session, id);
+        }
+        for channel in member.channels {
+            self.unlist(channel, id);
+        }
+        Some(member.handle)
+    }
+
+    /// The connection follows the channel. Answers whether it is there and holds no more than `limit` channels then.
+    pub(crate) fn follow(&mut self, id: ConnectionId, channel: Channel, limit: usize) -> bool {
+        let Some(member) = self.connections.get_mut(&id) else { return false };
+        if member.channels.contains(&channel) {
+            return true;
+        }
+        if member.channels.len() >= limit {
+            return false;
+        }
+        member.channels.push(channel);
+        let followers = self.channels.entry(channel).or_default();
+        Arc::make_mut(followers).push((id, member.handle.clone()));
+        true
+    }
+
+    /// The connection follows the channel no more. Answers how it is reached, where it did.
+    pub(crate) fn unfollow(&mut self, id: ConnectionId, channel: Channel) -> Option<T> {
+        let member = self.connections.get_mut(&id)?;
+        let place = member.channels.iter().position(|known| *known == channel)?;
+        member.channels.swap_remove(place);
+        let handle = member.handle.clone();
+        self.unlist(channel, id);
+        Some(handle)
+    }
+
+    fn unlist(&mut self, channel: Channel, id: ConnectionId) {
+        let Entry::Occupied(mut entry) = self.channels.entry(channel) else { return };
+        let followers = Arc::make_mut(entry.get_mut());
+        if let Some(place) = followers.iter().position(|(known, _)| *known == id) {
+            followers.swap_remove(place);
+        }
+        if followers.is_empty() {
+            entry.remove();
+        }
+    }
+
+    /// Those who follow a channel.
+    pub(crate) fn followers(&self, channel: Channel) -> Option<Followers<T>> {
+        self.channels.get(&channel).cloned()
+    }
+
+    /// A person's connections, the oldest first.
+    pub(crate) fn of_user(&self, user: UserId) -> Vec<(ConnectionId, T)> {
+        self.handles(self.users.get(&user))
+    }
+
+    /// A session's connections, the oldest first.
+    pub(crate) fn of_session(&self, session: &str) -> Vec<(ConnectionId, T)> {
+        self.handles(self.sessions.get(session))
+    }
+
+    fn handles(&self, ids: Option<&BTreeSet<ConnectionId>>) -> Vec<(ConnectionId, T)> {
+        let handle = |id: &ConnectionId| Some((*id, self.connections.get(id)?.handle.clone()));
+        ids.into_iter().flatten().filter_map(handle).collect()
+    }
+
+    /// Every connection.
+    pub(crate) fn all(&self) -> Vec<(ConnectionId, T)> {
+        self.connections.iter().map(|(id, member)| (*id, member.handle.clone())).collect()
+    }
+
+    /// How many connections a person has.
+    pub(crate) fn count_of(&self, user: UserId) -> usize {
+        self.users.get(&user).map_or(0, BTreeSet::len)
+    }
+
+    /// How many connections, people and followed channels there are.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        (self.connections.len(), self.users.len(), self.channels.len())
+    }
+
+    /// Panics where the indexes disagree.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        for (id, member) in &self.connections {
+            assert!(self.users[&member.user].contains(id), "a connection is missing at its user");
+            if let Some(session) = &member.session {
+                assert!(self.sessions[session].contains(id), "a connection is missing at its session");
+            }
+            for channel in &member.channels {
+                let listed = self.channels[channel].iter().filter(|(known, _)| known == id).count();
+                assert_eq!(listed, 1, "a follower is listed once");
+            }
+        }
+        let follows: usize = self.connections.values().map(|member| member.channels.len()).sum();
+        assert_eq!(self.channels.values().map(|followers| followers.len()).sum::<usize>(), follows, "a ghost follows");
+        assert_eq!(self.users.values().map(BTreeSet::len).sum::<usize>(), self.connections.len(), "a ghost of a user");
+        let in_sessions = self.connections.values().filter(|member| member.session.is_some()).count();
+        assert_eq!(self.sessions.values().map(BTreeSet::len).sum::<usize>(), in_sessions, "a ghost of a session");
+        assert!(!self.channels.values().any(|followers| followers.is_empty()), "an empty channel is kept");
+        assert!(!self.users.values().chain(self.sessions.values()).any(BTreeSet::is_empty), "an empty set is kept");
+    }
+}
+
+fn strike<K: Hash + Eq + Clone>(index: &mut HashMap<K, BTreeSet<ConnectionId>>, key: &K, id: ConnectionId) {
+    if let Some(ids) = index.get_mut(key) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::ThreadId;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Insert { user: usize, session: Option<usize> },
+        Remove { connection: usize },
+        Follow { connection: usize, channel: usize },
+        Unfollow { connection: usize, channel: usize },
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let connection = 0..12_usize;
+        let step = prop_oneof![
+            (0..3_usize, proptest::option::of(0..3_usize)).prop_map(|(user, session)| Step::Insert { user, session }),
+            connection.clone().prop_map(|connection| Step::Remove { connection }),
+            (connection.clone(), 0..6_usize)
+                .prop_map(|(connection, channel)| Step::Follow { connection, channel }),
+            (connection, 0..6_usize).prop_map(|(connection, channel)| Step::Unfollow { connection, channel }),
+        ];
+        proptest::collection::vec(step, 0..120)
+    }
+
+    proptest! {
+        #[test]
+        fn the_indexes_agree_with_each_other_and_with_a_plain_list(steps in steps()) {
+            const LIMIT: usize = 3;
+            let users = [UserId::new(), UserId::new(), UserId::new()];
+            let channels: Vec<Channel> = (0..6).map(|_| Channel::Thread(ThreadId::new())).collect();
+            let mut registry = Registry::<usize>::default();
+            // The plain list: who is there, and what each follows.
+            let mut model: Vec<(ConnectionId, UserId, Option<String>, Vec<Channel>)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Insert { user, session } => {
+                        let (id, session) = (ConnectionId::new(), session.map(|n| format!("session {n}")));
+                        registry.insert(id, users[user], session.as_deref(), model.len());
+                        model.push((id, users[user], session, Vec::new()));
+                    }
+                    Step::Remove { connection } if connection < model.len() => {
+                        let (id, ..) = model.remove(connection);
+                        prop_assert!(registry.remove(id).is_some());
+                        prop_assert!(registry.remove(id).is_none());
+                    }
+                    Step::Follow { connection, channel } if connection < model.len() => {
+                        let (id, .., follows) = &mut model[connection];
+                        let known = follows.contains(&channels[channel]);
+                        let fits = known || follows.len() < LIMIT;
+                        prop_assert_eq!(registry.follow(*id, channels[channel], LIMIT), fits);
+                        if fits && !known {
+                            follows.push(channels[channel]);
+                        }
+                    }
+                    Step::Unfollow { connection, channel } if connection < model.len() => {
+                        let (id, .., follows) = &mut model[connection];
+                        let known = follows.contains(&channels[channel]);
+                        prop_assert_eq!(registry.unfollow(*id, channels[channel]).is_some(), known);
+                        follows.retain(|follow| *follow != channels[channel]);
+                    }
+                    _ => prop_assert!(!registry.follow(ConnectionId::new(), channels[0], LIMIT)),
+                }
+                registry.check_invariants();
+                for user in users {
+                    let expected: Vec<_> = model.iter().filter(|entry| entry.1 == user).map(|entry| entry.0).collect();
+                    let found: Vec<_> = registry.of_user(user).into_iter().map(|(id, _)| id).collect();
+                    prop_assert_eq!(registry.count_of(user), found.len());
+                    prop_assert_eq!(found, expected, "the oldest comes first");
+                }
+                for session in ["session 0", "session 1", "session 2"] {
+                    let expected = model.iter().filter(|entry| entry.2.as_deref() == Some(session)).count();
+                    prop_assert_eq!(registry.of_session(session).len(), expected);
+                }
+                for channel in &channels {
+                    let expected = model.iter().filter(|entry| entry.3.contains(channel)).count();
+                    prop_assert_eq!(registry.followers(*channel).map_or(0, |followers| followers.len()), expected);
+                }
+                prop_assert_eq!(registry.all().len(), model.len());
+            }
+        }
+    }
+}

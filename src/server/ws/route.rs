@@ -1,0 +1,146 @@
+//! The handshake: who may open a socket, decided before the upgrade.
+//!
+//! `GET /ws` with the subprotocol `netra.v1`. Refused, in this order and each with the reason in the log: 503 while
+//! draining, 400 what is no WebSocket or has no common protocol, 401 without valid credentials (403 where a cookie came
+//! from another origin), 429 when the server is full.
+
+use std::{path::PathBuf, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request, State, WebSocketUpgrade},
+    http::{HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+
+use super::{
+    commands::Runs,
+    connection::{Peer, serve},
+    inbox::MAX_REPLY_BYTES,
+    manager::{ConnectionManager, Full},
+};
+use crate::{
+    protocol::{PROTOCOL, http::Problem},
+    server::{
+        auth::{Auth, Refusal},
+        channel::Channels,
+        config::SocketConfig,
+    },
+};
+
+/// What a socket reads at once: it is held for as long as the socket lives, so it is small.
+const READ_BUFFER: usize = 1024;
+/// How much is gathered into one write.
+const WRITE_BUFFER: usize = 32 * 1024;
+/// A frame somewhat larger than allowed is still read, so that its sender gets to read why the socket closes.
+const READ_BEYOND: usize = 4;
+/// When to try again, where the server has no place.
+const RETRY_MS: u64 = 5_000;
+
+/// What sockets need of the server.
+pub struct Gateway {
+    /// Who is connected.
+    pub manager: ConnectionManager,
+    /// The log.
+    pub channels: Channels,
+    /// Who is who.
+    pub auth: Auth,
+    /// The agents' runs.
+    pub runs: Arc<dyn Runs>,
+    /// The bounds.
+    pub config: SocketConfig,
+    /// This node's name, for `welcome`.
+    pub node: String,
+    /// The folder of the threads' files.
+    pub files: PathBuf,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("node", &self.node).field("manager", &self.manager).finish_non_exhaustive()
+    }
+}
+
+/// `GET /ws`. Cookies are seen only below the session layer.
+pub fn routes<S: Clone + Send + Sync + 'static>(gateway: Arc<Gateway>) -> Router<S> {
+    Router::new().route("/ws", any(upgrade)).with_state(gateway)
+}
+
+async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    match admit(gateway, &mut parts).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            tracing::info!(status = refusal.status, code = refusal.code, reason = refusal.detail, "socket refused");
+            respond(refusal)
+        }
+    }
+}
+
+async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Problem> {
+    gateway.manager.admits().map_err(full)?;
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
+        problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
+    })?;
+    let mut upgrade = upgrade;
+    if !upgrade.requested_protocols().any(|offered| offered.as_bytes() == PROTOCOL.as_bytes()) {
+        let detail = format!("no common subprotocol; offer `{PROTOCOL}` in Sec-WebSocket-Protocol");
+        return Err(problem(StatusCode::BAD_REQUEST, "no_common_protocol", detail));
+    }
+    upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
+    let identity = gateway.auth.authenticate(parts).await.map_err(unwelcome)?;
+    let user = identity.user.id;
+    let handle = gateway.manager.connect(&identity).map_err(full).inspect_err(|_| {
+        tracing::info!(%user, "no place for another socket");
+    })?;
+    let largest = gateway.config.max_frame_bytes.saturating_mul(READ_BEYOND);
+    let (id, follower) = (handle.id(), handle.follower());
+    let peer = Peer { gateway, identity, id, follower };
+    let response = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_REPLY_BYTES + 2 * WRITE_BUFFER)
+        .max_message_size(largest)
+        .max_frame_size(largest)
+        .on_failed_upgrade(move |error| tracing::info!(%user, connection = %id, %error, "upgrade failed"))
+        .on_upgrade(move |socket| serve(socket, handle, peer));
+    Ok(response)
+}
+
+fn full(full: Full) -> Problem {
+    let refused = match full {
+        Full::Draining => problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon"),
+        Full::Connections => {
+            problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "the server has no place left; come back")
+        }
+    };
+    Problem { retry_after_ms: Some(RETRY_MS), ..refused }
+}
+
+fn unwelcome(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Unauthorized(_) => problem(StatusCode::UNAUTHORIZED, "unauthorized", refusal.to_string()),
+        Refusal::Origin(_) => problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string()),
+        Refusal::Failed(error) => {
+            let body = error.into_body();
+            problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", body.message)
+        }
+    }
+}
+
+fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
+    Problem {
+        status: status.as_u16(),
+        title: status.canonical_reason().unwrap_or("Error").to_owned(),
+        code: code.to_owned(),
+        detail: detail.into(),
+        retry_after_ms: None,
+    }
+}
+
+fn respond(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+}
