@@ -193,7 +193,6 @@ mod nowhere {
 
     /// A file that a person chose; there is none here.
     #[derive(Debug, Clone)]
-    #[expect(dead_code, reason = "only a browser makes one")]
     pub(crate) struct LocalFile(());
 
     impl LocalFile {
