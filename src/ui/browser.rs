@@ -10,6 +10,7 @@ use crate::protocol::{
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RequestError {
     /// The server refused, and says why.
+    #[cfg_attr(not(feature = "hydrate"), expect(dead_code, reason = "only a browser asks"))]
     Refused(Problem),
     /// There was no answer, or none that could be read.
     Unreachable,
@@ -125,10 +126,6 @@ mod here {
         }
     }
 
-    pub(crate) fn copy(text: &str) {
-        let _ = leptos::prelude::window().navigator().clipboard().write_text(text);
-    }
-
     /// Posts JSON and reads JSON; an empty answer reads as `null`.
     pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(path: &str, body: &T) -> Result<R, RequestError> {
         let unreachable = |_| RequestError::Unreachable;
@@ -193,7 +190,6 @@ mod nowhere {
 
     /// A file that a person chose; there is none here.
     #[derive(Debug, Clone)]
-    #[expect(dead_code, reason = "only a browser makes one")]
     pub(crate) struct LocalFile(());
 
     impl LocalFile {
@@ -239,8 +235,6 @@ mod nowhere {
     pub(crate) fn load(_: &str) {}
 
     pub(crate) fn forget_fragment() {}
-
-    pub(crate) fn copy(_: &str) {}
 
     pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(_: &str, _: &T) -> Result<R, RequestError> {
         Err(RequestError::Unreachable)

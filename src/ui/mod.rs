@@ -4,8 +4,10 @@
 pub mod app;
 pub mod boot;
 mod browser;
+#[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod components;
 mod format;
 mod markdown;
 mod outgoing;
+#[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod pages;

@@ -56,6 +56,12 @@ impl Chart {
         }
     }
 
+    /// Whether bars stand for names, which need room, and not for moments or many short labels.
+    fn is_named(&self) -> bool {
+        let is_long = |x: &Value| x.as_str().is_some_and(|label| label.chars().count() > 5);
+        self.x.iter().all(Value::is_string) && (self.x.len() <= 12 || self.x.iter().any(is_long))
+    }
+
     fn values(&self) -> impl Iterator<Item = f64> {
         self.series.iter().flat_map(|series| series.values.iter().copied().flatten()).filter(|value| value.is_finite())
     }
@@ -121,9 +127,8 @@ pub(crate) fn ChartView(chart: Chart) -> impl IntoView {
         };
         view! { <ul class="legend">{chart.series.iter().enumerate().map(entry).collect_view()}</ul> }
     });
-    let temporal = chart.x.iter().any(Value::is_number);
     let drawing = match chart.kind {
-        Kind::Bar if !temporal => bars(&chart).into_any(),
+        Kind::Bar if chart.is_named() => bars(&chart).into_any(),
         kind => plot(&chart, kind, title.clone()).into_any(),
     };
     let data = StoredValue::new(chart);

@@ -1,4 +1,4 @@
-//! A button that opens a menu. Arrow keys move in it, Escape and a click elsewhere close it.
+//! A button that opens a list of further buttons. Arrow keys move in it, Escape and a click elsewhere close it.
 
 use leptos::{
     ev::{KeyboardEvent, click},
@@ -8,7 +8,7 @@ use leptos::{
     web_sys,
 };
 
-/// A menu; `children` are buttons of role `menuitem`, told to close it by the signal.
+/// A menu; the buttons among its `children` close it by the signal.
 #[component]
 pub(crate) fn Menu(
     /// What the button opens, for who cannot see it.
@@ -22,10 +22,10 @@ pub(crate) fn Menu(
     let root = NodeRef::<html::Div>::new();
     let trigger = NodeRef::<html::Button>::new();
     let items = move || -> Vec<web_sys::HtmlElement> {
-        let list = root.get_untracked().and_then(|root| root.query_selector("[role=menu]").ok().flatten());
+        let list = root.get_untracked().and_then(|root| root.query_selector(".menu-list").ok().flatten());
         let children = list.map(|list| list.children());
         let children = children.into_iter().flat_map(|all| (0..all.length()).filter_map(move |index| all.item(index)));
-        let items = children.filter(|child| child.get_attribute("role").as_deref() == Some("menuitem"));
+        let items = children.filter(|child| child.tag_name() == "BUTTON");
         items.filter_map(|item| item.dyn_into().ok()).collect()
     };
     Effect::new(move |_| {
@@ -84,7 +84,6 @@ pub(crate) fn Menu(
                 type="button"
                 class="icon-button menu-trigger"
                 node_ref=trigger
-                aria-haspopup="menu"
                 aria-expanded=move || if open.get() { "true" } else { "false" }
                 aria-label=move || label.get()
                 title=move || label.get()
@@ -93,7 +92,7 @@ pub(crate) fn Menu(
                 {button.run()}
             </button>
             <Show when=move || open.get()>
-                <div class="menu-list" role="menu" aria-label=move || label.get()>
+                <div class="menu-list" role="group" aria-label=move || label.get()>
                     {children.with_value(|children| children())}
                 </div>
             </Show>

@@ -139,8 +139,8 @@ fn RowMenu(
             class="row-menu"
             open
         >
-            <button type="button" role="menuitem" on:click=rename>"Rename"</button>
-            <button type="button" role="menuitem" class="danger" on:click=delete>
+            <button type="button" on:click=rename>"Rename"</button>
+            <button type="button" class="danger" on:click=delete>
                 {icon(Glyph::Trash)}
                 {move || if sure.get() { "Delete for good?" } else { "Delete" }}
             </button>

@@ -49,6 +49,18 @@ fn text(value: &Value) -> String {
     }
 }
 
+/// Whether a cell holds a number, as such or written out with its unit.
+fn is_numeric(value: &Value) -> bool {
+    match value {
+        Value::Number(_) | Value::Null => true,
+        Value::String(text) => {
+            let first = text.trim_start_matches(['-', '−', '+', '~', '<', '$', '€', '–']).chars().next();
+            first.is_none_or(|first| first.is_ascii_digit()) && text.chars().count() < 20
+        }
+        _ => false,
+    }
+}
+
 /// How many rows are shown at first.
 const SHOWN: usize = 50;
 
@@ -57,7 +69,7 @@ const SHOWN: usize = 50;
 pub(crate) fn TableView(table: Table) -> impl IntoView {
     let Table { title, columns, rows } = table;
     let numeric: Vec<bool> =
-        (0..columns.len()).map(|at| rows.iter().filter_map(|row| row.get(at)).any(Value::is_number)).collect();
+        (0..columns.len()).map(|at| rows.iter().filter_map(|row| row.get(at)).all(is_numeric)).collect();
     let class = |numeric: &[bool], at: usize| if numeric.get(at) == Some(&true) { "number" } else { "" };
     let headings: Vec<_> = columns
         .iter()

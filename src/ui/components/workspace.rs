@@ -142,8 +142,8 @@ fn UserMenu(user: User) -> impl IntoView {
             class="user-menu"
             open
         >
-            <p class="menu-about" role="none"><strong>{user.name.clone()}</strong><span>{user.email.clone()}</span></p>
-            <button type="button" role="menuitem" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
+            <p class="menu-about"><strong>{user.name.clone()}</strong><span>{user.email.clone()}</span></p>
+            <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
             <Show when=move || failed.get()>
                 <p class="menu-about" role="alert">"That did not work. Try again."</p>
             </Show>

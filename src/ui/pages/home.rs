@@ -37,27 +37,14 @@ pub(crate) fn Home() -> impl IntoView {
     };
     Heading::show(String::new);
     let choice = (agents.len() > 1).then(|| {
-        let option = |agent: &AgentInfo| {
-            let id = agent.id.clone();
-            let (is, set) = (id.clone(), id.clone());
-            view! {
-                <label class="choice">
-                    <input
-                        type="radio"
-                        name="agent"
-                        value=id
-                        prop:checked=move || chosen.with(|chosen| chosen.as_ref() == Some(&is))
-                        on:change=move |_| chosen.set(Some(set.clone()))
-                    />
-                    <span><strong>{agent.name.clone()}</strong><small>{agent.description.clone()}</small></span>
-                </label>
-            }
-        };
+        let option = |agent: &AgentInfo| view! { <option value=agent.id.clone()>{agent.name.clone()}</option> };
         view! {
-            <fieldset class="choices">
-                <legend>"Who shall answer?"</legend>
-                {agents.iter().map(option).collect_view()}
-            </fieldset>
+            <div class="choice">
+                <label for="agent">"Agent"</label>
+                <select id="agent" on:change:target=move |event| chosen.set(Some(event.target().value()))>
+                    {agents.iter().map(option).collect_view()}
+                </select>
+            </div>
         }
     });
     let about = move || {
