@@ -4,6 +4,8 @@
 //! high: [`protocol`] (the wire), [`thread`] (the one reducer), then [`socket`] (the client) and the server, then [`ui`],
 //! then the command line. Imports point down only.
 
+#![recursion_limit = "256"]
+
 #[cfg(feature = "ssr")]
 pub mod cli;
 pub mod protocol;

@@ -1,6 +1,6 @@
 //! `netra serve`.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt;
 use clap::Args;
@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::{Failure, say};
 use crate::server::{
+    agents::{Agent, Agents, analyst::Analyst},
     config::{self, Config, ConfigError, Flags},
     router::router,
     state::AppState,
@@ -58,7 +59,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let listener = listen(config.server.listen)?;
     // The port that port 0 became.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
-    let state = open(config).await?;
+    let agents = agents(&config)?;
+    let state = open(config, agents).await?;
     let link = link(&state).await?;
     info!(listen = %state.config.server.listen, data = %state.config.server.data.display(), "ready");
     say(&link)?;
@@ -132,12 +134,20 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
     })
 }
 
-async fn open(config: Config) -> Result<AppState, Failure> {
+async fn open(config: Config, agents: Agents) -> Result<AppState, Failure> {
     let place = config.store_url();
-    AppState::open(config).await.map_err(|error| {
+    AppState::open(config, agents).await.map_err(|error| {
         let allowed = "store.url names an SQLite file that this user may write to";
         ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {allowed}")).into()
     })
+}
+
+/// The built-in analyst, then what the configuration adds.
+fn agents(config: &Config) -> Result<Agents, ConfigError> {
+    let prices = config.analyst.prices.as_deref();
+    let analyst = Analyst::new(prices).map_err(|error| ConfigError::new("analyst.prices", error.to_string()))?;
+    Agents::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents)
+        .map_err(|error| ConfigError::new(error.key, error.message))
 }
 
 /// Where to go first: the setup page while there is nobody, else the front page.

@@ -9,7 +9,9 @@ use axum::{
 };
 use tower_http::{compression::CompressionLayer, trace::TraceLayer};
 
-use super::{auth::Sessions, http, page, state::AppState};
+use std::sync::Arc;
+
+use super::{auth::Sessions, http, page, state::AppState, ws};
 
 /// Said with every answer.
 const SECURITY: [(HeaderName, HeaderValue); 3] = [
@@ -25,6 +27,7 @@ pub fn router(state: AppState) -> Router {
     let calls = Router::new()
         .nest("/api", http::routes(&state.config))
         .merge(page::routes())
+        .merge(ws::routes(Arc::new(state.gateway())))
         .layer(CompressionLayer::new())
         .layer(sessions);
     let router = calls.route("/healthz", get(http::health));

@@ -7,15 +7,20 @@ use leptos::config::LeptosOptions;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    agents::{Agents, Runner, RunnerOptions},
     auth::Auth,
-    channel::{Channels, Delivery, Hub},
+    channel::Channels,
     config::Config,
     error::Result,
     site::Site,
     store::Store,
+    ws::{ConnectionManager, Gateway},
 };
-use crate::protocol::{Notice, UserId, http::AgentInfo};
+use crate::protocol::{CloseCode, Notice, Push, UserId, http::AgentInfo};
 
+/// Over what time clients are told to come back after a restart: so long in any case, and so much more for each of them.
+const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
+const COME_BACK_EACH: Duration = Duration::from_millis(1);
 /// How often what has run out is deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
 
@@ -28,6 +33,10 @@ pub struct AppState {
     pub channels: Channels,
     /// Who is there.
     pub auth: Auth,
+    /// Who is connected: the single source of truth.
+    pub manager: ConnectionManager,
+    /// What the agents do.
+    pub runner: Runner,
     /// The page's files.
     pub site: Arc<Site>,
     /// Cancelled when the server stops.
@@ -36,55 +45,81 @@ pub struct AppState {
     pub tasks: TaskTracker,
 }
 
-struct Nobody;
-
-impl Hub for Nobody {
-    fn deliver(&self, _: &Delivery) {}
-}
-
 impl AppState {
-    /// Opens the store and builds everything above it.
+    /// Opens the store, ends the runs that a process before left without an end, and builds everything above it.
     ///
     /// # Errors
     /// Where the store or the disk fails.
-    pub async fn open(config: Config) -> Result<Self> {
+    pub async fn open(config: Config, agents: Agents) -> Result<Self> {
         tokio::fs::create_dir_all(config.files_dir()).await?;
         let store = Store::open_url(&config.store_url()).await?;
         let auth = Auth::new(store.clone(), &config).await?;
-        let channels = Channels::new(store, Arc::new(Nobody)).await?;
+        let manager = ConnectionManager::new(&config.socket);
+        let channels = Channels::new(store, Arc::new(manager.clone())).await?;
+        let options = RunnerOptions {
+            coalesce: Duration::from_millis(config.socket.coalesce_ms),
+            ..RunnerOptions::new(&config.server.data)
+        };
+        let runner = Runner::new(channels.clone(), Arc::new(agents), options);
+        match runner.recover().await? {
+            0 => {}
+            runs => tracing::warn!(runs, "ended runs that the server before did not"),
+        }
         let site = Arc::new(Site::find(&config));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let state = Self { config: Arc::new(config), channels, auth, site, stopping, tasks };
+        let state = Self { config: Arc::new(config), channels, auth, manager, runner, site, stopping, tasks };
         state.tasks.spawn(state.clone().sweep());
+        let runner = state.runner.clone();
+        state.tasks.spawn(async move { runner.tend().await });
         Ok(state)
     }
 
     /// The agents that a person may talk to.
     #[must_use]
     pub fn agents(&self) -> Vec<AgentInfo> {
-        Vec::new()
+        self.runner.agents().list()
     }
 
     /// How many sockets a person has open here.
     #[must_use]
-    pub fn connections_of(&self, _user: UserId) -> usize {
-        0
+    pub fn connections_of(&self, user: UserId) -> usize {
+        self.manager.connections_of(user)
     }
 
     /// A session ended: so do its sockets (4401).
-    pub fn close_session(&self, _key: &str) {}
-
-    /// Says something to everyone; answers to how many sockets.
-    pub fn broadcast(&self, _notice: Notice) -> usize {
-        0
+    pub fn close_session(&self, key: &str) {
+        self.manager.close_session(key, CloseCode::SessionEnded, "signed out");
     }
 
-    /// Ends everything that would outlive the last request: sockets are told when to come back and closed (1012), runs
-    /// stopped, background work ended. Returns when all that is done, or after the time that the configuration allows.
+    /// Says something to everyone; answers to how many sockets.
+    pub fn broadcast(&self, notice: Notice) -> usize {
+        self.manager.broadcast(&Push::Notice(notice))
+    }
+
+    /// What sockets need of the server.
+    #[must_use]
+    pub fn gateway(&self) -> Gateway {
+        Gateway {
+            manager: self.manager.clone(),
+            channels: self.channels.clone(),
+            auth: self.auth.clone(),
+            runs: Arc::new(self.runner.clone()),
+            config: self.config.socket.clone(),
+            node: self.config.server.listen.to_string(),
+            files: self.files(),
+        }
+    }
+
+    /// Ends everything that would outlive the last request: sockets are told when to come back, runs may finish for as long
+    /// as the configuration allows, sockets are closed (1012), background work ends.
     pub async fn drain(&self) {
+        let limit = Duration::from_millis(self.config.server.drain_ms);
+        let sockets = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
+        self.manager.begin_drain(COME_BACK_WITHIN + COME_BACK_EACH * sockets);
+        self.runner.shutdown(limit).await;
+        self.manager.finish_drain().await;
         self.stopping.cancel();
         self.tasks.close();
-        let limit = Duration::from_millis(self.config.server.drain_ms);
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
             tracing::warn!(limit_ms = self.config.server.drain_ms, "background work did not end in time");
         }

@@ -134,15 +134,16 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) ->
 }
 
 /// Says something in a thread. `agent` is the one that answers, checked by the caller. A new message brings the run that
-/// the caller now begins; a repeated one does not.
+/// the caller now begins; a repeated one does not. `admit` says whether another run may begin, and is asked for a new one only.
 ///
 /// # Errors
-/// `not_found`, `conflict`, `too_large`, `invalid_payload`.
+/// `not_found`, `conflict`, `too_large`, `invalid_payload`; what `admit` says.
 pub async fn send(
     channels: &Channels,
     user: &User,
     command: &SendMessage,
     agent: &str,
+    admit: impl FnOnce() -> Result<()>,
 ) -> Result<(MessageAccepted, Option<NewRun>)> {
     check_message(command)?;
     let request = serde_json::to_string(command)?;
@@ -160,6 +161,7 @@ pub async fn send(
         let (run_id, seq): (String, i64) = (row.try_get(1)?, row.try_get(2)?);
         return Ok((MessageAccepted { run_id: run_id.parse()?, seq: seq.cast_unsigned() }, None));
     }
+    admit()?;
     let message = UserMessage {
         id: command.message_id,
         role: UserRole::User,

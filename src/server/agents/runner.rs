@@ -124,6 +124,12 @@ impl Runner {
         Self(Arc::new(Shared { channels, agents, options: Arc::new(options), state, tasks, ending }))
     }
 
+    /// The agents that it runs.
+    #[must_use]
+    pub fn agents(&self) -> &Agents {
+        &self.0.agents
+    }
+
     /// Whether this person may begin another run now: asked before the message is accepted.
     ///
     /// # Errors
@@ -255,7 +261,8 @@ impl Runner {
                     Default::default()
                 }
             };
-            let mut log = RunLog { view, ..RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner) };
+            let mut log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner);
+            log.view = view;
             match log.end(ending).await {
                 Ok(()) => {
                     tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");

@@ -8,9 +8,10 @@ use super::{connection::Peer, manager::Follower};
 use crate::{
     protocol::{
         Accepted, ChannelName, Command, CreateThread, DeleteThread, ErrorBody, ErrorCode, Mode, Pong, RunId,
-        SendMessage, StopRun, Subscribe, Subscribed, ThreadId, ThreadReply, http::User, limits::MAX_SUBSCRIPTIONS,
+        SendMessage, StopRun, Subscribe, Subscribed, ThreadId, ThreadReply, UserId, http::User, limits::MAX_SUBSCRIPTIONS,
     },
     server::{
+        agents::Runner,
         channel::{Channel, Channels},
         error::{Error, Result},
         store::now_ms,
@@ -26,11 +27,35 @@ pub trait Runs: Send + Sync + 'static {
     /// `not_found` where there is none, with those there are.
     fn resolve(&self, agent: Option<&str>) -> Result<String>;
 
+    /// Whether this person may begin another run now.
+    ///
+    /// # Errors
+    /// `rate_limited` or `unavailable`, with the time after which it may work.
+    fn admit(&self, user: UserId) -> Result<()>;
+
     /// Begins a run that is in the log already.
     fn start(&self, run: NewRun);
 
     /// Stops a run; one that does not go on is fine.
     fn stop(&self, run: RunId);
+}
+
+impl Runs for Runner {
+    fn resolve(&self, agent: Option<&str>) -> Result<String> {
+        self.agents().resolve(agent).map(str::to_owned)
+    }
+
+    fn admit(&self, user: UserId) -> Result<()> {
+        Ok(self.admit(user)?)
+    }
+
+    fn start(&self, run: NewRun) {
+        self.start(run);
+    }
+
+    fn stop(&self, run: RunId) {
+        self.stop(run);
+    }
 }
 
 /// A subscription as it was granted.
@@ -87,7 +112,7 @@ async fn send(channels: &Channels, runs: &dyn Runs, user: &User, command: &SendM
         Some(agent) => runs.resolve(Some(agent))?,
         None => runs.resolve(Some(&threads::authorise(channels, user.id, command.thread_id).await?.agent))?,
     };
-    let (accepted, run) = threads::send(channels, user, command, &agent).await?;
+    let (accepted, run) = threads::send(channels, user, command, &agent, || runs.admit(user.id)).await?;
     if let Some(run) = run {
         runs.start(run);
     }
