@@ -255,7 +255,8 @@ impl Runner {
                     Default::default()
                 }
             };
-            let mut log = RunLog { view, ..RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner) };
+            let mut log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner);
+            log.view = view;
             match log.end(ending).await {
                 Ok(()) => {
                     tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");
