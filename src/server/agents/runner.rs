@@ -124,6 +124,12 @@ impl Runner {
         Self(Arc::new(Shared { channels, agents, options: Arc::new(options), state, tasks, ending }))
     }
 
+    /// The agents that it runs.
+    #[must_use]
+    pub fn agents(&self) -> &Agents {
+        &self.0.agents
+    }
+
     /// Whether this person may begin another run now: asked before the message is accepted.
     ///
     /// # Errors
