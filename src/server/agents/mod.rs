@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Attachment, Author, RunId, ThreadId, agui::Event, http::AgentInfo};
 
-pub use registry::{AgentConfig, AgentConfigError, AgentKind, Agents};
+pub use registry::{AgentConfigError, Agents};
 pub use replay::{Replay, ReplayError};
 pub use runner::{Runner, RunnerOptions};
 

@@ -24,9 +24,7 @@ use crate::protocol::{agui::Event, http::AgentInfo};
 /// The largest recording, in bytes: it is kept in memory.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The highest rate, in events a second.
-const MAX_RATE: f64 = 100_000.0;
-/// The lowest rate, in events a second: one in a little less than three hours.
-const MIN_RATE: f64 = 0.0001;
+const MAX_RATE: u32 = 1_000_000;
 /// The fields whose values are ids of the run's own.
 const IDS: [&str; 7] = [
     "messageId",
@@ -42,8 +40,8 @@ const IDS: [&str; 7] = [
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The rate is none.
-    #[error("{0} is no rate; allowed are {MIN_RATE} to {MAX_RATE} events a second")]
-    Rate(f64),
+    #[error("{0} is no rate; allowed are 1 to {MAX_RATE} events a second")]
+    Rate(u32),
     /// The file cannot be read.
     #[error("{}: {error}", path.display())]
     File {
@@ -96,8 +94,8 @@ impl Replay {
     ///
     /// # Errors
     /// A bad rate, or the line of the file that is no event or out of order.
-    pub fn open(info: AgentInfo, path: &Path, events_per_second: f64) -> Result<Self, ReplayError> {
-        if !(MIN_RATE..=MAX_RATE).contains(&events_per_second) {
+    pub fn open(info: AgentInfo, path: &Path, events_per_second: u32) -> Result<Self, ReplayError> {
+        if !(1..=MAX_RATE).contains(&events_per_second) {
             return Err(ReplayError::Rate(events_per_second));
         }
         let failed = |error| ReplayError::File { path: path.into(), error };
@@ -117,7 +115,7 @@ impl Replay {
             return Err(ReplayError::Empty(path.into()));
         }
         let ending = recording.ending.unwrap_or(Ok(None));
-        let period = Duration::from_secs_f64(events_per_second.recip());
+        let period = Duration::from_secs(1) / events_per_second;
         Ok(Self { info, events: recording.events.into(), ending, period })
     }
 }
