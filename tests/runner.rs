@@ -171,7 +171,7 @@ impl House {
             agent: None,
             attachments: Vec::new(),
         };
-        threads::send(&self.channels, &self.user, &command, agent).await.expect("accepted").1.expect("a run")
+        threads::send(&self.channels, &self.user, &command, agent, || Ok(())).await.expect("accepted").1.expect("a run")
     }
 
     async fn begin(&self, text: &str) -> RunId {
