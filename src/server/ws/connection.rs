@@ -161,11 +161,11 @@ impl Connection {
     async fn live(&mut self, socket: &mut WebSocket) -> End {
         let mut deadline = pin!(sleep_until(self.due()));
         loop {
+            self.begin_next();
+            self.read_on();
             if let Err(end) = self.write(socket).await {
                 return end;
             }
-            self.begin_next();
-            self.read_on();
             let Self { inbox, page, outbound, .. } = self;
             let open = inbox.has_room();
             // In this order: what is received counts before a deadline that it meets; and since every turn ends in
