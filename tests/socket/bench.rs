@@ -332,6 +332,18 @@ impl Client {
         thread_id
     }
 
+    /// Whether a WebSocket ping comes back.
+    pub(crate) async fn ping_is_answered(&mut self) -> bool {
+        self.socket.send(Message::Ping("here?".into())).await.expect("sends");
+        loop {
+            match self.message().await {
+                Some(Ok(Message::Pong(echo))) => return echo == "here?",
+                Some(Ok(Message::Ping(_) | Message::Text(_))) => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// How the server closed it; what came before is kept.
     pub(crate) async fn closed(&mut self) -> (u16, String) {
         loop {

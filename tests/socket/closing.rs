@@ -7,7 +7,14 @@ use netra::{
     protocol::{CloseCode, ErrorCode, Notice, NoticeId, Ping, Push, ServerFrame},
     server::store::now_ms,
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
 
 use crate::bench::{Bench, Client, until};
 
@@ -58,7 +65,7 @@ async fn commands_are_signs_of_life_as_good_as_pongs() {
 async fn a_frame_too_large_is_closed_1009() {
     let bench = Bench::with(|config| config.socket.max_frame_bytes = 2_048).await;
     let ada = bench.person("ada").await;
-    // Somewhat too large, far too large, and far too large in pieces.
+    // Somewhat too large, and far too large.
     for bytes in [2_049, 8_192, 1 << 20] {
         let mut client = ada.connect().await;
         let text = "x".repeat(bytes);
@@ -67,9 +74,29 @@ async fn a_frame_too_large_is_closed_1009() {
         let (code, reason) = client.closed().await;
         assert_eq!((code, reason.contains("max_frame_bytes")), (1009, true), "{bytes}");
     }
-    let mut client = ada.connect().await;
-    let id = client.send(Ping {}).await;
-    assert!(client.reply(id).await.is_ok());
+    let mut pieces = ada.connect().await;
+    for opcode in [Data::Text, Data::Continue, Data::Continue] {
+        let piece = Frame::message("x".repeat(1_000), OpCode::Data(opcode), false);
+        pieces.socket.send(Message::Frame(piece)).await.expect("sends");
+    }
+    assert!(pieces.ping_is_answered().await, "a message that goes on is not too large yet");
+    let last = Frame::message("x", OpCode::Data(Data::Continue), true);
+    pieces.socket.send(Message::Frame(last)).await.expect("sends");
+    assert_eq!(pieces.closed().await.0, 1009, "its pieces count together");
+    assert!(ada.connect().await.ask(Ping {}).await.is_ok(), "the next connection is fine");
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_frame_is_closed_4400() {
+    let bench = Bench::start().await;
+    let ada = bench.person("ada").await;
+    let mut not_text = ada.connect().await;
+    let frame = Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true);
+    not_text.socket.send(Message::Frame(frame)).await.expect("sends");
+    assert_eq!(not_text.closed().await.0, 4400);
+    let mut not_a_frame = ada.connect().await;
+    not_a_frame.socket.get_mut().write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sends");
+    assert_eq!(not_a_frame.closed().await.0, 4400);
 }
 
 #[tokio::test]

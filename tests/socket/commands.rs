@@ -1,7 +1,7 @@
 //! What commands answer: each error code, and the same answer to the same id.
 
 use netra::protocol::{
-    CreateThread, DeleteThread, ErrorCode, FileId, MarkRead, MessageAccepted, Ping, Pong, Push, RenameThread, RunId,
+    CreateThread, DeleteThread, ErrorCode, FileId, MarkRead, MessageAccepted, Ping, Pong, RenameThread, RunId,
     SendMessage, ServerFrame, StopRun, Subscribe, ThreadId, ThreadReply, Unsubscribe,
     limits::{MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS},
 };
@@ -165,29 +165,42 @@ async fn commands_sent_at_once_are_done_in_order() {
 
 #[tokio::test]
 async fn a_connection_follows_so_many_channels_and_no_more() {
-    let bench = Bench::start().await;
+    let bench = Bench::with(|config| config.socket.commands_per_minute = 1_000).await;
     let mut client = bench.person("ada").await.connect().await;
     let mut threads = Vec::new();
-    for _ in 0..=MAX_SUBSCRIPTIONS / 2 {
+    for _ in 0..=MAX_SUBSCRIPTIONS {
         threads.push(client.create_thread().await);
     }
-    let mut other = bench.person("bob").await.connect().await;
-    for _ in 0..4 {
-        other.create_thread().await;
+    for thread in &threads[1..] {
+        client.follow(*thread).await;
     }
-    let ada = &mut client;
-    for thread in &threads {
-        ada.follow(*thread).await;
-    }
-    assert_eq!(bench.manager().counts().channels, threads.len());
-    let left = threads[0];
-    assert_eq!(ada.ask(Unsubscribe { channel: ChannelName::Thread(left) }).await, Ok(json!({})));
-    assert_eq!(ada.ask(Unsubscribe { channel: ChannelName::Thread(left) }).await, Ok(json!({})), "twice is fine");
-    assert_eq!(bench.manager().counts().channels, threads.len() - 1);
-    bench.append(left, 1).await;
+    let one_more = Subscribe { channel: ChannelName::Thread(threads[0]), after: None };
+    assert_eq!(client.refused(one_more.clone()).await, ErrorCode::Conflict);
+    client.follow(threads[1]).await;
+    assert_eq!(bench.manager().counts().channels, MAX_SUBSCRIPTIONS, "the same again takes no place");
+    let left = ChannelName::Thread(threads[1]);
+    assert_eq!(client.ask(Unsubscribe { channel: left }).await, Ok(json!({})));
+    assert_eq!(client.ask(Unsubscribe { channel: left }).await, Ok(json!({})), "twice is fine");
+    assert!(client.ask(one_more).await.is_ok());
     bench.append(threads[1], 1).await;
-    let Push::Event(event) = ada.push().await else { panic!("an entry") };
-    assert_eq!(event.channel, ChannelName::Thread(threads[1]), "nothing of the channel that was left");
-    let absent = Subscribe { channel: ChannelName::Thread(ThreadId::new()), after: None };
-    assert_eq!(ada.refused(absent).await, ErrorCode::NotFound);
+    bench.append(threads[0], 1).await;
+    assert_eq!(client.event().await.channel, ChannelName::Thread(threads[0]), "nothing of the channel that was left");
+}
+
+#[tokio::test]
+async fn what_does_not_exist_or_is_another_persons_is_not_found() {
+    let bench = Bench::start().await;
+    let (mut ada, mut bob) = (bench.person("ada").await.connect().await, bench.person("bob").await.connect().await);
+    let theirs = ada.create_thread().await;
+    for thread_id in [ThreadId::new(), theirs] {
+        let channel = ChannelName::Thread(thread_id);
+        assert_eq!(bob.refused(Subscribe { channel, after: None }).await, ErrorCode::NotFound);
+        assert_eq!(bob.refused(message(thread_id, "hello")).await, ErrorCode::NotFound);
+        assert_eq!(bob.refused(RenameThread { thread_id, title: "Mine".into() }).await, ErrorCode::NotFound);
+        assert_eq!(bob.refused(MarkRead { thread_id }).await, ErrorCode::NotFound);
+        assert_eq!(bob.refused(DeleteThread { thread_id }).await, ErrorCode::NotFound);
+    }
+    let taken = CreateThread { thread_id: theirs, title: None, agent: None };
+    assert_eq!(bob.refused(taken).await, ErrorCode::Conflict);
+    assert_eq!(bench.manager().counts().channels, 0);
 }

@@ -185,6 +185,20 @@ async fn a_consumer_too_slow_is_closed_4001_and_resumes_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_channel_that_is_revoked_is_heard_no_more() {
+    let bench = Bench::start().await;
+    let ada = bench.person("ada").await;
+    let mut client = ada.connect().await;
+    let (thread, other) = (client.create_thread().await, client.create_thread().await);
+    client.follow(thread).await;
+    client.follow(other).await;
+    bench.manager().revoke(ada.id(), netra::server::channel::Channel::Thread(thread));
+    bench.append(thread, 3).await;
+    bench.append(other, 1).await;
+    assert_eq!(client.event().await.channel, ChannelName::Thread(other));
+}
+
+#[tokio::test]
 async fn a_thread_that_is_deleted_while_it_is_followed_ends_quietly() {
     let bench = Bench::start().await;
     let ada = bench.person("ada").await;
