@@ -83,14 +83,14 @@ pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
     tracing::info!(%user, %connection, "socket opened");
     let mut state = Connection::new(peer, handle.outbound().clone());
     let end = state.live(&mut socket).await;
-    // Out of the books at once: the farewell may take a while.
-    drop(handle);
     let (close, linger) = match end {
         End::Gone(how) => return tracing::info!(%user, %connection, reason = how, "socket gone"),
         End::Close(close) => (close, Duration::ZERO),
         End::Unreadable(close) => (close, LINGER),
     };
     tracing::info!(%user, %connection, code = close.code.code(), reason = %close.reason, "socket closed");
+    // Out of the books at once, for the farewell may take a while; only a restart waits for what is written here.
+    let _handle = (close.code == CloseCode::Restarting).then_some(handle);
     let unsent = state.unsent;
     let frame = CloseFrame { code: close.code.code(), reason: close.reason };
     let farewell = async {
@@ -161,11 +161,11 @@ impl Connection {
     async fn live(&mut self, socket: &mut WebSocket) -> End {
         let mut deadline = pin!(sleep_until(self.due()));
         loop {
+            self.begin_next();
+            self.read_on();
             if let Err(end) = self.write(socket).await {
                 return end;
             }
-            self.begin_next();
-            self.read_on();
             let Self { inbox, page, outbound, .. } = self;
             let open = inbox.has_room();
             // In this order: what is received counts before a deadline that it meets; and since every turn ends in

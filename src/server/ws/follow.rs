@@ -130,7 +130,7 @@ mod tests {
             follows.begin(channel);
             prop_assert!(follows.start(channel, start / 2, log));
             let mut asked: Option<u64> = None;
-            let mut check = |written: &[u64], expected: &mut u64| {
+            let check = |written: &[u64], expected: &mut u64| {
                 for seq in written {
                     assert_eq!(seq, expected);
                     *expected += 1;

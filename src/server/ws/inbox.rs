@@ -24,9 +24,7 @@ use super::{
     outbound::Close,
 };
 use crate::{
-    protocol::{
-        ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, decode_client, encode_reply,
-    },
+    protocol::{ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, decode_client, encode_reply},
     server::{auth::Refusal, channel::Channel},
 };
 
@@ -206,7 +204,8 @@ pub(super) async fn work(peer: Arc<Peer>, id: i64, command: Command) -> Done {
         Ok(Granted { reply, head }) => {
             let (seq, reply) = (reply.seq, encode_reply(id, &Ok(json!(reply))));
             if reply.len() > MAX_REPLY_BYTES {
-                let message = format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");
+                let message =
+                    format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");
                 return Done::Refused(ErrorBody::new(ErrorCode::TooLarge, message));
             }
             Done::Granted { seq, head, reply }

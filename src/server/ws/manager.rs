@@ -21,10 +21,7 @@ use super::{
     registry::Registry,
 };
 use crate::{
-    protocol::{
-        CloseCode, ConnectionId, Draining, Push, ThreadId, UserId, encode_push,
-        limits::MAX_SUBSCRIPTIONS,
-    },
+    protocol::{CloseCode, ConnectionId, Draining, Push, ThreadId, UserId, encode_push, limits::MAX_SUBSCRIPTIONS},
     server::{
         auth::Identity,
         channel::{Channel, Delivery, Hub},

@@ -38,12 +38,7 @@ pub(crate) struct Registry<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self {
-            connections: HashMap::new(),
-            users: HashMap::new(),
-            sessions: HashMap::new(),
-            channels: HashMap::new(),
-        }
+        Self { connections: HashMap::new(), users: HashMap::new(), sessions: HashMap::new(), channels: HashMap::new() }
     }
 }
 
@@ -194,8 +189,7 @@ mod tests {
         let step = prop_oneof![
             (0..3_usize, proptest::option::of(0..3_usize)).prop_map(|(user, session)| Step::Insert { user, session }),
             connection.clone().prop_map(|connection| Step::Remove { connection }),
-            (connection.clone(), 0..6_usize)
-                .prop_map(|(connection, channel)| Step::Follow { connection, channel }),
+            (connection.clone(), 0..6_usize).prop_map(|(connection, channel)| Step::Follow { connection, channel }),
             (connection, 0..6_usize).prop_map(|(connection, channel)| Step::Unfollow { connection, channel }),
         ];
         proptest::collection::vec(step, 0..120)

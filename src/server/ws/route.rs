@@ -9,7 +9,7 @@ use std::{path::PathBuf, sync::Arc};
 use axum::{
     Router,
     extract::{FromRequestParts, Request, State, WebSocketUpgrade},
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, StatusCode, request::Parts},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -22,11 +22,7 @@ use super::{
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},
-    server::{
-        auth::{Auth, Refusal},
-        channel::Channels,
-        config::SocketConfig,
-    },
+    server::{auth::Auth, channel::Channels, config::SocketConfig, http::problem::problem},
 };
 
 /// What a socket reads at once: it is held for as long as the socket lives, so it is small.
@@ -73,23 +69,22 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
         Ok(response) => response,
         Err(refusal) => {
             tracing::info!(status = refusal.status, code = refusal.code, reason = refusal.detail, "socket refused");
-            respond(refusal)
+            refusal.into_response()
         }
     }
 }
 
 async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Problem> {
     gateway.manager.admits().map_err(full)?;
-    let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
+    let mut upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
     })?;
-    let mut upgrade = upgrade;
     if !upgrade.requested_protocols().any(|offered| offered.as_bytes() == PROTOCOL.as_bytes()) {
         let detail = format!("no common subprotocol; offer `{PROTOCOL}` in Sec-WebSocket-Protocol");
         return Err(problem(StatusCode::BAD_REQUEST, "no_common_protocol", detail));
     }
     upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
-    let identity = gateway.auth.authenticate(parts).await.map_err(unwelcome)?;
+    let identity = gateway.auth.authenticate(parts).await?;
     let user = identity.user.id;
     let handle = gateway.manager.connect(&identity).map_err(full).inspect_err(|_| {
         tracing::info!(%user, "no place for another socket");
@@ -116,31 +111,4 @@ fn full(full: Full) -> Problem {
         }
     };
     Problem { retry_after_ms: Some(RETRY_MS), ..refused }
-}
-
-fn unwelcome(refusal: Refusal) -> Problem {
-    match refusal {
-        Refusal::Unauthorized(_) => problem(StatusCode::UNAUTHORIZED, "unauthorized", refusal.to_string()),
-        Refusal::Origin(_) => problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string()),
-        Refusal::Failed(error) => {
-            let body = error.into_body();
-            problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", body.message)
-        }
-    }
-}
-
-fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
-    Problem {
-        status: status.as_u16(),
-        title: status.canonical_reason().unwrap_or("Error").to_owned(),
-        code: code.to_owned(),
-        detail: detail.into(),
-        retry_after_ms: None,
-    }
-}
-
-fn respond(problem: Problem) -> Response {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = serde_json::to_string(&problem).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
 }
