@@ -206,6 +206,7 @@ pub(crate) fn Composer(
             </div>
         </form>
     }
+    .into_any()
 }
 
 /// The files that go with the message.
@@ -243,6 +244,7 @@ fn Chips(draft: Draft) -> impl IntoView {
             </ul>
         </Show>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -86,6 +86,7 @@ pub(crate) fn Workspace() -> impl IntoView {
             </div>
         </Show>
     }
+    .into_any()
 }
 
 /// The header.
@@ -111,6 +112,7 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
             {move || socket.user().get().map(|user| view! { <UserMenu user/> })}
         </header>
     }
+    .into_any()
 }
 
 /// Who is signed in, and the way out.
@@ -149,4 +151,5 @@ fn UserMenu(user: User) -> impl IntoView {
             </Show>
         </Menu>
     }
+    .into_any()
 }

@@ -67,6 +67,7 @@ pub(crate) fn Home() -> impl IntoView {
             </div>
         </Drop>
     }
+    .into_any()
 }
 
 /// Questions to begin with.
@@ -103,4 +104,5 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
             </section>
         </Show>
     }
+    .into_any()
 }

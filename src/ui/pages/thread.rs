@@ -173,6 +173,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
             </Drop>
         </Show>
     }
+    .into_any()
 }
 
 /// A message on its way, the same as long as its id is.
@@ -228,6 +229,7 @@ fn Refused(error: ErrorBody) -> impl IntoView {
             <a class="button" href="/">"Ask something new"</a>
         </div>
     }
+    .into_any()
 }
 
 /// An area where files can be dropped.
@@ -255,4 +257,5 @@ pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
             </Show>
         </div>
     }
+    .into_any()
 }
