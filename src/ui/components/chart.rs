@@ -142,6 +142,7 @@ pub(crate) fn ChartView(chart: Chart) -> impl IntoView {
             </Fold>
         </figure>
     }
+    .into_any()
 }
 
 /// Named bars, one below the other: long names have room on any screen.

@@ -143,10 +143,8 @@ pub(crate) fn Composer(
         });
     };
     let rows = move || text.with(|text| text.lines().count().clamp(1, 10).to_string());
-    let hint = move || match obstacle.get() {
-        Some(reason) if !reason.is_empty() => reason,
-        _ => "Enter sends, Shift and Enter begin a new line. CSV or JSON Lines up to 100 MB.".to_owned(),
-    };
+    let reason = move || obstacle.get().filter(|reason| !reason.is_empty());
+    let hint = move || reason().unwrap_or_else(|| "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.".into());
     view! {
         <form class="composer" on:submit=submit>
             <Chips draft/>
@@ -185,7 +183,7 @@ pub(crate) fn Composer(
                 >
                     {icon(Glyph::Attach)}
                 </button>
-                <span class="hint" id="composer-hint">{hint}</span>
+                <span class="hint" class:obstacle=move || reason().is_some() id="composer-hint">{hint}</span>
                 <Show when=move || active.get().is_some()>
                     <button
                         type="button"
@@ -206,6 +204,7 @@ pub(crate) fn Composer(
             </div>
         </form>
     }
+    .into_any()
 }
 
 /// The files that go with the message.
@@ -243,6 +242,7 @@ fn Chips(draft: Draft) -> impl IntoView {
             </ul>
         </Show>
     }
+    .into_any()
 }
 
 #[cfg(test)]

@@ -24,4 +24,5 @@ pub(crate) fn Fold(
             <Show when=move || is_open.get()>{children()}</Show>
         </details>
     }
+    .into_any()
 }

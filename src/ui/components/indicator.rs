@@ -59,4 +59,5 @@ pub(crate) fn Indicator() -> impl IntoView {
             </Show>
         </div>
     }
+    .into_any()
 }

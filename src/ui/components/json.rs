@@ -38,4 +38,5 @@ pub(crate) fn Bounded(
             </button>
         </Show>
     }
+    .into_any()
 }

@@ -39,4 +39,5 @@ pub(crate) fn Markdown(node: Memo<Shared<Node>>) -> impl IntoView {
             <div class="block tail" inner_html=tail></div>
         </div>
     }
+    .into_any()
 }

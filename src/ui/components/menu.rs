@@ -98,4 +98,5 @@ pub(crate) fn Menu(
             </Show>
         </div>
     }
+    .into_any()
 }

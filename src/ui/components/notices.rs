@@ -34,4 +34,5 @@ pub(crate) fn Notices() -> impl IntoView {
             />
         </div>
     }
+    .into_any()
 }

@@ -38,6 +38,7 @@ pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
             {problem}
         </article>
     }
+    .into_any()
 }
 
 /// A file on its way.
@@ -54,4 +55,5 @@ fn Upload(file: ParcelFile) -> impl IntoView {
             <span class="chip-size">{move || format!("{:.0} %", text.get() * 100.0)}</span>
         </li>
     }
+    .into_any()
 }

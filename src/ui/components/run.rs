@@ -77,6 +77,7 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
             </div>
         </article>
     }
+    .into_any()
 }
 
 /// What is said about a run that did not simply finish.

@@ -61,6 +61,7 @@ pub(crate) fn Sidebar() -> impl IntoView {
             </Show>
         </nav>
     }
+    .into_any()
 }
 
 /// A thread in the list.
@@ -94,6 +95,7 @@ fn Row(id: ThreadId, thread: Memo<ThreadSummary>, error: RwSignal<Option<String>
             </Show>
         </li>
     }
+    .into_any()
 }
 
 /// What can be done with a thread.
@@ -146,6 +148,7 @@ fn RowMenu(
             </button>
         </Menu>
     }
+    .into_any()
 }
 
 /// A thread's title, being changed: Enter keeps it, Escape does not.
@@ -201,4 +204,5 @@ fn Rename(
             />
         </form>
     }
+    .into_any()
 }

@@ -103,4 +103,5 @@ pub(crate) fn TableView(table: Table) -> impl IntoView {
             </Show>
         </figure>
     }
+    .into_any()
 }

@@ -72,6 +72,7 @@ fn Question(said: Said) -> impl IntoView {
             <Attachments attachments=message.attachments/>
         </article>
     }
+    .into_any()
 }
 
 /// The files of a message.

@@ -54,4 +54,5 @@ pub(crate) fn ToolCall(node: Memo<Shared<Node>>, name: String) -> impl IntoView 
             </Fold>
         </div>
     }
+    .into_any()
 }

@@ -201,6 +201,7 @@ fn Step(node: Memo<Shared<Node>>) -> impl IntoView {
             <span class="time">{time_of(node)}</span>
         </div>
     }
+    .into_any()
 }
 
 /// What was thought: open while it is being thought.
@@ -222,6 +223,7 @@ fn Reasoning(node: Memo<Shared<Node>>) -> impl IntoView {
             <Fold open=is_open class="aside reasoning" summary><Markdown node/></Fold>
         </Show>
     }
+    .into_any()
 }
 
 /// A sub-agent. The one that reports stays open when it is done, the others fold to one line.

@@ -12,7 +12,7 @@ use super::{
     indicator::Indicator,
     menu::Menu,
     notices::Notices,
-    sidebar::Sidebar,
+    sidebar::{Sidebar, title_of},
     theme::ThemeToggle,
     timeline::initials,
 };
@@ -22,21 +22,6 @@ use crate::{
     ui::{app::Facts, browser},
 };
 
-/// The title in the header; each page sets its own.
-#[derive(Clone, Copy)]
-pub(crate) struct Heading(RwSignal<String>);
-
-impl Heading {
-    /// Shows a title for as long as the calling component lives.
-    pub(crate) fn show(title: impl Fn() -> String + Send + Sync + 'static) {
-        let heading: Self = expect_context();
-        let title = Memo::new(move |_| title());
-        // Set while rendering too: the header comes after this on the server.
-        heading.0.set(title.get_untracked());
-        Effect::new(move |_| heading.0.set(title.get()));
-    }
-}
-
 /// The frame around the pages of somebody who is signed in.
 #[component]
 pub(crate) fn Workspace() -> impl IntoView {
@@ -44,7 +29,6 @@ pub(crate) fn Workspace() -> impl IntoView {
     let facts: Facts = expect_context();
     let location = use_location();
     let navigate = use_navigate();
-    provide_context(Heading(RwSignal::new(String::new())));
     let known = Memo::new(move |_| socket.user().with(Option::is_some));
     let drawer = RwSignal::new(false);
     let path = location.pathname;
@@ -86,13 +70,18 @@ pub(crate) fn Workspace() -> impl IntoView {
             </div>
         </Show>
     }
+    .into_any()
 }
 
 /// The header.
 #[component]
 fn Header(drawer: RwSignal<bool>) -> impl IntoView {
     let socket = use_socket();
-    let heading: Heading = expect_context();
+    let path = use_location().pathname;
+    let title = Memo::new(move |_| {
+        let id = path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok()));
+        id.map(|id| title_of(&socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()).unwrap_or_default())))
+    });
     view! {
         <header class="header">
             <button
@@ -105,12 +94,13 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
             >
                 {icon(Glyph::Menu)}
             </button>
-            <p class="header-title">{move || heading.0.get()}</p>
+            <p class="header-title">{move || title.get()}</p>
             <Indicator/>
             <ThemeToggle/>
             {move || socket.user().get().map(|user| view! { <UserMenu user/> })}
         </header>
     }
+    .into_any()
 }
 
 /// Who is signed in, and the way out.
@@ -149,4 +139,5 @@ fn UserMenu(user: User) -> impl IntoView {
             </Show>
         </Menu>
     }
+    .into_any()
 }

@@ -33,6 +33,7 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
             </main>
         </div>
     }
+    .into_any()
 }
 
 /// A field with its label above it. Uncontrolled: what was typed before the page came alive stays.
@@ -55,6 +56,7 @@ pub(super) fn Field(
             {hint.map(|hint| view! { <p class="hint" id=hint_id>{hint}</p> })}
         </div>
     }
+    .into_any()
 }
 
 /// What is in a field.
@@ -104,6 +106,7 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
             <button type="submit" class="button wide" disabled=move || busy.get() || !clock.is_alive()>{button}</button>
         </form>
     }
+    .into_any()
 }
 
 /// A place within this application; anything else is its beginning.

@@ -11,7 +11,6 @@ use crate::{
         browser::LocalFile,
         components::{
             composer::{Composer, Draft},
-            workspace::Heading,
         },
         outgoing::Outgoing,
         pages::thread::Drop,
@@ -35,7 +34,6 @@ pub(crate) fn Home() -> impl IntoView {
         outgoing.send(thread_id, text, files, Some(chosen.get_untracked()));
         navigate.with_value(|navigate| navigate(&format!("/threads/{thread_id}"), NavigateOptions::default()));
     };
-    Heading::show(String::new);
     let choice = (agents.len() > 1).then(|| {
         let option = |agent: &AgentInfo| view! { <option value=agent.id.clone()>{agent.name.clone()}</option> };
         view! {
@@ -67,6 +65,7 @@ pub(crate) fn Home() -> impl IntoView {
             </div>
         </Drop>
     }
+    .into_any()
 }
 
 /// Questions to begin with.
@@ -103,4 +102,5 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
             </section>
         </Show>
     }
+    .into_any()
 }

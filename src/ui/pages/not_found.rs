@@ -28,4 +28,5 @@ pub(crate) fn NotFound() -> impl IntoView {
             </div>
         </main>
     }
+    .into_any()
 }

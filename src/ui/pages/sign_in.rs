@@ -25,4 +25,5 @@ pub(crate) fn SignInPage() -> impl IntoView {
             </AuthForm>
         </FormPage>
     }
+    .into_any()
 }

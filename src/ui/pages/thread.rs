@@ -23,7 +23,6 @@ use crate::{
             scroll::Follow,
             sidebar::title_of,
             timeline::{Timeline, ready},
-            workspace::Heading,
         },
         outgoing::{Outgoing, Parcel},
     },
@@ -37,7 +36,6 @@ pub(crate) fn ThreadPage() -> impl IntoView {
     move || match id.get() {
         Some(id) => view! { <Thread id/> }.into_any(),
         None => {
-            Heading::show(String::new);
             let error = ErrorBody::new(ErrorCode::NotFound, "This address names no thread.");
             view! { <Refused error/> }.into_any()
         }
@@ -109,7 +107,6 @@ fn Thread(id: ThreadId) -> impl IntoView {
         view.with(|view| ready(view).is_some_and(|thread| thread.items.is_empty())) && parcels.with(Vec::is_empty)
     });
     read_while_seen(id);
-    Heading::show(move || title.get());
 
     let follow = Follow::new();
     Effect::new(move |_| {
@@ -173,6 +170,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
             </Drop>
         </Show>
     }
+    .into_any()
 }
 
 /// A message on its way, the same as long as its id is.
@@ -228,6 +226,7 @@ fn Refused(error: ErrorBody) -> impl IntoView {
             <a class="button" href="/">"Ask something new"</a>
         </div>
     }
+    .into_any()
 }
 
 /// An area where files can be dropped.
@@ -255,4 +254,5 @@ pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
             </Show>
         </div>
     }
+    .into_any()
 }
