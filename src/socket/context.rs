@@ -59,6 +59,12 @@ pub struct Socket {
     live: StoredValue<Option<std::rc::Rc<Live>>, LocalStorage>,
 }
 
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Socket").finish_non_exhaustive()
+    }
+}
+
 /// Puts the socket into context, once, at the root of the application. In the browser it opens as soon as somebody is
 /// signed in; on the server it only shows the seed.
 pub fn provide_socket(seed: Seed) -> Socket {
