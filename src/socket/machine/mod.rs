@@ -476,8 +476,11 @@ impl Machine {
 
     fn woke(&mut self) {
         match &mut self.phase {
-            Phase::Live(live) if live.heartbeat.doubt(self.now) => {
-                self.send(&Ping {}.into());
+            Phase::Live(live) => {
+                let unasked = live.heartbeat.doubt(self.now);
+                if unasked {
+                    self.send(&Ping {}.into());
+                }
             }
             Phase::Waiting { until, earliest } => *until = (*earliest).min(*until).max(self.now),
             _ => {}
