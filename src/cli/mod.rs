@@ -1,7 +1,9 @@
 //! The `netra` command.
 //!
-//! Exit codes: 0 done, 1 it failed, 2 it was told something wrong (arguments, configuration, a port that is taken).
+//! Exit codes: 0 done, 1 it failed, 2 it was told something wrong (arguments, configuration, a port that is taken) or, of
+//! `ask`, that it could not ask.
 
+mod ask;
 mod notice;
 mod serve;
 mod user;
@@ -27,6 +29,8 @@ struct Cli {
 enum Command {
     /// Start the server and print one link to it
     Serve(serve::ServeArgs),
+    /// Ask the agents, watch them work, print their report
+    Ask(ask::AskArgs),
     /// Make and list accounts
     #[command(subcommand)]
     User(user::UserCommand),
@@ -42,6 +46,9 @@ enum Failure {
     /// What it was told is wrong: exit 2.
     #[error(transparent)]
     Told(#[from] ConfigError),
+    /// It could not be asked: exit 2.
+    #[error("{0}")]
+    Unasked(String),
     /// It failed: exit 1.
     #[error("{0}")]
     Failed(String),
@@ -64,6 +71,7 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve::run(args).await,
+            Command::Ask(args) => ask::run(args).await,
             Command::User(command) => user::run(command).await,
             Command::Notice(args) => notice::run(args).await,
             Command::Schema => say(&format!("{:#}", schema::document())),
@@ -80,7 +88,7 @@ pub fn main() -> ExitCode {
 fn told(failure: &Failure) -> ExitCode {
     eprintln!("netra: {failure}");
     ExitCode::from(match failure {
-        Failure::Told(_) => 2,
+        Failure::Told(_) | Failure::Unasked(_) => 2,
         Failure::Failed(_) => 1,
     })
 }
@@ -99,7 +107,8 @@ fn say(line: &str) -> Result<(), Failure> {
 fn password(from_stdin: bool) -> Result<String, Failure> {
     if !from_stdin {
         let asked = rpassword::prompt_password("Password: ");
-        return asked.map_err(|error| Failure::Failed(format!("no terminal to ask on ({error}); use --password-stdin")));
+        return asked
+            .map_err(|error| Failure::Failed(format!("no terminal to ask on ({error}); use --password-stdin")));
     }
     let mut text = String::new();
     let read = std::io::stdin().take(8 * 1024).read_to_string(&mut text);

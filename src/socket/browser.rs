@@ -13,7 +13,7 @@ use gloo_timers::callback::Timeout;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{CloseEvent, Event, EventTarget, MessageEvent, WebSocket};
 
-use super::machine::{Discovery, Input, Machine, Output, Status, News};
+use super::machine::{Discovery, Input, Machine, News, Output, Status};
 use crate::protocol::{PROTOCOL, http::Config};
 
 /// What a page hears from its connection.
@@ -207,8 +207,7 @@ impl Open {
                 me.handle(Input::Closed { code, reason });
             }
         };
-        let listeners =
-            vec![Listener::new(&socket, "message", on_message), Listener::new(&socket, "close", on_close)];
+        let listeners = vec![Listener::new(&socket, "message", on_message), Listener::new(&socket, "close", on_close)];
         Ok(Self { socket, listeners })
     }
 

@@ -368,17 +368,17 @@ impl Driver {
     /// Hands out what waits, as far as the followers have room.
     fn drain(&mut self) {
         while let Some((channel, update)) = self.overflow.pop_front() {
-            let sent = self.followers.get(&channel).map(|follower| follower.try_send(update));
-            match sent {
-                Some(Err(mpsc::error::TrySendError::Full(update))) => {
+            let Some(follower) = self.followers.get(&channel) else { continue };
+            match follower.try_send(update) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(update)) => {
                     self.overflow.push_front((channel, update));
                     return;
                 }
-                Some(Err(mpsc::error::TrySendError::Closed(_))) => {
+                Err(mpsc::error::TrySendError::Closed(_)) => {
                     self.forget(channel);
                     self.machine.handle(now_ms(), Input::Unfollow(channel));
                 }
-                Some(Ok(())) | None => {}
             }
         }
     }

@@ -18,7 +18,7 @@ use leptos::{logging, prelude::*};
 use super::{
     browser::{Browser, Listen, Listener, is_hidden},
     context::{Loaded, Seed, Socket},
-    machine::{Input, Status, Token, News},
+    machine::{Input, News, Status, Token},
 };
 use crate::{
     protocol::{ChannelName, Command, Entry, Outcome, Snapshot, ThreadEntry, ThreadId, UserEntry, UserId},
@@ -88,8 +88,7 @@ impl Live {
         };
         let document = web_sys::window().and_then(|window| window.document());
         let hidden = document.map(|document| Listener::new(&document, "visibilitychange", flush));
-        let live =
-            Rc::new(Self { browser, state, next_token: Cell::new(0), person: Cell::new(None), _hidden: hidden });
+        let live = Rc::new(Self { browser, state, next_token: Cell::new(0), person: Cell::new(None), _hidden: hidden });
         if let Some((id, at)) = seed.thread {
             live.state.threads.borrow_mut().insert(id, Thread::new(Loaded::Ready(at.state)));
             live.browser.handle(Input::Follow(ChannelName::Thread(id), Some(at.cursor)));

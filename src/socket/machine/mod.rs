@@ -181,12 +181,22 @@ pub enum News {
 #[derive(Debug)]
 enum Phase {
     Out,
-    Discovering { since: i64 },
-    Opening { since: i64 },
+    Discovering {
+        since: i64,
+    },
+    Opening {
+        since: i64,
+    },
     Live(Live),
     /// Between two attempts. Waking up may shorten the wait, though not below what the server asked for.
-    Waiting { until: i64, earliest: i64 },
-    Closed { reason: String, can_reconnect: bool },
+    Waiting {
+        until: i64,
+        earliest: i64,
+    },
+    Closed {
+        reason: String,
+        can_reconnect: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -467,7 +477,8 @@ impl Machine {
     fn woke(&mut self) {
         match &mut self.phase {
             Phase::Live(live) => {
-                if live.heartbeat.doubt(self.now) {
+                let unasked = live.heartbeat.doubt(self.now);
+                if unasked {
                     self.send(&Ping {}.into());
                 }
             }

@@ -523,12 +523,16 @@ fn flooding_waits_as_long_as_told() {
 
 #[test]
 fn each_final_close_stays_closed_and_says_what_to_do() {
-    for (code, can_reconnect) in [(1000, true), (1009, true), (4400, false), (4403, false), (4409, true), (4499, true)] {
+    for (code, can_reconnect) in [(1000, true), (1009, true), (4400, false), (4403, false), (4409, true), (4499, true)]
+    {
         let mut world = World::connected();
         let opened = world.opened;
         world.close(code, "");
         let status = world.machine.status();
-        assert!(matches!(&status, Status::Closed { can_reconnect: offer, reason } if *offer == can_reconnect && !reason.is_empty()), "{code}: {status:?}");
+        assert!(
+            matches!(&status, Status::Closed { can_reconnect: offer, reason } if *offer == can_reconnect && !reason.is_empty()),
+            "{code}: {status:?}"
+        );
         assert_eq!(world.machine.next_deadline(), None);
         wait(&mut world, 600_000);
         world.feed(Input::Woke);
