@@ -56,6 +56,10 @@ impl Runs for Noted {
         }
     }
 
+    fn admit(&self, _: UserId) -> Result<()> {
+        Ok(())
+    }
+
     fn start(&self, run: NewRun) {
         self.started.lock().expect("not poisoned").push(run);
     }
