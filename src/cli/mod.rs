@@ -99,7 +99,8 @@ fn say(line: &str) -> Result<(), Failure> {
 fn password(from_stdin: bool) -> Result<String, Failure> {
     if !from_stdin {
         let asked = rpassword::prompt_password("Password: ");
-        return asked.map_err(|error| Failure::Failed(format!("no terminal to ask on ({error}); use --password-stdin")));
+        return asked
+            .map_err(|error| Failure::Failed(format!("no terminal to ask on ({error}); use --password-stdin")));
     }
     let mut text = String::new();
     let read = std::io::stdin().take(8 * 1024).read_to_string(&mut text);

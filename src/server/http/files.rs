@@ -132,10 +132,11 @@ impl Drop for Part {
 async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64) -> Result<()> {
     let bytes = uploaded.bytes.cast_signed();
     let mut tx = store.begin().await?;
-    let used: i64 = sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1")
-        .bind(thread.to_string())
-        .fetch_one(&mut *tx)
-        .await?;
+    let used: i64 =
+        sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1")
+            .bind(thread.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
     if used.saturating_add(bytes) > limit.cast_signed() {
         let message = format!("the files of a thread have at most {limit} bytes together; begin another thread");
         return Err(Error::refused(ErrorCode::TooLarge, message));
