@@ -53,7 +53,7 @@ async fn a_file_is_kept_as_it_was_sent() {
     let file: Value = answer.json().await.expect("JSON");
     assert_eq!((file["name"].as_str(), file["bytes"].as_u64()), (Some("usage log.csv"), Some(3_000_000)));
     let path = server.data().join("files").join(&thread).join(file["file_id"].as_str().expect("an id"));
-    assert_eq!(on_disk(&server), [path.clone()]);
+    assert_eq!(on_disk(&server), std::slice::from_ref(&path));
     assert!(std::fs::read(path).expect("readable") == content);
 }
 
