@@ -4,6 +4,7 @@
 //! high: [`protocol`] (the wire), [`thread`] (the one reducer), then [`socket`] (the client) and the server, then [`ui`],
 //! then the command line. Imports point down only.
 
+// The types of nested views are deep.
 #![recursion_limit = "256"]
 
 #[cfg(feature = "ssr")]

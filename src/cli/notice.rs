@@ -40,7 +40,9 @@ pub(super) async fn run(args: NoticeArgs) -> Result<(), Failure> {
         (None, Some(email), _) => {
             let body = json!({"email": email, "password": password(args.password_stdin)?});
             let answer = post(&client, &format!("{server}/api/auth/token"), None, &body).await?;
-            serde_json::from_value::<AccessToken>(answer).map_err(|error| Failure::Failed(error.to_string()))?.access_token
+            serde_json::from_value::<AccessToken>(answer)
+                .map_err(|error| Failure::Failed(error.to_string()))?
+                .access_token
         }
         (None, None, Some(data)) => {
             let auth = Place::of(data).auth().await?;

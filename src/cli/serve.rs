@@ -30,14 +30,16 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// `heartbeat_ms` of `[socket]`), then flags. NETRA_SETUP_TOKEN presets the token that makes the first administrator;
 /// NETRA_LOG filters the log (`debug`, `netra=trace`).
 #[derive(Args)]
-#[command(after_help = "A recorded run can answer as an agent, for demonstrations, interface work, load and fault tests:
+#[command(
+    after_help = "A recorded run can answer as an agent, for demonstrations, interface work, load and fault tests:
 
     [[agents]]
     id = \"demo\"
     name = \"Recorded run\"
     kind = \"replay\"
     file = \"run.jsonl\"           # JSON Lines, one AG-UI event each
-    events_per_second = 50")]
+    events_per_second = 50"
+)]
 pub(super) struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:3000]
     #[arg(long, value_name = "ADDR")]
@@ -110,9 +112,10 @@ fn lock(config: &Config) -> Result<fs::File, ConfigError> {
     let file = file.map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(ConfigError::new(&place, "another netra serves it; stop that one, or give this one another with --data"))
-        }
+        Err(fs::TryLockError::WouldBlock) => Err(ConfigError::new(
+            &place,
+            "another netra serves it; stop that one, or give this one another with --data",
+        )),
         Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
@@ -126,7 +129,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
     };
     open().map_err(|error| {
         let problem = match error.kind() {
-            io::ErrorKind::AddrInUse => "is taken by another program; choose another with --listen (port 0 takes a free one)".into(),
+            io::ErrorKind::AddrInUse => {
+                "is taken by another program; choose another with --listen (port 0 takes a free one)".into()
+            }
             io::ErrorKind::PermissionDenied => "needs more rights than this user has; ports from 1024 on do not".into(),
             _ => format!("cannot be listened on ({error}); server.listen (--listen) names an address of this machine"),
         };

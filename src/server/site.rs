@@ -63,7 +63,9 @@ impl Site {
         router
             .nest_service(
                 &format!("/{}", self.options.site_pkg_dir.trim_matches('/')),
-                ServiceBuilder::new().map_response(cached(pkg)).service(folder(&root.join(&*self.options.site_pkg_dir))),
+                ServiceBuilder::new()
+                    .map_response(cached(pkg))
+                    .service(folder(&root.join(&*self.options.site_pkg_dir))),
             )
             .fallback_service(
                 ServiceBuilder::new()

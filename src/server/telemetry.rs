@@ -7,7 +7,8 @@ use tracing_subscriber::EnvFilter;
 /// Begins logging. Calling it again changes nothing.
 pub fn init() {
     let filter = std::env::var("NETRA_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
-    let filter = filter.unwrap_or_else(|| EnvFilter::new("info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn"));
+    let filter =
+        filter.unwrap_or_else(|| EnvFilter::new("info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     let _ = log.try_init();
 }

@@ -136,7 +136,8 @@ impl TestServer {
 
     /// Makes [`ADMIN`].
     pub async fn set_up(&self) {
-        let body = json!({"setup_token": SETUP_TOKEN, "email": ADMIN.email, "name": ADMIN.name, "password": ADMIN.password});
+        let body =
+            json!({"setup_token": SETUP_TOKEN, "email": ADMIN.email, "name": ADMIN.name, "password": ADMIN.password});
         let answer = Client::new(self).post("/api/auth/setup", &body).await;
         assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap_or_default());
     }

@@ -108,7 +108,8 @@ impl Auth {
     /// # Errors
     /// Where the store fails.
     pub async fn new(store: Store, config: &Config) -> Result<Self> {
-        let tokens = Tokens::open(&store, Duration::from_secs(u64::from(config.auth.access_token_minutes) * 60)).await?;
+        let tokens =
+            Tokens::open(&store, Duration::from_secs(u64::from(config.auth.access_token_minutes) * 60)).await?;
         Ok(Self(Arc::new(Inner {
             origins: Origins::new(config.server.public_url.clone(), config.auth.allowed_origins.clone()),
             tokens,

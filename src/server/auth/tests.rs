@@ -35,7 +35,8 @@ fn parts(headers: &[(&str, &str)]) -> Parts {
 
 #[tokio::test]
 async fn only_the_right_password_of_an_account_signs_in() {
-    let Bench { auth, .. } = bench().await;
+    let bench = bench().await;
+    let auth = &bench.auth;
     let ada = auth.add(account(" Ada@Example.com ")).await.expect("made");
     assert_eq!(ada.email, "ada@example.com");
     assert_eq!(auth.sign_in("ADA@example.com", "correct horse", PEER).await.expect("answers"), Some(ada));
@@ -45,7 +46,8 @@ async fn only_the_right_password_of_an_account_signs_in() {
 
 #[tokio::test]
 async fn what_is_no_account_is_refused_with_what_is_allowed() {
-    let Bench { auth, .. } = bench().await;
+    let bench = bench().await;
+    let auth = &bench.auth;
     for email in ["", "ada", "@example.com", "ada@", "a da@example.com", "ada@.com", "a@b@c"] {
         assert_eq!(code(auth.add(account(email)).await.unwrap_err()), ErrorCode::InvalidPayload, "{email}");
     }
@@ -61,7 +63,8 @@ async fn what_is_no_account_is_refused_with_what_is_allowed() {
 
 #[tokio::test]
 async fn a_ticket_opens_once_and_not_after_its_time() {
-    let Bench { auth, store, .. } = bench().await;
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let identity = Identity { user: user.clone(), via: Via::Bearer, expires_at: i64::MAX };
     let (ticket, _) = auth.mint_ticket(&identity).await.expect("minted");
@@ -71,13 +74,14 @@ async fn a_ticket_opens_once_and_not_after_its_time() {
     assert_eq!((first.user, first.via), (user, Via::Ticket { session: None }));
     assert!(matches!(auth.authenticate(&request).await, Err(Refusal::Unauthorized(_))));
 
-    let late = tickets::mint(&store, &identity, Duration::ZERO).await.expect("minted");
-    assert_eq!(tickets::redeem(&store, &late).await.expect("answers"), None);
+    let late = tickets::mint(store, &identity, Duration::ZERO).await.expect("minted");
+    assert_eq!(tickets::redeem(store, &late).await.expect("answers"), None);
 }
 
 #[tokio::test]
 async fn a_wrong_credential_is_refused_though_a_right_one_follows() {
-    let Bench { auth, .. } = bench().await;
+    let bench = bench().await;
+    let auth = &bench.auth;
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let (token, _) = auth.mint_token(user.id).expect("signs");
     let bearer = format!("Bearer {token}");
@@ -90,7 +94,8 @@ async fn a_wrong_credential_is_refused_though_a_right_one_follows() {
 
 #[tokio::test]
 async fn a_token_is_worth_nothing_once_its_account_is_gone() {
-    let Bench { auth, store, .. } = bench().await;
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let (token, _) = auth.mint_token(user.id).expect("signs");
     let request = parts(&[("authorization", &format!("Bearer {token}"))]);
@@ -104,14 +109,17 @@ async fn a_token_is_worth_nothing_once_its_account_is_gone() {
 
 #[tokio::test]
 async fn setup_makes_one_administrator_however_many_try() {
-    let Bench { auth, .. } = bench().await;
+    let bench = bench().await;
+    let auth = &bench.auth;
     let token = auth.setup_token(None).await.expect("arms").expect("nobody is there yet");
     assert!(auth.needs_setup().await.expect("answers"));
     assert_eq!(code(auth.setup("wrong", account("a@example.com"), PEER).await.unwrap_err()), ErrorCode::Forbidden);
 
     let admin = |email: &str| NewAccount { role: Role::Admin, ..account(email) };
-    let (one, two) =
-        tokio::join!(auth.setup(&token, admin("a@example.com"), PEER), auth.setup(&token, admin("b@example.com"), PEER));
+    let (one, two) = tokio::join!(
+        auth.setup(&token, admin("a@example.com"), PEER),
+        auth.setup(&token, admin("b@example.com"), PEER)
+    );
     let refused = [one, two].into_iter().filter_map(Result::err).map(code).collect::<Vec<_>>();
     assert_eq!(refused, [ErrorCode::Conflict]);
     assert_eq!(auth.users().await.expect("answers").len(), 1);
@@ -121,7 +129,8 @@ async fn setup_makes_one_administrator_however_many_try() {
 
 #[tokio::test]
 async fn a_preset_setup_token_is_the_one_that_counts() {
-    let Bench { auth, .. } = bench().await;
+    let bench = bench().await;
+    let auth = &bench.auth;
     auth.setup_token(None).await.expect("arms");
     assert_eq!(auth.setup_token(Some("preset".into())).await.expect("arms").as_deref(), Some("preset"));
     assert!(auth.setup("preset", account("a@example.com"), PEER).await.is_ok());

@@ -102,7 +102,10 @@ fn checked(table: &Table, place: &str) -> Result<Config, ConfigError> {
     for (index, agent) in config.agents.iter().enumerate() {
         if !is_agent_id(&agent.id) || !ids.insert(&agent.id) {
             let allowed = "expected 1 to 64 of a-z, 0-9, `-` and `_`, and no id twice";
-            return Err(ConfigError::new(place, format!("agents[{index}].id: invalid value `{}`, {allowed}", agent.id)));
+            return Err(ConfigError::new(
+                place,
+                format!("agents[{index}].id: invalid value `{}`, {allowed}", agent.id),
+            ));
         }
     }
     Ok(config)

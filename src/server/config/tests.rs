@@ -137,3 +137,11 @@ fn malformed_toml_and_missing_files_are_said_in_one_line() {
     let message = load(&missing, []).unwrap_err().to_string();
     assert!(message.contains("/no/such/file.toml") && message.contains("--config"), "{message}");
 }
+
+#[test]
+fn the_file_that_is_shipped_says_the_defaults() {
+    let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Leptos.toml"));
+    let mut shipped = load(&Flags { config: Some(file), ..Flags::default() }, []).unwrap();
+    assert!(shipped.package.take().is_some(), "the page's part is there");
+    assert_eq!(format!("{shipped:?}"), format!("{:?}", Config::default()));
+}

@@ -38,17 +38,6 @@ pub fn path(files: &Path, thread: ThreadId, file: FileId) -> PathBuf {
     files.join(thread.to_string()).join(file.to_string())
 }
 
-/// Deletes a thread's files, if it has any.
-///
-/// # Errors
-/// Where the disk fails.
-pub async fn remove_thread(files: &Path, thread: ThreadId) -> Result<()> {
-    match fs::remove_dir_all(files.join(thread.to_string())).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
 /// How much of a body is read: somewhat more than a file may have, so that whoever sends too much still gets the answer.
 pub(super) fn drained(config: &Config) -> u64 {
     config.analyst.max_file_bytes.saturating_mul(2).saturating_add(1 << 20)
@@ -65,7 +54,7 @@ pub(super) async fn upload(
     threads::authorise(&state.channels, identity.user.id, thread).await?;
     let mut form = form.map_err(|rejection| {
         let detail = format!("expected a multipart form with a field `{FIELD}`: {}", rejection.body_text());
-        problem(rejection.status(), "unsupported_media_type", detail)
+        problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     })?;
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
         if field.name() == Some(FIELD) {
@@ -132,10 +121,11 @@ impl Drop for Part {
 async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64) -> Result<()> {
     let bytes = uploaded.bytes.cast_signed();
     let mut tx = store.begin().await?;
-    let used: i64 = sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1")
-        .bind(thread.to_string())
-        .fetch_one(&mut *tx)
-        .await?;
+    let used: i64 =
+        sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1")
+            .bind(thread.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
     if used.saturating_add(bytes) > limit.cast_signed() {
         let message = format!("the files of a thread have at most {limit} bytes together; begin another thread");
         return Err(Error::refused(ErrorCode::TooLarge, message));
