@@ -55,13 +55,13 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags = Flags { config: args.config, listen: args.listen, data: args.data };
     let mut config = config::load(&flags, variables())?;
+    let agents = agents(&config)?;
     telemetry::init();
     let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let _lock = lock(&config)?;
     let listener = listen(config.server.listen)?;
     // The port that port 0 became.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
-    let agents = agents(&config)?;
     let state = open(config, agents).await?;
     let link = link(&state).await?;
     info!(listen = %state.config.server.listen, data = %state.config.server.data.display(), "ready");
@@ -150,9 +150,10 @@ async fn open(config: Config, agents: Agents) -> Result<AppState, Failure> {
 /// The built-in analyst, then what the configuration adds.
 fn agents(config: &Config) -> Result<Agents, ConfigError> {
     let prices = config.analyst.prices.as_deref();
-    let analyst = Analyst::new(prices).map_err(|error| ConfigError::new("analyst.prices", error.to_string()))?;
+    let analyst =
+        Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
     Agents::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents)
-        .map_err(|error| ConfigError::new(error.key, error.message))
+        .map_err(|error| ConfigError::new(config.place(), error.to_string()))
 }
 
 /// Where to go first: the setup page while there is nobody, else the front page.

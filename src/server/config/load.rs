@@ -67,6 +67,7 @@ pub fn load(flags: &Flags, variables: impl IntoIterator<Item = (String, String)>
     if let Some(folder) = file.as_deref().and_then(Path::parent) {
         config.anchor(folder);
     }
+    config.file = file;
     if let Some(listen) = flags.listen {
         config.server.listen = listen;
     }

@@ -31,6 +31,9 @@ pub struct Config {
     pub agents: Vec<AgentConfig>,
     /// What cargo-leptos writes into the same file; only `metadata.leptos` is read.
     pub package: Option<toml::Table>,
+    /// The file that was read.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// `[server]`.
@@ -244,6 +247,12 @@ impl Config {
     #[must_use]
     pub fn session_lifetime(&self) -> Duration {
         Duration::from_secs(u64::from(self.auth.session_days) * 86_400)
+    }
+
+    /// Where tables were said, for messages.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.file.as_ref().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string())
     }
 
     /// Makes relative paths relative to the folder of the file that named them.

@@ -142,6 +142,6 @@ fn malformed_toml_and_missing_files_are_said_in_one_line() {
 fn the_file_that_is_shipped_says_the_defaults() {
     let file = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Leptos.toml"));
     let mut shipped = load(&Flags { config: Some(file), ..Flags::default() }, []).unwrap();
-    assert!(shipped.package.take().is_some(), "the page's part is there");
+    assert!(shipped.package.take().is_some() && shipped.file.take().is_some(), "the page's part is there");
     assert_eq!(format!("{shipped:?}"), format!("{:?}", Config::default()));
 }
