@@ -68,7 +68,9 @@ impl Tokens {
         rules.set_issuer(&[ISSUER]);
         rules.set_required_spec_claims(&["exp", "iss", "sub"]);
         let claims = decode::<Claims>(token, &self.reads, &rules).ok()?.claims;
-        Some((claims.sub, claims.exp.saturating_mul(1000)))
+        // The library lets the last second pass whole.
+        let expires_at = claims.exp.saturating_mul(1000);
+        (expires_at > now_ms()).then_some((claims.sub, expires_at))
     }
 }
 
