@@ -1,6 +1,5 @@
 //! The page's socket in a real browser, over a scripted double of the browser's `WebSocket`: what the application's
-//! context does with it. Run by `make wasm-test`.
-#![cfg(target_arch = "wasm32")]
+//! context does with it.
 
 use std::time::Duration;
 
@@ -14,9 +13,7 @@ use netra::{
     socket::context::{Loaded, Seed, Socket, Status, provide_socket},
     thread::ThreadView,
 };
-use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
-
-wasm_bindgen_test_configure!(run_in_browser);
+use wasm_bindgen_test::wasm_bindgen_test;
 
 /// Sockets that do what the test says, and discovery that finds the session good.
 const DOUBLE: &str = r#"
