@@ -1,6 +1,9 @@
 //! What only a browser can prove of the page's code, run in a real one by `make wasm-test`.
 #![cfg(target_arch = "wasm32")]
 
+#[path = "browser/socket.rs"]
+mod socket;
+
 use netra::protocol::MessageId;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 

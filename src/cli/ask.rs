@@ -80,7 +80,7 @@ pub(super) async fn run(args: AskArgs) -> Result<(), Failure> {
         why = closed(&client) => return Err(why),
     };
     match ended.state {
-        RunState::Finished => say(report(&ended).unwrap_or("The run finished without a report.")),
+        RunState::Finished => say(&report(&ended)),
         RunState::Failed { message, .. } => Err(Failure::Failed(message)),
         RunState::Cancelled => Err(Failure::Failed("the run was stopped".into())),
         RunState::Interrupted { .. } => {
@@ -159,12 +159,18 @@ fn depth(run: &RunView, node: &Node) -> usize {
     std::iter::successors(up(&node.within), |owner| up(&owner.within)).take(8).count()
 }
 
-/// The last thing the run said.
-fn report(run: &RunView) -> Option<&str> {
-    run.nodes.iter().rev().find_map(|node| match &node.body {
-        NodeBody::Text { role: TextRole::Assistant, text } if !text.is_empty() => Some(text.trim_end()),
+/// What the run says in the end: the last sub-agent that spoke (the report's writer), and the run itself.
+fn report(run: &RunView) -> String {
+    let texts = run.nodes.iter().filter_map(|node| match &node.body {
+        NodeBody::Text { role: TextRole::Assistant, text } if !text.is_empty() => {
+            Some((node.within.as_deref(), text.trim_end()))
+        }
         _ => None,
-    })
+    });
+    let last = texts.clone().filter_map(|(within, _)| within).last();
+    let said: Vec<&str> =
+        texts.filter(|(within, _)| within.is_none() || *within == last).map(|(_, text)| text).collect();
+    said.join("\n\n")
 }
 
 /// Waits until the connection is closed for good; tells meanwhile what it is at.
