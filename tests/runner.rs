@@ -316,11 +316,11 @@ async fn log(channels: &Channels, channel: Channel) -> Vec<Entry> {
 }
 
 fn said(run: &netra::thread::RunView) -> Vec<&str> {
-    let text = |body| match body {
-        &NodeBody::Text { ref text, .. } => Some(text.as_str()),
+    let texts = run.nodes.iter().filter_map(|node| match &node.body {
+        NodeBody::Text { text, .. } => Some(text.as_str()),
         _ => None,
-    };
-    run.nodes.iter().filter_map(|node| text(&node.body)).collect()
+    });
+    texts.collect()
 }
 
 fn code(state: &RunState) -> &str {
