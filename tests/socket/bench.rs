@@ -3,7 +3,10 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Noted {
     pub(crate) started: Mutex<Vec<NewRun>>,
     pub(crate) stopped: Mutex<Vec<RunId>>,
+    /// Whether no more runs are admitted.
+    pub(crate) full: AtomicBool,
 }
 
 impl Runs for Noted {
@@ -57,7 +62,8 @@ impl Runs for Noted {
     }
 
     fn admit(&self, _: UserId) -> Result<()> {
-        Ok(())
+        let full = ErrorBody::new(ErrorCode::RateLimited, "enough of your runs go on").retry_after(2_000);
+        if self.full.load(Ordering::SeqCst) { Err(full.into()) } else { Ok(()) }
     }
 
     fn start(&self, run: NewRun) {

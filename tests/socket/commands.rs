@@ -1,5 +1,7 @@
 //! What commands answer: each error code, and the same answer to the same id.
 
+use std::sync::atomic::Ordering;
+
 use netra::protocol::{
     CreateThread, DeleteThread, ErrorCode, FileId, MarkRead, MessageAccepted, Ping, Pong, RenameThread, RunId,
     SendMessage, ServerFrame, StopRun, Subscribe, ThreadId, ThreadReply, Unsubscribe,
@@ -51,6 +53,10 @@ async fn a_message_begins_one_run_however_often_it_is_sent() {
     assert_eq!(started.len(), 1);
     assert_eq!(json!(started[0].run_id), first["run_id"]);
     assert_eq!((started[0].agent.as_str(), started[0].message.id), ("echo", said.message_id));
+    bench.runs.full.store(true, Ordering::SeqCst);
+    assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()), "also when no other run may begin");
+    let error = tab.ask(message(thread_id, "And now?")).await.expect_err("refused");
+    assert_eq!((error.code, error.retry_after_ms), (ErrorCode::RateLimited, Some(2_000)));
     let other = SendMessage { text: "Something else".into(), ..said };
     assert_eq!(phone.refused(other).await, ErrorCode::Conflict);
 

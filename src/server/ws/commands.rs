@@ -8,7 +8,8 @@ use super::{connection::Peer, manager::Follower};
 use crate::{
     protocol::{
         Accepted, ChannelName, Command, CreateThread, DeleteThread, ErrorBody, ErrorCode, Mode, Pong, RunId,
-        SendMessage, StopRun, Subscribe, Subscribed, ThreadId, ThreadReply, UserId, http::User, limits::MAX_SUBSCRIPTIONS,
+        SendMessage, StopRun, Subscribe, Subscribed, ThreadId, ThreadReply, UserId, http::User,
+        limits::MAX_SUBSCRIPTIONS,
     },
     server::{
         agents::Runner,

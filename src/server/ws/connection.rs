@@ -90,7 +90,7 @@ pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
     };
     tracing::info!(%user, %connection, code = close.code.code(), reason = %close.reason, "socket closed");
     // Out of the books at once, for the farewell may take a while; only a restart waits for what is written here.
-    let _handle = (close.code == CloseCode::Restarting).then_some(handle);
+    let handle = (close.code == CloseCode::Restarting).then_some(handle);
     let unsent = state.unsent;
     let frame = CloseFrame { code: close.code.code(), reason: close.reason };
     let farewell = async {
@@ -98,6 +98,7 @@ pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
             socket.feed(message).await?;
         }
         socket.send(Message::Close(Some(frame))).await?;
+        drop(handle);
         while let Some(Ok(_)) = socket.recv().await {}
         sleep(linger).await;
         Ok::<(), axum::Error>(())
