@@ -148,7 +148,7 @@ pub(crate) fn Composer(
     view! {
         <form class="composer" on:submit=submit>
             <Chips draft/>
-            {move || error.get().map(|message| view! { <p class="failure" role="alert">{icon(Glyph::Warning)} {message}</p> })}
+            {move || error.get().map(|message| view! { <p class="failure" role="alert">{icon(Glyph::Warning)} <span>{message}</span></p> })}
             <label class="sr-only" for="message">"Message"</label>
             <textarea
                 id="message"
