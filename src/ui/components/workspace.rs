@@ -82,7 +82,11 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
     let path = use_location().pathname;
     let title = Memo::new(move |_| {
         let id = path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok()));
-        id.map(|id| title_of(&socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()).unwrap_or_default())))
+        id.map(|id| {
+            title_of(
+                &socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()).unwrap_or_default()),
+            )
+        })
     });
     view! {
         <header class="header">

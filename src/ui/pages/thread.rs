@@ -46,9 +46,9 @@ pub(crate) fn ThreadPage() -> impl IntoView {
 fn per_frame<T: Clone + Send + Sync + 'static>(source: Signal<T>) -> Signal<T> {
     let shown = RwSignal::new(source.get_untracked());
     let waits = StoredValue::new(false);
-    Effect::new(move |first: Option<()>| {
+    Effect::new(move |_| {
         source.track();
-        if first.is_some() && !waits.get_value() {
+        if !waits.get_value() {
             waits.set_value(true);
             request_animation_frame(move || {
                 // The page may be gone by the next frame.
