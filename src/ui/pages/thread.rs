@@ -93,7 +93,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let parcels = Memo::new(move |_| {
         let parcels = outgoing.to(id);
         let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
-        parcels.into_iter().filter(|parcel| !arrived(parcel)).map(|parcel| Key(parcel)).collect::<Vec<_>>()
+        parcels.into_iter().filter(|parcel| !arrived(parcel)).map(Key).collect::<Vec<_>>()
     });
     Effect::new(move |_| {
         let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
