@@ -72,7 +72,7 @@ fn fence(content: &str) -> Option<(u8, usize, bool)> {
     let content = content.trim_start_matches(|c: char| c.is_ascii_digit() || "-*+.) ".contains(c));
     let mark = *content.as_bytes().first().filter(|mark| matches!(mark, b'`' | b'~'))?;
     let length = content.bytes().take_while(|byte| *byte == mark).count();
-    (length >= 3).then(|| (mark, length, content.len() == length))
+    (length >= 3).then_some((mark, length, content.len() == length))
 }
 
 fn is_list_item(line: &str) -> bool {

@@ -37,7 +37,7 @@ pub(crate) struct ParcelFile {
 }
 
 /// All messages on their way, oldest first.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Outgoing {
     parcels: RwSignal<Vec<Parcel>>,
     socket: Socket,

@@ -123,7 +123,7 @@ pub(crate) fn ChartView(chart: Chart) -> impl IntoView {
     let unit = (!chart.unit.is_empty()).then(|| view! { <span class="unit">{chart.unit.clone()}</span> });
     let legend = (chart.series.len() > 1).then(|| {
         let entry = |(at, series): (usize, &Series)| {
-            view! { <li class=format!("series-{}", at % COLOURS)><span class="swatch" aria-hidden="true"></span>{series.name.clone()}</li> }
+            view! { <li><span class=format!("swatch series-{}", at % COLOURS) aria-hidden="true"></span>{series.name.clone()}</li> }
         };
         view! { <ul class="legend">{chart.series.iter().enumerate().map(entry).collect_view()}</ul> }
     });

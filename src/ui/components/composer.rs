@@ -104,13 +104,14 @@ pub(crate) fn Composer(
     let stopping = RwSignal::new(None::<RunId>);
     let obstacle = Memo::new(move |_| text.with(|text| obstacle(text, files.with(Vec::len))));
 
-    // What was typed before the page came alive counts.
-    Effect::new(move |_| {
-        if let Some(area) = area.get() {
-            let typed = area.value();
-            if !typed.is_empty() && text.with_untracked(String::is_empty) {
-                text.set(typed);
-            }
+    // What was typed before the page came alive counts; after that the draft does.
+    Effect::new(move |before: Option<()>| {
+        let Some(area) = area.get() else { return };
+        let (typed, said) = (area.value(), text.get());
+        if before.is_none() && said.is_empty() && !typed.is_empty() {
+            text.set(typed);
+        } else if said != typed {
+            area.set_value(&said);
         }
     });
 
@@ -144,11 +145,14 @@ pub(crate) fn Composer(
     };
     let rows = move || text.with(|text| text.lines().count().clamp(1, 10).to_string());
     let reason = move || obstacle.get().filter(|reason| !reason.is_empty());
-    let hint = move || reason().unwrap_or_else(|| "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.".into());
+    let hint = move || {
+        reason()
+            .unwrap_or_else(|| "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.".into())
+    };
     view! {
         <form class="composer" on:submit=submit>
             <Chips draft/>
-            {move || error.get().map(|message| view! { <p class="failure" role="alert">{icon(Glyph::Warning)} {message}</p> })}
+            {move || error.get().map(|message| view! { <p class="failure" role="alert">{icon(Glyph::Warning)} <span>{message}</span></p> })}
             <label class="sr-only" for="message">"Message"</label>
             <textarea
                 id="message"
@@ -158,7 +162,6 @@ pub(crate) fn Composer(
                 rows=rows
                 autocomplete="off"
                 aria-describedby="composer-hint"
-                prop:value=move || text.get()
                 on:input:target=move |event| text.set(event.target().value())
                 on:keydown=key
             ></textarea>

@@ -22,28 +22,26 @@ pub(crate) fn Menu(
     let root = NodeRef::<html::Div>::new();
     let trigger = NodeRef::<html::Button>::new();
     let items = move || -> Vec<web_sys::HtmlElement> {
-        let list = root.get_untracked().and_then(|root| root.query_selector(".menu-list").ok().flatten());
+        let list = root.try_get_untracked().flatten().and_then(|root| root.query_selector(".menu-list").ok().flatten());
         let children = list.map(|list| list.children());
         let children = children.into_iter().flat_map(|all| (0..all.length()).filter_map(move |index| all.item(index)));
         let items = children.filter(|child| child.tag_name() == "BUTTON");
         items.filter_map(|item| item.dyn_into().ok()).collect()
     };
     Effect::new(move |_| {
-        if open.get() {
-            request_animation_frame(move || {
-                if let Some(first) = items().first() {
-                    let _ = first.focus();
-                }
-            });
+        if !open.get() {
+            return;
         }
-    });
-    Effect::new(move |_| {
+        request_animation_frame(move || {
+            if let Some(first) = items().first() {
+                let _ = first.focus();
+            }
+        });
         let outside = window_event_listener(click, move |event| {
             let target = event.target().and_then(|target| target.dyn_into::<web_sys::Node>().ok());
             let within = root.get_untracked().is_some_and(|root| root.contains(target.as_ref()));
-            // A click may have replaced what was clicked: only one that is still in the document is outside.
-            let attached = target.is_some_and(|target| target.is_connected());
-            if open.get_untracked() && attached && !within {
+            // A click may have replaced what was clicked: only what is still in the document can be outside.
+            if !within && target.is_some_and(|target| target.is_connected()) {
                 open.set(false);
             }
         });

@@ -107,7 +107,7 @@ fn RowMenu(
     error: RwSignal<Option<String>>,
 ) -> impl IntoView {
     let socket = use_socket();
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new(use_navigate());
     let here = use_location().pathname;
     let open = RwSignal::new(false);
     let sure = RwSignal::new(false);

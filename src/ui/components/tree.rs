@@ -271,7 +271,7 @@ fn Subagent(
         >
             <Fold open=is_open class="subagent-fold" summary>
                 <div class="subagent-body">
-                    {move || error.get().map(|error| view! { <p class="failure">{icon(Glyph::Warning)} {error}</p> })}
+                    {move || error.get().map(|error| view! { <p class="failure">{icon(Glyph::Warning)} <span>{error}</span></p> })}
                     <Nodes run parent=Some(index)/>
                 </div>
             </Fold>

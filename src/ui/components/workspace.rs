@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     protocol::http::User,
-    socket::context::use_socket,
+    socket::context::{Status, use_socket},
     ui::{app::Facts, browser},
 };
 
@@ -29,7 +29,9 @@ pub(crate) fn Workspace() -> impl IntoView {
     let facts: Facts = expect_context();
     let location = use_location();
     let navigate = use_navigate();
-    let known = Memo::new(move |_| socket.user().with(Option::is_some));
+    let known = Memo::new(move |_| {
+        socket.user().with(Option::is_some) && socket.status().with(|status| *status != Status::SignedOut)
+    });
     let drawer = RwSignal::new(false);
     let path = location.pathname;
     Effect::new(move |_| {
@@ -80,7 +82,11 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
     let path = use_location().pathname;
     let title = Memo::new(move |_| {
         let id = path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok()));
-        id.map(|id| title_of(&socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()).unwrap_or_default())))
+        id.map(|id| {
+            title_of(
+                &socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()).unwrap_or_default()),
+            )
+        })
     });
     view! {
         <header class="header">

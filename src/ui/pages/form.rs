@@ -101,7 +101,7 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
         <form method="post" action=action on:submit=submit>
             {children()}
             <div role="alert">
-                {move || error.get().map(|message| view! { <p class="failure">{icon(Glyph::Warning)} {message}</p> })}
+                {move || error.get().map(|message| view! { <p class="failure">{icon(Glyph::Warning)} <span>{message}</span></p> })}
             </div>
             <button type="submit" class="button wide" disabled=move || busy.get() || !clock.is_alive()>{button}</button>
         </form>

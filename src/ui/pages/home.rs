@@ -9,9 +9,7 @@ use crate::{
     ui::{
         app::Facts,
         browser::LocalFile,
-        components::{
-            composer::{Composer, Draft},
-        },
+        components::composer::{Composer, Draft},
         outgoing::Outgoing,
         pages::thread::Drop,
     },
@@ -25,7 +23,7 @@ const OFFERED: usize = 6;
 pub(crate) fn Home() -> impl IntoView {
     let facts: Facts = expect_context();
     let outgoing: Outgoing = expect_context();
-    let navigate = StoredValue::new_local(use_navigate());
+    let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new();
     let agents = facts.agents.get_value();
     let chosen = RwSignal::new(agents.first().map(|agent| agent.id.clone()));
@@ -39,7 +37,7 @@ pub(crate) fn Home() -> impl IntoView {
         view! {
             <div class="choice">
                 <label for="agent">"Agent"</label>
-                <select id="agent" on:change:target=move |event| chosen.set(Some(event.target().value()))>
+                <select id="agent" autocomplete="off" on:change:target=move |event| chosen.set(Some(event.target().value()))>
                     {agents.iter().map(option).collect_view()}
                 </select>
             </div>

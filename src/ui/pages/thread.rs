@@ -46,9 +46,9 @@ pub(crate) fn ThreadPage() -> impl IntoView {
 fn per_frame<T: Clone + Send + Sync + 'static>(source: Signal<T>) -> Signal<T> {
     let shown = RwSignal::new(source.get_untracked());
     let waits = StoredValue::new(false);
-    Effect::new(move |first: Option<()>| {
+    Effect::new(move |_| {
         source.track();
-        if first.is_some() && !waits.get_value() {
+        if !waits.get_value() {
             waits.set_value(true);
             request_animation_frame(move || {
                 // The page may be gone by the next frame.
@@ -93,7 +93,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let parcels = Memo::new(move |_| {
         let parcels = outgoing.to(id);
         let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
-        parcels.into_iter().filter(|parcel| !arrived(parcel)).map(|parcel| Key(parcel)).collect::<Vec<_>>()
+        parcels.into_iter().filter(|parcel| !arrived(parcel)).map(Key).collect::<Vec<_>>()
     });
     Effect::new(move |_| {
         let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
