@@ -159,7 +159,7 @@ async fn the_end_of_a_session_closes_its_sockets_4401_and_no_others() {
     let ada = bench.person("ada").await;
     let session = bench.session(&ada, now_ms() + 60_000).await;
     let offered = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
-    let mut tab = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.ok().expect("opens");
+    let mut tab = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
     let mut script = ada.connect().await;
     let closed = bench.manager().close_session(&session, CloseCode::SessionEnded, "signed out");
     assert_eq!(closed, 1);
@@ -176,7 +176,7 @@ async fn credentials_that_run_out_close_4401_at_their_time() {
     let expires_at = now_ms() + 700;
     let session = bench.session(&ada, expires_at).await;
     let offered = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
-    let mut client = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.ok().expect("opens");
+    let mut client = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
     assert_eq!(client.welcome["expires_at"], expires_at);
     assert_eq!(client.closed().await.0, 4401);
     let late = now_ms() - expires_at;

@@ -36,7 +36,7 @@ async fn a_bearer_token_or_a_ticket_opens_and_the_first_push_says_whose_it_is() 
 
     let session = bench.session(&ada, now_ms() + 60_000).await;
     let offered = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
-    let client = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.ok().expect("opens");
+    let client = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
     assert_eq!(client.response.headers()["sec-websocket-protocol"], "netra.v1", "the ticket is not repeated");
     assert_eq!(refused(&bench, &[("sec-websocket-protocol", &offered)]).await, (401, "unauthorized".into()), "once");
 }
