@@ -23,7 +23,6 @@ async function bundle(entry) {
     write: false,
     format: 'esm',
     target: browsers,
-    external: ['/*'],
     logLevel: 'warning',
   });
   return outputFiles[0].contents;
