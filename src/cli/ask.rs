@@ -167,7 +167,7 @@ fn report(run: &RunView) -> String {
         }
         _ => None,
     });
-    let last = texts.clone().filter_map(|(within, _)| within).last();
+    let last = texts.clone().filter_map(|(within, _)| within).next_back();
     let said: Vec<&str> =
         texts.filter(|(within, _)| within.is_none() || *within == last).map(|(_, text)| text).collect();
     said.join("\n\n")
