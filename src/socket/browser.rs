@@ -5,6 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     rc::{Rc, Weak},
 };
 
@@ -34,7 +35,7 @@ struct Inner {
     timer: RefCell<Option<(i64, Timeout)>>,
     signs: RefCell<Vec<Listener>>,
     /// An input is being handled: what it causes meanwhile waits here.
-    inputs: RefCell<Vec<Input>>,
+    inputs: RefCell<VecDeque<Input>>,
     busy: Cell<bool>,
     app: Box<dyn Listen>,
 }
@@ -92,20 +93,13 @@ impl Inner {
     }
 
     fn handle(&self, input: Input) {
-        self.inputs.borrow_mut().push(input);
+        self.inputs.borrow_mut().push_back(input);
         if self.busy.replace(true) {
             return;
         }
-        loop {
-            let Some(input) = ({
-                let mut inputs = self.inputs.borrow_mut();
-                (!inputs.is_empty()).then(|| inputs.remove(0))
-            }) else {
-                break;
-            };
+        while let Some(input) = self.pending() {
             self.machine.borrow_mut().handle(now_ms(), input);
-            loop {
-                let Some(output) = self.machine.borrow_mut().poll() else { break };
+            while let Some(output) = self.next() {
                 self.act(output);
             }
         }
@@ -118,6 +112,15 @@ impl Inner {
         self.app.state(status, waiting);
     }
 
+    // Both end their borrow before anything is done with what they answer.
+    fn pending(&self) -> Option<Input> {
+        self.inputs.borrow_mut().pop_front()
+    }
+
+    fn next(&self) -> Option<Output> {
+        self.machine.borrow_mut().poll()
+    }
+
     fn act(&self, output: Output) {
         match output {
             Output::Tell(news) => self.app.news(news),
@@ -126,7 +129,9 @@ impl Inner {
                 *self.socket.borrow_mut() = None;
                 match Open::new(&url, &self.me) {
                     Ok(open) => *self.socket.borrow_mut() = Some(open),
-                    Err(why) => self.inputs.borrow_mut().push(Input::Closed { code: 1006, reason: format!("{why:?}") }),
+                    Err(why) => {
+                        self.inputs.borrow_mut().push_back(Input::Closed { code: 1006, reason: format!("{why:?}") })
+                    }
                 }
             }
             Output::Send(text) => {
