@@ -35,6 +35,7 @@ test('signing out closes the door in every tab', async ({ page, context, server,
   const other = await context.newPage();
   await page.goto('/');
   await other.goto('/');
+  await page.getByRole('button', { name: /^Account of/ }).click();
   await page.getByRole('button', { name: 'Sign out' }).click();
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
   await expect(other.getByText(/sign(ed)? (in|out)/i).first()).toBeVisible();

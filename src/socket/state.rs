@@ -89,13 +89,15 @@ impl Live {
         let document = web_sys::window().and_then(|window| window.document());
         let hidden = document.map(|document| Listener::new(&document, "visibilitychange", flush));
         let live = Rc::new(Self { browser, state, next_token: Cell::new(0), person: Cell::new(None), _hidden: hidden });
+        // Signed in first: until then the machine says that nobody is.
+        if let Some(user) = seed.user {
+            live.person.set(Some(user.id));
+            live.browser.handle(Input::SignedIn);
+            live.browser.handle(Input::Follow(ChannelName::User, seed.feed.map(|at| at.cursor)));
+        }
         if let Some((id, at)) = seed.thread {
             live.state.threads.borrow_mut().insert(id, Thread::new(Loaded::Ready(at.state)));
             live.browser.handle(Input::Follow(ChannelName::Thread(id), Some(at.cursor)));
-        }
-        if let Some(user) = seed.user {
-            live.browser.handle(Input::Follow(ChannelName::User, seed.feed.map(|at| at.cursor)));
-            live.signed_in(user.id);
         }
         live
     }
