@@ -47,7 +47,7 @@ async fn a_wrong_configuration_ends_with_two_and_names_file_key_and_what_is_allo
     refused(&run(folder.path(), &serve, &variable).await, &["NETRA_SOCKET__HEARTBEAT_MS", "100 to 300000"]);
     let file = ["serve", "--config", "none.toml"];
     refused(&run(folder.path(), &file, &[]).await, &["none.toml", "--config"]);
-    let url = [("NETRA_STORE__URL", "postgres://localhost/netra")];
+    let url = [("NETRA_STORE__URL", "mysql://localhost/netra")];
     refused(&run(folder.path(), &serve, &url).await, &["NETRA_STORE__URL", "sqlite:"]);
     assert!(!folder.path().join("data").exists(), "nothing is made for a server that does not start");
 }

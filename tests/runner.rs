@@ -155,7 +155,7 @@ impl House {
         let store = Store::open(folder.path()).await.expect("opens");
         let channels = Channels::new(store, hub.clone()).await.expect("begins");
         let (gate, files) = (Arc::new(Semaphore::new(0)), Arc::default());
-        let mut options = RunnerOptions::new(folder.path());
+        let mut options = RunnerOptions::new(folder.path().join("files"));
         change(&mut options);
         let runner = runner(&channels, &gate, &files, options);
         let user = person(&channels).await;
@@ -444,7 +444,11 @@ async fn a_run_whose_thread_is_deleted_ends_without_a_word() {
     assert_eq!(running.expect("deleted"), [run]);
     house.runner.stop_thread(house.thread);
     house.until_idle().await;
-    assert_eq!(house.channels.head(Channel::Thread(house.thread)).await.expect("reads"), 0, "nothing came after");
+    assert_eq!(
+        house.channels.extent(Channel::Thread(house.thread)).await.expect("reads").head,
+        0,
+        "nothing came after"
+    );
 }
 
 #[tokio::test]
@@ -468,18 +472,19 @@ async fn a_restart_ends_what_the_dead_process_left() {
     house.until_open(began).await;
     let accepted = house.accept("script", "answer").await.run_id;
     // Another runner on the same store: as after a crash, it lives none of these.
-    let after = runner(&house.channels, &house.gate, &house.files, RunnerOptions::new(house.folder.path()));
+    let after =
+        runner(&house.channels, &house.gate, &house.files, RunnerOptions::new(house.folder.path().join("files")));
     assert_eq!(after.recover().await.expect("recovers"), 2);
     for run in [began, accepted] {
         assert_eq!(code(&house.until_over(run).await), "server_restarted");
         house.events(run).await;
         assert_eq!(house.phases(run).await, [RunPhase::Running, RunPhase::Failed]);
     }
-    let head = house.channels.head(Channel::Thread(house.thread)).await.expect("reads");
+    let head = house.channels.extent(Channel::Thread(house.thread)).await.expect("reads").head;
     assert_eq!(after.recover().await.expect("recovers"), 0, "once is enough");
     house.gate.add_permits(1);
     house.until_idle().await;
-    let now = house.channels.head(Channel::Thread(house.thread)).await.expect("reads");
+    let now = house.channels.extent(Channel::Thread(house.thread)).await.expect("reads").head;
     assert_eq!(now, head, "a run that was ended elsewhere says nothing more");
     house.assert_delivered_in_order();
 }

@@ -140,9 +140,10 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
 }
 
 async fn open(config: Config, agents: Agents) -> Result<AppState, Failure> {
-    let place = config.store_url();
+    let place = config.store_place();
     AppState::open(config, agents).await.map_err(|error| {
-        let allowed = "store.url names an SQLite file that this user may write to";
+        let allowed =
+            "store.url names an SQLite file that this user may write to, or a PostgreSQL database that answers";
         ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {allowed}")).into()
     })
 }

@@ -11,6 +11,9 @@ pub enum Error {
     /// The store failed. The caller is told to try again; the log has the cause.
     #[error("the store failed: {0}")]
     Store(#[from] sqlx::Error),
+    /// A step failed that several shared.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Error>),
     /// The disk failed. The caller is told that the server failed; the log has the cause.
     #[error("the disk failed: {0}")]
     Io(#[from] std::io::Error),
@@ -34,20 +37,43 @@ impl Error {
         Self::refused(ErrorCode::NotFound, format!("there is no such {what}"))
     }
 
+    /// Whether the store is out of reach: the same may work in a moment.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Store(error) => is_away(error),
+            Self::Shared(error) => error.is_unavailable(),
+            _ => false,
+        }
+    }
+
     /// What the caller is told. A failure of the server's own is logged here, with its cause.
     #[must_use]
     pub fn into_body(self) -> ErrorBody {
-        let cause = match self {
-            Self::Refused(body) => return body,
-            Self::Store(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {
-                tracing::error!(error = %self, "the store is out of reach");
-                let message = "the store is out of reach; try again in a moment";
-                return ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000);
-            }
-            cause => cause,
-        };
-        tracing::error!(error = %cause, "an operation failed");
+        if let Self::Refused(body) = self {
+            return body;
+        }
+        if self.is_unavailable() {
+            tracing::error!(error = %self, "the store is out of reach");
+            let message = "the store is out of reach; try again in a moment";
+            return ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000);
+        }
+        tracing::error!(error = %self, "an operation failed");
         ErrorBody::new(ErrorCode::Internal, "the server failed; its log has the cause")
+    }
+}
+
+/// The pool is empty, the connection broke, or the database ends, starts, or chose this transaction to give way.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => true,
+        // SQLSTATE classes 08 (connection), 40 (rolled back), 53 (resources), 57 (intervention), and lock_timeout;
+        // SQLITE_BUSY and its kin.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "40", "53", "57", "55P03"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                || matches!(&*code, "5" | "6" | "261" | "517" | "773")
+        }),
+        _ => false,
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     auth::Auth,
     channel::Channels,
     config::Config,
-    error::Result,
+    error::{Error, Result},
     site::Site,
     store::Store,
     ws::{ConnectionManager, Gateway},
@@ -22,7 +22,7 @@ use crate::protocol::{CloseCode, Notice, Push, UserId, http::AgentInfo};
 const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
 const COME_BACK_EACH: Duration = Duration::from_millis(1);
 /// How often what has run out is deleted.
-const SWEEP_EVERY: Duration = Duration::from_secs(15 * 60);
+const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// The parts of a running server; clones share them.
 #[derive(Debug, Clone)]
@@ -58,7 +58,12 @@ impl AppState {
         let channels = Channels::new(store, Arc::new(manager.clone())).await?;
         let options = RunnerOptions {
             coalesce: Duration::from_millis(config.socket.coalesce_ms),
-            ..RunnerOptions::new(&config.server.data)
+            time_limit: Duration::from_millis(config.runs.time_limit_ms),
+            max_runs_per_user: config.runs.max_per_user,
+            max_runs: config.runs.max,
+            lease: Duration::from_millis(config.runs.lease_ms),
+            node: config.server.listen.to_string(),
+            ..RunnerOptions::new(config.files_dir())
         };
         let runner = Runner::new(channels.clone(), Arc::new(agents), options);
         match runner.recover().await? {
@@ -117,6 +122,7 @@ impl AppState {
         let sockets = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
         self.manager.begin_drain(COME_BACK_WITHIN + COME_BACK_EACH * sockets);
         self.runner.shutdown(limit).await;
+        self.runner.leave().await;
         self.manager.finish_drain().await;
         self.stopping.cancel();
         self.tasks.close();
@@ -128,11 +134,31 @@ impl AppState {
     async fn sweep(self) {
         let mut turns = tokio::time::interval(SWEEP_EVERY);
         while self.stopping.run_until_cancelled(turns.tick()).await.is_some() {
+            self.trim().await;
             match self.auth.sweep().await {
                 Ok(0) => {}
                 Ok(sessions) => tracing::info!(sessions, "forgot sessions that had run out"),
                 Err(error) => tracing::warn!(%error, "what has run out could not be deleted"),
             }
+        }
+    }
+
+    /// Lets go of what of the logs may go, until there is nothing more.
+    async fn trim(&self) {
+        let trimming = self.config.store.trimming();
+        let all = async {
+            let mut entries = 0;
+            loop {
+                match self.channels.trim(&trimming).await? {
+                    0 => return Ok::<u64, Error>(entries),
+                    gone => entries += gone,
+                }
+            }
+        };
+        match self.stopping.run_until_cancelled(all).await {
+            Some(Ok(1..)) => tracing::info!("trimmed the logs of finished runs"),
+            Some(Err(error)) => tracing::warn!(%error, "the logs could not be trimmed"),
+            _ => {}
         }
     }
 

@@ -4,7 +4,7 @@
 //! the same id and content answers the same and changes nothing; with other content it is a conflict. A thread of someone
 //! else is `not_found`, always.
 
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::{
     channel::{Append, Channel, Channels},
@@ -45,35 +45,40 @@ pub async fn create(channels: &Channels, user: &User, command: &CreateThread, ag
     let title = command.title.as_deref().map(title).transpose()?;
     let request = serde_json::to_string(command)?;
     let mut tx = channels.begin().await?;
-    let known = sqlx::query("SELECT owner, request, deleted_at FROM threads WHERE id = $1")
-        .bind(command.thread_id.to_string())
-        .fetch_optional(tx.sql())
-        .await?;
-    if let Some(row) = known {
-        let (owner, asked): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        if owner != user.id.to_string() || asked != request || row.try_get::<Option<i64>, _>(2)?.is_some() {
-            return Err(Error::refused(ErrorCode::Conflict, "this thread_id was used before; mint another"));
-        }
-        return info(&mut tx, user.id, command.thread_id).await;
-    }
     let thread = ThreadInfo {
         id: command.thread_id,
         title: title.unwrap_or_else(|| UNTITLED.to_owned()),
         agent: agent.to_owned(),
         created_at: now_ms(),
     };
-    sqlx::query("INSERT INTO threads (id, owner, title, agent, request, created_at) VALUES ($1, $2, $3, $4, $5, $6)")
+    let sql = "INSERT INTO threads (id, owner, title, agent, request, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (id) DO NOTHING";
+    let made = sqlx::query(sql)
         .bind(thread.id.to_string())
         .bind(user.id.to_string())
         .bind(&thread.title)
         .bind(&thread.agent)
-        .bind(request)
+        .bind(&request)
         .bind(thread.created_at)
         .execute(tx.sql())
         .await?;
+    if made.rows_affected() == 0 {
+        return known_thread(&mut tx, user.id, command.thread_id, &request).await;
+    }
     tell(&mut tx, user.id, &thread).await?;
     tx.commit().await?;
     Ok(thread)
+}
+
+/// The thread that the same command made before.
+async fn known_thread(tx: &mut Append, user: UserId, thread: ThreadId, request: &str) -> Result<ThreadInfo> {
+    let query = sqlx::query("SELECT owner, request, deleted_at FROM threads WHERE id = $1").bind(thread.to_string());
+    let row = query.fetch_one(tx.sql()).await?;
+    let (owner, asked): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    if owner != user.to_string() || asked != request || row.try_get::<Option<i64>, _>(2)?.is_some() {
+        return Err(Error::refused(ErrorCode::Conflict, "this thread_id was used before; mint another"));
+    }
+    read_info(tx.sql(), user, thread, "").await
 }
 
 /// Gives a thread another title.
@@ -149,17 +154,8 @@ pub async fn send(
     let request = serde_json::to_string(command)?;
     let mut tx = channels.begin().await?;
     let thread = info(&mut tx, user.id, command.thread_id).await?;
-    let known = sqlx::query("SELECT request, run_id, seq FROM messages WHERE author = $1 AND id = $2")
-        .bind(user.id.to_string())
-        .bind(command.message_id.to_string())
-        .fetch_optional(tx.sql())
-        .await?;
-    if let Some(row) = known {
-        if row.try_get::<String, _>(0)? != request {
-            return Err(Error::refused(ErrorCode::Conflict, "this message_id was used before; mint another"));
-        }
-        let (run_id, seq): (String, i64) = (row.try_get(1)?, row.try_get(2)?);
-        return Ok((MessageAccepted { run_id: run_id.parse()?, seq: seq.cast_unsigned() }, None));
+    if let Some(accepted) = known_message(&mut tx, user.id, command, &request).await? {
+        return Ok((accepted, None));
     }
     admit()?;
     let message = UserMessage {
@@ -177,7 +173,9 @@ pub async fn send(
     let run_id = message.run_id;
     let seq = tx.thread(command.thread_id, &[ThreadEntry::Message { message: message.clone() }]).await?;
     tx.user(user.id, &[UserEntry::Run { thread_id: command.thread_id, run_id, phase: RunPhase::Running }]).await?;
-    sqlx::query("INSERT INTO messages (id, author, thread_id, request, run_id, seq) VALUES ($1, $2, $3, $4, $5, $6)")
+    let sql = "INSERT INTO messages (id, author, thread_id, request, run_id, seq) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (author, id) DO NOTHING";
+    let noted = sqlx::query(sql)
         .bind(command.message_id.to_string())
         .bind(user.id.to_string())
         .bind(command.thread_id.to_string())
@@ -186,17 +184,46 @@ pub async fn send(
         .bind(seq.cast_signed())
         .execute(tx.sql())
         .await?;
-    sqlx::query("INSERT INTO runs (id, thread_id, owner, agent, started_at) VALUES ($1, $2, $3, $4, $5)")
+    if noted.rows_affected() == 0 {
+        return Err(message_conflict());
+    }
+    sqlx::query("INSERT INTO runs (id, thread_id, owner, agent, started_at, node) VALUES ($1, $2, $3, $4, $5, $6)")
         .bind(run_id.to_string())
         .bind(command.thread_id.to_string())
         .bind(user.id.to_string())
         .bind(agent)
         .bind(now_ms())
+        .bind(channels.node().to_owned())
         .execute(tx.sql())
         .await?;
     tx.commit().await?;
     let run = NewRun { run_id, thread_id: command.thread_id, owner: user.id, agent: agent.to_owned(), message };
     Ok((MessageAccepted { run_id, seq }, Some(run)))
+}
+
+/// The answer that the same message got before. Its thread is locked, so that of two that say the same at the same time
+/// the second waits here; that an id is used twice in different threads, its key forbids.
+async fn known_message(
+    tx: &mut Append,
+    user: UserId,
+    command: &SendMessage,
+    request: &str,
+) -> Result<Option<MessageAccepted>> {
+    let row = sqlx::query("SELECT request, run_id, seq FROM messages WHERE author = $1 AND id = $2")
+        .bind(user.to_string())
+        .bind(command.message_id.to_string())
+        .fetch_optional(tx.sql())
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.try_get::<String, _>(0)? != request {
+        return Err(message_conflict());
+    }
+    let (run_id, seq): (String, i64) = (row.try_get(1)?, row.try_get(2)?);
+    Ok(Some(MessageAccepted { run_id: run_id.parse()?, seq: seq.cast_unsigned() }))
+}
+
+fn message_conflict() -> Error {
+    Error::refused(ErrorCode::Conflict, "this message_id was used before; mint another")
 }
 
 /// The person has seen what there is in a thread.
@@ -215,39 +242,50 @@ pub async fn mark_read(channels: &Channels, user: &User, command: &MarkRead) -> 
 /// # Errors
 /// `not_found`.
 pub async fn authorise(channels: &Channels, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
-    read_info(channels.store().reader(), user, thread).await
+    read_info(channels.store().reader(), user, thread, "").await
 }
 
-/// The run's thread, where this person may stop it; with whether it goes on.
+/// Notes that a person wants a run stopped, so that the node that lives it stops it, whatever becomes of this one. Answers
+/// whether the run goes on.
 ///
 /// # Errors
 /// `not_found`.
-pub async fn authorise_run(channels: &Channels, user: UserId, run: RunId) -> Result<(ThreadId, bool)> {
-    let row = sqlx::query("SELECT thread_id, ended_at FROM runs WHERE id = $1 AND owner = $2")
+pub async fn ask_to_stop(channels: &Channels, user: UserId, run: RunId) -> Result<bool> {
+    let row = sqlx::query("SELECT ended_at FROM runs WHERE id = $1 AND owner = $2")
         .bind(run.to_string())
         .bind(user.to_string())
         .fetch_optional(channels.store().reader())
         .await?
         .ok_or_else(|| Error::not_found("run"))?;
-    Ok((row.try_get::<String, _>(0)?.parse()?, row.try_get::<Option<i64>, _>(1)?.is_none()))
+    if row.try_get::<Option<i64>, _>(0)?.is_some() {
+        return Ok(false);
+    }
+    let mut tx = channels.begin().await?;
+    let sql = "UPDATE runs SET stop_at = $2 WHERE id = $1 AND ended_at IS NULL AND stop_at IS NULL";
+    sqlx::query(sql).bind(run.to_string()).bind(now_ms()).execute(tx.sql()).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
+/// The thread, which nobody else changes until the transaction ends.
 async fn info(tx: &mut Append, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
-    read_info(tx.sql(), user, thread).await
+    let lock = tx.engine().for_update();
+    read_info(tx.sql(), user, thread, lock).await
 }
 
 async fn read_info<'c>(
     executor: impl sqlx::Executor<'c, Database = sqlx::Any>,
     user: UserId,
     thread: ThreadId,
+    lock: &'static str,
 ) -> Result<ThreadInfo> {
-    let row =
-        sqlx::query("SELECT title, agent, created_at FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NULL")
-            .bind(thread.to_string())
-            .bind(user.to_string())
-            .fetch_optional(executor)
-            .await?
-            .ok_or_else(|| Error::not_found("thread"))?;
+    let sql = "SELECT title, agent, created_at FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
+    let row = sqlx::query(AssertSqlSafe(format!("{sql}{lock}")))
+        .bind(thread.to_string())
+        .bind(user.to_string())
+        .fetch_optional(executor)
+        .await?
+        .ok_or_else(|| Error::not_found("thread"))?;
     Ok(ThreadInfo { id: thread, title: row.try_get(0)?, agent: row.try_get(1)?, created_at: row.try_get(2)? })
 }
 

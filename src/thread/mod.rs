@@ -6,6 +6,7 @@
 //! never panic and never hide others: they are folded as far as they make sense.
 
 mod close;
+mod compact;
 mod feed;
 mod reduce;
 mod view;
@@ -14,5 +15,6 @@ mod view;
 mod tests;
 
 pub use close::Ending;
+pub use compact::Compactor;
 pub use feed::{ThreadSummary, UserFeed};
 pub use view::{Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};

@@ -64,6 +64,21 @@ proptest! {
     }
 
     #[test]
+    fn a_compacted_log_looks_the_same_and_is_compact(entries in log()) {
+        let mut compactor = Compactor::default();
+        for (seq, entry) in (0..).zip(&entries) {
+            compactor.read(seq, entry.clone());
+        }
+        let (gone, grown) = compactor.finish();
+        let mut view = ThreadView::default();
+        for (seq, entry) in (0..).zip(&entries).filter(|(seq, _)| !gone.contains(seq)) {
+            let entry = grown.iter().find(|(at, _)| *at == seq).map_or(entry, |(_, entry)| entry);
+            view.apply(seq as i64, entry.clone());
+        }
+        prop_assert_eq!(view, fold(ThreadView::default(), 0, &entries));
+    }
+
+    #[test]
     fn an_ending_closes_everything_and_is_terminal(entries in log(), stopped in any::<bool>()) {
         let mut view = fold(ThreadView::default(), 0, &entries);
         let thread = ThreadId::new();
@@ -82,6 +97,20 @@ proptest! {
             prop_assert!(view.run(run.run_id).expect("known").state.is_over());
         }
     }
+}
+
+#[test]
+fn ten_thousand_deltas_of_one_message_become_one() {
+    let run_id = RunId::new();
+    let mut compactor = Compactor::default();
+    for seq in 0..10_000 {
+        let event = TextMessageContent::new("a", "x");
+        compactor.read(seq, ThreadEntry::Agent { run_id, event: Box::new(event.into()) });
+    }
+    let (gone, grown) = compactor.finish();
+    assert_eq!(gone, (1..10_000).collect::<Vec<u64>>());
+    let event = Box::new(TextMessageContent::new("a", "x".repeat(10_000)).into());
+    assert_eq!(grown, [(0, ThreadEntry::Agent { run_id, event })]);
 }
 
 #[test]

@@ -6,46 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::protocol::agui::Event;
+use crate::protocol::agui::{DeltaKey, Event};
 
 /// How much may wait before it leaves early, in bytes.
 const MAX_PENDING: usize = 64 * 1024;
 
-/// Deltas that go together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Key {
-    kind: &'static str,
-    id: String,
-    subagent: Option<String>,
-}
-
-impl Key {
-    /// The key of a delta that may be merged; one that carries more than its text may not.
-    fn of(event: &Event) -> Option<Self> {
-        let id = match event {
-            Event::TextMessageContent(e) => &e.message_id,
-            Event::ToolCallArgs(e) => &e.tool_call_id,
-            Event::ReasoningMessageContent(e) => &e.message_id,
-            _ => return None,
-        };
-        let plain = event.base().raw_event.is_none() && event.base().metadata.is_none();
-        plain.then(|| Self { kind: event.kind(), id: id.clone(), subagent: event.subagent().map(str::to_owned) })
-    }
-}
-
-/// The text of a delta.
-fn delta(event: &mut Event) -> Option<&mut String> {
-    match event {
-        Event::TextMessageContent(e) => Some(&mut e.delta),
-        Event::ToolCallArgs(e) => Some(&mut e.delta),
-        Event::ReasoningMessageContent(e) => Some(&mut e.delta),
-        _ => None,
-    }
-}
-
 #[derive(Debug)]
 struct Pending {
-    key: Key,
+    key: DeltaKey,
     event: Event,
     due: Instant,
 }
@@ -57,7 +25,7 @@ pub(super) struct Coalescer {
     pending: Vec<Pending>,
     bytes: usize,
     /// When each message last left: those within the window, no others.
-    left: Vec<(Key, Instant)>,
+    left: Vec<(DeltaKey, Instant)>,
 }
 
 impl Coalescer {
@@ -69,17 +37,17 @@ impl Coalescer {
 
     /// Takes an event; what is to be appended now goes to `out`, in order.
     pub(super) fn push(&mut self, now: Instant, mut event: Event, out: &mut Vec<Event>) {
-        let Some(key) = Key::of(&event) else {
+        let Some(key) = event.delta_key() else {
             self.flush(now, out);
             out.push(event);
             return;
         };
-        let bytes = delta(&mut event).map_or(0, |text| text.len());
+        let bytes = event.delta_mut().map_or(0, |text| text.len());
         if self.bytes + bytes > MAX_PENDING {
             self.flush(now, out);
         }
         if let Some(waiting) = self.pending.iter_mut().find(|waiting| waiting.key == key) {
-            if let (Some(text), Some(more)) = (delta(&mut waiting.event), delta(&mut event)) {
+            if let (Some(text), Some(more)) = (waiting.event.delta_mut(), event.delta_mut()) {
                 text.push_str(more);
             }
             self.bytes += bytes;
@@ -117,7 +85,7 @@ impl Coalescer {
     fn take(&mut self, now: Instant, is: impl Fn(&Pending) -> bool, out: &mut Vec<Event>) {
         self.left.retain(|(_, at)| *at + self.window > now);
         for mut waiting in self.pending.extract_if(.., |waiting| is(waiting)) {
-            self.bytes -= delta(&mut waiting.event).map_or(0, |text| text.len());
+            self.bytes -= waiting.event.delta_mut().map_or(0, |text| text.len());
             self.left.retain(|(key, _)| *key != waiting.key);
             self.left.push((waiting.key, now));
             out.push(waiting.event);
@@ -209,7 +177,7 @@ mod tests {
     fn told(events: &[Event]) -> Vec<(BTreeMap<String, String>, Option<Event>)> {
         let mut parts = vec![(BTreeMap::new(), None)];
         for event in events {
-            match (Key::of(event), delta(&mut event.clone())) {
+            match (event.delta_key(), event.clone().delta_mut()) {
                 (Some(key), Some(more)) => {
                     let part = parts.last_mut().expect("one at least");
                     part.0.entry(format!("{key:?}")).or_insert_with(String::new).push_str(more);
@@ -232,10 +200,10 @@ mod tests {
             let window = ms(window);
             let (mut coalescer, mut now, mut out) = (Coalescer::new(window), Instant::now(), Vec::new());
             // When each message was last appended since the last event that is no delta.
-            let mut last: Vec<(Key, Instant)> = Vec::new();
+            let mut last: Vec<(DeltaKey, Instant)> = Vec::new();
             let mut check = |now: Instant, appended: &[Event]| {
                 for event in appended {
-                    let Some(key) = Key::of(event) else { last.clear(); continue };
+                    let Some(key) = event.delta_key() else { last.clear(); continue };
                     let before = last.iter().rposition(|(known, _)| *known == key).map(|index| last.remove(index).1);
                     prop_assert!(before.is_none_or(|before| before + window <= now), "two appends within a window");
                     last.push((key, now));
@@ -251,7 +219,7 @@ mod tests {
                     check(due, &out[from..])?;
                 }
                 now = next;
-                let (from, plain) = (out.len(), Key::of(&event).is_some());
+                let (from, plain) = (out.len(), event.delta_key().is_some());
                 coalescer.push(now, event, &mut out);
                 if plain {
                     check(now, &out[from..])?;

@@ -1,4 +1,7 @@
 //! A run's own view of its thread's log: what it appends, and what it has open.
+//!
+//! Promises: only the node that holds the run appends to it; what is appended is there once, also where the store's answer
+//! to it was lost and it is tried again.
 
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ use crate::{
         agui::{Event, RunStarted},
     },
     server::{
-        channel::Channels,
+        channel::{Channel, Channels},
         error::{Error, Result},
         store::now_ms,
     },
@@ -26,7 +29,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// Why a run's log takes nothing more.
 #[derive(Debug)]
 pub(super) enum Lost {
-    /// The run is over, or its thread was deleted.
+    /// The run is over, its thread was deleted, or another node took it over.
     Over,
     /// The store failed for longer than we wait.
     Store(Error),
@@ -41,12 +44,14 @@ pub(super) struct RunLog {
     thread_id: ThreadId,
     run_id: RunId,
     owner: UserId,
+    /// Everything of this run up to here is known.
+    seen: u64,
     /// The run as whoever follows the thread sees it.
     pub(super) view: ThreadView,
 }
 
 impl RunLog {
-    /// The log of a new run. For one found open, `view` is its thread's.
+    /// The log of a new run. One found open goes on from what [`RunLog::at`] says.
     pub(super) fn new(
         channels: &Channels,
         options: &RunnerOptions,
@@ -55,7 +60,12 @@ impl RunLog {
         owner: UserId,
     ) -> Self {
         let (channels, patience, view) = (channels.clone(), options.store_patience, ThreadView::default());
-        Self { channels, patience, thread_id, run_id, owner, view }
+        Self { channels, patience, thread_id, run_id, owner, seen: 0, view }
+    }
+
+    /// The same for a run found open, in a thread that looks so at that place.
+    pub(super) fn at(self, seq: u64, view: ThreadView) -> Self {
+        Self { seen: seq, view, ..self }
     }
 
     /// Begins the run.
@@ -89,18 +99,23 @@ impl RunLog {
             return Ok(());
         }
         let entries: Vec<ThreadEntry> = events.into_iter().map(|event| self.entry(event)).collect();
-        let (give_up, mut wait) = (Instant::now() + self.patience, RETRY.0);
+        let (give_up, mut wait, mut doubt) = (Instant::now() + self.patience, RETRY.0, false);
         loop {
-            match self.try_write(&entries, end).await {
-                Ok(true) => break,
-                Ok(false) => return Err(Lost::Over),
-                Err(Error::Store(error)) if Instant::now() < give_up => {
-                    tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
-                    sleep(wait).await;
-                    wait = (wait * 2).min(RETRY.1);
+            let error = match self.once(&entries, end, doubt).await {
+                Ok(Some(seq)) => {
+                    self.seen = self.seen.max(seq);
+                    break;
                 }
-                Err(error) => return Err(Lost::Store(error)),
+                Ok(None) => return Err(Lost::Over),
+                Err(error) => error,
+            };
+            if !matches!(error, Error::Store(_) | Error::Shared(_)) || Instant::now() >= give_up {
+                return Err(Lost::Store(error));
             }
+            tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
+            doubt = true;
+            sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
         }
         let at = now_ms();
         for entry in entries {
@@ -109,31 +124,32 @@ impl RunLog {
         Ok(())
     }
 
-    /// One transaction; answers whether the run still goes on, and nothing is written where it does not.
-    async fn try_write(&self, entries: &[ThreadEntry], end: Option<RunPhase>) -> Result<bool> {
+    /// One try; answers the last place known, or nothing where the run is not ours to go on with. `doubt`: a try before may
+    /// have been stored though its answer was lost; nobody else writes to this run, so what is new of it is that.
+    async fn once(&self, entries: &[ThreadEntry], end: Option<RunPhase>, doubt: bool) -> Result<Option<u64>> {
+        if doubt && self.channels.has_after(self.thread_id, self.seen, self.run_id).await? {
+            return Ok(Some(self.channels.extent(Channel::Thread(self.thread_id)).await?.head));
+        }
+        match end {
+            None => self.channels.append(self.thread_id, self.run_id, entries).await,
+            Some(phase) => self.last(entries, phase).await,
+        }
+    }
+
+    /// The run's end, with what the owner's feed hears of it.
+    async fn last(&self, entries: &[ThreadEntry], phase: RunPhase) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
-        let run_id = self.run_id.to_string();
         // A deleted thread took its runs along: no row says so, and its log stays deleted.
-        let goes_on = match end {
-            None => {
-                let sql = "SELECT started_at FROM runs WHERE id = $1 AND ended_at IS NULL";
-                sqlx::query_scalar::<_, i64>(sql).bind(run_id).fetch_optional(tx.sql()).await?.is_some()
-            }
-            Some(_) => {
-                let sql = "UPDATE runs SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
-                sqlx::query(sql).bind(run_id).bind(now_ms()).execute(tx.sql()).await?.rows_affected() > 0
-            }
-        };
-        if !goes_on {
-            return Ok(false);
+        let sql = "UPDATE runs SET ended_at = $2 WHERE id = $1 AND node = $3 AND ended_at IS NULL";
+        let query = sqlx::query(sql).bind(self.run_id.to_string()).bind(now_ms()).bind(self.channels.node().to_owned());
+        if query.execute(tx.sql()).await?.rows_affected() == 0 {
+            return Ok(None);
         }
-        tx.thread(self.thread_id, entries).await?;
-        if let Some(phase) = end {
-            let entry = UserEntry::Run { thread_id: self.thread_id, run_id: self.run_id, phase };
-            tx.user(self.owner, &[entry]).await?;
-        }
+        let seq = tx.thread(self.thread_id, entries).await?;
+        let entry = UserEntry::Run { thread_id: self.thread_id, run_id: self.run_id, phase };
+        tx.user(self.owner, &[entry]).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(Some(seq))
     }
 
     fn entry(&self, event: Event) -> ThreadEntry {

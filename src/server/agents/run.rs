@@ -65,7 +65,7 @@ impl Run {
                     }
                 }
             }
-            Err(Lost::Over) => tracing::info!(run = %run_id, thread = %thread_id, "a run's thread is gone"),
+            Err(Lost::Over) => tracing::info!(run = %run_id, thread = %thread_id, "a run is not this node's any more"),
             Err(Lost::Store(error)) => {
                 tracing::error!(run = %run_id, %error, "a run is lost: its log cannot be written; it is ended later");
             }
@@ -96,7 +96,7 @@ impl Run {
         let Some(found) = self.agent.clone() else {
             return Err(failed("unknown_agent", format!("there is no agent `{agent}` any more; choose another")));
         };
-        let files = files(&self.channels, &self.options.data, *thread_id, &message.attachments).await;
+        let files = files(&self.channels, &self.options.files, *thread_id, &message.attachments).await;
         let files = files.map_err(|error| {
             tracing::error!(run = %run_id, %error, "a run's files cannot be found");
             failed("files_unavailable", "the thread's files cannot be found at the moment; ask again")
@@ -220,7 +220,7 @@ async fn halt<T>(mut task: JoinHandle<T>, cancel: &CancellationToken, run: &NewR
 }
 
 /// The files that a run reads: its message's, else the thread's latest.
-async fn files(channels: &Channels, data: &Path, thread: ThreadId, named: &[Attachment]) -> Result<Vec<InputFile>> {
+async fn files(channels: &Channels, folder: &Path, thread: ThreadId, named: &[Attachment]) -> Result<Vec<InputFile>> {
     let mut attachments = named.to_vec();
     if attachments.is_empty() {
         let sql = "SELECT id, name, bytes FROM files WHERE thread_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1";
@@ -230,7 +230,7 @@ async fn files(channels: &Channels, data: &Path, thread: ThreadId, named: &[Atta
             attachments.push(Attachment { file_id: id.parse()?, name: row.try_get(1)?, bytes: bytes.cast_unsigned() });
         }
     }
-    let folder = data.join("files").join(thread.to_string());
+    let folder = folder.join(thread.to_string());
     let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
     Ok(attachments.into_iter().map(file).collect())
 }

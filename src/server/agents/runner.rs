@@ -1,8 +1,9 @@
 //! The runner: begins, stops and ends runs, and answers for each of them ending.
 //!
 //! Promises: every run in the store ends in a terminal event with everything inside it closed. While this process lives
-//! the run's own task sees to it; after a crash [`Runner::recover`] does, and [`Runner::tend`] finds what neither did
-//! (the store failed for longer than a run waits). A stopped run's log ends at once, whatever its agent does.
+//! the run's own task sees to it; after a crash [`Runner::recover`] does, or [`Runner::tend`] of another node, which also
+//! finds what neither did (the store failed for longer than a run waits). A stopped run's log ends at once, whatever its
+//! agent does.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,7 +13,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use sqlx::Row;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval, timeout},
@@ -29,6 +29,7 @@ use crate::{
     server::{
         channel::Channels,
         error::{Error, Result},
+        nodes::{Nodes, Orphan},
         store::now_ms,
         threads::NewRun,
     },
@@ -37,8 +38,8 @@ use crate::{
 
 /// How many stops are remembered for runs that did not begin yet.
 const MAX_EARLY_STOPS: usize = 256;
-/// How often [`Runner::tend`] looks, and how old an unattended run is before it is ended.
-const TEND: Duration = Duration::from_secs(30);
+/// How old a run of this node that nobody lives is before it is ended.
+const UNATTENDED: Duration = Duration::from_secs(30);
 /// How long runs may take to write their last events when the server ends.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -55,21 +56,27 @@ pub struct RunnerOptions {
     pub max_runs_per_user: usize,
     /// How many runs go on at once.
     pub max_runs: usize,
-    /// The data folder: files are in `files/<thread_id>/<file_id>` below it.
-    pub data: PathBuf,
+    /// Within what time another node ends the runs of one that died.
+    pub lease: Duration,
+    /// What this node is called, for people.
+    pub node: String,
+    /// The folder of uploaded files: `<thread_id>/<file_id>` below it.
+    pub files: PathBuf,
 }
 
 impl RunnerOptions {
-    /// The defaults, for a data folder: 40 ms, 15 minutes, 4 runs a person, 64 in all.
+    /// The defaults, for a folder of files: 40 ms, 15 minutes, 4 runs a person, 64 in all, a lease of 15 seconds.
     #[must_use]
-    pub fn new(data: impl Into<PathBuf>) -> Self {
+    pub fn new(files: impl Into<PathBuf>) -> Self {
         Self {
             coalesce: Duration::from_millis(40),
             time_limit: Duration::from_secs(15 * 60),
             store_patience: Duration::from_secs(30),
             max_runs_per_user: 4,
             max_runs: 64,
-            data: data.into(),
+            lease: Duration::from_secs(15),
+            node: String::new(),
+            files: files.into(),
         }
     }
 }
@@ -80,6 +87,7 @@ pub struct Runner(Arc<Shared>);
 
 struct Shared {
     channels: Channels,
+    nodes: Nodes,
     agents: Arc<Agents>,
     options: Arc<RunnerOptions>,
     state: Mutex<State>,
@@ -121,7 +129,8 @@ impl Runner {
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
         let (state, tasks, ending) = Default::default();
-        Self(Arc::new(Shared { channels, agents, options: Arc::new(options), state, tasks, ending }))
+        let nodes = Nodes::new(&channels, &options.node, options.lease);
+        Self(Arc::new(Shared { channels, nodes, agents, options: Arc::new(options), state, tasks, ending }))
     }
 
     /// The agents that it runs.
@@ -220,50 +229,66 @@ impl Runner {
         }
     }
 
-    /// Ends every run of the store that nobody lives: those of a process that died. For start-up, before people come in.
-    /// Answers how many.
+    /// Takes this node's lease and ends the runs that nobody lives: those of a process that died. For start-up, before
+    /// people come in. Answers how many.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn recover(&self) -> Result<usize> {
+        let nodes = &self.0.nodes;
+        nodes.inherit().await?;
+        nodes.renew().await?;
+        nodes.claim().await?;
         let message = "the server was restarted before the run ended; what was said so far is kept, ask again";
-        self.end_lost(i64::MAX, &failed("server_restarted", message)).await
+        self.end_lost(nodes.open_runs(i64::MAX).await?, &failed("server_restarted", message)).await
     }
 
-    /// Ends, now and then, what was lost while the server runs; returns when the server ends.
+    /// Renews the lease and looks after what is lost, turn by turn; returns when the server ends.
     pub async fn tend(&self) {
-        let mut ticks = interval(TEND);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let ending = failed("lost", "the run's events could not be stored for a while, and it had to end; ask again");
-        while self.0.ending.run_until_cancelled(ticks.tick()).await.is_some() {
-            let age = i64::try_from(TEND.as_millis()).unwrap_or(i64::MAX);
-            if let Err(error) = self.end_lost(now_ms().saturating_sub(age), &ending).await {
-                tracing::error!(%error, "lost runs cannot be ended now; the next look is in {TEND:?}");
+        let mut turns = interval(self.0.nodes.turn());
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.0.ending.run_until_cancelled(turns.tick()).await.is_some() {
+            if let Err(error) = self.turn().await {
+                tracing::warn!(%error, "the store cannot be asked for lost runs now");
             }
         }
     }
 
-    async fn end_lost(&self, started_before: i64, ending: &Ending) -> Result<usize> {
-        let sql = "SELECT id, thread_id, owner FROM runs WHERE ended_at IS NULL AND started_at <= $1 ORDER BY id";
-        let rows = sqlx::query(sql).bind(started_before).fetch_all(self.0.channels.store().reader()).await?;
+    async fn turn(&self) -> Result<()> {
+        let nodes = &self.0.nodes;
+        nodes.renew().await?;
+        nodes.stops().await?.into_iter().for_each(|run_id| self.stop(run_id));
+        let message = "the server that ran it is gone; what was said so far is kept, ask again";
+        self.end_lost(nodes.claim().await?, &failed("server_lost", message)).await?;
+        let age = i64::try_from(UNATTENDED.as_millis()).unwrap_or(i64::MAX);
+        let message = "the run's events could not be stored for a while, and it had to end; ask again";
+        self.end_lost(nodes.open_runs(now_ms().saturating_sub(age)).await?, &failed("lost", message)).await?;
+        Ok(())
+    }
+
+    /// Gives the lease back, when the last run has ended.
+    pub async fn leave(&self) {
+        if let Err(error) = self.0.nodes.leave().await {
+            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+        }
+    }
+
+    async fn end_lost(&self, orphans: Vec<Orphan>, ending: &Ending) -> Result<usize> {
         let mut ended = 0;
-        for row in rows {
-            let id = |index| -> Result<String> { Ok(row.try_get(index)?) };
-            let (run_id, thread_id, owner) = (id(0)?.parse()?, id(1)?.parse()?, id(2)?.parse()?);
+        for Orphan { run_id, thread_id, owner } in orphans {
             if self.0.state.lock().active.contains_key(&run_id) {
                 continue;
             }
-            let view = match self.0.channels.thread(thread_id).await {
-                Ok((_, view)) => view,
-                Err(Error::Store(error)) => return Err(error.into()),
+            let (seq, view) = match self.0.channels.thread(thread_id).await {
+                Ok((at, view)) => (at.seq, view),
+                Err(error @ (Error::Store(_) | Error::Shared(_))) => return Err(error),
                 Err(error) => {
                     tracing::error!(thread = %thread_id, %error, "a thread cannot be read; its run ends without it");
                     Default::default()
                 }
             };
-            let mut log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner);
-            log.view = view;
-            match log.end(ending).await {
+            let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner);
+            match log.at(seq, view).end(ending).await {
                 Ok(()) => {
                     tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");
                     ended += 1;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserializer, de};
 
+use crate::server::store::Engine;
+
 /// An integer from `MIN` to `MAX`.
 pub(super) fn within<'de, const MIN: u64, const MAX: u64, T, D>(from: D) -> Result<T, D::Error>
 where
@@ -44,10 +46,10 @@ pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<std::net::So
     parsed(from, "an address and port such as \"127.0.0.1:3000\"", |text| text.parse().ok())
 }
 
-/// `sqlite:` and a path.
+/// `sqlite:` and a path, or `postgres://` and a database.
 pub(super) fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let allowed = "\"sqlite:\" and a path (no other store is built in yet)";
-    parsed(from, allowed, |text| text.starts_with("sqlite:").then(|| text.to_owned())).map(Some)
+    let allowed = "\"sqlite:\" and a path, or \"postgres://USER:PASSWORD@HOST/DATABASE\"";
+    parsed(from, allowed, |text| Engine::of(text).map(|_| text.to_owned())).map(Some)
 }
 
 /// `local`.

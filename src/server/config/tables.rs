@@ -9,7 +9,10 @@ use std::{
 use serde::Deserialize;
 
 use super::bounds::{address, bus_url, origins, public_url, store_url, within};
-use crate::protocol::limits;
+use crate::{
+    protocol::limits,
+    server::{channel::Trimming, store::Engine},
+};
 
 /// Everything a server is told.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -21,6 +24,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How nodes tell each other what happened.
     pub bus: BusConfig,
+    /// What agents may take.
+    pub runs: RunsConfig,
     /// The socket.
     pub socket: SocketConfig,
     /// People and their rights.
@@ -68,12 +73,71 @@ impl Default for ServerConfig {
 }
 
 /// `[store]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// `sqlite:PATH`; without it a file in the data folder.
+    /// `sqlite:PATH` or `postgres://…`; without it a file in the data folder.
     #[serde(deserialize_with = "store_url")]
     pub url: Option<String>,
+    /// Minutes after a thread's last run at which the deltas of its runs are put together.
+    #[serde(deserialize_with = "within::<0, 525_600, _, _>")]
+    pub compact_after_minutes: u32,
+    /// Days for which a message and its run are kept; 0: for ever.
+    #[serde(deserialize_with = "within::<0, 36_500, _, _>")]
+    pub keep_days: u32,
+    /// Bytes of log that a thread keeps; its oldest messages and runs go first; 0: any.
+    #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
+    pub keep_thread_bytes: u64,
+}
+
+/// The address holds a password.
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreConfig").field("trimming", &self.trimming()).finish_non_exhaustive()
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { url: None, compact_after_minutes: 10, keep_days: 0, keep_thread_bytes: 0 }
+    }
+}
+
+impl StoreConfig {
+    /// What may go of the logs.
+    #[must_use]
+    pub fn trimming(&self) -> Trimming {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        Trimming {
+            compact_after: minutes(self.compact_after_minutes.into()),
+            keep_for: (self.keep_days > 0).then(|| minutes(u64::from(self.keep_days) * 24 * 60)),
+            keep_bytes: (self.keep_thread_bytes > 0).then_some(self.keep_thread_bytes),
+        }
+    }
+}
+
+/// `[runs]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunsConfig {
+    /// Milliseconds that a run may take.
+    #[serde(deserialize_with = "within::<100, 86_400_000, _, _>")]
+    pub time_limit_ms: u64,
+    /// Runs of one person that go on at once.
+    #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
+    pub max_per_user: usize,
+    /// Runs that go on at once on this server.
+    #[serde(deserialize_with = "within::<1, 100_000, _, _>")]
+    pub max: usize,
+    /// Milliseconds within which another server ends the runs of one that died.
+    #[serde(deserialize_with = "within::<1_000, 600_000, _, _>")]
+    pub lease_ms: u64,
+}
+
+impl Default for RunsConfig {
+    fn default() -> Self {
+        Self { time_limit_ms: 15 * 60 * 1_000, max_per_user: 4, max: 64, lease_ms: 15_000 }
+    }
 }
 
 /// `[bus]`.
@@ -228,7 +292,18 @@ impl Config {
     pub fn store_url(&self) -> String {
         let file = || format!("sqlite:{}", self.server.data.join("netra.db").display());
         let url = self.store.url.clone().unwrap_or_else(file);
-        if url.contains('?') { url } else { format!("{url}?mode=rwc") }
+        let made = Engine::of(&url) == Some(Engine::Sqlite) && !url.contains('?');
+        if made { format!("{url}?mode=rwc") } else { url }
+    }
+
+    /// The store's address as it may stand in messages: without who signs in there, and how.
+    #[must_use]
+    pub fn store_place(&self) -> String {
+        let url = self.store_url();
+        match url.split_once("://").zip(url.rsplit_once('@')) {
+            Some(((scheme, _), (_, place))) => format!("{scheme}://{place}"),
+            None => url,
+        }
     }
 
     /// The folder that holds uploaded files.

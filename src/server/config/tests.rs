@@ -108,7 +108,7 @@ fn a_wrong_value_names_the_key_and_what_is_allowed() {
         ("[socket]\ncoalesce_ms = \"x\"", "socket.coalesce_ms", "an integer from 0 to 500"),
         ("[server]\nlisten = \"here\"", "server.listen", "127.0.0.1:3000"),
         ("[server]\npublic_url = \"ftp://x\"", "server.public_url", "https://"),
-        ("[store]\nurl = \"postgres://x\"", "store.url", "sqlite:"),
+        ("[store]\nurl = \"mysql://x\"", "store.url", "sqlite:"),
         ("[bus]\nurl = \"nats://x\"", "bus.url", "local"),
         ("[auth]\nallowed_origins = [\"x\"]", "auth.allowed_origins", "an origin such as"),
         ("[[agents]]\nid=\"a\"\nname=\"A\"\nkind=\"robot\"\nfile=\"f\"", "agents[0].kind", "`replay`"),

@@ -7,6 +7,7 @@ use axum::{
     extract::{Multipart, Path as UrlPath, State, multipart::Field, rejection::PathRejection},
     http::StatusCode,
 };
+use sqlx::AssertSqlSafe;
 use tokio::{
     fs,
     io::{AsyncWriteExt, BufWriter},
@@ -121,6 +122,10 @@ impl Drop for Part {
 async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64) -> Result<()> {
     let bytes = uploaded.bytes.cast_signed();
     let mut tx = store.begin().await?;
+    // One upload after the other: together they stay within the limit. The thread may have been deleted meanwhile.
+    let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{}", store.engine().for_update());
+    let there = sqlx::query(AssertSqlSafe(sql)).bind(thread.to_string()).fetch_optional(&mut *tx).await?;
+    there.ok_or_else(|| Error::not_found("thread"))?;
     let used: i64 =
         sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1")
             .bind(thread.to_string())
@@ -130,21 +135,14 @@ async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64
         let message = format!("the files of a thread have at most {limit} bytes together; begin another thread");
         return Err(Error::refused(ErrorCode::TooLarge, message));
     }
-    // The thread may have been deleted while the file came in.
-    let done = sqlx::query(
-        "INSERT INTO files (id, thread_id, name, bytes, created_at) SELECT $1, id, $3, $4, $5 FROM threads \
-         WHERE id = $2 AND deleted_at IS NULL",
-    )
-    .bind(uploaded.file_id.to_string())
-    .bind(thread.to_string())
-    .bind(&uploaded.name)
-    .bind(bytes)
-    .bind(now_ms())
-    .execute(&mut *tx)
-    .await?;
-    if done.rows_affected() == 0 {
-        return Err(Error::not_found("thread"));
-    }
+    sqlx::query("INSERT INTO files (id, thread_id, name, bytes, created_at) VALUES ($1, $2, $3, $4, $5)")
+        .bind(uploaded.file_id.to_string())
+        .bind(thread.to_string())
+        .bind(&uploaded.name)
+        .bind(bytes)
+        .bind(now_ms())
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(())
 }

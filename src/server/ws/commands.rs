@@ -13,7 +13,7 @@ use crate::{
     },
     server::{
         agents::Runner,
-        channel::{Channel, Channels},
+        channel::{Channel, Channels, Extent},
         error::{Error, Result},
         store::now_ms,
         threads::{self, NewRun},
@@ -81,7 +81,7 @@ pub(super) async fn execute(peer: &Peer, user: &User, command: Command) -> Resul
         Command::DeleteThread(command) => delete(peer, user, &command).await,
         Command::SendMessage(command) => send(channels, runs, user, &command).await,
         Command::StopRun(StopRun { run_id }) => {
-            if let (_, true) = threads::authorise_run(channels, user.id, run_id).await? {
+            if threads::ask_to_stop(channels, user.id, run_id).await? {
                 runs.stop(run_id);
             }
             Ok(json!(Accepted {}))
@@ -159,13 +159,16 @@ pub(super) async fn subscribe(
         let message = format!("a connection follows at most {MAX_SUBSCRIPTIONS} channels; leave one first");
         return Err(ErrorBody::new(ErrorCode::Conflict, message).into());
     }
-    let head = channels.head(channel).await?;
+    let Extent { trimmed, head } = channels.extent(channel).await?;
     if head == 0 && matches!(channel, Channel::Thread(_)) {
         // Deleted between the two: every thread has entries.
         return Err(Error::not_found("thread"));
     }
-    let known = command.after.as_ref().filter(|after| after.epoch == *channels.epoch() && after.seq <= head);
-    let known = known.map(|after| after.seq).filter(|seq| head - seq <= replay_limit);
+    let known = command.after.as_ref().filter(|after| after.epoch == *channels.epoch());
+    let known = known
+        .map(|after| after.seq)
+        .filter(|seq| (trimmed..=head).contains(seq))
+        .filter(|seq| head - seq <= replay_limit);
     let reply = |seq, mode, snapshot| Subscribed {
         channel: command.channel,
         epoch: channels.epoch().clone(),

@@ -1,31 +1,28 @@
 //! The store: one SQL database behind sqlx, with its migrations.
 //!
-//! Text SQL with `$1` placeholders, in the dialect that SQLite and PostgreSQL share. Two pools: many readers, and one
-//! writer, because SQLite has one and a second would only wait. Promise: what [`Store::begin`] committed survives the
-//! death of the process (WAL).
+//! Text SQL with `$1` placeholders, in the dialect that SQLite and PostgreSQL share; [`Engine`] has what they do not.
+//! Two pools, so that reads never wait for writes. Promise: what a transaction of [`Store::begin`] committed survives the
+//! death of this process, and of the database's.
+
+mod engine;
 
 use std::{
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use sqlx::{
-    Any, AnyPool, Transaction,
-    any::{AnyPoolOptions, install_default_drivers},
-};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction, any::install_default_drivers};
+
+pub use engine::Engine;
 
 use super::error::Result;
-
-/// How many connections read at once.
-const READERS: u32 = 4;
-/// How long a statement waits for its turn before the store counts as out of reach.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// A handle on the database; clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
+    engine: Engine,
     readers: AnyPool,
     writer: AnyPool,
 }
@@ -40,16 +37,28 @@ impl Store {
         Self::open_url(&format!("sqlite:{}?mode=rwc", path.display())).await
     }
 
-    /// Opens a database by URL: `sqlite:PATH?mode=rwc`.
+    /// Opens a database by URL: `sqlite:PATH?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`. Migrates it; servers that
+    /// start at the same time wait for each other.
     ///
     /// # Errors
     /// Where it cannot be opened or a migration fails.
     pub async fn open_url(url: &str) -> Result<Self> {
         install_default_drivers();
-        let writer = pool(1).connect(url).await?;
-        MIGRATIONS.run(&writer).await.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
-        let readers = pool(READERS).connect(url).await?;
-        Ok(Self { readers, writer })
+        let unknown = || sqlx::Error::Configuration("neither `sqlite:` nor `postgres:`".into());
+        let engine = Engine::of(url).ok_or_else(unknown)?;
+        // One connection first: its error says why, a pool's only that the time was up.
+        let mut first = AnyConnection::connect(url).await?;
+        MIGRATIONS.run(&mut first).await.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
+        first.close().await?;
+        let writer = engine.writer(url).await?;
+        let readers = engine.readers(url).await?;
+        Ok(Self { engine, readers, writer })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Where reads go.
@@ -58,13 +67,20 @@ impl Store {
         &self.readers
     }
 
-    /// Begins a transaction that writes. There is one at a time; it is rolled back when dropped.
+    /// Begins a transaction that writes; there are at most [`Engine::writers`] at a time. It is rolled back when dropped.
     ///
     /// # Errors
     /// Where no turn came in time.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        // Taken at once: a transaction that reads first and then writes would fail if another process wrote between.
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(self.writer.begin_with(self.engine.begin()).await?)
+    }
+
+    /// Begins a transaction that only reads, all of it as the store is at its first statement.
+    ///
+    /// # Errors
+    /// Where no turn came in time.
+    pub async fn look(&self) -> Result<Transaction<'static, Any>> {
+        Ok(self.readers.begin_with(self.engine.begin_reading()).await?)
     }
 
     /// A setting.
@@ -98,17 +114,6 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
-}
-
-fn pool(size: u32) -> AnyPoolOptions {
-    let pragmas =
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
-    AnyPoolOptions::new().max_connections(size).acquire_timeout(PATIENCE).after_connect(move |connection, _| {
-        Box::pin(async move {
-            sqlx::raw_sql(pragmas).execute(connection).await?;
-            Ok(())
-        })
-    })
 }
 
 /// The server's clock: milliseconds since 1970.

@@ -1,0 +1,68 @@
+use std::sync::Mutex as SyncMutex;
+
+use super::*;
+use crate::{
+    protocol::{RunId, RunPhase, UserEntry, UserId},
+    thread::UserFeed,
+};
+
+#[derive(Default)]
+struct Heard(SyncMutex<Vec<(Channel, u64)>>);
+
+impl Hub for Heard {
+    fn deliver(&self, delivery: &Delivery) {
+        self.0.lock().expect("not poisoned").push((delivery.channel, delivery.seq));
+    }
+}
+
+async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<Heard>) {
+    let heard = Arc::new(Heard::default());
+    let store = Store::open(folder.path()).await.expect("opens");
+    (Channels::new(store, heard.clone()).await.expect("begins"), heard)
+}
+
+fn entries(count: usize) -> Vec<UserEntry> {
+    let entry = || UserEntry::Run { thread_id: ThreadId::new(), run_id: RunId::new(), phase: RunPhase::Running };
+    (0..count).map(|_| entry()).collect()
+}
+
+#[tokio::test]
+async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (channels, heard) = channels(&folder).await;
+    let user = UserId::new();
+    let mut first = channels.begin().await.expect("begins");
+    assert_eq!(first.user(user, &entries(2)).await.expect("appends"), 2);
+    assert!(heard.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
+    first.commit().await.expect("commits");
+    let mut dropped = channels.begin().await.expect("begins");
+    dropped.user(user, &entries(5)).await.expect("appends");
+    drop(dropped);
+    let mut second = channels.begin().await.expect("begins");
+    assert_eq!(second.user(user, &entries(600)).await.expect("appends"), 602);
+    second.commit().await.expect("commits");
+    let seqs: Vec<u64> = heard.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
+    assert_eq!(seqs, (1..=602).collect::<Vec<u64>>());
+    let page = channels.page(Channel::User(user), 500).await.expect("reads");
+    assert_eq!(page.iter().map(|d| d.seq).collect::<Vec<u64>>(), (501..=602).collect::<Vec<u64>>());
+    assert_eq!(channels.extent(Channel::User(user)).await.expect("reads"), Extent { trimmed: 0, head: 602 });
+}
+
+#[tokio::test]
+async fn the_log_and_its_epoch_survive_a_restart_and_a_kept_snapshot_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let user = UserId::new();
+    let (before, _) = channels(&folder).await;
+    let mut append = before.begin().await.expect("begins");
+    append.user(user, &entries(700)).await.expect("appends");
+    append.commit().await.expect("commits");
+    let folded = before.feed(user).await.expect("folds");
+    before.store().close().await;
+    let (after, _) = channels(&folder).await;
+    let mut look = after.store().look().await.expect("begins");
+    assert_eq!(
+        read::kept::<UserFeed>(&mut look, Channel::User(user)).await.expect("reads").map(|kept| kept.0),
+        Some(700)
+    );
+    assert_eq!(after.feed(user).await.expect("folds"), folded);
+}

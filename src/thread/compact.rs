@@ -1,0 +1,50 @@
+//! Compaction: what of a log may go without anything looking different.
+//!
+//! Entries are read in order, each with its place; out come the places that may go and those that say something else now.
+//! Promise: the state folded from what is left is the state folded from all.
+
+use std::collections::HashMap;
+
+use crate::protocol::{RunId, ThreadEntry, agui::DeltaKey};
+
+/// Deltas of a thread become one, where no other event of their run is between them.
+#[derive(Debug, Default)]
+pub struct Compactor {
+    open: HashMap<RunId, Vec<(DeltaKey, usize)>>,
+    /// The first delta of each, by place, and whether others joined it.
+    grown: Vec<(u64, ThreadEntry, bool)>,
+    gone: Vec<u64>,
+}
+
+impl Compactor {
+    /// Reads the next entry.
+    pub fn read(&mut self, seq: u64, entry: ThreadEntry) {
+        let ThreadEntry::Agent { run_id, event } = &entry else { return };
+        let open = self.open.entry(*run_id).or_default();
+        let Some(key) = event.delta_key() else {
+            open.clear();
+            return;
+        };
+        if let Some((_, index)) = open.iter().find(|(known, _)| *known == key) {
+            let (_, first, joined) = &mut self.grown[*index];
+            *joined = true;
+            if let (ThreadEntry::Agent { event: first, .. }, Some(more)) = (first, event.clone().delta_mut())
+                && let Some(text) = first.delta_mut()
+            {
+                text.push_str(more);
+            }
+            self.gone.push(seq);
+            return;
+        }
+        open.retain(|(known, _)| !known.meets(&key));
+        open.push((key, self.grown.len()));
+        self.grown.push((seq, entry, false));
+    }
+
+    /// The places that may go, and what those say from now on that others joined.
+    #[must_use]
+    pub fn finish(self) -> (Vec<u64>, Vec<(u64, ThreadEntry)>) {
+        let grown = self.grown.into_iter().filter(|(_, _, joined)| *joined);
+        (self.gone, grown.map(|(seq, entry, _)| (seq, entry)).collect())
+    }
+}
