@@ -19,7 +19,7 @@ use super::{
 use crate::{
     protocol::http::User,
     socket::context::{Status, use_socket},
-    ui::{app::Facts, browser},
+    ui::{app::Facts, browser, outgoing::Outgoing},
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -27,6 +27,7 @@ use crate::{
 pub(crate) fn Workspace() -> impl IntoView {
     let socket = use_socket();
     let facts: Facts = expect_context();
+    let outgoing: Outgoing = expect_context();
     let location = use_location();
     let navigate = use_navigate();
     let known = Memo::new(move |_| {
@@ -38,6 +39,11 @@ pub(crate) fn Workspace() -> impl IntoView {
         if !known.get() {
             let to = match facts.needs_setup() {
                 true => "/setup".to_owned(),
+                // The session ended: its person reads so, and finds what they wrote.
+                false if socket.user().with_untracked(Option::is_some) => {
+                    outgoing.give_back();
+                    format!("/sign-in?next={}&ended=1", path.get_untracked())
+                }
                 false => format!("/sign-in?next={}", path.get_untracked()),
             };
             navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
@@ -82,11 +88,7 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
     let path = use_location().pathname;
     let title = Memo::new(move |_| {
         let id = path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok()));
-        id.map(|id| {
-            title_of(
-                &socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()).unwrap_or_default()),
-            )
-        })
+        id.and_then(|id| socket.feed().with(|feed| feed.thread(id).map(|thread| title_of(&thread.info.title))))
     });
     view! {
         <header class="header">
@@ -120,6 +122,7 @@ fn UserMenu(user: User) -> impl IntoView {
             match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
                 Ok(()) => {
                     socket.signed_out();
+                    browser::forget_all();
                     // From the start: nothing of this person stays in memory.
                     browser::load("/sign-in");
                 }
