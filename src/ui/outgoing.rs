@@ -10,7 +10,7 @@ use super::{
     components::composer::give_back,
 };
 use crate::{
-    protocol::{Attachment, CreateThread, FileId, MessageId, SendMessage, ThreadId, UserMessage},
+    protocol::{Attachment, CreateThread, FileId, MessageId, SendMessage, ThreadId, UserId, UserMessage},
     socket::context::Socket,
 };
 
@@ -123,12 +123,17 @@ impl Outgoing {
         self.parcels.with(|parcels| parcels.iter().filter(|parcel| parcel.thread_id == thread_id).cloned().collect())
     }
 
-    /// Makes drafts of what did not get through: the page is about to be loaded anew.
-    pub(crate) fn give_back(self) {
+    /// Forgets everything on its way: its person leaves.
+    pub(crate) fn clear(self) {
+        self.parcels.set(Vec::new());
+    }
+
+    /// Makes drafts of what did not get through: the page is about to be loaded anew, for that person.
+    pub(crate) fn give_back(self, user: UserId) {
         self.parcels.with_untracked(|parcels| {
             for parcel in parcels.iter().filter(|parcel| !parcel.accepted.get_untracked()) {
                 let thread = parcel.created.get_untracked().then_some(parcel.thread_id);
-                give_back(self.socket, thread, &parcel.text);
+                give_back(user, thread, &parcel.text);
             }
         });
     }

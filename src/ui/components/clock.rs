@@ -54,7 +54,8 @@ pub(crate) fn Moment(at: i64) -> impl IntoView {
 pub(crate) fn elapsed(started_at: i64, ended_at: Option<i64>) -> Option<String> {
     let so_far = |now: i64| (now - started_at).max(0) / 1000;
     match ended_at {
-        Some(end) => Some(format::duration(end - started_at)),
+        // Less than can be told is nothing to tell.
+        Some(end) => (end > started_at).then(|| format::duration(end - started_at)),
         None => match so_far(use_context::<Clock>()?.now.get()?) {
             0 => None,
             seconds @ 1..10 => Some(format!("{seconds} s")),

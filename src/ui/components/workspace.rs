@@ -17,7 +17,7 @@ use super::{
     timeline::initials,
 };
 use crate::{
-    protocol::http::User,
+    protocol::{UserId, http::User},
     socket::context::{Status, use_socket},
     ui::{app::Facts, browser, outgoing::Outgoing},
 };
@@ -35,19 +35,21 @@ pub(crate) fn Workspace() -> impl IntoView {
     });
     let drawer = RwSignal::new(false);
     let path = location.pathname;
-    Effect::new(move |_| {
+    Effect::new(move |before: Option<Option<UserId>>| {
+        let person = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
         if !known.get() {
-            let to = match facts.needs_setup() {
-                true => "/setup".to_owned(),
+            let to = match (facts.needs_setup(), before.flatten()) {
+                (true, _) => "/setup".to_owned(),
                 // The session ended: its person reads so, and finds what they wrote.
-                false if socket.user().with_untracked(Option::is_some) => {
-                    outgoing.give_back();
+                (false, Some(person)) => {
+                    outgoing.give_back(person);
                     format!("/sign-in?next={}&ended=1", path.get_untracked())
                 }
-                false => format!("/sign-in?next={}", path.get_untracked()),
+                (false, None) => format!("/sign-in?next={}", path.get_untracked()),
             };
             navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
         }
+        person
     });
     Effect::new(move |_| {
         path.track();
@@ -115,14 +117,16 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
 #[component]
 fn UserMenu(user: User) -> impl IntoView {
     let socket = use_socket();
+    let outgoing: Outgoing = expect_context();
     let open = RwSignal::new(false);
     let failed = RwSignal::new(false);
     let sign_out = move |_| {
         spawn_local(async move {
             match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
                 Ok(()) => {
-                    socket.signed_out();
+                    outgoing.clear();
                     browser::forget_all();
+                    socket.signed_out();
                     // From the start: nothing of this person stays in memory.
                     browser::load("/sign-in");
                 }
