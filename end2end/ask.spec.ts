@@ -51,6 +51,22 @@ test('a file that cannot be read ends the run with a reason', async ({ page, sig
   await expect(lastRun(page)).toContainText(/binary|not text/i);
 });
 
+test('a run that failed can be asked again, with its file', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  const binary = { name: 'photo.csv', mimeType: 'text/csv', buffer: Buffer.from([0x89, 0x50, 0x4e, 0x47, 0, 1, 2, 3, 0, 0]) };
+  await ask(page, question, binary);
+  await runIs(page, 'failed');
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  await expect(page.locator('[data-run-id]')).toHaveCount(2);
+  await runIs(page, 'failed');
+  const questions = page.locator('.question:not(.pending)');
+  await expect(questions).toHaveCount(2);
+  await expect(questions.last()).toContainText(question);
+  await expect(questions.last()).toContainText('photo.csv');
+  await expect(page.getByRole('button', { name: 'Asked again' })).toBeDisabled();
+  await expectAccessible(page);
+});
+
 test('an empty page has a question to begin with', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/');

@@ -1,6 +1,7 @@
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
 import { admin, createAdmin, discovery, signIn, submitSignIn } from './people.ts';
+import { ask, connected, runIs } from './threads.ts';
 
 test('a stranger is asked to sign in', async ({ page }) => {
   await page.goto('/');
@@ -40,6 +41,30 @@ test('signing out closes the door in every tab', async ({ page, context, server,
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
   await expect(other.getByText(/sign(ed)? (in|out)/i).first()).toBeVisible();
   expect((await discovery(page.request, server)).auth.signed_in).toBe(false);
+});
+
+test('what was begun survives the end of a session, for the same person', async ({ page, server, signedIn, browserConsole }) => {
+  // The socket of a session that is over is refused.
+  browserConsole.allow(/WebSocket|status of 401/);
+  const path = await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await page.getByLabel('Message').fill('half a thought');
+  // Elsewhere, so to say: the page learns it from its socket.
+  await page.request.post(`${server.url}/api/auth/sign-out`, { headers: { origin: server.url } });
+  await expect(page.getByText('Your session ended')).toBeVisible();
+  await submitSignIn(page, signedIn);
+  await expect(page).toHaveURL(new RegExp(`${path}$`));
+  await expect(page.getByLabel('Message')).toHaveValue('half a thought');
+  await page.goto('/');
+  await connected(page);
+  await expect(page.getByLabel('Message')).toHaveValue('');
+  await page.goto(path);
+  await connected(page);
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page.locator('[data-run-id]')).toHaveCount(2);
+  await page.reload();
+  await connected(page);
+  await expect(page.getByLabel('Message')).toHaveValue('');
 });
 
 test('a session survives a restart of the server @desktop', async ({ page, freshServer, browserConsole }) => {

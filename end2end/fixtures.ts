@@ -41,10 +41,12 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 
   baseURL: async ({ server }, use) => use(server.url),
 
-  freshServer: async ({ serverOptions }, use, info) => {
+  freshServer: async ({ context, serverOptions }, use, info) => {
     const server = await Server.start(serverOptions);
     try {
       await use(server);
+      // Before the server goes: no page is left to complain that it went. A failed test's stay, for the screenshot.
+      if (info.status === info.expectedStatus) await Promise.all(context.pages().map((page) => page.close()));
     } finally {
       if (info.status !== info.expectedStatus) await info.attach('server.log', { body: server.log, contentType: 'text/plain' });
       await server.remove();

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { expect, test } from './fixtures.ts';
 import { createAdmin, signInByCall } from './people.ts';
-import { ask, connected, connectionId, runIs, runText } from './threads.ts';
+import { ask, connected, connectionId, lastRun, runIs, runText } from './threads.ts';
 
 // A recorded run, slow enough to be interrupted in the middle.
 const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
@@ -89,6 +89,18 @@ test('a run can be stopped from another tab', async ({ page, context, signedIn }
   await runIs(page, 'cancelled');
 });
 
+test('Escape stops a run, in the composer and in the conversation @desktop', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  for (const place of [page.getByLabel('Message'), page.getByRole('region', { name: 'Conversation' })]) {
+    await askRecorded(page);
+    await expect(page.getByRole('button', { name: 'Stop' })).toHaveAttribute('title', /Escape/);
+    await place.focus();
+    await page.keyboard.press('Escape');
+    await runIs(page, 'cancelled');
+    await expect(lastRun(page).getByRole('button', { name: 'Ask again' })).toBeEnabled();
+  }
+});
+
 test('a crash of the server ends the run with a reason, and the page goes on @desktop', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
@@ -104,4 +116,8 @@ test('a crash of the server ends the run with a reason, and the page goes on @de
   await freshServer.start();
   await runIs(page, 'failed', 40_000);
   await connected(page);
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  await expect(page.locator('[data-run-id]')).toHaveCount(2);
+  await runIs(page, 'running');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
 });

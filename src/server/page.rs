@@ -144,13 +144,13 @@ async fn render(state: AppState, boot: Boot, request: Request) -> Response {
     response.into_response()
 }
 
-/// What the page may load and run: its own files, the one script with this answer's nonce, WebAssembly. Inline styles are
-/// allowed, because charts set sizes and positions by them; they cannot run anything.
+/// What the page may load and run: its own files, the one script with this answer's nonce, WebAssembly. Inline styles are not
+/// among it: charts are sized by attributes of SVG.
 fn content_policy(nonce: &str, socket: Option<&str>) -> String {
     let socket = socket.and_then(|url| url.strip_suffix("/ws")).unwrap_or_default();
     let watch = if std::env::var_os("LEPTOS_WATCH").is_some() { "ws://localhost:3001 ws://127.0.0.1:3001" } else { "" };
     format!(
-        "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; \
+        "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
          img-src 'self' data:; connect-src 'self' {socket} {watch}; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'"
     )

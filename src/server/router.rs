@@ -27,8 +27,9 @@ pub fn router(state: AppState) -> Router {
     let calls = Router::new()
         .nest("/api", http::routes(&state.config))
         .merge(page::routes())
-        .merge(ws::routes(Arc::new(state.gateway())))
         .layer(CompressionLayer::new())
+        // Frames are not compressed, and an upgrade has no body.
+        .merge(ws::routes(Arc::new(state.gateway())))
         .layer(sessions);
     let router = calls.route("/healthz", get(http::health));
     let missing = page::missing().layer(CompressionLayer::new());

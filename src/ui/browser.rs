@@ -1,6 +1,7 @@
 //! What only a browser has: clock, storage, files, requests. On the server nothing of it is ever called; the stand-ins
 //! there let one interface compile for both sides.
 
+use super::format::sentence;
 use crate::protocol::{
     ThreadId,
     http::{Problem, Uploaded},
@@ -21,8 +22,8 @@ impl RequestError {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Refused(problem) => match problem.retry_after_ms {
-                Some(wait) => format!("{} Try again in {} s.", problem.detail, wait.div_ceil(1000)),
-                None => problem.detail.clone(),
+                Some(wait) => format!("{} Try again in {} s.", sentence(&problem.detail), wait.div_ceil(1000)),
+                None => sentence(&problem.detail),
             },
             Self::Unreachable => "The server could not be reached. Check the network and try again.".into(),
         }
@@ -110,6 +111,32 @@ mod here {
                 Some(value) => storage.set_item(key, value),
                 None => storage.remove_item(key),
             };
+        }
+    }
+
+    /// What outlives the page but not the tab.
+    fn session() -> Option<web_sys::Storage> {
+        leptos::prelude::window().session_storage().ok().flatten()
+    }
+
+    pub(crate) fn remembered(key: &str) -> Option<String> {
+        session()?.get_item(key).ok().flatten()
+    }
+
+    /// Remembers a text for as long as the tab lives, as far as the browser lets it; an empty one is forgotten.
+    pub(crate) fn remember(key: &str, text: &str) {
+        if let Some(session) = session() {
+            let _ = match text {
+                "" => session.remove_item(key),
+                _ => session.set_item(key, text),
+            };
+        }
+    }
+
+    /// Forgets everything that was remembered for the tab.
+    pub(crate) fn forget_all() {
+        if let Some(session) = session() {
+            let _ = session.clear();
         }
     }
 
@@ -231,6 +258,14 @@ mod nowhere {
     }
 
     pub(crate) fn store(_: &str, _: Option<&str>) {}
+
+    pub(crate) fn remembered(_: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn remember(_: &str, _: &str) {}
+
+    pub(crate) fn forget_all() {}
 
     pub(crate) fn load(_: &str) {}
 

@@ -4,11 +4,22 @@
 pub(crate) fn duration(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     match seconds {
+        _ if ms < 100 => format!("{} ms", ms.max(0)),
         0..10 => format!("{:.1} s", ms.max(0) as f64 / 1000.0),
         10..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
     }
+}
+
+/// What a program said, as a sentence for people: with a capital, unless it begins with a name, and a full stop.
+pub(crate) fn sentence(text: &str) -> String {
+    let text = text.trim();
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let is_word = first.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b',' | b';'));
+    let (head, tail) = text.split_at(if is_word { first.len().min(1) } else { 0 });
+    let stop = if text.is_empty() || text.ends_with(['.', '!', '?', '…', ':']) { "" } else { "." };
+    format!("{}{tail}{stop}", head.to_ascii_uppercase())
 }
 
 /// A size in bytes.
@@ -117,6 +128,14 @@ mod tests {
     }
 
     #[test]
+    fn what_programs_say_becomes_sentences() {
+        assert_eq!(sentence("the password is wrong"), "The password is wrong.");
+        assert_eq!(sentence("log.csv: the file is empty."), "log.csv: the file is empty.");
+        assert_eq!(sentence("größer"), "größer.");
+        assert_eq!(sentence(""), "");
+    }
+
+    #[test]
     fn numbers_are_grouped_and_rounded_to_what_matters() {
         assert_eq!(number(1_234_567.0), "1,234,567");
         assert_eq!(number(-1234.56), "−1,235");
@@ -125,6 +144,7 @@ mod tests {
         assert_eq!(compact(2_500_000.0), "2.5M");
         assert_eq!(size(999), "999 B");
         assert_eq!(size(100_000_000), "100 MB");
+        assert_eq!(duration(42), "42 ms");
         assert_eq!(duration(1500), "1.5 s");
         assert_eq!(duration(61_000), "1 min 01 s");
     }

@@ -5,9 +5,12 @@
 
 use leptos::{prelude::*, task::spawn_local};
 
-use super::browser::{LocalFile, upload};
+use super::{
+    browser::{LocalFile, upload},
+    components::composer::give_back,
+};
 use crate::{
-    protocol::{CreateThread, FileId, MessageId, SendMessage, ThreadId},
+    protocol::{Attachment, CreateThread, FileId, MessageId, SendMessage, ThreadId, UserId, UserMessage},
     socket::context::Socket,
 };
 
@@ -18,6 +21,10 @@ pub(crate) struct Parcel {
     pub(crate) thread_id: ThreadId,
     pub(crate) text: String,
     pub(crate) files: Vec<ParcelFile>,
+    /// Files that the thread has already.
+    pub(crate) attached: Vec<Attachment>,
+    /// Who is asked; the thread's agent unless it says so.
+    agent: Option<String>,
     /// Why it did not get through.
     pub(crate) error: ArcRwSignal<Option<String>>,
     /// The agent of the thread that is made first.
@@ -25,6 +32,23 @@ pub(crate) struct Parcel {
     /// Whether the thread exists.
     created: ArcRwSignal<bool>,
     accepted: ArcRwSignal<bool>,
+}
+
+impl Parcel {
+    fn new(thread_id: ThreadId, text: String) -> Self {
+        Self {
+            message_id: MessageId::new(),
+            thread_id,
+            text,
+            files: Vec::new(),
+            attached: Vec::new(),
+            agent: None,
+            error: ArcRwSignal::new(None),
+            new_thread: None,
+            created: ArcRwSignal::new(true),
+            accepted: ArcRwSignal::new(false),
+        }
+    }
 }
 
 /// A file of a message on its way.
@@ -58,16 +82,24 @@ impl Outgoing {
     ) {
         let files =
             files.into_iter().map(|file| ParcelFile { file, share: ArcRwSignal::new(0.0), id: ArcRwSignal::new(None) });
-        let parcel = Parcel {
-            message_id: MessageId::new(),
-            thread_id,
-            text,
+        self.post(Parcel {
             files: files.collect(),
-            error: ArcRwSignal::new(None),
             created: ArcRwSignal::new(new_thread.is_none()),
             new_thread,
-            accepted: ArcRwSignal::new(false),
-        };
+            ..Parcel::new(thread_id, text)
+        });
+    }
+
+    /// Asks the same of the same agent about the same files once more, as a new message.
+    pub(crate) fn ask_again(self, thread_id: ThreadId, message: UserMessage) {
+        self.post(Parcel {
+            agent: Some(message.agent),
+            attached: message.attachments,
+            ..Parcel::new(thread_id, message.content)
+        });
+    }
+
+    fn post(self, parcel: Parcel) {
         self.parcels.update(|parcels| {
             parcels.retain(|known| !known.accepted.get_untracked());
             parcels.push(parcel.clone());
@@ -89,6 +121,21 @@ impl Outgoing {
     /// The messages on their way to a thread.
     pub(crate) fn to(self, thread_id: ThreadId) -> Vec<Parcel> {
         self.parcels.with(|parcels| parcels.iter().filter(|parcel| parcel.thread_id == thread_id).cloned().collect())
+    }
+
+    /// Forgets everything on its way: its person leaves.
+    pub(crate) fn clear(self) {
+        self.parcels.set(Vec::new());
+    }
+
+    /// Makes drafts of what did not get through: the page is about to be loaded anew, for that person.
+    pub(crate) fn give_back(self, user: UserId) {
+        self.parcels.with_untracked(|parcels| {
+            for parcel in parcels.iter().filter(|parcel| !parcel.accepted.get_untracked()) {
+                let thread = parcel.created.get_untracked().then_some(parcel.thread_id);
+                give_back(user, thread, &parcel.text);
+            }
+        });
     }
 
     /// Whether the thread is still to be made.
@@ -113,7 +160,7 @@ async fn deliver(socket: Socket, parcel: &Parcel) -> Result<(), String> {
         socket.send(create).await.map_err(|error| error.message)?;
         parcel.created.set(true);
     }
-    let mut attachments = Vec::new();
+    let mut attachments: Vec<FileId> = parcel.attached.iter().map(|file| file.file_id).collect();
     for file in &parcel.files {
         let known = file.id.get_untracked();
         attachments.push(match known {
@@ -128,7 +175,7 @@ async fn deliver(socket: Socket, parcel: &Parcel) -> Result<(), String> {
             }
         });
     }
-    let message =
-        SendMessage { message_id: parcel.message_id, thread_id, text: parcel.text.clone(), agent: None, attachments };
+    let (message_id, text, agent) = (parcel.message_id, parcel.text.clone(), parcel.agent.clone());
+    let message = SendMessage { message_id, thread_id, text, agent, attachments };
     socket.send(message).await.map(drop).map_err(|error| error.message)
 }

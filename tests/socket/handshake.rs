@@ -17,6 +17,11 @@ async fn refused(bench: &Bench, headers: &[(&str, &str)]) -> (u16, String) {
     assert_eq!(kind.as_deref(), Some("application/problem+json"));
     let problem: Problem = serde_json::from_slice(response.body().as_ref().expect("a body")).expect("a problem");
     assert_eq!(problem.status, response.status().as_u16());
+    // Whoever is refused for now is told for how long, in the body and in the header: seconds, rounded up.
+    let seconds =
+        response.headers().get("retry-after").map(|after| after.to_str().expect("text").parse().expect("seconds"));
+    assert_eq!(seconds, problem.retry_after_ms.map(|ms| ms.div_ceil(1000)), "{problem:?}");
+    assert_eq!(seconds.is_some(), matches!(problem.status, 429 | 503), "{problem:?}");
     (problem.status, problem.code)
 }
 

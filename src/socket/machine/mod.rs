@@ -8,14 +8,15 @@
 mod backoff;
 mod follows;
 mod heartbeat;
+mod io;
+mod lifecycle;
 mod outbox;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-use serde::Deserialize;
-
+pub use self::io::{Discovery, Input, News, Output, Status, Token};
 use self::{
     backoff::Backoff,
     follows::Follows,
@@ -23,160 +24,12 @@ use self::{
     outbox::Outbox,
 };
 use crate::protocol::{
-    ChannelName, CloseCode, Command, Cursor, Entry, ErrorBody, ErrorCode, Notice, Outcome, PROTOCOL, Ping, Push,
-    ServerFrame, Snapshot, Subscribe, Unsubscribe, Welcome, encode_command, http::Config,
+    ChannelName, CloseCode, Command, Cursor, ErrorBody, ErrorCode, Outcome, Ping, Push, ServerFrame, Subscribe,
+    Unsubscribe, encode_command,
 };
 
 /// Milliseconds for discovery, and for a handshake up to its welcome.
 const CONNECT_MS: i64 = 10_000;
-/// The longest wait that a server may ask for before the next attempt, in milliseconds.
-const MOST_WAIT_MS: u64 = 5 * 60_000;
-
-/// What the machine knows about the connection: what the indicator shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Status {
-    /// Nobody is signed in: there is no connection and none is tried.
-    SignedOut,
-    /// The first attempt is under way.
-    Connecting,
-    /// Open and proved alive.
-    Connected,
-    /// Lost; attempt `attempt` begins at `retry_at_ms` (milliseconds since 1970; in the past: it is under way).
-    Reconnecting {
-        /// Which attempt, from 1.
-        attempt: u32,
-        /// When it begins.
-        retry_at_ms: i64,
-    },
-    /// The browser says there is no network.
-    Offline,
-    /// Closed for good; the sentence says why. `can_reconnect`: offer to open it again.
-    Closed {
-        /// For a person.
-        reason: String,
-        /// Whether to offer a button.
-        can_reconnect: bool,
-    },
-}
-
-/// A command's sender, as the driver names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token(pub u64);
-
-/// Where the socket is and whether its person is signed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Discovery {
-    /// Absolute, `ws:` or `wss:`.
-    pub url: String,
-    /// The subprotocol the server speaks.
-    pub protocol: String,
-    /// Whether the credentials are good.
-    pub signed_in: bool,
-}
-
-impl From<Config> for Discovery {
-    fn from(config: Config) -> Self {
-        Self { url: config.socket.url, protocol: config.socket.protocol, signed_in: config.auth.signed_in }
-    }
-}
-
-/// What happens to a connection.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// Somebody is signed in: connect. Again while connected: nothing changes.
-    SignedIn,
-    /// They signed out: close, and forget everything of theirs.
-    SignedOut,
-    /// [`Output::Discover`] came back; with why not, where it did not.
-    Discovered(Result<Discovery, String>),
-    /// A text frame arrived.
-    Frame(String),
-    /// The socket closed, or could not be opened; 1006 where there was no code.
-    Closed {
-        /// The close code.
-        code: u16,
-        /// The close reason.
-        reason: String,
-    },
-    /// The browser says there is no network.
-    Offline,
-    /// The browser says there is one again.
-    Online,
-    /// The page is visible again, or the machine it runs on woke up.
-    Woke,
-    /// The page is put away (and may come back: [`Self::Woke`]).
-    Left,
-    /// Follow a channel, from a position or from nothing.
-    Follow(ChannelName, Option<Cursor>),
-    /// Stop following a channel.
-    Unfollow(ChannelName),
-    /// Send a command, now or as soon as there is a connection.
-    Send(Token, Command),
-    /// The person asks to try at once.
-    Reconnect,
-    /// Nothing but that time went by.
-    Tick,
-}
-
-/// What the driver has to do. After [`Self::Close`] and after an [`Self::Open`] it reports nothing of the former socket.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Output {
-    /// Ask where the socket is: [`Input::Discovered`].
-    Discover,
-    /// Open a socket at this address, with the subprotocol [`PROTOCOL`].
-    Open(String),
-    /// Send a text frame.
-    Send(String),
-    /// Close the socket and forget it.
-    Close(CloseCode),
-    /// Tell the application.
-    Tell(News),
-}
-
-/// What the application learns.
-#[derive(Debug, Clone, PartialEq)]
-pub enum News {
-    /// The connection is open.
-    Welcome(Welcome),
-    /// A channel's whole state, in place of what was known.
-    Snapshot {
-        /// The channel.
-        channel: ChannelName,
-        /// The position it is the state at.
-        cursor: Cursor,
-        /// The state.
-        snapshot: Snapshot,
-    },
-    /// A channel's next entry.
-    Entry {
-        /// The channel.
-        channel: ChannelName,
-        /// Its place; absent: it is not kept.
-        seq: Option<u64>,
-        /// When it was appended, in milliseconds since 1970.
-        at: i64,
-        /// The entry.
-        entry: Entry,
-    },
-    /// A channel cannot be followed.
-    Refused {
-        /// The channel.
-        channel: ChannelName,
-        /// Why.
-        error: ErrorBody,
-    },
-    /// A command's one answer.
-    Reply {
-        /// Whose.
-        token: Token,
-        /// The answer.
-        outcome: Outcome,
-    },
-    /// Words of an administrator.
-    Notice(Notice),
-    /// The server said something unexpected: for the log.
-    Fault(String),
-}
 
 #[derive(Debug)]
 enum Phase {
@@ -364,38 +217,6 @@ impl Machine {
         id
     }
 
-    fn connect(&mut self) {
-        let since = self.now;
-        match &self.discovery {
-            None => {
-                self.phase = Phase::Discovering { since };
-                self.out.push_back(Output::Discover);
-            }
-            Some(discovery) => {
-                self.out.push_back(Output::Open(discovery.url.clone()));
-                self.phase = Phase::Opening { since };
-            }
-        }
-    }
-
-    fn discovered(&mut self, answer: Result<Discovery, String>) {
-        if !matches!(self.phase, Phase::Discovering { .. }) {
-            return;
-        }
-        match answer {
-            Ok(found) if !found.signed_in => self.phase = Phase::Out,
-            Ok(found) if found.protocol != PROTOCOL => self.stop("The server speaks a newer version; reload.", false),
-            Ok(found) => {
-                self.discovery = Some(found);
-                self.connect();
-            }
-            Err(why) => {
-                self.tell(News::Fault(why));
-                self.retry(None, None);
-            }
-        }
-    }
-
     fn frame(&mut self, text: &str) {
         if let Phase::Live(live) = &mut self.phase
             && live.heartbeat.heard(self.now)
@@ -462,93 +283,6 @@ impl Machine {
         }
     }
 
-    fn sign_out(&mut self) {
-        if matches!(self.phase, Phase::Live(_) | Phase::Opening { .. }) {
-            self.out.push_back(Output::Close(CloseCode::Normal));
-        }
-        self.phase = Phase::Out;
-        self.signed_in = false;
-        self.discovery = None;
-        self.backoff.proved();
-        self.follows.clear();
-        self.give_up(&ErrorBody::new(ErrorCode::Unavailable, "signed out before it was answered"));
-    }
-
-    fn woke(&mut self) {
-        match &mut self.phase {
-            Phase::Live(live) => {
-                let unasked = live.heartbeat.doubt(self.now);
-                if unasked {
-                    self.send(&Ping {}.into());
-                }
-            }
-            Phase::Waiting { until, earliest } => *until = (*earliest).min(*until).max(self.now),
-            _ => {}
-        }
-    }
-
-    /// Gives the present attempt or connection up and waits for the next.
-    fn abandon(&mut self, code: CloseCode) {
-        match self.phase {
-            Phase::Live(_) | Phase::Opening { .. } => {
-                self.out.push_back(Output::Close(code));
-                self.closed(CloseCode::HeartbeatMissed, "");
-            }
-            Phase::Discovering { .. } => self.retry(None, None),
-            _ => {}
-        }
-    }
-
-    fn closed(&mut self, code: CloseCode, reason: &str) {
-        let advertised = match &self.phase {
-            Phase::Live(live) => live.reconnect_in_ms,
-            Phase::Opening { .. } => {
-                // Look whether the session is over before trying again.
-                self.discovery = None;
-                None
-            }
-            _ => return,
-        };
-        let sent = self.outbox.in_flight().is_some();
-        let unanswered = self.outbox.lost();
-        self.answer(unanswered);
-        self.follows.lost();
-        match code {
-            code if code.reconnects() => self.retry(advertised, retry_after_ms(reason)),
-            CloseCode::SessionEnded => {
-                self.discovery = None;
-                self.phase = Phase::Out;
-            }
-            CloseCode::TooLarge => {
-                let large = ErrorBody::new(ErrorCode::TooLarge, "the server found it too large");
-                let refused = sent.then(|| self.outbox.take(Err(large))).flatten();
-                self.answer(refused);
-                self.stop("Something sent was too large.", true);
-            }
-            CloseCode::Disconnected => self.stop("An administrator closed this connection.", false),
-            CloseCode::TooManyConnections => self.stop("This page was open in too many places.", true),
-            CloseCode::NotProtocol => self.stop("This page does not fit the server; reload it.", false),
-            _ => self.stop("The server closed the connection.", true),
-        }
-    }
-
-    fn stop(&mut self, reason: &str, can_reconnect: bool) {
-        self.discovery = None;
-        self.phase = Phase::Closed { reason: reason.to_owned(), can_reconnect };
-        if !can_reconnect {
-            self.give_up(&ErrorBody::new(ErrorCode::Unavailable, reason));
-        }
-    }
-
-    /// Waits for the next attempt: as long as advertised, else at random; never less than the server asked for.
-    fn retry(&mut self, advertised: Option<u64>, at_least: Option<u64>) {
-        let jitter = self.backoff.failed();
-        let floor = at_least.or(advertised).unwrap_or(0).min(MOST_WAIT_MS);
-        let wait = if advertised.is_some() && at_least.is_none() { floor } else { floor + jitter };
-        let at = |wait| self.now.saturating_add_unsigned(wait);
-        self.phase = Phase::Waiting { until: at(wait), earliest: at(floor) };
-    }
-
     fn tick(&mut self) {
         let overdue = self.outbox.is_overdue(self.now);
         match &mut self.phase {
@@ -591,13 +325,4 @@ impl Machine {
             }
         }
     }
-}
-
-/// The wait that a close reason asks for: `{"retry_after_ms": n}`.
-fn retry_after_ms(reason: &str) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Reason {
-        retry_after_ms: u64,
-    }
-    serde_json::from_str::<Reason>(reason).ok().map(|reason| reason.retry_after_ms)
 }

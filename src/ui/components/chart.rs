@@ -145,9 +145,21 @@ pub(crate) fn ChartView(chart: Chart) -> impl IntoView {
     .into_any()
 }
 
+/// How the bars' values are written, all with the same decimals: none where all are whole.
+fn written(values: impl IntoIterator<Item = f64>) -> impl Fn(f64) -> String {
+    let (mut largest, mut is_whole) = (0.0_f64, true);
+    for value in values {
+        largest = largest.max(value.abs());
+        is_whole &= value.fract() == 0.0;
+    }
+    let same = !is_whole && (1.0..1e4).contains(&largest);
+    move |value| if same { format!("{value:.2}") } else { format::compact(value) }
+}
+
 /// Named bars, one below the other: long names have room on any screen.
 fn bars(chart: &Chart) -> impl IntoView + use<> {
     let top = chart.values().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let written = written(chart.values());
     let row = |at: usize| {
         let bars = chart.series.iter().enumerate().map(|(number, series)| {
             let value = series.values.get(at).copied().flatten().filter(|value| value.is_finite());
@@ -157,7 +169,7 @@ fn bars(chart: &Chart) -> impl IntoView + use<> {
                     <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
                         <rect width=width height="10"></rect>
                     </svg>
-                    <span class="bar-value">{value.map_or_else(|| "–".into(), format::compact)}</span>
+                    <span class="bar-value">{value.map_or_else(|| "–".into(), &written)}</span>
                 </span>
             }
         });
@@ -252,6 +264,15 @@ mod tests {
         let chart = chart();
         assert_eq!(chart.top(), 100.0);
         assert_eq!(chart.line(&chart.series[0], 100.0), "M0.00 100.00M100.00 10.00");
+    }
+
+    #[test]
+    fn bars_of_one_chart_have_the_same_decimals() {
+        let written_all = |values: [f64; 2]| values.map(written(values));
+        assert_eq!(written_all([1.36, 0.9754]), ["1.36", "0.98"]);
+        assert_eq!(written_all([10.6, 0.2]), ["10.60", "0.20"]);
+        assert_eq!(written_all([12.0, 3.0]), ["12", "3"]);
+        assert_eq!(written_all([2_500_000.5, 3.0]), ["2.5M", "3"]);
     }
 
     #[test]

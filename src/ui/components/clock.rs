@@ -50,11 +50,16 @@ pub(crate) fn Moment(at: i64) -> impl IntoView {
     view! { <time datetime=format::iso(at)>{text}</time> }
 }
 
-/// How long something took, or takes so far.
+/// How long something took, or takes so far: that in whole seconds, as the clock ticks.
 pub(crate) fn elapsed(started_at: i64, ended_at: Option<i64>) -> Option<String> {
-    let end = match ended_at {
-        Some(end) => Some(end),
-        None => use_context::<Clock>().and_then(|clock| clock.now.get()),
-    };
-    end.map(|end| format::duration(end - started_at))
+    let so_far = |now: i64| (now - started_at).max(0) / 1000;
+    match ended_at {
+        // Less than can be told is nothing to tell.
+        Some(end) => (end > started_at).then(|| format::duration(end - started_at)),
+        None => match so_far(use_context::<Clock>()?.now.get()?) {
+            0 => None,
+            seconds @ 1..10 => Some(format!("{seconds} s")),
+            seconds => Some(format::duration(seconds * 1000)),
+        },
+    }
 }

@@ -12,31 +12,77 @@ use super::{
     icons::{Glyph, icon},
 };
 use crate::{
-    protocol::{RunId, StopRun, limits},
-    socket::context::use_socket,
+    protocol::{RunId, StopRun, ThreadId, UserId, limits},
+    socket::context::{Socket, use_socket},
     ui::{
-        browser::{LocalFile, chosen},
+        browser::{self, LocalFile, chosen},
         format,
     },
 };
 
-/// What is being written.
+/// What is being written. The text is remembered for as long as the tab lives, so that a session that ends, a reload or a
+/// look at another thread does not lose it.
 #[derive(Clone, Copy)]
 pub(crate) struct Draft {
-    pub(crate) text: RwSignal<String>,
+    key: StoredValue<Option<String>>,
+    text: RwSignal<String>,
     files: RwSignal<Vec<LocalFile>>,
     error: RwSignal<Option<String>>,
     area: NodeRef<html::Textarea>,
+    stopping: RwSignal<Option<RunId>>,
+}
+
+/// Where the draft for a thread, or for a new one, is remembered: nobody finds one of somebody else.
+fn draft_key(user: UserId, thread: Option<ThreadId>) -> String {
+    format!("netra.draft.{user}.{}", thread.map_or_else(|| "new".into(), |id| id.to_string()))
+}
+
+/// Makes what could not be sent a draft again, after what was begun meanwhile.
+pub(crate) fn give_back(user: UserId, thread: Option<ThreadId>, text: &str) {
+    let key = draft_key(user, thread);
+    let begun = browser::remembered(&key).map(|begun| begun + "\n\n").unwrap_or_default();
+    browser::remember(&key, &(begun + text));
 }
 
 impl Draft {
-    pub(crate) fn new() -> Self {
+    /// The draft for a thread, or for a new one.
+    pub(crate) fn new(thread: Option<ThreadId>) -> Self {
+        let user = use_socket().user().with_untracked(|user| user.as_ref().map(|user| user.id));
         Self {
+            key: StoredValue::new(user.map(|user| draft_key(user, thread))),
             text: RwSignal::new(String::new()),
             files: RwSignal::new(Vec::new()),
             error: RwSignal::new(None),
             area: NodeRef::new(),
+            stopping: RwSignal::new(None),
         }
+    }
+
+    fn write(self, text: String) {
+        self.key.with_value(|key| {
+            if let Some(key) = key {
+                browser::remember(key, &text);
+            }
+        });
+        self.text.set(text);
+    }
+
+    fn remembered(self) -> String {
+        self.key.with_value(|key| key.as_deref().and_then(browser::remembered)).unwrap_or_default()
+    }
+
+    /// Asks for the end of a run; says why not, if it is refused.
+    pub(crate) fn stop(self, socket: Socket, run_id: RunId) {
+        if self.stopping.get_untracked() == Some(run_id) {
+            return;
+        }
+        self.stopping.set(Some(run_id));
+        spawn_local(async move {
+            if let Err(refused) = socket.send(StopRun { run_id }).await {
+                self.error.try_set(Some(format::sentence(&refused.message)));
+                self.stopping.try_set(None);
+            }
+        });
     }
 
     /// Adds files, as far as they may be added; says why where not.
@@ -53,7 +99,7 @@ impl Draft {
 
     /// Begins with a text, ready to be changed.
     pub(crate) fn suggest(self, text: String) {
-        self.text.set(text);
+        self.write(text);
         if let Some(area) = self.area.get_untracked() {
             let _ = area.focus();
         }
@@ -99,17 +145,16 @@ pub(crate) fn Composer(
 ) -> impl IntoView {
     let clock = use_clock();
     let socket = use_socket();
-    let Draft { text, files, error, area } = draft;
+    let Draft { text, files, error, area, stopping, .. } = draft;
     let input = NodeRef::<html::Input>::new();
-    let stopping = RwSignal::new(None::<RunId>);
     let obstacle = Memo::new(move |_| text.with(|text| obstacle(text, files.with(Vec::len))));
 
-    // What was typed before the page came alive counts; after that the draft does.
+    // What was typed before the page came alive counts, then what was remembered; after that the draft does.
     Effect::new(move |before: Option<()>| {
         let Some(area) = area.get() else { return };
         let (typed, said) = (area.value(), text.get());
-        if before.is_none() && said.is_empty() && !typed.is_empty() {
-            text.set(typed);
+        if before.is_none() && said.is_empty() {
+            draft.write(if typed.is_empty() { draft.remembered() } else { typed });
         } else if said != typed {
             area.set_value(&said);
         }
@@ -118,7 +163,7 @@ pub(crate) fn Composer(
     let send = move || {
         if obstacle.get_untracked().is_none() {
             let said = text.get_untracked().trim().to_owned();
-            text.set(String::new());
+            draft.write(String::new());
             error.set(None);
             on_send.run((said, std::mem::take(&mut *files.write())));
         }
@@ -134,20 +179,18 @@ pub(crate) fn Composer(
         }
     };
     let stop = move |_| {
-        let Some(run_id) = active.get_untracked() else { return };
-        stopping.set(Some(run_id));
-        spawn_local(async move {
-            if let Err(refused) = socket.send(StopRun { run_id }).await {
-                error.try_set(Some(refused.message));
-                stopping.try_set(None);
-            }
-        });
+        if let Some(run_id) = active.get_untracked() {
+            draft.stop(socket, run_id);
+        }
     };
     let rows = move || text.with(|text| text.lines().count().clamp(1, 10).to_string());
     let reason = move || obstacle.get().filter(|reason| !reason.is_empty());
     let hint = move || {
-        reason()
-            .unwrap_or_else(|| "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.".into())
+        let keys = || match active.get() {
+            Some(_) => "Enter sends, Escape stops the run.",
+            None => "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.",
+        };
+        reason().unwrap_or_else(|| keys().into())
     };
     view! {
         <form class="composer" on:submit=submit>
@@ -162,7 +205,7 @@ pub(crate) fn Composer(
                 rows=rows
                 autocomplete="off"
                 aria-describedby="composer-hint"
-                on:input:target=move |event| text.set(event.target().value())
+                on:input:target=move |event| draft.write(event.target().value())
                 on:keydown=key
             ></textarea>
             <div class="composer-row">
@@ -191,6 +234,8 @@ pub(crate) fn Composer(
                     <button
                         type="button"
                         class="button quiet-button"
+                        title="Stop the run (Escape)"
+                        aria-keyshortcuts="Escape"
                         disabled=move || stopping.get().is_some() && stopping.get() == active.get()
                         on:click=stop
                     >

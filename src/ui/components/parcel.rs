@@ -2,7 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::icons::{Glyph, icon};
+use super::{
+    icons::{Glyph, icon},
+    timeline::Attachments,
+};
 use crate::ui::{
     format,
     outgoing::{Outgoing, Parcel, ParcelFile},
@@ -22,7 +25,7 @@ pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
             view! {
                 <div class="failure" role="alert">
                     {icon(Glyph::Warning)}
-                    <p><strong>"Not sent. "</strong> {message}</p>
+                    <p><strong>"Not sent. "</strong> {format::sentence(&message)}</p>
                     <button type="button" class="small-button" on:click=retry>"Try again"</button>
                     <button type="button" class="small-button" on:click=move |_| outgoing.forget(message_id)>"Discard"</button>
                 </div>
@@ -33,6 +36,7 @@ pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
     view! {
         <article class="question pending" aria-label="Question on its way" data-message-id=message_id.to_string()>
             <p class="said">{parcel.text.clone()}</p>
+            <Attachments attachments=parcel.attached.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>
             {move || failed.with(Option::is_none).then(|| view! { <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Sending"</p> })}
             {problem}

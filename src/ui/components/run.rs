@@ -38,7 +38,11 @@ fn label_of(state: &RunState) -> &'static str {
 
 /// A run.
 #[component]
-pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
+pub(crate) fn RunCard(
+    run: Memo<Shared<RunView>>,
+    /// Asks the same once more.
+    again: Option<Callback<()>>,
+) -> impl IntoView {
     let facts: Facts = expect_context();
     let (run_id, agent) = run.with_untracked(|run| (run.run_id, facts.agent_name(&run.agent)));
     let state = Memo::new(move |_| run.with(|run| run.state.clone()));
@@ -73,7 +77,7 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
                 <Show when=move || is_busy() && is_empty.get()>
                     <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Getting started"</p>
                 </Show>
-                {move || state.with(ending)}
+                {move || state.with(|state| ending(state, again))}
             </div>
         </article>
     }
@@ -81,19 +85,22 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
 }
 
 /// What is said about a run that did not simply finish.
-fn ending(state: &RunState) -> Option<AnyView> {
+fn ending(state: &RunState, again: Option<Callback<()>>) -> Option<AnyView> {
+    let again = again.map(|again| view! { <Again again/> });
     match state {
         RunState::Failed { message, .. } => Some(
             view! {
                 <div class="failure" role="alert">
                     {icon(Glyph::Warning)}
-                    <p><strong>"The run failed. "</strong> {message.clone()}</p>
+                    <p><strong>"The run failed. "</strong> {format::sentence(message)}</p>
+                    {again}
                 </div>
             }
             .into_any(),
         ),
         RunState::Cancelled => {
-            Some(view! { <p class="quiet">{icon(Glyph::Stop)} " Stopped before it was done."</p> }.into_any())
+            let text = "Stopped before it was done.";
+            Some(view! { <div class="ended">{icon(Glyph::Stop)} <p>{text}</p> {again}</div> }.into_any())
         }
         RunState::Interrupted { interrupts } => {
             let reason = |interrupt: &crate::protocol::agui::Interrupt| {
@@ -104,4 +111,22 @@ fn ending(state: &RunState) -> Option<AnyView> {
         }
         RunState::Waiting | RunState::Running | RunState::Finished => None,
     }
+}
+
+/// Asks the same once more. Once: what comes of it is shown below, and has a button of its own.
+#[component]
+fn Again(again: Callback<()>) -> impl IntoView {
+    let asked = RwSignal::new(false);
+    let ask = move |_| {
+        if !asked.get_untracked() {
+            asked.set(true);
+            again.run(());
+        }
+    };
+    view! {
+        <button type="button" class="small-button" disabled=move || asked.get() on:click=ask>
+            {move || if asked.get() { "Asked again" } else { "Ask again" }}
+        </button>
+    }
+    .into_any()
 }

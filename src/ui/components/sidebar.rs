@@ -20,6 +20,7 @@ use crate::{
     protocol::{DeleteThread, RenameThread, ThreadId, limits},
     socket::context::use_socket,
     thread::ThreadSummary,
+    ui::format::sentence,
 };
 
 /// What a thread without a title is called.
@@ -127,7 +128,7 @@ fn RowMenu(
         }
         spawn_local(async move {
             let refused = socket.send(DeleteThread { thread_id: id }).await.err();
-            error.try_set(refused.map(|refused| refused.message));
+            error.try_set(refused.map(|refused| sentence(&refused.message)));
         });
     };
     let rename = move |_| {
@@ -177,7 +178,7 @@ fn Rename(
         if !new.is_empty() && new != title.get_untracked() {
             spawn_local(async move {
                 let refused = socket.send(RenameThread { thread_id: id, title: new }).await.err();
-                error.try_set(refused.map(|refused| refused.message));
+                error.try_set(refused.map(|refused| sentence(&refused.message)));
             });
         }
     };

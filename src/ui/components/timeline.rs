@@ -9,10 +9,10 @@ use super::{
     tree::Shared,
 };
 use crate::{
-    protocol::{Attachment, MessageId, RunId},
+    protocol::{Attachment, MessageId, RunId, ThreadId},
     socket::context::Loaded,
     thread::{Item, RunView, Said, ThreadView},
-    ui::format,
+    ui::{format, outgoing::Outgoing},
 };
 
 /// Which item it is. Items are only ever added, so its place goes with it.
@@ -32,7 +32,8 @@ pub(crate) fn ready(view: &Loaded<ThreadView>) -> Option<&ThreadView> {
 
 /// A thread's items.
 #[component]
-pub(crate) fn Timeline(view: Signal<Loaded<ThreadView>>) -> impl IntoView {
+pub(crate) fn Timeline(id: ThreadId, view: Signal<Loaded<ThreadView>>) -> impl IntoView {
+    let outgoing: Outgoing = expect_context();
     let keys = Memo::new(move |_| {
         let key = |item: &Item| match item {
             Item::Message(said) => Key::Message(said.message.id),
@@ -46,11 +47,20 @@ pub(crate) fn Timeline(view: Signal<Loaded<ThreadView>>) -> impl IntoView {
         match view.with_untracked(now)? {
             Item::Message(said) => Some(view! { <Question said=said.as_ref().clone()/> }.into_any()),
             Item::Run(first) => {
+                let first_id = first.run_id;
                 let run = Memo::new(move |before: Option<&Shared<RunView>>| match view.with(now) {
                     Some(Item::Run(run)) => Shared(run),
                     _ => before.cloned().unwrap_or_else(|| Shared(first.clone())),
                 });
-                Some(view! { <RunCard run/> }.into_any())
+                // The message that it answers: it came before, and never changes.
+                let question = view.with_untracked(|view| {
+                    ready(view)?.items[..index].iter().rev().find_map(|item| match item {
+                        Item::Message(said) if said.message.run_id == first_id => Some(said.message.clone()),
+                        _ => None,
+                    })
+                });
+                let again = question.map(|message| Callback::new(move |()| outgoing.ask_again(id, message.clone())));
+                Some(view! { <RunCard run again/> }.into_any())
             }
         }
     };
@@ -77,7 +87,7 @@ fn Question(said: Said) -> impl IntoView {
 
 /// The files of a message.
 #[component]
-fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
+pub(crate) fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
     let file = |file: Attachment| {
         view! {
             <li class="chip">

@@ -14,7 +14,10 @@ use super::{
     table::TableView,
     tool::ToolCall,
 };
-use crate::thread::{Node, NodeBody, NodeState, RunView};
+use crate::{
+    thread::{Node, NodeBody, NodeState, RunState, RunView},
+    ui::format::sentence,
+};
 
 /// A shared part of a thread. Two are equal when they are the same one: the reducer replaces what it changes.
 #[derive(Debug)]
@@ -164,7 +167,8 @@ fn plain_summary(glyph: Glyph, text: String) -> impl IntoView {
 pub(crate) fn state_icon(state: NodeState) -> AnyView {
     match state {
         NodeState::Open | NodeState::Called => {
-            view! { <span class="spinner" role="img" aria-label="In progress"></span> }.into_any()
+            view! { <span class="state" role="img" aria-label="In progress"><span class="spinner"></span></span> }
+                .into_any()
         }
         NodeState::Done => {
             view! { <span class="state done" role="img" aria-label="Done">{icon(Glyph::Check)}</span> }.into_any()
@@ -173,6 +177,10 @@ pub(crate) fn state_icon(state: NodeState) -> AnyView {
             view! { <span class="state failed" role="img" aria-label="Failed">{icon(Glyph::Warning)}</span> }.into_any()
         }
     }
+}
+
+fn stopped_icon() -> AnyView {
+    view! { <span class="state" role="img" aria-label="Stopped">{icon(Glyph::Stop)}</span> }.into_any()
 }
 
 /// How a node is, and again when that changes.
@@ -238,11 +246,17 @@ fn Subagent(
     let state = state_of(node);
     let reports = name.eq_ignore_ascii_case("report");
     let is_open = Signal::derive(move || reports || !matches!(state.get(), NodeState::Done));
+    // A run that was stopped stopped its sub-agents: nothing of theirs failed.
+    let stopped =
+        Memo::new(move |_| state.get() == NodeState::Failed && run.view.with(|run| run.state == RunState::Cancelled));
+    // What the run says at its end, word for word, is said there.
     let error = Memo::new(move |_| {
-        node.with(|node| match &node.body {
+        let error = node.with(|node| match &node.body {
             NodeBody::Subagent { error, .. } => error.clone(),
             _ => None,
-        })
+        })?;
+        let told = run.view.with(|run| matches!(&run.state, RunState::Failed { message, .. } if *message == error));
+        (!told && !stopped.get()).then_some(error)
     });
     let count = Memo::new(move |_| {
         let children = run.tree.with(|tree| tree.within(Some(index)).to_vec());
@@ -253,7 +267,7 @@ fn Subagent(
     let summary = move || {
         let description = description.clone().map(|text| view! { <span class="fold-about">{text}</span> });
         view! {
-            {move || state_icon(state.get())}
+            {move || if stopped.get() { stopped_icon() } else { state_icon(state.get()) }}
             <span class="fold-name">{title.clone()}</span>
             {description}
             <span class="fold-count">{move || count.get()}</span>
@@ -271,7 +285,7 @@ fn Subagent(
         >
             <Fold open=is_open class="subagent-fold" summary>
                 <div class="subagent-body">
-                    {move || error.get().map(|error| view! { <p class="failure">{icon(Glyph::Warning)} <span>{error}</span></p> })}
+                    {move || error.get().map(|error| view! { <p class="failure">{icon(Glyph::Warning)} <span>{sentence(&error)}</span></p> })}
                     <Nodes run parent=Some(index)/>
                 </div>
             </Fold>

@@ -17,9 +17,9 @@ use super::{
     timeline::initials,
 };
 use crate::{
-    protocol::http::User,
+    protocol::{UserId, http::User},
     socket::context::{Status, use_socket},
-    ui::{app::Facts, browser},
+    ui::{app::Facts, browser, outgoing::Outgoing},
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -27,6 +27,7 @@ use crate::{
 pub(crate) fn Workspace() -> impl IntoView {
     let socket = use_socket();
     let facts: Facts = expect_context();
+    let outgoing: Outgoing = expect_context();
     let location = use_location();
     let navigate = use_navigate();
     let known = Memo::new(move |_| {
@@ -34,14 +35,21 @@ pub(crate) fn Workspace() -> impl IntoView {
     });
     let drawer = RwSignal::new(false);
     let path = location.pathname;
-    Effect::new(move |_| {
+    Effect::new(move |before: Option<Option<UserId>>| {
+        let person = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
         if !known.get() {
-            let to = match facts.needs_setup() {
-                true => "/setup".to_owned(),
-                false => format!("/sign-in?next={}", path.get_untracked()),
+            let to = match (facts.needs_setup(), before.flatten()) {
+                (true, _) => "/setup".to_owned(),
+                // The session ended: its person reads so, and finds what they wrote.
+                (false, Some(person)) => {
+                    outgoing.give_back(person);
+                    format!("/sign-in?next={}&ended=1", path.get_untracked())
+                }
+                (false, None) => format!("/sign-in?next={}", path.get_untracked()),
             };
             navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
         }
+        person
     });
     Effect::new(move |_| {
         path.track();
@@ -82,11 +90,7 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
     let path = use_location().pathname;
     let title = Memo::new(move |_| {
         let id = path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok()));
-        id.map(|id| {
-            title_of(
-                &socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()).unwrap_or_default()),
-            )
-        })
+        id.and_then(|id| socket.feed().with(|feed| feed.thread(id).map(|thread| title_of(&thread.info.title))))
     });
     view! {
         <header class="header">
@@ -113,12 +117,15 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
 #[component]
 fn UserMenu(user: User) -> impl IntoView {
     let socket = use_socket();
+    let outgoing: Outgoing = expect_context();
     let open = RwSignal::new(false);
     let failed = RwSignal::new(false);
     let sign_out = move |_| {
         spawn_local(async move {
             match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
                 Ok(()) => {
+                    outgoing.clear();
+                    browser::forget_all();
                     socket.signed_out();
                     // From the start: nothing of this person stays in memory.
                     browser::load("/sign-in");

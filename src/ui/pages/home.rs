@@ -24,7 +24,7 @@ pub(crate) fn Home() -> impl IntoView {
     let facts: Facts = expect_context();
     let outgoing: Outgoing = expect_context();
     let navigate = StoredValue::new(use_navigate());
-    let draft = Draft::new();
+    let draft = Draft::new(None);
     let agents = facts.agents.get_value();
     let chosen = RwSignal::new(agents.first().map(|agent| agent.id.clone()));
     let send = move |(text, files): (String, Vec<LocalFile>)| {

@@ -12,8 +12,15 @@ pub(crate) fn SignInPage() -> impl IntoView {
     let (email, password) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
     let query = use_query_map();
     let body = move || SignIn { email: value(email).trim().to_owned(), password: value(password) };
+    let ended = move || {
+        let ended = query.with(|query| query.get("ended").is_some());
+        ended.then(
+            || view! { <p class="waits" role="status">"Your session ended. Sign in to go on where you were."</p> },
+        )
+    };
     view! {
         <FormPage title="Sign in" about="Your threads and the agents that work on them, on every device.">
+            {ended}
             <AuthForm
                 action="/api/auth/sign-in"
                 button="Sign in"

@@ -114,7 +114,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
         parcels.track();
         follow.changed();
     });
-    let draft = Draft::new();
+    let draft = Draft::new(Some(id));
     let send = move |(text, files): (String, Vec<LocalFile>)| {
         outgoing.send(id, text, files, None);
         follow.jump();
@@ -122,6 +122,16 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let key = move |event: KeyboardEvent| {
         if matches!(event.key().as_str(), "ArrowUp" | "PageUp" | "Home") {
             follow.release();
+        }
+    };
+    let escape = move |event: KeyboardEvent| {
+        if event.key() == "Escape"
+            && !event.is_composing()
+            && !event.default_prevented()
+            && let Some(run_id) = active.get_untracked()
+        {
+            event.prevent_default();
+            draft.stop(socket, run_id);
         }
     };
     let wheel = move |event: WheelEvent| {
@@ -133,7 +143,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
         <Title text=move || title.get()/>
         <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! { <Refused error/> })>
             <Drop draft>
-                <div class="conversation">
+                <div class="conversation" on:keydown=escape>
                     <div
                         class="scroller"
                         node_ref=follow.area
@@ -152,7 +162,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
                             <Show when=move || is_empty.get()>
                                 <p class="quiet centred">"Nothing was asked here yet."</p>
                             </Show>
-                            <Timeline view/>
+                            <Timeline id view/>
                             <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/>
                         </div>
                     </div>
@@ -163,7 +173,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
                             </button>
                         </Show>
                         <div class="page">
-                            <Composer draft placeholder="Ask on" on_send=send active/>
+                            <Composer draft placeholder="Ask a follow-up" on_send=send active/>
                         </div>
                     </div>
                 </div>

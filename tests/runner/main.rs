@@ -1,0 +1,335 @@
+//! The runner on a real store: whatever an agent does or the server meets, every run's log ends in order.
+#![cfg(feature = "ssr")]
+
+mod faults;
+mod replay;
+mod runs;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use netra::{
+    protocol::{
+        CreateThread, DeleteThread, Entry, FileId, MessageId, RunId, RunPhase, SendMessage, ThreadEntry, ThreadId,
+        UserEntry, UserId,
+        agui::{
+            Event, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunOutcome, StepStarted, SubagentStarted,
+            TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallStart,
+        },
+        http::{AgentInfo, User},
+    },
+    server::{
+        agents::{Agent, AgentError, Agents, Emitter, Replay, RunInput, Runner, RunnerOptions, guard::verify},
+        channel::{Channel, Channels, Delivery, Hub},
+        store::{Store, now_ms},
+        threads,
+    },
+    thread::{Item, NodeBody, RunState, ThreadView},
+};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// Long enough for any of this on a busy machine; what takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Remembers the place of every delivery.
+#[derive(Default)]
+struct Recorder {
+    seqs: Mutex<Vec<(Channel, u64)>>,
+    more: Notify,
+}
+
+impl Hub for Recorder {
+    fn deliver(&self, delivery: &Delivery) {
+        self.seqs.lock().expect("not poisoned").push((delivery.channel, delivery.seq));
+        self.more.notify_waiters();
+    }
+}
+
+/// An agent that does what its message says.
+struct Script {
+    /// Lets a waiting agent go on.
+    gate: Arc<Semaphore>,
+    /// Where a deaf agent says that it still lives.
+    files: Arc<Mutex<Vec<String>>>,
+}
+
+/// Begins one of everything, nested.
+async fn open_everything(out: &Emitter) -> Result<(), AgentError> {
+    let of = |event: Event| event.of_subagent(Some("x"));
+    out.emit(StepStarted::new("plan")).await?;
+    out.emit(SubagentStarted::new("x", "Data")).await?;
+    out.emit(of(StepStarted::new("read").into())).await?;
+    out.emit(of(ReasoningStart::new("r").into())).await?;
+    out.emit(of(ReasoningMessageStart::new("r", ReasoningRole::Reasoning).into())).await?;
+    out.emit(of(ToolCallStart::new("c", "profile").into())).await?;
+    out.emit(of(TextMessageStart::new("m").into())).await?;
+    out.emit(of(TextMessageContent::new("m", "so far").into())).await
+}
+
+#[async_trait]
+impl Agent for Script {
+    fn info(&self) -> AgentInfo {
+        info("script")
+    }
+
+    async fn run(&self, input: RunInput, out: Emitter) -> Result<Option<Value>, AgentError> {
+        let names = input.files.iter().map(|file| format!("{}={}", file.attachment.name, file.path.display()));
+        *self.files.lock().expect("not poisoned") = names.collect();
+        match input.text.as_str() {
+            "answer" => {
+                out.emit(TextMessageStart::new("m")).await?;
+                for word in ["All ", "is ", "well."] {
+                    out.emit(TextMessageContent::new("m", word)).await?;
+                }
+                out.emit(TextMessageEnd::new("m")).await?;
+                return Ok(Some(json!({"words": 3})));
+            }
+            "stream" => {
+                out.emit(TextMessageStart::new("m")).await?;
+                for word in 0..500 {
+                    out.emit(TextMessageContent::new("m", format!("{word} "))).await?;
+                }
+                out.emit(TextMessageEnd::new("m")).await?;
+            }
+            "leave open" => open_everything(&out).await?,
+            "wait" => {
+                open_everything(&out).await?;
+                input.cancel.cancelled().await;
+                return Err(AgentError::Stopped);
+            }
+            "deaf" => {
+                open_everything(&out).await?;
+                std::future::pending::<()>().await;
+            }
+            "gate" => {
+                open_everything(&out).await?;
+                self.gate.acquire().await.map_err(|_| AgentError::Stopped)?.forget();
+            }
+            "fail" => {
+                open_everything(&out).await?;
+                return Err(AgentError::failed("unreadable_file", "the file cannot be read; attach another"));
+            }
+            "panic" => {
+                open_everything(&out).await?;
+                panic!("a secret of the implementation");
+            }
+            "violate" => {
+                open_everything(&out).await?;
+                out.emit(TextMessageEnd::new("nobody")).await?;
+                std::future::pending::<()>().await;
+            }
+            "leak" => {
+                let kept = out.clone();
+                tokio::spawn(async move {
+                    let _kept = kept;
+                    std::future::pending::<()>().await;
+                });
+            }
+            other => panic!("no such script: {other}"),
+        }
+        Ok(None)
+    }
+}
+
+struct House {
+    folder: tempfile::TempDir,
+    channels: Channels,
+    hub: Arc<Recorder>,
+    runner: Runner,
+    gate: Arc<Semaphore>,
+    files: Arc<Mutex<Vec<String>>>,
+    user: User,
+    thread: ThreadId,
+}
+
+impl House {
+    async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    async fn with(change: impl FnOnce(&mut RunnerOptions)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hub = Arc::new(Recorder::default());
+        let store = Store::open(folder.path()).await.expect("opens");
+        let channels = Channels::new(store, hub.clone()).await.expect("begins");
+        let (gate, files) = (Arc::new(Semaphore::new(0)), Arc::default());
+        let mut options = RunnerOptions::new(folder.path().join("files"));
+        change(&mut options);
+        let runner = runner(&channels, &gate, &files, options);
+        let user = person(&channels).await;
+        let thread = thread(&channels, &user).await;
+        Self { folder, channels, hub, runner, gate, files, user, thread }
+    }
+
+    async fn accept(&self, agent: &str, text: &str) -> threads::NewRun {
+        let command = SendMessage {
+            message_id: MessageId::new(),
+            thread_id: self.thread,
+            text: text.into(),
+            agent: None,
+            attachments: Vec::new(),
+        };
+        threads::send(&self.channels, &self.user, &command, agent, || Ok(())).await.expect("accepted").1.expect("a run")
+    }
+
+    async fn begin(&self, text: &str) -> RunId {
+        let run = self.accept("script", text).await;
+        let id = run.run_id;
+        self.runner.start(run);
+        id
+    }
+
+    /// Waits until a run that said all of `open_everything` has it in the log.
+    async fn until_open(&self, run: RunId) {
+        self.until(|view| view.run(run).is_some_and(|run| run.nodes.len() == 7 && said(run).contains(&"so far"))).await;
+    }
+
+    async fn until_over(&self, run: RunId) -> RunState {
+        self.until(|view| view.run(run).is_some_and(|run| run.state.is_over())).await;
+        self.view().await.run(run).expect("the run").state.clone()
+    }
+
+    async fn until(&self, is: impl Fn(&ThreadView) -> bool) {
+        let wait = async {
+            loop {
+                let more = self.hub.more.notified();
+                tokio::pin!(more);
+                more.as_mut().enable();
+                if is(&self.view().await) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("happens at all");
+    }
+
+    async fn until_idle(&self) {
+        let wait = async {
+            while self.runner.active() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("every run ends");
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        let mut tx = self.channels.begin().await.expect("begins");
+        sqlx::query(sql).execute(tx.sql()).await.expect("executes");
+        tx.commit().await.expect("commits");
+    }
+
+    async fn view(&self) -> ThreadView {
+        self.channels.thread(self.thread).await.expect("reads").1
+    }
+
+    /// The events of a run as the log has them, held to AG-UI's rules.
+    async fn events(&self, run: RunId) -> Vec<Event> {
+        let events = self.unverified(run).await;
+        assert_eq!(verify(&events), Ok(()), "{events:#?}");
+        events
+    }
+
+    async fn unverified(&self, wanted: RunId) -> Vec<Event> {
+        let event = |entry| match entry {
+            Entry::Thread(ThreadEntry::Agent { run_id, event }) if run_id == wanted => Some(*event),
+            _ => None,
+        };
+        log(&self.channels, Channel::Thread(self.thread)).await.into_iter().filter_map(event).collect()
+    }
+
+    /// What the owner's feed says of a run.
+    async fn phases(&self, wanted: RunId) -> Vec<RunPhase> {
+        let phase = |entry| match entry {
+            Entry::User(UserEntry::Run { run_id, phase, .. }) if run_id == wanted => Some(phase),
+            _ => None,
+        };
+        log(&self.channels, Channel::User(self.user.id)).await.into_iter().filter_map(phase).collect()
+    }
+
+    /// Every channel's deliveries came in the order of its log, without a gap.
+    fn assert_delivered_in_order(&self) {
+        let seqs = self.hub.seqs.lock().expect("not poisoned");
+        for channel in [Channel::Thread(self.thread), Channel::User(self.user.id)] {
+            let of: Vec<u64> = seqs.iter().filter(|(at, _)| *at == channel).map(|(_, seq)| *seq).collect();
+            assert_eq!(of, (1..=of.len() as u64).collect::<Vec<_>>());
+        }
+    }
+}
+
+fn info(id: &str) -> AgentInfo {
+    AgentInfo { id: id.into(), name: id.into(), description: String::new(), examples: Vec::new() }
+}
+
+fn recording() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/replay.jsonl")
+}
+
+fn runner(
+    channels: &Channels,
+    gate: &Arc<Semaphore>,
+    files: &Arc<Mutex<Vec<String>>>,
+    options: RunnerOptions,
+) -> Runner {
+    let replay = Replay::open(info("replay"), &recording(), 2_000).expect("opens");
+    let script = Script { gate: gate.clone(), files: files.clone() };
+    let agents = Agents::new([Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)], &[]).expect("two agents");
+    Runner::new(channels.clone(), Arc::new(agents), options)
+}
+
+async fn person(channels: &Channels) -> User {
+    let user: User = serde_json::from_value(json!({
+        "id": UserId::new(), "name": "Owner", "email": "owner@example.org", "role": "member",
+    }))
+    .expect("a user");
+    let mut tx = channels.begin().await.expect("begins");
+    sqlx::query("INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, '', 0)")
+        .bind(user.id.to_string())
+        .bind(&user.email)
+        .bind(&user.name)
+        .bind("member")
+        .execute(tx.sql())
+        .await
+        .expect("inserts");
+    tx.commit().await.expect("commits");
+    user
+}
+
+async fn thread(channels: &Channels, user: &User) -> ThreadId {
+    let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
+    threads::create(channels, user, &command, "script").await.expect("made").id
+}
+
+async fn log(channels: &Channels, channel: Channel) -> Vec<Entry> {
+    let (mut entries, mut after) = (Vec::new(), 0);
+    loop {
+        let page = channels.page(channel, after).await.expect("reads");
+        let Some(last) = page.last() else { return entries };
+        after = last.seq;
+        for delivery in page {
+            let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");
+            entries.push(Entry::decode(channel.name(), frame["payload"]["entry"].clone()));
+        }
+    }
+}
+
+fn said(run: &netra::thread::RunView) -> Vec<&str> {
+    let texts = run.nodes.iter().filter_map(|node| match &node.body {
+        NodeBody::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn code(state: &RunState) -> &str {
+    match state {
+        RunState::Failed { code: Some(code), .. } => code,
+        other => panic!("failed with a code, not {other:?}"),
+    }
+}
