@@ -5,7 +5,7 @@
 //! delivered that is not stored; deliveries of a channel leave in the order of `seq`. Delivery is a hint: a receiver that
 //! sees a gap reads the store.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{
     error::{Error, Result},
+    metrics,
     store::{Store, now_ms},
 };
 use crate::{
@@ -132,9 +133,10 @@ impl Channels {
     /// # Errors
     /// Where the store fails.
     pub async fn begin(&self) -> Result<Append> {
+        let began = Instant::now();
         let turn = self.turn.clone().lock_owned().await;
         let tx = self.store.begin().await?;
-        Ok(Append { tx, deliveries: Vec::new(), hub: self.hub.clone(), epoch: self.epoch.clone(), _turn: turn })
+        Ok(Append { tx, deliveries: Vec::new(), hub: self.hub.clone(), epoch: self.epoch.clone(), began, _turn: turn })
     }
 
     /// Where a channel's log ends: 0 where nothing was ever appended.
@@ -265,6 +267,8 @@ pub struct Append {
     deliveries: Vec<Delivery>,
     hub: Arc<dyn Hub>,
     epoch: Epoch,
+    /// When it was asked for.
+    began: Instant,
     _turn: OwnedMutexGuard<()>,
 }
 
@@ -346,6 +350,7 @@ impl Append {
     /// Where the store fails: then nothing happened and nothing is delivered.
     pub async fn commit(self) -> Result<()> {
         self.tx.commit().await?;
+        metrics::committed(1, self.deliveries.len(), self.began.elapsed());
         for delivery in &self.deliveries {
             self.hub.deliver(delivery);
         }

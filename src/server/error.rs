@@ -1,5 +1,6 @@
 //! The one error of the server: what the caller is told, and what only the log is.
 
+use super::metrics;
 use crate::protocol::{ErrorBody, ErrorCode};
 
 /// Why something was not done.
@@ -37,6 +38,9 @@ impl Error {
     /// What the caller is told. A failure of the server's own is logged here, with its cause.
     #[must_use]
     pub fn into_body(self) -> ErrorBody {
+        if matches!(self, Self::Store(_)) {
+            metrics::store_failed();
+        }
         let cause = match self {
             Self::Refused(body) => return body,
             Self::Store(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_)) => {

@@ -13,6 +13,7 @@ use crate::{
     server::{
         channel::Channels,
         error::{Error, Result},
+        metrics,
         store::now_ms,
     },
     thread::{Ending, ThreadView},
@@ -95,6 +96,7 @@ impl RunLog {
                 Ok(true) => break,
                 Ok(false) => return Err(Lost::Over),
                 Err(Error::Store(error)) if Instant::now() < give_up => {
+                    metrics::store_failed();
                     tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
                     sleep(wait).await;
                     wait = (wait * 2).min(RETRY.1);
@@ -103,6 +105,7 @@ impl RunLog {
             }
         }
         let at = now_ms();
+        end.into_iter().for_each(metrics::run_ended);
         for entry in entries {
             self.view.apply(at, entry);
         }
