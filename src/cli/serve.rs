@@ -13,7 +13,8 @@ use tracing::{info, warn};
 use super::{Failure, say};
 use crate::server::{
     agents::{Agent, Agents, analyst::Analyst},
-    config::{self, Config, ConfigError, Flags},
+    config::{self, Config, ConfigError, Flags, MetricsAccess},
+    http::health,
     router::router,
     state::AppState,
     telemetry,
@@ -62,11 +63,27 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let listener = listen(config.server.listen)?;
     // The port that port 0 became.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
+    let apart = match config.server.metrics {
+        MetricsAccess::Listen(address) => Some(listen(address)?),
+        _ => None,
+    };
     let state = open(config, agents).await?;
+    if let Some(apart) = apart {
+        serve_metrics(&state, apart);
+    }
     let link = link(&state).await?;
     info!(listen = %state.config.server.listen, data = %state.config.server.data.display(), "ready");
     say(&link)?;
     serve(state, listener, signals).await
+}
+
+/// Serves the metrics on an address of their own, until the very end.
+fn serve_metrics(state: &AppState, listener: TcpListener) {
+    if let Ok(address) = listener.local_addr() {
+        info!(%address, "metrics");
+    }
+    let service = health::own_routes(state.clone());
+    tokio::spawn(axum::serve(listener, service).into_future());
 }
 
 async fn serve(state: AppState, listener: TcpListener, mut signals: Signals) -> Result<(), Failure> {

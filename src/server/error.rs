@@ -1,5 +1,6 @@
 //! The one error of the server: what the caller is told, and what only the log is.
 
+use super::metrics;
 use crate::protocol::{ErrorBody, ErrorCode};
 
 /// Why something was not done.
@@ -52,6 +53,9 @@ impl Error {
     pub fn into_body(self) -> ErrorBody {
         if let Self::Refused(body) = self {
             return body;
+        }
+        if matches!(self, Self::Store(_) | Self::Shared(_)) {
+            metrics::store_failed();
         }
         if self.is_unavailable() {
             tracing::error!(error = %self, "the store is out of reach");

@@ -9,6 +9,7 @@ pub mod channel;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod metrics;
 pub mod nodes;
 mod page;
 pub mod router;

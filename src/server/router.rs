@@ -5,7 +5,6 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     middleware::map_response,
     response::Response,
-    routing::get,
 };
 use tower_http::{compression::CompressionLayer, trace::TraceLayer};
 
@@ -31,7 +30,7 @@ pub fn router(state: AppState) -> Router {
         // Frames are not compressed, and an upgrade has no body.
         .merge(ws::routes(Arc::new(state.gateway())))
         .layer(sessions);
-    let router = calls.route("/healthz", get(http::health));
+    let router = calls.merge(http::health::routes(&state.config.server.metrics));
     let missing = page::missing().layer(CompressionLayer::new());
     state
         .site

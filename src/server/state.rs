@@ -12,6 +12,7 @@ use super::{
     channel::Channels,
     config::Config,
     error::{Error, Result},
+    metrics,
     site::Site,
     store::Store,
     ws::{ConnectionManager, Gateway},
@@ -74,6 +75,7 @@ impl AppState {
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let state = Self { config: Arc::new(config), channels, auth, manager, runner, site, stopping, tasks };
         state.tasks.spawn(state.clone().sweep());
+        state.tasks.spawn(metrics::tend(state.stopping.clone()));
         let runner = state.runner.clone();
         state.tasks.spawn(async move { runner.tend().await });
         Ok(state)

@@ -16,6 +16,7 @@ use crate::{
     server::{
         channel::{Channel, Channels},
         error::{Error, Result},
+        metrics,
         store::now_ms,
     },
     thread::{Ending, ThreadView},
@@ -113,11 +114,13 @@ impl RunLog {
                 return Err(Lost::Store(error));
             }
             tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
+            metrics::store_failed();
             doubt = true;
             sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }
         let at = now_ms();
+        end.into_iter().for_each(metrics::run_ended);
         for entry in entries {
             self.view.apply(at, entry);
         }

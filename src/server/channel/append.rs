@@ -1,6 +1,6 @@
 //! A transaction that changes what there is and appends what it means: the commands' road into the log.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use serde::Serialize;
 use sqlx::{Any, Transaction};
@@ -11,6 +11,7 @@ use crate::{
     protocol::{ThreadEntry, ThreadId, UserEntry, UserId},
     server::{
         error::{Error, Result},
+        metrics,
         store::{Engine, now_ms},
     },
 };
@@ -22,6 +23,8 @@ pub struct Append {
     pub(super) shared: Arc<Shared>,
     /// Held until after delivery, so that on SQLite deliveries leave in the order of commits.
     pub(super) turn: OwnedSemaphorePermit,
+    /// When it was asked for.
+    pub(super) began: Instant,
 }
 
 impl std::fmt::Debug for Append {
@@ -99,9 +102,13 @@ impl Append {
     /// Where the store fails. It then most likely did not happen; where that cannot be known, whoever follows the channels
     /// looks into the store.
     pub async fn commit(self) -> Result<()> {
-        let Self { tx, deliveries, shared, turn } = self;
+        let Self { tx, deliveries, shared, turn, began } = self;
+        let entries = deliveries.len();
         let done = shared.commit(tx, deliveries).await;
         drop(turn);
+        if done.is_ok() {
+            metrics::committed(1, entries, began.elapsed());
+        }
         done
     }
 }

@@ -15,7 +15,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
@@ -168,10 +168,10 @@ impl Channels {
     /// # Errors
     /// Where the store fails.
     pub async fn begin(&self) -> Result<Append> {
-        let shared = self.shared.clone();
+        let (shared, began) = (self.shared.clone(), Instant::now());
         let turn = shared.turn().await?;
         let tx = shared.store.begin().await?;
-        Ok(Append { tx, deliveries: Vec::new(), shared, turn })
+        Ok(Append { tx, deliveries: Vec::new(), shared, turn, began })
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use crate::{
     protocol::RunId,
     server::{
         error::{Error, Result},
+        metrics,
         store::{Engine, now_ms},
     },
 };
@@ -34,6 +36,8 @@ pub(super) struct Job {
     /// Only while this run goes on and is this node's.
     pub(super) run: Option<RunId>,
     pub(super) entries: Vec<String>,
+    /// When it was asked for.
+    pub(super) began: Instant,
     pub(super) done: oneshot::Sender<Result<Option<u64>>>,
 }
 
@@ -71,7 +75,7 @@ impl Writers {
         // A channel's appends stay in order: they all go to the same writer.
         let writer = &self.0[(hasher.finish() % self.0.len() as u64) as usize];
         let ended = |_| Error::Corrupt("the log's writer ended".into());
-        writer.send(Job { channel, run, entries, done }).await.map_err(|_| ended(()))?;
+        writer.send(Job { channel, run, entries, began: Instant::now(), done }).await.map_err(|_| ended(()))?;
         answer.await.map_err(|_| ended(()))?
     }
 }
@@ -86,6 +90,8 @@ async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
 async fn commit(shared: &Shared, batch: Vec<Job>) {
     match step(shared, &batch).await {
         Ok(places) => {
+            let entries = batch.iter().map(|job| job.entries.len()).sum();
+            metrics::committed(batch.len(), entries, batch.first().map_or(Duration::ZERO, |job| job.began.elapsed()));
             for (job, place) in batch.into_iter().zip(places) {
                 // Whoever asked may be gone; it is stored all the same.
                 let _ = job.done.send(Ok(place));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserializer, de};
 
+use super::MetricsAccess;
 use crate::server::store::Engine;
 
 /// An integer from `MIN` to `MAX`.
@@ -55,6 +56,41 @@ pub(super) fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Str
 /// `local`.
 pub(super) fn bus_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     parsed(from, "\"local\" (no other bus is built in yet)", |text| (text == "local").then(|| text.to_owned()))
+}
+
+/// Who may read the metrics.
+pub(super) fn metrics_access<'de, D: Deserializer<'de>>(from: D) -> Result<MetricsAccess, D::Error> {
+    let allowed = "\"local\", \"public\", \"off\", or an address and port of their own such as \"127.0.0.1:9464\"";
+    parsed(from, allowed, |text| match text {
+        "off" => Some(MetricsAccess::Off),
+        "local" => Some(MetricsAccess::Local),
+        "public" => Some(MetricsAccess::Public),
+        address => address.parse().ok().map(MetricsAccess::Listen),
+    })
+}
+
+/// What the log's filter reads.
+pub(super) fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let allowed = "levels by module such as \"info\" or \"info,netra=debug\"";
+    parsed(from, allowed, |text| tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned()))
+}
+
+/// Where traces go.
+pub(super) fn telemetry_endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let allowed = "\"http://\" or \"https://\", a host, a port and maybe a path such as \"http://localhost:4318\"";
+    let read = |text: &str| {
+        let uri: axum::http::Uri = text.parse().ok()?;
+        let known = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+        known.then(|| text.trim_end_matches('/').to_owned())
+    };
+    parsed(from, allowed, read).map(Some)
+}
+
+/// A number from 0 to 1.
+pub(super) fn unit_interval<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let value: f64 = de::Deserialize::deserialize(from)?;
+    let fits = (0.0..=1.0).contains(&value);
+    fits.then_some(value).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Float(value), &"a number from 0 to 1"))
 }
 
 /// Scheme and host, with a port where it is not the scheme's own; without a path.

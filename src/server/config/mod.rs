@@ -12,5 +12,6 @@ mod tests;
 
 pub use load::{ConfigError, Flags, load};
 pub use tables::{
-    AgentConfig, AgentKind, AnalystConfig, AuthConfig, BusConfig, Config, ServerConfig, SocketConfig, StoreConfig,
+    AgentConfig, AgentKind, AnalystConfig, AuthConfig, BusConfig, Config, LogConfig, LogFormat, MetricsAccess,
+    ServerConfig, SocketConfig, StoreConfig, TelemetryConfig,
 };

@@ -8,7 +8,10 @@ use std::{
 
 use serde::Deserialize;
 
-use super::bounds::{address, bus_url, origins, public_url, store_url, within};
+use super::bounds::{
+    address, bus_url, log_filter, metrics_access, origins, public_url, store_url, telemetry_endpoint, unit_interval,
+    within,
+};
 use crate::{
     protocol::limits,
     server::{channel::Trimming, store::Engine},
@@ -32,6 +35,10 @@ pub struct Config {
     pub auth: AuthConfig,
     /// The built-in workload analyst.
     pub analyst: AnalystConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// Traces.
+    pub telemetry: TelemetryConfig,
     /// Agents beside the built-in one.
     pub agents: Vec<AgentConfig>,
     /// What cargo-leptos writes into the same file; only `metadata.leptos` is read.
@@ -58,6 +65,23 @@ pub struct ServerConfig {
     /// How long a stop may take, in milliseconds.
     #[serde(deserialize_with = "within::<0, 600_000, _, _>")]
     pub drain_ms: u64,
+    /// Who may read `/metrics`.
+    #[serde(deserialize_with = "metrics_access")]
+    pub metrics: MetricsAccess,
+}
+
+/// Who may read `/metrics`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Nobody.
+    Off,
+    /// Programs on this machine.
+    #[default]
+    Local,
+    /// Whoever reaches the server.
+    Public,
+    /// Whoever reaches this address, which is listened on for this alone.
+    Listen(SocketAddr),
 }
 
 impl Default for ServerConfig {
@@ -67,7 +91,8 @@ impl Default for ServerConfig {
             data: PathBuf::from("data"),
             public_url: None,
             trust_proxy: false,
-            drain_ms: 3_000,
+            drain_ms: 20_000,
+            metrics: MetricsAccess::default(),
         }
     }
 }
@@ -254,6 +279,51 @@ pub struct AnalystConfig {
 impl Default for AnalystConfig {
     fn default() -> Self {
         Self { prices: None, max_file_bytes: limits::MAX_FILE_BYTES, max_thread_bytes: 10 * limits::MAX_FILE_BYTES }
+    }
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is written, as `tracing_subscriber`'s `EnvFilter` reads it; the variable `NETRA_LOG` wins over it.
+    #[serde(deserialize_with = "log_filter")]
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn".into() }
+    }
+}
+
+/// How lines of the log look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Where traces go by OTLP over HTTP, without `/v1/traces`; none: nowhere.
+    #[serde(deserialize_with = "telemetry_endpoint")]
+    pub otlp_endpoint: Option<String>,
+    /// Which part of the traces is kept, 0 to 1.
+    #[serde(deserialize_with = "unit_interval")]
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample_ratio: 1.0 }
     }
 }
 

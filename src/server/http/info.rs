@@ -1,4 +1,4 @@
-//! Discovery, agents, notices, and whether the server is well.
+//! Discovery, agents, and notices.
 
 use axum::{
     Json as Answer,
@@ -96,10 +96,4 @@ pub(super) async fn notice(
     tracing::info!(user = %identity.user.id, notice = %notice.id, "a notice to everyone");
     let connections = state.broadcast(notice.clone());
     Ok((StatusCode::CREATED, Answer(Noticed { notice, connections })))
-}
-
-/// `GET /healthz`: 200 while the store answers.
-pub(crate) async fn health(State(state): State<AppState>) -> Result<&'static str, Problem> {
-    state.auth.needs_setup().await?;
-    Ok("ok\n")
 }

@@ -1,4 +1,4 @@
-//! What is asked over HTTP beside the socket: discovery, sign-in, files, notices.
+//! What is asked over HTTP beside the socket: discovery, sign-in, files, notices, and by machines whether it is well.
 //!
 //! JSON in, JSON out; every error, also of a route or method that does not exist, is an RFC 9457 problem with a stable
 //! `code`. Calls that a cookie authorises are refused to pages of other origins.
@@ -6,6 +6,7 @@
 mod accounts;
 mod extract;
 pub mod files;
+pub(crate) mod health;
 mod info;
 pub mod problem;
 
@@ -19,7 +20,6 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use extract::{Caller, Peer};
 pub use info::discovery;
-pub(crate) use info::health;
 
 use super::{config::Config, state::AppState};
 

@@ -15,6 +15,7 @@ use crate::{
         agents::Runner,
         channel::{Channel, Channels, Extent},
         error::{Error, Result},
+        metrics,
         store::now_ms,
         threads::{self, NewRun},
     },
@@ -176,12 +177,16 @@ pub(super) async fn subscribe(
         mode,
         snapshot,
     };
-    Ok(match known {
+    let granted = match known {
         Some(seq) if seq == head => Granted { reply: reply(seq, Mode::Live, None), head },
         Some(seq) => Granted { reply: reply(seq, Mode::Replay, None), head },
         None => {
             let (at, snapshot) = channels.snapshot(channel).await?;
             Granted { reply: reply(at.seq, Mode::Snapshot, Some(snapshot)), head: head.max(at.seq) }
         }
-    })
+    };
+    if command.after.is_some() {
+        metrics::resumed(granted.reply.mode);
+    }
+    Ok(granted)
 }

@@ -35,6 +35,7 @@ use crate::{
         auth::Identity,
         channel::{Channel, Delivery},
         error::Result,
+        metrics,
         store::now_ms,
     },
 };
@@ -75,14 +76,24 @@ impl End {
     pub(super) fn close(code: CloseCode, reason: &'static str) -> Self {
         Self::Close(Close::new(code, reason))
     }
+
+    /// The code that is sent, where one is.
+    fn code(&self) -> Option<CloseCode> {
+        match self {
+            Self::Close(close) | Self::Unreadable(close) => Some(close.code),
+            Self::Gone(_) => None,
+        }
+    }
 }
 
 /// Serves a socket until it ends.
 pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
     let (user, connection) = (peer.identity.user.id, peer.id);
     tracing::info!(%user, %connection, "socket opened");
+    let mut counted = metrics::Connection::open();
     let mut state = Connection::new(peer, handle.outbound().clone());
     let end = state.live(&mut socket).await;
+    counted.closes(end.code());
     let (close, linger) = match end {
         End::Gone(how) => return tracing::info!(%user, %connection, reason = how, "socket gone"),
         End::Close(close) => (close, Duration::ZERO),
@@ -277,11 +288,12 @@ impl Connection {
                 Command::Unsubscribe(unsubscribe) => {
                     self.leave(commands::channel(&self.peer.identity.user, unsubscribe.channel));
                     self.unsent.push_back(frame(encode_reply(id, &Ok(serde_json::json!({})))));
+                    metrics::command(Some(command.kind()), None, Duration::ZERO);
                     continue;
                 }
                 _ => None,
             };
-            self.inbox.begin(id, channel, super::inbox::work(self.peer.clone(), id, command));
+            self.inbox.begin(id, command.kind(), channel, super::inbox::work(self.peer.clone(), id, command));
         }
     }
 

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     protocol::{ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, decode_client, encode_reply},
-    server::{auth::Refusal, channel::Channel},
+    server::{auth::Refusal, channel::Channel, metrics},
 };
 
 /// How many commands wait at most; then no more frames are read.
@@ -63,9 +63,22 @@ pub(super) enum Done {
     SignedOut,
 }
 
+impl Done {
+    /// The code that it was refused with, if so.
+    fn refused(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Reply(_) | Self::Granted { .. } => None,
+            Self::Refused(error) => Some(error.code),
+            Self::SignedOut => Some(ErrorCode::Forbidden),
+        }
+    }
+}
+
 /// A command under way.
 struct Job {
     id: i64,
+    kind: &'static str,
+    began: Instant,
     /// The channel, of a subscription.
     channel: Option<Channel>,
     abort: AbortHandle,
@@ -115,6 +128,11 @@ impl Inbox {
             Rate::Fine => {}
             Rate::Limited(wait) => {
                 let message = format!("more than {} commands a minute; wait", self.per_minute);
+                metrics::command(
+                    decoded.ok().map(|command| command.kind()),
+                    Some(ErrorCode::RateLimited),
+                    Duration::ZERO,
+                );
                 return Received::Refused(id, ErrorBody::new(ErrorCode::RateLimited, message).retry_after(wait));
             }
             Rate::Flood(wait) => {
@@ -123,12 +141,18 @@ impl Inbox {
             }
         }
         match decoded {
-            Ok(Command::Ping(_)) => Received::Ping(id),
+            Ok(command @ Command::Ping(_)) => {
+                metrics::command(Some(command.kind()), None, Duration::ZERO);
+                Received::Ping(id)
+            }
             Ok(command) => {
                 self.waiting.push_back((id, command));
                 Received::Waits
             }
-            Err(error) => Received::Refused(id, error),
+            Err(error) => {
+                metrics::command(None, Some(error.code), Duration::ZERO);
+                Received::Refused(id, error)
+            }
         }
     }
 
@@ -153,11 +177,13 @@ impl Inbox {
     pub(super) fn begin(
         &mut self,
         id: i64,
+        kind: &'static str,
         channel: Option<Channel>,
         work: impl Future<Output = Done> + Send + 'static,
     ) {
         let task = tokio::spawn(work);
-        self.job = Some(Job { id, channel, abort: task.abort_handle(), task: Box::pin(timeout(PATIENCE, task)) });
+        let (began, abort) = (Instant::now(), task.abort_handle());
+        self.job = Some(Job { id, kind, began, channel, abort, task: Box::pin(timeout(PATIENCE, task)) });
     }
 
     /// Waits for what is under way. Answers the command's id, the channel of a subscription, and what became of it.
@@ -179,6 +205,7 @@ impl Inbox {
                 Done::Refused(ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000))
             }
         };
+        metrics::command(Some(job.kind), done.refused(), job.began.elapsed());
         let answer = (job.id, job.channel, done);
         self.job = None;
         answer

@@ -26,6 +26,7 @@ use crate::{
         auth::Identity,
         channel::{Channel, Delivery, Hub},
         config::SocketConfig,
+        metrics,
     },
 };
 
@@ -225,6 +226,13 @@ impl ConnectionManager {
         Counts { connections, users, channels, opened: self.0.opened.load(Ordering::Relaxed) }
     }
 
+    /// How many bytes wait to be written, over all connections.
+    #[must_use]
+    pub fn queue_bytes(&self) -> usize {
+        let connections = self.0.registry.lock().all();
+        connections.iter().map(|(_, outbound)| outbound.bytes()).sum()
+    }
+
     /// How many connections a person has.
     #[must_use]
     pub fn connections_of(&self, user: UserId) -> usize {
@@ -235,6 +243,7 @@ impl ConnectionManager {
 impl Hub for ConnectionManager {
     fn deliver(&self, delivery: &Delivery) {
         let followers = self.0.registry.lock().followers(delivery.channel);
+        metrics::fan_out(followers.as_ref().map_or(0, |followers| followers.len()));
         for (_, outbound) in followers.iter().flat_map(|followers| followers.iter()) {
             outbound.push(Item::Entry(delivery.clone()));
         }

@@ -130,6 +130,11 @@ impl Outbound {
         state.close.clone()
     }
 
+    /// How many bytes wait, or are being written.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// Waits until there is something to take.
     pub(crate) async fn ready(&self) {
         poll_fn(|cx| self.poll(cx, |state| !state.items.is_empty() || state.close.is_some())).await;

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},
-    server::{auth::Auth, channel::Channels, config::SocketConfig, http::problem::problem},
+    server::{auth::Auth, channel::Channels, config::SocketConfig, http::problem::problem, metrics},
 };
 
 /// What a socket reads at once: it is held for as long as the socket lives, so it is small.
@@ -69,6 +69,7 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
         Ok(response) => response,
         Err(refusal) => {
             tracing::info!(status = refusal.status, code = refusal.code, reason = refusal.detail, "socket refused");
+            metrics::handshake_refused(&refusal.code);
             refusal.into_response()
         }
     }

@@ -1,0 +1,126 @@
+//! What machines ask about the server: whether it lives, whether to send it people, and its metrics.
+//!
+//! `/healthz` never looks further than this process: whoever restarts what does not answer shall not restart it because
+//! the store is away. `/readyz` does, in bounded time. `/metrics` is shown to whom `server.metrics` says.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, FromRequestParts, State},
+    http::{HeaderName, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde::Serialize;
+
+use super::problem::problem;
+use crate::{
+    protocol::http::Problem,
+    server::{
+        config::MetricsAccess,
+        metrics::{self, Look},
+        state::AppState,
+    },
+};
+
+/// How long the store may take to answer `/readyz`.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Set by proxies: with one of these, the peer is not who asks.
+const FORWARDED: [HeaderName; 3] =
+    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
+
+/// Whether to send people here, and each thing that this depends on.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    store: Part,
+    bus: Part,
+    server: Part,
+}
+
+/// One thing that readiness depends on.
+#[derive(Debug, Serialize)]
+struct Part {
+    ok: bool,
+    /// What is the matter, or in what state it is; no addresses and no secrets.
+    state: &'static str,
+}
+
+/// `/healthz`, `/readyz`, and `/metrics` where it is served beside the rest.
+pub(crate) fn routes(access: &MetricsAccess) -> Router<AppState> {
+    let router = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready));
+    match access {
+        MetricsAccess::Off | MetricsAccess::Listen(_) => router,
+        MetricsAccess::Local => router.route("/metrics", get(async |_: Local, State(state)| exposition(&state))),
+        MetricsAccess::Public => router.route("/metrics", get(async |State(state)| exposition(&state))),
+    }
+}
+
+/// The same with `/metrics` for everyone: for an address of their own.
+pub(crate) fn own_routes(state: AppState) -> Router {
+    routes(&MetricsAccess::Public).with_state(state)
+}
+
+/// `GET /healthz`: 200 as long as the process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: 200 while people can be served here, else 503; in both cases with each part's state.
+async fn ready(State(state): State<AppState>) -> Response {
+    let server = match state.manager.is_draining() {
+        true => Part { ok: false, state: "draining" },
+        false => Part { ok: true, state: "serving" },
+    };
+    let (store, bus) = (store(&state).await, bus(&state));
+    let ready = store.ok && bus.ok && server.ok;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(Readiness { ready, store, bus, server })).into_response()
+}
+
+async fn store(state: &AppState) -> Part {
+    let asked = sqlx::query("SELECT 1").execute(state.channels.store().reader());
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(_)) => Part { ok: true, state: "answers" },
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the store failed");
+            Part { ok: false, state: "failed" }
+        }
+        Err(_) => Part { ok: false, state: "does not answer in time" },
+    }
+}
+
+/// In one process there is nothing to reach.
+fn bus(_: &AppState) -> Part {
+    Part { ok: true, state: "local" }
+}
+
+fn exposition(state: &AppState) -> impl IntoResponse + use<> {
+    let counts = state.manager.counts();
+    let look = Look {
+        users: counts.users,
+        channels: counts.channels,
+        queue_bytes: state.manager.queue_bytes(),
+        runs: state.runner.active(),
+        draining: state.manager.is_draining(),
+    };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(look))
+}
+
+/// That the caller is on this machine, and nobody stands in between for somebody else. To others the call does not exist.
+struct Local;
+
+impl FromRequestParts<AppState> for Local {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        let direct = !FORWARDED.iter().any(|name| parts.headers.contains_key(name));
+        if peer.is_some_and(|peer| peer.is_loopback()) && direct {
+            return Ok(Self);
+        }
+        let detail = "metrics are shown on this machine only; `server.metrics` changes that";
+        Err(problem(StatusCode::NOT_FOUND, "not_found", detail))
+    }
+}
