@@ -84,8 +84,13 @@ pub struct Delivery {
 
 /// Takes deliveries to the connections that follow their channel. Must not block.
 pub trait Hub: Send + Sync + 'static {
-    /// Delivers one entry. Called after commit, in the order of `seq` per channel.
+    /// Delivers one entry. Called after commit, mostly in the order of `seq` per channel.
     fn deliver(&self, delivery: &Delivery);
+
+    /// Whether something was appended to the channel cannot be known at the moment: its followers look into the store.
+    fn uncertain(&self, channel: Channel) {
+        let _ = channel;
+    }
 }
 
 /// The channels of this node's store; clones share them.
