@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share one cargo cache and two cores: one at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit wasm-test schema schema-update e2e e2e-dev fmt tools test-tools clean
+.PHONY: help run build watch test lint unit wasm-test schema schema-update e2e e2e-dev fmt tools test-tools databases clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -39,10 +39,13 @@ lint: test-tools ## Formatting; clippy and the TypeScript compiler without a war
 	cargo clippy --locked --features ssr --all-targets -- -D warnings
 	cargo clippy --locked $(WASM) --lib --test browser -- -D warnings
 
-unit: ## Unit, integration and documentation tests of the server and all that is shared
+unit: databases ## Unit, integration and documentation tests of the server and all that is shared
 	cargo test --locked --features ssr --doc
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --features ssr; \
 	else cargo test --locked --features ssr --lib --bins --tests; fi
+
+databases:
+	@scripts/databases
 
 wasm-test: test-tools ## The page's own tests, in a real browser
 	scripts/browser >/dev/null

@@ -1,17 +1,24 @@
 //! A real server for tests: the binary itself, on a free port, with a data folder of its own.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod nats;
+pub mod postgres;
+
 use std::{
     io::{BufRead, BufReader, Write},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
+
+use self::{nats::Nats, postgres::Postgres};
 
 /// The token that every test server is set up with.
 pub const SETUP_TOKEN: &str = "setup-token-of-the-tests";
@@ -51,6 +58,49 @@ impl Drop for Running {
     }
 }
 
+/// Sends a process a signal: `TERM`, `INT`, `STOP`, `CONT`.
+fn signal(process: &Running, name: &str) {
+    let id = process.0.id().to_string();
+    let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill(1) is there");
+    assert!(sent.success());
+}
+
+/// A port of this machine that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
+}
+
+/// What a server keeps its data in and talks with other nodes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// SQLite and one process.
+    Embedded,
+    /// PostgreSQL and NATS.
+    Distributed,
+}
+
+/// What the nodes of one installation share.
+pub struct Backends {
+    pub postgres: Mutex<Postgres>,
+    pub nats: Mutex<Nats>,
+    store_url: String,
+    bus_url: String,
+}
+
+impl Backends {
+    /// Starts both, with an empty database.
+    pub async fn start() -> Arc<Self> {
+        let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
+        let (store_url, bus_url) = (postgres.database().await, nats.url());
+        Arc::new(Self { postgres: Mutex::new(postgres), nats: Mutex::new(nats), store_url, bus_url })
+    }
+
+    /// The address of the nodes' database.
+    pub fn store_url(&self) -> &str {
+        &self.store_url
+    }
+}
+
 /// A running server. Dropped, it is killed.
 pub struct TestServer {
     /// `http://127.0.0.1:PORT`.
@@ -60,16 +110,19 @@ pub struct TestServer {
     folder: Folder,
     variables: Vec<(String, String)>,
     child: Running,
+    backends: Option<Arc<Backends>>,
 }
 
 /// Kept by whoever restarts the server.
-type Folder = std::sync::Arc<TempDir>;
+type Folder = Arc<TempDir>;
 
 /// How a server begins.
 #[derive(Default)]
 pub struct Setup {
     variables: Vec<(String, String)>,
     file: String,
+    engine: Option<Engine>,
+    backends: Option<Arc<Backends>>,
 }
 
 impl Setup {
@@ -85,12 +138,31 @@ impl Setup {
         self
     }
 
+    /// Chooses the engine; [`Engine::Distributed`] comes with a PostgreSQL and a NATS of its own.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// Makes it a node beside others on the same PostgreSQL and NATS.
+    pub fn on(mut self, backends: &Arc<Backends>) -> Self {
+        self.backends = Some(backends.clone());
+        self
+    }
+
     /// Starts a server that nobody has an account on yet.
-    pub async fn empty(self) -> TestServer {
+    pub async fn empty(mut self) -> TestServer {
+        if self.engine == Some(Engine::Distributed) && self.backends.is_none() {
+            self.backends = Some(Backends::start().await);
+        }
+        if let Some(backends) = &self.backends {
+            let urls = [("NETRA_STORE__URL", &backends.store_url), ("NETRA_BUS__URL", &backends.bus_url)];
+            self.variables.extend(urls.map(|(name, url)| (name.to_owned(), url.clone())));
+        }
         let folder = Folder::new(tempfile::tempdir().expect("a folder"));
         std::fs::write(folder.path().join("netra.toml"), &self.file).expect("the configuration is written");
-        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-        TestServer::spawn(folder, self.variables, &port.expect("a free port").to_string()).await
+        let listen = format!("127.0.0.1:{}", free_port());
+        Stopped { folder, variables: self.variables, listen, backends: self.backends }.restart().await
     }
 
     /// Starts a server with [`ADMIN`] on it.
@@ -107,9 +179,10 @@ impl TestServer {
         Setup::default().start().await
     }
 
-    async fn spawn(folder: Folder, variables: Vec<(String, String)>, listen: &str) -> Self {
+    async fn spawn(stopped: Stopped) -> Self {
+        let Stopped { folder, variables, listen, backends } = stopped;
         let mut child = netra()
-            .args(["serve", "--listen", listen, "--data"])
+            .args(["serve", "--listen", &listen, "--data"])
             .arg(folder.path().join("data"))
             .arg("--config")
             .arg(folder.path().join("netra.toml"))
@@ -121,7 +194,7 @@ impl TestServer {
         let out = BufReader::new(child.stdout.take().expect("standard output"));
         let child = Running(child);
         let link = blocking(|| out.lines().next()).await.expect("it prints a link before it ends").expect("text");
-        Self { url: format!("http://{listen}"), link, folder, variables, child }
+        Self { url: format!("http://{listen}"), link, folder, variables, child, backends }
     }
 
     /// The folder that the server keeps everything in.
@@ -147,6 +220,7 @@ impl TestServer {
         let mut child = netra()
             .args(["user", "add", "--password-stdin", "--email", person.email, "--name", person.name, "--data"])
             .arg(self.data())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -195,14 +269,22 @@ impl TestServer {
 
     /// Sends the process a signal: `TERM`, `INT`, `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
-        let id = self.child.0.id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill(1) is there");
-        assert!(sent.success());
+        signal(&self.child, name);
+    }
+
+    /// The PostgreSQL and the NATS that it runs on.
+    pub fn backends(&self) -> Option<&Arc<Backends>> {
+        self.backends.as_ref()
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.0.id()
     }
 
     fn parts(self) -> (Running, Stopped) {
         let listen = self.url.trim_start_matches("http://").to_owned();
-        (self.child, Stopped { folder: self.folder, variables: self.variables, listen })
+        (self.child, Stopped { folder: self.folder, variables: self.variables, listen, backends: self.backends })
     }
 }
 
@@ -211,12 +293,13 @@ pub struct Stopped {
     folder: Folder,
     variables: Vec<(String, String)>,
     listen: String,
+    backends: Option<Arc<Backends>>,
 }
 
 impl Stopped {
     /// Starts it again, on the same data and the same port.
     pub async fn restart(self) -> TestServer {
-        TestServer::spawn(self.folder, self.variables, &self.listen).await
+        TestServer::spawn(self).await
     }
 }
 

@@ -1,0 +1,173 @@
+//! A real PostgreSQL for tests: the system's programs, on a free port, with a folder of its own.
+//!
+//! A cluster is a copy of one that `initdb` made once for this build, so it begins in a fraction of a second. Everything that makes commits
+//! durable is on, as in production. A cluster does not outlive its test, whatever way the test ends.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{PATIENCE, Running, blocking, free_port, signal};
+
+/// A running cluster. Dropped, it is stopped at once and its folder removed.
+pub struct Postgres {
+    bin: PathBuf,
+    folder: TempDir,
+    port: u16,
+    server: Option<Running>,
+    databases: AtomicU32,
+}
+
+impl Postgres {
+    /// Starts a cluster.
+    pub async fn start() -> Self {
+        let mut cluster = blocking(|| {
+            let bin = programs();
+            let folder = tempfile::Builder::new().prefix("netra-postgres-").tempdir().expect("a folder");
+            run(Command::new("cp").arg("-a").arg(template(&bin)).arg(folder.path().join("data")));
+            hand_over(folder.path());
+            Self { bin, folder, port: free_port(), server: None, databases: AtomicU32::new(0) }
+        })
+        .await;
+        cluster.restart().await;
+        cluster
+    }
+
+    /// The address of the database that is there from the beginning.
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// A fresh database's address: one cluster serves as many servers as a test likes.
+    pub async fn database(&self) -> String {
+        let name = format!("netra_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut create = self.client("createdb");
+        create.arg(&name);
+        blocking(move || run(&mut create)).await;
+        self.url_of(&name)
+    }
+
+    /// Ends it without a checkpoint, as a crash would; what was committed is there after [`Self::restart`].
+    pub async fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            signal(&server, "QUIT");
+            blocking(move || server.0.wait()).await.expect("it ran");
+        }
+    }
+
+    /// Starts it again, on the same port, and waits until it answers.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        let mut server = as_postgres(&self.bin.join("postgres"));
+        let data = self.folder.path().join("data");
+        server.arg("-D").arg(data).arg("-k").arg(self.folder.path()).args(["-p", &self.port.to_string()]);
+        for setting in ["listen_addresses=127.0.0.1", "max_connections=200", "shared_buffers=64MB"] {
+            server.args(["-c", setting]);
+        }
+        let log = || Stdio::from(File::options().create(true).append(true).open(self.log()).expect("a log"));
+        server.stdin(Stdio::null()).stdout(log()).stderr(log());
+        self.server = Some(Running(server.spawn().expect("postgres starts")));
+        let (mut ready, log) = (self.client("pg_isready"), self.log());
+        blocking(move || {
+            let begun = Instant::now();
+            while !ready.output().expect("pg_isready runs").status.success() {
+                let said = || fs::read_to_string(&log).unwrap_or_default();
+                assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not answer: {}", said());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+        .await;
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// One of PostgreSQL's own clients, pointed at this cluster.
+    fn client(&self, program: &str) -> Command {
+        let mut command = Command::new(self.bin.join(program));
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"]);
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            // Killed outright, it would leave its shared memory behind.
+            signal(server, "QUIT");
+            let _ = server.0.wait();
+        }
+    }
+}
+
+/// The folder of PostgreSQL's programs: the server is seldom on the PATH, and a link that is leads to its folder.
+fn programs() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let packaged =
+        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+    std::env::split_paths(&path)
+        .chain(packaged)
+        .filter_map(|folder| Some(folder.join("initdb").canonicalize().ok()?.parent()?.to_owned()))
+        .find(|bin| ["postgres", "pg_isready", "createdb"].iter().all(|program| bin.join(program).exists()))
+        .expect("PostgreSQL is not installed: `scripts/databases` installs it, or `apt-get install postgresql`")
+}
+
+/// The cluster that every other one is a copy of; made by whoever comes first.
+fn template(bin: &Path) -> PathBuf {
+    let root = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let version = Command::new(bin.join("initdb")).arg("--version").output().expect("initdb runs").stdout;
+    let version = String::from_utf8_lossy(&version).split_whitespace().nth(2).unwrap_or_default().to_owned();
+    fs::create_dir_all(&root).expect("a folder");
+    let template = root.join(format!("postgres-{version}"));
+    let lock = File::create(root.join("postgres.lock")).expect("a lock");
+    lock.lock().expect("locked");
+    if !template.exists() {
+        let folder = tempfile::Builder::new().prefix("netra-initdb-").tempdir().expect("a folder");
+        hand_over(folder.path());
+        let made = folder.path().join("data");
+        let options = ["-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=trust", "--wal-segsize=1", "--no-sync"];
+        run(as_postgres(&bin.join("initdb")).arg("-D").arg(&made).args(options));
+        // Under its name only when it is whole.
+        let whole = root.join("postgres-new");
+        let _ = fs::remove_dir_all(&whole);
+        run(Command::new("cp").arg("-a").arg(&made).arg(&whole));
+        fs::rename(whole, &template).expect("renamed");
+    }
+    template
+}
+
+/// PostgreSQL refuses to run as root.
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
+}
+
+fn as_postgres(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program).current_dir("/");
+    command
+}
+
+fn hand_over(folder: &Path) {
+    if is_root() {
+        run(Command::new("chown").args(["-R", "postgres:"]).arg(folder));
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
