@@ -91,7 +91,7 @@ impl Backends {
     /// Starts both, with an empty database.
     pub async fn start() -> Arc<Self> {
         let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
-        let (store_url, bus_url) = (postgres.database().await, nats.url());
+        let (store_url, bus_url) = (postgres.url(), nats.url());
         Arc::new(Self { postgres: Mutex::new(postgres), nats: Mutex::new(nats), store_url, bus_url })
     }
 
