@@ -10,9 +10,9 @@ use super::agui::{
 };
 use super::{
     Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining, Epoch, ErrorBody,
-    ErrorCode, EventPush, MarkRead, MessageAccepted, Mode, Notice, Ping, Pong, Push, RenameThread, RunPhase,
-    SendMessage, StopRun, Subscribe, Subscribed, ThreadEntry, ThreadInfo, ThreadReply, Unsubscribe, UserEntry,
-    UserMessage, UserRole, Welcome, WelcomeUser, encode_reply, http,
+    ErrorCode, EventPush, MarkRead, MessageAccepted, Mode, Notice, Person, Ping, Pong, Present, Push, RenameThread,
+    RunPhase, SendMessage, StopRun, Subscribe, Subscribed, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal,
+    Unsubscribe, UserEntry, UserMessage, UserRole, Welcome, WelcomeUser, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -36,6 +36,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
         ("Reply", replies()),
         ("Push", values(pushes())),
         ("ThreadEntry", values(thread_entries())),
+        ("ThreadSignal", values([presence()])),
         ("UserEntry", values(user_entries())),
         ("Event", values(events())),
         ("Config", values([config()])),
@@ -104,6 +105,10 @@ fn pushes() -> Vec<Push> {
         Push::Draining(Draining { reconnect_in_ms: 1_840 }),
         Push::Notice(Notice { id: id(7), text: "Maintenance at noon.".into(), at: AT }),
     ]
+}
+
+fn presence() -> ThreadSignal {
+    ThreadSignal::Presence { present: vec![Present { user: Person { id: id(4), name: "Ada".into() }, connections: 3 }] }
 }
 
 fn thread() -> ThreadInfo {

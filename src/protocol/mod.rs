@@ -35,7 +35,7 @@ pub use frame::{
 pub use ids::{
     ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ThreadId, UserId,
 };
-pub use push::{Draining, EventPush, Notice, Push, Welcome, WelcomeUser};
+pub use push::{Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Welcome, WelcomeUser};
 
 /// The WebSocket subprotocol that this crate speaks.
 pub const PROTOCOL: &str = "netra.v1";

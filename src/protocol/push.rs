@@ -50,8 +50,40 @@ pub struct EventPush {
     pub seq: Option<u64>,
     /// When it was appended, in milliseconds since 1970.
     pub at: i64,
-    /// A `ThreadEntry` or a `UserEntry`, by channel; read it with [`super::Entry::decode`].
+    /// A `ThreadEntry` or a `UserEntry`, by channel; read it with [`super::Entry::decode`]. Without `seq` a `ThreadSignal`.
     pub entry: Value,
+}
+
+/// A person, as others see them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Person {
+    /// The person.
+    pub id: UserId,
+    /// The name.
+    pub name: String,
+}
+
+/// Somebody who has a thread open.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Present {
+    /// Who.
+    pub user: Person,
+    /// In how many places: tabs, devices, programs.
+    pub connections: u32,
+}
+
+/// What is said on `thread/<id>` and not kept: an `event` without `seq`. It may be lost, and the next one tells all again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ThreadSignal {
+    /// Who has the thread open now. Nothing is said to one who is alone and always was.
+    Presence {
+        /// Everyone, by id.
+        present: Vec<Present>,
+    },
 }
 
 /// The server restarts soon.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Accepted, ClientFrame, Command, ErrorBody, MessageAccepted, Pong, Push, Request, Subscribed, ThreadEntry,
-    ThreadReply, UserEntry, agui, examples, http,
+    ThreadReply, ThreadSignal, UserEntry, agui, examples, http,
 };
 
 /// The whole schema, as `netra schema` prints it: stable from build to build.
@@ -90,7 +90,7 @@ fn register(generator: &mut SchemaGenerator) {
     macro_rules! all {
         ($($kind:ty),* $(,)?) => {{ $(let _ = generator.subschema_for::<$kind>();)* }};
     }
-    all!(ClientFrame, Reply, Push, Command, ThreadEntry, UserEntry, agui::Event);
+    all!(ClientFrame, Reply, Push, Command, ThreadEntry, ThreadSignal, UserEntry, agui::Event);
     all!(http::Config, http::Setup, http::SignIn, http::SignedIn, http::AccessToken, http::Ticket, http::Uploaded);
     all!(http::AgentInfo, http::Problem);
 }

@@ -38,12 +38,13 @@ impl Error {
         Self::refused(ErrorCode::NotFound, format!("there is no such {what}"))
     }
 
-    /// Whether the store is out of reach: the same may work in a moment.
+    /// Whether the store cannot be reached at the moment, so that the same may work later: it is away, restarts, or has no
+    /// connection left.
     #[must_use]
-    pub fn is_unavailable(&self) -> bool {
+    pub fn is_out_of_reach(&self) -> bool {
         match self {
-            Self::Store(error) => is_away(error),
-            Self::Shared(error) => error.is_unavailable(),
+            Self::Store(error) => is_out_of_reach(error),
+            Self::Shared(error) => error.is_out_of_reach(),
             _ => false,
         }
     }
@@ -57,7 +58,7 @@ impl Error {
         if matches!(self, Self::Store(_) | Self::Shared(_)) {
             metrics::store_failed();
         }
-        if self.is_unavailable() {
+        if self.is_out_of_reach() {
             tracing::error!(error = %self, "the store is out of reach");
             let message = "the store is out of reach; try again in a moment";
             return ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000);
@@ -67,18 +68,26 @@ impl Error {
     }
 }
 
-/// The pool is empty, the connection broke, or the database ends, starts, or chose this transaction to give way.
-fn is_away(error: &sqlx::Error) -> bool {
+fn is_out_of_reach(error: &sqlx::Error) -> bool {
+    use sqlx::Error as E;
     match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::BeginFailed => true,
-        // SQLSTATE classes 08 (connection), 40 (rolled back), 53 (resources), 57 (intervention), and lock_timeout;
-        // SQLITE_BUSY and its kin.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "40", "53", "57", "55P03"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-                || matches!(&*code, "5" | "6" | "261" | "517" | "773")
-        }),
+        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => true,
+        // A connection that was cut within a message reads as nonsense.
+        E::Protocol(_) => true,
+        E::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
         _ => false,
     }
+}
+
+/// SQLSTATE: connection exceptions; too many connections; operator intervention (shutting down, crashed, starting up, out of
+/// time); a deadlock, a conflict or a lock that came too late, which pass. SQLite: busy and locked, also extended.
+fn is_passing(code: &str) -> bool {
+    let sqlite = code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)) && code.len() < 5;
+    let postgres = code.len() == 5
+        && (code.starts_with("08")
+            || code.starts_with("57P0")
+            || matches!(code, "53300" | "40001" | "40P01" | "55P03" | "57014"));
+    sqlite || postgres
 }
 
 impl From<serde_json::Error> for Error {
@@ -90,5 +99,23 @@ impl From<serde_json::Error> for Error {
 impl From<crate::protocol::IdError> for Error {
     fn from(error: crate::protocol::IdError) -> Self {
         Self::Corrupt(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_told_from_one_that_refuses() {
+        let away = [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, std::io::Error::other("cut").into()];
+        for error in away {
+            let body = Error::Store(error).into_body();
+            assert_eq!((body.code, body.retry_after_ms), (ErrorCode::Unavailable, Some(1_000)));
+        }
+        let codes = ["08006", "08001", "53300", "57P01", "57P02", "57P03", "5", "6", "261", "517"];
+        assert!(codes.into_iter().all(is_passing));
+        assert!(!["23505", "42601", "22P02", "1", "19", "2067", ""].into_iter().any(is_passing));
+        assert_eq!(Error::Store(sqlx::Error::RowNotFound).into_body().code, ErrorCode::Internal);
     }
 }

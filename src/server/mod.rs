@@ -1,16 +1,19 @@
 //! The server: everything between a socket and the store.
 //!
-//! Floors, low to high: `config` and [`error`]; [`store`]; [`channel`] (the log and who follows it); `auth`; [`threads`]
+//! Floors, low to high: `config` and [`error`]; [`store`]; [`channel`] (the log and who follows it); [`bus`] (the other
+//! nodes); `auth`; [`threads`]
 //! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`.
 
 pub mod agents;
 pub mod auth;
+pub mod bus;
 pub mod channel;
 pub mod config;
 pub mod error;
+mod heads;
 pub mod http;
+pub mod leases;
 pub mod metrics;
-pub mod nodes;
 mod page;
 pub mod router;
 pub mod site;

@@ -9,15 +9,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     agents::{Agents, Runner, RunnerOptions},
     auth::Auth,
+    bus::Bus,
     channel::Channels,
     config::Config,
     error::{Error, Result},
     metrics,
     site::Site,
     store::Store,
-    ws::{ConnectionManager, Gateway},
+    ws::{ConnectionManager, Gateway, Nodes},
 };
-use crate::protocol::{CloseCode, Notice, Push, UserId, http::AgentInfo};
+use crate::protocol::{UserId, http::AgentInfo};
 
 /// Over what time clients are told to come back after a restart: so long in any case, and so much more for each of them.
 const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
@@ -36,6 +37,8 @@ pub struct AppState {
     pub auth: Auth,
     /// Who is connected: the single source of truth.
     pub manager: ConnectionManager,
+    /// This node and the others: what is to be done on all of them.
+    pub nodes: Nodes,
     /// What the agents do.
     pub runner: Runner,
     /// The page's files.
@@ -56,7 +59,8 @@ impl AppState {
         let store = Store::open_url(&config.store_url()).await?;
         let auth = Auth::new(store.clone(), &config).await?;
         let manager = ConnectionManager::new(&config.socket);
-        let channels = Channels::new(store, Arc::new(manager.clone())).await?;
+        let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
+        let channels = Channels::new(store, Arc::new(bus.clone())).await?;
         let options = RunnerOptions {
             coalesce: Duration::from_millis(config.socket.coalesce_ms),
             time_limit: Duration::from_millis(config.runs.time_limit_ms),
@@ -71,9 +75,14 @@ impl AppState {
             0 => {}
             runs => tracing::warn!(runs, "ended runs that the server before did not"),
         }
+        let name = channels.node().to_owned();
+        let nodes = Nodes::new(name, manager.clone(), Arc::new(runner.clone()), bus);
         let site = Arc::new(Site::find(&config));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let state = Self { config: Arc::new(config), channels, auth, manager, runner, site, stopping, tasks };
+        let config = Arc::new(config);
+        let state = Self { config, channels, auth, manager, nodes, runner, site, stopping, tasks };
+        let nodes = state.nodes.clone();
+        state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
         state.tasks.spawn(state.clone().sweep());
         state.tasks.spawn(metrics::tend(state.stopping.clone()));
         let runner = state.runner.clone();
@@ -93,21 +102,12 @@ impl AppState {
         self.manager.connections_of(user)
     }
 
-    /// A session ended: so do its sockets (4401).
-    pub fn close_session(&self, key: &str) {
-        self.manager.close_session(key, CloseCode::SessionEnded, "signed out");
-    }
-
-    /// Says something to everyone; answers to how many sockets.
-    pub fn broadcast(&self, notice: Notice) -> usize {
-        self.manager.broadcast(&Push::Notice(notice))
-    }
-
     /// What sockets need of the server.
     #[must_use]
     pub fn gateway(&self) -> Gateway {
         Gateway {
             manager: self.manager.clone(),
+            nodes: self.nodes.clone(),
             channels: self.channels.clone(),
             auth: self.auth.clone(),
             runs: Arc::new(self.runner.clone()),
@@ -126,6 +126,7 @@ impl AppState {
         self.runner.shutdown(limit).await;
         self.runner.leave().await;
         self.manager.finish_drain().await;
+        self.nodes.leave();
         self.stopping.cancel();
         self.tasks.close();
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use netra::server::{nodes::Nodes, store::Engine, threads};
+use netra::server::{leases::Leases, store::Engine, threads};
 
 use crate::house::{House, delta, on_both};
 
@@ -11,7 +11,7 @@ async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead()
     let house = House::on(Engine::Postgres).await;
     let ((one, _), (other, _)) = (house.node().await, house.node().await);
     let within = Duration::from_millis(1_500);
-    let (alive, heir) = (Nodes::new(&one, "one", within), Nodes::new(&other, "other", within));
+    let (alive, heir) = (Leases::new(&one, "one", within), Leases::new(&other, "other", within));
     alive.renew().await.expect("renews");
     heir.renew().await.expect("renews");
     let thread = house.thread(&one).await;
@@ -42,8 +42,10 @@ async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead()
 async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
     on_both(async |house| {
         let ((one, _), (other, _)) = (house.node().await, house.node().await);
-        let (leaves, heir) =
-            (Nodes::new(&one, "one", Duration::from_secs(3600)), Nodes::new(&other, "other", Duration::from_secs(60)));
+        let (leaves, heir) = (
+            Leases::new(&one, "one", Duration::from_secs(3600)),
+            Leases::new(&other, "other", Duration::from_secs(60)),
+        );
         leaves.renew().await.expect("renews");
         let run = house.run(&one, house.thread(&one).await).await;
         assert_eq!(heir.claim().await.expect("asks"), []);
@@ -57,12 +59,12 @@ async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
 async fn whoever_asks_to_stop_is_heard_by_the_node_that_lives_the_run() {
     on_both(async |house| {
         let ((one, _), (other, _)) = (house.node().await, house.node().await);
-        let nodes = Nodes::new(&one, "one", Duration::from_secs(60));
+        let leases = Leases::new(&one, "one", Duration::from_secs(60));
         let run = house.run(&one, house.thread(&one).await).await;
-        assert_eq!(nodes.stops().await.expect("asks"), []);
+        assert_eq!(leases.stops().await.expect("asks"), []);
         assert!(threads::ask_to_stop(&other, house.user.id, run).await.expect("noted"));
-        assert_eq!(nodes.stops().await.expect("asks"), [run]);
-        assert_eq!(Nodes::new(&other, "other", Duration::from_secs(60)).stops().await.expect("asks"), []);
+        assert_eq!(leases.stops().await.expect("asks"), [run]);
+        assert_eq!(Leases::new(&other, "other", Duration::from_secs(60)).stops().await.expect("asks"), []);
     })
     .await;
 }

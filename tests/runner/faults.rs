@@ -9,7 +9,8 @@ async fn a_restart_ends_what_the_dead_process_left() {
     house.until_open(began).await;
     let accepted = house.accept("script", "answer").await.run_id;
     // Another runner on the same store: as after a crash, it lives none of these.
-    let after = runner(&house.channels, &house.gate, &house.files, RunnerOptions::new(house.folder.path().join("files")));
+    let after =
+        runner(&house.channels, &house.gate, &house.files, RunnerOptions::new(house.folder.path().join("files")));
     assert_eq!(after.recover().await.expect("recovers"), 2);
     for run in [began, accepted] {
         assert_eq!(code(&house.until_over(run).await), "server_restarted");

@@ -116,7 +116,11 @@ async fn a_run_whose_thread_is_deleted_ends_without_a_word() {
     assert_eq!(running.expect("deleted"), [run]);
     house.runner.stop_thread(house.thread);
     house.until_idle().await;
-    assert_eq!(house.channels.extent(Channel::Thread(house.thread)).await.expect("reads").head, 0, "nothing came after");
+    assert_eq!(
+        house.channels.extent(Channel::Thread(house.thread)).await.expect("reads").head,
+        0,
+        "nothing came after"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! A server of sockets in this process, people with credentials, and clients over real TCP.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use std::{
     collections::VecDeque,
@@ -15,17 +16,18 @@ use futures_util::{SinkExt, StreamExt};
 use netra::{
     protocol::{
         ChannelName, Command, CreateThread, Cursor, ErrorBody, ErrorCode, EventPush, MessageId, Mode, Push, RunId,
-        SendMessage, ServerFrame, Subscribe, Subscribed, ThreadId, ThreadReply, UserId, encode_command,
+        SendMessage, ServerFrame, Subscribe, Subscribed, ThreadId, ThreadReply, ThreadSignal, UserId, encode_command,
         http::{Role, User},
     },
     server::{
         auth::{Auth, Identity, NewAccount, Sessions, Via},
+        bus::Bus,
         channel::Channels,
         config::Config,
         error::{Error, Result},
         store::Store,
         threads::NewRun,
-        ws::{self, ConnectionManager, Gateway, Runs},
+        ws::{self, ConnectionManager, Gateway, Nodes, Runs},
     },
 };
 use serde_json::{Value, json};
@@ -39,6 +41,7 @@ use tokio_tungstenite::{
         http::{HeaderName, HeaderValue, Response},
     },
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,7 +84,15 @@ pub(crate) struct Bench {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) runs: Arc<Noted>,
     pub(crate) store: Store,
-    _folder: tempfile::TempDir,
+    pub(crate) bus: Bus,
+    stopping: CancellationToken,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
 }
 
 /// A person and a token of theirs.
@@ -98,17 +109,31 @@ impl Bench {
     }
 
     pub(crate) async fn with(edit: impl FnOnce(&mut Config)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        Self::on(Arc::new(tempfile::tempdir().expect("a folder")), edit).await
+    }
+
+    /// Another node over the same store.
+    pub(crate) async fn another(&self, edit: impl FnOnce(&mut Config)) -> Self {
+        Self::on(self.folder.clone(), edit).await
+    }
+
+    async fn on(folder: Arc<tempfile::TempDir>, edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.server.data = folder.path().to_owned();
         edit(&mut config);
         let store = Store::open(folder.path()).await.expect("opens");
         let auth = Auth::new(store.clone(), &config).await.expect("begins");
         let manager = ConnectionManager::new(&config.socket);
-        let channels = Channels::new(store.clone(), Arc::new(manager.clone())).await.expect("begins");
+        let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
+        let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
         let runs = Arc::new(Noted::default());
+        let name = ThreadId::new().to_string();
+        let (nodes, stopping) =
+            (Nodes::new(name, manager.clone(), runs.clone(), bus.clone()), CancellationToken::new());
+        tokio::spawn(nodes.clone().tend(channels.clone(), auth.clone(), stopping.clone()));
         let gateway = Arc::new(Gateway {
             manager,
+            nodes,
             channels,
             auth,
             runs: runs.clone(),
@@ -122,7 +147,7 @@ impl Bench {
         let address = listener.local_addr().expect("bound");
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, gateway, runs, store, _folder: folder }
+        Self { address, gateway, runs, store, bus, stopping, folder }
     }
 
     pub(crate) fn manager(&self) -> &ConnectionManager {
@@ -186,6 +211,11 @@ pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
 }
 
 impl Person {
+    /// The same person, at another node.
+    pub(crate) fn at(&self, bench: &Bench) -> Self {
+        Self { address: bench.address, ..self.clone() }
+    }
+
     /// Opens a socket.
     pub(crate) async fn connect(&self) -> Client {
         let authorization = format!("Bearer {}", self.token);
@@ -292,11 +322,25 @@ impl Client {
         }
     }
 
-    /// The next entry.
+    /// The next entry; who is there meanwhile is passed over.
     pub(crate) async fn event(&mut self) -> EventPush {
-        match self.push().await {
-            Push::Event(event) => event,
-            other => panic!("no entry but {other:?}"),
+        loop {
+            match self.push().await {
+                Push::Event(event) if event.seq.is_some() => return event,
+                Push::Event(_) => {}
+                other => panic!("no entry but {other:?}"),
+            }
+        }
+    }
+
+    /// Waits until so many connections, of all people, are said to have the thread open.
+    pub(crate) async fn until_present(&mut self, connections: u32) {
+        loop {
+            let Push::Event(EventPush { seq: None, entry, .. }) = self.push().await else { continue };
+            let ThreadSignal::Presence { present } = serde_json::from_value(entry).expect("fits");
+            if present.iter().map(|who| who.connections).sum::<u32>() == connections {
+                return;
+            }
         }
     }
 

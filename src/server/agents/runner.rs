@@ -29,7 +29,7 @@ use crate::{
     server::{
         channel::Channels,
         error::{Error, Result},
-        nodes::{Nodes, Orphan},
+        leases::{Leases, Orphan},
         store::now_ms,
         threads::NewRun,
     },
@@ -87,7 +87,7 @@ pub struct Runner(Arc<Shared>);
 
 struct Shared {
     channels: Channels,
-    nodes: Nodes,
+    leases: Leases,
     agents: Arc<Agents>,
     options: Arc<RunnerOptions>,
     state: Mutex<State>,
@@ -129,8 +129,8 @@ impl Runner {
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
         let (state, tasks, ending) = Default::default();
-        let nodes = Nodes::new(&channels, &options.node, options.lease);
-        Self(Arc::new(Shared { channels, nodes, agents, options: Arc::new(options), state, tasks, ending }))
+        let leases = Leases::new(&channels, &options.node, options.lease);
+        Self(Arc::new(Shared { channels, leases, agents, options: Arc::new(options), state, tasks, ending }))
     }
 
     /// The agents that it runs.
@@ -235,17 +235,17 @@ impl Runner {
     /// # Errors
     /// Where the store fails.
     pub async fn recover(&self) -> Result<usize> {
-        let nodes = &self.0.nodes;
-        nodes.inherit().await?;
-        nodes.renew().await?;
-        nodes.claim().await?;
+        let leases = &self.0.leases;
+        leases.inherit().await?;
+        leases.renew().await?;
+        leases.claim().await?;
         let message = "the server was restarted before the run ended; what was said so far is kept, ask again";
-        self.end_lost(nodes.open_runs(i64::MAX).await?, &failed("server_restarted", message)).await
+        self.end_lost(leases.open_runs(i64::MAX).await?, &failed("server_restarted", message)).await
     }
 
     /// Renews the lease and looks after what is lost, turn by turn; returns when the server ends.
     pub async fn tend(&self) {
-        let mut turns = interval(self.0.nodes.turn());
+        let mut turns = interval(self.0.leases.turn());
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.0.ending.run_until_cancelled(turns.tick()).await.is_some() {
             if let Err(error) = self.turn().await {
@@ -255,20 +255,20 @@ impl Runner {
     }
 
     async fn turn(&self) -> Result<()> {
-        let nodes = &self.0.nodes;
-        nodes.renew().await?;
-        nodes.stops().await?.into_iter().for_each(|run_id| self.stop(run_id));
+        let leases = &self.0.leases;
+        leases.renew().await?;
+        leases.stops().await?.into_iter().for_each(|run_id| self.stop(run_id));
         let message = "the server that ran it is gone; what was said so far is kept, ask again";
-        self.end_lost(nodes.claim().await?, &failed("server_lost", message)).await?;
+        self.end_lost(leases.claim().await?, &failed("server_lost", message)).await?;
         let age = i64::try_from(UNATTENDED.as_millis()).unwrap_or(i64::MAX);
         let message = "the run's events could not be stored for a while, and it had to end; ask again";
-        self.end_lost(nodes.open_runs(now_ms().saturating_sub(age)).await?, &failed("lost", message)).await?;
+        self.end_lost(leases.open_runs(now_ms().saturating_sub(age)).await?, &failed("lost", message)).await?;
         Ok(())
     }
 
     /// Gives the lease back, when the last run has ended.
     pub async fn leave(&self) {
-        if let Err(error) = self.0.nodes.leave().await {
+        if let Err(error) = self.0.leases.leave().await {
             tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
         }
     }

@@ -1,14 +1,18 @@
 //! Accounts in the store.
 
-use sqlx::{Any, Executor, Row, any::AnyRow};
+use std::collections::HashMap;
+
+use sqlx::{Any, AssertSqlSafe, Executor, Row, any::AnyRow};
 
 use crate::{
     protocol::{
-        ErrorCode, UserId,
+        ErrorCode, ThreadId, UserId,
         http::{Role, User},
     },
     server::{
+        channel::Channel,
         error::{Error, Result},
+        heads::{CHUNK, filled, placeholders},
         store::{Store, now_ms},
     },
 };
@@ -74,12 +78,16 @@ fn is_email(text: &str) -> bool {
 /// A person from a row that begins with id, email, name and role.
 pub(super) fn read(row: &AnyRow) -> Result<User> {
     let (id, role): (String, String) = (row.try_get(0)?, row.try_get(3)?);
-    let role = match role.as_str() {
-        "admin" => Role::Admin,
-        "member" => Role::Member,
-        other => return Err(Error::Corrupt(format!("`{other}` is no role"))),
-    };
-    Ok(User { id: id.parse()?, email: row.try_get(1)?, name: row.try_get(2)?, role })
+    Ok(User { id: id.parse()?, email: row.try_get(1)?, name: row.try_get(2)?, role: role_of(&role)? })
+}
+
+/// A role by its name in the store.
+pub(super) fn role_of(name: &str) -> Result<Role> {
+    match name {
+        "admin" => Ok(Role::Admin),
+        "member" => Ok(Role::Member),
+        other => Err(Error::Corrupt(format!("`{other}` is no role"))),
+    }
 }
 
 fn role_name(role: Role) -> &'static str {
@@ -92,6 +100,77 @@ fn role_name(role: Role) -> &'static str {
 pub(super) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
     let query = sqlx::query("SELECT id, email, name, role FROM users WHERE id = $1").bind(id.to_string());
     query.fetch_optional(store.reader()).await?.as_ref().map(read).transpose()
+}
+
+/// Those of these people who have an account, with their roles.
+pub(super) async fn held(store: &Store, users: &[UserId]) -> Result<HashMap<UserId, Role>> {
+    let mut held = HashMap::with_capacity(users.len());
+    for chunk in users.chunks(CHUNK) {
+        let sql = format!("SELECT id, role FROM users WHERE id IN ({})", placeholders(1, chunk.len()));
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for user in filled(chunk) {
+            query = query.bind(user.to_string());
+        }
+        for row in query.fetch_all(store.reader()).await? {
+            let (id, role): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            held.insert(id.parse()?, role_of(&role)?);
+        }
+    }
+    Ok(held)
+}
+
+/// A person by address.
+async fn by_email(store: &Store, email: &str) -> Result<User> {
+    let email = normal(email);
+    let found = with_hash(store, &email).await?.map(|(user, _)| user);
+    found.ok_or_else(|| Error::refused(ErrorCode::NotFound, format!("{email} has no account here")))
+}
+
+/// Gives a person another role, and ends their sessions: what they may do is asked anew when they sign in.
+pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<User> {
+    let user = by_email(store, email).await?;
+    if user.role == role {
+        return Ok(user);
+    }
+    let mut tx = store.begin().await?;
+    let id = user.id.to_string();
+    let sql = "UPDATE users SET role = $2 WHERE id = $1";
+    sqlx::query(sql).bind(&id).bind(role_name(role)).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(&id).execute(&mut *tx).await?;
+    keep_an_administrator(&mut tx).await?;
+    tx.commit().await?;
+    Ok(User { role, ..user })
+}
+
+/// Deletes a person with all that is theirs. Answers who it was and their threads, whose files the caller deletes.
+pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<ThreadId>)> {
+    let user = by_email(store, email).await?;
+    let id = user.id.to_string();
+    let mut tx = store.begin().await?;
+    let threads: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM threads WHERE owner = $1").bind(&id).fetch_all(&mut *tx).await?;
+    // The logs do not hang on the account's row; everything else does.
+    for sql in [
+        "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
+        "DELETE FROM snapshots WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
+        "DELETE FROM channels WHERE id IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR id = $2",
+    ] {
+        sqlx::query(sql).bind(&id).bind(Channel::User(user.id).to_string()).execute(&mut *tx).await?;
+    }
+    sqlx::query("DELETE FROM users WHERE id = $1").bind(&id).execute(&mut *tx).await?;
+    keep_an_administrator(&mut tx).await?;
+    tx.commit().await?;
+    let threads = threads.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
+    Ok((user, threads))
+}
+
+/// Refuses what would leave nobody to run the server.
+async fn keep_an_administrator(tx: &mut sqlx::AnyConnection) -> Result<()> {
+    let admins = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM users WHERE role = 'admin'").fetch_one(tx).await?;
+    if admins == 0 {
+        return Err(Error::refused(ErrorCode::Conflict, "this is the last administrator; make another one first"));
+    }
+    Ok(())
 }
 
 /// A person by address, with the hash of their password.

@@ -16,7 +16,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, header, request::Parts};
 use tower_sessions::Session;
@@ -32,7 +32,10 @@ use super::{
     error::{Error, Result},
     store::{Store, now_ms},
 };
-use crate::protocol::{ErrorCode, PROTOCOL, TICKET_PREFIX, UserId, http::User};
+use crate::protocol::{
+    ErrorCode, PROTOCOL, TICKET_PREFIX, ThreadId, UserId,
+    http::{Role, User},
+};
 
 /// Who calls, and by what right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,6 +253,40 @@ impl Auth {
     /// Where the store fails.
     pub async fn users(&self) -> Result<Vec<User>> {
         accounts::all(&self.0.store).await
+    }
+
+    /// Whether there is an account of this id.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn exists(&self, id: UserId) -> Result<bool> {
+        Ok(accounts::by_id(&self.0.store, id).await?.is_some())
+    }
+
+    /// Gives a person another role and ends their sessions.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for the last administrator.
+    pub async fn set_role(&self, email: &str, role: Role) -> Result<User> {
+        accounts::set_role(&self.0.store, email, role).await
+    }
+
+    /// Deletes a person with everything of theirs in the store. Answers their threads, whose files the caller deletes.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for the last administrator.
+    pub async fn remove(&self, email: &str) -> Result<(User, Vec<ThreadId>)> {
+        accounts::remove(&self.0.store, email).await
+    }
+
+    /// Those of these sessions that are live, with their people and those people's roles.
+    pub(crate) async fn sessions_held(&self, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
+        sessions::held(&self.0.store, keys).await
+    }
+
+    /// Those of these people who have an account, with their roles.
+    pub(crate) async fn users_held(&self, users: &[UserId]) -> Result<HashMap<UserId, Role>> {
+        accounts::held(&self.0.store, users).await
     }
 
     /// Whether the first administrator is still to be made.

@@ -3,8 +3,10 @@
 //! The cookie holds the id, the store only a digest of it ([`key`]): who reads the database cannot sign in with it, and
 //! the digest may stand in logs and in the connection registry.
 
+use std::{collections::HashMap, sync::Arc};
+
 use async_trait::async_trait;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 use time::OffsetDateTime;
 use tower_sessions::{
     Expiry, SessionManagerLayer, SessionStore,
@@ -15,10 +17,14 @@ use tower_sessions::{
 
 use super::accounts;
 use crate::{
-    protocol::{UserId, http::User},
+    protocol::{
+        UserId,
+        http::{Role, User},
+    },
     server::{
         config::Config,
         error::{Error, Result},
+        heads::{CHUNK, filled, placeholders},
         store::{Store, now_ms},
     },
 };
@@ -141,6 +147,27 @@ pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>
     .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some((accounts::read(&row)?, row.try_get(4)?)))
+}
+
+/// Those of these sessions that are live, with their people and those people's roles.
+pub(super) async fn held(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
+    let mut held = HashMap::with_capacity(keys.len());
+    for chunk in keys.chunks(CHUNK) {
+        let sql = format!(
+            "SELECT s.id, u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id \
+             WHERE s.expires_at > $1 AND s.id IN ({})",
+            placeholders(2, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now_ms());
+        for key in filled(chunk) {
+            query = query.bind(key.to_string());
+        }
+        for row in query.fetch_all(store.reader()).await? {
+            let (key, user, role): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            held.insert(key, (user.parse()?, accounts::role_of(&role)?));
+        }
+    }
+    Ok(held)
 }
 
 /// Deletes what has ended; answers how many.

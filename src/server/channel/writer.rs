@@ -97,7 +97,7 @@ async fn commit(shared: &Shared, batch: Vec<Job>) {
                 let _ = job.done.send(Ok(place));
             }
         }
-        Err(error) if batch.len() > 1 && !error.is_unavailable() => {
+        Err(error) if batch.len() > 1 && !error.is_out_of_reach() => {
             tracing::warn!(%error, appends = batch.len(), "a step of the log failed; its parts are tried alone");
             for job in batch {
                 let alone = step(shared, std::slice::from_ref(&job)).await.map(|places| places[0]);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use async_nats::ServerAddr;
 use serde::{Deserializer, de};
 
 use super::MetricsAccess;
@@ -53,9 +54,40 @@ pub(super) fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Str
     parsed(from, allowed, |text| Engine::of(text).map(|_| text.to_owned())).map(Some)
 }
 
-/// `local`.
+/// `local`, or the addresses of NATS servers. What was given is not repeated: it may hold a password.
 pub(super) fn bus_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    parsed(from, "\"local\" (no other bus is built in yet)", |text| (text == "local").then(|| text.to_owned()))
+    let text: String = de::Deserialize::deserialize(from)?;
+    if text == "local" || nats_servers(&text).is_some() {
+        return Ok(text);
+    }
+    Err(de::Error::custom(format!("invalid value `{}`, expected {BUS_URLS}", redacted(&text))))
+}
+
+const BUS_URLS: &str = "\"local\", or \"nats://\" or \"tls://\", then [user:password@]host:port, or several such addresses \
+                        with commas between";
+
+/// The servers of `nats://[user:password@]host:port[,...]`; `tls://` encrypts. Nothing where it is no such address.
+pub(super) fn nats_servers(text: &str) -> Option<Vec<ServerAddr>> {
+    let (scheme, _) = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "nats" | "tls"))?;
+    let server = |part: &str| {
+        let part = if part.contains("://") { part.to_owned() } else { format!("{scheme}://{part}") };
+        let server: ServerAddr = part.parse().ok()?;
+        let url = server.clone().into_inner();
+        let bare = url.query().is_none() && matches!(url.path(), "" | "/");
+        let fits = matches!(server.scheme(), "nats" | "tls") && !server.host().is_empty() && bare;
+        fits.then_some(server)
+    };
+    text.split(',').map(|part| server(part.trim())).collect()
+}
+
+/// An address, or several, without what is said before an `@`.
+pub(super) fn redacted(text: &str) -> String {
+    let part = |part: &str| {
+        let (scheme, rest) = part.split_once("://").map_or(("", part), |(scheme, rest)| (scheme, rest));
+        let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+        rest.rsplit_once('@').map_or_else(|| part.to_owned(), |(_, host)| format!("{scheme}...@{host}"))
+    };
+    text.split(',').map(part).collect::<Vec<_>>().join(",")
 }
 
 /// Who may read the metrics.

@@ -74,6 +74,7 @@ pub fn load(flags: &Flags, variables: impl IntoIterator<Item = (String, String)>
     if let Some(data) = &flags.data {
         config.server.data.clone_from(data);
     }
+    config.check()?;
     Ok(config)
 }
 

@@ -1,6 +1,7 @@
 //! The tables of the configuration, with their defaults and bounds.
 
 use std::{
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -8,9 +9,12 @@ use std::{
 
 use serde::Deserialize;
 
-use super::bounds::{
-    address, bus_url, log_filter, metrics_access, origins, public_url, store_url, telemetry_endpoint, unit_interval,
-    within,
+use super::{
+    bounds::{
+        address, bus_url, log_filter, metrics_access, nats_servers, origins, public_url, redacted, store_url,
+        telemetry_endpoint, unit_interval, within,
+    },
+    load::ConfigError,
 };
 use crate::{
     protocol::limits,
@@ -166,10 +170,10 @@ impl Default for RunsConfig {
 }
 
 /// `[bus]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusConfig {
-    /// `local`: one process.
+    /// `local`: one process. `nats://[user:password@]host:port[,...]`: all that share the store.
     #[serde(deserialize_with = "bus_url")]
     pub url: String,
 }
@@ -177,6 +181,21 @@ pub struct BusConfig {
 impl Default for BusConfig {
     fn default() -> Self {
         Self { url: "local".into() }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for BusConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusConfig").field("url", &redacted(&self.url)).finish()
+    }
+}
+
+impl BusConfig {
+    /// The NATS servers, where there are other nodes.
+    #[must_use]
+    pub fn servers(&self) -> Option<Vec<async_nats::ServerAddr>> {
+        nats_servers(&self.url)
     }
 }
 
@@ -374,6 +393,19 @@ impl Config {
             Some(((scheme, _), (_, place))) => format!("{scheme}://{place}"),
             None => url,
         }
+    }
+
+    /// Whether its parts fit together.
+    ///
+    /// # Errors
+    /// What would lose data, and what to set instead.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.bus.servers().is_some() && self.store_url().starts_with("sqlite:") {
+            let problem = "bus.url joins several nodes, and an SQLite file is one node's: set store.url = \
+                           \"postgres://user:password@host/database\", the same for all, or bus.url = \"local\"";
+            return Err(ConfigError::new(self.place(), problem));
+        }
+        Ok(())
     }
 
     /// The folder that holds uploaded files.

@@ -109,7 +109,9 @@ fn a_wrong_value_names_the_key_and_what_is_allowed() {
         ("[server]\nlisten = \"here\"", "server.listen", "127.0.0.1:3000"),
         ("[server]\npublic_url = \"ftp://x\"", "server.public_url", "https://"),
         ("[store]\nurl = \"mysql://x\"", "store.url", "sqlite:"),
-        ("[bus]\nurl = \"nats://x\"", "bus.url", "local"),
+        ("[bus]\nurl = \"redis://x\"", "bus.url", "\"local\", or \"nats://\""),
+        ("[bus]\nurl = \"nats://\"", "bus.url", "host:port"),
+        ("[bus]\nurl = \"nats://a:4222,http://b\"", "bus.url", "host:port"),
         ("[auth]\nallowed_origins = [\"x\"]", "auth.allowed_origins", "an origin such as"),
         ("[[agents]]\nid=\"a\"\nname=\"A\"\nkind=\"robot\"\nfile=\"f\"", "agents[0].kind", "`replay`"),
         ("[[agents]]\nid=\"A b\"\nname=\"A\"\nkind=\"replay\"\nfile=\"f\"", "agents[0].id", "a-z"),
@@ -144,4 +146,36 @@ fn the_file_that_is_shipped_says_the_defaults() {
     let mut shipped = load(&Flags { config: Some(file), ..Flags::default() }, []).unwrap();
     assert!(shipped.package.take().is_some() && shipped.file.take().is_some(), "the page's part is there");
     assert_eq!(format!("{shipped:?}"), format!("{:?}", Config::default()));
+}
+
+#[test]
+fn a_bus_has_one_server_or_several() {
+    let servers = |url: &str| {
+        let servers = BusConfig { url: url.into() }.servers()?;
+        Some(servers.iter().map(|s| format!("{}://{}:{}", s.scheme(), s.host(), s.port())).collect::<Vec<_>>())
+    };
+    assert_eq!(servers("local"), None);
+    assert_eq!(servers("nats://u:p@a").unwrap(), ["nats://a:4222"]);
+    assert_eq!(servers("tls://a:1,b:2, nats://c:3").unwrap(), ["tls://a:1", "tls://b:2", "nats://c:3"]);
+}
+
+#[test]
+fn nodes_that_share_a_bus_must_share_a_store() {
+    for store in ["", "[store]\nurl = \"sqlite:x.db\"\n"] {
+        let message = refusal(&format!("{store}[bus]\nurl = \"nats://u:hidden@h:4222\""), &[]);
+        for part in ["Leptos.toml: bus.url", "store.url = \"postgres://", "bus.url = \"local\""] {
+            assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_password_is_neither_in_a_refusal_nor_in_a_log() {
+    for url in ["redis://u:hidden@h", "nats://u:hidden@h/x", "nats://a:1,u:hidden@b:x", "u:hidden@h"] {
+        let message = refusal(&format!("[bus]\nurl = \"{url}\""), &[]);
+        assert!(message.contains("bus.url") && !message.contains("hidden"), "{message}");
+    }
+    let config = BusConfig { url: "nats://u:hid@den@a:1,tls://v:hidden@b".into() };
+    let text = format!("{config:?}");
+    assert!(!text.contains("hid") && !text.contains("den") && text.contains("nats://...@a:1"), "{text}");
 }

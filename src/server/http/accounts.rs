@@ -1,9 +1,9 @@
-//! Setup, sign-in, sign-out, tokens, tickets.
+//! Setup, sign-in, sign-out, tokens, tickets; disconnecting people.
 
 use axum::{
     Json as Answer,
     body::Bytes,
-    extract::{FromRequestParts, State, rejection::BytesRejection},
+    extract::{FromRequestParts, Path, State, rejection::BytesRejection},
     http::{StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse},
 };
@@ -75,7 +75,7 @@ pub(super) async fn sign_out(State(state): State<AppState>, _: SameOrigin, sessi
         problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the session could not be ended; try again")
     })?;
     if let Some(key) = key {
-        state.close_session(&key);
+        state.nodes.end_session(&key);
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -106,6 +106,31 @@ pub(super) async fn ticket(State(state): State<AppState>, Caller(identity): Call
     Ok((NO_STORE, Answer(Ticket { ticket, expires_in })))
 }
 
+/// The answer to `POST /api/users/{user_id}/disconnect`.
+#[derive(Serialize)]
+pub(super) struct Disconnected {
+    /// How many sockets were closed on this node; others close theirs, too.
+    connections: usize,
+}
+
+pub(super) async fn disconnect(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    Path(user_id): Path<String>,
+) -> Result<Answer<Disconnected>> {
+    if identity.user.role != Role::Admin {
+        return Err(problem(StatusCode::FORBIDDEN, "forbidden", "only administrators may disconnect people"));
+    }
+    let nobody = || problem(StatusCode::NOT_FOUND, "not_found", "there is no such person");
+    let user_id = user_id.parse().map_err(|_| nobody())?;
+    if !state.auth.exists(user_id).await? {
+        return Err(nobody());
+    }
+    let connections = state.nodes.disconnect(user_id);
+    tracing::info!(user = %user_id, by = %identity.user.id, connections, "an administrator disconnected a person");
+    Ok(Answer(Disconnected { connections }))
+}
+
 async fn checked(state: &AppState, body: &SignIn, peer: std::net::IpAddr) -> Result<User> {
     let found = state.auth.sign_in(&body.email, &body.password, peer).await?;
     found.ok_or_else(|| {
@@ -119,7 +144,7 @@ async fn enter(state: &AppState, session: &Session, user: &User) -> Result<()> {
     let before = session_key_of(session);
     begin_session(session, user.id).await?;
     if let Some(key) = before {
-        state.close_session(&key);
+        state.nodes.end_session(&key);
     }
     Ok(())
 }

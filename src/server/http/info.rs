@@ -75,7 +75,7 @@ pub(super) struct NewNotice {
 #[derive(Serialize)]
 pub(super) struct Noticed {
     notice: Notice,
-    /// How many sockets it went to.
+    /// How many sockets of this node it went to.
     connections: usize,
 }
 
@@ -94,6 +94,6 @@ pub(super) async fn notice(
     }
     let notice = Notice { id: NoticeId::new(), text: text.to_owned(), at: now_ms() };
     tracing::info!(user = %identity.user.id, notice = %notice.id, "a notice to everyone");
-    let connections = state.broadcast(notice.clone());
+    let connections = state.nodes.notice(notice.clone());
     Ok((StatusCode::CREATED, Answer(Noticed { notice, connections })))
 }

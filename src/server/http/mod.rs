@@ -33,6 +33,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/config", get(info::config))
         .route("/agents", get(info::agents))
         .route("/notices", post(info::notice))
+        .route("/users/{user_id}/disconnect", post(accounts::disconnect))
         .route("/auth/me", get(accounts::me))
         .route("/auth/setup", post(accounts::setup))
         .route("/auth/sign-in", post(accounts::sign_in))

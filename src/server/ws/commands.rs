@@ -83,7 +83,7 @@ pub(super) async fn execute(peer: &Peer, user: &User, command: Command) -> Resul
         Command::SendMessage(command) => send(channels, runs, user, &command).await,
         Command::StopRun(StopRun { run_id }) => {
             if threads::ask_to_stop(channels, user.id, run_id).await? {
-                runs.stop(run_id);
+                peer.gateway.nodes.stop_run(run_id);
             }
             Ok(json!(Accepted {}))
         }
@@ -123,8 +123,8 @@ async fn send(channels: &Channels, runs: &dyn Runs, user: &User, command: &SendM
 
 async fn delete(peer: &Peer, user: &User, command: &DeleteThread) -> Result<Value> {
     let running = threads::delete(&peer.gateway.channels, user, command).await?;
-    peer.gateway.manager.forget(Channel::Thread(command.thread_id));
-    running.into_iter().for_each(|run| peer.gateway.runs.stop(run));
+    peer.gateway.nodes.forget(command.thread_id);
+    running.into_iter().for_each(|run| peer.gateway.nodes.stop_run(run));
     remove_files(&peer.gateway.files, command.thread_id).await?;
     Ok(json!(Accepted {}))
 }

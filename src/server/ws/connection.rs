@@ -6,24 +6,24 @@
 
 use std::{
     collections::VecDeque,
-    future::pending,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant as Moment},
 };
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use bytes::Bytes;
-use futures_util::{FutureExt, SinkExt, future::BoxFuture};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite;
+use futures_util::SinkExt;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     commands,
+    end::{End, TOO_LARGE, farewell, unreadable},
     follow::Follows,
     inbox::{Done, Inbox, Received},
     manager::{Follower, Handle},
-    outbound::{Close, Item, Outbound},
+    outbound::{Item, Outbound},
+    page::Page,
     pulse::{Beat, Pulse},
     route::Gateway,
 };
@@ -42,8 +42,6 @@ use crate::{
 
 /// How long one write may take.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a close may take, with what is still to be written before it and the other side's answer.
-const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a socket that cannot be read any more is kept, so that what the other side still sends does not reset the
 /// connection before it has read why.
 const LINGER: Duration = Duration::from_secs(1);
@@ -59,31 +57,6 @@ pub(super) struct Peer {
     pub(super) identity: Identity,
     pub(super) id: ConnectionId,
     pub(super) follower: Follower,
-}
-
-/// Why a connection ended.
-#[derive(Debug)]
-pub(super) enum End {
-    /// We close it.
-    Close(Close),
-    /// We close it, because of something that leaves the socket unreadable.
-    Unreadable(Close),
-    /// The other side closed it, or it was lost.
-    Gone(String),
-}
-
-impl End {
-    pub(super) fn close(code: CloseCode, reason: &'static str) -> Self {
-        Self::Close(Close::new(code, reason))
-    }
-
-    /// The code that is sent, where one is.
-    fn code(&self) -> Option<CloseCode> {
-        match self {
-            Self::Close(close) | Self::Unreadable(close) => Some(close.code),
-            Self::Gone(_) => None,
-        }
-    }
 }
 
 /// Serves a socket until it ends.
@@ -102,28 +75,9 @@ pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
     tracing::info!(%user, %connection, code = close.code.code(), reason = %close.reason, "socket closed");
     // Out of the books at once, for the farewell may take a while; only a restart waits for what is written here.
     let handle = (close.code == CloseCode::Restarting).then_some(handle);
-    let unsent = state.unsent;
-    let frame = CloseFrame { code: close.code.code(), reason: close.reason };
-    let farewell = async {
-        for message in unsent {
-            socket.feed(message).await?;
-        }
-        socket.send(Message::Close(Some(frame))).await?;
-        drop(handle);
-        while let Some(Ok(_)) = socket.recv().await {}
-        sleep(linger).await;
-        Ok::<(), axum::Error>(())
-    };
-    if timeout(FAREWELL, farewell).await.is_err() {
+    if !farewell(socket, state.unsent, close, linger, handle).await {
         tracing::debug!(%user, %connection, "the other side did not answer the close");
     }
-}
-
-/// A page of the store on its way.
-struct Page {
-    channel: Channel,
-    after: u64,
-    entries: BoxFuture<'static, Result<Vec<Delivery>>>,
 }
 
 /// What can happen in a turn.
@@ -186,7 +140,7 @@ impl Connection {
                 biased;
                 message = socket.recv(), if open => Event::Message(message),
                 (id, channel, done) = inbox.done() => Event::Done(id, channel, done),
-                (channel, after, entries) = next_page(page) => Event::Page(channel, after, entries),
+                (channel, after, entries) = Page::next(page) => Event::Page(channel, after, entries),
                 () = &mut deadline => Event::Deadline,
                 () = outbound.ready() => Event::Outbound,
             };
@@ -333,9 +287,7 @@ impl Connection {
             return;
         }
         let Some((channel, after)) = self.follows.behind(self.last_read) else { return };
-        let channels = self.peer.gateway.channels.clone();
-        let entries = async move { channels.page(channel, after).await }.boxed();
-        self.page = Some(Page { channel, after, entries });
+        self.page = Some(Page::ask(self.peer.gateway.channels.clone(), channel, after));
         self.last_read = Some(channel);
     }
 
@@ -344,7 +296,7 @@ impl Connection {
             Ok(page) => page,
             Err(error) => {
                 tracing::error!(%channel, %error, "the log cannot be read");
-                return Err(End::close(CloseCode::GoingAway, "the store is out of reach: reconnect and resume"));
+                return Err(End::close(CloseCode::GoingAway, "the log cannot be read: reconnect and resume"));
             }
         };
         if page.is_empty() {
@@ -367,6 +319,7 @@ impl Connection {
                     self.unsent.push_back(Message::Text(entry.frame));
                 }
                 Item::Entry(_) => {}
+                Item::Head(channel, head) => self.follows.reached(channel, head),
                 Item::Frame(frame) => self.unsent.push_back(Message::Text(frame)),
                 Item::Revoked(channel) => {
                     self.follows.stop(channel);
@@ -408,30 +361,6 @@ impl Connection {
             self.unsent.shrink_to(KEPT_PLACES);
         }
         Ok(())
-    }
-}
-
-const TOO_LARGE: &str = "the frame is larger than allowed: see max_frame_bytes";
-
-async fn next_page(page: &mut Option<Page>) -> (Channel, u64, Result<Vec<Delivery>>) {
-    let Some(asked) = page else { return pending().await };
-    let entries = asked.entries.as_mut().await;
-    let done = (asked.channel, asked.after, entries);
-    *page = None;
-    done
-}
-
-fn unreadable(error: axum::Error) -> End {
-    let close = |code, reason| End::Unreadable(Close::new(code, reason));
-    match error.into_inner().downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => close(CloseCode::TooLarge, TOO_LARGE),
-        Some(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
-            End::Gone("the connection was cut".into())
-        }
-        Some(tungstenite::Error::Protocol(_)) => close(CloseCode::NotProtocol, "this is not WebSocket (RFC 6455)"),
-        Some(tungstenite::Error::Utf8(_)) => close(CloseCode::NotProtocol, "the text is not UTF-8"),
-        Some(error) => End::Gone(format!("reading failed: {error}")),
-        None => End::Gone("reading failed".into()),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum Item {
     Entry(Delivery),
     /// A frame, written as it is.
     Frame(Utf8Bytes),
+    /// The channel has come so far: what is missing is in the store.
+    Head(Channel, u64),
     /// The channel may not be followed any more.
     Revoked(Channel),
 }
@@ -53,7 +55,7 @@ impl Item {
             + match self {
                 Self::Entry(delivery) => delivery.frame.len(),
                 Self::Frame(frame) => frame.len(),
-                Self::Revoked(_) => 0,
+                Self::Head(..) | Self::Revoked(_) => 0,
             }
     }
 }

@@ -4,26 +4,46 @@
 //! the tests, after every operation. Nothing is left behind by a connection that went.
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
     hash::Hash,
     sync::Arc,
 };
 
 use crate::{
-    protocol::{ConnectionId, UserId},
+    protocol::{ConnectionId, Person, Present, ThreadId, UserId, http::Role},
     server::channel::Channel,
 };
 
 /// Those who follow one channel. Shared with whoever delivers to them at the moment, and copied only then.
 pub(crate) type Followers<T> = Arc<Vec<(ConnectionId, T)>>;
 
+/// Whose a connection is, as it was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// The person.
+    pub(crate) user: UserId,
+    /// The name.
+    pub(crate) name: Arc<str>,
+    /// The role.
+    pub(crate) role: Role,
+    /// The session behind it, where there is one.
+    pub(crate) session: Option<Arc<str>>,
+}
+
 /// One connection's lines in the books.
 #[derive(Debug)]
 struct Member<T> {
-    user: UserId,
-    session: Option<Arc<str>>,
+    holder: Holder,
     channels: Vec<Channel>,
     handle: T,
+}
+
+/// A channel that somebody follows.
+#[derive(Debug)]
+struct Followed<T> {
+    followers: Followers<T>,
+    /// The last entry that all of them were told of; 0: none yet.
+    head: u64,
 }
 
 /// The pool; `T` is how a connection is reached.
@@ -33,31 +53,33 @@ pub(crate) struct Registry<T> {
     /// Ids sort by age, so the first is the oldest.
     users: HashMap<UserId, BTreeSet<ConnectionId>>,
     sessions: HashMap<Arc<str>, BTreeSet<ConnectionId>>,
-    channels: HashMap<Channel, Followers<T>>,
+    channels: HashMap<Channel, Followed<T>>,
+    /// Threads that somebody came to or left, since it was asked.
+    stirred: HashSet<ThreadId>,
 }
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self { connections: HashMap::new(), users: HashMap::new(), sessions: HashMap::new(), channels: HashMap::new() }
+        let (connections, users, sessions) = Default::default();
+        Self { connections, users, sessions, channels: HashMap::new(), stirred: HashSet::new() }
     }
 }
 
 impl<T: Clone> Registry<T> {
     /// Enters a new connection, which follows nothing yet.
-    pub(crate) fn insert(&mut self, id: ConnectionId, user: UserId, session: Option<&str>, handle: T) {
-        let session = session.map(Arc::<str>::from);
-        self.users.entry(user).or_default().insert(id);
-        if let Some(session) = &session {
+    pub(crate) fn insert(&mut self, id: ConnectionId, holder: Holder, handle: T) {
+        self.users.entry(holder.user).or_default().insert(id);
+        if let Some(session) = &holder.session {
             self.sessions.entry(session.clone()).or_default().insert(id);
         }
-        self.connections.insert(id, Member { user, session, channels: Vec::new(), handle });
+        self.connections.insert(id, Member { holder, channels: Vec::new(), handle });
     }
 
     /// Strikes out a connection with all that it followed. One that is not there is fine.
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let member = self.connections.remove(&id)?;
-        strike(&mut self.users, &member.user, id);
-        if let Some(session) = &member.session {
+        strike(&mut self.users, &member.holder.user, id);
+        if let Some(session) = &member.holder.session {
             strike(&mut self.sessions, session, id);
         }
         for channel in member.channels {
@@ -76,8 +98,10 @@ impl<T: Clone> Registry<T> {
             return false;
         }
         member.channels.push(channel);
-        let followers = self.channels.entry(channel).or_default();
-        Arc::make_mut(followers).push((id, member.handle.clone()));
+        let new = || Followed { followers: Followers::default(), head: 0 };
+        let followed = self.channels.entry(channel).or_insert_with(new);
+        Arc::make_mut(&mut followed.followers).push((id, member.handle.clone()));
+        self.stir(channel);
         true
     }
 
@@ -93,18 +117,66 @@ impl<T: Clone> Registry<T> {
 
     fn unlist(&mut self, channel: Channel, id: ConnectionId) {
         let Entry::Occupied(mut entry) = self.channels.entry(channel) else { return };
-        let followers = Arc::make_mut(entry.get_mut());
+        let followers = Arc::make_mut(&mut entry.get_mut().followers);
         if let Some(place) = followers.iter().position(|(known, _)| *known == id) {
             followers.swap_remove(place);
         }
         if followers.is_empty() {
             entry.remove();
         }
+        self.stir(channel);
+    }
+
+    fn stir(&mut self, channel: Channel) {
+        if let Channel::Thread(id) = channel {
+            self.stirred.insert(id);
+        }
+    }
+
+    /// Threads that somebody came to or left, since this was asked before.
+    pub(crate) fn take_stirred(&mut self) -> HashSet<ThreadId> {
+        std::mem::take(&mut self.stirred)
+    }
+
+    /// Who follows a thread, and how often: by person.
+    pub(crate) fn present(&self, thread: ThreadId) -> Vec<Present> {
+        let mut present: BTreeMap<UserId, Present> = BTreeMap::new();
+        let followers = self.channels.get(&Channel::Thread(thread)).map(|followed| &followed.followers);
+        for (id, _) in followers.into_iter().flat_map(|followers| followers.iter()) {
+            let Some(Member { holder, .. }) = self.connections.get(id) else { continue };
+            let user = || Person { id: holder.user, name: holder.name.to_string() };
+            present.entry(holder.user).or_insert_with(|| Present { user: user(), connections: 0 }).connections += 1;
+        }
+        present.into_values().collect()
     }
 
     /// Those who follow a channel.
     pub(crate) fn followers(&self, channel: Channel) -> Option<Followers<T>> {
-        self.channels.get(&channel).cloned()
+        self.channels.get(&channel).map(|followed| followed.followers.clone())
+    }
+
+    /// Those who follow a channel, who are all told of its entry `seq` now.
+    pub(crate) fn delivered(&mut self, channel: Channel, seq: u64) -> Option<Followers<T>> {
+        let followed = self.channels.get_mut(&channel)?;
+        followed.head = followed.head.max(seq);
+        Some(followed.followers.clone())
+    }
+
+    /// Those who follow a channel, where they were not told yet that it has come as far as `head`. They are now.
+    pub(crate) fn behind(&mut self, channel: Channel, head: u64) -> Option<Followers<T>> {
+        let followed = self.channels.get_mut(&channel).filter(|followed| followed.head < head)?;
+        followed.head = head;
+        Some(followed.followers.clone())
+    }
+
+    /// Every channel that somebody follows.
+    pub(crate) fn followed(&self) -> Vec<Channel> {
+        self.channels.keys().copied().collect()
+    }
+
+    /// Whose each connection is.
+    pub(crate) fn holders(&self) -> Vec<(Holder, T)> {
+        self.connections.values().map(|member| (member.holder.clone(), member.handle.clone())).collect()
     }
 
     /// A person's connections, the oldest first.
@@ -141,21 +213,27 @@ impl<T: Clone> Registry<T> {
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {
         for (id, member) in &self.connections {
-            assert!(self.users[&member.user].contains(id), "a connection is missing at its user");
-            if let Some(session) = &member.session {
+            assert!(self.users[&member.holder.user].contains(id), "a connection is missing at its user");
+            if let Some(session) = &member.holder.session {
                 assert!(self.sessions[session].contains(id), "a connection is missing at its session");
             }
             for channel in &member.channels {
-                let listed = self.channels[channel].iter().filter(|(known, _)| known == id).count();
+                let listed = self.channels[channel].followers.iter().filter(|(known, _)| known == id).count();
                 assert_eq!(listed, 1, "a follower is listed once");
             }
         }
         let follows: usize = self.connections.values().map(|member| member.channels.len()).sum();
-        assert_eq!(self.channels.values().map(|followers| followers.len()).sum::<usize>(), follows, "a ghost follows");
+        let listed = self.channels.values().map(|followed| followed.followers.len());
+        assert_eq!(listed.sum::<usize>(), follows, "a ghost follows");
         assert_eq!(self.users.values().map(BTreeSet::len).sum::<usize>(), self.connections.len(), "a ghost of a user");
-        let in_sessions = self.connections.values().filter(|member| member.session.is_some()).count();
+        let in_sessions = self.connections.values().filter(|member| member.holder.session.is_some()).count();
         assert_eq!(self.sessions.values().map(BTreeSet::len).sum::<usize>(), in_sessions, "a ghost of a session");
-        assert!(!self.channels.values().any(|followers| followers.is_empty()), "an empty channel is kept");
+        assert!(!self.channels.values().any(|followed| followed.followers.is_empty()), "an empty channel is kept");
+        for (channel, followed) in &self.channels {
+            let Channel::Thread(thread) = channel else { continue };
+            let present = self.present(*thread).iter().map(|present| present.connections as usize).sum::<usize>();
+            assert_eq!(present, followed.followers.len(), "a ghost is present");
+        }
         assert!(!self.users.values().chain(self.sessions.values()).any(BTreeSet::is_empty), "an empty set is kept");
     }
 }
@@ -174,7 +252,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::ThreadId;
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -182,6 +259,10 @@ mod tests {
         Remove { connection: usize },
         Follow { connection: usize, channel: usize },
         Unfollow { connection: usize, channel: usize },
+    }
+
+    fn holder(user: UserId, session: Option<&str>) -> Holder {
+        Holder { user, name: "Ada".into(), role: Role::Member, session: session.map(Into::into) }
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -202,13 +283,14 @@ mod tests {
             let users = [UserId::new(), UserId::new(), UserId::new()];
             let channels: Vec<Channel> = (0..6).map(|_| Channel::Thread(ThreadId::new())).collect();
             let mut registry = Registry::<usize>::default();
+            let mut before: Vec<Vec<(UserId, u32)>> = vec![Vec::new(); channels.len()];
             // The plain list: who is there, and what each follows.
             let mut model: Vec<(ConnectionId, UserId, Option<String>, Vec<Channel>)> = Vec::new();
             for step in steps {
                 match step {
                     Step::Insert { user, session } => {
                         let (id, session) = (ConnectionId::new(), session.map(|n| format!("session {n}")));
-                        registry.insert(id, users[user], session.as_deref(), model.len());
+                        registry.insert(id, holder(users[user], session.as_deref()), model.len());
                         model.push((id, users[user], session, Vec::new()));
                     }
                     Step::Remove { connection } if connection < model.len() => {
@@ -234,6 +316,20 @@ mod tests {
                     _ => prop_assert!(!registry.follow(ConnectionId::new(), channels[0], LIMIT)),
                 }
                 registry.check_invariants();
+                let stirred = registry.take_stirred();
+                for (index, channel) in channels.iter().enumerate() {
+                    let Channel::Thread(thread) = *channel else { unreachable!("all are threads") };
+                    let mut present = BTreeMap::<UserId, u32>::new();
+                    for (_, user, ..) in model.iter().filter(|entry| entry.3.contains(channel)) {
+                        *present.entry(*user).or_default() += 1;
+                    }
+                    let present: Vec<(UserId, u32)> = present.into_iter().collect();
+                    let found = registry.present(thread);
+                    let found: Vec<_> = found.into_iter().map(|who| (who.user.id, who.connections)).collect();
+                    prop_assert_eq!(&found, &present, "who is there is who follows");
+                    prop_assert!(found == before[index] || stirred.contains(&thread), "every change is told");
+                    before[index] = found;
+                }
                 for user in users {
                     let expected: Vec<_> = model.iter().filter(|entry| entry.1 == user).map(|entry| entry.0).collect();
                     let found: Vec<_> = registry.of_user(user).into_iter().map(|(id, _)| id).collect();
@@ -251,5 +347,20 @@ mod tests {
                 prop_assert_eq!(registry.all().len(), model.len());
             }
         }
+    }
+
+    #[test]
+    fn followers_are_told_of_a_head_once() {
+        let (mut registry, id) = (Registry::<usize>::default(), ConnectionId::new());
+        let channel = Channel::Thread(ThreadId::new());
+        assert!(registry.behind(channel, 3).is_none(), "nobody follows it");
+        registry.insert(id, holder(UserId::new(), None), 0);
+        assert!(registry.follow(id, channel, 1));
+        assert_eq!(registry.followed(), [channel]);
+        assert!(registry.behind(channel, 3).is_some(), "what was never delivered here may be missing");
+        assert!(registry.behind(channel, 3).is_none());
+        assert!(registry.delivered(channel, 5).is_some() && registry.behind(channel, 5).is_none());
+        assert!(registry.delivered(channel, 4).is_some() && registry.behind(channel, 5).is_none(), "an old one");
+        assert!(registry.behind(channel, 6).is_some());
     }
 }

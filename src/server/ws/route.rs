@@ -19,6 +19,7 @@ use super::{
     connection::{Peer, serve},
     inbox::MAX_REPLY_BYTES,
     manager::{ConnectionManager, Full},
+    nodes::Nodes,
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},
@@ -38,6 +39,8 @@ const RETRY_MS: u64 = 5_000;
 pub struct Gateway {
     /// Who is connected.
     pub manager: ConnectionManager,
+    /// What is to be done on all nodes.
+    pub nodes: Nodes,
     /// The log.
     pub channels: Channels,
     /// Who is who.

@@ -1,7 +1,7 @@
 //! The nodes that share a store, and the leases by which they know of each other's death.
 //!
 //! A node renews its lease five times before it would be over. One whose lease ran out counts as dead, whether it is or
-//! not: [`Nodes::claim`] takes its runs over in the store, and from then on nothing of them is its to append (each append
+//! not: [`Leases::claim`] takes its runs over in the store, and from then on nothing of them is its to append (each append
 //! checks that in its own transaction). Leases are reckoned by the store's clock, so the nodes' own may differ.
 
 use std::time::Duration;
@@ -20,7 +20,7 @@ const KEEP_MS: i64 = 24 * 3600 * 1000;
 
 /// This node among the others.
 #[derive(Debug, Clone)]
-pub struct Nodes {
+pub struct Leases {
     store: Store,
     id: String,
     name: String,
@@ -38,7 +38,7 @@ pub struct Orphan {
     pub owner: UserId,
 }
 
-impl Nodes {
+impl Leases {
     /// This node, named for people, whose death the others notice `within` a time.
     #[must_use]
     pub fn new(channels: &Channels, name: impl Into<String>, within: Duration) -> Self {

@@ -1,0 +1,62 @@
+//! What nodes tell each other beside entries.
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{Notice, Present, RunId, ThreadId, UserId};
+
+/// One thing that every node does. A kind that a node does not know (another version of it, in a rolling deploy) is
+/// ignored there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum NodeMessage {
+    /// A run shall stop, wherever it goes on.
+    StopRun {
+        /// The run.
+        run_id: RunId,
+    },
+    /// An administrator disconnected a person (4403).
+    Disconnect {
+        /// The person.
+        user_id: UserId,
+    },
+    /// A session ended: so do its sockets (4401).
+    EndSession {
+        /// The session's key, which is a digest.
+        session: String,
+    },
+    /// What people may do changed: look into the store whether those who are connected still may.
+    Recheck {},
+    /// A thread was deleted: nobody follows it any more.
+    Forget {
+        /// The thread.
+        thread_id: ThreadId,
+    },
+    /// Words of an administrator to everyone.
+    Notice {
+        /// The words.
+        notice: Notice,
+    },
+    /// Entries may be missing: compare the heads of the logs.
+    Compare {},
+    /// Who is in some threads, at one node; in place of what it said of these threads before.
+    Present {
+        /// The node.
+        node: String,
+        /// Thread by thread.
+        parts: Vec<Part>,
+    },
+    /// A node stops: nobody is there any more.
+    Leaving {
+        /// The node.
+        node: String,
+    },
+}
+
+/// Who is in a thread, at one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// Who has it open, and how often; nobody: left.
+    pub present: Vec<Present>,
+}
