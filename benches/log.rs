@@ -1,0 +1,100 @@
+//! How many appends a second the log takes, by engine and by how many runs append at once.
+//!
+//! Each append is one delta of about 200 bytes, as a coalesced piece of an answer is, and awaits its own commit before the
+//! run's next one: what is measured is durable and acknowledged. PostgreSQL is measured where `NETRA_BENCH_POSTGRES` has
+//! the address of an empty database.
+
+use std::{hint::black_box, sync::Arc, time::Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::future::join_all;
+use netra::{
+    protocol::{
+        CreateThread, MessageId, RunId, SendMessage, ThreadEntry, ThreadId, UserId,
+        agui::TextMessageContent,
+        http::{Role, User},
+    },
+    server::{
+        channel::{Channels, Delivery, Hub},
+        store::Store,
+        threads,
+    },
+};
+
+/// Nobody listens.
+struct Nobody;
+
+impl Hub for Nobody {
+    fn deliver(&self, delivery: &Delivery) {
+        black_box(delivery);
+    }
+}
+
+/// So many runs, each in a thread of its own.
+async fn runs(url: &str, count: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
+    let store = Store::open_url(url).await.expect("opens");
+    let channels = Channels::new(store, Arc::new(Nobody)).await.expect("begins");
+    let id = UserId::new();
+    let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
+    let mut tx = channels.begin().await.expect("begins");
+    let sql = "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
+    let person = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
+    person.execute(tx.sql()).await.expect("inserts");
+    tx.commit().await.expect("commits");
+    let mut runs = Vec::new();
+    for _ in 0..count {
+        let thread_id = ThreadId::new();
+        let create = CreateThread { thread_id, title: None, agent: None };
+        threads::create(&channels, &user, &create, "bench").await.expect("made");
+        let message_id = MessageId::new();
+        let send = SendMessage { message_id, thread_id, text: "Go.".into(), agent: None, attachments: Vec::new() };
+        let (accepted, _) = threads::send(&channels, &user, &send, "bench", || Ok(())).await.expect("sent");
+        runs.push((thread_id, accepted.run_id));
+    }
+    (channels, runs)
+}
+
+fn appends(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder");
+    let sqlite = format!("sqlite:{}?mode=rwc", folder.path().join("bench.db").display());
+    let postgres = std::env::var("NETRA_BENCH_POSTGRES").ok();
+    let engines = [("sqlite", Some(sqlite)), ("postgres", postgres)];
+    let mut group = criterion.benchmark_group("appends");
+    group.sample_size(10).throughput(Throughput::Elements(1));
+    for (engine, url) in engines {
+        let Some(url) = url else {
+            eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES has no address");
+            continue;
+        };
+        for writers in [1, 16, 256, 2_048] {
+            let (channels, runs) = runtime.block_on(runs(&url, writers));
+            group.bench_function(BenchmarkId::new(engine, writers), |bencher| {
+                bencher.to_async(&runtime).iter_custom(|iterations| {
+                    let each = iterations.div_ceil(writers as u64);
+                    let writer = |(thread, run): (ThreadId, RunId)| {
+                        let channels = channels.clone();
+                        tokio::spawn(async move {
+                            let event = Box::new(TextMessageContent::new("m", "x".repeat(60)).into());
+                            let entry = [ThreadEntry::Agent { run_id: run, event }];
+                            for _ in 0..each {
+                                channels.append(thread, run, &entry).await.expect("appends").expect("goes on");
+                            }
+                        })
+                    };
+                    let runs = runs.clone();
+                    async move {
+                        let began = Instant::now();
+                        join_all(runs.into_iter().map(writer)).await;
+                        // As many as were asked for, at the rate of as many as were done.
+                        began.elapsed().mul_f64(iterations as f64 / (each * writers as u64) as f64)
+                    }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, appends);
+criterion_main!(benches);
