@@ -11,7 +11,10 @@ use std::{
 };
 
 use netra::{
-    protocol::{ChannelName, DeleteThread, Epoch, ErrorCode, Notice, NoticeId, Ping, Push, RunId, StopRun, ThreadId, UserId, http::Role},
+    protocol::{
+        ChannelName, DeleteThread, Epoch, ErrorCode, Notice, NoticeId, Ping, Push, RunId, StopRun, ThreadId, UserId,
+        http::Role,
+    },
     server::{
         bus::{Bus, Listener, NodeMessage, Status},
         channel::{Channel, Channels, Delivery, Hub},
@@ -126,7 +129,8 @@ async fn what_one_node_says_the_others_hear_once_and_in_order() {
     stranger.until(|status| status == Status::Connected).await;
 
     let channels = [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())];
-    let said: Vec<_> = (1..=500).flat_map(|seq| channels.map(|channel| (channel, seq, format!("{{\"n\":{seq}}}\u{e9}")))).collect();
+    let said: Vec<_> =
+        (1..=500).flat_map(|seq| channels.map(|channel| (channel, seq, format!("{{\"n\":{seq}}}\u{e9}")))).collect();
     for (channel, seq, text) in &said {
         a.bus.deliver(&entry(*channel, *seq, text));
     }
@@ -137,7 +141,11 @@ async fn what_one_node_says_the_others_hear_once_and_in_order() {
     until("all messages", || b.heard.messages.lock().expect("not poisoned").len() >= messages.len()).await;
     assert_eq!(*b.heard.entries.lock().expect("not poisoned"), said);
     assert_eq!(*b.heard.messages.lock().expect("not poisoned"), messages);
-    assert_eq!(a.delivered.entries.lock().expect("not poisoned").len(), said.len(), "its own connections are told directly");
+    assert_eq!(
+        a.delivered.entries.lock().expect("not poisoned").len(),
+        said.len(),
+        "its own connections are told directly"
+    );
     assert_eq!((count(&a), count(&stranger)), (0, 0), "neither an echo nor another store's");
     assert!(stranger.heard.messages.lock().expect("not poisoned").is_empty());
     assert_eq!((a.bus.dropped(), a.bus.status()), (0, Status::Connected));

@@ -10,9 +10,9 @@ use super::agui::{
 };
 use super::{
     Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining, Epoch, ErrorBody,
-    ErrorCode, EventPush, MarkRead, MessageAccepted, Mode, Notice, Person, Ping, Pong, Present, Push, RenameThread, RunPhase,
-    SendMessage, StopRun, Subscribe, Subscribed, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry,
-    UserMessage, UserRole, Welcome, WelcomeUser, encode_reply, http,
+    ErrorCode, EventPush, MarkRead, MessageAccepted, Mode, Notice, Person, Ping, Pong, Present, Push, RenameThread,
+    RunPhase, SendMessage, StopRun, Subscribe, Subscribed, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal,
+    Unsubscribe, UserEntry, UserMessage, UserRole, Welcome, WelcomeUser, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;

@@ -77,7 +77,9 @@ fn is_out_of_reach(error: &sqlx::Error) -> bool {
 fn is_passing(code: &str) -> bool {
     let sqlite = code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)) && code.len() < 5;
     let postgres = code.len() == 5
-        && (code.starts_with("08") || code.starts_with("57P0") || matches!(code, "53300" | "40001" | "40P01" | "57014"));
+        && (code.starts_with("08")
+            || code.starts_with("57P0")
+            || matches!(code, "53300" | "40001" | "40P01" | "57014"));
     sqlite || postgres
 }
 

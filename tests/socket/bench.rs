@@ -32,7 +32,6 @@ use netra::{
 };
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, client_async,
     tungstenite::{
@@ -42,6 +41,7 @@ use tokio_tungstenite::{
         http::{HeaderName, HeaderValue, Response},
     },
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -128,7 +128,8 @@ impl Bench {
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
         let runs = Arc::new(Noted::default());
         let name = ThreadId::new().to_string();
-        let (nodes, stopping) = (Nodes::new(name, manager.clone(), runs.clone(), bus.clone()), CancellationToken::new());
+        let (nodes, stopping) =
+            (Nodes::new(name, manager.clone(), runs.clone(), bus.clone()), CancellationToken::new());
         tokio::spawn(nodes.clone().tend(channels.clone(), auth.clone(), stopping.clone()));
         let gateway = Arc::new(Gateway {
             manager,

@@ -62,7 +62,8 @@ async fn round(node: &Inner, auth: &Auth) -> Result<usize> {
     let fallen = holders.iter().filter(|(holder, _)| !held.holds(holder));
     let mut closed = 0;
     for (_, outbound) in fallen {
-        outbound.close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
+        outbound
+            .close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
         closed += 1;
     }
     Ok(closed)
