@@ -37,7 +37,8 @@ async fn runs(url: &str, count: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
     let id = UserId::new();
     let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
     let mut tx = channels.begin().await.expect("begins");
-    let sql = "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
+    let sql =
+        "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
     let person = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
     person.execute(tx.sql()).await.expect("inserts");
     tx.commit().await.expect("commits");
@@ -72,8 +73,7 @@ fn appends(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(engine, writers), |bencher| {
                 bencher.to_async(&runtime).iter_custom(|iterations| {
                     let each = iterations.div_ceil(writers as u64);
-                    let writer = |(thread, run): (ThreadId, RunId)| {
-                        let channels = channels.clone();
+                    let writer = move |channels: Channels, (thread, run): (ThreadId, RunId)| {
                         tokio::spawn(async move {
                             let event = Box::new(TextMessageContent::new("m", "x".repeat(60)).into());
                             let entry = [ThreadEntry::Agent { run_id: run, event }];
@@ -82,10 +82,10 @@ fn appends(criterion: &mut Criterion) {
                             }
                         })
                     };
-                    let runs = runs.clone();
+                    let (channels, runs) = (channels.clone(), runs.clone());
                     async move {
                         let began = Instant::now();
-                        join_all(runs.into_iter().map(writer)).await;
+                        join_all(runs.into_iter().map(|run| writer(channels.clone(), run))).await;
                         // As many as were asked for, at the rate of as many as were done.
                         began.elapsed().mul_f64(iterations as f64 / (each * writers as u64) as f64)
                     }

@@ -10,6 +10,7 @@ use std::{
     process::{Output, Stdio},
 };
 
+use netra::server::store::Store;
 use support::{ADMIN, Client, Setup, TestServer, blocking, netra};
 
 async fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -117,6 +118,22 @@ async fn accounts_are_made_and_listed_beside_a_running_server() {
     let output = blocking(move || child.wait_with_output()).await.expect("it ran");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("has an account already"));
+}
+
+#[tokio::test]
+async fn a_restored_store_begins_a_new_epoch_while_nobody_serves_it() {
+    let server = TestServer::start().await;
+    let data = server.data();
+    let restored = ["store", "restored", "--data", &data.to_string_lossy()];
+    refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
+    let epoch = async || Store::open(&data).await.expect("opens").setting("epoch").await.expect("reads");
+    let before = epoch().await;
+    let (_, _stopped) = server.stop().await;
+    let output = run(&data, &restored, &[]).await;
+    assert!(output.status.success(), "{output:?}");
+    let after = epoch().await.expect("there is one");
+    assert_ne!(Some(&after), before.as_ref());
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&after));
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 //! Exit codes: 0 done, 1 it failed, 2 it was told something wrong (arguments, configuration, a port that is taken) or, of
 //! `ask`, that it could not ask.
 
+mod admin;
 mod ask;
 mod notice;
 mod serve;
+mod store;
 mod user;
 
 use std::{
@@ -31,11 +33,14 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Ask the agents, watch them work, print their report
     Ask(ask::AskArgs),
-    /// Make and list accounts
+    /// Make, list, change and remove accounts; disconnect people
     #[command(subcommand)]
     User(user::UserCommand),
     /// Say something to everyone who is connected (administrators)
     Notice(notice::NoticeArgs),
+    /// The store, while no server uses it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Print the JSON Schema of everything on the wire
     Schema,
 }
@@ -74,6 +79,7 @@ pub fn main() -> ExitCode {
             Command::Ask(args) => ask::run(args).await,
             Command::User(command) => user::run(command).await,
             Command::Notice(args) => notice::run(args).await,
+            Command::Store(command) => store::run(command).await,
             Command::Schema => say(&format!("{:#}", schema::document())),
         }
     });

@@ -117,7 +117,7 @@ pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
 }
 
 /// Makes the data folder and takes it for this process: two servers on one would not see each other's changes.
-fn lock(config: &Config) -> Result<fs::File, ConfigError> {
+pub(super) fn lock(config: &Config) -> Result<fs::File, ConfigError> {
     let folder = &config.server.data;
     let place = format!("data folder {}", folder.display());
     let unusable = |error: io::Error| {

@@ -85,6 +85,7 @@ pub struct Backends {
     pub nats: Mutex<Nats>,
     store_url: String,
     bus_url: String,
+    files: TempDir,
 }
 
 impl Backends {
@@ -92,7 +93,8 @@ impl Backends {
     pub async fn start() -> Arc<Self> {
         let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
         let (store_url, bus_url) = (postgres.url(), nats.url());
-        Arc::new(Self { postgres: Mutex::new(postgres), nats: Mutex::new(nats), store_url, bus_url })
+        let files = tempfile::tempdir().expect("a folder");
+        Arc::new(Self { postgres: Mutex::new(postgres), nats: Mutex::new(nats), store_url, bus_url, files })
     }
 
     /// The address of the nodes' database.
@@ -156,8 +158,12 @@ impl Setup {
             self.backends = Some(Backends::start().await);
         }
         if let Some(backends) = &self.backends {
-            let urls = [("NETRA_STORE__URL", &backends.store_url), ("NETRA_BUS__URL", &backends.bus_url)];
-            self.variables.extend(urls.map(|(name, url)| (name.to_owned(), url.clone())));
+            let shared = [
+                ("NETRA_STORE__URL", backends.store_url.clone()),
+                ("NETRA_BUS__URL", backends.bus_url.clone()),
+                ("NETRA_SERVER__FILES", backends.files.path().display().to_string()),
+            ];
+            self.variables.extend(shared.map(|(name, value)| (name.to_owned(), value)));
         }
         let folder = Folder::new(tempfile::tempdir().expect("a folder"));
         std::fs::write(folder.path().join("netra.toml"), &self.file).expect("the configuration is written");

@@ -22,15 +22,7 @@ pub(super) async fn arm(store: &Store, preset: Option<String>) -> Result<Option<
         return Ok(None);
     }
     let token = preset.filter(|token| !token.is_empty()).unwrap_or_else(super::secret);
-    let mut tx = store.begin().await?;
-    sqlx::query(
-        "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    )
-    .bind(SETTING)
-    .bind(super::digest(&token))
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
+    store.set(SETTING, &super::digest(&token)).await?;
     Ok(Some(token))
 }
 

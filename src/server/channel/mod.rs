@@ -122,13 +122,23 @@ impl fmt::Debug for Channels {
 }
 
 impl Channels {
+    /// A new epoch for every log of a store: whoever comes back to one begins with a snapshot. For a store that was restored
+    /// from a copy, whose logs may end before what clients have seen. No server may use it meanwhile.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn renew_epoch(store: &Store) -> Result<Epoch> {
+        let epoch = fresh_epoch();
+        store.set("epoch", &epoch).await?;
+        Ok(Epoch(epoch))
+    }
+
     /// The channels of a store, delivered to a hub. This process becomes a node with a name of its own.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn new(store: Store, hub: Arc<dyn Hub>) -> Result<Self> {
-        let fresh = format!("{:08x}", rand::random::<u32>());
-        let epoch = Epoch(store.setting_or("epoch", &fresh).await?);
+        let epoch = Epoch(store.setting_or("epoch", &fresh_epoch()).await?);
         let node = uuid::Uuid::now_v7().to_string();
         let turns = Arc::new(Semaphore::new(store.engine().writers() as usize));
         let shared = Arc::new(Shared { store, hub, epoch, node, turns });
@@ -193,6 +203,10 @@ impl Shared {
         deliveries.iter().for_each(|delivery| self.hub.deliver(delivery));
         Ok(())
     }
+}
+
+fn fresh_epoch() -> String {
+    format!("{:08x}", rand::random::<u32>())
 }
 
 /// Entries as they are stored and sent.

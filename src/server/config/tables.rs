@@ -61,6 +61,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The folder that holds everything the server keeps.
     pub data: PathBuf,
+    /// The folder of uploaded files, where it is not `files` in the data folder: one that all nodes share.
+    pub files: Option<PathBuf>,
     /// The address that people use, where it is not the one listened on: `https://netra.example.com`.
     #[serde(deserialize_with = "public_url")]
     pub public_url: Option<String>,
@@ -93,6 +95,7 @@ impl Default for ServerConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)),
             data: PathBuf::from("data"),
+            files: None,
             public_url: None,
             trust_proxy: false,
             drain_ms: 20_000,
@@ -405,13 +408,18 @@ impl Config {
                            \"postgres://user:password@host/database\", the same for all, or bus.url = \"local\"";
             return Err(ConfigError::new(self.place(), problem));
         }
+        if self.bus.servers().is_some() && self.server.files.is_none() {
+            let problem = "bus.url joins several nodes, and a run on one reads files that came in by another: set \
+                           server.files to a folder that all of them share";
+            return Err(ConfigError::new(self.place(), problem));
+        }
         Ok(())
     }
 
     /// The folder that holds uploaded files.
     #[must_use]
     pub fn files_dir(&self) -> PathBuf {
-        self.server.data.join("files")
+        self.server.files.clone().unwrap_or_else(|| self.server.data.join("files"))
     }
 
     /// Whether people reach the server by HTTPS.
@@ -434,7 +442,8 @@ impl Config {
 
     /// Makes relative paths relative to the folder of the file that named them.
     pub(super) fn anchor(&mut self, folder: &Path) {
-        for path in self.agents.iter_mut().map(|agent| &mut agent.file).chain(self.analyst.prices.as_mut()) {
+        let named = self.analyst.prices.as_mut().into_iter().chain(self.server.files.as_mut());
+        for path in self.agents.iter_mut().map(|agent| &mut agent.file).chain(named) {
             if path.is_relative() {
                 *path = folder.join(&*path);
             }

@@ -167,6 +167,10 @@ fn nodes_that_share_a_bus_must_share_a_store() {
             assert!(message.contains(part), "{part} is missing in: {message}");
         }
     }
+    let postgres = "[store]\nurl = \"postgres://h/d\"\n[bus]\nurl = \"nats://h\"\n";
+    let message = refusal(postgres, &[]);
+    assert!(message.contains("set server.files"), "{message}");
+    assert!(load_text(&format!("{postgres}[server]\nfiles = \"/shared\""), &[]).is_ok());
 }
 
 #[test]

@@ -92,6 +92,18 @@ impl Store {
         Ok(query.fetch_optional(&self.readers).await?)
     }
 
+    /// Sets a setting.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn set(&self, key: &str, value: &str) -> Result<()> {
+        let sql =
+            "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let mut tx = self.begin().await?;
+        sqlx::query(sql).bind(key).bind(value).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// A setting, `value` where there was none. Whoever asks first decides; all get the same.
     ///
     /// # Errors

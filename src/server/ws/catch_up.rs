@@ -2,7 +2,7 @@
 //!
 //! Compared at once when something may have been lost (the bus came back, a commit's outcome is not known) and again a
 //! little later, every second while the bus is degraded, and every ten seconds otherwise, for a node may die between a
-//! commit and its telling. Connections that are behind read the store by the road that they have for gaps.
+//! commit and its telling. With no bus on a store that others may share, every second, too. Connections that are behind read the store by the road that they have for gaps.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::server::{
     bus::Status,
     channel::{Channel, Channels},
     error::Result,
+    store::Engine,
 };
 
 /// While the bus is degraded, and after the store failed.
@@ -34,7 +35,7 @@ pub(super) async fn run(node: &Inner, channels: &Channels, stopping: &Cancellati
                 (Status::Degraded { .. }, _) => Some(OFTEN),
                 (_, Some(wait)) => Some(*wait),
                 (Status::Connected, None) => Some(SELDOM),
-                (Status::Local, None) => None,
+                (Status::Local, None) => (channels.store().engine() == Engine::Postgres).then_some(OFTEN),
             },
             Err(error) => {
                 tracing::warn!(%error, "the logs cannot be compared; trying again");
