@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it failed, 2 it was told something wrong (arguments, configuration, a port that is taken) or, of
 //! `ask`, that it could not ask.
 
+mod admin;
 mod ask;
 mod notice;
 mod serve;
@@ -31,7 +32,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Ask the agents, watch them work, print their report
     Ask(ask::AskArgs),
-    /// Make and list accounts
+    /// Make, list, change and remove accounts; disconnect people
     #[command(subcommand)]
     User(user::UserCommand),
     /// Say something to everyone who is connected (administrators)

@@ -1,15 +1,15 @@
 //! `netra notice`: an administrator's word to everyone, through the server's own HTTP call.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Failure, password, say, user::Place};
-use crate::protocol::http::{AccessToken, Problem, Role};
-
-/// How long the server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::{
+    Failure,
+    admin::{Admin, Right},
+    say,
+};
 
 #[derive(Args)]
 pub(super) struct NoticeArgs {
@@ -33,46 +33,8 @@ pub(super) struct NoticeArgs {
 }
 
 pub(super) async fn run(args: NoticeArgs) -> Result<(), Failure> {
-    let server = args.server.trim_end_matches('/').to_owned();
-    let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(failed)?;
-    let token = match (args.token, args.email, args.data) {
-        (Some(token), ..) => token,
-        (None, Some(email), _) => {
-            let body = json!({"email": email, "password": password(args.password_stdin)?});
-            let answer = post(&client, &format!("{server}/api/auth/token"), None, &body).await?;
-            serde_json::from_value::<AccessToken>(answer)
-                .map_err(|error| Failure::Failed(error.to_string()))?
-                .access_token
-        }
-        (None, None, Some(data)) => {
-            let auth = Place::of(data).auth().await?;
-            let admin = auth.users().await?.into_iter().find(|user| user.role == Role::Admin);
-            let admin = admin.ok_or_else(|| Failure::Failed("this server has no administrator yet".into()))?;
-            auth.mint_token(admin.id)?.0
-        }
-        (None, None, None) => {
-            let message = "who speaks? give --token, --email or --data";
-            return Err(Failure::Failed(message.into()));
-        }
-    };
-    let answer = post(&client, &format!("{server}/api/notices"), Some(&token), &json!({"text": args.text})).await?;
+    let right = Right::of(args.token, args.email, args.password_stdin, args.data);
+    let right = right.ok_or_else(|| Failure::Failed("who speaks? give --token, --email or --data".into()))?;
+    let answer = Admin::at(&args.server, right).await?.post(&["notices"], &json!({"text": args.text})).await?;
     say(&format!("sent to {} connections", answer["connections"]))
-}
-
-async fn post(client: &reqwest::Client, url: &str, token: Option<&str>, body: &Value) -> Result<Value, Failure> {
-    let mut request = client.post(url).json(body);
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
-    let response = request.send().await.map_err(failed)?;
-    if response.status().is_success() {
-        return response.json().await.map_err(failed);
-    }
-    let status = response.status();
-    let problem = response.json::<Problem>().await.map(|problem| problem.detail);
-    Err(Failure::Failed(problem.unwrap_or_else(|_| format!("the server answered {status}"))))
-}
-
-fn failed(error: reqwest::Error) -> Failure {
-    Failure::Failed(error.to_string())
 }

@@ -1,15 +1,22 @@
-//! `netra user`: accounts, straight in the store. A running server sees them at once.
+//! `netra user`: accounts, straight in the store. A running server sees what changed within a second or so, and closes the
+//! sockets of whoever lost the right to them. Disconnecting is asked of the server.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::{Failure, password, say, serve::variables};
+use super::{
+    Failure,
+    admin::{Admin, Right},
+    password, say,
+    serve::variables,
+};
 use crate::{
     protocol::http::Role,
     server::{
         auth::{Auth, NewAccount},
-        config::{self, Flags},
+        config::{self, Config, Flags},
         store::Store,
     },
 };
@@ -20,6 +27,12 @@ pub(super) enum UserCommand {
     Add(AddArgs),
     /// List the accounts: id, role, address, name
     List(Place),
+    /// Give a person another role; they are signed out everywhere
+    Role(RoleArgs),
+    /// Remove a person with all their threads and files
+    Remove(RemoveArgs),
+    /// Close all sockets of a person, on all nodes (administrators)
+    Disconnect(DisconnectArgs),
 }
 
 /// Where the accounts are.
@@ -51,21 +64,71 @@ pub(super) struct AddArgs {
     password_stdin: bool,
 }
 
+#[derive(Args)]
+pub(super) struct RoleArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The person's address
+    #[arg(long)]
+    email: String,
+    /// What the person may do from now on
+    #[arg(long, value_enum)]
+    role: Role,
+}
+
+#[derive(Args)]
+pub(super) struct RemoveArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The person's address
+    #[arg(long)]
+    email: String,
+}
+
+#[derive(Args)]
+pub(super) struct DisconnectArgs {
+    /// The person's address
+    #[arg(long)]
+    email: String,
+    /// The server's address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    server: String,
+    /// An administrator's access token
+    #[arg(long, env = "NETRA_TOKEN", hide_env_values = true, conflicts_with_all = ["admin", "data"])]
+    token: Option<String>,
+    /// An administrator's address, instead of a token
+    #[arg(long, value_name = "EMAIL", conflicts_with = "data")]
+    admin: Option<String>,
+    /// Read the password of --admin from the first line of standard input; without this it is asked for
+    #[arg(long, requires = "admin")]
+    password_stdin: bool,
+    /// The server's data folder, instead of a token or an address: who may read it may disconnect
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
 impl Place {
     /// A data folder.
     pub(super) fn of(data: PathBuf) -> Self {
         Self { data: Some(data), config: None }
     }
 
-    pub(super) async fn auth(self) -> Result<Auth, Failure> {
-        let config = config::load(&Flags { config: self.config, data: self.data, listen: None }, variables())?;
-        let folder = &config.server.data;
-        std::fs::create_dir_all(folder).map_err(|error| {
-            config::ConfigError::new(format!("data folder {}", folder.display()), format!("cannot be made ({error})"))
-        })?;
-        let store = Store::open_url(&config.store_url()).await?;
-        Ok(Auth::new(store, &config).await?)
+    fn config(self) -> Result<Config, Failure> {
+        Ok(config::load(&Flags { config: self.config, data: self.data, listen: None }, variables())?)
     }
+
+    pub(super) async fn auth(self) -> Result<Auth, Failure> {
+        open(&self.config()?).await
+    }
+}
+
+async fn open(config: &Config) -> Result<Auth, Failure> {
+    let folder = &config.server.data;
+    std::fs::create_dir_all(folder).map_err(|error| {
+        config::ConfigError::new(format!("data folder {}", folder.display()), format!("cannot be made ({error})"))
+    })?;
+    let store = Store::open_url(&config.store_url()).await?;
+    Ok(Auth::new(store, config).await?)
 }
 
 pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
@@ -83,5 +146,32 @@ pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
             }
             Ok(())
         }
+        UserCommand::Role(args) => {
+            let user = args.place.auth().await?.set_role(&args.email, args.role).await?;
+            say(&user.id.to_string())
+        }
+        UserCommand::Remove(args) => remove(args).await,
+        UserCommand::Disconnect(args) => {
+            let right = Right::of(args.token, args.admin, args.password_stdin, args.data);
+            let right = right.ok_or_else(|| Failure::Failed("who asks? give --token, --admin or --data".into()))?;
+            let admin = Admin::at(&args.server, right).await?;
+            let answer = admin.post(&["users", &args.email, "disconnect"], &json!({})).await?;
+            say(&format!("closed {} connections of the node that was asked", answer["connections"]))
+        }
     }
+}
+
+async fn remove(args: RemoveArgs) -> Result<(), Failure> {
+    let config = args.place.config()?;
+    let (user, threads) = open(&config).await?.remove(&args.email).await?;
+    for thread in threads {
+        let folder = config.files_dir().join(thread.to_string());
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::Failed(format!("{} is left behind: {error}", folder.display())));
+            }
+            _ => {}
+        }
+    }
+    say(&user.id.to_string())
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChannelName, FileId, MessageId, RunId, ThreadId, UserId, agui::Event};
+use super::{ChannelName, FileId, MessageId, RunId, ThreadId, ThreadSignal, UserId, agui::Event};
 
 /// Who wrote a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +150,8 @@ pub enum Entry {
     Thread(ThreadEntry),
     /// Of the person's feed.
     User(UserEntry),
+    /// Of a thread, without a place in its log.
+    Signal(ThreadSignal),
     /// Of a kind that this build does not know: its place in the log counts, its content does not.
     Unknown(Value),
 }
@@ -159,7 +161,9 @@ impl Entry {
     #[must_use]
     pub fn decode(channel: ChannelName, value: Value) -> Self {
         let known = match channel {
-            ChannelName::Thread(_) => ThreadEntry::deserialize(&value).map(Self::Thread),
+            ChannelName::Thread(_) => ThreadEntry::deserialize(&value)
+                .map(Self::Thread)
+                .or_else(|_| ThreadSignal::deserialize(&value).map(Self::Signal)),
             ChannelName::User => UserEntry::deserialize(&value).map(Self::User),
         };
         known.unwrap_or(Self::Unknown(value))

@@ -9,7 +9,7 @@ pub use super::machine::Status;
 #[cfg(feature = "hydrate")]
 use super::state::Live;
 use crate::{
-    protocol::{ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Request, ThreadId, http::User},
+    protocol::{ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, http::User},
     thread::{ThreadView, UserFeed},
 };
 
@@ -149,6 +149,16 @@ impl Socket {
             return Signal::stored(Loaded::Ready(view.1));
         }
         Signal::stored(Loaded::Loading)
+    }
+
+    /// Who has a thread open, in this tab and everywhere else, while the caller follows it; nobody until that is said.
+    pub fn present(self, id: ThreadId) -> Signal<Vec<Present>> {
+        #[cfg(feature = "hydrate")]
+        if let Some(present) = self.live().and_then(|live| live.present(id)) {
+            return RwSignal::from(present).into();
+        }
+        let _ = id;
+        Signal::stored(Vec::new())
     }
 
     /// Sends a command, now or as soon as there is a connection; answers with its one reply. On the server nothing is

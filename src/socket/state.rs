@@ -21,7 +21,9 @@ use super::{
     machine::{Input, News, Status, Token},
 };
 use crate::{
-    protocol::{ChannelName, Command, Entry, Outcome, Snapshot, ThreadEntry, ThreadId, UserEntry, UserId},
+    protocol::{
+        ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry, UserId,
+    },
     thread::ThreadView,
 };
 
@@ -56,6 +58,8 @@ struct State {
 
 struct Thread {
     view: ArcRwSignal<Loaded<ThreadView>>,
+    /// Who has it open, as far as that was said on this connection.
+    present: ArcRwSignal<Vec<Present>>,
     pending: Vec<(i64, ThreadEntry)>,
     holders: usize,
     /// Orders the threads that nobody holds.
@@ -64,7 +68,8 @@ struct Thread {
 
 impl Thread {
     fn new(view: Loaded<ThreadView>) -> Self {
-        Self { view: ArcRwSignal::new(view), pending: Vec::new(), holders: 0, released: 0 }
+        let (view, present) = (ArcRwSignal::new(view), ArcRwSignal::default());
+        Self { view, present, pending: Vec::new(), holders: 0, released: 0 }
     }
 }
 
@@ -118,6 +123,11 @@ impl Live {
         }
         self.browser.handle(Input::Follow(channel, None));
         view
+    }
+
+    /// Who has a thread open, while it is followed.
+    pub(super) fn present(&self, id: ThreadId) -> Option<ArcRwSignal<Vec<Present>>> {
+        self.state.threads.borrow().get(&id).map(|thread| thread.present.clone())
     }
 
     pub(super) fn release(&self, id: ThreadId) {
@@ -215,6 +225,9 @@ impl Listen for Rc<State> {
         let socket = self.socket;
         if status != Status::Connected && socket.connection.with_untracked(Option::is_some) {
             socket.connection.set(None);
+            // Who is there is said anew on the next connection.
+            let present: Vec<_> = self.threads.borrow().values().map(|thread| thread.present.clone()).collect();
+            present.into_iter().for_each(|present| present.set(Vec::new()));
         }
         if socket.status.with_untracked(|known| *known != status) {
             if status == Status::SignedOut {
@@ -245,6 +258,10 @@ impl State {
                 }
             }
             (ChannelName::User, Entry::User(entry)) => self.feed.borrow_mut().push((at, entry)),
+            (ChannelName::Thread(id), Entry::Signal(ThreadSignal::Presence { present })) => {
+                let shown = self.threads.borrow().get(&id).map(|thread| thread.present.clone());
+                return shown.map_or((), |shown| shown.set(present));
+            }
             _ => return,
         }
         self.pending.set(self.pending.get() + 1);

@@ -255,12 +255,16 @@ impl Auth {
         accounts::all(&self.0.store).await
     }
 
-    /// Whether there is an account of this id.
+    /// The person of this id or this address.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn exists(&self, id: UserId) -> Result<bool> {
-        Ok(accounts::by_id(&self.0.store, id).await?.is_some())
+    pub async fn find(&self, id_or_email: &str) -> Result<Option<UserId>> {
+        let found = match id_or_email.parse() {
+            Ok(id) => accounts::by_id(&self.0.store, id).await?,
+            Err(_) => accounts::with_hash(&self.0.store, &accounts::normal(id_or_email)).await?.map(|(user, _)| user),
+        };
+        Ok(found.map(|user| user.id))
     }
 
     /// Gives a person another role and ends their sessions.

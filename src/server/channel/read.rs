@@ -103,7 +103,7 @@ impl Channels {
     pub async fn thread(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
         let fold = |view: &mut ThreadView, at, entry| match entry {
             Entry::Thread(entry) => view.apply(at, entry),
-            Entry::User(_) | Entry::Unknown(_) => {}
+            Entry::User(_) | Entry::Signal(_) | Entry::Unknown(_) => {}
         };
         self.fold(Channel::Thread(id), fold).await
     }
@@ -115,7 +115,7 @@ impl Channels {
     pub async fn feed(&self, id: UserId) -> Result<(Cursor, UserFeed)> {
         let fold = |feed: &mut UserFeed, at, entry| match entry {
             Entry::User(entry) => feed.apply(at, entry),
-            Entry::Thread(_) | Entry::Unknown(_) => {}
+            Entry::Thread(_) | Entry::Signal(_) | Entry::Unknown(_) => {}
         };
         self.fold(Channel::User(id), fold).await
     }

@@ -106,7 +106,7 @@ pub(super) async fn ticket(State(state): State<AppState>, Caller(identity): Call
     Ok((NO_STORE, Answer(Ticket { ticket, expires_in })))
 }
 
-/// The answer to `POST /api/users/{user_id}/disconnect`.
+/// The answer to `POST /api/users/{user_id}/disconnect`; an address does as well as an id.
 #[derive(Serialize)]
 pub(super) struct Disconnected {
     /// How many sockets were closed on this node; others close theirs, too.
@@ -116,16 +116,13 @@ pub(super) struct Disconnected {
 pub(super) async fn disconnect(
     State(state): State<AppState>,
     Caller(identity): Caller,
-    Path(user_id): Path<String>,
+    Path(user): Path<String>,
 ) -> Result<Answer<Disconnected>> {
     if identity.user.role != Role::Admin {
         return Err(problem(StatusCode::FORBIDDEN, "forbidden", "only administrators may disconnect people"));
     }
-    let nobody = || problem(StatusCode::NOT_FOUND, "not_found", "there is no such person");
-    let user_id = user_id.parse().map_err(|_| nobody())?;
-    if !state.auth.exists(user_id).await? {
-        return Err(nobody());
-    }
+    let user_id = state.auth.find(&user).await?;
+    let user_id = user_id.ok_or_else(|| problem(StatusCode::NOT_FOUND, "not_found", "there is no such person"))?;
     let connections = state.nodes.disconnect(user_id);
     tracing::info!(user = %user_id, by = %identity.user.id, connections, "an administrator disconnected a person");
     Ok(Answer(Disconnected { connections }))

@@ -10,7 +10,7 @@ use leptos_router::hooks::use_params_map;
 
 use super::not_found::answer_not_found;
 use crate::{
-    protocol::{ErrorBody, ErrorCode, MarkRead, ThreadId},
+    protocol::{ErrorBody, ErrorCode, MarkRead, Present, ThreadId},
     socket::context::{Loaded, use_socket},
     thread::{Item, ThreadView},
     ui::{
@@ -155,6 +155,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
                         aria-label="Conversation"
                     >
                         <h1 class="sr-only">{title}</h1>
+                        {move || source.get().map(|_| view! { <Presence id/> })}
                         <div class="page timeline">
                             <Show when=move || is_loading.get()>
                                 <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
@@ -181,6 +182,28 @@ fn Thread(id: ThreadId) -> impl IntoView {
         </Show>
     }
     .into_any()
+}
+
+/// In how many places the thread is open, where that is more than this one.
+#[component]
+fn Presence(id: ThreadId) -> impl IntoView {
+    let present = use_socket().present(id);
+    let text = Memo::new(move |_| present.with(|present| open_in(present)));
+    view! {
+        <p class="presence quiet" role="status" hidden=move || text.with(String::is_empty)>{text}</p>
+    }
+    .into_any()
+}
+
+/// Where a thread is open, in words; nothing where that is one place.
+fn open_in(present: &[Present]) -> String {
+    let places: u32 = present.iter().map(|who| who.connections).sum();
+    let names: Vec<&str> = present.iter().map(|who| who.user.name.as_str()).collect();
+    match (places, &names[..]) {
+        (0 | 1, _) => String::new(),
+        (_, [_]) => format!("Open in {places} places"),
+        _ => format!("Open in {places} places: {}", names.join(", ")),
+    }
 }
 
 /// A message on its way, the same as long as its id is.
@@ -265,4 +288,20 @@ pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
         </div>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Person, UserId};
+
+    #[test]
+    fn other_places_are_counted_and_other_people_named() {
+        let who =
+            |name: &str, connections| Present { user: Person { id: UserId::new(), name: name.into() }, connections };
+        assert_eq!(open_in(&[]), "");
+        assert_eq!(open_in(&[who("Ada", 1)]), "");
+        assert_eq!(open_in(&[who("Ada", 3)]), "Open in 3 places");
+        assert_eq!(open_in(&[who("Ada", 1), who("Bob", 1)]), "Open in 2 places: Ada, Bob");
+    }
 }
