@@ -25,6 +25,7 @@ pub use message::{NodeMessage, Part};
 use super::{
     channel::{Channel, Delivery, Hub},
     config::BusConfig,
+    metrics,
     store::now_ms,
 };
 use crate::protocol::Epoch;
@@ -124,6 +125,7 @@ impl Bus {
             Queues { servers, entries, messages, bytes: AtomicUsize::new(0), waiting }
         });
         let status = if nats.is_some() { Status::Degraded { since: now_ms() } } else { Status::Local };
+        metrics::bus_connected(!status.is_degraded());
         let health = watch::Sender::new(Health { status, connected: false, overflowed: false });
         Self(Arc::new(Inner { hub, nats, health, asked: watch::Sender::new(0), dropped: AtomicU64::new(0) }))
     }
@@ -166,7 +168,7 @@ impl Bus {
     pub fn tell(&self, message: NodeMessage) {
         let Some(queues) = &self.0.nats else { return };
         if let Err(error) = queues.messages.try_send(message) {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.drop_one();
             tracing::warn!(%error, "a message to the other nodes was dropped");
         }
     }
@@ -193,9 +195,14 @@ impl Bus {
         if fits {
             queues.bytes.fetch_add(bytes, Ordering::Relaxed);
         } else {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.drop_one();
             self.change(|health| health.overflowed = true);
         }
+    }
+
+    fn drop_one(&self) {
+        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        metrics::bus_dropped(1);
     }
 
     /// An entry left the queue.
@@ -219,6 +226,9 @@ impl Bus {
             turned = (health.status != before).then_some(health.status);
             turned.is_some() || was != health.connected
         });
+        if let Some(status) = turned {
+            metrics::bus_connected(!status.is_degraded());
+        }
         match turned {
             Some(Status::Connected) => tracing::info!("the bus is well: other nodes hear and are heard"),
             Some(_) => {
