@@ -74,3 +74,17 @@ test('an empty page has a question to begin with', async ({ page, signedIn }) =>
   await expect(page.getByRole('button', { name: /token/i }).first()).toBeVisible();
   await expectAccessible(page);
 });
+
+test('on a phone the threads open and close by key', async ({ page, signedIn }, { project }) => {
+  test.skip(project.name !== 'phone', 'wide screens show the threads always');
+  expect(signedIn.name).not.toBe('');
+  await page.goto('/');
+  await connected(page);
+  const opener = page.getByRole('button', { name: 'Threads' });
+  await opener.press('Enter');
+  await expect(page.getByRole('complementary', { name: 'Sidebar' }).getByRole('link').first()).toBeFocused();
+  await expectAccessible(page);
+  await page.keyboard.press('Escape');
+  await expect(opener).toBeFocused();
+  await expect(opener).toHaveAttribute('aria-expanded', 'false');
+});

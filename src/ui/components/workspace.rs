@@ -1,6 +1,6 @@
 //! What is around every page of somebody who is signed in: threads, header, notices.
 
-use leptos::{prelude::*, task::spawn_local};
+use leptos::{html, prelude::*, task::spawn_local, wasm_bindgen::JsCast, web_sys};
 use leptos_router::{
     NavigateOptions,
     components::Outlet,
@@ -55,16 +55,33 @@ pub(crate) fn Workspace() -> impl IntoView {
         path.track();
         drawer.set(false);
     });
+    // What opens takes the focus, and gives it back when it is closed by key.
+    let (sidebar, opener) = (NodeRef::<html::Aside>::new(), NodeRef::<html::Button>::new());
+    Effect::new(move |_| {
+        if drawer.get() {
+            request_animation_frame(move || {
+                let sidebar = sidebar.try_get_untracked().flatten();
+                let first = sidebar.and_then(|sidebar| sidebar.query_selector("a").ok().flatten());
+                if let Some(first) = first.and_then(|first| first.dyn_into::<web_sys::HtmlElement>().ok()) {
+                    let _ = first.focus();
+                }
+            });
+        }
+    });
     let key = move |event: leptos::ev::KeyboardEvent| {
-        if event.key() == "Escape" {
+        if event.key() == "Escape" && !event.default_prevented() && drawer.get_untracked() {
+            event.prevent_default();
             drawer.set(false);
+            if let Some(opener) = opener.get_untracked() {
+                let _ = opener.focus();
+            }
         }
     };
     view! {
         <Show when=move || known.get() fallback=|| view! { <p class="quiet centred">"Taking you to the sign-in."</p> }>
             <a class="skip" href="#main">"Skip to content"</a>
             <div class="workspace" class:drawer-open=move || drawer.get() on:keydown=key>
-                <aside class="sidebar" id="sidebar" aria-label="Sidebar"><Sidebar/></aside>
+                <aside class="sidebar" id="sidebar" aria-label="Sidebar" node_ref=sidebar><Sidebar/></aside>
                 <button
                     type="button"
                     class="scrim"
@@ -73,7 +90,7 @@ pub(crate) fn Workspace() -> impl IntoView {
                     on:click=move |_| drawer.set(false)
                 ></button>
                 <div class="stage">
-                    <Header drawer/>
+                    <Header drawer opener/>
                     <Notices/>
                     <main id="main" tabindex="-1"><Outlet/></main>
                 </div>
@@ -85,7 +102,7 @@ pub(crate) fn Workspace() -> impl IntoView {
 
 /// The header.
 #[component]
-fn Header(drawer: RwSignal<bool>) -> impl IntoView {
+fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoView {
     let socket = use_socket();
     let path = use_location().pathname;
     let title = Memo::new(move |_| {
@@ -97,6 +114,7 @@ fn Header(drawer: RwSignal<bool>) -> impl IntoView {
             <button
                 type="button"
                 class="icon-button drawer-button"
+                node_ref=opener
                 aria-label="Threads"
                 aria-controls="sidebar"
                 aria-expanded=move || if drawer.get() { "true" } else { "false" }
