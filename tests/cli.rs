@@ -50,6 +50,8 @@ async fn a_wrong_configuration_ends_with_two_and_names_file_key_and_what_is_allo
     refused(&run(folder.path(), &file, &[]).await, &["none.toml", "--config"]);
     let url = [("NETRA_STORE__URL", "mysql://localhost/netra")];
     refused(&run(folder.path(), &serve, &url).await, &["NETRA_STORE__URL", "sqlite:"]);
+    let bus = [("NETRA_BUS__URL", "nats://127.0.0.1:4222")];
+    refused(&run(folder.path(), &serve, &bus).await, &["bus.url", "store.url = \"postgres://"]);
     assert!(!folder.path().join("data").exists(), "nothing is made for a server that does not start");
 }
 

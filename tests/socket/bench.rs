@@ -127,7 +127,7 @@ impl Bench {
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
         let runs = Arc::new(Noted::default());
-        let name = ThreadId::new().to_string();
+        let name = channels.node().to_owned();
         let (nodes, stopping) =
             (Nodes::new(name, manager.clone(), runs.clone(), bus.clone()), CancellationToken::new());
         tokio::spawn(nodes.clone().tend(channels.clone(), auth.clone(), stopping.clone()));

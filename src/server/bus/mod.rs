@@ -25,6 +25,7 @@ pub use message::{NodeMessage, Part};
 use super::{
     channel::{Channel, Delivery, Hub},
     config::BusConfig,
+    metrics,
     store::now_ms,
 };
 use crate::protocol::Epoch;
@@ -124,6 +125,7 @@ impl Bus {
             Queues { servers, entries, messages, bytes: AtomicUsize::new(0), waiting }
         });
         let status = if nats.is_some() { Status::Degraded { since: now_ms() } } else { Status::Local };
+        metrics::bus_connected(!status.is_degraded());
         let health = watch::Sender::new(Health { status, connected: false, overflowed: false });
         Self(Arc::new(Inner { hub, nats, health, asked: watch::Sender::new(0), dropped: AtomicU64::new(0) }))
     }
@@ -162,11 +164,14 @@ impl Bus {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Tells the other nodes.
+    /// Tells the other nodes: now, or what still counts then once the bus is back.
     pub fn tell(&self, message: NodeMessage) {
         let Some(queues) = &self.0.nats else { return };
+        if message.is_of_the_moment() && !self.0.health.borrow().connected {
+            return;
+        }
         if let Err(error) = queues.messages.try_send(message) {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.drop_one();
             tracing::warn!(%error, "a message to the other nodes was dropped");
         }
     }
@@ -193,9 +198,14 @@ impl Bus {
         if fits {
             queues.bytes.fetch_add(bytes, Ordering::Relaxed);
         } else {
-            self.0.dropped.fetch_add(1, Ordering::Relaxed);
+            self.drop_one();
             self.change(|health| health.overflowed = true);
         }
+    }
+
+    fn drop_one(&self) {
+        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+        metrics::bus_dropped(1);
     }
 
     /// An entry left the queue.
@@ -219,6 +229,9 @@ impl Bus {
             turned = (health.status != before).then_some(health.status);
             turned.is_some() || was != health.connected
         });
+        if let Some(status) = turned {
+            metrics::bus_connected(!status.is_degraded());
+        }
         match turned {
             Some(Status::Connected) => tracing::info!("the bus is well: other nodes hear and are heard"),
             Some(_) => {

@@ -157,5 +157,5 @@ fn parsed<'de, D: Deserializer<'de>, T>(
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
     let text: String = de::Deserialize::deserialize(from)?;
-    parse(&text).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &allowed))
+    parse(&text).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&redacted(&text)), &allowed))
 }

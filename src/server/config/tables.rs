@@ -403,7 +403,7 @@ impl Config {
     /// # Errors
     /// What would lose data, and what to set instead.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.bus.servers().is_some() && self.store_url().starts_with("sqlite:") {
+        if self.bus.servers().is_some() && Engine::of(&self.store_url()) == Some(Engine::Sqlite) {
             let problem = "bus.url joins several nodes, and an SQLite file is one node's: set store.url = \
                            \"postgres://user:password@host/database\", the same for all, or bus.url = \"local\"";
             return Err(ConfigError::new(self.place(), problem));

@@ -18,6 +18,7 @@ use super::problem::problem;
 use crate::{
     protocol::http::Problem,
     server::{
+        bus::Status,
         config::MetricsAccess,
         metrics::{self, Look},
         state::AppState,
@@ -92,8 +93,12 @@ async fn store(state: &AppState) -> Part {
 }
 
 /// In one process there is nothing to reach.
-fn bus(_: &AppState) -> Part {
-    Part { ok: true, state: "local" }
+fn bus(state: &AppState) -> Part {
+    match state.nodes.bus().status() {
+        Status::Local => Part { ok: true, state: "local" },
+        Status::Connected => Part { ok: true, state: "connected" },
+        Status::Degraded { .. } => Part { ok: false, state: "degraded" },
+    }
 }
 
 fn exposition(state: &AppState) -> impl IntoResponse + use<> {
