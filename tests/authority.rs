@@ -76,7 +76,8 @@ async fn a_removed_person_leaves_nothing_behind() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(!server.data().join("files").join(thread_id.to_string()).exists());
     let store = netra::server::store::Store::open(&server.data()).await.expect("opens");
-    for table in ["entries", "channels", "threads", "files"] {
+    let of_sessions = "sessions WHERE user_id NOT IN (SELECT id FROM users WHERE role = 'admin')";
+    for table in ["entries", "channels", "threads", "files", of_sessions] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
         let rows: i64 = sqlx::query_scalar(sql).fetch_one(store.reader()).await.expect("counts");
         assert_eq!(rows, 0, "{table}");

@@ -169,3 +169,21 @@ impl Entry {
         known.unwrap_or(Self::Unknown(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Person, Present};
+
+    #[test]
+    fn a_signal_is_read_as_one_on_threads_alone() {
+        let user = Person { id: UserId::new(), name: "Ada".into() };
+        let signal = ThreadSignal::Presence { present: vec![Present { user, connections: 2 }] };
+        let value = serde_json::to_value(&signal).expect("serializes");
+        let read = |channel| Entry::decode(channel, value.clone());
+        assert_eq!(read(ChannelName::Thread(ThreadId::new())), Entry::Signal(signal.clone()));
+        assert_eq!(read(ChannelName::User), Entry::Unknown(value.clone()));
+        let newer = serde_json::json!({"kind": "typing"});
+        assert_eq!(Entry::decode(ChannelName::Thread(ThreadId::new()), newer.clone()), Entry::Unknown(newer));
+    }
+}

@@ -4,6 +4,7 @@
 #[path = "../socket/bench.rs"]
 mod bench;
 mod nodes;
+mod real;
 #[path = "../support/mod.rs"]
 mod support;
 

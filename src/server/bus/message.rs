@@ -52,6 +52,13 @@ pub enum NodeMessage {
     },
 }
 
+impl NodeMessage {
+    /// Whether it is worth nothing later: it is told again by then, or whoever missed it finds out otherwise.
+    pub(super) fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::Compare {} | Self::Present { .. } | Self::Leaving { .. })
+    }
+}
+
 /// Who is in a thread, at one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {

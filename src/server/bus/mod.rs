@@ -164,9 +164,12 @@ impl Bus {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Tells the other nodes.
+    /// Tells the other nodes: now, or what still counts then once the bus is back.
     pub fn tell(&self, message: NodeMessage) {
         let Some(queues) = &self.0.nats else { return };
+        if message.is_of_the_moment() && !self.0.health.borrow().connected {
+            return;
+        }
         if let Err(error) = queues.messages.try_send(message) {
             self.drop_one();
             tracing::warn!(%error, "a message to the other nodes was dropped");

@@ -90,3 +90,85 @@ impl Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        protocol::{RunId, http::User},
+        server::{
+            auth::{Identity, Via},
+            bus::Bus,
+            config::Config,
+            store::Store,
+            threads::NewRun,
+            ws::{ConnectionManager, Nodes, Runs},
+        },
+    };
+
+    struct NoRuns;
+
+    impl Runs for NoRuns {
+        fn resolve(&self, _: Option<&str>) -> Result<String> {
+            Ok(String::new())
+        }
+
+        fn admit(&self, _: UserId) -> Result<()> {
+            Ok(())
+        }
+
+        fn start(&self, _: NewRun) {}
+
+        fn stop(&self, _: RunId) {}
+    }
+
+    #[tokio::test]
+    async fn exactly_what_does_not_hold_any_more_is_closed() {
+        const SOCKETS: usize = 600;
+        let (folder, config) = (tempfile::tempdir().expect("a folder"), Config::default());
+        let store = Store::open(folder.path()).await.expect("opens");
+        let auth = Auth::new(store.clone(), &config).await.expect("begins");
+        let manager = ConnectionManager::new(&config.socket);
+        let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
+        let nodes = Nodes::new("a".into(), manager.clone(), Arc::new(NoRuns), bus);
+        let mut handles = Vec::new();
+        let mut tx = store.begin().await.expect("begins");
+        for number in 0..SOCKETS {
+            let (id, session) = (UserId::new(), format!("session {number}"));
+            let sql = "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, 'Ada', 'member', '', 0)";
+            let query = sqlx::query(sql).bind(id.to_string()).bind(format!("{number}@example.org"));
+            query.execute(&mut *tx).await.expect("inserts");
+            let sql = "INSERT INTO sessions (id, user_id, data, expires_at) VALUES ($1, $2, '{}', $3)";
+            let query = sqlx::query(sql).bind(&session).bind(id.to_string()).bind(i64::MAX);
+            query.execute(&mut *tx).await.expect("inserts");
+            let user = User { id, name: "Ada".into(), email: String::new(), role: Role::Member };
+            // Every third shows a token.
+            let via = if number % 3 == 0 { Via::Bearer } else { Via::Cookie { session } };
+            handles.push(manager.connect(&Identity { user, via, expires_at: i64::MAX }).expect("fits"));
+        }
+        tx.commit().await.expect("commits");
+        assert_eq!(round(&nodes.0, &auth).await.expect("asks"), 0, "all hold");
+        let begun = Instant::now();
+        for _ in 0..20 {
+            round(&nodes.0, &auth).await.expect("asks");
+        }
+        println!("{SOCKETS} sockets are audited in {:?}", begun.elapsed() / 20);
+
+        let mut tx = store.begin().await.expect("begins");
+        for sql in [
+            "DELETE FROM sessions WHERE id = 'session 1'",
+            "DELETE FROM users WHERE email = '2@example.org' OR email = '3@example.org'",
+            "UPDATE users SET role = 'admin' WHERE email = '4@example.org' OR email = '6@example.org'",
+            "UPDATE sessions SET expires_at = 1 WHERE id = 'session 5'",
+        ] {
+            sqlx::query(sql).execute(&mut *tx).await.expect("changes");
+        }
+        tx.commit().await.expect("commits");
+        assert_eq!(round(&nodes.0, &auth).await.expect("asks"), 6);
+        let closed = |number: &usize| {
+            let close = handles[*number].outbound().take(&mut std::collections::VecDeque::new());
+            close.is_some_and(|close| close.code == CloseCode::SessionEnded)
+        };
+        assert_eq!((0..SOCKETS).filter(closed).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Compared at once when something may have been lost (the bus came back, a commit's outcome is not known) and again a
 //! little later, every second while the bus is degraded, and every ten seconds otherwise, for a node may die between a
-//! commit and its telling. With no bus on a store that others may share, every second, too. Connections that are behind read the store by the road that they have for gaps.
+//! commit and its telling. With no bus on a store that others may share, every second, too. Connections that are behind
+//! read the store by the road that they have for gaps.
 
 use std::time::Duration;
 

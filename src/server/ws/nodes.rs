@@ -21,7 +21,7 @@ use crate::{
 
 /// The nodes, as this one sees them; clones share it.
 #[derive(Clone)]
-pub struct Nodes(Arc<Inner>);
+pub struct Nodes(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) name: String,

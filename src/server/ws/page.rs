@@ -47,7 +47,8 @@ async fn read(channels: &Channels, channel: Channel, after: u64) -> Result<Vec<D
     loop {
         match channels.page(channel, after).await {
             Err(error) if error.is_out_of_reach() => {
-                tracing::warn!(%channel, %error, "the log cannot be read; trying again");
+                // Whoever looks after all connections warns.
+                tracing::debug!(%channel, %error, "the log cannot be read; trying again");
                 // Not in step with the others who wait.
                 sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
                 wait = (wait * 2).min(RETRY_MOST);

@@ -1,8 +1,9 @@
 //! Presence: who has a thread open, over all nodes.
 //!
-//! Each node tells its own part when it changes and every ten seconds, and keeps what the others told for thirty: whoever
-//! crashed is gone by then, and a node that stops takes its part along at once. Followers are pushed the whole on every
-//! change, a few times a second at most; it is not kept, and may be lost. One who is alone and always was is told nothing.
+//! Each node tells its own part when it changes and every ten seconds, and keeps what the others told for 25: whoever
+//! crashed is gone within 30 seconds, and a node that stops takes its part along at once. Followers are pushed the whole on
+//! every change, a few times a second at most; it is not kept, and may be lost. One who is alone and always was is told
+//! nothing.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -28,7 +29,7 @@ const COALESCE: Duration = Duration::from_millis(250);
 /// How often a node tells all of its part.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How long what it told holds.
-const HOLDS: Duration = Duration::from_secs(29);
+const HOLDS: Duration = Duration::from_secs(25);
 /// How often it is looked for what does not hold any more.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How many threads one message tells of.
@@ -41,6 +42,7 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
     let (mut tell_all, mut sweep) = (interval(TELL_EVERY), interval(SWEEP));
     // Threads whose followers know of somebody else.
     let mut shared = HashSet::new();
+    let mut status = node.bus.status();
     loop {
         let mut all = false;
         tokio::select! {
@@ -48,6 +50,8 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
             () = node.manager.stirred() => {}
             () = node.stirred.notified() => {}
             _ = tell_all.tick() => all = true,
+            // The others may have forgotten us.
+            now = node.bus.changed(status) => (status, all) = (now, true),
             _ = sweep.tick() => {}
         }
         let mut stirred = node.manager.take_stirred();

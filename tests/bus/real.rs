@@ -1,0 +1,94 @@
+//! Two processes of the real program over one PostgreSQL and one NATS.
+
+use std::time::{Duration, Instant};
+
+use netra::{
+    protocol::{ChannelName, CreateThread, Entry, ThreadEntry, ThreadId, ThreadSignal},
+    socket::{
+        machine::Status,
+        native::{Client as Socket, ClientConfig, Update},
+    },
+};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::support::{ADMIN, Engine, PATIENCE, Person, Setup, TestServer};
+
+const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
+
+async fn open(server: &TestServer, person: Person) -> Socket {
+    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(person).await))
+}
+
+async fn until(socket: &Socket, is: impl Fn(&Status) -> bool) {
+    let mut status = socket.status();
+    timeout(PATIENCE, status.wait_for(is)).await.expect("in time").expect("goes on");
+}
+
+/// Waits for news that fit; what comes before is passed over.
+async fn heard<T>(updates: &mut mpsc::Receiver<Update>, fits: impl Fn(Update) -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = fits(updates.recv().await.expect("goes on")) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE + Duration::from_secs(10), waiting).await.expect("in time")
+}
+
+async fn until_present(updates: &mut mpsc::Receiver<Update>, connections: u32) {
+    let fits = |update| match update {
+        Update::Entry { seq: None, entry: Entry::Signal(ThreadSignal::Presence { present }), .. } => {
+            (present.iter().map(|who| who.connections).sum::<u32>() == connections).then_some(())
+        }
+        _ => None,
+    };
+    heard(updates, fits).await;
+}
+
+#[tokio::test]
+async fn two_processes_are_one_installation_until_one_is_killed() {
+    let a = Setup::default().engine(Engine::Distributed).start().await;
+    let b = Setup::default().on(a.backends().expect("both have them")).empty().await;
+    a.add(ADA).await;
+    let (at_a, at_b) = (open(&a, ADA).await, open(&b, ADA).await);
+    let thread_id = ThreadId::new();
+    at_a.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    let channel = ChannelName::Thread(thread_id);
+    let (mut by_a, mut by_b) = (at_a.follow(channel, None).await, at_b.follow(channel, None).await);
+    until_present(&mut by_a, 2).await;
+    until_present(&mut by_b, 2).await;
+
+    let begun = Instant::now();
+    let rename = netra::protocol::RenameThread { thread_id, title: "Heard elsewhere".into() };
+    at_a.send(rename).await.expect("renamed");
+    heard(&mut by_b, |update| match update {
+        Update::Entry { seq: Some(2), entry: Entry::Thread(ThreadEntry::Thread { thread }), .. } => {
+            (thread.title == "Heard elsewhere").then_some(())
+        }
+        _ => None,
+    })
+    .await;
+    println!("heard at the other node after {} ms", begun.elapsed().as_millis());
+
+    let admin = b.signed_in(ADMIN).await;
+    let path = format!("/api/users/{}/disconnect", ADA.email);
+    let third = open(&b, ADA).await;
+    until(&third, |status| *status == Status::Connected).await;
+    let answer: Value = admin.post(&path, &json!({})).await.json().await.expect("JSON");
+    assert_eq!(answer["connections"], 2, "so many are at this node");
+    for socket in [&at_a, &at_b, &third] {
+        until(socket, |status| matches!(status, Status::Closed { .. })).await;
+    }
+
+    let (at_a, at_b) = (open(&a, ADA).await, open(&b, ADA).await);
+    let (_by_a, mut by_b) = (at_a.follow(channel, None).await, at_b.follow(channel, None).await);
+    until_present(&mut by_b, 2).await;
+    let killed = Instant::now();
+    let _stopped = a.kill().await;
+    until_present(&mut by_b, 1).await;
+    let after = killed.elapsed();
+    println!("its presence was gone {} ms after the crash", after.as_millis());
+    assert!(after < Duration::from_secs(30), "{after:?}");
+}
