@@ -92,7 +92,7 @@ struct Shared {
     options: Arc<RunnerOptions>,
     state: Mutex<State>,
     tasks: TaskTracker,
-    /// Cancelled when the server ends.
+    /// Cancelled when there is nothing left to look after.
     ending: CancellationToken,
 }
 
@@ -212,7 +212,6 @@ impl Runner {
     /// Lets runs finish for as long as `limit`, then ends those that have not, with `RUN_ERROR` `server_restarting`.
     /// From the call on, [`Runner::admit`] refuses.
     pub async fn shutdown(&self, limit: Duration) {
-        self.0.ending.cancel();
         self.0.tasks.close();
         if timeout(limit, self.0.tasks.wait()).await.is_ok() {
             return;
@@ -266,8 +265,9 @@ impl Runner {
         Ok(())
     }
 
-    /// Gives the lease back, when the last run has ended.
+    /// Gives the lease back, when the last run has ended: until then it is renewed, so that nobody takes them over.
     pub async fn leave(&self) {
+        self.0.ending.cancel();
         if let Err(error) = self.0.leases.leave().await {
             tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
         }
