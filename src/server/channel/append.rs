@@ -63,14 +63,14 @@ impl Append {
     }
 
     async fn append(&mut self, channel: Channel, entries: &[impl Serialize]) -> Result<u64> {
-        let (at, name) = (now_ms(), channel.to_string());
+        let (at, name, engine) = (now_ms(), channel.to_string(), self.engine());
         let entries = super::encode(entries)?;
-        let heads = rows::advance(&mut self.tx, &[(channel, entries.len() as u64)]).await?;
+        let heads = rows::advance(&mut self.tx, engine, &[(channel, entries.len() as u64)]).await?;
         let head = *heads.get(&channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
         let places = head + 1 - entries.len() as u64..;
         let row = |(seq, entry)| rows::LogRow { channel: &name, seq, at, entry };
         let log: Vec<_> = places.zip(&entries).map(|(seq, entry)| row((seq, entry.as_str()))).collect();
-        rows::insert(&mut self.tx, &log).await?;
+        rows::insert(&mut self.tx, engine, &log).await?;
         let epoch = &self.shared.epoch;
         let delivery = |row: &rows::LogRow<'_>| Delivery {
             channel,

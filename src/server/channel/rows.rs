@@ -1,13 +1,17 @@
-//! The statements that write a log, many rows each: one statement a row is several times slower on either database.
+//! The statements that write a log, many rows each: one statement a row is several times slower on either database. What
+//! they answer comes in one row, too: to hand a row over costs SQLite's driver more than to find it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::Channel;
 use crate::{
     protocol::RunId,
-    server::{error::Result, store::Engine},
+    server::{
+        error::{Error, Result},
+        store::Engine,
+    },
 };
 
 /// How many rows a statement writes: few sizes, so that the database prepares few statements.
@@ -26,6 +30,7 @@ pub(super) struct LogRow<'a> {
 /// there once: all who lock several take them in the same order, so that no two wait for each other.
 pub(super) async fn advance(
     connection: &mut AnyConnection,
+    engine: Engine,
     counts: &[(Channel, u64)],
 ) -> Result<HashMap<Channel, u64>> {
     debug_assert!(counts.is_sorted_by(|a, b| a.0.to_string() < b.0.to_string()), "in order");
@@ -33,25 +38,33 @@ pub(super) async fn advance(
     for chunk in chunks(counts) {
         let sql = format!(
             "INSERT INTO channels (id, head) VALUES {} \
-             ON CONFLICT (id) DO UPDATE SET head = channels.head + excluded.head RETURNING id, head",
-            places(chunk.len(), 2),
+             ON CONFLICT (id) DO UPDATE SET head = channels.head + excluded.head",
+            rows(engine, chunk.len(), 2),
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (channel, count) in chunk {
             query = query.bind(channel.to_string()).bind(count.cast_signed());
         }
-        for row in query.fetch_all(&mut *connection).await? {
-            let channel: String = row.try_get(0)?;
-            heads.insert(channel.parse()?, row.try_get::<i64, _>(1)?.cast_unsigned());
+        query.execute(&mut *connection).await?;
+        let places = places(engine, 1, chunk.len());
+        let sql = format!("SELECT string_agg(id || ' ' || head, ',') FROM channels WHERE id IN ({places})");
+        let mut query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql));
+        for (channel, _) in chunk {
+            query = query.bind(channel.to_string());
+        }
+        let unread = || Error::Corrupt("the ends of channels cannot be read".into());
+        for pair in query.fetch_one(&mut *connection).await?.unwrap_or_default().split(',') {
+            let (channel, head) = pair.split_once(' ').ok_or_else(unread)?;
+            heads.insert(channel.parse()?, head.parse().map_err(|_| unread())?);
         }
     }
     Ok(heads)
 }
 
 /// Writes rows of the log.
-pub(super) async fn insert(connection: &mut AnyConnection, rows: &[LogRow<'_>]) -> Result<()> {
-    for chunk in chunks(rows) {
-        let sql = format!("INSERT INTO entries (channel, seq, at, entry) VALUES {}", places(chunk.len(), 4));
+pub(super) async fn insert(connection: &mut AnyConnection, engine: Engine, log: &[LogRow<'_>]) -> Result<()> {
+    for chunk in chunks(log) {
+        let sql = format!("INSERT INTO entries (channel, seq, at, entry) VALUES {}", rows(engine, chunk.len(), 4));
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for row in chunk {
             query = query.bind(row.channel).bind(row.seq.cast_signed()).bind(row.at).bind(row.entry);
@@ -67,33 +80,37 @@ pub(super) async fn held(
     engine: Engine,
     node: &str,
     runs: &[RunId],
-) -> Result<Vec<RunId>> {
-    let mut held = Vec::with_capacity(runs.len());
+) -> Result<HashSet<RunId>> {
+    let mut held = HashSet::with_capacity(runs.len());
     for chunk in chunks(runs) {
-        let places: Vec<String> = (0..chunk.len()).map(|place| format!("${}", place + 2)).collect();
         let sql = format!(
-            "SELECT id FROM runs WHERE node = $1 AND ended_at IS NULL AND id IN ({}) ORDER BY id{}",
-            places.join(", "),
+            "SELECT string_agg(id, ',') FROM (SELECT id FROM runs WHERE node = {} AND ended_at IS NULL AND id IN ({}) \
+             ORDER BY id{}) AS held",
+            engine.place(1),
+            places(engine, 2, chunk.len()),
             engine.for_share(),
         );
-        let mut query = sqlx::query_scalar::<_, String>(AssertSqlSafe(sql)).bind(node);
+        let mut query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql)).bind(node);
         for run in chunk {
             query = query.bind(run.to_string());
         }
-        for run in query.fetch_all(&mut *connection).await? {
-            held.push(run.parse()?);
+        let ids = query.fetch_one(&mut *connection).await?.unwrap_or_default();
+        for id in ids.split(',').filter(|id| !id.is_empty()) {
+            held.insert(id.parse()?);
         }
     }
     Ok(held)
 }
 
+/// `$3, $4`: so many places from a number on.
+fn places(engine: Engine, from: usize, count: usize) -> String {
+    (from..from + count).map(|number| engine.place(number)).collect::<Vec<_>>().join(", ")
+}
+
 /// `($1, $2), ($3, $4)`: so many rows of so many columns.
-fn places(rows: usize, columns: usize) -> String {
-    let row = |row| {
-        let places: Vec<String> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+fn rows(engine: Engine, count: usize, columns: usize) -> String {
+    let row = |row| format!("({})", places(engine, row * columns + 1, columns));
+    (0..count).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// Cuts a list into pieces of the [`SIZES`], the largest first.
@@ -116,6 +133,7 @@ mod tests {
         let sizes: Vec<usize> = chunks(&rows).map(<[u32]>::len).collect();
         assert_eq!(sizes, [256, 256, 64, 8, 8, 8]);
         assert_eq!(chunks(&rows).flatten().copied().collect::<Vec<_>>(), rows);
-        assert_eq!(places(2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(super::rows(Engine::Postgres, 2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(super::rows(Engine::Sqlite, 2, 2), "(?, ?), (?, ?)");
     }
 }

@@ -115,13 +115,14 @@ async fn commit(shared: &Shared, batch: Vec<Job>) {
 
 /// One transaction and, after it, its deliveries; answers each job's place.
 async fn step(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
-    let _turn = shared.turn().await;
+    let engine = shared.store.engine();
+    let _turn = shared.turn().await?;
     let at = now_ms();
     let mut tx = shared.store.begin().await?;
     let mut runs: Vec<RunId> = batch.iter().filter_map(|job| job.run).collect();
     runs.sort_unstable();
     runs.dedup();
-    let held = rows::held(&mut tx, shared.store.engine(), &shared.node, &runs).await?;
+    let held = rows::held(&mut tx, engine, &shared.node, &runs).await?;
     let counts = |job: &&Job| job.run.is_none_or(|run| held.contains(&run)) && !job.entries.is_empty();
     // By name: the order in which everyone locks channels.
     let mut appended: BTreeMap<String, (Channel, u64)> = BTreeMap::new();
@@ -129,7 +130,7 @@ async fn step(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
         appended.entry(job.channel.to_string()).or_insert((job.channel, 0)).1 += job.entries.len() as u64;
     }
     let wanted: Vec<(Channel, u64)> = appended.values().copied().collect();
-    let heads = rows::advance(&mut tx, &wanted).await?;
+    let heads = rows::advance(&mut tx, engine, &wanted).await?;
     // From here on each channel's count is the place that its next entry takes.
     for (channel, count) in appended.values_mut() {
         let head = heads.get(channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
@@ -155,7 +156,7 @@ async fn step(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
         }
         places.push(Some(*next - 1));
     }
-    rows::insert(&mut tx, &log).await?;
+    rows::insert(&mut tx, engine, &log).await?;
     shared.commit(tx, deliveries).await?;
     Ok(places)
 }
