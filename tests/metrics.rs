@@ -81,8 +81,7 @@ async fn what_happens_is_counted() {
 
     drop((client, again, refused));
     let open = r#"netra_connections{state="open"}"#;
-    let text = until(&server, "that they went", |text| value(text, open) == 0.0).await;
-    assert_eq!(value(&text, "netra_users"), 0.0);
+    until(&server, "that they went", |text| value(text, open) == 0.0 && value(text, "netra_users") == 0.0).await;
 }
 
 #[tokio::test]

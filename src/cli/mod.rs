@@ -1,7 +1,7 @@
 //! The `netra` command.
 //!
 //! Exit codes: 0 done, 1 it failed, 2 it was told something wrong (arguments, configuration, a port that is taken) or, of
-//! `ask`, that it could not ask.
+//! `ask`, that it could not ask; 130 or 143, a second SIGINT or SIGTERM ended a server that was about to stop.
 
 mod admin;
 mod ask;
@@ -54,6 +54,9 @@ enum Failure {
     /// It could not be asked: exit 2.
     #[error("{0}")]
     Unasked(String),
+    /// A second signal ended it: exit with this.
+    #[error("ended at once")]
+    Signalled(u8),
     /// It failed: exit 1.
     #[error("{0}")]
     Failed(String),
@@ -95,6 +98,7 @@ fn told(failure: &Failure) -> ExitCode {
     eprintln!("netra: {failure}");
     ExitCode::from(match failure {
         Failure::Told(_) | Failure::Unasked(_) => 2,
+        Failure::Signalled(code) => *code,
         Failure::Failed(_) => 1,
     })
 }

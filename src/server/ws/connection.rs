@@ -247,7 +247,10 @@ impl Connection {
                 }
                 _ => None,
             };
-            self.inbox.begin(id, command.kind(), channel, super::inbox::work(self.peer.clone(), id, command));
+            let (kind, Peer { identity, id: connection, .. }) = (command.kind(), &*self.peer);
+            let span =
+                tracing::info_span!(parent: None, "command", "type" = kind, %connection, user = %identity.user.id);
+            self.inbox.begin(id, kind, channel, span, super::inbox::work(self.peer.clone(), id, command));
         }
     }
 
@@ -295,7 +298,7 @@ impl Connection {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(%channel, %error, "the log cannot be read");
+                tracing::error!(connection = %self.peer.id, %channel, %error, "the log cannot be read");
                 return Err(End::close(CloseCode::GoingAway, "the log cannot be read: reconnect and resume"));
             }
         };
