@@ -5,6 +5,7 @@
 
 mod admin;
 mod ask;
+mod bench;
 mod notice;
 mod serve;
 mod store;
@@ -41,6 +42,9 @@ enum Command {
     /// The store, while no server uses it
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Measure a running server over real sockets (a tool for work on Netra)
+    #[command(hide = true)]
+    Bench(bench::BenchArgs),
     /// Print the JSON Schema of everything on the wire
     Schema,
 }
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
             Command::User(command) => user::run(command).await,
             Command::Notice(args) => notice::run(args).await,
             Command::Store(command) => store::run(command).await,
+            Command::Bench(args) => bench::run(args).await,
             Command::Schema => say(&format!("{:#}", schema::document())),
         }
     });

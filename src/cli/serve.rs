@@ -65,7 +65,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let listener = listen(config.server.listen)?;
     // The port that port 0 became.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
-    let telemetry = telemetry::init(&config, config.server.listen.to_string())?;
+    let telemetry = telemetry::init(&config)?;
     let apart = match config.server.metrics {
         MetricsAccess::Listen(address) => Some(listen(address)?),
         _ => None,

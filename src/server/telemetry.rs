@@ -35,15 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Telemetry(Option<SdkTracerProvider>);
 
-/// Begins logging, and tracing where that is configured. `instance` names this node in traces. Called again it changes
-/// nothing.
+/// Begins logging, and tracing where that is configured. Called again it changes nothing.
 ///
 /// # Errors
 /// Where `NETRA_LOG` is no filter, or the endpoint none that can be used.
-pub fn init(config: &Config, instance: String) -> Result<Telemetry, ConfigError> {
+pub fn init(config: &Config) -> Result<Telemetry, ConfigError> {
     let log = log(&config.log)?;
     let provider = config.telemetry.otlp_endpoint.as_deref();
-    let provider = provider.map(|endpoint| provider_of(endpoint, &config.telemetry, instance)).transpose();
+    let provider = provider.map(|endpoint| provider_of(endpoint, &config.telemetry, instance(config))).transpose();
     let provider = provider.map_err(|problem| ConfigError::new("telemetry.otlp_endpoint", problem))?;
     let traces = provider.as_ref().map(|provider| {
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("netra"));
@@ -84,6 +83,12 @@ fn log(config: &LogConfig) -> Result<Box<dyn Layer<Registry> + Send + Sync>, Con
         LogFormat::Text => layer.with_ansi(stderr().is_terminal()).with_filter(filter).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).with_filter(filter).boxed(),
     })
+}
+
+/// This node's name in traces: the machine's and the port.
+fn instance(config: &Config) -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".to_owned());
+    format!("{}:{}", machine.trim(), config.server.listen.port())
 }
 
 fn provider_of(endpoint: &str, config: &TelemetryConfig, instance: String) -> Result<SdkTracerProvider, String> {

@@ -81,7 +81,10 @@ async fn ready(State(state): State<AppState>) -> Response {
 }
 
 async fn store(state: &AppState) -> Part {
-    let asked = sqlx::query("SELECT 1").execute(state.channels.store().reader());
+    let asked = async {
+        let mut tx = state.channels.store().look().await?;
+        sqlx::query("SELECT 1").execute(&mut *tx).await
+    };
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(_)) => Part { ok: true, state: "answers" },
         Ok(Err(error)) => {
@@ -109,6 +112,8 @@ fn exposition(state: &AppState) -> impl IntoResponse + use<> {
         queue_bytes: state.manager.queue_bytes(),
         runs: state.runner.active(),
         draining: state.manager.is_draining(),
+        bus_connected: bus(state).ok,
+        bus_dropped: 0,
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(look))
 }
