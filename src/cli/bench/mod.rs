@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Measure a running server over real sockets.
 ///
 /// All sockets are one person's: the server needs NETRA_SOCKET__MAX_CONNECTIONS_PER_USER of at least --clients, and `echo`
-/// NETRA_SOCKET__COMMANDS_PER_MINUTE=1000000. `fanout` and `resume` need an agent that streams a recording (`netra serve
+/// and `fanout` NETRA_SOCKET__COMMANDS_PER_MINUTE=1000000. `resume` needs an agent that plays a long recording (`netra serve
 /// --help` shows how to configure one).
 #[derive(Args)]
 pub(super) struct BenchArgs {
@@ -49,9 +49,12 @@ pub(super) struct BenchArgs {
     /// How long, in seconds
     #[arg(long, value_name = "S", default_value_t = 10)]
     seconds: u64,
-    /// The agent whose run is streamed
-    #[arg(long, value_name = "ID", default_value = "bench")]
-    agent: String,
+    /// An agent whose run is streamed: `resume` needs one, `fanout` then sends what it says
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+    /// How many entries are on their way to all sockets at once, in `fanout` without an agent
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    under_way: usize,
     /// The server's process, where it is on this machine
     #[arg(long)]
     pid: Option<u32>,
@@ -66,7 +69,7 @@ pub(super) struct BenchArgs {
 enum Scenario {
     /// Sockets that follow their person's feed and nothing else: the server's memory for each
     Idle,
-    /// All sockets follow one thread while a run streams into it: the server's work for each delivery
+    /// All sockets follow one thread while it is written to: the server's work for each delivery
     Fanout,
     /// Every socket asks and waits for the answer, again and again: `ping`, then a command that is stored
     Echo,
@@ -81,7 +84,8 @@ struct Bench {
     target: Target,
     clients: usize,
     time: Duration,
-    agent: String,
+    agent: Option<String>,
+    under_way: usize,
     process: Option<Process>,
 }
 
@@ -96,6 +100,7 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
         clients: args.clients.max(1),
         time: Duration::from_secs(args.seconds.max(1)),
         agent: args.agent,
+        under_way: args.under_way.max(1),
         process: args.pid.map(Process::of).transpose()?,
     };
     let measured = match args.scenario {

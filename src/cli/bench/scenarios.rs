@@ -31,6 +31,8 @@ use crate::{
 const OPENING: usize = 64;
 /// How long a stream flows before it is measured.
 const WARM: Duration = Duration::from_secs(1);
+/// How often a writer looks whether its entry has arrived everywhere.
+const PAUSE: Duration = Duration::from_micros(200);
 /// How often a resume is measured.
 const RESUMES: usize = 21;
 
@@ -104,7 +106,7 @@ pub(super) async fn idle(bench: &Bench) -> Result<Value, Failure> {
 
 /// What a delivery costs.
 pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
-    let (mut sender, thread) = bench.thread(Some(&bench.agent)).await?;
+    let (mut sender, thread) = bench.thread(bench.agent.as_deref()).await?;
     let sockets = bench.open(ChannelName::Thread(thread)).await?;
     let (count, bytes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
@@ -129,7 +131,13 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
             Ok(())
         });
     }
-    let run = say(&mut sender, thread).await?.run_id;
+    let run = match &bench.agent {
+        Some(_) => Some(say(&mut sender, thread).await?.run_id),
+        None => {
+            write(bench, thread, &count, &stop, &mut reading).await?;
+            None
+        }
+    };
     sleep(WARM).await;
     times.lock().clear();
     let look = || {
@@ -139,7 +147,9 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
     sleep(bench.time).await;
     let after = look()?;
     let times = std::mem::take(&mut *times.lock());
-    sender.ask(StopRun { run_id: run }).await?;
+    if let Some(run_id) = run {
+        sender.ask(StopRun { run_id }).await?;
+    }
     stop.cancel();
     while let Some(ended) = reading.join_next().await {
         ended.map_err(failed)??;
@@ -158,6 +168,33 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
         "server_cpu_share": cpu.map(|cpu| cpu.as_secs_f64() / seconds),
         "latency": percentiles(times),
     }))
+}
+
+/// Writes to a thread, with so many entries under way to everyone at once. An entry is a new title: small, and stored.
+async fn write(
+    bench: &Bench,
+    thread_id: ThreadId,
+    count: &Arc<AtomicU64>,
+    stop: &CancellationToken,
+    writing: &mut JoinSet<Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let written = Arc::new(AtomicU64::new(0));
+    let (clients, under_way) = (bench.clients as u64, bench.under_way as u64);
+    for index in 0..bench.under_way {
+        let mut socket = bench.target.open(index).await?;
+        let (count, written, stop) = (count.clone(), written.clone(), stop.clone());
+        writing.spawn(async move {
+            while !stop.is_cancelled() {
+                socket.call(RenameThread { thread_id, title: MessageId::new().to_string() }).await?;
+                let mine = written.fetch_add(1, Ordering::Relaxed) + 1;
+                while count.load(Ordering::Relaxed) < mine.saturating_sub(under_way) * clients && !stop.is_cancelled() {
+                    sleep(PAUSE).await;
+                }
+            }
+            Ok(())
+        });
+    }
+    Ok(())
 }
 
 /// Times of commands.
@@ -240,7 +277,8 @@ pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
 
 /// Coming back to a long log.
 pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
-    let (mut socket, thread) = bench.thread(Some(&bench.agent)).await?;
+    let agent = bench.agent.as_deref().ok_or_else(|| Failure::Unasked("whose run? give --agent".into()))?;
+    let (mut socket, thread) = bench.thread(Some(agent)).await?;
     let channel = ChannelName::Thread(thread);
     let first = socket.ask(Subscribe { channel, after: None }).await?;
     say(&mut socket, thread).await?;

@@ -81,10 +81,7 @@ async fn ready(State(state): State<AppState>) -> Response {
 }
 
 async fn store(state: &AppState) -> Part {
-    let asked = async {
-        let mut tx = state.channels.store().look().await?;
-        sqlx::query("SELECT 1").execute(&mut *tx).await
-    };
+    let asked = sqlx::query("SELECT 1").execute(state.channels.store().reader());
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(Ok(_)) => Part { ok: true, state: "answers" },
         Ok(Err(error)) => {
@@ -95,7 +92,6 @@ async fn store(state: &AppState) -> Part {
     }
 }
 
-/// In one process there is nothing to reach.
 fn bus(state: &AppState) -> Part {
     match state.nodes.bus().status() {
         Status::Local => Part { ok: true, state: "local" },
@@ -113,7 +109,7 @@ fn exposition(state: &AppState) -> impl IntoResponse + use<> {
         runs: state.runner.active(),
         draining: state.manager.is_draining(),
         bus_connected: bus(state).ok,
-        bus_dropped: 0,
+        bus_dropped: state.nodes.bus().dropped(),
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(look))
 }
