@@ -120,7 +120,8 @@ struct Sender {
 impl HttpClient for Sender {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let request = reqwest::Request::try_from(request.map(reqwest::Body::from))?;
-        let sent = self.runtime.spawn(self.http.execute(request)).await?;
+        let http = self.http.clone();
+        let sent = self.runtime.spawn(async move { http.execute(request).await }).await?;
         let well = sent.as_ref().is_ok_and(|response| response.status().is_success());
         if !well && !self.failing.swap(!well, Ordering::Relaxed) {
             let status = sent.as_ref().ok().map(|response| response.status().as_u16());
