@@ -263,6 +263,16 @@ pub fn store_failed() {
     METERS.store_errors.increment(1);
 }
 
+/// Whether the bus reaches the other nodes, now.
+pub fn bus_connected(connected: bool) {
+    METERS.bus_connected.set(f64::from(u8::from(connected)));
+}
+
+/// The bus did not take so many publications.
+pub fn bus_dropped(publications: u64) {
+    METERS.bus_dropped.increment(publications);
+}
+
 /// What is counted only when somebody looks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Look {
@@ -276,10 +286,6 @@ pub struct Look {
     pub runs: usize,
     /// Whether the server is about to stop.
     pub draining: bool,
-    /// Whether other nodes can be told, or there are none.
-    pub bus_connected: bool,
-    /// Publications that the bus did not take so far.
-    pub bus_dropped: u64,
 }
 
 /// Everything, as Prometheus' text format 0.0.4.
@@ -291,8 +297,6 @@ pub fn render(look: Look) -> String {
     meters.queue_bytes.set(look.queue_bytes as f64);
     meters.runs.set(look.runs as f64);
     meters.draining.set(f64::from(u8::from(look.draining)));
-    meters.bus_connected.set(f64::from(u8::from(look.bus_connected)));
-    meters.bus_dropped.absolute(look.bus_dropped);
     meters.handle.run_upkeep();
     meters.handle.render()
 }
@@ -342,7 +346,7 @@ mod tests {
     #[test]
     fn what_is_looked_up_at_the_time_is_as_it_is_then() {
         committed(3, 40, Duration::from_millis(4));
-        let look = Look { users: 2, channels: 3, queue_bytes: 4096, runs: 5, draining: true, ..Look::default() };
+        let look = Look { users: 2, channels: 3, queue_bytes: 4096, runs: 5, draining: true };
         let text = render(look);
         assert_eq!(value(&text, "netra_queue_bytes"), 4096.0);
         assert_eq!(value(&text, r#"netra_runs{state="running"}"#), 5.0);

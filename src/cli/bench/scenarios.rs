@@ -71,8 +71,9 @@ async fn say(socket: &mut Socket, thread_id: ThreadId) -> Result<MessageAccepted
 
 /// Memory of sockets that only listen.
 pub(super) async fn idle(bench: &Bench) -> Result<Value, Failure> {
-    // The first connections make what all share: buffers, pools, pages of the store.
-    drop(bench.open(ChannelName::User).await?);
+    // The first connections make what all share: buffers, pools, pages of the store. Few, for what they give back is used again.
+    let warm = stream::iter(0..OPENING).then(|index| bench.target.open(index)).try_collect::<Vec<_>>().await?;
+    drop(warm);
     sleep(WARM).await;
     let before = bench.resident()?;
     let began = Instant::now();

@@ -108,8 +108,6 @@ fn exposition(state: &AppState) -> impl IntoResponse + use<> {
         queue_bytes: state.manager.queue_bytes(),
         runs: state.runner.active(),
         draining: state.manager.is_draining(),
-        bus_connected: bus(state).ok,
-        bus_dropped: state.nodes.bus().dropped(),
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(look))
 }
