@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share one cargo cache and two cores: one at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit wasm-test schema schema-update e2e e2e-dev fmt tools test-tools databases clean
+.PHONY: help run build watch test lint unit wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -72,6 +72,10 @@ e2e: $(BUILT) test-tools ## The release build used by a real browser (ARGS="auth
 e2e-dev: tools ## The same with a debug build, quicker to make while you work
 	cargo leptos build
 	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
+
+bench: $(BUILT) databases ## Measure: appends on both databases, what an entry costs, and a server over real sockets (docs/performance.md)
+	cargo bench --locked --features ssr --bench wire --bench log
+	scripts/bench
 
 fmt: ## Format the sources
 	cargo fmt

@@ -180,6 +180,5 @@ async fn help_names_the_kinds_of_agents_and_schema_prints_the_wire() {
 async fn a_signal_ends_it_with_zero() {
     let server = TestServer::start().await;
     server.signal("INT");
-    let (code, _) = server.stop().await;
-    assert!(matches!(code, Some(0)), "{code:?}");
+    assert_eq!(server.ended().await, Some(0));
 }

@@ -74,6 +74,7 @@ async fn what_happens_is_counted() {
     assert!(value(&text, "netra_append_seconds_count") > 2.0);
     assert!(value(&text, "netra_batch_entries_count") > 2.0);
     assert!(value(&text, "netra_deliveries_total") > 5.0);
+    assert!(value(&text, "netra_delivery_seconds_count") > 0.0);
     assert!(text.contains("netra_build_info{version="));
     for id in [thread_id.to_string(), ADMIN.email.to_owned()] {
         assert!(!text.contains(&id), "{id} is no label");
@@ -81,8 +82,7 @@ async fn what_happens_is_counted() {
 
     drop((client, again, refused));
     let open = r#"netra_connections{state="open"}"#;
-    let text = until(&server, "that they went", |text| value(text, open) == 0.0).await;
-    assert_eq!(value(&text, "netra_users"), 0.0);
+    until(&server, "that they went", |text| value(text, open) == 0.0 && value(text, "netra_users") == 0.0).await;
 }
 
 #[tokio::test]

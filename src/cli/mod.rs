@@ -1,10 +1,11 @@
 //! The `netra` command.
 //!
 //! Exit codes: 0 done, 1 it failed, 2 it was told something wrong (arguments, configuration, a port that is taken) or, of
-//! `ask`, that it could not ask.
+//! `ask`, that it could not ask; 130 or 143, a second SIGINT or SIGTERM ended a server that was about to stop.
 
 mod admin;
 mod ask;
+mod bench;
 mod notice;
 mod serve;
 mod store;
@@ -41,6 +42,9 @@ enum Command {
     /// The store, while no server uses it
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Measure a running server over real sockets (a tool for work on Netra)
+    #[command(hide = true)]
+    Bench(bench::BenchArgs),
     /// Print the JSON Schema of everything on the wire
     Schema,
 }
@@ -54,6 +58,9 @@ enum Failure {
     /// It could not be asked: exit 2.
     #[error("{0}")]
     Unasked(String),
+    /// A second signal ended it: exit with this.
+    #[error("ended at once")]
+    Signalled(u8),
     /// It failed: exit 1.
     #[error("{0}")]
     Failed(String),
@@ -80,6 +87,7 @@ pub fn main() -> ExitCode {
             Command::User(command) => user::run(command).await,
             Command::Notice(args) => notice::run(args).await,
             Command::Store(command) => store::run(command).await,
+            Command::Bench(args) => bench::run(args).await,
             Command::Schema => say(&format!("{:#}", schema::document())),
         }
     });
@@ -95,6 +103,7 @@ fn told(failure: &Failure) -> ExitCode {
     eprintln!("netra: {failure}");
     ExitCode::from(match failure {
         Failure::Told(_) | Failure::Unasked(_) => 2,
+        Failure::Signalled(code) => *code,
         Failure::Failed(_) => 1,
     })
 }

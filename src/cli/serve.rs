@@ -17,7 +17,7 @@ use crate::server::{
     http::health,
     router::router,
     state::AppState,
-    telemetry,
+    telemetry::{self, Telemetry},
 };
 
 /// Connections that may wait to be accepted: a thousand tabs come back at once after a restart.
@@ -30,6 +30,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// Configuration: Leptos.toml in the working directory (or --config FILE), then variables (NETRA_SOCKET__HEARTBEAT_MS for
 /// `heartbeat_ms` of `[socket]`), then flags. NETRA_SETUP_TOKEN presets the token that makes the first administrator;
 /// NETRA_LOG filters the log (`debug`, `netra=trace`).
+///
+/// SIGTERM or SIGINT: new sockets are refused, runs may finish for server.drain_ms, sockets are closed with the word when to
+/// come back, exit 0. A second signal ends at once, with 143 or 130; runs that it cuts are ended at the next start.
 #[derive(Args)]
 #[command(
     after_help = "A recorded run can answer as an agent, for demonstrations, interface work, load and fault tests:
@@ -57,12 +60,12 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags = Flags { config: args.config, listen: args.listen, data: args.data };
     let mut config = config::load(&flags, variables())?;
     let agents = agents(&config)?;
-    telemetry::init();
     let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let _lock = lock(&config)?;
     let listener = listen(config.server.listen)?;
     // The port that port 0 became.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
+    let telemetry = telemetry::init(&config)?;
     let apart = match config.server.metrics {
         MetricsAccess::Listen(address) => Some(listen(address)?),
         _ => None,
@@ -74,7 +77,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let link = link(&state).await?;
     info!(listen = %state.config.server.listen, data = %state.config.server.data.display(), "ready");
     say(&link)?;
-    serve(state, listener, signals).await
+    serve(state, listener, signals, telemetry).await
 }
 
 /// Serves the metrics on an address of their own, until the very end.
@@ -86,7 +89,12 @@ fn serve_metrics(state: &AppState, listener: TcpListener) {
     tokio::spawn(axum::serve(listener, service).into_future());
 }
 
-async fn serve(state: AppState, listener: TcpListener, mut signals: Signals) -> Result<(), Failure> {
+async fn serve(
+    state: AppState,
+    listener: TcpListener,
+    mut signals: Signals,
+    telemetry: Telemetry,
+) -> Result<(), Failure> {
     let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let listener = listener.tap_io(|stream| {
         // Frames are small and wait for nobody.
@@ -103,12 +111,13 @@ async fn serve(state: AppState, listener: TcpListener, mut signals: Signals) -> 
             warn!("requests under way were cut");
         }
         state.channels.store().close().await;
+        info!("stopped");
+        telemetry.finish().await;
     };
     tokio::select! {
-        () = stop => info!("stopped"),
-        () = signals.next() => warn!("ended at once"),
+        () = stop => Ok(()),
+        code = signals.next() => Err(Failure::Signalled(code)),
     }
-    Ok(())
 }
 
 /// The environment's variables that are text.
@@ -200,10 +209,12 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
+    /// Waits for the next one; answers what a program exits with that is ended by it.
+    async fn next(&mut self) -> u8 {
+        let signal = tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+        };
+        128 + u8::try_from(signal.as_raw_value()).unwrap_or_default()
     }
 }

@@ -232,11 +232,15 @@ pub fn fan_out(sockets: usize) {
     METERS.deliveries.increment(sockets as u64);
 }
 
-/// An entry of this time and place was written to a socket. One in eight places is measured.
-pub fn delivered(seq: u64, at: i64) {
-    if seq % 8 == 1 {
-        METERS.delivery_seconds.record(now_ms().saturating_sub(at).max(0) as f64 / 1e3);
-    }
+/// Whether the delivery of the entry at this place is measured: a sample says as much as all of them would.
+#[must_use]
+pub fn is_sampled(seq: u64) -> bool {
+    seq % 8 == 1
+}
+
+/// An entry of this time (milliseconds since 1970) was written to a socket.
+pub fn delivered(at: i64) {
+    METERS.delivery_seconds.record(now_ms().saturating_sub(at).max(0) as f64 / 1e3);
 }
 
 /// A subscription with a cursor was granted.

@@ -2,11 +2,13 @@
 
 use axum::{
     Router,
+    extract::Request,
     http::{HeaderName, HeaderValue, header},
     middleware::map_response,
     response::Response,
 };
 use tower_http::{compression::CompressionLayer, trace::TraceLayer};
+use tracing::Span;
 
 use std::sync::Arc;
 
@@ -36,8 +38,14 @@ pub fn router(state: AppState) -> Router {
         .site
         .serve(router, missing, &state)
         .layer(map_response(secured))
-        .layer(TraceLayer::new_for_http())
+        // What fails says so where it does: a 503 of `/readyz` is no error of the log.
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .with_state(state)
+}
+
+/// What a request is called in logs and traces: without the query, which may hold secrets.
+fn span(request: &Request) -> Span {
+    tracing::info_span!("request", otel.kind = "server", method = %request.method(), path = request.uri().path())
 }
 
 async fn secured(mut response: Response) -> Response {

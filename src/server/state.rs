@@ -23,6 +23,8 @@ use crate::protocol::{UserId, http::AgentInfo};
 /// Over what time clients are told to come back after a restart: so long in any case, and so much more for each of them.
 const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
 const COME_BACK_EACH: Duration = Duration::from_millis(1);
+/// How long background work may take to end, once everything that gave it work did.
+const LAST_TASKS: Duration = Duration::from_secs(3);
 /// How often what has run out is deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 
@@ -117,8 +119,9 @@ impl AppState {
         }
     }
 
-    /// Ends everything that would outlive the last request: sockets are told when to come back, runs may finish for as long
-    /// as the configuration allows, sockets are closed (1012), background work ends.
+    /// Ends everything that would outlive the last request. From the call on the server is not ready, takes no sockets and
+    /// begins no runs; sockets are told when to come back, runs may finish for as long as the configuration allows, sockets
+    /// are closed (1012), background work ends. Where nothing runs this takes no longer than closing the sockets.
     pub async fn drain(&self) {
         let limit = Duration::from_millis(self.config.server.drain_ms);
         let sockets = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
@@ -129,8 +132,8 @@ impl AppState {
         self.nodes.leave();
         self.stopping.cancel();
         self.tasks.close();
-        if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
-            tracing::warn!(limit_ms = self.config.server.drain_ms, "background work did not end in time");
+        if tokio::time::timeout(LAST_TASKS, self.tasks.wait()).await.is_err() {
+            tracing::warn!(limit = ?LAST_TASKS, "background work did not end in time");
         }
     }
 

@@ -262,8 +262,18 @@ impl TestServer {
     /// Asks the server to stop, as a supervisor would; answers its exit code.
     pub async fn stop(self) -> (Option<i32>, Stopped) {
         self.signal("TERM");
+        self.wait().await
+    }
+
+    /// Waits until the server ended by itself; answers its exit code.
+    pub async fn wait(self) -> (Option<i32>, Stopped) {
         let (mut child, stopped) = self.parts();
         (blocking(move || child.0.wait()).await.expect("it ran").code(), stopped)
+    }
+
+    /// Waits until the server ended by itself, for good; answers its exit code.
+    pub async fn ended(self) -> Option<i32> {
+        self.wait().await.0
     }
 
     /// Ends the server as a power cut would.

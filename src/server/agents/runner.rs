@@ -18,6 +18,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use super::{
     log::{Lost, RunLog},
@@ -177,10 +178,14 @@ impl Runner {
         let agent = self.0.agents.get(&new.agent);
         let (channels, options) = (self.0.channels.clone(), self.0.options.clone());
         let entry = Entry { shared: shared.clone(), run_id };
-        shared.tasks.spawn(async move {
+        // Not a part of the command's span, which ends long before it.
+        let span = tracing::info_span!(parent: None, "run", run = %run_id, thread = %new.thread_id, user = %new.owner);
+        span.follows_from(tracing::Span::current());
+        let live = async move {
             let _entry = entry;
             Run { new, agent, channels, options, stop: stopped }.live().await;
-        });
+        };
+        shared.tasks.spawn(live.instrument(span));
     }
 
     /// Stops a run: its log ends as cancelled within a second. Again, or after its end, it changes nothing.

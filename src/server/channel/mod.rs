@@ -85,6 +85,15 @@ pub struct Delivery {
     pub frame: Utf8Bytes,
 }
 
+impl Delivery {
+    /// When the entry was appended, in milliseconds since 1970: read from the frame, near whose beginning it stands.
+    #[must_use]
+    pub fn at(&self) -> Option<i64> {
+        let (_, rest) = self.frame.split_once(",\"at\":")?;
+        rest.split_once(|after: char| !after.is_ascii_digit())?.0.parse().ok()
+    }
+}
+
 /// Takes deliveries to the connections that follow their channel. Must not block.
 pub trait Hub: Send + Sync + 'static {
     /// Delivers one entry. Called after commit, mostly in the order of `seq` per channel.

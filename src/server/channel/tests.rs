@@ -66,3 +66,11 @@ async fn the_log_and_its_epoch_survive_a_restart_and_a_kept_snapshot_changes_not
     );
     assert_eq!(after.feed(user).await.expect("folds"), folded);
 }
+
+#[test]
+fn a_delivery_knows_when_it_was_appended() {
+    let channel = Channel::Thread(ThreadId::new());
+    let entry = r#"{"kind":"custom","at":7}"#;
+    let delivery = Delivery { channel, seq: 3, frame: frame(&Epoch("e".into()), channel, 3, 1_700_000_000_123, entry) };
+    assert_eq!(delivery.at(), Some(1_700_000_000_123));
+}

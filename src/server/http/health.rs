@@ -92,7 +92,6 @@ async fn store(state: &AppState) -> Part {
     }
 }
 
-/// In one process there is nothing to reach.
 fn bus(state: &AppState) -> Part {
     match state.nodes.bus().status() {
         Status::Local => Part { ok: true, state: "local" },

@@ -94,6 +94,8 @@ struct Connection {
     outbound: Arc<Outbound>,
     /// What leaves at the end of this turn.
     unsent: VecDeque<Message>,
+    /// When an entry among them was appended, where its way is measured.
+    sampled: Option<i64>,
     batch: VecDeque<Item>,
     inbox: Inbox,
     follows: Follows,
@@ -114,6 +116,7 @@ impl Connection {
             pulse: Pulse::new(every, Duration::from_millis(config.heartbeat_timeout_ms), now),
             inbox: Inbox::new(config.commands_per_minute),
             unsent: VecDeque::from([text(&welcome(&peer))]),
+            sampled: None,
             batch: VecDeque::new(),
             follows: Follows::default(),
             page: None,
@@ -247,7 +250,10 @@ impl Connection {
                 }
                 _ => None,
             };
-            self.inbox.begin(id, command.kind(), channel, super::inbox::work(self.peer.clone(), id, command));
+            let (kind, Peer { identity, id: connection, .. }) = (command.kind(), &*self.peer);
+            let span =
+                tracing::info_span!(parent: None, "command", "type" = kind, %connection, user = %identity.user.id);
+            self.inbox.begin(id, kind, channel, span, super::inbox::work(self.peer.clone(), id, command));
         }
     }
 
@@ -295,7 +301,7 @@ impl Connection {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(%channel, %error, "the log cannot be read");
+                tracing::error!(connection = %self.peer.id, %channel, %error, "the log cannot be read");
                 return Err(End::close(CloseCode::GoingAway, "the log cannot be read: reconnect and resume"));
             }
         };
@@ -316,6 +322,9 @@ impl Connection {
         for item in self.batch.drain(..) {
             match item {
                 Item::Entry(entry) if self.follows.delivered(entry.channel, entry.seq) => {
+                    if metrics::is_sampled(entry.seq) {
+                        self.sampled = entry.at();
+                    }
                     self.unsent.push_back(Message::Text(entry.frame));
                 }
                 Item::Entry(_) => {}
@@ -357,6 +366,7 @@ impl Connection {
                 return Err(close.map_or_else(|| End::Gone("closed".into()), End::Close));
             }
         }
+        self.sampled.take().into_iter().for_each(metrics::delivered);
         if self.unsent.capacity() > KEPT_PLACES {
             self.unsent.shrink_to(KEPT_PLACES);
         }

@@ -16,6 +16,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
     time::{Timeout, timeout},
 };
+use tracing::{Instrument, Span};
 
 use super::{
     commands::{self, Granted},
@@ -79,6 +80,7 @@ struct Job {
     id: i64,
     kind: &'static str,
     began: Instant,
+    span: Span,
     /// The channel, of a subscription.
     channel: Option<Channel>,
     abort: AbortHandle,
@@ -173,17 +175,18 @@ impl Inbox {
         if self.job.is_some() { None } else { self.waiting.pop_front() }
     }
 
-    /// Begins a command.
+    /// Begins a command, in its span.
     pub(super) fn begin(
         &mut self,
         id: i64,
         kind: &'static str,
         channel: Option<Channel>,
+        span: Span,
         work: impl Future<Output = Done> + Send + 'static,
     ) {
-        let task = tokio::spawn(work);
+        let task = tokio::spawn(work.instrument(span.clone()));
         let (began, abort) = (Instant::now(), task.abort_handle());
-        self.job = Some(Job { id, kind, began, channel, abort, task: Box::pin(timeout(PATIENCE, task)) });
+        self.job = Some(Job { id, kind, began, span, channel, abort, task: Box::pin(timeout(PATIENCE, task)) });
     }
 
     /// Waits for what is under way. Answers the command's id, the channel of a subscription, and what became of it.
@@ -192,11 +195,11 @@ impl Inbox {
         let done = match job.task.as_mut().await {
             Ok(Ok(done)) => done,
             Ok(Err(error)) => {
-                tracing::error!(%error, "a command panicked");
+                tracing::error!(parent: &job.span, %error, "a command panicked");
                 Done::Refused(ErrorBody::new(ErrorCode::Internal, "the server failed; its log has the cause"))
             }
             Err(_) => {
-                tracing::error!("a command took too long");
+                tracing::error!(parent: &job.span, "a command took too long");
                 // A subscription changes nothing in the store; everything else is left to finish what it began.
                 if job.channel.is_some() {
                     job.abort.abort();

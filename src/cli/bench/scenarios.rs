@@ -1,0 +1,321 @@
+//! What is measured, one function each; each answers its figures.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Bench, percentiles,
+    socket::{Socket, entry, failed},
+};
+use crate::{
+    cli::Failure,
+    protocol::{
+        ChannelName, CreateThread, Cursor, MessageAccepted, MessageId, Mode, Ping, RenameThread, SendMessage, StopRun,
+        Subscribe, Subscribed, ThreadId,
+    },
+    server::store::now_ms,
+};
+
+/// How many sockets are being opened at once, where that is not what is measured.
+const OPENING: usize = 64;
+/// How long a stream flows before it is measured.
+const WARM: Duration = Duration::from_secs(1);
+/// How often a writer looks whether its entry has arrived everywhere.
+const PAUSE: Duration = Duration::from_micros(200);
+/// How often a resume is measured.
+const RESUMES: usize = 21;
+
+impl Bench {
+    /// Opens all sockets, some at a time, each following `channel` from now.
+    async fn open(&self, channel: ChannelName) -> Result<Vec<(Socket, Subscribed)>, Failure> {
+        let open = async |index| {
+            let mut socket = self.target.open(index).await?;
+            let subscribed = socket.ask(Subscribe { channel, after: None }).await?;
+            Ok((socket, subscribed))
+        };
+        stream::iter((0..self.clients).map(open)).buffer_unordered(OPENING).try_collect().await
+    }
+
+    /// A socket with a new thread of the agent.
+    async fn thread(&self, agent: Option<&str>) -> Result<(Socket, ThreadId), Failure> {
+        let mut socket = self.target.open(0).await?;
+        let (thread_id, agent) = (ThreadId::new(), agent.map(str::to_owned));
+        socket.ask(CreateThread { thread_id, title: Some("Bench".into()), agent }).await?;
+        Ok((socket, thread_id))
+    }
+
+    fn resident(&self) -> Result<Option<u64>, Failure> {
+        self.process.map(|process| process.resident()).transpose()
+    }
+
+    fn busy(&self) -> Result<Option<Duration>, Failure> {
+        self.process.map(|process| process.busy()).transpose()
+    }
+}
+
+async fn say(socket: &mut Socket, thread_id: ThreadId) -> Result<MessageAccepted, Failure> {
+    let (message_id, text, attachments) = (MessageId::new(), "Go on.".into(), Vec::new());
+    socket.ask(SendMessage { message_id, thread_id, text, agent: None, attachments }).await
+}
+
+/// Memory of sockets that only listen.
+pub(super) async fn idle(bench: &Bench) -> Result<Value, Failure> {
+    // The first connections make what all share: buffers, pools, pages of the store. Few, for what they give back is used again.
+    let warm = stream::iter(0..OPENING).then(|index| bench.target.open(index)).try_collect::<Vec<_>>().await?;
+    drop(warm);
+    sleep(WARM).await;
+    let before = bench.resident()?;
+    let began = Instant::now();
+    let sockets = bench.open(ChannelName::User).await?;
+    let opened = began.elapsed();
+    // Whoever is asked for a sign of life gives it: sockets that nobody reads do not.
+    let mut reading: JoinSet<Result<(), Failure>> = JoinSet::new();
+    for (mut socket, _) in sockets {
+        reading.spawn(async move {
+            loop {
+                socket.text().await?;
+            }
+        });
+    }
+    let busy = bench.busy()?;
+    sleep(bench.time).await;
+    if let Some(ended) = reading.try_join_next() {
+        return Err(ended.map_err(failed)?.err().unwrap_or_else(|| failed("a socket ended")));
+    }
+    let after = bench.resident()?;
+    let each = before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64 / bench.clients as f64);
+    let cpu = busy.zip(bench.busy()?).map(|(before, after)| (after - before).as_secs_f64() / bench.time.as_secs_f64());
+    Ok(json!({
+        "opened_ms": opened.as_millis(),
+        "resident_before_bytes": before,
+        "resident_after_bytes": after,
+        "bytes_per_connection": each.map(f64::round),
+        "server_cpu_share": cpu,
+    }))
+}
+
+/// What a delivery costs.
+pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
+    let (mut sender, thread) = bench.thread(bench.agent.as_deref()).await?;
+    let sockets = bench.open(ChannelName::Thread(thread)).await?;
+    let (count, bytes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
+    let mut reading: JoinSet<Result<(), Failure>> = JoinSet::new();
+    let stop = CancellationToken::new();
+    for (mut socket, Subscribed { mut seq, .. }) in sockets {
+        let (count, bytes, times, stop) = (count.clone(), bytes.clone(), times.clone(), stop.clone());
+        reading.spawn(async move {
+            while let Some(text) = stop.run_until_cancelled(socket.text()).await {
+                let text = text?;
+                let Some((next, at)) = entry(&text) else { continue };
+                if next != seq + 1 {
+                    return Err(failed(format!("entry {next} came after {seq}")));
+                }
+                seq = next;
+                count.fetch_add(1, Ordering::Relaxed);
+                bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
+                if seq % 64 == 0 {
+                    times.lock().push(Duration::from_millis(now_ms().saturating_sub(at).max(0).unsigned_abs()));
+                }
+            }
+            Ok(())
+        });
+    }
+    let run = match &bench.agent {
+        Some(_) => Some(say(&mut sender, thread).await?.run_id),
+        None => {
+            write(bench, thread, &count, &stop, &mut reading).await?;
+            None
+        }
+    };
+    sleep(WARM).await;
+    times.lock().clear();
+    let look = || {
+        Ok::<_, Failure>((Instant::now(), bench.busy()?, count.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed)))
+    };
+    let before = look()?;
+    sleep(bench.time).await;
+    let after = look()?;
+    let times = std::mem::take(&mut *times.lock());
+    if let Some(run_id) = run {
+        sender.ask(StopRun { run_id }).await?;
+    }
+    stop.cancel();
+    while let Some(ended) = reading.join_next().await {
+        ended.map_err(failed)??;
+    }
+    let (seconds, deliveries) = ((after.0 - before.0).as_secs_f64(), after.2 - before.2);
+    if deliveries == 0 {
+        return Err(failed("nothing was delivered: the agent's recording is shorter than a second, or too slow"));
+    }
+    let cpu = before.1.zip(after.1).map(|(before, after)| after - before);
+    Ok(json!({
+        "deliveries": deliveries,
+        "deliveries_per_second": (deliveries as f64 / seconds).round(),
+        "entries_per_second": (deliveries as f64 / seconds / bench.clients as f64).round(),
+        "bytes_per_delivery": (after.3 - before.3) / deliveries,
+        "server_cpu_us_per_delivery": cpu.map(|cpu| (cpu.as_secs_f64() * 1e9 / deliveries as f64).round() / 1e3),
+        "server_cpu_share": cpu.map(|cpu| cpu.as_secs_f64() / seconds),
+        "latency": percentiles(times),
+    }))
+}
+
+/// Writes to a thread, with so many entries under way to everyone at once. An entry is a new title: small, and stored.
+async fn write(
+    bench: &Bench,
+    thread_id: ThreadId,
+    count: &Arc<AtomicU64>,
+    stop: &CancellationToken,
+    writing: &mut JoinSet<Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let written = Arc::new(AtomicU64::new(0));
+    let (clients, under_way) = (bench.clients as u64, bench.under_way as u64);
+    for index in 0..bench.under_way {
+        let mut socket = bench.target.open(index).await?;
+        let (count, written, stop) = (count.clone(), written.clone(), stop.clone());
+        writing.spawn(async move {
+            while !stop.is_cancelled() {
+                socket.call(RenameThread { thread_id, title: MessageId::new().to_string() }).await?;
+                let mine = written.fetch_add(1, Ordering::Relaxed) + 1;
+                while count.load(Ordering::Relaxed) < mine.saturating_sub(under_way) * clients && !stop.is_cancelled() {
+                    sleep(PAUSE).await;
+                }
+            }
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// Times of commands.
+pub(super) async fn echo(bench: &Bench) -> Result<Value, Failure> {
+    let sockets = bench.open(ChannelName::User).await?;
+    let mut sockets: Vec<Socket> = sockets.into_iter().map(|(socket, _)| socket).collect();
+    let half = bench.time / 2;
+    let (ping, pings) = rounds(&mut sockets, half, async |socket, _| socket.call(Ping {}).await.map(drop)).await?;
+    // Following nothing, and each a thread of its own: what is stored is measured, not who is told.
+    drop(sockets);
+    let make = async |_| bench.thread(None).await;
+    let made: Vec<(Socket, ThreadId)> =
+        stream::iter((0..bench.clients).map(make)).buffered(OPENING).try_collect().await?;
+    let (mut sockets, threads): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+    let rename = async |socket: &mut Socket, index: usize| {
+        let command = RenameThread { thread_id: threads[index], title: MessageId::new().to_string() };
+        socket.call(command).await.map(drop)
+    };
+    let (stored, renames) = rounds(&mut sockets, half, rename).await?;
+    Ok(json!({
+        "ping": {"per_second": ping, "time": percentiles(pings)},
+        "stored": {"per_second": stored, "time": percentiles(renames)},
+    }))
+}
+
+/// Every socket asks again and again for so long. Answers how often a second, and each time.
+async fn rounds(
+    sockets: &mut [Socket],
+    time: Duration,
+    ask: impl AsyncFn(&mut Socket, usize) -> Result<(), Failure>,
+) -> Result<(f64, Vec<Duration>), Failure> {
+    let began = Instant::now();
+    let ask = &ask;
+    let asking = sockets.iter_mut().enumerate().map(|(index, socket)| async move {
+        let mut times = Vec::new();
+        while began.elapsed() < time {
+            let asked = Instant::now();
+            ask(socket, index).await?;
+            times.push(asked.elapsed());
+        }
+        Ok::<_, Failure>(times)
+    });
+    let times: Vec<Duration> = try_join_all(asking).await?.into_iter().flatten().collect();
+    Ok(((times.len() as f64 / began.elapsed().as_secs_f64()).round(), times))
+}
+
+/// Everyone is cut, and comes back.
+pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
+    let (_owner, thread) = bench.thread(None).await?;
+    let channel = ChannelName::Thread(thread);
+    let cursors: Vec<Cursor> = {
+        let sockets = bench.open(channel).await?;
+        sockets.into_iter().map(|(_, Subscribed { epoch, seq, .. })| Cursor { epoch, seq }).collect()
+    };
+    let (began, busy) = (Instant::now(), bench.busy()?);
+    let mut coming: JoinSet<Result<(Duration, Socket), Failure>> = JoinSet::new();
+    for (index, cursor) in cursors.into_iter().enumerate() {
+        let target = bench.target.clone();
+        coming.spawn(async move {
+            let mut socket = target.open(index).await?;
+            let subscribed = socket.ask(Subscribe { channel, after: Some(cursor) }).await?;
+            let took = began.elapsed();
+            if subscribed.mode != Mode::Live {
+                return Err(failed(format!("nothing was missed, and yet it goes on by {:?}", subscribed.mode)));
+            }
+            Ok((took, socket))
+        });
+    }
+    // All are kept until all are back.
+    let (mut times, mut sockets) = (Vec::with_capacity(bench.clients), Vec::with_capacity(bench.clients));
+    while let Some(back) = coming.join_next().await {
+        let (took, socket) = back.map_err(failed)??;
+        times.push(took);
+        sockets.push(socket);
+    }
+    let took = began.elapsed();
+    let cpu = busy.zip(bench.busy()?).map(|(before, after)| (after - before).as_millis());
+    Ok(json!({"all_back_ms": took.as_millis(), "server_cpu_ms": cpu, "each": percentiles(times)}))
+}
+
+/// Coming back to a long log.
+pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
+    let agent = bench.agent.as_deref().ok_or_else(|| Failure::Unasked("whose run? give --agent".into()))?;
+    let (mut socket, thread) = bench.thread(Some(agent)).await?;
+    let channel = ChannelName::Thread(thread);
+    let first = socket.ask(Subscribe { channel, after: None }).await?;
+    say(&mut socket, thread).await?;
+    let mut head = first.seq;
+    while let Ok(text) = tokio::time::timeout(bench.time, socket.text()).await {
+        let text = text?;
+        head = entry(&text).map_or(head, |(seq, _)| seq);
+        if text.contains(r#""type":"RUN_FINISHED""#) || text.contains(r#""type":"RUN_ERROR""#) {
+            break;
+        }
+    }
+    drop(socket);
+    let mut figures = json!({"entries": head});
+    for (name, gap) in [("whole", head - first.seq), ("gap_1000", 1_000)] {
+        let after = Some(Cursor { epoch: first.epoch.clone(), seq: head.saturating_sub(gap) });
+        let (mut times, mut bytes, mut mode) = (Vec::new(), 0, Mode::Live);
+        for _ in 0..RESUMES {
+            let mut socket = bench.target.open(0).await?;
+            let asked = Instant::now();
+            let text = socket.call(Subscribe { channel, after: after.clone() }).await?;
+            bytes = text.len();
+            mode = match () {
+                () if text.contains(r#""mode":"snapshot""#) => Mode::Snapshot,
+                () if text.contains(r#""mode":"replay""#) => Mode::Replay,
+                () => Mode::Live,
+            };
+            while mode == Mode::Replay {
+                let text = socket.text().await?;
+                bytes += text.len();
+                if entry(&text).is_some_and(|(seq, _)| seq >= head) {
+                    break;
+                }
+            }
+            times.push(asked.elapsed());
+        }
+        figures[name] = json!({"gap": gap, "mode": mode, "bytes": bytes, "time": percentiles(times)});
+    }
+    Ok(figures)
+}

@@ -1,0 +1,156 @@
+//! The bench's own client: a bare WebSocket that reads what comes without understanding more of it than it must, so that
+//! many of them do not outweigh the server that is measured.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::ws::Utf8Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
+};
+
+use super::PATIENCE;
+use crate::{
+    cli::Failure,
+    protocol::{PROTOCOL, Request, ServerFrame, encode_command},
+};
+
+/// How many sockets one source address has: ports run out at some 28,000.
+const PER_ADDRESS: usize = 20_000;
+/// What a socket reads at once.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// The server, and who comes.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    address: SocketAddr,
+    url: String,
+    token: String,
+}
+
+impl Target {
+    /// A server by its address, `http://HOST:PORT`.
+    ///
+    /// # Errors
+    /// Where that is none.
+    pub(super) async fn of(server: &str, token: String) -> Result<Self, Failure> {
+        let wrong = || Failure::Unasked(format!("`{server}` is no address; expected http://HOST:PORT, without TLS"));
+        let host = server.trim_end_matches('/').strip_prefix("http://").ok_or_else(wrong)?;
+        let named = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+        let address =
+            tokio::net::lookup_host(&named).await.ok().and_then(|mut found| found.next()).ok_or_else(wrong)?;
+        Ok(Self { address, url: format!("ws://{host}/ws"), token })
+    }
+
+    /// Opens a socket, the `index`th.
+    pub(super) async fn open(&self, index: usize) -> Result<Socket, Failure> {
+        timeout(PATIENCE, self.connect(index)).await.map_err(|_| failed("opening a socket took too long"))?
+    }
+
+    async fn connect(&self, index: usize) -> Result<Socket, Failure> {
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+        if index >= PER_ADDRESS && self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            let source = Ipv4Addr::new(127, 0, 1, u8::try_from(index / PER_ADDRESS).unwrap_or(u8::MAX));
+            socket.bind((source, 0).into()).map_err(failed)?;
+        }
+        let stream = socket.connect(self.address).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let mut request = self.url.as_str().into_client_request().map_err(failed)?;
+        let headers = request.headers_mut();
+        headers.insert("authorization", format!("Bearer {}", self.token).parse().map_err(failed)?);
+        headers.insert("sec-websocket-protocol", PROTOCOL.parse().map_err(failed)?);
+        let config =
+            WebSocketConfig::default().read_buffer_size(READ_BUFFER).max_message_size(None).max_frame_size(None);
+        let (stream, _) = client_async_with_config(request, stream, Some(config)).await.map_err(failed)?;
+        let mut socket = Socket { stream, next_id: 0 };
+        socket.text().await?;
+        Ok(socket)
+    }
+}
+
+/// An open socket, welcomed.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: WebSocketStream<TcpStream>,
+    next_id: i64,
+}
+
+impl Socket {
+    /// The next text frame, however long it takes.
+    pub(super) async fn text(&mut self) -> Result<Utf8Bytes, Failure> {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(text.as_str().into()),
+                Some(Ok(Message::Close(frame))) => {
+                    let why =
+                        frame.map_or_else(String::new, |frame| format!(": {} {}", u16::from(frame.code), frame.reason));
+                    return Err(failed(format!("the server closed a socket{why}")));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(failed(error)),
+                None => return Err(failed("a connection was lost")),
+            }
+        }
+    }
+
+    /// Sends a command and waits for its reply, unread. What is pushed before it is passed over.
+    pub(super) async fn call(&mut self, request: impl Request) -> Result<Utf8Bytes, Failure> {
+        self.next_id += 1;
+        let command = Message::text(encode_command(self.next_id, &request.into()));
+        let reply = async {
+            self.stream.send(command).await.map_err(failed)?;
+            loop {
+                let text = self.text().await?;
+                if text.starts_with(r#"{"type":"ok""#) {
+                    return Ok(text);
+                }
+                if text.starts_with(r#"{"type":"error""#) {
+                    return Err(failed(format!("the server refused: {text}")));
+                }
+            }
+        };
+        timeout(PATIENCE, reply).await.map_err(|_| failed("a reply took too long"))?
+    }
+
+    /// Sends a command and reads its reply.
+    pub(super) async fn ask<R: Request>(&mut self, request: R) -> Result<R::Ok, Failure> {
+        let text = self.call(request).await?;
+        match ServerFrame::decode(&text) {
+            Ok(ServerFrame::Reply { outcome: Ok(payload), .. }) => serde_json::from_value(payload).map_err(failed),
+            _ => Err(failed(format!("no reply: {text}"))),
+        }
+    }
+}
+
+/// The place of an entry, if the frame is one: its `seq`, and its time.
+pub(super) fn entry(frame: &str) -> Option<(u64, i64)> {
+    let rest = frame.strip_prefix(r#"{"type":"event""#)?;
+    let number = |rest: &str, name: &str| -> Option<i64> {
+        let (_, rest) = rest.split_once(name)?;
+        rest.split_once(|after: char| !after.is_ascii_digit())?.0.parse().ok()
+    };
+    Some((number(rest, r#","seq":"#)?.unsigned_abs(), number(rest, r#","at":"#)?))
+}
+
+pub(super) fn failed(why: impl ToString) -> Failure {
+    Failure::Failed(why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{ChannelName, Epoch, EventPush, Push, encode_push};
+
+    #[test]
+    fn the_place_of_an_entry_is_read_without_parsing_it() {
+        let (epoch, entry_) = (Epoch("e".into()), serde_json::json!({"seq": 1, "at": 2}));
+        let push = EventPush { channel: ChannelName::User, epoch, seq: Some(77), at: 1_700_000_000_123, entry: entry_ };
+        assert_eq!(entry(&encode_push(&Push::Event(push))), Some((77, 1_700_000_000_123)));
+        assert_eq!(entry(r#"{"type":"ok","id":1,"payload":{}}"#), None);
+    }
+}
