@@ -254,6 +254,11 @@ impl TestServer {
         answer["access_token"].as_str().expect("a token").to_owned()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.url.trim_start_matches("http://").parse().expect("an address")
+    }
+
     /// The socket's address.
     pub fn socket_url(&self) -> String {
         format!("{}/ws", self.url.replacen("http", "ws", 1))

@@ -1,0 +1,355 @@
+//! A run of faults: people at work, each client's connection hurt again and again, servers killed and restarted, and the
+//! audit at the end.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use netra::protocol::{ChannelName, Cursor};
+use rand::RngExt;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{
+    audit::Log,
+    people::{Ledger, Someone},
+    plan::{Fault, Operation, Plan},
+    proxy::{Flow, Proxy},
+    support::{Engine, Person, Setup, TestServer},
+    witness::Witness,
+};
+
+/// How long a client may take to be back, with a server that is killed again and again.
+const BACK: Duration = Duration::from_secs(60);
+/// Bytes a second on a thin road.
+const THIN: usize = 20_000;
+
+/// How many people hear and say things at once, each.
+const LIVES: u64 = 2;
+
+/// Servers, people and what is known of them.
+pub(crate) struct Chaos {
+    plan: Plan,
+    servers: Vec<Mutex<Option<TestServer>>>,
+    addresses: Vec<SocketAddr>,
+    store_url: String,
+    people: Vec<(Person, Someone)>,
+    ledger: Ledger,
+    counts: Mutex<BTreeMap<String, u32>>,
+    faults: watch::Sender<u32>,
+    /// How long everything may take to settle at the end.
+    pub(crate) patience: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) wrongs: Vec<String>,
+    pub(crate) faults: u32,
+    pub(crate) acknowledged: usize,
+}
+
+impl Chaos {
+    /// Starts so many servers on one engine, with people who have clients.
+    pub(crate) async fn begin(engine: Engine, nodes: usize, plan: Plan, edit: impl Fn(Setup) -> Setup) -> Arc<Self> {
+        println!("seed {}: {} faults on {nodes} node(s), {engine:?}", plan.seed, plan.faults);
+        // Clients that were away for long get a state, or all that they missed.
+        let replay_limit = if plan.choices(0).random_bool(0.5) { 50 } else { 100_000 };
+        let replay = format!("{}/tests/data/replay.jsonl", env!("CARGO_MANIFEST_DIR"));
+        let agent = format!(
+            "[[agents]]\nid = \"replay\"\nname = \"Recorded run\"\nkind = \"replay\"\nfile = \"{replay}\"\nevents_per_second = 1500\n"
+        );
+        let configured = || {
+            let setup = Setup::default()
+                .with("SOCKET__MAX_CONNECTIONS_PER_USER", 10_000)
+                .with("SOCKET__COMMANDS_PER_MINUTE", 1_000_000)
+                .with("SOCKET__HEARTBEAT_MS", 2_000)
+                .with("SOCKET__HEARTBEAT_TIMEOUT_MS", 2_000)
+                .with("SOCKET__REPLAY_LIMIT", replay_limit)
+                .with("SERVER__DRAIN_MS", 1_000)
+                .with("LOG", "netra=info,warn")
+                .file(&agent);
+            edit(setup.engine(engine))
+        };
+        let first = configured().start().await;
+        let mut servers = vec![first];
+        for _ in 1..nodes {
+            let backends = servers[0].backends().expect("many nodes share a store").clone();
+            servers.push(configured().on(&backends).empty().await);
+        }
+        let store_url = match servers[0].backends() {
+            Some(backends) => backends.store_url().to_owned(),
+            None => format!("sqlite:{}", servers[0].data().join("netra.db").display()),
+        };
+        let addresses: Vec<SocketAddr> = servers.iter().map(TestServer::address).collect();
+        let (mut people, ledger) = (Vec::new(), Ledger::default());
+        for number in 0..plan.people {
+            let person = person(number);
+            servers[0].add(person).await;
+            let token = servers[0].token(person).await;
+            let mut clients = Vec::new();
+            for client in 0..plan.clients {
+                let proxy = Proxy::to(addresses[(number + client) % nodes]).await;
+                clients.push(Witness::new(format!("{}'s client {client}", person.name), proxy, token.clone()));
+            }
+            people.push((person, Someone::new(clients, ledger.clone()).await));
+        }
+        let servers = servers.into_iter().map(|server| Mutex::new(Some(server))).collect();
+        let (counts, faults, patience) = (Mutex::default(), watch::Sender::new(0), BACK);
+        Arc::new(Self { plan, servers, addresses, store_url, people, ledger, counts, faults, patience })
+    }
+
+    /// Runs the plan to its end, lets everything settle, and looks.
+    pub(crate) async fn run(self: &Arc<Self>) -> Outcome {
+        let begun = Instant::now();
+        let over = Arc::new(AtomicBool::new(false));
+        let (mut lives, mut troubles) = (JoinSet::new(), JoinSet::new());
+        for (number, (_, someone)) in self.people.iter().enumerate() {
+            for life in 0..LIVES {
+                let choices = self.plan.choices(1_000 + number as u64 * LIVES + life);
+                lives.spawn(someone.clone().live(choices, over.clone()));
+            }
+        }
+        let clients = self.clients().len() as u32;
+        for number in 0..clients {
+            let share = self.plan.faults / clients + u32::from(number < self.plan.faults % clients);
+            troubles.spawn(self.clone().trouble(number, share));
+        }
+        troubles.spawn(self.clone().operate());
+        while let Some(ended) = troubles.join_next().await {
+            ended.expect("no panic");
+        }
+        let hurt = begun.elapsed();
+        over.store(true, Ordering::SeqCst);
+        self.clients().iter().for_each(|client| client.proxy.heal());
+        while let Some(ended) = lives.join_next().await {
+            ended.expect("no panic");
+        }
+        let log = self.settle().await;
+        let outcome = self.audit(&log).await;
+        println!(
+            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged; {} wrong; {:.1} s in all",
+            self.plan.seed,
+            outcome.faults,
+            hurt.as_secs_f64(),
+            self.counts.lock().expect("not poisoned"),
+            log.entries(),
+            log.channels.len(),
+            outcome.acknowledged,
+            outcome.wrongs.len(),
+            begun.elapsed().as_secs_f64()
+        );
+        outcome
+    }
+
+    fn clients(&self) -> Vec<Arc<Witness>> {
+        self.people.iter().flat_map(|(_, someone)| someone.clients.clone()).collect()
+    }
+
+    /// Hurts one client's connection so many times.
+    async fn trouble(self: Arc<Self>, number: u32, share: u32) {
+        let client = self.clients()[number as usize].clone();
+        let mut choices = self.plan.choices(2_000 + u64::from(number));
+        for _ in 0..share {
+            let (pause, hurry) = (choices.random_range(0..250), choices.random_bool(0.9));
+            let (fault, elsewhere) = (Fault::choose(&mut choices), choices.random_range(0..self.addresses.len() * 2));
+            sleep(Duration::from_millis(pause)).await;
+            if !client.connected(hurry, BACK).await {
+                return self.ledger.wrong(format!("{} did not come back within {BACK:?}", client.name));
+            }
+            if let Some(address) = self.addresses.get(elsewhere) {
+                client.proxy.lead_to(*address);
+            }
+            suffer(&client, fault).await;
+            self.count(fault.kind());
+            self.faults.send_modify(|faults| *faults += 1);
+        }
+    }
+
+    /// Does something to a server after every so many faults.
+    async fn operate(self: Arc<Self>) {
+        let mut choices = self.plan.choices(3_000);
+        let mut faults = self.faults.subscribe();
+        for round in 1..=self.plan.faults / self.plan.operate_every {
+            let (operation, node) = (Operation::choose(&mut choices), choices.random_range(0..self.servers.len()));
+            let due = faults.wait_for(|faults| *faults >= (round * self.plan.operate_every).saturating_sub(20));
+            if timeout(BACK * 3, due).await.is_err() {
+                return self.ledger.wrong(format!("no {operation}: the faults stopped"));
+            }
+            let server = self.servers[node].lock().expect("not poisoned").take().expect("it runs");
+            let server = self.perform(server, operation).await;
+            *self.servers[node].lock().expect("not poisoned") = Some(server);
+            self.count(operation.to_string());
+        }
+    }
+
+    async fn perform(&self, server: TestServer, operation: Operation) -> TestServer {
+        match operation {
+            Operation::Kill => server.kill().await.restart().await,
+            Operation::Restart => {
+                let (code, stopped) = server.stop().await;
+                if code != Some(0) {
+                    self.ledger.wrong(format!("a stopped server ended with {code:?}"));
+                }
+                stopped.restart().await
+            }
+            Operation::Freeze(time) => {
+                server.signal("STOP");
+                sleep(time).await;
+                server.signal("CONT");
+                server
+            }
+        }
+    }
+
+    fn count(&self, what: String) {
+        *self.counts.lock().expect("not poisoned").entry(what).or_default() += 1;
+    }
+
+    /// Waits until every run is over and every client is where the log is, or for as long as patience lasts.
+    async fn settle(&self) -> Log {
+        let begun = Instant::now();
+        loop {
+            for client in self.clients() {
+                let _ = client.connected(true, Duration::from_secs(1)).await;
+            }
+            let log = Log::read(&self.store_url).await;
+            let late = begun.elapsed() > self.patience;
+            match log {
+                Ok(log) if late || self.is_settled(&log).await => return log,
+                Err(error) if late => panic!("the store cannot be read: {error}"),
+                _ => sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    async fn is_settled(&self, log: &Log) -> bool {
+        for client in self.clients() {
+            let user = client.user().await;
+            let notes = client.notes();
+            let notes = notes.borrow();
+            let behind = notes.tracks.iter().any(|(channel, track)| {
+                let key = if *channel == ChannelName::User { format!("user/{user}") } else { channel.to_string() };
+                track.cursor.as_ref().map_or(0, |cursor| cursor.seq) < log.head(&key)
+            });
+            if behind {
+                return false;
+            }
+        }
+        log.is_quiet()
+    }
+
+    async fn audit(&self, log: &Log) -> Outcome {
+        let acknowledged = self.ledger.acknowledged.lock().expect("not poisoned").clone();
+        let mut wrongs = self.ledger.wrongs.lock().expect("not poisoned").clone();
+        wrongs.extend(log.audit(&acknowledged));
+        for (person, someone) in &self.people {
+            let fresh = self.fresh(*person, someone).await;
+            for client in someone.clients.iter().chain([&fresh]) {
+                let user = client.user().await;
+                let compared = log.compare(user, &client.notes().borrow());
+                wrongs.extend(compared.into_iter().map(|wrong| format!("{}: {wrong}", client.name)));
+            }
+        }
+        Outcome { wrongs, faults: *self.faults.borrow(), acknowledged: acknowledged.len() }
+    }
+
+    /// A client that begins at the beginning of every log.
+    async fn fresh(&self, person: Person, someone: &Someone) -> Arc<Witness> {
+        let proxy = Proxy::to(self.addresses[0]).await;
+        let client = Witness::new(format!("{}'s fresh client", person.name), proxy, someone.clients[0].token.clone());
+        let known: Vec<(ChannelName, Cursor)> = {
+            let notes = someone.clients[0].notes();
+            let notes = notes.borrow();
+            let cursor = |(name, track): (&ChannelName, &super::witness::Track)| Some((*name, track.cursor.clone()?));
+            notes.tracks.iter().filter_map(cursor).collect()
+        };
+        for (channel, cursor) in &known {
+            client.follow(*channel, Some(Cursor { seq: 0, ..cursor.clone() })).await;
+        }
+        let mut notes = client.notes();
+        let there = notes.wait_for(|notes| {
+            let place = |name| notes.tracks.get(name).and_then(|track| track.cursor.as_ref()).map_or(0, |at| at.seq);
+            known.iter().all(|(name, cursor)| place(name) >= cursor.seq)
+        });
+        let _ = timeout(self.patience, there).await;
+        client
+    }
+}
+
+/// Somebody with an account.
+fn person(number: usize) -> Person {
+    let text = |text: String| -> &'static str { text.leak() };
+    Person {
+        email: text(format!("person{number}@example.com")),
+        name: text(format!("Person {number}")),
+        password: "a password for tests",
+    }
+}
+
+async fn suffer(client: &Witness, fault: Fault) {
+    let proxy = &client.proxy;
+    match fault {
+        Fault::Cut => drop(proxy.cut()),
+        Fault::HalfOpen(time) => {
+            proxy.set(Flow::Stop, Flow::Stop);
+            sleep(time).await;
+            proxy.cut();
+        }
+        Fault::Silence(time) => {
+            proxy.set(Flow::Stop, Flow::Stop);
+            sleep(time).await;
+        }
+        Fault::Deaf(time) => {
+            proxy.set(Flow::Stop, Flow::Pass);
+            sleep(time).await;
+        }
+        Fault::Mute(time) => {
+            proxy.set(Flow::Pass, Flow::Stop);
+            sleep(time).await;
+        }
+        Fault::Late(time) => {
+            proxy.set(Flow::Delay(time / 4), Flow::Delay(time / 4));
+            sleep(time).await;
+        }
+        Fault::Thin(time) => {
+            proxy.set(Flow::Throttle(THIN), Flow::Throttle(THIN));
+            sleep(time).await;
+        }
+        Fault::Reload => client.reload().await,
+        Fault::Slow(time) => {
+            client.set_slow(true);
+            sleep(time).await;
+            client.set_slow(false);
+        }
+    }
+    proxy.heal();
+}
+
+/// Runs a plan and fails where anything is wrong.
+pub(crate) async fn survives(engine: Engine, nodes: usize, plan: Plan) {
+    let chaos = Chaos::begin(engine, nodes, plan.clone(), |setup| setup).await;
+    let outcome = chaos.run().await;
+    let shown: Vec<&String> = outcome.wrongs.iter().take(20).collect();
+    assert!(
+        outcome.wrongs.is_empty(),
+        "NETRA_CHAOS_SEED={} shows {} wrongs: {shown:#?}",
+        plan.seed,
+        outcome.wrongs.len()
+    );
+    assert!(outcome.faults >= plan.faults && outcome.acknowledged > 0, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_faults_on_the_embedded_engine_lose_nothing_and_repeat_nothing() {
+    survives(Engine::Embedded, 1, Plan::from_environment(1_000)).await;
+}
