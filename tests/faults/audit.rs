@@ -22,11 +22,48 @@ pub(crate) struct Acknowledged {
 /// One entry of the store: its place, when it was appended, and what it is.
 pub(crate) type Stored = (u64, i64, Entry);
 
-/// The store's logs, by channel (`thread/<id>`, `user/<id>`), and what it says about runs.
+/// Where the store's logs end, by channel (`thread/<id>`, `user/<id>`), and how many runs go on.
+pub(crate) struct Ends {
+    heads: BTreeMap<String, u64>,
+    pub(crate) open_runs: i64,
+}
+
+/// The store's logs.
 pub(crate) struct Log {
     pub(crate) channels: BTreeMap<String, Vec<Stored>>,
-    heads: BTreeMap<String, u64>,
-    open_runs: i64,
+    ends: Ends,
+}
+
+impl Ends {
+    /// Reads them, past the server.
+    pub(crate) async fn read(url: &str) -> Result<Self, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let mut store = AnyConnection::connect(url).await?;
+        let ends = Self::read_from(&mut store).await;
+        store.close().await?;
+        ends
+    }
+
+    async fn read_from(store: &mut AnyConnection) -> Result<Self, sqlx::Error> {
+        let mut heads = BTreeMap::new();
+        for row in sqlx::query("SELECT id, head FROM channels").fetch_all(&mut *store).await? {
+            heads.insert(row.try_get(0)?, row.try_get::<i64, _>(1)?.cast_unsigned());
+        }
+        let open_runs = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE ended_at IS NULL");
+        Ok(Self { heads, open_runs: open_runs.fetch_one(&mut *store).await? })
+    }
+
+    /// Where a channel ends, which a person calls so.
+    pub(crate) fn of(&self, user: UserId, channel: ChannelName) -> u64 {
+        self.heads.get(&key(user, channel)).copied().unwrap_or_default()
+    }
+}
+
+fn key(user: UserId, channel: ChannelName) -> String {
+    match channel {
+        ChannelName::User => format!("user/{user}"),
+        ChannelName::Thread(_) => channel.to_string(),
+    }
 }
 
 impl Log {
@@ -47,25 +84,10 @@ impl Log {
             let entry = (row.try_get::<i64, _>(1)?.cast_unsigned(), row.try_get(2)?, entry);
             channels.entry(channel).or_default().push(entry);
         }
-        let mut heads = BTreeMap::new();
-        for row in sqlx::query("SELECT id, head FROM channels").fetch_all(&mut *read).await? {
-            heads.insert(row.try_get(0)?, row.try_get::<i64, _>(1)?.cast_unsigned());
-        }
-        let open_runs = sqlx::query_scalar("SELECT COUNT(*) FROM runs WHERE ended_at IS NULL");
-        let open_runs = open_runs.fetch_one(&mut *read).await?;
+        let ends = Ends::read_from(&mut read).await?;
         read.rollback().await?;
         store.close().await?;
-        Ok(Self { channels, heads, open_runs })
-    }
-
-    /// Where a channel ends.
-    pub(crate) fn head(&self, channel: &str) -> u64 {
-        self.heads.get(channel).copied().unwrap_or_default()
-    }
-
-    /// Whether every run is over.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.open_runs == 0
+        Ok(Self { channels, ends })
     }
 
     /// How many entries there are.
@@ -76,14 +98,14 @@ impl Log {
     /// What is wrong with the log itself, and with it and what was acknowledged.
     pub(crate) fn audit(&self, acknowledged: &[Acknowledged]) -> Vec<String> {
         let mut wrongs = Vec::new();
-        if !self.is_quiet() {
-            wrongs.push(format!("{} runs never ended", self.open_runs));
+        if self.ends.open_runs > 0 {
+            wrongs.push(format!("{} runs never ended", self.ends.open_runs));
         }
         let mut places = HashMap::<MessageId, Vec<(String, u64, RunId)>>::new();
         for (channel, entries) in &self.channels {
-            let gapless = entries.iter().map(|entry| entry.0).eq(1..=self.head(channel));
-            if !gapless {
-                wrongs.push(format!("{channel}: the log is not 1 to {}", self.head(channel)));
+            let head = self.ends.heads.get(channel).copied().unwrap_or_default();
+            if !entries.iter().map(|entry| entry.0).eq(1..=head) {
+                wrongs.push(format!("{channel}: the log is not 1 to {head}"));
             }
             for (seq, _, entry) in entries {
                 if let Entry::Thread(ThreadEntry::Message { message }) = entry {
@@ -103,51 +125,62 @@ impl Log {
         wrongs
     }
 
-    /// What of a client's notes is not the log.
-    pub(crate) fn compare(&self, user: UserId, notes: &Notes) -> Vec<String> {
-        let mut wrongs = notes.wrongs.clone();
-        for (name, track) in &notes.tracks {
-            let channel = match name {
-                ChannelName::User => format!("user/{user}"),
-                ChannelName::Thread(_) => name.to_string(),
-            };
-            let entries = self.channels.get(&channel).map(Vec::as_slice).unwrap_or_default();
-            let place = track.cursor.as_ref().map_or(0, |cursor| cursor.seq);
-            if place != self.head(&channel) {
-                wrongs.push(format!("{channel}: stands at {place} of {}", self.head(&channel)));
+    /// What of the notes of a person's clients is not the log.
+    pub(crate) fn compare(&self, user: UserId, clients: &[(&str, &Notes)]) -> Vec<String> {
+        let mut wrongs = Vec::new();
+        let mut states = BTreeMap::<ChannelName, Vec<(u64, &Snapshot, &str)>>::new();
+        for (client, notes) in clients {
+            wrongs.extend(notes.wrongs.iter().map(|wrong| format!("{client}: {wrong}")));
+            for (name, track) in &notes.tracks {
+                let entries = self.channels.get(&key(user, *name)).map(Vec::as_slice).unwrap_or_default();
+                let (place, head) = (track.place(), self.ends.of(user, *name));
+                if place != head {
+                    wrongs.push(format!("{client}: stands at {place} of {head} in {name}"));
+                }
+                wrongs.extend(
+                    strange(entries, track).map(|entry| format!("{client}: the log of {name} has no {entry:?}")),
+                );
+                let parts = track.parts.iter().filter_map(|part| part.from.as_ref());
+                states.entry(*name).or_default().extend(parts.map(|(seq, state)| (*seq, state, *client)));
             }
-            wrongs.extend(differences(entries, track).map(|wrong| format!("{channel}: {wrong}")));
+        }
+        for (name, mut states) in states {
+            states.sort_by_key(|(seq, ..)| *seq);
+            let entries = self.channels.get(&key(user, name)).map(Vec::as_slice).unwrap_or_default();
+            let other = other_states(entries, &states).into_iter();
+            wrongs.extend(other.map(|(seq, client)| format!("{client}: the state of {name} at {seq} is another")));
         }
         wrongs
     }
 }
 
-/// What a client applied and the log does not have so.
-fn differences<'a>(log: &'a [Stored], track: &'a Track) -> impl Iterator<Item = String> + 'a {
-    track.parts.iter().flat_map(move |part| {
-        let stored = |seq: u64| seq.checked_sub(1).and_then(|index| log.get(usize::try_from(index).ok()?));
-        let other = part.entries.iter().filter(move |entry| stored(entry.0) != Some(*entry));
-        let other = other.map(|(seq, at, entry)| format!("applied {entry:?} of {at} at {seq}, which the log has not"));
-        let state = part.from.iter().filter(|(seq, state)| *state != fold(log, *seq, state));
-        other.chain(state.map(|(seq, _)| format!("the state at {seq} is not what the log folds to")))
-    })
+/// What a client applied and the log does not have at that place.
+fn strange<'a>(log: &'a [Stored], track: &'a Track) -> impl Iterator<Item = &'a Stored> {
+    let stored = |seq: u64| seq.checked_sub(1).and_then(|index| log.get(usize::try_from(index).ok()?));
+    track.parts.iter().flat_map(|part| &part.entries).filter(move |entry| stored(entry.0) != Some(*entry))
 }
 
-/// The state that the log's first `seq` entries make, of the same kind as `like`.
-fn fold(log: &[Stored], seq: u64, like: &Snapshot) -> Snapshot {
-    let before = log.iter().filter(|entry| entry.0 <= seq).cloned();
-    match like {
-        Snapshot::Thread(_) => Snapshot::Thread(view(before)),
-        Snapshot::User(_) => {
-            let mut feed = UserFeed::default();
-            for (_, at, entry) in before {
-                if let Entry::User(entry) = entry {
-                    feed.apply(at, entry);
-                }
+/// The states, in order of their places, that are not what the log folds to.
+fn other_states<'a>(log: &[Stored], states: &[(u64, &Snapshot, &'a str)]) -> Vec<(u64, &'a str)> {
+    let (mut thread, mut feed) = (ThreadView::default(), UserFeed::default());
+    let (mut rest, mut others) = (log.iter().peekable(), Vec::new());
+    for (place, state, client) in states {
+        while let Some((_, at, entry)) = rest.next_if(|entry| entry.0 <= *place) {
+            match entry.clone() {
+                Entry::Thread(entry) => thread.apply(*at, entry),
+                Entry::User(entry) => feed.apply(*at, entry),
+                Entry::Unknown(_) => {}
             }
-            Snapshot::User(feed)
+        }
+        let same = match state {
+            Snapshot::Thread(state) => *state == thread,
+            Snapshot::User(state) => *state == feed,
+        };
+        if !same {
+            others.push((*place, *client));
         }
     }
+    others
 }
 
 fn view(entries: impl Iterator<Item = Stored>) -> ThreadView {

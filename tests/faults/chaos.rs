@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netra::protocol::{ChannelName, Cursor};
+use netra::protocol::{ChannelName, Cursor, Present};
 use rand::RngExt;
 use tokio::{
     sync::watch,
@@ -20,12 +20,12 @@ use tokio::{
 };
 
 use super::{
-    audit::Log,
+    audit::{Ends, Log},
     people::{Ledger, Someone},
     plan::{Fault, Operation, Plan},
     proxy::{Flow, Proxy},
     support::{Engine, Person, Setup, TestServer},
-    witness::Witness,
+    witness::{Track, Witness},
 };
 
 /// How long a client may take to be back, with a server that is killed again and again.
@@ -46,8 +46,6 @@ pub(crate) struct Chaos {
     ledger: Ledger,
     counts: Mutex<BTreeMap<String, u32>>,
     faults: watch::Sender<u32>,
-    /// How long everything may take to settle at the end.
-    pub(crate) patience: Duration,
 }
 
 /// What came of it.
@@ -101,11 +99,11 @@ impl Chaos {
                 let proxy = Proxy::to(addresses[(number + client) % nodes]).await;
                 clients.push(Witness::new(format!("{}'s client {client}", person.name), proxy, token.clone()));
             }
-            people.push((person, Someone::new(clients, ledger.clone()).await));
+            people.push((person, Someone::new(clients, ledger.clone(), plan.patience).await));
         }
         let servers = servers.into_iter().map(|server| Mutex::new(Some(server))).collect();
-        let (counts, faults, patience) = (Mutex::default(), watch::Sender::new(0), BACK);
-        Arc::new(Self { plan, servers, addresses, store_url, people, ledger, counts, faults, patience })
+        let (counts, faults) = (Mutex::default(), watch::Sender::new(0));
+        Arc::new(Self { plan, servers, addresses, store_url, people, ledger, counts, faults })
     }
 
     /// Runs the plan to its end, lets everything settle, and looks.
@@ -134,10 +132,14 @@ impl Chaos {
         while let Some(ended) = lives.join_next().await {
             ended.expect("no panic");
         }
-        let log = self.settle().await;
-        let outcome = self.audit(&log).await;
+        let lived = begun.elapsed();
+        let unsettled = self.settle().await;
+        let settled = begun.elapsed();
+        let log = Log::read(&self.store_url).await.expect("the store can be read");
+        let mut outcome = self.audit(&log).await;
+        outcome.wrongs.extend(unsettled);
         println!(
-            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged; {} wrong; {:.1} s in all",
+            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged; {} wrong; lived until {:.1} s, settled at {:.1} s, {:.1} s in all",
             self.plan.seed,
             outcome.faults,
             hurt.as_secs_f64(),
@@ -146,6 +148,8 @@ impl Chaos {
             log.channels.len(),
             outcome.acknowledged,
             outcome.wrongs.len(),
+            lived.as_secs_f64(),
+            settled.as_secs_f64(),
             begun.elapsed().as_secs_f64()
         );
         outcome
@@ -215,37 +219,64 @@ impl Chaos {
         *self.counts.lock().expect("not poisoned").entry(what).or_default() += 1;
     }
 
-    /// Waits until every run is over and every client is where the log is, or for as long as patience lasts.
-    async fn settle(&self) -> Log {
+    /// Waits until everything is as it should be, or for as long as patience lasts; answers what is not.
+    async fn settle(&self) -> Vec<String> {
         let begun = Instant::now();
         loop {
             for client in self.clients() {
                 let _ = client.connected(true, Duration::from_secs(1)).await;
             }
-            let log = Log::read(&self.store_url).await;
-            let late = begun.elapsed() > self.patience;
-            match log {
-                Ok(log) if late || self.is_settled(&log).await => return log,
-                Err(error) if late => panic!("the store cannot be read: {error}"),
-                _ => sleep(Duration::from_millis(100)).await,
+            let unsettled = self.unsettled().await;
+            if unsettled.is_empty() || begun.elapsed() > self.plan.patience {
+                return unsettled;
             }
+            sleep(Duration::from_millis(100)).await;
         }
     }
 
-    async fn is_settled(&self, log: &Log) -> bool {
+    /// What is not over, not in step, or only seems to be there.
+    async fn unsettled(&self) -> Vec<String> {
+        let ends = match Ends::read(&self.store_url).await {
+            Ok(ends) => ends,
+            Err(error) => return vec![format!("the store cannot be read: {error}")],
+        };
+        let mut wrongs = Vec::new();
+        if ends.open_runs > 0 {
+            wrongs.push(format!("{} runs go on", ends.open_runs));
+        }
         for client in self.clients() {
             let user = client.user().await;
             let notes = client.notes();
             let notes = notes.borrow();
-            let behind = notes.tracks.iter().any(|(channel, track)| {
-                let key = if *channel == ChannelName::User { format!("user/{user}") } else { channel.to_string() };
-                track.cursor.as_ref().map_or(0, |cursor| cursor.seq) < log.head(&key)
-            });
-            if behind {
-                return false;
+            for (channel, track) in &notes.tracks {
+                let (place, head) = (track.place(), ends.of(user, *channel));
+                if place != head {
+                    wrongs.push(format!("{} stands at {place} of {head} in {channel}", client.name));
+                }
+                let alone = |who: &Present| who.user.id == user && who.connections as usize == self.plan.clients;
+                if matches!(channel, ChannelName::Thread(_)) && !matches!(&track.present[..], [who] if alone(who)) {
+                    wrongs.push(format!("{} believes in ghosts: {:?}", client.name, track.present));
+                }
             }
         }
-        log.is_quiet()
+        let open = self.connections().await;
+        if open != self.clients().len() {
+            wrongs.push(format!("{open} connections in the books, and {} clients", self.clients().len()));
+        }
+        wrongs
+    }
+
+    /// How many connections the servers have in their books.
+    async fn connections(&self) -> usize {
+        let urls: Vec<String> = self.addresses.iter().map(|address| format!("http://{address}/metrics")).collect();
+        let mut open = 0;
+        for url in urls {
+            let Ok(answer) = reqwest::get(url).await else { continue };
+            let text = answer.text().await.unwrap_or_default();
+            let lines = text.lines().filter_map(|line| line.strip_prefix("netra_connections{")?.split_once("} "));
+            open += lines.filter_map(|(_, count)| count.parse::<f64>().ok()).sum::<f64>() as usize;
+        }
+        open
     }
 
     async fn audit(&self, log: &Log) -> Outcome {
@@ -254,11 +285,11 @@ impl Chaos {
         wrongs.extend(log.audit(&acknowledged));
         for (person, someone) in &self.people {
             let fresh = self.fresh(*person, someone).await;
-            for client in someone.clients.iter().chain([&fresh]) {
-                let user = client.user().await;
-                let compared = log.compare(user, &client.notes().borrow());
-                wrongs.extend(compared.into_iter().map(|wrong| format!("{}: {wrong}", client.name)));
-            }
+            let clients: Vec<_> = someone.clients.iter().chain([&fresh]).collect();
+            let notes: Vec<_> = clients.iter().map(|client| client.notes()).collect();
+            let notes: Vec<_> = notes.iter().map(watch::Receiver::borrow).collect();
+            let named: Vec<_> = clients.iter().zip(&notes).map(|(client, notes)| (&*client.name, &**notes)).collect();
+            wrongs.extend(log.compare(someone.user, &named));
         }
         Outcome { wrongs, faults: *self.faults.borrow(), acknowledged: acknowledged.len() }
     }
@@ -270,7 +301,7 @@ impl Chaos {
         let known: Vec<(ChannelName, Cursor)> = {
             let notes = someone.clients[0].notes();
             let notes = notes.borrow();
-            let cursor = |(name, track): (&ChannelName, &super::witness::Track)| Some((*name, track.cursor.clone()?));
+            let cursor = |(name, track): (&ChannelName, &Track)| Some((*name, track.cursor.clone()?));
             notes.tracks.iter().filter_map(cursor).collect()
         };
         for (channel, cursor) in &known {
@@ -278,10 +309,10 @@ impl Chaos {
         }
         let mut notes = client.notes();
         let there = notes.wait_for(|notes| {
-            let place = |name| notes.tracks.get(name).and_then(|track| track.cursor.as_ref()).map_or(0, |at| at.seq);
+            let place = |name| notes.tracks.get(name).map_or(0, Track::place);
             known.iter().all(|(name, cursor)| place(name) >= cursor.seq)
         });
-        let _ = timeout(self.patience, there).await;
+        let _ = timeout(self.plan.patience, there).await;
         client
     }
 }
@@ -352,4 +383,28 @@ pub(crate) async fn survives(engine: Engine, nodes: usize, plan: Plan) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_faults_on_the_embedded_engine_lose_nothing_and_repeat_nothing() {
     survives(Engine::Embedded, 1, Plan::from_environment(1_000)).await;
+}
+
+/// Runs a short plan on a server with a deliberate bug: the audit must see it.
+async fn is_seen(bug: &str) {
+    let patience = Duration::from_secs(5);
+    let plan = Plan { seed: 1, faults: 12, clients: 2, people: 1, operate_every: 100, patience };
+    let outcome = Chaos::begin(Engine::Embedded, 1, plan, |setup| setup.with("TEST_BUG", bug)).await.run().await;
+    assert!(!outcome.wrongs.is_empty(), "{bug} went unseen");
+    println!("{bug} is seen: {}", outcome.wrongs[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_sees_an_entry_that_is_not_delivered() {
+    is_seen("skip_delivery").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_sees_what_was_published_before_it_was_stored() {
+    is_seen("publish_before_commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_faults_on_three_nodes_lose_nothing_and_repeat_nothing() {
+    survives(Engine::Distributed, 3, Plan::from_environment(1_000)).await;
 }

@@ -10,22 +10,21 @@ use std::{
 
 use netra::protocol::{
     ChannelName, CreateThread, Entry, MarkRead, MessageAccepted, MessageId, RenameThread, RunId, SendMessage, StopRun,
-    ThreadEntry, ThreadId, agui::Event,
+    ThreadEntry, ThreadId, UserId, agui::Event,
 };
 use rand::{RngExt, rngs::StdRng};
 use tokio::time::timeout;
 
 use super::{audit::Acknowledged, witness::Witness};
 
-/// How long a run may take to end, with a server that is killed again and again.
-const RUN: Duration = Duration::from_secs(90);
-
 /// A person with several clients.
 #[derive(Clone)]
 pub(crate) struct Someone {
+    pub(crate) user: UserId,
     pub(crate) clients: Vec<Arc<Witness>>,
     threads: Arc<Mutex<Vec<ThreadId>>>,
     pub(crate) ledger: Ledger,
+    patience: Duration,
 }
 
 /// What was answered, and what went wrong.
@@ -43,8 +42,8 @@ impl Ledger {
 
 impl Someone {
     /// A person whose clients follow the feed, and have a first thread.
-    pub(crate) async fn new(clients: Vec<Arc<Witness>>, ledger: Ledger) -> Self {
-        let someone = Self { clients, threads: Arc::default(), ledger };
+    pub(crate) async fn new(clients: Vec<Arc<Witness>>, ledger: Ledger, patience: Duration) -> Self {
+        let someone = Self { user: clients[0].user().await, clients, threads: Arc::default(), ledger, patience };
         for client in &someone.clients {
             client.follow(ChannelName::User, None).await;
         }
@@ -131,7 +130,7 @@ impl Someone {
                 state || part.entries.iter().rev().any(|(_, _, entry)| ends(entry, run))
             })
         });
-        if timeout(RUN, ended).await.is_err() {
+        if timeout(self.patience, ended).await.is_err() {
             self.ledger.wrong(format!("{} never saw the end of {run}", client.name));
         }
     }

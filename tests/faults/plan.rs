@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) people: usize,
     /// After how many faults something is done to a server.
     pub(crate) operate_every: u32,
+    /// How long a run may take to end, and everything to settle at last.
+    pub(crate) patience: Duration,
 }
 
 impl Plan {
@@ -32,7 +34,7 @@ impl Plan {
         let moment = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let seed = number("NETRA_CHAOS_SEED").unwrap_or_else(|| moment() % 1_000_000_007);
         let faults = number("NETRA_CHAOS_FAULTS").map_or(faults, |faults| u32::try_from(faults).expect("not so many"));
-        Self { seed, faults, clients: 4, people: 3, operate_every: 100 }
+        Self { seed, faults, clients: 4, people: 3, operate_every: 100, patience: Duration::from_secs(90) }
     }
 
     /// The choices of one part of the run: its own, whatever the others do.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use netra::{
-    protocol::{ChannelName, Cursor, Entry, ErrorBody, ErrorCode, Request, Snapshot, UserId},
+    protocol::{ChannelName, Cursor, Entry, ErrorBody, ErrorCode, Present, Request, Snapshot, ThreadSignal, UserId},
     socket::{
         machine::Status,
         native::{Client, ClientConfig, Update},
@@ -29,6 +29,15 @@ const AGAIN: Duration = Duration::from_millis(50);
 pub(crate) struct Track {
     pub(crate) parts: Vec<Part>,
     pub(crate) cursor: Option<Cursor>,
+    /// Who was last said to have the thread open.
+    pub(crate) present: Vec<Present>,
+}
+
+impl Track {
+    /// The last place that is known.
+    pub(crate) fn place(&self) -> u64 {
+        self.cursor.as_ref().map_or(0, |cursor| cursor.seq)
+    }
 }
 
 /// From one state on.
@@ -50,7 +59,7 @@ pub(crate) struct Notes {
 impl Notes {
     fn hear(&mut self, channel: ChannelName, update: Update) {
         let track = self.tracks.entry(channel).or_default();
-        let known = track.cursor.as_ref().map_or(0, |cursor| cursor.seq);
+        let known = track.place();
         match update {
             Update::Snapshot { cursor, snapshot } => {
                 if cursor.seq < known {
@@ -71,6 +80,11 @@ impl Notes {
                     track.parts.push(Part::default());
                 }
                 track.parts.last_mut().expect("there is one").entries.push((seq, at, entry));
+            }
+            Update::Entry { seq: None, entry: Entry::Unknown(signal), .. } => {
+                if let Ok(ThreadSignal::Presence { present }) = serde_json::from_value(signal) {
+                    track.present = present;
+                }
             }
             Update::Entry { seq: None, .. } => {}
             Update::Refused(error) => self.wrongs.push(format!("{channel}: refused: {}", error.message)),
@@ -120,12 +134,6 @@ impl Witness {
     /// What it knows, as it changes.
     pub(crate) fn notes(&self) -> watch::Receiver<Notes> {
         self.notes.subscribe()
-    }
-
-    /// Where it is in a channel.
-    pub(crate) fn place(&self, channel: ChannelName) -> u64 {
-        let notes = self.notes.borrow();
-        notes.tracks.get(&channel).and_then(|track| track.cursor.as_ref()).map_or(0, |cursor| cursor.seq)
     }
 
     /// Whose client it is, once it is connected.
