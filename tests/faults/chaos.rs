@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netra::protocol::{ChannelName, Cursor, Present};
+use netra::protocol::{ChannelName, ConnectionId, Cursor, Present};
 use rand::RngExt;
 use tokio::{
     sync::watch,
@@ -24,7 +24,7 @@ use super::{
     people::{Ledger, Someone},
     plan::{Fault, Operation, Plan},
     proxy::{Flow, Proxy},
-    support::{Engine, Person, Setup, TestServer},
+    support::{Backends, Engine, Person, Setup, TestServer, recorded},
     witness::{Track, Witness},
 };
 
@@ -62,10 +62,7 @@ impl Chaos {
         println!("seed {}: {} faults on {nodes} node(s), {engine:?}", plan.seed, plan.faults);
         // Clients that were away for long get a state, or all that they missed.
         let replay_limit = if plan.choices(0).random_bool(0.5) { 50 } else { 100_000 };
-        let replay = format!("{}/tests/data/replay.jsonl", env!("CARGO_MANIFEST_DIR"));
-        let agent = format!(
-            "[[agents]]\nid = \"replay\"\nname = \"Recorded run\"\nkind = \"replay\"\nfile = \"{replay}\"\nevents_per_second = 1500\n"
-        );
+        let agent = recorded(1_500);
         let configured = || {
             let setup = Setup::default()
                 .with("SOCKET__MAX_CONNECTIONS_PER_USER", 10_000)
@@ -74,6 +71,7 @@ impl Chaos {
                 .with("SOCKET__HEARTBEAT_TIMEOUT_MS", 2_000)
                 .with("SOCKET__REPLAY_LIMIT", replay_limit)
                 .with("SERVER__DRAIN_MS", 1_000)
+                .with("RUNS__LEASE_MS", 5_000)
                 .with("LOG", "netra=info,warn")
                 .file(&agent);
             edit(setup.engine(engine))
@@ -108,29 +106,42 @@ impl Chaos {
 
     /// Runs the plan to its end, lets everything settle, and looks.
     pub(crate) async fn run(self: &Arc<Self>) -> Outcome {
-        let begun = Instant::now();
-        let over = Arc::new(AtomicBool::new(false));
-        let (mut lives, mut troubles) = (JoinSet::new(), JoinSet::new());
-        for (number, (_, someone)) in self.people.iter().enumerate() {
-            for life in 0..LIVES {
-                let choices = self.plan.choices(1_000 + number as u64 * LIVES + life);
-                lives.spawn(someone.clone().live(choices, over.clone()));
-            }
-        }
+        let mut troubles = JoinSet::new();
         let clients = self.clients().len() as u32;
         for number in 0..clients {
             let share = self.plan.faults / clients + u32::from(number < self.plan.faults % clients);
             troubles.spawn(self.clone().trouble(number, share));
         }
         troubles.spawn(self.clone().operate());
-        while let Some(ended) = troubles.join_next().await {
-            ended.expect("no panic");
+        self.live_through(async move {
+            while let Some(ended) = troubles.join_next().await {
+                ended.expect("no panic");
+            }
+        })
+        .await
+    }
+
+    /// People live while something happens; then everything settles, and is looked at.
+    pub(crate) async fn live_through(self: &Arc<Self>, what: impl Future<Output = ()>) -> Outcome {
+        let begun = Instant::now();
+        let over = Arc::new(AtomicBool::new(false));
+        let mut lives = JoinSet::new();
+        for (number, (_, someone)) in self.people.iter().enumerate() {
+            for life in 0..LIVES {
+                let choices = self.plan.choices(1_000 + number as u64 * LIVES + life);
+                lives.spawn(someone.clone().live(choices, over.clone()));
+            }
         }
+        what.await;
         let hurt = begun.elapsed();
         over.store(true, Ordering::SeqCst);
         self.clients().iter().for_each(|client| client.proxy.heal());
-        while let Some(ended) = lives.join_next().await {
-            ended.expect("no panic");
+        while !lives.is_empty() {
+            self.all_back().await;
+            while let Some(ended) = lives.try_join_next() {
+                ended.expect("no panic");
+            }
+            sleep(Duration::from_millis(50)).await;
         }
         let lived = begun.elapsed();
         let unsettled = self.settle().await;
@@ -139,7 +150,8 @@ impl Chaos {
         let mut outcome = self.audit(&log).await;
         outcome.wrongs.extend(unsettled);
         println!(
-            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged; {} wrong; lived until {:.1} s, settled at {:.1} s, {:.1} s in all",
+            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged; {} wrong; the last run \
+             ended at {:.1} s, settled at {:.1} s, {:.1} s in all",
             self.plan.seed,
             outcome.faults,
             hurt.as_secs_f64(),
@@ -155,7 +167,44 @@ impl Chaos {
         outcome
     }
 
-    fn clients(&self) -> Vec<Arc<Witness>> {
+    /// Has every client that is away try again now.
+    async fn all_back(&self) {
+        for client in self.clients() {
+            let _ = client.connected(true, Duration::from_millis(500)).await;
+        }
+    }
+
+    /// How many messages were acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.ledger.acknowledged.lock().expect("not poisoned").len()
+    }
+
+    /// What the servers share.
+    pub(crate) fn backends(&self) -> Option<Arc<Backends>> {
+        let first = self.servers[0].lock().expect("not poisoned");
+        first.as_ref().and_then(|server| server.backends().cloned())
+    }
+
+    /// How many servers there are.
+    pub(crate) fn nodes(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Leads new connections of a server's clients to the next one.
+    pub(crate) fn lead_away_from(&self, node: usize) {
+        let (from, to) = (self.addresses[node], self.addresses[(node + 1) % self.addresses.len()]);
+        self.clients()
+            .iter()
+            .filter(|client| client.proxy.target() == from)
+            .for_each(|client| client.proxy.lead_to(to));
+    }
+
+    /// Each client's connection, as its server calls it.
+    pub(crate) fn connection_ids(&self) -> Vec<Option<ConnectionId>> {
+        self.clients().iter().map(|client| client.connection_id()).collect()
+    }
+
+    pub(crate) fn clients(&self) -> Vec<Arc<Witness>> {
         self.people.iter().flat_map(|(_, someone)| someone.clients.clone()).collect()
     }
 
@@ -164,7 +213,7 @@ impl Chaos {
         let client = self.clients()[number as usize].clone();
         let mut choices = self.plan.choices(2_000 + u64::from(number));
         for _ in 0..share {
-            let (pause, hurry) = (choices.random_range(0..250), choices.random_bool(0.9));
+            let (pause, hurry) = (choices.random_range(0..250), choices.random_bool(0.97));
             let (fault, elsewhere) = (Fault::choose(&mut choices), choices.random_range(0..self.addresses.len() * 2));
             sleep(Duration::from_millis(pause)).await;
             if !client.connected(hurry, BACK).await {
@@ -182,37 +231,55 @@ impl Chaos {
     /// Does something to a server after every so many faults.
     async fn operate(self: Arc<Self>) {
         let mut choices = self.plan.choices(3_000);
+        let shared = self.backends().is_some();
         let mut faults = self.faults.subscribe();
         for round in 1..=self.plan.faults / self.plan.operate_every {
-            let (operation, node) = (Operation::choose(&mut choices), choices.random_range(0..self.servers.len()));
+            let operation = Operation::choose(&mut choices, shared);
+            let node = choices.random_range(0..self.servers.len());
             let due = faults.wait_for(|faults| *faults >= (round * self.plan.operate_every).saturating_sub(20));
             if timeout(BACK * 3, due).await.is_err() {
                 return self.ledger.wrong(format!("no {operation}: the faults stopped"));
             }
-            let server = self.servers[node].lock().expect("not poisoned").take().expect("it runs");
-            let server = self.perform(server, operation).await;
-            *self.servers[node].lock().expect("not poisoned") = Some(server);
-            self.count(operation.to_string());
+            self.perform(node, operation).await;
         }
     }
 
-    async fn perform(&self, server: TestServer, operation: Operation) -> TestServer {
-        match operation {
-            Operation::Kill => server.kill().await.restart().await,
-            Operation::Restart => {
-                let (code, stopped) = server.stop().await;
+    /// Does something to a server, or to what it shares with others.
+    pub(crate) async fn perform(&self, node: usize, operation: Operation) {
+        let backends = self.backends();
+        let server = || self.servers[node].lock().expect("not poisoned").take().expect("it runs");
+        let back = |server| *self.servers[node].lock().expect("not poisoned") = Some(server);
+        match (operation, backends) {
+            (Operation::Kill, _) => back(server().kill().await.restart().await),
+            (Operation::Restart, _) => {
+                let (code, stopped) = server().stop().await;
                 if code != Some(0) {
                     self.ledger.wrong(format!("a stopped server ended with {code:?}"));
                 }
-                stopped.restart().await
+                back(stopped.restart().await);
             }
-            Operation::Freeze(time) => {
+            (Operation::Freeze(time), _) => {
+                let server = server();
                 server.signal("STOP");
                 sleep(time).await;
                 server.signal("CONT");
-                server
+                back(server);
             }
+            (Operation::StoreAway(time), Some(backends)) => {
+                let mut postgres = backends.postgres.lock().await;
+                postgres.stop().await;
+                sleep(time).await;
+                postgres.restart().await;
+            }
+            (Operation::BusAway(time), Some(backends)) => {
+                let mut nats = backends.nats.lock().await;
+                nats.stop().await;
+                sleep(time).await;
+                nats.restart().await;
+            }
+            (other, None) => panic!("{other}: nothing is shared"),
         }
+        self.count(operation.to_string());
     }
 
     fn count(&self, what: String) {
@@ -223,9 +290,7 @@ impl Chaos {
     async fn settle(&self) -> Vec<String> {
         let begun = Instant::now();
         loop {
-            for client in self.clients() {
-                let _ = client.connected(true, Duration::from_secs(1)).await;
-            }
+            self.all_back().await;
             let unsettled = self.unsettled().await;
             if unsettled.is_empty() || begun.elapsed() > self.plan.patience {
                 return unsettled;
@@ -364,47 +429,4 @@ async fn suffer(client: &Witness, fault: Fault) {
         }
     }
     proxy.heal();
-}
-
-/// Runs a plan and fails where anything is wrong.
-pub(crate) async fn survives(engine: Engine, nodes: usize, plan: Plan) {
-    let chaos = Chaos::begin(engine, nodes, plan.clone(), |setup| setup).await;
-    let outcome = chaos.run().await;
-    let shown: Vec<&String> = outcome.wrongs.iter().take(20).collect();
-    assert!(
-        outcome.wrongs.is_empty(),
-        "NETRA_CHAOS_SEED={} shows {} wrongs: {shown:#?}",
-        plan.seed,
-        outcome.wrongs.len()
-    );
-    assert!(outcome.faults >= plan.faults && outcome.acknowledged > 0, "{outcome:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_faults_on_the_embedded_engine_lose_nothing_and_repeat_nothing() {
-    survives(Engine::Embedded, 1, Plan::from_environment(1_000)).await;
-}
-
-/// Runs a short plan on a server with a deliberate bug: the audit must see it.
-async fn is_seen(bug: &str) {
-    let patience = Duration::from_secs(5);
-    let plan = Plan { seed: 1, faults: 12, clients: 2, people: 1, operate_every: 100, patience };
-    let outcome = Chaos::begin(Engine::Embedded, 1, plan, |setup| setup.with("TEST_BUG", bug)).await.run().await;
-    assert!(!outcome.wrongs.is_empty(), "{bug} went unseen");
-    println!("{bug} is seen: {}", outcome.wrongs[0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_audit_sees_an_entry_that_is_not_delivered() {
-    is_seen("skip_delivery").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_audit_sees_what_was_published_before_it_was_stored() {
-    is_seen("publish_before_commit").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_faults_on_three_nodes_lose_nothing_and_repeat_nothing() {
-    survives(Engine::Distributed, 3, Plan::from_environment(1_000)).await;
 }

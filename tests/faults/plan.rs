@@ -34,7 +34,7 @@ impl Plan {
         let moment = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let seed = number("NETRA_CHAOS_SEED").unwrap_or_else(|| moment() % 1_000_000_007);
         let faults = number("NETRA_CHAOS_FAULTS").map_or(faults, |faults| u32::try_from(faults).expect("not so many"));
-        Self { seed, faults, clients: 4, people: 3, operate_every: 100, patience: Duration::from_secs(90) }
+        Self { seed, faults, clients: 6, people: 3, operate_every: 100, patience: Duration::from_secs(90) }
     }
 
     /// The choices of one part of the run: its own, whatever the others do.
@@ -69,7 +69,7 @@ pub(crate) enum Fault {
 impl Fault {
     pub(crate) fn choose(choices: &mut StdRng) -> Self {
         let mut a_while = |most: u64| Duration::from_millis(choices.random_range(20..=most));
-        let (short, long) = (a_while(300), a_while(1_500));
+        let (short, long) = (a_while(300), a_while(1_000));
         match choices.random_range(0..100) {
             0..46 => Self::Cut,
             46..54 => Self::HalfOpen(short),
@@ -89,7 +89,7 @@ impl Fault {
     }
 }
 
-/// Something done to a server.
+/// Something done to a server, or to what servers share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// Killed, as by a power cut, and started again.
@@ -98,14 +98,24 @@ pub(crate) enum Operation {
     Restart,
     /// It stands still for a while.
     Freeze(Duration),
+    /// The database crashes, and is started again after a while.
+    StoreAway(Duration),
+    /// The bus crashes, and is started again after a while.
+    BusAway(Duration),
 }
 
 impl Operation {
-    pub(crate) fn choose(choices: &mut StdRng) -> Self {
-        match choices.random_range(0..10) {
+    /// One of those that servers with or without a database and a bus of their own can suffer.
+    pub(crate) fn choose(choices: &mut StdRng, shared: bool) -> Self {
+        let mut a_while = |most: u64| Duration::from_millis(choices.random_range(100..=most));
+        let (short, long) = (a_while(1_000), a_while(3_500));
+        match choices.random_range(0..if shared { 14 } else { 10 }) {
             0..5 => Self::Kill,
             5..8 => Self::Restart,
-            _ => Self::Freeze(Duration::from_millis(choices.random_range(100..=1_000))),
+            8 => Self::Freeze(short),
+            9 => Self::Freeze(long),
+            10 | 11 => Self::StoreAway(short),
+            _ => Self::BusAway(long),
         }
     }
 }
@@ -116,6 +126,8 @@ impl fmt::Display for Operation {
             Self::Kill => "kill",
             Self::Restart => "restart",
             Self::Freeze(_) => "freeze",
+            Self::StoreAway(_) => "store away",
+            Self::BusAway(_) => "bus away",
         })
     }
 }

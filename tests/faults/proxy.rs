@@ -5,13 +5,14 @@
 //! is slow behind it is felt by the server.
 
 use std::{
+    collections::VecDeque,
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -25,11 +26,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-const BUFFER: usize = 16 * 1024;
+const BUFFER: usize = 8 * 1024;
 /// What a throttled direction's rate is kept over.
 const SLICE: Duration = Duration::from_millis(50);
 /// How long the server may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How many arrivals are remembered.
+const MOST_ARRIVALS: usize = 20_000;
 
 /// What becomes of bytes in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,14 +49,14 @@ pub(crate) enum Flow {
     Throttle(usize),
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Weather {
     up: Flow,
     down: Flow,
     /// Every change of it cuts all connections.
     cuts: u64,
     /// Where new connections go.
-    target: Option<SocketAddr>,
+    target: SocketAddr,
 }
 
 /// The road. Dropped, it is closed.
@@ -60,6 +64,7 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
     open: Arc<AtomicUsize>,
+    arrivals: Arc<Mutex<VecDeque<Instant>>>,
     listening: JoinHandle<()>,
 }
 
@@ -68,15 +73,23 @@ impl Proxy {
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let (weather, seen) = watch::channel(Weather { target: Some(target), ..Weather::default() });
+        let (weather, seen) = watch::channel(Weather { up: Flow::Pass, down: Flow::Pass, cuts: 0, target });
         let open = Arc::new(AtomicUsize::new(0));
-        let count = open.clone();
+        let arrivals = Arc::new(Mutex::new(VecDeque::new()));
+        let (count, arrived) = (open.clone(), arrivals.clone());
         let listening = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                {
+                    let mut arrived = arrived.lock().expect("not poisoned");
+                    arrived.push_back(Instant::now());
+                    if arrived.len() > MOST_ARRIVALS {
+                        arrived.pop_front();
+                    }
+                }
                 tokio::spawn(connection(near, seen.clone(), count.clone()));
             }
         });
-        Self { address, weather, open, listening }
+        Self { address, weather, open, arrivals, listening }
     }
 
     /// Where it begins.
@@ -89,9 +102,24 @@ impl Proxy {
         self.open.load(Ordering::SeqCst)
     }
 
+    /// When connections were taken, the last [`MOST_ARRIVALS`] of them.
+    pub(crate) fn arrivals(&self) -> Vec<Instant> {
+        self.arrivals.lock().expect("not poisoned").iter().copied().collect()
+    }
+
+    /// Counts them anew from now on.
+    pub(crate) fn forget_arrivals(&self) {
+        self.arrivals.lock().expect("not poisoned").clear();
+    }
+
     /// Leads new connections elsewhere.
     pub(crate) fn lead_to(&self, target: SocketAddr) {
-        self.weather.send_modify(|weather| weather.target = Some(target));
+        self.weather.send_modify(|weather| weather.target = target);
+    }
+
+    /// Where new connections go.
+    pub(crate) fn target(&self) -> SocketAddr {
+        self.weather.borrow().target
     }
 
     /// Resets every connection; answers how many. New ones pass.
@@ -140,11 +168,7 @@ async fn connection(mut near: TcpStream, mut weather: watch::Receiver<Weather>, 
         let weather = weather.borrow_and_update();
         (weather.target, weather.cuts)
     };
-    let far = match target {
-        Some(target) => timeout(CONNECT, connect(target)).await.ok().and_then(Result::ok),
-        None => None,
-    };
-    let Some(mut far) = far else {
+    let Ok(Ok(mut far)) = timeout(CONNECT, connect(target)).await else {
         // As if nobody listened.
         return drop(near.set_zero_linger());
     };
@@ -214,7 +238,7 @@ async fn pump(
 }
 
 mod tests {
-    use std::{io::ErrorKind, time::Instant};
+    use std::io::ErrorKind;
 
     use super::*;
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use netra::{
-    protocol::{ChannelName, Cursor, Entry, ErrorBody, ErrorCode, Present, Request, Snapshot, ThreadSignal, UserId},
+    protocol::{
+        ChannelName, ConnectionId, Cursor, Entry, ErrorBody, ErrorCode, Present, Request, Snapshot, ThreadSignal,
+        UserId,
+    },
     socket::{
         machine::Status,
         native::{Client, ClientConfig, Update},
@@ -141,6 +144,20 @@ impl Witness {
         let mut welcome = self.client.borrow().welcome();
         let welcome = timeout(PATIENCE, welcome.wait_for(Option::is_some)).await.expect("in time").expect("lives");
         welcome.as_ref().expect("is there").user.id
+    }
+
+    /// Its connection, as the server calls it.
+    pub(crate) fn connection_id(&self) -> Option<ConnectionId> {
+        let welcome = self.client.borrow().welcome();
+        let welcome = welcome.borrow();
+        welcome.as_ref().map(|welcome| welcome.connection_id)
+    }
+
+    /// Waits until it has come so far in a channel.
+    pub(crate) async fn until_place(&self, channel: ChannelName, place: u64) {
+        let mut notes = self.notes();
+        let there = notes.wait_for(|notes| notes.tracks.get(&channel).is_some_and(|track| track.place() >= place));
+        timeout(PATIENCE, there).await.expect("in time").expect("it lives");
     }
 
     /// Whether it is connected within a time; in a hurry it tries at once, as somebody who clicks "retry".

@@ -65,6 +65,14 @@ fn signal(process: &Running, name: &str) {
     assert!(sent.success());
 }
 
+/// The configuration of the agent `replay`, which plays a recorded run of some 550 events at a rate.
+pub fn recorded(events_per_second: u32) -> String {
+    let file = format!("{}/tests/data/replay.jsonl", env!("CARGO_MANIFEST_DIR"));
+    format!(
+        "[[agents]]\nid = \"replay\"\nname = \"Recorded run\"\nkind = \"replay\"\nfile = \"{file}\"\nevents_per_second = {events_per_second}\n"
+    )
+}
+
 /// A port of this machine that nothing listens on.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
