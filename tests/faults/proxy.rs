@@ -5,14 +5,13 @@
 //! is slow behind it is felt by the server.
 
 use std::{
-    collections::VecDeque,
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -31,9 +30,6 @@ const BUFFER: usize = 8 * 1024;
 const SLICE: Duration = Duration::from_millis(50);
 /// How long the server may take to accept.
 const CONNECT: Duration = Duration::from_secs(5);
-
-/// How many arrivals are remembered.
-const MOST_ARRIVALS: usize = 20_000;
 
 /// What becomes of bytes in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,7 +60,6 @@ pub(crate) struct Proxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
     open: Arc<AtomicUsize>,
-    arrivals: Arc<Mutex<VecDeque<Instant>>>,
     listening: JoinHandle<()>,
 }
 
@@ -75,21 +70,13 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let (weather, seen) = watch::channel(Weather { up: Flow::Pass, down: Flow::Pass, cuts: 0, target });
         let open = Arc::new(AtomicUsize::new(0));
-        let arrivals = Arc::new(Mutex::new(VecDeque::new()));
-        let (count, arrived) = (open.clone(), arrivals.clone());
+        let count = open.clone();
         let listening = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                {
-                    let mut arrived = arrived.lock().expect("not poisoned");
-                    arrived.push_back(Instant::now());
-                    if arrived.len() > MOST_ARRIVALS {
-                        arrived.pop_front();
-                    }
-                }
                 tokio::spawn(connection(near, seen.clone(), count.clone()));
             }
         });
-        Self { address, weather, open, arrivals, listening }
+        Self { address, weather, open, listening }
     }
 
     /// Where it begins.
@@ -100,16 +87,6 @@ impl Proxy {
     /// How many connections go through it.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
-    }
-
-    /// When connections were taken, the last [`MOST_ARRIVALS`] of them.
-    pub(crate) fn arrivals(&self) -> Vec<Instant> {
-        self.arrivals.lock().expect("not poisoned").iter().copied().collect()
-    }
-
-    /// Counts them anew from now on.
-    pub(crate) fn forget_arrivals(&self) {
-        self.arrivals.lock().expect("not poisoned").clear();
     }
 
     /// Leads new connections elsewhere.
@@ -238,7 +215,7 @@ async fn pump(
 }
 
 mod tests {
-    use std::io::ErrorKind;
+    use std::{io::ErrorKind, time::Instant};
 
     use super::*;
 
