@@ -10,6 +10,8 @@ pub mod bus;
 pub mod channel;
 pub mod config;
 pub mod error;
+#[cfg(debug_assertions)]
+mod fault_injection;
 mod heads;
 pub mod http;
 pub mod leases;

@@ -65,6 +65,14 @@ fn signal(process: &Running, name: &str) {
     assert!(sent.success());
 }
 
+/// The configuration of the agent `replay`, which plays a recorded run of some 550 events at a rate.
+pub fn recorded(events_per_second: u32) -> String {
+    let file = format!("{}/tests/data/replay.jsonl", env!("CARGO_MANIFEST_DIR"));
+    format!(
+        "[[agents]]\nid = \"replay\"\nname = \"Recorded run\"\nkind = \"replay\"\nfile = \"{file}\"\nevents_per_second = {events_per_second}\n"
+    )
+}
+
 /// A port of this machine that nothing listens on.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
@@ -252,6 +260,11 @@ impl TestServer {
         let answer = Client::new(self).post("/api/auth/token", &body).await;
         let answer: Value = answer.json().await.expect("JSON");
         answer["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.url.trim_start_matches("http://").parse().expect("an address")
     }
 
     /// The socket's address.

@@ -202,6 +202,11 @@ impl Shared {
 
     /// Commits and then delivers.
     async fn commit(&self, tx: Transaction<'static, Any>, deliveries: Vec<Delivery>) -> Result<()> {
+        #[cfg(debug_assertions)]
+        if super::fault_injection::loses_commit() {
+            deliveries.iter().for_each(|delivery| self.hub.deliver(delivery));
+            return Ok(tx.rollback().await?);
+        }
         if let Err(error) = tx.commit().await {
             let mut channels: Vec<Channel> = deliveries.iter().map(|delivery| delivery.channel).collect();
             channels.sort_unstable();

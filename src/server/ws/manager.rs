@@ -282,6 +282,10 @@ impl ConnectionManager {
 impl Hub for ConnectionManager {
     fn deliver(&self, delivery: &Delivery) {
         let followers = self.0.registry.lock().delivered(delivery.channel, delivery.seq);
+        #[cfg(debug_assertions)]
+        if crate::server::fault_injection::skips(&delivery.frame) {
+            return;
+        }
         metrics::fan_out(followers.as_ref().map_or(0, |followers| followers.len()));
         for (_, outbound) in followers.iter().flat_map(|followers| followers.iter()) {
             outbound.push(Item::Entry(delivery.clone()));
