@@ -169,7 +169,7 @@ fn other_states<'a>(log: &[Stored], states: &[(u64, &Snapshot, &'a str)]) -> Vec
             match entry.clone() {
                 Entry::Thread(entry) => thread.apply(*at, entry),
                 Entry::User(entry) => feed.apply(*at, entry),
-                Entry::Unknown(_) => {}
+                Entry::Signal(_) | Entry::Unknown(_) => {}
             }
         }
         let same = match state {

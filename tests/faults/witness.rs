@@ -84,10 +84,8 @@ impl Notes {
                 }
                 track.parts.last_mut().expect("there is one").entries.push((seq, at, entry));
             }
-            Update::Entry { seq: None, entry: Entry::Unknown(signal), .. } => {
-                if let Ok(ThreadSignal::Presence { present }) = serde_json::from_value(signal) {
-                    track.present = present;
-                }
+            Update::Entry { seq: None, entry: Entry::Signal(ThreadSignal::Presence { present }), .. } => {
+                track.present = present;
             }
             Update::Entry { seq: None, .. } => {}
             Update::Refused(error) => self.wrongs.push(format!("{channel}: refused: {}", error.message)),
