@@ -306,16 +306,24 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
                 () if text.contains(r#""mode":"replay""#) => Mode::Replay,
                 () => Mode::Live,
             };
-            while mode == Mode::Replay {
-                let text = socket.text().await?;
-                bytes += text.len();
-                if entry(&text).is_some_and(|(seq, _)| seq >= head) {
-                    break;
-                }
+            if mode == Mode::Replay {
+                bytes += read_to(&mut socket, head).await?;
             }
             times.push(asked.elapsed());
         }
         figures[name] = json!({"gap": gap, "mode": mode, "bytes": bytes, "time": percentiles(times)});
     }
     Ok(figures)
+}
+
+/// Reads entries up to this one; answers their bytes.
+async fn read_to(socket: &mut Socket, head: u64) -> Result<usize, Failure> {
+    let mut bytes = 0;
+    loop {
+        let text = socket.text().await?;
+        bytes += text.len();
+        if entry(&text).is_some_and(|(seq, _)| seq >= head) {
+            return Ok(bytes);
+        }
+    }
 }
