@@ -101,11 +101,11 @@ impl Socket {
 
 /// The events of the agents among pushes, by their type.
 fn events(pushes: &[Push]) -> Vec<&Value> {
-    let event = |push| match push {
-        &Push::Event(ref event) => Some(&event.entry["event"]).filter(|event| event.is_object()),
+    let event = pushes.iter().filter_map(|push| match push {
+        Push::Event(event) => Some(&event.entry["event"]),
         _ => None,
-    };
-    pushes.iter().filter_map(event).collect()
+    });
+    event.filter(|event| event.is_object()).collect()
 }
 
 fn is_draining(push: &Push) -> bool {
