@@ -1,4 +1,4 @@
-//! How many appends a second the log takes, by engine and by how many runs append at once.
+//! How many appends a second the log takes, by engine and by how many runs append at once, in how many threads.
 //!
 //! Each append is one delta of about 200 bytes, as a coalesced piece of an answer is, and awaits its own commit before the
 //! run's next one: what is measured is durable and acknowledged. PostgreSQL is measured where `NETRA_BENCH_POSTGRES` has
@@ -30,8 +30,8 @@ impl Hub for Nobody {
     }
 }
 
-/// So many runs, each in a thread of its own.
-async fn runs(url: &str, count: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
+/// So many runs, in so many threads.
+async fn runs(url: &str, count: usize, threads: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
     let store = Store::open_url(url).await.expect("opens");
     let channels = Channels::new(store, Arc::new(Nobody)).await.expect("begins");
     let id = UserId::new();
@@ -42,11 +42,13 @@ async fn runs(url: &str, count: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
     let person = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
     person.execute(tx.sql()).await.expect("inserts");
     tx.commit().await.expect("commits");
-    let mut runs = Vec::new();
-    for _ in 0..count {
-        let thread_id = ThreadId::new();
-        let create = CreateThread { thread_id, title: None, agent: None };
+    let ids: Vec<ThreadId> = (0..threads).map(|_| ThreadId::new()).collect();
+    for thread_id in &ids {
+        let create = CreateThread { thread_id: *thread_id, title: None, agent: None };
         threads::create(&channels, &user, &create, "bench").await.expect("made");
+    }
+    let mut runs = Vec::new();
+    for thread_id in ids.into_iter().cycle().take(count) {
         let message_id = MessageId::new();
         let send = SendMessage { message_id, thread_id, text: "Go.".into(), agent: None, attachments: Vec::new() };
         let (accepted, _) = threads::send(&channels, &user, &send, "bench", || Ok(())).await.expect("sent");
@@ -68,9 +70,10 @@ fn appends(criterion: &mut Criterion) {
             eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES has no address");
             continue;
         };
-        for writers in [1, 16, 256, 2_048] {
-            let (channels, runs) = runtime.block_on(runs(&url, writers));
-            group.bench_function(BenchmarkId::new(engine, writers), |bencher| {
+        for (writers, threads) in [(1, 1), (16, 16), (256, 256), (2_048, 2_048), (2_048, 64)] {
+            let (channels, runs) = runtime.block_on(runs(&url, writers, threads));
+            let name = format!("{writers} runs in {threads} threads");
+            group.bench_function(BenchmarkId::new(engine, name), |bencher| {
                 bencher.to_async(&runtime).iter_custom(|iterations| {
                     let each = iterations.div_ceil(writers as u64);
                     let writer = move |channels: Channels, (thread, run): (ThreadId, RunId)| {
