@@ -18,7 +18,7 @@ use netra::{
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    proxy::Proxy,
+    proxy::{Flow, Proxy},
     support::{ADMIN, Setup, TestServer},
 };
 
@@ -26,11 +26,13 @@ use super::{
 const LONG: Duration = Duration::from_secs(90);
 /// How many begin to connect at once.
 const AT_ONCE: usize = 50;
+/// How many are in one thread.
+const IN_ONE: usize = 100;
 
-/// Clients of one person, all in one thread.
+/// Clients of one person, in a number of threads.
 struct Crowd {
     proxy: Proxy,
-    thread: ThreadId,
+    threads: Vec<ThreadId>,
     asking: Client,
     places: Vec<watch::Receiver<u64>>,
     /// What came out of order.
@@ -53,33 +55,39 @@ impl Crowd {
     async fn gather(server: &TestServer, many: usize) -> Self {
         let token = server.token(ADMIN).await;
         let asking = Client::connect(ClientConfig::bearer(server.socket_url(), &token));
-        let thread = ThreadId::new();
-        asking.send(CreateThread { thread_id: thread, title: None, agent: None }).await.expect("made");
+        let threads: Vec<ThreadId> = (0..many.div_ceil(IN_ONE)).map(|_| ThreadId::new()).collect();
+        for thread_id in &threads {
+            let made = CreateThread { thread_id: *thread_id, title: None, agent: None };
+            asking.send(made).await.expect("made");
+        }
         let proxy = Proxy::to(server.address()).await;
         let wrongs = Arc::new(Mutex::default());
         let (mut clients, mut places) = (Vec::new(), Vec::new());
         let begun = Instant::now();
         for number in 0..many {
             let client = Client::connect(ClientConfig::bearer(format!("ws://{}/ws", proxy.address()), &token));
-            places.push(follow(&client, number, thread, &wrongs).await);
+            places.push(follow(&client, number, threads[number / IN_ONE], &wrongs).await);
             clients.push(client);
             if number % AT_ONCE == AT_ONCE - 1 {
                 let mut last: watch::Receiver<u64> = places[number].clone();
                 timeout(LONG, last.wait_for(|place| *place > 0)).await.expect("in time").expect("lives");
             }
         }
-        let crowd = Self { proxy, thread, asking, places, wrongs, clients };
+        let crowd = Self { proxy, threads, asking, places, wrongs, clients };
         crowd.until_all(1).await;
         println!("{many} clients are connected after {:.1} s", begun.elapsed().as_secs_f64());
         crowd
     }
 
-    /// One more entry in the thread's log; answers its place.
+    /// One more entry in each thread's log; answers its place.
     async fn rename(&self) -> u64 {
-        let before = *self.places[0].borrow();
-        let title = format!("After {before}");
-        self.asking.send(RenameThread { thread_id: self.thread, title }).await.expect("renamed");
-        before + 1
+        let title = format!("Renamed at {}", now_ms());
+        let rename = |thread_id: &ThreadId| {
+            let rename = RenameThread { thread_id: *thread_id, title: title.clone() };
+            async move { self.asking.send(rename).await.expect("renamed") }
+        };
+        futures_util::future::join_all(self.threads.iter().map(rename)).await;
+        2
     }
 
     /// Waits until all are at a place; answers when each came there, the first first.
@@ -127,10 +135,12 @@ async fn follow(
 async fn all_who_are_cut_at_once_are_back_and_in_step() {
     let server = setup().start().await;
     let crowd = Crowd::gather(&server, many(500)).await;
+    // What they miss, and must hear of when they are back.
+    crowd.proxy.set(Flow::Stop, Flow::Stop);
+    let place = crowd.rename().await;
     let cut = Instant::now();
     assert_eq!(crowd.proxy.cut(), crowd.places.len());
-    // They missed it, and must hear of it when they are back.
-    let place = crowd.rename().await;
+    crowd.proxy.heal();
     let times = crowd.until_all(place).await;
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].duration_since(cut).as_millis();
     println!(
@@ -171,7 +181,6 @@ async fn a_drain_sends_everyone_away_and_they_come_back_spread_over_its_window()
 
 /// How long after its connection was closed a client tries again.
 async fn sent_away(mut status: watch::Receiver<Status>) -> Duration {
-    status.wait_for(|status| *status == Status::Connected).await.expect("the client lives");
     let status =
         status.wait_for(|status| matches!(status, Status::Reconnecting { .. })).await.expect("the client lives");
     let Status::Reconnecting { retry_at_ms, .. } = *status else { unreachable!("it was waited for") };

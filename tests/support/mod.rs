@@ -35,9 +35,10 @@ pub struct Person {
     pub password: &'static str,
 }
 
-/// The program under test.
+/// The program under test; `NETRA_TEST_PROGRAM` names another build of it.
 pub fn netra() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netra"));
+    let program = std::env::var_os("NETRA_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_netra").into());
+    let mut command = Command::new(program);
     // Nothing of the surroundings decides a test: no file of the working directory, no variable.
     command.env_clear().env("NETRA_LOG", "netra=debug,warn").stdin(Stdio::null());
     command
