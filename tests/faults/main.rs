@@ -13,6 +13,7 @@ mod proxy;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod verdict;
 mod witness;
 
 use std::time::Duration;
