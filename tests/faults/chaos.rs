@@ -33,9 +33,6 @@ const BACK: Duration = Duration::from_secs(60);
 /// Bytes a second on a thin road.
 const THIN: usize = 20_000;
 
-/// How many people hear and say things at once, each.
-const LIVES: u64 = 2;
-
 /// Servers, people and what is known of them.
 pub(crate) struct Chaos {
     pub(crate) plan: Plan,
@@ -127,8 +124,8 @@ impl Chaos {
         let over = Arc::new(AtomicBool::new(false));
         let mut lives = JoinSet::new();
         for (number, (_, someone)) in self.people.iter().enumerate() {
-            for life in 0..LIVES {
-                let choices = self.plan.choices(1_000 + number as u64 * LIVES + life);
+            for life in 0..self.plan.lives {
+                let choices = self.plan.choices(1_000 + number as u64 * self.plan.lives + life);
                 lives.spawn(someone.clone().live(choices, over.clone()));
             }
         }

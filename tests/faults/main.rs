@@ -53,11 +53,17 @@ async fn a_thousand_faults_on_three_nodes_lose_nothing_and_repeat_nothing() {
     survives(Engine::Distributed, 3, DISTRIBUTED).await;
 }
 
-/// Runs a short plan on a server with a deliberate bug: the audit must see it.
+/// Asks twice on a server with a deliberate bug: the audit must see it.
 async fn is_seen(bug: &str) {
     let patience = Duration::from_secs(5);
-    let plan = Plan { seed: 1, faults: 12, clients: 2, people: 1, operate_every: 100, patience };
-    let outcome = Chaos::begin(Engine::Embedded, 1, plan, |setup| setup.with("TEST_BUG", bug)).await.run().await;
+    let plan = Plan { clients: 2, people: 1, lives: 0, patience, ..Plan::from_environment(0) };
+    let chaos = Chaos::begin(Engine::Embedded, 1, plan, |setup| setup.with("TEST_BUG", bug)).await;
+    let asking = async {
+        for _ in 0..2 {
+            chaos.people[0].1.ask_once().await;
+        }
+    };
+    let outcome = chaos.live_through(asking).await;
     assert!(!outcome.wrongs.is_empty(), "{bug} went unseen");
     println!("{bug} is seen: {}", outcome.wrongs[0]);
 }

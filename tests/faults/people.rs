@@ -75,6 +75,12 @@ impl Someone {
         }
     }
 
+    /// Asks in the first thread, and waits until another client sees the end.
+    pub(crate) async fn ask_once(&self) {
+        let thread = self.threads.lock().expect("not poisoned")[0];
+        self.ask(&self.clients[0], &self.clients[1], thread, "replay").await;
+    }
+
     async fn begin_thread(&self, client: &Witness) {
         let thread_id = ThreadId::new();
         let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;

@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) clients: usize,
     /// How many people there are.
     pub(crate) people: usize,
+    /// How many things each person does at once; none: only what the test has them do.
+    pub(crate) lives: u64,
     /// After how many faults something is done to a server.
     pub(crate) operate_every: u32,
     /// How long a run may take to end, and everything to settle at last.
@@ -34,7 +36,7 @@ impl Plan {
         let moment = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let seed = number("NETRA_CHAOS_SEED").unwrap_or_else(|| moment() % 1_000_000_007);
         let faults = number("NETRA_CHAOS_FAULTS").map_or(faults, |faults| u32::try_from(faults).expect("not so many"));
-        Self { seed, faults, clients: 6, people: 3, operate_every: 100, patience: Duration::from_secs(90) }
+        Self { seed, faults, clients: 6, people: 3, lives: 2, operate_every: 100, patience: Duration::from_secs(90) }
     }
 
     /// The choices of one part of the run: its own, whatever the others do.

@@ -66,7 +66,10 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// A good road to `target`.
     pub(crate) async fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        // As many may come at once as to the server itself: an attempt that does not fit waits for seconds.
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let listener = socket.listen(4096).expect("it listens");
         let address = listener.local_addr().expect("an address");
         let (weather, seen) = watch::channel(Weather { up: Flow::Pass, down: Flow::Pass, cuts: 0, target });
         let open = Arc::new(AtomicUsize::new(0));
