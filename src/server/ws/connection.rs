@@ -75,7 +75,8 @@ pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
     tracing::info!(%user, %connection, code = close.code.code(), reason = %close.reason, "socket closed");
     // Out of the books at once, for the farewell may take a while; only a restart waits for what is written here.
     let handle = (close.code == CloseCode::Restarting).then_some(handle);
-    if !farewell(socket, state.unsent, close, linger, handle).await {
+    // Boxed: what only an end needs is not held by every open socket.
+    if !Box::pin(farewell(socket, state.unsent, close, linger, handle)).await {
         tracing::debug!(%user, %connection, "the other side did not answer the close");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each node tells its own part when it changes and every ten seconds, and keeps what the others told for 25: whoever
 //! crashed is gone within 30 seconds, and a node that stops takes its part along at once. Followers are pushed the whole on
-//! every change, a few times a second at most; it is not kept, and may be lost. One who is alone and always was is told
+//! every change, a few times a second at most, and less often where there are many; it is not kept, and may be lost. One who is alone and always was is told
 //! nothing.
 
 use std::{
@@ -24,8 +24,10 @@ use crate::{
     },
 };
 
-/// The least time between two pushes on a thread.
+/// The least time between two pushes on a thread, and how much more it is for each socket that was pushed to: five thousand
+/// that come at once are not each told of every other.
 const COALESCE: Duration = Duration::from_millis(250);
+const COALESCE_EACH: Duration = Duration::from_micros(500);
 /// How often a node tells all of its part.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How long what it told holds.
@@ -60,11 +62,13 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
             tell(node, &of);
         }
         stirred.extend(node.elsewhere.lock().take_stirred(Instant::now()));
+        let mut sockets = 0;
         for thread in &stirred {
-            push(node, epoch, *thread, &mut shared);
+            sockets += push(node, epoch, *thread, &mut shared);
         }
         if !stirred.is_empty() {
-            sleep(COALESCE).await;
+            let pause = COALESCE.max(COALESCE_EACH * u32::try_from(sockets).unwrap_or(u32::MAX)).min(SWEEP * 5);
+            stopping.run_until_cancelled(sleep(pause)).await;
         }
     }
 }
@@ -83,24 +87,24 @@ fn tell(node: &Inner, threads: &[ThreadId]) {
     }
 }
 
-/// Pushes to the followers here who is in a thread.
-fn push(node: &Inner, epoch: &Epoch, thread: ThreadId, shared: &mut HashSet<ThreadId>) {
+/// Pushes to the followers here who is in a thread. Answers to how many sockets.
+fn push(node: &Inner, epoch: &Epoch, thread: ThreadId, shared: &mut HashSet<ThreadId>) -> usize {
     let here = node.manager.present(thread);
     if here.is_empty() {
         shared.remove(&thread);
-        return;
+        return 0;
     }
     let present = node.elsewhere.lock().with(thread, here);
     let alone = present.iter().map(|who| who.connections).sum::<u32>() == 1;
     let known = if alone { shared.remove(&thread) } else { !shared.insert(thread) };
     if alone && !known {
-        return;
+        return 0;
     }
     // Names and numbers: this cannot fail.
-    let Ok(entry) = serde_json::to_value(ThreadSignal::Presence { present }) else { return };
+    let Ok(entry) = serde_json::to_value(ThreadSignal::Presence { present }) else { return 0 };
     let channel = ChannelName::Thread(thread);
     let push = EventPush { channel, epoch: epoch.clone(), seq: None, at: now_ms(), entry };
-    node.manager.push_thread(thread, &Push::Event(push));
+    node.manager.push_thread(thread, &Push::Event(push))
 }
 
 /// Who is in which thread at other nodes, as they told.
