@@ -12,7 +12,6 @@ pub mod config;
 pub mod error;
 #[cfg(debug_assertions)]
 mod fault_injection;
-mod heads;
 pub mod http;
 pub mod leases;
 pub mod metrics;

@@ -12,8 +12,7 @@ use crate::{
     server::{
         channel::Channel,
         error::{Error, Result},
-        heads::{CHUNK, filled, placeholders},
-        store::{Store, now_ms},
+        store::{Store, chunks, now_ms, places},
     },
 };
 
@@ -105,10 +104,10 @@ pub(super) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
 /// Those of these people who have an account, with their roles.
 pub(super) async fn held(store: &Store, users: &[UserId]) -> Result<HashMap<UserId, Role>> {
     let mut held = HashMap::with_capacity(users.len());
-    for chunk in users.chunks(CHUNK) {
-        let sql = format!("SELECT id, role FROM users WHERE id IN ({})", placeholders(1, chunk.len()));
+    for chunk in chunks(users) {
+        let sql = format!("SELECT id, role FROM users WHERE id IN ({})", places(store.engine(), 1, chunk.len()));
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for user in filled(chunk) {
+        for user in chunk {
             query = query.bind(user.to_string());
         }
         for row in query.fetch_all(store.reader()).await? {

@@ -24,8 +24,7 @@ use crate::{
     server::{
         config::Config,
         error::{Error, Result},
-        heads::{CHUNK, filled, placeholders},
-        store::{Store, now_ms},
+        store::{Store, chunks, now_ms, places},
     },
 };
 
@@ -152,14 +151,16 @@ pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>
 /// Those of these sessions that are live, with their people and those people's roles.
 pub(super) async fn held(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
     let mut held = HashMap::with_capacity(keys.len());
-    for chunk in keys.chunks(CHUNK) {
+    for chunk in chunks(keys) {
+        let engine = store.engine();
         let sql = format!(
             "SELECT s.id, u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id \
-             WHERE s.expires_at > $1 AND s.id IN ({})",
-            placeholders(2, chunk.len())
+             WHERE s.expires_at > {} AND s.id IN ({})",
+            engine.place(1),
+            places(engine, 2, chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now_ms());
-        for key in filled(chunk) {
+        for key in chunk {
             query = query.bind(key.to_string());
         }
         for row in query.fetch_all(store.reader()).await? {

@@ -1,12 +1,15 @@
 //! Reading the log: its end, its pages, and what it looks like folded.
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Any, AnyConnection, Executor, Row as _};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _};
 
 use super::{Channel, Channels, Delivery, frame};
 use crate::{
     protocol::{Cursor, Entry, RunId, Snapshot, ThreadEntry, ThreadId, UserId},
-    server::error::Result,
+    server::{
+        error::Result,
+        store::{chunks, places},
+    },
     thread::{ThreadView, UserFeed},
 };
 
@@ -66,6 +69,26 @@ impl Channels {
         let Some(row) = query.fetch_optional(self.store().reader()).await? else { return Ok(Extent::default()) };
         let place = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
         Ok(Extent { trimmed: place(0)?, head: place(1)? })
+    }
+
+    /// Where many logs end, in few questions: what a node asks when it may have missed something. Those that have no log are
+    /// left out.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn heads(&self, channels: &[Channel]) -> Result<Vec<(Channel, u64)>> {
+        let mut heads = Vec::with_capacity(channels.len());
+        for chunk in chunks(channels) {
+            let places = places(self.store().engine(), 1, chunk.len());
+            let mut query = sqlx::query(AssertSqlSafe(format!("SELECT id, head FROM channels WHERE id IN ({places})")));
+            for channel in chunk {
+                query = query.bind(channel.to_string());
+            }
+            for row in query.fetch_all(self.store().reader()).await? {
+                heads.push((row.try_get::<String, _>(0)?.parse()?, row.try_get::<i64, _>(1)?.cast_unsigned()));
+            }
+        }
+        Ok(heads)
     }
 
     /// The entries after a place, at most [`PAGE`] of them, as they go to the sockets.

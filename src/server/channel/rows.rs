@@ -1,5 +1,5 @@
-//! The statements that write a log, many rows each: one statement a row is several times slower on either database. What
-//! they answer comes in one row, too: to hand a row over costs SQLite's driver more than to find it.
+//! The statements that write a log, many rows each. What they answer comes in one row, too: to hand a row over costs
+//! SQLite's driver more than to find it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,12 +10,9 @@ use crate::{
     protocol::RunId,
     server::{
         error::{Error, Result},
-        store::Engine,
+        store::{Engine, chunks, places, rows},
     },
 };
-
-/// How many rows a statement writes: few sizes, so that the database prepares few statements.
-const SIZES: [usize; 4] = [256, 64, 8, 1];
 
 /// A row of the log.
 #[derive(Debug)]
@@ -100,40 +97,4 @@ pub(super) async fn held(
         }
     }
     Ok(held)
-}
-
-/// `$3, $4`: so many places from a number on.
-fn places(engine: Engine, from: usize, count: usize) -> String {
-    (from..from + count).map(|number| engine.place(number)).collect::<Vec<_>>().join(", ")
-}
-
-/// `($1, $2), ($3, $4)`: so many rows of so many columns.
-fn rows(engine: Engine, count: usize, columns: usize) -> String {
-    let row = |row| format!("({})", places(engine, row * columns + 1, columns));
-    (0..count).map(row).collect::<Vec<_>>().join(", ")
-}
-
-/// Cuts a list into pieces of the [`SIZES`], the largest first.
-pub(super) fn chunks<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = SIZES.into_iter().find(|size| *size <= rest.len())?;
-        let (chunk, left) = rest.split_at(size);
-        rest = left;
-        Some(chunk)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_come_in_few_sizes_and_hold_everything_once() {
-        let rows: Vec<u32> = (0..600).collect();
-        let sizes: Vec<usize> = chunks(&rows).map(<[u32]>::len).collect();
-        assert_eq!(sizes, [256, 256, 64, 8, 8, 8]);
-        assert_eq!(chunks(&rows).flatten().copied().collect::<Vec<_>>(), rows);
-        assert_eq!(super::rows(Engine::Postgres, 2, 2), "($1, $2), ($3, $4)");
-        assert_eq!(super::rows(Engine::Sqlite, 2, 2), "(?, ?), (?, ?)");
-    }
 }

@@ -11,11 +11,13 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::{
     Append, Channel, Channels,
     read::{Row, page},
-    rows::chunks,
 };
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
-    server::{error::Result, store::now_ms},
+    server::{
+        error::Result,
+        store::{chunks, now_ms, places},
+    },
     thread::Compactor,
 };
 
@@ -182,8 +184,9 @@ impl Append {
     async fn remove(&mut self, thread: ThreadId, gone: &[u64], trimmed: u64) -> Result<()> {
         let channel = Channel::Thread(thread).to_string();
         for chunk in chunks(gone) {
-            let places: Vec<String> = (0..chunk.len()).map(|place| format!("${}", place + 2)).collect();
-            let sql = format!("DELETE FROM entries WHERE channel = $1 AND seq IN ({})", places.join(", "));
+            let engine = self.engine();
+            let (first, seqs) = (engine.place(1), places(engine, 2, chunk.len()));
+            let sql = format!("DELETE FROM entries WHERE channel = {first} AND seq IN ({seqs})");
             let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&channel);
             for seq in chunk {
                 query = query.bind(seq.cast_signed());

@@ -3,54 +3,17 @@
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
 use serde::Deserialize;
 
-use super::{
-    bounds::{
-        address, bus_url, log_filter, metrics_access, nats_servers, origins, public_url, redacted, store_url,
-        telemetry_endpoint, unit_interval, within,
-    },
-    load::ConfigError,
+use super::bounds::{
+    address, bus_url, log_filter, metrics_access, nats_servers, origins, public_url, redacted, store_url,
+    telemetry_endpoint, unit_interval, within,
 };
-use crate::{
-    protocol::limits,
-    server::{channel::Trimming, store::Engine},
-};
-
-/// Everything a server is told.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Where it listens and keeps what it knows.
-    pub server: ServerConfig,
-    /// The store.
-    pub store: StoreConfig,
-    /// How nodes tell each other what happened.
-    pub bus: BusConfig,
-    /// What agents may take.
-    pub runs: RunsConfig,
-    /// The socket.
-    pub socket: SocketConfig,
-    /// People and their rights.
-    pub auth: AuthConfig,
-    /// The built-in workload analyst.
-    pub analyst: AnalystConfig,
-    /// The log.
-    pub log: LogConfig,
-    /// Traces.
-    pub telemetry: TelemetryConfig,
-    /// Agents beside the built-in one.
-    pub agents: Vec<AgentConfig>,
-    /// What cargo-leptos writes into the same file; only `metadata.leptos` is read.
-    pub package: Option<toml::Table>,
-    /// The file that was read.
-    #[serde(skip)]
-    pub file: Option<PathBuf>,
-}
+use crate::{protocol::limits, server::channel::Trimming};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -376,77 +339,4 @@ fn default_rate() -> u32 {
 pub enum AgentKind {
     /// Plays a recorded run at a steady rate.
     Replay,
-}
-
-impl Config {
-    /// The store's address: as told, else a file in the data folder; made where it does not exist.
-    #[must_use]
-    pub fn store_url(&self) -> String {
-        let file = || format!("sqlite:{}", self.server.data.join("netra.db").display());
-        let url = self.store.url.clone().unwrap_or_else(file);
-        let made = Engine::of(&url) == Some(Engine::Sqlite) && !url.contains('?');
-        if made { format!("{url}?mode=rwc") } else { url }
-    }
-
-    /// The store's address as it may stand in messages: without who signs in there, and how.
-    #[must_use]
-    pub fn store_place(&self) -> String {
-        let url = self.store_url();
-        match url.split_once("://").zip(url.rsplit_once('@')) {
-            Some(((scheme, _), (_, place))) => format!("{scheme}://{place}"),
-            None => url,
-        }
-    }
-
-    /// Whether its parts fit together.
-    ///
-    /// # Errors
-    /// What would lose data, and what to set instead.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        if self.bus.servers().is_some() && Engine::of(&self.store_url()) == Some(Engine::Sqlite) {
-            let problem = "bus.url joins several nodes, and an SQLite file is one node's: set store.url = \
-                           \"postgres://user:password@host/database\", the same for all, or bus.url = \"local\"";
-            return Err(ConfigError::new(self.place(), problem));
-        }
-        if self.bus.servers().is_some() && self.server.files.is_none() {
-            let problem = "bus.url joins several nodes, and a run on one reads files that came in by another: set \
-                           server.files to a folder that all of them share";
-            return Err(ConfigError::new(self.place(), problem));
-        }
-        Ok(())
-    }
-
-    /// The folder that holds uploaded files.
-    #[must_use]
-    pub fn files_dir(&self) -> PathBuf {
-        self.server.files.clone().unwrap_or_else(|| self.server.data.join("files"))
-    }
-
-    /// Whether people reach the server by HTTPS.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
-        self.server.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))
-    }
-
-    /// How long a session lasts.
-    #[must_use]
-    pub fn session_lifetime(&self) -> Duration {
-        Duration::from_secs(u64::from(self.auth.session_days) * 86_400)
-    }
-
-    /// Where tables were said, for messages.
-    #[must_use]
-    pub fn place(&self) -> String {
-        self.file.as_ref().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string())
-    }
-
-    /// Makes relative paths relative to the folder of the file that named them.
-    pub(super) fn anchor(&mut self, folder: &Path) {
-        let named = self.analyst.prices.as_mut().into_iter().chain(self.server.files.as_mut());
-        for path in self.agents.iter_mut().map(|agent| &mut agent.file).chain(named) {
-            if path.is_relative() {
-                *path = folder.join(&*path);
-            }
-        }
-    }
 }

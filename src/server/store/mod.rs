@@ -5,6 +5,7 @@
 //! death of this process, and of the database's.
 
 mod engine;
+mod many;
 
 use std::{
     path::Path,
@@ -14,6 +15,7 @@ use std::{
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction, any::install_default_drivers};
 
 pub use engine::Engine;
+pub(crate) use many::{chunks, places, rows};
 
 use super::error::Result;
 
