@@ -135,7 +135,7 @@ async fn a_server_that_is_asked_to_stop_says_when_to_come_back_and_closes_1012()
         assert!((1..=60_000).contains(&draining.reconnect_in_ms), "{draining:?}");
         assert_eq!(closed(tab).await.0, 1012);
     }
-    assert_eq!(server.stop().await.0, Some(0));
+    assert_eq!(server.ended().await, Some(0));
 }
 
 #[tokio::test]

@@ -144,6 +144,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
         <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! { <Refused error/> })>
             <Drop draft>
                 <div class="conversation" on:keydown=escape>
+                    {move || source.get().map(|_| view! { <Presence id/> })}
                     <div
                         class="scroller"
                         node_ref=follow.area
@@ -155,7 +156,6 @@ fn Thread(id: ThreadId) -> impl IntoView {
                         aria-label="Conversation"
                     >
                         <h1 class="sr-only">{title}</h1>
-                        {move || source.get().map(|_| view! { <Presence id/> })}
                         <div class="page timeline">
                             <Show when=move || is_loading.get()>
                                 <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
