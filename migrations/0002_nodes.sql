@@ -15,5 +15,5 @@ ALTER TABLE runs ADD COLUMN node TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN stop_at BIGINT;
 CREATE INDEX runs_open ON runs (node) WHERE ended_at IS NULL;
 
--- Up to where a thread's log was looked through for what may go.
+-- Until when a thread's runs have ended that were looked at for what may go, in milliseconds since 1970.
 ALTER TABLE threads ADD COLUMN trimmed_at BIGINT NOT NULL DEFAULT 0;

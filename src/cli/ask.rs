@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::{fs::File, sync::mpsc};
 use tokio_util::io::ReaderStream;
 
-use super::{Failure, password, say};
+use super::{Failure, ServerArgs, password, say};
 use crate::{
     protocol::{
         ChannelName, CreateThread, Entry, ErrorBody, ErrorCode, FileId, MessageId, RunId, SendMessage, Snapshot,
@@ -33,18 +33,8 @@ pub(super) struct AskArgs {
     /// A usage log to attach: CSV or JSON Lines
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The server's address
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
-    server: String,
-    /// An access token
-    #[arg(long, env = "NETRA_TOKEN", hide_env_values = true, conflicts_with = "email")]
-    token: Option<String>,
-    /// An account's address, instead of a token
-    #[arg(long)]
-    email: Option<String>,
-    /// Read the password of --email from the first line of standard input; without this it is asked for
-    #[arg(long, requires = "email")]
-    password_stdin: bool,
+    #[command(flatten)]
+    at: ServerArgs,
     /// Ask in this thread instead of a new one
     #[arg(long, value_name = "ID")]
     thread: Option<ThreadId>,
@@ -54,11 +44,11 @@ pub(super) struct AskArgs {
 }
 
 pub(super) async fn run(args: AskArgs) -> Result<(), Failure> {
-    let http = Http::new(&args.server)?;
-    let token = match (args.token, args.email) {
+    let http = Http::new(&args.at.server)?;
+    let token = match (args.at.token, args.at.email) {
         (Some(token), _) => token,
         (None, Some(email)) => {
-            let body = SignIn { email, password: password(args.password_stdin)? };
+            let body = SignIn { email, password: password(args.at.password_stdin)? };
             let answer: AccessToken = answer(http.client.post(http.url("/api/auth/token")).json(&body)).await?;
             answer.access_token
         }

@@ -16,7 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::{protocol::schema, server::config::ConfigError};
 
@@ -47,6 +47,23 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Print the JSON Schema of everything on the wire
     Schema,
+}
+
+/// Which server, and who asks.
+#[derive(Args)]
+struct ServerArgs {
+    /// The server's address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
+    server: String,
+    /// An access token
+    #[arg(long, env = "NETRA_TOKEN", hide_env_values = true, conflicts_with = "email")]
+    token: Option<String>,
+    /// An account's address, instead of a token
+    #[arg(long)]
+    email: Option<String>,
+    /// Read the password of --email from the first line of standard input; without this it is asked for
+    #[arg(long, requires = "email")]
+    password_stdin: bool,
 }
 
 /// Why a command ended without doing what it was asked.

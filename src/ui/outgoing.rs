@@ -7,7 +7,7 @@ use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     browser::{LocalFile, upload},
-    components::composer::give_back,
+    drafts::give_back,
 };
 use crate::{
     protocol::{Attachment, CreateThread, FileId, MessageId, SendMessage, ThreadId, UserId, UserMessage},

@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Failure, password, say};
+use super::{Failure, ServerArgs, password, say};
 use crate::protocol::http::{AccessToken, SignIn};
 use process::Process;
 use socket::Target;
@@ -31,18 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct BenchArgs {
     /// What to measure
     scenario: Scenario,
-    /// The server's address
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
-    server: String,
-    /// An access token
-    #[arg(long, env = "NETRA_TOKEN", hide_env_values = true, conflicts_with = "email")]
-    token: Option<String>,
-    /// An account's address, instead of a token
-    #[arg(long)]
-    email: Option<String>,
-    /// Read the password of --email from the first line of standard input; without this it is asked for
-    #[arg(long, requires = "email")]
-    password_stdin: bool,
+    #[command(flatten)]
+    at: ServerArgs,
     /// How many sockets
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     clients: usize,
@@ -90,13 +80,13 @@ struct Bench {
 }
 
 pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
-    let token = match (args.token, args.email) {
+    let token = match (args.at.token, args.at.email) {
         (Some(token), _) => token,
-        (None, Some(email)) => sign_in(&args.server, email, password(args.password_stdin)?).await?,
+        (None, Some(email)) => sign_in(&args.at.server, email, password(args.at.password_stdin)?).await?,
         (None, None) => return Err(Failure::Unasked("who is it? give --token (or NETRA_TOKEN) or --email".into())),
     };
     let bench = Bench {
-        target: Target::of(&args.server, token).await?,
+        target: Target::of(&args.at.server, token).await?,
         clients: args.clients.max(1),
         time: Duration::from_secs(args.seconds.max(1)),
         agent: args.agent,

@@ -191,13 +191,14 @@ impl Bus {
     fn publish(&self, delivery: &Delivery) {
         let Some(queues) = &self.0.nats else { return };
         let bytes = delivery.frame.len();
+        // Counted before it is in the queue: it may be taken out, and counted off, at once.
+        let before = queues.bytes.fetch_add(bytes, Ordering::Relaxed);
         // While it is away nothing waits for it: it would be old by then, and the log has it.
         let fits = self.0.health.borrow().connected
-            && queues.bytes.load(Ordering::Relaxed) + bytes <= MAX_BYTES
+            && before + bytes <= MAX_BYTES
             && queues.entries.try_send(delivery.clone()).is_ok();
-        if fits {
-            queues.bytes.fetch_add(bytes, Ordering::Relaxed);
-        } else {
+        if !fits {
+            self.taken(delivery);
             self.drop_one();
             self.change(|health| health.overflowed = true);
         }
@@ -208,7 +209,7 @@ impl Bus {
         metrics::bus_dropped(1);
     }
 
-    /// An entry left the queue.
+    /// An entry left the queue, or did not get in.
     fn taken(&self, delivery: &Delivery) {
         if let Some(queues) = &self.0.nats {
             queues.bytes.fetch_sub(delivery.frame.len(), Ordering::Relaxed);

@@ -2,7 +2,7 @@ use std::sync::Mutex as SyncMutex;
 
 use super::*;
 use crate::{
-    protocol::{RunId, RunPhase, UserEntry, UserId},
+    protocol::{EventPush, Push, RunId, RunPhase, UserEntry, UserId, encode_push},
     thread::UserFeed,
 };
 
@@ -73,4 +73,18 @@ fn a_delivery_knows_when_it_was_appended() {
     let entry = r#"{"kind":"custom","at":7}"#;
     let delivery = Delivery { channel, seq: 3, frame: frame(&Epoch("e".into()), channel, 3, 1_700_000_000_123, entry) };
     assert_eq!(delivery.at(), Some(1_700_000_000_123));
+}
+
+#[test]
+fn a_frame_is_the_push_that_the_wire_has() {
+    let (epoch, at) = (Epoch("0badcafe".into()), 1_767_225_600_000);
+    for channel in [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())] {
+        let entry = entries(1).remove(0);
+        let built = frame(&epoch, channel, 42, at, &serde_json::to_string(&entry).expect("encodes"));
+        let entry = serde_json::to_value(entry).expect("encodes");
+        let push = EventPush { channel: channel.name(), epoch: epoch.clone(), seq: Some(42), at, entry };
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(read(&built), read(&encode_push(&Push::Event(push))));
+        assert_eq!(Delivery { channel, seq: 42, frame: built }.at(), Some(at));
+    }
 }

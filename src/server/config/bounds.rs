@@ -51,16 +51,25 @@ pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<std::net::So
 /// `sqlite:` and a path, or `postgres://` and a database.
 pub(super) fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let allowed = "\"sqlite:\" and a path, or \"postgres://USER:PASSWORD@HOST/DATABASE\"";
-    parsed(from, allowed, |text| Engine::of(text).map(|_| text.to_owned())).map(Some)
+    secret(from, allowed, |text| Engine::of(text).is_some()).map(Some)
 }
 
-/// `local`, or the addresses of NATS servers. What was given is not repeated: it may hold a password.
+/// `local`, or the addresses of NATS servers.
 pub(super) fn bus_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    secret(from, BUS_URLS, |text| text == "local" || nats_servers(text).is_some())
+}
+
+/// An address as it was given. One that does not fit is not repeated whole: it may hold a password.
+fn secret<'de, D: Deserializer<'de>>(
+    from: D,
+    allowed: &str,
+    fits: impl FnOnce(&str) -> bool,
+) -> Result<String, D::Error> {
     let text: String = de::Deserialize::deserialize(from)?;
-    if text == "local" || nats_servers(&text).is_some() {
+    if fits(&text) {
         return Ok(text);
     }
-    Err(de::Error::custom(format!("invalid value `{}`, expected {BUS_URLS}", redacted(&text))))
+    Err(de::Error::custom(format!("invalid value `{}`, expected {allowed}", redacted(&text))))
 }
 
 const BUS_URLS: &str = "\"local\", or \"nats://\" or \"tls://\", then [user:password@]host:port, or several such addresses \

@@ -69,11 +69,7 @@ impl Config {
     /// The store's address as it may stand in messages: without who signs in there, and how.
     #[must_use]
     pub fn store_place(&self) -> String {
-        let url = self.store_url();
-        match url.split_once("://").zip(url.rsplit_once('@')) {
-            Some(((scheme, _), (_, place))) => format!("{scheme}://{place}"),
-            None => url,
-        }
+        bounds::redacted(&self.store_url())
     }
 
     /// Whether its parts fit together.

@@ -179,6 +179,10 @@ fn a_password_is_neither_in_a_refusal_nor_in_a_log() {
         let message = refusal(&format!("[bus]\nurl = \"{url}\""), &[]);
         assert!(message.contains("bus.url") && !message.contains("hidden"), "{message}");
     }
+    let message = refusal("[store]\nurl = \"mysql://u:hidden@h/d\"", &[]);
+    assert!(message.contains("store.url") && !message.contains("hidden"), "{message}");
+    let config = load_text("[store]\nurl = \"postgres://u:hid@den@h/d\"", &[]).unwrap();
+    assert_eq!(config.store_place(), "postgres://...@h/d");
     let config = BusConfig { url: "nats://u:hid@den@a:1,tls://v:hidden@b".into() };
     let text = format!("{config:?}");
     assert!(!text.contains("hid") && !text.contains("den") && text.contains("nats://...@a:1"), "{text}");

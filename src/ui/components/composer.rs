@@ -12,11 +12,11 @@ use super::{
     icons::{Glyph, icon},
 };
 use crate::{
-    protocol::{RunId, StopRun, ThreadId, UserId, limits},
+    protocol::{RunId, StopRun, ThreadId, limits},
     socket::context::{Socket, use_socket},
     ui::{
         browser::{self, LocalFile, chosen},
-        format,
+        drafts, format,
     },
 };
 
@@ -32,24 +32,12 @@ pub(crate) struct Draft {
     stopping: RwSignal<Option<RunId>>,
 }
 
-/// Where the draft for a thread, or for a new one, is remembered: nobody finds one of somebody else.
-fn draft_key(user: UserId, thread: Option<ThreadId>) -> String {
-    format!("netra.draft.{user}.{}", thread.map_or_else(|| "new".into(), |id| id.to_string()))
-}
-
-/// Makes what could not be sent a draft again, after what was begun meanwhile.
-pub(crate) fn give_back(user: UserId, thread: Option<ThreadId>, text: &str) {
-    let key = draft_key(user, thread);
-    let begun = browser::remembered(&key).map(|begun| begun + "\n\n").unwrap_or_default();
-    browser::remember(&key, &(begun + text));
-}
-
 impl Draft {
     /// The draft for a thread, or for a new one.
     pub(crate) fn new(thread: Option<ThreadId>) -> Self {
         let user = use_socket().user().with_untracked(|user| user.as_ref().map(|user| user.id));
         Self {
-            key: StoredValue::new(user.map(|user| draft_key(user, thread))),
+            key: StoredValue::new(user.map(|user| drafts::key(user, thread))),
             text: RwSignal::new(String::new()),
             files: RwSignal::new(Vec::new()),
             error: RwSignal::new(None),
