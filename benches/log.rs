@@ -50,8 +50,9 @@ async fn runs(url: &str, count: usize, threads: usize) -> (Channels, Vec<(Thread
     let mut runs = Vec::new();
     for thread_id in ids.into_iter().cycle().take(count) {
         let message_id = MessageId::new();
-        let send = SendMessage { message_id, thread_id, text: "Go.".into(), agent: None, attachments: Vec::new() };
-        let (accepted, _) = threads::send(&channels, &user, &send, "bench", || Ok(())).await.expect("sent");
+        let send = SendMessage { message_id, ..SendMessage::new(thread_id, "Go.") };
+        let asked = threads::send(&channels, &user, &send, "bench", None, || Ok(())).await.expect("sent");
+        let accepted = asked.accepted;
         runs.push((thread_id, accepted.run_id));
     }
     (channels, runs)

@@ -36,9 +36,6 @@ async fn a_wrong_configuration_ends_with_two_and_names_file_key_and_what_is_allo
     let serve = ["serve", "--listen", "127.0.0.1:0"];
     std::fs::write(folder.path().join("Leptos.toml"), "[socket]\ncoalesce_ms = 900\n").expect("written");
     refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "socket.coalesce_ms", "0 to 500"]);
-    let agent = "[[agents]]\nid = \"demo\"\nname = \"Demo\"\nkind = \"replay\"\nfile = \"none.jsonl\"\n";
-    std::fs::write(folder.path().join("Leptos.toml"), agent).expect("written");
-    refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "agents[0].file", "none.jsonl"]);
     std::fs::write(folder.path().join("Leptos.toml"), "[analyst]\nprices = \"none.json\"\n").expect("written");
     refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "analyst.prices", "none.json"]);
     std::fs::write(folder.path().join("Leptos.toml"), "[socket\n").expect("written");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use netra::{
-    protocol::{ChannelName, CreateThread, Cursor, Entry, ErrorCode, MessageId, RunId, SendMessage, StopRun, ThreadId},
+    protocol::{ChannelName, CreateThread, Cursor, Entry, ErrorCode, RunId, SendMessage, StopRun, ThreadId},
     socket::{
         machine::Status,
         native::{Client, ClientConfig, Update},
@@ -129,13 +129,7 @@ async fn a_follower_that_is_cut_again_and_again_hears_every_entry_once_and_in_or
     let mut updates = watching.follow(ChannelName::Thread(thread_id), None).await;
     let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else { panic!("a state comes first") };
     for round in 1..=5u32 {
-        let ask = |text: &str| SendMessage {
-            message_id: MessageId::new(),
-            thread_id,
-            text: text.to_owned(),
-            agent: None,
-            attachments: Vec::new(),
-        };
+        let ask = |text: &str| SendMessage::new(thread_id, text);
         cut.send_replace(round);
         let accepted = asking.send(ask("What can you do?")).await.expect("accepted");
         // The run ends with or without a log attached; its last entry is what counts.

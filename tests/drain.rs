@@ -11,8 +11,8 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt, future::join_all};
 use netra::protocol::{
-    ChannelName, Command, CreateThread, ErrorBody, ErrorCode, MessageId, Push, SendMessage, ServerFrame, Subscribe,
-    ThreadId, encode_command,
+    ChannelName, Command, CreateThread, ErrorBody, ErrorCode, Push, SendMessage, ServerFrame, Subscribe, ThreadId,
+    encode_command,
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -69,8 +69,7 @@ impl Socket {
     }
 
     async fn say(&mut self, thread_id: ThreadId) -> Result<Value, ErrorBody> {
-        let (message_id, text, attachments) = (MessageId::new(), "Go on.".into(), Vec::new());
-        self.ask(SendMessage { message_id, thread_id, text, agent: None, attachments }).await
+        self.ask(SendMessage::new(thread_id, "Go on.")).await
     }
 
     /// Waits for a push.

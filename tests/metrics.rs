@@ -4,7 +4,7 @@
 mod support;
 
 use netra::{
-    protocol::{ChannelName, CreateThread, Cursor, MessageId, SendMessage, ThreadId},
+    protocol::{ChannelName, CreateThread, Cursor, SendMessage, ThreadId},
     socket::native::{Client as SocketClient, ClientConfig, Update},
 };
 use reqwest::{Method, StatusCode};
@@ -50,11 +50,7 @@ async fn what_happens_is_counted() {
     let Some(Update::Snapshot { cursor, .. }) = timeout(PATIENCE, updates.recv()).await.expect("in time") else {
         panic!("a state comes first")
     };
-    let (text, attachments) = ("What can you do?".to_owned(), Vec::new());
-    client
-        .send(SendMessage { message_id: MessageId::new(), thread_id, text, agent: None, attachments })
-        .await
-        .expect("accepted");
+    client.send(SendMessage::new(thread_id, "What can you do?")).await.expect("accepted");
     let again = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));
     let after = Some(Cursor { seq: 1, ..cursor });
     let mut behind = again.follow(ChannelName::Thread(thread_id), after).await;

@@ -14,7 +14,7 @@ use std::{
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
 use netra::{
-    protocol::{CreateThread, MessageId, SendMessage, ThreadId},
+    protocol::{CreateThread, SendMessage, ThreadId},
     socket::native::{Client as SocketClient, ClientConfig},
 };
 use opentelemetry_proto::tonic::{
@@ -71,8 +71,7 @@ async fn requests_commands_and_runs_arrive_as_spans_and_no_text_with_them() {
     let client = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &token));
     let thread_id = ThreadId::new();
     client.send(CreateThread { thread_id, title: Some("Birds".into()), agent: None }).await.expect("made");
-    let (message_id, text, attachments) = (MessageId::new(), QUESTION.to_owned(), Vec::new());
-    let accepted = client.send(SendMessage { message_id, thread_id, text, agent: None, attachments }).await;
+    let accepted = client.send(SendMessage::new(thread_id, QUESTION)).await;
     let run = accepted.expect("accepted").run_id.to_string();
     drop(client);
     // What was not sent yet is sent when the server stops.

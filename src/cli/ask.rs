@@ -11,8 +11,7 @@ use tokio_util::io::ReaderStream;
 use super::{Failure, ServerArgs, password, say};
 use crate::{
     protocol::{
-        ChannelName, CreateThread, Entry, ErrorBody, ErrorCode, FileId, MessageId, RunId, SendMessage, Snapshot,
-        ThreadId,
+        ChannelName, CreateThread, Entry, ErrorBody, ErrorCode, FileId, RunId, SendMessage, Snapshot, ThreadId,
         agui::TextRole,
         http::{AccessToken, Config, Problem, SignIn, Uploaded},
     },
@@ -99,7 +98,7 @@ async fn ask(
     if let Some(file) = file {
         attachments.push(http.upload(token, thread_id, file).await?);
     }
-    let message = SendMessage { message_id: MessageId::new(), thread_id, text, agent, attachments };
+    let message = SendMessage { agent, attachments, ..SendMessage::new(thread_id, text) };
     let accepted = client.send(message).await.map_err(refused)?;
     Ok((thread_id, accepted.run_id))
 }

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Failure, say};
 use crate::server::{
-    agents::{Agent, Agents, analyst::Analyst},
+    agents::{Agent, Agents, Kinds, analyst::Analyst},
     config::{self, Config, ConfigError, Flags, MetricsAccess},
     http::health,
     router::router,
@@ -179,8 +179,8 @@ fn agents(config: &Config) -> Result<Agents, ConfigError> {
     let prices = config.analyst.prices.as_deref();
     let analyst =
         Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
-    Agents::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents)
-        .map_err(|error| ConfigError::new(config.place(), error.to_string()))
+    let kinds = Kinds { folder: config.folder(), ..Kinds::default() };
+    Ok(Agents::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, kinds))
 }
 
 /// Where to go first: the setup page while there is nobody, else the front page.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ChannelName, Cursor, Epoch, FileId, MessageId, RunId, ThreadId, ThreadInfo};
+use super::{ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunId, ThreadId, ThreadInfo};
 use crate::thread::{ThreadView, UserFeed};
 
 /// Ties a command's payload to its type on the wire and to its answer.
@@ -58,10 +58,16 @@ commands! {
     CreateThread = "create_thread" -> ThreadReply;
     /// Give a thread another title.
     RenameThread = "rename_thread" -> ThreadReply;
+    /// Let another agent answer in a thread from now on.
+    SetAgent = "set_agent" -> ThreadReply;
     /// Delete a thread with all that is in it.
     DeleteThread = "delete_thread" -> Accepted;
     /// Say something in a thread; an agent's run answers.
     SendMessage = "send_message" -> MessageAccepted;
+    /// Take a message back whose run has not begun.
+    TakeBack = "take_back" -> Accepted;
+    /// Answer what a run waits for; the agent goes on in a new run.
+    Answer = "answer" -> MessageAccepted;
     /// Stop a run within a second.
     StopRun = "stop_run" -> Accepted;
     /// The person has seen what there is in a thread.
@@ -117,6 +123,17 @@ pub struct RenameThread {
     pub title: String,
 }
 
+/// `set_agent`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetAgent {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// The id of the agent that answers from now on.
+    pub agent: String,
+}
+
 /// `delete_thread`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
@@ -127,6 +144,9 @@ pub struct DeleteThread {
 }
 
 /// `send_message`. The same id with the same content again answers the same run.
+///
+/// While a run of the thread goes on the message waits its turn. A thread is a tree of messages: one that `replaces` another
+/// stands in its place, for the same question asked again or an edited one, and what was said before stays reachable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -143,6 +163,55 @@ pub struct SendMessage {
     /// Files of this thread that belong to the message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<FileId>,
+    /// The message that this one is said after; absent: the thread's newest. Not together with `replaces`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<MessageId>,
+    /// The message in whose place this one stands, as another version of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<MessageId>,
+}
+
+impl SendMessage {
+    /// A new message to the thread's agent.
+    #[must_use]
+    pub fn new(thread_id: ThreadId, text: impl Into<String>) -> Self {
+        Self {
+            message_id: MessageId::new(),
+            thread_id,
+            text: text.into(),
+            agent: None,
+            attachments: Vec::new(),
+            after: None,
+            replaces: None,
+        }
+    }
+}
+
+/// `take_back`. One that was taken back already is fine; one whose run has begun is a `conflict`: stop the run instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TakeBack {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// The message.
+    pub message_id: MessageId,
+}
+
+/// `answer`: a person's answers to all that an interrupted run waits for. Once: another answer is a `conflict`; the same
+/// id with the same content again answers the same run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The answer's id, minted by the client.
+    pub answer_id: MessageId,
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// The run that waits.
+    pub run_id: RunId,
+    /// One answer for each of its interrupts.
+    pub answers: Vec<InterruptAnswer>,
 }
 
 /// `stop_run`.

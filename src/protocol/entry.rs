@@ -57,6 +57,55 @@ pub struct UserMessage {
     /// The files that belong to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// The message that it was said after; absent: the thread's newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<MessageId>,
+    /// The message in whose place it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<MessageId>,
+}
+
+/// What a person said to an interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerStatus {
+    /// Answered: `payload` says how.
+    Resolved,
+    /// Not answered, and not going to be.
+    Cancelled,
+}
+
+/// A person's answer to one interrupt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct InterruptAnswer {
+    /// The interrupt.
+    pub interrupt_id: String,
+    /// Whether it was answered.
+    pub status: AnswerStatus,
+    /// The answer, as the interrupt's `responseSchema` has it. To a tool call: `{"approved", "editedArgs"?, "reason"?}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Value>,
+}
+
+/// What a person answered to an interrupted run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct RunAnswer {
+    /// Its id, minted by the client.
+    pub id: MessageId,
+    /// The run that waited.
+    pub run_id: RunId,
+    /// The run in which the agent goes on.
+    pub resumed_by: RunId,
+    /// The agent.
+    pub agent: String,
+    /// Who answered.
+    pub author: Author,
+    /// One answer for each interrupt.
+    pub answers: Vec<InterruptAnswer>,
 }
 
 /// What is said about a thread, apart from what was said in it.
@@ -90,7 +139,17 @@ pub enum ThreadEntry {
         /// What happened, as AG-UI has it.
         event: Box<Event>,
     },
-    /// The thread was made or renamed.
+    /// A person answered what a run waited for.
+    Answer {
+        /// What was answered.
+        answer: RunAnswer,
+    },
+    /// A message was taken back before its run began.
+    TakenBack {
+        /// The message.
+        message_id: MessageId,
+    },
+    /// The thread was made or renamed, or has another agent.
     Thread {
         /// The thread as it is now.
         thread: ThreadInfo,
@@ -102,7 +161,7 @@ pub enum ThreadEntry {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunPhase {
-    /// It goes on.
+    /// It was accepted: it goes on, or waits its turn.
     Running,
     /// It finished.
     Finished,
@@ -110,6 +169,12 @@ pub enum RunPhase {
     Cancelled,
     /// It failed.
     Failed,
+    /// It waits for a person.
+    Interrupted,
+    /// What it waited for was answered, or will not be.
+    Answered,
+    /// Its message was taken back before it began.
+    TakenBack,
 }
 
 /// An entry of `user`.

@@ -9,10 +9,11 @@ use super::agui::{
     TextMessageStart, ToolCallResult, ToolCallStart, ToolContent,
 };
 use super::{
-    Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining, Epoch, ErrorBody,
-    ErrorCode, EventPush, MarkRead, MessageAccepted, Mode, Notice, Person, Ping, Pong, Present, Push, RenameThread,
-    RunPhase, SendMessage, StopRun, Subscribe, Subscribed, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal,
-    Unsubscribe, UserEntry, UserMessage, UserRole, Welcome, WelcomeUser, encode_reply, http,
+    Answer, AnswerStatus, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining,
+    Epoch, ErrorBody, ErrorCode, EventPush, InterruptAnswer, MarkRead, MessageAccepted, Mode, Notice, Person, Ping,
+    Pong, Present, Push, RenameThread, RunAnswer, RunPhase, SendMessage, SetAgent, StopRun, Subscribe, Subscribed,
+    TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, UserRole,
+    Waiting, WaitsFor, Welcome, WelcomeUser, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -36,7 +37,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
         ("Reply", replies()),
         ("Push", values(pushes())),
         ("ThreadEntry", values(thread_entries())),
-        ("ThreadSignal", values([presence()])),
+        ("ThreadSignal", values([presence(), queue()])),
         ("UserEntry", values(user_entries())),
         ("Event", values(events())),
         ("Config", values([config()])),
@@ -55,14 +56,16 @@ fn commands() -> Vec<Command> {
         CreateThread { thread_id: id(1), title: Some("Tokens".into()), agent: None }.into(),
         RenameThread { thread_id: id(1), title: "Where the tokens go".into() }.into(),
         DeleteThread { thread_id: id(1) }.into(),
+        SetAgent { thread_id: id(1), agent: "analyst".into() }.into(),
         SendMessage {
             message_id: id(2),
-            thread_id: id(1),
-            text: "Where do my tokens go?".into(),
-            agent: None,
             attachments: vec![id(6)],
+            ..SendMessage::new(id(1), "Where do my tokens go?")
         }
         .into(),
+        SendMessage { message_id: id(9), replaces: Some(id(2)), ..SendMessage::new(id(1), "And my money?") }.into(),
+        TakeBack { thread_id: id(1), message_id: id(9) }.into(),
+        Answer { answer_id: id(10), thread_id: id(1), run_id: id(3), answers: answers() }.into(),
         StopRun { run_id: id(3) }.into(),
         MarkRead { thread_id: id(1) }.into(),
         Ping {}.into(),
@@ -111,6 +114,15 @@ fn presence() -> ThreadSignal {
     ThreadSignal::Presence { present: vec![Present { user: Person { id: id(4), name: "Ada".into() }, connections: 3 }] }
 }
 
+fn queue() -> ThreadSignal {
+    ThreadSignal::Queue { waiting: vec![Waiting { run_id: id(11), position: 1, waits_for: WaitsFor::Thread }] }
+}
+
+fn answers() -> Vec<InterruptAnswer> {
+    let payload = Some(json!({"approved": true, "editedArgs": {"path": "notes.txt"}}));
+    vec![InterruptAnswer { interrupt_id: "i1".into(), status: AnswerStatus::Resolved, payload }]
+}
+
 fn thread() -> ThreadInfo {
     ThreadInfo { id: id(1), title: "Tokens".into(), agent: "analyst".into(), created_at: AT }
 }
@@ -128,12 +140,24 @@ fn thread_entries() -> Vec<ThreadEntry> {
         run_id: id(3),
         agent: "analyst".into(),
         attachments: Vec::new(),
+        after: None,
+        replaces: None,
+    };
+    let answer = RunAnswer {
+        id: id(10),
+        run_id: id(3),
+        resumed_by: id(11),
+        agent: "analyst".into(),
+        author: Author { id: id(4), name: "Ada".into() },
+        answers: answers(),
     };
     let [started, ..] = &events()[..] else { unreachable!("there are examples of events") };
     vec![
         ThreadEntry::Thread { thread: thread() },
         ThreadEntry::Message { message },
         ThreadEntry::Agent { run_id: id(3), event: Box::new(started.clone()) },
+        ThreadEntry::Answer { answer },
+        ThreadEntry::TakenBack { message_id: id(9) },
     ]
 }
 

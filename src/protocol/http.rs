@@ -148,6 +148,43 @@ pub struct AgentInfo {
     pub description: String,
     /// Prompts to begin with.
     pub examples: Vec<String>,
+    /// What it is.
+    #[serde(default)]
+    pub kind: AgentKind,
+    /// Why it cannot be used now. Only administrators are told of such agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<String>,
+}
+
+impl AgentInfo {
+    /// A built-in agent that can be used, with no examples.
+    #[must_use]
+    pub fn new(id: impl Into<String>, name: impl Into<String>, description: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            description: description.into(),
+            examples: Vec::new(),
+            kind: AgentKind::Builtin,
+            disabled: None,
+        }
+    }
+}
+
+/// What an agent is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentKind {
+    /// Part of this server.
+    #[default]
+    Builtin,
+    /// A model, with a loop and tools of this server's.
+    Model,
+    /// An AG-UI endpoint elsewhere.
+    AgUi,
+    /// A recorded run, played at a steady rate.
+    Replay,
 }
 
 /// RFC 9457 `application/problem+json`, with a stable `code`.

@@ -24,10 +24,13 @@ pub mod schema;
 
 pub use close::CloseCode;
 pub use command::{
-    Accepted, Command, CreateThread, DeleteThread, MarkRead, MessageAccepted, Mode, Ping, Pong, RenameThread, Request,
-    SendMessage, Snapshot, StopRun, Subscribe, Subscribed, ThreadReply, Unsubscribe,
+    Accepted, Answer, Command, CreateThread, DeleteThread, MarkRead, MessageAccepted, Mode, Ping, Pong, RenameThread,
+    Request, SendMessage, SetAgent, Snapshot, StopRun, Subscribe, Subscribed, TakeBack, ThreadReply, Unsubscribe,
 };
-pub use entry::{Attachment, Author, Entry, RunPhase, ThreadEntry, ThreadInfo, UserEntry, UserMessage, UserRole};
+pub use entry::{
+    AnswerStatus, Attachment, Author, Entry, InterruptAnswer, RunAnswer, RunPhase, ThreadEntry, ThreadInfo, UserEntry,
+    UserMessage, UserRole,
+};
 pub use error::{ErrorBody, ErrorCode};
 pub use frame::{
     ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_push, encode_reply,
@@ -35,7 +38,9 @@ pub use frame::{
 pub use ids::{
     ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ThreadId, UserId,
 };
-pub use push::{Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Welcome, WelcomeUser};
+pub use push::{
+    Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
+};
 
 /// The WebSocket subprotocol that this crate speaks.
 pub const PROTOCOL: &str = "netra.v1";

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChannelName, ConnectionId, Epoch, ErrorBody, NoticeId, UserId, http::Role};
+use super::{ChannelName, ConnectionId, Epoch, ErrorBody, NoticeId, RunId, UserId, http::Role};
 
 /// The person a connection belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,38 @@ pub enum ThreadSignal {
         /// Everyone, by id.
         present: Vec<Present>,
     },
+    /// Which of the thread's runs wait, and where in line. A run that is not named does not wait.
+    Queue {
+        /// The runs that wait, in order.
+        waiting: Vec<Waiting>,
+    },
+}
+
+/// What a run waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// Earlier messages of its thread.
+    Thread,
+    /// Other runs of the same person.
+    Person,
+    /// Other runs of the same agent.
+    Agent,
+    /// Any run of the server.
+    Server,
+}
+
+/// A run's place in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Waiting {
+    /// The run.
+    pub run_id: RunId,
+    /// 1: the next to begin of those that wait for the same.
+    pub position: u32,
+    /// What it waits for.
+    pub waits_for: WaitsFor,
 }
 
 /// The server restarts soon.

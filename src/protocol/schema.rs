@@ -44,8 +44,11 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::Unsubscribe>(&mut out, generator);
     one::<super::CreateThread>(&mut out, generator);
     one::<super::RenameThread>(&mut out, generator);
+    one::<super::SetAgent>(&mut out, generator);
     one::<super::DeleteThread>(&mut out, generator);
     one::<super::SendMessage>(&mut out, generator);
+    one::<super::TakeBack>(&mut out, generator);
+    one::<super::Answer>(&mut out, generator);
     one::<super::StopRun>(&mut out, generator);
     one::<super::MarkRead>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
@@ -91,6 +94,7 @@ fn register(generator: &mut SchemaGenerator) {
         ($($kind:ty),* $(,)?) => {{ $(let _ = generator.subschema_for::<$kind>();)* }};
     }
     all!(ClientFrame, Reply, Push, Command, ThreadEntry, ThreadSignal, UserEntry, agui::Event);
+    all!(agui::Message, agui::RunAgentInput);
     all!(http::Config, http::Setup, http::SignIn, http::SignedIn, http::AccessToken, http::Ticket, http::Uploaded);
     all!(http::AgentInfo, http::Problem);
 }

@@ -12,6 +12,7 @@ use super::{
     channel::Channels,
     error::Result,
     store::{Engine, Store},
+    threads::Place,
 };
 use crate::protocol::{RunId, ThreadId, UserId};
 
@@ -36,6 +37,10 @@ pub struct Orphan {
     pub thread_id: ThreadId,
     /// Whose thread it is.
     pub owner: UserId,
+    /// The agent that runs.
+    pub agent: String,
+    /// Where it stands among the runs of its thread.
+    pub place: Place,
 }
 
 impl Leases {
@@ -100,7 +105,7 @@ impl Leases {
         let claim = format!(
             "UPDATE runs SET node = $1 WHERE ended_at IS NULL AND node <> $1 \
              AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = runs.node AND n.lease_until > {now}) \
-             RETURNING id, thread_id, owner",
+             RETURNING id, thread_id, owner, agent, turn, seq",
         );
         let forget = format!("DELETE FROM nodes WHERE lease_until < {now} - $1");
         let mut tx = self.store.begin().await?;
@@ -115,7 +120,8 @@ impl Leases {
     /// # Errors
     /// Where the store fails.
     pub async fn open_runs(&self, before: i64) -> Result<Vec<Orphan>> {
-        let sql = "SELECT id, thread_id, owner FROM runs WHERE ended_at IS NULL AND node = $1 AND started_at <= $2 ORDER BY id";
+        let sql = "SELECT id, thread_id, owner, agent, turn, seq FROM runs \
+                   WHERE ended_at IS NULL AND node = $1 AND started_at <= $2 ORDER BY id";
         sqlx::query(sql).bind(&self.id).bind(before).fetch_all(self.store.reader()).await?.iter().map(orphan).collect()
     }
 
@@ -132,5 +138,12 @@ impl Leases {
 
 fn orphan(row: &sqlx::any::AnyRow) -> Result<Orphan> {
     let text = |index| -> Result<String> { Ok(row.try_get(index)?) };
-    Ok(Orphan { run_id: text(0)?.parse()?, thread_id: text(1)?.parse()?, owner: text(2)?.parse()? })
+    let number = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
+    Ok(Orphan {
+        run_id: text(0)?.parse()?,
+        thread_id: text(1)?.parse()?,
+        owner: text(2)?.parse()?,
+        agent: text(3)?,
+        place: Place { turn: number(4)?, seq: number(5)? },
+    })
 }

@@ -82,7 +82,7 @@ struct Meters {
     delivery_seconds: Histogram,
     slow: Counter,
     resumes: [Counter; 3],
-    runs_ended: [Counter; 3],
+    runs_ended: [Counter; 4],
     store_errors: Counter,
     bus_connected: Gauge,
     bus_dropped: Counter,
@@ -115,7 +115,7 @@ impl Meters {
             delivery_seconds: histogram!("netra_delivery_seconds"),
             slow: counter!("netra_slow_consumers_total"),
             resumes: ["live", "replay", "snapshot"].map(|mode| counter!("netra_resumes_total", "mode" => mode)),
-            runs_ended: ["finished", "cancelled", "failed"]
+            runs_ended: ["finished", "cancelled", "failed", "interrupted"]
                 .map(|phase| counter!("netra_runs_ended_total", "phase" => phase)),
             store_errors: counter!("netra_store_errors_total"),
             bus_connected: gauge!("netra_bus_connected"),
@@ -251,10 +251,11 @@ pub fn resumed(mode: Mode) {
 /// A run's end was written.
 pub fn run_ended(phase: RunPhase) {
     match phase {
-        RunPhase::Running => {}
+        RunPhase::Running | RunPhase::Answered | RunPhase::TakenBack => {}
         RunPhase::Finished => METERS.runs_ended[0].increment(1),
         RunPhase::Cancelled => METERS.runs_ended[1].increment(1),
         RunPhase::Failed => METERS.runs_ended[2].increment(1),
+        RunPhase::Interrupted => METERS.runs_ended[3].increment(1),
     }
 }
 

@@ -22,4 +22,5 @@ pub mod state;
 pub mod store;
 pub mod telemetry;
 pub mod threads;
+pub mod usage;
 pub mod ws;

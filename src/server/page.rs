@@ -79,7 +79,7 @@ async fn begin(state: &AppState, parts: &Parts) -> error::Result<Begin> {
     }
     let mut boot = Boot { config: Some(config), ..Boot::default() };
     if let Some(user) = user {
-        boot.agents = state.agents();
+        boot.agents = state.agents(&user);
         let thread = path.strip_prefix("/threads/").and_then(|id| id.parse().ok());
         (boot.seed, boot.refused) = seed(state, user, thread).await?;
     }

@@ -18,7 +18,10 @@ use super::{
     store::Store,
     ws::{ConnectionManager, Gateway, Nodes},
 };
-use crate::protocol::{UserId, http::AgentInfo};
+use crate::protocol::{
+    UserId,
+    http::{AgentInfo, User},
+};
 
 /// Over what time clients are told to come back after a restart: so long in any case, and so much more for each of them.
 const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
@@ -67,6 +70,8 @@ impl AppState {
             coalesce: Duration::from_millis(config.socket.coalesce_ms),
             time_limit: Duration::from_millis(config.runs.time_limit_ms),
             max_runs_per_user: config.runs.max_per_user,
+            max_waiting_per_user: config.runs.max_waiting_per_user,
+            budget: config.runs.budget(),
             max_runs: config.runs.max,
             lease: Duration::from_millis(config.runs.lease_ms),
             node: config.server.listen.to_string(),
@@ -77,8 +82,7 @@ impl AppState {
             0 => {}
             runs => tracing::warn!(runs, "ended runs that the server before did not"),
         }
-        let name = channels.node().to_owned();
-        let nodes = Nodes::new(name, manager.clone(), Arc::new(runner.clone()), bus);
+        let nodes = Nodes::new(&channels, manager.clone(), Arc::new(runner.clone()), bus);
         let site = Arc::new(Site::find(&config));
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);
@@ -94,8 +98,8 @@ impl AppState {
 
     /// The agents that a person may talk to.
     #[must_use]
-    pub fn agents(&self) -> Vec<AgentInfo> {
-        self.runner.agents().list()
+    pub fn agents(&self, user: &User) -> Vec<AgentInfo> {
+        self.runner.agents().list(user)
     }
 
     /// How many sockets a person has open here.

@@ -1,19 +1,39 @@
 //! Closing what a run left open, so that it ends as AG-UI's verifier wants it, whatever died.
 
 use super::view::{Node, NodeBody, NodeState, RunView};
+use serde_json::{Map, Value};
+
 use crate::protocol::{
     RunId, ThreadId,
     agui::{
-        Event, ReasoningEnd, ReasoningMessageEnd, RunError, RunFinished, RunOutcome, StepFinished, SubagentError,
-        SubagentFinished, TextMessageEnd, ToolCallEnd,
+        Event, Interrupt, ReasoningEnd, ReasoningMessageEnd, RunError, RunFinished, RunOutcome, StepFinished,
+        SubagentError, SubagentFinished, SubagentOutcome, TextMessageEnd, ToolCallEnd, Usage,
     },
 };
 
 /// How a run ends.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ending {
+    /// In which way.
+    pub how: How,
+    /// The tokens it used.
+    pub usage: Vec<Usage>,
+    /// What the terminal event says beside: `costUsd`, say.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// In which way a run ends.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ending {
-    /// It did what was asked, with its result.
-    Finished(Option<serde_json::Value>),
+pub enum How {
+    /// It did what was asked.
+    Finished {
+        /// What came of it.
+        result: Option<Value>,
+        /// Tool calls that whoever asked is to carry out.
+        pending: Vec<String>,
+    },
+    /// It waits for a person.
+    Interrupted(Vec<Interrupt>),
     /// It was stopped.
     Cancelled,
     /// It failed.
@@ -23,6 +43,18 @@ pub enum Ending {
         /// What happened, for programs.
         code: String,
     },
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self::Finished { result: None, pending: Vec::new() }
+    }
+}
+
+impl From<How> for Ending {
+    fn from(how: How) -> Self {
+        Self { how, ..Self::default() }
+    }
 }
 
 impl RunView {
@@ -37,14 +69,22 @@ impl RunView {
 }
 
 fn terminal(thread_id: ThreadId, run_id: RunId, ending: &Ending) -> Event {
-    let finished = || RunFinished::new(thread_id, run_id);
-    match ending {
-        Ending::Finished(result) => RunFinished { result: result.clone(), ..finished() }.into(),
-        Ending::Cancelled => RunFinished { outcome: Some(RunOutcome::Cancelled), ..finished() }.into(),
-        Ending::Failed { message, code } => {
-            RunError { code: Some(code.clone()), ..RunError::new(message.clone()) }.into()
+    let usage = Some(ending.usage.clone()).filter(|usage| !usage.is_empty());
+    let finished = |outcome| RunFinished { outcome, usage: usage.clone(), ..RunFinished::new(thread_id, run_id) };
+    let mut event: Event = match &ending.how {
+        How::Finished { result, pending } => {
+            let outcome = RunOutcome::Success { pending_tool_call_ids: Some(pending.clone()) };
+            let outcome = Some(outcome).filter(|_| !pending.is_empty());
+            RunFinished { result: result.clone(), ..finished(outcome) }.into()
         }
-    }
+        How::Interrupted(interrupts) => finished(Some(RunOutcome::Interrupt { interrupts: interrupts.clone() })).into(),
+        How::Cancelled => finished(Some(RunOutcome::Cancelled)).into(),
+        How::Failed { message, code } => {
+            RunError { code: Some(code.clone()), usage, ..RunError::new(message.clone()) }.into()
+        }
+    };
+    event.base_mut().metadata.clone_from(&ending.metadata);
+    event
 }
 
 fn closing(node: &Node, ending: &Ending) -> Option<Event> {
@@ -55,13 +95,18 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
         NodeBody::Reasoning { .. } => ReasoningMessageEnd::new(id).into(),
         NodeBody::Step => StepFinished::new(id).into(),
         NodeBody::Tool { .. } => ToolCallEnd::new(id).into(),
-        NodeBody::Subagent { .. } => match ending {
-            Ending::Failed { message, .. } => SubagentError::new(id, message.clone()).into(),
+        NodeBody::Subagent { .. } => match &ending.how {
+            How::Failed { message, .. } => SubagentError::new(id, message.clone()).into(),
             // A sub-agent cannot finish as cancelled, and finishing without an outcome would claim success.
-            Ending::Cancelled => {
+            How::Cancelled => {
                 SubagentError { code: Some("cancelled".into()), ..SubagentError::new(id, "stopped") }.into()
             }
-            Ending::Finished(_) => SubagentFinished::new(id).into(),
+            How::Finished { .. } => SubagentFinished::new(id).into(),
+            How::Interrupted(interrupts) => {
+                let ids = interrupts.iter().map(|interrupt| interrupt.id.clone()).collect();
+                let outcome = SubagentOutcome::Suspended { interrupt_ids: Some(ids) };
+                SubagentFinished { outcome: Some(outcome), ..SubagentFinished::new(id) }.into()
+            }
         },
         NodeBody::Activity { .. } | NodeBody::Custom { .. } => return None,
     };

@@ -23,6 +23,9 @@ pub struct ThreadSummary {
     /// The runs that are not over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunId>,
+    /// The runs that wait for the person's answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asking: Vec<RunId>,
     /// A run ended since the person last looked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
@@ -35,7 +38,8 @@ impl UserFeed {
             UserEntry::Thread { thread } => match self.thread_mut(thread.id) {
                 Some(known) => known.info = thread,
                 None => {
-                    let summary = ThreadSummary { info: thread, active_at: at, running: Vec::new(), unread: false };
+                    let (running, asking) = Default::default();
+                    let summary = ThreadSummary { info: thread, active_at: at, running, asking, unread: false };
                     self.threads.insert(0, summary);
                 }
             },
@@ -43,10 +47,15 @@ impl UserFeed {
             UserEntry::Run { thread_id, run_id, phase } => {
                 if let Some(thread) = self.thread_mut(thread_id) {
                     thread.running.retain(|running| *running != run_id);
-                    if phase == RunPhase::Running {
-                        thread.running.push(run_id);
-                    } else {
-                        thread.unread = true;
+                    thread.asking.retain(|asking| *asking != run_id);
+                    match phase {
+                        RunPhase::Running => thread.running.push(run_id),
+                        RunPhase::Interrupted => {
+                            thread.asking.push(run_id);
+                            thread.unread = true;
+                        }
+                        RunPhase::Finished | RunPhase::Cancelled | RunPhase::Failed => thread.unread = true,
+                        RunPhase::Answered | RunPhase::TakenBack => {}
                     }
                     thread.active_at = at;
                     self.threads.sort_by_key(|thread| std::cmp::Reverse(thread.active_at));

@@ -5,16 +5,18 @@
 //! so the server sends it as a snapshot. Entries that break a rule (an end without a start, a delta for an unknown id)
 //! never panic and never hide others: they are folded as far as they make sense.
 
+mod branch;
 mod close;
 mod compact;
 mod feed;
+mod history;
 mod reduce;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-pub use close::Ending;
+pub use close::{Ending, How};
 pub use compact::Compactor;
 pub use feed::{ThreadSummary, UserFeed};
-pub use view::{Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
+pub use view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::view::{Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
+use serde_json::{Map, Value};
+
+use super::view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
 use crate::protocol::{
-    RunId, ThreadEntry,
-    agui::{Event, RunOutcome, TextRole},
+    MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
+    agui::{Event, Message, RunOutcome, TextRole},
 };
 
 impl ThreadView {
@@ -13,13 +15,81 @@ impl ThreadView {
     pub fn apply(&mut self, at: i64, entry: ThreadEntry) {
         match entry {
             ThreadEntry::Thread { thread } => self.info = Some(thread),
-            ThreadEntry::Message { message } => {
-                let (run_id, agent) = (message.run_id, message.agent.clone());
-                self.items.push(Item::Message(Arc::new(Said { at, message })));
-                self.items.push(Item::Run(Arc::new(RunView::new(run_id, agent, at))));
-            }
-            ThreadEntry::Agent { run_id, event } => self.run_mut(run_id, at).apply(at, *event),
+            ThreadEntry::Message { message } => self.say(at, message),
+            ThreadEntry::Answer { answer } => self.answer(at, answer),
+            ThreadEntry::TakenBack { message_id } => self.take_back(message_id),
+            ThreadEntry::Agent { run_id, event } => self.hear(run_id, at, *event),
         }
+    }
+
+    fn say(&mut self, at: i64, message: UserMessage) {
+        let follows = match (message.replaces, message.after) {
+            (Some(replaced), _) => self.said(replaced).and_then(|said| said.follows),
+            (None, Some(after)) => self.said(after).map(|said| said.message.id),
+            (None, None) => self.newest(),
+        };
+        if let Some(follows) = follows {
+            self.give_up(follows);
+        }
+        let (run_id, agent) = (message.run_id, message.agent.clone());
+        let run = RunView { message_id: Some(message.id), ..RunView::new(run_id, agent, at) };
+        self.items.push(Item::Message(Arc::new(Said { at, message, follows })));
+        self.items.push(Item::Run(Arc::new(run)));
+    }
+
+    /// Whatever runs that answered this message wait for is not answered any more.
+    fn give_up(&mut self, message: MessageId) {
+        for item in &mut self.items {
+            if let Item::Run(run) = item
+                && run.message_id == Some(message)
+                && !run.asks().is_empty()
+            {
+                Arc::make_mut(run).answered = Some(Answered::GivenUp);
+            }
+        }
+    }
+
+    fn answer(&mut self, at: i64, answer: RunAnswer) {
+        let RunAnswer { run_id, resumed_by, agent, author, answers, .. } = answer;
+        let waited = self.run_mut(run_id, at);
+        waited.answered = Some(Answered::By { author, at, answers, resumed_by });
+        let message_id = waited.message_id;
+        let run = RunView { message_id, resumes: Some(run_id), ..RunView::new(resumed_by, agent, at) };
+        self.items.push(Item::Run(Arc::new(run)));
+    }
+
+    /// The message goes with its run; what was said after it follows what it followed.
+    fn take_back(&mut self, message_id: MessageId) {
+        let follows = self.said(message_id).and_then(|said| said.follows);
+        self.items.retain(|item| match item {
+            Item::Message(said) => said.message.id != message_id,
+            Item::Run(run) => run.message_id != Some(message_id),
+        });
+        for item in &mut self.items {
+            if let Item::Message(said) = item
+                && said.follows == Some(message_id)
+            {
+                Arc::make_mut(said).follows = follows;
+            }
+        }
+    }
+
+    fn hear(&mut self, run_id: RunId, at: i64, event: Event) {
+        match &event {
+            // What an interrupted run called, the one that resumes it answers.
+            Event::ToolCallResult(e) if !self.run_mut(run_id, at).calls(&e.tool_call_id) => {
+                let called = |item: &Item| matches!(item, Item::Run(run) if run.calls(&e.tool_call_id));
+                if let Some(Item::Run(run)) = self.items.iter_mut().rev().find(|item| called(item)) {
+                    return Arc::make_mut(run).apply(at, event);
+                }
+            }
+            Event::StateDelta(_) if self.run_mut(run_id, at).shared.is_none() => {
+                self.run_mut(run_id, at).shared =
+                    self.state_before(run_id).cloned().or_else(|| Some(Value::Object(Map::new())));
+            }
+            _ => {}
+        }
+        self.run_mut(run_id, at).apply(at, event);
     }
 
     /// The run, begun here if no message announced it.
@@ -68,11 +138,15 @@ impl RunView {
         Self {
             run_id,
             agent,
+            message_id: None,
+            resumes: None,
             state: RunState::Waiting,
+            answered: None,
             started_at: at,
             ended_at: None,
             nodes: Vec::new(),
             usage: Vec::new(),
+            cost_usd: None,
             shared: None,
             result: None,
         }
@@ -82,11 +156,13 @@ impl RunView {
         let within = event.subagent().map(str::to_owned);
         let text = |role| NodeBody::Text { role, text: String::new() };
         let reasoning = || NodeBody::Reasoning { text: String::new() };
-        let tool = |name| NodeBody::Tool { name, args: String::new(), result: None };
+        let tool = |name, message| NodeBody::Tool { name, args: String::new(), message, result: None };
+        let cost = event.base().metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(Value::as_f64);
         match event {
             Event::RunStarted(_) => self.state = RunState::Running,
             Event::RunFinished(e) => {
                 self.usage.extend(e.usage.into_iter().flatten());
+                self.cost_usd = cost;
                 self.result = e.result;
                 self.end(
                     at,
@@ -99,6 +175,7 @@ impl RunView {
             }
             Event::RunError(e) => {
                 self.usage.extend(e.usage.into_iter().flatten());
+                self.cost_usd = cost;
                 self.end(at, RunState::Failed { message: e.message, code: e.code });
             }
             Event::StepStarted(e) => self.begin(at, within, e.step_name, NodeBody::Step),
@@ -113,24 +190,20 @@ impl RunView {
                 let body = text(e.role.unwrap_or(TextRole::Assistant));
                 self.chunk(at, within, Kind::Text, e.message_id, body, e.delta.as_deref());
             }
-            Event::ToolCallStart(e) => self.begin(at, within, e.tool_call_id, tool(e.tool_call_name)),
+            Event::ToolCallStart(e) => {
+                self.begin(at, within, e.tool_call_id, tool(e.tool_call_name, e.parent_message_id))
+            }
             Event::ToolCallArgs(e) => self.append(Kind::Tool, &e.tool_call_id, &e.delta),
             Event::ToolCallEnd(e) => {
                 let index = self.last_open(Kind::Tool, |node| node.id == e.tool_call_id && !node.chunked);
                 self.edit(index, |node| node.state = NodeState::Called);
             }
             Event::ToolCallChunk(e) => {
-                let body = tool(e.tool_call_name.unwrap_or_default());
+                let body = tool(e.tool_call_name.unwrap_or_default(), e.parent_message_id);
                 self.chunk(at, within, Kind::Tool, e.tool_call_id, body, e.delta.as_deref());
             }
             Event::ToolCallResult(e) => {
-                let index = self.last(Kind::Tool, |node| node.id == e.tool_call_id);
-                self.edit(index, |node| {
-                    if let NodeBody::Tool { result, .. } = &mut node.body {
-                        *result = Some(e.content.to_text());
-                    }
-                });
-                self.finish(at, index, NodeState::Done);
+                self.answer_call(at, &e.tool_call_id, e.content.to_text(), NodeState::Done);
             }
             Event::ReasoningStart(e) => self.begin(at, within, e.message_id, NodeBody::ReasoningSpan),
             Event::ReasoningEnd(e) => self.finish_id(at, Kind::Span, &e.message_id),
@@ -167,13 +240,90 @@ impl RunView {
                 self.whole(at, within, String::new(), body);
             }
             Event::StateSnapshot(e) => self.shared = Some(e.snapshot),
-            // Kept in the log; nothing of a thread's looks depends on them yet.
-            Event::StateDelta(_)
-            | Event::MessagesSnapshot(_)
-            | Event::ActivityDelta(_)
-            | Event::ReasoningEncryptedValue(_)
-            | Event::Raw(_) => {}
+            Event::StateDelta(e) => patch(self.shared.get_or_insert_default(), e.delta),
+            Event::ActivityDelta(e) => {
+                let index = self.last(Kind::Activity, |node| node.id == e.message_id);
+                self.edit(index, |node| {
+                    if let NodeBody::Activity { content, .. } = &mut node.body {
+                        let mut whole = Value::Object(std::mem::take(content));
+                        patch(&mut whole, e.patch);
+                        *content = if let Value::Object(map) = whole { map } else { Map::new() };
+                    }
+                });
+            }
+            Event::MessagesSnapshot(e) => self.restate(at, e.messages),
+            // Kept in the log; nothing of a thread's looks depends on them.
+            Event::ReasoningEncryptedValue(_) | Event::Raw(_) => {}
         }
+    }
+
+    /// Takes over what a restated conversation says after the person's last message: that is this run. What came before is
+    /// in the thread already, and what cannot be read is left out.
+    fn restate(&mut self, at: i64, messages: Vec<Value>) {
+        let said: Vec<Message> = messages.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
+        let from = said.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1);
+        for message in said.into_iter().skip(from) {
+            match message {
+                Message::Assistant { id, content, tool_calls, .. } => {
+                    if let Some(text) = content.filter(|text| !text.is_empty()) {
+                        self.upsert(at, Kind::Text, id.clone(), NodeBody::Text { role: TextRole::Assistant, text });
+                    }
+                    for call in tool_calls.into_iter().flatten() {
+                        let (name, args) = (call.function.name, call.function.arguments);
+                        let result = self.result_of(&call.id);
+                        let done = result.is_some();
+                        let body = NodeBody::Tool { name, args, message: Some(id.clone()), result };
+                        let index = self.upsert(at, Kind::Tool, call.id, body);
+                        self.edit(Some(index), |node| {
+                            node.state = if done { NodeState::Done } else { NodeState::Called }
+                        });
+                    }
+                }
+                Message::Tool { content, tool_call_id, error, .. } => {
+                    let state = if error.is_some() { NodeState::Failed } else { NodeState::Done };
+                    self.answer_call(at, &tool_call_id, error.unwrap_or_else(|| content.to_text()), state);
+                }
+                Message::Reasoning { id, content } => {
+                    self.upsert(at, Kind::Reasoning, id, NodeBody::Reasoning { text: content });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The node of that kind and id as it is said now: a new one where there was none. Answers its index.
+    fn upsert(&mut self, at: i64, kind: Kind, id: String, body: NodeBody) -> usize {
+        match self.last(kind, |node| node.id == id) {
+            Some(index) => {
+                self.edit(Some(index), |node| node.body = body);
+                index
+            }
+            None => {
+                self.whole(at, None, id, body);
+                self.nodes.len() - 1
+            }
+        }
+    }
+
+    fn result_of(&self, call: &str) -> Option<String> {
+        self.nodes.iter().rev().find_map(|node| match &node.body {
+            NodeBody::Tool { result, .. } if node.id == call => result.clone(),
+            _ => None,
+        })
+    }
+
+    fn answer_call(&mut self, at: i64, call: &str, text: String, state: NodeState) {
+        let index = self.last(Kind::Tool, |node| node.id == call);
+        self.edit(index, |node| {
+            if let NodeBody::Tool { result, .. } = &mut node.body {
+                *result = Some(text);
+            }
+        });
+        self.finish(at, index, state);
+    }
+
+    fn calls(&self, call: &str) -> bool {
+        self.last(Kind::Tool, |node| node.id == call).is_some()
     }
 
     fn begin(&mut self, at: i64, within: Option<String>, id: String, body: NodeBody) {
@@ -238,9 +388,13 @@ impl RunView {
 
     /// The run is over, and so is everything in it.
     fn end(&mut self, at: i64, state: RunState) {
+        // A call that waits for a person is answered later.
+        let waits = matches!(state, RunState::Interrupted { .. });
         for index in 0..self.nodes.len() {
-            if matches!(self.nodes[index].state, NodeState::Open | NodeState::Called) {
-                self.finish(at, Some(index), NodeState::Done);
+            match self.nodes[index].state {
+                NodeState::Called if waits => {}
+                NodeState::Open | NodeState::Called => self.finish(at, Some(index), NodeState::Done),
+                NodeState::Done | NodeState::Failed => {}
             }
         }
         self.state = state;
@@ -259,5 +413,13 @@ impl RunView {
 
     fn last_open(&self, kind: Kind, is: impl Fn(&Node) -> bool) -> Option<usize> {
         self.last(kind, |node| node.state == NodeState::Open && is(node))
+    }
+}
+
+/// Changes a document as told, all or nothing: what does not fit the document (RFC 6902) leaves it as it was.
+fn patch(document: &mut Value, operations: Vec<Value>) {
+    if let Ok(patch) = serde_json::from_value::<json_patch::Patch>(Value::Array(operations)) {
+        // An operation that fails undoes those before it.
+        let _ = json_patch::patch(document, &patch);
     }
 }

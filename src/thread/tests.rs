@@ -82,10 +82,10 @@ proptest! {
     fn an_ending_closes_everything_and_is_terminal(entries in log(), stopped in any::<bool>()) {
         let mut view = fold(ThreadView::default(), 0, &entries);
         let thread = ThreadId::new();
-        let how = if stopped { Ending::Cancelled } else { Ending::Failed { message: "gone".into(), code: "lost".into() } };
+        let how = if stopped { How::Cancelled } else { How::Failed { message: "gone".into(), code: "lost".into() } };
         let runs: Vec<RunView> = view.active_runs().cloned().collect();
         for run in runs {
-            let events = run.ending(thread, &how);
+            let events = run.ending(thread, &how.clone().into());
             let (last, closing) = events.split_last().expect("at least the terminal event");
             prop_assert!(matches!(last, Event::RunFinished(_) | Event::RunError(_)));
             for event in closing {

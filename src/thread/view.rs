@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::protocol::{
-    RunId, ThreadInfo, UserMessage,
+    Author, InterruptAnswer, MessageId, RunId, ThreadInfo, UserMessage,
     agui::{Interrupt, TextRole, Usage},
 };
 
@@ -40,6 +40,29 @@ pub struct Said {
     pub at: i64,
     /// What was said.
     pub message: UserMessage,
+    /// The message that it was said after; absent: the first of its branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<MessageId>,
+}
+
+/// What became of a run's interrupts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Answered {
+    /// A person answered them.
+    By {
+        /// Who.
+        author: Author,
+        /// When, in milliseconds since 1970.
+        at: i64,
+        /// What.
+        answers: Vec<InterruptAnswer>,
+        /// The run in which the agent went on.
+        resumed_by: RunId,
+    },
+    /// Something else was said in the thread: they will not be answered any more.
+    GivenUp,
 }
 
 /// Where a run is.
@@ -87,8 +110,17 @@ pub struct RunView {
     pub run_id: RunId,
     /// The agent's id, where the message that began the run told it.
     pub agent: String,
+    /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
+    /// The interrupted run that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumes: Option<RunId>,
     /// Where it is.
     pub state: RunState,
+    /// Of an interrupted run: what became of what it waited for; absent: it still waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Answered>,
     /// When it was accepted, in milliseconds since 1970.
     pub started_at: i64,
     /// When it ended.
@@ -99,6 +131,9 @@ pub struct RunView {
     /// The tokens it used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usage: Vec<Usage>,
+    /// What they cost in US dollars, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
     /// The agent's shared state, as last told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<Value>,
@@ -172,6 +207,9 @@ pub enum NodeBody {
         name: String,
         /// The arguments so far: JSON text.
         args: String,
+        /// The message that carries the call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
         /// The answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<String>,
@@ -201,6 +239,18 @@ pub enum NodeBody {
         /// Its content.
         value: Value,
     },
+}
+
+impl RunView {
+    /// What the run waits for a person to answer; nothing where it does not, or not any more. Whether an interrupt has expired
+    /// is its `expiresAt`'s to say.
+    #[must_use]
+    pub fn asks(&self) -> &[Interrupt] {
+        match &self.state {
+            RunState::Interrupted { interrupts } if self.answered.is_none() => interrupts,
+            _ => &[],
+        }
+    }
 }
 
 impl ThreadView {

@@ -176,6 +176,6 @@ async fn deliver(socket: Socket, parcel: &Parcel) -> Result<(), String> {
         });
     }
     let (message_id, text, agent) = (parcel.message_id, parcel.text.clone(), parcel.agent.clone());
-    let message = SendMessage { message_id, thread_id, text, agent, attachments };
+    let message = SendMessage { message_id, agent, attachments, ..SendMessage::new(thread_id, text) };
     socket.send(message).await.map(drop).map_err(|error| error.message)
 }

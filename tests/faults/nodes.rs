@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use netra::protocol::{ChannelName, CreateThread, Entry, MessageId, SendMessage, ThreadEntry, ThreadId, agui::Event};
+use netra::protocol::{ChannelName, CreateThread, Entry, SendMessage, ThreadEntry, ThreadId, agui::Event};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -96,13 +96,7 @@ async fn a_run_whose_node_is_killed_ends_within_the_lease_and_can_be_started_aga
     let (title, agent) = (None, Some("replay".to_owned()));
     asking.send(CreateThread { thread_id, title, agent }).await.expect("made");
     watching.follow(ChannelName::Thread(thread_id), None).await;
-    let say = |text: &str| SendMessage {
-        message_id: MessageId::new(),
-        thread_id,
-        text: text.into(),
-        agent: None,
-        attachments: Vec::new(),
-    };
+    let say = |text: &str| SendMessage::new(thread_id, text);
     asking.send(say("Where do my tokens go?")).await.expect("accepted");
     // In the middle of it.
     watching.until_place(ChannelName::Thread(thread_id), 20).await;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use netra::protocol::{
-    ChannelName, CreateThread, Entry, MarkRead, MessageAccepted, MessageId, RenameThread, RunId, SendMessage, StopRun,
+    ChannelName, CreateThread, Entry, MarkRead, MessageAccepted, RenameThread, RunId, SendMessage, StopRun,
     ThreadEntry, ThreadId, UserId, agui::Event,
 };
 use rand::{RngExt, rngs::StdRng};
@@ -113,13 +113,7 @@ impl Someone {
     }
 
     async fn say(&self, client: &Witness, thread: ThreadId, agent: &str) -> Option<MessageAccepted> {
-        let message = SendMessage {
-            message_id: MessageId::new(),
-            thread_id: thread,
-            text: "Where do my tokens go?".into(),
-            agent: Some(agent.into()),
-            attachments: Vec::new(),
-        };
+        let message = SendMessage { agent: Some(agent.into()), ..SendMessage::new(thread, "Where do my tokens go?") };
         let accepted = self.expect("send_message", client.send(message.clone()).await)?;
         let acknowledged =
             Acknowledged { message: message.message_id, thread, run: accepted.run_id, seq: accepted.seq };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use netra::{
     protocol::{
-        CreateThread, MessageId, RunId, SendMessage, ThreadEntry, ThreadId, UserId,
+        CreateThread, RunId, SendMessage, ThreadEntry, ThreadId, UserId,
         agui::{Event, TextMessageContent},
         http::{Role, User},
     },
@@ -96,7 +96,7 @@ impl House {
 }
 
 pub(crate) fn message(thread_id: ThreadId, text: &str) -> SendMessage {
-    SendMessage { message_id: MessageId::new(), thread_id, text: text.into(), agent: None, attachments: Vec::new() }
+    SendMessage::new(thread_id, text)
 }
 
 pub(crate) fn entry(run_id: RunId, event: impl Into<Event>) -> ThreadEntry {

@@ -14,8 +14,8 @@ use std::{
 use async_trait::async_trait;
 use netra::{
     protocol::{
-        CreateThread, DeleteThread, Entry, FileId, MessageId, RunId, RunPhase, SendMessage, ThreadEntry, ThreadId,
-        UserEntry, UserId,
+        CreateThread, DeleteThread, Entry, FileId, RunId, RunPhase, SendMessage, ThreadEntry, ThreadId, UserEntry,
+        UserId,
         agui::{
             Event, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunOutcome, StepStarted, SubagentStarted,
             TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallStart,
@@ -23,7 +23,9 @@ use netra::{
         http::{AgentInfo, User},
     },
     server::{
-        agents::{Agent, AgentError, Agents, Emitter, Replay, RunInput, Runner, RunnerOptions, guard::verify},
+        agents::{
+            Agent, AgentError, Agents, Done, Emitter, Kinds, Replay, RunInput, Runner, RunnerOptions, guard::verify,
+        },
         channel::{Channel, Channels, Delivery, Hub},
         store::{Store, now_ms},
         threads,
@@ -78,7 +80,7 @@ impl Agent for Script {
         info("script")
     }
 
-    async fn run(&self, input: RunInput, out: Emitter) -> Result<Option<Value>, AgentError> {
+    async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
         let names = input.files.iter().map(|file| format!("{}={}", file.attachment.name, file.path.display()));
         *self.files.lock().expect("not poisoned") = names.collect();
         match input.text.as_str() {
@@ -88,7 +90,7 @@ impl Agent for Script {
                     out.emit(TextMessageContent::new("m", word)).await?;
                 }
                 out.emit(TextMessageEnd::new("m")).await?;
-                return Ok(Some(json!({"words": 3})));
+                return Ok(Done::with(json!({"words": 3})));
             }
             "stream" => {
                 out.emit(TextMessageStart::new("m")).await?;
@@ -133,7 +135,7 @@ impl Agent for Script {
             }
             other => panic!("no such script: {other}"),
         }
-        Ok(None)
+        Ok(Done::default())
     }
 }
 
@@ -168,14 +170,9 @@ impl House {
     }
 
     async fn accept(&self, agent: &str, text: &str) -> threads::NewRun {
-        let command = SendMessage {
-            message_id: MessageId::new(),
-            thread_id: self.thread,
-            text: text.into(),
-            agent: None,
-            attachments: Vec::new(),
-        };
-        threads::send(&self.channels, &self.user, &command, agent, || Ok(())).await.expect("accepted").1.expect("a run")
+        let command = SendMessage::new(self.thread, text);
+        let asked = threads::send(&self.channels, &self.user, &command, agent, None, || Ok(())).await;
+        asked.expect("accepted").run.expect("a run")
     }
 
     async fn begin(&self, text: &str) -> RunId {
@@ -264,7 +261,7 @@ impl House {
 }
 
 fn info(id: &str) -> AgentInfo {
-    AgentInfo { id: id.into(), name: id.into(), description: String::new(), examples: Vec::new() }
+    AgentInfo::new(id, id, "")
 }
 
 fn recording() -> PathBuf {
@@ -279,7 +276,8 @@ fn runner(
 ) -> Runner {
     let replay = Replay::open(info("replay"), &recording(), 2_000).expect("opens");
     let script = Script { gate: gate.clone(), files: files.clone() };
-    let agents = Agents::new([Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)], &[]).expect("two agents");
+    let built_in = [Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)];
+    let agents = Agents::new(built_in, &[], Kinds::default());
     Runner::new(channels.clone(), Arc::new(agents), options)
 }
 

@@ -15,8 +15,8 @@ use axum::{Router, serve::ListenerExt};
 use futures_util::{SinkExt, StreamExt};
 use netra::{
     protocol::{
-        ChannelName, Command, CreateThread, Cursor, ErrorBody, ErrorCode, EventPush, MessageId, Mode, Push, RunId,
-        SendMessage, ServerFrame, Subscribe, Subscribed, ThreadId, ThreadReply, ThreadSignal, UserId, encode_command,
+        ChannelName, Command, CreateThread, Cursor, ErrorBody, ErrorCode, EventPush, Mode, Push, RunId, SendMessage,
+        ServerFrame, Subscribe, Subscribed, ThreadId, ThreadReply, ThreadSignal, UserId, encode_command,
         http::{Role, User},
     },
     server::{
@@ -56,7 +56,7 @@ pub(crate) struct Noted {
 }
 
 impl Runs for Noted {
-    fn resolve(&self, agent: Option<&str>) -> Result<String> {
+    fn resolve(&self, agent: Option<&str>, _: &User) -> Result<String> {
         match agent {
             None | Some("echo") => Ok("echo".into()),
             Some("panics") => panic!("as the test wants it"),
@@ -127,9 +127,8 @@ impl Bench {
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
         let runs = Arc::new(Noted::default());
-        let name = channels.node().to_owned();
-        let (nodes, stopping) =
-            (Nodes::new(name, manager.clone(), runs.clone(), bus.clone()), CancellationToken::new());
+        let nodes = Nodes::new(&channels, manager.clone(), runs.clone(), bus.clone());
+        let stopping = CancellationToken::new();
         tokio::spawn(nodes.clone().tend(channels.clone(), auth.clone(), stopping.clone()));
         let gateway = Arc::new(Gateway {
             manager,
@@ -337,7 +336,7 @@ impl Client {
     pub(crate) async fn until_present(&mut self, connections: u32) {
         loop {
             let Push::Event(EventPush { seq: None, entry, .. }) = self.push().await else { continue };
-            let ThreadSignal::Presence { present } = serde_json::from_value(entry).expect("fits");
+            let Ok(ThreadSignal::Presence { present }) = serde_json::from_value(entry) else { continue };
             if present.iter().map(|who| who.connections).sum::<u32>() == connections {
                 return;
             }
@@ -418,5 +417,5 @@ impl Client {
 
 /// A message as a client says it.
 pub(crate) fn message(thread_id: ThreadId, text: &str) -> SendMessage {
-    SendMessage { message_id: MessageId::new(), thread_id, text: text.into(), agent: None, attachments: Vec::new() }
+    SendMessage::new(thread_id, text)
 }

@@ -65,8 +65,7 @@ impl Bench {
 }
 
 async fn say(socket: &mut Socket, thread_id: ThreadId) -> Result<MessageAccepted, Failure> {
-    let (message_id, text, attachments) = (MessageId::new(), "Go on.".into(), Vec::new());
-    socket.ask(SendMessage { message_id, thread_id, text, agent: None, attachments }).await
+    socket.ask(SendMessage::new(thread_id, "Go on.")).await
 }
 
 /// Memory of sockets that only listen.

@@ -5,10 +5,12 @@
 
 mod delta;
 mod event;
+mod message;
 mod parts;
 
 pub use delta::DeltaKey;
 pub use event::*;
+pub use message::*;
 pub use parts::*;
 
 #[cfg(test)]

@@ -18,8 +18,10 @@ use crate::{
         error::{Error, Result},
         metrics,
         store::now_ms,
+        threads::expires_at,
+        usage,
     },
-    thread::{Ending, ThreadView},
+    thread::{Ending, How, ThreadView},
 };
 
 /// The AG-UI version that runs declare.
@@ -45,6 +47,8 @@ pub(super) struct RunLog {
     thread_id: ThreadId,
     run_id: RunId,
     owner: UserId,
+    /// The agent that runs.
+    agent: String,
     /// Everything of this run up to here is known.
     seen: u64,
     /// The run as whoever follows the thread sees it.
@@ -58,10 +62,10 @@ impl RunLog {
         options: &RunnerOptions,
         thread_id: ThreadId,
         run_id: RunId,
-        owner: UserId,
+        (owner, agent): (UserId, &str),
     ) -> Self {
         let (channels, patience, view) = (channels.clone(), options.store_patience, ThreadView::default());
-        Self { channels, patience, thread_id, run_id, owner, seen: 0, view }
+        Self { channels, patience, thread_id, run_id, owner, agent: agent.to_owned(), seen: 0, view }
     }
 
     /// The same for a run found open, in a thread that looks so at that place.
@@ -69,10 +73,10 @@ impl RunLog {
         Self { seen: seq, view, ..self }
     }
 
-    /// Begins the run.
+    /// Begins the run: a new one, or one that goes on from another.
     pub(super) async fn begin(&mut self) -> Result<(), Lost> {
-        let started =
-            RunStarted { protocol_version: Some(AG_UI.into()), ..RunStarted::new(self.thread_id, self.run_id) };
+        let protocol_version = Some(AG_UI.into());
+        let started = RunStarted { protocol_version, ..RunStarted::new(self.thread_id, self.run_id) };
         self.append(vec![started.into()]).await
     }
 
@@ -87,15 +91,10 @@ impl RunLog {
             self.view.apply(now_ms(), self.entry(RunStarted::new(self.thread_id, self.run_id).into()));
         }
         let events = self.view.run(self.run_id).map(|run| run.ending(self.thread_id, ending)).unwrap_or_default();
-        let phase = match ending {
-            Ending::Finished(_) => RunPhase::Finished,
-            Ending::Cancelled => RunPhase::Cancelled,
-            Ending::Failed { .. } => RunPhase::Failed,
-        };
-        self.write(events, Some(phase)).await
+        self.write(events, Some(ending)).await
     }
 
-    async fn write(&mut self, events: Vec<Event>, end: Option<RunPhase>) -> Result<(), Lost> {
+    async fn write(&mut self, events: Vec<Event>, end: Option<&Ending>) -> Result<(), Lost> {
         if events.is_empty() {
             return Ok(());
         }
@@ -120,7 +119,7 @@ impl RunLog {
             wait = (wait * 2).min(RETRY.1);
         }
         let at = now_ms();
-        end.into_iter().for_each(metrics::run_ended);
+        end.map(phase).into_iter().for_each(metrics::run_ended);
         for entry in entries {
             self.view.apply(at, entry);
         }
@@ -129,28 +128,29 @@ impl RunLog {
 
     /// One try; answers the last place known, or nothing where the run is not ours to go on with. `doubt`: a try before may
     /// have been stored though its answer was lost; nobody else writes to this run, so what is new of it is that.
-    async fn once(&self, entries: &[ThreadEntry], end: Option<RunPhase>, doubt: bool) -> Result<Option<u64>> {
+    async fn once(&self, entries: &[ThreadEntry], end: Option<&Ending>, doubt: bool) -> Result<Option<u64>> {
         if doubt && self.channels.has_after(self.thread_id, self.seen, self.run_id).await? {
             return Ok(Some(self.channels.extent(Channel::Thread(self.thread_id)).await?.head));
         }
         match end {
             None => self.channels.append(self.thread_id, self.run_id, entries).await,
-            Some(phase) => self.last(entries, phase).await,
+            Some(ending) => self.last(entries, ending).await,
         }
     }
 
-    /// The run's end, with what the owner's feed hears of it.
-    async fn last(&self, entries: &[ThreadEntry], phase: RunPhase) -> Result<Option<u64>> {
+    /// The run's end, with what the owner's feed hears of it and what it used.
+    async fn last(&self, entries: &[ThreadEntry], ending: &Ending) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
         // A deleted thread took its runs along: no row says so, and its log stays deleted.
-        let sql = "UPDATE runs SET ended_at = $2 WHERE id = $1 AND node = $3 AND ended_at IS NULL";
+        let sql = "UPDATE runs SET ended_at = $2, asks_until = $4 WHERE id = $1 AND node = $3 AND ended_at IS NULL";
         let query = sqlx::query(sql).bind(self.run_id.to_string()).bind(now_ms()).bind(self.channels.node().to_owned());
-        if query.execute(tx.sql()).await?.rows_affected() == 0 {
+        if query.bind(asks_until(ending)).execute(tx.sql()).await?.rows_affected() == 0 {
             return Ok(None);
         }
         let seq = tx.thread(self.thread_id, entries).await?;
-        let entry = UserEntry::Run { thread_id: self.thread_id, run_id: self.run_id, phase };
+        let entry = UserEntry::Run { thread_id: self.thread_id, run_id: self.run_id, phase: phase(ending) };
         tx.user(self.owner, &[entry]).await?;
+        usage::record(&mut tx, self.owner, &self.agent, ending).await?;
         tx.commit().await?;
         Ok(Some(seq))
     }
@@ -158,4 +158,20 @@ impl RunLog {
     fn entry(&self, event: Event) -> ThreadEntry {
         ThreadEntry::Agent { run_id: self.run_id, event: Box::new(event) }
     }
+}
+
+/// How the owner's feed tells an ending.
+fn phase(ending: &Ending) -> RunPhase {
+    match ending.how {
+        How::Finished { .. } => RunPhase::Finished,
+        How::Interrupted(_) => RunPhase::Interrupted,
+        How::Cancelled => RunPhase::Cancelled,
+        How::Failed { .. } => RunPhase::Failed,
+    }
+}
+
+/// Until when a person may answer what a run waits for: until the last of its interrupts has expired.
+fn asks_until(ending: &Ending) -> Option<i64> {
+    let How::Interrupted(interrupts) = &ending.how else { return None };
+    interrupts.iter().map(|interrupt| expires_at(interrupt).unwrap_or(i64::MAX)).max()
 }

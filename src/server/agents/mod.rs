@@ -7,7 +7,9 @@
 pub mod analyst;
 mod coalesce;
 pub mod guard;
+mod kinds;
 mod log;
+mod queue;
 mod registry;
 mod replay;
 mod run;
@@ -16,13 +18,22 @@ mod runner;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::{Attachment, Author, RunId, ThreadId, agui::Event, http::AgentInfo};
+use crate::{
+    protocol::{
+        Attachment, Author, RunId, ThreadId,
+        agui::{Context, Event, Interrupt, Message, Resume, RunError, RunFinished, RunOutcome, Tool, Usage},
+        http::AgentInfo,
+    },
+    thread::ThreadView,
+};
 
-pub use registry::{AgentConfigError, Agents};
+pub use kinds::{Kinds, PAGE_VARIABLES, Variables};
+pub use registry::{Agents, Registered, Source};
 pub use replay::{Replay, ReplayError};
 pub use runner::{Runner, RunnerOptions};
 
@@ -36,7 +47,21 @@ pub trait Agent: Send + Sync + 'static {
     ///
     /// # Errors
     /// Where the run cannot go on: it ends with `RUN_ERROR`, after what is open was closed.
-    async fn run(&self, input: RunInput, out: Emitter) -> Result<Option<Value>, AgentError>;
+    async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError>;
+
+    /// How what it depends on is; `None` where it depends on nothing.
+    fn health(&self) -> Option<Health> {
+        None
+    }
+}
+
+/// How what an agent depends on is, for whoever runs the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Whether it can be asked now.
+    pub ok: bool,
+    /// One sentence.
+    pub about: String,
 }
 
 /// A file that a run may read.
@@ -48,6 +73,20 @@ pub struct InputFile {
     pub path: PathBuf,
 }
 
+/// What whoever asked gave along, where that was no page but another program.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Caller {
+    /// The state that they share with the agent; absent: the thread's.
+    pub state: Option<Value>,
+    /// Tools that they carry out themselves.
+    pub tools: Vec<Tool>,
+    /// What the agent may want to know.
+    pub context: Vec<Context>,
+    /// Whatever they pass on.
+    pub forwarded_props: Option<Value>,
+}
+
 /// What a run begins with.
 #[derive(Debug, Clone)]
 pub struct RunInput {
@@ -55,14 +94,93 @@ pub struct RunInput {
     pub run_id: RunId,
     /// Its thread.
     pub thread_id: ThreadId,
+    /// The interrupted run that it goes on from.
+    pub parent_run_id: Option<RunId>,
+    /// The agent's id.
+    pub agent: String,
     /// Who asked.
     pub author: Author,
     /// What was asked.
     pub text: String,
     /// The message's files; where it has none, the thread's latest.
     pub files: Vec<InputFile>,
+    /// The thread as it was when the run began.
+    pub thread: ThreadView,
+    /// A person's answers to what the run before waited for.
+    pub resume: Vec<Resume>,
+    /// What whoever asked gave along.
+    pub caller: Caller,
     /// Cancelled when the run shall stop. Awaiting the emitter ends by itself; long computations check this.
     pub cancel: CancellationToken,
+}
+
+impl RunInput {
+    /// The conversation on this branch, up to and with what was asked: as AG-UI messages, tool calls and answers among them.
+    #[must_use]
+    pub fn history(&self) -> Vec<Message> {
+        self.thread.history(self.run_id)
+    }
+
+    /// The state that agent and front end share, as the run begins.
+    #[must_use]
+    pub fn state(&self) -> Option<&Value> {
+        self.caller.state.as_ref().or_else(|| self.thread.state_before(self.run_id))
+    }
+}
+
+/// How a run ended that did not fail.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Done {
+    /// What came of it.
+    pub result: Option<Value>,
+    /// How.
+    pub outcome: Outcome,
+    /// The tokens it used.
+    pub usage: Vec<Usage>,
+    /// What the terminal event says beside: `costUsd`, in US dollars.
+    pub metadata: Option<Map<String, Value>>,
+}
+
+impl Done {
+    /// What another's terminal event says.
+    #[must_use]
+    pub fn of(end: RunFinished) -> Self {
+        let outcome = match end.outcome {
+            None => Outcome::default(),
+            Some(RunOutcome::Success { pending_tool_call_ids }) => {
+                Outcome::Success { pending_tool_call_ids: pending_tool_call_ids.unwrap_or_default() }
+            }
+            Some(RunOutcome::Interrupt { interrupts }) => Outcome::Interrupt(interrupts),
+            Some(RunOutcome::Cancelled) => Outcome::Cancelled,
+        };
+        Self { result: end.result, outcome, usage: end.usage.unwrap_or_default(), metadata: end.base.metadata }
+    }
+
+    /// It did what was asked, with a result.
+    #[must_use]
+    pub fn with(result: Value) -> Self {
+        Self { result: Some(result), ..Self::default() }
+    }
+}
+
+/// In which way a run ended that did not fail.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It did what was asked.
+    Success {
+        /// Tool calls that whoever asked is to carry out.
+        pending_tool_call_ids: Vec<String>,
+    },
+    /// It waits for a person: at least one interrupt.
+    Interrupt(Vec<Interrupt>),
+    /// It was stopped where it runs.
+    Cancelled,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self::Success { pending_tool_call_ids: Vec::new() }
+    }
 }
 
 /// Why a run could not go on.
@@ -78,13 +196,24 @@ pub enum AgentError {
         code: String,
         /// For a person: what happened and what to do.
         message: String,
+        /// The tokens it used.
+        usage: Vec<Usage>,
+        /// What the terminal event says beside.
+        metadata: Option<Map<String, Value>>,
     },
 }
 
 impl AgentError {
+    /// What another's terminal event says.
+    #[must_use]
+    pub fn of(end: RunError) -> Self {
+        let code = end.code.unwrap_or_else(|| "agent_error".into());
+        Self::Failed { code, message: end.message, usage: end.usage.unwrap_or_default(), metadata: end.base.metadata }
+    }
+
     /// A failure with a stable code and a sentence.
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Failed { code: code.into(), message: message.into() }
+        Self::Failed { code: code.into(), message: message.into(), usage: Vec::new(), metadata: None }
     }
 }
 

@@ -1,131 +1,247 @@
-//! The agents by id: those built in, then those that the configuration adds.
+//! The agents by id: those built in, then those of the configuration file, then those that administrators added.
+//!
+//! Promises: an entry that is wrong is an agent that cannot be used, with a reason; the others are as they would be without
+//! it. Runs that go on keep the agent that they began with, whatever becomes of the entry.
 
 use std::sync::Arc;
 
-use super::{Agent, replay::Replay};
+use parking_lot::RwLock;
+
+use super::{Agent, Health, kinds::Kinds};
 use crate::{
-    protocol::{ErrorCode, http::AgentInfo, limits::MAX_AGENT_ID_BYTES},
+    protocol::{
+        ErrorBody, ErrorCode,
+        http::{AgentInfo, AgentKind, Role, User},
+        limits::MAX_AGENT_ID_BYTES,
+    },
     server::{
-        config::{AgentConfig, AgentKind},
+        config::agents::{Access, AgentConfig, AgentEntry, AgentLimits, KindConfig, is_agent_id},
         error::{Error, Result},
     },
 };
 
-/// What is wrong in the configuration of agents.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message}")]
-pub struct AgentConfigError {
-    /// The key: `agents[0].file`.
-    pub key: String,
-    /// What is wrong and what is allowed.
-    pub message: String,
+/// Where an agent comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// This server.
+    BuiltIn,
+    /// The configuration file.
+    File,
+    /// An administrator's page.
+    Page,
+}
+
+/// An agent and who may use it how.
+#[derive(Clone)]
+pub struct Registered {
+    /// Who it is; why it cannot be used, where that is so.
+    pub info: AgentInfo,
+    /// Who may use it.
+    pub access: Access,
+    /// What its runs may take.
+    pub limits: AgentLimits,
+    /// Where it comes from.
+    pub source: Source,
+    /// How it was configured; a built-in one that was not: nothing.
+    pub entry: AgentEntry,
+    agent: Option<Arc<dyn Agent>>,
+}
+
+impl Registered {
+    fn built_in(agent: Arc<dyn Agent>) -> Self {
+        let (access, limits, entry) = Default::default();
+        Self { info: agent.info(), access, limits, source: Source::BuiltIn, entry, agent: Some(agent) }
+    }
+
+    /// The agent, where it can be used.
+    #[must_use]
+    pub fn agent(&self) -> Option<Arc<dyn Agent>> {
+        self.agent.clone()
+    }
+
+    /// How what it depends on is, where it depends on anything.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        self.agent.as_ref().and_then(|agent| agent.health())
+    }
 }
 
 /// The agents, in order; the first is the default.
-pub struct Agents(Vec<(AgentInfo, Arc<dyn Agent>)>);
+pub struct Agents {
+    kinds: Kinds,
+    /// Those built in and of the file.
+    fixed: Vec<Registered>,
+    /// All.
+    all: RwLock<Arc<[Registered]>>,
+}
 
 impl std::fmt::Debug for Agents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(info, _)| &info.id)).finish()
+        f.debug_list().entries(self.all.read().iter().map(|agent| &agent.info.id)).finish()
     }
 }
 
 impl Agents {
-    /// The built-in agents, then the configured ones. Reads what those need: recordings.
-    ///
-    /// # Errors
-    /// The first key that is wrong.
-    pub fn new(
-        built_in: impl IntoIterator<Item = Arc<dyn Agent>>,
-        configured: &[AgentConfig],
-    ) -> Result<Self, AgentConfigError> {
-        let mut agents: Vec<_> = built_in.into_iter().map(|agent| (agent.info(), agent)).collect();
-        for (index, config) in configured.iter().enumerate() {
-            let wrong = |key: &str, message| AgentConfigError { key: format!("agents[{index}].{key}"), message };
-            if agents.iter().any(|(info, _)| info.id == config.id) {
-                return Err(wrong("id", format!("there is an agent `{}` already; choose another id", config.id)));
-            }
-            let info = AgentInfo {
-                id: config.id.clone(),
-                name: config.name.clone(),
-                description: "Plays a recorded run.".into(),
-                examples: Vec::new(),
-            };
-            let agent: Arc<dyn Agent> = match config.kind {
-                AgentKind::Replay => {
-                    let replay = Replay::open(info.clone(), &config.file, config.events_per_second);
-                    Arc::new(replay.map_err(|error| wrong(error.key(), error.to_string()))?)
-                }
-            };
-            agents.push((info, agent));
+    /// The built-in agents, then the configured ones. Reads what those need: recordings, variables.
+    #[must_use]
+    pub fn new(built_in: impl IntoIterator<Item = Arc<dyn Agent>>, configured: &[AgentEntry], kinds: Kinds) -> Self {
+        let mut fixed: Vec<_> = built_in.into_iter().map(Registered::built_in).collect();
+        for (index, entry) in configured.iter().enumerate() {
+            take(&mut fixed, &kinds, Source::File, index, entry);
         }
-        if agents.is_empty() {
-            return Err(AgentConfigError { key: "agents".into(), message: "there is none; configure one".into() });
-        }
-        Ok(Self(agents))
+        let all = RwLock::new(fixed.clone().into());
+        Self { kinds, fixed, all }
     }
 
-    /// The id of the agent asked for; the default where none is.
+    /// Takes the entries of administrators in place of those it had. What did not change stays as it is.
+    pub fn set_stored(&self, entries: &[AgentEntry]) {
+        let before = self.all.read().clone();
+        let mut all = self.fixed.clone();
+        for (index, entry) in entries.iter().enumerate() {
+            match before.iter().find(|known| known.source == Source::Page && known.entry == *entry) {
+                Some(known) if all.iter().all(|other| other.info.id != known.info.id) => all.push(known.clone()),
+                _ => take(&mut all, &self.kinds, Source::Page, index, entry),
+            }
+        }
+        *self.all.write() = all.into();
+    }
+
+    /// Whether an administrator's entry can be used: nothing is kept of it.
     ///
     /// # Errors
-    /// `not_found`, naming those there are.
-    pub fn resolve(&self, asked: Option<&str>) -> Result<&str> {
-        let found = self.0.iter().find(|(info, _)| asked.is_none_or(|id| info.id == id));
-        found.map(|(info, _)| info.id.as_str()).ok_or_else(|| {
-            let known: Vec<_> = self.0.iter().map(|(info, _)| format!("`{}`", info.id)).collect();
+    /// `invalid_payload` with the key that is wrong and what is allowed, `conflict` for an id that is taken.
+    pub fn check(&self, entry: &AgentEntry) -> Result<AgentConfig, ErrorBody> {
+        let invalid = |text: String| ErrorBody::new(ErrorCode::InvalidPayload, text);
+        let config = AgentConfig::read(entry).map_err(|problem| invalid(problem.to_string()))?;
+        let id = &config.common.id;
+        if self.fixed.iter().any(|known| known.info.id == *id) {
+            let message = format!("there is an agent `{id}` already, which only the configuration file changes");
+            return Err(ErrorBody::new(ErrorCode::Conflict, message));
+        }
+        self.kinds.build(&config, Source::Page).map_err(invalid)?;
+        Ok(config)
+    }
+
+    /// All, for whoever runs the server.
+    #[must_use]
+    pub fn all(&self) -> Arc<[Registered]> {
+        self.all.read().clone()
+    }
+
+    /// The agent that a person asked for, or the first that they may use.
+    ///
+    /// # Errors
+    /// `not_found`, naming those there are; `unavailable` where it cannot be used now.
+    pub fn resolve(&self, asked: Option<&str>, user: &User) -> Result<String> {
+        let all = self.all();
+        let mut allowed = all.iter().filter(|known| known.access.allows(user));
+        let found = match asked {
+            Some(id) => allowed.find(|known| known.info.id == id),
+            None => allowed.find(|known| known.agent.is_some()),
+        };
+        let Some(found) = found else {
+            let known: Vec<_> = self.list(user).into_iter().map(|info| format!("`{}`", info.id)).collect();
             let asked: String = asked.unwrap_or_default().chars().take(MAX_AGENT_ID_BYTES).collect();
             let message = format!("there is no agent `{asked}`; there are {}", known.join(", "));
-            Error::refused(ErrorCode::NotFound, message)
-        })
+            return Err(Error::refused(ErrorCode::NotFound, message));
+        };
+        match &found.info.disabled {
+            None => Ok(found.info.id.clone()),
+            Some(reason) => {
+                let (name, about) =
+                    (&found.info.name, if user.role == Role::Admin { reason } else { "ask an administrator" });
+                Err(Error::refused(ErrorCode::Unavailable, format!("{name} cannot be used now: {about}")))
+            }
+        }
     }
 
-    /// All, for people to choose from.
+    /// Those that a person may choose from; administrators are also told of those that cannot be used, and why.
     #[must_use]
-    pub fn list(&self) -> Vec<AgentInfo> {
-        self.0.iter().map(|(info, _)| info.clone()).collect()
+    pub fn list(&self, user: &User) -> Vec<AgentInfo> {
+        let shown =
+            |known: &&Registered| known.access.allows(user) && (known.agent.is_some() || user.role == Role::Admin);
+        self.all().iter().filter(shown).map(|known| known.info.clone()).collect()
     }
 
     /// An agent by id.
     #[must_use]
-    pub fn get(&self, id: &str) -> Option<Arc<dyn Agent>> {
-        self.0.iter().find(|(info, _)| info.id == id).map(|(_, agent)| agent.clone())
+    pub fn get(&self, id: &str) -> Option<Registered> {
+        self.all().iter().find(|known| known.info.id == id).cloned()
+    }
+
+    /// What the runs of an agent may take.
+    #[must_use]
+    pub fn limits(&self, id: &str) -> AgentLimits {
+        self.get(id).map(|known| known.limits).unwrap_or_default()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn replay(id: &str) -> AgentConfig {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/replay.jsonl").into();
-        AgentConfig { id: id.into(), name: id.to_uppercase(), kind: AgentKind::Replay, file, events_per_second: 20 }
+/// Adds what an entry says, or that it is wrong.
+fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: Source, index: usize, entry: &AgentEntry) {
+    let place = format!("agents[{index}]");
+    let config = match AgentConfig::read(entry) {
+        Ok(config) => config,
+        Err(problem) => return agents.push(unusable(agents, source, index, entry, format!("{place}.{problem}"))),
+    };
+    let (id, access, limits) = (&config.common.id, config.common.access.clone(), config.common.limits.clone());
+    let known = agents.iter().position(|known| known.info.id == *id);
+    if matches!(config.kind, KindConfig::Builtin) {
+        match known.filter(|at| agents[*at].source == Source::BuiltIn) {
+            Some(at) => {
+                let info = config.info();
+                let described = |text: String, own: &String| if text.is_empty() { own.clone() } else { text };
+                let own = &agents[at].info;
+                let description = described(info.description.clone(), &own.description);
+                let examples = if info.examples.is_empty() { own.examples.clone() } else { info.examples.clone() };
+                let info = AgentInfo { description, examples, ..info };
+                agents[at] = Registered { info, access, limits, entry: entry.clone(), ..agents[at].clone() };
+            }
+            None => {
+                let reason = format!("{place}.id: there is no built-in agent `{id}`");
+                agents.push(unusable(agents, source, index, entry, reason));
+            }
+        }
+        return;
     }
-
-    #[test]
-    fn the_first_is_the_default_and_an_unknown_one_is_answered_with_those_there_are() {
-        let agents = Agents::new([], &[replay("demo"), replay("fast")]).expect("is right");
-        assert_eq!(agents.resolve(None).expect("the default"), "demo");
-        assert_eq!(agents.resolve(Some("fast")).expect("known"), "fast");
-        let Err(Error::Refused(body)) = agents.resolve(Some("slow")) else { panic!("refused") };
-        assert_eq!(body.code, ErrorCode::NotFound);
-        assert_eq!(body.message, "there is no agent `slow`; there are `demo`, `fast`");
-        assert_eq!(agents.list().iter().map(|info| info.name.as_str()).collect::<Vec<_>>(), ["DEMO", "FAST"]);
+    if known.is_some() {
+        let reason = format!("{place}.id: there is an agent `{id}` already; choose another id");
+        return agents.push(unusable(agents, source, index, entry, reason));
     }
-
-    #[test]
-    fn a_wrong_configuration_names_its_key_and_what_is_allowed() {
-        let cases = [
-            (vec![replay("a"), replay("a")], "agents[1].id: there is an agent `a` already"),
-            (vec![AgentConfig { events_per_second: 0, ..replay("a") }], "agents[0].events_per_second: 0 is no rate"),
-            (
-                vec![replay("a"), AgentConfig { file: "none.jsonl".into(), ..replay("b") }],
-                "agents[1].file: none.jsonl: ",
-            ),
-            (vec![], "agents: there is none"),
-        ];
-        for (configured, expected) in cases {
-            let error = Agents::new([], &configured).expect_err(expected).to_string();
-            assert!(error.contains(expected), "{error} should say: {expected}");
+    match kinds.build(&config, source) {
+        Ok(agent) => agents.push(Registered {
+            info: config.info(),
+            access,
+            limits,
+            source,
+            entry: entry.clone(),
+            agent: Some(agent),
+        }),
+        Err(problem) => {
+            let wrong = unusable(agents, source, index, entry, format!("{place}.{problem}"));
+            agents.push(Registered {
+                info: AgentInfo { disabled: wrong.info.disabled, ..config.info() },
+                access,
+                ..wrong
+            });
         }
     }
 }
+
+/// An entry that is no agent, as far as it can be read.
+fn unusable(agents: &[Registered], source: Source, index: usize, entry: &AgentEntry, reason: String) -> Registered {
+    tracing::warn!(reason, "an agent cannot be used");
+    let text = |key| entry.0.get(key).and_then(|value| value.as_str());
+    let free = |id: &&str| is_agent_id(id) && agents.iter().all(|known| known.info.id != *id);
+    let id = text("id").filter(free).map_or_else(|| format!("unusable-{}-{index}", agents.len()), str::to_owned);
+    let kind: AgentKind =
+        entry.0.get("kind").and_then(|kind| serde_json::from_value(kind.clone()).ok()).unwrap_or_default();
+    let name = text("name").unwrap_or(&id).chars().take(80).collect::<String>();
+    let info = AgentInfo { kind, disabled: Some(reason), ..AgentInfo::new(id, name, "") };
+    let (access, limits) = Default::default();
+    Registered { info, access, limits, source, entry: entry.clone(), agent: None }
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

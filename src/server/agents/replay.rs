@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::{Agent, AgentError, Emitter, RunInput, guard::Guard};
+use super::{Agent, AgentError, Done, Emitter, RunInput, guard::Guard};
 use crate::protocol::{agui::Event, http::AgentInfo};
 
 /// The largest recording, in bytes: it is kept in memory.
@@ -85,7 +85,7 @@ pub struct Replay {
     info: AgentInfo,
     /// The events as JSON objects: ids are renewed by name.
     events: Arc<[Map<String, Value>]>,
-    ending: Result<Option<Value>, AgentError>,
+    ending: Result<Done, AgentError>,
     period: Duration,
 }
 
@@ -114,7 +114,7 @@ impl Replay {
         if recording.events.is_empty() && recording.ending.is_none() {
             return Err(ReplayError::Empty(path.into()));
         }
-        let ending = recording.ending.unwrap_or(Ok(None));
+        let ending = recording.ending.unwrap_or_else(|| Ok(Done::default()));
         let period = Duration::from_secs(1) / events_per_second;
         Ok(Self { info, events: recording.events.into(), ending, period })
     }
@@ -123,7 +123,7 @@ impl Replay {
 #[derive(Default)]
 struct Recording {
     events: Vec<Map<String, Value>>,
-    ending: Option<Result<Option<Value>, AgentError>>,
+    ending: Option<Result<Done, AgentError>>,
     guard: Guard,
     begun: bool,
 }
@@ -141,11 +141,8 @@ impl Recording {
                 return Err("a second RUN_STARTED; a recording is one run".into());
             }
             Event::RunStarted(_) => self.begun = true,
-            Event::RunFinished(end) => self.ending = Some(Ok(end.result)),
-            Event::RunError(end) => {
-                let code = end.code.unwrap_or_else(|| "recorded".into());
-                self.ending = Some(Err(AgentError::failed(code, end.message)));
-            }
+            Event::RunFinished(end) => self.ending = Some(Ok(Done::of(end))),
+            Event::RunError(end) => self.ending = Some(Err(AgentError::of(end))),
             mut event => {
                 self.guard.check(&event).map_err(|violation| violation.to_string())?;
                 event.base_mut().timestamp = None;
@@ -195,7 +192,7 @@ impl Agent for Replay {
         self.info.clone()
     }
 
-    async fn run(&self, input: RunInput, out: Emitter) -> Result<Option<Value>, AgentError> {
+    async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
         let mut renewed = Renewed::default();
         let mut ticks = interval(self.period);
         // Burst: timers are coarser than high rates, and only catching up keeps the rate; the emitter bounds it.

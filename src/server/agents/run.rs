@@ -16,16 +16,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Agent, AgentError, Emitter, InputFile, RunInput,
+    Agent, AgentError, Caller, Done, Emitter, InputFile, Outcome, RunInput,
     coalesce::Coalescer,
     guard::{Guard, MAX_EVENT_BYTES, Violation, size},
     log::{Lost, RunLog},
     runner::RunnerOptions,
 };
 use crate::{
-    protocol::{Attachment, ThreadId, agui::Event},
-    server::{channel::Channels, error::Result, threads::NewRun},
-    thread::Ending,
+    protocol::{Attachment, RunId, ThreadId, agui::Event},
+    server::{
+        channel::Channels,
+        error::{Error, Result},
+        threads::NewRun,
+    },
+    thread::{Ending, How},
 };
 
 /// How many events wait between an agent and its log.
@@ -41,26 +45,29 @@ pub(super) struct Run {
     pub(super) agent: Option<Arc<dyn Agent>>,
     pub(super) channels: Channels,
     pub(super) options: Arc<RunnerOptions>,
+    /// How long it may take.
+    pub(super) time_limit: Duration,
     /// Told how to end before the agent does.
     pub(super) stop: watch::Receiver<Option<Ending>>,
 }
 
-type Returned = std::result::Result<std::result::Result<Option<serde_json::Value>, AgentError>, JoinError>;
+type Returned = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
 
 impl Run {
     /// Lives the run. Whatever happens, its log ends, unless the store is gone: then the runner ends it later.
     pub(super) async fn live(self) {
-        let NewRun { run_id, thread_id, owner, .. } = self.new;
+        let NewRun { run_id, thread_id, owner, ref agent, .. } = self.new;
         let began = Instant::now();
-        let mut log = RunLog::new(&self.channels, &self.options, thread_id, run_id, owner);
-        tracing::info!(run = %run_id, thread = %thread_id, user = %owner, agent = self.new.agent, "a run begins");
+        let mut log = RunLog::new(&self.channels, &self.options, thread_id, run_id, (owner, agent));
+        tracing::info!(run = %run_id, thread = %thread_id, user = %owner, agent, "a run begins");
         match self.answer(&mut log).await {
             Ok(ending) => {
                 let ms = began.elapsed().as_millis();
-                match ending {
-                    Ending::Finished(_) => tracing::info!(run = %run_id, ms, "a run finished"),
-                    Ending::Cancelled => tracing::info!(run = %run_id, ms, "a run was stopped"),
-                    Ending::Failed { message, code } => {
+                match ending.how {
+                    How::Finished { .. } => tracing::info!(run = %run_id, ms, "a run finished"),
+                    How::Interrupted(_) => tracing::info!(run = %run_id, ms, "a run waits for a person"),
+                    How::Cancelled => tracing::info!(run = %run_id, ms, "a run was stopped"),
+                    How::Failed { message, code } => {
                         tracing::warn!(run = %run_id, ms, code, message, "a run failed");
                     }
                 }
@@ -75,6 +82,11 @@ impl Run {
     async fn answer(mut self, log: &mut RunLog) -> Result<Ending, Lost> {
         log.begin().await?;
         let cancel = CancellationToken::new();
+        // Stopped while it waited its turn: its agent is not asked at all.
+        let told = self.stop.borrow().clone();
+        if let Some(ending) = told {
+            return log.end(&ending).await.map(|()| ending);
+        }
         let (agent, input) = match self.prepare(cancel.clone()).await {
             Ok(prepared) => prepared,
             Err(ending) => return log.end(&ending).await.map(|()| ending),
@@ -92,17 +104,15 @@ impl Run {
     }
 
     async fn prepare(&self, cancel: CancellationToken) -> Result<(Arc<dyn Agent>, RunInput), Ending> {
-        let NewRun { run_id, thread_id, message, agent, .. } = &self.new;
+        let NewRun { run_id, thread_id, agent, .. } = &self.new;
         let Some(found) = self.agent.clone() else {
-            return Err(failed("unknown_agent", format!("there is no agent `{agent}` any more; choose another")));
+            return Err(failed("unknown_agent", format!("the agent `{agent}` cannot be used now; choose another")));
         };
-        let files = files(&self.channels, &self.options.files, *thread_id, &message.attachments).await;
-        let files = files.map_err(|error| {
-            tracing::error!(run = %run_id, %error, "a run's files cannot be found");
-            failed("files_unavailable", "the thread's files cannot be found at the moment; ask again")
+        let input = input(&self.channels, &self.options.files, &self.new, cancel).await.map_err(|error| {
+            tracing::error!(run = %run_id, thread = %thread_id, %error, "what a run begins with cannot be read");
+            failed("thread_unavailable", "the thread cannot be read at the moment; ask again")
         })?;
-        let (author, text) = (message.author.clone(), message.content.clone());
-        Ok((found, RunInput { run_id: *run_id, thread_id: *thread_id, author, text, files, cancel }))
+        Ok((found, input))
     }
 
     /// Takes what the agent says to the log until one of them ends; answers how the run ends.
@@ -110,11 +120,11 @@ impl Run {
         &mut self,
         log: &mut RunLog,
         mut events: mpsc::Receiver<Event>,
-        task: &mut JoinHandle<std::result::Result<Option<serde_json::Value>, AgentError>>,
+        task: &mut JoinHandle<std::result::Result<Done, AgentError>>,
     ) -> Result<Ending, Lost> {
         let mut order = Order { guard: Guard::default(), coalescer: Coalescer::new(self.options.coalesce) };
         let (mut heard, mut out, mut speaks) = (Vec::with_capacity(BATCH), Vec::new(), true);
-        let deadline = tokio::time::Instant::now() + self.options.time_limit;
+        let deadline = tokio::time::Instant::now() + self.time_limit;
         let ending = loop {
             let due = order.coalescer.due();
             let due_at = due.unwrap_or_else(Instant::now).into();
@@ -140,7 +150,7 @@ impl Run {
         let mut ending = ending;
         while events.recv_many(&mut heard, BATCH).await > 0 {
             if let Err(violation) = order.take(&mut heard, &mut out) {
-                if matches!(ending, Ending::Finished(_)) {
+                if matches!(ending.how, How::Finished { .. } | How::Interrupted(_)) {
                     ending = self.violated(&violation);
                 }
                 break;
@@ -154,12 +164,24 @@ impl Run {
     fn returned(&self, returned: Returned) -> Ending {
         let NewRun { run_id, agent, .. } = &self.new;
         match returned {
-            Ok(Ok(result)) if result.as_ref().is_some_and(|result| size(result) > MAX_EVENT_BYTES) => {
+            Ok(Ok(done)) if size(&done.result) > MAX_EVENT_BYTES => {
                 failed("protocol_violation", format!("the agent's result has more than {MAX_EVENT_BYTES} bytes"))
             }
-            Ok(Ok(result)) => Ending::Finished(result),
-            Ok(Err(AgentError::Stopped)) => Ending::Cancelled,
-            Ok(Err(AgentError::Failed { code, message })) => failed(&code, message),
+            Ok(Ok(Done { result, outcome, usage, metadata })) => {
+                let how = match outcome {
+                    Outcome::Success { pending_tool_call_ids: pending } => How::Finished { result, pending },
+                    Outcome::Interrupt(interrupts) if interrupts.is_empty() => {
+                        return failed("protocol_violation", "the agent waits for a person and does not say for what");
+                    }
+                    Outcome::Interrupt(interrupts) => How::Interrupted(interrupts),
+                    Outcome::Cancelled => How::Cancelled,
+                };
+                Ending { how, usage, metadata }
+            }
+            Ok(Err(AgentError::Stopped)) => How::Cancelled.into(),
+            Ok(Err(AgentError::Failed { code, message, usage, metadata })) => {
+                Ending { usage, metadata, ..failed(&code, message) }
+            }
             Err(error) if error.is_panic() => {
                 let panic = error.into_panic();
                 tracing::error!(run = %run_id, agent, cause = cause(&*panic), "an agent panicked");
@@ -170,7 +192,7 @@ impl Run {
     }
 
     fn out_of_time(&self) -> Ending {
-        let seconds = self.options.time_limit.as_secs_f32();
+        let seconds = self.time_limit.as_secs_f32();
         failed("time_limit", format!("the run took longer than the {seconds} s that runs have; ask for less at once"))
     }
 
@@ -219,6 +241,37 @@ async fn halt<T>(mut task: JoinHandle<T>, cancel: &CancellationToken, run: &NewR
     }
 }
 
+/// What a run begins with, read from its thread.
+async fn input(channels: &Channels, folder: &Path, new: &NewRun, cancel: CancellationToken) -> Result<RunInput> {
+    let NewRun { run_id, thread_id, agent, .. } = new;
+    let (_, thread) = channels.thread(*thread_id).await?;
+    let message = thread.run(*run_id).and_then(|run| run.message_id).and_then(|id| thread.said(id));
+    let message =
+        message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
+    let files = files(channels, folder, *thread_id, &message.attachments).await?;
+    let (parent_run_id, resume) = thread.resume(*run_id);
+    Ok(RunInput {
+        run_id: *run_id,
+        thread_id: *thread_id,
+        parent_run_id,
+        agent: agent.clone(),
+        author: message.author,
+        text: message.content,
+        files,
+        resume,
+        caller: caller(channels, *run_id).await?,
+        thread,
+        cancel,
+    })
+}
+
+/// What whoever asked for a run gave along.
+async fn caller(channels: &Channels, run: RunId) -> Result<Caller> {
+    let query = sqlx::query_scalar::<_, Option<String>>("SELECT caller FROM runs WHERE id = $1").bind(run.to_string());
+    let caller = query.fetch_optional(channels.store().reader()).await?.flatten();
+    Ok(caller.map(|text| serde_json::from_str(&text)).transpose()?.unwrap_or_default())
+}
+
 /// The files that a run reads: its message's, else the thread's latest.
 async fn files(channels: &Channels, folder: &Path, thread: ThreadId, named: &[Attachment]) -> Result<Vec<InputFile>> {
     let mut attachments = named.to_vec();
@@ -239,7 +292,7 @@ async fn files(channels: &Channels, folder: &Path, thread: ThreadId, named: &[At
 pub(super) fn failed(code: &str, message: impl Into<String>) -> Ending {
     /// The longest sentence that a run ends with, in characters.
     const MAX: usize = 2_000;
-    Ending::Failed { message: message.into().chars().take(MAX).collect(), code: code.chars().take(64).collect() }
+    How::Failed { message: message.into().chars().take(MAX).collect(), code: code.chars().take(64).collect() }.into()
 }
 
 /// What a panic said, for the log.

@@ -1,12 +1,12 @@
 //! The runner: begins, stops and ends runs, and answers for each of them ending.
 //!
-//! Promises: every run in the store ends in a terminal event with everything inside it closed. While this process lives
-//! the run's own task sees to it; after a crash [`Runner::recover`] does, or [`Runner::tend`] of another node, which also
-//! finds what neither did (the store failed for longer than a run waits). A stopped run's log ends at once, whatever its
-//! agent does.
+//! Promises: every run in the store begins when its turn comes, and ends in a terminal event with everything inside it
+//! closed. While this process lives the run's own task sees to it; after a crash [`Runner::recover`] does, or
+//! [`Runner::tend`] of another node, which also finds what neither did (the store failed for longer than a run waits). Runs
+//! that had not begun then wait on, wherever that is. A stopped run's log ends at once, whatever its agent does.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -14,33 +14,39 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval, timeout},
+    sync::{Notify, watch},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
     log::{Lost, RunLog},
+    queue::{Going, Queue, Rules},
     registry::Agents,
     run::{Run, failed},
 };
 use crate::{
-    protocol::{ErrorBody, ErrorCode, RunId, ThreadId, UserId},
+    protocol::{ErrorBody, ErrorCode, RunId, ThreadId, UserId, Waiting},
     server::{
         channel::Channels,
         error::{Error, Result},
         leases::{Leases, Orphan},
         store::now_ms,
-        threads::NewRun,
+        threads::{self, NewRun},
+        usage::{self, Budget},
     },
-    thread::Ending,
+    thread::{Ending, How, RunState},
 };
 
 /// How many stops are remembered for runs that did not begin yet.
 const MAX_EARLY_STOPS: usize = 256;
 /// How old a run of this node that nobody lives is before it is ended.
 const UNATTENDED: Duration = Duration::from_secs(30);
+/// How many runs may wait on this node.
+const MAX_WAITING: usize = 4_096;
+/// How often the store is asked whether a run on another node, for which one here waits, is over.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long runs may take to write their last events when the server ends.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -53,8 +59,12 @@ pub struct RunnerOptions {
     pub time_limit: Duration,
     /// How long a run waits for a store that fails, before it is dropped and ended later.
     pub store_patience: Duration,
-    /// How many runs of one person go on at once.
+    /// How many runs of one person go on at once; more wait.
     pub max_runs_per_user: usize,
+    /// How many runs of one person wait; more are refused.
+    pub max_waiting_per_user: usize,
+    /// What one person's runs may use on a day.
+    pub budget: Budget,
     /// How many runs go on at once.
     pub max_runs: usize,
     /// Within what time another node ends the runs of one that died.
@@ -66,7 +76,7 @@ pub struct RunnerOptions {
 }
 
 impl RunnerOptions {
-    /// The defaults, for a folder of files: 40 ms, 15 minutes, 4 runs a person, 64 in all, a lease of 15 seconds.
+    /// The defaults, for a folder of files: 40 ms, 15 minutes, 4 runs a person, 32 waiting, 64 in all, a lease of 15 seconds.
     #[must_use]
     pub fn new(files: impl Into<PathBuf>) -> Self {
         Self {
@@ -74,6 +84,8 @@ impl RunnerOptions {
             time_limit: Duration::from_secs(15 * 60),
             store_patience: Duration::from_secs(30),
             max_runs_per_user: 4,
+            max_waiting_per_user: 32,
+            budget: Budget::default(),
             max_runs: 64,
             lease: Duration::from_secs(15),
             node: String::new(),
@@ -93,6 +105,10 @@ struct Shared {
     options: Arc<RunnerOptions>,
     state: Mutex<State>,
     tasks: TaskTracker,
+    /// Told when places in line changed.
+    moved: Notify,
+    /// Told when a run that waits for another of its thread may not have to any more.
+    freed: Arc<Notify>,
     /// Cancelled when there is nothing left to look after.
     ending: CancellationToken,
 }
@@ -100,6 +116,9 @@ struct Shared {
 #[derive(Default)]
 struct State {
     active: HashMap<RunId, Active>,
+    queue: Queue,
+    /// Threads where places in line changed since it was asked.
+    moved: HashSet<ThreadId>,
     /// Runs stopped before they began: a message is seen a moment before its run starts.
     early: VecDeque<RunId>,
     /// How runs end from now on.
@@ -107,8 +126,7 @@ struct State {
 }
 
 struct Active {
-    thread_id: ThreadId,
-    owner: UserId,
+    run: Going,
     stop: watch::Sender<Option<Ending>>,
 }
 
@@ -129,9 +147,10 @@ impl Runner {
     /// A runner of these agents.
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
-        let (state, tasks, ending) = Default::default();
+        let (state, tasks, moved, freed, ending) = Default::default();
         let leases = Leases::new(&channels, &options.node, options.lease);
-        Self(Arc::new(Shared { channels, leases, agents, options: Arc::new(options), state, tasks, ending }))
+        let options = Arc::new(options);
+        Self(Arc::new(Shared { channels, leases, agents, options, state, tasks, moved, freed, ending }))
     }
 
     /// The agents that it runs.
@@ -140,59 +159,86 @@ impl Runner {
         &self.0.agents
     }
 
-    /// Whether this person may begin another run now: asked before the message is accepted.
+    /// Whether this person may ask for another run now: asked before the message is accepted. It may have to wait.
     ///
     /// # Errors
-    /// `rate_limited` where the person has as many as allowed, `unavailable` where the server has or is about to end.
-    /// Messages accepted at the same moment may exceed the bound by their number.
+    /// `rate_limited` where as many of the person's wait as allowed, `unavailable` where as many wait as this server keeps,
+    /// or it is about to end. Messages accepted at the same moment may exceed the bound by their number.
     pub fn admit(&self, user: UserId) -> Result<(), ErrorBody> {
         let (state, options) = (self.0.state.lock(), &self.0.options);
         let refused = |code, message: String| Err(ErrorBody::new(code, message).retry_after(2_000));
         if self.0.tasks.is_closed() {
             return refused(ErrorCode::Unavailable, "the server restarts; try again in a moment".into());
         }
-        if state.active.values().filter(|run| run.owner == user).count() >= options.max_runs_per_user {
-            let most = options.max_runs_per_user;
-            let message = format!("{most} of your runs go on, and more are not allowed at once; stop one or wait");
+        if state.queue.of_user(user) >= options.max_waiting_per_user {
+            let most = options.max_waiting_per_user;
+            let message = format!("{most} of your messages wait, and more are not kept; wait, or take some back");
             return refused(ErrorCode::RateLimited, message);
         }
-        if state.active.len() >= options.max_runs {
-            let message = "as many agents run as this server allows; try again in a moment";
+        if state.queue.len() >= MAX_WAITING {
+            let message = "as many messages wait as this server keeps; try again in a moment";
             return refused(ErrorCode::Unavailable, message.into());
         }
         Ok(())
     }
 
-    /// Begins a run that was accepted. Call it with no wait between the acceptance and this.
+    /// Whether today's budget allows a person another run.
+    ///
+    /// # Errors
+    /// `rate_limited` where it does not, with the time until it does; what the store says.
+    pub async fn admit_budget(&self, user: UserId) -> Result<()> {
+        let budget = self.0.options.budget;
+        if budget.is_set() {
+            budget.admit(usage::today(&self.0.channels, user).await?)?;
+        }
+        Ok(())
+    }
+
+    /// Places in line changed, in [`Runner::take_moved`].
+    pub async fn moved(&self) {
+        self.0.moved.notified().await;
+    }
+
+    /// The threads where places in line changed since it was asked.
+    #[must_use]
+    pub fn take_moved(&self) -> Vec<ThreadId> {
+        self.0.state.lock().moved.drain().collect()
+    }
+
+    /// The runs of a thread that wait here, in order.
+    #[must_use]
+    pub fn waiting(&self, thread_id: ThreadId) -> Vec<Waiting> {
+        self.0.state.lock().queue.of_thread(thread_id)
+    }
+
+    /// Takes a run that was accepted; it begins at once or when its turn comes.
     pub fn start(&self, new: NewRun) {
-        let (run_id, shared) = (new.run_id, self.0.clone());
-        let mut state = shared.state.lock();
-        if state.active.contains_key(&run_id) {
+        let run_id = new.run_id;
+        let mut state = self.0.state.lock();
+        if state.active.contains_key(&run_id) || state.queue.contains(run_id) {
             return;
         }
-        let early = state.early.iter().position(|stopped| *stopped == run_id);
-        let told = early.and_then(|index| state.early.remove(index)).map(|_| Ending::Cancelled);
-        let (stop, stopped) = watch::channel(told.or_else(|| state.all.clone()));
-        state.active.insert(run_id, Active { thread_id: new.thread_id, owner: new.owner, stop });
-        drop(state);
-        let agent = self.0.agents.get(&new.agent);
-        let (channels, options) = (self.0.channels.clone(), self.0.options.clone());
-        let entry = Entry { shared: shared.clone(), run_id };
-        // Not a part of the command's span, which ends long before it.
-        let span = tracing::info_span!(parent: None, "run", run = %run_id, thread = %new.thread_id, user = %new.owner);
-        span.follows_from(tracing::Span::current());
-        let live = async move {
-            let _entry = entry;
-            Run { new, agent, channels, options, stop: stopped }.live().await;
-        };
-        shared.tasks.spawn(live.instrument(span));
+        if let Some(index) = state.early.iter().position(|stopped| *stopped == run_id) {
+            state.early.remove(index);
+            return self.0.begin(&mut state, new, Some(How::Cancelled.into()));
+        }
+        let blocked = new.blocked;
+        state.queue.push(new);
+        self.0.pump(&mut state);
+        if blocked {
+            self.0.freed.notify_one();
+        }
     }
 
     /// Stops a run: its log ends as cancelled within a second. Again, or after its end, it changes nothing.
     pub fn stop(&self, run_id: RunId) {
         let mut state = self.0.state.lock();
         if let Some(run) = state.active.get(&run_id) {
-            return run.stop(Ending::Cancelled);
+            return run.stop(How::Cancelled.into());
+        }
+        if let Some(new) = state.queue.remove(run_id) {
+            self.0.begin(&mut state, new, Some(How::Cancelled.into()));
+            return self.0.pump(&mut state);
         }
         if !state.early.contains(&run_id) {
             if state.early.len() == MAX_EARLY_STOPS {
@@ -204,8 +250,11 @@ impl Runner {
 
     /// Stops all runs of a thread: one that was deleted, whose runs then end without a word.
     pub fn stop_thread(&self, thread_id: ThreadId) {
-        let state = self.0.state.lock();
-        state.active.values().filter(|run| run.thread_id == thread_id).for_each(|run| run.stop(Ending::Cancelled));
+        let mut state = self.0.state.lock();
+        state.queue.remove_thread(thread_id);
+        let of_thread = state.active.values().filter(|active| active.run.thread_id == thread_id);
+        of_thread.for_each(|active| active.stop(How::Cancelled.into()));
+        self.0.pump(&mut state);
     }
 
     /// How many runs go on.
@@ -215,7 +264,7 @@ impl Runner {
     }
 
     /// Lets runs finish for as long as `limit`, then ends those that have not, with `RUN_ERROR` `server_restarting`.
-    /// From the call on, [`Runner::admit`] refuses.
+    /// From the call on, [`Runner::admit`] refuses. Runs that wait stay in the store, for the next start or another node.
     pub async fn shutdown(&self, limit: Duration) {
         self.0.tasks.close();
         if timeout(limit, self.0.tasks.wait()).await.is_ok() {
@@ -247,8 +296,44 @@ impl Runner {
         self.end_lost(leases.open_runs(i64::MAX).await?, &failed("server_restarted", message)).await
     }
 
-    /// Renews the lease and looks after what is lost, turn by turn; returns when the server ends.
+    /// Renews the lease, looks after what is lost and lets those begin whose turn has come; returns when the server ends.
     pub async fn tend(&self) {
+        tokio::join!(self.tend_leases(), self.tend_queue());
+    }
+
+    /// Asks the store for those that wait for an earlier run of their thread: when one ended here, and every now and then,
+    /// for one that goes on elsewhere or waits for a person.
+    async fn tend_queue(&self) {
+        let look = async {
+            loop {
+                let blocked = self.0.state.lock().queue.blocked();
+                if blocked.is_empty() {
+                    self.0.freed.notified().await;
+                } else {
+                    let _ = timeout(LOOK_EVERY, self.0.freed.notified()).await;
+                }
+                if let Err(error) = self.look().await {
+                    tracing::warn!(%error, "the store cannot be asked whose turn it is");
+                    sleep(LOOK_EVERY).await;
+                }
+            }
+        };
+        self.0.ending.run_until_cancelled(look).await;
+    }
+
+    async fn look(&self) -> Result<()> {
+        let blocked = self.0.state.lock().queue.blocked();
+        for (run_id, thread_id, place) in blocked {
+            if !threads::is_blocked(&self.0.channels, thread_id, place).await? {
+                let mut state = self.0.state.lock();
+                state.queue.unblock(run_id);
+                self.0.pump(&mut state);
+            }
+        }
+        Ok(())
+    }
+
+    async fn tend_leases(&self) {
         let mut turns = interval(self.0.leases.turn());
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.0.ending.run_until_cancelled(turns.tick()).await.is_some() {
@@ -280,8 +365,12 @@ impl Runner {
 
     async fn end_lost(&self, orphans: Vec<Orphan>, ending: &Ending) -> Result<usize> {
         let mut ended = 0;
-        for Orphan { run_id, thread_id, owner } in orphans {
-            if self.0.state.lock().active.contains_key(&run_id) {
+        for Orphan { run_id, thread_id, owner, agent, place } in orphans {
+            let is_known = {
+                let state = self.0.state.lock();
+                state.active.contains_key(&run_id) || state.queue.contains(run_id)
+            };
+            if is_known {
                 continue;
             }
             let (seq, view) = match self.0.channels.thread(thread_id).await {
@@ -292,7 +381,12 @@ impl Runner {
                     Default::default()
                 }
             };
-            let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, owner);
+            if view.run(run_id).is_some_and(|run| run.state == RunState::Waiting) {
+                tracing::info!(run = %run_id, thread = %thread_id, "a run that had not begun waits here now");
+                self.start(NewRun { run_id, thread_id, owner, agent, place, blocked: true });
+                continue;
+            }
+            let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (owner, &agent));
             match log.at(seq, view).end(ending).await {
                 Ok(()) => {
                     tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");
@@ -306,7 +400,48 @@ impl Runner {
     }
 }
 
-/// A run's place among the active: given up when its task ends, however it does.
+impl Shared {
+    /// Begins all whose turn has come. Where the server ends, they stay in the store.
+    fn pump(self: &Arc<Self>, state: &mut State) {
+        let of_agent = |agent: &str| self.agents.limits(agent);
+        let (per_user, all) = (self.options.max_runs_per_user, self.options.max_runs);
+        let rules = Rules { per_user, all, of_agent: &of_agent };
+        while !self.tasks.is_closed() {
+            let State { active, queue, .. } = &mut *state;
+            let Some(new) = queue.next(active.values().map(|active| &active.run), &rules) else { break };
+            self.begin(state, new, None);
+        }
+        let State { active, queue, moved, .. } = state;
+        let changed = queue.changed(active.values().map(|active| &active.run), &rules);
+        if !changed.is_empty() {
+            moved.extend(changed);
+            self.moved.notify_one();
+        }
+    }
+
+    /// Begins a run; `told`: only to end it so.
+    fn begin(self: &Arc<Self>, state: &mut State, new: NewRun, told: Option<Ending>) {
+        let NewRun { run_id, thread_id, owner, .. } = new;
+        let (stop, stopped) = watch::channel(told.or_else(|| state.all.clone()));
+        let run = Going { thread_id, owner, agent: new.agent.clone() };
+        state.active.insert(run_id, Active { run, stop });
+        let agent = self.agents.get(&new.agent).and_then(|known| known.agent());
+        let limit = self.agents.limits(&new.agent).time_limit_ms.map(Duration::from_millis);
+        let (channels, options) = (self.channels.clone(), self.options.clone());
+        let time_limit = limit.unwrap_or(options.time_limit);
+        let entry = Entry { shared: self.clone(), run_id };
+        // Not a part of the command's span, which ends long before it.
+        let span = tracing::info_span!(parent: None, "run", run = %run_id, thread = %thread_id, user = %owner);
+        span.follows_from(tracing::Span::current());
+        let live = async move {
+            let _entry = entry;
+            Run { new, agent, channels, options, time_limit, stop: stopped }.live().await;
+        };
+        self.tasks.spawn(live.instrument(span));
+    }
+}
+
+/// A run's place among the active: given up when its task ends, however it does; then it is another's turn.
 struct Entry {
     shared: Arc<Shared>,
     run_id: RunId,
@@ -314,6 +449,10 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.shared.state.lock().active.remove(&self.run_id);
+        let mut state = self.shared.state.lock();
+        state.active.remove(&self.run_id);
+        self.shared.pump(&mut state);
+        drop(state);
+        self.shared.freed.notify_one();
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Notice, Present, RunId, ThreadId, UserId};
+use crate::protocol::{Notice, Present, RunId, ThreadId, UserId, Waiting};
 
 /// One thing that every node does. A kind that a node does not know (another version of it, in a rolling deploy) is
 /// ignored there.
@@ -38,6 +38,13 @@ pub enum NodeMessage {
     },
     /// Entries may be missing: compare the heads of the logs.
     Compare {},
+    /// Which runs of a thread wait at one node.
+    Queue {
+        /// The thread.
+        thread_id: ThreadId,
+        /// Those that wait, in order.
+        waiting: Vec<Waiting>,
+    },
     /// Who is in some threads, at one node; in place of what it said of these threads before.
     Present {
         /// The node.
@@ -55,7 +62,7 @@ pub enum NodeMessage {
 impl NodeMessage {
     /// Whether it is worth nothing later: it is told again by then, or whoever missed it finds out otherwise.
     pub(super) fn is_of_the_moment(&self) -> bool {
-        matches!(self, Self::Compare {} | Self::Present { .. } | Self::Leaving { .. })
+        matches!(self, Self::Compare {} | Self::Queue { .. } | Self::Present { .. } | Self::Leaving { .. })
     }
 }
 

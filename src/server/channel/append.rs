@@ -81,6 +81,16 @@ impl Append {
         Ok(head)
     }
 
+    /// Whether a thread has an entry after a place whose JSON is like a pattern of SQL's `LIKE`.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn has_entry_like(&mut self, id: ThreadId, after: u64, pattern: &str) -> Result<bool> {
+        let sql = "SELECT COUNT(*) FROM entries WHERE channel = $1 AND seq > $2 AND entry LIKE $3";
+        let query = sqlx::query_scalar::<_, i64>(sql).bind(Channel::Thread(id).to_string());
+        Ok(query.bind(after.cast_signed()).bind(pattern).fetch_one(&mut *self.tx).await? > 0)
+    }
+
     /// Deletes a channel's log with its snapshot.
     ///
     /// # Errors

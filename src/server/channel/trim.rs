@@ -125,6 +125,7 @@ impl Channels {
             let run = match row.decode(Channel::Thread(thread))? {
                 Entry::Thread(ThreadEntry::Agent { run_id, .. }) => Some(run_id),
                 Entry::Thread(ThreadEntry::Message { message }) => Some(message.run_id),
+                Entry::Thread(ThreadEntry::Answer { answer }) => Some(answer.resumed_by),
                 _ => None,
             };
             turns.extend(run.map(|run| (run, row.seq, row.entry.len() as u64)));

@@ -43,6 +43,29 @@ where
     T::try_from(value).map_err(|_| de::Error::custom("larger than this machine can count"))
 }
 
+/// An amount of money: 0 to a million.
+pub(super) fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    struct Amount;
+    impl de::Visitor<'_> for Amount {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an amount from 0 to 1000000")
+        }
+
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<f64, E> {
+            let fits = (0.0..=1e6).contains(&value);
+            if fits { Ok(value) } else { Err(E::invalid_value(de::Unexpected::Float(value), &self)) }
+        }
+
+        #[expect(clippy::cast_precision_loss, reason = "what is too large to be exact is refused")]
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<f64, E> {
+            self.visit_f64(value as f64)
+        }
+    }
+    from.deserialize_any(Amount)
+}
+
 /// An address and port to listen on.
 pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<std::net::SocketAddr, D::Error> {
     parsed(from, "an address and port such as \"127.0.0.1:3000\"", |text| text.parse().ok())

@@ -95,27 +95,11 @@ fn read(file: &Path) -> Result<Table, ConfigError> {
 }
 
 fn checked(table: &Table, place: &str) -> Result<Config, ConfigError> {
-    let config: Config = serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
+    serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
         let key = error.path().to_string();
         let problem = error.inner().message().replace('\n', "; ");
         ConfigError::new(place, if key == "." { problem } else { format!("{key}: {problem}") })
-    })?;
-    let mut ids = std::collections::HashSet::new();
-    for (index, agent) in config.agents.iter().enumerate() {
-        if !is_agent_id(&agent.id) || !ids.insert(&agent.id) {
-            let allowed = "expected 1 to 64 of a-z, 0-9, `-` and `_`, and no id twice";
-            return Err(ConfigError::new(
-                place,
-                format!("agents[{index}].id: invalid value `{}`, {allowed}", agent.id),
-            ));
-        }
-    }
-    Ok(config)
-}
-
-fn is_agent_id(id: &str) -> bool {
-    let fits = (1..=crate::protocol::limits::MAX_AGENT_ID_BYTES).contains(&id.len());
-    fits && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+    })
 }
 
 /// Whether a variable sets a key. Other `NETRA_` variables (the setup token, say) have no table and belong to others.

@@ -3,6 +3,7 @@
 //! Every table is a small struct with its defaults and its bounds beside each other. What is wrong is said in one message
 //! that names where it was said (file, variable or flag), which key it is, and what is allowed.
 
+pub mod agents;
 mod bounds;
 mod load;
 mod tables;
@@ -12,8 +13,8 @@ mod tests;
 
 pub use load::{ConfigError, Flags, load};
 pub use tables::{
-    AgentConfig, AgentKind, AnalystConfig, AuthConfig, BusConfig, LogConfig, LogFormat, MetricsAccess, RunsConfig,
-    ServerConfig, SocketConfig, StoreConfig, TelemetryConfig,
+    AnalystConfig, AuthConfig, BusConfig, LogConfig, LogFormat, MetricsAccess, RunsConfig, ServerConfig, SocketConfig,
+    StoreConfig, TelemetryConfig,
 };
 
 use std::{
@@ -47,8 +48,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Traces.
     pub telemetry: TelemetryConfig,
-    /// Agents beside the built-in one.
-    pub agents: Vec<AgentConfig>,
+    /// Agents beside the built-in one, as they are written; see [`agents::AgentConfig::read`].
+    pub agents: Vec<agents::AgentEntry>,
     /// What cargo-leptos writes into the same file; only `metadata.leptos` is read.
     pub package: Option<toml::Table>,
     /// The file that was read.
@@ -90,6 +91,12 @@ impl Config {
         Ok(())
     }
 
+    /// The folder that relative paths of the file begin in.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.file.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default()
+    }
+
     /// The folder that holds uploaded files.
     #[must_use]
     pub fn files_dir(&self) -> PathBuf {
@@ -117,7 +124,7 @@ impl Config {
     /// Makes relative paths relative to the folder of the file that named them.
     fn anchor(&mut self, folder: &Path) {
         let named = self.analyst.prices.as_mut().into_iter().chain(self.server.files.as_mut());
-        for path in self.agents.iter_mut().map(|agent| &mut agent.file).chain(named) {
+        for path in named {
             if path.is_relative() {
                 *path = folder.join(&*path);
             }

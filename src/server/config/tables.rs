@@ -10,10 +10,13 @@ use std::{
 use serde::Deserialize;
 
 use super::bounds::{
-    address, bus_url, log_filter, metrics_access, nats_servers, origins, public_url, redacted, store_url,
+    address, bus_url, dollars, log_filter, metrics_access, nats_servers, origins, public_url, redacted, store_url,
     telemetry_endpoint, unit_interval, within,
 };
-use crate::{protocol::limits, server::channel::Trimming};
+use crate::{
+    protocol::limits,
+    server::{channel::Trimming, usage::Budget},
+};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -118,9 +121,18 @@ pub struct RunsConfig {
     /// Milliseconds that a run may take.
     #[serde(deserialize_with = "within::<100, 86_400_000, _, _>")]
     pub time_limit_ms: u64,
-    /// Runs of one person that go on at once.
+    /// Runs of one person that go on at once; more wait their turn.
     #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
     pub max_per_user: usize,
+    /// Runs of one person that wait; more are refused.
+    #[serde(deserialize_with = "within::<1, 4_096, _, _>")]
+    pub max_waiting_per_user: usize,
+    /// Tokens, in and out, that one person's runs may use on a day (UTC); 0: any.
+    #[serde(deserialize_with = "within::<0, 1_000_000_000_000, _, _>")]
+    pub daily_tokens_per_user: u64,
+    /// US dollars that one person's runs may cost on a day (UTC), where prices are known; 0: any.
+    #[serde(deserialize_with = "dollars")]
+    pub daily_usd_per_user: f64,
     /// Runs that go on at once on this server.
     #[serde(deserialize_with = "within::<1, 100_000, _, _>")]
     pub max: usize,
@@ -131,7 +143,24 @@ pub struct RunsConfig {
 
 impl Default for RunsConfig {
     fn default() -> Self {
-        Self { time_limit_ms: 15 * 60 * 1_000, max_per_user: 4, max: 64, lease_ms: 15_000 }
+        Self {
+            time_limit_ms: 15 * 60 * 1_000,
+            max_per_user: 4,
+            max_waiting_per_user: 32,
+            daily_tokens_per_user: 0,
+            daily_usd_per_user: 0.0,
+            max: 64,
+            lease_ms: 15_000,
+        }
+    }
+}
+
+impl RunsConfig {
+    /// What one person's runs may use on a day.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        let (tokens, usd) = (self.daily_tokens_per_user, self.daily_usd_per_user);
+        Budget { tokens: Some(tokens).filter(|most| *most > 0), usd: Some(usd).filter(|most| *most > 0.0) }
     }
 }
 
@@ -310,33 +339,4 @@ impl Default for TelemetryConfig {
     fn default() -> Self {
         Self { otlp_endpoint: None, sample_ratio: 1.0 }
     }
-}
-
-/// One of `[[agents]]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentConfig {
-    /// What commands name it by.
-    pub id: String,
-    /// Its name for people.
-    pub name: String,
-    /// What it is.
-    pub kind: AgentKind,
-    /// The recorded run: JSON Lines, one AG-UI event each.
-    pub file: PathBuf,
-    /// How fast it is played.
-    #[serde(default = "default_rate", deserialize_with = "within::<1, 1_000_000, _, _>")]
-    pub events_per_second: u32,
-}
-
-fn default_rate() -> u32 {
-    50
-}
-
-/// What an agent is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AgentKind {
-    /// Plays a recorded run at a steady rate.
-    Replay,
 }

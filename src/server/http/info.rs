@@ -60,8 +60,8 @@ pub(super) async fn config(State(state): State<AppState>, parts: Parts) -> Resul
     Ok(([(header::CACHE_CONTROL, "no-store")], Answer(config)))
 }
 
-pub(super) async fn agents(State(state): State<AppState>, _: Caller) -> Answer<Vec<AgentInfo>> {
-    Answer(state.agents())
+pub(super) async fn agents(State(state): State<AppState>, Caller(identity): Caller) -> Answer<Vec<AgentInfo>> {
+    Answer(state.agents(&identity.user))
 }
 
 /// `POST /api/notices`.

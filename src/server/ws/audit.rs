@@ -99,6 +99,7 @@ mod tests {
         server::{
             auth::{Identity, Via},
             bus::Bus,
+            channel::Channels,
             config::Config,
             store::Store,
             threads::NewRun,
@@ -109,7 +110,7 @@ mod tests {
     struct NoRuns;
 
     impl Runs for NoRuns {
-        fn resolve(&self, _: Option<&str>) -> Result<String> {
+        fn resolve(&self, _: Option<&str>, _: &User) -> Result<String> {
             Ok(String::new())
         }
 
@@ -130,7 +131,8 @@ mod tests {
         let auth = Auth::new(store.clone(), &config).await.expect("begins");
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
-        let nodes = Nodes::new("a".into(), manager.clone(), Arc::new(NoRuns), bus);
+        let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
+        let nodes = Nodes::new(&channels, manager.clone(), Arc::new(NoRuns), bus.clone());
         let mut handles = Vec::new();
         let mut tx = store.begin().await.expect("begins");
         for number in 0..SOCKETS {

@@ -4,61 +4,20 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{connection::Peer, manager::Follower};
+use super::{connection::Peer, manager::Follower, turns::Runs};
 use crate::{
     protocol::{
-        Accepted, ChannelName, Command, CreateThread, DeleteThread, ErrorBody, ErrorCode, Mode, Pong, RunId,
-        SendMessage, StopRun, Subscribe, Subscribed, ThreadId, ThreadReply, UserId, http::User,
-        limits::MAX_SUBSCRIPTIONS,
+        Accepted, ChannelName, Command, CreateThread, DeleteThread, ErrorBody, ErrorCode, Mode, Pong, SetAgent,
+        StopRun, Subscribe, Subscribed, ThreadId, ThreadReply, http::User, limits::MAX_SUBSCRIPTIONS,
     },
     server::{
-        agents::Runner,
         channel::{Channel, Channels, Extent},
         error::{Error, Result},
         metrics,
         store::now_ms,
-        threads::{self, NewRun},
+        threads,
     },
 };
-
-/// What commands need of the agents.
-pub trait Runs: Send + Sync + 'static {
-    /// The agent of this id, or the default one.
-    ///
-    /// # Errors
-    /// `not_found` where there is none, with those there are.
-    fn resolve(&self, agent: Option<&str>) -> Result<String>;
-
-    /// Whether this person may begin another run now.
-    ///
-    /// # Errors
-    /// `rate_limited` or `unavailable`, with the time after which it may work.
-    fn admit(&self, user: UserId) -> Result<()>;
-
-    /// Begins a run that is in the log already.
-    fn start(&self, run: NewRun);
-
-    /// Stops a run; one that does not go on is fine.
-    fn stop(&self, run: RunId);
-}
-
-impl Runs for Runner {
-    fn resolve(&self, agent: Option<&str>) -> Result<String> {
-        self.agents().resolve(agent).map(str::to_owned)
-    }
-
-    fn admit(&self, user: UserId) -> Result<()> {
-        Ok(self.admit(user)?)
-    }
-
-    fn start(&self, run: NewRun) {
-        self.start(run);
-    }
-
-    fn stop(&self, run: RunId) {
-        self.stop(run);
-    }
-}
 
 /// A subscription as it was granted.
 #[derive(Debug)]
@@ -79,8 +38,20 @@ pub(super) async fn execute(peer: &Peer, user: &User, command: Command) -> Resul
             let thread = threads::rename(channels, user, &command).await?;
             Ok(json!(ThreadReply { thread }))
         }
+        Command::SetAgent(SetAgent { thread_id, agent }) => {
+            let agent = runs.resolve(Some(&agent), user)?;
+            let thread = threads::set_agent(channels, user, thread_id, &agent).await?;
+            Ok(json!(ThreadReply { thread }))
+        }
         Command::DeleteThread(command) => delete(peer, user, &command).await,
-        Command::SendMessage(command) => send(channels, runs, user, &command).await,
+        Command::SendMessage(command) => Ok(json!(super::turns::send(channels, runs, user, &command, None).await?)),
+        Command::Answer(command) => Ok(json!(super::turns::answer(channels, runs, user, &command).await?)),
+        Command::TakeBack(command) => {
+            if let Some(run) = threads::take_back(channels, user, &command).await? {
+                peer.gateway.nodes.stop_run(run);
+            }
+            Ok(json!(Accepted {}))
+        }
         Command::StopRun(StopRun { run_id }) => {
             if threads::ask_to_stop(channels, user.id, run_id).await? {
                 peer.gateway.nodes.stop_run(run_id);
@@ -104,21 +75,9 @@ pub(super) fn pong() -> Value {
 }
 
 async fn create(channels: &Channels, runs: &dyn Runs, user: &User, command: &CreateThread) -> Result<Value> {
-    let agent = runs.resolve(command.agent.as_deref())?;
+    let agent = runs.resolve(command.agent.as_deref(), user)?;
     let thread = threads::create(channels, user, command, &agent).await?;
     Ok(json!(ThreadReply { thread }))
-}
-
-async fn send(channels: &Channels, runs: &dyn Runs, user: &User, command: &SendMessage) -> Result<Value> {
-    let agent = match &command.agent {
-        Some(agent) => runs.resolve(Some(agent))?,
-        None => runs.resolve(Some(&threads::authorise(channels, user.id, command.thread_id).await?.agent))?,
-    };
-    let (accepted, run) = threads::send(channels, user, command, &agent, || runs.admit(user.id)).await?;
-    if let Some(run) = run {
-        runs.start(run);
-    }
-    Ok(json!(accepted))
 }
 
 async fn delete(peer: &Peer, user: &User, command: &DeleteThread) -> Result<Value> {

@@ -22,8 +22,9 @@ mod presence;
 mod pulse;
 mod registry;
 mod route;
+pub mod turns;
 
-pub use commands::Runs;
 pub use manager::{ConnectionManager, Counts};
 pub use nodes::Nodes;
 pub use route::{Gateway, routes};
+pub use turns::Runs;

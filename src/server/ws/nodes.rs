@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{audit, catch_up, commands::Runs, manager::ConnectionManager, presence};
+use super::{audit, catch_up, manager::ConnectionManager, presence, turns::Runs};
 use crate::{
-    protocol::{CloseCode, Notice, Push, RunId, ThreadId, UserId},
+    protocol::{CloseCode, Epoch, Notice, Push, RunId, ThreadId, UserId},
     server::{
         auth::Auth,
         bus::{Bus, Listener, NodeMessage},
@@ -25,6 +25,7 @@ pub struct Nodes(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) name: String,
+    pub(super) epoch: Epoch,
     pub(super) manager: ConnectionManager,
     pub(super) runs: Arc<dyn Runs>,
     pub(super) bus: Bus,
@@ -43,11 +44,12 @@ impl std::fmt::Debug for Nodes {
 }
 
 impl Nodes {
-    /// This node, called `name`, and the others on its bus.
+    /// The node of these channels, and the others on its bus.
     #[must_use]
-    pub fn new(name: String, manager: ConnectionManager, runs: Arc<dyn Runs>, bus: Bus) -> Self {
+    pub fn new(channels: &Channels, manager: ConnectionManager, runs: Arc<dyn Runs>, bus: Bus) -> Self {
         let (elsewhere, stirred, recheck) = Default::default();
-        Self(Arc::new(Inner { name, manager, runs, bus, elsewhere, stirred, recheck }))
+        let (name, epoch) = (channels.node().to_owned(), channels.epoch().clone());
+        Self(Arc::new(Inner { name, epoch, manager, runs, bus, elsewhere, stirred, recheck }))
     }
 
     /// The bus.
@@ -58,7 +60,7 @@ impl Nodes {
 
     /// Hears the others and sees to what is lost between nodes, to authority and to presence, until `stopping`.
     pub async fn tend(self, channels: Channels, auth: Auth, stopping: CancellationToken) {
-        let (name, epoch) = (self.0.name.clone(), channels.epoch().clone());
+        let (name, epoch) = (self.0.name.clone(), self.0.epoch.clone());
         tokio::join!(
             self.0.bus.clone().run(name, epoch.clone(), Arc::new(self.clone()), stopping.clone()),
             catch_up::run(&self.0, &channels, &stopping),
@@ -122,6 +124,9 @@ impl Nodes {
             NodeMessage::Forget { thread_id } => manager.forget(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.ask(),
+            NodeMessage::Queue { thread_id, waiting } => {
+                presence::push_queue(&self.0, &self.0.epoch, thread_id, waiting);
+            }
             NodeMessage::Present { node, parts } => {
                 elsewhere.lock().hear(node.into(), parts);
                 stirred.notify_one();

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::nodes::Inner;
 use crate::{
-    protocol::{ChannelName, Epoch, EventPush, Present, Push, ThreadId, ThreadSignal, UserId},
+    protocol::{ChannelName, Epoch, EventPush, Present, Push, ThreadId, ThreadSignal, UserId, Waiting},
     server::{
         bus::{NodeMessage, Part},
         channel::Channel,
@@ -51,6 +51,7 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
             () = stopping.cancelled() => return,
             () = node.manager.stirred() => {}
             () = node.stirred.notified() => {}
+            () = node.runs.moved() => {}
             _ = tell_all.tick() => all = true,
             // The others may have forgotten us.
             now = node.bus.changed(status) => (status, all) = (now, true),
@@ -60,6 +61,18 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
         if !node.bus.is_local() {
             let of = if all { threads(node.manager.followed()) } else { stirred.iter().copied().collect() };
             tell(node, &of);
+        }
+        for thread in node.runs.take_moved() {
+            let waiting = node.runs.waiting(thread);
+            push_queue(node, epoch, thread, waiting.clone());
+            node.bus.tell(NodeMessage::Queue { thread_id: thread, waiting });
+        }
+        // Whoever came to a thread is told, too; one in which nobody waits needs no words.
+        for thread in &stirred {
+            match node.runs.waiting(*thread) {
+                waiting if waiting.is_empty() => {}
+                waiting => push_queue(node, epoch, *thread, waiting),
+            }
         }
         stirred.extend(node.elsewhere.lock().take_stirred(Instant::now()));
         let mut sockets = 0;
@@ -100,8 +113,17 @@ fn push(node: &Inner, epoch: &Epoch, thread: ThreadId, shared: &mut HashSet<Thre
     if alone && !known {
         return 0;
     }
+    signal(node, epoch, thread, &ThreadSignal::Presence { present })
+}
+
+/// Pushes to the followers here which runs of a thread wait.
+pub(super) fn push_queue(node: &Inner, epoch: &Epoch, thread: ThreadId, waiting: Vec<Waiting>) {
+    signal(node, epoch, thread, &ThreadSignal::Queue { waiting });
+}
+
+fn signal(node: &Inner, epoch: &Epoch, thread: ThreadId, signal: &ThreadSignal) -> usize {
     // Names and numbers: this cannot fail.
-    let Ok(entry) = serde_json::to_value(ThreadSignal::Presence { present }) else { return 0 };
+    let Ok(entry) = serde_json::to_value(signal) else { return 0 };
     let channel = ChannelName::Thread(thread);
     let push = EventPush { channel, epoch: epoch.clone(), seq: None, at: now_ms(), entry };
     node.manager.push_thread(thread, &Push::Event(push))

@@ -15,11 +15,11 @@ use axum::{
 };
 
 use super::{
-    commands::Runs,
     connection::{Peer, serve},
     inbox::MAX_REPLY_BYTES,
     manager::{ConnectionManager, Full},
     nodes::Nodes,
+    turns::Runs,
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},

@@ -70,7 +70,7 @@ pub(crate) fn Timeline(id: ThreadId, view: Signal<Loaded<ThreadView>>) -> impl I
 /// What a person said.
 #[component]
 fn Question(said: Said) -> impl IntoView {
-    let Said { at, message } = said;
+    let Said { at, message, .. } = said;
     view! {
         <article class="question" aria-label="Question" data-message-id=message.id.to_string()>
             <header class="byline">

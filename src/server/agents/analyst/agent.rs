@@ -6,7 +6,7 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     EXAMPLES,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     protocol::http::AgentInfo,
-    server::agents::{Agent, AgentError, Emitter, InputFile, RunInput},
+    server::agents::{Agent, AgentError, Done, Emitter, InputFile, RunInput},
 };
 
 /// The id that threads name the analyst by.
@@ -64,15 +64,11 @@ impl Analyst {
 #[async_trait]
 impl Agent for Analyst {
     fn info(&self) -> AgentInfo {
-        AgentInfo {
-            id: ID.into(),
-            name: "Workload analyst".into(),
-            description: "Reads the usage log of an AI service and says where tokens and money go and what to change. Works by fixed rules, without a model.".into(),
-            examples: EXAMPLES.map(String::from).to_vec(),
-        }
+        let about = "Reads the usage log of an AI service and says where tokens and money go and what to change. Works by fixed rules, without a model.";
+        AgentInfo { examples: EXAMPLES.map(String::from).to_vec(), ..AgentInfo::new(ID, "Workload analyst", about) }
     }
 
-    async fn run(&self, input: RunInput, out: Emitter) -> Result<Option<Value>, AgentError> {
+    async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
         Work { table: Arc::clone(&self.table), input: &input, out: &out }.run().await
     }
 }
@@ -92,12 +88,12 @@ struct Data {
 }
 
 impl Work<'_> {
-    async fn run(&self) -> Result<Option<Value>, AgentError> {
+    async fn run(&self) -> Result<Done, AgentError> {
         let supervisor = Voice::supervisor(self.out);
         let question = self.triage().await?;
         let Some(file) = self.input.files.first() else {
             supervisor.say(NO_FILE).await?;
-            return Ok(None);
+            return Ok(Done::default());
         };
         supervisor.think(&self.plan(&question, file)).await?;
         let data = self.data(file, &question).await?;
@@ -105,7 +101,7 @@ impl Work<'_> {
         let analysis = self.actions(file, question, &data, savings, compared).await?;
         self.report(&analysis).await?;
         supervisor.say(&telling::summary(&analysis)).await?;
-        Ok(Some(json!({
+        Ok(Done::with(json!({
             "requests": analysis.profile.requests,
             "tokens": analysis.profile.tokens(),
             "cost_usd": analysis.profile.cost,

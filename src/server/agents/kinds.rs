@@ -1,0 +1,49 @@
+//! What makes agents of entries: the kinds there are, and what all of them share.
+
+use std::{path::PathBuf, sync::Arc};
+
+use super::{Agent, registry::Source, replay::Replay};
+use crate::server::config::agents::{AgentConfig, KindConfig};
+
+/// Answers what a variable holds.
+pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// The only variables that an entry of an administrator's page may name: an administrator is not whoever runs the machine,
+/// and could otherwise have any variable sent to an address of their own.
+pub const PAGE_VARIABLES: &str = "NETRA_AGENT_";
+
+/// What agents are made with.
+#[derive(Clone)]
+pub struct Kinds {
+    /// The folder that relative paths begin in.
+    pub folder: PathBuf,
+    /// What secrets refer to.
+    pub variables: Variables,
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self { folder: PathBuf::new(), variables: Arc::new(|name| std::env::var(name).ok()) }
+    }
+}
+
+impl Kinds {
+    /// The agent that an entry describes.
+    ///
+    /// # Errors
+    /// The key that is wrong, and what is allowed.
+    pub fn build(&self, config: &AgentConfig, source: Source) -> Result<Arc<dyn Agent>, String> {
+        match &config.kind {
+            KindConfig::Builtin => Err("kind: a built-in agent is configured in the file".into()),
+            KindConfig::Replay(_) if source == Source::Page => {
+                Err("kind: a recording is a file of the server, which only the configuration file names".into())
+            }
+            KindConfig::Replay(replay) => {
+                let file = self.folder.join(&replay.file);
+                let replay = Replay::open(config.info(), &file, replay.events_per_second);
+                Ok(Arc::new(replay.map_err(|error| format!("{}: {error}", error.key()))?))
+            }
+            KindConfig::AgUi(_) | KindConfig::Model(_) => Err("kind: not there yet".into()),
+        }
+    }
+}

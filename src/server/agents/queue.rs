@@ -1,0 +1,162 @@
+//! Runs that wait their turn: in what order they begin, and which place in line each has. Without I/O.
+//!
+//! Promises: the runs of a thread go one after the other, in the order of their messages; nobody has more going on than
+//! allowed; of those that may begin, the one that waited longest does; one that may not holds up only those behind it in
+//! its thread.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    protocol::{RunId, ThreadId, UserId, Waiting, WaitsFor},
+    server::{
+        config::agents::AgentLimits,
+        threads::{NewRun, Place},
+    },
+};
+
+/// A run that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Going {
+    pub(super) thread_id: ThreadId,
+    pub(super) owner: UserId,
+    pub(super) agent: String,
+}
+
+/// What may go on at once.
+pub(super) struct Rules<'a> {
+    /// Of one person.
+    pub(super) per_user: usize,
+    /// In all.
+    pub(super) all: usize,
+    /// Of an agent.
+    pub(super) of_agent: &'a dyn Fn(&str) -> AgentLimits,
+}
+
+/// The runs that wait, in order.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: Vec<NewRun>,
+    /// What was last answered of threads in which runs wait.
+    told: HashMap<ThreadId, Vec<Waiting>>,
+}
+
+impl Queue {
+    /// Adds a run; one that goes on from another before those of its thread that were asked for later.
+    pub(super) fn push(&mut self, new: NewRun) {
+        let behind = |other: &NewRun| other.thread_id == new.thread_id && other.place > new.place;
+        let at = self.waiting.iter().position(behind).unwrap_or(self.waiting.len());
+        self.waiting.insert(at, new);
+    }
+
+    /// Takes a run out.
+    pub(super) fn remove(&mut self, run_id: RunId) -> Option<NewRun> {
+        let at = self.waiting.iter().position(|run| run.run_id == run_id)?;
+        Some(self.waiting.remove(at))
+    }
+
+    /// Takes the runs of a thread out.
+    pub(super) fn remove_thread(&mut self, thread_id: ThreadId) {
+        self.waiting.retain(|run| run.thread_id != thread_id);
+    }
+
+    pub(super) fn contains(&self, run_id: RunId) -> bool {
+        self.waiting.iter().any(|run| run.run_id == run_id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn of_user(&self, user: UserId) -> usize {
+        self.waiting.iter().filter(|run| run.owner == user).count()
+    }
+
+    /// The runs that the store says have to wait for an earlier one of their thread: the first of each thread.
+    pub(super) fn blocked(&self) -> Vec<(RunId, ThreadId, Place)> {
+        let mut seen = HashSet::new();
+        let first = self.waiting.iter().filter(|run| seen.insert(run.thread_id) && run.blocked);
+        first.map(|run| (run.run_id, run.thread_id, run.place)).collect()
+    }
+
+    /// The store says that a run need not wait for another of its thread any more.
+    pub(super) fn unblock(&mut self, run_id: RunId) {
+        self.waiting.iter_mut().filter(|run| run.run_id == run_id).for_each(|run| run.blocked = false);
+    }
+
+    /// Takes the next run that may begin.
+    pub(super) fn next<'g>(
+        &mut self,
+        going: impl Iterator<Item = &'g Going> + Clone,
+        rules: &Rules<'_>,
+    ) -> Option<NewRun> {
+        let mut behind = HashSet::new();
+        let at = self.waiting.iter().position(|run| {
+            let first = behind.insert(run.thread_id);
+            first && waits_for(run, going.clone(), rules).is_none()
+        })?;
+        let mut run = self.waiting.remove(at);
+        run.blocked = false;
+        // Those behind it wait for it, which the store knows, too.
+        self.waiting.iter_mut().filter(|other| other.thread_id == run.thread_id).for_each(|other| other.blocked = true);
+        Some(run)
+    }
+
+    /// Looks at every place in line; answers the threads where something is not as it was when asked before.
+    pub(super) fn changed<'g>(
+        &mut self,
+        going: impl Iterator<Item = &'g Going> + Clone,
+        rules: &Rules<'_>,
+    ) -> Vec<ThreadId> {
+        let mut now: HashMap<ThreadId, Vec<Waiting>> = HashMap::new();
+        let mut threads = HashSet::new();
+        for (index, run) in self.waiting.iter().enumerate() {
+            let first = threads.insert(run.thread_id);
+            let reason = if first { waits_for(run, going.clone(), rules) } else { Some(WaitsFor::Thread) };
+            let waits_for = reason.unwrap_or(WaitsFor::Server);
+            let same = |other: &&NewRun| match waits_for {
+                WaitsFor::Thread => other.thread_id == run.thread_id,
+                WaitsFor::Person => other.owner == run.owner,
+                WaitsFor::Agent => other.agent == run.agent,
+                WaitsFor::Server => true,
+            };
+            let before = self.waiting[..index].iter().filter(same).count();
+            let position = u32::try_from(before + 1).unwrap_or(u32::MAX);
+            now.entry(run.thread_id).or_default().push(Waiting { run_id: run.run_id, position, waits_for });
+        }
+        let gone = self.told.keys().filter(|thread| !now.contains_key(thread));
+        let other =
+            now.iter().filter(|(thread, waiting)| self.told.get(thread) != Some(waiting)).map(|(thread, _)| thread);
+        let changed = gone.chain(other).copied().collect();
+        self.told = now;
+        changed
+    }
+
+    /// The runs of a thread that wait, as [`Queue::changed`] last saw them.
+    pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<Waiting> {
+        self.told.get(&thread_id).cloned().unwrap_or_default()
+    }
+}
+
+/// Why the first waiting run of its thread cannot begin; nothing: it can.
+fn waits_for<'g>(run: &NewRun, going: impl Iterator<Item = &'g Going> + Clone, rules: &Rules<'_>) -> Option<WaitsFor> {
+    let count = |is: &dyn Fn(&Going) -> bool| going.clone().filter(|other| is(other)).count();
+    let limits = (rules.of_agent)(&run.agent);
+    let own = |other: &Going| other.agent == run.agent;
+    let full = |limit: Option<usize>, count: usize| limit.is_some_and(|limit| count >= limit);
+    if run.blocked || count(&|other| other.thread_id == run.thread_id) > 0 {
+        return Some(WaitsFor::Thread);
+    }
+    if count(&|other| other.owner == run.owner) >= rules.per_user
+        || full(limits.max_runs_per_user, count(&|other| own(other) && other.owner == run.owner))
+    {
+        return Some(WaitsFor::Person);
+    }
+    if full(limits.max_runs, count(&own)) {
+        return Some(WaitsFor::Agent);
+    }
+    (count(&|_| true) >= rules.all).then_some(WaitsFor::Server)
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

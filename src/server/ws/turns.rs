@@ -1,0 +1,131 @@
+//! What asks for a run, from a socket or over HTTP: the same checks, the same log, the same queue.
+
+use async_trait::async_trait;
+
+use crate::{
+    protocol::{Answer, MessageAccepted, RunId, SendMessage, ThreadId, UserId, Waiting, http::User},
+    server::{
+        agents::{Caller, Runner},
+        channel::Channels,
+        error::Result,
+        threads::{self, Asked, NewRun},
+    },
+};
+
+/// What commands need of the agents.
+#[async_trait]
+pub trait Runs: Send + Sync + 'static {
+    /// The agent of this id, or the default one, where this person may use it now.
+    ///
+    /// # Errors
+    /// `not_found` where there is none, with those there are; `unavailable`.
+    fn resolve(&self, agent: Option<&str>, user: &User) -> Result<String>;
+
+    /// Whether this person may ask for another run now.
+    ///
+    /// # Errors
+    /// `rate_limited` or `unavailable`, with the time after which it may work.
+    fn admit(&self, user: UserId) -> Result<()>;
+
+    /// Whether today's budget allows this person another run.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the time after which it may work.
+    async fn admit_budget(&self, user: UserId) -> Result<()> {
+        let _ = user;
+        Ok(())
+    }
+
+    /// Takes a run that is in the log already: it begins when its turn comes.
+    fn start(&self, run: NewRun);
+
+    /// Stops a run; one that does not go on is fine.
+    fn stop(&self, run: RunId);
+
+    /// The runs of a thread that wait here.
+    fn waiting(&self, thread: ThreadId) -> Vec<Waiting> {
+        let _ = thread;
+        Vec::new()
+    }
+
+    /// Resolves when places in line changed.
+    async fn moved(&self) {
+        std::future::pending().await
+    }
+
+    /// The threads where they did.
+    fn take_moved(&self) -> Vec<ThreadId> {
+        Vec::new()
+    }
+}
+
+#[async_trait]
+impl Runs for Runner {
+    fn resolve(&self, agent: Option<&str>, user: &User) -> Result<String> {
+        self.agents().resolve(agent, user)
+    }
+
+    fn admit(&self, user: UserId) -> Result<()> {
+        Ok(self.admit(user)?)
+    }
+
+    async fn admit_budget(&self, user: UserId) -> Result<()> {
+        self.admit_budget(user).await
+    }
+
+    fn start(&self, run: NewRun) {
+        self.start(run);
+    }
+
+    fn stop(&self, run: RunId) {
+        self.stop(run);
+    }
+
+    fn waiting(&self, thread: ThreadId) -> Vec<Waiting> {
+        self.waiting(thread)
+    }
+
+    async fn moved(&self) {
+        self.moved().await;
+    }
+
+    fn take_moved(&self) -> Vec<ThreadId> {
+        self.take_moved()
+    }
+}
+
+/// Says something: to the agent that the message names, or to the thread's.
+///
+/// # Errors
+/// As [`threads::send`] has them, and what agents and budgets say.
+pub async fn send(
+    channels: &Channels,
+    runs: &dyn Runs,
+    user: &User,
+    command: &SendMessage,
+    caller: Option<&Caller>,
+) -> Result<MessageAccepted> {
+    let agent = match &command.agent {
+        Some(agent) => runs.resolve(Some(agent), user)?,
+        None => runs.resolve(Some(&threads::authorise(channels, user.id, command.thread_id).await?.agent), user)?,
+    };
+    let caller = caller.map(serde_json::to_string).transpose()?;
+    let budget = runs.admit_budget(user.id).await;
+    let admit = || runs.admit(user.id).and(budget);
+    Ok(started(runs, threads::send(channels, user, command, &agent, caller, admit).await?))
+}
+
+/// Answers what a run waits for.
+///
+/// # Errors
+/// As [`threads::answer`] has them, and what agents and budgets say.
+pub async fn answer(channels: &Channels, runs: &dyn Runs, user: &User, command: &Answer) -> Result<MessageAccepted> {
+    let budget = runs.admit_budget(user.id).await;
+    let admit = |agent: &str| runs.resolve(Some(agent), user).and(runs.admit(user.id)).and(budget);
+    Ok(started(runs, threads::answer(channels, user, command, admit).await?))
+}
+
+fn started(runs: &dyn Runs, asked: Asked) -> MessageAccepted {
+    asked.run.into_iter().for_each(|run| runs.start(run));
+    asked.accepted
+}
