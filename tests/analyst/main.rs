@@ -13,18 +13,17 @@ use std::{
 };
 
 use netra::{
-    protocol::{Attachment, Author, FileId, RunId, ThreadId, UserId, agui::Event},
+    protocol::{Attachment, Author, FileId, UserId, agui::Event},
     server::agents::{
-        Agent, AgentError, Emitter, InputFile, RunInput,
+        Agent, AgentError, Done, Emitter, InputFile, RunInput,
         analyst::{Analyst, EXAMPLES, analysis::Analysis, ingest, pricing::PriceTable},
     },
 };
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 /// What a run said.
 struct Told {
-    result: Result<Option<Value>, AgentError>,
+    result: Result<Done, AgentError>,
     events: Vec<Event>,
 }
 
@@ -75,14 +74,8 @@ fn input(text: &str, files: &[&Path]) -> RunInput {
         },
         path: path.to_path_buf(),
     };
-    RunInput {
-        run_id: RunId::new(),
-        thread_id: ThreadId::new(),
-        author: Author { id: UserId::new(), name: "Owner".into() },
-        text: text.into(),
-        files: files.iter().map(file).collect(),
-        cancel: CancellationToken::new(),
-    }
+    let author = Author { id: UserId::new(), name: "Owner".into() };
+    RunInput { files: files.iter().map(file).collect(), ..RunInput::alone(author, text) }
 }
 
 async fn ask(text: &str, files: &[&Path]) -> Told {

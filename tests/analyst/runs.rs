@@ -54,7 +54,7 @@ async fn five_sub_agents_work_in_order_with_tools_of_their_own() {
 #[tokio::test]
 async fn without_a_file_it_says_what_it_needs_and_does_not_fail() {
     let told = ask("Where do my tokens go?", &[]).await;
-    assert_eq!(told.result, Ok(None));
+    assert_eq!(told.result, Ok(Done::default()));
     let text = told.text("");
     assert!(text.contains("CSV") && text.contains("JSON Lines") && text.contains("input_tokens"), "{text}");
 }
@@ -71,7 +71,7 @@ async fn an_unreadable_file_ends_the_run_with_a_code_and_what_to_do() {
         file.write_all(bytes).expect("written");
         let told = ask("Where do my tokens go?", &[file.path()]).await;
         match told.result {
-            Err(AgentError::Failed { code, message }) => {
+            Err(AgentError::Failed { code, message, .. }) => {
                 assert!(code == "unreadable_file" && message.contains(words), "{message}")
             }
             other => panic!("{other:?}"),
@@ -128,7 +128,7 @@ async fn a_price_file_of_ones_own_replaces_the_shipped_prices() {
     let analyst = Analyst::new(Some(prices.path())).expect("prices");
     let (out, mut events) = Emitter::channel(1024);
     let run = tokio::spawn(async move { while events.recv().await.is_some() {} });
-    let result = analyst.run(input("hello", &[log.path()]), out).await.expect("a result").expect("a value");
+    let result = analyst.run(input("hello", &[log.path()]), out).await.expect("a result").result.expect("a value");
     assert_eq!(result["cost_usd"], 1.0);
     run.await.expect("drained");
     assert!(Analyst::new(Some(log.path())).is_err());

@@ -90,8 +90,8 @@ impl House {
     /// A run that this node has begun.
     pub(crate) async fn run(&self, channels: &Channels, thread_id: ThreadId) -> RunId {
         let command = message(thread_id, "Go on.");
-        let (accepted, _) = threads::send(channels, &self.user, &command, "script", || Ok(())).await.expect("accepted");
-        accepted.run_id
+        let asked = threads::send(channels, &self.user, &command, "script", None, || Ok(())).await.expect("accepted");
+        asked.accepted.run_id
     }
 }
 

@@ -4,6 +4,7 @@
 mod faults;
 mod replay;
 mod runs;
+mod turns;
 
 use std::{
     path::{Path, PathBuf},
@@ -14,17 +15,19 @@ use std::{
 use async_trait::async_trait;
 use netra::{
     protocol::{
-        CreateThread, DeleteThread, Entry, FileId, RunId, RunPhase, SendMessage, ThreadEntry, ThreadId, UserEntry,
-        UserId,
+        CreateThread, DeleteThread, Entry, ErrorCode, FileId, RunId, RunPhase, SendMessage, ThreadEntry, ThreadId,
+        UserEntry, UserId, Waiting, WaitsFor,
         agui::{
-            Event, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunOutcome, StepStarted, SubagentStarted,
-            TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallStart,
+            Event, Interrupt, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunOutcome, StateDelta,
+            StateSnapshot, StepStarted, SubagentStarted, TextMessageContent, TextMessageEnd, TextMessageStart,
+            ToolCallArgs, ToolCallEnd, ToolCallResult, ToolCallStart, ToolContent, Usage,
         },
         http::{AgentInfo, User},
     },
     server::{
         agents::{
-            Agent, AgentError, Agents, Done, Emitter, Kinds, Replay, RunInput, Runner, RunnerOptions, guard::verify,
+            Agent, AgentError, Agents, Done, Emitter, Kinds, Outcome, Replay, RunInput, Runner, RunnerOptions,
+            guard::verify,
         },
         channel::{Channel, Channels, Delivery, Hub},
         store::{Store, now_ms},
@@ -33,7 +36,10 @@ use netra::{
     thread::{Item, NodeBody, RunState, ThreadView},
 };
 use serde_json::{Value, json};
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::AbortHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Long enough for any of this on a busy machine; what takes longer hangs.
@@ -133,10 +139,39 @@ impl Agent for Script {
                     std::future::pending::<()>().await;
                 });
             }
+            "ask" if input.resume.is_empty() => {
+                out.emit(ToolCallStart::new("call", "delete_file")).await?;
+                out.emit(ToolCallArgs::new("call", "{\"path\":\"a\"}")).await?;
+                out.emit(ToolCallEnd::new("call")).await?;
+                out.emit(StateSnapshot::new(json!({"asked": 1}))).await?;
+                return Ok(Done { outcome: Outcome::Interrupt(vec![interrupt(None)]), ..Done::default() });
+            }
+            "ask" => {
+                let answer = json!({"parent": input.parent_run_id, "resume": input.resume, "state": input.state()});
+                out.emit(ToolCallResult::new("result", "call", ToolContent::Text("deleted".into()))).await?;
+                out.emit(StateDelta::new(vec![json!({"op": "add", "path": "/answered", "value": true})])).await?;
+                return Ok(Done::with(answer));
+            }
+            "too late" => {
+                let past = Some("2020-01-01T00:00:00Z".into());
+                return Ok(Done { outcome: Outcome::Interrupt(vec![interrupt(past)]), ..Done::default() });
+            }
+            "tell" => return Ok(Done::with(json!({"history": input.history(), "resume": input.resume}))),
+            "spend" => {
+                let used = Usage { input_tokens: Some(900), output_tokens: Some(100), ..Usage::default() };
+                let cost = json!({"costUsd": 0.25}).as_object().cloned();
+                return Ok(Done { usage: vec![used], metadata: cost, ..Done::default() });
+            }
             other => panic!("no such script: {other}"),
         }
         Ok(Done::default())
     }
+}
+
+/// What an agent waits for.
+fn interrupt(expires_at: Option<String>) -> Interrupt {
+    let known = json!({"id": "i", "reason": "tool_call", "toolCallId": "call"});
+    Interrupt { expires_at, ..serde_json::from_value(known).expect("an interrupt") }
 }
 
 struct House {
@@ -148,6 +183,13 @@ struct House {
     files: Arc<Mutex<Vec<String>>>,
     user: User,
     thread: ThreadId,
+    tended: AbortHandle,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.tended.abort();
+    }
 }
 
 impl House {
@@ -166,12 +208,17 @@ impl House {
         let runner = runner(&channels, &gate, &files, options);
         let user = person(&channels).await;
         let thread = thread(&channels, &user).await;
-        Self { folder, channels, hub, runner, gate, files, user, thread }
+        let tending = runner.clone();
+        let tended = tokio::spawn(async move { tending.tend().await }).abort_handle();
+        Self { folder, channels, hub, runner, gate, files, user, thread, tended }
     }
 
     async fn accept(&self, agent: &str, text: &str) -> threads::NewRun {
-        let command = SendMessage::new(self.thread, text);
-        let asked = threads::send(&self.channels, &self.user, &command, agent, None, || Ok(())).await;
+        self.ask(agent, &SendMessage::new(self.thread, text)).await
+    }
+
+    async fn ask(&self, agent: &str, command: &SendMessage) -> threads::NewRun {
+        let asked = threads::send(&self.channels, &self.user, command, agent, None, || Ok(())).await;
         asked.expect("accepted").run.expect("a run")
     }
 

@@ -33,17 +33,11 @@ async fn a_replay_tells_the_recording_under_ids_of_its_own() {
 }
 
 /// Plays the recording to nobody in particular; answers what came, and the agent's word.
-async fn play(rate: u32, cancel: CancellationToken) -> (Vec<Event>, Result<Option<Value>, AgentError>) {
+async fn play(rate: u32, cancel: CancellationToken) -> (Vec<Event>, Result<Done, AgentError>) {
     let replay = Replay::open(info("r"), &recording(), rate).expect("opens");
     let (out, mut events) = Emitter::channel(1);
-    let input = RunInput {
-        run_id: RunId::new(),
-        thread_id: ThreadId::new(),
-        author: serde_json::from_value(json!({"id": UserId::new(), "name": "Owner"})).expect("an author"),
-        text: "play".into(),
-        files: Vec::new(),
-        cancel,
-    };
+    let author = serde_json::from_value(json!({"id": UserId::new(), "name": "Owner"})).expect("an author");
+    let input = RunInput { cancel, ..RunInput::alone(author, "play") };
     let hear = async {
         let mut heard = Vec::new();
         while let Some(event) = events.recv().await {

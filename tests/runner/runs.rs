@@ -124,16 +124,26 @@ async fn a_run_whose_thread_is_deleted_ends_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_person_has_a_bounded_number_of_runs_and_so_has_the_server() {
-    let house = House::with(|options| (options.max_runs_per_user, options.max_runs) = (2, 2)).await;
-    let runs = [house.begin("wait").await, house.begin("wait").await];
+async fn a_person_has_a_bounded_number_of_runs_and_more_wait_up_to_a_bound() {
+    let house = House::with(|options| (options.max_runs_per_user, options.max_waiting_per_user) = (1, 1)).await;
+    let other = thread(&house.channels, &house.user).await;
+    let going = house.begin("wait").await;
+    house.runner.admit(house.user.id).expect("one may wait");
+    let command = SendMessage::new(other, "answer");
+    let asked = threads::send(&house.channels, &house.user, &command, "script", None, || Ok(())).await;
+    let waiting = asked.expect("accepted").run.expect("a run");
+    let run_id = waiting.run_id;
+    house.runner.start(waiting);
+    let line = house.runner.waiting(other);
+    assert_eq!(line, [Waiting { run_id, position: 1, waits_for: WaitsFor::Person }]);
     let refused = house.runner.admit(house.user.id).expect_err("too many");
-    assert_eq!(serde_json::to_value(refused.code).expect("a code"), "rate_limited");
+    assert_eq!(refused.code, ErrorCode::RateLimited);
     assert!(refused.retry_after_ms.is_some());
-    let other = house.runner.admit(UserId::new()).expect_err("too many");
-    assert_eq!(serde_json::to_value(other.code).expect("a code"), "unavailable");
-    runs.iter().for_each(|run| house.runner.stop(*run));
+    house.runner.admit(UserId::new()).expect("others may");
+    house.runner.stop(going);
     house.until_idle().await;
+    let (_, view) = house.channels.thread(other).await.expect("reads");
+    assert_eq!(view.run(run_id).expect("the run").state, RunState::Finished);
     house.runner.admit(house.user.id).expect("room again");
 }
 
@@ -153,10 +163,9 @@ async fn a_run_reads_its_messages_files_and_else_the_threads_latest() {
             .expect("inserts");
     }
     tx.commit().await.expect("commits");
-    let mut named = house.accept("script", "answer").await;
+    let named = SendMessage { attachments: vec![ids[0]], ..SendMessage::new(house.thread, "answer") };
+    let named = house.ask("script", &named).await;
     let latest = house.accept("script", "answer").await;
-    named.message.attachments =
-        serde_json::from_value(json!([{"file_id": ids[0], "name": "0.csv", "bytes": 5}])).expect("an attachment");
     for (run, id, name) in [(named, ids[0], "0.csv"), (latest, ids[1], "1.csv")] {
         let run_id = run.run_id;
         house.runner.start(run);

@@ -7,7 +7,10 @@ use netra::protocol::{
     SendMessage, ServerFrame, StopRun, Subscribe, ThreadId, ThreadReply, Unsubscribe,
     limits::{MAX_MESSAGE_BYTES, MAX_SUBSCRIPTIONS},
 };
-use netra::{protocol::ChannelName, server::store::now_ms};
+use netra::{
+    protocol::ChannelName,
+    server::{store::now_ms, threads::NewRun},
+};
 use serde_json::json;
 
 use crate::bench::{Bench, message};
@@ -52,7 +55,7 @@ async fn a_message_begins_one_run_however_often_it_is_sent() {
     let started = bench.runs.started.lock().expect("not poisoned").clone();
     assert_eq!(started.len(), 1);
     assert_eq!(json!(started[0].run_id), first["run_id"]);
-    assert_eq!((started[0].agent.as_str(), started[0].message.id), ("echo", said.message_id));
+    assert_eq!((started[0].agent.as_str(), started[0].thread_id), ("echo", thread_id));
     bench.runs.full.store(true, Ordering::SeqCst);
     assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()), "also when no other run may begin");
     let error = tab.ask(message(thread_id, "And now?")).await.expect_err("refused");
@@ -165,7 +168,12 @@ async fn commands_sent_at_once_are_done_in_order() {
         assert!(client.reply(id).await.is_ok());
     }
     let started = bench.runs.started.lock().expect("not poisoned");
-    let texts: Vec<&str> = started.iter().map(|run| run.message.content.as_str()).collect();
+    let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
+    let text = |run: &NewRun| {
+        let message = view.run(run.run_id).and_then(|run| run.message_id).and_then(|id| view.said(id));
+        message.expect("its message").message.content.clone()
+    };
+    let texts: Vec<String> = started.iter().map(text).collect();
     assert_eq!(texts, (0..40).map(|n| format!("message {n}")).collect::<Vec<_>>());
 }
 

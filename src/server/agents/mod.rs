@@ -115,6 +115,24 @@ pub struct RunInput {
 }
 
 impl RunInput {
+    /// The only question of a thread of its own, for whoever asks an agent without a runner.
+    #[must_use]
+    pub fn alone(author: Author, text: impl Into<String>) -> Self {
+        Self {
+            run_id: RunId::new(),
+            thread_id: ThreadId::new(),
+            parent_run_id: None,
+            agent: String::new(),
+            author,
+            text: text.into(),
+            files: Vec::new(),
+            thread: ThreadView::default(),
+            resume: Vec::new(),
+            caller: Caller::default(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
     /// The conversation on this branch, up to and with what was asked: as AG-UI messages, tool calls and answers among them.
     #[must_use]
     pub fn history(&self) -> Vec<Message> {

@@ -1,0 +1,235 @@
+//! Turns: what waits, who is asked, what is taken back, and which message follows which.
+
+use netra::{
+    protocol::{Answer, AnswerStatus, ErrorBody, InterruptAnswer, MessageId, TakeBack},
+    server::{threads::Asked, usage::Budget},
+    thread::{Answered, NodeState},
+};
+
+use super::*;
+
+fn answers(status: AnswerStatus) -> Vec<InterruptAnswer> {
+    vec![InterruptAnswer { interrupt_id: "i".into(), status, payload: Some(json!({"approved": true})) }]
+}
+
+impl House {
+    fn answer(&self, run_id: RunId) -> Answer {
+        let (answer_id, thread_id) = (MessageId::new(), self.thread);
+        Answer { answer_id, thread_id, run_id, answers: answers(AnswerStatus::Resolved) }
+    }
+
+    async fn try_answer(&self, answer: &Answer) -> Result<Asked, ErrorBody> {
+        let asked = threads::answer(&self.channels, &self.user, answer, |_| Ok(())).await;
+        asked.map_err(netra::server::error::Error::into_body)
+    }
+
+    /// Says something that waits for its turn, or not; answers its run.
+    async fn say(&self, command: &SendMessage) -> RunId {
+        let run = self.ask("script", command).await;
+        let id = run.run_id;
+        self.runner.start(run);
+        id
+    }
+
+    async fn take_back(&self, message_id: MessageId) -> Result<Option<RunId>, ErrorBody> {
+        let command = TakeBack { thread_id: self.thread, message_id };
+        let taken = threads::take_back(&self.channels, &self.user, &command).await;
+        if let Ok(Some(run)) = &taken {
+            self.runner.stop(*run);
+        }
+        taken.map_err(netra::server::error::Error::into_body)
+    }
+
+    async fn result(&self, run: RunId) -> Value {
+        assert_eq!(self.until_over(run).await, RunState::Finished);
+        self.view().await.run(run).and_then(|run| run.result.clone()).expect("a result")
+    }
+}
+
+#[tokio::test]
+async fn messages_wait_their_turn_in_order_and_can_be_taken_back() {
+    let house = House::new().await;
+    let first = house.begin("gate").await;
+    house.until_open(first).await;
+    let messages = ["tell", "gate", "answer"].map(|text| SendMessage::new(house.thread, text));
+    let mut runs = Vec::new();
+    for message in &messages {
+        runs.push(house.say(message).await);
+    }
+    let line = house.runner.waiting(house.thread);
+    assert_eq!(
+        line.iter().map(|at| (at.run_id, at.position)).collect::<Vec<_>>(),
+        [(runs[0], 1), (runs[1], 2), (runs[2], 3)]
+    );
+    assert!(line.iter().all(|at| at.waits_for == WaitsFor::Thread));
+    assert_eq!(house.take_back(messages[1].message_id).await, Ok(Some(runs[1])));
+    assert_eq!(house.take_back(messages[1].message_id).await, Ok(None), "again changes nothing");
+    house.gate.add_permits(1);
+    assert_eq!(house.until_over(runs[2]).await, RunState::Finished);
+    let (view, events) = (house.view().await, house.events(runs[2]).await);
+    assert!(view.run(runs[1]).is_none() && view.said(messages[1].message_id).is_none());
+    assert!(house.unverified(runs[1]).await.is_empty(), "what was taken back never begins");
+    assert_eq!(house.phases(runs[1]).await, [RunPhase::Running, RunPhase::TakenBack]);
+    assert!(matches!(events[0], Event::RunStarted(_)));
+    let order: Vec<RunId> = [first, runs[0], runs[2]].to_vec();
+    let begun = |run| view.run(run).and_then(|run| run.ended_at).expect("ended");
+    assert!(order.is_sorted_by_key(|run| begun(*run)));
+    let error = house.take_back(messages[2].message_id).await.expect_err("begun");
+    assert_eq!(error.code, ErrorCode::Conflict);
+    assert!(house.runner.waiting(house.thread).is_empty());
+}
+
+#[tokio::test]
+async fn a_waiting_run_that_is_stopped_ends_at_once_and_its_agent_is_not_asked() {
+    let house = House::new().await;
+    let going = house.begin("gate").await;
+    house.until_open(going).await;
+    let waiting = house.say(&SendMessage::new(house.thread, "answer")).await;
+    house.runner.stop(waiting);
+    assert_eq!(house.until_over(waiting).await, RunState::Cancelled);
+    assert_eq!(house.events(waiting).await.len(), 2);
+    assert!(!house.view().await.run(going).expect("the run").state.is_over());
+}
+
+#[tokio::test]
+async fn a_run_that_asks_goes_on_from_the_answer_once_and_before_what_was_said_meanwhile() {
+    let house = House::new().await;
+    let gate = house.begin("gate").await;
+    house.until_open(gate).await;
+    let asking = house.say(&SendMessage::new(house.thread, "ask")).await;
+    let later = house.say(&SendMessage::new(house.thread, "tell")).await;
+    house.gate.add_permits(1);
+    assert!(matches!(house.until_over(asking).await, RunState::Interrupted { .. }));
+    house.events(asking).await;
+    assert_eq!(house.phases(asking).await, [RunPhase::Running, RunPhase::Interrupted]);
+    let view = house.view().await;
+    assert_eq!(view.run(asking).expect("the run").asks(), [interrupt(None)]);
+    let call = view.run(asking).and_then(|run| run.nodes.iter().find(|node| node.id == "call")).expect("the call");
+    assert_eq!(call.state, NodeState::Called);
+    assert_eq!(
+        view.run(later).expect("the run").state,
+        RunState::Waiting,
+        "what was said before the question waits for the answer"
+    );
+
+    let answer = house.answer(asking);
+    let asked = house.try_answer(&answer).await.expect("accepted");
+    let again = house.try_answer(&answer).await.expect("accepted again");
+    assert_eq!((again.accepted.clone(), again.run), (asked.accepted.clone(), None));
+    let other = house.try_answer(&house.answer(asking)).await.expect_err("once");
+    assert_eq!(other.code, ErrorCode::Conflict);
+    let resumed = asked.accepted.run_id;
+    house.runner.start(asked.run.expect("a run"));
+    let result = house.result(resumed).await;
+    assert_eq!(result["parent"], json!(asking));
+    assert_eq!(result["resume"], json!([{"interruptId": "i", "status": "resolved", "payload": {"approved": true}}]));
+    assert_eq!(result["state"], json!({"asked": 1}));
+    house.events(resumed).await;
+    let view = house.view().await;
+    let call = view.run(asking).and_then(|run| run.nodes.iter().find(|node| node.id == "call")).expect("the call");
+    assert!(matches!(&call.body, NodeBody::Tool { result: Some(result), .. } if result == "deleted"));
+    assert_eq!(view.run(resumed).and_then(|run| run.shared.clone()), Some(json!({"asked": 1, "answered": true})));
+    assert_eq!(house.phases(asking).await.last(), Some(&RunPhase::Answered));
+    let history = house.result(later).await["history"].clone();
+    let roles: Vec<_> = history.as_array().expect("messages").iter().map(|message| message["role"].clone()).collect();
+    assert_eq!(roles.last(), Some(&json!("user")));
+    assert!(roles.contains(&json!("tool")), "{roles:?}");
+}
+
+#[tokio::test]
+async fn saying_something_else_gives_the_question_up() {
+    let house = House::new().await;
+    let asking = house.begin("ask").await;
+    house.until_over(asking).await;
+    let told = house.say(&SendMessage::new(house.thread, "tell")).await;
+    let result = house.result(told).await;
+    assert_eq!(result["resume"], json!([{"interruptId": "i", "status": "cancelled"}]));
+    assert_eq!(house.view().await.run(asking).and_then(|run| run.answered.clone()), Some(Answered::GivenUp));
+    assert_eq!(house.phases(asking).await, [RunPhase::Running, RunPhase::Interrupted, RunPhase::Answered]);
+    let error = house.try_answer(&house.answer(asking)).await.expect_err("too late");
+    assert_eq!(error.code, ErrorCode::Conflict);
+}
+
+#[tokio::test]
+async fn an_answer_covers_every_interrupt_and_comes_in_time() {
+    let house = House::new().await;
+    let asking = house.begin("ask").await;
+    house.until_over(asking).await;
+    let none = Answer { answers: Vec::new(), ..house.answer(asking) };
+    assert_eq!(house.try_answer(&none).await.expect_err("none").code, ErrorCode::InvalidPayload);
+    let mut other = house.answer(asking);
+    other.answers[0].interrupt_id = "j".into();
+    assert!(house.try_answer(&other).await.expect_err("another").message.contains("`j`"));
+    let late = house.begin("too late").await;
+    house.until_over(late).await;
+    assert!(
+        house.try_answer(&house.answer(late)).await.expect_err("late").message.contains("the time to answer is over")
+    );
+    let refused = Answer { answers: answers(AnswerStatus::Cancelled), ..house.answer(late) };
+    house.try_answer(&refused).await.expect("may be refused");
+    let elsewhere = Answer { run_id: RunId::new(), ..house.answer(asking) };
+    assert_eq!(house.try_answer(&elsewhere).await.expect_err("no such run").code, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn what_waits_and_what_asks_survives_a_restart() {
+    let house = House::new().await;
+    let asking = house.begin("ask").await;
+    house.until_over(asking).await;
+    let asked = house.try_answer(&house.answer(asking)).await.expect("accepted");
+    let later = house.accept("script", "answer").await.run_id;
+    // Another runner on the same store, as after a crash: neither had begun.
+    let options = RunnerOptions::new(house.folder.path().join("files"));
+    let after = runner(&house.channels, &house.gate, &house.files, options);
+    assert_eq!(after.recover().await.expect("recovers"), 0, "none is ended");
+    let tended = tokio::spawn({
+        let after = after.clone();
+        async move { after.tend().await }
+    });
+    assert_eq!(house.until_over(asked.accepted.run_id).await, RunState::Finished);
+    assert_eq!(house.until_over(later).await, RunState::Finished);
+    house.events(later).await;
+    tended.abort();
+}
+
+#[tokio::test]
+async fn the_versions_of_a_message_are_branches_that_stay() {
+    let house = House::new().await;
+    let first = SendMessage::new(house.thread, "tell");
+    let follow_up = SendMessage::new(house.thread, "tell");
+    let edited = SendMessage { replaces: Some(first.message_id), ..SendMessage::new(house.thread, "answer") };
+    let on_the_old = SendMessage { after: Some(follow_up.message_id), ..SendMessage::new(house.thread, "tell") };
+    let mut runs = Vec::new();
+    for message in [&first, &follow_up, &edited, &on_the_old] {
+        runs.push(house.say(message).await);
+        house.until_over(*runs.last().expect("one")).await;
+    }
+    let view = house.view().await;
+    assert_eq!(view.versions(first.message_id), [first.message_id, edited.message_id]);
+    assert_eq!(view.branch(None), [first.message_id, follow_up.message_id, on_the_old.message_id]);
+    assert_eq!(view.branch(Some(edited.message_id)), [edited.message_id]);
+    assert_eq!(view.path(Some(edited.message_id)).len(), 2, "the message and its answer");
+    let history = house.result(runs[3]).await["history"].clone();
+    let users = history.as_array().expect("messages").iter().filter(|message| message["role"] == "user").count();
+    assert_eq!(users, 3, "the agent is told of its own branch only: {history}");
+    let unknown = SendMessage { after: Some(MessageId::new()), ..SendMessage::new(house.thread, "tell") };
+    let sent = threads::send(&house.channels, &house.user, &unknown, "script", None, || Ok(())).await;
+    assert_eq!(sent.expect_err("refused").into_body().code, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn a_days_budget_refuses_politely_and_says_until_when() {
+    let budget = Budget { tokens: Some(1_500), usd: None };
+    let house = House::with(|options| options.budget = budget).await;
+    for _ in 0..2 {
+        house.runner.admit_budget(house.user.id).await.expect("within the budget");
+        let run = house.begin("spend").await;
+        house.until_over(run).await;
+    }
+    let error = house.runner.admit_budget(house.user.id).await.expect_err("spent").into_body();
+    assert_eq!(error.code, ErrorCode::RateLimited);
+    assert!(error.message.contains("1500 tokens") && error.message.contains("00:00 UTC"), "{}", error.message);
+    assert!(error.retry_after_ms.is_some_and(|ms| ms <= 24 * 3600 * 1000));
+    let spent = netra::server::usage::today(&house.channels, house.user.id).await.expect("reads");
+    assert_eq!((spent.tokens, spent.usd), (2_000, 0.5));
+}
