@@ -1,8 +1,9 @@
 //! The JSON bodies of the HTTP calls beside the socket: discovery, sign-in, files. Errors are [`Problem`]s.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::{FileId, UserId};
+use super::{FileId, Person, UserId};
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +186,114 @@ pub enum AgentKind {
     AgUi,
     /// A recorded run, played at a steady rate.
     Replay,
+}
+
+/// `GET /api/admin/agents`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct AdminAgents {
+    /// All there are, those that cannot be used among them.
+    pub agents: Vec<AdminAgent>,
+}
+
+/// An agent as administrators see it; also the answer to `PUT /api/admin/agents/<id>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct AdminAgent {
+    /// Who it is; why it cannot be used, where that is so.
+    pub info: AgentInfo,
+    /// Where it is configured.
+    pub source: AgentSource,
+    /// How it is configured, in the shape of the file's `[[agents]]`; without secrets.
+    pub entry: Map<String, Value>,
+    /// How what it depends on is; absent: it depends on nothing, or nobody asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+/// Where an agent is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AgentSource {
+    /// Nowhere: it is part of this server.
+    BuiltIn,
+    /// In the configuration file.
+    File,
+    /// On the administrators' page.
+    Page,
+}
+
+/// How what an agent depends on is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Health {
+    /// Whether it can be asked now.
+    pub ok: bool,
+    /// One sentence.
+    pub about: String,
+}
+
+/// `GET /api/admin/usage`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct UsageReport {
+    /// The newest day first.
+    pub rows: Vec<UsageRow>,
+}
+
+/// What a person's runs used on a day, of one agent and model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct UsageRow {
+    /// The day (UTC): `2026-01-31`.
+    pub day: String,
+    /// The person.
+    pub user: Person,
+    /// The agent's id.
+    pub agent: String,
+    /// The model, as its provider calls it; empty where that was not told.
+    pub model: String,
+    /// How many runs; one that used several models counts with the first.
+    pub runs: u64,
+    /// Tokens in.
+    pub input_tokens: u64,
+    /// Tokens out.
+    pub output_tokens: u64,
+    /// US dollars, as far as prices are known; of a run with several models all of it stands with the first.
+    pub cost_usd: f64,
+}
+
+/// `GET /api/usage`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct OwnUsage {
+    /// What the caller's runs used today (UTC).
+    pub today: Usage,
+    /// What they may use on a day.
+    pub budget: Budget,
+}
+
+/// What was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Usage {
+    /// Tokens, in and out.
+    pub tokens: u64,
+    /// US dollars, as far as prices are known.
+    pub usd: f64,
+}
+
+/// What may be used on a day; absent: any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Budget {
+    /// Tokens, in and out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd: Option<f64>,
 }
 
 /// RFC 9457 `application/problem+json`, with a stable `code`.

@@ -7,7 +7,7 @@ use leptos::config::LeptosOptions;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    agents::{Agents, Runner, RunnerOptions},
+    agents::{Agents, Runner, RunnerOptions, stored},
     auth::Auth,
     bus::Bus,
     channel::Channels,
@@ -28,6 +28,8 @@ const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
 const COME_BACK_EACH: Duration = Duration::from_millis(1);
 /// How long background work may take to end, once everything that gave it work did.
 const LAST_TASKS: Duration = Duration::from_secs(3);
+/// How often the store is asked which agents there are, where nobody says that they changed.
+const LOOK_FOR_AGENTS: Duration = Duration::from_secs(10);
 /// How often what has run out is deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 
@@ -78,6 +80,8 @@ impl AppState {
             ..RunnerOptions::new(config.files_dir())
         };
         let runner = Runner::new(channels.clone(), Arc::new(agents), options);
+        // Runs that wait may need them.
+        stored::load(channels.store(), runner.agents()).await?;
         match runner.recover().await? {
             0 => {}
             runs => tracing::warn!(runs, "ended runs that the server before did not"),
@@ -90,6 +94,7 @@ impl AppState {
         let nodes = state.nodes.clone();
         state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
         state.tasks.spawn(state.clone().sweep());
+        state.tasks.spawn(state.clone().tend_agents());
         state.tasks.spawn(metrics::tend(state.stopping.clone()));
         let runner = state.runner.clone();
         state.tasks.spawn(async move { runner.tend().await });
@@ -138,6 +143,20 @@ impl AppState {
         self.tasks.close();
         if tokio::time::timeout(LAST_TASKS, self.tasks.wait()).await.is_err() {
             tracing::warn!(limit = ?LAST_TASKS, "background work did not end in time");
+        }
+    }
+
+    /// Keeps the agents as the store has them.
+    async fn tend_agents(self) {
+        let agents = self.runner.agents();
+        loop {
+            if let Err(error) = stored::load(self.channels.store(), agents).await {
+                tracing::warn!(%error, "the agents of administrators cannot be read");
+            }
+            let wait = tokio::time::timeout(LOOK_FOR_AGENTS, agents.changed.notified());
+            if self.stopping.run_until_cancelled(wait).await.is_none() {
+                return;
+            }
         }
     }
 

@@ -8,38 +8,24 @@ use super::{
     channel::{Append, Channels},
     error::Result,
 };
+pub use crate::protocol::http::Budget;
 use crate::{
-    protocol::{ErrorBody, ErrorCode, UserId},
+    protocol::{
+        ErrorBody, ErrorCode, Person, UserId,
+        http::{Usage, UsageRow},
+    },
     thread::Ending,
 };
 
 /// Millionths in one.
 const MICRO: f64 = 1e6;
 
-/// What one person may use on a day; absent: any.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Budget {
-    /// Tokens, in and out.
-    pub tokens: Option<u64>,
-    /// US dollars.
-    pub usd: Option<f64>,
-}
-
-/// What was used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize)]
-pub struct Spent {
-    /// Tokens, in and out.
-    pub tokens: u64,
-    /// US dollars, as far as prices are known.
-    pub usd: f64,
-}
-
 impl Budget {
     /// Whether more may be used, where so much was.
     ///
     /// # Errors
     /// `rate_limited`, with the time until the next day begins.
-    pub fn admit(&self, spent: Spent) -> Result<(), ErrorBody> {
+    pub fn admit(&self, spent: Usage) -> Result<(), ErrorBody> {
         let over = match self {
             Self { tokens: Some(most), .. } if spent.tokens >= *most => format!("{most} tokens"),
             Self { usd: Some(most), .. } if spent.usd >= *most => format!("${most:.2}"),
@@ -48,27 +34,49 @@ impl Budget {
         let message = format!("today's budget of {over} is used; it begins anew at 00:00 UTC");
         Err(ErrorBody::new(ErrorCode::RateLimited, message).retry_after(until_midnight_ms()))
     }
-
-    /// Whether there is any.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        *self != Self::default()
-    }
 }
 
 /// What a person used today.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn today(channels: &Channels, user: UserId) -> Result<Spent> {
+pub async fn today(channels: &Channels, user: UserId) -> Result<Usage> {
     let sql = "SELECT CAST(COALESCE(SUM(input_tokens + output_tokens), 0) AS BIGINT), \
                CAST(COALESCE(SUM(cost_microusd), 0) AS BIGINT) FROM usage WHERE day = $1 AND user_id = $2";
     let query = sqlx::query(sql).bind(day()).bind(user.to_string());
     let row = query.fetch_one(channels.store().reader()).await?;
     let micro: i64 = row.try_get(1)?;
-    #[expect(clippy::cast_precision_loss, reason = "money of people, far below 2^53 millionths")]
-    let usd = micro as f64 / MICRO;
-    Ok(Spent { tokens: row.try_get::<i64, _>(0)?.cast_unsigned(), usd })
+    Ok(Usage { tokens: row.try_get::<i64, _>(0)?.cast_unsigned(), usd: dollars(micro) })
+}
+
+/// What everyone used in so many days, today the last of them.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn rows(channels: &Channels, days: u16) -> Result<Vec<UsageRow>> {
+    let sql = "SELECT day, user_id, u.name, agent, model, runs, input_tokens, output_tokens, cost_microusd FROM usage \
+               JOIN users u ON u.id = user_id WHERE day >= $1 ORDER BY day DESC, cost_microusd DESC, input_tokens DESC \
+               LIMIT 1000";
+    let rows = sqlx::query(sql).bind(day_before(days - 1)).fetch_all(channels.store().reader()).await?;
+    let read = |row: &sqlx::any::AnyRow| -> Result<UsageRow> {
+        let number = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
+        Ok(UsageRow {
+            day: row.try_get(0)?,
+            user: Person { id: row.try_get::<String, _>(1)?.parse()?, name: row.try_get(2)? },
+            agent: row.try_get(3)?,
+            model: row.try_get(4)?,
+            runs: number(5)?,
+            input_tokens: number(6)?,
+            output_tokens: number(7)?,
+            cost_usd: dollars(row.try_get(8)?),
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "money of people, far below 2^53 millionths")]
+fn dollars(micro: i64) -> f64 {
+    micro as f64 / MICRO
 }
 
 /// Adds what a run used. Its cost, which is known for the run as a whole, stands with the first of its models.
@@ -103,7 +111,12 @@ pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &
 }
 
 fn day() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
+    day_before(0)
+}
+
+fn day_before(days: u16) -> String {
+    let then = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * i64::from(days));
+    then.strftime("%Y-%m-%d").to_string()
 }
 
 fn until_midnight_ms() -> u64 {

@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 
-use crate::protocol::{RunId, ThreadEntry, agui::DeltaKey};
+use crate::protocol::{
+    RunId, ThreadEntry,
+    agui::{DeltaKey, Event},
+};
 
 /// Deltas of a thread become one, where no other event of their run is between them.
 #[derive(Debug, Default)]
@@ -19,7 +22,15 @@ pub struct Compactor {
 impl Compactor {
     /// Reads the next entry.
     pub fn read(&mut self, seq: u64, entry: ThreadEntry) {
-        let ThreadEntry::Agent { run_id, event } = &entry else { return };
+        let ThreadEntry::Agent { run_id, event } = &entry else {
+            // What people do may concern every run.
+            self.open.clear();
+            return;
+        };
+        if matches!(**event, Event::ToolCallResult(_)) {
+            // It may answer the call of another run.
+            self.open.clear();
+        }
         let open = self.open.entry(*run_id).or_default();
         let Some(key) = event.delta_key() else {
             open.clear();

@@ -23,18 +23,28 @@ impl ThreadView {
     }
 
     fn say(&mut self, at: i64, message: UserMessage) {
+        if self.said(message.id).is_some() {
+            return;
+        }
         let follows = match (message.replaces, message.after) {
-            (Some(replaced), _) => self.said(replaced).and_then(|said| said.follows),
-            (None, Some(after)) => self.said(after).map(|said| said.message.id),
-            (None, None) => self.newest(),
+            (Some(replaced), _) if self.said(replaced).is_some() => self.said(replaced).and_then(|said| said.follows),
+            (None, Some(after)) if self.said(after).is_some() => Some(after),
+            // One that is not there any more was taken back or is no longer kept.
+            _ => self.newest(),
         };
         if let Some(follows) = follows {
             self.give_up(follows);
         }
-        let (run_id, agent) = (message.run_id, message.agent.clone());
-        let run = RunView { message_id: Some(message.id), ..RunView::new(run_id, agent, at) };
+        let (id, run_id, agent) = (message.id, message.run_id, message.agent.clone());
         self.items.push(Item::Message(Arc::new(Said { at, message, follows })));
-        self.items.push(Item::Run(Arc::new(run)));
+        self.announce(RunView { message_id: Some(id), ..RunView::new(run_id, agent, at) });
+    }
+
+    /// A run is to come; one that is there already was announced before.
+    fn announce(&mut self, run: RunView) {
+        if self.run(run.run_id).is_none() {
+            self.items.push(Item::Run(Arc::new(run)));
+        }
     }
 
     /// Whatever runs that answered this message wait for is not answered any more.
@@ -54,8 +64,7 @@ impl ThreadView {
         let waited = self.run_mut(run_id, at);
         waited.answered = Some(Answered::By { author, at, answers, resumed_by });
         let message_id = waited.message_id;
-        let run = RunView { message_id, resumes: Some(run_id), ..RunView::new(resumed_by, agent, at) };
-        self.items.push(Item::Run(Arc::new(run)));
+        self.announce(RunView { message_id, resumes: Some(run_id), ..RunView::new(resumed_by, agent, at) });
     }
 
     /// The message goes with its run; what was said after it follows what it followed.

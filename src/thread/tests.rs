@@ -3,13 +3,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::{RunId, ThreadEntry, ThreadId, agui::*};
+use crate::protocol::{
+    Author, MessageId, RunAnswer, RunId, ThreadEntry, ThreadId, UserId, UserMessage, UserRole, agui::*,
+};
 
 /// Any event, with few ids, so that starts, deltas and ends of the same thing meet in every order.
 fn event() -> impl Strategy<Value = Event> {
     let id = prop::sample::select(vec!["a", "b", "c"]);
     let sub = prop::option::of(prop::sample::select(vec!["s", "t"]));
-    (0..22u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
+    (0..26u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
         let event: Event = match kind {
             0 => TextMessageStart::new(id).into(),
             1 | 2 => TextMessageContent::new(id, text).into(),
@@ -31,6 +33,17 @@ fn event() -> impl Strategy<Value = Event> {
             18 => TextMessageChunk { message_id: Some(id.into()), delta: Some(text), ..TextMessageChunk::new() }.into(),
             19 => Custom::new(id, serde_json::json!({"v": text})).into(),
             20 => RunStarted::new(id, id).into(),
+            21 => StateDelta::new(vec![serde_json::json!({"op": "add", "path": "/a", "value": text})]).into(),
+            22 => ActivitySnapshot::new(id, "plan", serde_json::Map::new()).into(),
+            23 => {
+                let step = serde_json::json!({"op": "add", "path": format!("/{id}"), "value": text});
+                ActivityDelta::new(id, "plan", vec![step]).into()
+            }
+            24 => {
+                let call = serde_json::json!({"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+                let said = serde_json::json!({"role": "assistant", "id": id, "content": text, "toolCalls": [call]});
+                MessagesSnapshot::new(vec![serde_json::json!({"role": "user", "id": "u", "content": "?"}), said]).into()
+            }
             _ => StateSnapshot::new(serde_json::json!(text)).into(),
         };
         event.of_subagent(sub)
@@ -38,11 +51,47 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
-    let runs = [RunId::new(), RunId::new()];
-    prop::collection::vec((event(), 0..2usize), 0..60).prop_map(move |events| {
-        let entry = |(event, run): (Event, usize)| ThreadEntry::Agent { run_id: runs[run], event: Box::new(event) };
-        events.into_iter().map(entry).collect()
-    })
+    let runs: [RunId; 4] = std::array::from_fn(|_| RunId::new());
+    let messages: [MessageId; 3] = std::array::from_fn(|_| MessageId::new());
+    let author = Author { id: UserId::new(), name: "Ada".into() };
+    let other = prop::option::of(prop::sample::select(messages.to_vec()));
+    let entry = (event(), 0..4usize, 0..12u8, other).prop_map(move |(event, index, kind, other)| match kind {
+        0 | 1 => {
+            let (id, run_id) = (messages[index % 3], runs[index]);
+            let mut message = UserMessage {
+                id,
+                role: UserRole::User,
+                author: author.clone(),
+                content: "?".into(),
+                run_id,
+                agent: "a".into(),
+                attachments: Vec::new(),
+                after: None,
+                replaces: None,
+            };
+            if kind == 0 { message.after = other } else { message.replaces = other }
+            ThreadEntry::Message { message }
+        }
+        2 => ThreadEntry::TakenBack { message_id: messages[index % 3] },
+        3 => ThreadEntry::Answer {
+            answer: RunAnswer {
+                id: messages[index % 3],
+                run_id: runs[index],
+                resumed_by: runs[(index + 1) % 4],
+                agent: "a".into(),
+                author: author.clone(),
+                answers: Vec::new(),
+            },
+        },
+        4 => {
+            let interrupt = serde_json::from_value(serde_json::json!({"id": "i", "reason": "tool_call"}));
+            let outcome = RunOutcome::Interrupt { interrupts: vec![interrupt.expect("an interrupt")] };
+            let event = RunFinished { outcome: Some(outcome), ..RunFinished::new("t", "r") };
+            ThreadEntry::Agent { run_id: runs[index], event: Box::new(event.into()) }
+        }
+        _ => ThreadEntry::Agent { run_id: runs[index], event: Box::new(event) },
+    });
+    prop::collection::vec(entry, 0..60)
 }
 
 fn fold(mut view: ThreadView, from: usize, entries: &[ThreadEntry]) -> ThreadView {

@@ -14,6 +14,7 @@ mod registry;
 mod replay;
 mod run;
 mod runner;
+pub mod stored;
 
 use std::path::PathBuf;
 
@@ -27,7 +28,7 @@ use crate::{
     protocol::{
         Attachment, Author, RunId, ThreadId,
         agui::{Context, Event, Interrupt, Message, Resume, RunError, RunFinished, RunOutcome, Tool, Usage},
-        http::AgentInfo,
+        http::{AgentInfo, Health},
     },
     thread::ThreadView,
 };
@@ -53,15 +54,6 @@ pub trait Agent: Send + Sync + 'static {
     fn health(&self) -> Option<Health> {
         None
     }
-}
-
-/// How what an agent depends on is, for whoever runs the server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// Whether it can be asked now.
-    pub ok: bool,
-    /// One sentence.
-    pub about: String,
 }
 
 /// A file that a run may read.

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
-use super::{Agent, Health, kinds::Kinds};
+use super::{Agent, kinds::Kinds};
 use crate::{
     protocol::{
         ErrorBody, ErrorCode,
-        http::{AgentInfo, AgentKind, Role, User},
+        http::{AgentInfo, AgentKind, Health, Role, User},
         limits::MAX_AGENT_ID_BYTES,
     },
     server::{
@@ -74,6 +75,8 @@ pub struct Agents {
     fixed: Vec<Registered>,
     /// All.
     all: RwLock<Arc<[Registered]>>,
+    /// Told when the store may have others.
+    pub(crate) changed: Notify,
 }
 
 impl std::fmt::Debug for Agents {
@@ -91,7 +94,7 @@ impl Agents {
             take(&mut fixed, &kinds, Source::File, index, entry);
         }
         let all = RwLock::new(fixed.clone().into());
-        Self { kinds, fixed, all }
+        Self { kinds, fixed, all, changed: Notify::new() }
     }
 
     /// Takes the entries of administrators in place of those it had. What did not change stays as it is.

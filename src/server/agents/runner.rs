@@ -188,7 +188,7 @@ impl Runner {
     /// `rate_limited` where it does not, with the time until it does; what the store says.
     pub async fn admit_budget(&self, user: UserId) -> Result<()> {
         let budget = self.0.options.budget;
-        if budget.is_set() {
+        if budget != Budget::default() {
             budget.admit(usage::today(&self.0.channels, user).await?)?;
         }
         Ok(())

@@ -26,6 +26,8 @@ pub enum NodeMessage {
     },
     /// What people may do changed: look into the store whether those who are connected still may.
     Recheck {},
+    /// Administrators changed the agents: look into the store which there are.
+    AgentsChanged {},
     /// A thread was deleted: nobody follows it any more.
     Forget {
         /// The thread.

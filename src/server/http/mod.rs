@@ -4,6 +4,7 @@
 //! `code`. Calls that a cookie authorises are refused to pages of other origins.
 
 mod accounts;
+mod admin;
 mod extract;
 pub mod files;
 pub(crate) mod health;
@@ -14,7 +15,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, header},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -32,6 +33,10 @@ pub fn routes(config: &Config) -> Router<AppState> {
     Router::new()
         .route("/config", get(info::config))
         .route("/agents", get(info::agents))
+        .route("/usage", get(admin::own_usage))
+        .route("/admin/agents", get(admin::agents))
+        .route("/admin/agents/{agent}", put(admin::put_agent).delete(admin::remove_agent))
+        .route("/admin/usage", get(admin::usage))
         .route("/notices", post(info::notice))
         .route("/users/{user_id}/disconnect", post(accounts::disconnect))
         .route("/auth/me", get(accounts::me))
@@ -56,7 +61,7 @@ fn cors(config: &Config) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .expose_headers([header::RETRY_AFTER])
 }

@@ -94,6 +94,11 @@ impl Nodes {
         self.everywhere(NodeMessage::Recheck {});
     }
 
+    /// Administrators changed the agents.
+    pub fn agents_changed(&self) {
+        self.everywhere(NodeMessage::AgentsChanged {});
+    }
+
     /// A thread was deleted: nobody follows it any more.
     pub fn forget(&self, thread_id: ThreadId) {
         self.everywhere(NodeMessage::Forget { thread_id });
@@ -121,6 +126,7 @@ impl Nodes {
                 return manager.close_session(&session, CloseCode::SessionEnded, "signed out");
             }
             NodeMessage::Recheck {} => recheck.notify_one(),
+            NodeMessage::AgentsChanged {} => runs.agents_changed(),
             NodeMessage::Forget { thread_id } => manager.forget(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.ask(),

@@ -53,6 +53,9 @@ pub trait Runs: Send + Sync + 'static {
         std::future::pending().await
     }
 
+    /// Another node says that administrators changed the agents.
+    fn agents_changed(&self) {}
+
     /// The threads where they did.
     fn take_moved(&self) -> Vec<ThreadId> {
         Vec::new()
@@ -91,6 +94,10 @@ impl Runs for Runner {
 
     fn take_moved(&self) -> Vec<ThreadId> {
         self.take_moved()
+    }
+
+    fn agents_changed(&self) {
+        self.agents().changed.notify_one();
     }
 }
 

@@ -1,0 +1,63 @@
+//! The agents that administrators added, in the store: the same on every node.
+//!
+//! A change is told to the other nodes at once; whoever missed it looks every ten seconds.
+
+use sqlx::Row;
+
+use super::registry::Agents;
+use crate::server::{
+    config::agents::AgentEntry,
+    error::Result,
+    store::{Store, now_ms},
+};
+
+/// All entries, in the order in which they came.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn entries(store: &Store) -> Result<Vec<AgentEntry>> {
+    let rows = sqlx::query("SELECT entry FROM agents ORDER BY updated_at, id").fetch_all(store.reader()).await?;
+    // One that an older build wrote otherwise is an agent that cannot be used.
+    let entry = |row: &sqlx::any::AnyRow| -> Result<_> {
+        Ok(serde_json::from_str(&row.try_get::<String, _>(0)?).unwrap_or_default())
+    };
+    rows.iter().map(entry).collect()
+}
+
+/// Adds an entry, or puts it in the place of the one of that id.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn put(store: &Store, id: &str, entry: &AgentEntry) -> Result<()> {
+    let mut tx = store.begin().await?;
+    sqlx::query(
+        "INSERT INTO agents (id, entry, updated_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (id) DO UPDATE SET entry = excluded.entry",
+    )
+    .bind(id.to_owned())
+    .bind(serde_json::to_string(&entry.0)?)
+    .bind(now_ms())
+    .execute(&mut *tx)
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Removes an entry; answers whether there was one.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn remove(store: &Store, id: &str) -> Result<bool> {
+    let mut tx = store.begin().await?;
+    let gone = sqlx::query("DELETE FROM agents WHERE id = $1").bind(id.to_owned()).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(gone.rows_affected() > 0)
+}
+
+/// Takes what the store has into the registry.
+///
+/// # Errors
+/// Where the store fails; the registry then stays as it is.
+pub async fn load(store: &Store, agents: &Agents) -> Result<()> {
+    agents.set_stored(&entries(store).await?);
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! What administrators see and change: the agents, and what was used. And what everyone sees of their own use.
+
+use axum::{
+    Json as Answer,
+    extract::{FromRequestParts, Path, Query, State},
+    http::{StatusCode, request::Parts},
+};
+use serde::Deserialize;
+
+use super::{Caller, extract::Json, problem::problem};
+use crate::{
+    protocol::http::{AdminAgent, AdminAgents, AgentSource, Budget, OwnUsage, Problem, Role, Usage, UsageReport, User},
+    server::{
+        agents::{Registered, Source, stored},
+        config::agents::{AgentEntry, Secret},
+        error::Error,
+        state::AppState,
+        usage,
+    },
+};
+
+type Result<T> = std::result::Result<T, Problem>;
+
+/// What stands where a secret is.
+const MASK: &str = "(set)";
+
+/// An administrator who calls. Refused with 403 where it is somebody else.
+pub(super) struct Admin(User);
+
+impl FromRequestParts<AppState> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
+        let Caller(identity) = Caller::from_request_parts(parts, state).await?;
+        match identity.user.role {
+            Role::Admin => Ok(Self(identity.user)),
+            Role::Member => Err(problem(StatusCode::FORBIDDEN, "forbidden", "this is for administrators")),
+        }
+    }
+}
+
+/// `GET /api/admin/agents`.
+pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Answer<AdminAgents> {
+    Answer(AdminAgents { agents: state.runner.agents().all().iter().map(shown).collect() })
+}
+
+/// `PUT /api/admin/agents/<id>`.
+pub(super) async fn put_agent(
+    State(state): State<AppState>,
+    Admin(user): Admin,
+    Path(id): Path<String>,
+    Json(entry): Json<AgentEntry>,
+) -> Result<Answer<AdminAgent>> {
+    let config = state.runner.agents().check(&entry)?;
+    if config.common.id != id {
+        let detail = format!("id: the address says `{id}`, the entry `{}`", config.common.id);
+        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
+    }
+    stored::put(state.channels.store(), &id, &entry).await?;
+    tracing::info!(agent = id, by = %user.id, "an agent was set");
+    renew(&state).await?;
+    let agent = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
+    Ok(Answer(shown(&agent)))
+}
+
+/// `DELETE /api/admin/agents/<id>`.
+pub(super) async fn remove_agent(
+    State(state): State<AppState>,
+    Admin(user): Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
+    if !stored::remove(state.channels.store(), &id).await? {
+        let detail = format!("there is no agent `{id}` of this page; those of the file are changed there");
+        return Err(problem(StatusCode::NOT_FOUND, "not_found", detail));
+    }
+    tracing::info!(agent = id, by = %user.id, "an agent was removed");
+    renew(&state).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes the change in here, and tells the other nodes.
+async fn renew(state: &AppState) -> Result<()> {
+    stored::load(state.channels.store(), state.runner.agents()).await?;
+    state.nodes.agents_changed();
+    Ok(())
+}
+
+/// For how many days.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Days {
+    #[serde(default = "a_week")]
+    days: u16,
+}
+
+fn a_week() -> u16 {
+    7
+}
+
+/// `GET /api/admin/usage?days=7`.
+pub(super) async fn usage(
+    State(state): State<AppState>,
+    _: Admin,
+    Query(Days { days }): Query<Days>,
+) -> Result<Answer<UsageReport>> {
+    Ok(Answer(UsageReport { rows: usage::rows(&state.channels, days.clamp(1, 366)).await? }))
+}
+
+/// `GET /api/usage`.
+pub(super) async fn own_usage(State(state): State<AppState>, Caller(identity): Caller) -> Result<Answer<OwnUsage>> {
+    let spent = usage::today(&state.channels, identity.user.id).await?;
+    let usage::Budget { tokens, usd } = state.config.runs.budget();
+    Ok(Answer(OwnUsage { today: Usage { tokens: spent.tokens, usd: spent.usd }, budget: Budget { tokens, usd } }))
+}
+
+fn shown(agent: &Registered) -> AdminAgent {
+    let source = match agent.source {
+        Source::BuiltIn => AgentSource::BuiltIn,
+        Source::File => AgentSource::File,
+        Source::Page => AgentSource::Page,
+    };
+    AdminAgent { info: agent.info.clone(), source, entry: masked(agent.entry.clone()).0, health: agent.health() }
+}
+
+/// The same without secrets that stand there as they are. References to variables stay: they are no secret.
+fn masked(mut entry: AgentEntry) -> AgentEntry {
+    let mask = |value: &mut serde_json::Value| {
+        let refers = value.as_str().is_some_and(|text| Secret::from(text).references().next().is_some());
+        if !refers {
+            *value = MASK.into();
+        }
+    };
+    for (key, value) in &mut entry.0 {
+        match (key.as_str(), value) {
+            ("headers", serde_json::Value::Object(headers)) => headers.values_mut().for_each(mask),
+            ("api_key" | "headers", value) => mask(value),
+            _ => {}
+        }
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown_and_references_are() {
+        let entry = serde_json::json!({
+            "url": "https://agent.example.org", "api_key": "sk-secret",
+            "headers": {"authorization": "Bearer ${NETRA_AGENT_TOKEN}", "x-key": "secret"},
+        });
+        let entry = masked(serde_json::from_value(entry).expect("a table"));
+        let expected = serde_json::json!({
+            "url": "https://agent.example.org", "api_key": "(set)",
+            "headers": {"authorization": "Bearer ${NETRA_AGENT_TOKEN}", "x-key": "(set)"},
+        });
+        assert_eq!(serde_json::Value::Object(entry.0), expected);
+    }
+}
