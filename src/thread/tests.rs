@@ -40,7 +40,8 @@ fn event() -> impl Strategy<Value = Event> {
                 ActivityDelta::new(id, "plan", vec![step]).into()
             }
             24 => {
-                let call = serde_json::json!({"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+                let call =
+                    serde_json::json!({"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}});
                 let said = serde_json::json!({"role": "assistant", "id": id, "content": text, "toolCalls": [call]});
                 MessagesSnapshot::new(vec![serde_json::json!({"role": "user", "id": "u", "content": "?"}), said]).into()
             }
@@ -69,7 +70,11 @@ fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
                 after: None,
                 replaces: None,
             };
-            if kind == 0 { message.after = other } else { message.replaces = other }
+            if kind == 0 {
+                message.after = other
+            } else {
+                message.replaces = other
+            }
             ThreadEntry::Message { message }
         }
         2 => ThreadEntry::TakenBack { message_id: messages[index % 3] },

@@ -233,5 +233,8 @@ async fn a_days_budget_refuses_politely_and_says_until_when() {
     let spent = netra::server::usage::today(&house.channels, house.user.id).await.expect("reads");
     assert_eq!((spent.tokens, spent.usd), (2_000, 0.5));
     let rows = netra::server::usage::rows(&house.channels, 1).await.expect("reads");
-    assert_eq!(rows.iter().map(|row| (row.runs, row.input_tokens, row.output_tokens)).collect::<Vec<_>>(), [(2, 1_800, 200)]);
+    assert_eq!(
+        rows.iter().map(|row| (row.runs, row.input_tokens, row.output_tokens)).collect::<Vec<_>>(),
+        [(2, 1_800, 200)]
+    );
 }

@@ -366,6 +366,14 @@ impl Client {
         self.request(Method::POST, path).json(body).send().await.expect("it answers")
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> Response {
+        self.request(Method::PUT, path).json(body).send().await.expect("it answers")
+    }
+
+    pub async fn delete(&self, path: &str) -> Response {
+        self.request(Method::DELETE, path).send().await.expect("it answers")
+    }
+
     /// Posts nothing.
     pub async fn call(&self, path: &str) -> Response {
         self.request(Method::POST, path).send().await.expect("it answers")
