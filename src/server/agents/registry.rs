@@ -176,7 +176,7 @@ impl Agents {
     /// What the runs of an agent may take.
     #[must_use]
     pub fn limits(&self, id: &str) -> AgentLimits {
-        self.get(id).map(|known| known.limits).unwrap_or_default()
+        self.all().iter().find(|known| known.info.id == id).map(|known| known.limits.clone()).unwrap_or_default()
     }
 }
 
