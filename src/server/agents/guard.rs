@@ -1,7 +1,8 @@
 //! Holds what an agent says to AG-UI's order, before it is stored.
 //!
-//! The rules are those of the protocol's own verifier: start, content and end by id, steps by name, sub-agents announced
-//! and never used twice, tags that do not change. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
+//! The rules are those of the protocol's own verifier: start, content and end by id, steps by owner and name, sub-agents never
+//! announced twice, tags that do not change. As there, a tag may name a sub-agent that was never announced: it says whose
+//! something is, and no more. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
 //! [`Guard`] checks an agent's events one by one; [`verify`] a whole run's log.
 
 use std::{
@@ -11,7 +12,8 @@ use std::{
 
 use serde_json::Value;
 
-use crate::protocol::agui::{Event, ToolCallStart};
+use super::chunks::{Chunk, Lanes};
+use crate::protocol::agui::{EncryptedSubtype, Event};
 
 /// The largest event, in bytes of JSON.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
@@ -32,7 +34,7 @@ pub struct Violation {
 
 /// What may be open by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     Tool,
     Reasoning,
@@ -41,7 +43,7 @@ enum Kind {
 }
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Text => "text message",
             Self::Tool => "tool call",
@@ -69,8 +71,7 @@ pub struct Guard {
     steps: HashSet<(Option<String>, String)>,
     /// Every sub-agent announced, and whether it goes on.
     subagents: HashMap<String, bool>,
-    /// What the next chunk without an id goes on with.
-    chunks: HashMap<Kind, String>,
+    chunks: Lanes,
     bytes: usize,
 }
 
@@ -84,7 +85,7 @@ impl Guard {
     }
 
     /// What is open, for a sentence; `None` where everything is closed.
-    fn unclosed(&self) -> Option<String> {
+    pub(super) fn unclosed(&self) -> Option<String> {
         let ids = self.open.iter().map(|(kind, id)| format!("{} `{id}`", kind.name()));
         let steps = self.steps.iter().map(|(_, name)| format!("step `{name}`"));
         let subagents = self.subagents.iter().filter(|(_, active)| **active).map(|(id, _)| format!("sub-agent `{id}`"));
@@ -93,10 +94,8 @@ impl Guard {
 
     fn follow(&mut self, event: &Event) -> Result<(), String> {
         self.measure(event)?;
+        self.chunks.heed(event);
         let tag = event.subagent();
-        if let Some(id) = tag.filter(|id| !self.subagents.contains_key(*id)) {
-            return Err(format!("no SUBAGENT_STARTED announced the sub-agent `{id}`"));
-        }
         match event {
             Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) => {
                 Err("a run is begun and ended by its runner, not by the agent".into())
@@ -112,19 +111,20 @@ impl Guard {
             Event::TextMessageStart(e) => self.begin(Kind::Text, &e.message_id, tag),
             Event::TextMessageContent(e) => self.go_on(Kind::Text, &e.message_id, tag),
             Event::TextMessageEnd(e) => self.end(Kind::Text, &e.message_id, tag),
-            Event::TextMessageChunk(e) => self.chunk(Kind::Text, e.message_id.as_ref(), tag),
+            Event::TextMessageChunk(e) => {
+                let says = [e.role.map(|role| format!("{role:?}")), e.name.clone()];
+                self.chunk(Chunk { kind: Kind::Text, id: e.message_id.clone(), says }, tag)
+            }
             Event::ToolCallStart(e) => {
-                let tag = self.carried(e)?;
-                self.begin(Kind::Tool, &e.tool_call_id, tag.as_deref())
+                let owner = self.carried(&e.tool_call_id, e.parent_message_id.as_ref(), tag)?;
+                self.begin(Kind::Tool, &e.tool_call_id, owner.as_deref())
             }
             Event::ToolCallArgs(e) => self.go_on(Kind::Tool, &e.tool_call_id, tag),
             Event::ToolCallEnd(e) => self.end(Kind::Tool, &e.tool_call_id, tag),
-            Event::ToolCallChunk(e) => match e.tool_call_name {
-                None if e.tool_call_id.as_ref().is_some_and(|id| self.chunks.get(&Kind::Tool) != Some(id)) => {
-                    Err("the first chunk of a tool call names the tool".into())
-                }
-                _ => self.chunk(Kind::Tool, e.tool_call_id.as_ref(), tag),
-            },
+            Event::ToolCallChunk(e) => {
+                let says = [e.tool_call_name.clone(), e.parent_message_id.clone()];
+                self.chunk(Chunk { kind: Kind::Tool, id: e.tool_call_id.clone(), says }, tag)
+            }
             Event::ToolCallResult(e) => {
                 self.owners.insert((Kind::Text, e.message_id.clone()), tag.map(str::to_owned));
                 Ok(())
@@ -134,7 +134,9 @@ impl Guard {
             Event::ReasoningMessageStart(e) => self.begin(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageContent(e) => self.go_on(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageEnd(e) => self.end(Kind::Reasoning, &e.message_id, tag),
-            Event::ReasoningMessageChunk(e) => self.chunk(Kind::Reasoning, e.message_id.as_ref(), tag),
+            Event::ReasoningMessageChunk(e) => {
+                self.chunk(Chunk { kind: Kind::Reasoning, id: e.message_id.clone(), says: [None, None] }, tag)
+            }
             Event::SubagentStarted(e) => {
                 if let Some(parent) = e.parent_subagent_run_id.as_ref().filter(|id| !self.subagents.contains_key(*id)) {
                     return Err(format!("no SUBAGENT_STARTED announced the parent `{parent}`"));
@@ -160,11 +162,18 @@ impl Guard {
                 self.same_owner(Kind::Activity, &e.message_id, tag)?;
                 operations(&e.patch)
             }
-            Event::StateSnapshot(_)
-            | Event::MessagesSnapshot(_)
-            | Event::ReasoningEncryptedValue(_)
-            | Event::Raw(_)
-            | Event::Custom(_) => Ok(()),
+            Event::ReasoningEncryptedValue(e) => match e.subtype {
+                EncryptedSubtype::ToolCall => self.same_owner(Kind::Tool, &e.entity_id, tag),
+                EncryptedSubtype::Message if self.owners.contains_key(&(Kind::Text, e.entity_id.clone())) => {
+                    self.same_owner(Kind::Text, &e.entity_id, tag)
+                }
+                EncryptedSubtype::Message => self.same_owner(Kind::Reasoning, &e.entity_id, tag),
+            },
+            Event::MessagesSnapshot(e) => {
+                self.restate(&e.messages, true);
+                Ok(())
+            }
+            Event::StateSnapshot(_) | Event::Raw(_) | Event::Custom(_) => Ok(()),
         }
     }
 
@@ -186,7 +195,7 @@ impl Guard {
 
     fn begin(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
         self.same_owner(kind, id, tag)?;
-        if !self.open.insert((kind, id.to_owned())) {
+        if self.chunks.holds(kind, id) || !self.open.insert((kind, id.to_owned())) {
             return Err(format!("the {} `{id}` goes on already", kind.name()));
         }
         self.owners.entry((kind.family(), id.to_owned())).or_insert_with(|| tag.map(str::to_owned));
@@ -206,16 +215,17 @@ impl Guard {
         Ok(())
     }
 
-    fn chunk(&mut self, kind: Kind, id: Option<&String>, tag: Option<&str>) -> Result<(), String> {
-        let Some(id) = id.or_else(|| self.chunks.get(&kind)).cloned() else {
-            return Err(format!("the first chunk of a {} has its id", kind.name()));
-        };
-        if self.open.contains(&(kind, id.clone())) {
+    fn chunk(&mut self, chunk: Chunk, tag: Option<&str>) -> Result<(), String> {
+        let (kind, parent) = (chunk.kind, chunk.says[1].clone().filter(|_| chunk.kind == Kind::Tool));
+        if let Some(id) = chunk.id.as_ref().filter(|id| self.open.contains(&(kind, (*id).clone()))) {
             return Err(format!("the {} `{id}` goes on already, not in chunks", kind.name()));
         }
-        self.same_owner(kind, &id, tag)?;
-        self.owners.entry((kind, id.clone())).or_insert_with(|| tag.map(str::to_owned));
-        self.chunks.insert(kind, id);
+        let Some((id, mut owner)) = self.chunks.take(chunk, tag)? else { return Ok(()) };
+        if kind == Kind::Tool {
+            owner = self.carried(&id, parent.as_ref(), owner.as_deref())?;
+        }
+        self.same_owner(kind, &id, owner.as_deref())?;
+        self.owners.entry((kind, id)).or_insert(owner);
         Ok(())
     }
 
@@ -230,12 +240,43 @@ impl Guard {
         }
     }
 
-    /// The sub-agent that a call belongs to: that of the message which carries it.
-    fn carried(&self, call: &ToolCallStart) -> Result<Option<String>, String> {
-        let Some(message) = &call.parent_message_id else { return Ok(call.subagent_run_id.clone()) };
-        self.same_owner(Kind::Text, message, call.subagent_run_id.as_deref())?;
-        let owner = || self.owners.get(&(Kind::Text, message.clone())).cloned().flatten();
-        Ok(call.subagent_run_id.clone().or_else(owner))
+    /// The sub-agent that a call belongs to: that of the message which carries it. One that comes back stays where it was.
+    fn carried(&self, call: &str, message: Option<&String>, tag: Option<&str>) -> Result<Option<String>, String> {
+        let Some(message) = message else { return Ok(tag.map(str::to_owned)) };
+        self.same_owner(Kind::Text, message, tag)?;
+        let Some(owner) = self.owners.get(&(Kind::Text, message.clone())) else { return Ok(tag.map(str::to_owned)) };
+        match self.owners.get(&(Kind::Tool, call.to_owned())) {
+            Some(before) if before != owner => {
+                Err(format!("the tool call `{call}` belongs to another than the text message `{message}` does"))
+            }
+            _ => Ok(owner.clone()),
+        }
+    }
+
+    /// What restated messages and their calls belong to; `anew`: whatever was known of them before.
+    fn restate(&mut self, messages: &[Value], anew: bool) {
+        for message in messages {
+            let text = |key| message.get(key).and_then(Value::as_str);
+            let kind = match text("role") {
+                Some("reasoning") => Kind::Reasoning,
+                Some("activity") => Kind::Activity,
+                _ => Kind::Text,
+            };
+            let calls = message.get("toolCalls").and_then(Value::as_array).into_iter().flatten();
+            let calls = calls.filter_map(|call| call.get("id").and_then(Value::as_str)).map(|id| (Kind::Tool, id));
+            for (kind, id) in text("id").map(|id| (kind, id)).into_iter().chain(calls) {
+                let (key, owner) = ((kind, id.to_owned()), text("subagentRunId").map(str::to_owned));
+                if anew || !self.owners.contains_key(&key) {
+                    self.owners.insert(key, owner);
+                }
+            }
+        }
+    }
+
+    /// Learns whose the messages are that a run begins with: the `input` of its RUN_STARTED.
+    pub(super) fn seed(&mut self, input: Option<&Value>) {
+        let messages = input.and_then(|input| input.get("messages")).and_then(Value::as_array);
+        self.restate(messages.map_or(&[], Vec::as_slice), false);
     }
 
     fn end_subagent(&mut self, id: &str) -> Result<(), String> {
@@ -298,7 +339,10 @@ pub fn verify<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<(), Vio
         match event {
             _ if over => return broken("nothing follows the end of a run"),
             Event::RunStarted(_) if begun => return broken("a run begins once"),
-            Event::RunStarted(_) => begun = true,
+            Event::RunStarted(e) => {
+                begun = true;
+                guard.seed(e.input.as_ref());
+            }
             Event::RunError(_) => over = true,
             _ if !begun => return broken("a run begins with RUN_STARTED"),
             Event::RunFinished(_) => match guard.unclosed() {

@@ -5,7 +5,7 @@ use crate::protocol::agui::{
     ActivityDelta, ActivitySnapshot, ReasoningEnd, ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart,
     ReasoningRole, ReasoningStart, RunError, RunFinished, RunStarted, StateDelta, StepFinished, StepStarted,
     SubagentError, SubagentFinished, SubagentStarted, TextMessageChunk, TextMessageContent, TextMessageEnd,
-    TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd,
+    TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd, ToolCallStart,
 };
 
 type Events = Vec<Event>;
@@ -104,7 +104,6 @@ fn every_broken_rule_is_named() {
             vec![sub("x"), SubagentError::new("x", "no").into(), SubagentError::new("x", "no").into()],
             "no sub-agent `x`",
         ),
-        (vec![of("x", text("a"))], "no SUBAGENT_STARTED announced the sub-agent `x`"),
         (vec![sub("x"), text("a"), of("x", TextMessageEnd::new("a"))], "belongs to the run itself, not to `x`"),
         (vec![sub("x"), sub("y"), of("x", text("a")), of("y", TextMessageContent::new("a", ""))], "sub-agent `x`, not"),
         (vec![sub("x"), text("a"), of("x", call("c", Some("a")))], "the text message `a` belongs to the run itself"),

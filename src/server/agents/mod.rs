@@ -5,12 +5,14 @@
 //! turns a panic, an error or a time-out into `RUN_ERROR` with everything open closed first.
 
 pub mod analyst;
+mod chunks;
 mod coalesce;
 pub mod guard;
 mod kinds;
 mod log;
 mod queue;
 mod registry;
+pub mod remote;
 mod replay;
 mod run;
 mod runner;

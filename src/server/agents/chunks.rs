@@ -1,0 +1,103 @@
+//! Chunks: messages and calls that begin, go on and end without saying so.
+//!
+//! Each owner (the run itself, or a sub-agent) has at most one such thing going on, its lane. A chunk goes on with the lane's
+//! where it names the same or names nothing; whatever else its owner says ends it.
+
+use std::collections::HashMap;
+
+use super::guard::Kind;
+use crate::protocol::agui::{Event, TextRole};
+
+/// What a chunk says of what it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Chunk {
+    pub(super) kind: Kind,
+    pub(super) id: Option<String>,
+    /// What stays the same in all chunks of one thing: a message's role and name, a call's tool and message.
+    pub(super) says: [Option<String>; 2],
+}
+
+#[derive(Debug)]
+struct Lane {
+    kind: Kind,
+    id: String,
+    says: [Option<String>; 2],
+}
+
+/// What goes on in chunks, by owner.
+#[derive(Debug, Default)]
+pub(super) struct Lanes(HashMap<Option<String>, Lane>);
+
+impl Lanes {
+    /// Ends what an event ends by being something else.
+    pub(super) fn heed(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) | Event::MessagesSnapshot(_) => self.0.clear(),
+            Event::TextMessageChunk(_)
+            | Event::ToolCallChunk(_)
+            | Event::ReasoningMessageChunk(_)
+            | Event::Raw(_)
+            | Event::ActivitySnapshot(_)
+            | Event::ActivityDelta(_)
+            | Event::ReasoningEncryptedValue(_)
+            | Event::SubagentStarted(_) => {}
+            Event::SubagentFinished(e) => drop(self.0.remove(&Some(e.subagent_run_id.clone()))),
+            Event::SubagentError(e) => drop(self.0.remove(&Some(e.subagent_run_id.clone()))),
+            _ => drop(self.0.remove(&event.subagent().map(str::to_owned))),
+        }
+    }
+
+    /// Whether something goes on in chunks, whoever owns it.
+    pub(super) fn holds(&self, kind: Kind, id: &str) -> bool {
+        self.0.values().any(|lane| lane.kind == kind && lane.id == id)
+    }
+
+    /// Takes a chunk; answers the id and owner of what it begins, and nothing where it goes on with what there is.
+    ///
+    /// # Errors
+    /// The rule it breaks.
+    pub(super) fn take(&mut self, chunk: Chunk, tag: Option<&str>) -> Result<Option<(String, Option<String>)>, String> {
+        let owner = self.owner(&chunk, tag)?;
+        let Chunk { kind, id, mut says } = chunk;
+        if let Some(lane) = self.0.get(&owner)
+            && lane.kind == kind
+            && id.as_ref().is_none_or(|id| *id == lane.id)
+        {
+            let differs = says.iter().zip(&lane.says).any(|(now, begun)| now.is_some() && now != begun);
+            return if differs { Err(format!("the {} `{}` began otherwise", kind.name(), lane.id)) } else { Ok(None) };
+        }
+        let Some(id) = id else { return Err(format!("the first chunk of a {} has its id", kind.name())) };
+        if kind == Kind::Tool && says[0].is_none() {
+            return Err("the first chunk of a tool call names the tool".into());
+        }
+        if kind == Kind::Text {
+            // A message whose role nobody says is the assistant's, as one that says so.
+            says[0].get_or_insert_with(|| format!("{:?}", TextRole::Assistant));
+        }
+        self.0.insert(owner.clone(), Lane { kind, id: id.clone(), says });
+        Ok(Some((id, owner)))
+    }
+
+    /// Whose lane a chunk belongs to: that which holds its id, else its tag's; one that says neither goes on with the run's
+    /// own, else with the only one there is.
+    fn owner(&self, chunk: &Chunk, tag: Option<&str>) -> Result<Option<String>, String> {
+        let alike = || self.0.iter().filter(|(_, lane)| lane.kind == chunk.kind);
+        if let Some(id) = &chunk.id {
+            return match (alike().find(|(_, lane)| lane.id == *id).map(|(owner, _)| owner), tag) {
+                (None, tag) => Ok(tag.map(str::to_owned)),
+                (Some(owner), Some(tag)) if owner.as_deref() != Some(tag) => {
+                    Err(format!("the {} `{id}` belongs to another than `{tag}`", chunk.kind.name()))
+                }
+                (Some(owner), _) => Ok(owner.clone()),
+            };
+        }
+        if tag.is_some() || self.0.get(&None).is_some_and(|lane| lane.kind == chunk.kind) {
+            return Ok(tag.map(str::to_owned));
+        }
+        match alike().map(|(owner, _)| owner).collect::<Vec<_>>()[..] {
+            [] => Ok(None),
+            [owner] => Ok(owner.clone()),
+            _ => Err(format!("more than one {} goes on, and the chunk says neither id nor sub-agent", chunk.kind.name())),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What a remote agent may say and when: AG-UI's rules over a whole stream, without any I/O.
+//!
+//! Promises: whatever comes out between the beginning and the end has been read and held to the rules of the protocol's own
+//! verifier; what breaks one ends the conversation by naming it. `RUN_*` events never come out: the remote's run is ours, which
+//! begins before the remote is asked and ends by what [`Conversation::end`] answers.
+
+use super::{failure::Failure, parse};
+use crate::{
+    protocol::agui::{Event, RunError, RunFinished},
+    server::agents::guard::{Guard, Violation},
+};
+
+/// One run's conversation with a remote agent.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    thread_id: String,
+    run_id: String,
+    stage: Stage,
+    guard: Guard,
+    events: usize,
+    max_events: usize,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing was said.
+    Silent,
+    /// The run goes on.
+    Running,
+    /// It finished; it can still fail.
+    Finished(Box<RunFinished>),
+    /// After its end another run began in the same stream, which nobody asked for.
+    Another(Box<RunFinished>),
+}
+
+impl Conversation {
+    /// One about this run, of at most `max_events` events.
+    pub(crate) fn new(thread_id: String, run_id: String, max_events: usize) -> Self {
+        Self { thread_id, run_id, stage: Stage::Silent, guard: Guard::default(), events: 0, max_events }
+    }
+
+    /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
+    ///
+    /// # Errors
+    /// Why the run cannot go on: the remote says so, or what it says cannot be read or breaks a rule.
+    pub(crate) fn hear(&mut self, text: &str) -> Result<Option<Event>, Failure> {
+        self.events += 1;
+        if self.events > self.max_events {
+            let message = format!("the remote agent said more than the {} events that a run may have", self.max_events);
+            return Err(Failure::new("too_many_events", message));
+        }
+        let event = parse::event(text).map_err(|what| {
+            Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {what}"))
+        })?;
+        self.take(event)
+    }
+
+    fn take(&mut self, event: Event) -> Result<Option<Event>, Failure> {
+        let kind = event.kind();
+        let broken = |rule: &str| Err(violated(&Violation { event: kind, rule: rule.to_owned() }));
+        match (&self.stage, event) {
+            (Stage::Another(_), _) => Ok(None),
+            (_, Event::RunError(error)) => Err(told(error)),
+            (Stage::Silent, Event::RunStarted(e)) => {
+                self.same_run(kind, &e.thread_id, &e.run_id)?;
+                self.stage = Stage::Running;
+                self.guard.seed(e.input.as_ref());
+                Ok(None)
+            }
+            (Stage::Silent, _) => broken("the first event is RUN_STARTED or RUN_ERROR"),
+            (Stage::Running, Event::RunStarted(_)) => broken("a run does not begin again before it ended"),
+            (Stage::Running, Event::RunFinished(e)) => {
+                self.same_run(kind, &e.thread_id, &e.run_id)?;
+                if let Some(open) = self.guard.unclosed() {
+                    return broken(&format!("the {open} is still open"));
+                }
+                self.stage = Stage::Finished(Box::new(e));
+                Ok(None)
+            }
+            (Stage::Running, event) => match self.guard.check(&event) {
+                Ok(()) => Ok(Some(event)),
+                Err(violation) => Err(violated(&violation)),
+            },
+            (Stage::Finished(end), Event::RunStarted(_)) => {
+                self.stage = Stage::Another(end.clone());
+                Ok(None)
+            }
+            (Stage::Finished(_), _) => broken("after RUN_FINISHED comes a new RUN_STARTED, a late RUN_ERROR, or nothing"),
+        }
+    }
+
+    /// Whether the remote finished the run.
+    pub(crate) fn finished(&self) -> bool {
+        matches!(self.stage, Stage::Finished(_) | Stage::Another(_))
+    }
+
+    /// The stream is over: how the run finished.
+    ///
+    /// # Errors
+    /// `stream_cut` where it did not.
+    pub(crate) fn end(self) -> Result<RunFinished, Failure> {
+        match self.stage {
+            Stage::Finished(end) | Stage::Another(end) => Ok(*end),
+            Stage::Silent => Err(cut("the remote agent ended its stream without a word; ask again")),
+            Stage::Running => Err(cut("the remote agent's stream ended before the run did; what it said so far is kept, ask again")),
+        }
+    }
+
+    fn same_run(&self, kind: &'static str, thread_id: &str, run_id: &str) -> Result<(), Failure> {
+        if thread_id == self.thread_id && run_id == self.run_id {
+            return Ok(());
+        }
+        let rule = "`threadId` and `runId` are those of the run that was asked for";
+        Err(violated(&Violation { event: kind, rule: rule.into() }))
+    }
+}
+
+/// A stream that ended too soon.
+pub(crate) fn cut(message: &str) -> Failure {
+    Failure::of_endpoint("stream_cut", message)
+}
+
+fn violated(violation: &Violation) -> Failure {
+    Failure::new("protocol_violation", format!("the remote agent broke a rule of its protocol: {violation}"))
+}
+
+/// The remote's own failure.
+fn told(error: RunError) -> Failure {
+    let code = error.code.map_or("agent_error".into(), Into::into);
+    let (usage, metadata) = (error.usage.unwrap_or_default(), error.base.metadata);
+    Failure { code, usage, metadata, ..Failure::new("", error.message) }
+}
+
+#[cfg(test)]
+#[path = "conversation_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn started() -> Value {
+    json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"})
+}
+
+fn finished() -> Value {
+    json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "result": {"n": 1}, "usage": [{"inputTokens": 3}]})
+}
+
+fn text(kind: &str) -> Value {
+    json!({"type": format!("TEXT_MESSAGE_{kind}"), "messageId": "m"})
+}
+
+fn failed() -> Value {
+    json!({"type": "RUN_ERROR", "message": "no luck", "code": "luck", "usage": [{"outputTokens": 2}]})
+}
+
+/// What comes out of a conversation, and how it ends.
+fn about(said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
+    let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), 10), Vec::new());
+    for value in said {
+        match conversation.hear(&value.to_string()) {
+            Ok(event) => events.extend(event),
+            Err(failure) => return (events, Err(failure)),
+        }
+    }
+    (events, conversation.end())
+}
+
+#[test]
+fn what_is_between_beginning_and_end_comes_out_unchanged() {
+    let content = json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "timestamp": 7, "metadata": {"k": null}});
+    let (events, end) = about(&[started(), text("START"), content.clone(), text("END"), finished()]);
+    let wire: Vec<Value> = events.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
+    assert_eq!(wire, [text("START"), content, text("END")]);
+    let end = end.expect("finished");
+    assert_eq!((end.result, end.usage.expect("usage")[0].input_tokens), (Some(json!({"n": 1})), Some(3)));
+}
+
+#[test]
+fn the_rules_of_a_run_are_held() {
+    let other = json!({"type": "RUN_STARTED", "threadId": "t", "runId": "other"});
+    let other_end = json!({"type": "RUN_FINISHED", "threadId": "x", "runId": "r"});
+    let violation = "protocol_violation";
+    let cases: Vec<(Vec<Value>, &str, &str)> = vec![
+        (vec![], "stream_cut", "without a word"),
+        (vec![started(), text("START")], "stream_cut", "ended before the run did"),
+        (vec![text("START")], violation, "TEXT_MESSAGE_START: the first event is RUN_STARTED or RUN_ERROR"),
+        (vec![finished()], violation, "RUN_FINISHED: the first event is RUN_STARTED"),
+        (vec![other], violation, "RUN_STARTED: `threadId` and `runId` are those of the run"),
+        (vec![started(), other_end], violation, "RUN_FINISHED: `threadId` and `runId`"),
+        (vec![started(), started()], violation, "RUN_STARTED: a run does not begin again"),
+        (vec![started(), text("END")], violation, "TEXT_MESSAGE_END: no text message `m` goes on"),
+        (vec![started(), text("START"), finished()], violation, "RUN_FINISHED: the text message `m` is still open"),
+        (vec![started(), finished(), text("START")], violation, "after RUN_FINISHED comes a new RUN_STARTED"),
+        (vec![started(), finished(), finished()], violation, "RUN_FINISHED: after RUN_FINISHED"),
+        (vec![started(), json!([])], "malformed_event", "it is no JSON object"),
+        (vec![failed()], "luck", "no luck"),
+        (vec![started(), text("START"), failed()], "luck", "no luck"),
+        (vec![started(), finished(), failed()], "luck", "no luck"),
+        (vec![json!({"type": "RUN_ERROR", "message": "alas"})], "agent_error", "alas"),
+        (std::iter::once(started()).chain((0..10).map(|_| json!({"type": "RAW", "event": 1}))).collect(), "too_many_events", "10 events"),
+    ];
+    for (said, code, message) in cases {
+        let failure = about(&said).1.expect_err(message);
+        assert_eq!(failure.code, code, "{said:?}");
+        assert!(failure.message.contains(message), "`{}` should say `{message}`", failure.message);
+    }
+    assert_eq!(about(&[failed()]).1.expect_err("failed").usage[0].output_tokens, Some(2));
+}
+
+#[test]
+fn another_run_in_the_same_stream_is_nobodys() {
+    let (events, end) = about(&[started(), finished(), started(), text("START"), failed()]);
+    assert_eq!((events.len(), end.is_ok()), (0, true));
+}
+
+#[test]
+fn the_verdicts_are_those_of_the_protocols_own_verifier() {
+    let file = std::env::var("NETRA_VERDICTS").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/verdicts.jsonl").into());
+    let text = std::fs::read_to_string(file).expect("reads");
+    let mut verdicts = 0;
+    for line in text.lines() {
+        let stream: Value = serde_json::from_str(line).expect("JSON");
+        let mut conversation = Conversation::new("t".into(), "r".into(), 1_000);
+        let events = stream["events"].as_array().expect("events").iter();
+        let ours = events.enumerate().find_map(|(at, event)| Some((at, conversation.hear(&event.to_string()).err()?)));
+        assert_eq!(ours.as_ref().map(|(at, _)| *at as u64), stream["at"].as_u64(), "{ours:?}, theirs in {line}");
+        verdicts += 1;
+    }
+    assert!(verdicts >= 200, "{verdicts}");
+}

@@ -1,0 +1,67 @@
+//! Why a run at a remote agent could not go on: a stable code, a sentence for a person, and what it says of the endpoint.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde_json::{Map, Value};
+
+use crate::protocol::agui::Usage;
+
+/// The longest piece of what a remote said that a sentence repeats, in characters.
+const MAX_EXCERPT: usize = 160;
+
+/// Why a run could not go on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    /// For programs: `stream_cut`, say; the remote's own where it failed by itself.
+    pub(crate) code: Cow<'static, str>,
+    /// For a person.
+    pub(crate) message: String,
+    /// What the remote used until then.
+    pub(crate) usage: Vec<Usage>,
+    /// What its terminal event said beside.
+    pub(crate) metadata: Option<Map<String, Value>>,
+    /// Whether the endpoint is to blame, so that the breaker counts it.
+    pub(crate) blames_endpoint: bool,
+    /// Where the same request may do better: after how long at least.
+    pub(crate) retry: Option<Duration>,
+}
+
+impl Failure {
+    /// One that says nothing of the endpoint's health.
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        let (usage, metadata, blames_endpoint, retry) = Default::default();
+        Self { code: code.into(), message: message.into(), usage, metadata, blames_endpoint, retry }
+    }
+
+    /// The same, by the endpoint's fault.
+    pub(crate) fn of_endpoint(code: &'static str, message: impl Into<String>) -> Self {
+        Self { blames_endpoint: true, ..Self::new(code, message) }
+    }
+
+    /// The same, which may not happen again after that time.
+    pub(crate) fn passing(self, after: Duration) -> Self {
+        Self { retry: Some(after), ..self }
+    }
+}
+
+/// The beginning of what a remote said, on one line: enough to find the mistake, too little to carry a secret far.
+pub(crate) fn excerpt(text: &str) -> String {
+    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "");
+    if let Some((end, _)) = words.char_indices().nth(MAX_EXCERPT) {
+        words.truncate(end);
+        words.push_str(" ...");
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_one_short_line() {
+        assert_eq!(excerpt("  a\n\tb\u{7}  "), "a b");
+        let long = excerpt(&"ä".repeat(1_000_000));
+        assert_eq!((long.chars().count(), long.ends_with("ä ...")), (MAX_EXCERPT + 4, true));
+    }
+}

@@ -1,0 +1,234 @@
+//! A remote agent: any AG-UI 1.0 endpoint, asked over HTTP, its events taken into our run as they come.
+//!
+//! Promises: what arrives in the log was held to the rules of AG-UI's own verifier, unchanged; a run that breaks them, is cut,
+//! falls silent or is refused ends with a code and a sentence of its own; a request is made again only while no event came; an
+//! endpoint that fails again and again is left alone for a while; a stopped run closes its connection at once. Secrets stand in
+//! no log and no message.
+
+mod address;
+mod breaker;
+mod conversation;
+mod failure;
+mod http;
+mod parse;
+mod sse;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::RngExt;
+use tokio::time::{sleep, timeout};
+
+use self::{
+    breaker::{Breaker, Pass},
+    conversation::{Conversation, cut},
+    failure::Failure,
+    http::{Body, Endpoint},
+    sse::{Broken, Heard, Sse},
+};
+use super::{AgentError, Emitter};
+use crate::{
+    protocol::{agui::RunFinished, http::AgentInfo},
+    server::config::agents::AgUiConfig,
+};
+
+pub use breaker::Pace;
+
+/// How long a finished stream is listened to for a late failure.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// How a remote agent's endpoint is spared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteOptions {
+    /// When its circuit breaker opens.
+    pub pace: Pace,
+    /// The wait before the first new try; then twice as long each time.
+    pub backoff: Duration,
+}
+
+impl Default for RemoteOptions {
+    /// The breaker's own pace, and 250 ms.
+    fn default() -> Self {
+        Self { pace: Pace::default(), backoff: Duration::from_millis(250) }
+    }
+}
+
+/// What is wrong with a remote agent's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct RemoteError {
+    /// The key: `headers.Authorization`, say.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl RemoteError {
+    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
+
+/// A remote agent.
+#[derive(Debug)]
+pub struct Remote {
+    info: AgentInfo,
+    endpoint: Endpoint,
+    breaker: Breaker,
+    backoff: Duration,
+    config: AgUiConfig,
+}
+
+/// Why a run ends that the remote did not finish.
+enum Ended {
+    /// It was stopped.
+    Stopped,
+    /// It failed.
+    Failed(Failure),
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<AgentError> for Ended {
+    fn from(_: AgentError) -> Self {
+        Self::Stopped
+    }
+}
+
+impl Remote {
+    /// An agent at an endpoint; `variables` answers what the headers refer to. Connects to nothing.
+    ///
+    /// # Errors
+    /// The key that is wrong.
+    pub fn new(
+        info: AgentInfo,
+        config: &AgUiConfig,
+        variables: impl Fn(&str) -> Option<String>,
+        options: RemoteOptions,
+    ) -> Result<Self, RemoteError> {
+        let endpoint = Endpoint::new(config, variables)?;
+        let (breaker, backoff) = (Breaker::new(options.pace), options.backoff);
+        Ok(Self { info, endpoint, breaker, backoff, config: config.clone() })
+    }
+
+    /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
+    async fn ask(&self, conversation: Conversation, input: Bytes, out: &Emitter) -> Result<RunFinished, Ended> {
+        let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
+        let ended = self.converse(conversation, input, out, &mut pass).await;
+        match &ended {
+            Ok(_) => pass.well(None),
+            Err(Ended::Stopped) => drop(pass),
+            Err(Ended::Failed(failure)) if failure.blames_endpoint => pass.failed(Instant::now(), &failure.message),
+            Err(Ended::Failed(failure)) => pass.well(Some(&failure.message)),
+        }
+        ended
+    }
+
+    async fn converse(
+        &self,
+        mut conversation: Conversation,
+        input: Bytes,
+        out: &Emitter,
+        pass: &mut Pass,
+    ) -> Result<RunFinished, Ended> {
+        let (mut stream, first) = self.begin(input).await?;
+        pass.answered();
+        let mut next = Some(first);
+        let silence = Duration::from_millis(self.config.silence_timeout_ms);
+        loop {
+            let heard = match next.take() {
+                Some(heard) => heard,
+                None if conversation.finished() => match timeout(LAST_WORDS, stream.next()).await {
+                    Ok(Ok(heard)) => heard,
+                    // It has said all it had to: how its connection ends matters no more.
+                    Ok(Err(_)) | Err(_) => break,
+                },
+                None => match timeout(silence, stream.next()).await {
+                    Ok(heard) => heard.map_err(broken)?,
+                    Err(_) => return Err(silent(silence).into()),
+                },
+            };
+            match heard {
+                Heard::Sign => {}
+                Heard::Data(text) => {
+                    if let Some(event) = conversation.hear(&text)? {
+                        out.emit(event).await?;
+                    }
+                }
+                Heard::End(rest) => {
+                    // Half an event is a cut, a whole one counts though no blank line follows it.
+                    let whole = rest.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+                    if let Some(event) = whole.map(|text| conversation.hear(&text)).transpose()?.flatten() {
+                        out.emit(event).await?;
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(conversation.end()?)
+    }
+
+    /// The stream with its first event: asked again where that may help, and never once an event came.
+    async fn begin(&self, input: Bytes) -> Result<(Sse<Body>, Heard), Failure> {
+        let mut wait = self.backoff;
+        for left in (0..=self.config.retries).rev() {
+            match self.first(input.clone()).await {
+                Err(Failure { retry: Some(after), message, .. }) if left > 0 => {
+                    let pause = after.max(wait.mul_f64(rand::rng().random_range(0.5..1.0)));
+                    tracing::info!(agent = self.info.id, message, ?pause, "a remote agent is asked again");
+                    sleep(pause).await;
+                    wait *= 2;
+                }
+                ended => return ended,
+            }
+        }
+        unreachable!("the last try is answered whatever it brought")
+    }
+
+    async fn first(&self, input: Bytes) -> Result<(Sse<Body>, Heard), Failure> {
+        let limit = Duration::from_millis(self.config.first_event_timeout_ms);
+        let first = async {
+            let body = self.endpoint.post(input).await?;
+            let mut stream = Sse::new(body, self.config.max_event_bytes);
+            loop {
+                match stream.next().await.map_err(broken)? {
+                    Heard::Sign => {}
+                    heard => return Ok((stream, heard)),
+                }
+            }
+        };
+        timeout(limit, first).await.unwrap_or_else(|_| {
+            let message = format!("the remote agent began to answer in none of {limit:?}; ask again later");
+            Err(Failure::of_endpoint("first_event_timeout", message))
+        })
+    }
+
+    fn resting(&self, wait: Duration) -> Failure {
+        let last = self.breaker.health(Instant::now()).last_error.map(|error| format!(" ({error})")).unwrap_or_default();
+        let seconds = wait.as_secs_f32().ceil();
+        let message = format!("the remote agent failed several times in a row{last}; it is asked again in {seconds} s, try then");
+        Failure::new("remote_unavailable", message)
+    }
+}
+
+fn silent(limit: Duration) -> Failure {
+    let message = format!("the remote agent fell silent for {limit:?}; what it said so far is kept, ask again");
+    Failure::of_endpoint("silence_timeout", message)
+}
+
+fn broken(broken: Broken) -> Failure {
+    match broken {
+        Broken::TooLarge(_) => Failure::new("event_too_large", format!("the remote agent said too much at once: {broken}")),
+        Broken::NotText => {
+            Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {broken}"))
+        }
+        Broken::Cut(error) => {
+            tracing::info!(%error, "a remote agent's connection died");
+            cut("the connection to the remote agent died before the run ended; what it said so far is kept, ask again")
+        }
+    }
+}
