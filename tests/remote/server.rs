@@ -208,3 +208,13 @@ pub fn message(id: &str, words: &[&str]) -> Vec<Value> {
 pub async fn moment() {
     tokio::time::sleep(Duration::from_millis(30)).await;
 }
+
+/// Waits until something is so that nobody tells of.
+pub async fn until(is: impl Fn() -> bool) {
+    let wait = async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("happens at all");
+}

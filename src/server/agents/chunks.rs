@@ -17,6 +17,15 @@ pub(super) struct Chunk {
     pub(super) says: [Option<String>; 2],
 }
 
+/// What a chunk does.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// It goes on with what there is.
+    GoesOn,
+    /// It begins something, and ends what its owner had.
+    Begins { id: String, owner: Option<String>, ended: Option<(Kind, String)> },
+}
+
 #[derive(Debug)]
 struct Lane {
     kind: Kind,
@@ -29,10 +38,10 @@ struct Lane {
 pub(super) struct Lanes(HashMap<Option<String>, Lane>);
 
 impl Lanes {
-    /// Ends what an event ends by being something else.
-    pub(super) fn heed(&mut self, event: &Event) {
-        match event {
-            Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) | Event::MessagesSnapshot(_) => self.0.clear(),
+    /// What an event ends by being something else: the kind, the id and the owner of each.
+    pub(super) fn ended_by(&mut self, event: &Event) -> Vec<(Kind, String, Option<String>)> {
+        let owner = match event {
+            Event::MessagesSnapshot(_) => return self.end_all(),
             Event::TextMessageChunk(_)
             | Event::ToolCallChunk(_)
             | Event::ReasoningMessageChunk(_)
@@ -40,23 +49,24 @@ impl Lanes {
             | Event::ActivitySnapshot(_)
             | Event::ActivityDelta(_)
             | Event::ReasoningEncryptedValue(_)
-            | Event::SubagentStarted(_) => {}
-            Event::SubagentFinished(e) => drop(self.0.remove(&Some(e.subagent_run_id.clone()))),
-            Event::SubagentError(e) => drop(self.0.remove(&Some(e.subagent_run_id.clone()))),
-            _ => drop(self.0.remove(&event.subagent().map(str::to_owned))),
-        }
+            | Event::SubagentStarted(_) => return Vec::new(),
+            Event::SubagentFinished(e) => Some(e.subagent_run_id.clone()),
+            Event::SubagentError(e) => Some(e.subagent_run_id.clone()),
+            _ => event.subagent().map(str::to_owned),
+        };
+        self.0.remove(&owner).map(|lane| (lane.kind, lane.id, owner)).into_iter().collect()
     }
 
-    /// Whether something goes on in chunks, whoever owns it.
-    pub(super) fn holds(&self, kind: Kind, id: &str) -> bool {
-        self.0.values().any(|lane| lane.kind == kind && lane.id == id)
+    /// The end of a run ends all.
+    pub(super) fn end_all(&mut self) -> Vec<(Kind, String, Option<String>)> {
+        self.0.drain().map(|(owner, lane)| (lane.kind, lane.id, owner)).collect()
     }
 
-    /// Takes a chunk; answers the id and owner of what it begins, and nothing where it goes on with what there is.
+    /// Takes a chunk.
     ///
     /// # Errors
     /// The rule it breaks.
-    pub(super) fn take(&mut self, chunk: Chunk, tag: Option<&str>) -> Result<Option<(String, Option<String>)>, String> {
+    pub(super) fn take(&mut self, chunk: Chunk, tag: Option<&str>) -> Result<Taken, String> {
         let owner = self.owner(&chunk, tag)?;
         let Chunk { kind, id, mut says } = chunk;
         if let Some(lane) = self.0.get(&owner)
@@ -64,7 +74,7 @@ impl Lanes {
             && id.as_ref().is_none_or(|id| *id == lane.id)
         {
             let differs = says.iter().zip(&lane.says).any(|(now, begun)| now.is_some() && now != begun);
-            return if differs { Err(format!("the {} `{}` began otherwise", kind.name(), lane.id)) } else { Ok(None) };
+            return if differs { Err(format!("the {} `{}` began otherwise", kind.name(), lane.id)) } else { Ok(Taken::GoesOn) };
         }
         let Some(id) = id else { return Err(format!("the first chunk of a {} has its id", kind.name())) };
         if kind == Kind::Tool && says[0].is_none() {
@@ -74,8 +84,8 @@ impl Lanes {
             // A message whose role nobody says is the assistant's, as one that says so.
             says[0].get_or_insert_with(|| format!("{:?}", TextRole::Assistant));
         }
-        self.0.insert(owner.clone(), Lane { kind, id: id.clone(), says });
-        Ok(Some((id, owner)))
+        let ended = self.0.insert(owner.clone(), Lane { kind, id: id.clone(), says });
+        Ok(Taken::Begins { id, owner, ended: ended.map(|lane| (lane.kind, lane.id)) })
     }
 
     /// Whose lane a chunk belongs to: that which holds its id, else its tag's; one that says neither goes on with the run's

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::chunks::{Chunk, Lanes};
+use super::chunks::{Chunk, Lanes, Taken};
 use crate::protocol::agui::{EncryptedSubtype, Event};
 
 /// The largest event, in bytes of JSON.
@@ -84,8 +84,11 @@ impl Guard {
         self.follow(event).map_err(|rule| Violation { event: event.kind(), rule })
     }
 
-    /// What is open, for a sentence; `None` where everything is closed.
-    pub(super) fn unclosed(&self) -> Option<String> {
+    /// What is open where the run would end, for a sentence; `None` where everything is closed. Chunks then are.
+    pub(super) fn unclosed(&mut self) -> Option<String> {
+        for (kind, id, _) in self.chunks.end_all() {
+            self.open.remove(&(kind, id));
+        }
         let ids = self.open.iter().map(|(kind, id)| format!("{} `{id}`", kind.name()));
         let steps = self.steps.iter().map(|(_, name)| format!("step `{name}`"));
         let subagents = self.subagents.iter().filter(|(_, active)| **active).map(|(id, _)| format!("sub-agent `{id}`"));
@@ -94,7 +97,9 @@ impl Guard {
 
     fn follow(&mut self, event: &Event) -> Result<(), String> {
         self.measure(event)?;
-        self.chunks.heed(event);
+        for (kind, id, owner) in self.chunks.ended_by(event) {
+            self.end(kind, &id, owner.as_deref())?;
+        }
         let tag = event.subagent();
         match event {
             Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) => {
@@ -195,7 +200,7 @@ impl Guard {
 
     fn begin(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
         self.same_owner(kind, id, tag)?;
-        if self.chunks.holds(kind, id) || !self.open.insert((kind, id.to_owned())) {
+        if !self.open.insert((kind, id.to_owned())) {
             return Err(format!("the {} `{id}` goes on already", kind.name()));
         }
         self.owners.entry((kind.family(), id.to_owned())).or_insert_with(|| tag.map(str::to_owned));
@@ -217,16 +222,14 @@ impl Guard {
 
     fn chunk(&mut self, chunk: Chunk, tag: Option<&str>) -> Result<(), String> {
         let (kind, parent) = (chunk.kind, chunk.says[1].clone().filter(|_| chunk.kind == Kind::Tool));
-        if let Some(id) = chunk.id.as_ref().filter(|id| self.open.contains(&(kind, (*id).clone()))) {
-            return Err(format!("the {} `{id}` goes on already, not in chunks", kind.name()));
+        let Taken::Begins { id, mut owner, ended } = self.chunks.take(chunk, tag)? else { return Ok(()) };
+        if let Some((kind, id)) = ended {
+            self.end(kind, &id, None)?;
         }
-        let Some((id, mut owner)) = self.chunks.take(chunk, tag)? else { return Ok(()) };
         if kind == Kind::Tool {
             owner = self.carried(&id, parent.as_ref(), owner.as_deref())?;
         }
-        self.same_owner(kind, &id, owner.as_deref())?;
-        self.owners.entry((kind, id)).or_insert(owner);
-        Ok(())
+        self.begin(kind, &id, owner.as_deref())
     }
 
     /// Whatever comes back for an id belongs to whom it began with; an absent tag says nothing.

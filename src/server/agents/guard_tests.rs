@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::protocol::agui::{
-    ActivityDelta, ActivitySnapshot, ReasoningEnd, ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart,
+    ActivityDelta, ActivitySnapshot, EncryptedSubtype, MessagesSnapshot, ReasoningEncryptedValue, ReasoningEnd, ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart,
     ReasoningRole, ReasoningStart, RunError, RunFinished, RunStarted, StateDelta, StepFinished, StepStarted,
     SubagentError, SubagentFinished, SubagentStarted, TextMessageChunk, TextMessageContent, TextMessageEnd,
     TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd, ToolCallStart,
@@ -61,7 +61,10 @@ fn what_is_in_order_passes() {
         vec![StepStarted::new("s").into(), StepFinished::new("s").into(), StepStarted::new("s").into()],
         vec![sub("x"), of("x", text("a")), TextMessageContent::new("a", "no tag").into()],
         vec![sub("x"), of("x", text("a")), call("c", Some("a")), of("x", ToolCallArgs::new("c", "{}"))],
-        vec![chunk(Some("a")), chunk(None), chunk(Some("b"))],
+        vec![chunk(Some("a")), chunk(None), chunk(Some("b")), chunk(Some("a"))],
+        vec![chunk(Some("a")), of("x", chunk(Some("b"))), chunk(None), of("x", chunk(None)), chunk(Some("b"))],
+        vec![chunk(Some("a")), StepStarted::new("s").into(), text("a")],
+        vec![of("x", text("a")), of("x", TextMessageEnd::new("a"))],
         vec![tool_chunk(Some("c"), Some("profile")), tool_chunk(None, None), tool_chunk(Some("c"), None)],
         vec![StateDelta::new(vec![json!({"op": "add", "path": "/a~1b/0", "value": null})]).into()],
     ];
@@ -112,8 +115,26 @@ fn every_broken_rule_is_named() {
             "the activity `a` belongs",
         ),
         (vec![chunk(None)], "the first chunk of a text message has its id"),
-        (vec![text("a"), chunk(Some("a"))], "the text message `a` goes on already, not in chunks"),
+        (vec![text("a"), chunk(Some("a"))], "TEXT_MESSAGE_CHUNK: the text message `a` goes on already"),
+        (vec![chunk(Some("a")), StepStarted::new("s").into(), chunk(None)], "the first chunk of a text message has its id"),
+        (vec![of("x", chunk(Some("a"))), of("y", chunk(Some("a")))], "the text message `a` belongs to another than `y`"),
+        (
+            vec![of("x", chunk(Some("a"))), of("y", chunk(Some("b"))), chunk(None)],
+            "more than one text message goes on, and the chunk says neither id nor sub-agent",
+        ),
         (vec![tool_chunk(Some("c"), None)], "the first chunk of a tool call names the tool"),
+        (vec![tool_chunk(Some("c"), Some("a")), tool_chunk(None, Some("b"))], "the tool call `c` began otherwise"),
+        (
+            vec![
+                MessagesSnapshot::new(vec![json!({"id": "a", "role": "assistant", "toolCalls": [{"id": "c"}]})]).into(),
+                of("x", call("c", None)),
+            ],
+            "the tool call `c` belongs to the run itself, not to `x`",
+        ),
+        (
+            vec![call("c", None), of("x", ReasoningEncryptedValue::new(EncryptedSubtype::ToolCall, "c", "v"))],
+            "the tool call `c` belongs to the run itself, not to `x`",
+        ),
         (vec![StateDelta::new(vec![json!({"op": "add", "path": "a", "value": 1})]).into()], "JSON pointers"),
         (vec![StateDelta::new(vec![json!({"op": "remove", "path": "/a~2"})]).into()], "JSON pointers"),
         (vec![StateDelta::new(vec![json!({"op": "put", "path": "/a"})]).into()], "RFC 6902"),

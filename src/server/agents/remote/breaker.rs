@@ -49,8 +49,35 @@ pub(crate) struct Standing {
     pub(crate) failures: u32,
     /// How long until it is asked again, where it is not asked now.
     pub(crate) wait: Option<Duration>,
-    /// What the last of those runs said.
+    /// What the last run said that failed, by whoever's fault, since one did well.
     pub(crate) last_error: Option<String>,
+    /// Whether it ever spoke.
+    pub(crate) spoke: bool,
+}
+
+impl Standing {
+    /// Whether a run that began now would be asked.
+    pub(crate) fn usable(&self) -> bool {
+        match self.circuit {
+            Circuit::Closed => true,
+            Circuit::Open => self.wait.is_some_and(|wait| wait.is_zero()),
+            Circuit::HalfOpen => false,
+        }
+    }
+
+    /// The same in a sentence.
+    pub(crate) fn about(&self) -> String {
+        let error = self.last_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
+        let failed = format!("it failed {} times in a row{error}", self.failures);
+        match (self.circuit, self.wait.map(|wait| wait.as_secs_f64().ceil())) {
+            (Circuit::HalfOpen, _) => format!("{failed}; one run tries it now"),
+            (Circuit::Open, Some(seconds)) if seconds > 0.0 => format!("{failed}; it is asked again in {seconds} s"),
+            (Circuit::Open, _) => format!("{failed}; the next run tries it again"),
+            (Circuit::Closed, _) if !error.is_empty() => format!("the last run failed{error}"),
+            (Circuit::Closed, _) if self.spoke => "it answers".into(),
+            (Circuit::Closed, _) => "it was not asked yet".into(),
+        }
+    }
 }
 
 /// The breaker of one endpoint; clones share it.
@@ -65,14 +92,15 @@ struct State {
     opened: u32,
     open_until: Option<Instant>,
     probing: bool,
+    spoke: bool,
     last_error: Option<String>,
 }
 
 impl Breaker {
     /// A closed one.
     pub(crate) fn new(pace: Pace) -> Self {
-        let (failures, opened, open_until, probing, last_error) = Default::default();
-        Self(Arc::new(Mutex::new(State { pace, failures, opened, open_until, probing, last_error })))
+        let (failures, opened, open_until, probing, spoke, last_error) = Default::default();
+        Self(Arc::new(Mutex::new(State { pace, failures, opened, open_until, probing, spoke, last_error })))
     }
 
     /// Asks for leave to use the endpoint.
@@ -92,7 +120,7 @@ impl Breaker {
     }
 
     /// How the endpoint fares.
-    pub(crate) fn health(&self, now: Instant) -> Standing {
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
         let state = self.0.lock();
         let left = state.open_until.map(|until| until.saturating_duration_since(now));
         let circuit = match left {
@@ -100,7 +128,8 @@ impl Breaker {
             Some(_) if state.probing => Circuit::HalfOpen,
             Some(_) => Circuit::Open,
         };
-        Standing { circuit, failures: state.failures, wait: left, last_error: state.last_error.clone() }
+        let State { failures, spoke, ref last_error, .. } = *state;
+        Standing { circuit, failures, wait: left, last_error: last_error.clone(), spoke }
     }
 }
 
@@ -116,6 +145,7 @@ impl Pass {
     /// The endpoint speaks: others may use it too, though it is not yet known to do well.
     pub(crate) fn answered(&mut self) {
         let mut state = self.breaker.0.lock();
+        state.spoke = true;
         if std::mem::take(&mut self.probe) {
             state.probing = false;
             state.open_until = None;
@@ -184,9 +214,9 @@ mod tests {
         (0..3).for_each(|_| fail(&breaker, now));
         let left = breaker.enter(now + Duration::from_secs(2)).expect_err("open");
         assert_eq!(left, Duration::from_secs(3));
-        let health = breaker.health(now + Duration::from_secs(2));
-        assert_eq!((health.circuit, health.failures, health.wait), (Circuit::Open, 3, Some(Duration::from_secs(3))));
-        assert_eq!(health.last_error.as_deref(), Some("it is away"));
+        let standing = breaker.standing(now + Duration::from_secs(2));
+        assert_eq!((standing.circuit, standing.failures, standing.wait), (Circuit::Open, 3, Some(Duration::from_secs(3))));
+        assert_eq!(standing.about(), "it failed 3 times in a row (it is away); it is asked again in 3 s");
     }
 
     #[test]
@@ -197,7 +227,7 @@ mod tests {
             assert!(breaker.enter(now).is_err());
             now += Duration::from_secs(pause);
             let probe = breaker.enter(now).expect("the time is over");
-            assert_eq!(breaker.health(now).circuit, Circuit::HalfOpen);
+            assert_eq!(breaker.standing(now).circuit, Circuit::HalfOpen);
             breaker.enter(now).expect_err("one alone");
             probe.failed(now, "still away");
         }
@@ -210,16 +240,16 @@ mod tests {
         let breaker = opened(now);
         let mut probe = breaker.enter(later).expect("the time is over");
         probe.answered();
-        assert_eq!(breaker.health(later).circuit, Circuit::Closed, "others need not wait for the run's end");
+        assert_eq!(breaker.standing(later).circuit, Circuit::Closed, "others need not wait for the run's end");
         breaker.enter(later).expect("closed").failed(later, "cut");
-        assert_eq!(breaker.health(later).circuit, Circuit::Open, "one failure on trial opens it again");
+        assert_eq!(breaker.standing(later).circuit, Circuit::Open, "one failure on trial opens it again");
         probe.well(None);
-        assert_eq!(breaker.health(later).circuit, Circuit::Open, "an older run's end closes nothing");
+        assert_eq!(breaker.standing(later).circuit, Circuit::Open, "an older run's end closes nothing");
 
         let breaker = opened(now);
         breaker.enter(later).expect("the time is over").well(None);
-        let health = breaker.health(later);
-        assert_eq!((health.circuit, health.failures, health.last_error), (Circuit::Closed, 0, None));
+        let standing = breaker.standing(later);
+        assert_eq!((standing.circuit, standing.failures, standing.last_error), (Circuit::Closed, 0, None));
     }
 
     #[test]
@@ -228,8 +258,8 @@ mod tests {
         let later = now + Duration::from_secs(5);
         let breaker = opened(now);
         drop(breaker.enter(later).expect("the time is over"));
-        assert_eq!(breaker.health(later).circuit, Circuit::Open);
+        assert_eq!(breaker.standing(later).circuit, Circuit::Open);
         breaker.enter(later).expect("the next may try").well(None);
-        assert_eq!(breaker.health(later).circuit, Circuit::Closed);
+        assert_eq!(breaker.standing(later).circuit, Circuit::Closed);
     }
 }

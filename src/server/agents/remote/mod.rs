@@ -15,8 +15,10 @@ mod sse;
 
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use rand::RngExt;
+use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
 use self::{
@@ -26,9 +28,12 @@ use self::{
     http::{Body, Endpoint},
     sse::{Broken, Heard, Sse},
 };
-use super::{AgentError, Emitter};
+use super::{Agent, AgentError, Caller, Done, Emitter, Health, RunInput};
 use crate::{
-    protocol::{agui::RunFinished, http::AgentInfo},
+    protocol::{
+        agui::{RunAgentInput, RunFinished},
+        http::AgentInfo,
+    },
     server::config::agents::AgUiConfig,
 };
 
@@ -208,10 +213,57 @@ impl Remote {
     }
 
     fn resting(&self, wait: Duration) -> Failure {
-        let last = self.breaker.health(Instant::now()).last_error.map(|error| format!(" ({error})")).unwrap_or_default();
+        let last = self.breaker.standing(Instant::now()).last_error.map(|error| format!(" ({error})")).unwrap_or_default();
         let seconds = wait.as_secs_f32().ceil();
         let message = format!("the remote agent failed several times in a row{last}; it is asked again in {seconds} s, try then");
         Failure::new("remote_unavailable", message)
+    }
+}
+
+#[async_trait]
+impl Agent for Remote {
+    fn info(&self) -> AgentInfo {
+        self.info.clone()
+    }
+
+    async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
+        let (thread_id, run_id) = (input.thread_id.to_string(), input.run_id.to_string());
+        let conversation = Conversation::new(thread_id, run_id, self.config.max_events);
+        let request = serde_json::to_vec(&request(&input)).map_err(|error| {
+            AgentError::failed("unwritable_request", format!("the conversation cannot be sent: {error}"))
+        })?;
+        let ended = input.cancel.run_until_cancelled(self.ask(conversation, request.into(), &out)).await;
+        match ended {
+            Some(Ok(end)) => Ok(Done::of(end)),
+            Some(Err(Ended::Failed(Failure { code, message, usage, metadata, .. }))) => {
+                Err(AgentError::Failed { code: code.into(), message, usage, metadata })
+            }
+            Some(Err(Ended::Stopped)) | None => Err(AgentError::Stopped),
+        }
+    }
+
+    fn health(&self) -> Option<Health> {
+        let standing = self.breaker.standing(Instant::now());
+        Some(Health { ok: standing.usable(), about: standing.about() })
+    }
+}
+
+/// What the remote is told: what was said, what it knows and what it may use. What is absent is said to be empty, since
+/// older frameworks want each of it.
+fn request(input: &RunInput) -> RunAgentInput {
+    let empty = || Value::Object(Map::new());
+    let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
+    RunAgentInput {
+        thread_id: input.thread_id.to_string(),
+        run_id: input.run_id.to_string(),
+        protocol_version: Some("1.0".into()),
+        parent_run_id: input.parent_run_id.map(|id| id.to_string()),
+        messages: input.history(),
+        state: input.state().cloned().unwrap_or_else(empty),
+        tools,
+        context,
+        forwarded_props: forwarded_props.unwrap_or_else(empty),
+        resume: Some(input.resume.clone()).filter(|resume| !resume.is_empty()),
     }
 }
 

@@ -1,0 +1,141 @@
+//! A real AG-UI application, asked through Netra: Pydantic AI with its test model, in a virtual environment of these tests'
+//! own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpStream,
+    process,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
+
+use netra::{
+    protocol::{AnswerStatus, agui::Event},
+    thread::{NodeBody, RunState, RunView},
+};
+use serde_json::json;
+
+use crate::{
+    PATIENCE,
+    house::{House, config, said},
+};
+
+/// How long its packages may take to come.
+const INSTALL: Duration = Duration::from_secs(300);
+
+/// The application, for as long as a test lives.
+struct Application {
+    url: String,
+    _process: process::Child,
+}
+
+impl Application {
+    async fn start() -> Self {
+        let python = spawn_blocking(environment);
+        let python = timeout(INSTALL, python).await.expect("the packages come in time").expect("no panic");
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let mut process = process::Command::new(python)
+            .arg(source("application.py"))
+            .arg(port.to_string())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("python starts");
+        let listens = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                assert!(process.try_wait().expect("can be asked").is_none(), "the application ended; what it said is above");
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, listens).await.expect("the application listens in time");
+        Self { url: format!("http://127.0.0.1:{port}"), _process: process }
+    }
+
+    async fn house(&self, path: &str) -> House {
+        House::with(&config(&format!("{}/{path}", self.url), &json!({}))).await
+    }
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/remote").join(name)
+}
+
+/// The Python of a virtual environment with what `requirements.txt` names: made once, and again when that changes.
+fn environment() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ag-ui-application");
+    let (python, made) = (folder.join("bin/python"), folder.join("made-from.txt"));
+    let requirements = std::fs::read_to_string(source("requirements.txt")).expect("reads");
+    // Other tests may be about to make the same.
+    std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let lock = std::fs::File::create(folder.with_extension("lock")).expect("a lock's file");
+    lock.lock().expect("a lock");
+    if std::fs::read_to_string(&made).is_ok_and(|from| from == requirements) {
+        return python;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(source("requirements.txt")));
+    std::fs::write(made, requirements).expect("writes");
+    python
+}
+
+/// Runs a program that has to succeed.
+fn run(command: &mut Command) {
+    let why = "these tests need python3 with venv and pip, and a package index that pip reaches";
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}; {why}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed: {said}\n{why}");
+}
+
+fn tool(run: &RunView) -> (&str, &str, Option<&str>) {
+    let call = run.nodes.iter().find_map(|node| match &node.body {
+        NodeBody::Tool { name, args, result, .. } => Some((name.as_str(), args.as_str(), result.as_deref())),
+        _ => None,
+    });
+    call.expect("a call")
+}
+
+#[tokio::test]
+async fn its_text_its_tool_calls_and_its_state_arrive_and_go_back_with_the_next_question() {
+    let application = Application::start().await;
+    let house = application.house("weather").await;
+    for question in 1..=2 {
+        let run = house.answer("How warm is it?").await;
+        assert_eq!(run.state, RunState::Finished);
+        assert_eq!(tool(&run), ("temperature", "{\"city\":\"a\"}", Some("21 degrees in a")));
+        assert_eq!(said(&run), "{\"temperature\":\"21 degrees in a\"}");
+        // It counts in the state that is shared: so it was given back the one it left.
+        assert_eq!(run.shared.as_ref(), Some(&json!({"questions": question})));
+        let events = house.events(run.run_id).await;
+        assert!(events.iter().any(|event| matches!(event, Event::ToolCallResult(_))), "{events:#?}");
+    }
+}
+
+#[tokio::test]
+async fn what_it_asks_a_person_is_answered_through_netra() {
+    let application = Application::start().await;
+    let house = application.house("parcel").await;
+    let answers = [
+        (json!({"approved": true}), "sent to a"),
+        (json!({"approved": true, "editedArgs": {"address": "the moon"}}), "sent to the moon"),
+        (json!({"approved": false, "reason": "too far"}), "too far"),
+    ];
+    for (answer, expected) in answers {
+        let waiting = house.answer("Send the parcel").await;
+        let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
+        assert_eq!(interrupts[0].reason, "tool_call");
+        let run = house.reply(waiting.run_id, &interrupts[0].id, AnswerStatus::Resolved, answer).await;
+        assert_eq!(run.state, RunState::Finished);
+        assert!(said(&run).contains(expected), "{} should contain {expected}", said(&run));
+    }
+}
+
+#[tokio::test]
+async fn what_it_does_not_understand_it_refuses_in_words_that_arrive() {
+    let application = Application::start().await;
+    let said = application.house("nowhere").await.failure("remote_refused").await;
+    assert!(said.contains("404 Not Found"), "{said}");
+}

@@ -1,0 +1,223 @@
+//! A store, a thread, a person and a runner whose one agent is remote.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use netra::{
+    protocol::{
+        Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry, ThreadId,
+        UserId,
+        agui::Event,
+        http::{AgentInfo, User},
+    },
+    server::{
+        agents::{
+            Agent, Agents, Kinds, Runner, RunnerOptions,
+            guard::verify,
+            remote::{Pace, Remote, RemoteOptions},
+        },
+        channel::{Channel, Channels, Delivery, Hub},
+        config::agents::AgUiConfig,
+        store::Store,
+        threads,
+    },
+    thread::{NodeBody, RunState, RunView, ThreadView},
+};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::{PATIENCE, server::Server};
+
+/// The value of a header that must never be seen.
+pub const SECRET: &str = "s3cr3t-of-the-tests";
+
+#[derive(Default)]
+struct Bell(Notify);
+
+impl Hub for Bell {
+    fn deliver(&self, _: &Delivery) {
+        self.0.notify_waiters();
+    }
+}
+
+pub struct House {
+    _folder: tempfile::TempDir,
+    pub channels: Channels,
+    pub runner: Runner,
+    pub remote: Arc<Remote>,
+    pub user: User,
+    pub thread: ThreadId,
+    bell: Arc<Bell>,
+}
+
+/// A configuration for an endpoint on this host.
+pub fn config(url: &str, changes: &Value) -> AgUiConfig {
+    let mut entry = json!({"url": url, "allow_private_network": true, "headers": {"Authorization": "Bearer ${TOKEN}"}});
+    entry.as_object_mut().expect("an object").extend(changes.as_object().cloned().unwrap_or_default());
+    serde_json::from_value(entry).expect("a configuration")
+}
+
+/// A remote agent; impatient where an endpoint is to be spared.
+pub fn remote(config: &AgUiConfig) -> Remote {
+    let pace = Pace { failures: 3, first: Duration::from_millis(200), longest: Duration::from_secs(1) };
+    let options = RemoteOptions { pace, backoff: Duration::from_millis(10) };
+    let variables = |name: &str| (name == "TOKEN").then(|| SECRET.to_owned());
+    Remote::new(AgentInfo::new("remote", "Remote", ""), config, variables, options).expect("is right")
+}
+
+impl House {
+    pub async fn new(server: &Server) -> Self {
+        Self::with(&config(&server.url, &json!({}))).await
+    }
+
+    /// With changes to the configuration.
+    pub async fn but(server: &Server, changes: Value) -> Self {
+        Self::with(&config(&server.url, &changes)).await
+    }
+
+    pub async fn with(config: &AgUiConfig) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bell = Arc::new(Bell::default());
+        let store = Store::open(folder.path()).await.expect("opens");
+        let channels = Channels::new(store, bell.clone()).await.expect("begins");
+        let remote = Arc::new(remote(config));
+        let agents = Agents::new([remote.clone() as Arc<dyn Agent>], &[], Kinds::default());
+        let runner = Runner::new(channels.clone(), Arc::new(agents), RunnerOptions::new(folder.path().join("files")));
+        let user = person(&channels).await;
+        let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
+        let thread = threads::create(&channels, &user, &command, "remote").await.expect("made").id;
+        Self { _folder: folder, channels, runner, remote, user, thread, bell }
+    }
+
+    /// Asks; answers the run, which has begun.
+    pub async fn ask(&self, text: &str) -> RunId {
+        let command = SendMessage::new(self.thread, text);
+        let sent = threads::send(&self.channels, &self.user, &command, "remote", None, || Ok(())).await;
+        self.start(sent.expect("accepted"))
+    }
+
+    fn start(&self, asked: threads::Asked) -> RunId {
+        let run = asked.run.expect("a run");
+        let id = run.run_id;
+        self.runner.start(run);
+        id
+    }
+
+    /// Answers what a run waits for; answers the run that goes on, at its end.
+    pub async fn reply(&self, run: RunId, interrupt: &str, status: AnswerStatus, payload: Value) -> RunView {
+        let answer = InterruptAnswer { interrupt_id: interrupt.into(), status, payload: Some(payload) };
+        let (answer_id, thread_id) = (MessageId::new(), self.thread);
+        let command = Answer { answer_id, thread_id, run_id: run, answers: vec![answer] };
+        let asked = threads::answer(&self.channels, &self.user, &command, |_| Ok(())).await.expect("accepted");
+        let run = self.start(asked);
+        self.until_over(run).await
+    }
+
+    /// Asks and waits for the end.
+    pub async fn answer(&self, text: &str) -> RunView {
+        let run = self.ask(text).await;
+        self.until_over(run).await
+    }
+
+    /// Asks, and holds that the run fails with this code, its log in order; answers the sentence.
+    pub async fn failure(&self, code: &str) -> String {
+        let run = self.answer("hello").await;
+        match run.state {
+            RunState::Failed { message, code: Some(said) } => {
+                assert_eq!(said, code, "{message}");
+                assert!(!message.contains(SECRET) && !message.is_empty(), "{message}");
+                message
+            }
+            other => panic!("fails with {code}, not {other:?}"),
+        }
+    }
+
+    pub async fn until_over(&self, run: RunId) -> RunView {
+        self.until(|view| view.run(run).is_some_and(|run| run.state.is_over())).await;
+        let events = self.events(run).await;
+        assert_eq!(verify(&events), Ok(()), "{events:#?}");
+        self.view().await.run(run).expect("the run").clone()
+    }
+
+    pub async fn until(&self, is: impl Fn(&ThreadView) -> bool) {
+        let wait = async {
+            loop {
+                let more = self.bell.0.notified();
+                tokio::pin!(more);
+                more.as_mut().enable();
+                if is(&self.view().await) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("happens at all");
+    }
+
+    /// Waits until a run said this much.
+    pub async fn until_said(&self, run: RunId, text: &str) {
+        self.until(|view| view.run(run).is_some_and(|run| said(run) == text)).await;
+    }
+
+    /// Stops a run; answers how long its end took.
+    pub async fn stop(&self, run: RunId) -> Duration {
+        let began = Instant::now();
+        self.runner.stop(run);
+        let over = self.until_over(run).await;
+        assert_eq!(over.state, RunState::Cancelled);
+        began.elapsed()
+    }
+
+    pub async fn view(&self) -> ThreadView {
+        self.channels.thread(self.thread).await.expect("reads").1
+    }
+
+    /// The events of a run as the log has them.
+    pub async fn events(&self, wanted: RunId) -> Vec<Event> {
+        let (mut events, mut after) = (Vec::new(), 0);
+        loop {
+            let page = self.channels.page(Channel::Thread(self.thread), after).await.expect("reads");
+            let Some(last) = page.last() else { return events };
+            after = last.seq;
+            for delivery in page {
+                let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");
+                let channel = Channel::Thread(self.thread).name();
+                if let Entry::Thread(ThreadEntry::Agent { run_id, event }) =
+                    Entry::decode(channel, frame["payload"]["entry"].clone())
+                    && run_id == wanted
+                {
+                    events.push(*event);
+                }
+            }
+        }
+    }
+}
+
+async fn person(channels: &Channels) -> User {
+    let user: User = serde_json::from_value(json!({
+        "id": UserId::new(), "name": "Owner", "email": "owner@example.org", "role": "member",
+    }))
+    .expect("a user");
+    let mut tx = channels.begin().await.expect("begins");
+    sqlx::query("INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, '', 0)")
+        .bind(user.id.to_string())
+        .bind(&user.email)
+        .bind(&user.name)
+        .bind("member")
+        .execute(tx.sql())
+        .await
+        .expect("inserts");
+    tx.commit().await.expect("commits");
+    user
+}
+
+/// All that a run said, its texts one after the other.
+pub fn said(run: &RunView) -> String {
+    let texts = run.nodes.iter().filter_map(|node| match &node.body {
+        NodeBody::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}

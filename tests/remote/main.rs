@@ -1,0 +1,17 @@
+//! A remote agent through the runner, over a real store and real sockets: whatever the endpoint does, the run's log ends in
+//! order, with a code that says what happened.
+#![cfg(feature = "ssr")]
+
+mod application;
+mod breaker;
+mod house;
+mod refusals;
+mod resuming;
+mod server;
+mod stopping;
+mod streams;
+
+use std::time::Duration;
+
+/// Long enough for any of this on a busy machine; what takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,112 @@
+//! What an endpoint is told: the conversation, the state, a person's answers.
+
+use netra::{
+    protocol::{AnswerStatus, agui::Event},
+    thread::RunState,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    house::{House, said},
+    server::{Server, message},
+};
+
+/// An endpoint that calls a tool and leaves a state, then says a word.
+async fn talkative() -> Server {
+    Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number == 0 {
+            answer.events(&message("m1", &["Let me look."])).await?;
+            answer
+                .events(&[
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "look", "parentMessageId": "m1"}),
+                    json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": "{\"at\":1}"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                    json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "4"}),
+                    json!({"type": "STATE_SNAPSHOT", "snapshot": {"looked": 1}}),
+                    json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/looked", "value": 2}]}),
+                ])
+                .await?;
+        }
+        answer.events(&message("m2", &["Four."])).await?;
+        answer.finish().await
+    })
+    .await
+}
+
+/// Messages without their ids.
+fn bare(messages: &Value) -> Vec<Value> {
+    let bare = |message: &Value| {
+        let mut message = message.clone();
+        assert!(message["id"].as_str().is_some_and(|id| !id.is_empty()), "{message}");
+        message.as_object_mut().expect("an object").remove("id");
+        message
+    };
+    messages.as_array().expect("messages").iter().map(bare).collect()
+}
+
+#[tokio::test]
+async fn the_conversation_and_the_state_are_sent_as_they_stand() {
+    let server = talkative().await;
+    let house = House::new(&server).await;
+    let first = house.answer("How many?").await;
+    let second = house.answer("Sure?").await;
+    let asked: Vec<Value> = server.asked().into_iter().map(|asked| asked.input).collect();
+    assert_eq!(asked.len(), 2);
+    for (input, run) in asked.iter().zip([&first, &second]) {
+        assert_eq!(input["threadId"], json!(house.thread.to_string()));
+        assert_eq!(input["runId"], json!(run.run_id.to_string()));
+        assert_eq!(input["protocolVersion"], "1.0");
+        assert_eq!((&input["tools"], &input["context"], &input["forwardedProps"]), (&json!([]), &json!([]), &json!({})));
+        assert!(input.get("resume").is_none() && input.get("parentRunId").is_none(), "{input}");
+    }
+    assert_eq!((&asked[0]["state"], bare(&asked[0]["messages"])), (&json!({}), vec![json!({"role": "user", "content": "How many?"})]));
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{\"at\":1}"}});
+    let conversation = vec![
+        json!({"role": "user", "content": "How many?"}),
+        json!({"role": "assistant", "content": "Let me look.", "toolCalls": [call]}),
+        json!({"role": "tool", "toolCallId": "c1", "content": "4"}),
+        json!({"role": "assistant", "content": "Four."}),
+        json!({"role": "user", "content": "Sure?"}),
+    ];
+    assert_eq!((&asked[1]["state"], bare(&asked[1]["messages"])), (&json!({"looked": 2}), conversation));
+}
+
+#[tokio::test]
+async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number == 0 {
+            answer
+                .events(&[
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
+                    json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": "{}"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                ])
+                .await?;
+            let mut end = answer.finished();
+            let interrupt = json!({"id": "i1", "reason": "tool_call", "message": "Send it?", "toolCallId": "c1"});
+            end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+            return answer.event(&end).await;
+        }
+        answer.event(&json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "sent"})).await?;
+        answer.events(&message("m", &["Done."])).await?;
+        answer.finish().await
+    })
+    .await;
+    let house = House::new(&server).await;
+    let waiting = house.answer("Send it").await;
+    let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
+    assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i1", Some("Send it?")));
+    let run = house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
+    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Done."));
+    assert!(house.events(run.run_id).await.iter().any(|event| matches!(event, Event::ToolCallResult(_))));
+    let input = &server.asked()[1].input;
+    assert_eq!(input["parentRunId"], json!(waiting.run_id.to_string()));
+    assert_eq!(input["runId"], json!(run.run_id.to_string()));
+    assert_eq!(input["resume"], json!([{"interruptId": "i1", "status": "resolved", "payload": {"approved": true}}]));
+    let messages = bare(&input["messages"]);
+    let roles: Vec<_> = messages.iter().map(|message| message["role"].as_str().unwrap_or_default()).collect();
+    assert_eq!(roles, ["user", "assistant"], "the call that waits has no answer yet: {messages:?}");
+    assert_eq!(messages[1]["toolCalls"][0]["id"], "c1");
+}
