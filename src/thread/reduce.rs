@@ -204,7 +204,7 @@ impl RunView {
             }
             Event::ToolCallArgs(e) => self.append(Kind::Tool, &e.tool_call_id, &e.delta),
             Event::ToolCallEnd(e) => {
-                let index = self.last_open(Kind::Tool, |node| node.id == e.tool_call_id && !node.chunked);
+                let index = self.going_on(Kind::Tool, &e.tool_call_id);
                 self.edit(index, |node| node.state = NodeState::Called);
             }
             Event::ToolCallChunk(e) => {
@@ -346,7 +346,8 @@ impl RunView {
         self.finish(at, Some(self.nodes.len() - 1), NodeState::Done);
     }
 
-    /// A chunk begins its node where the id is new, and goes on with the last one of its kind where it names none.
+    /// A chunk begins its node where the id is new, and goes on with its owner's last one of its kind where it names none; one
+    /// that names no owner either may mean another's.
     fn chunk(
         &mut self,
         at: i64,
@@ -356,7 +357,13 @@ impl RunView {
         body: NodeBody,
         delta: Option<&str>,
     ) {
-        let open = self.last_open(kind, |node| node.chunked && id.as_ref().is_none_or(|id| node.id == *id));
+        let open = match &id {
+            Some(id) => self.last_open(kind, |node| node.chunked && node.id == *id),
+            None => {
+                let own = self.last_open(kind, |node| node.chunked && node.within == within);
+                own.or_else(|| self.last_open(kind, |node| node.chunked && within.is_none()))
+            }
+        };
         let index = match (open, id) {
             (Some(index), _) => index,
             (None, Some(id)) => {
@@ -371,8 +378,14 @@ impl RunView {
         }
     }
 
+    /// What goes on by id: begun as a whole, else in chunks.
+    fn going_on(&self, kind: Kind, id: &str) -> Option<usize> {
+        let whole = self.last_open(kind, |node| node.id == id && !node.chunked);
+        whole.or_else(|| self.last_open(kind, |node| node.id == id))
+    }
+
     fn append(&mut self, kind: Kind, id: &str, delta: &str) {
-        self.append_at(self.last_open(kind, |node| node.id == id && !node.chunked), delta);
+        self.append_at(self.going_on(kind, id), delta);
     }
 
     fn append_at(&mut self, index: Option<usize>, delta: &str) {
@@ -385,7 +398,7 @@ impl RunView {
     }
 
     fn finish_id(&mut self, at: i64, kind: Kind, id: &str) {
-        self.finish(at, self.last_open(kind, |node| node.id == id && !node.chunked), NodeState::Done);
+        self.finish(at, self.going_on(kind, id), NodeState::Done);
     }
 
     fn finish(&mut self, at: i64, index: Option<usize>, state: NodeState) {

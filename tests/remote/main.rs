@@ -1,6 +1,7 @@
 //! A remote agent through the runner, over a real store and real sockets: whatever the endpoint does, the run's log ends in
 //! order, with a code that says what happened.
 #![cfg(feature = "ssr")]
+#![allow(unreachable_pub, reason = "each module uses the others' parts")]
 
 mod application;
 mod breaker;

@@ -115,7 +115,8 @@ async fn what_cannot_be_read_or_breaks_a_rule_ends_the_run_by_naming_it() {
         ),
     ];
     for (bytes, code, expected) in cases {
-        let house = House::new(&saying(bytes).await).await;
+        let server = saying(bytes).await;
+        let house = House::new(&server).await;
         let said = house.failure(code).await;
         assert!(said.contains(expected), "`{said}` should say `{expected}`");
     }

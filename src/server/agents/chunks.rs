@@ -21,7 +21,7 @@ pub(super) struct Chunk {
 #[derive(Debug)]
 pub(super) enum Taken {
     /// It goes on with what there is.
-    GoesOn,
+    GoesOn { id: String },
     /// It begins something, and ends what its owner had.
     Begins { id: String, owner: Option<String>, ended: Option<(Kind, String)> },
 }
@@ -74,7 +74,7 @@ impl Lanes {
             && id.as_ref().is_none_or(|id| *id == lane.id)
         {
             let differs = says.iter().zip(&lane.says).any(|(now, begun)| now.is_some() && now != begun);
-            return if differs { Err(format!("the {} `{}` began otherwise", kind.name(), lane.id)) } else { Ok(Taken::GoesOn) };
+            return if differs { Err(format!("the {} `{}` began otherwise", kind.name(), lane.id)) } else { Ok(Taken::GoesOn { id: lane.id.clone() }) };
         }
         let Some(id) = id else { return Err(format!("the first chunk of a {} has its id", kind.name())) };
         if kind == Kind::Tool && says[0].is_none() {

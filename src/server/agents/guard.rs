@@ -84,15 +84,18 @@ impl Guard {
         self.follow(event).map_err(|rule| Violation { event: event.kind(), rule })
     }
 
-    /// What is open where the run would end, for a sentence; `None` where everything is closed. Chunks then are.
-    pub(super) fn unclosed(&mut self) -> Option<String> {
-        for (kind, id, _) in self.chunks.end_all() {
-            self.open.remove(&(kind, id));
+    /// Takes the end of a run that finishes: chunks end with it, all else has ended before.
+    ///
+    /// # Errors
+    /// What is still open, in a sentence.
+    pub(super) fn finish(&mut self) -> Result<(), String> {
+        for (kind, id, owner) in self.chunks.end_all() {
+            self.end(kind, &id, owner.as_deref())?;
         }
         let ids = self.open.iter().map(|(kind, id)| format!("{} `{id}`", kind.name()));
         let steps = self.steps.iter().map(|(_, name)| format!("step `{name}`"));
         let subagents = self.subagents.iter().filter(|(_, active)| **active).map(|(id, _)| format!("sub-agent `{id}`"));
-        ids.chain(steps).chain(subagents).next()
+        ids.chain(steps).chain(subagents).next().map_or(Ok(()), |open| Err(format!("the {open} is still open")))
     }
 
     fn follow(&mut self, event: &Event) -> Result<(), String> {
@@ -101,6 +104,7 @@ impl Guard {
             self.end(kind, &id, owner.as_deref())?;
         }
         let tag = event.subagent();
+        let speaks = |delta: Option<&String>| delta.is_some() || event.base().raw_event.is_some();
         match event {
             Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) => {
                 Err("a run is begun and ended by its runner, not by the agent".into())
@@ -118,7 +122,7 @@ impl Guard {
             Event::TextMessageEnd(e) => self.end(Kind::Text, &e.message_id, tag),
             Event::TextMessageChunk(e) => {
                 let says = [e.role.map(|role| format!("{role:?}")), e.name.clone()];
-                self.chunk(Chunk { kind: Kind::Text, id: e.message_id.clone(), says }, tag)
+                self.chunk(Chunk { kind: Kind::Text, id: e.message_id.clone(), says }, speaks(e.delta.as_ref()), tag)
             }
             Event::ToolCallStart(e) => {
                 let owner = self.carried(&e.tool_call_id, e.parent_message_id.as_ref(), tag)?;
@@ -128,7 +132,7 @@ impl Guard {
             Event::ToolCallEnd(e) => self.end(Kind::Tool, &e.tool_call_id, tag),
             Event::ToolCallChunk(e) => {
                 let says = [e.tool_call_name.clone(), e.parent_message_id.clone()];
-                self.chunk(Chunk { kind: Kind::Tool, id: e.tool_call_id.clone(), says }, tag)
+                self.chunk(Chunk { kind: Kind::Tool, id: e.tool_call_id.clone(), says }, speaks(e.delta.as_ref()), tag)
             }
             Event::ToolCallResult(e) => {
                 self.owners.insert((Kind::Text, e.message_id.clone()), tag.map(str::to_owned));
@@ -140,7 +144,8 @@ impl Guard {
             Event::ReasoningMessageContent(e) => self.go_on(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageEnd(e) => self.end(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageChunk(e) => {
-                self.chunk(Chunk { kind: Kind::Reasoning, id: e.message_id.clone(), says: [None, None] }, tag)
+                let chunk = Chunk { kind: Kind::Reasoning, id: e.message_id.clone(), says: [None, None] };
+                self.chunk(chunk, speaks(e.delta.as_ref()), tag)
             }
             Event::SubagentStarted(e) => {
                 if let Some(parent) = e.parent_subagent_run_id.as_ref().filter(|id| !self.subagents.contains_key(*id)) {
@@ -220,9 +225,13 @@ impl Guard {
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: Chunk, tag: Option<&str>) -> Result<(), String> {
+    fn chunk(&mut self, chunk: Chunk, speaks: bool, tag: Option<&str>) -> Result<(), String> {
         let (kind, parent) = (chunk.kind, chunk.says[1].clone().filter(|_| chunk.kind == Kind::Tool));
-        let Taken::Begins { id, mut owner, ended } = self.chunks.take(chunk, tag)? else { return Ok(()) };
+        let (id, mut owner, ended) = match self.chunks.take(chunk, tag)? {
+            Taken::Begins { id, owner, ended } => (id, owner, ended),
+            // Someone else may have ended it meanwhile; then there is nothing to say more of.
+            Taken::GoesOn { id } => return if speaks { self.go_on(kind, &id, None) } else { Ok(()) },
+        };
         if let Some((kind, id)) = ended {
             self.end(kind, &id, None)?;
         }
@@ -348,9 +357,9 @@ pub fn verify<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<(), Vio
             }
             Event::RunError(_) => over = true,
             _ if !begun => return broken("a run begins with RUN_STARTED"),
-            Event::RunFinished(_) => match guard.unclosed() {
-                Some(open) => return broken(&format!("the {open} is still open")),
-                None => over = true,
+            Event::RunFinished(_) => match guard.finish() {
+                Err(rule) => return broken(&rule),
+                Ok(()) => over = true,
             },
             other => guard.check(other)?,
         }

@@ -2,7 +2,12 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{Agent, registry::Source, replay::Replay};
+use super::{
+    Agent,
+    registry::Source,
+    remote::{Remote, RemoteOptions},
+    replay::Replay,
+};
 use crate::server::config::agents::{AgentConfig, KindConfig};
 
 /// Answers what a variable holds.
@@ -43,7 +48,18 @@ impl Kinds {
                 let replay = Replay::open(config.info(), &file, replay.events_per_second);
                 Ok(Arc::new(replay.map_err(|error| format!("{}: {error}", error.key()))?))
             }
-            KindConfig::AgUi(_) | KindConfig::Model(_) => Err("kind: not there yet".into()),
+            KindConfig::AgUi(endpoint) => {
+                let variables = |name: &str| self.variable(name, source);
+                let remote = Remote::new(config.info(), endpoint, variables, RemoteOptions::default());
+                Ok(Arc::new(remote.map_err(|error| error.to_string())?))
+            }
+            KindConfig::Model(_) => Err("kind: not there yet".into()),
         }
+    }
+
+    /// What a variable holds that an entry from there may name.
+    fn variable(&self, name: &str, source: Source) -> Option<String> {
+        let may = source != Source::Page || name.starts_with(PAGE_VARIABLES);
+        may.then(|| (self.variables)(name)).flatten()
     }
 }

@@ -71,9 +71,7 @@ impl Conversation {
             (Stage::Running, Event::RunStarted(_)) => broken("a run does not begin again before it ended"),
             (Stage::Running, Event::RunFinished(e)) => {
                 self.same_run(kind, &e.thread_id, &e.run_id)?;
-                if let Some(open) = self.guard.unclosed() {
-                    return broken(&format!("the {open} is still open"));
-                }
+                self.guard.finish().or_else(|rule| broken(&rule).map(drop))?;
                 self.stage = Stage::Finished(Box::new(e));
                 Ok(None)
             }
