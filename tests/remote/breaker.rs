@@ -3,7 +3,10 @@
 use netra::{server::agents::Agent, thread::RunState};
 use serde_json::json;
 
-use crate::{house::House, server::{Server, until}};
+use crate::{
+    house::House,
+    server::{Server, until},
+};
 
 #[tokio::test]
 async fn the_breaker_opens_says_when_it_tries_again_and_closes() {

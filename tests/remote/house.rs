@@ -7,8 +7,8 @@ use std::{
 
 use netra::{
     protocol::{
-        Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry, ThreadId,
-        UserId,
+        Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
+        ThreadId, UserId,
         agui::Event,
         http::{AgentInfo, User},
     },

@@ -5,6 +5,7 @@
 
 mod application;
 mod breaker;
+mod configured;
 mod house;
 mod refusals;
 mod resuming;

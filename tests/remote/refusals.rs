@@ -24,11 +24,29 @@ async fn each_refusal_has_its_code_and_is_not_asked_again() {
         ("401 Unauthorized", &[], "", "remote_unauthorized", "401"),
         ("403 Forbidden", &[], "", "remote_unauthorized", "an administrator has to check its headers"),
         ("404 Not Found", &[], "", "remote_refused", "404 Not Found"),
-        ("422 Unprocessable Content", &[], "{\"why\":\n\"Bearer s3cr3t-of-the-tests s3cr3t-of-the-tests\"}", "remote_refused", ": {\"why\": \"... ...\"}"),
+        (
+            "422 Unprocessable Content",
+            &[],
+            "{\"why\":\n\"Bearer s3cr3t-of-the-tests s3cr3t-of-the-tests\"}",
+            "remote_refused",
+            ": {\"why\": \"... ...\"}",
+        ),
         ("500 Internal Server Error", &[], "a trace", "remote_failed", "500 Internal Server Error"),
-        ("200 OK", &["Content-Type: text/html"], "<p>", "remote_not_sse", "`text/html` in place of `text/event-stream`"),
+        (
+            "200 OK",
+            &["Content-Type: text/html"],
+            "<p>",
+            "remote_not_sse",
+            "`text/html` in place of `text/event-stream`",
+        ),
         ("200 OK", &[], "", "remote_not_sse", "`nothing` in place of"),
-        ("307 Temporary Redirect", &["Location: http://169.254.169.254/latest?token=1"], "", "remote_redirected", "redirects to `169.254.169.254`, and redirects are not followed"),
+        (
+            "307 Temporary Redirect",
+            &["Location: http://169.254.169.254/latest?token=1"],
+            "",
+            "remote_redirected",
+            "redirects to `169.254.169.254`, and redirects are not followed",
+        ),
         ("429 Too Many Requests", &["Retry-After: 3600"], "", "remote_busy", "ask again in 3600 s"),
     ];
     for (line, headers, body, code, expected) in cases {
@@ -63,7 +81,11 @@ async fn what_passes_is_asked_again_and_then_answers() {
 
 #[tokio::test]
 async fn what_does_not_pass_is_asked_as_often_as_configured() {
-    for (line, code) in [("502 Bad Gateway", "remote_failed"), ("504 Gateway Timeout", "remote_failed"), ("429 Too Many Requests", "remote_busy")] {
+    for (line, code) in [
+        ("502 Bad Gateway", "remote_failed"),
+        ("504 Gateway Timeout", "remote_failed"),
+        ("429 Too Many Requests", "remote_busy"),
+    ] {
         let server = refusing(line, &[], "").await;
         House::but(&server, json!({"retries": 1})).await.failure(code).await;
         assert_eq!(server.asked().len(), 2, "{line}");
@@ -119,7 +141,8 @@ async fn addresses_of_private_networks_are_refused_without_leave() {
     assert!(said.contains("`localhost` lies in a private network"), "{said}");
     assert!(server.asked().is_empty());
     // An address in the url is judged when it is configured.
-    for url in [server.url.clone(), server.url.replace("127.0.0.1", "[::ffff:127.0.0.1]"), "http://2130706433/".into()] {
+    for url in [server.url.clone(), server.url.replace("127.0.0.1", "[::ffff:127.0.0.1]"), "http://2130706433/".into()]
+    {
         let refused = remote_error(&config(&url, &private));
         assert!(refused.starts_with("url: ") && refused.contains("allow_private_network = true"), "{refused}");
     }
@@ -128,7 +151,9 @@ async fn addresses_of_private_networks_are_refused_without_leave() {
 fn remote_error(config: &netra::server::config::agents::AgUiConfig) -> String {
     let info = netra::protocol::http::AgentInfo::new("remote", "Remote", "");
     let variables = |name: &str| (name == "TOKEN").then(|| "a\nb".to_owned());
-    netra::server::agents::remote::Remote::new(info, config, variables, Default::default()).expect_err("is wrong").to_string()
+    netra::server::agents::remote::Remote::new(info, config, variables, Default::default())
+        .expect_err("is wrong")
+        .to_string()
 }
 
 #[tokio::test]
@@ -138,11 +163,17 @@ async fn headers_are_sent_and_never_shown() {
         answer.finish().await
     })
     .await;
-    let config = config(&server.url, &json!({"headers": {"X-Api-Key": "${TOKEN}", "Authorization": "Bearer ${TOKEN}"}}));
+    let config =
+        config(&server.url, &json!({"headers": {"X-Api-Key": "${TOKEN}", "Authorization": "Bearer ${TOKEN}"}}));
     let house = House::with(&config).await;
     assert_eq!(house.answer("hello").await.state, RunState::Finished);
     let head = server.asked()[0].head.to_ascii_lowercase();
-    for line in [format!("x-api-key: {SECRET}"), format!("authorization: bearer {SECRET}"), "accept: text/event-stream".into(), "content-type: application/json".into()] {
+    for line in [
+        format!("x-api-key: {SECRET}"),
+        format!("authorization: bearer {SECRET}"),
+        "accept: text/event-stream".into(),
+        "content-type: application/json".into(),
+    ] {
         assert!(head.lines().any(|own| own.trim() == line), "{line} in {head}");
     }
     let shown = format!("{:?} {config:?}", remote(&config));

@@ -57,10 +57,16 @@ async fn the_conversation_and_the_state_are_sent_as_they_stand() {
         assert_eq!(input["threadId"], json!(house.thread.to_string()));
         assert_eq!(input["runId"], json!(run.run_id.to_string()));
         assert_eq!(input["protocolVersion"], "1.0");
-        assert_eq!((&input["tools"], &input["context"], &input["forwardedProps"]), (&json!([]), &json!([]), &json!({})));
+        assert_eq!(
+            (&input["tools"], &input["context"], &input["forwardedProps"]),
+            (&json!([]), &json!([]), &json!({}))
+        );
         assert!(input.get("resume").is_none() && input.get("parentRunId").is_none(), "{input}");
     }
-    assert_eq!((&asked[0]["state"], bare(&asked[0]["messages"])), (&json!({}), vec![json!({"role": "user", "content": "How many?"})]));
+    assert_eq!(
+        (&asked[0]["state"], bare(&asked[0]["messages"])),
+        (&json!({}), vec![json!({"role": "user", "content": "How many?"})])
+    );
     let call = json!({"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{\"at\":1}"}});
     let conversation = vec![
         json!({"role": "user", "content": "How many?"}),
@@ -89,7 +95,9 @@ async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
             end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
             return answer.event(&end).await;
         }
-        answer.event(&json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "sent"})).await?;
+        answer
+            .event(&json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "sent"}))
+            .await?;
         answer.events(&message("m", &["Done."])).await?;
         answer.finish().await
     })

@@ -61,7 +61,9 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         house.events(run.run_id).await.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
     let (between, ends) = (&log[1..log.len() - 1], log.last().expect("an end"));
     // Deltas within the window go together, as any agent's do.
-    let deltas = |events: &[Value]| -> String { events.iter().filter(|e| e["messageId"] == "m1").filter_map(|e| e["delta"].as_str()).collect() };
+    let deltas = |events: &[Value]| -> String {
+        events.iter().filter(|e| e["messageId"] == "m1").filter_map(|e| e["delta"].as_str()).collect()
+    };
     let others = |events: &[Value]| -> Vec<Value> {
         events.iter().filter(|event| event["type"] != "TEXT_MESSAGE_CONTENT").cloned().collect()
     };
@@ -101,7 +103,11 @@ async fn what_cannot_be_read_or_breaks_a_rule_ends_the_run_by_naming_it() {
         (b"data: {\"type\":\"TELEPORT\"}\n\n".into(), "malformed_event", "no event `TELEPORT`"),
         (b"data: {\"type\":\"RAW\",\"event\":1,\"timestamp\":1.5}\n\n".into(), "malformed_event", "1.5"),
         (b"data: {\"type\":\"RAW\",\"event\":1,\"source\":null}\n\n".into(), "malformed_event", "`source` is null"),
-        (b"data: {\"type\":\"TEXT_MESSAGE_END\",\"messageId\":\"m\"}\n\n".into(), "protocol_violation", "no text message `m` goes on"),
+        (
+            b"data: {\"type\":\"TEXT_MESSAGE_END\",\"messageId\":\"m\"}\n\n".into(),
+            "protocol_violation",
+            "no text message `m` goes on",
+        ),
         ([open, open].concat().into(), "protocol_violation", "the text message `m` goes on already"),
         (
             [open, "data: {\"type\":\"RUN_STARTED\",\"threadId\":\"t\",\"runId\":\"r\"}\n\n"].concat().into(),
@@ -263,8 +269,24 @@ async fn an_endless_stream_ends_at_the_bound_of_events() {
     .await;
     let house = House::but(&server, json!({"max_events": 500})).await;
     let run = house.answer("hello").await;
-    assert!(matches!(&run.state, RunState::Failed { code: Some(code), .. } if code == "too_many_events"), "{:?}", run.state);
+    assert!(
+        matches!(&run.state, RunState::Failed { code: Some(code), .. } if code == "too_many_events"),
+        "{:?}",
+        run.state
+    );
     assert_eq!(said(&run).len(), 498, "all but the beginning of run and message");
     server.until_left(1).await;
     assert!(house.events(run.run_id).await.iter().any(|event| matches!(event, Event::TextMessageEnd(_))));
+}
+
+#[tokio::test]
+async fn a_finished_run_ends_though_the_endpoint_goes_on_with_whatever() {
+    let server = Server::start(|_, mut answer| async move {
+        answer.begin().await?;
+        answer.event(&answer.finished()).await?;
+        answer.flood(": still here\n\n").await
+    })
+    .await;
+    assert_eq!(House::new(&server).await.answer("hello").await.state, RunState::Finished);
+    server.until_left(1).await;
 }

@@ -74,7 +74,11 @@ impl Lanes {
             && id.as_ref().is_none_or(|id| *id == lane.id)
         {
             let differs = says.iter().zip(&lane.says).any(|(now, begun)| now.is_some() && now != begun);
-            return if differs { Err(format!("the {} `{}` began otherwise", kind.name(), lane.id)) } else { Ok(Taken::GoesOn { id: lane.id.clone() }) };
+            return if differs {
+                Err(format!("the {} `{}` began otherwise", kind.name(), lane.id))
+            } else {
+                Ok(Taken::GoesOn { id: lane.id.clone() })
+            };
         }
         let Some(id) = id else { return Err(format!("the first chunk of a {} has its id", kind.name())) };
         if kind == Kind::Tool && says[0].is_none() {
@@ -107,7 +111,9 @@ impl Lanes {
         match alike().map(|(owner, _)| owner).collect::<Vec<_>>()[..] {
             [] => Ok(None),
             [owner] => Ok(owner.clone()),
-            _ => Err(format!("more than one {} goes on, and the chunk says neither id nor sub-agent", chunk.kind.name())),
+            _ => {
+                Err(format!("more than one {} goes on, and the chunk says neither id nor sub-agent", chunk.kind.name()))
+            }
         }
     }
 }

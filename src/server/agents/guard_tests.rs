@@ -2,10 +2,11 @@ use serde_json::json;
 
 use super::*;
 use crate::protocol::agui::{
-    ActivityDelta, ActivitySnapshot, EncryptedSubtype, MessagesSnapshot, ReasoningEncryptedValue, ReasoningEnd, ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart,
-    ReasoningRole, ReasoningStart, RunError, RunFinished, RunStarted, StateDelta, StepFinished, StepStarted,
-    SubagentError, SubagentFinished, SubagentStarted, TextMessageChunk, TextMessageContent, TextMessageEnd,
-    TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd, ToolCallStart,
+    ActivityDelta, ActivitySnapshot, EncryptedSubtype, MessagesSnapshot, ReasoningEncryptedValue, ReasoningEnd,
+    ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunError,
+    RunFinished, RunStarted, StateDelta, StepFinished, StepStarted, SubagentError, SubagentFinished, SubagentStarted,
+    TextMessageChunk, TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd,
+    ToolCallStart,
 };
 
 type Events = Vec<Event>;
@@ -116,8 +117,14 @@ fn every_broken_rule_is_named() {
         ),
         (vec![chunk(None)], "the first chunk of a text message has its id"),
         (vec![text("a"), chunk(Some("a"))], "TEXT_MESSAGE_CHUNK: the text message `a` goes on already"),
-        (vec![chunk(Some("a")), StepStarted::new("s").into(), chunk(None)], "the first chunk of a text message has its id"),
-        (vec![of("x", chunk(Some("a"))), of("y", chunk(Some("a")))], "the text message `a` belongs to another than `y`"),
+        (
+            vec![chunk(Some("a")), StepStarted::new("s").into(), chunk(None)],
+            "the first chunk of a text message has its id",
+        ),
+        (
+            vec![of("x", chunk(Some("a"))), of("y", chunk(Some("a")))],
+            "the text message `a` belongs to another than `y`",
+        ),
         (
             vec![of("x", chunk(Some("a"))), of("y", chunk(Some("b"))), chunk(None)],
             "more than one text message goes on, and the chunk says neither id nor sub-agent",

@@ -215,7 +215,10 @@ mod tests {
         let left = breaker.enter(now + Duration::from_secs(2)).expect_err("open");
         assert_eq!(left, Duration::from_secs(3));
         let standing = breaker.standing(now + Duration::from_secs(2));
-        assert_eq!((standing.circuit, standing.failures, standing.wait), (Circuit::Open, 3, Some(Duration::from_secs(3))));
+        assert_eq!(
+            (standing.circuit, standing.failures, standing.wait),
+            (Circuit::Open, 3, Some(Duration::from_secs(3)))
+        );
         assert_eq!(standing.about(), "it failed 3 times in a row (it is away); it is asked again in 3 s");
     }
 

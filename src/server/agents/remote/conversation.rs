@@ -6,7 +6,7 @@
 
 use super::{failure::Failure, parse};
 use crate::{
-    protocol::agui::{Event, RunError, RunFinished},
+    protocol::agui::{Event, RunFinished},
     server::agents::guard::{Guard, Violation},
 };
 
@@ -60,7 +60,7 @@ impl Conversation {
         let broken = |rule: &str| Err(violated(&Violation { event: kind, rule: rule.to_owned() }));
         match (&self.stage, event) {
             (Stage::Another(_), _) => Ok(None),
-            (_, Event::RunError(error)) => Err(told(error)),
+            (_, Event::RunError(error)) => Err(Failure::told(error)),
             (Stage::Silent, Event::RunStarted(e)) => {
                 self.same_run(kind, &e.thread_id, &e.run_id)?;
                 self.stage = Stage::Running;
@@ -83,7 +83,9 @@ impl Conversation {
                 self.stage = Stage::Another(end.clone());
                 Ok(None)
             }
-            (Stage::Finished(_), _) => broken("after RUN_FINISHED comes a new RUN_STARTED, a late RUN_ERROR, or nothing"),
+            (Stage::Finished(_), _) => {
+                broken("after RUN_FINISHED comes a new RUN_STARTED, a late RUN_ERROR, or nothing")
+            }
         }
     }
 
@@ -100,7 +102,9 @@ impl Conversation {
         match self.stage {
             Stage::Finished(end) | Stage::Another(end) => Ok(*end),
             Stage::Silent => Err(cut("the remote agent ended its stream without a word; ask again")),
-            Stage::Running => Err(cut("the remote agent's stream ended before the run did; what it said so far is kept, ask again")),
+            Stage::Running => {
+                Err(cut("the remote agent's stream ended before the run did; what it said so far is kept, ask again"))
+            }
         }
     }
 
@@ -120,13 +124,6 @@ pub(crate) fn cut(message: &str) -> Failure {
 
 fn violated(violation: &Violation) -> Failure {
     Failure::new("protocol_violation", format!("the remote agent broke a rule of its protocol: {violation}"))
-}
-
-/// The remote's own failure.
-fn told(error: RunError) -> Failure {
-    let code = error.code.map_or("agent_error".into(), Into::into);
-    let (usage, metadata) = (error.usage.unwrap_or_default(), error.base.metadata);
-    Failure { code, usage, metadata, ..Failure::new("", error.message) }
 }
 
 #[cfg(test)]

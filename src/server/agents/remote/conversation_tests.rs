@@ -62,14 +62,20 @@ fn the_rules_of_a_run_are_held() {
         (vec![started(), text("START"), failed()], "luck", "no luck"),
         (vec![started(), finished(), failed()], "luck", "no luck"),
         (vec![json!({"type": "RUN_ERROR", "message": "alas"})], "agent_error", "alas"),
-        (std::iter::once(started()).chain((0..10).map(|_| json!({"type": "RAW", "event": 1}))).collect(), "too_many_events", "10 events"),
+        (
+            std::iter::once(started()).chain((0..10).map(|_| json!({"type": "RAW", "event": 1}))).collect(),
+            "too_many_events",
+            "10 events",
+        ),
     ];
     for (said, code, message) in cases {
         let failure = about(&said).1.expect_err(message);
-        assert_eq!(failure.code, code, "{said:?}");
+        let own = failure.told.as_ref().and_then(|error| error.code.as_deref());
+        assert_eq!(own.unwrap_or(failure.code), code, "{said:?}");
         assert!(failure.message.contains(message), "`{}` should say `{message}`", failure.message);
     }
-    assert_eq!(about(&[failed()]).1.expect_err("failed").usage[0].output_tokens, Some(2));
+    let told = about(&[failed()]).1.expect_err("failed").told.expect("its own word");
+    assert_eq!(told.usage.expect("usage")[0].output_tokens, Some(2));
 }
 
 #[test]
@@ -80,7 +86,8 @@ fn another_run_in_the_same_stream_is_nobodys() {
 
 #[test]
 fn the_verdicts_are_those_of_the_protocols_own_verifier() {
-    let file = std::env::var("NETRA_VERDICTS").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/verdicts.jsonl").into());
+    let file = std::env::var("NETRA_VERDICTS")
+        .unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/verdicts.jsonl").into());
     let text = std::fs::read_to_string(file).expect("reads");
     let mut verdicts = 0;
     for line in text.lines() {

@@ -1,10 +1,8 @@
 //! Why a run at a remote agent could not go on: a stable code, a sentence for a person, and what it says of the endpoint.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
-use serde_json::{Map, Value};
-
-use crate::protocol::agui::Usage;
+use crate::protocol::agui::RunError;
 
 /// The longest piece of what a remote said that a sentence repeats, in characters.
 const MAX_EXCERPT: usize = 160;
@@ -12,14 +10,12 @@ const MAX_EXCERPT: usize = 160;
 /// Why a run could not go on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failure {
-    /// For programs: `stream_cut`, say; the remote's own where it failed by itself.
-    pub(crate) code: Cow<'static, str>,
+    /// For programs: `stream_cut`, say.
+    pub(crate) code: &'static str,
     /// For a person.
     pub(crate) message: String,
-    /// What the remote used until then.
-    pub(crate) usage: Vec<Usage>,
-    /// What its terminal event said beside.
-    pub(crate) metadata: Option<Map<String, Value>>,
+    /// The remote's own word, where it failed by itself: then this counts.
+    pub(crate) told: Option<Box<RunError>>,
     /// Whether the endpoint is to blame, so that the breaker counts it.
     pub(crate) blames_endpoint: bool,
     /// Where the same request may do better: after how long at least.
@@ -29,13 +25,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// One that says nothing of the endpoint's health.
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        let (usage, metadata, blames_endpoint, retry) = Default::default();
-        Self { code: code.into(), message: message.into(), usage, metadata, blames_endpoint, retry }
+        let (told, blames_endpoint, retry) = Default::default();
+        Self { code, message: message.into(), told, blames_endpoint, retry }
     }
 
     /// The same, by the endpoint's fault.
     pub(crate) fn of_endpoint(code: &'static str, message: impl Into<String>) -> Self {
         Self { blames_endpoint: true, ..Self::new(code, message) }
+    }
+
+    /// What the remote says of itself.
+    pub(crate) fn told(error: RunError) -> Self {
+        Self { told: Some(Box::new(error.clone())), ..Self::new("agent_error", error.message) }
     }
 
     /// The same, which may not happen again after that time.

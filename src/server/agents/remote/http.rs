@@ -26,7 +26,17 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// How much of a refusal's body is read, and for how long.
 const REFUSAL: (usize, Duration) = (2 * 1024, Duration::from_secs(1));
 /// Headers that are the request's own.
-const OWN: &[&str] = &["accept", "connection", "content-length", "content-type", "host", "te", "trailer", "transfer-encoding", "upgrade"];
+const OWN: &[&str] = &[
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// The bytes of an answer.
 pub(crate) type Body = StreamReader<BoxStream<'static, io::Result<Bytes>>, Bytes>;
@@ -81,7 +91,10 @@ impl Endpoint {
         }
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("nothing");
         if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")) {
-            let message = format!("the remote agent answered with `{}` in place of `text/event-stream`; is its url right?", excerpt(kind));
+            let message = format!(
+                "the remote agent answered with `{}` in place of `text/event-stream`; is its url right?",
+                excerpt(kind)
+            );
             return Err(Failure::new("remote_not_sse", message));
         }
         let bytes = response.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
@@ -94,7 +107,8 @@ impl Endpoint {
             return Failure::new("address_refused", format!("the remote agent's address is refused: {refused}"));
         }
         if error.is_connect() && error.is_timeout() {
-            let message = format!("the remote agent could not be connected to within {:?}; ask again", self.connect_timeout);
+            let message =
+                format!("the remote agent could not be connected to within {:?}; ask again", self.connect_timeout);
             return Failure::of_endpoint("connect_timeout", message).passing(Duration::ZERO);
         }
         let cause = causes(&error).last().map(ToString::to_string).unwrap_or_default();
@@ -112,18 +126,28 @@ impl Endpoint {
         let wait = after.unwrap_or_default();
         let failure = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                let message = format!("the remote agent refuses this server ({status}); an administrator has to check its headers");
+                let message = format!(
+                    "the remote agent refuses this server ({status}); an administrator has to check its headers"
+                );
                 return Failure::new("remote_unauthorized", message);
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 let when = after.map_or("in a moment".into(), |after| format!("in {} s", after.as_secs()));
-                Failure::of_endpoint("remote_busy", format!("the remote agent has too much to do ({status}); ask again {when}"))
+                Failure::of_endpoint(
+                    "remote_busy",
+                    format!("the remote agent has too much to do ({status}); ask again {when}"),
+                )
             }
             status if status.is_client_error() => {
                 let said = self.said(response).await;
-                return Failure::new("remote_refused", format!("the remote agent refused the request ({status}){said}"));
+                return Failure::new(
+                    "remote_refused",
+                    format!("the remote agent refused the request ({status}){said}"),
+                );
             }
-            status => Failure::of_endpoint("remote_failed", format!("the remote agent failed ({status}); ask again later")),
+            status => {
+                Failure::of_endpoint("remote_failed", format!("the remote agent failed ({status}); ask again later"))
+            }
         };
         let passing = matches!(status.as_u16(), 429 | 502..=504) && wait <= MAX_RETRY_AFTER;
         if passing { failure.passing(wait) } else { failure }
@@ -162,8 +186,11 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
 fn redirected(response: &Response) -> Failure {
     let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
     let target = target.and_then(|target| response.url().join(target).ok());
-    let target = target.and_then(|url| url.host_str().map(|host| format!(" to `{}`", excerpt(host)))).unwrap_or_default();
-    let message = format!("the remote agent redirects{target}, and redirects are not followed; configure the address it names, if it is right");
+    let target =
+        target.and_then(|url| url.host_str().map(|host| format!(" to `{}`", excerpt(host)))).unwrap_or_default();
+    let message = format!(
+        "the remote agent redirects{target}, and redirects are not followed; configure the address it names, if it is right"
+    );
     Failure::new("remote_redirected", message)
 }
 

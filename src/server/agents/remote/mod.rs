@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rand::RngExt;
 use serde_json::{Map, Value};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use self::{
     breaker::{Breaker, Pass},
@@ -144,15 +144,19 @@ impl Remote {
         pass.answered();
         let mut next = Some(first);
         let silence = Duration::from_millis(self.config.silence_timeout_ms);
+        let mut last_words = None;
         loop {
-            let heard = match next.take() {
-                Some(heard) => heard,
-                None if conversation.finished() => match timeout(LAST_WORDS, stream.next()).await {
+            if conversation.finished() && last_words.is_none() {
+                last_words = Some(tokio::time::Instant::now() + LAST_WORDS);
+            }
+            let heard = match (next.take(), last_words) {
+                (Some(heard), _) => heard,
+                (None, Some(until)) => match timeout_at(until, stream.next()).await {
                     Ok(Ok(heard)) => heard,
                     // It has said all it had to: how its connection ends matters no more.
                     Ok(Err(_)) | Err(_) => break,
                 },
-                None => match timeout(silence, stream.next()).await {
+                (None, None) => match timeout(silence, stream.next()).await {
                     Ok(heard) => heard.map_err(broken)?,
                     Err(_) => return Err(silent(silence).into()),
                 },
@@ -179,19 +183,18 @@ impl Remote {
 
     /// The stream with its first event: asked again where that may help, and never once an event came.
     async fn begin(&self, input: Bytes) -> Result<(Sse<Body>, Heard), Failure> {
-        let mut wait = self.backoff;
-        for left in (0..=self.config.retries).rev() {
-            match self.first(input.clone()).await {
-                Err(Failure { retry: Some(after), message, .. }) if left > 0 => {
-                    let pause = after.max(wait.mul_f64(rand::rng().random_range(0.5..1.0)));
-                    tracing::info!(agent = self.info.id, message, ?pause, "a remote agent is asked again");
-                    sleep(pause).await;
-                    wait *= 2;
-                }
-                ended => return ended,
+        let (mut wait, mut left) = (self.backoff, self.config.retries);
+        loop {
+            let ended = self.first(input.clone()).await;
+            let Err(Failure { retry: Some(after), message, .. }) = &ended else { return ended };
+            if left == 0 {
+                return ended;
             }
+            let pause = (*after).max(wait.mul_f64(rand::rng().random_range(0.5..1.0)));
+            tracing::info!(agent = self.info.id, message, ?pause, "a remote agent is asked again");
+            sleep(pause).await;
+            (wait, left) = (wait * 2, left - 1);
         }
-        unreachable!("the last try is answered whatever it brought")
     }
 
     async fn first(&self, input: Bytes) -> Result<(Sse<Body>, Heard), Failure> {
@@ -213,9 +216,11 @@ impl Remote {
     }
 
     fn resting(&self, wait: Duration) -> Failure {
-        let last = self.breaker.standing(Instant::now()).last_error.map(|error| format!(" ({error})")).unwrap_or_default();
+        let last =
+            self.breaker.standing(Instant::now()).last_error.map(|error| format!(" ({error})")).unwrap_or_default();
         let seconds = wait.as_secs_f32().ceil();
-        let message = format!("the remote agent failed several times in a row{last}; it is asked again in {seconds} s, try then");
+        let message =
+            format!("the remote agent failed several times in a row{last}; it is asked again in {seconds} s, try then");
         Failure::new("remote_unavailable", message)
     }
 }
@@ -235,9 +240,8 @@ impl Agent for Remote {
         let ended = input.cancel.run_until_cancelled(self.ask(conversation, request.into(), &out)).await;
         match ended {
             Some(Ok(end)) => Ok(Done::of(end)),
-            Some(Err(Ended::Failed(Failure { code, message, usage, metadata, .. }))) => {
-                Err(AgentError::Failed { code: code.into(), message, usage, metadata })
-            }
+            Some(Err(Ended::Failed(Failure { told: Some(error), .. }))) => Err(AgentError::of(*error)),
+            Some(Err(Ended::Failed(failure))) => Err(AgentError::failed(failure.code, failure.message)),
             Some(Err(Ended::Stopped)) | None => Err(AgentError::Stopped),
         }
     }
@@ -274,7 +278,9 @@ fn silent(limit: Duration) -> Failure {
 
 fn broken(broken: Broken) -> Failure {
     match broken {
-        Broken::TooLarge(_) => Failure::new("event_too_large", format!("the remote agent said too much at once: {broken}")),
+        Broken::TooLarge(_) => {
+            Failure::new("event_too_large", format!("the remote agent said too much at once: {broken}"))
+        }
         Broken::NotText => {
             Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {broken}"))
         }

@@ -4,21 +4,49 @@
 //! exactly, a run that waits says for what. Fields that the protocol does not know are left away, as its own client does; so
 //! are the four `null`s that older frameworks send and that client takes for absent. Events it does not know are refused.
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::failure::excerpt;
 use crate::protocol::{
-    agui::{Event, RunOutcome},
+    agui::{Event, Message, RunOutcome},
     limits::MAX_SAFE_INTEGER,
 };
 
 /// Optional fields, for which `null` is no value. Not here: `rawEvent`, `result`, `outcome`, `parentMessageId` and `input`,
 /// whose `null` is taken for nothing, and those that may say anything.
 const OPTIONAL: &[&str] = &[
-    "timestamp", "metadata", "subagentRunId", "protocolVersion", "parentRunId", "usage", "code", "role", "name", "messageId",
-    "delta", "toolCallId", "toolCallName", "replace", "description", "parentSubagentRunId", "parentToolCallId", "source",
-    "interruptIds", "pendingToolCallIds", "message", "responseSchema", "expiresAt", "provider", "model", "inputTokens",
-    "outputTokens", "totalTokens", "reasoningTokens", "cachedInputTokens", "cacheWriteInputTokens",
+    "timestamp",
+    "metadata",
+    "subagentRunId",
+    "protocolVersion",
+    "parentRunId",
+    "usage",
+    "code",
+    "role",
+    "name",
+    "messageId",
+    "delta",
+    "toolCallId",
+    "toolCallName",
+    "replace",
+    "description",
+    "parentSubagentRunId",
+    "parentToolCallId",
+    "source",
+    "interruptIds",
+    "pendingToolCallIds",
+    "message",
+    "responseSchema",
+    "expiresAt",
+    "provider",
+    "model",
+    "inputTokens",
+    "outputTokens",
+    "totalTokens",
+    "reasoningTokens",
+    "cachedInputTokens",
+    "cacheWriteInputTokens",
 ];
 
 /// Reads an event.
@@ -26,7 +54,8 @@ const OPTIONAL: &[&str] = &[
 /// # Errors
 /// What is wrong, in a sentence that repeats but little of the event.
 pub(crate) fn event(text: &str) -> Result<Event, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON ({error}): {}", excerpt(text)))?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| format!("it is no JSON ({error}): {}", excerpt(text)))?;
     let Value::Object(fields) = &value else { return Err(format!("it is no JSON object: {}", excerpt(text))) };
     let kind = match fields.get("type") {
         Some(Value::String(kind)) => kind.clone(),
@@ -67,6 +96,10 @@ fn whole(event: &Event) -> Result<(), String> {
         Event::RunFinished(e) if matches!(&e.outcome, Some(RunOutcome::Interrupt { interrupts }) if interrupts.is_empty()) => {
             Err("a run that is interrupted says what it waits for: `outcome.interrupts` is empty".into())
         }
+        Event::MessagesSnapshot(e) => e.messages.iter().enumerate().try_for_each(|(at, message)| {
+            let read = Message::deserialize(message).map(drop);
+            read.map_err(|error| format!("messages[{at}]: {}", excerpt(&error.to_string())))
+        }),
         _ => Ok(()),
     }
 }
@@ -107,6 +140,10 @@ mod tests {
             (r#"{"type":"TEXT_MESSAGE_END","messageId":"m","timestamp":1.5}"#, "floating point `1.5`"),
             (r#"{"type":"TEXT_MESSAGE_END","messageId":"m","timestamp":9007199254740992}"#, "`timestamp` is larger"),
             (r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r","usage":[{"model":null}]}"#, "`model` is null"),
+            (
+                r#"{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"m","role":"user"}]}"#,
+                "messages[0]: missing field `content`",
+            ),
             (
                 r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r","outcome":{"type":"interrupt","interrupts":[]}}"#,
                 "`outcome.interrupts` is empty",

@@ -115,10 +115,16 @@ mod tests {
             (json!({"url": "https://a/#b"}), "url: ends with a fragment"),
             (json!({"url": 7}), "url: invalid type: integer `7`"),
             (json!({"headers": {"X-Key": 7}}), "headers.X-Key: invalid type: integer `7`"),
-            (json!({"connect_timeout_ms": 0}), "connect_timeout_ms: invalid value: integer `0`, expected an integer from 1 to 60000"),
+            (
+                json!({"connect_timeout_ms": 0}),
+                "connect_timeout_ms: invalid value: integer `0`, expected an integer from 1 to 60000",
+            ),
             (json!({"first_event_timeout_ms": 600_001}), "first_event_timeout_ms: invalid value"),
             (json!({"silence_timeout_ms": -1}), "silence_timeout_ms: invalid value"),
-            (json!({"max_event_bytes": 262_145}), "max_event_bytes: invalid value: integer `262145`, expected an integer from 1024 to 262144"),
+            (
+                json!({"max_event_bytes": 262_145}),
+                "max_event_bytes: invalid value: integer `262145`, expected an integer from 1024 to 262144",
+            ),
             (json!({"max_events": 0}), "max_events: invalid value"),
             (json!({"retries": 6}), "retries: invalid value: integer `6`, expected an integer from 0 to 5"),
             (json!({"allow_private_network": "yes"}), "allow_private_network: invalid type: string"),

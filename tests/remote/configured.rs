@@ -1,0 +1,60 @@
+//! Remote agents by configuration.
+
+use std::sync::Arc;
+
+use netra::server::{
+    agents::{Agents, Kinds},
+    config::agents::AgentEntry,
+};
+use serde_json::{Value, json};
+
+use crate::house::SECRET;
+
+fn entry(changes: &Value) -> AgentEntry {
+    let mut entry =
+        json!({"id": "planner", "name": "Planner", "kind": "ag-ui", "url": "https://agents.example.com/run"});
+    entry.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+    serde_json::from_value(entry).expect("an entry")
+}
+
+fn agents(configured: &[AgentEntry]) -> Agents {
+    let variables = |name: &str| name.ends_with("TOKEN").then(|| SECRET.to_owned());
+    Agents::new([], configured, Kinds { variables: Arc::new(variables), ..Kinds::default() })
+}
+
+#[test]
+fn an_entry_is_an_agent_and_its_endpoint_is_not_asked_until_somebody_asks() {
+    let agents = agents(&[entry(&json!({"headers": {"Authorization": "Bearer ${TOKEN}"}}))]);
+    let planner = agents.get("planner").expect("is there");
+    assert_eq!((planner.info.name.as_str(), planner.info.disabled.as_deref()), ("Planner", None));
+    let health = planner.health().expect("it depends on its endpoint");
+    assert_eq!((health.ok, health.about.as_str()), (true, "it was not asked yet"));
+}
+
+#[test]
+fn a_wrong_entry_is_an_agent_that_cannot_be_used_with_the_key_as_reason() {
+    let cases = [
+        (json!({"url": "ftp://a/"}), "agents[0].url: `ftp` is spoken with no agent"),
+        (json!({"url": "http://10.0.0.1/"}), "agents[0].url: `10.0.0.1` lies in a private network"),
+        (json!({"headers": {"X-Key": "${MISSING}"}}), "agents[0].headers.X-Key: the variable MISSING is not set"),
+        (json!({"silence_timeout_ms": 0}), "agents[0].silence_timeout_ms: invalid value"),
+        (json!({"timeout": 1}), "agents[0].timeout: unknown field `timeout`"),
+    ];
+    for (changes, expected) in cases {
+        let agents = agents(&[entry(&changes)]);
+        let planner = agents.all().first().cloned().expect("is there");
+        let reason = planner.info.disabled.as_ref().expect("cannot be used");
+        assert!(reason.contains(expected), "`{reason}` should say `{expected}`");
+        assert!(planner.health().is_none());
+    }
+}
+
+#[test]
+fn an_administrators_page_names_no_variable_but_those_made_for_it() {
+    let agents = agents(&[]);
+    let headers = |value: &str| entry(&json!({"headers": {"X-Key": value}}));
+    assert!(agents.check(&headers("${NETRA_AGENT_TOKEN}")).is_ok());
+    let refused = agents.check(&headers("${STORE_TOKEN}")).expect_err("is another's");
+    assert!(refused.message.contains("headers.X-Key: the variable STORE_TOKEN"), "{}", refused.message);
+    assert!(!refused.message.contains(SECRET));
+}
