@@ -6,14 +6,25 @@
 //! Promises: a call never fails an agent's run, it says what happened as its output; every output is bounded, untrusted
 //! text; a stopped run stops its call; a source that is away leaves the others at work.
 
+pub mod arguments;
+pub mod consent;
+mod data;
+mod mcp;
+mod policy;
+mod sources;
+mod text;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::RunInput;
 
-/// What must happen before a tool is called.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub use policy::ConsentRules;
+pub use sources::{BUILTIN, SourceState, SourceStatus, ToolStatus, Tools};
+
+/// What must happen before a tool is called; the stricter is the greater.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
     /// Nothing: it is called at once.
