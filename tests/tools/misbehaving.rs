@@ -214,3 +214,16 @@ async fn an_address_that_serves_something_else_is_unavailable_with_a_reason() {
     assert_eq!(house.names().await, Vec::<String>::new());
     assert!(!house.reason("page").is_empty());
 }
+
+#[tokio::test]
+async fn an_address_of_this_hosts_own_network_is_refused_without_leave() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a listener that does not wait");
+    let port = listener.local_addr().expect("an address").port();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let house = House::new(&format!("[[tools]]\nid = \"near\"\nkind = \"mcp\"\nurl = \"http://{host}:{port}/mcp\"\n"));
+        assert_eq!(house.names().await, Vec::<String>::new());
+        assert!(house.reason("near").contains("private network"), "{host}: {}", house.reason("near"));
+        assert!(listener.accept().is_err(), "{host} was connected to");
+    }
+}

@@ -9,18 +9,22 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ToolOutput, ToolSpec, arguments, text::clipped};
+use super::{Consent, ToolOutput, ToolSpec, arguments, text::clipped};
 use crate::protocol::agui::Interrupt;
 
 /// The reason of an interrupt that asks about a tool call.
 pub const TOOL_CALL: &str = "tool_call";
 /// Most characters of a person's reason that the model is told.
 const MAX_REASON: usize = 1_000;
-/// The longest arguments that are taken, in bytes: a person reads them, and they are part of an event.
-const MAX_ARGUMENTS: usize = 32 << 10;
+/// The longest arguments that are taken, in bytes.
+const MAX_ARGUMENTS: usize = 128 << 10;
+/// The longest that a person is asked about: they are part of one event.
+const MAX_ASKED: usize = 32 << 10;
+/// The largest schema of arguments that is part of a question; edits to a larger one are taken, and checked afterwards.
+const MAX_SHOWN_SCHEMA: usize = 4 << 10;
 
 /// What a person said about a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +67,8 @@ pub fn ask(tool_call_id: &str, spec: &ToolSpec, args: &Value, expires_in: Option
 
 /// AG-UI's recommended schema for approval with edits; that `editedArgs` is in it says that edits are taken.
 fn response_schema(parameters: &Value) -> Value {
-    let mut edited = parameters.as_object().cloned().unwrap_or_else(Map::new);
+    let small = parameters.to_string().len() <= MAX_SHOWN_SCHEMA;
+    let mut edited = parameters.as_object().filter(|_| small).cloned().unwrap_or_default();
     edited.insert("type".into(), "object".into());
     edited.insert("description".into(), "Full replacement of the tool args. Not merged.".into());
     json!({
@@ -150,7 +155,6 @@ pub fn arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::agents::tools::Consent;
 
     fn spec() -> ToolSpec {
         ToolSpec {
@@ -228,7 +232,7 @@ mod tests {
     #[test]
     fn arguments_that_are_no_json_or_do_not_fit_are_told_to_the_model() {
         assert_eq!(arguments(&spec(), "{\"to\":\"x\"}"), Ok(json!({"to": "x"})));
-        let long = format!("{{\"to\":\"{}\"}}", "x".repeat(MAX_ARGUMENTS));
+        let long = format!("{{\"to\":\"{}\"}}", "x".repeat(MAX_ASKED));
         for text in ["", "{\"to\":", "{\"to\":1}", "[]", "null", &long] {
             let output = arguments(&spec(), text).expect_err("wrong");
             assert!(output.failed && output.text.contains("arguments"), "{text}: {}", output.text);
