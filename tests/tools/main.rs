@@ -14,7 +14,7 @@ use std::{
 };
 
 use netra::{
-    protocol::{Attachment, Author, FileId, RunId, ThreadId, UserId},
+    protocol::{Attachment, Author, FileId, UserId},
     server::{
         agents::{
             InputFile, RunInput,
@@ -26,7 +26,6 @@ use netra::{
 };
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 /// How long anything may take here.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,14 +83,8 @@ fn input(files: &[&Path]) -> RunInput {
         },
         path: path.to_path_buf(),
     };
-    RunInput {
-        run_id: RunId::new(),
-        thread_id: ThreadId::new(),
-        author: Author { id: UserId::new(), name: "Owner".into() },
-        text: String::new(),
-        files: files.iter().map(file).collect(),
-        cancel: CancellationToken::new(),
-    }
+    let author = Author { id: UserId::new(), name: "Owner".into() };
+    RunInput { files: files.iter().map(file).collect(), ..RunInput::alone(author, "") }
 }
 
 /// Waits until something is so.
@@ -123,9 +116,9 @@ fn everything() -> PathBuf {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(here.join(file), there.join(file)).expect("copied");
         }
-        let npm = Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
-        let done =
-            { npm }.current_dir(&there).stdout(Stdio::null()).status().expect("npm is there (Node.js 20 or newer)");
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&there);
+        let done = npm.stdout(Stdio::null()).status().expect("npm is there (Node.js 20 or newer)");
         assert!(done.success(), "`npm ci` failed in {}", there.display());
         fs::write(there.join("installed.json"), wanted).expect("a mark");
     }

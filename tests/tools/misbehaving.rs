@@ -79,7 +79,7 @@ async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
     assert!(Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1)").success());
     until("it is gone", || !is_alive(second)).await;
     let mut output = house.call("odd__refuse", json!({})).await;
-    if output.text.contains("lost") {
+    if output.text.contains("ended during the call") {
         output = house.call("odd__refuse", json!({})).await;
     }
     assert!(output.text.contains("the disk is full"), "{output:?}");
@@ -164,6 +164,14 @@ async fn a_server_that_hangs_after_it_began_costs_its_time_out_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_server_of_the_newest_version_alone_is_served_too() {
+    let (house, _folder, _) = scripted("modern", "");
+    assert!(house.names().await.contains(&"odd__refuse".into()), "{:?}", house.state("odd"));
+    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    house.tools.close().await;
+}
+
+#[tokio::test]
 async fn noise_on_either_output_harms_nothing() {
     for mode in ["garbage", "loud"] {
         let (house, _folder, _) = scripted(mode, "");
@@ -221,7 +229,8 @@ async fn an_address_of_this_hosts_own_network_is_refused_without_leave() {
     listener.set_nonblocking(true).expect("a listener that does not wait");
     let port = listener.local_addr().expect("an address").port();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
-        let house = House::new(&format!("[[tools]]\nid = \"near\"\nkind = \"mcp\"\nurl = \"http://{host}:{port}/mcp\"\n"));
+        let house =
+            House::new(&format!("[[tools]]\nid = \"near\"\nkind = \"mcp\"\nurl = \"http://{host}:{port}/mcp\"\n"));
         assert_eq!(house.names().await, Vec::<String>::new());
         assert!(house.reason("near").contains("private network"), "{host}: {}", house.reason("near"));
         assert!(listener.accept().is_err(), "{host} was connected to");

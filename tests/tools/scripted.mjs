@@ -69,6 +69,11 @@ function call(id, name) {
 createInterface({ input: process.stdin }).on("line", (line) => {
   const { id, method, params } = JSON.parse(line);
   if (mode === "mute") return;
+  if (mode === "modern" && method === "initialize") return send({ id, error: { code: -32601, message: "Method not found" } });
+  if (mode === "modern" && method === "server/discover") {
+    const result = { resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: { tools: {} } };
+    return send({ id, result: { ...result, ttlMs: 0, cacheScope: "private" } });
+  }
   if (method === "initialize") {
     const capabilities = { tools: { listChanged: true } };
     return send({

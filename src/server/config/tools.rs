@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{HeaderName, Uri};
+use axum::http::HeaderName;
+use reqwest::Url;
 use serde::{Deserialize, Deserializer, de};
 use toml::{Table, Value};
 
@@ -78,7 +79,7 @@ pub enum Endpoint {
     /// Streamable HTTP.
     Http {
         /// The address.
-        url: String,
+        url: Url,
         /// What each request carries.
         headers: Vec<(HeaderName, Secret)>,
         /// Whether the address may be of this host's own network.
@@ -151,7 +152,7 @@ impl TryFrom<Written> for McpConfig {
                     return Err("args and env are for a command, not for a url".into());
                 }
                 let headers = written.headers.into_iter().map(header).collect::<Result<_, _>>()?;
-                Endpoint::Http { url: checked(url)?, headers, allow_private_network: written.allow_private_network }
+                Endpoint::Http { url: checked(&url)?, headers, allow_private_network: written.allow_private_network }
             }
             _ => return Err("expected either command (a child process) or url (streamable HTTP)".into()),
         };
@@ -166,12 +167,11 @@ impl TryFrom<Written> for McpConfig {
     }
 }
 
-fn checked(url: String) -> Result<String, String> {
+fn checked(url: &str) -> Result<Url, String> {
     let allowed = "url: expected \"http://\" or \"https://\", a host and a path, without who signs in";
-    let uri: Uri = url.parse().map_err(|_| allowed)?;
-    let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    let bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    if known && bare { Ok(url) } else { Err(allowed.into()) }
+    let url: Url = url.parse().map_err(|_| allowed)?;
+    let bare = url.username().is_empty() && url.password().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && bare { Ok(url) } else { Err(allowed.into()) }
 }
 
 fn header((name, value): (String, Secret)) -> Result<(HeaderName, Secret), String> {

@@ -139,11 +139,9 @@ impl Answer {
 /// # Errors
 /// What the model is told in place of a result.
 pub fn arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput> {
-    if text.len() > MAX_ARGUMENTS {
-        let bytes = text.len();
-        return Err(ToolOutput::failed(format!(
-            "The arguments have {bytes} bytes; at most {MAX_ARGUMENTS} are taken."
-        )));
+    let (bytes, most) = (text.len(), if spec.consent == Consent::Ask { MAX_ASKED } else { MAX_ARGUMENTS });
+    if bytes > most {
+        return Err(ToolOutput::failed(format!("The arguments have {bytes} bytes; at most {most} are taken.")));
     }
     let text = if text.trim().is_empty() { "{}" } else { text };
     let args: Value = serde_json::from_str(text)

@@ -8,11 +8,14 @@ use std::{error::Error, process::Stdio, sync::Arc, time::Duration};
 use axum::http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
 use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
+use reqwest::Url;
 use rmcp::{
-    RoleClient, ServiceExt,
-    service::RunningService,
+    RoleClient,
+    model::ProtocolVersion,
+    service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt, RunningService},
     transport::{
-        StreamableHttpClientTransport, TokioChildProcess, streamable_http_client::StreamableHttpClientTransportConfig,
+        StreamableHttpClientTransport, TokioChildProcess,
+        streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError},
     },
 };
 use tokio::{
@@ -21,7 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{super::text::clipped, Handler};
+use super::{super::text::clipped, Handler, http::Http};
 use crate::server::config::{agents::Secret, tools::Endpoint};
 
 /// The longest piece of a child's standard error that is one line of the log, in bytes.
@@ -45,7 +48,7 @@ pub(super) struct Refusal {
 /// Where a server is, its secrets in clear: never printed.
 pub(super) enum Place {
     Child { command: String, args: Vec<String>, env: Vec<(String, String)> },
-    Http { url: String, headers: HeaderMap, allow_private_network: bool },
+    Http { url: Url, headers: HeaderMap, allow_private_network: bool },
 }
 
 impl Place {
@@ -73,7 +76,7 @@ impl Place {
     /// A reason without the address, which may hold a key.
     pub(super) fn without_address(&self, reason: &str) -> String {
         match self {
-            Self::Http { url, .. } => reason.replace(url, "the address"),
+            Self::Http { url, .. } => reason.replace(url.as_str(), "the address"),
             Self::Child { .. } => reason.to_owned(),
         }
     }
@@ -86,30 +89,54 @@ pub(super) async fn connect(
     limit: Duration,
     handler: Handler,
 ) -> Result<RunningService<RoleClient, Handler>, Refusal> {
+    let opened = async {
+        let first = match open(id, place, handler.clone(), ClientLifecycleMode::Initialize).await {
+            Ok(service) => return Ok(service),
+            Err((refusal, false)) => return Err(refusal),
+            Err((refusal, true)) => refusal,
+        };
+        // It answered, and refused: a server of the newest version has another way to begin.
+        let preferred_versions = vec![ProtocolVersion::NO_INITIALIZE];
+        open(id, place, handler, ClientLifecycleMode::Discover { preferred_versions }).await.map_err(|_| first)
+    };
+    let late = || Refusal { reason: format!("it did not answer within {} s", limit.as_secs_f32()), said: None };
+    timeout(limit, opened).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Opens a session in one way; says whether the server itself refused it.
+async fn open(
+    id: &str,
+    place: &Place,
+    handler: Handler,
+    way: ClientLifecycleMode,
+) -> Result<RunningService<RoleClient, Handler>, (Refusal, bool)> {
     let refused = |reason: &str| Refusal { reason: clipped(&place.without_address(reason), MAX_REASON), said: None };
-    let late = || refused(&format!("it did not answer within {} s", limit.as_secs_f32()));
     match place {
         Place::Child { command, args, env } => {
             let (child, stderr) = spawn(command, args, env)
-                .map_err(|error| refused(&format!("`{command}` could not be started: {error}")))?;
+                .map_err(|error| (refused(&format!("`{command}` could not be started: {error}")), false))?;
             let last = Arc::new(Mutex::new(None));
             tokio::spawn(log(id.to_owned(), stderr, Arc::clone(&last)));
-            let ended = |error| refused(&format!("`{command}` is no MCP server, or ended: {}", cause(&error)));
-            let opened = timeout(limit, handler.serve(child)).await;
-            let opened = opened.map_or_else(|_| Err(late()), |opened| opened.map_err(ended));
-            opened.map_err(|refusal| Refusal { said: last.lock().take(), ..refusal })
+            handler.serve_with_lifecycle(child, way).await.map_err(|error| {
+                let reason = format!("`{command}` is no MCP server, or ended: {}", cause(&error));
+                (Refusal { said: last.lock().take(), ..refused(&reason) }, is_answer(&error))
+            })
         }
         Place::Http { url, headers, allow_private_network } => {
-            let client = client(limit, *allow_private_network).map_err(|error| refused(&cause(&error)))?;
+            let client = Http::new(*allow_private_network).map_err(|error| (refused(&cause(&error)), false))?;
             let options = StreamableHttpClientTransportConfig::with_uri(url.as_str())
                 .custom_headers(headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
                 .max_sse_event_size(MAX_MESSAGE)
                 .max_json_response_size(MAX_MESSAGE);
             let transport = StreamableHttpClientTransport::with_client(client, options);
-            let opened = timeout(limit, handler.serve(transport)).await;
-            opened.map_or_else(|_| Err(late()), |opened| opened.map_err(|error| refused(&cause(&error))))
+            let opened = handler.serve_with_lifecycle(transport, way).await;
+            opened.map_err(|error| (refused(&cause(&error)), is_answer(&error)))
         }
     }
+}
+
+fn is_answer(error: &ClientInitializeError) -> bool {
+    matches!(error, ClientInitializeError::JsonRpcError(_))
 }
 
 fn spawn(
@@ -122,7 +149,6 @@ fn spawn(
     program.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     program.envs(env.iter().map(|(name, value)| (name, value)));
     let mut program = CommandWrap::from(program);
-    #[cfg(unix)]
     program.wrap(ProcessGroup::leader());
     program.wrap(KillOnDrop);
     TokioChildProcess::builder(program).stderr(Stdio::piped()).spawn()
@@ -157,21 +183,28 @@ async fn log(id: String, stderr: Option<ChildStderr>, last: Arc<Mutex<Option<Str
     }
 }
 
-/// The client of one session. A redirect is not followed: the address is the configuration's to say.
-fn client(connect: Duration, _allow_private_network: bool) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .connect_timeout(connect)
-        .pool_max_idle_per_host(0)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-}
-
 /// The innermost reason, which names what happened; the outer ones repeat addresses.
 pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
-    while let Some(inner) = cause.source() {
+    while let Some(inner) = inner(cause) {
         cause = inner;
     }
     clipped(&cause.to_string(), MAX_REASON)
+}
+
+/// Whether a request did not leave this host: its server could not be connected to.
+pub(super) fn is_unsent(error: &(dyn Error + 'static)) -> bool {
+    let connecting = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+    connecting || inner(error).is_some_and(is_unsent)
+}
+
+/// What an error is of; some of rmcp's do not say it as their source.
+fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    if let Some(ClientInitializeError::TransportError { error, .. }) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(StreamableHttpError::<reqwest::Error>::Client(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    error.source()
 }

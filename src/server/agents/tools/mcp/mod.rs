@@ -6,6 +6,7 @@
 
 mod connect;
 mod content;
+mod http;
 
 use std::{
     sync::{
@@ -29,9 +30,9 @@ use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::connect::{Place, Refusal, cause, connect};
+use self::connect::{Place, Refusal, cause, connect, is_unsent};
 use super::{
     Consent, SourceState, ToolOutput, ToolSpec, ToolStatus, arguments,
     sources::exposed,
@@ -65,6 +66,8 @@ pub(super) struct McpSource {
     state: RwLock<SourceState>,
     /// Sessions that are being closed.
     closing: TaskTracker,
+    /// Cancelled when there shall be no session any more.
+    stopping: CancellationToken,
 }
 
 /// How it is connected.
@@ -75,7 +78,6 @@ struct Link {
     attempts: u32,
     /// No attempt is made before.
     not_before: Option<Instant>,
-    closed: bool,
 }
 
 struct Session {
@@ -131,7 +133,8 @@ impl McpSource {
     ) -> Result<Self, String> {
         let place = Place::of(&config.endpoint, variables)?;
         let state = RwLock::new(SourceState::Idle);
-        Ok(Self { id, config, place, link: Mutex::default(), state, closing: TaskTracker::new() })
+        let (closing, stopping) = (TaskTracker::new(), CancellationToken::new());
+        Ok(Self { id, config, place, link: Mutex::default(), state, closing, stopping })
     }
 
     /// How it is, as far as is known without asking it.
@@ -191,21 +194,20 @@ impl McpSource {
             }
             Err(error) => {
                 self.lost(&session, &error);
-                ToolOutput::failed(format!(
-                    "The connection to `{}` was lost during the call; it may or may not have been carried out.",
-                    self.id
-                ))
+                let what = if is_unsent(&error) {
+                    "cannot be reached; the call was not made"
+                } else {
+                    "ended during the call; it may or may not have been carried out"
+                };
+                ToolOutput::failed(format!("The server of `{}` {what}.", self.id))
             }
         }
     }
 
     /// Ends the session for good, and waits until a child is gone.
     pub(super) async fn close(&self) {
-        let session = {
-            let mut link = self.link.lock().await;
-            link.closed = true;
-            link.session.take()
-        };
+        self.stopping.cancel();
+        let session = self.link.lock().await.session.take();
         if let Some(session) = session {
             session.close(&self.id).await;
         }
@@ -280,6 +282,8 @@ impl McpSource {
         let mut parameters = JsonObject::clone(&tool.input_schema);
         parameters.remove("$schema");
         parameters.insert("type".into(), "object".into());
+        // Some models' interfaces take no object without them.
+        parameters.entry("properties").or_insert_with(|| JsonObject::new().into());
         let parameters = Value::Object(parameters);
         if parameters.to_string().len() > MAX_SCHEMA {
             return None;
@@ -300,8 +304,9 @@ impl McpSource {
     async fn session(&self) -> Result<(Arc<Session>, bool), Refusal> {
         let refused = |reason: String| Refusal { reason, said: None };
         let mut link = self.link.lock().await;
-        if link.closed {
-            return Err(refused("the server is stopping".into()));
+        let stopped = || refused("Netra is stopping".into());
+        if self.stopping.is_cancelled() {
+            return Err(stopped());
         }
         if let Some(gone) = link.session.take_if(|session| session.is_gone()) {
             tracing::warn!(tools = self.id, "a tool server went away");
@@ -327,7 +332,11 @@ impl McpSource {
         link.not_before = (link.attempts > 1).then(|| now + wait);
         let handler = Handler::default();
         let stale = Arc::clone(&handler.stale);
-        match connect(&self.id, &self.place, self.config.connect_timeout, handler).await {
+        let opened = tokio::select! {
+            opened = connect(&self.id, &self.place, self.config.connect_timeout, handler) => opened,
+            () = self.stopping.cancelled() => return Err(stopped()),
+        };
+        match opened {
             Ok(service) => {
                 tracing::info!(tools = self.id, "a tool server is connected");
                 let peer = service.peer().clone();
