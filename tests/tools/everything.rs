@@ -35,7 +35,7 @@ async fn serves(house: &House) {
     for name in ["all__echo", "all__get-sum", "all__trigger-long-running-operation"] {
         assert!(names.iter().any(|known| known == name), "{names:?}");
     }
-    assert!(matches!(house.state("all"), SourceState::Ready { left_out: 0, .. }));
+    assert!(matches!(house.state("all"), ToolSourceState::Ready { left_out: 0, .. }));
     assert_eq!(house.call("all__echo", json!({"message": "hello"})).await, ToolOutput::done("Echo: hello"));
     let sum = house.call("all__get-sum", json!({"a": 2, "b": 40})).await;
     assert!(!sum.failed && sum.text.contains("42"), "{sum:?}");

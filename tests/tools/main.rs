@@ -14,12 +14,12 @@ use std::{
 };
 
 use netra::{
-    protocol::{Attachment, Author, FileId, UserId},
+    protocol::{Attachment, Author, FileId, UserId, http::ToolSourceState},
     server::{
         agents::{
             InputFile, RunInput,
             analyst::pricing::PriceTable,
-            tools::{SourceState, ToolBox, ToolOutput, Tools},
+            tools::{ToolBox, ToolOutput, Tools},
         },
         config::{Config, tools::ToolsConfig},
     },
@@ -58,13 +58,13 @@ impl House {
         timeout(PATIENCE, self.agent.call(name, args, &input(&[]))).await.expect("an output in time")
     }
 
-    fn state(&self, id: &str) -> SourceState {
+    fn state(&self, id: &str) -> ToolSourceState {
         self.tools.status().into_iter().find(|source| source.id == id).expect("a source").state
     }
 
     fn reason(&self, id: &str) -> String {
         match self.state(id) {
-            SourceState::Unavailable { reason, .. } | SourceState::Disabled { reason } => reason,
+            ToolSourceState::Unavailable { reason, .. } | ToolSourceState::Disabled { reason } => reason,
             state => panic!("{id} is {state:?}"),
         }
     }

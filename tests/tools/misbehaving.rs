@@ -106,7 +106,7 @@ async fn a_list_that_changed_is_asked_for_again() {
 async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
     let (house, _folder, _) = scripted("endless", "max_tools = 5");
     assert_eq!(house.names().await.len(), 5);
-    assert!(matches!(house.state("odd"), SourceState::Ready { left_out: 1.., .. }));
+    assert!(matches!(house.state("odd"), ToolSourceState::Ready { left_out: 1.., .. }));
     house.tools.close().await;
 
     let (house, _folder, _) = scripted("odd", "");
@@ -114,7 +114,7 @@ async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
     assert_eq!(names.len(), 3, "{names:?}");
     assert_eq!(names[0], "odd__twice");
     assert!(names[1].starts_with("odd__a_b_c_") && names[2].len() == 64, "{names:?}");
-    assert!(matches!(house.state("odd"), SourceState::Ready { left_out: 2, .. }), "{:?}", house.state("odd"));
+    assert!(matches!(house.state("odd"), ToolSourceState::Ready { left_out: 2, .. }), "{:?}", house.state("odd"));
     house.tools.close().await;
 }
 
@@ -143,7 +143,7 @@ async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
         assert!(house.reason(id).contains(reason), "{id}: {}", house.reason(id));
         assert!(!house.reason(id).contains("hidden"));
     }
-    let SourceState::Unavailable { said, .. } = house.state("dies") else { panic!("away") };
+    let ToolSourceState::Unavailable { said, .. } = house.state("dies") else { panic!("away") };
     assert_eq!(said.as_deref(), Some("no licence was found"));
     // While it waits before the next attempt, nobody else waits for it.
     let asked = Instant::now();

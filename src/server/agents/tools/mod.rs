@@ -15,26 +15,13 @@ mod sources;
 mod text;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::RunInput;
 
+pub use crate::protocol::http::Consent;
 pub use policy::ConsentRules;
-pub use sources::{BUILTIN, SourceState, SourceStatus, ToolStatus, Tools};
-
-/// What must happen before a tool is called; the stricter is the greater.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Consent {
-    /// Nothing: it is called at once.
-    Automatic,
-    /// A person says yes.
-    #[default]
-    Ask,
-    /// It is never called, nor offered.
-    Off,
-}
+pub use sources::{BUILTIN, Tools};
 
 /// A tool that a model may be offered.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Consent, RunInput, ToolBox, ToolOutput, ToolSpec, data::DataTools, mcp::McpSource, text::clipped};
-use crate::server::{
-    agents::analyst::pricing::PriceTable,
-    config::tools::{BuiltinConfig, McpConfig, ToolsConfig, ToolsKind},
+use crate::{
+    protocol::http::{ToolInfo, ToolSource, ToolSourceState},
+    server::{
+        agents::analyst::pricing::PriceTable,
+        config::tools::{BuiltinConfig, McpConfig, ToolsConfig, ToolsKind},
+    },
 };
 
 /// The id of the built-in source where the configuration gives it none.
@@ -38,58 +40,6 @@ enum Kind {
     Data(DataTools),
     Mcp(Box<McpSource>),
     Disabled(String),
-}
-
-/// A source, for administrators.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SourceStatus {
-    /// Its id.
-    pub id: String,
-    /// How it is.
-    #[serde(flatten)]
-    pub state: SourceState,
-}
-
-/// How a source is, as far as is known without asking it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum SourceState {
-    /// It was not needed yet.
-    Idle,
-    /// It works.
-    Ready {
-        /// Its tools.
-        tools: Vec<ToolStatus>,
-        /// How many more it has than are taken of it.
-        left_out: usize,
-    },
-    /// It could not be reached, or was lost; it is tried again when it is needed.
-    Unavailable {
-        /// Why.
-        reason: String,
-        /// The last that a child process said on its standard error: for administrators only.
-        said: Option<String>,
-    },
-    /// Its entry is wrong.
-    Disabled {
-        /// What to change.
-        reason: String,
-    },
-}
-
-/// A tool, for administrators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ToolStatus {
-    /// Its name.
-    pub name: String,
-    /// What must happen before it is called.
-    pub consent: Consent,
-}
-
-impl ToolStatus {
-    pub(super) fn of(spec: &ToolSpec) -> Self {
-        Self { name: spec.name.clone(), consent: spec.consent }
-    }
 }
 
 impl Tools {
@@ -150,15 +100,13 @@ impl Tools {
 
     /// Every source, for administrators.
     #[must_use]
-    pub fn status(&self) -> Vec<SourceStatus> {
+    pub fn status(&self) -> Vec<ToolSource> {
         let state = |source: &Source| match &source.kind {
-            Kind::Data(data) => {
-                SourceState::Ready { tools: data.list().iter().map(ToolStatus::of).collect(), left_out: 0 }
-            }
+            Kind::Data(data) => ToolSourceState::Ready { tools: data.list().iter().map(told).collect(), left_out: 0 },
             Kind::Mcp(server) => server.state(),
-            Kind::Disabled(reason) => SourceState::Disabled { reason: reason.clone() },
+            Kind::Disabled(reason) => ToolSourceState::Disabled { reason: reason.clone() },
         };
-        self.sources.iter().map(|source| SourceStatus { id: source.id.clone(), state: state(source) }).collect()
+        self.sources.iter().map(|source| ToolSource { id: source.id.clone(), state: state(source) }).collect()
     }
 
     /// Ends every session; child processes are gone afterwards. Calls that come later fail politely.
@@ -231,6 +179,11 @@ impl ToolBox for Selected {
             output = call => output,
         }
     }
+}
+
+/// A tool, for administrators.
+pub(super) fn told(tool: &ToolSpec) -> ToolInfo {
+    ToolInfo { name: tool.name.clone(), consent: tool.consent }
 }
 
 /// The name that a model calls a server's tool by: `source__tool`, where that is a name that models' interfaces take; else

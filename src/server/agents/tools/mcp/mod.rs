@@ -34,11 +34,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::connect::{Place, Refusal, cause, connect, is_unsent};
 use super::{
-    Consent, SourceState, ToolOutput, ToolSpec, ToolStatus, arguments,
-    sources::exposed,
+    Consent, ToolOutput, ToolSpec, arguments,
+    sources::{exposed, told},
     text::{bounded, clipped},
 };
-use crate::server::config::tools::McpConfig;
+use crate::{protocol::http::ToolSourceState, server::config::tools::McpConfig};
 
 /// Pages of a list that are read.
 const MAX_PAGES: usize = 32;
@@ -63,7 +63,7 @@ pub(super) struct McpSource {
     config: McpConfig,
     place: Place,
     link: Mutex<Link>,
-    state: RwLock<SourceState>,
+    state: RwLock<ToolSourceState>,
     /// Sessions that are being closed.
     closing: TaskTracker,
     /// Cancelled when there shall be no session any more.
@@ -132,13 +132,13 @@ impl McpSource {
         variables: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
         let place = Place::of(&config.endpoint, variables)?;
-        let state = RwLock::new(SourceState::Idle);
+        let state = RwLock::new(ToolSourceState::Idle);
         let (closing, stopping) = (TaskTracker::new(), CancellationToken::new());
         Ok(Self { id, config, place, link: Mutex::default(), state, closing, stopping })
     }
 
     /// How it is, as far as is known without asking it.
-    pub(super) fn state(&self) -> SourceState {
+    pub(super) fn state(&self) -> ToolSourceState {
         self.state.read().clone()
     }
 
@@ -238,9 +238,9 @@ impl McpSource {
             Ok(Ok(listed)) => {
                 let listed = Arc::new(listed);
                 *session.listed.write() = Some((Instant::now(), Arc::clone(&listed)));
-                *self.state.write() = SourceState::Ready {
-                    tools: listed.tools.iter().map(|tool| ToolStatus::of(&tool.spec)).collect(),
-                    left_out: listed.left_out,
+                *self.state.write() = ToolSourceState::Ready {
+                    tools: listed.tools.iter().map(|tool| told(&tool.spec)).collect(),
+                    left_out: listed.left_out as u64,
                 };
                 session.proven.store(true, Ordering::Relaxed);
                 return Ok(listed);
@@ -320,7 +320,7 @@ impl McpSource {
         let now = Instant::now();
         if let Some(at) = link.not_before.filter(|at| *at > now) {
             let reason = match &*self.state.read() {
-                SourceState::Unavailable { reason, .. } => reason.clone(),
+                ToolSourceState::Unavailable { reason, .. } => reason.clone(),
                 _ => "it ended soon after it began".into(),
             };
             let seconds = (at - now).as_secs() + 1;
@@ -374,7 +374,7 @@ impl McpSource {
 
     fn unavailable(&self, refusal: &Refusal) {
         let (reason, said) = (refusal.reason.clone(), refusal.said.clone());
-        *self.state.write() = SourceState::Unavailable { reason, said };
+        *self.state.write() = ToolSourceState::Unavailable { reason, said };
     }
 }
 
