@@ -1,9 +1,12 @@
 //! Tools end to end: real MCP servers over both transports, servers that misbehave, and the built-in tools.
 #![cfg(feature = "ssr")]
 
+mod admin;
 mod builtin;
 mod everything;
 mod misbehaving;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{
     fs::{self, File},

@@ -104,6 +104,25 @@ mod tests {
         }
     }
 
+    /// The same by trying everything.
+    fn plainly_fits(pattern: &str, name: &str) -> bool {
+        match (pattern.split_at_checked(1), name.split_at_checked(1)) {
+            (None, rest) => rest.is_none(),
+            (Some(("*", pattern)), rest) => {
+                plainly_fits(pattern, name) || rest.is_some_and(|(_, name)| plainly_fits(&format!("*{pattern}"), name))
+            }
+            (Some((letter, pattern)), Some((first, name))) => letter == first && plainly_fits(pattern, name),
+            (Some(_), None) => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_pattern_fits_what_trying_everything_finds(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {
+            proptest::prop_assert_eq!(fits(&pattern, &name), plainly_fits(&pattern, &name));
+        }
+    }
+
     #[test]
     fn the_most_specific_pattern_decides_and_of_equals_the_stricter() {
         let rules = rules(
