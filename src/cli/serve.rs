@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Failure, say};
 use crate::server::{
-    agents::{Agent, Agents, Kinds, analyst::Analyst},
+    agents::{Agent, Agents, Kinds, analyst::Analyst, tools::Tools},
     config::{self, Config, ConfigError, Flags, MetricsAccess},
     http::health,
     router::router,
@@ -179,7 +179,9 @@ fn agents(config: &Config) -> Result<Agents, ConfigError> {
     let prices = config.analyst.prices.as_deref();
     let analyst =
         Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
-    let kinds = Kinds { folder: config.folder(), ..Kinds::default() };
+    let kinds = Kinds::default();
+    let tools = Tools::new(&config.tools, analyst.prices(), &*kinds.variables);
+    let kinds = Kinds { folder: config.folder(), tools: Arc::new(tools), ..kinds };
     Ok(Agents::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, kinds))
 }
 

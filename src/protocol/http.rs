@@ -234,6 +234,78 @@ pub struct Health {
     pub about: String,
 }
 
+/// `GET /api/admin/tools`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct AdminTools {
+    /// Where tools come from: what the configuration file names, those that cannot be used among them.
+    pub sources: Vec<ToolSource>,
+}
+
+/// A source of tools as administrators see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ToolSource {
+    /// What agents name it by.
+    pub id: String,
+    /// How it is, as far as this node knows without asking it.
+    #[serde(flatten)]
+    pub state: ToolSourceState,
+}
+
+/// How a source of tools is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum ToolSourceState {
+    /// It was not needed yet.
+    Idle,
+    /// It works.
+    Ready {
+        /// Its tools.
+        tools: Vec<ToolInfo>,
+        /// How many more it has than are taken of it; those of further pages of its list count as one.
+        left_out: u64,
+    },
+    /// It could not be reached, or was lost; it is tried again when it is needed.
+    Unavailable {
+        /// Why.
+        reason: String,
+        /// The last that a child process said on its standard error.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        said: Option<String>,
+    },
+    /// Its entry is wrong.
+    Disabled {
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+}
+
+/// A tool as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ToolInfo {
+    /// What a model calls it by.
+    pub name: String,
+    /// What must happen before it is called.
+    pub consent: Consent,
+}
+
+/// What must happen before a tool is called; the stricter is the greater.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// Nothing: it is called at once.
+    Automatic,
+    /// A person says yes.
+    #[default]
+    Ask,
+    /// It is never called, nor offered.
+    Off,
+}
+
 /// `GET /api/admin/usage`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]

@@ -130,14 +130,14 @@ impl AppState {
 
     /// Ends everything that would outlive the last request. From the call on the server is not ready, takes no sockets and
     /// begins no runs; sockets are told when to come back, runs may finish for as long as the configuration allows, sockets
-    /// are closed (1012), background work ends. Where nothing runs this takes no longer than closing the sockets.
+    /// are closed (1012), tool servers and background work end. Where nothing runs this takes no longer than closing the sockets.
     pub async fn drain(&self) {
         let limit = Duration::from_millis(self.config.server.drain_ms);
         let sockets = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
         self.manager.begin_drain(COME_BACK_WITHIN + COME_BACK_EACH * sockets);
         self.runner.shutdown(limit).await;
         self.runner.leave().await;
-        self.manager.finish_drain().await;
+        tokio::join!(self.manager.finish_drain(), self.runner.agents().tools().close());
         self.nodes.leave();
         self.stopping.cancel();
         self.tasks.close();

@@ -4,9 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     Agent,
+    analyst::pricing::PriceTable,
     registry::Source,
     remote::{Remote, RemoteOptions},
     replay::Replay,
+    tools::Tools,
 };
 use crate::server::config::agents::{AgentConfig, KindConfig};
 
@@ -24,11 +26,15 @@ pub struct Kinds {
     pub folder: PathBuf,
     /// What secrets refer to.
     pub variables: Variables,
+    /// Where tools come from.
+    pub tools: Arc<Tools>,
 }
 
 impl Default for Kinds {
     fn default() -> Self {
-        Self { folder: PathBuf::new(), variables: Arc::new(|name| std::env::var(name).ok()) }
+        let variables: Variables = Arc::new(|name| std::env::var(name).ok());
+        let tools = Tools::new(&[], &Arc::new(PriceTable::shipped()), &*variables);
+        Self { folder: PathBuf::new(), variables, tools: Arc::new(tools) }
     }
 }
 

@@ -17,6 +17,7 @@ mod replay;
 mod run;
 mod runner;
 pub mod stored;
+pub mod tools;
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use super::{Agent, kinds::Kinds};
+use super::{Agent, kinds::Kinds, tools::Tools};
 use crate::{
     protocol::{
         ErrorBody, ErrorCode,
@@ -95,6 +95,12 @@ impl Agents {
         }
         let all = RwLock::new(fixed.clone().into());
         Self { kinds, fixed, all, changed: Notify::new() }
+    }
+
+    /// Where the tools of agents come from.
+    #[must_use]
+    pub fn tools(&self) -> &Arc<Tools> {
+        &self.kinds.tools
     }
 
     /// Takes the entries of administrators in place of those it had. What did not change stays as it is.

@@ -7,6 +7,7 @@ pub mod agents;
 mod bounds;
 mod load;
 mod tables;
+pub mod tools;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,9 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// Agents beside the built-in one, as they are written; see [`agents::AgentConfig::read`].
     pub agents: Vec<agents::AgentEntry>,
+    /// Where the tools of model agents come from.
+    #[serde(deserialize_with = "tools::sources")]
+    pub tools: Vec<tools::ToolsConfig>,
     /// What cargo-leptos writes into the same file; only `metadata.leptos` is read.
     pub package: Option<toml::Table>,
     /// The file that was read.

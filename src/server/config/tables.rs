@@ -309,7 +309,10 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn".into() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn,rmcp=off".into(),
+        }
     }
 }
 

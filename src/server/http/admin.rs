@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use super::{Caller, extract::Json, problem::problem};
 use crate::{
-    protocol::http::{AdminAgent, AdminAgents, AgentSource, Budget, OwnUsage, Problem, Role, Usage, UsageReport, User},
+    protocol::http::{
+        AdminAgent, AdminAgents, AdminTools, AgentSource, Budget, OwnUsage, Problem, Role, Usage, UsageReport, User,
+    },
     server::{
         agents::{Registered, Source, stored},
         config::agents::{AgentEntry, Secret},
@@ -42,6 +44,11 @@ impl FromRequestParts<AppState> for Admin {
 /// `GET /api/admin/agents`.
 pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Answer<AdminAgents> {
     Answer(AdminAgents { agents: state.runner.agents().all().iter().map(shown).collect() })
+}
+
+/// `GET /api/admin/tools`.
+pub(super) async fn tools(State(state): State<AppState>, _: Admin) -> Answer<AdminTools> {
+    Answer(AdminTools { sources: state.runner.agents().tools().status() })
 }
 
 /// `PUT /api/admin/agents/<id>`.

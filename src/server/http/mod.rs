@@ -36,6 +36,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/usage", get(admin::own_usage))
         .route("/admin/agents", get(admin::agents))
         .route("/admin/agents/{agent}", put(admin::put_agent).delete(admin::remove_agent))
+        .route("/admin/tools", get(admin::tools))
         .route("/admin/usage", get(admin::usage))
         .route("/notices", post(info::notice))
         .route("/users/{user_id}/disconnect", post(accounts::disconnect))

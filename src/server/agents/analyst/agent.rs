@@ -59,6 +59,12 @@ impl Analyst {
         let table = prices.map_or_else(|| Ok(PriceTable::shipped()), PriceTable::load)?;
         Ok(Self { table: Arc::new(table) })
     }
+
+    /// The prices that it computes with.
+    #[must_use]
+    pub fn prices(&self) -> &Arc<PriceTable> {
+        &self.table
+    }
 }
 
 #[async_trait]

@@ -23,7 +23,7 @@ pub mod profile;
 pub mod report;
 pub mod sample;
 pub mod stats;
-mod telling;
+pub(crate) mod telling;
 mod voice;
 pub mod words;
 

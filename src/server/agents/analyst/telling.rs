@@ -37,13 +37,13 @@ pub(super) fn about_reading(log: &Log) -> Vec<String> {
     thoughts
 }
 
-pub(super) fn priced(pricing: &Pricing) -> Value {
+pub(crate) fn priced(pricing: &Pricing) -> Value {
     let used: Vec<_> = pricing.used().into_iter().take(20).collect();
     let unpriced: Vec<_> = pricing.unpriced.iter().take(20).collect();
     json!({"prices_usd_per_token": used, "assumed_for_all": pricing.assumed, "without_price": unpriced})
 }
 
-pub(super) fn profiled(profile: &Profile) -> Value {
+pub(crate) fn profiled(profile: &Profile) -> Value {
     json!({
         "requests": profile.requests,
         "input": profile.input,

@@ -1,0 +1,210 @@
+//! Opening a session with a server: a child process, or streamable HTTP.
+//!
+//! A child sees `PATH`, `HOME` and what its entry gives it, no more; it leads a process group of its own, which ends with it;
+//! its standard error goes to the log, bounded.
+
+use std::{error::Error, process::Stdio, sync::Arc, time::Duration};
+
+use axum::http::{HeaderMap, HeaderValue};
+use parking_lot::Mutex;
+use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
+use reqwest::Url;
+use rmcp::{
+    RoleClient,
+    model::ProtocolVersion,
+    service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt, RunningService},
+    transport::{
+        StreamableHttpClientTransport, TokioChildProcess,
+        streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError},
+    },
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{ChildStderr, Command},
+    time::{Instant, timeout},
+};
+
+use super::{super::text::clipped, Handler, http::Http};
+use crate::server::config::{agents::Secret, tools::Endpoint};
+
+/// The longest piece of a child's standard error that is one line of the log, in bytes.
+const MAX_LINE: u64 = 2_048;
+/// Lines of one child's standard error that are logged in a minute.
+const LINES_A_MINUTE: u32 = 200;
+/// The largest message of a server over HTTP, in bytes; over standard output rmcp has the same.
+const MAX_MESSAGE: usize = 16 << 20;
+/// Most characters of a reason.
+const MAX_REASON: usize = 500;
+
+/// Why there is no session.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    /// For the model too.
+    pub(super) reason: String,
+    /// For administrators only: the last words of a child.
+    pub(super) said: Option<String>,
+}
+
+/// Where a server is, its secrets in clear: never printed.
+pub(super) enum Place {
+    Child { command: String, args: Vec<String>, env: Vec<(String, String)> },
+    Http { url: Url, headers: HeaderMap, allow_private_network: bool },
+}
+
+impl Place {
+    /// A place with what its entry's variables hold.
+    pub(super) fn of(endpoint: &Endpoint, variables: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        Ok(match endpoint {
+            Endpoint::Child { command, args, env } => {
+                let resolved = |(name, value): (&String, &Secret)| Ok((name.clone(), value.resolve(&variables)?));
+                let env = env.iter().map(resolved).collect::<Result<_, String>>()?;
+                Self::Child { command: command.clone(), args: args.clone(), env }
+            }
+            Endpoint::Http { url, headers, allow_private_network } => {
+                let mut carried = HeaderMap::new();
+                for (name, value) in headers {
+                    let value = HeaderValue::from_str(&value.resolve(&variables)?);
+                    let mut value = value.map_err(|_| format!("headers: the value of `{name}` fits no header"))?;
+                    value.set_sensitive(true);
+                    carried.insert(name.clone(), value);
+                }
+                Self::Http { url: url.clone(), headers: carried, allow_private_network: *allow_private_network }
+            }
+        })
+    }
+
+    /// A reason without the address, which may hold a key.
+    pub(super) fn without_address(&self, reason: &str) -> String {
+        match self {
+            Self::Http { url, .. } => reason.replace(url.as_str(), "the address"),
+            Self::Child { .. } => reason.to_owned(),
+        }
+    }
+}
+
+/// Opens a session, within `limit`.
+pub(super) async fn connect(
+    id: &str,
+    place: &Place,
+    limit: Duration,
+    handler: Handler,
+) -> Result<RunningService<RoleClient, Handler>, Refusal> {
+    let opened = async {
+        let first = match open(id, place, handler.clone(), ClientLifecycleMode::Initialize).await {
+            Ok(service) => return Ok(service),
+            Err((refusal, false)) => return Err(refusal),
+            Err((refusal, true)) => refusal,
+        };
+        // It answered, and refused: a server of the newest version has another way to begin.
+        let preferred_versions = vec![ProtocolVersion::NO_INITIALIZE];
+        open(id, place, handler, ClientLifecycleMode::Discover { preferred_versions }).await.map_err(|_| first)
+    };
+    let late = || Refusal { reason: format!("it did not answer within {} s", limit.as_secs_f32()), said: None };
+    timeout(limit, opened).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Opens a session in one way; says whether the server itself refused it.
+async fn open(
+    id: &str,
+    place: &Place,
+    handler: Handler,
+    way: ClientLifecycleMode,
+) -> Result<RunningService<RoleClient, Handler>, (Refusal, bool)> {
+    let refused = |reason: &str| Refusal { reason: clipped(&place.without_address(reason), MAX_REASON), said: None };
+    match place {
+        Place::Child { command, args, env } => {
+            let (child, stderr) = spawn(command, args, env)
+                .map_err(|error| (refused(&format!("`{command}` could not be started: {error}")), false))?;
+            let last = Arc::new(Mutex::new(None));
+            tokio::spawn(log(id.to_owned(), stderr, Arc::clone(&last)));
+            handler.serve_with_lifecycle(child, way).await.map_err(|error| {
+                let reason = format!("`{command}` is no MCP server, or ended: {}", cause(&error));
+                (Refusal { said: last.lock().take(), ..refused(&reason) }, is_answer(&error))
+            })
+        }
+        Place::Http { url, headers, allow_private_network } => {
+            let client = Http::new(*allow_private_network).map_err(|error| (refused(&cause(&error)), false))?;
+            let options = StreamableHttpClientTransportConfig::with_uri(url.as_str())
+                .custom_headers(headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+                .max_sse_event_size(MAX_MESSAGE)
+                .max_json_response_size(MAX_MESSAGE);
+            let transport = StreamableHttpClientTransport::with_client(client, options);
+            let opened = handler.serve_with_lifecycle(transport, way).await;
+            opened.map_err(|error| (refused(&cause(&error)), is_answer(&error)))
+        }
+    }
+}
+
+fn is_answer(error: &ClientInitializeError) -> bool {
+    matches!(error, ClientInitializeError::JsonRpcError(_))
+}
+
+fn spawn(
+    command: &str,
+    args: &[String],
+    env: &[(String, String)],
+) -> std::io::Result<(TokioChildProcess, Option<ChildStderr>)> {
+    let mut program = Command::new(command);
+    program.args(args).env_clear();
+    program.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    program.envs(env.iter().map(|(name, value)| (name, value)));
+    let mut program = CommandWrap::from(program);
+    program.wrap(ProcessGroup::leader());
+    program.wrap(KillOnDrop);
+    TokioChildProcess::builder(program).stderr(Stdio::piped()).spawn()
+}
+
+/// Reads a child's standard error to its end, into the log as far as its bounds allow; `last` has the last line.
+async fn log(id: String, stderr: Option<ChildStderr>, last: Arc<Mutex<Option<String>>>) {
+    let Some(stderr) = stderr else { return };
+    let (mut reader, mut line) = (BufReader::new(stderr), Vec::new());
+    let (mut since, mut count) = (Instant::now(), 0u32);
+    loop {
+        line.clear();
+        match (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+        let text = clipped(String::from_utf8_lossy(&line).trim_end(), MAX_LINE as usize);
+        if text.is_empty() {
+            continue;
+        }
+        if since.elapsed() > Duration::from_secs(60) {
+            if count > LINES_A_MINUTE {
+                tracing::warn!(tools = id, left_out = count - LINES_A_MINUTE, "a tool server said more than is logged");
+            }
+            (since, count) = (Instant::now(), 0);
+        }
+        count = count.saturating_add(1);
+        if count <= LINES_A_MINUTE {
+            tracing::info!(tools = id, "a tool server says: {text}");
+        }
+        *last.lock() = Some(text);
+    }
+}
+
+/// The innermost reason, which names what happened; the outer ones repeat addresses.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = inner(cause) {
+        cause = inner;
+    }
+    clipped(&cause.to_string(), MAX_REASON)
+}
+
+/// Whether a request did not leave this host: its server could not be connected to.
+pub(super) fn is_unsent(error: &(dyn Error + 'static)) -> bool {
+    let connecting = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+    connecting || inner(error).is_some_and(is_unsent)
+}
+
+/// What an error is of; some of rmcp's do not say it as their source.
+fn inner<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    if let Some(ClientInitializeError::TransportError { error, .. }) = error.downcast_ref() {
+        return Some(error);
+    }
+    if let Some(StreamableHttpError::<reqwest::Error>::Client(error)) = error.downcast_ref() {
+        return Some(error);
+    }
+    error.source()
+}

@@ -1,0 +1,88 @@
+// An MCP server over standard input and output that misbehaves as it is told: `node scripted.mjs MODE [FILE]`.
+// What it is told by notification, it writes to FILE, a line each.
+import { appendFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+
+const [mode, file] = process.argv.slice(2);
+const note = (line) => file && appendFileSync(file, `${line}\n`);
+const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
+const text = (text) => ({ content: [{ type: "text", text }] });
+const tool = (name, more = {}) => ({ name, inputSchema: { type: "object" }, ...more });
+let renamed = false;
+
+note(`began ${process.pid}`);
+if (mode === "mute") setInterval(() => {}, 1000);
+if (mode === "garbage") process.stdout.write("this is no JSON\n".repeat(3));
+if (mode === "dies") {
+  console.error("no licence was found");
+  process.exit(3);
+}
+if (mode === "family") {
+  // A grandchild that would outlive its parent, and a parent that does not end when it should.
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
+  note(`grandchild ${child.pid}`);
+  process.on("SIGTERM", () => note("asked to end"));
+  setInterval(() => {}, 1000);
+}
+if (mode === "loud") console.error("x".repeat(5_000_000));
+
+function list(cursor) {
+  if (mode === "endless") {
+    const page = Number(cursor ?? 0);
+    return { tools: [tool(`tool_${page}`)], nextCursor: String(page + 1) };
+  }
+  if (mode === "odd") {
+    const giant = { type: "object", properties: { a: { enum: Array(5_000).fill("long enough") } } };
+    return {
+      tools: [tool("twice"), tool("twice"), tool("a/b c"), tool("giant", { inputSchema: giant }), tool("n".repeat(300))],
+    };
+  }
+  const named = renamed ? "renamed" : "rename";
+  return { tools: [tool(named), tool("sleep"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env")] };
+}
+
+function call(id, name) {
+  const answer = (result) => send({ id, result });
+  switch (name) {
+    case "rename":
+      renamed = true;
+      send({ method: "notifications/tools/list_changed" });
+      return answer(text("done"));
+    case "renamed":
+      return answer(text("still here"));
+    case "sleep":
+      return note("sleeping");
+    case "die":
+      return process.exit(1);
+    case "huge":
+      return answer(text("z".repeat(2_000_000)));
+    case "refuse":
+      return answer({ ...text("the disk is full"), isError: true });
+    case "env":
+      return answer(text(JSON.stringify(process.env)));
+    default:
+      return send({ id, error: { code: -32603, message: "an internal error of the server" } });
+  }
+}
+
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const { id, method, params } = JSON.parse(line);
+  if (mode === "mute") return;
+  if (mode === "modern" && method === "initialize") return send({ id, error: { code: -32601, message: "Method not found" } });
+  if (mode === "modern" && method === "server/discover") {
+    const result = { resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: { tools: {} } };
+    return send({ id, result: { ...result, ttlMs: 0, cacheScope: "private" } });
+  }
+  if (method === "initialize") {
+    const capabilities = { tools: { listChanged: true } };
+    return send({
+      id,
+      result: { protocolVersion: params.protocolVersion, capabilities, serverInfo: { name: "scripted", version: "1" } },
+    });
+  }
+  if (method === "tools/list") return mode === "mute-list" ? note("listing") : send({ id, result: list(params?.cursor) });
+  if (method === "tools/call") return call(id, params.name);
+  if (method === "ping") return send({ id, result: {} });
+  if (id === undefined) note(method);
+});
