@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{Agent, analyst::pricing::PriceTable, registry::Source, replay::Replay, tools::Tools};
-use crate::server::config::agents::{AgentConfig, KindConfig};
+use super::{Agent, analyst::pricing::PriceTable, model::ModelAgent, registry::Source, replay::Replay, tools::Tools};
+use crate::server::config::agents::{AgentConfig, KindConfig, ModelConfig};
 
 /// Answers what a variable holds.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -19,6 +19,8 @@ pub struct Kinds {
     pub folder: PathBuf,
     /// What secrets refer to.
     pub variables: Variables,
+    /// What models cost.
+    pub prices: Arc<PriceTable>,
     /// Where tools come from.
     pub tools: Arc<Tools>,
 }
@@ -26,8 +28,9 @@ pub struct Kinds {
 impl Default for Kinds {
     fn default() -> Self {
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
-        let tools = Tools::new(&[], &Arc::new(PriceTable::shipped()), &*variables);
-        Self { folder: PathBuf::new(), variables, tools: Arc::new(tools) }
+        let prices = Arc::new(PriceTable::shipped());
+        let tools = Tools::new(&[], &prices, &*variables);
+        Self { folder: PathBuf::new(), variables, prices, tools: Arc::new(tools) }
     }
 }
 
@@ -47,7 +50,22 @@ impl Kinds {
                 let replay = Replay::open(config.info(), &file, replay.events_per_second);
                 Ok(Arc::new(replay.map_err(|error| format!("{}: {error}", error.key()))?))
             }
-            KindConfig::AgUi(_) | KindConfig::Model(_) => Err("kind: not there yet".into()),
+            KindConfig::Model(model) => Ok(Arc::new(self.model(config, model, source)?)),
+            KindConfig::AgUi(_) => Err("kind: not there yet".into()),
         }
+    }
+
+    fn model(&self, config: &AgentConfig, model: &ModelConfig, source: Source) -> Result<ModelAgent, String> {
+        if let Some(id) = model.tools.iter().find(|id| !self.tools.contains(id)) {
+            return Err(format!("tools: there is no source of tools `{id}`"));
+        }
+        let agent = ModelAgent::new(config.info(), model.clone(), |name| self.variable(name, source), &self.prices)?;
+        Ok(if model.tools.is_empty() { agent } else { agent.with_tools(self.tools.select(&model.tools)) })
+    }
+
+    /// What a variable holds that an entry from there may name.
+    fn variable(&self, name: &str, source: Source) -> Option<String> {
+        let may = source != Source::Page || name.starts_with(PAGE_VARIABLES);
+        may.then(|| (self.variables)(name)).flatten()
     }
 }

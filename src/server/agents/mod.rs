@@ -9,6 +9,7 @@ mod coalesce;
 pub mod guard;
 mod kinds;
 mod log;
+pub mod model;
 mod queue;
 mod registry;
 mod replay;
