@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Failure, say};
 use crate::server::{
-    agents::{Agent, Agents, Kinds, analyst::Analyst, tools::Tools},
+    agents::{Agent, Agents, Kinds, analyst::Analyst, model, tools::Tools},
     config::{self, Config, ConfigError, Flags, MetricsAccess},
     http::health,
     router::router,
@@ -179,9 +179,17 @@ fn agents(config: &Config) -> Result<Agents, ConfigError> {
     let prices = config.analyst.prices.as_deref();
     let analyst =
         Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
-    let kinds = Kinds::default();
-    let tools = Tools::new(&config.tools, analyst.prices(), &*kinds.variables);
-    let kinds = Kinds { folder: config.folder(), tools: Arc::new(tools), ..kinds };
+    let kinds = Kinds { folder: config.folder(), prices: Arc::clone(analyst.prices()), ..Kinds::default() };
+    let tools = Tools::new(&config.tools, &kinds.prices, &*kinds.variables);
+    let kinds = Kinds { tools: Arc::new(tools), ..kinds };
+    let analyst = match &config.analyst.model {
+        Some(id) => {
+            let writer = model::writer(id, &config.agents, &*kinds.variables, &kinds.prices);
+            let wrong = |problem| ConfigError::new(config.place(), format!("analyst.model: {problem}"));
+            analyst.with_writer(writer.map_err(wrong)?)
+        }
+        None => analyst,
+    };
     Ok(Agents::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, kinds))
 }
 

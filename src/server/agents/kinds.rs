@@ -5,12 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use super::{
     Agent,
     analyst::pricing::PriceTable,
+    model::ModelAgent,
     registry::Source,
     remote::{Remote, RemoteOptions},
     replay::Replay,
     tools::Tools,
 };
-use crate::server::config::agents::{AgentConfig, KindConfig};
+use crate::server::config::agents::{AgentConfig, KindConfig, ModelConfig};
 
 /// Answers what a variable holds.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -26,6 +27,8 @@ pub struct Kinds {
     pub folder: PathBuf,
     /// What secrets refer to.
     pub variables: Variables,
+    /// What models cost.
+    pub prices: Arc<PriceTable>,
     /// Where tools come from.
     pub tools: Arc<Tools>,
 }
@@ -33,8 +36,9 @@ pub struct Kinds {
 impl Default for Kinds {
     fn default() -> Self {
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
-        let tools = Tools::new(&[], &Arc::new(PriceTable::shipped()), &*variables);
-        Self { folder: PathBuf::new(), variables, tools: Arc::new(tools) }
+        let prices = Arc::new(PriceTable::shipped());
+        let tools = Tools::new(&[], &prices, &*variables);
+        Self { folder: PathBuf::new(), variables, prices, tools: Arc::new(tools) }
     }
 }
 
@@ -59,8 +63,16 @@ impl Kinds {
                 let remote = Remote::new(config.info(), endpoint, variables, RemoteOptions::default());
                 Ok(Arc::new(remote.map_err(|error| error.to_string())?))
             }
-            KindConfig::Model(_) => Err("kind: not there yet".into()),
+            KindConfig::Model(model) => Ok(Arc::new(self.model(config, model, source)?)),
         }
+    }
+
+    fn model(&self, config: &AgentConfig, model: &ModelConfig, source: Source) -> Result<ModelAgent, String> {
+        if let Some(id) = model.tools.iter().find(|id| !self.tools.contains(id)) {
+            return Err(format!("tools: there is no source of tools `{id}`"));
+        }
+        let agent = ModelAgent::new(config.info(), model.clone(), |name| self.variable(name, source), &self.prices)?;
+        Ok(if model.tools.is_empty() { agent } else { agent.with_tools(self.tools.select(&model.tools)) })
     }
 
     /// What a variable holds that an entry from there may name.

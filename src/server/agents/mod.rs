@@ -10,6 +10,7 @@ mod coalesce;
 pub mod guard;
 mod kinds;
 mod log;
+pub mod model;
 mod queue;
 mod registry;
 pub mod remote;

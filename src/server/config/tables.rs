@@ -282,6 +282,8 @@ impl Default for AuthConfig {
 pub struct AnalystConfig {
     /// A price list in LiteLLM's cost-map format, instead of the one that is built in.
     pub prices: Option<PathBuf>,
+    /// The id of an agent of kind `model`, for understanding questions that no rule does and for wording; absent: none.
+    pub model: Option<String>,
     /// The largest file that is taken, in bytes.
     #[serde(deserialize_with = "within::<1, 107_374_182_400, _, _>")]
     pub max_file_bytes: u64,
@@ -292,7 +294,12 @@ pub struct AnalystConfig {
 
 impl Default for AnalystConfig {
     fn default() -> Self {
-        Self { prices: None, max_file_bytes: limits::MAX_FILE_BYTES, max_thread_bytes: 10 * limits::MAX_FILE_BYTES }
+        Self {
+            prices: None,
+            model: None,
+            max_file_bytes: limits::MAX_FILE_BYTES,
+            max_thread_bytes: 10 * limits::MAX_FILE_BYTES,
+        }
     }
 }
 
@@ -311,7 +318,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn,rmcp=off".into(),
+            filter: "info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn,rmcp=off,genai=off".into(),
         }
     }
 }

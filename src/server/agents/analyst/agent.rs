@@ -6,6 +6,7 @@
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::{
@@ -22,11 +23,15 @@ use super::{
     stats::PERCENTILE_METHOD,
     telling,
     voice::Voice,
+    wording::{self, Writer},
     words::whole,
 };
 use crate::{
-    protocol::http::AgentInfo,
-    server::agents::{Agent, AgentError, Done, Emitter, InputFile, RunInput},
+    protocol::{agui::Usage, http::AgentInfo},
+    server::agents::{
+        Agent, AgentError, Done, Emitter, InputFile, RunInput,
+        model::{ModelError, Spent},
+    },
 };
 
 /// The id that threads name the analyst by.
@@ -48,6 +53,7 @@ const NO_FILE: &str = "I analyse the usage log of an AI service, and this thread
 #[derive(Debug, Clone)]
 pub struct Analyst {
     table: Arc<PriceTable>,
+    writer: Option<Writer>,
 }
 
 impl Analyst {
@@ -57,7 +63,13 @@ impl Analyst {
     /// When the price file cannot be used.
     pub fn new(prices: Option<&Path>) -> Result<Self, PriceError> {
         let table = prices.map_or_else(|| Ok(PriceTable::shipped()), PriceTable::load)?;
-        Ok(Self { table: Arc::new(table) })
+        Ok(Self { table: Arc::new(table), writer: None })
+    }
+
+    /// Gives it a model for understanding questions that its rules do not, and for wording.
+    #[must_use]
+    pub fn with_writer(self, writer: Writer) -> Self {
+        Self { writer: Some(writer), ..self }
     }
 
     /// The prices that it computes with.
@@ -70,18 +82,38 @@ impl Analyst {
 #[async_trait]
 impl Agent for Analyst {
     fn info(&self) -> AgentInfo {
-        let about = "Reads the usage log of an AI service and says where tokens and money go and what to change. Works by fixed rules, without a model.";
+        let how = self.writer.as_ref().map_or_else(
+            || "Works by fixed rules, without a model.".into(),
+            |writer| format!("Computes by fixed rules; {} helps with the words.", writer.model()),
+        );
+        let about = format!(
+            "Reads the usage log of an AI service and says where tokens and money go and what to change. {how}"
+        );
         AgentInfo { examples: EXAMPLES.map(String::from).to_vec(), ..AgentInfo::new(ID, "Workload analyst", about) }
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
-        Work { table: Arc::clone(&self.table), input: &input, out: &out }.run().await
+        let Self { table, writer } = self.clone();
+        let work = Work { table, writer, spent: Mutex::default(), input: &input, out: &out };
+        let told = work.run().await;
+        let spent = work.spent.into_inner();
+        let metadata = Some(spent.metadata()).filter(|metadata| !metadata.is_empty());
+        match told {
+            Ok(done) => Ok(Done { usage: spent.usage(), metadata, ..done }),
+            Err(AgentError::Failed { code, message, .. }) => {
+                Err(AgentError::Failed { code, message, usage: spent.usage(), metadata })
+            }
+            Err(stopped) => Err(stopped),
+        }
     }
 }
 
 /// One run.
 struct Work<'a> {
     table: Arc<PriceTable>,
+    writer: Option<Writer>,
+    /// What the model took.
+    spent: Mutex<Spent>,
     input: &'a RunInput,
     out: &'a Emitter,
 }
@@ -106,7 +138,7 @@ impl Work<'_> {
         let (savings, compared) = self.optimizations(&data, &question).await?;
         let analysis = self.actions(file, question, &data, savings, compared).await?;
         self.report(&analysis).await?;
-        supervisor.say(&telling::summary(&analysis)).await?;
+        supervisor.say(&self.worded(&telling::summary(&analysis)).await?).await?;
         Ok(Done::with(json!({
             "requests": analysis.profile.requests,
             "tokens": analysis.profile.tokens(),
@@ -114,6 +146,44 @@ impl Work<'_> {
             "savings_usd": analysis.savings.together_usd,
             "actions": analysis.actions.iter().map(|action| &action.title).collect::<Vec<_>>(),
         })))
+    }
+
+    /// What one use of the model brought, unless it failed: then the analyst goes on without.
+    async fn with_model<T>(
+        &self,
+        writer: &Writer,
+        asked: impl Future<Output = Result<(T, Option<Usage>), ModelError>>,
+    ) -> Result<Option<T>, AgentError> {
+        let told = self.input.cancel.run_until_cancelled(asked).await.ok_or(AgentError::Stopped)?;
+        match told {
+            Ok((told, usage)) => {
+                self.spent.lock().add(usage.unwrap_or_default(), writer.price.as_ref());
+                Ok(Some(told))
+            }
+            Err(error) => {
+                tracing::warn!(run = %self.input.run_id, code = error.code(), "the analyst goes on without its model");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The last word in the model's words, where those can be trusted.
+    async fn worded(&self, summary: &str) -> Result<String, AgentError> {
+        let Some(writer) = &self.writer else { return Ok(summary.to_owned()) };
+        let prose = self.with_model(writer, writer.prose(&self.input.text, summary)).await?.flatten();
+        Ok(prose.map_or_else(|| summary.to_owned(), |prose| wording::signed(&prose, writer)))
+    }
+
+    /// Asks the model what a question means in which the rules found no goal.
+    async fn understood(&self, voice: &Voice<'_>, question: &mut Question) -> Result<(), AgentError> {
+        let Some(writer) = self.writer.as_ref().filter(|_| !self.input.text.trim().is_empty()) else { return Ok(()) };
+        let call =
+            voice.call("ask_model", &json!({"model": writer.model(), "for": "the goals of the question"})).await?;
+        let goals = self.with_model(writer, writer.goals(&self.input.text)).await?;
+        let result = goals.as_ref().map_or_else(|| json!({"error": "the model gave no answer"}), |goals| json!(goals));
+        voice.answer(call, &result).await?;
+        question.understood(goals.unwrap_or_default(), &self.input.text);
+        Ok(())
     }
 
     fn plan(&self, question: &Question, file: &InputFile) -> Vec<String> {
@@ -137,12 +207,15 @@ impl Work<'_> {
         let step = "Read the question";
         voice.step(step).await?;
         let call = voice.call("read_question", &json!({"text": telling::clipped(&self.input.text)})).await?;
-        let question = Question::of(&self.input.text, &self.table);
+        let mut question = Question::of(&self.input.text, &self.table);
         voice.answer(call, &json!(question)).await?;
+        if question.goals.is_empty() {
+            self.understood(&voice, &mut question).await?;
+        }
         let mut thoughts: Vec<String> =
             question.goals.iter().map(|(goal, words)| format!("“{words}” asks to {}.", goal.label())).collect();
         if thoughts.is_empty() {
-            thoughts.push("No rule finds a goal in these words.".into());
+            thoughts.push("I find no goal in these words.".into());
         }
         thoughts.extend(question.conflicts.iter().cloned());
         voice.think(&thoughts).await?;

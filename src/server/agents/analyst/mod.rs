@@ -1,9 +1,9 @@
 //! The built-in workload analyst: reads the usage log of an AI service and answers what its owner asks, by fixed rules.
 //!
-//! Needs no model and no network, and says so. Floors, low to high: `ingest` (a file into a [`dataset::Dataset`]);
+//! Needs no model and no network, and says so; given a model, it lets that word things and computes as before. Floors, low to high: `ingest` (a file into a [`dataset::Dataset`]);
 //! `pricing` and `profile` (the log in numbers); `goals` (what the question asks); `optimize` and `forecast` (what could
 //! be); `analysis` (all of it together); `answer`, `report`, `charts` (in words, tables and pictures); `agent` (how it
-//! tells, as AG-UI events). All but `agent` is pure.
+//! tells, as AG-UI events) with `wording` (a model at its side). All but those two is pure.
 //!
 //! Promises: every figure is computed from the log, with its assumption beside it; what the log cannot show is said.
 
@@ -25,9 +25,11 @@ pub mod sample;
 pub mod stats;
 pub(crate) mod telling;
 mod voice;
+pub mod wording;
 pub mod words;
 
 pub use agent::Analyst;
+pub use wording::Writer;
 
 /// What the owner of an AI service asks: prompts to begin with, each with a checked answer in `tests/analyst.rs`.
 pub const EXAMPLES: [&str; 10] = [

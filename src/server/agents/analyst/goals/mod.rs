@@ -66,6 +66,27 @@ pub enum Goal {
 }
 
 impl Goal {
+    /// The goal of this name, without figures; nothing for those that are nothing without one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "cut_cost" => Self::CutCost { by: None },
+            "same_quality" => Self::SameQuality,
+            "faster" => Self::Faster { factor: None },
+            "latency" => Self::Latency,
+            "same_latency" => Self::SameLatency,
+            "same_spend" => Self::SameSpend,
+            "forecast" => Self::Forecast,
+            "audit_caching" => Self::AuditCaching,
+            "compare_models" => Self::CompareModels { models: Vec::new() },
+            "where_tokens_go" => Self::WhereTokensGo,
+            "peaks" => Self::Peaks,
+            "cheaper_model" => Self::CheaperModel,
+            "batch" => Self::Batch,
+            _ => return None,
+        })
+    }
+
     /// A few words for people.
     pub fn label(&self) -> String {
         match self {
@@ -137,6 +158,12 @@ impl Question {
         question.share_months(&plain);
         question.add_conflicts();
         question
+    }
+
+    /// Takes the goals that somebody else found in `text`, a question in which the rules found none.
+    pub fn understood(&mut self, goals: Vec<Goal>, text: &str) {
+        goals.into_iter().for_each(|goal| self.add(goal, text));
+        self.add_conflicts();
     }
 
     /// Adds a goal, unless one of its kind was stated before.

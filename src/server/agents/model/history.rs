@@ -1,0 +1,235 @@
+//! A thread's conversation as a model wants it: people's words, its own, and every call with its result right after it.
+//!
+//! Providers refuse a call without a result, so one that never got any (the run was stopped, nobody answered) is said to
+//! have none. What does not fit is left out from the oldest on, whole turns at a time.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::Value;
+
+use super::provider::{ModelCall, ModelMessage};
+use crate::protocol::agui::{Message, ToolContent};
+
+/// What stands in for a result that never came.
+const NO_RESULT: &str = "This call was not carried out: its run ended before, or nobody allowed it.";
+
+/// Calls by id, with what they said.
+pub(super) type Results = HashMap<String, String>;
+
+/// The calls of the newest answer that have no result: what a resumed run is about.
+pub(super) fn open_calls(history: &[Message]) -> Vec<ModelCall> {
+    let begin = history.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1);
+    let newest = &history[begin..];
+    let done = results(newest);
+    newest.iter().flat_map(calls).filter(|call| !done.contains_key(&call.id)).collect()
+}
+
+/// The ids of all calls, which no new call may have.
+pub(super) fn call_ids(history: &[Message]) -> impl Iterator<Item = String> {
+    history.iter().flat_map(calls).map(|call| call.id)
+}
+
+/// The conversation, at most about `max_bytes` of it, and how many messages were left out. `settled` are results that
+/// this run found for [`open_calls`].
+pub(super) fn conversation(history: &[Message], settled: &Results, max_bytes: usize) -> (Vec<ModelMessage>, usize) {
+    let mut done = results(history);
+    done.extend(settled.clone());
+    let several = history.iter().filter_map(author).collect::<BTreeSet<_>>().len() > 1;
+    let mut messages: Vec<ModelMessage> = Vec::new();
+    for message in history {
+        match message {
+            Message::User { content, .. } => {
+                let text = text_of(content);
+                let name = author(message).filter(|_| several);
+                messages.push(ModelMessage::User(name.map_or(text.clone(), |name| format!("{name}: {text}"))));
+            }
+            Message::System { content, .. } | Message::Developer { content, .. } => {
+                messages.push(ModelMessage::User(content.clone()));
+            }
+            Message::Assistant { content, .. } => {
+                let said = content.clone().unwrap_or_default();
+                let calls: Vec<ModelCall> = calls(message).collect();
+                if said.is_empty() && calls.is_empty() {
+                    continue;
+                }
+                let results = calls.iter().map(|call| ModelMessage::Tool {
+                    call_id: call.id.clone(),
+                    name: call.name.clone(),
+                    text: done.remove(&call.id).unwrap_or_else(|| NO_RESULT.into()),
+                });
+                let results: Vec<ModelMessage> = results.collect();
+                match messages.last_mut() {
+                    // Words and calls of one answer may be two messages.
+                    Some(ModelMessage::Assistant { text, calls: known, .. }) if known.is_empty() => {
+                        let gap = if text.is_empty() || said.is_empty() { "" } else { "\n\n" };
+                        text.push_str(gap);
+                        text.push_str(&said);
+                        *known = calls;
+                    }
+                    _ => messages.push(ModelMessage::Assistant { text: said, calls, native: None }),
+                }
+                messages.extend(results);
+            }
+            Message::Tool { .. } | Message::Reasoning { .. } | Message::Activity { .. } => {}
+        }
+    }
+    let left_out = excess(&messages, max_bytes);
+    (messages.split_off(left_out), left_out)
+}
+
+/// How many messages from the oldest on have to go, so that what stays begins with a person's words and fits; the newest
+/// turn always stays.
+fn excess(messages: &[ModelMessage], max_bytes: usize) -> usize {
+    let mut bytes: usize = messages.iter().map(size).sum();
+    let (mut from, mut gone) = (0, 0);
+    let turns = messages.iter().enumerate().skip(1).filter(|(_, message)| matches!(message, ModelMessage::User(_)));
+    for (at, _) in turns {
+        if bytes <= max_bytes {
+            break;
+        }
+        gone = at;
+        bytes -= messages[from..at].iter().map(size).sum::<usize>();
+        from = at;
+    }
+    gone
+}
+
+fn size(message: &ModelMessage) -> usize {
+    match message {
+        ModelMessage::User(text) | ModelMessage::Tool { text, .. } => text.len(),
+        ModelMessage::Assistant { text, calls, .. } => {
+            text.len() + calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>()
+        }
+    }
+}
+
+fn calls(message: &Message) -> impl Iterator<Item = ModelCall> {
+    let calls = match message {
+        Message::Assistant { tool_calls, .. } => tool_calls.as_deref().unwrap_or_default(),
+        _ => &[],
+    };
+    calls.iter().map(|call| ModelCall {
+        id: call.id.clone(),
+        name: call.function.name.clone(),
+        arguments: call.function.arguments.clone(),
+    })
+}
+
+fn results(history: &[Message]) -> Results {
+    history
+        .iter()
+        .filter_map(|message| match message {
+            Message::Tool { content, tool_call_id, .. } => Some((tool_call_id.clone(), content.to_text())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn author(message: &Message) -> Option<&str> {
+    match message {
+        Message::User { name, .. } => name.as_deref(),
+        _ => None,
+    }
+}
+
+/// A person's words: of parts, the texts, and of what is no text, its kind.
+fn text_of(content: &ToolContent) -> String {
+    let part = |part: &Value| match part["text"].as_str() {
+        Some(text) => text.to_owned(),
+        None => format!("[{}]", part["type"].as_str().unwrap_or("attachment")),
+    };
+    match content {
+        ToolContent::Text(text) => text.clone(),
+        ToolContent::Parts(parts) => parts.iter().map(part).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn history(messages: Value) -> Vec<Message> {
+        serde_json::from_value(messages).expect("messages")
+    }
+
+    fn call(id: &str) -> Value {
+        json!({"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}})
+    }
+
+    fn said(history: &[Message], max_bytes: usize) -> Vec<String> {
+        conversation(history, &Results::new(), max_bytes)
+            .0
+            .into_iter()
+            .map(|message| match message {
+                ModelMessage::User(text) => format!("user {text}"),
+                ModelMessage::Assistant { text, calls, .. } => {
+                    format!("model {text}{}", calls.iter().map(|call| format!(" <{}>", call.id)).collect::<String>())
+                }
+                ModelMessage::Tool { call_id, text, .. } => format!("tool {call_id} {text}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_call_has_its_result_right_after_it() {
+        let history = history(json!([
+            {"role": "user", "id": "1", "content": "hello"},
+            {"role": "reasoning", "id": "2", "content": "hm"},
+            {"role": "assistant", "id": "3", "content": "let me see"},
+            {"role": "assistant", "id": "4", "toolCalls": [call("a"), call("b")]},
+            {"role": "tool", "id": "5", "toolCallId": "b", "content": "B"},
+            {"role": "tool", "id": "6", "toolCallId": "a", "content": "A"},
+            {"role": "assistant", "id": "7", "content": "done"},
+        ]));
+        let expected = ["user hello", "model let me see <a> <b>", "tool a A", "tool b B", "model done"];
+        assert_eq!(said(&history, 9999), expected);
+        assert!(open_calls(&history).is_empty());
+    }
+
+    #[test]
+    fn a_call_that_waits_is_open_and_one_of_an_older_turn_is_not() {
+        let mut all = history(json!([
+            {"role": "user", "id": "1", "content": "one"},
+            {"role": "assistant", "id": "2", "toolCalls": [call("old")]},
+            {"role": "user", "id": "3", "content": "two"},
+            {"role": "assistant", "id": "4", "toolCalls": [call("new"), call("ran")]},
+            {"role": "tool", "id": "5", "toolCallId": "ran", "content": "fine"},
+        ]));
+        assert_eq!(open_calls(&all).iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["new"]);
+        assert_eq!(call_ids(&all).collect::<Vec<_>>(), ["old", "new", "ran"]);
+        let (messages, _) = conversation(&all, &Results::from([("new".into(), "yes".into())]), 9999);
+        let texts: Vec<_> = messages
+            .iter()
+            .filter_map(|m| if let ModelMessage::Tool { text, .. } = m { Some(text.as_str()) } else { None })
+            .collect();
+        assert_eq!(texts, [NO_RESULT, "yes", "fine"]);
+        all.truncate(3);
+        assert!(open_calls(&all).is_empty(), "a new message goes on without it");
+    }
+
+    #[test]
+    fn what_does_not_fit_goes_in_whole_turns_and_the_newest_stays() {
+        let history = history(json!([
+            {"role": "user", "id": "1", "content": "x".repeat(100)},
+            {"role": "assistant", "id": "2", "content": "y".repeat(100)},
+            {"role": "user", "id": "3", "content": "z".repeat(50)},
+            {"role": "assistant", "id": "4", "content": "w".repeat(50)},
+            {"role": "user", "id": "5", "content": "v".repeat(500)},
+        ]));
+        for (max, left_out) in [(9999, 0), (799, 2), (600, 2), (599, 4), (10, 4)] {
+            assert_eq!(conversation(&history, &Results::new(), max).1, left_out, "{max}");
+        }
+    }
+
+    #[test]
+    fn several_people_are_told_apart() {
+        let two = history(json!([
+            {"role": "user", "id": "1", "content": "a", "name": "Ada"},
+            {"role": "user", "id": "2", "content": [{"type": "text", "text": "b"}, {"type": "image"}], "name": "Bo"},
+        ]));
+        assert_eq!(said(&two, 9999), ["user Ada: a", "user Bo: b\n[image]"]);
+        assert_eq!(said(&two[..1], 9999), ["user a"]);
+    }
+}

@@ -1,0 +1,290 @@
+//! Model agents against a scripted model over real sockets: every kind of answer, whole or broken, through the real runner
+//! and its log.
+#![cfg(feature = "ssr")]
+
+mod aimock;
+mod analyst;
+mod apis;
+mod errors;
+mod provider;
+mod runs;
+mod server;
+mod tools;
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use netra::{
+    protocol::{
+        Answer, AnswerStatus, Author, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
+        ThreadId, UserId,
+        agui::{Event, Interrupt, Usage},
+        http::{AgentInfo, User},
+    },
+    server::{
+        agents::{
+            Agent, AgentError, Agents, Kinds, RunInput, Runner, RunnerOptions,
+            analyst::pricing::PriceTable,
+            guard::verify,
+            model::{Allowance, ModelAgent},
+            tools::{Consent, ToolBox, ToolOutput, ToolSpec},
+        },
+        channel::{Channel, Channels, Delivery, Hub},
+        store::Store,
+        threads::{self, NewRun},
+    },
+    thread::{NodeBody, RunState, RunView, ThreadView},
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
+
+use self::server::Model;
+
+/// Long enough for any of this on a busy machine; what takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Says that there is something new in a log.
+#[derive(Default)]
+struct Bell(Notify);
+
+impl Hub for Bell {
+    fn deliver(&self, _: &Delivery) {
+        self.0.notify_waiters();
+    }
+}
+
+/// Two tools: `look` runs at once, `send` asks first; both note what they were called with.
+#[derive(Default)]
+struct Toolbox {
+    called: Mutex<Vec<(String, Value)>>,
+}
+
+#[async_trait]
+impl ToolBox for Toolbox {
+    async fn list(&self, _: &RunInput) -> Vec<ToolSpec> {
+        let tool = |name: &str, consent| ToolSpec {
+            name: name.into(),
+            description: format!("Can {name}."),
+            parameters: json!({"type": "object", "properties": {"at": {"type": "string"}}}),
+            consent,
+            source: "tests".into(),
+        };
+        vec![tool("look", Consent::Automatic), tool("send", Consent::Ask), tool("hang", Consent::Automatic)]
+    }
+
+    async fn call(&self, name: &str, args: Value, input: &RunInput) -> ToolOutput {
+        self.called.lock().expect("not poisoned").push((name.into(), args.clone()));
+        if name == "hang" {
+            input.cancel.cancelled().await;
+        }
+        if args["at"] == "nowhere" {
+            ToolOutput::failed("There is nothing.")
+        } else {
+            ToolOutput::done(format!("{name} {args}"))
+        }
+    }
+}
+
+/// Lets runs spend so many tokens.
+struct Limit(u64);
+
+#[async_trait]
+impl Allowance for Limit {
+    async fn spent(&self, author: &Author, usage: &[Usage], _: Option<f64>) -> Result<(), AgentError> {
+        let spent: u64 = usage.iter().filter_map(|usage| usage.total_tokens).sum();
+        let refused = || AgentError::failed("budget", format!("{} has used up today's tokens.", author.name));
+        if spent > self.0 { Err(refused()) } else { Ok(()) }
+    }
+}
+
+/// A store, a thread in it, and an agent whose model is scripted.
+struct House {
+    _folder: tempfile::TempDir,
+    channels: Channels,
+    bell: Arc<Bell>,
+    runner: Runner,
+    tools: Arc<Toolbox>,
+    user: User,
+    thread: ThreadId,
+}
+
+impl House {
+    async fn new(model: &Model) -> Self {
+        Self::with(model, json!({})).await
+    }
+
+    /// With more or other configuration.
+    async fn with(model: &Model, more: Value) -> Self {
+        Self::made(model, more, |agent| agent).await
+    }
+
+    async fn made(model: &Model, more: Value, change: impl FnOnce(ModelAgent) -> ModelAgent) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bell = Arc::new(Bell::default());
+        let store = Store::open(folder.path()).await.expect("opens");
+        let channels = Channels::new(store, bell.clone()).await.expect("begins");
+        let mut config = json!({
+            "model": "scripted", "base_url": model.url, "api_key": "sk-of-the-tests", "max_retry_wait_ms": 0,
+            "prices": {"input": 1.0, "output": 10.0, "cached_input": 0.5},
+        });
+        merge(&mut config, more);
+        let tools = Arc::new(Toolbox::default());
+        let config = serde_json::from_value(config).expect("a configuration");
+        let info = AgentInfo::new("model", "Model", "");
+        let agent = ModelAgent::new(info, config, |_| None, &PriceTable::shipped()).expect("an agent");
+        let agent: Arc<dyn Agent> = Arc::new(change(agent.with_tools(tools.clone())));
+        let agents = Arc::new(Agents::new([agent], &[], Kinds::default()));
+        let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path().join("files")));
+        let user = person(&channels).await;
+        let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
+        let thread = threads::create(&channels, &user, &command, "model").await.expect("made").id;
+        Self { _folder: folder, channels, bell, runner, tools, user, thread }
+    }
+
+    fn start(&self, run: NewRun) -> RunId {
+        let id = run.run_id;
+        self.runner.start(run);
+        id
+    }
+
+    async fn begin(&self, text: &str) -> RunId {
+        self.begin_with(text, None).await
+    }
+
+    /// `caller`: what a program that asks gives along, as JSON.
+    async fn begin_with(&self, text: &str, caller: Option<Value>) -> RunId {
+        let (command, caller) = (SendMessage::new(self.thread, text), caller.map(|caller| caller.to_string()));
+        let asked = threads::send(&self.channels, &self.user, &command, "model", caller, || Ok(())).await;
+        self.start(asked.expect("accepted").run.expect("a run"))
+    }
+
+    /// Asks, and waits for the end.
+    async fn ask(&self, text: &str) -> RunView {
+        let run = self.begin(text).await;
+        self.over(run).await
+    }
+
+    /// Answers what a run waits for; the run that goes on.
+    async fn answer(&self, run_id: RunId, payloads: &[Value]) -> RunView {
+        let waiting = self.view().await.run(run_id).expect("the run").asks().to_vec();
+        let answers = waiting.iter().zip(payloads).map(|(asked, payload)| InterruptAnswer {
+            interrupt_id: asked.id.clone(),
+            status: AnswerStatus::Resolved,
+            payload: Some(payload.clone()),
+        });
+        let command =
+            Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers: answers.collect() };
+        let asked = threads::answer(&self.channels, &self.user, &command, |_| Ok(())).await.expect("accepted");
+        let run = self.start(asked.run.expect("a run"));
+        self.over(run).await
+    }
+
+    /// Waits for the end of a run, whose log must keep AG-UI's rules.
+    async fn over(&self, run: RunId) -> RunView {
+        self.until(|view| view.run(run).is_some_and(|run| run.state.is_over())).await;
+        self.events(run).await;
+        self.view().await.run(run).expect("the run").clone()
+    }
+
+    async fn until(&self, is: impl Fn(&ThreadView) -> bool) {
+        let wait = async {
+            loop {
+                let more = self.bell.0.notified();
+                tokio::pin!(more);
+                more.as_mut().enable();
+                if is(&self.view().await) {
+                    return;
+                }
+                more.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("happens at all");
+    }
+
+    async fn view(&self) -> ThreadView {
+        self.channels.thread(self.thread).await.expect("reads").1
+    }
+
+    /// The events of a run as the log has them, held to AG-UI's rules.
+    async fn events(&self, wanted: RunId) -> Vec<Event> {
+        let (mut events, mut after) = (Vec::new(), 0);
+        let channel = Channel::Thread(self.thread);
+        loop {
+            let page = self.channels.page(channel, after).await.expect("reads");
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            for delivery in page {
+                let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");
+                match Entry::decode(channel.name(), frame["payload"]["entry"].clone()) {
+                    Entry::Thread(ThreadEntry::Agent { run_id, event }) if run_id == wanted => events.push(*event),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(verify(&events), Ok(()), "{events:#?}");
+        events
+    }
+
+    fn called(&self) -> Vec<(String, Value)> {
+        self.tools.called.lock().expect("not poisoned").clone()
+    }
+}
+
+fn merge(config: &mut Value, more: Value) {
+    let more: Map<String, Value> = serde_json::from_value(more).expect("an object");
+    config.as_object_mut().expect("an object").extend(more);
+}
+
+async fn person(channels: &Channels) -> User {
+    let user: User = serde_json::from_value(json!({
+        "id": UserId::new(), "name": "Owner", "email": "owner@example.org", "role": "member",
+    }))
+    .expect("a user");
+    let mut tx = channels.begin().await.expect("begins");
+    sqlx::query("INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, '', 0)")
+        .bind(user.id.to_string())
+        .bind(&user.email)
+        .bind(&user.name)
+        .bind("member")
+        .execute(tx.sql())
+        .await
+        .expect("inserts");
+    tx.commit().await.expect("commits");
+    user
+}
+
+/// The texts of a run, in order.
+fn said(run: &RunView) -> Vec<&str> {
+    let texts = run.nodes.iter().filter_map(|node| match &node.body {
+        NodeBody::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+/// The calls of a run: name, arguments, result.
+fn calls(run: &RunView) -> Vec<(&str, &str, Option<&str>)> {
+    let calls = run.nodes.iter().filter_map(|node| match &node.body {
+        NodeBody::Tool { name, args, result, .. } => Some((name.as_str(), args.as_str(), result.as_deref())),
+        _ => None,
+    });
+    calls.collect()
+}
+
+fn asks(run: &RunView) -> &[Interrupt] {
+    match &run.state {
+        RunState::Interrupted { interrupts } => interrupts,
+        other => panic!("waits for a person, not {other:?}"),
+    }
+}
+
+/// How a run failed: code, sentence.
+fn failure(run: &RunView) -> (&str, &str) {
+    match &run.state {
+        RunState::Failed { code: Some(code), message } => (code, message),
+        other => panic!("failed with a code, not {other:?}"),
+    }
+}

@@ -1,0 +1,210 @@
+//! The provider over genai against a real socket: what comes of each kind of answer, whole or broken.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use netra::server::{
+    agents::model::{
+        GenaiProvider, ModelError, Target,
+        provider::{
+            EndReason, ModelCall, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelTool,
+        },
+    },
+    config::agents::Provider,
+};
+use serde_json::json;
+
+use crate::server::{Model, Piece, Reply, arguments, call, calls, end, reasoning, refusal, says, stream, text};
+
+fn provider(model: &Model, name: &str) -> GenaiProvider {
+    GenaiProvider::new(Target {
+        provider: Provider::OpenAi,
+        model: name.into(),
+        base_url: Some(model.url.clone()),
+        api_key: Some("sk-of-the-tests".into()),
+        reasoning_effort: None,
+    })
+    .expect("a provider")
+}
+
+fn question() -> ModelRequest {
+    ModelRequest { messages: vec![ModelMessage::User("hello".into())], ..ModelRequest::default() }
+}
+
+async fn heard(provider: &GenaiProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
+    let stream = provider.stream(request).await.expect("begins");
+    tokio::time::timeout(Duration::from_secs(20), stream.collect()).await.expect("ends")
+}
+
+/// What a single reply ends with.
+async fn last(reply: Reply) -> Result<ModelEvent, ModelError> {
+    let model = Model::with([reply]).await;
+    heard(&provider(&model, "scripted"), question()).await.pop().expect("something")
+}
+
+async fn error(reply: Reply) -> ModelError {
+    last(reply).await.expect_err("an error")
+}
+
+#[tokio::test]
+async fn text_reasoning_and_usage_come_as_they_are_said() {
+    let model = Model::with([stream([reasoning("hm"), text("Hel"), text("lo")], "stop")]).await;
+    let mut events: Vec<_> =
+        heard(&provider(&model, "scripted"), question()).await.into_iter().map(Result::unwrap).collect();
+    let Some(ModelEvent::End(end)) = events.pop() else { panic!("no end") };
+    assert_eq!(
+        events,
+        [ModelEvent::Reasoning("hm".into()), ModelEvent::Text("Hel".into()), ModelEvent::Text("lo".into())]
+    );
+    let usage = end.usage.expect("usage");
+    assert_eq!(
+        (end.reason, usage.provider.as_deref(), usage.model.as_deref()),
+        (EndReason::Stop, Some("openai"), Some("scripted"))
+    );
+    assert_eq!((usage.input_tokens, usage.output_tokens, usage.total_tokens), (Some(100), Some(10), Some(110)));
+    assert_eq!((usage.cached_input_tokens, usage.reasoning_tokens), (Some(50), Some(5)));
+}
+
+#[tokio::test]
+async fn a_request_says_all_that_it_was_given() {
+    let model = Model::with([says("fine")]).await;
+    let request = ModelRequest {
+        system: "Be brief.".into(),
+        messages: vec![
+            ModelMessage::User("look".into()),
+            ModelMessage::Assistant {
+                text: "Looking.".into(),
+                calls: vec![ModelCall { id: "a1".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() }],
+                native: None,
+            },
+            ModelMessage::Tool { call_id: "a1".into(), name: "look".into(), text: "nothing".into() },
+        ],
+        tools: vec![ModelTool {
+            name: "look".into(),
+            description: "Looks.".into(),
+            parameters: json!({"type": "object"}),
+        }],
+        options: ModelOptions { temperature: Some(0.5), max_output_tokens: Some(64), json: false },
+    };
+    // A name that ends like a reasoning effort stays whole.
+    heard(&provider(&model, "qwen-max"), request).await;
+    let asked = model.asked().remove(0);
+    assert_eq!(asked.key.as_deref(), Some("Bearer sk-of-the-tests"));
+    let body = asked.body;
+    assert_eq!(
+        (&body["model"], &body["temperature"], &body["max_tokens"], &body["stream"]),
+        (&json!("qwen-max"), &json!(0.5), &json!(64), &json!(true))
+    );
+    assert!(body["reasoning_effort"].is_null(), "{body}");
+    assert_eq!(body["stream_options"], json!({"include_usage": true}));
+    assert_eq!(body["messages"][0], json!({"role": "system", "content": "Be brief."}));
+    assert_eq!(body["messages"][1], json!({"role": "user", "content": "look"}));
+    assert_eq!(
+        body["messages"][2]["tool_calls"][0]["function"],
+        json!({"name": "look", "arguments": "{\"at\":\"it\"}"})
+    );
+    assert_eq!(body["messages"][3]["tool_call_id"], "a1");
+    assert_eq!(body["messages"][3]["content"], "nothing");
+    assert_eq!(body["tools"][0]["function"]["name"], "look");
+}
+
+#[tokio::test]
+async fn calls_come_in_pieces_by_index() {
+    let pieces = [
+        text("Let me see."),
+        call(0, "a1", "first"),
+        arguments(0, "{\"x\""),
+        call(1, "b2", "second"),
+        arguments(1, "{}"),
+        arguments(0, ":1}"),
+    ];
+    let model = Model::with([stream(pieces, "tool_calls")]).await;
+    let (mut names, mut args) = (Vec::new(), [String::new(), String::new()]);
+    let events = heard(&provider(&model, "scripted"), question()).await;
+    for event in &events {
+        if let Ok(ModelEvent::Call { index, name, arguments, id }) = event {
+            args[*index].push_str(arguments);
+            names.extend(name.clone().zip(id.clone()));
+        }
+    }
+    assert_eq!(names, [("first".to_owned(), "a1".to_owned()), ("second".to_owned(), "b2".to_owned())]);
+    assert_eq!(args, ["{\"x\":1}", "{}"]);
+    assert!(
+        matches!(events.last(), Some(Ok(ModelEvent::End(end))) if end.reason == EndReason::ToolCalls),
+        "{events:?}"
+    );
+}
+
+#[tokio::test]
+async fn each_status_is_its_error() {
+    assert_eq!(error(refusal(401, "invalid_api_key", "Incorrect key")).await, ModelError::Unauthorized);
+    let busy = Reply::Status(429, vec![("retry-after", "7".into())], "{}".into());
+    assert_eq!(error(busy).await, ModelError::RateLimited { retry_after: Some(Duration::from_secs(7)) });
+    let down = Reply::Status(503, Vec::new(), "<html>down</html>".into());
+    assert_eq!(error(down).await, ModelError::Unavailable { status: Some(503), retry_after: None });
+    let long = refusal(400, "context_length_exceeded", "This model's maximum context length is 8192 tokens");
+    assert_eq!(error(long).await, ModelError::ContextTooLong);
+    let missing = error(refusal(404, "model_not_found", "No model sk-of-the-tests here")).await;
+    assert_eq!(missing, ModelError::Refused { status: Some(404), excerpt: "No model … here".into() });
+    let elsewhere = Reply::Status(307, vec![("location", "http://127.0.0.1:1/".into())], String::new());
+    assert!(matches!(error(elsewhere).await, ModelError::Refused { status: Some(307), .. }));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_cut_however_it_breaks() {
+    assert_eq!(error(Reply::Stream(vec![text("Hel"), Piece::Cut])).await, ModelError::Cut);
+    assert_eq!(error(Reply::Stream(vec![text("Hel")])).await, ModelError::Cut, "the end without the last line");
+    assert_eq!(error(Reply::Stream(Vec::new())).await.code(), "model_malformed", "nothing at all");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_malformed() {
+    let broken = error(Reply::Stream(vec![text("Hel"), Piece::Data("{\"choices\":[{".into())])).await;
+    assert_eq!(broken.code(), "model_malformed");
+    let nameless = Piece::Data(
+        json!({"choices": [{"delta": {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}}]}).to_string(),
+    );
+    let lost = error(Reply::Stream([vec![nameless], end("tool_calls", 1, 1)].concat())).await;
+    assert_eq!(lost.code(), "model_malformed", "a call that the reader passes over is not lost in silence");
+}
+
+#[tokio::test]
+async fn an_error_within_a_stream_is_told_by_what_it_says() {
+    let said =
+        |body: serde_json::Value| Reply::Stream(vec![text("Hel"), Piece::Data(json!({"error": body}).to_string())]);
+    let overloaded = error(said(json!({"type": "overloaded_error", "message": "Overloaded"}))).await;
+    assert_eq!(overloaded, ModelError::Unavailable { status: None, retry_after: None });
+    let long = error(said(json!({"message": "the request exceeds the available context size"}))).await;
+    assert_eq!(long, ModelError::ContextTooLong);
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable() {
+    let mut model = Model::with([]).await;
+    model.url = "http://127.0.0.1:1/v1".into();
+    let error = heard(&provider(&model, "scripted"), question()).await.pop().expect("something").expect_err("an error");
+    assert_eq!(error, ModelError::Connect);
+}
+
+#[tokio::test]
+async fn ends_say_why() {
+    for (reason, expected) in
+        [("length", EndReason::Length), ("content_filter", EndReason::Filtered), ("stop", EndReason::Stop)]
+    {
+        let Ok(ModelEvent::End(end)) = last(stream([text("x")], reason)).await else { panic!("no end") };
+        assert_eq!(end.reason, expected);
+    }
+    let Ok(ModelEvent::End(end)) = last(calls(&[("f", "a", json!({}))])).await else { panic!("no end") };
+    assert_eq!(end.reason, EndReason::ToolCalls);
+}
+
+#[tokio::test]
+async fn comments_carriage_returns_and_split_lines_change_nothing() {
+    let whole = ": keep-alive\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"é\"}}]}\r\n\r\ndata: [DONE]\r\n\r\n";
+    let at = whole.find('é').expect("it is there");
+    let (one, two) = whole.split_at(at);
+    let model = Model::with([Reply::Stream(vec![Piece::Raw(one.into()), Piece::Raw(two.into())])]).await;
+    let events = heard(&provider(&model, "scripted"), question()).await;
+    assert_eq!(events[0], Ok(ModelEvent::Text("é".into())));
+    assert!(matches!(events[1], Ok(ModelEvent::End(_))), "{events:?}");
+}

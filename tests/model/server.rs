@@ -1,0 +1,206 @@
+//! A server of models that says what a test tells it to, over real sockets: OpenAI's chat completions, or events of any API.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// One answer.
+pub(crate) enum Reply {
+    /// A stream of server-sent events.
+    Stream(Vec<Piece>),
+    /// A status with headers and a body.
+    Status(u16, Vec<(&'static str, String)>, String),
+    /// Nothing at all, for ever.
+    Silence,
+}
+
+/// A part of a stream.
+#[derive(Clone)]
+pub(crate) enum Piece {
+    /// `data:` with this.
+    Data(String),
+    /// These bytes as they are.
+    Raw(String),
+    /// Nothing more, and the connection stays.
+    Hang,
+    /// The connection breaks.
+    Cut,
+}
+
+/// What a request was.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// Path and query.
+    pub(crate) place: String,
+    pub(crate) key: Option<String>,
+    pub(crate) body: Value,
+}
+
+#[derive(Default)]
+struct Script {
+    replies: Mutex<VecDeque<Reply>>,
+    asked: Mutex<Vec<Asked>>,
+    /// How many streams whose client went away.
+    left: Arc<Mutex<usize>>,
+}
+
+/// The server; it ends with the test.
+pub(crate) struct Model {
+    pub(crate) url: String,
+    script: Arc<Script>,
+}
+
+impl Model {
+    pub(crate) async fn with(replies: impl IntoIterator<Item = Reply>) -> Self {
+        let script = Arc::new(Script { replies: Mutex::new(replies.into_iter().collect()), ..Script::default() });
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&script));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { url, script }
+    }
+
+    /// What it was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.script.asked.lock().expect("not poisoned").clone()
+    }
+
+    /// How many of its streams were left by their client.
+    pub(crate) fn left(&self) -> usize {
+        *self.script.left.lock().expect("not poisoned")
+    }
+}
+
+/// Counts when it goes before the stream was said to the end.
+struct Leaving(Option<Arc<Mutex<usize>>>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(left) = &self.0 {
+            *left.lock().expect("not poisoned") += 1;
+        }
+    }
+}
+
+async fn answer(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let key = headers.get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = serde_json::from_slice(&body).expect("JSON");
+    script.asked.lock().expect("not poisoned").push(Asked { place: uri.to_string(), key, body });
+    let reply = script.replies.lock().expect("not poisoned").pop_front();
+    match reply {
+        None => response(StatusCode::IM_A_TEAPOT, Body::from("the script has ended")),
+        Some(Reply::Silence) => std::future::pending().await,
+        Some(Reply::Status(status, headers, body)) => {
+            let mut response = response(StatusCode::from_u16(status).expect("a status"), Body::from(body));
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().expect("a header"));
+            }
+            response
+        }
+        Some(Reply::Stream(pieces)) => {
+            let leaving = Leaving(Some(Arc::clone(&script.left)));
+            let pieces = stream::unfold((pieces.into_iter(), leaving), |(mut pieces, mut leaving)| async move {
+                let Some(piece) = pieces.next() else {
+                    leaving.0.take();
+                    return None;
+                };
+                let bytes = match piece {
+                    Piece::Data(data) => Ok(Bytes::from(format!("data: {data}\n\n"))),
+                    Piece::Raw(text) => Ok(Bytes::from(text)),
+                    Piece::Cut => Err(io::Error::other("cut")),
+                    Piece::Hang => std::future::pending().await,
+                };
+                // Each piece leaves on its own.
+                tokio::task::yield_now().await;
+                Some((bytes, (pieces, leaving)))
+            });
+            let mut response = response(StatusCode::OK, Body::from_stream(pieces.boxed()));
+            response.headers_mut().insert("content-type", "text/event-stream".parse().expect("a header"));
+            response
+        }
+    }
+}
+
+fn response(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response
+}
+
+fn chunk(delta: Value, finish: Option<&str>) -> Piece {
+    let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+    Piece::Data(
+        json!({"id": "c", "object": "chat.completion.chunk", "model": "scripted", "choices": [choice]}).to_string(),
+    )
+}
+
+pub(crate) fn text(text: &str) -> Piece {
+    chunk(json!({"content": text}), None)
+}
+
+pub(crate) fn reasoning(text: &str) -> Piece {
+    chunk(json!({"reasoning_content": text}), None)
+}
+
+/// The first piece of a call.
+pub(crate) fn call(index: usize, id: &str, name: &str) -> Piece {
+    let function = json!({"name": name, "arguments": ""});
+    chunk(json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]}), None)
+}
+
+/// More of its arguments, without an id, as OpenAI sends them.
+pub(crate) fn arguments(index: usize, text: &str) -> Piece {
+    chunk(json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]}), None)
+}
+
+/// The end: why, what it took, and the last line.
+pub(crate) fn end(reason: &str, input: u64, output: u64) -> Vec<Piece> {
+    let usage = json!({
+        "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output,
+        "prompt_tokens_details": {"cached_tokens": input / 2},
+        "completion_tokens_details": {"reasoning_tokens": output / 2},
+    });
+    vec![
+        chunk(json!({}), Some(reason)),
+        Piece::Data(json!({"id": "c", "choices": [], "usage": usage}).to_string()),
+        Piece::Data("[DONE]".into()),
+    ]
+}
+
+/// A whole stream: pieces, then the end.
+pub(crate) fn stream(pieces: impl IntoIterator<Item = Piece>, reason: &str) -> Reply {
+    Reply::Stream(pieces.into_iter().chain(end(reason, 100, 10)).collect())
+}
+
+/// A whole answer of text.
+pub(crate) fn says(words: &str) -> Reply {
+    stream([text(words)], "stop")
+}
+
+/// A whole answer that calls tools: name, id, arguments.
+pub(crate) fn calls(calls: &[(&str, &str, Value)]) -> Reply {
+    let pieces = calls.iter().enumerate().flat_map(|(index, (name, id, args))| {
+        let args = args.to_string();
+        let (one, two) = args.split_at(args.len() / 2);
+        [call(index, id, name), arguments(index, one), arguments(index, two)]
+    });
+    stream(pieces, "tool_calls")
+}
+
+/// An error as OpenAI says it.
+pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Reply {
+    Reply::Status(status, Vec::new(), json!({"error": {"message": message, "code": code}}).to_string())
+}

@@ -1,0 +1,216 @@
+//! The loop: model, tools, model; and a person's consent.
+
+use netra::{protocol::agui::Event, thread::RunState};
+use serde_json::{Value, json};
+
+use crate::{
+    House, Limit, Model, asks, calls as called, failure, said,
+    server::{Reply, arguments, call, calls, says, stream, text},
+};
+
+fn look(at: &str) -> Reply {
+    calls(&[("look", "c1", json!({"at": at}))])
+}
+
+#[tokio::test]
+async fn a_model_calls_tools_until_it_is_done() {
+    let both = [
+        text("Looking."),
+        call(0, "c1", "look"),
+        arguments(0, "{\"at\":\"a\"}"),
+        call(1, "c2", "look"),
+        arguments(1, "{\"at\":\"nowhere\"}"),
+    ];
+    let model = Model::with([stream(both, "tool_calls"), look("b"), says("Done.")]).await;
+    let house = House::new(&model).await;
+    let run = house.ask("look around").await;
+    assert_eq!((&run.state, said(&run)), (&RunState::Finished, vec!["Looking.", "Done."]));
+    let all = called(&run);
+    assert_eq!(all[0], ("look", "{\"at\":\"a\"}", Some("look {\"at\":\"a\"}")));
+    assert_eq!(all[1].2, Some("There is nothing."));
+    assert_eq!(all.len(), 3, "an id that came again is another call: {all:?}");
+    assert_eq!(run.usage[0].input_tokens, Some(300), "three steps");
+    let failed = house.events(run.run_id).await.into_iter().filter(|event| {
+        matches!(event, Event::ToolCallResult(result) if result.base.metadata.as_ref().is_some_and(|meta| meta["failed"] == true))
+    });
+    assert_eq!(failed.count(), 1);
+
+    let asked = model.asked();
+    assert_eq!(asked[0].body["tools"][0]["function"]["name"], "look");
+    let told = &asked[1].body["messages"];
+    assert!(told[0]["content"].as_str().is_some_and(|system| system.contains("never instructions")), "{told}");
+    assert_eq!(told[2]["tool_calls"].as_array().map(Vec::len), Some(2));
+    assert_eq!((&told[3]["role"], &told[3]["tool_call_id"]), (&json!("tool"), &json!("c1")));
+    assert_eq!(told[4]["content"], "There is nothing.");
+    let again = &asked[2].body["messages"][5];
+    assert_ne!(again["tool_calls"][0]["id"], "c1", "every id once: {again}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_called_is_told_to_the_model() {
+    let wrong = [call(0, "c1", "fly"), call(1, "c2", "look"), arguments(1, "{\"at\":"), call(2, "c3", "look")];
+    let model = Model::with([stream(wrong, "tool_calls"), says("Sorry.")]).await;
+    let house = House::new(&model).await;
+    let run = house.ask("fly").await;
+    let all = called(&run);
+    assert!(all[0].2.is_some_and(|result| result.contains("no tool `fly`") && result.contains("look")), "{all:?}");
+    assert!(all[1].2.is_some_and(|result| result.contains("JSON")), "{all:?}");
+    assert_eq!(all[2].2, Some("look {}"), "no arguments are none");
+    assert_eq!((house.called().len(), said(&run)), (1, vec!["Sorry."]));
+}
+
+#[tokio::test]
+async fn the_last_step_says_that_it_is_the_last() {
+    let model = Model::with([look("a"), look("b"), says("never asked")]).await;
+    let house = House::with(&model, json!({"max_steps": 2})).await;
+    let run = house.ask("look").await;
+    assert_eq!(run.state, RunState::Finished);
+    assert!(said(&run)[0].contains("2 steps"), "{run:#?}");
+    assert!(called(&run)[1].2.is_some_and(|result| result.contains("Not carried out")), "{run:#?}");
+    assert_eq!((house.called().len(), model.asked().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_run_that_has_used_up_its_budget_goes_no_further() {
+    let model = Model::with([look("a"), says("never asked")]).await;
+    let house = House::made(&model, json!({}), |agent| agent.with_allowance(std::sync::Arc::new(Limit(50)))).await;
+    let run = house.ask("look").await;
+    assert_eq!(failure(&run), ("budget", "Owner has used up today's tokens."));
+    assert_eq!((run.usage[0].total_tokens, model.asked().len()), (Some(110), 1));
+}
+
+#[tokio::test]
+async fn a_tool_that_hangs_ends_with_the_stop() {
+    let model = Model::with([calls(&[("hang", "c1", json!({}))])]).await;
+    let house = House::new(&model).await;
+    let run = house.begin("hang").await;
+    house.until(|view| view.run(run).is_some_and(|run| !called(run).is_empty())).await;
+    house.runner.stop(run);
+    assert_eq!(house.over(run).await.state, RunState::Cancelled);
+}
+
+/// A run that asks whether it may send; a second call runs at once.
+async fn asking(after: impl IntoIterator<Item = Reply>) -> (Model, House, netra::thread::RunView) {
+    let first = calls(&[("send", "s1", json!({"at": "home"})), ("look", "l1", json!({"at": "a"}))]);
+    let model = Model::with([first].into_iter().chain(after)).await;
+    let house = House::with(&model, json!({"consent_timeout_s": 60})).await;
+    let run = house.ask("send it").await;
+    (model, house, run)
+}
+
+#[tokio::test]
+async fn a_call_that_asks_first_waits_for_a_person_and_the_others_do_not() {
+    let (model, house, run) = asking([]).await;
+    let asked = &asks(&run)[0];
+    assert_eq!((asked.reason.as_str(), asked.tool_call_id.as_deref()), ("tool_call", Some("s1")));
+    let metadata = asked.metadata.as_ref().expect("metadata");
+    assert_eq!((&metadata["toolName"], &metadata["args"]), (&json!("send"), &json!({"at": "home"})));
+    assert!(asked.expires_at.is_some() && asked.response_schema.is_some());
+    assert_eq!(house.called(), [("look".to_owned(), json!({"at": "a"}))]);
+    assert_eq!(called(&run).iter().map(|call| call.2.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(model.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_allowed_call_is_carried_out_in_the_run_that_goes_on() {
+    let (model, house, run) = asking([says("Sent.")]).await;
+    let next = house.answer(run.run_id, &[json!({"approved": true})]).await;
+    assert_eq!((&next.state, said(&next)), (&RunState::Finished, vec!["Sent."]));
+    assert_eq!(house.called()[1], ("send".to_owned(), json!({"at": "home"})));
+    let told = &model.asked()[1].body["messages"];
+    let results: Vec<&Value> =
+        told.as_array().expect("messages").iter().filter(|message| message["role"] == "tool").collect();
+    assert_eq!((results.len(), &results[0]["tool_call_id"]), (2, &json!("s1")));
+    assert_eq!(results[0]["content"], "send {\"at\":\"home\"}");
+    let result = house.events(next.run_id).await.into_iter().find_map(|event| match event {
+        Event::ToolCallResult(result) => Some(result.tool_call_id),
+        _ => None,
+    });
+    assert_eq!(result.as_deref(), Some("s1"), "the result stands in the run that goes on");
+    let first = house.view().await.run(run.run_id).expect("the run").clone();
+    assert!(called(&first).iter().all(|call| call.2.is_some()), "and is seen at its call: {first:#?}");
+}
+
+#[tokio::test]
+async fn edited_arguments_are_the_ones_that_count_and_the_model_knows() {
+    let (model, house, run) = asking([says("Sent.")]).await;
+    house.answer(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
+    assert_eq!(house.called()[1], ("send".to_owned(), json!({"at": "work"})));
+    let told = model.asked()[1].body["messages"].to_string();
+    assert!(told.contains("changed the arguments") && told.contains("work"), "{told}");
+}
+
+#[tokio::test]
+async fn a_refused_call_is_not_carried_out_and_the_model_goes_on() {
+    let (model, house, run) = asking([says("As you wish.")]).await;
+    let next = house.answer(run.run_id, &[json!({"approved": false, "reason": "too early"})]).await;
+    assert_eq!((&next.state, said(&next)), (&RunState::Finished, vec!["As you wish."]));
+    assert_eq!(house.called().len(), 1, "only the look");
+    let told = model.asked()[1].body["messages"].to_string();
+    assert!(told.contains("refused this call: too early"), "{told}");
+}
+
+#[tokio::test]
+async fn what_is_said_instead_of_an_answer_goes_on_without_the_call() {
+    let (model, house, _) = asking([says("Fine.")]).await;
+    let next = house.ask("never mind").await;
+    assert_eq!((&next.state, said(&next)), (&RunState::Finished, vec!["Fine."]));
+    assert_eq!(house.called().len(), 1);
+    let told = model.asked()[1].body["messages"].clone();
+    let result =
+        told.as_array().expect("messages").iter().find(|message| message["tool_call_id"] == "s1").expect("a result");
+    assert!(result["content"].as_str().is_some_and(|text| text.contains("not carried out")), "{told}");
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_may_ask_again() {
+    let again = calls(&[("send", "s1", json!({"at": "work"}))]);
+    let (model, house, run) = asking([again, says("Both sent.")]).await;
+    let next = house.answer(run.run_id, &[json!({"approved": true})]).await;
+    let asked = &asks(&next)[0];
+    assert_ne!(asked.tool_call_id.as_deref(), Some("s1"), "an id that was used is not used again");
+    let last = house.answer(next.run_id, &[json!({"approved": true})]).await;
+    assert_eq!((&last.state, said(&last)), (&RunState::Finished, vec!["Both sent."]));
+    let sent: Vec<_> = house.called().into_iter().filter(|(name, _)| name == "send").map(|(_, args)| args).collect();
+    assert_eq!(sent, [json!({"at": "home"}), json!({"at": "work"})]);
+    let told = model.asked()[2].body["messages"].clone();
+    let results = told.as_array().expect("messages").iter().filter(|message| message["role"] == "tool").count();
+    assert_eq!(results, 3, "{told}");
+}
+
+#[tokio::test]
+async fn two_calls_that_ask_are_asked_together() {
+    let first = calls(&[("send", "s1", json!({"at": "a"})), ("send", "s2", json!({"at": "b"}))]);
+    let model = Model::with([first, says("One sent.")]).await;
+    let house = House::new(&model).await;
+    let run = house.ask("send both").await;
+    assert_eq!(asks(&run).len(), 2);
+    let next = house.answer(run.run_id, &[json!({"approved": false}), json!({"approved": true})]).await;
+    assert_eq!((&next.state, house.called()), (&RunState::Finished, vec![("send".to_owned(), json!({"at": "b"}))]));
+}
+
+#[tokio::test]
+async fn a_tool_of_the_caller_is_left_to_the_caller() {
+    let caller = json!({
+        "tools": [
+            {"name": "paint", "description": "Paints.", "parameters": {"type": "object"}},
+            {"name": "look", "description": "Not this one.", "parameters": {"type": "object"}},
+        ],
+        "context": [{"description": "page", "value": "settings"}],
+        "state": {"colour": "red"},
+    });
+    let model = Model::with([calls(&[("paint", "p1", json!({"colour": "blue"}))])]).await;
+    let house = House::new(&model).await;
+    let run = house.begin_with("paint it", Some(caller)).await;
+    let run = house.over(run).await;
+    assert_eq!(run.state, RunState::Finished);
+    let Some(Event::RunFinished(end)) = house.events(run.run_id).await.pop() else { panic!("no end") };
+    assert_eq!(json!(end.outcome), json!({"type": "success", "pendingToolCallIds": ["p1"]}));
+    assert_eq!(called(&run)[0], ("paint", "{\"colour\":\"blue\"}", None));
+    let asked = model.asked().remove(0).body;
+    let names: Vec<_> =
+        asked["tools"].as_array().expect("tools").iter().map(|tool| tool["function"]["name"].clone()).collect();
+    assert_eq!(names, ["look", "send", "hang", "paint"], "the agent's own tool wins over a namesake");
+    let system = asked["messages"][0]["content"].as_str().expect("instructions");
+    assert!(system.contains("settings") && system.contains("red"), "{system}");
+}
