@@ -15,6 +15,7 @@ mod replay;
 mod run;
 mod runner;
 pub mod stored;
+pub mod verify;
 
 use std::path::PathBuf;
 
