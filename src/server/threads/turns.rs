@@ -107,7 +107,8 @@ pub async fn send(
     Ok(Asked { accepted: MessageAccepted { run_id, seq }, run: Some(run) })
 }
 
-/// Answers what an interrupted run waits for: once, all of it, in time. The agent goes on in a new run.
+/// Answers what an interrupted run waits for: once, all of it, in time. The agent goes on in a new run, which is given along
+/// `caller` (JSON), or where that is nothing what the interrupted one was.
 ///
 /// # Errors
 /// `not_found`; `conflict` where it was answered, given up or has expired; `invalid_payload` where an interrupt is not
@@ -116,6 +117,7 @@ pub async fn answer(
     channels: &Channels,
     user: &User,
     command: &Answer,
+    caller: Option<String>,
     admit: impl FnOnce(&str) -> Result<()>,
 ) -> Result<Asked> {
     let (thread_id, waiting) = (command.thread_id, command.run_id);
@@ -129,7 +131,7 @@ pub async fn answer(
         return Ok(Asked { accepted, run: None });
     }
     let row = sqlx::query(
-        "SELECT agent, message_id, turn, asks_until, answered_at FROM runs WHERE id = $1 AND thread_id = $2",
+        "SELECT agent, message_id, turn, asks_until, answered_at, caller FROM runs WHERE id = $1 AND thread_id = $2",
     )
     .bind(waiting.to_string())
     .bind(thread_id.to_string())
@@ -166,7 +168,8 @@ pub async fn answer(
         .await?;
     let place = Place { turn: row.try_get::<i64, _>(2)?.cast_unsigned(), seq };
     let new = RunRow { run_id, thread_id, owner: user.id, agent: &agent, message_id: row.try_get(1)?, place };
-    let blocked = insert(&mut tx, &new, channels.node(), None).await?;
+    let caller = caller.or(row.try_get(5)?);
+    let blocked = insert(&mut tx, &new, channels.node(), caller).await?;
     note(&mut tx, user.id, command.answer_id, thread_id, request, run_id, seq).await?;
     tx.commit().await?;
     let run = NewRun { run_id, thread_id, owner: user.id, agent, place, blocked };
@@ -217,6 +220,15 @@ pub async fn is_blocked(channels: &Channels, thread: ThreadId, place: Place) -> 
 /// How many runs of a thread before a place go on, or wait for a person.
 const EARLIER: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn < $2 OR (turn = $2 AND seq < $3)) \
                        AND (ended_at IS NULL OR (asks_until > $4 AND answered_at IS NULL))";
+
+/// Whether a run goes on, or waits its turn.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn goes_on(channels: &Channels, run: RunId) -> Result<bool> {
+    let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM runs WHERE id = $1 AND ended_at IS NULL");
+    Ok(query.bind(run.to_string()).fetch_one(channels.store().reader()).await? > 0)
+}
 
 /// Notes that a person wants a run stopped, so that the node that lives it stops it, whatever becomes of this one. Answers
 /// whether the run goes on.
@@ -356,7 +368,11 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::refused(ErrorCode::InvalidPayload, message.into())
 }
 
-fn check_message(command: &SendMessage) -> Result<()> {
+/// Whether a message can be taken at all: what [`send`] looks at first.
+///
+/// # Errors
+/// `invalid_payload`, `too_large`.
+pub fn check_message(command: &SendMessage) -> Result<()> {
     if command.text.trim().is_empty() {
         return Err(invalid("the text is empty; say something"));
     }
