@@ -122,8 +122,10 @@ async fn ids_of_netra_are_taken_as_they_are_and_a_cookie_is_as_good_as_a_token()
     let told = request.json(&input(&thread, &message, "Go on")).send().await.expect("it answers");
     let told = events(&text(told).await);
     assert_eq!((own(&told, "threadId"), told[0]["threadId"].as_str()), (&*thread, Some(&*thread)));
-    let elsewhere = browser.request(Method::POST, "/api/agents/replay/agui").header(header::ORIGIN, "https://x.example");
-    problem(elsewhere.json(&input(&thread, &message, "Go on")).send().await.expect("it answers"), 403, "forbidden").await;
+    let elsewhere =
+        browser.request(Method::POST, "/api/agents/replay/agui").header(header::ORIGIN, "https://x.example");
+    problem(elsewhere.json(&input(&thread, &message, "Go on")).send().await.expect("it answers"), 403, "forbidden")
+        .await;
 }
 
 #[tokio::test]
@@ -224,7 +226,8 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     assert_eq!((good.status.code(), said.trim()), (Some(0), "1 runs in 1 threads: every event is in order"));
 
     let (data, _stopped) = (server.data(), server.stop().await);
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", data.join("netra.db").display())).await.expect("a store");
+    let pool =
+        sqlx::SqlitePool::connect(&format!("sqlite:{}", data.join("netra.db").display())).await.expect("a store");
     let deleted = sqlx::query("DELETE FROM entries WHERE entry LIKE '%TEXT_MESSAGE_END%'").execute(&pool).await;
     assert!(deleted.expect("it is deleted").rows_affected() > 0);
     pool.close().await;

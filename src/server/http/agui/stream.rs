@@ -132,7 +132,9 @@ impl Told {
     fn end(&mut self, silence: &Silence) {
         let (code, message) = match silence {
             Silence::Gone => ("not_found", "the thread was deleted"),
-            Silence::Closed(CloseCode::Restarting) => ("server_restarting", "the server restarts; ask again for the rest"),
+            Silence::Closed(CloseCode::Restarting) => {
+                ("server_restarting", "the server restarts; ask again for the rest")
+            }
             Silence::Closed(_) => ("disconnected", "this connection was ended; the run may go on"),
             Silence::Failed(error) => {
                 tracing::error!(%error, run = %self.run_id, "a run cannot be told");
