@@ -320,7 +320,10 @@ function ending(run: RunView): [EventType, object] | undefined {
   const finished = (more: object): [EventType, object] => [EventType.RUN_FINISHED, { ...more, ...usage }];
   switch (run.state.is) {
     case 'finished':
-      return finished(run.result === undefined ? {} : { result: run.result });
+      return finished({
+        ...(run.result !== undefined && { result: run.result }),
+        ...(run.pending?.length && { outcome: { type: 'success', pendingToolCallIds: run.pending } }),
+      });
     case 'cancelled':
       return finished({ outcome: { type: 'cancelled' } });
     case 'interrupted':

@@ -42,7 +42,7 @@ export class Run implements Follower {
 
   async begin(): Promise<void> {
     try {
-      const resume = this.input.resume?.length ? this.input.resume : undefined;
+      const resume = this.input.resume?.length ? this.input.resume : resultsOf(this.input.messages);
       const said = resume ? undefined : question(this.input.messages);
       const { user } = await this.connection.ready();
       this.threadId = idFor(user.id, this.input.threadId);
@@ -126,7 +126,8 @@ export class Run implements Follower {
       status,
       ...(payload !== undefined && payload !== null && { payload }),
     }));
-    const answer_id = idFor(this.threadId, this.input.runId);
+    const last = this.input.messages.at(-1);
+    const answer_id = idFor(this.threadId, this.input.resume?.length || !last ? this.input.runId : last.id);
     return this.send('answer', answer_id, { answer_id, thread_id: this.threadId, run_id, answers });
   }
 
@@ -190,7 +191,7 @@ export class Run implements Follower {
   }
 
   private tell(event: BaseEvent): void {
-    if (this.over) return;
+    if (this.over || this.isGiven(event as BaseEvent & { toolCallId?: string })) return;
     this.remember(event);
     this.subscriber.next(event);
     if (event.type !== EventType.RUN_FINISHED && event.type !== EventType.RUN_ERROR) return;
@@ -198,11 +199,19 @@ export class Run implements Follower {
     this.subscriber.complete();
   }
 
+  /** The caller holds the results already that it gave. */
+  private isGiven({ type, toolCallId }: BaseEvent & { toolCallId?: string }): boolean {
+    const given = type === EventType.TOOL_CALL_RESULT && !this.input.resume?.length && resultsOf(this.input.messages);
+    return Boolean(given && given.some(({ interruptId }) => interruptId === toolCallId));
+  }
+
   /** Whose the interrupts are, for the run that answers them. */
   private remember(event: BaseEvent): void {
     const { outcome } = event as RunFinishedEvent;
-    if (event.type !== EventType.RUN_FINISHED || outcome?.type !== 'interrupt' || this.runId === undefined) return;
-    for (const { id } of outcome.interrupts) this.asked.set(id, this.runId);
+    if (event.type !== EventType.RUN_FINISHED || this.runId === undefined) return;
+    const asked = outcome?.type === 'interrupt' ? outcome.interrupts.map(({ id }) => id) : [];
+    const pending = outcome?.type === 'success' ? (outcome.pendingToolCallIds ?? []) : [];
+    for (const id of [...asked, ...pending]) this.asked.set(id, this.runId);
     for (const id of this.asked.keys()) {
       if (this.asked.size > MOST_ASKED) this.asked.delete(id);
     }
@@ -251,11 +260,20 @@ export class Run implements Follower {
   }
 }
 
+/** The results that stand at the end of the conversation, of calls that a run left to the caller; nothing where there are none. */
+function resultsOf(messages: Message[]): ResumeEntry[] | undefined {
+  const from = messages.findLastIndex(({ role }) => role !== 'tool') + 1;
+  const results = messages.slice(from).flatMap((message): ResumeEntry[] =>
+    message.role === 'tool' ? [{ interruptId: message.toolCallId, status: 'resolved', payload: message.error ?? message.content }] : [],
+  );
+  return results.length ? results : undefined;
+}
+
 /** What is asked: the last message, which is a person's. */
 function question(messages: Message[]): { id: string; text: string } {
   const last = messages.at(-1);
   if (last?.role !== 'user') {
-    throw new NetraError('invalid_input', 'the last message is not a person’s; add the one to answer, or `resume` an interrupted run');
+    throw new NetraError('invalid_input', 'the last message is neither a person’s nor a tool’s; add what to answer, or `resume` an interrupted run');
   }
   const parts = typeof last.content === 'string' ? [{ type: 'text' as const, text: last.content }] : last.content;
   const texts = parts.map((part) => {
@@ -273,7 +291,9 @@ function givesMore({ tools, context, state, forwardedProps }: RunAgentInput): bo
 
 /** The newest run that waits for an answer to all of these. */
 function whoWaits(view: ThreadView, ids: string[]): string | undefined {
-  const waits = ({ state }: RunView) =>
-    state.is === 'interrupted' && ids.every((id) => state.interrupts.some((interrupt) => interrupt.id === id));
+  const waits = ({ state, pending }: RunView) => {
+    const asked = state.is === 'interrupted' ? state.interrupts.map(({ id }) => id) : (pending ?? []);
+    return ids.every((id) => asked.includes(id));
+  };
   return runsOf(view).filter(waits).at(-1)?.run_id;
 }

@@ -76,6 +76,8 @@ export interface Said {
 export interface RunView {
   run_id: string;
   message_id?: string;
+  /** Calls that it left to whoever asked. */
+  pending?: string[];
   state:
     | { is: 'waiting' | 'running' | 'finished' | 'cancelled' }
     | { is: 'interrupted'; interrupts: Interrupt[] }

@@ -286,7 +286,7 @@ test('a wrong token is said, and is not tried for ever', async () => {
 
 test('what cannot be asked is refused with what to do', async () => {
   const agent = agentOf();
-  await assert.rejects(agent.runAgent(), /the last message is not a person’s/);
+  await assert.rejects(agent.runAgent(), /the last message is neither/);
   agent.addMessage({ id: '1', role: 'user', content: ' ' });
   await assert.rejects(agent.runAgent(), /empty/);
   assert.throws(() => new NetraAgent({ url: 'no address' }), /no address/);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import { type AbstractAgent, type BaseEvent, EventType, HttpAgent, type RunFinishedEvent } from '@ag-ui/client';
+import { type AbstractAgent, type BaseEvent, EventType, HttpAgent, type RunFinishedEvent, type ToolCallResultEvent } from '@ag-ui/client';
 import { NetraAgent, newId } from '../src/index.js';
 import { Server, sample, until } from './server.js';
 
@@ -87,6 +87,26 @@ for (const [name, door] of [['HttpAgent', HttpAgent], ['NetraAgent', NetraAgent]
     const stranger = [{ interruptId: 'nobody asked', status: 'cancelled' as const }];
     agent.pendingInterrupts = [];
     await assert.rejects(agent.runAgent({ resume: stranger }), /waits for an answer/);
+  });
+
+  test(`a call that a run leaves to ${name} is answered with its result, and the agent goes on`, async () => {
+    const agent = new door({ url: url('calls'), threadId: `calls by ${name}`, ...config, ...(door === NetraAgent && { idleMs: 0 }) });
+    const asked = await ask(agent, 'Paint it');
+    const { outcome } = asked.at(-1) as RunFinishedEvent;
+    const [call] = outcome?.type === 'success' ? (outcome.pendingToolCallIds ?? []) : [];
+    assert.ok(call, 'a call is pending');
+    agent.addMessage({ id: newId(), role: 'tool', toolCallId: call, content: 'blue' });
+    const heard: BaseEvent[] = [];
+    await agent.runAgent({ runId: 'run of the caller' }, { onEvent: ({ event }) => void heard.push(event) });
+    assert.ok(!heard.some(({ type }) => type === EventType.TOOL_CALL_RESULT), 'the caller has the result already');
+    const own = netra(heard);
+    const log = await server.log(own.threadId, own.runId);
+    const results = log.filter((event): event is ToolCallResultEvent => event.type === EventType.TOOL_CALL_RESULT);
+    assert.deepEqual(results.map(({ toolCallId, content }) => [toolCallId, content]), [[call, 'blue']]);
+    assert.equal(heard.length, log.length - 1);
+    assert.equal(agent.messages.filter(({ role }) => role === 'tool').length, 1);
+    const view = await server.view(netra(asked).threadId, netra(asked).runId);
+    assert.deepEqual(view.nodes.map(({ body }) => body.is === 'tool' && body.result), ['blue'], 'it stands with its call');
   });
 }
 

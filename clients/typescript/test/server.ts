@@ -46,7 +46,8 @@ export class Server {
     public env: Record<string, string>,
   ) {}
 
-  /** A server with an administrator and the agents `slow`, `quick`, and `asks`, whose runs wait for a person. */
+  /** A server with an administrator and the agents `slow`, `quick`, `asks`, whose runs wait for a person, and `calls`, whose runs
+   *  leave a call to whoever asked. */
   static async start(env: Record<string, string> = {}): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), 'netra-client-'));
     const server = new Server(folder, await port(), env);
@@ -60,10 +61,20 @@ export class Server {
       { type: 'TEXT_MESSAGE_END', messageId: 'm' },
       { type: 'RUN_FINISHED', threadId: 't', runId: 'r', outcome: { type: 'interrupt', interrupts } },
     ];
-    const file = join(folder, 'asks.jsonl');
-    await writeFile(file, asking.map((event) => `${JSON.stringify(event)}\n`).join(''));
+    const calling = [
+      { type: 'TOOL_CALL_START', toolCallId: 'c', toolCallName: 'pick_colour' },
+      { type: 'TOOL_CALL_ARGS', toolCallId: 'c', delta: '{}' },
+      { type: 'TOOL_CALL_END', toolCallId: 'c' },
+      { type: 'RUN_FINISHED', threadId: 't', runId: 'r', outcome: { type: 'success', pendingToolCallIds: ['c'] } },
+    ];
+    const files: string[] = [];
+    for (const [name, events] of Object.entries({ asking, calling })) {
+      files.push(join(folder, `${name}.jsonl`));
+      await writeFile(files.at(-1)!, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+    }
+    const agents = [agent('slow', 150), agent('quick', 5_000), agent('asks', 1_000, files[0]), agent('calls', 1_000, files[1])];
     const base = await readFile(join(root, 'Leptos.toml'), 'utf8');
-    await writeFile(join(folder, 'Leptos.toml'), `${base}\n${agent('slow', 150)}${agent('quick', 5_000)}${agent('asks', 1_000, file)}`);
+    await writeFile(join(folder, 'Leptos.toml'), `${base}\n${agents.join('')}`);
     await server.start();
     const body = JSON.stringify({ setup_token: SETUP_TOKEN, name: 'First', ...PERSON });
     const headers = { 'content-type': 'application/json', origin: server.url };

@@ -5,9 +5,9 @@ use sqlx::Row;
 use super::{TITLE_FROM_MESSAGE, UNTITLED, change, info};
 use crate::{
     protocol::{
-        Answer, AnswerStatus, Attachment, Author, ErrorCode, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase,
-        SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole,
-        agui::Interrupt, http::User, limits,
+        Answer, AnswerStatus, Attachment, Author, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunAnswer,
+        RunId, RunPhase, SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage,
+        UserRole, agui::Interrupt, http::User, limits,
     },
     server::{
         channel::{Append, Channels},
@@ -107,8 +107,9 @@ pub async fn send(
     Ok(Asked { accepted: MessageAccepted { run_id, seq }, run: Some(run) })
 }
 
-/// Answers what an interrupted run waits for: once, all of it, in time. The agent goes on in a new run, which is given along
-/// `caller` (JSON), or where that is nothing what the interrupted one was.
+/// Answers what an interrupted run waits for, or gives the results of the calls that a run left pending (by their ids, the
+/// result as payload): once, all of it, in time. The agent goes on in a new run, which is given along `caller` (JSON), or
+/// where that is nothing what the run before was.
 ///
 /// # Errors
 /// `not_found`; `conflict` where it was answered, given up or has expired; `invalid_payload` where an interrupt is not
@@ -139,14 +140,19 @@ pub async fn answer(
     .await?
     .ok_or_else(|| Error::not_found("run in this thread"))?;
     let conflict = |message: &str| Err(Error::refused(ErrorCode::Conflict, message));
-    if row.try_get::<Option<i64>, _>(3)?.is_none() {
-        return conflict("this run waits for no answer");
-    }
+    let (asks, awaits) = view.run(waiting).map(|run| (run.asks(), run.awaits())).unwrap_or_default();
+    let asked = row.try_get::<Option<i64>, _>(3)?.is_some();
     if row.try_get::<Option<i64>, _>(4)?.is_some() {
         return conflict("this was answered already, or something else was said since");
     }
-    let interrupts = view.run(waiting).map(crate::thread::RunView::asks).unwrap_or_default();
-    check_answers(command, interrupts)?;
+    if !asked && awaits.is_empty() {
+        return conflict("this run waits for no answer");
+    }
+    if asked {
+        check_answers(command, asks)?
+    } else {
+        check_results(command, awaits)?
+    }
     let agent: String = row.try_get(0)?;
     admit(&agent)?;
     let answer = RunAnswer {
@@ -408,6 +414,20 @@ fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Result<()> {
         Some(open) => Err(invalid(format!("the interrupt `{}` is not answered; answer all at once", open.id))),
         None => Ok(()),
     }
+}
+
+/// Each pending call has one result, and each result its call.
+fn check_results(command: &Answer, awaits: &[String]) -> Result<()> {
+    let ids = || command.answers.iter().map(|answer| &answer.interrupt_id);
+    if ids().count() != awaits.len() || awaits.iter().any(|call| !ids().any(|id| id == call)) {
+        return Err(invalid(format!("give one result for each of the calls {}", awaits.join(", "))));
+    }
+    let bytes = |answer: &InterruptAnswer| answer.payload.as_ref().map_or(0, |payload| payload.to_string().len());
+    if command.answers.iter().any(|answer| bytes(answer) > limits::MAX_RESULT_BYTES) {
+        let message = format!("a result has more than {} bytes", limits::MAX_RESULT_BYTES);
+        return Err(Error::refused(ErrorCode::TooLarge, message));
+    }
+    Ok(())
 }
 
 /// When an interrupt can no longer be answered, in milliseconds since 1970; one whose time cannot be read never expires.

@@ -4,20 +4,21 @@
 //! from there as well. It belongs to the server: a caller that goes away neither stops it nor loses it. The same message id
 //! again tells the same run from its beginning; `DELETE /api/runs/<run_id>` stops it.
 //!
-//! Of `messages` the last is taken, a person's; what was said before is in the thread, and what the caller says about it is
-//! not looked at. `resume` answers what an earlier run of the thread waits for. State, tools, context and forwarded properties go to
+//! Of `messages` the last is taken: a person's, or the results of tools that the caller carried out; what was said before is in
+//! the thread, and what the caller says about it is not looked at. `resume` answers what an earlier run waits for. State, tools, context and forwarded properties go to
 //! the agent. What is wrong is said before the stream opens.
 
 mod ids;
 mod stream;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::{HeaderName, StatusCode},
     response::Response,
 };
+use serde_json::json;
 
 use self::{
     ids::id_for,
@@ -26,8 +27,8 @@ use self::{
 use super::{Caller, extract::Json, problem::problem};
 use crate::{
     protocol::{
-        Answer, CreateThread, ErrorBody, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunId, SendMessage,
-        ThreadId,
+        Answer, AnswerStatus, CreateThread, ErrorBody, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunId,
+        SendMessage, ThreadId,
         agui::{Message, Resume, RunAgentInput, ToolContent},
         http::{Problem, User},
     },
@@ -39,7 +40,7 @@ use crate::{
         threads,
         ws::{Listener, Runs, turns},
     },
-    thread::{Item, RunState, RunView, ThreadView},
+    thread::{Item, RunState, RunView},
 };
 
 /// The headers of the answer.
@@ -67,6 +68,10 @@ pub(super) async fn run(
     let (asked, accepted) = asks.ask(&state, user, &agent, caller(&input).as_ref()).await?;
     listener.begin_after(accepted.seq);
     tracing::info!(user = %user.id, thread = %asks.thread_id, run = %accepted.run_id, "a run is told over HTTP");
+    let given = match &asks.what {
+        What::Results { results, .. } => results.iter().map(|result| result.interrupt_id.clone()).collect(),
+        What::Say { .. } | What::Answer { .. } => HashSet::new(),
+    };
     let told = Told {
         listener,
         channels: state.channels.clone(),
@@ -74,6 +79,7 @@ pub(super) async fn run(
         thread_id: asks.thread_id,
         run_id: accepted.run_id,
         asked,
+        given,
         next: VecDeque::new(),
         over: false,
     };
@@ -106,6 +112,8 @@ enum What<'a> {
     Say { id: MessageId, text: String },
     /// To go on from what a run waits for.
     Answer { id: MessageId, resume: &'a [Resume] },
+    /// To go on with the results of calls that a run left to the caller.
+    Results { id: MessageId, results: Vec<InterruptAnswer> },
 }
 
 impl<'a> Asks<'a> {
@@ -121,8 +129,11 @@ impl<'a> Asks<'a> {
             (_, Some(Message::User { id, content, .. })) => {
                 What::Say { id: id_for(thread_id, id), text: text_of(content)? }
             }
+            (_, Some(Message::Tool { id, .. })) => {
+                What::Results { id: id_for(thread_id, id), results: results(&input.messages) }
+            }
             _ => {
-                let detail = "the last of `messages` is no person's: add the message to answer, or `resume` what a run waits for";
+                let detail = "the last of `messages` is neither a person's nor a tool's: add what to answer, or `resume` what a run waits for";
                 return Err(invalid(detail));
             }
         };
@@ -147,12 +158,15 @@ impl<'a> Asks<'a> {
                 (*id, turns::send(channels, &state.runner, user, &message, caller).await?)
             }
             What::Answer { id, resume } => {
-                threads::authorise(channels, user.id, thread_id).await?;
-                let (_, view) = channels.thread(thread_id).await?;
-                let run_id = waiting(&view, resume)?;
-                let answers = resume.iter().map(answer).collect();
-                let answer = Answer { answer_id: *id, thread_id, run_id, answers };
-                (*id, turns::answer(channels, &state.runner, user, &answer, caller).await?)
+                let asks = |run: &RunView, id: &str| match &run.state {
+                    RunState::Interrupted { interrupts } => interrupts.iter().any(|interrupt| interrupt.id == id),
+                    _ => false,
+                };
+                (*id, go_on(state, user, (thread_id, *id), resume.iter().map(answer).collect(), asks, caller).await?)
+            }
+            What::Results { id, results } => {
+                let asks = |run: &RunView, id: &str| run.pending.iter().any(|call| call == id);
+                (*id, go_on(state, user, (thread_id, *id), results.clone(), asks, caller).await?)
             }
         })
     }
@@ -169,18 +183,41 @@ async fn ensure_thread(state: &AppState, user: &User, thread_id: ThreadId, agent
     }
 }
 
-/// The newest run that waits for answers to all of these; answered before or not.
-fn waiting(view: &ThreadView, resume: &[Resume]) -> Result<RunId> {
-    let asks = |run: &RunView| match &run.state {
-        RunState::Interrupted { interrupts } => {
-            resume.iter().all(|entry| interrupts.iter().any(|interrupt| interrupt.id == entry.interrupt_id))
-        }
-        _ => false,
+/// Answers the newest run that asks for all of these; answered before or not.
+async fn go_on(
+    state: &AppState,
+    user: &User,
+    (thread_id, answer_id): (ThreadId, MessageId),
+    answers: Vec<InterruptAnswer>,
+    asks: impl Fn(&RunView, &str) -> bool,
+    caller: Option<&agents::Caller>,
+) -> Result<MessageAccepted> {
+    threads::authorise(&state.channels, user.id, thread_id).await?;
+    let (_, view) = state.channels.thread(thread_id).await?;
+    let all = |run: &RunView| answers.iter().all(|answer| asks(run, &answer.interrupt_id));
+    let mut runs = view.items.iter().rev().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
+    let Some(run_id) = runs.find(|run| all(run)).map(|run| run.run_id) else {
+        let ids: Vec<&str> = answers.iter().map(|answer| answer.interrupt_id.as_str()).collect();
+        let message = format!("no run of this thread waits for an answer to {}", ids.join(", "));
+        return Err(Error::refused(ErrorCode::Conflict, message));
     };
-    let runs = view.items.iter().rev().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
-    runs.into_iter().find(|run| asks(run)).map(|run| run.run_id).ok_or_else(|| {
-        Error::refused(ErrorCode::Conflict, "no run of this thread waits for an answer to what `resume` names")
-    })
+    let answer = Answer { answer_id, thread_id, run_id, answers };
+    turns::answer(&state.channels, &state.runner, user, &answer, caller).await
+}
+
+/// The results that stand at the end of the conversation.
+fn results(messages: &[Message]) -> Vec<InterruptAnswer> {
+    let result = |message: &Message| match message {
+        Message::Tool { content, tool_call_id, error, .. } => {
+            let payload = error.as_ref().map_or_else(|| json!(content), |error| json!(error));
+            let interrupt_id = tool_call_id.clone();
+            Some(InterruptAnswer { interrupt_id, status: AnswerStatus::Resolved, payload: Some(payload) })
+        }
+        _ => None,
+    };
+    let mut results: Vec<_> = messages.iter().rev().map_while(result).collect();
+    results.reverse();
+    results
 }
 
 fn answer(entry: &Resume) -> InterruptAnswer {

@@ -3,7 +3,11 @@
 //! Promises: the events are the log's, in its order; the caller's own ids stand in `RUN_STARTED` and `RUN_FINISHED`, Netra's in
 //! their `metadata.netra`; the stream ends with a terminal event, also where the run goes on without the caller.
 
-use std::{collections::VecDeque, convert::Infallible, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    convert::Infallible,
+    time::Duration,
+};
 
 use axum::{
     http::{HeaderName, HeaderValue, header},
@@ -54,6 +58,8 @@ pub(super) struct Told {
     pub(super) run_id: RunId,
     /// What the run answers.
     pub(super) asked: MessageId,
+    /// The calls whose results the caller gave: it is not told of them.
+    pub(super) given: HashSet<String>,
     /// What is to be told before anything else.
     pub(super) next: VecDeque<Value>,
     pub(super) over: bool,
@@ -115,6 +121,9 @@ impl Told {
             Some("RUN_ERROR") => {
                 self.over = true;
                 event
+            }
+            Some("TOOL_CALL_RESULT") if event["toolCallId"].as_str().is_some_and(|id| self.given.contains(id)) => {
+                return;
             }
             _ => event,
         };
