@@ -6,40 +6,16 @@
  * without a bound.
  */
 import type { RunAgentInput } from '@ag-ui/client';
+import { Channels, type Follower, type Next } from './channels.js';
 import { Backoff, comesBack, farewell } from './reconnect.js';
 import { Later, type Socket, type WayOptions, begin, open } from './way.js';
-import { type Accepted, type Cursor, type Entry, type ErrorBody, type EventPush, NetraError, type Subscribed, type ThreadView, type Welcome } from './wire.js';
+import { type Accepted, type ErrorBody, type EventPush, NetraError, type Subscribed, type Welcome, refusal, waits } from './wire.js';
 
 export interface ConnectionOptions extends WayOptions {
   /** Milliseconds after which a socket that nobody needs is closed. Default: 10 000. */
   idleMs?: number;
   /** The source of jitter, 0 up to 1. */
   random?: () => number;
-}
-
-/** Who follows a channel. */
-export interface Follower {
-  entry(seq: number, entry: Entry): void;
-  /** Where the entries cannot be had any more: what the thread looks like at `seq`. */
-  snapshot(seq: number, view: ThreadView): void;
-  failed(error: NetraError): void;
-}
-
-interface Channel {
-  cursor: Cursor | undefined;
-  state: 'due' | 'asked' | 'on';
-  askedAs: number;
-  misfits: number;
-  followers: Set<Follower>;
-  /** The server answered a subscription once. */
-  agreed: boolean;
-  ready: PromiseWithResolvers;
-}
-
-interface PromiseWithResolvers {
-  promise: Promise<void>;
-  resolve: () => void;
-  reject: (error: NetraError) => void;
 }
 
 interface Command {
@@ -58,7 +34,6 @@ const COMMAND_MS = 30_000;
 const PROVING_MS = 5_000;
 const MOST_COMMANDS = 256;
 const MOST_TRIES = 10;
-const MOST_CURSORS = 64;
 const MOST_PAUSE_MS = 5 * 60_000;
 
 export class Connection {
@@ -68,9 +43,7 @@ export class Connection {
   private attempt = 0;
   private advertised: number | undefined;
   private readonly backoff: Backoff;
-  private readonly channels = new Map<string, Channel>();
-  /** How far channels came that nobody follows now, so that the next look at them need not begin anew. */
-  private readonly cursors = new Map<string, Cursor>();
+  private readonly channels = new Channels();
   private readonly queue: Command[] = [];
   private inFlight: number | undefined;
   private lastId = 0;
@@ -139,56 +112,31 @@ export class Connection {
 
   /** Follows a channel from where this connection knows it, or from a snapshot. Resolves when the server agreed. */
   follow(name: string, follower: Follower): Promise<void> {
-    const channel = this.channels.get(name) ?? this.added(name);
-    channel.followers.add(follower);
+    const agreed = this.channels.add(name, follower);
     this.wake();
     this.pump();
-    return channel.ready.promise;
+    return agreed;
   }
 
   unfollow(name: string, follower: Follower): void {
-    const channel = this.channels.get(name);
-    channel?.followers.delete(follower);
-    if (!channel || channel.followers.size > 0) return;
-    this.channels.delete(name);
-    if (channel.cursor) this.remember(name, channel.cursor);
-    if (this.welcomed && channel.state !== 'due') this.send('unsubscribe', { channel: name });
+    if (this.channels.remove(name, follower) && this.welcomed) this.send('unsubscribe', { channel: name });
     this.rest();
   }
 
   /** How far a followed channel has come. */
   position(name: string): number {
-    return this.channels.get(name)?.cursor?.seq ?? 0;
+    return this.channels.position(name);
   }
 
   /** Has a channel's entries after `seq` told again; after nothing: a snapshot. */
   rewind(name: string, seq?: number): void {
-    const channel = this.channels.get(name);
-    if (!channel) return;
-    const epoch = channel.cursor?.epoch;
-    channel.cursor = seq === undefined || epoch === undefined ? undefined : { epoch, seq };
-    channel.state = 'due';
+    this.channels.rewind(name, seq);
     this.pump();
   }
 
   /** Closes the socket for good; whatever waits fails. */
   close(): void {
     this.fail(new NetraError('closed', 'the agent was closed'), 1000);
-  }
-
-  private added(name: string): Channel {
-    const ready = withResolvers();
-    const cursor = this.cursors.get(name);
-    const channel: Channel = { cursor, state: 'due', askedAs: 0, misfits: 0, followers: new Set(), agreed: false, ready };
-    this.channels.set(name, channel);
-    return channel;
-  }
-
-  private remember(name: string, cursor: Cursor): void {
-    this.cursors.delete(name);
-    this.cursors.set(name, cursor);
-    const [oldest] = this.cursors.keys();
-    if (this.cursors.size > MOST_CURSORS && oldest !== undefined) this.cursors.delete(oldest);
   }
 
   // Opening, losing and coming back.
@@ -248,7 +196,7 @@ export class Connection {
     this.welcomed = undefined;
     this.inFlight = undefined;
     for (const timer of ['dead', 'ping', 'proved', 'pause', 'again', 'answer']) this.stopTimer(timer);
-    for (const channel of this.channels.values()) channel.state = 'due';
+    this.channels.lost();
     const [first] = this.queue;
     if (first && first.tries >= MOST_TRIES) {
       this.queue.shift();
@@ -278,16 +226,11 @@ export class Connection {
     globalThis.removeEventListener?.('online', this.online);
     this.lost();
     socket?.close(code);
-    const [channels, commands, waiting] = [[...this.channels], this.queue.splice(0), [...this.waiting]];
-    this.channels.clear();
+    const [commands, waiting] = [this.queue.splice(0), [...this.waiting]];
     this.waiting.clear();
     waiting.forEach(({ reject }) => reject(error));
     commands.forEach(({ reject }) => reject(error));
-    for (const [name, { cursor, followers, ready }] of channels) {
-      if (cursor) this.remember(name, cursor);
-      ready.reject(error);
-      followers.forEach((follower) => follower.failed(error));
-    }
+    this.channels.fail(error);
   }
 
   private needed(): boolean {
@@ -313,7 +256,7 @@ export class Connection {
     const { type, id, payload } = frame;
     if (typeof id === 'number') return this.answered(id, type === 'ok', payload);
     if (type === 'welcome') this.welcome(payload as Welcome);
-    else if (type === 'event') this.event(payload as EventPush);
+    else if (type === 'event') this.next(this.channels.event(payload as EventPush));
     else if (type === 'draining') this.advertised = (payload as { reconnect_in_ms: number }).reconnect_in_ms;
   }
 
@@ -336,33 +279,16 @@ export class Connection {
     });
   }
 
-  private event({ channel: name, epoch, seq, entry }: EventPush): void {
-    const channel = this.channels.get(name);
-    // What has no place in the log (presence) is nothing to an agent.
-    if (!channel || seq === undefined) return;
-    const { cursor } = channel;
-    if (cursor?.epoch === epoch && seq === cursor.seq + 1) {
-      cursor.seq = seq;
-      channel.misfits = 0;
-      for (const follower of [...channel.followers]) follower.entry(seq, entry);
-    } else if (channel.state === 'on' && !(cursor?.epoch === epoch && seq <= cursor.seq)) {
-      if (cursor?.epoch !== epoch) channel.cursor = undefined;
-      this.misfit(channel);
-    }
-  }
-
-  /** Something did not fit: asks again from the cursor, the second time from nothing, ever more slowly. */
-  private misfit(channel: Channel): void {
-    channel.misfits += 1;
-    channel.state = 'due';
-    if (channel.misfits > 1) channel.cursor = undefined;
-    if (channel.misfits > MOST_TRIES) return this.drop();
-    this.startTimer('again', channel.misfits > 1 ? 500 * channel.misfits : 0, () => this.pump());
+  private next(next: Next): void {
+    if (next === 'hopeless') this.drop();
+    else if (next && 'pause' in next) this.pause(next.pause);
+    else if (next) this.startTimer('again', next.again, () => this.pump());
   }
 
   private answered(id: number, ok: boolean, payload: unknown): void {
-    const subscribed = [...this.channels].find(([, { state, askedAs }]) => state === 'asked' && askedAs === id);
-    if (subscribed) this.subscribed(...subscribed, ok, payload);
+    const channel = this.channels.askedAs(id);
+    if (channel !== undefined && ok) this.next(this.channels.answered(channel, payload as Subscribed));
+    else if (channel !== undefined) this.next(this.channels.refused(channel, payload as ErrorBody));
     else if (this.inFlight === id) this.replied(ok, payload);
     this.pump();
     this.rest();
@@ -384,46 +310,13 @@ export class Connection {
     this.startTimer('pause', Math.min(retryAfterMs, MOST_PAUSE_MS), () => this.pump());
   }
 
-  private subscribed(name: string, channel: Channel, ok: boolean, payload: unknown): void {
-    if (!ok) {
-      const error = refusal(payload as ErrorBody);
-      channel.state = 'due';
-      if (waits(error)) return this.pause(error);
-      this.channels.delete(name);
-      // Refused at once, only whoever asked hears of it: the thread may be still to be made.
-      if (channel.agreed) channel.followers.forEach((follower) => follower.failed(error));
-      return channel.ready.reject(error);
-    }
-    const { epoch, seq, mode, snapshot } = payload as Subscribed;
-    const here = channel.cursor?.epoch === epoch ? channel.cursor.seq : undefined;
-    channel.state = 'on';
-    channel.agreed = true;
-    if (mode === 'snapshot' && snapshot?.items) {
-      channel.ready.resolve();
-      // Entries of the subscription before may have carried us past it already.
-      if (here !== undefined && here > seq) return;
-      channel.cursor = { epoch, seq };
-      const view: ThreadView = { items: snapshot.items };
-      for (const follower of [...channel.followers]) follower.snapshot(seq, view);
-    } else if (mode !== 'snapshot' && here !== undefined && here >= seq) {
-      channel.ready.resolve();
-    } else {
-      channel.cursor = undefined;
-      this.misfit(channel);
-    }
-  }
-
   // What goes.
 
   /** Sends what may be sent now: subscriptions first, then one command after the other. */
   private pump(): void {
     if (!this.welcomed) return;
     const paused = this.timers.has('pause');
-    for (const [name, channel] of this.channels) {
-      if (channel.state !== 'due' || paused || (channel.misfits > 0 && this.timers.has('again'))) continue;
-      channel.state = 'asked';
-      channel.askedAs = this.send('subscribe', { channel: name, ...(channel.cursor && { after: channel.cursor }) });
-    }
+    if (!paused && !this.timers.has('again')) this.channels.ask((payload) => this.send('subscribe', payload));
     const [first] = this.queue;
     if (!first || paused || this.inFlight !== undefined) return;
     first.tries += 1;
@@ -458,17 +351,4 @@ export class Connection {
     clearTimeout(this.timers.get(name));
     this.timers.delete(name);
   }
-}
-
-const refusal = (body: ErrorBody): NetraError => new NetraError(body.code, body.message, body.retry_after_ms);
-
-const waits = (error: NetraError): boolean =>
-  error.retryAfterMs !== undefined && (error.code === 'rate_limited' || error.code === 'unavailable');
-
-function withResolvers(): PromiseWithResolvers {
-  let [resolve, reject]: [() => void, (error: NetraError) => void] = [() => {}, () => {}];
-  const promise = new Promise<void>((yes, no) => ([resolve, reject] = [yes, no]));
-  // Whoever waits hears of it; that nobody does is fine.
-  promise.catch(() => {});
-  return { promise, resolve, reject };
 }

@@ -6,7 +6,8 @@
  */
 import { type BaseEvent, EventType, type Message, type ResumeEntry, type RunAgentInput, type RunFinishedEvent } from '@ag-ui/client';
 import type { Subscriber } from 'rxjs';
-import type { Connection, Follower } from './connection.js';
+import type { Follower } from './channels.js';
+import type { Connection } from './connection.js';
 import { newest, runsOf } from './history.js';
 import { idFor } from './ids.js';
 import { RunEvents } from './restate.js';
@@ -171,7 +172,9 @@ export class Run implements Follower {
     this.events?.apply(entry.event);
   }
 
-  snapshot(seq: number, view: ThreadView): void {
+  snapshot(seq: number, view: ThreadView, replaced: boolean): void {
+    // Places of the log before mean nothing in this one.
+    if (replaced) this.seen = this.begun = 0;
     if (this.joining) return this.joined(seq, view);
     this.wanted?.resolve(view);
     this.wanted = undefined;

@@ -28,6 +28,12 @@ export interface ErrorBody {
   retry_after_ms?: number;
 }
 
+export const refusal = (body: ErrorBody): NetraError => new NetraError(body.code, body.message, body.retry_after_ms);
+
+/** Whether waiting helps. */
+export const waits = (error: NetraError): boolean =>
+  error.retryAfterMs !== undefined && (error.code === 'rate_limited' || error.code === 'unavailable');
+
 export interface Welcome {
   user: { id: string; name: string; role: string };
   heartbeat_ms: number;

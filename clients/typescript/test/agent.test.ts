@@ -122,6 +122,20 @@ test('a server that is killed in the middle of a run ends it, and the agent hear
   assert.equal(heard.at(-1)?.type, EventType.RUN_ERROR);
 });
 
+test('where the log was replaced by a copy, what it says of the run is told', async () => {
+  const agent = agentOf();
+  const { heard, done } = ask(agent);
+  await until('some events', () => heard.length > 20);
+  await server.end('SIGKILL');
+  await server.restored();
+  await server.start();
+  await done;
+  assert.equal(heard.at(-1)?.type, EventType.RUN_ERROR);
+  const { threadId, runId } = netra(heard);
+  const { customs: _, ...whole } = await conversationOf(await server.log(threadId, runId));
+  assert.deepEqual(conversation(agent), whole);
+});
+
 test('a server that restarts in order is come back to', async () => {
   const agent = agentOf();
   const { heard, done } = ask(agent);

@@ -1,10 +1,11 @@
 /** A real server for the tests, with a recorded agent, and what its clients need of it. */
 import { once } from 'node:events';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import type { BaseEvent } from '@ag-ui/client';
 import { WebSocket } from 'ws';
 import type { RunView, ThreadView } from '../src/wire.js';
@@ -110,6 +111,11 @@ export class Server {
     const gone = new Promise((done) => child.once('exit', done));
     child.kill(signal);
     await gone;
+  }
+
+  /** Says that the store was restored from a copy: its logs are other ones now. The server must not run. */
+  async restored(): Promise<void> {
+    await promisify(execFile)(binary, ['store', 'restored', '--data', join(this.folder, 'data')], { cwd: this.folder });
   }
 
   async remove(): Promise<void> {
