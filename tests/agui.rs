@@ -202,6 +202,67 @@ async fn a_run_is_stopped_by_its_id() {
     assert_eq!(asker.stop(&run).await, StatusCode::NO_CONTENT, "again is as good");
 }
 
+/// A recording in the server's folder to be: an agent that leaves a call to whoever asked.
+fn calling(folder: &Path) -> String {
+    let file = folder.join("calls.jsonl");
+    let events = [
+        json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "pick_colour"}),
+        json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c", "delta": "{}"}),
+        json!({"type": "TOOL_CALL_END", "toolCallId": "c"}),
+        json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r",
+            "outcome": {"type": "success", "pendingToolCallIds": ["c"]}}),
+    ];
+    std::fs::write(&file, events.map(|event| format!("{event}\n")).concat()).expect("it is written");
+    let file = file.display();
+    format!(
+        "[[agents]]\nid = \"calls\"\nname = \"Calls\"\nkind = \"replay\"\nfile = \"{file}\"\nevents_per_second = 1000\n"
+    )
+}
+
+#[tokio::test]
+async fn the_results_of_a_callers_own_tools_are_taken_once_and_all_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Setup::default().file(&calling(folder.path())).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let mut body = input("t", "m", "Paint it");
+    let told = asker.ask("calls", &body).await;
+    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
+    let result = |id: &str, call: &Value, content: &str| json!({"id": id, "role": "tool", "toolCallId": call, "content": content});
+    let messages = body["messages"].as_array().expect("messages").clone();
+    let mut ask = |results: &[Value]| {
+        body["messages"] = [messages.as_slice(), results].concat().into();
+        body.clone()
+    };
+    let other = ask(&[result("r", &json!("another"), "red")]);
+    problem(asker.post("calls", &other).await, 409, "conflict").await;
+    let large = ask(&[result("r", &call, &"x".repeat(70_000))]);
+    problem(asker.post("calls", &large).await, 413, "too_large").await;
+    let given = ask(&[result("r", &call, "blue")]);
+    let next = asker.ask("calls", &given).await;
+    assert_ne!(own(&next, "runId"), own(&told, "runId"));
+    assert!(next.iter().all(|event| kind(event) != "TOOL_CALL_RESULT"), "the caller has it");
+    assert_eq!(asker.ask("calls", &given).await, next, "the same again is the same run");
+    let again = ask(&[result("another", &call, "green")]);
+    problem(asker.post("calls", &again).await, 409, "conflict").await;
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_before_its_run_says_why() {
+    let server = Setup::default().with("SERVER__DRAIN_MS", 0).file(&recorded(50)).start().await;
+    let browser = server.signed_in(ADMIN).await;
+    let body = input("t", "m", "Take your time");
+    let request = browser.request(Method::POST, "/api/agents/replay/agui").header(header::ORIGIN, &server.url);
+    let signed_in = request.json(&body).send().await.expect("it answers");
+    let asker = Asker::new(&server, ADMIN).await;
+    let by_token = asker.post("replay", &body).await;
+    assert_eq!(browser.call("/api/auth/sign-out").await.status(), StatusCode::NO_CONTENT);
+    let told = events(&text(signed_in).await);
+    assert_eq!(told.last().expect("an end")["code"], "disconnected");
+
+    let (told, _) = tokio::join!(text(by_token), server.stop());
+    assert_eq!(events(&told).last().expect("an end")["code"], "server_restarting");
+}
+
 #[tokio::test]
 async fn callers_have_as_many_places_as_sockets_and_push_nobody_out() {
     let server = Setup::default().with("SOCKET__MAX_CONNECTIONS_PER_USER", 1).file(&recorded(50)).start().await;
