@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share one cargo cache and two cores: one at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos model clean
+.PHONY: help run build watch test lint unit client wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos model clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -30,12 +30,13 @@ $(BUILT): $(SOURCES)
 watch: tools ## Rebuild and restart at every change of a source; open pages reconnect and go on
 	cargo leptos watch -- serve $(ARGS)
 
-test: lint unit wasm-test schema e2e ## Run everything: the steps below, the quickest first
+test: lint unit client wasm-test schema e2e ## Run everything: the steps below, the quickest first
 
 lint: test-tools ## Formatting; clippy and the TypeScript compiler without a warning
 	cargo fmt --check
 	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
 	npm run --prefix end2end --silent check
+	npm run --prefix clients/typescript --silent check
 	cargo clippy --locked --features ssr --all-targets -- -D warnings
 	cargo clippy --locked $(WASM) --lib --test browser -- -D warnings
 
@@ -43,6 +44,9 @@ unit: databases ## Unit, integration and documentation tests of the server and a
 	cargo test --locked --features ssr --doc
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --features ssr; \
 	else cargo test --locked --features ssr --lib --bins --tests; fi
+
+client: target/debug/netra test-tools ## The TypeScript client against a real server, through a network that is cut
+	NETRA="$(abspath target/debug/netra)" npm test --prefix clients/typescript
 
 databases:
 	@scripts/databases
@@ -97,4 +101,4 @@ test-tools:
 	@scripts/tools
 
 clean: ## Remove what was built (not data/)
-	rm -rf target end2end/node_modules end2end/test-results end2end/playwright-report
+	rm -rf target end2end/node_modules end2end/test-results end2end/playwright-report $(addprefix clients/typescript/,node_modules build dist)

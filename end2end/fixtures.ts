@@ -1,4 +1,4 @@
-/** What every test has: a real server, a first administrator, and a console that must stay silent. */
+/** What every test has: a real server, a first administrator, a console that must stay silent, and a log that must be in order. */
 import { test as base, expect } from '@playwright/test';
 import { Console } from './console.ts';
 import { admin, createAdmin, type Person, signInByCall } from './people.ts';
@@ -47,6 +47,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
       await use(server);
       // Before the server goes: no page is left to complain that it went. A failed test's stay, for the screenshot.
       if (info.status === info.expectedStatus) await Promise.all(context.pages().map((page) => page.close()));
+      await server.verify();
     } finally {
       if (info.status !== info.expectedStatus) await info.attach('server.log', { body: server.log, contentType: 'text/plain' });
       await server.remove();
@@ -60,6 +61,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
       await use(heard);
       if (info.status !== info.expectedStatus) await info.attach('shared-server.log', { body: server.log, contentType: 'text/plain' });
       expect(heard.unexpected, 'the browser had nothing to complain of').toEqual([]);
+      await server.verify();
     },
     { auto: true },
   ],

@@ -1,9 +1,10 @@
 /** A real `netra serve` under test: its own port, its own data folder, gone when the test is. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 
 const root = resolve(import.meta.dirname, '..');
 const binary = resolve(process.env['NETRA'] ?? join(root, 'target/release/netra'));
@@ -97,6 +98,17 @@ export class Server {
   async restart(): Promise<void> {
     await this.stop();
     await this.start();
+  }
+
+  /** Holds the log of every run to AG-UI's rules; throws with what breaks them. */
+  async verify(): Promise<void> {
+    const config = this.options.config ? ['--config', join(this.folder, 'Leptos.toml')] : [];
+    const args = ['store', 'verify', '--data', join(this.folder, 'data'), ...config];
+    await promisify(execFile)(binary, args, { cwd: root, env: { ...process.env, ...this.options.env } }).catch(
+      ({ stdout, stderr }: { stdout: string; stderr: string }) => {
+        throw new Error(`the log breaks AG-UI's rules:\n${stdout}${stderr}`);
+      },
+    );
   }
 
   /** Ends the server for good and removes its folder. */

@@ -39,7 +39,7 @@ enum Command {
     User(user::UserCommand),
     /// Say something to everyone who is connected (administrators)
     Notice(notice::NoticeArgs),
-    /// The store, while no server uses it
+    /// Look after the store
     #[command(subcommand)]
     Store(store::StoreCommand),
     /// Measure a running server over real sockets (a tool for work on Netra)

@@ -1,4 +1,6 @@
-//! `netra store`: what is done to a store while no server uses it.
+//! `netra store`: what is done to a store as a whole.
+
+use std::sync::Arc;
 
 use clap::Subcommand;
 
@@ -6,12 +8,15 @@ use super::{
     Failure, say, serve,
     user::{self, Place},
 };
-use crate::server::channel::Channels;
+use crate::server::{agents::verify, channel::Channels, ws::ConnectionManager};
 
 #[derive(Subcommand)]
 pub(super) enum StoreCommand {
-    /// Say that the store was restored from a copy: clients begin anew instead of going on from places that it has not
+    /// Say that the store was restored from a copy, while no server uses it: clients begin anew instead of going on from places
+    /// that it has not
     Restored(Place),
+    /// Hold every run in the log to AG-UI's rules; servers may use the store meanwhile
+    Verify(Place),
 }
 
 pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
@@ -21,6 +26,22 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
             let _lock = serve::lock(&config)?;
             let epoch = Channels::renew_epoch(&user::store(&config).await?).await?;
             say(&format!("epoch {}; now start the servers", epoch.0))
+        }
+        StoreCommand::Verify(place) => {
+            let config = place.config()?;
+            let nobody = Arc::new(ConnectionManager::new(&config.socket));
+            let channels = Channels::new(user::store(&config).await?, nobody).await?;
+            let report = verify::every_thread(&channels).await?;
+            for (thread, run, violation) in &report.broken {
+                say(&format!("run {run} of thread {thread}: {violation}"))?;
+            }
+            let (runs, threads) = (report.runs, report.threads);
+            if !report.broken.is_empty() {
+                return Err(Failure::Failed(format!(
+                    "of {runs} runs in {threads} threads, those above break AG-UI's rules"
+                )));
+            }
+            say(&format!("{runs} runs in {threads} threads: every event is in order"))
         }
     }
 }

@@ -20,3 +20,5 @@ pub const HEARTBEAT_TIMEOUT_MS: u64 = 10_000;
 pub const MAX_SUBSCRIPTIONS: usize = 64;
 /// The largest file a thread takes, in bytes.
 pub const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
+/// The most bytes of a result that a caller gives for a call of its own tools.
+pub const MAX_RESULT_BYTES: usize = 64 * 1024;

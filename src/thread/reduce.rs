@@ -151,6 +151,7 @@ impl RunView {
             resumes: None,
             state: RunState::Waiting,
             answered: None,
+            pending: Vec::new(),
             started_at: at,
             ended_at: None,
             nodes: Vec::new(),
@@ -173,6 +174,9 @@ impl RunView {
                 self.usage.extend(e.usage.into_iter().flatten());
                 self.cost_usd = cost;
                 self.result = e.result;
+                if let Some(RunOutcome::Success { pending_tool_call_ids: Some(pending) }) = &e.outcome {
+                    self.pending.clone_from(pending);
+                }
                 self.end(
                     at,
                     match e.outcome {

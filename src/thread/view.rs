@@ -118,9 +118,12 @@ pub struct RunView {
     pub resumes: Option<RunId>,
     /// Where it is.
     pub state: RunState,
-    /// Of an interrupted run: what became of what it waited for; absent: it still waits.
+    /// Of an interrupted run, or one with calls pending: what became of what it waited for; absent: it still waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Answered>,
+    /// Tool calls that it ended with for whoever asked to carry out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
     /// When it was accepted, in milliseconds since 1970.
     pub started_at: i64,
     /// When it ended.
@@ -250,6 +253,12 @@ impl RunView {
             RunState::Interrupted { interrupts } if self.answered.is_none() => interrupts,
             _ => &[],
         }
+    }
+
+    /// The calls whose results the run waits for from whoever asked; nothing where it does not, or not any more.
+    #[must_use]
+    pub fn awaits(&self) -> &[String] {
+        if self.answered.is_none() { &self.pending } else { &[] }
     }
 }
 

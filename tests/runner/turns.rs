@@ -19,7 +19,7 @@ impl House {
     }
 
     async fn try_answer(&self, answer: &Answer) -> Result<Asked, ErrorBody> {
-        let asked = threads::answer(&self.channels, &self.user, answer, |_| Ok(())).await;
+        let asked = threads::answer(&self.channels, &self.user, answer, None, |_| Ok(())).await;
         asked.map_err(netra::server::error::Error::into_body)
     }
 

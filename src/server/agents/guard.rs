@@ -3,7 +3,7 @@
 //! The rules are those of the protocol's own verifier: start, content and end by id, steps by owner and name, sub-agents never
 //! announced twice, tags that do not change. As there, a tag may name a sub-agent that was never announced: it says whose
 //! something is, and no more. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
-//! [`Guard`] checks an agent's events one by one; [`verify`] a whole run's log.
+//! [`Guard`] checks an agent's events one by one; [`Verifier`] a whole run's log.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -340,31 +340,56 @@ pub(super) fn size(value: &impl serde::Serialize) -> usize {
     serde_json::to_writer(&mut count, value).map_or(usize::MAX / 2, |()| count.0)
 }
 
-/// Holds the whole log of a run to the rules: begun once, ended once, and nothing left open where it finished.
+/// The rules for the whole log of a run: begun once, ended once, and nothing left open where it finished.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    guard: Guard,
+    begun: bool,
+    over: bool,
+}
+
+impl Verifier {
+    /// Takes the log's next event.
+    ///
+    /// # Errors
+    /// The rule it breaks. The verifier is then of no further use.
+    pub fn check(&mut self, event: &Event) -> Result<(), Violation> {
+        let broken = |rule: &str| Err(Violation { event: event.kind(), rule: rule.to_owned() });
+        match event {
+            _ if self.over => return broken("nothing follows the end of a run"),
+            Event::RunStarted(_) if self.begun => return broken("a run begins once"),
+            Event::RunStarted(e) => {
+                self.begun = true;
+                self.guard.seed(e.input.as_ref());
+            }
+            Event::RunError(_) => self.over = true,
+            _ if !self.begun => return broken("a run begins with RUN_STARTED"),
+            Event::RunFinished(_) => match self.guard.finish() {
+                Err(rule) => return broken(&rule),
+                Ok(()) => self.over = true,
+            },
+            other => self.guard.check(other)?,
+        }
+        Ok(())
+    }
+
+    /// Nothing more comes.
+    ///
+    /// # Errors
+    /// Where the run has not ended.
+    pub fn finish(&self) -> Result<(), Violation> {
+        if self.over { Ok(()) } else { Err(Violation { event: "RUN_FINISHED", rule: "every run ends".into() }) }
+    }
+}
+
+/// Holds the whole log of a run to the rules.
 ///
 /// # Errors
 /// The first rule that is broken.
 pub fn verify<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<(), Violation> {
-    let (mut guard, mut begun, mut over) = (Guard::default(), false, false);
-    for event in events {
-        let broken = |rule: &str| Err(Violation { event: event.kind(), rule: rule.to_owned() });
-        match event {
-            _ if over => return broken("nothing follows the end of a run"),
-            Event::RunStarted(_) if begun => return broken("a run begins once"),
-            Event::RunStarted(e) => {
-                begun = true;
-                guard.seed(e.input.as_ref());
-            }
-            Event::RunError(_) => over = true,
-            _ if !begun => return broken("a run begins with RUN_STARTED"),
-            Event::RunFinished(_) => match guard.finish() {
-                Err(rule) => return broken(&rule),
-                Ok(()) => over = true,
-            },
-            other => guard.check(other)?,
-        }
-    }
-    if over { Ok(()) } else { Err(Violation { event: "RUN_FINISHED", rule: "every run ends".into() }) }
+    let mut verifier = Verifier::default();
+    events.into_iter().try_for_each(|event| verifier.check(event))?;
+    verifier.finish()
 }
 
 #[cfg(test)]

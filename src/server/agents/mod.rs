@@ -19,6 +19,7 @@ mod run;
 mod runner;
 pub mod stored;
 pub mod tools;
+pub mod verify;
 
 use std::path::PathBuf;
 

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::{Agent, AgentError, Done, Emitter, RunInput, guard::Guard};
+use super::{Agent, AgentError, Done, Emitter, Outcome, RunInput, guard::Guard};
 use crate::protocol::{agui::Event, http::AgentInfo};
 
 /// The largest recording, in bytes: it is kept in memory.
@@ -176,6 +176,24 @@ impl Renewed {
             .map_err(|error| AgentError::failed("bad_recording", format!("the recording has no event here: {error}")))
     }
 
+    /// The ending, which names calls and sub-agents as the events did.
+    fn ending(&mut self, mut ending: Done) -> Done {
+        let known = |id: &mut String| {
+            if let Some(fresh) = self.0.get(id.as_str()) {
+                id.clone_from(fresh);
+            }
+        };
+        match &mut ending.outcome {
+            Outcome::Success { pending_tool_call_ids } => pending_tool_call_ids.iter_mut().for_each(known),
+            Outcome::Interrupt(interrupts) => {
+                let ids = interrupts.iter_mut().flat_map(|asked| [&mut asked.tool_call_id, &mut asked.subagent_run_id]);
+                ids.flatten().for_each(known);
+            }
+            Outcome::Cancelled => {}
+        }
+        ending
+    }
+
     fn rename(&mut self, object: &mut Map<String, Value>, keys: &[&str]) {
         for key in keys {
             if let Some(Value::String(id)) = object.get_mut(*key) {
@@ -201,6 +219,6 @@ impl Agent for Replay {
             input.cancel.run_until_cancelled(ticks.tick()).await.ok_or(AgentError::Stopped)?;
             out.emit(renewed.event(event.clone())?).await?;
         }
-        self.ending.clone()
+        self.ending.clone().map(|ending| renewed.ending(ending))
     }
 }

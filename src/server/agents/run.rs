@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use sqlx::Row;
 use tokio::{
     sync::{mpsc, watch},
@@ -23,10 +24,14 @@ use super::{
     runner::RunnerOptions,
 };
 use crate::{
-    protocol::{Attachment, RunId, ThreadId, agui::Event},
+    protocol::{
+        Attachment, RunId, ThreadEntry, ThreadId,
+        agui::{Event, Resume, ToolCallResult, ToolContent},
+    },
     server::{
         channel::Channels,
         error::{Error, Result},
+        store::now_ms,
         threads::NewRun,
     },
     thread::{Ending, How},
@@ -87,10 +92,11 @@ impl Run {
         if let Some(ending) = told {
             return log.end(&ending).await.map(|()| ending);
         }
-        let (agent, input) = match self.prepare(cancel.clone()).await {
+        let (agent, mut input) = match self.prepare(cancel.clone()).await {
             Ok(prepared) => prepared,
             Err(ending) => return log.end(&ending).await.map(|()| ending),
         };
+        log.append(results(&mut input)).await?;
         let (out, events) = Emitter::channel(CAPACITY);
         let mut task = tokio::spawn(async move { agent.run(input, out).await });
         let ended = self.listen(log, events, &mut task).await;
@@ -263,6 +269,29 @@ async fn input(channels: &Channels, folder: &Path, new: &NewRun, cancel: Cancell
         thread,
         cancel,
     })
+}
+
+/// Takes the results of the calls that the run before left to whoever asked out of the answers; they stand in the thread now.
+fn results(input: &mut RunInput) -> Vec<Event> {
+    let before = input.parent_run_id.and_then(|run| input.thread.run(run));
+    let pending = before.map(|run| run.pending.clone()).unwrap_or_default();
+    let (results, resume) =
+        std::mem::take(&mut input.resume).into_iter().partition(|answer| pending.contains(&answer.interrupt_id));
+    input.resume = resume;
+    let result = |answer: Resume| {
+        let content = match answer.payload {
+            Some(Value::String(text)) => text,
+            Some(other) => other.to_string(),
+            None => "There is no result: the call was not carried out.".to_owned(),
+        };
+        let (id, call) = (format!("{}-result", answer.interrupt_id), answer.interrupt_id);
+        Event::from(ToolCallResult::new(id, call, ToolContent::Text(content)))
+    };
+    let events: Vec<Event> = results.into_iter().map(result).collect();
+    for event in &events {
+        input.thread.apply(now_ms(), ThreadEntry::Agent { run_id: input.run_id, event: Box::new(event.clone()) });
+    }
+    events
 }
 
 /// What whoever asked for a run gave along.

@@ -102,6 +102,15 @@ impl Channels {
         Ok(rows.into_iter().map(delivery).collect())
     }
 
+    /// The entries of a thread after a place, at most [`PAGE`] of them, each with its own.
+    ///
+    /// # Errors
+    /// Where the store fails, or keeps what this build cannot read.
+    pub async fn entries(&self, thread: ThreadId, after: u64) -> Result<Vec<(u64, ThreadEntry)>> {
+        let rows = page(self.store().reader(), Channel::Thread(thread), after).await?;
+        rows.iter().map(|row| Ok((row.seq, serde_json::from_str(&row.entry)?))).collect()
+    }
+
     /// Whether a run has entries after a place in its thread's log.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
-//! What is asked over HTTP beside the socket: discovery, sign-in, files, notices, and by machines whether it is well.
+//! What is asked over HTTP beside the socket: discovery, sign-in, files, notices, runs for other front ends ([`agui`]), and by machines whether it is well.
 //!
 //! JSON in, JSON out; every error, also of a route or method that does not exist, is an RFC 9457 problem with a stable
 //! `code`. Calls that a cookie authorises are refused to pages of other origins.
 
 mod accounts;
 mod admin;
+mod agui;
 mod extract;
 pub mod files;
 pub(crate) mod health;
@@ -15,7 +16,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, header},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -47,6 +48,8 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/auth/token", post(accounts::token))
         .route("/auth/ticket", post(accounts::ticket))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
+        .route("/runs/{run_id}", delete(agui::stop))
+        .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::max(agui::MAX_INPUT_BYTES)))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))
         .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"))
         .method_not_allowed_fallback(async || {
@@ -64,5 +67,5 @@ fn cors(config: &Config) -> CorsLayer {
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([header::RETRY_AFTER])
+        .expose_headers([&[header::RETRY_AFTER], &agui::HEADERS[..]].concat())
 }

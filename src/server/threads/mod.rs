@@ -6,7 +6,9 @@
 
 mod turns;
 
-pub use turns::{Asked, NewRun, Place, answer, ask_to_stop, expires_at, is_blocked, send, take_back};
+pub use turns::{
+    Asked, NewRun, Place, answer, ask_to_stop, check_message, expires_at, goes_on, is_blocked, send, take_back,
+};
 
 use sqlx::{AssertSqlSafe, Row};
 

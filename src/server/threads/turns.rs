@@ -5,9 +5,9 @@ use sqlx::Row;
 use super::{TITLE_FROM_MESSAGE, UNTITLED, change, info};
 use crate::{
     protocol::{
-        Answer, AnswerStatus, Attachment, Author, ErrorCode, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase,
-        SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole,
-        agui::Interrupt, http::User, limits,
+        Answer, AnswerStatus, Attachment, Author, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunAnswer,
+        RunId, RunPhase, SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage,
+        UserRole, agui::Interrupt, http::User, limits,
     },
     server::{
         channel::{Append, Channels},
@@ -107,7 +107,9 @@ pub async fn send(
     Ok(Asked { accepted: MessageAccepted { run_id, seq }, run: Some(run) })
 }
 
-/// Answers what an interrupted run waits for: once, all of it, in time. The agent goes on in a new run.
+/// Answers what an interrupted run waits for, or gives the results of the calls that a run left pending (by their ids, the
+/// result as payload): once, all of it, in time. The agent goes on in a new run, which is given along `caller` (JSON), or
+/// where that is nothing what the run before was.
 ///
 /// # Errors
 /// `not_found`; `conflict` where it was answered, given up or has expired; `invalid_payload` where an interrupt is not
@@ -116,6 +118,7 @@ pub async fn answer(
     channels: &Channels,
     user: &User,
     command: &Answer,
+    caller: Option<String>,
     admit: impl FnOnce(&str) -> Result<()>,
 ) -> Result<Asked> {
     let (thread_id, waiting) = (command.thread_id, command.run_id);
@@ -129,7 +132,7 @@ pub async fn answer(
         return Ok(Asked { accepted, run: None });
     }
     let row = sqlx::query(
-        "SELECT agent, message_id, turn, asks_until, answered_at FROM runs WHERE id = $1 AND thread_id = $2",
+        "SELECT agent, message_id, turn, asks_until, answered_at, caller FROM runs WHERE id = $1 AND thread_id = $2",
     )
     .bind(waiting.to_string())
     .bind(thread_id.to_string())
@@ -137,14 +140,19 @@ pub async fn answer(
     .await?
     .ok_or_else(|| Error::not_found("run in this thread"))?;
     let conflict = |message: &str| Err(Error::refused(ErrorCode::Conflict, message));
-    if row.try_get::<Option<i64>, _>(3)?.is_none() {
-        return conflict("this run waits for no answer");
-    }
+    let (asks, awaits) = view.run(waiting).map(|run| (run.asks(), run.awaits())).unwrap_or_default();
+    let asked = row.try_get::<Option<i64>, _>(3)?.is_some();
     if row.try_get::<Option<i64>, _>(4)?.is_some() {
         return conflict("this was answered already, or something else was said since");
     }
-    let interrupts = view.run(waiting).map(crate::thread::RunView::asks).unwrap_or_default();
-    check_answers(command, interrupts)?;
+    if !asked && awaits.is_empty() {
+        return conflict("this run waits for no answer");
+    }
+    if asked {
+        check_answers(command, asks)?
+    } else {
+        check_results(command, awaits)?
+    }
     let agent: String = row.try_get(0)?;
     admit(&agent)?;
     let answer = RunAnswer {
@@ -166,7 +174,8 @@ pub async fn answer(
         .await?;
     let place = Place { turn: row.try_get::<i64, _>(2)?.cast_unsigned(), seq };
     let new = RunRow { run_id, thread_id, owner: user.id, agent: &agent, message_id: row.try_get(1)?, place };
-    let blocked = insert(&mut tx, &new, channels.node(), None).await?;
+    let caller = caller.or(row.try_get(5)?);
+    let blocked = insert(&mut tx, &new, channels.node(), caller).await?;
     note(&mut tx, user.id, command.answer_id, thread_id, request, run_id, seq).await?;
     tx.commit().await?;
     let run = NewRun { run_id, thread_id, owner: user.id, agent, place, blocked };
@@ -217,6 +226,15 @@ pub async fn is_blocked(channels: &Channels, thread: ThreadId, place: Place) -> 
 /// How many runs of a thread before a place go on, or wait for a person.
 const EARLIER: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn < $2 OR (turn = $2 AND seq < $3)) \
                        AND (ended_at IS NULL OR (asks_until > $4 AND answered_at IS NULL))";
+
+/// Whether a run goes on, or waits its turn.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn goes_on(channels: &Channels, run: RunId) -> Result<bool> {
+    let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM runs WHERE id = $1 AND ended_at IS NULL");
+    Ok(query.bind(run.to_string()).fetch_one(channels.store().reader()).await? > 0)
+}
 
 /// Notes that a person wants a run stopped, so that the node that lives it stops it, whatever becomes of this one. Answers
 /// whether the run goes on.
@@ -356,7 +374,11 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::refused(ErrorCode::InvalidPayload, message.into())
 }
 
-fn check_message(command: &SendMessage) -> Result<()> {
+/// Whether a message can be taken at all: what [`send`] looks at first.
+///
+/// # Errors
+/// `invalid_payload`, `too_large`.
+pub fn check_message(command: &SendMessage) -> Result<()> {
     if command.text.trim().is_empty() {
         return Err(invalid("the text is empty; say something"));
     }
@@ -392,6 +414,20 @@ fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Result<()> {
         Some(open) => Err(invalid(format!("the interrupt `{}` is not answered; answer all at once", open.id))),
         None => Ok(()),
     }
+}
+
+/// Each pending call has one result, and each result its call.
+fn check_results(command: &Answer, awaits: &[String]) -> Result<()> {
+    let ids = || command.answers.iter().map(|answer| &answer.interrupt_id);
+    if ids().count() != awaits.len() || awaits.iter().any(|call| !ids().any(|id| id == call)) {
+        return Err(invalid(format!("give one result for each of the calls {}", awaits.join(", "))));
+    }
+    let bytes = |answer: &InterruptAnswer| answer.payload.as_ref().map_or(0, |payload| payload.to_string().len());
+    if command.answers.iter().any(|answer| bytes(answer) > limits::MAX_RESULT_BYTES) {
+        let message = format!("a result has more than {} bytes", limits::MAX_RESULT_BYTES);
+        return Err(Error::refused(ErrorCode::TooLarge, message));
+    }
+    Ok(())
 }
 
 /// When an interrupt can no longer be answered, in milliseconds since 1970; one whose time cannot be read never expires.

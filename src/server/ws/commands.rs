@@ -45,7 +45,7 @@ pub(super) async fn execute(peer: &Peer, user: &User, command: Command) -> Resul
         }
         Command::DeleteThread(command) => delete(peer, user, &command).await,
         Command::SendMessage(command) => Ok(json!(super::turns::send(channels, runs, user, &command, None).await?)),
-        Command::Answer(command) => Ok(json!(super::turns::answer(channels, runs, user, &command).await?)),
+        Command::Answer(command) => Ok(json!(super::turns::answer(channels, runs, user, &command, None).await?)),
         Command::TakeBack(command) => {
             if let Some(run) = threads::take_back(channels, user, &command).await? {
                 peer.gateway.nodes.stop_run(run);

@@ -41,8 +41,8 @@ impl Page {
     }
 }
 
-/// Fails only where asking again does not help.
-async fn read(channels: &Channels, channel: Channel, after: u64) -> Result<Vec<Delivery>> {
+/// What follows `after`, as soon as the store can be reached. Fails only where asking again does not help.
+pub(super) async fn read(channels: &Channels, channel: Channel, after: u64) -> Result<Vec<Delivery>> {
     let mut wait = RETRY;
     loop {
         match channels.page(channel, after).await {

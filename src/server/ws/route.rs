@@ -33,7 +33,7 @@ const WRITE_BUFFER: usize = 32 * 1024;
 /// A frame somewhat larger than allowed is still read, so that its sender gets to read why the socket closes.
 const READ_BEYOND: usize = 4;
 /// When to try again, where the server has no place.
-const RETRY_MS: u64 = 5_000;
+pub(super) const RETRY_MS: u64 = 5_000;
 
 /// What sockets need of the server.
 pub struct Gateway {
@@ -107,7 +107,7 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     Ok(response)
 }
 
-fn full(full: Full) -> Problem {
+pub(super) fn full(full: Full) -> Problem {
     let refused = match full {
         Full::Draining => problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon"),
         Full::Connections => {

@@ -126,10 +126,17 @@ pub async fn send(
 ///
 /// # Errors
 /// As [`threads::answer`] has them, and what agents and budgets say.
-pub async fn answer(channels: &Channels, runs: &dyn Runs, user: &User, command: &Answer) -> Result<MessageAccepted> {
+pub async fn answer(
+    channels: &Channels,
+    runs: &dyn Runs,
+    user: &User,
+    command: &Answer,
+    caller: Option<&Caller>,
+) -> Result<MessageAccepted> {
+    let caller = caller.map(serde_json::to_string).transpose()?;
     let budget = runs.admit_budget(user.id).await;
     let admit = |agent: &str| runs.resolve(Some(agent), user).and(runs.admit(user.id)).and(budget);
-    Ok(started(runs, threads::answer(channels, user, command, admit).await?))
+    Ok(started(runs, threads::answer(channels, user, command, caller, admit).await?))
 }
 
 fn started(runs: &dyn Runs, asked: Asked) -> MessageAccepted {

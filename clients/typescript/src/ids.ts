@@ -1,0 +1,24 @@
+/**
+ * Ids. Netra's threads and messages have UUIDs of version 7; AG-UI's ids are any text. What is a UUIDv7 stays what it is; from
+ * everything else an id is derived: the same for the same person (or thread) and text, in this client and in
+ * `POST /api/agents/<id>/agui`, so that both lead to the same thread. A derived id has the time 0.
+ */
+import { sha256 } from '@noble/hashes/sha2.js';
+import { utf8ToBytes } from '@noble/hashes/utils.js';
+import { stringify, v7, validate, version } from 'uuid';
+
+/** A new id. */
+export const newId = (): string => v7();
+
+/** Whether a text is an id of Netra's. */
+export const isId = (text: string): boolean => validate(text) && version(text) === 7;
+
+/** The id that a text stands for within a namespace: the person's id for threads, the thread's for messages. */
+export function idFor(namespace: string, text: string): string {
+  if (isId(text)) return text.toLowerCase();
+  const bytes = sha256(utf8ToBytes(`${namespace}/${text}`)).slice(0, 16);
+  bytes.fill(0, 0, 6);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  return stringify(bytes);
+}

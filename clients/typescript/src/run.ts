@@ -1,0 +1,302 @@
+/**
+ * One run, from the command that begins it to its last event.
+ *
+ * The thread is followed before the message is sent, so that nothing of its run is missed; what comes twice (a repeated message, a
+ * snapshot after a long absence) is told once. A message sent again under the same id gets the same run, told from its beginning.
+ */
+import { type BaseEvent, EventType, type Message, type ResumeEntry, type RunAgentInput, type RunFinishedEvent } from '@ag-ui/client';
+import type { Subscriber } from 'rxjs';
+import type { Follower } from './channels.js';
+import type { Connection } from './connection.js';
+import { newest, runsOf } from './history.js';
+import { idFor } from './ids.js';
+import { RunEvents } from './restate.js';
+import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
+
+/** How many interrupts are remembered, and whose they are. */
+const MOST_ASKED = 256;
+
+export class Run implements Follower {
+  private threadId = '';
+  private runId: string | undefined;
+  private events: RunEvents | undefined;
+  /** The last entry of the run that was told, and the one that began it. */
+  private seen = 0;
+  private begun = 0;
+  private command: { id: string; payload: object } | undefined;
+  private stopping = false;
+  private detached = false;
+  private over = false;
+  private wanted: { resolve: (view: ThreadView) => void; reject: (error: NetraError) => void } | undefined;
+  private joining = false;
+  private readonly release: () => void;
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly agent: string | undefined,
+    private readonly input: RunAgentInput,
+    private readonly asked: Map<string, string>,
+    private readonly subscriber: Subscriber<BaseEvent>,
+  ) {
+    this.release = connection.hold();
+  }
+
+  async begin(): Promise<void> {
+    try {
+      const resume = this.input.resume?.length ? this.input.resume : resultsOf(this.input.messages);
+      const said = resume ? undefined : question(this.input.messages);
+      const { user } = await this.connection.ready();
+      this.threadId = idFor(user.id, this.input.threadId);
+      if (!this.over) await this.follow();
+      if (this.over) return;
+      const accepted = resume ? await this.answer(resume) : await this.say(said!);
+      if (accepted) this.accepted(accepted);
+    } catch (error) {
+      this.failed(error as NetraError);
+    }
+  }
+
+  /** Joins the thread: what was said, and the newest run, to its end. A thread that is not there yet has nothing to tell. */
+  async join(): Promise<void> {
+    this.detached = true;
+    try {
+      const { user } = await this.connection.ready();
+      this.threadId = idFor(user.id, this.input.threadId);
+      if (this.over) return;
+      this.joining = true;
+      await this.connection.follow(this.channel, this);
+      // Known from before, it was not told as it is.
+      if (this.joining && !this.over) this.connection.rewind(this.channel);
+    } catch (error) {
+      if ((error as NetraError).code !== 'not_found') return this.failed(error as NetraError);
+      this.leave();
+      this.subscriber.complete();
+    }
+  }
+
+  private joined(seq: number, view: ThreadView): void {
+    this.joining = false;
+    const last = newest(view);
+    if (!last) {
+      this.leave();
+      return this.subscriber.complete();
+    }
+    this.begins(last.run.run_id, seq, last.before);
+    this.seen = seq;
+    this.events?.begin();
+    this.events?.restate(last.run);
+  }
+
+  private get channel(): string {
+    return `thread/${this.threadId}`;
+  }
+
+  /** Follows the thread, which is made if need be. */
+  private async follow(): Promise<void> {
+    try {
+      await this.connection.follow(this.channel, this);
+    } catch (error) {
+      if ((error as NetraError).code !== 'not_found' || this.over) throw error;
+      const thread = { thread_id: this.threadId, ...(this.agent !== undefined && { agent: this.agent }) };
+      await this.connection.command('create_thread', thread).catch((refused: NetraError) => {
+        // Somebody else may have made it meanwhile: then it can be followed.
+        if (refused.code !== 'conflict') throw refused;
+      });
+      if (!this.over) await this.connection.follow(this.channel, this);
+    }
+  }
+
+  private say({ id, text }: { id: string; text: string }): Promise<Accepted | undefined> | undefined {
+    const message_id = idFor(this.threadId, id);
+    if (this.agent !== undefined && givesMore(this.input)) {
+      // A message on the socket is a message alone. What was said before is in the thread.
+      this.command = { id: message_id, payload: {} };
+      const input = { ...this.input, messages: this.input.messages.slice(-1) };
+      return this.connection.begin(this.agent, input, () => !this.over);
+    }
+    const agent = this.agent !== undefined && { agent: this.agent };
+    return this.send('send_message', message_id, { message_id, thread_id: this.threadId, text, ...agent });
+  }
+
+  private async answer(resume: ResumeEntry[]): Promise<Accepted | undefined> {
+    const ids = resume.map(({ interruptId }) => interruptId);
+    const run_id = this.asked.get(ids[0] ?? '') ?? whoWaits(await this.view(), ids);
+    if (run_id === undefined) throw new NetraError('not_found', `no run of this thread waits for an answer to ${ids.join(', ')}`);
+    const answers = resume.map(({ interruptId, status, payload }) => ({
+      interrupt_id: interruptId,
+      status,
+      ...(payload !== undefined && payload !== null && { payload }),
+    }));
+    const last = this.input.messages.at(-1);
+    const answer_id = idFor(this.threadId, this.input.resume?.length || !last ? this.input.runId : last.id);
+    return this.send('answer', answer_id, { answer_id, thread_id: this.threadId, run_id, answers });
+  }
+
+  private send(type: string, id: string, payload: object): Promise<Accepted> | undefined {
+    if (this.over) return undefined;
+    this.command = { id, payload };
+    return this.connection.command(type, payload);
+  }
+
+  /** What the thread looks like now. */
+  private view(): Promise<ThreadView> {
+    const view = new Promise<ThreadView>((resolve, reject) => (this.wanted = { resolve, reject }));
+    this.connection.rewind(this.channel);
+    return view;
+  }
+
+  private accepted({ run_id, seq }: Accepted): void {
+    const passed = this.runId === undefined && seq <= this.connection.position(this.channel);
+    this.begins(run_id, seq);
+    if (this.stopping) this.stopNow();
+    // It was accepted before, and its entries have passed: they are told again.
+    else if (passed && !this.over) this.connection.rewind(this.channel, seq - 1);
+  }
+
+  private begins(runId: string, seq: number, before = this.input.messages): void {
+    if (this.runId !== undefined) return;
+    this.runId = runId;
+    this.begun = seq;
+    const { threadId } = this;
+    const known = { threadId: this.input.threadId, runId: this.input.runId };
+    this.events = new RunEvents(known, { threadId, runId }, before, (event) => this.tell(event));
+  }
+
+  entry(seq: number, entry: Entry): void {
+    if (this.over) return;
+    if (entry.kind === 'message' && entry.message.id === this.command?.id) this.begins(entry.message.run_id, seq);
+    if (entry.kind === 'answer' && entry.answer.id === this.command?.id) this.begins(entry.answer.resumed_by, seq);
+    if (entry.kind === 'taken_back' && entry.message_id === this.command?.id) this.cancelled();
+    if (entry.kind !== 'agent' || entry.run_id !== this.runId || seq <= this.seen) return;
+    this.seen = seq;
+    this.events?.apply(entry.event);
+  }
+
+  snapshot(seq: number, view: ThreadView, replaced: boolean): void {
+    // Places of the log before mean nothing in this one.
+    if (replaced) this.seen = this.begun = 0;
+    if (this.joining) return this.joined(seq, view);
+    this.wanted?.resolve(view);
+    this.wanted = undefined;
+    if (this.over || !this.events || seq < this.begun || seq < this.seen) return;
+    this.seen = seq;
+    const run = runsOf(view).find(({ run_id }) => run_id === this.runId);
+    if (!run) return this.failed(new NetraError('not_found', 'the run is not in the thread’s log any more'));
+    this.events.restate(run);
+  }
+
+  failed(error: NetraError): void {
+    this.wanted?.reject(error);
+    this.wanted = undefined;
+    if (this.over) return;
+    this.end();
+    this.subscriber.error(error);
+  }
+
+  private tell(event: BaseEvent): void {
+    if (this.over || this.isGiven(event as BaseEvent & { toolCallId?: string })) return;
+    this.remember(event);
+    this.subscriber.next(event);
+    if (event.type !== EventType.RUN_FINISHED && event.type !== EventType.RUN_ERROR) return;
+    this.end();
+    this.subscriber.complete();
+  }
+
+  /** The caller holds the results already that it gave. */
+  private isGiven({ type, toolCallId }: BaseEvent & { toolCallId?: string }): boolean {
+    const given = type === EventType.TOOL_CALL_RESULT && !this.input.resume?.length && resultsOf(this.input.messages);
+    return Boolean(given && given.some(({ interruptId }) => interruptId === toolCallId));
+  }
+
+  /** Whose the interrupts are, for the run that answers them. */
+  private remember(event: BaseEvent): void {
+    const { outcome } = event as RunFinishedEvent;
+    if (event.type !== EventType.RUN_FINISHED || this.runId === undefined) return;
+    const asked = outcome?.type === 'interrupt' ? outcome.interrupts.map(({ id }) => id) : [];
+    const pending = outcome?.type === 'success' ? (outcome.pendingToolCallIds ?? []) : [];
+    for (const id of [...asked, ...pending]) this.asked.set(id, this.runId);
+    for (const id of this.asked.keys()) {
+      if (this.asked.size > MOST_ASKED) this.asked.delete(id);
+    }
+  }
+
+  /** Ends the run at the server, and tells its end when it comes. */
+  stop(): void {
+    if (this.over || this.stopping) return;
+    this.stopping = true;
+    if (this.runId !== undefined) this.stopNow();
+    else if (!this.command || this.connection.takeBack(this.command.payload)) this.cancelled();
+  }
+
+  /** From now on, leaving lets the run go on. */
+  detach(): void {
+    this.detached = true;
+  }
+
+  /** Nobody listens any more. */
+  leave(): void {
+    if (this.over) return;
+    const { detached, runId, command } = this;
+    this.end();
+    if (detached) return;
+    this.stopping = true;
+    if (runId !== undefined) this.stopNow();
+    else if (command) this.connection.takeBack(command.payload);
+  }
+
+  private stopNow(): void {
+    // It may have ended meanwhile, which is as good.
+    this.connection.command('stop_run', { run_id: this.runId }).catch(() => {});
+  }
+
+  /** The run will never begin: it is told as one that was cancelled. */
+  private cancelled(): void {
+    const ids = { threadId: this.input.threadId, runId: this.input.runId };
+    this.tell({ type: EventType.RUN_STARTED, ...ids } as BaseEvent);
+    this.tell({ type: EventType.RUN_FINISHED, ...ids, outcome: { type: 'cancelled' } } as BaseEvent);
+  }
+
+  private end(): void {
+    this.over = true;
+    if (this.threadId) this.connection.unfollow(this.channel, this);
+    this.release();
+  }
+}
+
+/** The results that stand at the end of the conversation, of calls that a run left to the caller; nothing where there are none. */
+function resultsOf(messages: Message[]): ResumeEntry[] | undefined {
+  const from = messages.findLastIndex(({ role }) => role !== 'tool') + 1;
+  const results = messages.slice(from).flatMap((message): ResumeEntry[] =>
+    message.role === 'tool' ? [{ interruptId: message.toolCallId, status: 'resolved', payload: message.error ?? message.content }] : [],
+  );
+  return results.length ? results : undefined;
+}
+
+/** What is asked: the last message, which is a person's. */
+function question(messages: Message[]): { id: string; text: string } {
+  const last = messages.at(-1);
+  if (last?.role !== 'user') {
+    throw new NetraError('invalid_input', 'the last message is neither a person’s nor a tool’s; add what to answer, or `resume` an interrupted run');
+  }
+  const parts = typeof last.content === 'string' ? [{ type: 'text' as const, text: last.content }] : last.content;
+  const texts = parts.map((part) => {
+    if (part.type === 'text') return part.text;
+    throw new NetraError('invalid_input', `a part of type \`${part.type}\` cannot be sent; upload files to the thread instead`);
+  });
+  return { id: last.id, text: texts.join('\n') };
+}
+
+/** Whether the agent is to be given more than a message. */
+function givesMore({ tools, context, state, forwardedProps }: RunAgentInput): boolean {
+  const something = (value: unknown) => value !== undefined && value !== null && JSON.stringify(value) !== '{}';
+  return tools.length > 0 || context.length > 0 || something(state) || something(forwardedProps);
+}
+
+/** The newest run that waits for an answer to all of these. */
+function whoWaits(view: ThreadView, ids: string[]): string | undefined {
+  const waits = ({ state, pending }: RunView) => {
+    const asked = state.is === 'interrupted' ? state.interrupts.map(({ id }) => id) : (pending ?? []);
+    return ids.every((id) => asked.includes(id));
+  };
+  return runsOf(view).filter(waits).at(-1)?.run_id;
+}

@@ -1,0 +1,187 @@
+/** A real server for the tests, with a recorded agent, and what its clients need of it. */
+import { once } from 'node:events';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import type { BaseEvent } from '@ag-ui/client';
+import { WebSocket } from 'ws';
+import type { RunView, ThreadView } from '../src/wire.js';
+
+const root = resolve(import.meta.dirname, '../../../..');
+const binary = resolve(process.env['NETRA'] ?? join(root, 'target/debug/netra'));
+const recording = join(root, 'tests/data/replay.jsonl');
+/** A log of requests that the analyst reads. */
+export const sample = join(root, 'docs/samples/support-assistant.csv');
+const SETUP_TOKEN = 'setup-token-of-the-tests';
+const PERSON = { email: 'first@example.org', password: 'correct horse battery staple' };
+const PATIENCE_MS = 30_000;
+
+/** Waits until something is so. */
+export async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  while (!(await is())) {
+    if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
+    await new Promise((next) => setTimeout(next, 20));
+  }
+}
+
+const port = (): Promise<number> =>
+  new Promise((done) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => done(port));
+    });
+  });
+
+export class Server {
+  private child: ChildProcess | undefined;
+  private output = '';
+
+  private constructor(
+    private readonly folder: string,
+    readonly port: number,
+    /** Variables of the next start. */
+    public env: Record<string, string>,
+  ) {}
+
+  /** A server with an administrator and the agents `slow`, `quick`, `asks`, whose runs wait for a person, and `calls`, whose runs
+   *  leave a call to whoever asked. */
+  static async start(env: Record<string, string> = {}): Promise<Server> {
+    const folder = await mkdtemp(join(tmpdir(), 'netra-client-'));
+    const server = new Server(folder, await port(), env);
+    const agent = (id: string, rate: number, file = recording) =>
+      `[[agents]]\nid = "${id}"\nname = "${id}"\nkind = "replay"\nfile = "${file}"\nevents_per_second = ${rate}\n`;
+    const interrupts = [{ id: 'may I', reason: 'confirmation', message: 'May I?' }];
+    const asking = [
+      { type: 'RUN_STARTED', threadId: 't', runId: 'r' },
+      { type: 'TEXT_MESSAGE_START', messageId: 'm', role: 'assistant' },
+      { type: 'TEXT_MESSAGE_CONTENT', messageId: 'm', delta: 'I need to know.' },
+      { type: 'TEXT_MESSAGE_END', messageId: 'm' },
+      { type: 'RUN_FINISHED', threadId: 't', runId: 'r', outcome: { type: 'interrupt', interrupts } },
+    ];
+    const calling = [
+      { type: 'TOOL_CALL_START', toolCallId: 'c', toolCallName: 'pick_colour' },
+      { type: 'TOOL_CALL_ARGS', toolCallId: 'c', delta: '{}' },
+      { type: 'TOOL_CALL_END', toolCallId: 'c' },
+      { type: 'RUN_FINISHED', threadId: 't', runId: 'r', outcome: { type: 'success', pendingToolCallIds: ['c'] } },
+    ];
+    const files: string[] = [];
+    for (const [name, events] of Object.entries({ asking, calling })) {
+      files.push(join(folder, `${name}.jsonl`));
+      await writeFile(files.at(-1)!, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
+    }
+    const agents = [agent('slow', 150), agent('quick', 5_000), agent('asks', 1_000, files[0]), agent('calls', 1_000, files[1])];
+    const base = await readFile(join(root, 'Leptos.toml'), 'utf8');
+    await writeFile(join(folder, 'Leptos.toml'), `${base}\n${agents.join('')}`);
+    await server.start();
+    const body = JSON.stringify({ setup_token: SETUP_TOKEN, name: 'First', ...PERSON });
+    const headers = { 'content-type': 'application/json', origin: server.url };
+    const answer = await fetch(`${server.url}/api/auth/setup`, { method: 'POST', headers, body });
+    if (!answer.ok) throw new Error(`set-up answered ${answer.status}: ${await answer.text()}`);
+    return server;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async start(): Promise<void> {
+    const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--data', join(this.folder, 'data')];
+    const child = spawn(binary, [...args, '--config', join(this.folder, 'Leptos.toml')], {
+      cwd: root,
+      env: { ...process.env, NETRA_SETUP_TOKEN: SETUP_TOKEN, NO_COLOR: '1', ...this.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text: Buffer) => (this.output = (this.output + text).slice(-100_000)));
+    await until('the server answers', async () => {
+      if (child.exitCode !== null) throw new Error(`the server did not start:\n${this.output}`);
+      return (await fetch(`${this.url}/api/config`).catch(() => undefined))?.ok ?? false;
+    });
+  }
+
+  /** Ends the process as a crash does, or asks it to stop. */
+  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const child = this.child;
+    this.child = undefined;
+    if (!child || child.exitCode !== null) return;
+    const gone = new Promise((done) => child.once('exit', done));
+    child.kill(signal);
+    await gone;
+  }
+
+  /** Says that the store was restored from a copy: its logs are other ones now. The server must not run. */
+  async restored(): Promise<void> {
+    await promisify(execFile)(binary, ['store', 'restored', '--data', join(this.folder, 'data')], { cwd: this.folder });
+  }
+
+  async remove(): Promise<void> {
+    await this.end('SIGKILL');
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** An access token of the administrator. */
+  async token(): Promise<string> {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${this.url}/api/auth/token`, { method: 'POST', headers, body: JSON.stringify(PERSON) });
+    if (!answer.ok) throw new Error(`no token: ${answer.status} ${await answer.text()}`);
+    return ((await answer.json()) as { access_token: string }).access_token;
+  }
+
+  /** Gives a thread a file. */
+  async upload(threadId: string, name: string, content: Uint8Array<ArrayBuffer>): Promise<void> {
+    const body = new FormData();
+    body.set('file', new Blob([content]), name);
+    const headers = { authorization: `Bearer ${await this.token()}` };
+    const answer = await fetch(`${this.url}/api/threads/${threadId}/files`, { method: 'POST', headers, body });
+    if (answer.status !== 201) throw new Error(`the upload was answered ${answer.status}: ${await answer.text()}`);
+  }
+
+  /** What a thread's log has of a run, read on a socket that nobody cuts. */
+  async log(threadId: string, runId: string): Promise<BaseEvent[]> {
+    const events: BaseEvent[] = [];
+    await this.read(threadId, (payload, done) => {
+      if (payload.entry?.run_id !== runId) return;
+      events.push(payload.entry.event);
+      if (['RUN_FINISHED', 'RUN_ERROR'].includes(payload.entry.event.type)) done();
+    });
+    return events;
+  }
+
+  /** What the server's reducer makes of a run. */
+  async view(threadId: string, runId: string): Promise<RunView> {
+    let view: RunView | undefined;
+    await this.read(threadId, (payload, done) => {
+      const items: ThreadView['items'] = payload.snapshot?.items ?? [];
+      for (const item of items) if (item.kind === 'run' && item.value.run_id === runId) view = item.value;
+      if (payload.snapshot) done();
+    });
+    if (!view) throw new Error('the thread has no such run');
+    return view;
+  }
+
+  /** Subscribes, from a snapshot and then from the beginning, and shows all that comes until it is done. */
+  private async read(threadId: string, show: (payload: any, done: () => void) => void): Promise<void> {
+    const headers = { authorization: `Bearer ${await this.token()}` };
+    const socket = new WebSocket(`ws://127.0.0.1:${this.port}/ws`, 'netra.v1', { headers });
+    const say = (id: number, after?: object) =>
+      socket.send(JSON.stringify({ type: 'subscribe', id, payload: { channel: `thread/${threadId}`, ...(after && { after }) } }));
+    const whole = new Promise<void>((done, failed) => {
+      socket.on('error', failed);
+      socket.on('message', (data) => {
+        const { type, id, payload } = JSON.parse(String(data));
+        if (type === 'welcome') return say(1);
+        if (type === 'error') return failed(new Error(payload.message));
+        show(payload, done);
+        if (id === 1) say(2, { epoch: payload.epoch, seq: 0 });
+      });
+    });
+    const late = setTimeout(() => socket.terminate(), PATIENCE_MS);
+    socket.on('close', () => clearTimeout(late));
+    await Promise.race([whole, once(socket, 'close').then(() => Promise.reject(new Error('the socket closed first')))]);
+    socket.terminate();
+  }
+}

@@ -1,0 +1,261 @@
+//! AG-UI out: `POST /api/agents/<id>/agui` for any front end or framework that speaks AG-UI over HTTP.
+//!
+//! The run is a run like any other: in the log of its owner's thread, seen in every tab and device, queued, stopped and answered
+//! from there as well. It belongs to the server: a caller that goes away neither stops it nor loses it. The same message id
+//! again tells the same run from its beginning; `DELETE /api/runs/<run_id>` stops it.
+//!
+//! Of `messages` the last is taken: a person's, or the results of tools that the caller carried out; what was said before is in
+//! the thread, and what the caller says about it is not looked at. `resume` answers what an earlier run waits for. State, tools, context and forwarded properties go to
+//! the agent. What is wrong is said before the stream opens.
+
+mod ids;
+mod stream;
+
+use std::collections::{HashSet, VecDeque};
+
+use axum::{
+    extract::{Path, State, rejection::PathRejection},
+    http::{HeaderName, StatusCode},
+    response::Response,
+};
+use serde_json::json;
+
+use self::{
+    ids::id_for,
+    stream::{Names, Told},
+};
+use super::{Caller, extract::Json, problem::problem};
+use crate::{
+    protocol::{
+        Answer, AnswerStatus, CreateThread, ErrorBody, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunId,
+        SendMessage, ThreadId,
+        agui::{Message, Resume, RunAgentInput, ToolContent},
+        http::{Problem, User},
+    },
+    server::{
+        agents,
+        channel::Channel,
+        error::{Error, Result},
+        state::AppState,
+        threads,
+        ws::{Listener, Runs, turns},
+    },
+    thread::{Item, RunState, RunView},
+};
+
+/// The headers of the answer.
+pub(super) const HEADERS: [HeaderName; 3] = [stream::THREAD_ID, stream::RUN_ID, stream::SEQ];
+/// The largest input, in bytes: callers send the whole conversation along.
+pub(super) const MAX_INPUT_BYTES: usize = 4 * 1024 * 1024;
+/// The longest id of a caller's, in bytes.
+const MAX_ID_BYTES: usize = 256;
+
+/// `POST /api/agents/<agent_id>/agui`.
+pub(super) async fn run(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    agent: std::result::Result<Path<String>, PathRejection>,
+    Json(input): Json<RunAgentInput>,
+) -> Result<Response, Problem> {
+    let Path(agent) = agent.map_err(|_| Error::not_found("agent"))?;
+    let user = &identity.user;
+    let agent = state.runner.resolve(Some(&agent), user)?;
+    let asks = Asks::read(user, &input)?;
+    let channel = Channel::Thread(asks.thread_id);
+    let most = state.config.socket.max_connections_per_user;
+    // Before anything is appended: what is appended then, is told.
+    let mut listener = Listener::open(&state.manager, &state.channels, &identity, channel, most)?;
+    let (asked, accepted) = asks.ask(&state, user, &agent, caller(&input).as_ref()).await?;
+    listener.begin_after(accepted.seq);
+    tracing::info!(user = %user.id, thread = %asks.thread_id, run = %accepted.run_id, "a run is told over HTTP");
+    let given = match &asks.what {
+        What::Results { results, .. } => results.iter().map(|result| result.interrupt_id.clone()).collect(),
+        What::Say { .. } | What::Answer { .. } => HashSet::new(),
+    };
+    let told = Told {
+        listener,
+        channels: state.channels.clone(),
+        names: Names { thread_id: input.thread_id.clone(), run_id: input.run_id.clone() },
+        thread_id: asks.thread_id,
+        run_id: accepted.run_id,
+        asked,
+        given,
+        next: VecDeque::new(),
+        over: false,
+    };
+    Ok(told.response(accepted.seq))
+}
+
+/// `DELETE /api/runs/<run_id>`: stops a run. One that is over is fine.
+pub(super) async fn stop(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    run: std::result::Result<Path<RunId>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let Path(run) = run.map_err(|_| Error::not_found("run"))?;
+    if threads::ask_to_stop(&state.channels, identity.user.id, run).await? {
+        state.nodes.stop_run(run);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a caller asks, in Netra's terms.
+#[derive(Debug)]
+struct Asks<'a> {
+    thread_id: ThreadId,
+    what: What<'a>,
+}
+
+#[derive(Debug)]
+enum What<'a> {
+    /// To answer a message.
+    Say { id: MessageId, text: String },
+    /// To go on from what a run waits for.
+    Answer { id: MessageId, resume: &'a [Resume] },
+    /// To go on with the results of calls that a run left to the caller.
+    Results { id: MessageId, results: Vec<InterruptAnswer> },
+}
+
+impl<'a> Asks<'a> {
+    fn read(user: &User, input: &'a RunAgentInput) -> Result<Self, Problem> {
+        for (name, id) in [("threadId", &input.thread_id), ("runId", &input.run_id)] {
+            if id.is_empty() || id.len() > MAX_ID_BYTES {
+                return Err(invalid(format!("`{name}` has 1 to {MAX_ID_BYTES} bytes")));
+            }
+        }
+        let thread_id = id_for(user.id, &input.thread_id);
+        let what = match (input.resume.as_deref(), input.messages.last()) {
+            (Some(resume @ [_, ..]), _) => What::Answer { id: id_for(thread_id, &input.run_id), resume },
+            (_, Some(Message::User { id, content, .. })) => {
+                What::Say { id: id_for(thread_id, id), text: text_of(content)? }
+            }
+            (_, Some(Message::Tool { id, .. })) => {
+                What::Results { id: id_for(thread_id, id), results: results(&input.messages) }
+            }
+            _ => {
+                let detail = "the last of `messages` is neither a person's nor a tool's: add what to answer, or `resume` what a run waits for";
+                return Err(invalid(detail));
+            }
+        };
+        Ok(Self { thread_id, what })
+    }
+
+    /// Appends it, or finds what it brought before.
+    async fn ask(
+        &self,
+        state: &AppState,
+        user: &User,
+        agent: &str,
+        caller: Option<&agents::Caller>,
+    ) -> Result<(MessageId, MessageAccepted)> {
+        let (channels, thread_id) = (&state.channels, self.thread_id);
+        Ok(match &self.what {
+            What::Say { id, text } => {
+                let known = Some(agent.to_owned());
+                let message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
+                threads::check_message(&message)?;
+                ensure_thread(state, user, thread_id, agent).await?;
+                (*id, turns::send(channels, &state.runner, user, &message, caller).await?)
+            }
+            What::Answer { id, resume } => {
+                let asks = |run: &RunView, id: &str| match &run.state {
+                    RunState::Interrupted { interrupts } => interrupts.iter().any(|interrupt| interrupt.id == id),
+                    _ => false,
+                };
+                (*id, go_on(state, user, (thread_id, *id), resume.iter().map(answer).collect(), asks, caller).await?)
+            }
+            What::Results { id, results } => {
+                let asks = |run: &RunView, id: &str| run.pending.iter().any(|call| call == id);
+                (*id, go_on(state, user, (thread_id, *id), results.clone(), asks, caller).await?)
+            }
+        })
+    }
+}
+
+/// The thread, made where this person has none of this id.
+async fn ensure_thread(state: &AppState, user: &User, thread_id: ThreadId, agent: &str) -> Result<()> {
+    match threads::authorise(&state.channels, user.id, thread_id).await {
+        Err(Error::Refused(ErrorBody { code: ErrorCode::NotFound, .. })) => {
+            let command = CreateThread { thread_id, title: None, agent: Some(agent.to_owned()) };
+            threads::create(&state.channels, user, &command, agent).await.map(drop)
+        }
+        known => known.map(drop),
+    }
+}
+
+/// Answers the newest run that asks for all of these; answered before or not.
+async fn go_on(
+    state: &AppState,
+    user: &User,
+    (thread_id, answer_id): (ThreadId, MessageId),
+    answers: Vec<InterruptAnswer>,
+    asks: impl Fn(&RunView, &str) -> bool,
+    caller: Option<&agents::Caller>,
+) -> Result<MessageAccepted> {
+    threads::authorise(&state.channels, user.id, thread_id).await?;
+    let (_, view) = state.channels.thread(thread_id).await?;
+    let all = |run: &RunView| answers.iter().all(|answer| asks(run, &answer.interrupt_id));
+    let mut runs = view.items.iter().rev().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
+    let Some(run_id) = runs.find(|run| all(run)).map(|run| run.run_id) else {
+        let ids: Vec<&str> = answers.iter().map(|answer| answer.interrupt_id.as_str()).collect();
+        let message = format!("no run of this thread waits for an answer to {}", ids.join(", "));
+        return Err(Error::refused(ErrorCode::Conflict, message));
+    };
+    let answer = Answer { answer_id, thread_id, run_id, answers };
+    turns::answer(&state.channels, &state.runner, user, &answer, caller).await
+}
+
+/// The results that stand at the end of the conversation.
+fn results(messages: &[Message]) -> Vec<InterruptAnswer> {
+    let result = |message: &Message| match message {
+        Message::Tool { content, tool_call_id, error, .. } => {
+            let payload = error.as_ref().map_or_else(|| json!(content), |error| json!(error));
+            let interrupt_id = tool_call_id.clone();
+            Some(InterruptAnswer { interrupt_id, status: AnswerStatus::Resolved, payload: Some(payload) })
+        }
+        _ => None,
+    };
+    let mut results: Vec<_> = messages.iter().rev().map_while(result).collect();
+    results.reverse();
+    results
+}
+
+fn answer(entry: &Resume) -> InterruptAnswer {
+    InterruptAnswer { interrupt_id: entry.interrupt_id.clone(), status: entry.status, payload: entry.payload.clone() }
+}
+
+/// What the agent is given along, if anything. A client that holds no state yet says `{}`, which is none: the thread's counts.
+fn caller(input: &RunAgentInput) -> Option<agents::Caller> {
+    let said = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::Object(fields) if fields.is_empty() => None,
+        value => Some(value.clone()),
+    };
+    let caller = agents::Caller {
+        state: said(&input.state),
+        tools: input.tools.clone(),
+        context: input.context.clone(),
+        forwarded_props: said(&input.forwarded_props),
+    };
+    Some(caller).filter(|caller| *caller != agents::Caller::default())
+}
+
+/// The text of a message; its parts, one line each.
+fn text_of(content: &ToolContent) -> Result<String, Problem> {
+    let parts = match content {
+        ToolContent::Text(text) => return Ok(text.clone()),
+        ToolContent::Parts(parts) => parts,
+    };
+    let texts = parts.iter().map(|part| match (part["type"].as_str(), part["text"].as_str()) {
+        (Some("text"), Some(text)) => Ok(text),
+        (kind, _) => {
+            let kind = kind.unwrap_or("none");
+            Err(invalid(format!("a part of type `{kind}` cannot be taken; upload files to the thread instead")))
+        }
+    });
+    Ok(texts.collect::<Result<Vec<_>, _>>()?.join("\n"))
+}
+
+fn invalid(detail: impl Into<String>) -> Problem {
+    problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail)
+}

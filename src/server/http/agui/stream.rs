@@ -1,0 +1,168 @@
+//! A run's events as a caller of AG-UI reads them: server-sent events, one `data:` line each, up to the terminal one.
+//!
+//! Promises: the events are the log's, in its order; the caller's own ids stand in `RUN_STARTED` and `RUN_FINISHED`, Netra's in
+//! their `metadata.netra`; the stream ends with a terminal event, also where the run goes on without the caller.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    convert::Infallible,
+    time::Duration,
+};
+
+use axum::{
+    http::{HeaderName, HeaderValue, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event as Sent, KeepAlive, Sse},
+    },
+};
+use futures_util::stream::unfold;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    protocol::{CloseCode, MessageId, RunId, ThreadId},
+    server::{
+        channel::{Channels, Delivery},
+        threads,
+        ws::{Listener, Silence},
+    },
+};
+
+/// How often a caller of whom nothing is heard is written a comment, and so found gone.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// After how long a silence the store is asked whether the run goes on at all.
+const LOOK_AFTER: Duration = Duration::from_secs(30);
+/// Proxies that hold an answer back until it is whole are asked not to.
+const UNBUFFERED: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+/// What the run is called here: for callers that go on over the socket.
+pub(super) const THREAD_ID: HeaderName = HeaderName::from_static("x-netra-thread-id");
+pub(super) const RUN_ID: HeaderName = HeaderName::from_static("x-netra-run-id");
+pub(super) const SEQ: HeaderName = HeaderName::from_static("x-netra-seq");
+
+/// What a caller calls a run.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) thread_id: String,
+    pub(super) run_id: String,
+}
+
+/// A run as it is told to its caller.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) listener: Listener,
+    pub(super) channels: Channels,
+    pub(super) names: Names,
+    pub(super) thread_id: ThreadId,
+    pub(super) run_id: RunId,
+    /// What the run answers.
+    pub(super) asked: MessageId,
+    /// The calls whose results the caller gave: it is not told of them.
+    pub(super) given: HashSet<String>,
+    /// What is to be told before anything else.
+    pub(super) next: VecDeque<Value>,
+    pub(super) over: bool,
+}
+
+impl Told {
+    /// The answer; its headers tell the run and where the log has what was asked.
+    pub(super) fn response(self, seq: u64) -> Response {
+        let (thread, run) = (self.thread_id.to_string(), self.run_id.to_string());
+        let events = unfold(self, async |mut told| {
+            let event = told.event().await?;
+            Some((Ok::<_, Infallible>(Sent::default().data(event.to_string())), told))
+        });
+        let heartbeat = KeepAlive::new().interval(HEARTBEAT);
+        let named = [(THREAD_ID, thread), (RUN_ID, run), (SEQ, seq.to_string())];
+        let headers = [UNBUFFERED, (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        (named, headers, Sse::new(events).keep_alive(heartbeat)).into_response()
+    }
+
+    /// The next event; nothing after the terminal one.
+    async fn event(&mut self) -> Option<Value> {
+        loop {
+            if let Some(event) = self.next.pop_front() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            match timeout(LOOK_AFTER, self.listener.next()).await {
+                Ok(Ok(entry)) => self.take(&entry),
+                Ok(Err(silence)) => self.end(&silence),
+                Err(_) => self.look().await,
+            }
+        }
+    }
+
+    fn take(&mut self, entry: &Delivery) {
+        let Ok(mut push) = serde_json::from_str::<Value>(&entry.frame) else { return };
+        let entry = push["payload"]["entry"].take();
+        match entry["kind"].as_str() {
+            Some("agent") if entry["run_id"] == self.run_id.to_string() => self.tell(entry),
+            Some("taken_back") if entry["message_id"] == self.asked.to_string() => {
+                self.next.push_back(self.named(json!({"type": "RUN_STARTED"})));
+                self.next.push_back(self.named(json!({"type": "RUN_FINISHED", "outcome": {"type": "cancelled"}})));
+                self.over = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&mut self, mut entry: Value) {
+        let event = entry["event"].take();
+        let event = match event["type"].as_str() {
+            Some("RUN_STARTED") => self.named(event),
+            Some("RUN_FINISHED") => {
+                self.over = true;
+                self.named(event)
+            }
+            Some("RUN_ERROR") => {
+                self.over = true;
+                event
+            }
+            Some("TOOL_CALL_RESULT") if event["toolCallId"].as_str().is_some_and(|id| self.given.contains(id)) => {
+                return;
+            }
+            _ => event,
+        };
+        self.next.push_back(event);
+    }
+
+    fn named(&self, mut event: Value) -> Value {
+        event["threadId"] = self.names.thread_id.as_str().into();
+        event["runId"] = self.names.run_id.as_str().into();
+        event["metadata"]["netra"] = json!({"threadId": self.thread_id, "runId": self.run_id});
+        event
+    }
+
+    /// Nothing more is heard of the run here.
+    fn end(&mut self, silence: &Silence) {
+        let (code, message) = match silence {
+            Silence::Gone => ("not_found", "the thread was deleted"),
+            Silence::Closed(CloseCode::Restarting) => {
+                ("server_restarting", "the server restarts; ask again for the rest")
+            }
+            Silence::Closed(_) => ("disconnected", "this connection was ended; the run may go on"),
+            Silence::Failed(error) => {
+                tracing::error!(%error, run = %self.run_id, "a run cannot be told");
+                ("internal", "the server failed; its log has the cause")
+            }
+        };
+        self.fail(code, message);
+    }
+
+    fn fail(&mut self, code: &str, message: &str) {
+        self.next.push_back(json!({"type": "RUN_ERROR", "message": message, "code": code}));
+        self.over = true;
+    }
+
+    /// A run that is over and has nothing more in the log is one of long ago, which is not kept.
+    async fn look(&mut self) {
+        let goes_on = threads::goes_on(&self.channels, self.run_id).await;
+        if matches!(goes_on, Ok(false)) && self.listener.is_up_to_date() {
+            self.fail("not_kept", "the answer is of long ago, and was not kept; ask again with another message id");
+        }
+    }
+}

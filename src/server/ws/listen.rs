@@ -1,0 +1,152 @@
+//! One channel followed by somebody who has no socket: whoever asked over HTTP and reads the answer as a stream.
+//!
+//! Promises: entries come in the order of `seq`, each once and all that are kept; how slowly they are read costs the server
+//! nothing but a place in the books, for what was missed is read from the store. What closes a person's sockets ends this too.
+
+use std::collections::VecDeque;
+
+use axum::http::StatusCode;
+
+use super::{
+    manager::{ConnectionManager, Handle},
+    outbound::Item,
+    page::read,
+    route::{RETRY_MS, full},
+};
+use crate::{
+    protocol::{CloseCode, http::Problem},
+    server::{
+        auth::Identity,
+        channel::{Channel, Channels, Delivery, PAGE},
+        error::{Error, Result},
+        http::problem::problem,
+    },
+};
+
+/// Why nothing more comes.
+#[derive(Debug)]
+pub(crate) enum Silence {
+    /// The channel is gone, or may not be followed any more.
+    Gone,
+    /// As sockets are closed: why.
+    Closed(CloseCode),
+    /// The store failed for good.
+    Failed(Error),
+}
+
+/// The follower. Dropped, it is out of the books.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    manager: ConnectionManager,
+    channels: Channels,
+    identity: Identity,
+    handle: Handle,
+    channel: Channel,
+    /// The last entry that was handed on.
+    told: u64,
+    /// The last entry that is known to exist.
+    head: u64,
+    /// There may be entries that nobody told of.
+    stale: bool,
+    entries: VecDeque<Delivery>,
+    batch: VecDeque<Item>,
+}
+
+impl Listener {
+    /// Takes a place in the books, where a person may have `most`. Unlike a socket, it pushes no older one out.
+    ///
+    /// # Errors
+    /// 503 while the server stops, 429 where there is no place.
+    pub(crate) fn open(
+        manager: &ConnectionManager,
+        channels: &Channels,
+        identity: &Identity,
+        channel: Channel,
+        most: usize,
+    ) -> Result<Self, Problem> {
+        if manager.connections_of(identity.user.id) >= most {
+            let detail = format!("{most} of your connections are open, and more are not allowed; close one");
+            let refused = problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail);
+            return Err(Problem { retry_after_ms: Some(RETRY_MS), ..refused });
+        }
+        let handle = manager.connect(identity).map_err(full)?;
+        handle.follower().follow(channel);
+        Ok(Self {
+            manager: manager.clone(),
+            channels: channels.clone(),
+            identity: identity.clone(),
+            handle,
+            channel,
+            told: 0,
+            head: 0,
+            stale: true,
+            entries: VecDeque::new(),
+            batch: VecDeque::new(),
+        })
+    }
+
+    /// Hands on what follows `seq`.
+    pub(crate) fn begin_after(&mut self, seq: u64) {
+        (self.told, self.stale) = (seq, true);
+    }
+
+    /// Whether everything that is known to exist was handed on.
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        self.entries.is_empty() && !self.stale && self.told >= self.head
+    }
+
+    /// Waits for the next entry. Not waiting any longer loses nothing.
+    ///
+    /// # Errors
+    /// [`Silence`], where there will be none.
+    pub(crate) async fn next(&mut self) -> Result<Delivery, Silence> {
+        loop {
+            if let Some(entry) = self.entries.pop_front() {
+                self.told = entry.seq;
+                return Ok(entry);
+            }
+            if self.stale || self.head > self.told {
+                let page = read(&self.channels, self.channel, self.told).await.map_err(Silence::Failed)?;
+                if page.is_empty() {
+                    // What there was is not kept any more.
+                    self.told = self.told.max(self.head);
+                }
+                self.stale = page.len() >= PAGE as usize;
+                self.entries.extend(page);
+                continue;
+            }
+            self.handle.outbound().ready().await;
+            self.take()?;
+        }
+    }
+
+    fn take(&mut self) -> Result<(), Silence> {
+        match self.handle.outbound().take(&mut self.batch).map(|close| close.code) {
+            // Sockets come back and resume; this does so here.
+            Some(CloseCode::TooSlow) => {
+                self.handle =
+                    self.manager.connect(&self.identity).map_err(|_| Silence::Closed(CloseCode::Restarting))?;
+                self.handle.follower().follow(self.channel);
+                self.stale = true;
+            }
+            Some(code) => return Err(Silence::Closed(code)),
+            None => {}
+        }
+        for item in self.batch.drain(..) {
+            match item {
+                Item::Entry(entry) if entry.channel == self.channel => {
+                    let last = self.entries.back().map_or(self.told, |entry| entry.seq);
+                    if entry.seq == last + 1 {
+                        self.entries.push_back(entry);
+                    } else {
+                        self.head = self.head.max(entry.seq);
+                    }
+                }
+                Item::Head(channel, head) if channel == self.channel => self.head = self.head.max(head),
+                Item::Revoked(channel) if channel == self.channel => return Err(Silence::Gone),
+                Item::Entry(_) | Item::Head(..) | Item::Revoked(_) | Item::Frame(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
