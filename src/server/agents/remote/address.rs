@@ -1,4 +1,4 @@
-//! Which addresses a remote agent may have.
+//! Which addresses a remote agent or a tool server may have.
 //!
 //! Promises: without leave, nothing of this host or its networks is ever connected to. What a name resolves to is judged at
 //! the moment of connecting, and the very addresses that were judged are connected to, so that a name which changes its
@@ -15,7 +15,7 @@ use reqwest::{
 /// An address that may not be connected to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{host}` lies in a private network or on this host, which remote agents may reach only with `allow_private_network = true`"
+    "`{host}` lies in a private network or on this host, which is reached only with `allow_private_network = true`"
 )]
 pub(crate) struct Refused {
     /// The host as it was named.

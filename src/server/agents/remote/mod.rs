@@ -5,7 +5,7 @@
 //! endpoint that fails again and again is left alone for a while; a stopped run closes its connection at once. Secrets stand in
 //! no log and no message.
 
-mod address;
+pub(crate) mod address;
 mod breaker;
 mod conversation;
 mod failure;

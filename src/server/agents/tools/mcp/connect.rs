@@ -25,7 +25,10 @@ use tokio::{
 };
 
 use super::{super::text::clipped, Handler, http::Http};
-use crate::server::config::{agents::Secret, tools::Endpoint};
+use crate::server::{
+    agents::remote::address,
+    config::{agents::Secret, tools::Endpoint},
+};
 
 /// The longest piece of a child's standard error that is one line of the log, in bytes.
 const MAX_LINE: u64 = 2_048;
@@ -61,6 +64,9 @@ impl Place {
                 Self::Child { command: command.clone(), args: args.clone(), env }
             }
             Endpoint::Http { url, headers, allow_private_network } => {
+                if !allow_private_network {
+                    address::judge(url).map_err(|refused| format!("url: {refused}"))?;
+                }
                 let mut carried = HeaderMap::new();
                 for (name, value) in headers {
                     let value = HeaderValue::from_str(&value.resolve(&variables)?);

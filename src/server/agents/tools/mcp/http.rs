@@ -16,6 +16,8 @@ use rmcp::{
 };
 use sse_stream::{Error as SseError, Sse};
 
+use crate::server::agents::remote::address::PublicOnly;
+
 type Failed = StreamableHttpError<reqwest::Error>;
 type Headers = HashMap<HeaderName, HeaderValue>;
 type Stream = BoxStream<'static, Result<Sse, SseError>>;
@@ -29,7 +31,7 @@ pub(super) struct Http(reqwest::Client);
 
 impl Http {
     /// A client. A redirect is not followed, nor a proxy of the environment used: the address is the configuration's to say.
-    pub(super) fn new(_allow_private_network: bool) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(allow_private_network: bool) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("netra/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
@@ -37,6 +39,7 @@ impl Http {
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
+        let client = if allow_private_network { client } else { client.dns_resolver(PublicOnly) };
         client.build().map(Self)
     }
 }
