@@ -177,7 +177,7 @@ impl House {
         });
         let command =
             Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers: answers.collect() };
-        let asked = threads::answer(&self.channels, &self.user, &command, |_| Ok(())).await.expect("accepted");
+        let asked = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
         let run = self.start(asked.run.expect("a run"));
         self.over(run).await
     }

@@ -110,7 +110,7 @@ impl House {
         let answer = InterruptAnswer { interrupt_id: interrupt.into(), status, payload: Some(payload) };
         let (answer_id, thread_id) = (MessageId::new(), self.thread);
         let command = Answer { answer_id, thread_id, run_id: run, answers: vec![answer] };
-        let asked = threads::answer(&self.channels, &self.user, &command, |_| Ok(())).await.expect("accepted");
+        let asked = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
         let run = self.start(asked);
         self.until_over(run).await
     }

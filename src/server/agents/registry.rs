@@ -16,7 +16,7 @@ use crate::{
         limits::MAX_AGENT_ID_BYTES,
     },
     server::{
-        config::agents::{Access, AgentConfig, AgentEntry, AgentLimits, KindConfig, is_agent_id},
+        config::agents::{Access, AgentConfig, AgentEntry, AgentLimits, KindConfig, Secret, is_agent_id},
         error::{Error, Result},
     },
 };
@@ -123,6 +123,14 @@ impl Agents {
     pub fn check(&self, entry: &AgentEntry) -> Result<AgentConfig, ErrorBody> {
         let invalid = |text: String| ErrorBody::new(ErrorCode::InvalidPayload, text);
         let config = AgentConfig::read(entry).map_err(|problem| invalid(problem.to_string()))?;
+        for (key, value) in &entry.0 {
+            let text = value.to_string();
+            let named = Secret::from(text.as_str());
+            if let Some(name) = named.references().find(|name| !name.starts_with(PAGE_VARIABLES)) {
+                let message = format!("{key}: {name} is not for pages, which name variables that begin with {PAGE_VARIABLES}");
+                return Err(invalid(message));
+            }
+        }
         let id = &config.common.id;
         if self.fixed.iter().any(|known| known.info.id == *id) {
             let message = format!("there is an agent `{id}` already, which only the configuration file changes");
