@@ -92,6 +92,12 @@ mod here {
         -js_sys::Date::new_0().get_timezone_offset() as i64
     }
 
+    /// A moment as ISO 8601 has it, in milliseconds since 1970.
+    pub(crate) fn time_of(text: &str) -> Option<i64> {
+        let at = js_sys::Date::parse(text);
+        at.is_finite().then_some(at as i64)
+    }
+
     pub(crate) fn is_visible() -> bool {
         leptos::prelude::document().visibility_state() == web_sys::VisibilityState::Visible
     }
@@ -247,6 +253,10 @@ mod nowhere {
 
     pub(crate) fn offset_minutes() -> i64 {
         0
+    }
+
+    pub(crate) fn time_of(_: &str) -> Option<i64> {
+        None
     }
 
     pub(crate) fn is_visible() -> bool {

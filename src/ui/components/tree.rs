@@ -118,23 +118,34 @@ fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
         NodeBody::Subagent { name, description, .. } => {
             view! { <Subagent run index node name=name.clone() description=description.clone()/> }.into_any()
         }
-        NodeBody::Activity { activity_type, .. } => {
-            let text = Signal::derive(move || {
-                node.with(|node| match &node.body {
-                    NodeBody::Activity { content, .. } => serde_json::to_string_pretty(content).unwrap_or_default(),
-                    _ => String::new(),
-                })
-            });
-            let name = activity_type.clone();
-            view! {
-                <Fold open=false class="aside" summary=move || plain_summary(Glyph::Spark, name.clone())>
-                    <Bounded text label="Activity"/>
-                </Fold>
-            }
-            .into_any()
-        }
+        NodeBody::Activity { activity_type, .. } => view! { <Activity node kind=activity_type.clone()/> }.into_any(),
         NodeBody::Custom { name, value } => custom(name, value),
     }
+}
+
+/// An activity: its words where it has no more than those, else the JSON that it is.
+#[component]
+fn Activity(node: Memo<Shared<Node>>, kind: String) -> impl IntoView {
+    let text = Signal::derive(move || {
+        node.with(|node| match &node.body {
+            NodeBody::Activity { content, .. } => words_of(content),
+            _ => String::new(),
+        })
+    });
+    let label = format!("Activity: {kind}");
+    view! {
+        <section class="activity" aria-label=label data-node="activity">
+            <p class="label">{icon(Glyph::Spark)} " " {kind}</p>
+            <Bounded text label="Activity"/>
+        </section>
+    }
+    .into_any()
+}
+
+/// The content of an activity as text.
+fn words_of(content: &serde_json::Map<String, serde_json::Value>) -> String {
+    let alone = || content.values().next().and_then(|value| value.as_str()).filter(|_| content.len() == 1);
+    alone().map_or_else(|| serde_json::to_string_pretty(content).unwrap_or_default(), str::to_owned)
 }
 
 /// What agent and page agreed on; anything else as the JSON it is.

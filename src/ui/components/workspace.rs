@@ -12,9 +12,10 @@ use super::{
     indicator::Indicator,
     menu::Menu,
     notices::Notices,
+    question::initials,
     sidebar::{Sidebar, title_of},
     theme::ThemeToggle,
-    timeline::initials,
+
 };
 use crate::{
     protocol::{UserId, http::User},
