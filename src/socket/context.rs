@@ -9,7 +9,9 @@ pub use super::machine::Status;
 #[cfg(feature = "hydrate")]
 use super::state::Live;
 use crate::{
-    protocol::{ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, Waiting, http::User},
+    protocol::{
+        ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, Waiting, http::User,
+    },
     thread::{ThreadView, UserFeed},
 };
 

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     protocol::{
-        ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry, UserId,
-        Waiting,
+        ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry,
+        UserId, Waiting,
     },
     thread::ThreadView,
 };
@@ -279,7 +279,9 @@ impl State {
             }
             (ChannelName::User, Entry::User(entry)) => self.feed.borrow_mut().push((at, entry)),
             (ChannelName::Thread(id), Entry::Signal(signal)) => {
-                self.threads.borrow().get(&id).map_or((), |thread| thread.hear(signal));
+                if let Some(thread) = self.threads.borrow().get(&id) {
+                    thread.hear(signal);
+                }
                 return;
             }
             _ => return,

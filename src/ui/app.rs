@@ -14,7 +14,10 @@ use super::{
     boot::Boot,
     components::{clock::Clock, workspace::Workspace},
     outgoing::Outgoing,
-    pages::{home::Home, not_found::NotFound, setup::SetupPage, sign_in::SignInPage, thread::ThreadPage},
+    pages::{
+        admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage, sign_in::SignInPage,
+        thread::ThreadPage,
+    },
 };
 use crate::{
     protocol::{
@@ -90,13 +93,16 @@ pub fn App() -> impl IntoView {
     Clock::provide();
     let socket = provide_socket(boot.seed);
     Outgoing::provide(socket);
-    let asking = Memo::new(move |_| socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count()));
+    let asking = Memo::new(move |_| {
+        socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
+    });
     view! {
         <Title formatter=move |title: String| document_title(&title, asking.get())/>
         <Router>
             <Routes fallback=|| view! { <NotFound/> }.into_any()>
                 <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>
                     <Route path=path!("") view=|| view! { <Home/> }.into_any()/>
+                    <Route path=path!("admin/agents") view=|| view! { <AdminAgentsPage/> }.into_any()/>
                     <Route path=path!("threads/:id") view=|| view! { <ThreadPage/> }.into_any()/>
                 </ParentRoute>
                 <Route path=path!("sign-in") view=|| view! { <SignInPage/> }.into_any()/>

@@ -138,7 +138,8 @@ impl Conversation {
         });
         let newest = self.view.with_untracked(|view| ready(view).and_then(ThreadView::newest));
         // What is on its way will be the newest, and what is said now comes after it.
-        let on_its_way = untrack(|| self.outgoing.to(self.id)).iter().any(|parcel| parcel.error.get_untracked().is_none());
+        let on_its_way =
+            untrack(|| self.outgoing.to(self.id)).iter().any(|parcel| parcel.error.get_untracked().is_none());
         let place = match last {
             Some(last) if Some(last) != newest && !on_its_way => Place::After(last),
             _ => Place::Newest,
@@ -235,10 +236,13 @@ mod tests {
         let agent = "analyst".into();
         let answer = RunAnswer { id: MessageId::new(), run_id: run, resumed_by, agent, author, answers: Vec::new() };
         thread.apply(0, ThreadEntry::Answer { answer });
-        let expected = [Key::Message(first), Key::Run(run), Key::Run(resumed_by), Key::Message(second), Key::Run(second_run)];
+        let expected =
+            [Key::Message(first), Key::Run(run), Key::Run(resumed_by), Key::Message(second), Key::Run(second_run)];
         assert_eq!(keys(in_view(&thread, None, None)), expected);
         let hint = in_view(&thread, None, None)[3].0;
         thread.apply(0, ThreadEntry::TakenBack { message_id: first });
-        assert!(matches!(find(&thread, Key::Message(second), hint), Some(Item::Message(said)) if said.message.id == second));
+        assert!(
+            matches!(find(&thread, Key::Message(second), hint), Some(Item::Message(said)) if said.message.id == second)
+        );
     }
 }

@@ -190,6 +190,9 @@ mod tests {
         assert_eq!(duration(1500), "1.5 s");
         assert_eq!(duration(61_000), "1 min 01 s");
         assert_eq!([1, 2, 3, 4, 11, 12, 21, 112].map(ordinal).join(" "), "1st 2nd 3rd 4th 11th 12th 21st 112th");
-        assert_eq!([0.0031, 0.05, 0.000_012, 0.1, 12.345, 0.0].map(dollars).join(" "), "$0.0031 $0.050 $0.000012 $0.10 $12.35 $0");
+        assert_eq!(
+            [0.0031, 0.05, 0.000_012, 0.1, 12.345, 0.0].map(dollars).join(" "),
+            "$0.0031 $0.050 $0.000012 $0.10 $12.35 $0"
+        );
     }
 }

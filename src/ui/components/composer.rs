@@ -108,7 +108,8 @@ impl Draft {
 
     /// Takes up what was taken back, after what is being written.
     fn take_up(self, index: usize) {
-        let taken = self.returned.try_update(|returned| (index < returned.len()).then(|| returned.remove(index))).flatten();
+        let taken =
+            self.returned.try_update(|returned| (index < returned.len()).then(|| returned.remove(index))).flatten();
         let Some(Returned { text, attached }) = taken else { return };
         self.attached.update(|known| known.extend(attached));
         let begun = self.text.with_untracked(|text| text.trim_end().to_owned());
@@ -196,9 +197,8 @@ pub(crate) fn Composer(
     let agents = expect_context::<Facts>().agents;
     let Draft { text, files, error, area, stopping, .. } = draft;
     let input = NodeRef::<html::Input>::new();
-    let obstacle = Memo::new(move |_| {
-        text.with(|text| agents.with_value(|agents| obstacle(text, draft.count(), agents)))
-    });
+    let obstacle =
+        Memo::new(move |_| text.with(|text| agents.with_value(|agents| obstacle(text, draft.count(), agents))));
     let mention = Mention::new(text, agents, Callback::new(move |text| draft.suggest(text)));
 
     // What was typed before the page came alive counts, then what was remembered; after that the draft does.
@@ -334,7 +334,10 @@ fn AgentSelect(agent: Choice) -> impl IntoView {
     // One that this person may not use, or that is gone, can still be the thread's.
     let unknown = move || {
         let known = |id: &String| facts.agents.with_value(|agents| agents.iter().any(|agent| agent.id == *id));
-        current.get().filter(|id| !known(id)).map(|id| view! { <option value=id.clone() selected disabled>{id.clone()}</option> })
+        current
+            .get()
+            .filter(|id| !known(id))
+            .map(|id| view! { <option value=id.clone() selected disabled>{id.clone()}</option> })
     };
     let first = current.get_untracked();
     let option = |agent: &AgentInfo| {

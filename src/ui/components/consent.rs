@@ -158,7 +158,8 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     let label = if is_call { format!("Consent to {tool}") } else { "Question of the agent".to_owned() };
     let shown = pretty(&args.to_string());
     let has_args = !matches!(&args, Value::Null) && is_call;
-    let (run_id, schema) = (giving.run.with_untracked(|run| run.run_id), Wanted::of(interrupt.response_schema.as_ref()));
+    let (run_id, schema) =
+        (giving.run.with_untracked(|run| run.run_id), Wanted::of(interrupt.response_schema.as_ref()));
     let (verdict, args) = (interrupt, StoredValue::new(args));
     let schema = StoredValue::new(schema);
     let choice = move || match is_call {
@@ -208,7 +209,9 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     let expiry = move || {
         let left = left.get().filter(|left| *left > 0 && answered.with(Option::is_none))?;
         let about = if left < 60 { format!("{left} s") } else { format::duration(left * 1000) };
-        Some(view! { <p class="hint">"Expires in " {about} {expires.map(|at| view! { " (" <Moment at/> ")" })} "."</p> })
+        Some(
+            view! { <p class="hint">"Expires in " {about} {expires.map(|at| view! { " (" <Moment at/> ")" })} "."</p> },
+        )
     };
     view! {
         <section class="ask" aria-label=label data-asks=move || if answered.with(Option::is_none) { "open" } else { "over" }>
@@ -243,15 +246,12 @@ enum Mode {
 
 /// Approve, approve with other arguments, refuse.
 #[component]
-fn Consent(
-    giving: Giving,
-    decide: Callback<(AnswerStatus, Option<Value>)>,
-    args: StoredValue<Value>,
-) -> impl IntoView {
+fn Consent(giving: Giving, decide: Callback<(AnswerStatus, Option<Value>)>, args: StoredValue<Value>) -> impl IntoView {
     let mode = RwSignal::new(Mode::Choosing);
     let resolve = move |payload: Value| decide.run((AnswerStatus::Resolved, Some(payload)));
     let busy = move || giving.busy.get();
-    move || match mode.get() {
+    move || {
+        match mode.get() {
         Mode::Choosing => view! {
             <div class="ask-actions">
                 <button type="button" class="button" disabled=busy on:click=move |_| resolve(json!({"approved": true}))>
@@ -269,9 +269,12 @@ fn Consent(
         Mode::Editing => view! { <EditArguments args mode on_args=Callback::new(resolve_edited(resolve))/> }.into_any(),
         Mode::Refusing => view! { <Refuse mode on_refuse=Callback::new(resolve)/> }.into_any(),
     }
+    }
 }
 
-fn resolve_edited(resolve: impl Fn(Value) + Send + Sync + 'static) -> impl Fn(Map<String, Value>) + Send + Sync + 'static {
+fn resolve_edited(
+    resolve: impl Fn(Value) + Send + Sync + 'static,
+) -> impl Fn(Map<String, Value>) + Send + Sync + 'static {
     move |args| resolve(json!({"approved": true, "editedArgs": args}))
 }
 
@@ -286,7 +289,11 @@ fn arguments(text: &str) -> Result<Map<String, Value>, String> {
 
 /// The arguments, being changed.
 #[component]
-fn EditArguments(args: StoredValue<Value>, mode: RwSignal<Mode>, on_args: Callback<Map<String, Value>>) -> impl IntoView {
+fn EditArguments(
+    args: StoredValue<Value>,
+    mode: RwSignal<Mode>,
+    on_args: Callback<Map<String, Value>>,
+) -> impl IntoView {
     let begun = args.with_value(|args| serde_json::to_string_pretty(args).unwrap_or_default());
     let area = NodeRef::<html::Textarea>::new();
     let error = RwSignal::new(None::<String>);

@@ -16,7 +16,9 @@ pub(crate) fn addressed<'t, 'a>(text: &'t str, agents: &'a [AgentInfo]) -> Optio
         let ends = tail.chars().next().is_none_or(char::is_whitespace);
         (!name.is_empty() && ends && head.eq_ignore_ascii_case(name)).then_some(tail)
     };
-    let called = |agent: &'a AgentInfo| Some((agent, named(&agent.id).into_iter().chain(named(&agent.name)).min_by_key(|tail| tail.len())?));
+    let called = |agent: &'a AgentInfo| {
+        Some((agent, named(&agent.id).into_iter().chain(named(&agent.name)).min_by_key(|tail| tail.len())?))
+    };
     // The longest name that fits: one may begin with another.
     let (agent, tail) = agents.iter().filter_map(called).min_by_key(|(_, tail)| tail.len())?;
     Some((agent, tail.trim_start()))
@@ -147,7 +149,11 @@ mod tests {
     use super::*;
 
     fn agents() -> Vec<AgentInfo> {
-        vec![AgentInfo::new("analyst", "Data analyst", ""), AgentInfo::new("data", "Data", ""), AgentInfo::new("r2", "Rück 2", "")]
+        vec![
+            AgentInfo::new("analyst", "Data analyst", ""),
+            AgentInfo::new("data", "Data", ""),
+            AgentInfo::new("r2", "Rück 2", ""),
+        ]
     }
 
     fn to(text: &str) -> Option<(String, String)> {

@@ -75,7 +75,9 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
     let answered = Memo::new(move |_| run.with(|run| run.answered.clone()));
     let place = Memo::new(move |_| {
         let waiting = state.with(|state| *state == RunState::Waiting);
-        waiting.then(|| conversation.queue.with(|queue| queue.iter().find(|place| place.run_id == run_id).copied())).flatten()
+        waiting
+            .then(|| conversation.queue.with(|queue| queue.iter().find(|place| place.run_id == run_id).copied()))
+            .flatten()
     });
     let times = Memo::new(move |_| run.with(|run| (run.started_at, run.ended_at)));
     let spent = Memo::new(move |_| run.with(|run| spent(run)));
@@ -84,7 +86,8 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
     let is_empty = Memo::new(move |_| tree.with(|tree| tree.within(None).is_empty()));
     let has_shared = Memo::new(move |_| run.with(|run| run.shared.is_some()));
     let shared = Signal::derive(move || {
-        run.with(|run| run.shared.as_ref().and_then(|shared| serde_json::to_string_pretty(shared).ok())).unwrap_or_default()
+        run.with(|run| run.shared.as_ref().and_then(|shared| serde_json::to_string_pretty(shared).ok()))
+            .unwrap_or_default()
     });
     let time = move || {
         let (started_at, ended_at) = times.get();
@@ -149,11 +152,11 @@ fn InLine(run: Memo<Shared<RunView>>, place: Waiting) -> impl IntoView {
             busy.try_set(false);
         });
     };
-    let label = if message_id.is_some() { "Take back" } else { "Stop" };
+    let (glyph, label) = if message_id.is_some() { (Glyph::Undo, "Take back") } else { (Glyph::Stop, "Stop") };
     view! {
         <div class="ended">
             <p>{waits_for(place)}</p>
-            <button type="button" class="small-button" disabled=move || busy.get() on:click=out>{label}</button>
+            <button type="button" class="small-button" disabled=move || busy.get() on:click=out>{icon(glyph)} {label}</button>
         </div>
     }
     .into_any()
@@ -194,7 +197,10 @@ fn ending(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
         ),
         RunState::Cancelled => {
             let text = "Stopped before it was done.";
-            Some(view! { <div class="ended">{icon(Glyph::Stop)} <p>{text}</p> <Again run label="Ask again"/></div> }.into_any())
+            Some(
+                view! { <div class="ended">{icon(Glyph::Stop)} <p>{text}</p> <Again run label="Ask again"/></div> }
+                    .into_any(),
+            )
         }
         RunState::Interrupted { interrupts } => {
             Some(view! { <Asks run interrupts=interrupts.clone()/> <GivenUp run/> }.into_any())

@@ -216,10 +216,9 @@ fn Field(id: String, part: Part, raw: RwSignal<String>, error: Memo<Option<Strin
                 placeholder="JSON"
                 aria-describedby=described
                 aria-invalid=invalid
+                prop:value=first
                 on:input:target=move |event| raw.set(event.target().value())
-            >
-                {first}
-            </textarea>
+            ></textarea>
         }
         .into_any(),
         Shape::Text | Shape::Number { .. } => view! {

@@ -31,12 +31,15 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
         return plain("Not answered: something else was said.".into(), Glyph::Close);
     };
     let who = &author.name;
-    let Some(InterruptAnswer { status, payload, .. }) = answers.iter().find(|one| one.interrupt_id == interrupt.id) else {
+    let Some(InterruptAnswer { status, payload, .. }) = answers.iter().find(|one| one.interrupt_id == interrupt.id)
+    else {
         return plain(format!("Not answered by {who}."), Glyph::Close);
     };
     let payload = payload.clone().unwrap_or_default();
     match (status, interrupt.reason.as_str()) {
-        (AnswerStatus::Cancelled, _) => plain(format!("Given up by {who}: the agent goes on without it."), Glyph::Close),
+        (AnswerStatus::Cancelled, _) => {
+            plain(format!("Given up by {who}: the agent goes on without it."), Glyph::Close)
+        }
         (AnswerStatus::Resolved, TOOL_CALL) if payload.get("approved") == Some(&Value::Bool(true)) => {
             match payload.get("editedArgs").filter(|args| !args.is_null()).cloned() {
                 Some(args) => {
@@ -47,8 +50,12 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
             }
         }
         (AnswerStatus::Resolved, TOOL_CALL) => {
-            let reason = payload.get("reason").and_then(Value::as_str).map(str::trim).filter(|reason| !reason.is_empty());
-            plain(reason.map_or_else(|| format!("Refused by {who}."), |reason| format!("Refused by {who}: {reason}")), Glyph::Close)
+            let reason =
+                payload.get("reason").and_then(Value::as_str).map(str::trim).filter(|reason| !reason.is_empty());
+            plain(
+                reason.map_or_else(|| format!("Refused by {who}."), |reason| format!("Refused by {who}: {reason}")),
+                Glyph::Close,
+            )
         }
         (AnswerStatus::Resolved, _) => {
             Verdict { text: format!("Answered by {who}:"), more: Some(payload), glyph: Glyph::Check }

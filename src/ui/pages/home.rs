@@ -25,7 +25,8 @@ pub(crate) fn Home() -> impl IntoView {
     let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new(None);
     // The first that can be used is the server's default.
-    let default = |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
+    let default =
+        |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
     let chosen = RwSignal::new(facts.agents.with_value(default));
     let agent = Choice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
     let send = move |written: Written| {
