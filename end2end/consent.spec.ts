@@ -7,7 +7,6 @@ import { connected, lastRun, runIs } from './threads.ts';
 
 const test = base.extend<object, { agent: ScriptedAgent }>({
   agent: [
-    // biome-ignore lint: the fixture needs nothing
     async ({}, use) => {
       const agent = await ScriptedAgent.start();
       await use(agent);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use leptos::prelude::*;
 
 use super::{
-    components::composer::Draft,
+    components::{composer::Draft, scroll::Follow},
     outgoing::{Outgoing, Parcel, Place, Written},
 };
 use crate::{
@@ -103,6 +103,8 @@ pub(crate) struct Conversation {
     /// The items in view and where they are.
     pub(crate) keys: Memo<Vec<(usize, Key)>>,
     pub(crate) versions: Memo<Vec<Vec<MessageId>>>,
+    /// Whether what is new scrolls into view.
+    pub(crate) follow: Follow,
     /// The message that takes the focus as soon as it is there, and whether that came of going back.
     focus: StoredValue<Option<(MessageId, bool)>>,
 }
@@ -122,8 +124,8 @@ impl Conversation {
         });
         let versions = Memo::new(move |_| view.with(|view| ready(view).map(versions)).unwrap_or_default());
         let draft = Draft::new(Some(id));
-        let focus = StoredValue::new(None);
-        let conversation = Self { id, view, queue, draft, socket, outgoing, through, keys, versions, focus };
+        let (focus, follow) = (StoredValue::new(None), Follow::new());
+        let conversation = Self { id, view, queue, draft, socket, outgoing, through, keys, versions, follow, focus };
         provide_context(conversation);
         conversation
     }
@@ -161,8 +163,9 @@ impl Conversation {
         self.through.set((newest != Some(parcel.message_id)).then_some(parcel.message_id));
     }
 
-    /// Goes to another version of a message, which then has the focus.
+    /// Goes to another version of a message, which then has the focus. Who goes there reads there.
     pub(crate) fn show(self, version: MessageId, back: bool) {
+        self.follow.release();
         self.focus.set_value(Some((version, back)));
         self.through.set(Some(version));
     }

@@ -56,7 +56,16 @@ pub(crate) struct Parcel {
     new_thread: Option<Option<String>>,
     /// Whether the thread exists.
     created: ArcRwSignal<bool>,
+    /// Whether it set out.
+    begun: ArcRwSignal<bool>,
     accepted: ArcRwSignal<bool>,
+}
+
+impl Parcel {
+    /// Whether nothing goes on with it: it got through, or waits for its person.
+    fn is_settled(&self) -> bool {
+        self.accepted.get_untracked() || self.error.with_untracked(Option::is_some)
+    }
 }
 
 /// A file of a message on its way.
@@ -95,6 +104,7 @@ impl Outgoing {
             error: ArcRwSignal::new(None),
             created: ArcRwSignal::new(new_thread.is_none()),
             new_thread,
+            begun: ArcRwSignal::new(false),
             accepted: ArcRwSignal::new(false),
         });
     }
@@ -104,7 +114,20 @@ impl Outgoing {
             parcels.retain(|known| !known.accepted.get_untracked());
             parcels.push(parcel.clone());
         });
-        self.go(parcel);
+        self.advance(parcel.thread_id);
+    }
+
+    /// Lets the next message of a thread set out, if none of it is on its way: one may wait for its files, and what was
+    /// said later comes later.
+    fn advance(self, thread_id: ThreadId) {
+        let next = self.parcels.with_untracked(|parcels| {
+            let mut of_thread = parcels.iter().filter(|parcel| parcel.thread_id == thread_id && !parcel.is_settled());
+            of_thread.next().filter(|first| !first.begun.get_untracked()).cloned()
+        });
+        if let Some(parcel) = next {
+            parcel.begun.set(true);
+            self.go(parcel);
+        }
     }
 
     /// Tries again what did not get through.
@@ -158,6 +181,7 @@ impl Outgoing {
                 Ok(()) => parcel.accepted.set(true),
                 Err(message) => parcel.error.set(Some(message)),
             }
+            self.advance(parcel.thread_id);
         });
     }
 }

@@ -15,7 +15,7 @@ use super::{
     tool::ToolCall,
 };
 use crate::{
-    thread::{Node, NodeBody, NodeState, RunState, RunView},
+    thread::{Answered, Node, NodeBody, NodeState, RunState, RunView},
     ui::format::sentence,
 };
 
@@ -114,7 +114,7 @@ fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
         NodeBody::ReasoningSpan => ().into_any(),
         NodeBody::Reasoning { .. } => view! { <Reasoning node/> }.into_any(),
         NodeBody::Step => view! { <Step node/> }.into_any(),
-        NodeBody::Tool { name, .. } => view! { <ToolCall node name=name.clone()/> }.into_any(),
+        NodeBody::Tool { name, .. } => view! { <ToolCall run node name=name.clone()/> }.into_any(),
         NodeBody::Subagent { name, description, .. } => {
             view! { <Subagent run index node name=name.clone() description=description.clone()/> }.into_any()
         }
@@ -187,6 +187,37 @@ pub(crate) fn state_icon(state: NodeState) -> AnyView {
         NodeState::Failed => {
             view! { <span class="state failed" role="img" aria-label="Failed">{icon(Glyph::Warning)}</span> }.into_any()
         }
+    }
+}
+
+/// What becomes of the calls of a run that have no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    GoOn,
+    Ask,
+    Stopped,
+}
+
+/// What becomes of the calls of a run, and again when that changes.
+pub(crate) fn calls_of(run: Run) -> Memo<Calls> {
+    Memo::new(move |_| {
+        run.view.with(|run| match (&run.state, &run.answered) {
+            _ if !run.asks().is_empty() => Calls::Ask,
+            (RunState::Waiting | RunState::Running, _) | (_, Some(Answered::By { .. })) => Calls::GoOn,
+            _ => Calls::Stopped,
+        })
+    })
+}
+
+/// How a tool call is: one that nobody answers any more does not go on.
+pub(crate) fn call_icon(state: NodeState, calls: Calls) -> AnyView {
+    match (state, calls) {
+        (NodeState::Open | NodeState::Called, Calls::Ask) => {
+            view! { <span class="state" role="img" aria-label="Waits for you">{icon(Glyph::Question)}</span> }
+                .into_any()
+        }
+        (NodeState::Open | NodeState::Called, Calls::Stopped) => stopped_icon(),
+        _ => state_icon(state),
     }
 }
 

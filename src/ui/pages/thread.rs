@@ -20,7 +20,6 @@ use crate::{
             composer::{Choice, Composer, Draft},
             icons::{Glyph, icon},
             parcel::ParcelCard,
-            scroll::Follow,
             sidebar::title_of,
             timeline::Timeline,
         },
@@ -114,7 +113,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
     });
     read_while_seen(id);
 
-    let follow = Follow::new();
+    let follow = conversation.follow;
     Effect::new(move |_| {
         view.track();
         parcels.track();

@@ -153,6 +153,8 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<()>) -> impl I
             }
         });
     };
+    let removed = info.name.clone();
+    let removal = move || format!("Remove {removed}{}", if sure.get() { " for good?" } else { "" });
     let actions = of_page.then(|| {
         view! {
             <div class="ask-actions">
@@ -164,7 +166,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<()>) -> impl I
                 >
                     "Edit"
                 </button>
-                <button type="button" class="small-button" aria-label=format!("Remove {}", info.name) on:click=remove>
+                <button type="button" class="small-button" aria-label=removal on:click=remove>
                     {move || if sure.get() { "Remove for good?" } else { "Remove" }}
                 </button>
             </div>
