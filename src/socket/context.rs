@@ -9,7 +9,9 @@ pub use super::machine::Status;
 #[cfg(feature = "hydrate")]
 use super::state::Live;
 use crate::{
-    protocol::{ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, http::User},
+    protocol::{
+        ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, Waiting, http::User,
+    },
     thread::{ThreadView, UserFeed},
 };
 
@@ -156,6 +158,16 @@ impl Socket {
         #[cfg(feature = "hydrate")]
         if let Some(present) = self.live().and_then(|live| live.present(id)) {
             return RwSignal::from(present).into();
+        }
+        let _ = id;
+        Signal::stored(Vec::new())
+    }
+
+    /// Which of a thread's runs wait and for what, while the caller follows it; none until that is said.
+    pub fn queue(self, id: ThreadId) -> Signal<Vec<Waiting>> {
+        #[cfg(feature = "hydrate")]
+        if let Some(queue) = self.live().and_then(|live| live.queue(id)) {
+            return RwSignal::from(queue).into();
         }
         let _ = id;
         Signal::stored(Vec::new())

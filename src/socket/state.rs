@@ -22,7 +22,8 @@ use super::{
 };
 use crate::{
     protocol::{
-        ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry, UserId,
+        ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry,
+        UserId, Waiting,
     },
     thread::ThreadView,
 };
@@ -60,6 +61,8 @@ struct Thread {
     view: ArcRwSignal<Loaded<ThreadView>>,
     /// Who has it open, as far as that was said on this connection.
     present: ArcRwSignal<Vec<Present>>,
+    /// Which of its runs wait, as far as that was said on this connection.
+    queue: ArcRwSignal<Vec<Waiting>>,
     pending: Vec<(i64, ThreadEntry)>,
     holders: usize,
     /// Orders the threads that nobody holds.
@@ -68,8 +71,22 @@ struct Thread {
 
 impl Thread {
     fn new(view: Loaded<ThreadView>) -> Self {
-        let (view, present) = (ArcRwSignal::new(view), ArcRwSignal::default());
-        Self { view, present, pending: Vec::new(), holders: 0, released: 0 }
+        let (present, queue) = Default::default();
+        Self { view: ArcRwSignal::new(view), present, queue, pending: Vec::new(), holders: 0, released: 0 }
+    }
+
+    /// Takes what was said of it and is not kept: the newest word is all of it.
+    fn hear(&self, signal: ThreadSignal) {
+        match signal {
+            ThreadSignal::Presence { present } => self.present.set(present),
+            ThreadSignal::Queue { waiting } => self.queue.set(waiting),
+        }
+    }
+
+    /// Forgets that: the next connection says it anew.
+    fn unhear(&self) {
+        self.present.set(Vec::new());
+        self.queue.set(Vec::new());
     }
 }
 
@@ -128,6 +145,11 @@ impl Live {
     /// Who has a thread open, while it is followed.
     pub(super) fn present(&self, id: ThreadId) -> Option<ArcRwSignal<Vec<Present>>> {
         self.state.threads.borrow().get(&id).map(|thread| thread.present.clone())
+    }
+
+    /// Which of a thread's runs wait, while it is followed.
+    pub(super) fn queue(&self, id: ThreadId) -> Option<ArcRwSignal<Vec<Waiting>>> {
+        self.state.threads.borrow().get(&id).map(|thread| thread.queue.clone())
     }
 
     pub(super) fn release(&self, id: ThreadId) {
@@ -225,9 +247,7 @@ impl Listen for Rc<State> {
         let socket = self.socket;
         if status != Status::Connected && socket.connection.with_untracked(Option::is_some) {
             socket.connection.set(None);
-            // Who is there is said anew on the next connection.
-            let present: Vec<_> = self.threads.borrow().values().map(|thread| thread.present.clone()).collect();
-            present.into_iter().for_each(|present| present.set(Vec::new()));
+            self.threads.borrow().values().for_each(Thread::unhear);
         }
         if socket.status.with_untracked(|known| *known != status) {
             if status == Status::SignedOut {
@@ -258,9 +278,11 @@ impl State {
                 }
             }
             (ChannelName::User, Entry::User(entry)) => self.feed.borrow_mut().push((at, entry)),
-            (ChannelName::Thread(id), Entry::Signal(ThreadSignal::Presence { present })) => {
-                let shown = self.threads.borrow().get(&id).map(|thread| thread.present.clone());
-                return shown.map_or((), |shown| shown.set(present));
+            (ChannelName::Thread(id), Entry::Signal(signal)) => {
+                if let Some(thread) = self.threads.borrow().get(&id) {
+                    thread.hear(signal);
+                }
+                return;
             }
             _ => return,
         }

@@ -14,7 +14,10 @@ use super::{
     boot::Boot,
     components::{clock::Clock, workspace::Workspace},
     outgoing::Outgoing,
-    pages::{home::Home, not_found::NotFound, setup::SetupPage, sign_in::SignInPage, thread::ThreadPage},
+    pages::{
+        admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage, sign_in::SignInPage,
+        thread::ThreadPage,
+    },
 };
 use crate::{
     protocol::{
@@ -70,6 +73,12 @@ impl Facts {
     }
 }
 
+/// The title of the document: first how many threads wait for the person, so that it is read in a row of tabs.
+fn document_title(title: &str, asking: usize) -> String {
+    let waiting = if asking > 0 { format!("({asking}) ") } else { String::new() };
+    if title.is_empty() { format!("{waiting}Netra") } else { format!("{waiting}{title} · Netra") }
+}
+
 /// The application. On the server it renders the [`Boot`] found in context; the browser reads the same one from the HTML.
 #[component]
 pub fn App() -> impl IntoView {
@@ -82,13 +91,18 @@ pub fn App() -> impl IntoView {
     };
     provide_context(facts);
     Clock::provide();
-    Outgoing::provide(provide_socket(boot.seed));
+    let socket = provide_socket(boot.seed);
+    Outgoing::provide(socket);
+    let asking = Memo::new(move |_| {
+        socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
+    });
     view! {
-        <Title formatter=|title: String| if title.is_empty() { "Netra".into() } else { format!("{title} · Netra") }/>
+        <Title formatter=move |title: String| document_title(&title, asking.get())/>
         <Router>
             <Routes fallback=|| view! { <NotFound/> }.into_any()>
                 <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>
                     <Route path=path!("") view=|| view! { <Home/> }.into_any()/>
+                    <Route path=path!("admin/agents") view=|| view! { <AdminAgentsPage/> }.into_any()/>
                     <Route path=path!("threads/:id") view=|| view! { <ThreadPage/> }.into_any()/>
                 </ParentRoute>
                 <Route path=path!("sign-in") view=|| view! { <SignInPage/> }.into_any()/>
@@ -97,4 +111,15 @@ pub fn App() -> impl IntoView {
         </Router>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::document_title;
+
+    #[test]
+    fn the_title_says_how_many_threads_wait() {
+        assert_eq!(document_title("", 0), "Netra");
+        assert_eq!(document_title("Tokens", 2), "(2) Tokens · Netra");
+    }
 }

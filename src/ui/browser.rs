@@ -40,6 +40,7 @@ pub(crate) use nowhere::*;
 
 #[cfg(feature = "hydrate")]
 mod here {
+    use gloo_net::http::Request;
     use leptos::__reexports::send_wrapper::SendWrapper;
     use serde::{Serialize, de::DeserializeOwned};
     use wasm_bindgen::{JsCast, closure::Closure};
@@ -90,6 +91,12 @@ mod here {
     /// Minutes east of Greenwich.
     pub(crate) fn offset_minutes() -> i64 {
         -js_sys::Date::new_0().get_timezone_offset() as i64
+    }
+
+    /// A moment as ISO 8601 has it, in milliseconds since 1970.
+    pub(crate) fn time_of(text: &str) -> Option<i64> {
+        let at = js_sys::Date::parse(text);
+        at.is_finite().then_some(at as i64)
     }
 
     pub(crate) fn is_visible() -> bool {
@@ -155,9 +162,27 @@ mod here {
 
     /// Posts JSON and reads JSON; an empty answer reads as `null`.
     pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(path: &str, body: &T) -> Result<R, RequestError> {
+        call(Request::post(path).json(body)).await
+    }
+
+    /// Puts JSON and reads JSON.
+    pub(crate) async fn put<T: Serialize, R: DeserializeOwned>(path: &str, body: &T) -> Result<R, RequestError> {
+        call(Request::put(path).json(body)).await
+    }
+
+    /// Reads JSON.
+    pub(crate) async fn get<R: DeserializeOwned>(path: &str) -> Result<R, RequestError> {
+        call(Request::get(path).build()).await
+    }
+
+    /// Removes what is there.
+    pub(crate) async fn delete(path: &str) -> Result<(), RequestError> {
+        call(Request::delete(path).build()).await
+    }
+
+    async fn call<R: DeserializeOwned>(request: Result<Request, gloo_net::Error>) -> Result<R, RequestError> {
         let unreachable = |_| RequestError::Unreachable;
-        let request = gloo_net::http::Request::post(path).json(body).map_err(unreachable)?;
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.map_err(unreachable)?.send().await.map_err(unreachable)?;
         let text = response.text().await.map_err(unreachable)?;
         answer(response.ok(), response.status(), &text)
     }
@@ -249,6 +274,10 @@ mod nowhere {
         0
     }
 
+    pub(crate) fn time_of(_: &str) -> Option<i64> {
+        None
+    }
+
     pub(crate) fn is_visible() -> bool {
         false
     }
@@ -272,6 +301,18 @@ mod nowhere {
     pub(crate) fn forget_fragment() {}
 
     pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(_: &str, _: &T) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
+    pub(crate) async fn put<T: Serialize, R: DeserializeOwned>(_: &str, _: &T) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
+    pub(crate) async fn get<R: DeserializeOwned>(_: &str) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
+    pub(crate) async fn delete(_: &str) -> Result<(), RequestError> {
         Err(RequestError::Unreachable)
     }
 

@@ -1,5 +1,7 @@
 //! Numbers, sizes and times as people read them. The same on the server and in the browser.
 
+use crate::protocol::ErrorBody;
+
 /// How long something took.
 pub(crate) fn duration(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
@@ -20,6 +22,38 @@ pub(crate) fn sentence(text: &str) -> String {
     let (head, tail) = text.split_at(if is_word { first.len().min(1) } else { 0 });
     let stop = if text.is_empty() || text.ends_with(['.', '!', '?', '…', ':']) { "" } else { "." };
     format!("{}{tail}{stop}", head.to_ascii_uppercase())
+}
+
+/// What was refused, as a sentence for people, with the time after which it may work.
+pub(crate) fn refusal(error: &ErrorBody) -> String {
+    let again = error.retry_after_ms.filter(|wait| *wait > 0).map(|wait| {
+        let wait = i64::try_from(wait.div_ceil(1000) * 1000).unwrap_or(i64::MAX);
+        format!(" Try again in {}.", if wait < 10_000 { format!("{} s", wait / 1000) } else { duration(wait) })
+    });
+    sentence(&error.message) + &again.unwrap_or_default()
+}
+
+/// A place in line: `1st`, `2nd`, `11th`.
+pub(crate) fn ordinal(place: u32) -> String {
+    let ending = match (place % 10, place % 100) {
+        (1, last) if last != 11 => "st",
+        (2, last) if last != 12 => "nd",
+        (3, last) if last != 13 => "rd",
+        _ => "th",
+    };
+    format!("{place}{ending}")
+}
+
+/// US dollars: cents, and of less than ten cents two digits that say something.
+pub(crate) fn dollars(usd: f64) -> String {
+    if !usd.is_finite() || usd <= 0.0 {
+        return "$0".into();
+    }
+    if usd >= 0.1 {
+        return format!("${usd:.2}");
+    }
+    let decimals = (1.0 - usd.log10().floor()).clamp(2.0, 8.0) as usize;
+    format!("${usd:.decimals$}")
 }
 
 /// A size in bytes.
@@ -120,6 +154,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_says_when_it_may_work_again() {
+        let refused = ErrorBody::new(crate::protocol::ErrorCode::RateLimited, "the budget is used");
+        assert_eq!(refusal(&refused), "The budget is used.");
+        assert_eq!(refusal(&refused.clone().retry_after(1_200)), "The budget is used. Try again in 2 s.");
+        assert_eq!(refusal(&refused.retry_after(61_000)), "The budget is used. Try again in 1 min 01 s.");
+    }
+
+    #[test]
     fn moments_are_those_of_the_calendar() {
         assert_eq!(iso(0), "1970-01-01T00:00:00Z");
         assert_eq!(iso(1_709_210_096_000), "2024-02-29T12:34:56Z");
@@ -147,5 +189,10 @@ mod tests {
         assert_eq!(duration(42), "42 ms");
         assert_eq!(duration(1500), "1.5 s");
         assert_eq!(duration(61_000), "1 min 01 s");
+        assert_eq!([1, 2, 3, 4, 11, 12, 21, 112].map(ordinal).join(" "), "1st 2nd 3rd 4th 11th 12th 21st 112th");
+        assert_eq!(
+            [0.0031, 0.05, 0.000_012, 0.1, 12.345, 0.0].map(dollars).join(" "),
+            "$0.0031 $0.050 $0.000012 $0.10 $12.35 $0"
+        );
     }
 }

@@ -6,6 +6,7 @@ pub mod boot;
 mod browser;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod components;
+mod conversation;
 mod drafts;
 mod format;
 mod markdown;

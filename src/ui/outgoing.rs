@@ -8,11 +8,35 @@ use leptos::{prelude::*, task::spawn_local};
 use super::{
     browser::{LocalFile, upload},
     drafts::give_back,
+    format::refusal,
 };
 use crate::{
-    protocol::{Attachment, CreateThread, FileId, MessageId, SendMessage, ThreadId, UserId, UserMessage},
+    protocol::{Attachment, CreateThread, FileId, MessageId, SendMessage, ThreadId, UserId},
     socket::context::Socket,
 };
+
+/// What somebody wrote.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Written {
+    pub(crate) text: String,
+    pub(crate) files: Vec<LocalFile>,
+    /// Files that the thread has already.
+    pub(crate) attached: Vec<Attachment>,
+    /// Who is asked; the thread's agent unless it says so.
+    pub(crate) agent: Option<String>,
+}
+
+/// Where in its thread a message stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// After the newest message.
+    #[default]
+    Newest,
+    /// After this one.
+    After(MessageId),
+    /// In the place of this one, as another version of it.
+    Instead(MessageId),
+}
 
 /// A message on its way.
 #[derive(Debug, Clone)]
@@ -24,30 +48,23 @@ pub(crate) struct Parcel {
     /// Files that the thread has already.
     pub(crate) attached: Vec<Attachment>,
     /// Who is asked; the thread's agent unless it says so.
-    agent: Option<String>,
+    pub(crate) agent: Option<String>,
+    pub(crate) place: Place,
     /// Why it did not get through.
     pub(crate) error: ArcRwSignal<Option<String>>,
     /// The agent of the thread that is made first.
     new_thread: Option<Option<String>>,
     /// Whether the thread exists.
     created: ArcRwSignal<bool>,
+    /// Whether it set out.
+    begun: ArcRwSignal<bool>,
     accepted: ArcRwSignal<bool>,
 }
 
 impl Parcel {
-    fn new(thread_id: ThreadId, text: String) -> Self {
-        Self {
-            message_id: MessageId::new(),
-            thread_id,
-            text,
-            files: Vec::new(),
-            attached: Vec::new(),
-            agent: None,
-            error: ArcRwSignal::new(None),
-            new_thread: None,
-            created: ArcRwSignal::new(true),
-            accepted: ArcRwSignal::new(false),
-        }
+    /// Whether nothing goes on with it: it got through, or waits for its person.
+    fn is_settled(&self) -> bool {
+        self.accepted.get_untracked() || self.error.with_untracked(Option::is_some)
     }
 }
 
@@ -73,29 +90,22 @@ impl Outgoing {
     }
 
     /// Sends a message; `new_thread`: makes the thread first, for that agent or the server's default.
-    pub(crate) fn send(
-        self,
-        thread_id: ThreadId,
-        text: String,
-        files: Vec<LocalFile>,
-        new_thread: Option<Option<String>>,
-    ) {
-        let files =
-            files.into_iter().map(|file| ParcelFile { file, share: ArcRwSignal::new(0.0), id: ArcRwSignal::new(None) });
+    pub(crate) fn send(self, thread_id: ThreadId, written: Written, place: Place, new_thread: Option<Option<String>>) {
+        let Written { text, files, attached, agent } = written;
+        let file = |file| ParcelFile { file, share: ArcRwSignal::new(0.0), id: ArcRwSignal::new(None) };
         self.post(Parcel {
-            files: files.collect(),
+            message_id: MessageId::new(),
+            thread_id,
+            text,
+            files: files.into_iter().map(file).collect(),
+            attached,
+            agent,
+            place,
+            error: ArcRwSignal::new(None),
             created: ArcRwSignal::new(new_thread.is_none()),
             new_thread,
-            ..Parcel::new(thread_id, text)
-        });
-    }
-
-    /// Asks the same of the same agent about the same files once more, as a new message.
-    pub(crate) fn ask_again(self, thread_id: ThreadId, message: UserMessage) {
-        self.post(Parcel {
-            agent: Some(message.agent),
-            attached: message.attachments,
-            ..Parcel::new(thread_id, message.content)
+            begun: ArcRwSignal::new(false),
+            accepted: ArcRwSignal::new(false),
         });
     }
 
@@ -104,7 +114,20 @@ impl Outgoing {
             parcels.retain(|known| !known.accepted.get_untracked());
             parcels.push(parcel.clone());
         });
-        self.go(parcel);
+        self.advance(parcel.thread_id);
+    }
+
+    /// Lets the next message of a thread set out, if none of it is on its way: one may wait for its files, and what was
+    /// said later comes later.
+    fn advance(self, thread_id: ThreadId) {
+        let next = self.parcels.with_untracked(|parcels| {
+            let mut of_thread = parcels.iter().filter(|parcel| parcel.thread_id == thread_id && !parcel.is_settled());
+            of_thread.next().filter(|first| !first.begun.get_untracked()).cloned()
+        });
+        if let Some(parcel) = next {
+            parcel.begun.set(true);
+            self.go(parcel);
+        }
     }
 
     /// Tries again what did not get through.
@@ -138,6 +161,15 @@ impl Outgoing {
         });
     }
 
+    /// The message whose place another is about to take.
+    pub(crate) fn replacing(self, thread_id: ThreadId) -> Option<MessageId> {
+        let replaced = |parcel: &Parcel| match parcel.place {
+            Place::Instead(id) if parcel.thread_id == thread_id => Some(id),
+            _ => None,
+        };
+        self.parcels.with(|parcels| parcels.iter().find_map(replaced))
+    }
+
     /// Whether the thread is still to be made.
     pub(crate) fn creates(self, thread_id: ThreadId) -> bool {
         self.to(thread_id).iter().any(|parcel| !parcel.created.get())
@@ -149,6 +181,7 @@ impl Outgoing {
                 Ok(()) => parcel.accepted.set(true),
                 Err(message) => parcel.error.set(Some(message)),
             }
+            self.advance(parcel.thread_id);
         });
     }
 }
@@ -157,7 +190,7 @@ async fn deliver(socket: Socket, parcel: &Parcel) -> Result<(), String> {
     let thread_id = parcel.thread_id;
     if let Some(agent) = &parcel.new_thread {
         let create = CreateThread { thread_id, title: None, agent: agent.clone() };
-        socket.send(create).await.map_err(|error| error.message)?;
+        socket.send(create).await.map_err(|error| refusal(&error))?;
         parcel.created.set(true);
     }
     let mut attachments: Vec<FileId> = parcel.attached.iter().map(|file| file.file_id).collect();
@@ -176,6 +209,11 @@ async fn deliver(socket: Socket, parcel: &Parcel) -> Result<(), String> {
         });
     }
     let (message_id, text, agent) = (parcel.message_id, parcel.text.clone(), parcel.agent.clone());
-    let message = SendMessage { message_id, agent, attachments, ..SendMessage::new(thread_id, text) };
-    socket.send(message).await.map(drop).map_err(|error| error.message)
+    let (after, replaces) = match parcel.place {
+        Place::Newest => (None, None),
+        Place::After(id) => (Some(id), None),
+        Place::Instead(id) => (None, Some(id)),
+    };
+    let message = SendMessage { message_id, agent, attachments, after, replaces, ..SendMessage::new(thread_id, text) };
+    socket.send(message).await.map(drop).map_err(|error| refusal(&error))
 }

@@ -10,11 +10,14 @@ pub(crate) enum Glyph {
     Chevron,
     Close,
     Down,
+    Edit,
     File,
     Menu,
     Moon,
     More,
     Plus,
+    Question,
+    Redo,
     Send,
     SignOut,
     Spark,
@@ -23,6 +26,7 @@ pub(crate) enum Glyph {
     System,
     Tool,
     Trash,
+    Undo,
     Warning,
 }
 
@@ -36,11 +40,14 @@ impl Glyph {
             Self::Chevron => "M9 6l6 6-6 6",
             Self::Close => "M6 6l12 12M18 6L6 18",
             Self::Down => "M12 5v14M6 13l6 6 6-6",
+            Self::Edit => "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
             Self::File => "M7 3h7l4 4v14H7zM14 3v4h4M10 13h5M10 17h5",
             Self::Menu => "M4 7h16M4 12h16M4 17h10",
             Self::Moon => "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.500 10.5z",
             Self::More => "M5 12h.01M12 12h.01M19 12h.01",
             Self::Plus => "M12 5v14M5 12h14",
+            Self::Question => "M8.500 9a3.500 3.500 0 1 1 5 3.200c-1 .500-1.500 1.200-1.500 2.300M12 18h.01",
+            Self::Redo => "M20 5v5h-5M19.500 10A8 8 0 1 0 20 14",
             Self::Send => "M12 19V5M5.500 11.5L12 5l6.500 6.5",
             Self::SignOut => "M14 4h5v16h-5M4 12h11M8 8l-4 4 4 4",
             Self::Spark => "M12 3l1.900 6.100L20 11l-6.100 1.900L12 19l-1.900-6.100L4 11l6.100-1.900z",
@@ -53,6 +60,7 @@ impl Glyph {
                 "M14.500 6.500a4 4 0 0 0-5.300 5L4 16.700 7.300 20l5.200-5.200a4 4 0 0 0 5-5.300l-2.700 2.700-2.500-.500-.500-2.500z"
             }
             Self::Trash => "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
+            Self::Undo => "M8 5L4 9l4 4M4 9h10a5 5 0 0 1 0 10h-3",
             Self::Warning => "M12 4l9 16H3zM12 10v4M12 17h.01",
         }
     }

@@ -1,4 +1,4 @@
-//! A button that opens a list of further buttons. Arrow keys move in it, Escape and a click elsewhere close it.
+//! A button that opens a list of further buttons and links. Arrow keys move in it, Escape and a click elsewhere close it.
 
 use leptos::{
     ev::{KeyboardEvent, click},
@@ -25,7 +25,7 @@ pub(crate) fn Menu(
         let list = root.try_get_untracked().flatten().and_then(|root| root.query_selector(".menu-list").ok().flatten());
         let children = list.map(|list| list.children());
         let children = children.into_iter().flat_map(|all| (0..all.length()).filter_map(move |index| all.item(index)));
-        let items = children.filter(|child| child.tag_name() == "BUTTON");
+        let items = children.filter(|child| matches!(child.tag_name().as_str(), "BUTTON" | "A"));
         items.filter_map(|item| item.dyn_into().ok()).collect()
     };
     Effect::new(move |_| {

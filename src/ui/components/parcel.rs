@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::{
     icons::{Glyph, icon},
-    timeline::Attachments,
+    question::Attachments,
 };
 use crate::ui::{
     format,

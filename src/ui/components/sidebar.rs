@@ -71,8 +71,13 @@ fn Row(id: ThreadId, thread: Memo<ThreadSummary>, error: RwSignal<Option<String>
     let renaming = RwSignal::new(false);
     let title = Memo::new(move |_| thread.with(|thread| title_of(&thread.info.title)));
     let mark = move || {
-        let (running, unread) = thread.with(|thread| (!thread.running.is_empty(), thread.unread));
+        let (asking, running, unread) =
+            thread.with(|thread| (!thread.asking.is_empty(), !thread.running.is_empty(), thread.unread));
         match (running, unread) {
+            _ if asking => {
+                let label = "Waits for you";
+                Some(view! { <span class="asking" role="img" aria-label=label title=label>{icon(Glyph::Question)}</span> }.into_any())
+            }
             (true, _) => Some(view! { <span class="spinner" role="img" aria-label="Running"></span> }.into_any()),
             (false, true) => Some(view! { <span class="unread" role="img" aria-label="Unread"></span> }.into_any()),
             _ => None,

@@ -6,15 +6,16 @@ use super::{
     fold::Fold,
     icons::{Glyph, icon},
     json::{Bounded, pretty},
-    tree::{Shared, state_icon, state_of, time_of},
+    tree::{Run, Shared, call_icon, calls_of, state_of, time_of},
 };
 use crate::thread::{Node, NodeBody};
 
 /// A tool call.
 #[component]
-pub(crate) fn ToolCall(node: Memo<Shared<Node>>, name: String) -> impl IntoView {
+pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl IntoView {
     let state = state_of(node);
     let time = time_of(node);
+    let calls = calls_of(run);
     let args = Signal::derive(move || {
         node.with(|node| match &node.body {
             NodeBody::Tool { args, .. } => pretty(args),
@@ -33,7 +34,7 @@ pub(crate) fn ToolCall(node: Memo<Shared<Node>>, name: String) -> impl IntoView 
     let label = name.clone();
     let summary = move || {
         view! {
-            {move || state_icon(state.get())}
+            {move || call_icon(state.get(), calls.get())}
             {icon(Glyph::Tool)}
             <code class="fold-name">{label.clone()}</code>
             <span class="time">{time}</span>

@@ -15,7 +15,7 @@ use super::{
     tool::ToolCall,
 };
 use crate::{
-    thread::{Node, NodeBody, NodeState, RunState, RunView},
+    thread::{Answered, Node, NodeBody, NodeState, RunState, RunView},
     ui::format::sentence,
 };
 
@@ -114,27 +114,38 @@ fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
         NodeBody::ReasoningSpan => ().into_any(),
         NodeBody::Reasoning { .. } => view! { <Reasoning node/> }.into_any(),
         NodeBody::Step => view! { <Step node/> }.into_any(),
-        NodeBody::Tool { name, .. } => view! { <ToolCall node name=name.clone()/> }.into_any(),
+        NodeBody::Tool { name, .. } => view! { <ToolCall run node name=name.clone()/> }.into_any(),
         NodeBody::Subagent { name, description, .. } => {
             view! { <Subagent run index node name=name.clone() description=description.clone()/> }.into_any()
         }
-        NodeBody::Activity { activity_type, .. } => {
-            let text = Signal::derive(move || {
-                node.with(|node| match &node.body {
-                    NodeBody::Activity { content, .. } => serde_json::to_string_pretty(content).unwrap_or_default(),
-                    _ => String::new(),
-                })
-            });
-            let name = activity_type.clone();
-            view! {
-                <Fold open=false class="aside" summary=move || plain_summary(Glyph::Spark, name.clone())>
-                    <Bounded text label="Activity"/>
-                </Fold>
-            }
-            .into_any()
-        }
+        NodeBody::Activity { activity_type, .. } => view! { <Activity node kind=activity_type.clone()/> }.into_any(),
         NodeBody::Custom { name, value } => custom(name, value),
     }
+}
+
+/// An activity: its words where it has no more than those, else the JSON that it is.
+#[component]
+fn Activity(node: Memo<Shared<Node>>, kind: String) -> impl IntoView {
+    let text = Signal::derive(move || {
+        node.with(|node| match &node.body {
+            NodeBody::Activity { content, .. } => words_of(content),
+            _ => String::new(),
+        })
+    });
+    let label = format!("Activity: {kind}");
+    view! {
+        <section class="activity" aria-label=label data-node="activity">
+            <p class="label">{icon(Glyph::Spark)} " " {kind}</p>
+            <Bounded text label="Activity"/>
+        </section>
+    }
+    .into_any()
+}
+
+/// The content of an activity as text.
+fn words_of(content: &serde_json::Map<String, serde_json::Value>) -> String {
+    let alone = || content.values().next().and_then(|value| value.as_str()).filter(|_| content.len() == 1);
+    alone().map_or_else(|| serde_json::to_string_pretty(content).unwrap_or_default(), str::to_owned)
 }
 
 /// What agent and page agreed on; anything else as the JSON it is.
@@ -176,6 +187,37 @@ pub(crate) fn state_icon(state: NodeState) -> AnyView {
         NodeState::Failed => {
             view! { <span class="state failed" role="img" aria-label="Failed">{icon(Glyph::Warning)}</span> }.into_any()
         }
+    }
+}
+
+/// What becomes of the calls of a run that have no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Calls {
+    GoOn,
+    Ask,
+    Stopped,
+}
+
+/// What becomes of the calls of a run, and again when that changes.
+pub(crate) fn calls_of(run: Run) -> Memo<Calls> {
+    Memo::new(move |_| {
+        run.view.with(|run| match (&run.state, &run.answered) {
+            _ if !run.asks().is_empty() => Calls::Ask,
+            (RunState::Waiting | RunState::Running, _) | (_, Some(Answered::By { .. })) => Calls::GoOn,
+            _ => Calls::Stopped,
+        })
+    })
+}
+
+/// How a tool call is: one that nobody answers any more does not go on.
+pub(crate) fn call_icon(state: NodeState, calls: Calls) -> AnyView {
+    match (state, calls) {
+        (NodeState::Open | NodeState::Called, Calls::Ask) => {
+            view! { <span class="state" role="img" aria-label="Waits for you">{icon(Glyph::Question)}</span> }
+                .into_any()
+        }
+        (NodeState::Open | NodeState::Called, Calls::Stopped) => stopped_icon(),
+        _ => state_icon(state),
     }
 }
 

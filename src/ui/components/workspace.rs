@@ -12,14 +12,17 @@ use super::{
     indicator::Indicator,
     menu::Menu,
     notices::Notices,
+    question::initials,
     sidebar::{Sidebar, title_of},
     theme::ThemeToggle,
-    timeline::initials,
 };
 use crate::{
-    protocol::{UserId, http::User},
+    protocol::{
+        UserId,
+        http::{OwnUsage, Role, User},
+    },
     socket::context::{Status, use_socket},
-    ui::{app::Facts, browser, outgoing::Outgoing},
+    ui::{app::Facts, browser, format, outgoing::Outgoing},
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -154,6 +157,7 @@ fn UserMenu(user: User) -> impl IntoView {
             }
         });
     };
+    let is_admin = user.role == Role::Admin;
     let letters = initials(&user.name);
     let label = format!("Account of {}", user.name);
     view! {
@@ -164,6 +168,10 @@ fn UserMenu(user: User) -> impl IntoView {
             open
         >
             <p class="menu-about"><strong>{user.name.clone()}</strong><span>{user.email.clone()}</span></p>
+            <Today/>
+            {is_admin.then(|| view! {
+                <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents and usage"</a>
+            })}
             <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
             <Show when=move || failed.get()>
                 <p class="menu-about" role="alert">"That did not work. Try again."</p>
@@ -171,4 +179,46 @@ fn UserMenu(user: User) -> impl IntoView {
         </Menu>
     }
     .into_any()
+}
+
+/// What the person used today, where there is a budget.
+#[component]
+fn Today() -> impl IntoView {
+    let usage = RwSignal::new(None::<OwnUsage>);
+    Effect::new(move |_| {
+        spawn_local(async move {
+            // Where it is not known nothing is said: the server holds everyone to it in any case.
+            if let Ok(known) = browser::get::<OwnUsage>("/api/usage").await {
+                usage.try_set(Some(known));
+            }
+        });
+    });
+    let words = move || usage.with(|usage| usage.as_ref().and_then(budget));
+    move || words().map(|words| view! { <p class="menu-about" role="status"><span>"Today"</span> {words}</p> })
+}
+
+/// What was used of a budget, in words; nothing where there is none.
+fn budget(OwnUsage { today, budget }: &OwnUsage) -> Option<String> {
+    let count = |tokens: u64| format::number(tokens as f64);
+    let tokens = budget.tokens.map(|most| format!("{} of {} tokens", count(today.tokens), count(most)));
+    let usd = budget.usd.map(|most| format!("{} of {}", format::dollars(today.usd), format::dollars(most)));
+    let parts: Vec<String> = tokens.into_iter().chain(usd).collect();
+    (!parts.is_empty()).then(|| parts.join(" · "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::http::{Budget, Usage};
+
+    #[test]
+    fn a_budget_is_told_with_what_is_used_of_it() {
+        let today = Usage { tokens: 1_204, usd: 0.03 };
+        assert_eq!(budget(&OwnUsage { today, budget: Budget::default() }), None);
+        let both = Budget { tokens: Some(50_000), usd: Some(1.0) };
+        assert_eq!(
+            budget(&OwnUsage { today, budget: both }).as_deref(),
+            Some("1,204 of 50,000 tokens · $0.030 of $1.00")
+        );
+    }
 }

@@ -8,9 +8,8 @@ use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
         app::Facts,
-        browser::LocalFile,
-        components::composer::{Composer, Draft},
-        outgoing::Outgoing,
+        components::composer::{Choice, Composer, Draft},
+        outgoing::{Outgoing, Place, Written},
         pages::thread::Drop,
     },
 };
@@ -25,24 +24,16 @@ pub(crate) fn Home() -> impl IntoView {
     let outgoing: Outgoing = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new(None);
-    let agents = facts.agents.get_value();
-    let chosen = RwSignal::new(agents.first().map(|agent| agent.id.clone()));
-    let send = move |(text, files): (String, Vec<LocalFile>)| {
+    // The first that can be used is the server's default.
+    let default =
+        |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
+    let chosen = RwSignal::new(facts.agents.with_value(default));
+    let agent = Choice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
+    let send = move |written: Written| {
         let thread_id = ThreadId::new();
-        outgoing.send(thread_id, text, files, Some(chosen.get_untracked()));
+        outgoing.send(thread_id, written, Place::Newest, Some(chosen.get_untracked()));
         navigate.with_value(|navigate| navigate(&format!("/threads/{thread_id}"), NavigateOptions::default()));
     };
-    let choice = (agents.len() > 1).then(|| {
-        let option = |agent: &AgentInfo| view! { <option value=agent.id.clone()>{agent.name.clone()}</option> };
-        view! {
-            <div class="choice">
-                <label for="agent">"Agent"</label>
-                <select id="agent" autocomplete="off" on:change:target=move |event| chosen.set(Some(event.target().value()))>
-                    {agents.iter().map(option).collect_view()}
-                </select>
-            </div>
-        }
-    });
     let about = move || {
         let about = |agents: &Vec<AgentInfo>| {
             chosen.with(|id| {
@@ -57,8 +48,7 @@ pub(crate) fn Home() -> impl IntoView {
             <div class="page home">
                 <h1>"What would you like to know?"</h1>
                 <p class="lead">{about}</p>
-                <Composer draft placeholder="Ask a question, or drop a usage log here" on_send=send active=Signal::stored(None)/>
-                {choice}
+                <Composer draft placeholder="Ask a question, or drop a usage log here" agent on_send=send active=Signal::stored(None)/>
                 <Examples draft chosen/>
             </div>
         </Drop>

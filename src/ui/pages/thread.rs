@@ -10,21 +10,22 @@ use leptos_router::hooks::use_params_map;
 
 use super::not_found::answer_not_found;
 use crate::{
-    protocol::{ErrorBody, ErrorCode, MarkRead, Present, ThreadId},
+    protocol::{ErrorBody, ErrorCode, MarkRead, Present, SetAgent, ThreadId},
     socket::context::{Loaded, use_socket},
     thread::{Item, ThreadView},
     ui::{
         app::Facts,
-        browser::{self, LocalFile},
+        browser,
         components::{
-            composer::{Composer, Draft},
+            composer::{Choice, Composer, Draft},
             icons::{Glyph, icon},
             parcel::ParcelCard,
-            scroll::Follow,
             sidebar::title_of,
-            timeline::{Timeline, ready},
+            timeline::Timeline,
         },
-        outgoing::{Outgoing, Parcel},
+        conversation::{Conversation, ready},
+        format,
+        outgoing::{Outgoing, Parcel, Written},
     },
 };
 
@@ -79,7 +80,11 @@ fn Thread(id: ThreadId) -> impl IntoView {
         let known = || socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()));
         title_of(&of_thread.or_else(known).unwrap_or_default())
     });
-    let active = Memo::new(move |_| view.with(|view| ready(view)?.active_runs().last().map(|run| run.run_id)));
+    let queue = Memo::new(move |_| source.get().map(|_| socket.queue(id)));
+    let queue = Signal::derive(move || queue.get().map(|queue| queue.get()).unwrap_or_default());
+    let conversation = Conversation::provide(id, view, queue, (socket, outgoing));
+    let draft = conversation.draft;
+    let active = conversation.running();
     // What the server refused while it rendered this page; it counts for the first thread only.
     let first_refusal = facts.refused.get_value();
     facts.refused.set_value(None);
@@ -98,7 +103,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
     Effect::new(move |_| {
         let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
         for parcel in outgoing.to(id).iter().filter(|parcel| arrived(parcel)) {
-            outgoing.forget(parcel.message_id);
+            conversation.arrived(parcel);
         }
     });
     let is_loading =
@@ -108,17 +113,35 @@ fn Thread(id: ThreadId) -> impl IntoView {
     });
     read_while_seen(id);
 
-    let follow = Follow::new();
+    let follow = conversation.follow;
     Effect::new(move |_| {
         view.track();
         parcels.track();
         follow.changed();
     });
-    let draft = Draft::new(Some(id));
-    let send = move |(text, files): (String, Vec<LocalFile>)| {
-        outgoing.send(id, text, files, None);
+    let send = move |written: Written| {
+        conversation.say(written);
         follow.jump();
     };
+    let chosen = RwSignal::new(None::<String>);
+    let of_thread = conversation.agent();
+    let agent = Choice {
+        current: Signal::derive(move || chosen.get().or_else(|| of_thread.get())),
+        choose: Callback::new(move |agent: String| {
+            chosen.set(Some(agent.clone()));
+            spawn_local(async move {
+                // What the thread says counts, also where it refused.
+                if let Err(refused) = socket.send(SetAgent { thread_id: id, agent }).await {
+                    draft.refuse(format::refusal(&refused));
+                    chosen.try_set(None);
+                }
+            });
+        }),
+    };
+    Effect::new(move |_| {
+        of_thread.track();
+        chosen.set(None);
+    });
     let key = move |event: KeyboardEvent| {
         if matches!(event.key().as_str(), "ArrowUp" | "PageUp" | "Home") {
             follow.release();
@@ -163,7 +186,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
                             <Show when=move || is_empty.get()>
                                 <p class="quiet centred">"Nothing was asked here yet."</p>
                             </Show>
-                            <Timeline id view/>
+                            <Timeline/>
                             <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/>
                         </div>
                     </div>
@@ -174,7 +197,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
                             </button>
                         </Show>
                         <div class="page">
-                            <Composer draft placeholder="Ask a follow-up" on_send=send active/>
+                            <Composer draft placeholder="Ask a follow-up" agent on_send=send active/>
                         </div>
                     </div>
                 </div>

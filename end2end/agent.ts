@@ -1,0 +1,90 @@
+/** An AG-UI endpoint that follows a script: it answers, takes its time, or asks before it calls a tool. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+interface Resume {
+  interruptId: string;
+  status: 'resolved' | 'cancelled';
+  payload?: { approved?: boolean; editedArgs?: unknown; reason?: string };
+}
+
+interface Input {
+  threadId: string;
+  runId: string;
+  messages: { role: string; content?: unknown; toolCallId?: string; toolCalls?: { id: string; function: { arguments: string } }[] }[];
+  resume?: Resume[];
+}
+
+/** What the tool is asked to do unless a person says otherwise. */
+export const args = { to: 'ada@example.org', subject: 'Tokens' };
+
+export class ScriptedAgent {
+  /** What it was asked so far, resumes among it. */
+  readonly inputs: Input[] = [];
+  private server: Server | undefined;
+
+  static async start(): Promise<ScriptedAgent> {
+    const agent = new ScriptedAgent();
+    agent.server = createServer((request, response) => void agent.answer(request, response));
+    await new Promise<void>((done) => agent.server?.listen(0, '127.0.0.1', done));
+    return agent;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server?.address() as AddressInfo).port}/`;
+  }
+
+  /** As the configuration file has it. */
+  get config(): string {
+    return `[[agents]]\nid = "scripted"\nname = "Scripted"\ndescription = "Follows a script."\nkind = "ag-ui"\nurl = "${this.url}"\nallow_private_network = true\n`;
+  }
+
+  async close(): Promise<void> {
+    this.server?.closeAllConnections();
+    await new Promise((done) => this.server?.close(done));
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    const input = JSON.parse(body) as Input;
+    this.inputs.push(input);
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    const { threadId, runId } = input;
+    const emit = (event: object) => response.write(`data: ${JSON.stringify(event)}\n\n`);
+    const say = (text: string) => {
+      const messageId = `m-${runId}`;
+      emit({ type: 'TEXT_MESSAGE_START', messageId, role: 'assistant' });
+      emit({ type: 'TEXT_MESSAGE_CONTENT', messageId, delta: text });
+      emit({ type: 'TEXT_MESSAGE_END', messageId });
+    };
+    emit({ type: 'RUN_STARTED', threadId, runId });
+    const said = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
+    const [resumed] = input.resume ?? [];
+    if (resumed) {
+      const toolCallId = resumed.interruptId.replace('ask-', '');
+      const { approved = false, editedArgs, reason } = resumed.payload ?? {};
+      const content = approved ? JSON.stringify({ sent: editedArgs ?? args }) : 'refused';
+      emit({ type: 'TOOL_CALL_RESULT', messageId: `r-${toolCallId}`, toolCallId, content, role: 'tool' });
+      say(approved ? `Sent: ${JSON.stringify(editedArgs ?? args)}` : `Not sent: ${reason ?? resumed.status}`);
+      emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
+    } else if (/mail/.test(said)) {
+      const toolCallId = `call-${runId}`;
+      emit({ type: 'TOOL_CALL_START', toolCallId, toolCallName: 'send_mail' });
+      emit({ type: 'TOOL_CALL_ARGS', toolCallId, delta: JSON.stringify(args) });
+      emit({ type: 'TOOL_CALL_END', toolCallId });
+      const interrupt = {
+        id: `ask-${toolCallId}`,
+        reason: 'tool_call',
+        message: 'May I send this mail? <b>It cannot be taken back.</b>',
+        toolCallId,
+        metadata: { toolName: 'send_mail', args },
+      };
+      emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
+    } else {
+      say(`You said: ${said}`);
+      emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
+    }
+    response.end();
+  }
+}

@@ -1,0 +1,111 @@
+/** What an agent asks before it acts: in every tab, answered once, through reloads and crashes. */
+import { expectAccessible } from './accessible.ts';
+import { args, ScriptedAgent } from './agent.ts';
+import { expect, type Page, test as base } from './fixtures.ts';
+import { createAdmin, signInByCall } from './people.ts';
+import { connected, lastRun, runIs } from './threads.ts';
+
+const test = base.extend<object, { agent: ScriptedAgent }>({
+  agent: [
+    async ({}, use) => {
+      const agent = await ScriptedAgent.start();
+      await use(agent);
+      await agent.close();
+    },
+    { scope: 'worker' },
+  ],
+  serverOptions: [async ({ agent }, use) => use({ config: agent.config }), { scope: 'worker' }],
+});
+
+/** Has the agent ask, and answers with the thread's path. */
+async function haveAsk(page: Page, url = ''): Promise<string> {
+  await page.goto(`${url}/`);
+  await connected(page);
+  await page.getByLabel('Message').fill('@scripted Write a mail');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page).toHaveURL(/\/threads\/[0-9a-f-]{36}$/);
+  await runIs(page, 'interrupted');
+  return new URL(page.url()).pathname;
+}
+
+const card = (page: Page) => page.getByRole('region', { name: 'Consent to send_mail' });
+
+test('two browsers see the request; one approves, and both go on', async ({ page, browser, server, signedIn, browserConsole }) => {
+  expect(signedIn.name).not.toBe('');
+  const path = await haveAsk(page);
+  const elsewhere = await browser.newContext();
+  browserConsole.watch(elsewhere);
+  const other = await elsewhere.newPage();
+  await signInByCall(other, server);
+  await other.goto(`${server.url}${path}`);
+  for (const tab of [page, other]) {
+    await expect(card(tab)).toContainText('May I send this mail? <b>It cannot be taken back.</b>');
+    await expect(card(tab)).toContainText(args.to);
+    await expect(tab).toHaveTitle(/^\(1\) /);
+    await expect(tab.locator('.thread-row', { has: tab.locator('[aria-current="page"]') }).getByRole('img', { name: 'Waits for you' })).toBeAttached();
+  }
+  await expectAccessible(page);
+  await other.getByRole('button', { name: 'Approve' }).click();
+  for (const tab of [page, other]) {
+    await runIs(tab, 'finished');
+    await expect(lastRun(tab)).toContainText(`Sent: ${JSON.stringify(args)}`);
+    await expect(card(tab)).toContainText(`Approved by ${signedIn.name}.`);
+    await expect(tab.getByRole('button', { name: 'Approve' })).toHaveCount(0);
+    await expect(tab).not.toHaveTitle(/^\(\d+\) /);
+  }
+  await elsewhere.close();
+});
+
+test('arguments can be edited, and what is no JSON is not sent', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await haveAsk(page);
+  await page.getByRole('button', { name: 'Edit arguments' }).click();
+  const area = page.getByLabel('Arguments, as JSON');
+  await expect(area).toBeFocused();
+  await area.fill('{"to": ');
+  await page.getByRole('button', { name: 'Approve with these arguments' }).click();
+  await expect(page.getByRole('alert').filter({ hasText: 'This is no JSON' })).toBeVisible();
+  await expectAccessible(page);
+  await area.fill('{"to": "eve@example.org"}');
+  await page.getByRole('button', { name: 'Approve with these arguments' }).click();
+  await runIs(page, 'finished');
+  await expect(lastRun(page)).toContainText('Sent: {"to":"eve@example.org"}');
+  await expect(card(page)).toContainText('with other arguments');
+});
+
+test('a refusal has a reason, which the agent reads', async ({ page, signedIn }) => {
+  await haveAsk(page);
+  await page.getByRole('button', { name: 'Refuse' }).click();
+  await page.getByLabel(/Reason/).fill('Not today');
+  await page.keyboard.press('Enter');
+  await runIs(page, 'finished');
+  await expect(lastRun(page)).toContainText('Not sent: Not today');
+  await page.reload();
+  await expect(card(page)).toContainText(`Refused by ${signedIn.name}: Not today`);
+});
+
+test('who says something else gives the request up', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await haveAsk(page);
+  await page.getByLabel('Message').fill('@scripted Never mind');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await runIs(page, 'finished');
+  await expect(lastRun(page)).toContainText('You said: Never mind');
+  await expect(card(page)).toContainText('Not answered: something else was said.');
+});
+
+test('a server killed between request and answer goes on where it was @desktop', async ({ page, freshServer, browserConsole }) => {
+  browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
+  await createAdmin(freshServer);
+  await signInByCall(page, freshServer);
+  await haveAsk(page, freshServer.url);
+  await freshServer.kill9();
+  await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await freshServer.start();
+  await connected(page);
+  await runIs(page, 'finished', 40_000);
+  await expect(lastRun(page)).toContainText(`Sent: ${JSON.stringify(args)}`);
+  await page.reload();
+  await expect(card(page)).toContainText('Approved by');
+});

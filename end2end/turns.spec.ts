@@ -1,0 +1,159 @@
+/** Messages that wait their turn, and threads that branch. */
+import { resolve } from 'node:path';
+import { expectAccessible } from './accessible.ts';
+import { expect, type Page, test } from './fixtures.ts';
+import { ask, connected, lastRun, runIs } from './threads.ts';
+
+// A recorded run, slow enough to be waited for.
+const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
+test.use({
+  serverOptions: [
+    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 40\n` },
+    { scope: 'worker' },
+  ],
+});
+
+async function askRecorded(page: Page): Promise<void> {
+  await page.goto('/');
+  await connected(page);
+  await page.getByLabel('Agent').selectOption('recorded');
+  await page.getByLabel('Message').fill('Go on');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await runIs(page, 'running');
+}
+
+async function say(page: Page, text: string): Promise<void> {
+  await page.getByLabel('Message').fill(text);
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page.getByLabel('Message')).toHaveValue('');
+}
+
+const question = (page: Page) => page.locator('.question:not(.pending)');
+
+test('a message waits its turn in line, in every tab, and can be taken back', async ({ page, context, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await askRecorded(page);
+  await say(page, 'And then?');
+  await say(page, 'And after that?');
+  await expect(lastRun(page)).toContainText('Waiting: 2nd in line');
+  await expect(lastRun(page)).toContainText('after what was asked before in this thread');
+  const other = await context.newPage();
+  await other.goto(new URL(page.url()).pathname);
+  await expect(lastRun(other)).toContainText('Waiting: 2nd in line');
+  await expectAccessible(page);
+  await lastRun(page).getByRole('button', { name: 'Take back' }).click();
+  await expect(page.getByLabel('Message')).toHaveValue('And after that?');
+  for (const tab of [page, other]) {
+    await expect(question(tab)).toHaveCount(2);
+    await expect(lastRun(tab)).toContainText('Waiting: 1st in line');
+  }
+  // What is being written stays: what is taken back now is offered beside it.
+  await lastRun(page).getByRole('button', { name: 'Take back' }).click();
+  await expect(page.getByRole('list', { name: 'Taken back' })).toContainText('And then?');
+  await page.getByRole('button', { name: 'Add to what you write' }).click();
+  await expect(page.getByLabel('Message')).toHaveValue('And after that?\n\nAnd then?');
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await runIs(page, 'cancelled');
+});
+
+test('Escape stops the run that goes on, and the one that waits begins', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await askRecorded(page);
+  await say(page, 'And then?');
+  await expect(lastRun(page)).toHaveAttribute('data-run-state', 'waiting');
+  await page.keyboard.press('Escape');
+  await expect(page.locator('[data-run-id]').first()).toHaveAttribute('data-run-state', 'cancelled');
+  await runIs(page, 'running');
+  await page.keyboard.press('Escape');
+  await runIs(page, 'cancelled');
+});
+
+test('an edited question is another version; each branch goes on by itself', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await say(page, 'And without a log?');
+  await expect(question(page)).toHaveCount(2);
+  await runIs(page, 'finished');
+
+  await question(page).first().getByRole('button', { name: 'Edit' }).click();
+  const area = page.getByLabel('Your question in other words');
+  await expect(area).toBeFocused();
+  await expect(area).toHaveValue('What can you do?');
+  await expectAccessible(page);
+  await area.fill('What can you not do?');
+  await page.keyboard.press('Enter');
+  await expect(question(page)).toHaveCount(1);
+  await expect(question(page)).toContainText('What can you not do?');
+  const versions = page.getByRole('group', { name: 'Versions of this question' });
+  await expect(versions).toContainText('2/2');
+  await runIs(page, 'finished');
+
+  // Back, by key: the focus stays in the row of versions.
+  await versions.getByRole('button', { name: 'Previous version' }).focus();
+  await page.keyboard.press('Enter');
+  await expect(question(page)).toHaveCount(2);
+  await expect(versions).toContainText('1/2');
+  await expect(versions.getByRole('button', { name: 'Next version' })).toBeFocused();
+
+  // A follow-up there stays there.
+  await say(page, 'And with one?');
+  await expect(question(page)).toHaveCount(3);
+  await expect(question(page).last()).toContainText('And with one?');
+  await runIs(page, 'finished');
+  await page.reload();
+  await connected(page);
+  await expect(question(page)).toHaveCount(3);
+  await versions.getByRole('button', { name: 'Next version' }).click();
+  await expect(question(page)).toHaveCount(1);
+  await expect(question(page)).toContainText('What can you not do?');
+});
+
+test('an answer can be made anew, and the older one stays reachable', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  const first = await lastRun(page).getAttribute('data-run-id');
+  await page.getByRole('button', { name: 'Regenerate' }).click();
+  await expect(lastRun(page)).not.toHaveAttribute('data-run-id', first ?? '');
+  await runIs(page, 'finished');
+  await expect(question(page)).toHaveCount(1);
+  await page.reload();
+  await page.getByRole('button', { name: 'Previous version' }).click();
+  await expect(lastRun(page)).toHaveAttribute('data-run-id', first ?? '');
+});
+
+test('a thread has another agent from now on, and @ asks one for once', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  const box = page.getByLabel('Message');
+  await box.pressSequentially('@rec');
+  const offer = page.getByRole('listbox', { name: 'Whom to ask' });
+  await expect(offer.getByRole('option')).toHaveCount(1);
+  await expectAccessible(page);
+  await page.keyboard.press('Escape');
+  await expect(offer).toHaveCount(0);
+  await box.pressSequentially('o');
+  await expect(offer).toBeVisible();
+  await page.keyboard.press('Enter');
+  await expect(box).toHaveValue('@recorded ');
+  await box.pressSequentially('Go on');
+  await page.keyboard.press('Enter');
+  await runIs(page, 'running');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
+  await expect(question(page).last()).toContainText('to Recorded');
+  await expect(question(page).last().locator('.said')).toHaveText('Go on');
+  await page.keyboard.press('Escape');
+  await runIs(page, 'cancelled');
+  await expect(page.getByLabel('Agent')).toHaveValue('analyst');
+  await page.getByLabel('Agent').selectOption('recorded');
+  await page.reload();
+  await connected(page);
+  await expect(page.getByLabel('Agent')).toHaveValue('recorded');
+  await say(page, 'And now?');
+  await runIs(page, 'running');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
+  await page.keyboard.press('Escape');
+  await runIs(page, 'cancelled');
+});

@@ -1,0 +1,224 @@
+//! What a person said: to whom, with which files; in other words, and in its other versions.
+
+use leptos::{ev::KeyboardEvent, html, prelude::*};
+
+use super::{
+    clock::Moment,
+    icons::{Glyph, icon},
+    mention::addressed,
+};
+use crate::{
+    protocol::{Attachment, MessageId, UserMessage, limits},
+    thread::Said,
+    ui::{app::Facts, conversation::Conversation, format},
+};
+
+/// What a person said.
+#[component]
+pub(crate) fn Question(
+    said: Said,
+    /// Whether its run has not begun.
+    waits: Memo<bool>,
+) -> impl IntoView {
+    let facts: Facts = expect_context();
+    let Said { at, message, .. } = said;
+    let editing = RwSignal::new(false);
+    let id = message.id;
+    let to = (facts.agents.with_value(Vec::len) > 1)
+        .then(|| view! { <span class="addressee">{format!("to {}", facts.agent_name(&message.agent))}</span> });
+    let text = message.content.clone();
+    let button = NodeRef::<html::Button>::new();
+    let (opener, message) = (button, StoredValue::new(message));
+    let close = move || {
+        editing.set(false);
+        request_animation_frame(move || {
+            if let Some(button) = opener.try_get_untracked().flatten() {
+                let _ = button.focus();
+            }
+        });
+    };
+    let author = message.with_value(|message| message.author.name.clone());
+    let attachments = message.with_value(|message| message.attachments.clone());
+    view! {
+        <article class="question" aria-label="Question" data-message-id=id.to_string()>
+            <header class="byline">
+                <span class="avatar" aria-hidden="true">{initials(&author)}</span>
+                <span class="author">{author.clone()}</span>
+                {to}
+                <Moment at/>
+            </header>
+            <Show
+                when=move || editing.get()
+                fallback=move || view! { <p class="said">{text.clone()}</p> }
+            >
+                <Rewrite message=message.get_value() close=Callback::new(move |()| close())/>
+            </Show>
+            <Attachments attachments/>
+            <footer class="question-actions">
+                <Show when=move || !editing.get() && !waits.get()>
+                    <button type="button" class="quiet-action" node_ref=button on:click=move |_| editing.set(true)>
+                        {icon(Glyph::Edit)} "Edit"
+                    </button>
+                </Show>
+                <Versions id/>
+            </footer>
+        </article>
+    }
+    .into_any()
+}
+
+/// A message in other words: they stand in its place, and it stays reachable.
+#[component]
+fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
+    let conversation: Conversation = expect_context();
+    let facts: Facts = expect_context();
+    let text = RwSignal::new(message.content.clone());
+    let area = NodeRef::<html::Textarea>::new();
+    let obstacle = Memo::new(move |_| {
+        text.with(|text| match text.trim() {
+            "" => Some("Say something."),
+            text if text.len() > limits::MAX_MESSAGE_BYTES => Some("Too long. Attach long texts as a file."),
+            _ => None,
+        })
+    });
+    Effect::new(move |_| {
+        if let Some(area) = area.get() {
+            area.set_value(&text.get_untracked());
+            let _ = area.focus();
+        }
+    });
+    let message = StoredValue::new(message);
+    let send = move || {
+        if obstacle.get_untracked().is_some() {
+            return;
+        }
+        let said = text.get_untracked();
+        let (agent, said) = facts.agents.with_value(|agents| match addressed(&said, agents) {
+            Some((agent, rest)) if agent.disabled.is_none() && !rest.trim().is_empty() => {
+                (Some(agent.id.clone()), rest.trim().to_owned())
+            }
+            _ => (None, said.trim().to_owned()),
+        });
+        message.with_value(|message| conversation.say_instead(message, said, agent));
+        close.run(());
+    };
+    let key = move |event: KeyboardEvent| match event.key().as_str() {
+        "Enter" if !event.shift_key() && !event.is_composing() => {
+            event.prevent_default();
+            send();
+        }
+        "Escape" if !event.is_composing() => {
+            event.prevent_default();
+            close.run(());
+        }
+        _ => {}
+    };
+    let rows = move || text.with(|text| text.lines().count().clamp(2, 12).to_string());
+    view! {
+        <form
+            class="rewrite"
+            on:submit=move |event| {
+                event.prevent_default();
+                send();
+            }
+        >
+            <textarea
+                aria-label="Your question in other words"
+                node_ref=area
+                rows=rows
+                on:input:target=move |event| text.set(event.target().value())
+                on:keydown=key
+            ></textarea>
+            <div class="rewrite-row">
+                <span class="hint">{move || obstacle.get().unwrap_or("The question and its answer as they were stay reachable.")}</span>
+                <button type="button" class="small-button" on:click=move |_| close.run(())>"Cancel"</button>
+                <button type="submit" class="button" disabled=move || obstacle.get().is_some()>{icon(Glyph::Send)} "Send"</button>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+/// The way from one version of a message to the others.
+#[component]
+fn Versions(id: MessageId) -> impl IntoView {
+    let conversation: Conversation = expect_context();
+    let versions = Memo::new(move |_| {
+        let of = |groups: &Vec<Vec<MessageId>>| groups.iter().find(|group| group.contains(&id)).cloned();
+        conversation.versions.with(of).unwrap_or_default()
+    });
+    let at = move || versions.with(|versions| versions.iter().position(|version| *version == id).unwrap_or(0));
+    let neighbour = move |back: bool| {
+        let at = at();
+        let index = if back { at.checked_sub(1) } else { Some(at + 1) };
+        index.and_then(|index| versions.with(|versions| versions.get(index).copied()))
+    };
+    let go = move |back: bool| {
+        if let Some(version) = untrack(|| neighbour(back)) {
+            conversation.show(version, back);
+        }
+    };
+    let (previous, next) = (NodeRef::<html::Button>::new(), NodeRef::<html::Button>::new());
+    // Who went here by a button finds the same button, or the other one at the end of the row.
+    Effect::new(move |_| {
+        if let (Some(previous), Some(next)) = (previous.get(), next.get())
+            && let Some(back) = conversation.take_focus(id)
+        {
+            let (first, second) = if back { (previous, next) } else { (next, previous) };
+            let _ = if first.disabled() { second.focus() } else { first.focus() };
+        }
+    });
+    view! {
+        <Show when=move || { versions.with(Vec::len) > 1 }>
+            <div class="versions" role="group" aria-label="Versions of this question">
+                <button
+                    type="button"
+                    class="icon-button back"
+                    aria-label="Previous version"
+                    title="Previous version"
+                    node_ref=previous
+                    disabled=move || neighbour(true).is_none()
+                    on:click=move |_| go(true)
+                >
+                    {icon(Glyph::Chevron)}
+                </button>
+                <span class="version">{move || format!("{}/{}", at() + 1, versions.with(Vec::len))}</span>
+                <button
+                    type="button"
+                    class="icon-button"
+                    aria-label="Next version"
+                    title="Next version"
+                    node_ref=next
+                    disabled=move || neighbour(false).is_none()
+                    on:click=move |_| go(false)
+                >
+                    {icon(Glyph::Chevron)}
+                </button>
+            </div>
+        </Show>
+    }
+    .into_any()
+}
+
+/// The files of a message.
+#[component]
+pub(crate) fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
+    let file = |file: Attachment| {
+        view! {
+            <li class="chip">
+                {icon(Glyph::File)}
+                <span class="chip-name">{file.name}</span>
+                <span class="chip-size">{format::size(file.bytes)}</span>
+            </li>
+        }
+    };
+    (!attachments.is_empty())
+        .then(|| view! { <ul class="chips" aria-label="Files">{attachments.into_iter().map(file).collect_view()}</ul> })
+}
+
+/// The first letters of a name's first and last word.
+pub(crate) fn initials(name: &str) -> String {
+    let mut words = name.split_whitespace().filter_map(|word| word.chars().next());
+    let first = words.next();
+    first.into_iter().chain(words.next_back()).flat_map(char::to_uppercase).collect()
+}

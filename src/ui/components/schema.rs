@@ -1,0 +1,285 @@
+//! A form for an answer that a JSON Schema describes: simple types as fields, anything else as JSON. What a schema demands
+//! beyond its types is the agent's to check.
+
+use leptos::{ev::SubmitEvent, prelude::*};
+use serde_json::{Map, Value};
+
+/// What a field takes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Shape {
+    Flag,
+    Text,
+    Number { whole: bool },
+    One(Vec<Value>),
+    Json,
+}
+
+/// A field.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Part {
+    name: String,
+    title: String,
+    about: Option<String>,
+    required: bool,
+    first: Option<Value>,
+    shape: Shape,
+}
+
+/// An answer: one value, or an object of some.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Answer {
+    Value(Part),
+    Object(Vec<Part>),
+}
+
+/// How many properties make a form; more are JSON.
+const MOST_PARTS: usize = 30;
+
+impl Part {
+    fn of(name: &str, schema: &Value, required: bool) -> Self {
+        let text = |key: &str| schema.get(key).and_then(Value::as_str).map(str::to_owned);
+        let shape = match (schema.get("enum").and_then(Value::as_array), schema.get("type").and_then(Value::as_str)) {
+            (Some(options), _) if !options.is_empty() => Shape::One(options.clone()),
+            (_, Some("boolean")) => Shape::Flag,
+            (_, Some("string")) => Shape::Text,
+            (_, Some("number")) => Shape::Number { whole: false },
+            (_, Some("integer")) => Shape::Number { whole: true },
+            _ => Shape::Json,
+        };
+        let title = text("title").unwrap_or_else(|| if name.is_empty() { "Answer".into() } else { name.to_owned() });
+        let (name, about, first) = (name.to_owned(), text("description"), schema.get("default").cloned());
+        Self { name, title, about, required, first, shape }
+    }
+
+    /// What the field shows at first.
+    fn begin(&self) -> String {
+        match (&self.shape, &self.first) {
+            (Shape::One(options), first) => {
+                let at = first.as_ref().and_then(|first| options.iter().position(|option| option == first));
+                at.map(|at| at.to_string()).unwrap_or_default()
+            }
+            (Shape::Text, Some(Value::String(text))) => text.clone(),
+            (Shape::Json, Some(value)) => serde_json::to_string_pretty(value).unwrap_or_default(),
+            (_, Some(value)) => value.to_string(),
+            (Shape::Flag, None) => "false".into(),
+            (_, None) => String::new(),
+        }
+    }
+
+    /// What was filled in; nothing where it was left out and may be.
+    fn read(&self, raw: &str) -> Result<Option<Value>, String> {
+        let text = raw.trim();
+        if text.is_empty() {
+            return if self.required { Err("This is needed.".into()) } else { Ok(None) };
+        }
+        let value = match &self.shape {
+            Shape::Flag => Value::Bool(text == "true"),
+            Shape::Text => Value::String(raw.to_owned()),
+            Shape::Number { whole: true } => text.parse::<i64>().map_err(|_| "A whole number is needed.")?.into(),
+            Shape::Number { whole: false } => text.parse::<f64>().map_err(|_| "A number is needed.")?.into(),
+            Shape::One(options) => {
+                text.parse::<usize>().ok().and_then(|at| options.get(at).cloned()).ok_or("Choose one.")?
+            }
+            Shape::Json => serde_json::from_str(text).map_err(|error| format!("This is no JSON: {error}."))?,
+        };
+        Ok(Some(value))
+    }
+}
+
+impl Answer {
+    /// What a schema asks for.
+    pub(crate) fn of(schema: Option<&Value>) -> Self {
+        let Some(schema) = schema else { return Self::Value(Part::of("", &Value::Null, true)) };
+        let required = |name: &str| {
+            let names = schema.get("required").and_then(Value::as_array);
+            names.is_some_and(|names| names.iter().any(|required| required == name))
+        };
+        match schema.get("properties").and_then(Value::as_object) {
+            Some(properties) if (1..=MOST_PARTS).contains(&properties.len()) => {
+                Self::Object(properties.iter().map(|(name, part)| Part::of(name, part, required(name))).collect())
+            }
+            _ => Self::Value(Part::of("", schema, true)),
+        }
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        match self {
+            Self::Value(part) => vec![part.clone()],
+            Self::Object(parts) => parts.clone(),
+        }
+    }
+
+    /// The answer, or what is wrong with each field.
+    fn read(&self, raw: &[String]) -> Result<Value, Vec<Option<String>>> {
+        let read: Vec<_> = self.parts().iter().zip(raw).map(|(part, raw)| part.read(raw)).collect();
+        if read.iter().any(Result::is_err) {
+            return Err(read.into_iter().map(Result::err).collect());
+        }
+        let values = read.into_iter().map(|value| value.unwrap_or_default());
+        Ok(match self {
+            Self::Value(_) => values.flatten().next().unwrap_or_default(),
+            Self::Object(parts) => {
+                let named = parts.iter().zip(values).filter_map(|(part, value)| Some((part.name.clone(), value?)));
+                Value::Object(named.collect::<Map<_, _>>())
+            }
+        })
+    }
+}
+
+/// The form.
+#[component]
+pub(crate) fn SchemaForm(
+    /// Tells its fields from those of other forms of the page.
+    id: String,
+    answer: Answer,
+    #[prop(into)] disabled: Signal<bool>,
+    on_answer: Callback<Value>,
+    /// Further buttons.
+    children: Children,
+) -> impl IntoView {
+    let parts = answer.parts();
+    let raw: Vec<RwSignal<String>> = parts.iter().map(|part| RwSignal::new(part.begin())).collect();
+    let errors = RwSignal::new(vec![None::<String>; parts.len()]);
+    let fields: Vec<_> = parts
+        .into_iter()
+        .zip(raw.clone())
+        .enumerate()
+        .map(|(index, (part, raw))| {
+            let error = Memo::new(move |_| errors.with(|errors| errors.get(index).cloned().flatten()));
+            view! { <Field id=format!("{id}-{index}") part raw error/> }
+        })
+        .collect();
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        let raw: Vec<String> = raw.iter().map(RwSignal::get_untracked).collect();
+        match answer.read(&raw) {
+            Ok(value) => on_answer.run(value),
+            Err(wrong) => errors.set(wrong),
+        }
+    };
+    view! {
+        <form class="schema-form" novalidate on:submit=submit>
+            {fields}
+            <div class="ask-actions">
+                <button type="submit" class="button" disabled=move || disabled.get()>"Answer"</button>
+                {children()}
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+/// A field and what is wrong with it.
+#[component]
+fn Field(id: String, part: Part, raw: RwSignal<String>, error: Memo<Option<String>>) -> impl IntoView {
+    let Part { title, about, required, shape, .. } = part;
+    let first = raw.get_untracked();
+    let about_id = format!("{id}-about");
+    let described = Some(about_id.clone());
+    let invalid = move || error.get().map(|_| "true");
+    let label = if required { title } else { format!("{title} (optional)") };
+    let control = match shape {
+        Shape::Flag => view! {
+            <input
+                id=id.clone()
+                type="checkbox"
+                checked=first == "true"
+                aria-describedby=described
+                on:change:target=move |event| raw.set(event.target().checked().to_string())
+            />
+        }
+        .into_any(),
+        Shape::One(options) => {
+            let option = |(at, value): (usize, &Value)| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                view! { <option value=at.to_string() selected=first == at.to_string()>{text}</option> }
+            };
+            view! {
+                <select
+                    id=id.clone()
+                    aria-describedby=described
+                    aria-invalid=invalid
+                    on:change:target=move |event| raw.set(event.target().value())
+                >
+                    <option value="" selected=first.is_empty()>"Choose"</option>
+                    {options.iter().enumerate().map(option).collect_view()}
+                </select>
+            }
+            .into_any()
+        }
+        Shape::Json => view! {
+            <textarea
+                id=id.clone()
+                class="code"
+                rows="4"
+                spellcheck="false"
+                placeholder="JSON"
+                aria-describedby=described
+                aria-invalid=invalid
+                prop:value=first
+                on:input:target=move |event| raw.set(event.target().value())
+            ></textarea>
+        }
+        .into_any(),
+        Shape::Text | Shape::Number { .. } => view! {
+            <input
+                id=id.clone()
+                type="text"
+                inputmode=matches!(shape, Shape::Number { .. }).then_some("decimal")
+                autocomplete="off"
+                value=first
+                aria-describedby=described
+                aria-invalid=invalid
+                on:input:target=move |event| raw.set(event.target().value())
+            />
+        }
+        .into_any(),
+    };
+    view! {
+        <div class="field">
+            <label for=id>{label}</label>
+            {control}
+            <p class="hint" id=about_id>
+                {about}
+                {move || error.get().map(|error| view! { <span class="wrong" role="alert">{format!(" {error}")}</span> })}
+            </p>
+        </div>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(schema: Value, raw: &[&str]) -> Result<Value, Vec<Option<String>>> {
+        Answer::of(Some(&schema)).read(&raw.iter().map(|raw| (*raw).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn simple_types_are_read_as_they_are() {
+        assert_eq!(read(json!({"type": "boolean"}), &["true"]), Ok(json!(true)));
+        assert_eq!(read(json!({"type": "string"}), &["hello"]), Ok(json!("hello")));
+        assert_eq!(read(json!({"type": "integer"}), &["7"]), Ok(json!(7)));
+        assert_eq!(read(json!({"enum": ["low", 2]}), &["1"]), Ok(json!(2)));
+        assert!(read(json!({"type": "integer"}), &["7.5"]).is_err());
+        assert!(read(json!({"type": "number"}), &[""]).is_err());
+    }
+
+    #[test]
+    fn an_object_has_a_field_for_each_property_and_what_is_left_out_stays_out() {
+        let schema = json!({"type": "object", "required": ["name"], "properties": {
+            "more": {"type": "array"}, "name": {"type": "string"}, "size": {"type": "number"}}});
+        assert_eq!(read(schema.clone(), &["[1]", "x", ""]), Ok(json!({"more": [1], "name": "x"})));
+        let wrong = read(schema, &["[1", "", "2"]).expect_err("two are wrong");
+        assert_eq!(wrong.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
+    }
+
+    #[test]
+    fn what_no_field_fits_is_json() {
+        assert_eq!(read(json!({"oneOf": []}), &["{\"a\": 1}"]), Ok(json!({"a": 1})));
+        assert_eq!(Answer::of(None).read(&["null".to_owned()]), Ok(Value::Null));
+    }
+}

@@ -1,0 +1,251 @@
+//! A thread as one person looks at it: which of its branches is in view, what waits, and where they write.
+//!
+//! Which branch is in view is nobody else's business: it is kept here, and begins as the newest. What a person says brings
+//! its own branch into view.
+
+use std::collections::HashMap;
+
+use leptos::prelude::*;
+
+use super::{
+    components::{composer::Draft, scroll::Follow},
+    outgoing::{Outgoing, Parcel, Place, Written},
+};
+use crate::{
+    protocol::{MessageId, RunId, ThreadId, UserMessage, Waiting},
+    socket::context::{Loaded, Socket},
+    thread::{Item, RunState, ThreadView},
+};
+
+/// Which item of a thread it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    /// What a person said.
+    Message(MessageId),
+    /// What an agent did.
+    Run(RunId),
+}
+
+impl Key {
+    fn of(item: &Item) -> Self {
+        match item {
+            Item::Message(said) => Self::Message(said.message.id),
+            Item::Run(run) => Self::Run(run.run_id),
+        }
+    }
+}
+
+/// The state of a thread, where it is here.
+pub(crate) fn ready(view: &Loaded<ThreadView>) -> Option<&ThreadView> {
+    match view {
+        Loaded::Ready(thread) => Some(thread),
+        _ => None,
+    }
+}
+
+/// An item, which is at `hint` unless something before it was taken back.
+pub(crate) fn find(thread: &ThreadView, key: Key, hint: usize) -> Option<&Item> {
+    let is_it = |item: &&Item| Key::of(item) == key;
+    thread.items.get(hint).filter(is_it).or_else(|| thread.items.iter().rev().find(is_it))
+}
+
+/// What is in view, in order: the items of a branch up to `end`, each run after the message that it answers, with where
+/// they are among all.
+fn in_view(thread: &ThreadView, through: Option<MessageId>, end: Option<MessageId>) -> Vec<(usize, Key)> {
+    let mut path = thread.path(through).into_iter().peekable();
+    let mut turns: HashMap<MessageId, usize> = HashMap::new();
+    let mut shown: Vec<(usize, usize, Key)> = Vec::new();
+    for (index, item) in thread.items.iter().enumerate() {
+        if path.next_if(|next| std::ptr::eq(*next, item)).is_none() {
+            continue;
+        }
+        let turn = match item {
+            Item::Message(said) => *turns.entry(said.message.id).or_insert(index),
+            Item::Run(run) => run.message_id.and_then(|id| turns.get(&id).copied()).unwrap_or(index),
+        };
+        shown.push((turn, index, Key::of(item)));
+    }
+    shown.sort_by_key(|(turn, ..)| *turn);
+    let shown = shown.into_iter().map(|(_, index, key)| (index, key));
+    shown.take_while(|(_, key)| end.is_none_or(|end| *key != Key::Message(end))).collect()
+}
+
+/// The messages that are versions of each other, oldest first; those that have no other are left out.
+fn versions(thread: &ThreadView) -> Vec<Vec<MessageId>> {
+    let mut groups: Vec<Vec<MessageId>> = Vec::new();
+    let mut known: HashMap<Option<MessageId>, usize> = HashMap::new();
+    for item in &thread.items {
+        if let Item::Message(said) = item {
+            let group = *known.entry(said.follows).or_insert_with(|| {
+                groups.push(Vec::new());
+                groups.len() - 1
+            });
+            groups[group].push(said.message.id);
+        }
+    }
+    groups.retain(|group| group.len() > 1);
+    groups
+}
+
+/// A thread in view, from context.
+#[derive(Clone, Copy)]
+pub(crate) struct Conversation {
+    pub(crate) id: ThreadId,
+    pub(crate) view: Signal<Loaded<ThreadView>>,
+    /// Which of its runs wait.
+    pub(crate) queue: Signal<Vec<Waiting>>,
+    /// Where the person writes.
+    pub(crate) draft: Draft,
+    pub(crate) socket: Socket,
+    outgoing: Outgoing,
+    /// The message whose branch is in view; absent: the newest's.
+    through: RwSignal<Option<MessageId>>,
+    /// The items in view and where they are.
+    pub(crate) keys: Memo<Vec<(usize, Key)>>,
+    pub(crate) versions: Memo<Vec<Vec<MessageId>>>,
+    /// Whether what is new scrolls into view.
+    pub(crate) follow: Follow,
+    /// The message that takes the focus as soon as it is there, and whether that came of going back.
+    focus: StoredValue<Option<(MessageId, bool)>>,
+}
+
+impl Conversation {
+    /// Puts it into context.
+    pub(crate) fn provide(
+        id: ThreadId,
+        view: Signal<Loaded<ThreadView>>,
+        queue: Signal<Vec<Waiting>>,
+        (socket, outgoing): (Socket, Outgoing),
+    ) -> Self {
+        let through = RwSignal::new(None);
+        let keys = Memo::new(move |_| {
+            let end = outgoing.replacing(id);
+            view.with(|view| ready(view).map(|thread| in_view(thread, through.get(), end))).unwrap_or_default()
+        });
+        let versions = Memo::new(move |_| view.with(|view| ready(view).map(versions)).unwrap_or_default());
+        let draft = Draft::new(Some(id));
+        let (focus, follow) = (StoredValue::new(None), Follow::new());
+        let conversation = Self { id, view, queue, draft, socket, outgoing, through, keys, versions, follow, focus };
+        provide_context(conversation);
+        conversation
+    }
+
+    /// Says something after what is in view.
+    pub(crate) fn say(self, written: Written) {
+        let last = self.keys.with_untracked(|keys| {
+            keys.iter().rev().find_map(|(_, key)| match key {
+                Key::Message(id) => Some(*id),
+                Key::Run(_) => None,
+            })
+        });
+        let newest = self.view.with_untracked(|view| ready(view).and_then(ThreadView::newest));
+        // What is on its way will be the newest, and what is said now comes after it.
+        let on_its_way =
+            untrack(|| self.outgoing.to(self.id)).iter().any(|parcel| parcel.error.get_untracked().is_none());
+        let place = match last {
+            Some(last) if Some(last) != newest && !on_its_way => Place::After(last),
+            _ => Place::Newest,
+        };
+        self.outgoing.send(self.id, written, place, None);
+    }
+
+    /// Says something in the place of a message: the same again, or other words; to the same agent unless another is named.
+    pub(crate) fn say_instead(self, message: &UserMessage, text: String, agent: Option<String>) {
+        let agent = agent.or_else(|| Some(message.agent.clone()));
+        let written = Written { text, files: Vec::new(), attached: message.attachments.clone(), agent };
+        self.outgoing.send(self.id, written, Place::Instead(message.id), None);
+    }
+
+    /// A message of the person's own has arrived: its branch comes into view.
+    pub(crate) fn arrived(self, parcel: &Parcel) {
+        self.outgoing.forget(parcel.message_id);
+        let newest = self.view.with_untracked(|view| ready(view).and_then(ThreadView::newest));
+        self.through.set((newest != Some(parcel.message_id)).then_some(parcel.message_id));
+    }
+
+    /// Goes to another version of a message, which then has the focus. Who goes there reads there.
+    pub(crate) fn show(self, version: MessageId, back: bool) {
+        self.follow.release();
+        self.focus.set_value(Some((version, back)));
+        self.through.set(Some(version));
+    }
+
+    /// Whether a message was gone to, and takes the focus now; whether that came of going back.
+    pub(crate) fn take_focus(self, message: MessageId) -> Option<bool> {
+        let (_, back) = self.focus.get_value().filter(|(id, _)| *id == message)?;
+        self.focus.set_value(None);
+        Some(back)
+    }
+
+    /// The run that goes on: one at a time does.
+    pub(crate) fn running(self) -> Memo<Option<RunId>> {
+        Memo::new(move |_| {
+            let is_running = |run: &&crate::thread::RunView| run.state == RunState::Running;
+            self.view.with(|view| ready(view)?.active_runs().find(is_running).map(|run| run.run_id))
+        })
+    }
+
+    /// A message by id, as it is now.
+    pub(crate) fn message(self, id: MessageId) -> Option<UserMessage> {
+        self.view.with_untracked(|view| ready(view)?.said(id).map(|said| said.message.clone()))
+    }
+
+    /// The id of the agent that answers in the thread.
+    pub(crate) fn agent(self) -> Memo<Option<String>> {
+        Memo::new(move |_| self.view.with(|view| Some(ready(view)?.info.as_ref()?.agent.clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Author, RunAnswer, ThreadEntry, UserId};
+
+    fn say(thread: &mut ThreadView, replaces: Option<MessageId>, after: Option<MessageId>) -> (MessageId, RunId) {
+        let author = Author { id: UserId::new(), name: "Ada".into() };
+        let (id, run_id) = (MessageId::new(), RunId::new());
+        let (content, agent) = ("hello".into(), "analyst".into());
+        let (role, attachments) = Default::default();
+        let message = UserMessage { id, role, author, content, run_id, agent, attachments, after, replaces };
+        thread.apply(0, ThreadEntry::Message { message });
+        (id, run_id)
+    }
+
+    fn keys(shown: Vec<(usize, Key)>) -> Vec<Key> {
+        shown.into_iter().map(|(_, key)| key).collect()
+    }
+
+    #[test]
+    fn an_older_branch_stays_reachable_and_a_replacement_on_its_way_hides_what_it_replaces() {
+        let mut thread = ThreadView::default();
+        let (first, first_run) = say(&mut thread, None, None);
+        let (second, _) = say(&mut thread, None, None);
+        let (other, other_run) = say(&mut thread, Some(first), None);
+        assert_eq!(keys(in_view(&thread, None, None)), [Key::Message(other), Key::Run(other_run)]);
+        let old = keys(in_view(&thread, Some(first), None));
+        assert_eq!((old[0], old[2], old.len()), (Key::Message(first), Key::Message(second), 4));
+        let cut = in_view(&thread, Some(first), Some(second));
+        assert_eq!(keys(cut), [Key::Message(first), Key::Run(first_run)]);
+        assert_eq!(versions(&thread), [vec![first, other]]);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_is_shown_with_the_message_that_it_answers() {
+        let mut thread = ThreadView::default();
+        let (first, run) = say(&mut thread, None, None);
+        let (second, second_run) = say(&mut thread, None, None);
+        let resumed_by = RunId::new();
+        let author = Author { id: UserId::new(), name: "Ada".into() };
+        let agent = "analyst".into();
+        let answer = RunAnswer { id: MessageId::new(), run_id: run, resumed_by, agent, author, answers: Vec::new() };
+        thread.apply(0, ThreadEntry::Answer { answer });
+        let expected =
+            [Key::Message(first), Key::Run(run), Key::Run(resumed_by), Key::Message(second), Key::Run(second_run)];
+        assert_eq!(keys(in_view(&thread, None, None)), expected);
+        let hint = in_view(&thread, None, None)[3].0;
+        thread.apply(0, ThreadEntry::TakenBack { message_id: first });
+        assert!(
+            matches!(find(&thread, Key::Message(second), hint), Some(Item::Message(said)) if said.message.id == second)
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! What administrators see and change: the agents, and what was used.
+
+mod agents;
+mod entry;
+mod form;
+mod usage;
+
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+use super::not_found::answer_not_found;
+use crate::{protocol::http::Role, socket::context::use_socket};
+
+/// The page of agents. For anyone else it is not there.
+#[component]
+pub(crate) fn AdminAgentsPage() -> impl IntoView {
+    let user = use_socket().user();
+    let is_admin = Memo::new(move |_| user.with(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin)));
+    let nothing = || {
+        answer_not_found();
+        view! {
+            <div class="page empty">
+                <h1>"Nothing here"</h1>
+                <p class="quiet">"This page is for administrators."</p>
+                <a class="button" href="/">"To your threads"</a>
+            </div>
+        }
+    };
+    view! {
+        <Title text="Agents"/>
+        <Show when=move || is_admin.get() fallback=nothing>
+            <div class="scroller">
+                <div class="page admin">
+                    <agents::AgentsView/>
+                    <usage::UsageView/>
+                </div>
+            </div>
+        </Show>
+    }
+    .into_any()
+}
