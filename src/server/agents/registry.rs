@@ -8,7 +8,11 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
-use super::{Agent, kinds::Kinds, tools::Tools};
+use super::{
+    Agent,
+    kinds::{Kinds, PAGE_VARIABLES},
+    tools::Tools,
+};
 use crate::{
     protocol::{
         ErrorBody, ErrorCode,
