@@ -18,6 +18,7 @@ use crate::server::{
     router::router,
     state::AppState,
     telemetry::{self, Telemetry},
+    usage::DayAllowance,
 };
 
 /// Connections that may wait to be accepted: a thousand tabs come back at once after a restart.
@@ -181,7 +182,8 @@ fn agents(config: &Config) -> Result<Agents, ConfigError> {
         Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
     let kinds = Kinds { folder: config.folder(), prices: Arc::clone(analyst.prices()), ..Kinds::default() };
     let tools = Tools::new(&config.tools, &kinds.prices, &*kinds.variables);
-    let kinds = Kinds { tools: Arc::new(tools), ..kinds };
+    let allowance = Arc::new(DayAllowance::new(config.runs.budget()));
+    let kinds = Kinds { tools: Arc::new(tools), allowance, ..kinds };
     let analyst = match &config.analyst.model {
         Some(id) => {
             let writer = model::writer(id, &config.agents, &*kinds.variables, &kinds.prices);

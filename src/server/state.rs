@@ -80,6 +80,7 @@ impl AppState {
             ..RunnerOptions::new(config.files_dir())
         };
         let runner = Runner::new(channels.clone(), Arc::new(agents), options);
+        runner.agents().allowance().begin(&channels);
         // Runs that wait may need them.
         stored::load(channels.store(), runner.agents()).await?;
         match runner.recover().await? {

@@ -2,16 +2,20 @@
 //!
 //! Days are UTC's. A run counts on the day on which it ends, in the same transaction as its last event.
 
+use std::sync::OnceLock;
+
+use async_trait::async_trait;
 use sqlx::Row;
 
 use super::{
+    agents::{AgentError, model::Allowance},
     channel::{Append, Channels},
     error::Result,
 };
 pub use crate::protocol::http::Budget;
 use crate::{
     protocol::{
-        ErrorBody, ErrorCode, Person, UserId,
+        Author, ErrorBody, ErrorCode, Person, UserId, agui,
         http::{Usage, UsageRow},
     },
     thread::Ending,
@@ -33,6 +37,45 @@ impl Budget {
         };
         let message = format!("today's budget of {over} is used; it begins anew at 00:00 UTC");
         Err(ErrorBody::new(ErrorCode::RateLimited, message).retry_after(until_midnight_ms()))
+    }
+}
+
+/// A person's budget of the day while a run goes on: what is stored, and what the run used so far.
+#[derive(Debug, Default)]
+pub struct DayAllowance {
+    budget: Budget,
+    channels: OnceLock<Channels>,
+}
+
+impl DayAllowance {
+    /// Holds runs to a budget, once it [begins](Self::begin).
+    #[must_use]
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, channels: OnceLock::new() }
+    }
+
+    /// Where usage is stored: until it is told, every run may go on.
+    pub fn begin(&self, channels: &Channels) {
+        // The first one stays: a process has one store.
+        let _ = self.channels.set(channels.clone());
+    }
+}
+
+#[async_trait]
+impl Allowance for DayAllowance {
+    async fn spent(
+        &self,
+        author: &Author,
+        usage: &[agui::Usage],
+        cost_usd: Option<f64>,
+    ) -> std::result::Result<(), AgentError> {
+        let Some(channels) = self.channels.get().filter(|_| self.budget != Budget::default()) else { return Ok(()) };
+        // A store that is away ends no run here; whoever writes to its log waits for it.
+        let Ok(before) = today(channels, author.id).await else { return Ok(()) };
+        let tokens = |usage: &agui::Usage| usage.input_tokens.unwrap_or(0) + usage.output_tokens.unwrap_or(0);
+        let tokens = before.tokens + usage.iter().map(tokens).sum::<u64>();
+        let spent = Usage { tokens, usd: before.usd + cost_usd.unwrap_or(0.0) };
+        self.budget.admit(spent).map_err(|refused| AgentError::failed("budget_used", refused.message))
     }
 }
 

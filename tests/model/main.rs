@@ -175,8 +175,11 @@ impl House {
             status: AnswerStatus::Resolved,
             payload: Some(payload.clone()),
         });
-        let command =
-            Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers: answers.collect() };
+        self.answer_with(run_id, answers.collect()).await
+    }
+
+    async fn answer_with(&self, run_id: RunId, answers: Vec<InterruptAnswer>) -> RunView {
+        let command = Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers };
         let asked = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
         let run = self.start(asked.run.expect("a run"));
         self.over(run).await

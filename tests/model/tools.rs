@@ -1,6 +1,12 @@
 //! The loop: model, tools, model; and a person's consent.
 
-use netra::{protocol::agui::Event, thread::RunState};
+use std::sync::Arc;
+
+use netra::{
+    protocol::{AnswerStatus, InterruptAnswer, agui::Event},
+    server::usage::{Budget, DayAllowance},
+    thread::RunState,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -73,10 +79,42 @@ async fn the_last_step_says_that_it_is_the_last() {
 #[tokio::test]
 async fn a_run_that_has_used_up_its_budget_goes_no_further() {
     let model = Model::with([look("a"), says("never asked")]).await;
-    let house = House::made(&model, json!({}), |agent| agent.with_allowance(std::sync::Arc::new(Limit(50)))).await;
+    let house = House::made(&model, json!({}), |agent| agent.with_allowance(Arc::new(Limit(50)))).await;
     let run = house.ask("look").await;
     assert_eq!(failure(&run), ("budget", "Owner has used up today's tokens."));
     assert_eq!((run.usage[0].total_tokens, model.asked().len()), (Some(110), 1));
+}
+
+#[tokio::test]
+async fn the_budget_of_the_day_counts_while_a_run_goes_on() {
+    let model = Model::with([look("a"), says("Done."), look("b"), says("never asked")]).await;
+    let budget = Budget { tokens: Some(300), usd: None };
+    let allowance = Arc::new(DayAllowance::new(budget));
+    let house = House::made(&model, json!({}), |agent| agent.with_allowance(allowance.clone())).await;
+    allowance.begin(&house.channels);
+    assert_eq!(house.ask("look").await.state, RunState::Finished, "110 tokens, and another 110");
+    let run = house.ask("look again").await;
+    let (code, message) = failure(&run);
+    assert!(code == "budget_used" && message.contains("300 tokens"), "{code}: {message}");
+    assert_eq!(model.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_result_of_the_callers_tool_reaches_the_model() {
+    let model = Model::with([calls(&[("paint", "p1", json!({}))]), says("Painted.")]).await;
+    let house = House::new(&model).await;
+    let caller = json!({"tools": [{"name": "paint", "description": "Paints.", "parameters": {"type": "object"}}]});
+    let run = house.begin_with("paint it", Some(caller)).await;
+    let run = house.over(run).await;
+    assert_eq!(run.pending, ["p1"]);
+    let answer =
+        InterruptAnswer { interrupt_id: "p1".into(), status: AnswerStatus::Resolved, payload: Some(json!("blue")) };
+    let next = house.answer_with(run.run_id, vec![answer]).await;
+    assert_eq!((&next.state, said(&next)), (&RunState::Finished, vec!["Painted."]));
+    let told = model.asked()[1].body["messages"].clone();
+    let result =
+        told.as_array().expect("messages").iter().find(|message| message["tool_call_id"] == "p1").expect("a result");
+    assert_eq!(result["content"], "blue");
 }
 
 #[tokio::test]
@@ -86,7 +124,10 @@ async fn a_tool_that_hangs_ends_with_the_stop() {
     let run = house.begin("hang").await;
     house.until(|view| view.run(run).is_some_and(|run| !called(run).is_empty())).await;
     house.runner.stop(run);
-    assert_eq!(house.over(run).await.state, RunState::Cancelled);
+    let run = house.over(run).await;
+    assert_eq!(run.state, RunState::Cancelled);
+    assert_eq!(run.usage[0].total_tokens, Some(110), "what it used is told all the same");
+    assert!(run.cost_usd.is_some(), "{run:#?}");
 }
 
 /// A run that asks whether it may send; a second call runs at once.

@@ -11,7 +11,10 @@ use super::{
     replay::Replay,
     tools::Tools,
 };
-use crate::server::config::agents::{AgentConfig, KindConfig, ModelConfig};
+use crate::server::{
+    config::agents::{AgentConfig, KindConfig, ModelConfig},
+    usage::DayAllowance,
+};
 
 /// Answers what a variable holds.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -31,6 +34,8 @@ pub struct Kinds {
     pub prices: Arc<PriceTable>,
     /// Where tools come from.
     pub tools: Arc<Tools>,
+    /// What models may be used for while a run goes on.
+    pub allowance: Arc<DayAllowance>,
 }
 
 impl Default for Kinds {
@@ -38,7 +43,7 @@ impl Default for Kinds {
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         let prices = Arc::new(PriceTable::shipped());
         let tools = Tools::new(&[], &prices, &*variables);
-        Self { folder: PathBuf::new(), variables, prices, tools: Arc::new(tools) }
+        Self { folder: PathBuf::new(), variables, prices, tools: Arc::new(tools), allowance: Arc::default() }
     }
 }
 
@@ -71,7 +76,8 @@ impl Kinds {
         if let Some(id) = model.tools.iter().find(|id| !self.tools.contains(id)) {
             return Err(format!("tools: there is no source of tools `{id}`"));
         }
-        let agent = ModelAgent::new(config.info(), model.clone(), |name| self.variable(name, source), &self.prices)?;
+        let agent = ModelAgent::new(config.info(), model.clone(), |name| self.variable(name, source), &self.prices)?
+            .with_allowance(self.allowance.clone());
         Ok(if model.tools.is_empty() { agent } else { agent.with_tools(self.tools.select(&model.tools)) })
     }
 

@@ -22,6 +22,7 @@ use crate::{
     server::{
         config::agents::{Access, AgentConfig, AgentEntry, AgentLimits, KindConfig, Secret, is_agent_id},
         error::{Error, Result},
+        usage::DayAllowance,
     },
 };
 
@@ -101,6 +102,12 @@ impl Agents {
         Self { kinds, fixed, all, changed: Notify::new() }
     }
 
+    /// What models may be used for while a run goes on.
+    #[must_use]
+    pub fn allowance(&self) -> &DayAllowance {
+        &self.kinds.allowance
+    }
+
     /// Where the tools of agents come from.
     #[must_use]
     pub fn tools(&self) -> &Arc<Tools> {
@@ -131,7 +138,8 @@ impl Agents {
             let text = value.to_string();
             let named = Secret::from(text.as_str());
             if let Some(name) = named.references().find(|name| !name.starts_with(PAGE_VARIABLES)) {
-                let message = format!("{key}: {name} is not for pages, which name variables that begin with {PAGE_VARIABLES}");
+                let message =
+                    format!("{key}: {name} is not for pages, which name variables that begin with {PAGE_VARIABLES}");
                 return Err(invalid(message));
             }
         }

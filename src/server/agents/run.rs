@@ -43,6 +43,8 @@ const CAPACITY: usize = 64;
 const BATCH: usize = 256;
 /// How long an agent may take to return once it was told to stop.
 const GRACE: Duration = Duration::from_millis(700);
+/// How long the end of a run that was stopped waits for what it used.
+const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// What a run needs to live.
 pub(super) struct Run {
@@ -101,7 +103,10 @@ impl Run {
         let mut task = tokio::spawn(async move { agent.run(input, out).await });
         let ended = self.listen(log, events, &mut task).await;
         let ended = match ended {
-            Ok(ending) => log.end(&ending).await.map(|()| ending),
+            Ok(ending) => {
+                let ending = told_late(ending, &mut task, &cancel).await;
+                log.end(&ending).await.map(|()| ending)
+            }
             Err(lost) => Err(lost),
         };
         // The log is closed first: however slow the agent is to notice, it can say nothing more.
@@ -235,6 +240,24 @@ async fn stopped(stop: &mut watch::Receiver<Option<Ending>>) -> Ending {
     match told {
         Some(ending) => ending,
         None => std::future::pending().await,
+    }
+}
+
+/// What a run that was ended before its agent did has used, where the agent tells at once.
+async fn told_late(
+    ending: Ending,
+    task: &mut JoinHandle<std::result::Result<Done, AgentError>>,
+    cancel: &CancellationToken,
+) -> Ending {
+    if task.is_finished() {
+        return ending;
+    }
+    cancel.cancel();
+    match timeout(LAST_WORD, task).await {
+        Ok(Ok(Ok(Done { usage, metadata, .. }) | Err(AgentError::Failed { usage, metadata, .. }))) => {
+            Ending { usage, metadata, ..ending }
+        }
+        _ => ending,
     }
 }
 
