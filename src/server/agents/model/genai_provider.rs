@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use super::{
     error::ModelError,
+    pieces::Calls,
     provider::{EndReason, ModelEnd, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelStream},
 };
 use crate::{
@@ -32,9 +33,6 @@ use crate::{
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The most calls of one answer whose pieces are told apart.
-const MAX_CALLS: usize = 128;
 
 /// Where a model is.
 #[derive(Clone)]
@@ -146,7 +144,7 @@ impl ModelProvider for GenaiProvider {
         let reading = Reading {
             inner: Some(response.stream),
             heard: false,
-            calls: Calls { pieces: !self.target.provider.is_own_api(), known: Vec::new() },
+            calls: Calls::new(!self.target.provider.is_own_api()),
             provider: self.clone(),
         };
         Ok(stream::unfold(reading, |mut reading| async move { Some((reading.next().await?, reading)) }).boxed())
@@ -217,7 +215,7 @@ impl Reading {
             Some(StopReason::MaxTokens(_)) => EndReason::Length,
             Some(StopReason::ContentFilter(_)) => EndReason::Filtered,
         };
-        if reason == EndReason::ToolCalls && self.calls.known.is_empty() {
+        if reason == EndReason::ToolCalls && self.calls.is_empty() {
             return Err(malformed("an end for tool calls, and no call that can be read"));
         }
         let usage = end.captured_usage.map(|usage| self.usage(usage));
@@ -242,43 +240,6 @@ impl Reading {
             cached_input_tokens: tokens(prompt.as_ref().and_then(|details| details.cached_tokens)),
             cache_write_input_tokens: tokens(prompt.and_then(|details| details.cache_creation_tokens)),
         }
-    }
-}
-
-/// The calls of one answer: their ids as the provider says them, and how much of their arguments was passed on.
-struct Calls {
-    /// Whether arguments come in pieces; else each chunk restates them.
-    pieces: bool,
-    known: Vec<(String, usize)>,
-}
-
-impl Calls {
-    fn piece(&mut self, call: ToolCall) -> Option<ModelEvent> {
-        let known = self.known.iter().position(|(id, _)| *id == call.call_id && !id.is_empty());
-        // A piece without an id arrives under `call_<index>`.
-        let by_index = || call.call_id.strip_prefix("call_")?.parse().ok().filter(|index| *index < self.known.len());
-        let index = match known.or_else(|| if call.fn_name.is_empty() { by_index() } else { None }) {
-            Some(index) => index,
-            None if call.fn_name.is_empty() => self.known.len().checked_sub(1)?,
-            None => self.known.len(),
-        };
-        let first = index == self.known.len();
-        if first {
-            if index == MAX_CALLS {
-                return None;
-            }
-            self.known.push((call.call_id.clone(), 0));
-        }
-        let said = match call.fn_arguments {
-            Value::String(text) => text,
-            Value::Null => String::new(),
-            whole => whole.to_string(),
-        };
-        let passed_on = &mut self.known[index].1;
-        let arguments = if self.pieces { said } else { said.get(*passed_on..).unwrap_or_default().to_owned() };
-        *passed_on += arguments.len();
-        let id = (first && !call.call_id.is_empty()).then_some(call.call_id);
-        Some(ModelEvent::Call { index, id, name: first.then_some(call.fn_name), arguments })
     }
 }
 
@@ -393,49 +354,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn piece(calls: &mut Calls, id: &str, name: &str, arguments: impl Into<Value>) -> (usize, Option<String>, String) {
-        let call = ToolCall {
-            call_id: id.into(),
-            fn_name: name.into(),
-            fn_arguments: arguments.into(),
-            thought_signatures: None,
-        };
-        match calls.piece(call) {
-            Some(ModelEvent::Call { index, name, arguments, .. }) => (index, name, arguments),
-            other => panic!("no piece: {other:?}"),
-        }
-    }
-
-    fn some(text: &str) -> Option<String> {
-        Some(text.into())
-    }
-
-    #[test]
-    fn pieces_without_an_id_belong_to_the_call_of_their_index() {
-        let calls = &mut Calls { pieces: true, known: Vec::new() };
-        assert_eq!(piece(calls, "a1", "first", ""), (0, some("first"), String::new()));
-        assert_eq!(piece(calls, "b2", "second", "{"), (1, some("second"), "{".into()));
-        assert_eq!(piece(calls, "call_0", "", "{\"x\""), (0, None, "{\"x\"".into()));
-        assert_eq!(piece(calls, "call_1", "", "}"), (1, None, "}".into()));
-        assert_eq!(piece(calls, "a1", "first", ":1}"), (0, None, ":1}".into()), "a gateway that repeats id and name");
-    }
-
-    #[test]
-    fn two_calls_with_empty_ids_stay_two() {
-        let calls = &mut Calls { pieces: true, known: Vec::new() };
-        assert_eq!(piece(calls, "", "first", "{}").0, 0);
-        assert_eq!(piece(calls, "", "second", "{}").0, 1);
-    }
-
-    #[test]
-    fn restated_arguments_pass_on_what_is_new() {
-        let calls = &mut Calls { pieces: false, known: Vec::new() };
-        assert_eq!(piece(calls, "a", "f", ""), (0, some("f"), String::new()));
-        assert_eq!(piece(calls, "a", "f", "{\"x\""), (0, None, "{\"x\"".into()));
-        assert_eq!(piece(calls, "a", "f", "{\"x\":1}"), (0, None, ":1}".into()));
-        assert_eq!(piece(calls, "b", "g", json!({"y": 2})), (1, some("g"), "{\"y\":2}".into()));
-    }
 
     #[test]
     fn an_address_ends_with_a_slash_before_its_query() {
