@@ -19,7 +19,7 @@ use genai::{
     resolver::{AuthData, Endpoint},
 };
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     error::ModelError,
