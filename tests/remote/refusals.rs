@@ -7,6 +7,7 @@ use std::{
 
 use netra::thread::RunState;
 use serde_json::json;
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     house::{House, SECRET, config, remote},
@@ -114,21 +115,19 @@ async fn nobody_there_is_said_at_once() {
 
 #[tokio::test]
 async fn a_connection_that_never_stands_times_out() {
-    // A full backlog: the listener accepts nobody, so that further connections wait.
-    let listener = socket2_backlog();
+    // A listener that accepts nobody, and has as many before its door as it may.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("binds");
+    let listener = socket.listen(1).expect("listens");
     let address = listener.local_addr().expect("an address");
-    let _waiting: Vec<_> = (0..8).map(|_| tokio::spawn(tokio::net::TcpStream::connect(address))).collect();
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut waiting = Vec::new();
+    while let Ok(stood) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(stood);
+        assert!(waiting.len() < 100, "the listener has room for all");
+    }
     let config = config(&format!("http://{address}/"), &json!({"connect_timeout_ms": 200, "retries": 0}));
     let said = House::with(&config).await.failure("connect_timeout").await;
     assert!(said.contains("within 200ms"), "{said}");
-}
-
-/// A listener that takes hardly anyone.
-fn socket2_backlog() -> tokio::net::TcpListener {
-    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("binds");
-    socket.listen(1).expect("listens")
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! What comes over a stream, and what is wrong with it.
 
+use std::sync::Arc;
+
 use netra::{protocol::agui::Event, thread::RunState};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::{
     house::{House, said},
@@ -163,31 +166,38 @@ async fn a_run_whose_first_event_is_another_or_anothers_is_refused() {
 
 #[tokio::test]
 async fn a_stream_that_is_cut_keeps_what_was_said() {
-    let server = Server::start(|number, mut answer| async move {
-        match number {
-            // Closed in order, in the middle of an event.
-            0 => answer.begin().await?,
-            _ => {
+    let gate = Arc::new(Notify::new());
+    let seen = gate.clone();
+    let server = Server::start(move |number, mut answer| {
+        let seen = seen.clone();
+        async move {
+            if number == 0 {
+                answer.begin().await?;
+            } else {
                 answer.chunked().await?;
                 answer.event(&answer.started()).await?;
             }
+            answer.events(&message("m", &["so ", "far"])[..3]).await?;
+            answer.raw("data: {\"type\":\"TEXT_").await?;
+            seen.notified().await;
+            match number {
+                // Closed in order, in the middle of an event; then before the end that was promised; then as by a dead host.
+                0 | 1 => Ok(()),
+                _ => answer.cut(),
+            }
         }
-        answer.events(&message("m", &["so ", "far"])[..3]).await?;
-        answer.raw("data: {\"type\":\"TEXT_").await?;
-        if number < 2 {
-            return Ok(());
-        }
-        moment().await;
-        answer.cut()
     })
     .await;
     let house = House::new(&server).await;
-    for _ in 0..2 {
-        assert!(house.failure("stream_cut").await.contains("what it said so far is kept"));
+    for _ in 0..3 {
+        let run = house.ask("hello").await;
+        house.until_said(run, "so far").await;
+        gate.notify_one();
+        let run = house.until_over(run).await;
+        let RunState::Failed { message, code: Some(code) } = &run.state else { panic!("fails, not {:?}", run.state) };
+        assert_eq!((code.as_str(), said(&run).as_str()), ("stream_cut", "so far"));
+        assert!(message.contains("what it said so far is kept"), "{message}");
     }
-    let run = house.answer("hello").await;
-    assert!(matches!(&run.state, RunState::Failed { code: Some(code), .. } if code == "stream_cut"), "{:?}", run.state);
-    assert_eq!(said(&run), "so far");
 }
 
 #[tokio::test]
