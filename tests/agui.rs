@@ -1,11 +1,15 @@
 //! AG-UI out: runs over HTTP, as any front end or framework asks for them, and the judgement of others on what we say.
 #![cfg(feature = "ssr")]
 
+#[path = "model/server.rs"]
+#[allow(dead_code, reason = "the model's own tests use more of it")]
+mod model;
 mod support;
 
 use std::{path::Path, process::Command};
 
 use futures_util::StreamExt;
+use model::{Model, call, calls, reasoning, says, stream, text as word};
 use netra::protocol::{MessageId, ThreadId};
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -327,6 +331,16 @@ fn validator() -> Option<std::path::PathBuf> {
     Some(program)
 }
 
+/// Judges a stream as somebody else's program does.
+async fn judge(program: &Path, folder: &Path, name: &str, stream: &str) {
+    let capture = folder.join("capture.sse");
+    std::fs::write(&capture, stream).expect("it is written");
+    let mut command = Command::new(program);
+    command.arg(&capture).args(["--max-warnings", "0", "--no-color"]);
+    let judged = blocking(move || command.output()).await.expect("it ran");
+    assert!(judged.status.success(), "{name}: {}", String::from_utf8_lossy(&judged.stdout));
+}
+
 #[tokio::test]
 async fn an_independent_validator_has_not_one_warning() {
     let Some(program) = blocking(validator).await else { return };
@@ -345,11 +359,54 @@ async fn an_independent_validator_has_not_one_warning() {
         ("a recorded run", "replay", "recorded", "Play it"),
     ] {
         let told = self::text(asker.post(agent, &input(&thread, message, text)).await).await;
-        let capture = server.folder().join("capture.sse");
-        std::fs::write(&capture, &told).expect("it is written");
-        let mut command = Command::new(&program);
-        command.arg(&capture).args(["--max-warnings", "0", "--no-color"]);
-        let judged = blocking(move || command.output()).await.expect("it ran");
-        assert!(judged.status.success(), "{name}: {}", String::from_utf8_lossy(&judged.stdout));
+        judge(&program, server.folder(), name, &told).await;
     }
+}
+
+#[tokio::test]
+async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_callers_tools() {
+    let Some(program) = blocking(validator).await else { return };
+    let scripted = Model::with([
+        stream(
+            [reasoning("Which "), reasoning("files?"), word("I will look. "), call(0, "c1", "list_files")],
+            "tool_calls",
+        ),
+        calls(&[("describe_log", "c2", json!({}))]),
+        calls(&[("pick_colour", "c3", json!({"of": "the chart"}))]),
+        says("Blue it is."),
+    ])
+    .await;
+    let agent = format!(
+        "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\nbase_url = \"{}\"\n\
+         tools = [\"data\"]\n[[tools]]\nid = \"data\"\nkind = \"builtin\"\n\
+         consent = {{ default = \"automatic\", describe_log = \"ask\" }}\n",
+        scripted.url
+    );
+    let server = Setup::default().file(&agent).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let mut body = input("modelled", "m", "What is there?");
+    body["tools"] = json!([{"name": "pick_colour", "description": "Picks.", "parameters": {"type": "object"}}]);
+
+    let first = text(asker.post("model", &body).await).await;
+    judge(&program, server.folder(), "until it asks", &first).await;
+    let told = events(&first);
+    let interrupt = told.last().expect("an end")["outcome"]["interrupts"][0].clone();
+    assert_eq!(interrupt["reason"], "tool_call", "{told:#?}");
+
+    let mut answer = body.clone();
+    answer["resume"] = json!([{"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": true}}]);
+    let second = text(asker.post("model", &answer).await).await;
+    judge(&program, server.folder(), "after consent", &second).await;
+    let told = events(&second);
+    let pending = told.last().expect("an end")["outcome"]["pendingToolCallIds"].clone();
+    assert_eq!(pending.as_array().map(Vec::len), Some(1), "{told:#?}");
+
+    let result = json!({"id": "r", "role": "tool", "toolCallId": pending[0], "content": "blue, said the caller"});
+    body["messages"].as_array_mut().expect("messages").push(result);
+    let third = text(asker.post("model", &body).await).await;
+    judge(&program, server.folder(), "with the caller's result", &third).await;
+    assert!(third.contains("Blue it is."), "{third}");
+    let asked = scripted.asked();
+    let known = asked.last().expect("four requests").body["messages"].to_string();
+    assert!(asked.len() == 4 && known.contains("blue, said the caller"), "{known}");
 }

@@ -4,17 +4,25 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { type AbstractAgent, type BaseEvent, EventType, HttpAgent, type RunFinishedEvent, type ToolCallResultEvent } from '@ag-ui/client';
 import { NetraAgent, newId } from '../src/index.js';
+import { Model } from './model.js';
 import { Server, sample, until } from './server.js';
 
 let server: Server;
+let model: Model;
 let config: { headers: Record<string, string> };
 
 before(async () => {
-  server = await Server.start({ NETRA_LOG: 'warn' });
+  model = await Model.start();
+  const modelled = `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "scripted"\nbase_url = "${model.url}"\ntools = ["data"]\n`;
+  const asking = '[[tools]]\nid = "data"\nkind = "builtin"\nconsent = { default = "automatic", describe_log = "ask" }\n';
+  server = await Server.start({ NETRA_LOG: 'warn' }, modelled + asking);
   config = { headers: { Authorization: `Bearer ${await server.token()}` } };
 });
 
-after(() => server.remove());
+after(async () => {
+  model.stop();
+  await server.remove();
+});
 
 const url = (agent: string) => `${server.url}/api/agents/${agent}/agui`;
 
@@ -87,6 +95,26 @@ for (const [name, door] of [['HttpAgent', HttpAgent], ['NetraAgent', NetraAgent]
     const stranger = [{ interruptId: 'nobody asked', status: 'cancelled' as const }];
     agent.pendingInterrupts = [];
     await assert.rejects(agent.runAgent({ resume: stranger }), /waits for an answer/);
+  });
+
+  test(`a model asks a person and ${name}, and answers at last`, async () => {
+    const agent = new door({ url: url('model'), threadId: `model by ${name}`, ...config, ...(door === NetraAgent && { idleMs: 0 }) });
+    const tools = [{ name: 'pick_colour', description: 'Picks a colour.', parameters: { type: 'object', properties: {} } }];
+    agent.addMessage({ id: newId(), role: 'user', content: 'What colour?' });
+    await agent.runAgent({ tools });
+    assert.deepEqual(agent.pendingInterrupts.map(({ reason }) => reason), ['tool_call']);
+    const pending: string[] = [];
+    const resume = agent.pendingInterrupts.map(({ id }) => ({ interruptId: id, status: 'resolved' as const, payload: { approved: true } }));
+    const onRunFinishedEvent = (event: { outcome: string; pendingToolCallIds?: string[] }) => void pending.push(...(event.pendingToolCallIds ?? []));
+    await agent.runAgent({ tools, resume }, { onRunFinishedEvent });
+    const [toolCallId] = pending;
+    assert.ok(toolCallId, 'a call of the caller’s own');
+    agent.addMessage({ id: newId(), role: 'tool', toolCallId, content: `blue for ${name}` });
+    await agent.runAgent({ tools });
+    assert.equal(agent.messages.at(-1)?.content, `It is blue for ${name}`);
+    assert.deepEqual(model.asked.at(-1)?.messages.filter(({ role }) => role === 'tool').length, 3);
+    const answered = agent.messages.filter(({ role }) => role === 'tool').length;
+    assert.equal(answered, 3, 'each call has one result here as well');
   });
 
   test(`a call that a run leaves to ${name} is answered with its result, and the agent goes on`, async () => {

@@ -49,7 +49,7 @@ export class Server {
 
   /** A server with an administrator and the agents `slow`, `quick`, `asks`, whose runs wait for a person, and `calls`, whose runs
    *  leave a call to whoever asked. */
-  static async start(env: Record<string, string> = {}): Promise<Server> {
+  static async start(env: Record<string, string> = {}, config = ''): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), 'netra-client-'));
     const server = new Server(folder, await port(), env);
     const agent = (id: string, rate: number, file = recording) =>
@@ -75,7 +75,7 @@ export class Server {
     }
     const agents = [agent('slow', 150), agent('quick', 5_000), agent('asks', 1_000, files[0]), agent('calls', 1_000, files[1])];
     const base = await readFile(join(root, 'Leptos.toml'), 'utf8');
-    await writeFile(join(folder, 'Leptos.toml'), `${base}\n${agents.join('')}`);
+    await writeFile(join(folder, 'Leptos.toml'), `${base}\n${agents.join('')}${config}`);
     await server.start();
     const body = JSON.stringify({ setup_token: SETUP_TOKEN, name: 'First', ...PERSON });
     const headers = { 'content-type': 'application/json', origin: server.url };

@@ -18,7 +18,7 @@ use axum::{
     http::{HeaderName, StatusCode},
     response::Response,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::{
     ids::id_for,
@@ -40,7 +40,7 @@ use crate::{
         threads,
         ws::{Listener, Runs, turns},
     },
-    thread::{Item, RunState, RunView},
+    thread::{Item, RunState, RunView, ThreadView},
 };
 
 /// The headers of the answer.
@@ -55,8 +55,9 @@ pub(super) async fn run(
     State(state): State<AppState>,
     Caller(identity): Caller,
     agent: std::result::Result<Path<String>, PathRejection>,
-    Json(input): Json<RunAgentInput>,
+    Json(mut body): Json<Value>,
 ) -> Result<Response, Problem> {
+    let input: RunAgentInput = serde_path_to_error::deserialize(&body).map_err(|error| invalid(error.to_string()))?;
     let Path(agent) = agent.map_err(|_| Error::not_found("agent"))?;
     let user = &identity.user;
     let agent = state.runner.resolve(Some(&agent), user)?;
@@ -65,7 +66,7 @@ pub(super) async fn run(
     let most = state.config.socket.max_connections_per_user;
     // Before anything is appended: what is appended then, is told.
     let mut listener = Listener::open(&state.manager, &state.channels, &identity, channel, most)?;
-    let (asked, accepted) = asks.ask(&state, user, &agent, caller(&input).as_ref()).await?;
+    let (asked, accepted, restates) = asks.ask(&state, user, &agent, caller(&input).as_ref()).await?;
     listener.begin_after(accepted.seq);
     tracing::info!(user = %user.id, thread = %asks.thread_id, run = %accepted.run_id, "a run is told over HTTP");
     let given = match &asks.what {
@@ -80,6 +81,7 @@ pub(super) async fn run(
         run_id: accepted.run_id,
         asked,
         given,
+        restated: restates.map(|history| history.message(&input.messages, body["messages"].take())),
         next: VecDeque::new(),
         over: false,
     };
@@ -147,7 +149,7 @@ impl<'a> Asks<'a> {
         user: &User,
         agent: &str,
         caller: Option<&agents::Caller>,
-    ) -> Result<(MessageId, MessageAccepted)> {
+    ) -> Result<(MessageId, MessageAccepted, Option<History>)> {
         let (channels, thread_id) = (&state.channels, self.thread_id);
         Ok(match &self.what {
             What::Say { id, text } => {
@@ -155,18 +157,22 @@ impl<'a> Asks<'a> {
                 let message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
                 threads::check_message(&message)?;
                 ensure_thread(state, user, thread_id, agent).await?;
-                (*id, turns::send(channels, &state.runner, user, &message, caller).await?)
+                (*id, turns::send(channels, &state.runner, user, &message, caller).await?, None)
             }
             What::Answer { id, resume } => {
                 let asks = |run: &RunView, id: &str| match &run.state {
                     RunState::Interrupted { interrupts } => interrupts.iter().any(|interrupt| interrupt.id == id),
                     _ => false,
                 };
-                (*id, go_on(state, user, (thread_id, *id), resume.iter().map(answer).collect(), asks, caller).await?)
+                let answers = resume.iter().map(answer).collect();
+                let (accepted, view) = go_on(state, user, (thread_id, *id), answers, asks, caller).await?;
+                let history = History::of(&view, accepted.run_id);
+                (*id, accepted, history)
             }
             What::Results { id, results } => {
                 let asks = |run: &RunView, id: &str| run.pending.iter().any(|call| call == id);
-                (*id, go_on(state, user, (thread_id, *id), results.clone(), asks, caller).await?)
+                let (accepted, _) = go_on(state, user, (thread_id, *id), results.clone(), asks, caller).await?;
+                (*id, accepted, None)
             }
         })
     }
@@ -191,7 +197,7 @@ async fn go_on(
     answers: Vec<InterruptAnswer>,
     asks: impl Fn(&RunView, &str) -> bool,
     caller: Option<&agents::Caller>,
-) -> Result<MessageAccepted> {
+) -> Result<(MessageAccepted, ThreadView)> {
     threads::authorise(&state.channels, user.id, thread_id).await?;
     let (_, view) = state.channels.thread(thread_id).await?;
     let all = |run: &RunView| answers.iter().all(|answer| asks(run, &answer.interrupt_id));
@@ -202,7 +208,40 @@ async fn go_on(
         return Err(Error::refused(ErrorCode::Conflict, message));
     };
     let answer = Answer { answer_id, thread_id, run_id, answers };
-    turns::answer(&state.channels, &state.runner, user, &answer, caller).await
+    let accepted = turns::answer(&state.channels, &state.runner, user, &answer, caller).await?;
+    Ok((accepted, state.channels.thread(thread_id).await?.1))
+}
+
+/// What was said before a run that goes on from another, whose calls get their results in this one: readers of one run's
+/// stream must have been told of the calls.
+struct History {
+    calls: Vec<String>,
+    messages: Vec<Message>,
+}
+
+impl History {
+    /// Nothing where the run before waited for no calls.
+    fn of(view: &ThreadView, run: RunId) -> Option<Self> {
+        let RunState::Interrupted { interrupts } = &view.run(view.run(run)?.resumes?)?.state else { return None };
+        let calls: Vec<String> = interrupts.iter().filter_map(|asked| asked.tool_call_id.clone()).collect();
+        let mut messages = view.history(run);
+        // Their results come in this run, also where it is told again.
+        messages
+            .retain(|message| !matches!(message, Message::Tool { tool_call_id, .. } if calls.contains(tool_call_id)));
+        Some(Self { calls, messages }).filter(|history| !history.calls.is_empty())
+    }
+
+    /// The conversation as a caller has it that knows of the calls, else as the thread has it.
+    fn message(self, known: &[Message], theirs: Value) -> Value {
+        let knows = |call: &String| {
+            known.iter().any(|message| match message {
+                Message::Assistant { tool_calls: Some(calls), .. } => calls.iter().any(|known| known.id == *call),
+                _ => false,
+            })
+        };
+        let messages = if self.calls.iter().all(knows) { theirs } else { json!(self.messages) };
+        json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})
+    }
 }
 
 /// The results that stand at the end of the conversation.
@@ -226,9 +265,9 @@ fn answer(entry: &Resume) -> InterruptAnswer {
 
 /// What the agent is given along, if anything. A client that holds no state yet says `{}`, which is none: the thread's counts.
 fn caller(input: &RunAgentInput) -> Option<agents::Caller> {
-    let said = |value: &serde_json::Value| match value {
-        serde_json::Value::Null => None,
-        serde_json::Value::Object(fields) if fields.is_empty() => None,
+    let said = |value: &Value| match value {
+        Value::Null => None,
+        Value::Object(fields) if fields.is_empty() => None,
         value => Some(value.clone()),
     };
     let caller = agents::Caller {

@@ -60,6 +60,8 @@ pub(super) struct Told {
     pub(super) asked: MessageId,
     /// The calls whose results the caller gave: it is not told of them.
     pub(super) given: HashSet<String>,
+    /// What is told after the run's first event.
+    pub(super) restated: Option<Value>,
     /// What is to be told before anything else.
     pub(super) next: VecDeque<Value>,
     pub(super) over: bool,
@@ -128,6 +130,10 @@ impl Told {
             _ => event,
         };
         self.next.push_back(event);
+        // The first event is RUN_STARTED, or the only one.
+        if !self.over {
+            self.next.extend(self.restated.take());
+        }
     }
 
     fn named(&self, mut event: Value) -> Value {
