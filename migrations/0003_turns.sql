@@ -9,6 +9,9 @@ ALTER TABLE runs ADD COLUMN seq BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN asks_until BIGINT;
 ALTER TABLE runs ADD COLUMN answered_at BIGINT;
 ALTER TABLE runs ADD COLUMN caller TEXT;
+UPDATE runs SET message_id = (SELECT m.id FROM messages m WHERE m.run_id = runs.id),
+    turn = COALESCE((SELECT m.seq FROM messages m WHERE m.run_id = runs.id), 0),
+    seq = COALESCE((SELECT m.seq FROM messages m WHERE m.run_id = runs.id), 0);
 
 -- What a person's runs used on a day (UTC, `2026-01-31`), by agent and model. Costs in millionths of a US dollar.
 CREATE TABLE usage (

@@ -22,3 +22,5 @@ pub const MAX_SUBSCRIPTIONS: usize = 64;
 pub const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
 /// The most bytes of a result that a caller gives for a call of its own tools.
 pub const MAX_RESULT_BYTES: usize = 64 * 1024;
+/// How deep JSON may be nested that others write into a log: readers stop at 127, and what is around it counts, too.
+pub const MAX_DEPTH: usize = 64;

@@ -10,6 +10,7 @@ pub mod bus;
 pub mod channel;
 pub mod config;
 pub mod error;
+mod extent;
 #[cfg(debug_assertions)]
 mod fault_injection;
 pub mod http;

@@ -21,6 +21,11 @@ use crate::{
     thread::Ending,
 };
 
+/// The most that one run may say it used: models, tokens each way with one of them, US dollars; and how long a model's name is.
+const MAX_MODELS: usize = 32;
+const MAX_TOKENS: u64 = 1_000_000_000_000;
+const MAX_USD: f64 = 1e6;
+const MAX_MODEL_CHARS: usize = 128;
 /// Millionths in one.
 const MICRO: f64 = 1e6;
 
@@ -128,10 +133,13 @@ fn dollars(micro: i64) -> f64 {
 /// Where the store fails.
 pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &Ending) -> Result<()> {
     let cost = ending.metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(serde_json::Value::as_f64);
-    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-    let mut cost = (cost.unwrap_or_default() * MICRO).round() as i64;
-    for (index, used) in ending.usage.iter().enumerate() {
-        let count = |tokens: Option<u64>| i64::try_from(tokens.unwrap_or_default()).unwrap_or(i64::MAX);
+    // What an agent elsewhere says of itself is taken within reason.
+    #[expect(clippy::cast_possible_truncation, reason = "within bounds")]
+    let mut cost = (cost.unwrap_or_default().clamp(0.0, MAX_USD) * MICRO).round() as i64;
+    for (index, used) in ending.usage.iter().take(MAX_MODELS).enumerate() {
+        let count = |tokens: Option<u64>| tokens.unwrap_or_default().min(MAX_TOKENS).cast_signed();
+        let model = used.model.as_deref().unwrap_or_default();
+        let model: String = model.chars().filter(|c| !c.is_control()).take(MAX_MODEL_CHARS).collect();
         sqlx::query(
             "INSERT INTO usage (day, user_id, agent, model, runs, input_tokens, output_tokens, cost_microusd) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (day, user_id, agent, model) DO UPDATE SET \
@@ -142,7 +150,7 @@ pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &
         .bind(day())
         .bind(user.to_string())
         .bind(agent)
-        .bind(used.model.as_deref().unwrap_or_default().to_owned())
+        .bind(model)
         .bind(i64::from(index == 0))
         .bind(count(used.input_tokens))
         .bind(count(used.output_tokens))

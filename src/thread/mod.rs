@@ -10,6 +10,7 @@ mod close;
 mod compact;
 mod feed;
 mod history;
+mod patch;
 mod reduce;
 mod view;
 
@@ -19,4 +20,5 @@ mod tests;
 pub use close::{Ending, How};
 pub use compact::Compactor;
 pub use feed::{ThreadSummary, UserFeed};
+pub use patch::MAX_OPERATIONS;
 pub use view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
+use super::{
+    patch,
+    view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView},
+};
 use crate::protocol::{
     MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
     agui::{Event, Message, RunOutcome, TextRole},
@@ -32,9 +35,7 @@ impl ThreadView {
             // One that is not there any more was taken back or is no longer kept.
             _ => self.newest(),
         };
-        if let Some(follows) = follows {
-            self.give_up(follows);
-        }
+        self.give_up();
         let (id, run_id, agent) = (message.id, message.run_id, message.agent.clone());
         self.items.push(Item::Message(Arc::new(Said { at, message, follows })));
         self.announce(RunView { message_id: Some(id), ..RunView::new(run_id, agent, at) });
@@ -47,11 +48,10 @@ impl ThreadView {
         }
     }
 
-    /// Whatever runs that answered this message wait for is not answered any more.
-    fn give_up(&mut self, message: MessageId) {
+    /// Something else was said: whatever runs of the thread wait for is not answered any more.
+    fn give_up(&mut self) {
         for item in &mut self.items {
             if let Item::Run(run) = item
-                && run.message_id == Some(message)
                 && !run.asks().is_empty()
             {
                 Arc::make_mut(run).answered = Some(Answered::GivenUp);
@@ -253,13 +253,13 @@ impl RunView {
                 self.whole(at, within, String::new(), body);
             }
             Event::StateSnapshot(e) => self.shared = Some(e.snapshot),
-            Event::StateDelta(e) => patch(self.shared.get_or_insert_default(), e.delta),
+            Event::StateDelta(e) => patch::apply(self.shared.get_or_insert_default(), e.delta),
             Event::ActivityDelta(e) => {
                 let index = self.last(Kind::Activity, |node| node.id == e.message_id);
                 self.edit(index, |node| {
                     if let NodeBody::Activity { content, .. } = &mut node.body {
                         let mut whole = Value::Object(std::mem::take(content));
-                        patch(&mut whole, e.patch);
+                        patch::apply(&mut whole, e.patch);
                         *content = if let Value::Object(map) = whole { map } else { Map::new() };
                     }
                 });
@@ -439,13 +439,5 @@ impl RunView {
 
     fn last_open(&self, kind: Kind, is: impl Fn(&Node) -> bool) -> Option<usize> {
         self.last(kind, |node| node.state == NodeState::Open && is(node))
-    }
-}
-
-/// Changes a document as told, all or nothing: what does not fit the document (RFC 6902) leaves it as it was.
-fn patch(document: &mut Value, operations: Vec<Value>) {
-    if let Ok(patch) = serde_json::from_value::<json_patch::Patch>(Value::Array(operations)) {
-        // An operation that fails undoes those before it.
-        let _ = json_patch::patch(document, &patch);
     }
 }

@@ -22,7 +22,7 @@ async fn the_same_command_eight_times_at_once_is_done_once_and_answered_alike() 
         assert!(made.iter().all(|thread| *thread == made[0]));
         let send = message(create.thread_id, "Once.");
         let sent =
-            join_all((0..8).map(|n| threads::send(node(n), &house.user, &send, "script", None, || Ok(())))).await;
+            join_all((0..8).map(|n| threads::send(node(n), &house.user, &send, None, |_| Ok("script".into())))).await;
         let sent: Vec<_> = sent.into_iter().map(|sent| sent.expect("accepted")).collect();
         assert!(sent.iter().all(|asked| asked.accepted == sent[0].accepted));
         assert_eq!(sent.iter().filter(|asked| asked.run.is_some()).count(), 1, "one of them begins the run");
@@ -42,7 +42,7 @@ async fn a_thread_deleted_on_one_node_stays_deleted_while_another_writes_to_it()
         let writing = async { while one.append(thread, run, &[delta(run, "x")]).await.expect("answers").is_some() {} };
         let delete = DeleteThread { thread_id: thread };
         let sending = async {
-            let sent = threads::send(&one, &house.user, &message(thread, "Late."), "script", None, || Ok(())).await;
+            let sent = threads::send(&one, &house.user, &message(thread, "Late."), None, |_| Ok("script".into())).await;
             sent.err().map(|error| error.into_body().code)
         };
         let ((), deleted, sent) = tokio::join!(writing, threads::delete(&other, &house.user, &delete), sending);

@@ -90,7 +90,8 @@ impl House {
     /// A run that this node has begun.
     pub(crate) async fn run(&self, channels: &Channels, thread_id: ThreadId) -> RunId {
         let command = message(thread_id, "Go on.");
-        let asked = threads::send(channels, &self.user, &command, "script", None, || Ok(())).await.expect("accepted");
+        let asked =
+            threads::send(channels, &self.user, &command, None, |_| Ok("script".into())).await.expect("accepted");
         asked.accepted.run_id
     }
 }

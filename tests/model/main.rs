@@ -157,7 +157,7 @@ impl House {
     /// `caller`: what a program that asks gives along, as JSON.
     async fn begin_with(&self, text: &str, caller: Option<Value>) -> RunId {
         let (command, caller) = (SendMessage::new(self.thread, text), caller.map(|caller| caller.to_string()));
-        let asked = threads::send(&self.channels, &self.user, &command, "model", caller, || Ok(())).await;
+        let asked = threads::send(&self.channels, &self.user, &command, caller, |_| Ok("model".into())).await;
         self.start(asked.expect("accepted").run.expect("a run"))
     }
 

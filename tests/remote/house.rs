@@ -94,7 +94,7 @@ impl House {
     /// Asks; answers the run, which has begun.
     pub async fn ask(&self, text: &str) -> RunId {
         let command = SendMessage::new(self.thread, text);
-        let sent = threads::send(&self.channels, &self.user, &command, "remote", None, || Ok(())).await;
+        let sent = threads::send(&self.channels, &self.user, &command, None, |_| Ok("remote".into())).await;
         self.start(sent.expect("accepted"))
     }
 

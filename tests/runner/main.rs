@@ -156,6 +156,10 @@ impl Agent for Script {
                 let past = Some("2020-01-01T00:00:00Z".into());
                 return Ok(Done { outcome: Outcome::Interrupt(vec![interrupt(past)]), ..Done::default() });
             }
+            "deep event" => {
+                out.emit(StateSnapshot::new(deep())).await?;
+            }
+            "deep end" => return Ok(Done::with(deep())),
             "tell" => return Ok(Done::with(json!({"history": input.history(), "resume": input.resume}))),
             "spend" => {
                 let used = Usage { input_tokens: Some(900), output_tokens: Some(100), ..Usage::default() };
@@ -166,6 +170,11 @@ impl Agent for Script {
         }
         Ok(Done::default())
     }
+}
+
+/// Nested deeper than a log holds.
+fn deep() -> Value {
+    (0..100).fold(json!(1), |inner, _| json!([inner]))
 }
 
 /// What an agent waits for.
@@ -218,7 +227,7 @@ impl House {
     }
 
     async fn ask(&self, agent: &str, command: &SendMessage) -> threads::NewRun {
-        let asked = threads::send(&self.channels, &self.user, command, agent, None, || Ok(())).await;
+        let asked = threads::send(&self.channels, &self.user, command, None, |_| Ok(agent.into())).await;
         asked.expect("accepted").run.expect("a run")
     }
 

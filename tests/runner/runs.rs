@@ -130,7 +130,7 @@ async fn a_person_has_a_bounded_number_of_runs_and_more_wait_up_to_a_bound() {
     let going = house.begin("wait").await;
     house.runner.admit(house.user.id).expect("one may wait");
     let command = SendMessage::new(other, "answer");
-    let asked = threads::send(&house.channels, &house.user, &command, "script", None, || Ok(())).await;
+    let asked = threads::send(&house.channels, &house.user, &command, None, |_| Ok("script".into())).await;
     let waiting = asked.expect("accepted").run.expect("a run");
     let run_id = waiting.run_id;
     house.runner.start(waiting);

@@ -213,7 +213,7 @@ async fn the_versions_of_a_message_are_branches_that_stay() {
     let users = history.as_array().expect("messages").iter().filter(|message| message["role"] == "user").count();
     assert_eq!(users, 3, "the agent is told of its own branch only: {history}");
     let unknown = SendMessage { after: Some(MessageId::new()), ..SendMessage::new(house.thread, "tell") };
-    let sent = threads::send(&house.channels, &house.user, &unknown, "script", None, || Ok(())).await;
+    let sent = threads::send(&house.channels, &house.user, &unknown, None, |_| Ok("script".into())).await;
     assert_eq!(sent.expect_err("refused").into_body().code, ErrorCode::NotFound);
 }
 
@@ -237,4 +237,60 @@ async fn a_days_budget_refuses_politely_and_says_until_when() {
         rows.iter().map(|row| (row.runs, row.input_tokens, row.output_tokens)).collect::<Vec<_>>(),
         [(2, 1_800, 200)]
     );
+}
+
+#[tokio::test]
+async fn a_question_is_given_up_wherever_the_next_message_stands() {
+    let house = House::new().await;
+    let first = SendMessage::new(house.thread, "ask");
+    let asking = house.say(&first).await;
+    house.until_over(asking).await;
+    let again = SendMessage { replaces: Some(first.message_id), ..SendMessage::new(house.thread, "tell") };
+    let told = house.say(&again).await;
+    house.until_over(told).await;
+    let view = house.view().await;
+    assert_eq!(view.run(asking).and_then(|run| run.answered.clone()), Some(Answered::GivenUp));
+    assert!(view.run(asking).expect("the run").asks().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_is_no_message_that_could_be_taken_back() {
+    let house = House::new().await;
+    let asking = house.begin("ask").await;
+    house.until_over(asking).await;
+    let answer = house.answer(asking);
+    let asked = house.try_answer(&answer).await.expect("accepted");
+    let refused = house.take_back(answer.answer_id).await.expect_err("is none");
+    assert_eq!(refused.code, ErrorCode::NotFound);
+    house.runner.start(asked.run.expect("a run"));
+    assert_eq!(house.until_over(asked.accepted.run_id).await, RunState::Finished);
+}
+
+#[tokio::test]
+async fn a_run_that_waited_while_the_budget_was_used_up_ends_and_says_so() {
+    let budget = Budget { tokens: Some(1_000), usd: None };
+    let house = House::with(|options| options.budget = budget).await;
+    let spent = house.begin("spend").await;
+    house.until_over(spent).await;
+    // Accepted a moment before the budget was used up.
+    let late = house.begin("answer").await;
+    let RunState::Failed { message, code } = house.until_over(late).await else { panic!("fails") };
+    assert_eq!(code.as_deref(), Some("budget_used"));
+    assert!(message.contains("1000 tokens"), "{message}");
+}
+
+#[tokio::test]
+async fn what_an_agent_says_is_bounded_in_depth_and_its_end_too() {
+    let house = House::new().await;
+    for text in ["deep event", "deep end"] {
+        let run = house.begin(text).await;
+        assert_eq!(code(&house.until_over(run).await), "protocol_violation", "{text}");
+        house.events(run).await;
+    }
+    let mut answer = house.answer(RunId::new());
+    answer.answers[0].payload = Some(json!("x".repeat(100_000)));
+    let asking = house.begin("ask").await;
+    house.until_over(asking).await;
+    let large = Answer { run_id: asking, ..answer };
+    assert_eq!(house.try_answer(&large).await.expect_err("too large").code, ErrorCode::TooLarge);
 }

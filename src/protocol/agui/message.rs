@@ -125,7 +125,7 @@ pub struct Tool {
     #[serde(default)]
     pub description: String,
     /// The JSON Schema of its arguments.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub parameters: Value,
 }
 

@@ -5,15 +5,19 @@
 //! something is, and no more. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
 //! [`Guard`] checks an agent's events one by one; [`Verifier`] a whole run's log.
 
-use std::{
-    collections::{HashMap, HashSet},
-    io,
-};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
 use super::chunks::{Chunk, Lanes, Taken};
-use crate::protocol::agui::{EncryptedSubtype, Event};
+use crate::{
+    protocol::{
+        agui::{EncryptedSubtype, Event},
+        limits::MAX_DEPTH,
+    },
+    server::extent::{Extent, extent},
+    thread::MAX_OPERATIONS,
+};
 
 /// The largest event, in bytes of JSON.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
@@ -188,8 +192,11 @@ impl Guard {
     }
 
     fn measure(&mut self, event: &Event) -> Result<(), String> {
-        let bytes = size(event);
+        let Extent { bytes, depth } = extent(event);
         self.bytes += bytes;
+        if depth > MAX_DEPTH {
+            return Err(format!("an event is nested at most {MAX_DEPTH} levels deep, this one {depth}"));
+        }
         if bytes > MAX_EVENT_BYTES {
             return Err(format!("an event has at most {MAX_EVENT_BYTES} bytes, this one has {bytes}"));
         }
@@ -307,6 +314,9 @@ fn operations(operations: &[Value]) -> Result<(), String> {
     let pointer = |text: &str| {
         (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
     };
+    if operations.len() > MAX_OPERATIONS {
+        return Err(format!("a delta has at most {MAX_OPERATIONS} operations, this one has {}", operations.len()));
+    }
     for operation in operations {
         let text = |key| operation.get(key).and_then(Value::as_str);
         let right = match text("op") {
@@ -320,24 +330,6 @@ fn operations(operations: &[Value]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// How many bytes something has as JSON.
-pub(super) fn size(value: &impl serde::Serialize) -> usize {
-    struct Count(usize);
-    impl io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // What cannot be written at all is as bad as what is too large.
-    serde_json::to_writer(&mut count, value).map_or(usize::MAX / 2, |()| count.0)
 }
 
 /// The rules for the whole log of a run: begun once, ended once, and nothing left open where it finished.

@@ -63,6 +63,9 @@ impl Kinds {
                 let replay = Replay::open(config.info(), &file, replay.events_per_second);
                 Ok(Arc::new(replay.map_err(|error| format!("{}: {error}", error.key()))?))
             }
+            KindConfig::AgUi(endpoint) if source == Source::Page && endpoint.allow_private_network => {
+                Err("allow_private_network: only the configuration file opens the host's own network".into())
+            }
             KindConfig::AgUi(endpoint) => {
                 let variables = |name: &str| self.variable(name, source);
                 let remote = Remote::new(config.info(), endpoint, variables, RemoteOptions::default());

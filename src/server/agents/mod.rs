@@ -5,6 +5,7 @@
 //! turns a panic, an error or a time-out into `RUN_ERROR` with everything open closed first.
 
 pub mod analyst;
+mod beginning;
 mod chunks;
 mod coalesce;
 pub mod guard;

@@ -2,13 +2,10 @@
 
 use std::{
     any::Any,
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
-use sqlx::Row;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinHandle},
@@ -17,21 +14,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Agent, AgentError, Caller, Done, Emitter, InputFile, Outcome, RunInput,
+    AgentError, Done, Emitter, Outcome, beginning,
     coalesce::Coalescer,
-    guard::{Guard, MAX_EVENT_BYTES, Violation, size},
+    guard::{Guard, MAX_EVENT_BYTES, Violation},
     log::{Lost, RunLog},
+    registry::Agents,
     runner::RunnerOptions,
 };
 use crate::{
-    protocol::{
-        Attachment, RunId, ThreadEntry, ThreadId,
-        agui::{Event, Resume, ToolCallResult, ToolContent},
-    },
+    protocol::{agui::Event, limits::MAX_DEPTH},
     server::{
         channel::Channels,
-        error::{Error, Result},
-        store::now_ms,
+        extent::{Extent, extent},
         threads::NewRun,
     },
     thread::{Ending, How},
@@ -49,7 +43,7 @@ const LAST_WORD: Duration = Duration::from_millis(200);
 /// What a run needs to live.
 pub(super) struct Run {
     pub(super) new: NewRun,
-    pub(super) agent: Option<Arc<dyn Agent>>,
+    pub(super) agents: Arc<Agents>,
     pub(super) channels: Channels,
     pub(super) options: Arc<RunnerOptions>,
     /// How long it may take.
@@ -94,11 +88,11 @@ impl Run {
         if let Some(ending) = told {
             return log.end(&ending).await.map(|()| ending);
         }
-        let (agent, mut input) = match self.prepare(cancel.clone()).await {
+        let (agent, mut input) = match beginning::prepare(&self, cancel.clone()).await {
             Ok(prepared) => prepared,
             Err(ending) => return log.end(&ending).await.map(|()| ending),
         };
-        log.append(results(&mut input)).await?;
+        log.append(beginning::results(&mut input)).await?;
         let (out, events) = Emitter::channel(CAPACITY);
         let mut task = tokio::spawn(async move { agent.run(input, out).await });
         let ended = self.listen(log, events, &mut task).await;
@@ -112,18 +106,6 @@ impl Run {
         // The log is closed first: however slow the agent is to notice, it can say nothing more.
         halt(task, &cancel, &self.new).await;
         ended
-    }
-
-    async fn prepare(&self, cancel: CancellationToken) -> Result<(Arc<dyn Agent>, RunInput), Ending> {
-        let NewRun { run_id, thread_id, agent, .. } = &self.new;
-        let Some(found) = self.agent.clone() else {
-            return Err(failed("unknown_agent", format!("the agent `{agent}` cannot be used now; choose another")));
-        };
-        let input = input(&self.channels, &self.options.files, &self.new, cancel).await.map_err(|error| {
-            tracing::error!(run = %run_id, thread = %thread_id, %error, "what a run begins with cannot be read");
-            failed("thread_unavailable", "the thread cannot be read at the moment; ask again")
-        })?;
-        Ok((found, input))
     }
 
     /// Takes what the agent says to the log until one of them ends; answers how the run ends.
@@ -175,8 +157,12 @@ impl Run {
     fn returned(&self, returned: Returned) -> Ending {
         let NewRun { run_id, agent, .. } = &self.new;
         match returned {
-            Ok(Ok(done)) if size(&done.result) > MAX_EVENT_BYTES => {
-                failed("protocol_violation", format!("the agent's result has more than {MAX_EVENT_BYTES} bytes"))
+            Ok(Ok(done)) if !fits(&done) => {
+                let most = format!("{MAX_EVENT_BYTES} bytes and {MAX_DEPTH} levels");
+                failed(
+                    "protocol_violation",
+                    format!("what the agent ends with is larger than the {most} that an event may have"),
+                )
             }
             Ok(Ok(Done { result, outcome, usage, metadata })) => {
                 let how = match outcome {
@@ -270,74 +256,11 @@ async fn halt<T>(mut task: JoinHandle<T>, cancel: &CancellationToken, run: &NewR
     }
 }
 
-/// What a run begins with, read from its thread.
-async fn input(channels: &Channels, folder: &Path, new: &NewRun, cancel: CancellationToken) -> Result<RunInput> {
-    let NewRun { run_id, thread_id, agent, .. } = new;
-    let (_, thread) = channels.thread(*thread_id).await?;
-    let message = thread.run(*run_id).and_then(|run| run.message_id).and_then(|id| thread.said(id));
-    let message =
-        message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
-    let files = files(channels, folder, *thread_id, &message.attachments).await?;
-    let (parent_run_id, resume) = thread.resume(*run_id);
-    Ok(RunInput {
-        run_id: *run_id,
-        thread_id: *thread_id,
-        parent_run_id,
-        agent: agent.clone(),
-        author: message.author,
-        text: message.content,
-        files,
-        resume,
-        caller: caller(channels, *run_id).await?,
-        thread,
-        cancel,
-    })
-}
-
-/// Takes the results of the calls that the run before left to whoever asked out of the answers; they stand in the thread now.
-fn results(input: &mut RunInput) -> Vec<Event> {
-    let before = input.parent_run_id.and_then(|run| input.thread.run(run));
-    let pending = before.map(|run| run.pending.clone()).unwrap_or_default();
-    let (results, resume) =
-        std::mem::take(&mut input.resume).into_iter().partition(|answer| pending.contains(&answer.interrupt_id));
-    input.resume = resume;
-    let result = |answer: Resume| {
-        let content = match answer.payload {
-            Some(Value::String(text)) => text,
-            Some(other) => other.to_string(),
-            None => "There is no result: the call was not carried out.".to_owned(),
-        };
-        let (id, call) = (format!("{}-result", answer.interrupt_id), answer.interrupt_id);
-        Event::from(ToolCallResult::new(id, call, ToolContent::Text(content)))
-    };
-    let events: Vec<Event> = results.into_iter().map(result).collect();
-    for event in &events {
-        input.thread.apply(now_ms(), ThreadEntry::Agent { run_id: input.run_id, event: Box::new(event.clone()) });
-    }
-    events
-}
-
-/// What whoever asked for a run gave along.
-async fn caller(channels: &Channels, run: RunId) -> Result<Caller> {
-    let query = sqlx::query_scalar::<_, Option<String>>("SELECT caller FROM runs WHERE id = $1").bind(run.to_string());
-    let caller = query.fetch_optional(channels.store().reader()).await?.flatten();
-    Ok(caller.map(|text| serde_json::from_str(&text)).transpose()?.unwrap_or_default())
-}
-
-/// The files that a run reads: its message's, else the thread's latest.
-async fn files(channels: &Channels, folder: &Path, thread: ThreadId, named: &[Attachment]) -> Result<Vec<InputFile>> {
-    let mut attachments = named.to_vec();
-    if attachments.is_empty() {
-        let sql = "SELECT id, name, bytes FROM files WHERE thread_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1";
-        let row = sqlx::query(sql).bind(thread.to_string()).fetch_optional(channels.store().reader()).await?;
-        if let Some(row) = row {
-            let (id, bytes): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
-            attachments.push(Attachment { file_id: id.parse()?, name: row.try_get(1)?, bytes: bytes.cast_unsigned() });
-        }
-    }
-    let folder = folder.join(thread.to_string());
-    let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
-    Ok(attachments.into_iter().map(file).collect())
+/// Whether the log can hold what a run ends with.
+fn fits(done: &Done) -> bool {
+    let interrupts = if let Outcome::Interrupt(interrupts) = &done.outcome { interrupts.as_slice() } else { &[] };
+    let Extent { bytes, depth } = extent(&(&done.result, interrupts, &done.metadata));
+    bytes <= MAX_EVENT_BYTES && depth <= MAX_DEPTH
 }
 
 /// An ending by failure, its sentence bounded.

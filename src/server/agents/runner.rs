@@ -425,9 +425,8 @@ impl Shared {
         let (stop, stopped) = watch::channel(told.or_else(|| state.all.clone()));
         let run = Going { thread_id, owner, agent: new.agent.clone() };
         state.active.insert(run_id, Active { run, stop });
-        let agent = self.agents.get(&new.agent).and_then(|known| known.agent());
         let limit = self.agents.limits(&new.agent).time_limit_ms.map(Duration::from_millis);
-        let (channels, options) = (self.channels.clone(), self.options.clone());
+        let (channels, agents, options) = (self.channels.clone(), self.agents.clone(), self.options.clone());
         let time_limit = limit.unwrap_or(options.time_limit);
         let entry = Entry { shared: self.clone(), run_id };
         // Not a part of the command's span, which ends long before it.
@@ -435,7 +434,7 @@ impl Shared {
         span.follows_from(tracing::Span::current());
         let live = async move {
             let _entry = entry;
-            Run { new, agent, channels, options, time_limit, stop: stopped }.live().await;
+            Run { new, agents, channels, options, time_limit, stop: stopped }.live().await;
         };
         self.tasks.spawn(live.instrument(span));
     }

@@ -51,7 +51,14 @@ impl Channels {
         }
         let until = before(options.compact_after);
         for thread in self.quiet(until).await? {
-            gone += self.compact(thread, until).await?;
+            gone += match self.compact(thread, until).await {
+                // One that cannot be read stays as it is, and does not keep the others from their turn.
+                Err(error) if !error.is_out_of_reach() => {
+                    tracing::error!(thread = %thread, %error, "a thread's log cannot be compacted");
+                    continue;
+                }
+                compacted => compacted?,
+            };
             if let Some(most) = options.keep_bytes {
                 gone += self.forget(thread, i64::MIN, Some(most)).await?;
             }

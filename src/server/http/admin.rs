@@ -13,7 +13,7 @@ use crate::{
         AdminAgent, AdminAgents, AdminTools, AgentSource, Budget, OwnUsage, Problem, Role, Usage, UsageReport, User,
     },
     server::{
-        agents::{Registered, Source, stored},
+        agents::{PAGE_VARIABLES, Registered, Source, stored},
         config::agents::{AgentEntry, Secret},
         error::Error,
         state::AppState,
@@ -25,6 +25,7 @@ type Result<T> = std::result::Result<T, Problem>;
 
 /// What stands where a secret is.
 const MASK: &str = "(set)";
+const MASK_AS_JSON: &str = "\"(set)\"";
 
 /// An administrator who calls. Refused with 403 where it is somebody else.
 pub(super) struct Admin(User);
@@ -58,6 +59,12 @@ pub(super) async fn put_agent(
     Path(id): Path<String>,
     Json(entry): Json<AgentEntry>,
 ) -> Result<Answer<AdminAgent>> {
+    if serde_json::Value::Object(entry.0.clone()).to_string().contains(MASK_AS_JSON) {
+        let detail = format!(
+            "`{MASK}` stands where a secret is and is none: write the variable that holds it, `${{{PAGE_VARIABLES}…}}`"
+        );
+        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
+    }
     let config = state.runner.agents().check(&entry)?;
     if config.common.id != id {
         let detail = format!("id: the address says `{id}`, the entry `{}`", config.common.id);

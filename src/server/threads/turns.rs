@@ -5,13 +5,14 @@ use sqlx::Row;
 use super::{TITLE_FROM_MESSAGE, UNTITLED, change, info};
 use crate::{
     protocol::{
-        Answer, AnswerStatus, Attachment, Author, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunAnswer,
-        RunId, RunPhase, SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage,
-        UserRole, agui::Interrupt, http::User, limits,
+        Answer, AnswerStatus, Attachment, Author, ErrorCode, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase,
+        SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole,
+        agui::Interrupt, http::User, limits,
     },
     server::{
         channel::{Append, Channels},
         error::{Error, Result},
+        extent::{Extent, extent},
         store::now_ms,
     },
 };
@@ -51,9 +52,9 @@ pub struct Asked {
     pub run: Option<NewRun>,
 }
 
-/// Says something in a thread. `agent` is the one that answers, checked by the caller; `caller`: what the run is given along, as
-/// JSON. `admit` says whether another run may be asked for, and is asked for a new one only. Whatever runs of
-/// the thread wait for a person to answer is given up.
+/// Says something in a thread. `caller`: what the run is given along, as JSON. `admit` is told the thread's agent and answers
+/// the one that answers, or why no other run may be asked for now; it is asked for a new message only. Whatever runs of the
+/// thread wait for a person to answer is given up.
 ///
 /// # Errors
 /// `not_found`, `conflict`, `too_large`, `invalid_payload`; what `admit` says.
@@ -61,9 +62,8 @@ pub async fn send(
     channels: &Channels,
     user: &User,
     command: &SendMessage,
-    agent: &str,
     caller: Option<String>,
-    admit: impl FnOnce() -> Result<()>,
+    admit: impl FnOnce(&str) -> Result<String>,
 ) -> Result<Asked> {
     check_message(command)?;
     let request = serde_json::to_string(command)?;
@@ -75,14 +75,14 @@ pub async fn send(
     for named in command.after.iter().chain(&command.replaces) {
         said(&mut tx, command.thread_id, *named).await?;
     }
-    admit()?;
+    let agent = admit(&thread.agent)?;
     let message = UserMessage {
         id: command.message_id,
         role: UserRole::User,
         author: Author { id: user.id, name: user.name.clone() },
         content: command.text.clone(),
         run_id: RunId::new(),
-        agent: agent.to_owned(),
+        agent: agent.clone(),
         attachments: attachments(&mut tx, command).await?,
         after: command.after,
         replaces: command.replaces,
@@ -98,12 +98,18 @@ pub async fn send(
     feed.push(phase(run_id, RunPhase::Running));
     tx.user(user.id, &feed).await?;
     let place = Place { turn: seq, seq };
-    let new =
-        RunRow { run_id, thread_id, owner: user.id, agent, message_id: Some(command.message_id.to_string()), place };
+    let new = RunRow {
+        run_id,
+        thread_id,
+        owner: user.id,
+        agent: &agent,
+        message_id: Some(command.message_id.to_string()),
+        place,
+    };
     let blocked = insert(&mut tx, &new, channels.node(), caller).await?;
     note(&mut tx, user.id, command.message_id, thread_id, request, run_id, seq).await?;
     tx.commit().await?;
-    let run = NewRun { run_id, thread_id, owner: user.id, agent: agent.to_owned(), place, blocked };
+    let run = NewRun { run_id, thread_id, owner: user.id, agent, place, blocked };
     Ok(Asked { accepted: MessageAccepted { run_id, seq }, run: Some(run) })
 }
 
@@ -345,7 +351,10 @@ fn used_before() -> Error {
 
 /// The run that answers a message of a thread, and the message's place.
 async fn said(tx: &mut Append, thread: ThreadId, id: MessageId) -> Result<(RunId, u64)> {
-    let row = sqlx::query("SELECT run_id, seq FROM messages WHERE id = $1 AND thread_id = $2")
+    // Answers are noted beside messages, and are none.
+    let sql = "SELECT m.run_id, m.seq FROM messages m JOIN runs r ON r.id = m.run_id \
+               WHERE m.id = $1 AND m.thread_id = $2 AND r.message_id = m.id";
+    let row = sqlx::query(sql)
         .bind(id.to_string())
         .bind(thread.to_string())
         .fetch_optional(tx.sql())
@@ -397,6 +406,7 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
 
 /// Every interrupt is answered once, in time, and nothing else is.
 fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Result<()> {
+    check_sizes(command)?;
     for answer in &command.answers {
         let id = &answer.interrupt_id;
         if command.answers.iter().filter(|other| other.interrupt_id == *id).count() > 1 {
@@ -422,10 +432,20 @@ fn check_results(command: &Answer, awaits: &[String]) -> Result<()> {
     if ids().count() != awaits.len() || awaits.iter().any(|call| !ids().any(|id| id == call)) {
         return Err(invalid(format!("give one result for each of the calls {}", awaits.join(", "))));
     }
-    let bytes = |answer: &InterruptAnswer| answer.payload.as_ref().map_or(0, |payload| payload.to_string().len());
-    if command.answers.iter().any(|answer| bytes(answer) > limits::MAX_RESULT_BYTES) {
-        let message = format!("a result has more than {} bytes", limits::MAX_RESULT_BYTES);
-        return Err(Error::refused(ErrorCode::TooLarge, message));
+    check_sizes(command)
+}
+
+/// No answer is larger or deeper than what a log can hold of it.
+fn check_sizes(command: &Answer) -> Result<()> {
+    for answer in &command.answers {
+        let Extent { bytes, depth } = extent(&answer.payload);
+        if bytes > limits::MAX_RESULT_BYTES {
+            let message = format!("an answer has more than {} bytes", limits::MAX_RESULT_BYTES);
+            return Err(Error::refused(ErrorCode::TooLarge, message));
+        }
+        if depth > limits::MAX_DEPTH {
+            return Err(invalid(format!("an answer is nested deeper than {} levels", limits::MAX_DEPTH)));
+        }
     }
     Ok(())
 }

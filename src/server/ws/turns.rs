@@ -112,14 +112,13 @@ pub async fn send(
     command: &SendMessage,
     caller: Option<&Caller>,
 ) -> Result<MessageAccepted> {
-    let agent = match &command.agent {
-        Some(agent) => runs.resolve(Some(agent), user)?,
-        None => runs.resolve(Some(&threads::authorise(channels, user.id, command.thread_id).await?.agent), user)?,
-    };
     let caller = caller.map(serde_json::to_string).transpose()?;
     let budget = runs.admit_budget(user.id).await;
-    let admit = || runs.admit(user.id).and(budget);
-    Ok(started(runs, threads::send(channels, user, command, &agent, caller, admit).await?))
+    let admit = |of_thread: &str| {
+        let agent = runs.resolve(Some(command.agent.as_deref().unwrap_or(of_thread)), user)?;
+        runs.admit(user.id).and(budget).map(|()| agent)
+    };
+    Ok(started(runs, threads::send(channels, user, command, caller, admit).await?))
 }
 
 /// Answers what a run waits for.
