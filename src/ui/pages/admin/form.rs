@@ -93,7 +93,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<()>, close
         view! { <option value=*value selected=first>{*label}</option> }
     };
     view! {
-        <form class="agent agent-form" aria-label=title.clone() novalidate on:submit=submit>
+        <form class="agent-card agent-form" aria-label=title.clone() novalidate on:submit=submit>
             <h2>{title.clone()}</h2>
             <div class="field">
                 <label for="agent-kind">"Kind"</label>
