@@ -88,6 +88,10 @@ pub(crate) fn Composer(
             error.set(None);
             let (files, attached) = (std::mem::take(&mut *files.write()), std::mem::take(&mut *draft.attached.write()));
             on_send.run(Written { text: said, files, attached, agent });
+            // The button is disabled now, and would leave the focus nowhere: keys would reach nothing.
+            if let Some(area) = area.get_untracked() {
+                let _ = area.focus();
+            }
         }
     };
     let submit = move |event: SubmitEvent| {
