@@ -8,7 +8,7 @@ import { ask, connected, lastRun, runIs } from './threads.ts';
 const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
 test.use({
   serverOptions: [
-    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 40\n` },
+    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 12\n` },
     { scope: 'worker' },
   ],
 });

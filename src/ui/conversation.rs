@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use leptos::prelude::*;
 
 use super::{
-    components::{composer::Draft, scroll::Follow},
+    components::{draft::Draft, scroll::Follow},
     outgoing::{Outgoing, Parcel, Place, Written},
 };
 use crate::{

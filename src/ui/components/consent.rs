@@ -295,11 +295,12 @@ fn EditArguments(
     on_args: Callback<Map<String, Value>>,
 ) -> impl IntoView {
     let begun = args.with_value(|args| serde_json::to_string_pretty(args).unwrap_or_default());
-    let area = NodeRef::<html::Textarea>::new();
+    let (form, area) = (NodeRef::<html::Form>::new(), NodeRef::<html::Textarea>::new());
     let error = RwSignal::new(None::<String>);
     Effect::new(move |_| {
-        if let Some(area) = area.get() {
+        if let (Some(form), Some(area)) = (form.get(), area.get()) {
             let _ = area.focus();
+            form.scroll_into_view_with_bool(false);
         }
     });
     let submit = move |event: SubmitEvent| {
@@ -315,7 +316,7 @@ fn EditArguments(
     };
     let rows = begun.lines().count().clamp(3, 14).to_string();
     view! {
-        <form class="schema-form" novalidate on:submit=submit on:keydown=back_on_escape(mode)>
+        <form class="schema-form" novalidate node_ref=form on:submit=submit on:keydown=back_on_escape(mode)>
             <label class="label" for="edited-arguments">"Arguments, as JSON"</label>
             <textarea
                 id="edited-arguments"

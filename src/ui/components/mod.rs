@@ -4,6 +4,7 @@ pub(crate) mod chart;
 pub(crate) mod clock;
 pub(crate) mod composer;
 pub(crate) mod consent;
+pub(crate) mod draft;
 pub(crate) mod fold;
 pub(crate) mod icons;
 pub(crate) mod indicator;

@@ -240,7 +240,7 @@ fn Field(id: String, part: Part, raw: RwSignal<String>, error: Memo<Option<Strin
             <label for=id>{label}</label>
             {control}
             <p class="hint" id=about_id>
-                {about}
+                {about.map(|about| view! { <span>{about}</span> })}
                 {move || error.get().map(|error| view! { <span class="wrong" role="alert">{format!(" {error}")}</span> })}
             </p>
         </div>

@@ -8,7 +8,10 @@ use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
         app::Facts,
-        components::composer::{Choice, Composer, Draft},
+        components::{
+            composer::{Choice, Composer},
+            draft::Draft,
+        },
         outgoing::{Outgoing, Place, Written},
         pages::thread::Drop,
     },

@@ -17,7 +17,8 @@ use crate::{
         app::Facts,
         browser,
         components::{
-            composer::{Choice, Composer, Draft},
+            composer::{Choice, Composer},
+            draft::Draft,
             icons::{Glyph, icon},
             parcel::ParcelCard,
             sidebar::title_of,

@@ -173,7 +173,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<()>) -> impl I
         }
     });
     view! {
-        <article class="agent" aria-label=info.name.clone() data-agent=info.id.clone() data-agent-state=name>
+        <article class="agent-card" aria-label=info.name.clone() data-agent=info.id.clone() data-agent-state=name>
             <header class="byline">
                 <span class="author">{info.name.clone()}</span>
                 <code>{format!("@{}", info.id)}</code>

@@ -55,7 +55,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<()>, close
             Err(wrong) => return refuse(wrong),
         };
         let Some(id) = entry.get("id").and_then(Value::as_str).map(str::to_owned).filter(|id| is_in_address(id)) else {
-            return refuse(Problem { key: "id", what: "1 to 64 of a-z, 0-9, - and _ are needed.".into() });
+            return refuse(Problem { key: "id", what: "This is no such id.".into() });
         };
         busy.set(true);
         spawn_local(async move {
@@ -93,7 +93,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<()>, close
         view! { <option value=*value selected=first>{*label}</option> }
     };
     view! {
-        <form class="agent agent-form" aria-label=title.clone() novalidate on:submit=submit>
+        <form class="agent-card agent-form" aria-label=title.clone() novalidate on:submit=submit>
             <h2>{title.clone()}</h2>
             <div class="field">
                 <label for="agent-kind">"Kind"</label>

@@ -1,0 +1,234 @@
+//! What is being written: text and files, and beside it what was taken back.
+
+use leptos::{html, prelude::*, task::spawn_local};
+
+use super::icons::{Glyph, icon};
+use crate::{
+    protocol::{Attachment, RunId, StopRun, ThreadId, limits},
+    socket::context::{Socket, use_socket},
+    ui::{
+        browser::{self, LocalFile},
+        drafts, format,
+    },
+};
+
+/// What was taken back while something else was being written: it waits to be taken up.
+#[derive(Debug, Clone, PartialEq)]
+struct Returned {
+    text: String,
+    attached: Vec<Attachment>,
+}
+
+/// What is being written. The text is remembered for as long as the tab lives, so that a session that ends, a reload or a
+/// look at another thread does not lose it.
+#[derive(Clone, Copy)]
+pub(crate) struct Draft {
+    key: StoredValue<Option<String>>,
+    pub(super) text: RwSignal<String>,
+    pub(super) files: RwSignal<Vec<LocalFile>>,
+    /// Files that the thread has already.
+    pub(super) attached: RwSignal<Vec<Attachment>>,
+    returned: RwSignal<Vec<Returned>>,
+    pub(super) error: RwSignal<Option<String>>,
+    pub(super) area: NodeRef<html::Textarea>,
+    pub(super) stopping: RwSignal<Option<RunId>>,
+}
+
+impl Draft {
+    /// The draft for a thread, or for a new one.
+    pub(crate) fn new(thread: Option<ThreadId>) -> Self {
+        let user = use_socket().user().with_untracked(|user| user.as_ref().map(|user| user.id));
+        Self {
+            key: StoredValue::new(user.map(|user| drafts::key(user, thread))),
+            text: RwSignal::new(String::new()),
+            files: RwSignal::new(Vec::new()),
+            attached: RwSignal::new(Vec::new()),
+            returned: RwSignal::new(Vec::new()),
+            error: RwSignal::new(None),
+            area: NodeRef::new(),
+            stopping: RwSignal::new(None),
+        }
+    }
+
+    pub(super) fn write(self, text: String) {
+        self.key.with_value(|key| {
+            if let Some(key) = key {
+                browser::remember(key, &text);
+            }
+        });
+        self.text.set(text);
+    }
+
+    pub(super) fn remembered(self) -> String {
+        self.key.with_value(|key| key.as_deref().and_then(browser::remembered)).unwrap_or_default()
+    }
+
+    /// Asks for the end of a run; says why not, if it is refused.
+    pub(crate) fn stop(self, socket: Socket, run_id: RunId) {
+        if self.stopping.get_untracked() == Some(run_id) {
+            return;
+        }
+        self.stopping.set(Some(run_id));
+        spawn_local(async move {
+            if let Err(refused) = socket.send(StopRun { run_id }).await {
+                self.refuse(format::refusal(&refused));
+                self.stopping.try_set(None);
+            }
+        });
+    }
+
+    /// Says why something did not work.
+    pub(crate) fn refuse(self, why: String) {
+        self.error.try_set(Some(why));
+    }
+
+    /// Takes a message back: into the composer, or beside what is being written there.
+    pub(crate) fn take_back(self, text: String, attached: Vec<Attachment>) {
+        let is_free = self.text.with_untracked(|text| text.trim().is_empty())
+            && self.files.with_untracked(Vec::is_empty)
+            && self.attached.with_untracked(Vec::is_empty);
+        if is_free {
+            self.attached.set(attached);
+            self.suggest(text);
+        } else {
+            self.returned.update(|returned| returned.push(Returned { text, attached }));
+        }
+    }
+
+    /// Takes up what was taken back, after what is being written.
+    fn take_up(self, index: usize) {
+        let taken =
+            self.returned.try_update(|returned| (index < returned.len()).then(|| returned.remove(index))).flatten();
+        let Some(Returned { text, attached }) = taken else { return };
+        self.attached.update(|known| known.extend(attached));
+        let begun = self.text.with_untracked(|text| text.trim_end().to_owned());
+        self.suggest(if begun.is_empty() { text } else { format!("{begun}\n\n{text}") });
+    }
+
+    pub(super) fn count(self) -> usize {
+        self.files.with(Vec::len) + self.attached.with(Vec::len)
+    }
+
+    /// Adds files, as far as they may be added; says why where not.
+    pub(crate) fn attach(self, files: Vec<LocalFile>) {
+        self.error.set(None);
+        for file in files {
+            let count = untrack(|| self.count());
+            match refusal(&file.name(), file.bytes(), count) {
+                Some(reason) => self.error.set(Some(reason)),
+                None => self.files.update(|files| files.push(file)),
+            }
+        }
+    }
+
+    /// Begins with a text, ready to be changed.
+    pub(crate) fn suggest(self, text: String) {
+        self.write(text);
+        if let Some(area) = self.area.get_untracked() {
+            let _ = area.focus();
+        }
+    }
+}
+
+/// Why a file cannot be attached.
+fn refusal(name: &str, bytes: u64, attached: usize) -> Option<String> {
+    if attached >= limits::MAX_ATTACHMENTS {
+        return Some(format!("A message takes at most {} files.", limits::MAX_ATTACHMENTS));
+    }
+    if bytes > limits::MAX_FILE_BYTES {
+        let most = limits::MAX_FILE_BYTES / 1024 / 1024;
+        return Some(format!("{name} has {}; at most {most} MiB are possible.", format::size(bytes)));
+    }
+    (bytes == 0).then(|| format!("{name} is empty."))
+}
+
+/// What was taken back and waits to be taken up.
+#[component]
+pub(super) fn Taken(draft: Draft) -> impl IntoView {
+    let row = move |(index, returned): (usize, Returned)| {
+        view! {
+            <li class="returned">
+                <span class="returned-text">"Taken back: " {returned.text}</span>
+                <button type="button" class="small-button" on:click=move |_| draft.take_up(index)>"Add to what you write"</button>
+                <button
+                    type="button"
+                    class="icon-button"
+                    aria-label="Discard what was taken back"
+                    on:click=move |_| {
+                        draft.returned.update(|returned| {
+                            if index < returned.len() {
+                                returned.remove(index);
+                            }
+                        });
+                    }
+                >
+                    {icon(Glyph::Close)}
+                </button>
+            </li>
+        }
+    };
+    view! {
+        <Show when=move || draft.returned.with(|returned| !returned.is_empty())>
+            <ul class="returned-list" aria-label="Taken back">
+                {move || draft.returned.get().into_iter().enumerate().map(row).collect_view()}
+            </ul>
+        </Show>
+    }
+    .into_any()
+}
+
+/// A file beside a button that leaves it out.
+fn chip(name: String, bytes: u64, remove: impl Fn() + 'static) -> impl IntoView {
+    view! {
+        <li class="chip">
+            {icon(Glyph::File)}
+            <span class="chip-name">{name.clone()}</span>
+            <span class="chip-size">{format::size(bytes)}</span>
+            <button type="button" class="icon-button" aria-label=format!("Remove {name}") on:click=move |_| remove()>
+                {icon(Glyph::Close)}
+            </button>
+        </li>
+    }
+}
+
+/// The files that go with the message.
+#[component]
+pub(super) fn Chips(draft: Draft) -> impl IntoView {
+    let Draft { files, attached, .. } = draft;
+    let known = move |file: Attachment| {
+        let remove = move || attached.update(|attached| attached.retain(|other| other.file_id != file.file_id));
+        chip(file.name, file.bytes, remove)
+    };
+    let new = move |(index, file): (usize, LocalFile)| {
+        let remove = move || {
+            files.update(|files| {
+                if index < files.len() {
+                    files.remove(index);
+                }
+            });
+        };
+        chip(file.name(), file.bytes(), remove)
+    };
+    view! {
+        <Show when=move || { draft.count() > 0 }>
+            <ul class="chips" aria-label="Attached files">
+                {move || attached.get().into_iter().map(known).collect_view()}
+                {move || files.get().into_iter().enumerate().map(new).collect_view()}
+            </ul>
+        </Show>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_refused_with_the_reason() {
+        assert_eq!(refusal("a.csv", 10, 0), None);
+        assert!(refusal("a.csv", 0, 0).is_some_and(|reason| reason.contains("empty")));
+        assert!(refusal("a.csv", limits::MAX_FILE_BYTES + 1, 0).is_some_and(|reason| reason.contains("100 MiB")));
+        assert!(refusal("a.csv", 10, limits::MAX_ATTACHMENTS).is_some());
+    }
+}
