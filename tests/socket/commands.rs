@@ -167,7 +167,7 @@ async fn commands_sent_at_once_are_done_in_order() {
     for id in said {
         assert!(client.reply(id).await.is_ok());
     }
-    let started = bench.runs.started.lock().expect("not poisoned");
+    let started = bench.runs.started.lock().expect("not poisoned").clone();
     let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
     let text = |run: &NewRun| {
         let message = view.run(run.run_id).and_then(|run| run.message_id).and_then(|id| view.said(id));
