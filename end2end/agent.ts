@@ -61,12 +61,13 @@ export class ScriptedAgent {
     emit({ type: 'RUN_STARTED', threadId, runId });
     const said = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
     const [resumed] = input.resume ?? [];
-    if (resumed) {
+    // What was given up is told with the next message, which is answered as any other.
+    if (resumed?.status === 'resolved') {
       const toolCallId = resumed.interruptId.replace('ask-', '');
       const { approved = false, editedArgs, reason } = resumed.payload ?? {};
       const content = approved ? JSON.stringify({ sent: editedArgs ?? args }) : 'refused';
       emit({ type: 'TOOL_CALL_RESULT', messageId: `r-${toolCallId}`, toolCallId, content, role: 'tool' });
-      say(approved ? `Sent: ${JSON.stringify(editedArgs ?? args)}` : `Not sent: ${reason ?? resumed.status}`);
+      say(approved ? `Sent: ${JSON.stringify(editedArgs ?? args)}` : `Not sent: ${reason ?? 'refused'}`);
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
     } else if (/mail/.test(said)) {
       const toolCallId = `call-${runId}`;
