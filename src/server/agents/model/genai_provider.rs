@@ -28,7 +28,10 @@ use super::{
 };
 use crate::{
     protocol::agui,
-    server::config::agents::{ModelConfig, Provider, ReasoningEffort as Effort},
+    server::{
+        agents::remote::address::{self, PublicOnly, Refused},
+        config::agents::{ModelConfig, Provider, ReasoningEffort as Effort},
+    },
 };
 
 /// How long a connection may take.
@@ -47,6 +50,8 @@ pub struct Target {
     pub api_key: Option<String>,
     /// How much it shall reason, where it can.
     pub reasoning_effort: Option<Effort>,
+    /// Whether it may be on this host or in a private network.
+    pub allow_private_network: bool,
 }
 
 impl fmt::Debug for Target {
@@ -67,14 +72,18 @@ impl GenaiProvider {
     /// A client for `target`; connects when it is asked something.
     ///
     /// # Errors
-    /// When the HTTP client cannot be made, in a sentence.
+    /// When the HTTP client cannot be made or the address may not be used, in a sentence.
     pub fn new(target: Target) -> Result<Self, String> {
+        let address = target.base_url.as_deref().and_then(|url| reqwest::Url::parse(url).ok());
+        if let Some(address) = address.filter(|_| !target.allow_private_network) {
+            address::judge(&address).map_err(|refused| refused.to_string())?;
+        }
         // A redirect would take the key along to another place.
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
+        let http =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        // A proxy would resolve names where nobody judges what they resolve to.
+        let http = if target.allow_private_network { http } else { http.no_proxy().dns_resolver(PublicOnly) };
+        let http = http.build().map_err(|error| error.to_string())?;
         let client = Client::builder().with_reqwest(http).build().map_err(|error| error.to_string())?;
         Ok(Self { client, kind: target.provider.adapter(), target })
     }
@@ -91,6 +100,7 @@ impl GenaiProvider {
             base_url: config.base_url.clone(),
             api_key: api_key.map_err(|problem| format!("api_key: {problem}"))?,
             reasoning_effort: config.reasoning_effort,
+            allow_private_network: config.allow_private_network.unwrap_or(true),
         })
         .map_err(|error| format!("base_url: {error}"))
     }
@@ -332,9 +342,17 @@ fn transport(error: &(dyn StdError + Send + Sync + 'static), secret: Option<&str
     }
     match error.downcast_ref::<reqwest::Error>() {
         Some(error) if error.is_body() || error.is_decode() => ModelError::Cut,
-        Some(_) => ModelError::Connect,
+        Some(error) => match causes(error).find_map(|cause| cause.downcast_ref::<Refused>()) {
+            Some(refused) => ModelError::Address { refused: refused.to_string() },
+            None => ModelError::Connect,
+        },
         None => malformed(&error.to_string()),
     }
+}
+
+/// An error and what it came of.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| (*error).source())
 }
 
 /// `Retry-After` in seconds or as a date, or `retry-after-ms`.
