@@ -247,3 +247,21 @@ async fn a_name_that_stands_for_this_host_is_refused_when_it_is_connected_to() {
     assert!(error.code() == "address_refused" && error.to_string().contains("`localhost` lies in"), "{error}");
     assert!(model.asked().is_empty());
 }
+
+#[tokio::test]
+async fn an_event_without_an_end_is_cut_at_its_bound() {
+    let mut pieces = vec![text("Hel"), Piece::Raw("data: ".into())];
+    pieces.extend(std::iter::repeat_n(Piece::Raw("x".repeat(256 * 1024)), 64));
+    let model = Model::with([Reply::Stream(pieces.into_iter().chain([Piece::Hang]).collect())]).await;
+    let mut events = heard(&provider(&model, "scripted"), question()).await;
+    let error = events.pop().expect("something").expect_err("an error");
+    assert_eq!(error, ModelError::TooLong { what: "8 MiB in one piece".into() });
+    assert_eq!(events, [Ok(ModelEvent::Text("Hel".into()))]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_no_further_than_it_says_anything() {
+    let long = refusal(404, "model_not_found", &"no ".repeat(1024 * 1024));
+    let ModelError::Refused { status: Some(404), excerpt } = error(long).await else { panic!("another error") };
+    assert!(excerpt.len() < 1000, "{}", excerpt.len());
+}
