@@ -4,27 +4,34 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use netra::server::{
-    agents::model::{
-        GenaiProvider, ModelError, Target,
-        provider::{
-            EndReason, ModelCall, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelTool,
+    agents::{
+        Kinds, Source,
+        model::{
+            GenaiProvider, ModelError, Target,
+            provider::{
+                EndReason, ModelCall, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelTool,
+            },
         },
     },
-    config::agents::Provider,
+    config::agents::{AgentConfig, Provider},
 };
 use serde_json::json;
 
 use crate::server::{Model, Piece, Reply, arguments, call, calls, end, reasoning, refusal, says, stream, text};
 
-fn provider(model: &Model, name: &str) -> GenaiProvider {
-    GenaiProvider::new(Target {
+fn target(name: &str, url: &str) -> Target {
+    Target {
         provider: Provider::OpenAi,
         model: name.into(),
-        base_url: Some(model.url.clone()),
+        base_url: Some(url.into()),
         api_key: Some("sk-of-the-tests".into()),
         reasoning_effort: None,
-    })
-    .expect("a provider")
+        allow_private_network: true,
+    }
+}
+
+fn provider(model: &Model, name: &str) -> GenaiProvider {
+    GenaiProvider::new(target(name, &model.url)).expect("a provider")
 }
 
 fn question() -> ModelRequest {
@@ -207,4 +214,54 @@ async fn comments_carriage_returns_and_split_lines_change_nothing() {
     let events = heard(&provider(&model, "scripted"), question()).await;
     assert_eq!(events[0], Ok(ModelEvent::Text("é".into())));
     assert!(matches!(events[1], Ok(ModelEvent::End(_))), "{events:?}");
+}
+
+/// What becomes of an entry of a place.
+fn entry(source: Source, address: &str, more: serde_json::Value) -> Result<(), String> {
+    let mut entry = json!({"id": "m", "name": "M", "kind": "model", "model": "m", "base_url": address});
+    crate::merge(&mut entry, more);
+    let entry = serde_json::from_value(entry).expect("an entry");
+    let config = AgentConfig::read(&entry).expect("a configuration");
+    Kinds::default().build(&config, source).map(|_| ())
+}
+
+#[tokio::test]
+async fn an_entry_of_the_page_reaches_this_host_and_its_networks_only_with_leave() {
+    for address in ["http://127.0.0.1:11434/v1/", "http://[::1]/v1", "http://169.254.169.254/", "http://2130706433/"] {
+        let refused = entry(Source::Page, address, json!({})).expect_err("refused");
+        assert!(refused.starts_with("base_url: `") && refused.contains("`allow_private_network = true`"), "{refused}");
+        assert_eq!(entry(Source::Page, address, json!({"allow_private_network": true})), Ok(()));
+        assert_eq!(entry(Source::File, address, json!({})), Ok(()), "whoever writes the file runs the machine");
+        assert!(entry(Source::File, address, json!({"allow_private_network": false})).is_err());
+    }
+    assert_eq!(entry(Source::Page, "https://models.example.com/v1/", json!({})), Ok(()));
+}
+
+#[tokio::test]
+async fn a_name_that_stands_for_this_host_is_refused_when_it_is_connected_to() {
+    let model = Model::with([says("never")]).await;
+    let target =
+        Target { allow_private_network: false, ..target("scripted", &model.url.replace("127.0.0.1", "localhost")) };
+    let provider = GenaiProvider::new(target).expect("a provider");
+    let error = heard(&provider, question()).await.pop().expect("something").expect_err("an error");
+    assert!(error.code() == "address_refused" && error.to_string().contains("`localhost` lies in"), "{error}");
+    assert!(model.asked().is_empty());
+}
+
+#[tokio::test]
+async fn an_event_without_an_end_is_cut_at_its_bound() {
+    let mut pieces = vec![text("Hel"), Piece::Raw("data: ".into())];
+    pieces.extend(std::iter::repeat_n(Piece::Raw("x".repeat(256 * 1024)), 64));
+    let model = Model::with([Reply::Stream(pieces.into_iter().chain([Piece::Hang]).collect())]).await;
+    let mut events = heard(&provider(&model, "scripted"), question()).await;
+    let error = events.pop().expect("something").expect_err("an error");
+    assert_eq!(error, ModelError::TooLong { what: "8 MiB in one piece".into() });
+    assert_eq!(events, [Ok(ModelEvent::Text("Hel".into()))]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_no_further_than_it_says_anything() {
+    let long = refusal(404, "model_not_found", &"no ".repeat(1024 * 1024));
+    let ModelError::Refused { status: Some(404), excerpt } = error(long).await else { panic!("another error") };
+    assert!(excerpt.len() < 1000, "{}", excerpt.len());
 }

@@ -79,9 +79,13 @@ impl Kinds {
         if let Some(id) = model.tools.iter().find(|id| !self.tools.contains(id)) {
             return Err(format!("tools: there is no source of tools `{id}`"));
         }
-        let agent = ModelAgent::new(config.info(), model.clone(), |name| self.variable(name, source), &self.prices)?
+        let mut model = model.clone();
+        // Models of one's own are what the file is for; an administrator is not whoever runs the machine.
+        model.allow_private_network.get_or_insert(source != Source::Page);
+        let tools = model.tools.clone();
+        let agent = ModelAgent::new(config.info(), model, |name| self.variable(name, source), &self.prices)?
             .with_allowance(self.allowance.clone());
-        Ok(if model.tools.is_empty() { agent } else { agent.with_tools(self.tools.select(&model.tools)) })
+        Ok(if tools.is_empty() { agent } else { agent.with_tools(self.tools.select(&tools)) })
     }
 
     /// What a variable holds that an entry from there may name.

@@ -37,6 +37,14 @@ pub enum ModelError {
         "The model's provider cannot be reached. Try again in a while; if that does not help, an administrator has to check `base_url` in the agent's configuration."
     )]
     Connect,
+    /// Its name stands for an address that may not be connected to.
+    #[error(
+        "The model's provider is not asked: {refused}. An administrator has to check `base_url` in the agent's configuration."
+    )]
+    Address {
+        /// Which host, why, and the key that would allow it.
+        refused: String,
+    },
     /// The stream broke off.
     #[error(
         "The connection to the model broke before its answer was whole. What came stands above; ask again for the rest."
@@ -92,6 +100,7 @@ impl ModelError {
             Self::ContextTooLong => "context_too_long",
             Self::Unavailable { .. } => "model_unavailable",
             Self::Connect => "model_unreachable",
+            Self::Address { .. } => "address_refused",
             Self::Cut => "model_cut",
             Self::Malformed { .. } => "model_malformed",
             Self::Refused { .. } => "model_refused",

@@ -23,12 +23,16 @@ use serde_json::json;
 
 use super::{
     error::ModelError,
+    passage::{Passage, TOKEN},
     pieces::Calls,
     provider::{EndReason, ModelEnd, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelStream},
 };
 use crate::{
     protocol::agui,
-    server::config::agents::{ModelConfig, Provider, ReasoningEffort as Effort},
+    server::{
+        agents::remote::address::{self, PublicOnly, Refused},
+        config::agents::{ModelConfig, Provider, ReasoningEffort as Effort},
+    },
 };
 
 /// How long a connection may take.
@@ -47,6 +51,8 @@ pub struct Target {
     pub api_key: Option<String>,
     /// How much it shall reason, where it can.
     pub reasoning_effort: Option<Effort>,
+    /// Whether it may be on this host or in a private network.
+    pub allow_private_network: bool,
 }
 
 impl fmt::Debug for Target {
@@ -58,7 +64,10 @@ impl fmt::Debug for Target {
 /// A model through genai.
 #[derive(Debug, Clone)]
 pub struct GenaiProvider {
+    /// Writes requests and reads answers; it reaches providers by way of a passage.
     client: Client,
+    /// Reaches providers.
+    http: reqwest::Client,
     kind: AdapterKind,
     target: Target,
 }
@@ -67,16 +76,23 @@ impl GenaiProvider {
     /// A client for `target`; connects when it is asked something.
     ///
     /// # Errors
-    /// When the HTTP client cannot be made, in a sentence.
+    /// When the HTTP client cannot be made or the address may not be used, in a sentence.
     pub fn new(target: Target) -> Result<Self, String> {
+        let address = target.base_url.as_deref().and_then(|url| reqwest::Url::parse(url).ok());
+        if let Some(address) = address.filter(|_| !target.allow_private_network) {
+            address::judge(&address).map_err(|refused| refused.to_string())?;
+        }
         // A redirect would take the key along to another place.
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| error.to_string())?;
-        let client = Client::builder().with_reqwest(http).build().map_err(|error| error.to_string())?;
-        Ok(Self { client, kind: target.provider.adapter(), target })
+        let http =
+            reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        // A proxy would resolve names where nobody judges what they resolve to.
+        let http = if target.allow_private_network { http } else { http.no_proxy().dns_resolver(PublicOnly) };
+        let http = http.build().map_err(|error| error.to_string())?;
+        let near =
+            reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).redirect(reqwest::redirect::Policy::none());
+        let near = near.build().map_err(|error| error.to_string())?;
+        let client = Client::builder().with_reqwest(near).build().map_err(|error| error.to_string())?;
+        Ok(Self { client, http, kind: target.provider.adapter(), target })
     }
 
     /// The model that an agent's configuration names; `variables` answers what its key refers to.
@@ -91,6 +107,7 @@ impl GenaiProvider {
             base_url: config.base_url.clone(),
             api_key: api_key.map_err(|problem| format!("api_key: {problem}"))?,
             reasoning_effort: config.reasoning_effort,
+            allow_private_network: config.allow_private_network.unwrap_or(true),
         })
         .map_err(|error| format!("base_url: {error}"))
     }
@@ -108,6 +125,15 @@ impl GenaiProvider {
         // Without this, genai would look for a key in variables that nobody named. Local servers ignore what they get.
         let auth = AuthData::from_single(self.secret().unwrap_or("none"));
         Ok(ServiceTarget { endpoint, auth, model })
+    }
+
+    async fn passage(&self, base_url: &str) -> Result<Passage, ModelError> {
+        let url = reqwest::Url::parse(base_url).map_err(|_| malformed("no address of a provider"))?;
+        let by_line = self.kind == AdapterKind::Ollama;
+        Passage::open(self.http.clone(), url, by_line).await.map_err(|error| {
+            tracing::warn!(%error, "a request to a model cannot be prepared");
+            ModelError::Connect
+        })
     }
 
     fn options(&self, options: &ModelOptions, signed: bool) -> ChatOptions {
@@ -139,10 +165,14 @@ impl ModelProvider for GenaiProvider {
         let signed = is_signed(&request.messages);
         let options = self.options(&request.options, signed || self.kind != AdapterKind::Anthropic);
         let failed = |error| failure(&error, self.secret());
-        let service = self.service().await.map_err(failed)?;
+        let mut service = self.service().await.map_err(failed)?;
+        let passage = self.passage(service.endpoint.base_url()).await?;
+        service.endpoint = Endpoint::from_owned(passage.url.as_str());
+        let options = options.with_extra_headers((TOKEN, passage.token.as_str()));
         let response = self.client.exec_chat_stream(service, chat(request), Some(&options)).await.map_err(failed)?;
         let reading = Reading {
             inner: Some(response.stream),
+            passage,
             heard: false,
             calls: Calls::new(!self.target.provider.is_own_api()),
             provider: self.clone(),
@@ -164,6 +194,7 @@ fn is_signed(messages: &[ModelMessage]) -> bool {
 struct Reading {
     /// `None` once it ended or failed.
     inner: Option<ChatStream>,
+    passage: Passage,
     /// Whether anything of an answer came.
     heard: bool,
     calls: Calls,
@@ -175,7 +206,10 @@ impl Reading {
         loop {
             let event = match self.inner.as_mut()?.next().await {
                 Some(Ok(event)) => event,
-                Some(Err(error)) => return self.end(Err(failure(&error, self.provider.secret()))),
+                Some(Err(error)) => {
+                    let told = self.passage.told().unwrap_or_else(|| failure(&error, self.provider.secret()));
+                    return self.end(Err(told));
+                }
                 None if self.heard => return self.end(Err(ModelError::Cut)),
                 None => return self.end(Err(malformed("an empty answer, or none of this kind"))),
             };
@@ -332,9 +366,22 @@ fn transport(error: &(dyn StdError + Send + Sync + 'static), secret: Option<&str
     }
     match error.downcast_ref::<reqwest::Error>() {
         Some(error) if error.is_body() || error.is_decode() => ModelError::Cut,
-        Some(_) => ModelError::Connect,
+        Some(error) => unreachable(error),
         None => malformed(&error.to_string()),
     }
+}
+
+/// No answer at all.
+pub(super) fn unreachable(error: &reqwest::Error) -> ModelError {
+    match causes(error).find_map(|cause| cause.downcast_ref::<Refused>()) {
+        Some(refused) => ModelError::Address { refused: refused.to_string() },
+        None => ModelError::Connect,
+    }
+}
+
+/// An error and what it came of.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| (*error).source())
 }
 
 /// `Retry-After` in seconds or as a date, or `retry-after-ms`.

@@ -11,6 +11,7 @@ mod calls;
 mod error;
 pub mod genai_provider;
 mod history;
+mod passage;
 mod pieces;
 pub mod provider;
 mod turn;

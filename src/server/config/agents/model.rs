@@ -23,6 +23,10 @@ pub struct ModelConfig {
     /// The key, best as `${VARIABLE}`; absent for servers that want none.
     #[serde(default)]
     pub api_key: Option<Secret>,
+    /// Whether it may be on this host or in a private network; absent: as whoever wrote the entry may, which is yes in the
+    /// configuration file and no on the administrators' page.
+    #[serde(default)]
+    pub allow_private_network: Option<bool>,
     /// Instructions, before those that every model agent gets.
     #[serde(default)]
     pub system: String,

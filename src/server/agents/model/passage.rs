@@ -1,0 +1,163 @@
+//! One request of genai's to a provider and the answer back, every buffer bounded.
+//!
+//! genai keeps what arrives until an event of it is whole, however long that is, and reqwest lets nobody look at what it
+//! reads. So genai asks a listener on the loopback address that lives as long as the request, answers only who knows its
+//! token, and passes everything on to the one server it was made for. Promises: an event that does not end and a refusal
+//! without end are cut at their bounds, also where they come compressed; nothing is kept but the piece on its way.
+
+use std::{io, net::Ipv4Addr, sync::Arc, sync::OnceLock};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, StatusCode,
+        header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::StreamExt;
+use reqwest::{Client, Url};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::error::ModelError;
+
+/// The header that a passage is opened with.
+pub(super) const TOKEN: &str = "x-netra-passage";
+/// The most bytes of one event; one of OpenAI's Responses API repeats the whole answer.
+const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
+/// The most bytes of a refusal that are looked at.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
+/// The most bytes of a request; conversations have bounds of their own far below.
+const MAX_REQUEST_BYTES: usize = 256 * 1024 * 1024;
+/// Headers that belong to one connection.
+const OF_CONNECTION: [HeaderName; 5] = [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING];
+
+/// A way to a provider; it closes when it is dropped.
+pub(super) struct Passage {
+    /// The provider's address, by way of this.
+    pub(super) url: Url,
+    /// What opens it.
+    pub(super) token: String,
+    told: Arc<OnceLock<ModelError>>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Passage {
+    /// A way to the server of `provider`, asked through `client`; `by_line`: its events are lines, not blocks of lines.
+    pub(super) async fn open(client: Client, provider: Url, by_line: bool) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let mut url = provider.clone();
+        let changed = url.set_scheme("http").and_then(|()| url.set_ip_host(address.ip()));
+        changed.and_then(|()| url.set_port(Some(address.port()))).map_err(|()| io::Error::other("no web address"))?;
+        let (token, told) = (format!("{:032x}", rand::random::<u128>()), Arc::<OnceLock<ModelError>>::default());
+        let way = Way { client, provider, by_line, token: token.clone(), told: Arc::clone(&told) };
+        let app = Router::new().fallback(pass).with_state(Arc::new(way));
+        let serving = tokio::spawn(async move {
+            // It ends with the task alone.
+            let _ = axum::serve(listener, app).await;
+        });
+        Ok(Self { url, token, told, _serving: AbortOnDropHandle::new(serving) })
+    }
+
+    /// What went wrong on the way, where genai sees no more than a connection that broke.
+    pub(super) fn told(&self) -> Option<ModelError> {
+        self.told.get().cloned()
+    }
+}
+
+struct Way {
+    client: Client,
+    provider: Url,
+    by_line: bool,
+    token: String,
+    told: Arc<OnceLock<ModelError>>,
+}
+
+async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
+    let (asked, body) = request.into_parts();
+    if asked.headers.get(TOKEN).is_none_or(|token| token.as_bytes() != way.token.as_bytes()) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let Ok(body) = to_bytes(body, MAX_REQUEST_BYTES).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let mut url = way.provider.clone();
+    url.set_path(asked.uri.path());
+    url.set_query(asked.uri.query());
+    let mut headers = end_to_end(asked.headers);
+    headers.remove(TOKEN);
+    let answer = way.client.request(asked.method, url).headers(headers).body(body).send().await;
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Whoever asks reads this in place of the status.
+            let _ = way.told.set(super::genai_provider::unreachable(&error));
+            return StatusCode::BAD_GATEWAY.into_response();
+        }
+    };
+    let (status, headers) = (answer.status(), end_to_end(answer.headers().clone()));
+    let body = if status.is_success() {
+        let mut bound = Bound { by_line: way.by_line, ..Bound::default() };
+        Body::from_stream(answer.bytes_stream().map(move |piece| {
+            let piece = piece.map_err(|_| ModelError::Cut);
+            let fits = piece.and_then(|piece| if bound.takes(&piece) { Ok(piece) } else { Err(too_long()) });
+            fits.map_err(|error| {
+                let _ = way.told.set(error);
+                io::Error::other("the passage is closed")
+            })
+        }))
+    } else {
+        let mut said = Vec::new();
+        while said.len() < MAX_REFUSAL_BYTES
+            && let Ok(Some(piece)) = answer.chunk().await
+        {
+            said.extend_from_slice(&piece);
+        }
+        said.truncate(MAX_REFUSAL_BYTES);
+        said.into()
+    };
+    (status, headers, body).into_response()
+}
+
+fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    OF_CONNECTION.iter().for_each(|name| {
+        headers.remove(name);
+    });
+    headers
+}
+
+fn too_long() -> ModelError {
+    ModelError::TooLong { what: "8 MiB in one piece".into() }
+}
+
+/// How long the event is that is arriving.
+#[derive(Default)]
+struct Bound {
+    by_line: bool,
+    /// Whether nothing stands in the line so far.
+    blank: bool,
+    bytes: usize,
+}
+
+impl Bound {
+    /// Counts a piece; whether the event is within its bound.
+    fn takes(&mut self, piece: &[u8]) -> bool {
+        for byte in piece {
+            self.bytes += 1;
+            match byte {
+                b'\n' if self.by_line || self.blank => self.bytes = 0,
+                b'\n' => self.blank = true,
+                b'\r' => {}
+                _ => self.blank = false,
+            }
+            if self.bytes > MAX_EVENT_BYTES {
+                return false;
+            }
+        }
+        true
+    }
+}
