@@ -226,11 +226,12 @@ fn entry(source: Source, address: &str, more: serde_json::Value) -> Result<(), S
 }
 
 #[tokio::test]
-async fn an_entry_of_the_page_reaches_this_host_and_its_networks_only_with_leave() {
+async fn only_the_file_opens_this_host_and_its_networks_to_models() {
     for address in ["http://127.0.0.1:11434/v1/", "http://[::1]/v1", "http://169.254.169.254/", "http://2130706433/"] {
         let refused = entry(Source::Page, address, json!({})).expect_err("refused");
         assert!(refused.starts_with("base_url: `") && refused.contains("`allow_private_network = true`"), "{refused}");
-        assert_eq!(entry(Source::Page, address, json!({"allow_private_network": true})), Ok(()));
+        let own = entry(Source::Page, address, json!({"allow_private_network": true})).expect_err("refused");
+        assert!(own.contains("only the configuration file"), "{own}");
         assert_eq!(entry(Source::File, address, json!({})), Ok(()), "whoever writes the file runs the machine");
         assert!(entry(Source::File, address, json!({"allow_private_network": false})).is_err());
     }

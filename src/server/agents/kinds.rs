@@ -12,7 +12,7 @@ use super::{
     tools::Tools,
 };
 use crate::server::{
-    config::agents::{AgentConfig, KindConfig, ModelConfig},
+    config::agents::{AgUiConfig, AgentConfig, KindConfig, ModelConfig},
     usage::DayAllowance,
 };
 
@@ -63,7 +63,10 @@ impl Kinds {
                 let replay = Replay::open(config.info(), &file, replay.events_per_second);
                 Ok(Arc::new(replay.map_err(|error| format!("{}: {error}", error.key()))?))
             }
-            KindConfig::AgUi(endpoint) if source == Source::Page && endpoint.allow_private_network => {
+            KindConfig::AgUi(AgUiConfig { allow_private_network: true, .. })
+            | KindConfig::Model(ModelConfig { allow_private_network: Some(true), .. })
+                if source == Source::Page =>
+            {
                 Err("allow_private_network: only the configuration file opens the host's own network".into())
             }
             KindConfig::AgUi(endpoint) => {

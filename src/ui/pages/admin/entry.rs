@@ -15,8 +15,6 @@ pub(super) enum Takes {
     Pairs,
     /// A whole number.
     Number,
-    /// Yes or no.
-    Flag,
     /// A list of some of these, spaced.
     Words(&'static [(&'static str, &'static str)]),
 }
@@ -64,7 +62,6 @@ pub(super) const FIELDS: &[Field] = &[
     field("ag-ui", "connect_timeout_ms", Takes::Number, "Time to connect (ms)", "Empty: 5,000."),
     field("ag-ui", "first_event_timeout_ms", Takes::Number, "Time to the first event (ms)", "Empty: 60,000."),
     field("ag-ui", "silence_timeout_ms", Takes::Number, "Longest silence (ms)", "Empty: 120,000."),
-    field("ag-ui", "allow_private_network", Takes::Flag, "It may be on this host or in a private network", ""),
     field(
         "model",
         "provider",
@@ -78,7 +75,7 @@ pub(super) const FIELDS: &[Field] = &[
         "base_url",
         Takes::Line,
         "Address",
-        "Such as http://127.0.0.1:11434/v1/. Empty: the provider's own.",
+        "Such as https://models.example.org/v1/; one in a private network is for the file. Empty: the provider's own.",
     ),
     field("model", "api_key", Takes::Line, "Key", "Best as a variable: ${NETRA_AGENT_KEY}. It is never shown again."),
     field("model", "system", Takes::Text, "Instructions", ""),
@@ -126,7 +123,7 @@ impl Field {
     fn value(&self, text: &str) -> Result<Option<Value>, Problem> {
         let wrong = |what: &str| Err(Problem { key: self.key, what: what.to_owned() });
         let trimmed = text.trim();
-        if trimmed.is_empty() || (self.takes == Takes::Flag && trimmed == "false") {
+        if trimmed.is_empty() {
             return Ok(None);
         }
         let lines = || trimmed.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -135,7 +132,6 @@ impl Field {
             Takes::Text => text.trim_end().into(),
             Takes::Lines => lines().collect::<Value>(),
             Takes::Words(_) => trimmed.split_whitespace().collect::<Value>(),
-            Takes::Flag => true.into(),
             Takes::Number => match trimmed.replace([',', ' '], "").parse::<u64>() {
                 Ok(number) => number.into(),
                 Err(_) => return wrong("A whole number is needed."),

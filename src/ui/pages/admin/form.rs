@@ -132,16 +132,6 @@ fn FieldView(
     let invalid = move || wrong.with(Option::is_some).then_some("true");
     let first = text.get_untracked();
     let control = match field.takes {
-        Takes::Flag => view! {
-            <input
-                id=id.clone()
-                type="checkbox"
-                checked=first == "true"
-                aria-describedby=described
-                on:change:target=move |event| text.set(event.target().checked().to_string())
-            />
-        }
-        .into_any(),
         Takes::Words(options) => {
             let option = |(value, label): &(&'static str, &'static str)| {
                 view! { <option value=*value selected=first == *value>{*label}</option> }
@@ -186,7 +176,7 @@ fn FieldView(
         .into_any(),
     };
     view! {
-        <div class="field" class:flag=field.takes == Takes::Flag>
+        <div class="field">
             <label for=id>{field.label}</label>
             {control}
             <p class="hint" id=hint_id>

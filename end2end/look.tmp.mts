@@ -1,0 +1,34 @@
+import { chromium } from '@playwright/test';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { ScriptedAgent } from './agent.ts';
+const agent = await ScriptedAgent.start();
+const data = mkdtempSync('/tmp/look-');
+writeFileSync(data + '/n.toml', agent.config + '[[agents]]\nid = "wrong"\nname = "Wrong"\nkind = "ag-ui"\nurl = "nowhere"\n');
+const server = spawn('/work/main/target/release/netra', ['serve', '--listen', '127.0.0.1:0', '--data', data, '--config', data + '/n.toml'], { cwd: '/work/main', env: { ...process.env, NETRA_SETUP_TOKEN: 't', LEPTOS_SITE_ROOT: '/work/main/target/site' } });
+server.stderr.on('data', (d) => process.stderr.write(d.toString().slice(0, 300)));
+const link: string = await new Promise((r) => server.stdout.on('data', (d) => r(d.toString().trim())));
+const base = new URL(link).origin;
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'] });
+const ctx = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
+const page = await ctx.newPage();
+const shot = async (p: any, n: string) => { await p.waitForTimeout(700); await p.screenshot({ path: `/tmp/shots/n-${n}.png` }); };
+try {
+  await page.goto(link); await page.waitForTimeout(1200);
+  await page.getByLabel(/email/i).fill('a@example.org'); await page.getByLabel(/name/i).first().fill('Ada');
+  for (const f of await page.locator('input[type=password]').all()) await f.fill('a password for looks');
+  await page.keyboard.press('Enter');
+  const box = page.locator('textarea').first(); await box.waitFor(); await page.waitForTimeout(800);
+  await box.pressSequentially('@'); await shot(page, 'at'); await page.keyboard.press('Escape'); await box.fill('');
+  await box.fill('@scripted ask to send a mail'); await page.keyboard.press('Enter');
+  await page.waitForURL(/thread/);
+  await page.waitForTimeout(2500); await shot(page, 'consent-light');
+  const phone = await ctx.newPage(); await phone.setViewportSize({ width: 390, height: 844 }); await phone.emulateMedia({ colorScheme: 'dark' }); await phone.goto(page.url()); await phone.waitForTimeout(1500);
+  await shot(phone, 'consent-phone-dark');
+  const ok = page.getByRole('button', { name: /approve/i }).first(); if (await ok.count()) await ok.click();
+  await page.waitForTimeout(1500); await shot(page, 'approved-light'); await shot(phone, 'approved-phone');
+  await page.goto(base + '/admin/agents'); await page.waitForTimeout(1500); await shot(page, 'admin-light');
+  const dark = await ctx.newPage(); await dark.emulateMedia({ colorScheme: 'dark' }); await dark.setViewportSize({ width: 390, height: 844 }); await dark.goto(base + '/admin/agents'); await dark.waitForTimeout(1500); await shot(dark, 'admin-phone-dark');
+  await page.getByRole('button', { name: /add/i }).first().click(); await shot(page, 'admin-add');
+} catch (e: any) { console.log(e.message.slice(0, 600)); await page.screenshot({ path: '/tmp/shots/n-err.png' }); }
+await browser.close(); server.kill('SIGTERM'); await agent.close();
