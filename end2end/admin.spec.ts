@@ -46,7 +46,8 @@ test('an agent is added, offered, changed and removed', async ({ page, freshServ
   const helper = page.getByRole('article', { name: 'Helper' });
   await expect(helper).toContainText('added here');
 
-  await page.getByRole('link', { name: 'New thread' }).first().click();
+  await page.goto(freshServer.url);
+  await connected(page);
   await page.getByLabel('Agent').selectOption('helper');
   await expect(page.getByRole('button', { name: 'Who are you?' })).toBeVisible();
 
