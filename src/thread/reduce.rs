@@ -1,5 +1,7 @@
 //! Folding entries into a [`ThreadView`].
 
+mod restate;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::protocol::{
     MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
-    agui::{Event, Message, RunOutcome, TextRole},
+    agui::{Event, RunOutcome, TextRole},
 };
 
 impl ThreadView {
@@ -268,61 +270,6 @@ impl RunView {
             // Kept in the log; nothing of a thread's looks depends on them.
             Event::ReasoningEncryptedValue(_) | Event::Raw(_) => {}
         }
-    }
-
-    /// Takes over what a restated conversation says after the person's last message: that is this run. What came before is
-    /// in the thread already, and what cannot be read is left out.
-    fn restate(&mut self, at: i64, messages: Vec<Value>) {
-        let said: Vec<Message> = messages.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
-        let from = said.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1);
-        for message in said.into_iter().skip(from) {
-            match message {
-                Message::Assistant { id, content, tool_calls, .. } => {
-                    if let Some(text) = content.filter(|text| !text.is_empty()) {
-                        self.upsert(at, Kind::Text, id.clone(), NodeBody::Text { role: TextRole::Assistant, text });
-                    }
-                    for call in tool_calls.into_iter().flatten() {
-                        let (name, args) = (call.function.name, call.function.arguments);
-                        let result = self.result_of(&call.id);
-                        let done = result.is_some();
-                        let body = NodeBody::Tool { name, args, message: Some(id.clone()), result };
-                        let index = self.upsert(at, Kind::Tool, call.id, body);
-                        self.edit(Some(index), |node| {
-                            node.state = if done { NodeState::Done } else { NodeState::Called }
-                        });
-                    }
-                }
-                Message::Tool { content, tool_call_id, error, .. } => {
-                    let state = if error.is_some() { NodeState::Failed } else { NodeState::Done };
-                    self.answer_call(at, &tool_call_id, error.unwrap_or_else(|| content.to_text()), state);
-                }
-                Message::Reasoning { id, content } => {
-                    self.upsert(at, Kind::Reasoning, id, NodeBody::Reasoning { text: content });
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The node of that kind and id as it is said now: a new one where there was none. Answers its index.
-    fn upsert(&mut self, at: i64, kind: Kind, id: String, body: NodeBody) -> usize {
-        match self.last(kind, |node| node.id == id) {
-            Some(index) => {
-                self.edit(Some(index), |node| node.body = body);
-                index
-            }
-            None => {
-                self.whole(at, None, id, body);
-                self.nodes.len() - 1
-            }
-        }
-    }
-
-    fn result_of(&self, call: &str) -> Option<String> {
-        self.nodes.iter().rev().find_map(|node| match &node.body {
-            NodeBody::Tool { result, .. } if node.id == call => result.clone(),
-            _ => None,
-        })
     }
 
     fn answer_call(&mut self, at: i64, call: &str, text: String, state: NodeState) {

@@ -5,6 +5,8 @@
 //! [`Runner::tend`] of another node, which also finds what neither did (the store failed for longer than a run waits). Runs
 //! that had not begun then wait on, wherever that is. A stopped run's log ends at once, whatever its agent does.
 
+mod tend;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     path::PathBuf,
@@ -15,13 +17,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    log::{Lost, RunLog},
     queue::{Going, Queue, Rules},
     registry::Agents,
     run::{Run, failed},
@@ -30,13 +31,12 @@ use crate::{
     protocol::{ErrorBody, ErrorCode, RunId, ThreadId, UserId, Waiting},
     server::{
         channel::Channels,
-        error::{Error, Result},
-        leases::{Leases, Orphan},
-        store::now_ms,
-        threads::{self, NewRun},
+        error::Result,
+        leases::Leases,
+        threads::NewRun,
         usage::{self, Budget},
     },
-    thread::{Ending, How, RunState},
+    thread::{Ending, How},
 };
 
 /// How many stops are remembered for runs that did not begin yet.
@@ -280,123 +280,6 @@ impl Runner {
         if timeout(LAST_WORDS, self.0.tasks.wait()).await.is_err() {
             tracing::error!(runs = self.active(), "runs did not end in time; they are ended at the next start");
         }
-    }
-
-    /// Takes this node's lease and ends the runs that nobody lives: those of a process that died. For start-up, before
-    /// people come in. Answers how many.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn recover(&self) -> Result<usize> {
-        let leases = &self.0.leases;
-        leases.inherit().await?;
-        leases.renew().await?;
-        leases.claim().await?;
-        let message = "the server was restarted before the run ended; what was said so far is kept, ask again";
-        self.end_lost(leases.open_runs(i64::MAX).await?, &failed("server_restarted", message)).await
-    }
-
-    /// Renews the lease, looks after what is lost and lets those begin whose turn has come; returns when the server ends.
-    pub async fn tend(&self) {
-        tokio::join!(self.tend_leases(), self.tend_queue());
-    }
-
-    /// Asks the store for those that wait for an earlier run of their thread: when one ended here, and every now and then,
-    /// for one that goes on elsewhere or waits for a person.
-    async fn tend_queue(&self) {
-        let look = async {
-            loop {
-                let blocked = self.0.state.lock().queue.blocked();
-                if blocked.is_empty() {
-                    self.0.freed.notified().await;
-                } else {
-                    let _ = timeout(LOOK_EVERY, self.0.freed.notified()).await;
-                }
-                if let Err(error) = self.look().await {
-                    tracing::warn!(%error, "the store cannot be asked whose turn it is");
-                    sleep(LOOK_EVERY).await;
-                }
-            }
-        };
-        self.0.ending.run_until_cancelled(look).await;
-    }
-
-    async fn look(&self) -> Result<()> {
-        let blocked = self.0.state.lock().queue.blocked();
-        for (run_id, thread_id, place) in blocked {
-            if !threads::is_blocked(&self.0.channels, thread_id, place).await? {
-                let mut state = self.0.state.lock();
-                state.queue.unblock(run_id);
-                self.0.pump(&mut state);
-            }
-        }
-        Ok(())
-    }
-
-    async fn tend_leases(&self) {
-        let mut turns = interval(self.0.leases.turn());
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.0.ending.run_until_cancelled(turns.tick()).await.is_some() {
-            if let Err(error) = self.turn().await {
-                tracing::warn!(%error, "the store cannot be asked for lost runs now");
-            }
-        }
-    }
-
-    async fn turn(&self) -> Result<()> {
-        let leases = &self.0.leases;
-        leases.renew().await?;
-        leases.stops().await?.into_iter().for_each(|run_id| self.stop(run_id));
-        let message = "the server that ran it is gone; what was said so far is kept, ask again";
-        self.end_lost(leases.claim().await?, &failed("server_lost", message)).await?;
-        let age = i64::try_from(UNATTENDED.as_millis()).unwrap_or(i64::MAX);
-        let message = "the run's events could not be stored for a while, and it had to end; ask again";
-        self.end_lost(leases.open_runs(now_ms().saturating_sub(age)).await?, &failed("lost", message)).await?;
-        Ok(())
-    }
-
-    /// Gives the lease back, when the last run has ended: until then it is renewed, so that nobody takes them over.
-    pub async fn leave(&self) {
-        self.0.ending.cancel();
-        if let Err(error) = self.0.leases.leave().await {
-            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
-        }
-    }
-
-    async fn end_lost(&self, orphans: Vec<Orphan>, ending: &Ending) -> Result<usize> {
-        let mut ended = 0;
-        for Orphan { run_id, thread_id, owner, agent, place } in orphans {
-            let is_known = {
-                let state = self.0.state.lock();
-                state.active.contains_key(&run_id) || state.queue.contains(run_id)
-            };
-            if is_known {
-                continue;
-            }
-            let (seq, view) = match self.0.channels.thread(thread_id).await {
-                Ok((at, view)) => (at.seq, view),
-                Err(error @ (Error::Store(_) | Error::Shared(_))) => return Err(error),
-                Err(error) => {
-                    tracing::error!(thread = %thread_id, %error, "a thread cannot be read; its run ends without it");
-                    Default::default()
-                }
-            };
-            if view.run(run_id).is_some_and(|run| run.state == RunState::Waiting) {
-                tracing::info!(run = %run_id, thread = %thread_id, "a run that had not begun waits here now");
-                self.start(NewRun { run_id, thread_id, owner, agent, place, blocked: true });
-                continue;
-            }
-            let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (owner, &agent));
-            match log.at(seq, view).end(ending).await {
-                Ok(()) => {
-                    tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");
-                    ended += 1;
-                }
-                Err(Lost::Over) => {}
-                Err(Lost::Store(error)) => return Err(error),
-            }
-        }
-        Ok(ended)
     }
 }
 

@@ -4,11 +4,11 @@
 //! the same id and content answers the same and changes nothing; with other content it is a conflict. A thread of someone
 //! else is `not_found`, always.
 
+mod checks;
 mod turns;
 
-pub use turns::{
-    Asked, NewRun, Place, answer, ask_to_stop, check_message, expires_at, goes_on, is_blocked, send, take_back,
-};
+pub use checks::{check_message, expires_at};
+pub use turns::{Asked, NewRun, Place, answer, ask_to_stop, goes_on, is_blocked, send, take_back};
 
 use sqlx::{AssertSqlSafe, Row};
 

@@ -2,17 +2,19 @@
 
 use sqlx::Row;
 
-use super::{TITLE_FROM_MESSAGE, UNTITLED, change, info};
+use super::{
+    UNTITLED, change,
+    checks::{check_answers, check_message, check_results, title_of},
+    info,
+};
 use crate::{
     protocol::{
-        Answer, AnswerStatus, Attachment, Author, ErrorCode, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase,
-        SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole,
-        agui::Interrupt, http::User, limits,
+        Answer, Attachment, Author, ErrorCode, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase, SendMessage,
+        TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
     },
     server::{
         channel::{Append, Channels},
         error::{Error, Result},
-        extent::{Extent, extent},
         store::now_ms,
     },
 };
@@ -377,90 +379,4 @@ async fn attachments(tx: &mut Append, command: &SendMessage) -> Result<Vec<Attac
         found.push(Attachment { file_id: *file_id, name: row.try_get(0)?, bytes: bytes.cast_unsigned() });
     }
     Ok(found)
-}
-
-fn invalid(message: impl Into<String>) -> Error {
-    Error::refused(ErrorCode::InvalidPayload, message.into())
-}
-
-/// Whether a message can be taken at all: what [`send`] looks at first.
-///
-/// # Errors
-/// `invalid_payload`, `too_large`.
-pub fn check_message(command: &SendMessage) -> Result<()> {
-    if command.text.trim().is_empty() {
-        return Err(invalid("the text is empty; say something"));
-    }
-    if command.text.len() > limits::MAX_MESSAGE_BYTES {
-        let message = format!("the text has more than {} bytes; attach it as a file", limits::MAX_MESSAGE_BYTES);
-        return Err(Error::refused(ErrorCode::TooLarge, message));
-    }
-    if command.attachments.len() > limits::MAX_ATTACHMENTS {
-        return Err(invalid(format!("more than {} attachments", limits::MAX_ATTACHMENTS)));
-    }
-    if command.after.is_some() && command.replaces.is_some() {
-        return Err(invalid("a message is said `after` another, or `replaces` one, not both"));
-    }
-    Ok(())
-}
-
-/// Every interrupt is answered once, in time, and nothing else is.
-fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Result<()> {
-    check_sizes(command)?;
-    for answer in &command.answers {
-        let id = &answer.interrupt_id;
-        if command.answers.iter().filter(|other| other.interrupt_id == *id).count() > 1 {
-            return Err(invalid(format!("the interrupt `{id}` is answered twice")));
-        }
-        let Some(interrupt) = interrupts.iter().find(|interrupt| interrupt.id == *id) else {
-            return Err(invalid(format!("the run waits for no interrupt `{id}`")));
-        };
-        if answer.status == AnswerStatus::Resolved && expires_at(interrupt).is_some_and(|at| at <= now_ms()) {
-            let message = "the time to answer is over; refuse it, or ask again";
-            return Err(Error::refused(ErrorCode::Conflict, message));
-        }
-    }
-    match interrupts.iter().find(|asked| command.answers.iter().all(|answer| answer.interrupt_id != asked.id)) {
-        Some(open) => Err(invalid(format!("the interrupt `{}` is not answered; answer all at once", open.id))),
-        None => Ok(()),
-    }
-}
-
-/// Each pending call has one result, and each result its call.
-fn check_results(command: &Answer, awaits: &[String]) -> Result<()> {
-    let ids = || command.answers.iter().map(|answer| &answer.interrupt_id);
-    if ids().count() != awaits.len() || awaits.iter().any(|call| !ids().any(|id| id == call)) {
-        return Err(invalid(format!("give one result for each of the calls {}", awaits.join(", "))));
-    }
-    check_sizes(command)
-}
-
-/// No answer is larger or deeper than what a log can hold of it.
-fn check_sizes(command: &Answer) -> Result<()> {
-    for answer in &command.answers {
-        let Extent { bytes, depth } = extent(&answer.payload);
-        if bytes > limits::MAX_RESULT_BYTES {
-            let message = format!("an answer has more than {} bytes", limits::MAX_RESULT_BYTES);
-            return Err(Error::refused(ErrorCode::TooLarge, message));
-        }
-        if depth > limits::MAX_DEPTH {
-            return Err(invalid(format!("an answer is nested deeper than {} levels", limits::MAX_DEPTH)));
-        }
-    }
-    Ok(())
-}
-
-/// When an interrupt can no longer be answered, in milliseconds since 1970; one whose time cannot be read never expires.
-#[must_use]
-pub fn expires_at(interrupt: &Interrupt) -> Option<i64> {
-    interrupt.expires_at.as_deref()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
-}
-
-/// The title that a first message gives its thread.
-fn title_of(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(TITLE_FROM_MESSAGE) {
-        Some((end, _)) => format!("{}…", words[..end].trim_end()),
-        None => words,
-    }
 }
