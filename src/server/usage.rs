@@ -84,6 +84,17 @@ impl Allowance for DayAllowance {
     }
 }
 
+/// Whether a budget allows a person more today.
+///
+/// # Errors
+/// `rate_limited`, with the time until the next day begins; where the store fails.
+pub async fn admit(channels: &Channels, budget: Budget, user: UserId) -> Result<()> {
+    if budget != Budget::default() {
+        budget.admit(today(channels, user).await?)?;
+    }
+    Ok(())
+}
+
 /// What a person used today.
 ///
 /// # Errors

@@ -6,6 +6,10 @@ mod aimock;
 mod analyst;
 mod apis;
 mod errors;
+#[path = "../support/npm.rs"]
+mod npm;
+#[path = "../support/owner.rs"]
+mod owner;
 mod provider;
 mod runs;
 mod server;
@@ -20,7 +24,7 @@ use async_trait::async_trait;
 use netra::{
     protocol::{
         Answer, AnswerStatus, Author, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
-        ThreadId, UserId,
+        ThreadId,
         agui::{Event, Interrupt, Usage},
         http::{AgentInfo, User},
     },
@@ -138,7 +142,7 @@ impl House {
         let agent: Arc<dyn Agent> = Arc::new(change(agent.with_tools(tools.clone())));
         let agents = Arc::new(Agents::new([agent], &[], Kinds::default()));
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path().join("files")));
-        let user = person(&channels).await;
+        let user = owner::person(&channels).await;
         let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
         let thread = threads::create(&channels, &user, &command, "model").await.expect("made").id;
         Self { _folder: folder, channels, bell, runner, tools, user, thread }
@@ -239,24 +243,6 @@ impl House {
 fn merge(config: &mut Value, more: Value) {
     let more: Map<String, Value> = serde_json::from_value(more).expect("an object");
     config.as_object_mut().expect("an object").extend(more);
-}
-
-async fn person(channels: &Channels) -> User {
-    let user: User = serde_json::from_value(json!({
-        "id": UserId::new(), "name": "Owner", "email": "owner@example.org", "role": "member",
-    }))
-    .expect("a user");
-    let mut tx = channels.begin().await.expect("begins");
-    sqlx::query("INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, '', 0)")
-        .bind(user.id.to_string())
-        .bind(&user.email)
-        .bind(&user.name)
-        .bind("member")
-        .execute(tx.sql())
-        .await
-        .expect("inserts");
-    tx.commit().await.expect("commits");
-    user
 }
 
 /// The texts of a run, in order.

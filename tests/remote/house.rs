@@ -8,7 +8,7 @@ use std::{
 use netra::{
     protocol::{
         Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
-        ThreadId, UserId,
+        ThreadId,
         agui::Event,
         http::{AgentInfo, User},
     },
@@ -85,7 +85,7 @@ impl House {
         let remote = Arc::new(remote(config));
         let agents = Agents::new([remote.clone() as Arc<dyn Agent>], &[], Kinds::default());
         let runner = Runner::new(channels.clone(), Arc::new(agents), RunnerOptions::new(folder.path().join("files")));
-        let user = person(&channels).await;
+        let user = crate::owner::person(&channels).await;
         let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
         let thread = threads::create(&channels, &user, &command, "remote").await.expect("made").id;
         Self { _folder: folder, channels, runner, remote, user, thread, bell }
@@ -193,24 +193,6 @@ impl House {
             }
         }
     }
-}
-
-async fn person(channels: &Channels) -> User {
-    let user: User = serde_json::from_value(json!({
-        "id": UserId::new(), "name": "Owner", "email": "owner@example.org", "role": "member",
-    }))
-    .expect("a user");
-    let mut tx = channels.begin().await.expect("begins");
-    sqlx::query("INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, '', 0)")
-        .bind(user.id.to_string())
-        .bind(&user.email)
-        .bind(&user.name)
-        .bind("member")
-        .execute(tx.sql())
-        .await
-        .expect("inserts");
-    tx.commit().await.expect("commits");
-    user
 }
 
 /// All that a run said, its texts one after the other.

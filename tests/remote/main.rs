@@ -7,6 +7,8 @@ mod application;
 mod breaker;
 mod configured;
 mod house;
+#[path = "../support/owner.rs"]
+mod owner;
 mod refusals;
 mod resuming;
 mod server;

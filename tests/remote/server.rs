@@ -204,7 +204,7 @@ pub fn message(id: &str, words: &[&str]) -> Vec<Value> {
     events
 }
 
-/// A moment, for what shall not happen at once.
+/// A pace: what an endpoint lets pass between two signs of life, far within the silence that is allowed.
 pub async fn moment() {
     tokio::time::sleep(Duration::from_millis(30)).await;
 }

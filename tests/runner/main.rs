@@ -2,6 +2,8 @@
 #![cfg(feature = "ssr")]
 
 mod faults;
+#[path = "../support/owner.rs"]
+mod owner;
 mod replay;
 mod runs;
 mod turns;
@@ -215,7 +217,7 @@ impl House {
         let mut options = RunnerOptions::new(folder.path().join("files"));
         change(&mut options);
         let runner = runner(&channels, &gate, &files, options);
-        let user = person(&channels).await;
+        let user = owner::person(&channels).await;
         let thread = thread(&channels, &user).await;
         let tending = runner.clone();
         let tended = tokio::spawn(async move { tending.tend().await }).abort_handle();
@@ -335,24 +337,6 @@ fn runner(
     let built_in = [Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)];
     let agents = Agents::new(built_in, &[], Kinds::default());
     Runner::new(channels.clone(), Arc::new(agents), options)
-}
-
-async fn person(channels: &Channels) -> User {
-    let user: User = serde_json::from_value(json!({
-        "id": UserId::new(), "name": "Owner", "email": "owner@example.org", "role": "member",
-    }))
-    .expect("a user");
-    let mut tx = channels.begin().await.expect("begins");
-    sqlx::query("INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, '', 0)")
-        .bind(user.id.to_string())
-        .bind(&user.email)
-        .bind(&user.name)
-        .bind("member")
-        .execute(tx.sql())
-        .await
-        .expect("inserts");
-    tx.commit().await.expect("commits");
-    user
 }
 
 async fn thread(channels: &Channels, user: &User) -> ThreadId {

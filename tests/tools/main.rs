@@ -5,11 +5,13 @@ mod admin;
 mod builtin;
 mod everything;
 mod misbehaving;
+#[path = "../support/npm.rs"]
+mod npm;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -108,24 +110,7 @@ fn is_alive(id: u32) -> bool {
 
 /// The program of the real server, installed once into the build folder.
 fn everything() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools");
-    let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mcp");
-    fs::create_dir_all(&there).expect("a folder");
-    // Tests run as processes of their own; the first one installs.
-    let lock = File::create(there.join("lock")).expect("a lock");
-    lock.lock().expect("the lock");
-    let wanted = fs::read(here.join("package-lock.json")).expect("the lock file");
-    if fs::read(there.join("installed.json")).ok().as_ref() != Some(&wanted) {
-        for file in ["package.json", "package-lock.json"] {
-            fs::copy(here.join(file), there.join(file)).expect("copied");
-        }
-        let mut npm = Command::new("npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&there);
-        let done = npm.stdout(Stdio::null()).status().expect("npm is there (Node.js 20 or newer)");
-        assert!(done.success(), "`npm ci` failed in {}", there.display());
-        fs::write(there.join("installed.json"), wanted).expect("a mark");
-    }
-    there.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
+    npm::installed("tests/tools", "mcp").join("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
 }
 
 /// A child process that does not outlive its test.

@@ -12,16 +12,16 @@ use super::{
 };
 use crate::{
     protocol::{
-        Attachment, RunId, ThreadEntry, ThreadId, UserId,
+        Attachment, RunId, ThreadEntry, ThreadId,
         agui::{Event, Resume, ToolCallResult, ToolContent},
-        http::User,
     },
     server::{
+        auth::by_id,
         channel::Channels,
         error::{Error, Result},
         store::now_ms,
         threads::NewRun,
-        usage::{self, Budget},
+        usage,
     },
     thread::Ending,
 };
@@ -40,33 +40,18 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
         }
     };
     let agent = agent(run).await.map_err(refused("unknown_agent"))?;
-    within_budget(run).await.map_err(refused("budget_used"))?;
+    let within = usage::admit(&run.channels, run.options.budget, run.new.owner).await;
+    within.map_err(refused("budget_used"))?;
     let input = input(&run.channels, &run.options.files, &run.new, cancel).await.map_err(unavailable)?;
     Ok((agent, input))
 }
 
 /// The agent, where the run's person may use it now.
 async fn agent(run: &Run) -> Result<Arc<dyn Agent>> {
-    let owner = person(&run.channels, run.new.owner).await?;
+    let owner = by_id(run.channels.store(), run.new.owner).await?.ok_or_else(|| Error::not_found("person"))?;
     let id = run.agents.resolve(Some(&run.new.agent), &owner)?;
     let agent = run.agents.get(&id).and_then(|known| known.agent());
     agent.ok_or_else(|| Error::not_found("agent"))
-}
-
-async fn within_budget(run: &Run) -> Result<()> {
-    let budget = run.options.budget;
-    if budget != Budget::default() {
-        budget.admit(usage::today(&run.channels, run.new.owner).await?)?;
-    }
-    Ok(())
-}
-
-async fn person(channels: &Channels, id: UserId) -> Result<User> {
-    let query = sqlx::query("SELECT name, email, role FROM users WHERE id = $1").bind(id.to_string());
-    let row = query.fetch_optional(channels.store().reader()).await?.ok_or_else(|| Error::not_found("person"))?;
-    let role: String = row.try_get(2)?;
-    let role = serde_json::from_value(Value::String(role))?;
-    Ok(User { id, name: row.try_get(0)?, email: row.try_get(1)?, role })
 }
 
 /// What a run begins with, read from its thread.

@@ -73,7 +73,7 @@ impl RunLog {
         Self { seen: seq, view, ..self }
     }
 
-    /// Begins the run: a new one, or one that goes on from another.
+    /// Begins the run.
     pub(super) async fn begin(&mut self) -> Result<(), Lost> {
         let protocol_version = Some(AG_UI.into());
         let started = RunStarted { protocol_version, ..RunStarted::new(self.thread_id, self.run_id) };

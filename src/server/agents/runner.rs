@@ -187,11 +187,7 @@ impl Runner {
     /// # Errors
     /// `rate_limited` where it does not, with the time until it does; what the store says.
     pub async fn admit_budget(&self, user: UserId) -> Result<()> {
-        let budget = self.0.options.budget;
-        if budget != Budget::default() {
-            budget.admit(usage::today(&self.0.channels, user).await?)?;
-        }
-        Ok(())
+        usage::admit(&self.0.channels, self.0.options.budget, user).await
     }
 
     /// Places in line changed, in [`Runner::take_moved`].
