@@ -111,6 +111,10 @@ fn is_draining(push: &Push) -> bool {
     matches!(push, Push::Draining(_))
 }
 
+fn tells_of_a_run(push: &Push) -> bool {
+    !events(std::slice::from_ref(push)).is_empty()
+}
+
 /// A server whose agent `slow` tells so many words, a hundred a second.
 async fn with_agent(setup: Setup, words: usize) -> (TestServer, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -150,6 +154,7 @@ async fn a_run_finishes_while_nothing_new_begins() {
     let mut socket = Socket::open(&server, &token).await.expect("opens");
     let thread = socket.create_thread("slow").await;
     socket.say(thread).await.expect("accepted");
+    socket.until(tells_of_a_run).await;
     server.signal("TERM");
     socket.until(is_draining).await;
 
@@ -186,7 +191,7 @@ async fn a_run_that_does_not_finish_in_time_is_ended_and_says_so() {
     let mut socket = Socket::open(&server, &token).await.expect("opens");
     let thread = socket.create_thread("slow").await;
     socket.say(thread).await.expect("accepted");
-    socket.until(|push| !events(std::slice::from_ref(push)).is_empty()).await;
+    socket.until(tells_of_a_run).await;
     server.signal("TERM");
     let (pushes, code) = socket.end().await;
     let told = events(&pushes);
@@ -204,6 +209,8 @@ async fn a_second_signal_ends_at_once_and_the_next_start_ends_the_run() {
         let mut socket = Socket::open(&server, &token).await.expect("opens");
         let thread = socket.create_thread("slow").await;
         socket.say(thread).await.expect("accepted");
+        // A run of which nothing is in the log yet would begin anew at the next start.
+        socket.until(tells_of_a_run).await;
         server.signal("TERM");
         socket.until(is_draining).await;
         let began = Instant::now();
