@@ -97,7 +97,7 @@ async fn seed(
     match threads::authorise(&state.channels, user.id, id).await {
         Ok(_) => {
             let (cursor, view) = state.channels.thread(id).await?;
-            seed.thread = Some((id, At { cursor, state: view }));
+            seed.thread = Some((id, At { cursor, state: view.shown() }));
             Ok((seed, None))
         }
         Err(error::Error::Refused(body)) => Ok((seed, Some(body))),

@@ -1,17 +1,20 @@
 //! A thread's conversation as AG-UI restates it: what an agent is told of what was said before.
 
+use std::collections::HashMap;
+
 use super::view::{Answered, Item, NodeBody, RunState, RunView, ThreadView};
 use crate::protocol::{
     AnswerStatus, RunId,
-    agui::{FunctionCall, Message, Resume, TextRole, ToolCall, ToolCallKind, ToolContent},
+    agui::{EncryptedSubtype, FunctionCall, Message, Resume, TextRole, ToolCall, ToolCallKind, ToolContent},
 };
 
 impl ThreadView {
     /// The conversation of a run's branch, up to and with the message that it answers and the runs that it goes on from.
     /// Tool calls stand with the message that carried them, each followed by its answer; one that has none yet has none here.
+    /// What an agent thought, and what only it can read of that, is told to that agent alone.
     #[must_use]
     pub fn history(&self, run_id: RunId) -> Vec<Message> {
-        let message = self.run(run_id).and_then(|run| run.message_id);
+        let (message, agent) = self.run(run_id).map(|run| (run.message_id, run.agent.as_str())).unwrap_or_default();
         let mut history = Vec::new();
         for item in self.until(message) {
             match item {
@@ -21,7 +24,7 @@ impl ThreadView {
                     name: None,
                 }),
                 Item::Run(run) if run.run_id == run_id => break,
-                Item::Run(run) => tell(run, &mut history),
+                Item::Run(run) => tell(run, run.agent == agent, &mut history),
             }
         }
         history
@@ -53,9 +56,10 @@ impl ThreadView {
     }
 }
 
-/// What a run said and called.
-fn tell(run: &RunView, history: &mut Vec<Message>) {
+/// What a run said and called; to its own agent also what it thought, and every encrypted value with what it belongs to.
+fn tell(run: &RunView, own: bool, history: &mut Vec<Message>) {
     let from = history.len();
+    let mut values = Values::of(run, own);
     for node in &run.nodes {
         match &node.body {
             NodeBody::Text { role: TextRole::Assistant, text } if !text.is_empty() => {
@@ -64,19 +68,57 @@ fn tell(run: &RunView, history: &mut Vec<Message>) {
                     content: Some(text.clone()),
                     name: None,
                     tool_calls: None,
+                    encrypted_value: values.take(EncryptedSubtype::Message, &node.id),
                 })
             }
             NodeBody::Tool { name, args, message, result } => {
                 let function = FunctionCall { name: name.clone(), arguments: args.clone() };
-                let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function };
+                let encrypted_value = values.take(EncryptedSubtype::ToolCall, &node.id);
+                let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function, encrypted_value };
                 carry(call, message.as_deref(), &mut history[from..]).into_iter().for_each(|alone| history.push(alone));
                 if let Some(result) = result {
                     let (id, content) = (format!("{}-result", node.id), ToolContent::Text(result.clone()));
                     history.push(Message::Tool { id, content, tool_call_id: node.id.clone(), error: None });
                 }
             }
+            NodeBody::Reasoning { text } if own => {
+                let encrypted_value = values.take(EncryptedSubtype::Message, &node.id);
+                if encrypted_value.is_some() || !text.is_empty() {
+                    history.push(Message::Reasoning { id: node.id.clone(), content: text.clone(), encrypted_value });
+                }
+            }
+            // Thoughts that nobody may read have a span and a value, and no message.
+            NodeBody::ReasoningSpan if values.has(EncryptedSubtype::Message, &node.id) && !speaks(run, &node.id) => {
+                let encrypted_value = values.take(EncryptedSubtype::Message, &node.id);
+                history.push(Message::Reasoning { id: node.id.clone(), content: String::new(), encrypted_value });
+            }
             _ => {}
         }
+    }
+}
+
+/// Whether a run has a message of that id.
+fn speaks(run: &RunView, id: &str) -> bool {
+    let is_message = |body: &NodeBody| matches!(body, NodeBody::Text { .. } | NodeBody::Reasoning { .. });
+    run.nodes.iter().any(|node| node.id == id && is_message(&node.body))
+}
+
+/// The encrypted values of a run. Each is told once: messages may share an id, and the first of them has it.
+struct Values<'a>(HashMap<(EncryptedSubtype, &'a str), &'a str>);
+
+impl<'a> Values<'a> {
+    /// None for another agent, which could do nothing with them and has no business with them.
+    fn of(run: &'a RunView, own: bool) -> Self {
+        let values = run.encrypted.iter().filter(|_| own);
+        Self(values.map(|known| ((known.subtype, known.entity_id.as_str()), known.value.as_str())).collect())
+    }
+
+    fn has(&self, subtype: EncryptedSubtype, id: &'a str) -> bool {
+        self.0.contains_key(&(subtype, id))
+    }
+
+    fn take(&mut self, subtype: EncryptedSubtype, id: &'a str) -> Option<String> {
+        self.0.remove(&(subtype, id)).map(str::to_owned)
     }
 }
 
@@ -91,5 +133,5 @@ fn carry(call: ToolCall, message: Option<&str>, said: &mut [Message]) -> Option<
         }
     }
     let id = message.map_or_else(|| format!("{}-call", call.id), str::to_owned);
-    Some(Message::Assistant { id, content: None, name: None, tool_calls: Some(vec![call]) })
+    Some(Message::Assistant { id, content: None, name: None, tool_calls: Some(vec![call]), encrypted_value: None })
 }

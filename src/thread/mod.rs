@@ -8,6 +8,7 @@
 mod branch;
 mod close;
 mod compact;
+mod encrypted;
 mod feed;
 mod history;
 mod patch;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use close::{Ending, How};
 pub use compact::Compactor;
+pub use encrypted::MAX_ENCRYPTED_BYTES;
 pub use feed::{ThreadSummary, UserFeed};
 pub use patch::MAX_OPERATIONS;
-pub use view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
+pub use view::{Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};

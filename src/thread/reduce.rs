@@ -38,6 +38,7 @@ impl ThreadView {
             _ => self.newest(),
         };
         self.give_up();
+        self.forget_old_thoughts();
         let (id, run_id, agent) = (message.id, message.run_id, message.agent.clone());
         self.items.push(Item::Message(Arc::new(Said { at, message, follows })));
         self.announce(RunView { message_id: Some(id), ..RunView::new(run_id, agent, at) });
@@ -157,6 +158,7 @@ impl RunView {
             started_at: at,
             ended_at: None,
             nodes: Vec::new(),
+            encrypted: Vec::new(),
             usage: Vec::new(),
             cost_usd: None,
             shared: None,
@@ -267,8 +269,9 @@ impl RunView {
                 });
             }
             Event::MessagesSnapshot(e) => self.restate(at, e.messages),
-            // Kept in the log; nothing of a thread's looks depends on them.
-            Event::ReasoningEncryptedValue(_) | Event::Raw(_) => {}
+            Event::ReasoningEncryptedValue(e) => self.keep_encrypted(e.subtype, e.entity_id, e.encrypted_value),
+            // Kept in the log; nothing of a thread's looks depends on it.
+            Event::Raw(_) => {}
         }
     }
 

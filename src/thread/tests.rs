@@ -11,7 +11,7 @@ use crate::protocol::{
 fn event() -> impl Strategy<Value = Event> {
     let id = prop::sample::select(vec!["a", "b", "c"]);
     let sub = prop::option::of(prop::sample::select(vec!["s", "t"]));
-    (0..26u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
+    (0..27u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
         let event: Event = match kind {
             0 => TextMessageStart::new(id).into(),
             1 | 2 => TextMessageContent::new(id, text).into(),
@@ -42,9 +42,12 @@ fn event() -> impl Strategy<Value = Event> {
             24 => {
                 let call =
                     serde_json::json!({"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}});
-                let said = serde_json::json!({"role": "assistant", "id": id, "content": text, "toolCalls": [call]});
+                let said = serde_json::json!(
+                    {"role": "assistant", "id": id, "content": text, "toolCalls": [call], "encryptedValue": text}
+                );
                 MessagesSnapshot::new(vec![serde_json::json!({"role": "user", "id": "u", "content": "?"}), said]).into()
             }
+            25 => ReasoningEncryptedValue::new(EncryptedSubtype::Message, id, text).into(),
             _ => StateSnapshot::new(serde_json::json!(text)).into(),
         };
         event.of_subagent(sub)
@@ -114,7 +117,10 @@ proptest! {
         let sent = serde_json::to_string(&prefix).expect("serializes");
         let snapshot: ThreadView = serde_json::from_str(&sent).expect("reads back");
         prop_assert_eq!(&snapshot, &prefix);
-        prop_assert_eq!(fold(snapshot, cut, &entries), fold(ThreadView::default(), 0, &entries));
+        let whole = fold(ThreadView::default(), 0, &entries);
+        let seen = fold(snapshot.clone().shown(), cut, &entries);
+        prop_assert_eq!(&fold(snapshot, cut, &entries), &whole);
+        prop_assert_eq!(seen.shown(), whole.shown(), "also to people, who are not sent everything");
     }
 
     #[test]

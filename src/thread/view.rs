@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::protocol::{
     Author, InterruptAnswer, MessageId, RunId, ThreadInfo, UserMessage,
-    agui::{Interrupt, TextRole, Usage},
+    agui::{EncryptedSubtype, Interrupt, TextRole, Usage},
 };
 
 /// A thread, folded from its log. Shared parts are cheap to clone and copied only where they change.
@@ -131,6 +131,9 @@ pub struct RunView {
     pub ended_at: Option<i64>,
     /// What happened in it, in the order it began. A node's index never changes.
     pub nodes: Vec<Arc<Node>>,
+    /// What only its agent can read of what it thought, oldest first; never in what people are sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encrypted: Vec<Arc<Encrypted>>,
     /// The tokens it used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usage: Vec<Usage>,
@@ -143,6 +146,18 @@ pub struct RunView {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
+}
+
+/// An encrypted value, as `REASONING_ENCRYPTED_VALUE` tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct Encrypted {
+    /// What it belongs to.
+    pub subtype: EncryptedSubtype,
+    /// The id of the call or message.
+    pub entity_id: String,
+    /// The value.
+    pub value: String,
 }
 
 /// Where a node is.

@@ -72,13 +72,13 @@ fn answered(native: Option<Value>) -> ModelRequest {
     request
 }
 
-fn anthropic(events: &[Value]) -> Reply {
+pub(crate) fn anthropic(events: &[Value]) -> Reply {
     let piece =
         |event: &Value| Piece::Raw(format!("event: {}\ndata: {event}\n\n", event["type"].as_str().expect("a type")));
     Reply::Stream(events.iter().map(piece).collect())
 }
 
-fn anthropic_call() -> Vec<Value> {
+pub(crate) fn anthropic_call() -> Vec<Value> {
     let delta = |index: u32, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});
     let start =
         |index: u32, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});

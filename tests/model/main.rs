@@ -13,6 +13,7 @@ mod owner;
 mod provider;
 mod runs;
 mod server;
+mod signed;
 mod tools;
 
 use std::{

@@ -260,3 +260,50 @@ async fn a_tool_of_the_caller_is_left_to_the_caller() {
     let system = asked["messages"][0]["content"].as_str().expect("instructions");
     assert!(system.contains("settings") && system.contains("red"), "{system}");
 }
+
+#[tokio::test]
+async fn a_person_is_asked_about_as_much_as_one_question_holds_and_the_model_is_told_of_the_rest() {
+    let ids: Vec<String> = (0..12).map(|at| format!("s{at}")).collect();
+    let args = json!({"at": "x".repeat(20_000)});
+    let many: Vec<_> = ids.iter().map(|id| ("send", id.as_str(), args.clone())).collect();
+    let model = Model::with([calls(&many), says("Some sent.")]).await;
+    let house = House::new(&model).await;
+    let run = house.ask("send all").await;
+    let asked = asks(&run).len();
+    assert!((8..10).contains(&asked), "{asked}");
+    let results: Vec<_> = called(&run).iter().filter_map(|call| call.2).collect();
+    assert_eq!(results.len(), 12 - asked);
+    assert!(results.iter().all(|result| result.contains("Not carried out") && result.contains("Call it again")));
+    let next = house.answer(run.run_id, &vec![json!({"approved": true}); asked]).await;
+    assert_eq!((&next.state, said(&next)), (&RunState::Finished, vec!["Some sent."]));
+    assert_eq!(house.called().len(), asked);
+    let told = model.asked()[1].body["messages"].to_string();
+    assert_eq!(told.matches("Not carried out").count(), 12 - asked);
+}
+
+#[tokio::test]
+async fn arguments_that_are_too_long_or_too_deep_are_told_to_the_model() {
+    let deep = (0..80).fold(json!("x"), |inner, _| json!([inner]));
+    let caller = json!({"tools": [{"name": "paint", "description": "Paints.", "parameters": {"type": "object"}}]});
+    let long = json!({"at": "x".repeat(300 * 1024)});
+    let model = Model::with([
+        calls(&[
+            ("look", "l1", long.clone()),
+            ("send", "s1", json!({"at": "x".repeat(40 * 1024)})),
+            ("send", "s2", json!({"more": deep})),
+            ("paint", "p1", long),
+        ]),
+        says("Too much."),
+    ])
+    .await;
+    let house = House::new(&model).await;
+    let run = house.begin_with("do it", Some(caller)).await;
+    let run = house.over(run).await;
+    assert_eq!((&run.state, said(&run)), (&RunState::Finished, vec!["Too much."]));
+    let results: Vec<_> = called(&run).iter().map(|call| call.2.expect("a result")).collect();
+    for (result, why) in results.iter().zip(["at most 131072", "at most 32768", "nested too deeply", "at most 131072"])
+    {
+        assert!(result.contains(why), "{result}");
+    }
+    assert!(house.called().is_empty());
+}

@@ -2,6 +2,7 @@
 
 use netra::{
     protocol::{AnswerStatus, agui::Event},
+    server::channel::Channel,
     thread::RunState,
 };
 use serde_json::{Value, json};
@@ -117,4 +118,53 @@ async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
     let roles: Vec<_> = messages.iter().map(|message| message["role"].as_str().unwrap_or_default()).collect();
     assert_eq!(roles, ["user", "assistant"], "the call that waits has no answer yet: {messages:?}");
     assert_eq!(messages[1]["toolCalls"][0]["id"], "c1");
+}
+
+#[tokio::test]
+async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_next_turn() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number > 0 {
+            answer.events(&message("m2", &["Done."])).await?;
+            return answer.finish().await;
+        }
+        let value = |subtype: &str, id: &str, value: &str| json!({"type": "REASONING_ENCRYPTED_VALUE", "subtype": subtype, "entityId": id, "encryptedValue": value});
+        answer
+            .events(&[
+                json!({"type": "REASONING_START", "messageId": "r1"}),
+                json!({"type": "REASONING_MESSAGE_START", "messageId": "r1", "role": "reasoning"}),
+                json!({"type": "REASONING_MESSAGE_CONTENT", "messageId": "r1", "delta": "Risky."}),
+                value("message", "r1", "signature of r1"),
+                json!({"type": "REASONING_MESSAGE_END", "messageId": "r1"}),
+                json!({"type": "REASONING_END", "messageId": "r1"}),
+                json!({"type": "REASONING_START", "messageId": "r2"}),
+                value("message", "r2", "all of r2"),
+                json!({"type": "REASONING_END", "messageId": "r2"}),
+                json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send", "parentMessageId": "m1"}),
+                json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": "{}"}),
+                json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                value("tool-call", "c1", "signature of c1"),
+            ])
+            .await?;
+        let mut end = answer.finished();
+        let interrupt = json!({"id": "i1", "reason": "tool_call", "toolCallId": "c1"});
+        end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+        answer.event(&end).await
+    })
+    .await;
+    let house = House::new(&server).await;
+    let waiting = house.answer("Send it").await;
+    house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
+    house.answer("Thanks").await;
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "send", "arguments": "{}"}, "encryptedValue": "signature of c1"});
+    let thoughts = [
+        json!({"role": "reasoning", "id": "r1", "content": "Risky.", "encryptedValue": "signature of r1"}),
+        json!({"role": "reasoning", "id": "r2", "content": "", "encryptedValue": "all of r2"}),
+        json!({"role": "assistant", "id": "m1", "toolCalls": [call]}),
+    ];
+    for asked in &server.asked()[1..] {
+        assert_eq!(asked.input["messages"].as_array().expect("messages")[1..4], thoughts);
+    }
+    let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread)).await.expect("reads");
+    assert!(!json!(seen).to_string().contains("signature of"), "people are not sent it");
 }

@@ -36,6 +36,9 @@ pub enum Message {
         /// The calls it made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tool_calls: Option<Vec<ToolCall>>,
+        /// What only the agent can read of it, to be given back as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encrypted_value: Option<String>,
     },
     /// A tool's answer.
     Tool {
@@ -70,6 +73,9 @@ pub enum Message {
         /// What was thought.
         #[serde(default)]
         content: String,
+        /// What only the agent can read of it, to be given back as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encrypted_value: Option<String>,
     },
     /// An activity.
     Activity {
@@ -93,6 +99,9 @@ pub struct ToolCall {
     pub kind: ToolCallKind,
     /// What is called.
     pub function: FunctionCall,
+    /// What only the agent can read of it, to be given back as it is.
+    #[serde(default, rename = "encryptedValue", skip_serializing_if = "Option::is_none")]
+    pub encrypted_value: Option<String>,
 }
 
 /// What is called: always a function.

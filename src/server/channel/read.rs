@@ -152,13 +152,13 @@ impl Channels {
         self.fold(Channel::User(id), fold).await
     }
 
-    /// A channel's state as it is now, and the place it is so at.
+    /// A channel's state as people are shown it now, and the place it is so at.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn snapshot(&self, channel: Channel) -> Result<(Cursor, Snapshot)> {
         Ok(match channel {
-            Channel::Thread(id) => self.thread(id).await.map(|(at, view)| (at, Snapshot::Thread(view)))?,
+            Channel::Thread(id) => self.thread(id).await.map(|(at, view)| (at, Snapshot::Thread(view.shown())))?,
             Channel::User(id) => self.feed(id).await.map(|(at, feed)| (at, Snapshot::User(feed)))?,
         })
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Kind, NodeBody, NodeState, RunView};
-use crate::protocol::agui::{Message, TextRole};
+use crate::protocol::agui::{EncryptedSubtype, Message, TextRole};
 
 impl RunView {
     /// Takes over what a restated conversation says after the person's last message: that is this run. What came before is
@@ -13,12 +13,18 @@ impl RunView {
         let from = said.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1);
         for message in said.into_iter().skip(from) {
             match message {
-                Message::Assistant { id, content, tool_calls, .. } => {
+                Message::Assistant { id, content, tool_calls, encrypted_value, .. } => {
+                    if let Some(value) = encrypted_value {
+                        self.keep_encrypted(EncryptedSubtype::Message, id.clone(), value);
+                    }
                     if let Some(text) = content.filter(|text| !text.is_empty()) {
                         self.upsert(at, Kind::Text, id.clone(), NodeBody::Text { role: TextRole::Assistant, text });
                     }
                     for call in tool_calls.into_iter().flatten() {
                         let (name, args) = (call.function.name, call.function.arguments);
+                        if let Some(value) = call.encrypted_value {
+                            self.keep_encrypted(EncryptedSubtype::ToolCall, call.id.clone(), value);
+                        }
                         let result = self.result_of(&call.id);
                         let done = result.is_some();
                         let body = NodeBody::Tool { name, args, message: Some(id.clone()), result };
@@ -32,7 +38,10 @@ impl RunView {
                     let state = if error.is_some() { NodeState::Failed } else { NodeState::Done };
                     self.answer_call(at, &tool_call_id, error.unwrap_or_else(|| content.to_text()), state);
                 }
-                Message::Reasoning { id, content } => {
+                Message::Reasoning { id, content, encrypted_value } => {
+                    if let Some(value) = encrypted_value {
+                        self.keep_encrypted(EncryptedSubtype::Message, id.clone(), value);
+                    }
                     self.upsert(at, Kind::Reasoning, id, NodeBody::Reasoning { text: content });
                 }
                 _ => {}

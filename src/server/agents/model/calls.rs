@@ -14,19 +14,26 @@ use crate::{
     protocol::{
         AnswerStatus,
         agui::{Interrupt, ToolCallResult, ToolContent},
+        limits::MAX_DEPTH,
     },
-    server::agents::{
-        AgentError, Emitter, RunInput,
-        tools::{
-            Consent, ToolBox, ToolOutput, ToolSpec,
-            consent::{self, Answer},
+    server::{
+        agents::{
+            AgentError, Emitter, RunInput,
+            guard::MAX_EVENT_BYTES,
+            tools::{
+                Consent, ToolBox, ToolOutput, ToolSpec,
+                consent::{self, Answer},
+            },
         },
+        extent::{Extent, extent},
     },
     thread::RunState,
 };
 
 /// The most calls that run at once.
 const PARALLEL: usize = 4;
+/// The most that a person is asked at once, in bytes: the event that ends the run holds it, with room for the rest of it.
+const MAX_ASKED_BYTES: usize = MAX_EVENT_BYTES * 3 / 4;
 /// The most of a result that is kept.
 const MAX_RESULT_BYTES: usize = 64 * 1024;
 
@@ -63,21 +70,25 @@ struct Job {
 impl Tools<'_> {
     /// Carries out what may be carried out.
     pub(super) async fn settle(&self, calls: &[ModelCall]) -> Result<Settled, AgentError> {
-        let (mut jobs, mut asks, mut callers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut jobs, mut asks, mut callers) = (Vec::new(), Asks::default(), Vec::new());
         for call in calls {
             let Some(spec) = self.spec(&call.name) else {
-                if self.is_callers(&call.name) {
-                    callers.push(call);
-                } else {
-                    jobs.push(Job::new(call, Err(self.unknown(&call.name))));
+                match (self.is_callers(&call.name), consent::measure(&call.arguments)) {
+                    (true, Ok(())) => callers.push(call),
+                    (true, Err(output)) => jobs.push(Job::new(call, Err(output))),
+                    (false, _) => jobs.push(Job::new(call, Err(self.unknown(&call.name)))),
                 }
                 continue;
             };
             match (consent::arguments(spec, &call.arguments), spec.consent) {
-                (Ok(args), Consent::Ask) => asks.push(consent::ask(&call.id, spec, &args, self.consent_timeout)),
+                (Ok(args), Consent::Ask) => {
+                    let ask = consent::ask(&call.id, spec, &args, self.consent_timeout);
+                    asks.push(ask).unwrap_or_else(|output| jobs.push(Job::new(call, Err(output))));
+                }
                 (args, _) => jobs.push(Job::new(call, args)),
             }
         }
+        let asks = asks.asks;
         let mut results = self.carry_out(jobs).await?;
         if asks.is_empty() && callers.is_empty() {
             return Ok(Settled::Done(results));
@@ -193,6 +204,34 @@ impl Tools<'_> {
         }
         self.out.emit(event).await?;
         results.insert(id.to_owned(), text);
+        Ok(())
+    }
+}
+
+/// What a person is asked, within what one event holds.
+#[derive(Default)]
+struct Asks {
+    asks: Vec<Interrupt>,
+    bytes: usize,
+}
+
+impl Asks {
+    /// Asks this, too; where it does not fit, answers what the model is told of the call.
+    fn push(&mut self, ask: Interrupt) -> Result<(), ToolOutput> {
+        /// The levels that an event has around a question.
+        const AROUND: usize = 4;
+        let Extent { bytes, depth } = extent(&ask);
+        if depth + AROUND > MAX_DEPTH {
+            let text = "Not carried out: a person must allow it, and its arguments are nested too deeply to be shown. Make them flatter.";
+            return Err(ToolOutput::failed(text));
+        }
+        if self.bytes + bytes > MAX_ASKED_BYTES {
+            let text = "Not carried out: a person must allow it, and this answer had more to ask them than they can be asked at once. \
+                Call it again when the other calls are settled.";
+            return Err(ToolOutput::failed(text));
+        }
+        self.bytes += bytes;
+        self.asks.push(ask);
         Ok(())
     }
 }

@@ -5,7 +5,10 @@
 //! whether a provider repeats ids, leaves them out or restates all arguments; a stream without its last event is cut, also
 //! where genai makes one up; errors are told apart by what the provider said.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+mod failure;
+mod request;
+
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -13,24 +16,27 @@ use genai::{
     Client, Error as GenaiError, ModelIden, ServiceTarget,
     adapter::AdapterKind,
     chat::{
-        ChatMessage, ChatOptions, ChatRequest, ChatResponseFormat, ChatStream, ChatStreamEvent, ContentPart,
-        MessageContent, ReasoningEffort, StopReason, StreamEnd, Tool, ToolCall, ToolResponse, Usage,
+        ChatOptions, ChatResponseFormat, ChatStream, ChatStreamEvent, ReasoningEffort, StopReason, StreamEnd, Usage,
     },
     resolver::{AuthData, Endpoint},
 };
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::json;
 
+pub(super) use self::failure::unreachable;
+use self::{
+    failure::{failure, malformed},
+    request::{chat, is_signed, native},
+};
 use super::{
     error::ModelError,
     passage::{Passage, TOKEN},
     pieces::Calls,
-    provider::{EndReason, ModelEnd, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelStream},
+    provider::{EndReason, ModelEnd, ModelEvent, ModelOptions, ModelProvider, ModelRequest, ModelStream},
 };
 use crate::{
     protocol::agui,
     server::{
-        agents::remote::address::{self, PublicOnly, Refused},
+        agents::remote::address::{self, PublicOnly},
         config::agents::{ModelConfig, Provider, ReasoningEffort as Effort},
     },
 };
@@ -181,15 +187,6 @@ impl ModelProvider for GenaiProvider {
     }
 }
 
-/// Whether the last calls still have what their provider signed: Anthropic takes reasoning only then.
-fn is_signed(messages: &[ModelMessage]) -> bool {
-    messages
-        .iter()
-        .rev()
-        .take_while(|message| !matches!(message, ModelMessage::User(_)))
-        .all(|message| !matches!(message, ModelMessage::Assistant { calls, native: None, .. } if !calls.is_empty()))
-}
-
 /// A stream being read.
 struct Reading {
     /// `None` once it ended or failed.
@@ -253,12 +250,10 @@ impl Reading {
             return Err(malformed("an end for tool calls, and no call that can be read"));
         }
         let usage = end.captured_usage.map(|usage| self.usage(usage));
-        let native = end.captured_content.filter(|_| self.provider.target.provider.is_own_api());
-        Ok(ModelEvent::End(ModelEnd {
-            reason,
-            usage,
-            native: native.and_then(|native| serde_json::to_value(native).ok()),
-        }))
+        let answer = end.captured_content.filter(|_| self.provider.target.provider.is_own_api());
+        // Anthropic goes on reasoning only on what it gets back, be that without a thought.
+        let native = answer.and_then(|answer| native(answer, self.provider.kind == AdapterKind::Anthropic));
+        Ok(ModelEvent::End(ModelEnd { reason, usage, native }))
     }
 
     fn usage(&self, usage: Usage) -> agui::Usage {
@@ -290,10 +285,6 @@ fn with_slash(address: &str) -> String {
     }
 }
 
-fn malformed(what: &str) -> ModelError {
-    ModelError::Malformed { what: what.into() }
-}
-
 const fn effort(effort: Effort) -> ReasoningEffort {
     match effort {
         Effort::None => ReasoningEffort::Zero,
@@ -301,101 +292,6 @@ const fn effort(effort: Effort) -> ReasoningEffort {
         Effort::Medium => ReasoningEffort::Medium,
         Effort::High => ReasoningEffort::High,
     }
-}
-
-fn chat(request: ModelRequest) -> ChatRequest {
-    let tools: Vec<Tool> = request
-        .tools
-        .into_iter()
-        .map(|tool| Tool::new(tool.name).with_description(tool.description).with_schema(tool.parameters))
-        .collect();
-    let mut chat = ChatRequest::new(request.messages.into_iter().map(message).collect());
-    chat.system = Some(request.system).filter(|system| !system.is_empty());
-    chat.tools = Some(tools).filter(|tools| !tools.is_empty());
-    chat
-}
-
-fn message(message: ModelMessage) -> ChatMessage {
-    match message {
-        ModelMessage::User(text) => ChatMessage::user(text),
-        ModelMessage::Tool { call_id, name, text } => ToolResponse::new(call_id, text).with_fn_name(name).into(),
-        ModelMessage::Assistant { text, calls, native } => {
-            if let Some(mut native) = native.and_then(|native| serde_json::from_value::<MessageContent>(native).ok()) {
-                // A call's id is ours, where the provider's was not unique in the conversation.
-                let ours = native.iter_mut().filter_map(|part| match part {
-                    ContentPart::ToolCall(call) => Some(&mut call.call_id),
-                    _ => None,
-                });
-                ours.zip(&calls).for_each(|(id, call)| id.clone_from(&call.id));
-                return ChatMessage::assistant(native);
-            }
-            let text = (!text.is_empty()).then_some(ContentPart::Text(text));
-            let calls = calls.into_iter().map(|call| {
-                ContentPart::ToolCall(ToolCall {
-                    call_id: call.id,
-                    fn_name: call.name,
-                    fn_arguments: serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({})),
-                    thought_signatures: None,
-                })
-            });
-            ChatMessage::assistant(MessageContent::from_parts(text.into_iter().chain(calls).collect::<Vec<_>>()))
-        }
-    }
-}
-
-/// What genai's error means to us. genai wraps what the transport said, more than once.
-fn failure(error: &GenaiError, secret: Option<&str>) -> ModelError {
-    if let GenaiError::HttpError { status, body, headers, .. } = error {
-        return ModelError::of_status(status.as_u16(), body, retry_after(headers), secret);
-    }
-    match error {
-        GenaiError::WebStream { error, .. } => transport(&**error, secret),
-        GenaiError::WebModelCall { webc_error: genai::webc::Error::Reqwest(error), .. } => transport(error, secret),
-        GenaiError::ChatResponse { body, .. } => ModelError::of_event(body, secret),
-        GenaiError::Internal(cause) => ModelError::Refused { status: None, excerpt: cause.chars().take(200).collect() },
-        other => {
-            let what: String = other.to_string().chars().take(200).collect();
-            ModelError::Malformed { what: secret.map_or_else(|| what.clone(), |secret| what.replace(secret, "…")) }
-        }
-    }
-}
-
-fn transport(error: &(dyn StdError + Send + Sync + 'static), secret: Option<&str>) -> ModelError {
-    if let Some(error) = error.downcast_ref::<GenaiError>() {
-        return failure(error, secret);
-    }
-    match error.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_body() || error.is_decode() => ModelError::Cut,
-        Some(error) => unreachable(error),
-        None => malformed(&error.to_string()),
-    }
-}
-
-/// No answer at all.
-pub(super) fn unreachable(error: &reqwest::Error) -> ModelError {
-    match causes(error).find_map(|cause| cause.downcast_ref::<Refused>()) {
-        Some(refused) => ModelError::Address { refused: refused.to_string() },
-        None => ModelError::Connect,
-    }
-}
-
-/// An error and what it came of.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| (*error).source())
-}
-
-/// `Retry-After` in seconds or as a date, or `retry-after-ms`.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(ms) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(ms / 1000.0).ok();
-    }
-    let said = text(RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = said.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let at = jiff::fmt::rfc2822::parse(said).ok()?;
-    Duration::try_from(at.timestamp() - jiff::Timestamp::now()).ok()
 }
 
 #[cfg(test)]
@@ -408,19 +304,5 @@ mod tests {
         assert_eq!(with_slash("http://host/v1/"), "http://host/v1/");
         assert_eq!(with_slash("https://host/a?version=1"), "https://host/a/?version=1");
         assert_eq!(with_slash("https://host"), "https://host/");
-    }
-
-    #[test]
-    fn a_time_to_come_back_is_read_in_each_form() {
-        let of = |name: &'static str, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().expect("a header"));
-            retry_after(&headers)
-        };
-        assert_eq!(of("retry-after", "7"), Some(Duration::from_secs(7)));
-        assert_eq!(of("retry-after-ms", "250"), Some(Duration::from_millis(250)));
-        assert!(of("retry-after", "Fri, 01 Jan 2100 00:00:00 GMT") > Some(Duration::from_secs(3600)));
-        assert_eq!(of("retry-after", "soon"), None);
-        assert_eq!(of("retry-after", "-5"), None);
     }
 }

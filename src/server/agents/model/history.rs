@@ -1,14 +1,15 @@
 //! A thread's conversation as a model wants it: people's words, its own, and every call with its result right after it.
 //!
 //! Providers refuse a call without a result, so one that never got any (the run was stopped, nobody answered) is said to
-//! have none. What does not fit is left out from the oldest on, whole turns at a time.
+//! have none. What does not fit is left out from the oldest on, whole turns at a time. What only the provider can read of the
+//! newest turn goes back to it, which is all that providers ask for.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
 use super::provider::{ModelCall, ModelMessage};
-use crate::protocol::agui::{Message, ToolContent};
+use crate::protocol::agui::{Message, ToolCall, ToolContent};
 
 /// What stands in for a result that never came.
 const NO_RESULT: &str = "This call was not carried out: its run ended before, or nobody allowed it.";
@@ -18,10 +19,14 @@ pub(super) type Results = HashMap<String, String>;
 
 /// The calls of the newest answer that have no result: what a resumed run is about.
 pub(super) fn open_calls(history: &[Message]) -> Vec<ModelCall> {
-    let begin = history.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1);
-    let newest = &history[begin..];
+    let newest = &history[newest(history)..];
     let done = results(newest);
     newest.iter().flat_map(calls).filter(|call| !done.contains_key(&call.id)).collect()
+}
+
+/// Where the newest turn begins: after a person's last words.
+fn newest(history: &[Message]) -> usize {
+    history.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1)
 }
 
 /// The ids of all calls, which no new call may have.
@@ -30,13 +35,19 @@ pub(super) fn call_ids(history: &[Message]) -> impl Iterator<Item = String> {
 }
 
 /// The conversation, at most about `max_bytes` of it, and how many messages were left out. `settled` are results that
-/// this run found for [`open_calls`].
-pub(super) fn conversation(history: &[Message], settled: &Results, max_bytes: usize) -> (Vec<ModelMessage>, usize) {
+/// this run found for [`open_calls`]; `native` reads the encrypted values that are this model's.
+pub(super) fn conversation(
+    history: &[Message],
+    settled: &Results,
+    native: impl Fn(&str) -> Option<Value>,
+    max_bytes: usize,
+) -> (Vec<ModelMessage>, usize) {
     let mut done = results(history);
     done.extend(settled.clone());
     let several = history.iter().filter_map(author).collect::<BTreeSet<_>>().len() > 1;
+    let newest = newest(history);
     let mut messages: Vec<ModelMessage> = Vec::new();
-    for message in history {
+    for (at, message) in history.iter().enumerate() {
         match message {
             Message::User { content, .. } => {
                 let text = text_of(content);
@@ -58,15 +69,16 @@ pub(super) fn conversation(history: &[Message], settled: &Results, max_bytes: us
                     text: done.remove(&call.id).unwrap_or_else(|| NO_RESULT.into()),
                 });
                 let results: Vec<ModelMessage> = results.collect();
+                let native = values(message).filter(|_| at >= newest).find_map(&native);
                 match messages.last_mut() {
                     // Words and calls of one answer may be two messages.
-                    Some(ModelMessage::Assistant { text, calls: known, .. }) if known.is_empty() => {
+                    Some(ModelMessage::Assistant { text, calls: known, native: none }) if known.is_empty() => {
                         let gap = if text.is_empty() || said.is_empty() { "" } else { "\n\n" };
                         text.push_str(gap);
                         text.push_str(&said);
-                        *known = calls;
+                        (*known, *none) = (calls, native);
                     }
-                    _ => messages.push(ModelMessage::Assistant { text: said, calls, native: None }),
+                    _ => messages.push(ModelMessage::Assistant { text: said, calls, native }),
                 }
                 messages.extend(results);
             }
@@ -104,15 +116,23 @@ fn size(message: &ModelMessage) -> usize {
 }
 
 fn calls(message: &Message) -> impl Iterator<Item = ModelCall> {
-    let calls = match message {
-        Message::Assistant { tool_calls, .. } => tool_calls.as_deref().unwrap_or_default(),
-        _ => &[],
-    };
-    calls.iter().map(|call| ModelCall {
+    called(message).iter().map(|call| ModelCall {
         id: call.id.clone(),
         name: call.function.name.clone(),
         arguments: call.function.arguments.clone(),
     })
+}
+
+/// The encrypted values of a message's calls.
+fn values(message: &Message) -> impl Iterator<Item = &str> {
+    called(message).iter().filter_map(|call| call.encrypted_value.as_deref())
+}
+
+fn called(message: &Message) -> &[ToolCall] {
+    match message {
+        Message::Assistant { tool_calls, .. } => tool_calls.as_deref().unwrap_or_default(),
+        _ => &[],
+    }
 }
 
 fn results(history: &[Message]) -> Results {
@@ -159,7 +179,7 @@ mod tests {
     }
 
     fn said(history: &[Message], max_bytes: usize) -> Vec<String> {
-        conversation(history, &Results::new(), max_bytes)
+        conversation(history, &Results::new(), |_| None, max_bytes)
             .0
             .into_iter()
             .map(|message| match message {
@@ -199,7 +219,7 @@ mod tests {
         ]));
         assert_eq!(open_calls(&all).iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["new"]);
         assert_eq!(call_ids(&all).collect::<Vec<_>>(), ["old", "new", "ran"]);
-        let (messages, _) = conversation(&all, &Results::from([("new".into(), "yes".into())]), 9999);
+        let (messages, _) = conversation(&all, &Results::from([("new".into(), "yes".into())]), |_| None, 9999);
         let texts: Vec<_> = messages
             .iter()
             .filter_map(|m| if let ModelMessage::Tool { text, .. } = m { Some(text.as_str()) } else { None })
@@ -219,7 +239,7 @@ mod tests {
             {"role": "user", "id": "5", "content": "v".repeat(500)},
         ]));
         for (max, left_out) in [(9999, 0), (799, 2), (600, 2), (599, 4), (10, 4)] {
-            assert_eq!(conversation(&history, &Results::new(), max).1, left_out, "{max}");
+            assert_eq!(conversation(&history, &Results::new(), |_| None, max).1, left_out, "{max}");
         }
     }
 

@@ -1,12 +1,13 @@
 //! `kind = "model"`: an agent that is a model with tools.
 //!
 //! Floors, low to high: [`provider`] (what a model is to us) and [`genai_provider`] behind it; `error` and `usage`;
-//! `history` (a thread as a model wants it), `turn` (one answer, told as it comes), `calls` (what becomes of tool calls);
-//! [`ModelAgent`], the loop: model, tools, model, until there is nothing more to call or the steps are used up.
+//! `history` (a thread as a model wants it) and `signed` (what only the model's provider reads of it), `turn` (one answer, told
+//! as it comes) and `asking` (for one, with patience), `calls` (what becomes of tool calls); [`ModelAgent`], the loop: model, tools, model, until there is nothing more to call or the steps are used up.
 //!
 //! Promises: every call that is shown gets a result, now or in the run that resumes this one; a model's fault is a stable
 //! code and one honest sentence; what was used is said however the run ends; a stop takes effect at once.
 
+mod asking;
 mod calls;
 mod error;
 pub mod genai_provider;
@@ -14,6 +15,7 @@ mod history;
 mod passage;
 mod pieces;
 pub mod provider;
+mod signed;
 mod turn;
 mod usage;
 
@@ -30,8 +32,8 @@ pub use usage::{Allowance, Spent};
 use self::{
     calls::{Settled, Tools},
     history::Results,
-    provider::{EndReason, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelTool},
-    turn::{Answer, Patience, Turn, Unfinished, remark},
+    provider::{EndReason, ModelCall, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelTool},
+    turn::{Answer, remark},
 };
 use super::{
     Agent, AgentError, Done, Emitter, Health, Outcome, RunInput,
@@ -42,10 +44,7 @@ use super::{
     tools::ToolBox,
 };
 use crate::{
-    protocol::{
-        agui::{StepFinished, StepStarted, Usage},
-        http::AgentInfo,
-    },
+    protocol::http::AgentInfo,
     server::config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig},
     thread::{Item, NodeBody, ThreadView},
 };
@@ -146,7 +145,7 @@ impl Agent for ModelAgent {
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
-        let mut run = Run { agent: self, input: &input, out: &out, spent: Spent::default(), left_out: 0 };
+        let mut run = Run { agent: self, input: &input, out: &out, spent: Spent::default(), left_out: 0, forgotten: 0 };
         match run.go().await {
             Ok(outcome) => Ok(run.done(outcome)),
             // What a stopped run used is counted too.
@@ -170,6 +169,8 @@ struct Run<'a> {
     spent: Spent,
     /// Messages of the conversation that did not fit.
     left_out: usize,
+    /// Answers whose signed thoughts were too large for the log: after a pause, the model goes on without them.
+    forgotten: usize,
 }
 
 impl Run<'_> {
@@ -192,7 +193,8 @@ impl Run<'_> {
         };
         let mut taken: HashSet<String> = history::call_ids(&history).chain(called(&input.thread)).collect();
         let max_bytes = usize::try_from(config.max_history_bytes).unwrap_or(usize::MAX);
-        let (messages, left_out) = history::conversation(&history, &settled, max_bytes);
+        let native = |value: &str| signed::read(&*self.agent.provider, value);
+        let (messages, left_out) = history::conversation(&history, &settled, native, max_bytes);
         self.left_out = left_out;
         let mut request = ModelRequest {
             system: self.instructions(&tools),
@@ -218,6 +220,7 @@ impl Run<'_> {
                 remark(self.out, &last).await?;
                 return Ok((Outcome::default(), Some(json!({"steps": step, "stopped": "max_steps"}))));
             }
+            self.keep(&calls, end.native.as_ref()).await?;
             let results = match tools.settle(&calls).await? {
                 Settled::Done(results) => results,
                 Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
@@ -240,67 +243,16 @@ impl Run<'_> {
         unreachable!("the steps are bounded")
     }
 
-    /// One answer; asked for again while the provider is busy or away and nothing of it was shown.
-    async fn ask(&mut self, request: &ModelRequest, taken: &mut HashSet<String>) -> Result<Answer, AgentError> {
-        let config = &self.agent.config;
-        let mut patience = Duration::from_millis(config.max_retry_wait_ms);
-        for attempt in 0.. {
-            let error = match self.once(request, taken).await {
-                Ok(answer) => {
-                    *self.agent.fault.lock() = None;
-                    return Ok(answer);
-                }
-                Err(Unfinished::Run(error)) => return Err(*error),
-                Err(Unfinished::Model { error, shown }) if shown || attempt >= 5 => return Err(self.failed(error)),
-                Err(Unfinished::Model { error, .. }) => error,
-            };
-            let Some(wait) = error.retry_in(attempt).filter(|wait| *wait <= patience) else {
-                return Err(self.failed(error));
-            };
-            patience -= wait;
-            self.wait(attempt, wait).await?;
+    /// Has the log keep what only the provider reads of an answer, for the run that goes on after a pause.
+    async fn keep(&mut self, calls: &[ModelCall], native: Option<&Value>) -> Result<(), AgentError> {
+        let (Some(call), Some(native)) = (calls.first(), native) else { return Ok(()) };
+        match signed::event(&*self.agent.provider, &call.id, native) {
+            Some(event) => self.out.emit(event).await,
+            None => {
+                self.forgotten += 1;
+                Ok(())
+            }
         }
-        unreachable!("the attempts are bounded")
-    }
-
-    async fn once(&mut self, request: &ModelRequest, taken: &mut HashSet<String>) -> Result<Answer, Unfinished> {
-        let patience = Patience {
-            first: Duration::from_millis(self.agent.config.first_token_timeout_ms),
-            silence: Duration::from_millis(self.agent.config.silence_timeout_ms),
-        };
-        let provider = &self.agent.provider;
-        let stream =
-            provider.stream(request.clone()).await.map_err(|error| Unfinished::Model { error, shown: false })?;
-        let answer = Turn::new(self.out, taken).listen(stream, patience, &self.input.cancel).await?;
-        let usage = answer.end.usage.clone().unwrap_or_else(|| Usage {
-            provider: Some(provider.provider().into()),
-            model: Some(provider.model().into()),
-            ..Usage::default()
-        });
-        self.spent.add(usage, self.agent.price.as_ref());
-        Ok(answer)
-    }
-
-    /// Waits where people see it.
-    async fn wait(&self, attempt: u32, wait: Duration) -> Result<(), AgentError> {
-        let step = format!("Wait {:.1} s for the model (try {} failed)", wait.as_secs_f64(), attempt + 1);
-        self.out.emit(StepStarted::new(step.clone())).await?;
-        tokio::select! {
-            () = self.input.cancel.cancelled() => return Err(AgentError::Stopped),
-            () = tokio::time::sleep(wait) => {}
-        }
-        self.out.emit(StepFinished::new(step)).await
-    }
-
-    fn failed(&self, error: ModelError) -> AgentError {
-        let what = if let ModelError::Malformed { what } = &error { what.as_str() } else { "" };
-        tracing::warn!(agent = self.agent.info.id, run = %self.input.run_id, code = error.code(), what, "a model failed");
-        let failed = AgentError::failed(error.code(), error.to_string());
-        // A conversation that is too long says nothing of the provider.
-        if !matches!(error, ModelError::ContextTooLong | ModelError::TooLong { .. }) {
-            *self.agent.fault.lock() = Some(error);
-        }
-        failed
     }
 
     /// Says what the answer itself does not: that there is none, or that it was cut off.
@@ -327,6 +279,9 @@ impl Run<'_> {
         let mut metadata = self.spent.metadata();
         if self.left_out > 0 {
             metadata.insert("omittedMessages".into(), json!(self.left_out));
+        }
+        if self.forgotten > 0 {
+            metadata.insert("omittedThoughts".into(), json!(self.forgotten));
         }
         Some(metadata).filter(|metadata| !metadata.is_empty())
     }

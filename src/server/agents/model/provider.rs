@@ -46,7 +46,7 @@ pub enum ModelMessage {
         text: String,
         /// Its calls.
         calls: Vec<ModelCall>,
-        /// What only its provider reads and wants back within the same run (signed thoughts, say), opaque.
+        /// What only its provider reads and wants back within the same turn (signed thoughts, say), opaque.
         native: Option<Value>,
     },
     /// A call's result.

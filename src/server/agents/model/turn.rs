@@ -18,11 +18,11 @@ use crate::{
     server::agents::{AgentError, Emitter},
 };
 
-/// The most text and reasoning of one answer.
+/// The most text, reasoning and arguments of one answer.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// The most calls of one answer.
 const MAX_CALLS: usize = 32;
-/// The longest arguments of a call.
+/// The longest arguments of a call that are told: more than any tool takes, so that what is cut here is carried out nowhere.
 const MAX_ARGUMENT_BYTES: usize = 256 * 1024;
 /// The longest name or id of a call that is taken over.
 const MAX_NAME_BYTES: usize = 128;
@@ -74,7 +74,7 @@ pub(super) struct Turn<'a> {
     /// Ids that no new call may have; those of this answer are added.
     taken: &'a mut HashSet<String>,
     open: Open,
-    /// The message that calls belong to.
+    /// The message that calls belong to, all of an answer to the same.
     message: Option<String>,
     text: String,
     bytes: usize,
@@ -135,7 +135,7 @@ impl<'a> Turn<'a> {
 
     fn count(&mut self, text: &str) -> Result<(), Unfinished> {
         self.bytes += text.len();
-        if self.bytes > MAX_ANSWER_BYTES { Err(self.too_long("4 MiB of text")) } else { Ok(()) }
+        if self.bytes > MAX_ANSWER_BYTES { Err(self.too_long("4 MiB")) } else { Ok(()) }
     }
 
     async fn say(&mut self, text: &str) -> Result<(), Unfinished> {
@@ -150,7 +150,9 @@ impl<'a> Turn<'a> {
                 let id = new_id();
                 self.out.emit(TextMessageStart::new(id.clone())).await?;
                 self.open = Open::Text(id.clone());
-                self.message = Some(id.clone());
+                if self.calls.is_empty() {
+                    self.message = Some(id.clone());
+                }
                 id
             }
         };
@@ -196,9 +198,9 @@ impl<'a> Turn<'a> {
             self.begin_call(id, name.unwrap_or_default()).await?;
         }
         let at = index.min(self.calls.len() - 1);
-        if self.calls[at].arguments.len() + arguments.len() > MAX_ARGUMENT_BYTES {
-            return Err(self.too_long("256 KiB for the arguments of a tool call"));
-        }
+        self.count(arguments)?;
+        let room = MAX_ARGUMENT_BYTES.saturating_sub(self.calls[at].arguments.len());
+        let arguments = &arguments[..arguments.floor_char_boundary(room)];
         self.calls[at].arguments.push_str(arguments);
         let id = self.calls[at].id.clone();
         for delta in pieces(arguments) {
@@ -219,8 +221,8 @@ impl<'a> Turn<'a> {
         let id = usable.unwrap_or_else(call_id);
         self.taken.insert(id.clone());
         self.shown = true;
-        let start =
-            ToolCallStart { parent_message_id: self.message.clone(), ..ToolCallStart::new(id.clone(), name.clone()) };
+        let message = self.message.get_or_insert_with(new_id).clone();
+        let start = ToolCallStart { parent_message_id: Some(message), ..ToolCallStart::new(id.clone(), name.clone()) };
         self.out.emit(start).await?;
         self.calls.push(ModelCall { id, name, arguments: String::new() });
         Ok(())

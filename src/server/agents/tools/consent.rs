@@ -139,15 +139,28 @@ impl Answer {
 /// # Errors
 /// What the model is told in place of a result.
 pub fn arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput> {
-    let (bytes, most) = (text.len(), if spec.consent == Consent::Ask { MAX_ASKED } else { MAX_ARGUMENTS });
-    if bytes > most {
-        return Err(ToolOutput::failed(format!("The arguments have {bytes} bytes; at most {most} are taken.")));
-    }
+    within(text, if spec.consent == Consent::Ask { MAX_ASKED } else { MAX_ARGUMENTS })?;
     let text = if text.trim().is_empty() { "{}" } else { text };
     let args: Value = serde_json::from_str(text)
         .map_err(|error| ToolOutput::failed(format!("The arguments are no JSON ({error}). Send one JSON object.")))?;
     arguments::check(&spec.parameters, &args).map_err(ToolOutput::failed)?;
     Ok(args)
+}
+
+/// Whether arguments are of a length that any tool takes, whoever carries it out.
+///
+/// # Errors
+/// What the model is told in place of a result.
+pub fn measure(text: &str) -> Result<(), ToolOutput> {
+    within(text, MAX_ARGUMENTS)
+}
+
+fn within(text: &str, most: usize) -> Result<(), ToolOutput> {
+    let bytes = text.len();
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(ToolOutput::failed(format!("The arguments have {bytes} bytes; at most {most} are taken. Call it with less.")))
 }
 
 #[cfg(test)]
