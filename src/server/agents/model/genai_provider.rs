@@ -25,7 +25,9 @@ use super::{
     error::ModelError,
     passage::{Passage, TOKEN},
     pieces::Calls,
-    provider::{EndReason, ModelEnd, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelStream},
+    provider::{
+        EndReason, Media, ModelEnd, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelStream,
+    },
 };
 use crate::{
     protocol::agui,
@@ -186,7 +188,7 @@ fn is_signed(messages: &[ModelMessage]) -> bool {
     messages
         .iter()
         .rev()
-        .take_while(|message| !matches!(message, ModelMessage::User(_)))
+        .take_while(|message| !matches!(message, ModelMessage::User { .. }))
         .all(|message| !matches!(message, ModelMessage::Assistant { calls, native: None, .. } if !calls.is_empty()))
 }
 
@@ -317,7 +319,11 @@ fn chat(request: ModelRequest) -> ChatRequest {
 
 fn message(message: ModelMessage) -> ChatMessage {
     match message {
-        ModelMessage::User(text) => ChatMessage::user(text),
+        ModelMessage::User { text, media } => {
+            let binary = |file: Media| ContentPart::from_binary_base64(file.mime_type, file.data, Some(file.name));
+            let parts = std::iter::once(ContentPart::Text(text)).chain(media.into_iter().map(binary));
+            ChatMessage::user(MessageContent::from_parts(parts.collect::<Vec<_>>()))
+        }
         ModelMessage::Tool { call_id, name, text } => ToolResponse::new(call_id, text).with_fn_name(name).into(),
         ModelMessage::Assistant { text, calls, native } => {
             if let Some(mut native) = native.and_then(|native| serde_json::from_value::<MessageContent>(native).ok()) {

@@ -1,7 +1,7 @@
 //! `kind = "model"`: an agent that is a model with tools.
 //!
 //! Floors, low to high: [`provider`] (what a model is to us) and [`genai_provider`] behind it; `error` and `usage`;
-//! `history` (a thread as a model wants it), `turn` (one answer, told as it comes), `calls` (what becomes of tool calls);
+//! `files` and `history` (a thread as a model wants it), `turn` (one answer, told as it comes), `calls` (what becomes of tool calls);
 //! [`ModelAgent`], the loop: model, tools, model, until there is nothing more to call or the steps are used up.
 //!
 //! Promises: every call that is shown gets a result, now or in the run that resumes this one; a model's fault is a stable
@@ -9,6 +9,7 @@
 
 mod calls;
 mod error;
+mod files;
 pub mod genai_provider;
 mod history;
 mod passage;
@@ -192,7 +193,9 @@ impl Run<'_> {
         };
         let mut taken: HashSet<String> = history::call_ids(&history).chain(called(&input.thread)).collect();
         let max_bytes = usize::try_from(config.max_history_bytes).unwrap_or(usize::MAX);
-        let (messages, left_out) = history::conversation(&history, &settled, max_bytes);
+        let given = input.cancel.run_until_cancelled(files::given(input, &history, config)).await;
+        let given = given.ok_or(AgentError::Stopped)?;
+        let (messages, left_out) = history::conversation(&history, &settled, given, max_bytes);
         self.left_out = left_out;
         let mut request = ModelRequest {
             system: self.instructions(&tools),
