@@ -219,7 +219,8 @@ async fn files_in_parts_are_files_of_the_message_and_can_be_downloaded_by_its_ow
 
 #[tokio::test]
 async fn what_is_wrong_with_a_part_is_said_before_anything_is_kept() {
-    let server = Setup::default().with("ANALYST__MAX_FILE_BYTES", 8).with("ANALYST__MAX_THREAD_BYTES", 12).start().await;
+    let server =
+        Setup::default().with("ANALYST__MAX_FILE_BYTES", 8).with("ANALYST__MAX_THREAD_BYTES", 12).start().await;
     let asker = Asker::new(&server, ADMIN).await;
     let words = json!({"type": "text", "text": "Look"});
     let elsewhere = json!({"type": "image", "source": {"type": "url", "value": "http://127.0.0.1:1/secret.png"}});

@@ -75,7 +75,7 @@ async fn what_is_too_large_or_gone_is_named_and_newer_files_come_first() {
 
     std::fs::remove_dir_all(house.files()).expect("removed");
     house.answer("gone?").await;
-    let gone = "[Attached file: new.txt, application/octet-stream, 90 bytes. It is not sent, because it is not there any more.]";
+    let gone = "[Attached file: new.txt, text/plain, 90 bytes. It is not sent, because it is not there any more.]";
     assert_eq!(told(&server)[1][2], text(gone));
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Promises: no file is passed over. What is not given is named, with its type, its size and why.
 
-use std::{collections::VecDeque, io, path::Path};
+use std::{io, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::{fs::File, io::AsyncReadExt};
@@ -41,7 +41,7 @@ impl RunInput {
             Message::User { id, .. } => Some(id),
             _ => None,
         });
-        let mut all = VecDeque::new();
+        let mut all = Vec::new();
         for (place, id) in ids.enumerate() {
             let said = id.parse::<MessageId>().ok().and_then(|id| self.thread.said(id));
             let named = said.map(|said| said.message.attachments.as_slice()).unwrap_or_default();
@@ -52,7 +52,7 @@ impl RunInput {
             let loose = self.files.iter().filter(|file| place == 0 && !self.is_named(file)).cloned();
             all.extend(named.chain(loose).map(|file| Attached { message: id.clone(), file }));
         }
-        all.into()
+        all
     }
 
     fn is_named(&self, file: &InputFile) -> bool {
