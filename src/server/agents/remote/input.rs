@@ -85,10 +85,11 @@ async fn part(Attached { file, .. }: &Attached, budget: &mut Budget, inline: &mu
     }
 }
 
-/// A conversation that an agent restates, without the bytes of files that it was sent: they are with their messages, and are
-/// not kept a second time.
+/// A conversation that an agent restates, without the bytes of files that it was sent: they are with people's messages, and
+/// are not kept a second time.
 pub(super) fn without_bytes(messages: &mut [Value]) {
-    let parts = messages.iter_mut().filter_map(|message| message.get_mut("content")?.as_array_mut());
+    let said = messages.iter_mut().filter(|message| message["role"] == "user");
+    let parts = said.filter_map(|message| message.get_mut("content")?.as_array_mut());
     for part in parts.flatten().filter(|part| part["source"]["type"] == "data") {
         let (mime_type, name) = (&part["source"]["mimeType"], &part["metadata"]["filename"]);
         let [mime_type, name] =
@@ -109,7 +110,9 @@ mod tests {
         let mut messages = vec![
             json!({"role": "user", "id": "1", "content": [{"type": "text", "text": "look"}, named, unnamed, linked]}),
             json!({"role": "assistant", "id": "2", "content": "I see"}),
+            json!({"role": "tool", "id": "3", "toolCallId": "a", "content": [named]}),
         ];
+        let of_tool = messages[2].clone();
         without_bytes(&mut messages);
         let text = |text: &str| json!({"type": "text", "text": text});
         let told = [
@@ -120,5 +123,6 @@ mod tests {
         ];
         assert_eq!(messages[0]["content"], json!(told));
         assert_eq!(messages[1]["content"], "I see");
+        assert_eq!(messages[2], of_tool, "an agent's own images are its own");
     }
 }

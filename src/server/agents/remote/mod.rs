@@ -1,9 +1,9 @@
 //! A remote agent: any AG-UI 1.0 endpoint, asked over HTTP, its events taken into our run as they come.
 //!
-//! Promises: what arrives in the log was held to the rules of AG-UI's own verifier, unchanged; a run that breaks them, is cut,
-//! falls silent or is refused ends with a code and a sentence of its own; a request is made again only while no event came; an
-//! endpoint that fails again and again is left alone for a while; a stopped run closes its connection at once. Secrets stand in
-//! no log and no message.
+//! Promises: what arrives in the log was held to the rules of AG-UI's own verifier, unchanged but for the bytes of files that it
+//! restates; a run that breaks them, is cut, falls silent or is refused ends with a code and a sentence of its own; a request is
+//! made again only while no event came; an endpoint that fails again and again is left alone for a while; a stopped run closes
+//! its connection at once. Secrets stand in no log and no message.
 
 pub(crate) mod address;
 mod breaker;
