@@ -1,6 +1,6 @@
 //! The analyst with a model at its side: it may word things, and every figure stays the analyst's.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use netra::{
     protocol::{Attachment, Author, FileId, RunId, ThreadId, UserId, agui::Event},
@@ -47,6 +47,7 @@ async fn ask(model: &Model, text: &str) -> Told {
         author: Author { id: UserId::new(), name: "Owner".into() },
         text: text.into(),
         files: vec![InputFile { attachment, path: file.path().to_owned() }],
+        folder: PathBuf::new(),
         thread: ThreadView::default(),
         resume: Vec::new(),
         caller: Caller::default(),

@@ -29,7 +29,7 @@ fn of(provider: Provider, model: &Model) -> GenaiProvider {
 
 fn question() -> ModelRequest {
     ModelRequest {
-        messages: vec![ModelMessage::User("look".into())],
+        messages: vec![ModelMessage::user("look")],
         tools: vec![ModelTool {
             name: "look".into(),
             description: "Looks.".into(),

@@ -5,6 +5,9 @@
 mod aimock;
 mod analyst;
 mod apis;
+#[path = "../support/attach.rs"]
+mod attach;
+mod attached;
 mod errors;
 #[path = "../support/npm.rs"]
 mod npm;
@@ -107,7 +110,7 @@ impl Allowance for Limit {
 
 /// A store, a thread in it, and an agent whose model is scripted.
 struct House {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     channels: Channels,
     bell: Arc<Bell>,
     runner: Runner,
@@ -146,7 +149,7 @@ impl House {
         let user = owner::person(&channels).await;
         let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
         let thread = threads::create(&channels, &user, &command, "model").await.expect("made").id;
-        Self { _folder: folder, channels, bell, runner, tools, user, thread }
+        Self { folder, channels, bell, runner, tools, user, thread }
     }
 
     fn start(&self, run: NewRun) -> RunId {
@@ -164,6 +167,17 @@ impl House {
         let (command, caller) = (SendMessage::new(self.thread, text), caller.map(|caller| caller.to_string()));
         let asked = threads::send(&self.channels, &self.user, &command, caller, |_| Ok("model".into())).await;
         self.start(asked.expect("accepted").run.expect("a run"))
+    }
+
+    /// Asks with files, each a name and bytes, and waits for the end.
+    async fn ask_with(&self, text: &str, files: &[(&str, &[u8])]) -> RunView {
+        let (folder, mut command) = (self.folder.path().join("files"), SendMessage::new(self.thread, text));
+        for (name, bytes) in files {
+            command.attachments.push(attach::attach(&self.channels, &folder, self.thread, name, bytes).await);
+        }
+        let asked = threads::send(&self.channels, &self.user, &command, None, |_| Ok("model".into())).await;
+        let run = self.start(asked.expect("accepted").run.expect("a run"));
+        self.over(run).await
     }
 
     /// Asks, and waits for the end.

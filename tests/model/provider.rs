@@ -35,7 +35,7 @@ fn provider(model: &Model, name: &str) -> GenaiProvider {
 }
 
 fn question() -> ModelRequest {
-    ModelRequest { messages: vec![ModelMessage::User("hello".into())], ..ModelRequest::default() }
+    ModelRequest { messages: vec![ModelMessage::user("hello")], ..ModelRequest::default() }
 }
 
 async fn heard(provider: &GenaiProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
@@ -78,7 +78,7 @@ async fn a_request_says_all_that_it_was_given() {
     let request = ModelRequest {
         system: "Be brief.".into(),
         messages: vec![
-            ModelMessage::User("look".into()),
+            ModelMessage::user("look"),
             ModelMessage::Assistant {
                 text: "Looking.".into(),
                 calls: vec![ModelCall { id: "a1".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() }],

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::{
     PATIENCE,
+    attach::PNG,
     house::{House, config, said},
 };
 
@@ -138,6 +139,16 @@ async fn what_it_asks_a_person_is_answered_through_netra() {
         assert_eq!(run.state, RunState::Finished);
         assert!(said(&run).contains(expected), "{} should contain {expected}", said(&run));
     }
+}
+
+#[tokio::test]
+async fn it_sees_the_files_of_messages() {
+    let application = Application::start().await;
+    let house = application.house("seen").await;
+    let run = house.ask_with("What is this?", &[("photo.png", PNG), ("log.csv", b"a,b\n")]).await;
+    let expected = format!("What is this? | image/png of {} bytes | text/csv of 4 bytes", PNG.len());
+    assert_eq!(said(&house.until_over(run).await), expected);
+    assert_eq!(said(&house.answer("And now?").await), format!("{expected} | And now?"));
 }
 
 #[tokio::test]

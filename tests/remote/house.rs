@@ -1,13 +1,14 @@
 //! A store, a thread, a person and a runner whose one agent is remote.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use netra::{
     protocol::{
-        Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
+        Answer, AnswerStatus, CreateThread, Entry, FileId, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
         ThreadId,
         agui::Event,
         http::{AgentInfo, User},
@@ -28,7 +29,7 @@ use netra::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::{PATIENCE, server::Server};
+use crate::{PATIENCE, attach::attach, server::Server};
 
 /// The value of a header that must never be seen.
 pub const SECRET: &str = "s3cr3t-of-the-tests";
@@ -43,7 +44,7 @@ impl Hub for Bell {
 }
 
 pub struct House {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub channels: Channels,
     pub runner: Runner,
     pub remote: Arc<Remote>,
@@ -88,14 +89,32 @@ impl House {
         let user = crate::owner::person(&channels).await;
         let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
         let thread = threads::create(&channels, &user, &command, "remote").await.expect("made").id;
-        Self { _folder: folder, channels, runner, remote, user, thread, bell }
+        Self { folder, channels, runner, remote, user, thread, bell }
     }
 
     /// Asks; answers the run, which has begun.
     pub async fn ask(&self, text: &str) -> RunId {
-        let command = SendMessage::new(self.thread, text);
+        self.ask_with(text, &[]).await
+    }
+
+    /// Asks with files, each a name and bytes.
+    pub async fn ask_with(&self, text: &str, files: &[(&str, &[u8])]) -> RunId {
+        let mut command = SendMessage::new(self.thread, text);
+        for (name, bytes) in files {
+            command.attachments.push(self.attach(name, bytes).await);
+        }
         let sent = threads::send(&self.channels, &self.user, &command, None, |_| Ok("remote".into())).await;
         self.start(sent.expect("accepted"))
+    }
+
+    /// Gives the thread a file.
+    pub async fn attach(&self, name: &str, bytes: &[u8]) -> FileId {
+        attach(&self.channels, &self.files(), self.thread, name, bytes).await
+    }
+
+    /// Where the files of threads are.
+    pub fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
     }
 
     fn start(&self, asked: threads::Asked) -> RunId {

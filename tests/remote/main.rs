@@ -4,6 +4,9 @@
 #![allow(unreachable_pub, reason = "each module uses the others' parts")]
 
 mod application;
+#[path = "../support/attach.rs"]
+mod attach;
+mod attached;
 mod breaker;
 mod configured;
 mod house;

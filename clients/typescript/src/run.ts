@@ -45,6 +45,9 @@ export class Run implements Follower {
     try {
       const resume = this.input.resume?.length ? this.input.resume : resultsOf(this.input.messages);
       const said = resume ? undefined : question(this.input.messages);
+      if (said?.files && this.agent === undefined) {
+        throw new NetraError('invalid_input', 'a message with files names its agent: give `agent`, or upload the files to the thread');
+      }
       const { user } = await this.connection.ready();
       this.threadId = idFor(user.id, this.input.threadId);
       if (!this.over) await this.follow();
@@ -106,10 +109,10 @@ export class Run implements Follower {
     }
   }
 
-  private say({ id, text }: { id: string; text: string }): Promise<Accepted | undefined> | undefined {
+  private say({ id, text, files }: Question): Promise<Accepted | undefined> | undefined {
     const message_id = idFor(this.threadId, id);
-    if (this.agent !== undefined && givesMore(this.input)) {
-      // A message on the socket is a message alone. What was said before is in the thread.
+    if (this.agent !== undefined && (files || givesMore(this.input))) {
+      // A message on the socket is its words alone. What was said before is in the thread.
       this.command = { id: message_id, payload: {} };
       const input = { ...this.input, messages: this.input.messages.slice(-1) };
       return this.connection.begin(this.agent, input, () => !this.over);
@@ -272,18 +275,27 @@ function resultsOf(messages: Message[]): ResumeEntry[] | undefined {
   return results.length ? results : undefined;
 }
 
+/** A message: its words, and whether it carries files beside them. */
+interface Question {
+  id: string;
+  text: string;
+  files: boolean;
+}
+
 /** What is asked: the last message, which is a person's. */
-function question(messages: Message[]): { id: string; text: string } {
+function question(messages: Message[]): Question {
   const last = messages.at(-1);
   if (last?.role !== 'user') {
     throw new NetraError('invalid_input', 'the last message is neither a person’s nor a tool’s; add what to answer, or `resume` an interrupted run');
   }
   const parts = typeof last.content === 'string' ? [{ type: 'text' as const, text: last.content }] : last.content;
-  const texts = parts.map((part) => {
+  const texts = parts.flatMap((part) => {
     if (part.type === 'text') return part.text;
-    throw new NetraError('invalid_input', `a part of type \`${part.type}\` cannot be sent; upload files to the thread instead`);
+    if (part.source?.type === 'data') return [];
+    const what = `a part of type \`${part.type}\` without its bytes cannot be sent`;
+    throw new NetraError('invalid_input', `${what}; give them in a \`source\` of type \`data\`, or upload the file to the thread`);
   });
-  return { id: last.id, text: texts.join('\n') };
+  return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length };
 }
 
 /** Whether the agent is to be given more than a message. */

@@ -1,7 +1,7 @@
 /** The agent against a real server, through a network that is cut in the middle of runs. AG-UI's own client applies and verifies. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { AbstractAgent, type BaseEvent, EventType, type Message, type RunFinishedEvent } from '@ag-ui/client';
+import { AbstractAgent, type BaseEvent, EventType, type ImageInputPart, type Message, type RunFinishedEvent } from '@ag-ui/client';
 import { from } from 'rxjs';
 import { NetraAgent, type NetraAgentConfig, NetraError } from '../src/index.js';
 import { RunEvents } from '../src/restate.js';
@@ -303,5 +303,11 @@ test('what cannot be asked is refused with what to do', async () => {
   await assert.rejects(agent.runAgent(), /the last message is neither/);
   agent.addMessage({ id: '1', role: 'user', content: ' ' });
   await assert.rejects(agent.runAgent(), /empty/);
+  const image = (source: object) => [{ type: 'text' as const, text: 'Look' }, { type: 'image' as const, source } as ImageInputPart];
+  agent.addMessage({ id: '2', role: 'user', content: image({ type: 'url', value: 'https://example.org/a.png' }) });
+  await assert.rejects(agent.runAgent(), /without its bytes cannot be sent/);
+  const nameless = agentOf({ url: proxy.url });
+  nameless.addMessage({ id: '3', role: 'user', content: image({ type: 'data', value: 'aGk=', mimeType: 'image/png' }) });
+  await assert.rejects(nameless.runAgent(), /names its agent/);
   assert.throws(() => new NetraAgent({ url: 'no address' }), /no address/);
 });

@@ -5,22 +5,26 @@ import { after, before, test } from 'node:test';
 import { type AbstractAgent, type BaseEvent, EventType, HttpAgent, type RunFinishedEvent, type ToolCallResultEvent } from '@ag-ui/client';
 import { NetraAgent, newId } from '../src/index.js';
 import { Model } from './model.js';
+import { Remote } from './remote.js';
 import { Server, sample, until } from './server.js';
 
 let server: Server;
 let model: Model;
+let remote: Remote;
 let config: { headers: Record<string, string> };
 
 before(async () => {
-  model = await Model.start();
+  [model, remote] = await Promise.all([Model.start(), Remote.start()]);
   const modelled = `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "scripted"\nbase_url = "${model.url}"\ntools = ["data"]\n`;
   const asking = '[[tools]]\nid = "data"\nkind = "builtin"\nconsent = { default = "automatic", describe_log = "ask" }\n';
-  server = await Server.start({ NETRA_LOG: 'warn' }, modelled + asking);
+  const far = `[[agents]]\nid = "remote"\nname = "Remote"\nkind = "ag-ui"\nurl = "${remote.url}"\nallow_private_network = true\n`;
+  server = await Server.start({ NETRA_LOG: 'warn' }, modelled + far + asking);
   config = { headers: { Authorization: `Bearer ${await server.token()}` } };
 });
 
 after(async () => {
   model.stop();
+  remote.stop();
   await server.remove();
 });
 
@@ -97,6 +101,22 @@ for (const [name, door] of [['HttpAgent', HttpAgent], ['NetraAgent', NetraAgent]
     await assert.rejects(agent.runAgent({ resume: stranger }), /waits for an answer/);
   });
 
+  test(`files in a message of ${name} are files of the message in the thread`, async () => {
+    const agent = new door({ url: url('quick'), threadId: `files by ${name}`, ...config, ...(door === NetraAgent && { idleMs: 0 }) });
+    const source = { type: 'data' as const, value: Buffer.from('bytes').toString('base64'), mimeType: 'image/png' };
+    const image = { type: 'image' as const, source, metadata: { filename: 'photo.png' } };
+    const heard: BaseEvent[] = [];
+    const content = [{ type: 'text' as const, text: 'What is this?' }, image, { ...image, metadata: undefined }];
+    agent.addMessage({ id: newId(), role: 'user', content });
+    await agent.runAgent({ runId: 'run of the caller' }, { onEvent: ({ event }) => void heard.push(event) });
+    await assertLogged(heard, agent.threadId);
+    const bytes = Buffer.from('bytes');
+    assert.deepEqual(await server.files(netra(heard).threadId), [['photo.png', bytes], ['file-3.png', bytes]]);
+    const elsewhere = { type: 'url' as const, value: 'http://127.0.0.1/photo.png' };
+    agent.addMessage({ id: newId(), role: 'user', content: [{ type: 'text', text: 'And this?' }, { type: 'image', source: elsewhere }] });
+    await assert.rejects(agent.runAgent(), /`data`, or upload/);
+  });
+
   test(`a model asks a person and ${name}, and answers at last`, async () => {
     const agent = new door({ url: url('model'), threadId: `model by ${name}`, ...config, ...(door === NetraAgent && { idleMs: 0 }) });
     const tools = [{ name: 'pick_colour', description: 'Picks a colour.', parameters: { type: 'object', properties: {} } }];
@@ -137,6 +157,19 @@ for (const [name, door] of [['HttpAgent', HttpAgent], ['NetraAgent', NetraAgent]
     assert.deepEqual(view.nodes.map(({ body }) => body.is === 'tool' && body.result), ['blue'], 'it stands with its call');
   });
 }
+
+test('what a remote agent is told of files passes the protocol’s own schema', async () => {
+  const agent = new HttpAgent({ url: url('remote'), threadId: 'files for another', ...config });
+  const part = (type: 'image' | 'audio' | 'video' | 'document', mimeType: string, filename: string) => {
+    const source = { type: 'data' as const, value: Buffer.from([0, 255]).toString('base64'), mimeType };
+    return { type, source, metadata: { filename } };
+  };
+  const files = [part('audio', 'audio/mpeg', 'a.mp3'), part('video', 'video/mp4', 'v.mp4'), part('document', 'application/zip', 'z.zip')];
+  agent.addMessage({ id: newId(), role: 'user', content: [{ type: 'text', text: 'Look' }, ...files] });
+  await agent.runAgent();
+  assert.equal(agent.messages.at(-1)?.content, '3 files');
+  assert.deepEqual(remote.asked.at(-1)?.messages.at(-1)?.content, [{ type: 'text', text: 'Look' }, ...files]);
+});
 
 test('what the server refuses is an error of the run, with the reason', async () => {
   const agent = new HttpAgent({ url: url('nobody'), ...config });

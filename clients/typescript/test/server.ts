@@ -140,6 +140,23 @@ export class Server {
     if (answer.status !== 201) throw new Error(`the upload was answered ${answer.status}: ${await answer.text()}`);
   }
 
+  /** The files of a thread's newest message, as they are downloaded: names and bytes. */
+  async files(threadId: string): Promise<[string, Buffer][]> {
+    let attachments: { file_id: string; name: string }[] = [];
+    await this.read(threadId, (payload, done) => {
+      for (const item of payload.snapshot?.items ?? []) if (item.kind === 'message') attachments = item.value.message.attachments ?? [];
+      if (payload.snapshot) done();
+    });
+    const headers = { authorization: `Bearer ${await this.token()}` };
+    return Promise.all(
+      attachments.map(async ({ file_id, name }): Promise<[string, Buffer]> => {
+        const answer = await fetch(`${this.url}/api/threads/${threadId}/files/${file_id}`, { headers });
+        if (!answer.ok) throw new Error(`the download was answered ${answer.status}: ${await answer.text()}`);
+        return [name, Buffer.from(await answer.arrayBuffer())];
+      }),
+    );
+  }
+
   /** What a thread's log has of a run, read on a socket that nobody cuts. */
   async log(threadId: string, runId: string): Promise<BaseEvent[]> {
     const events: BaseEvent[] = [];

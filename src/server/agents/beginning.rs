@@ -61,7 +61,8 @@ async fn input(channels: &Channels, folder: &Path, new: &NewRun, cancel: Cancell
     let message = thread.run(*run_id).and_then(|run| run.message_id).and_then(|id| thread.said(id));
     let message =
         message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
-    let files = files(channels, folder, *thread_id, &message.attachments).await?;
+    let folder = folder.join(thread_id.to_string());
+    let files = files(channels, &folder, *thread_id, &message.attachments).await?;
     let (parent_run_id, resume) = thread.resume(*run_id);
     Ok(RunInput {
         run_id: *run_id,
@@ -71,6 +72,7 @@ async fn input(channels: &Channels, folder: &Path, new: &NewRun, cancel: Cancell
         author: message.author,
         text: message.content,
         files,
+        folder,
         resume,
         caller: caller(channels, *run_id).await?,
         thread,
@@ -119,7 +121,6 @@ async fn files(channels: &Channels, folder: &Path, thread: ThreadId, named: &[At
             attachments.push(Attachment { file_id: id.parse()?, name: row.try_get(1)?, bytes: bytes.cast_unsigned() });
         }
     }
-    let folder = folder.join(thread.to_string());
     let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
     Ok(attachments.into_iter().map(file).collect())
 }

@@ -5,6 +5,7 @@
 //! turns a panic, an error or a time-out into `RUN_ERROR` with everything open closed first.
 
 pub mod analyst;
+mod attached;
 mod beginning;
 mod chunks;
 mod coalesce;
@@ -102,6 +103,8 @@ pub struct RunInput {
     pub text: String,
     /// The message's files; where it has none, the thread's latest.
     pub files: Vec<InputFile>,
+    /// Where all files of the thread are, by their ids.
+    pub folder: PathBuf,
     /// The thread as it was when the run began.
     pub thread: ThreadView,
     /// A person's answers to what the run before waited for.
@@ -124,6 +127,7 @@ impl RunInput {
             author,
             text: text.into(),
             files: Vec::new(),
+            folder: PathBuf::new(),
             thread: ThreadView::default(),
             resume: Vec::new(),
             caller: Caller::default(),

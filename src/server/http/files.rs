@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use axum::{
     Json as Answer,
+    body::Body,
     extract::{Multipart, Path as UrlPath, State, multipart::Field, rejection::PathRejection},
-    http::StatusCode,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
 };
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Row, any::AnyRow};
 use tokio::{
     fs,
     io::{AsyncWriteExt, BufWriter},
 };
+use tokio_util::io::ReaderStream;
 
 use super::{Caller, problem::problem};
 use crate::{
@@ -67,6 +70,44 @@ pub(super) async fn upload(
     Err(problem(StatusCode::BAD_REQUEST, "bad_request", format!("the form has no field `{FIELD}`")))
 }
 
+/// `GET /api/threads/<thread_id>/files/<file_id>`: the file as it came, to be saved and never shown as a page of ours.
+pub(super) async fn download(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    named: std::result::Result<UrlPath<(ThreadId, FileId)>, PathRejection>,
+) -> std::result::Result<Response, Problem> {
+    let UrlPath((thread, file)) = named.map_err(|_| Error::not_found("file"))?;
+    threads::authorise(&state.channels, identity.user.id, thread).await?;
+    let known = known(state.channels.store(), thread, file).await?.ok_or_else(|| Error::not_found("file"))?;
+    let whole = path(&state.config.files_dir(), thread, file);
+    let bytes = fs::File::open(whole).await.map_err(Error::from)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, known.bytes.to_string()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename*=UTF-8''{}", escaped(&known.name))),
+        (header::CACHE_CONTROL, "private, no-store".to_owned()),
+    ];
+    Ok((headers, Body::from_stream(ReaderStream::new(bytes))).into_response())
+}
+
+/// A file that came whole with a message. One that is there already under this id stays as it is.
+///
+/// # Errors
+/// `too_large`; `not_found` where the thread was deleted.
+pub(super) async fn keep(state: &AppState, thread: ThreadId, file_id: FileId, name: &str, bytes: &[u8]) -> Result<()> {
+    if known(state.channels.store(), thread, file_id).await?.is_some() {
+        return Ok(());
+    }
+    let whole = path(&state.config.files_dir(), thread, file_id);
+    // The same may come twice at once.
+    let part = Part::create(whole.with_extension(format!("{}.part", FileId::new()))).await?;
+    let mut file = fs::File::create(&part.0).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await?;
+    let uploaded = Uploaded { file_id, name: name.to_owned(), bytes: bytes.len() as u64 };
+    settle(state, thread, &uploaded, &part, &whole).await
+}
+
 async fn receive(state: &AppState, thread: ThreadId, field: Field<'_>) -> std::result::Result<Uploaded, Problem> {
     let file_id = FileId::new();
     let whole = path(&state.config.files_dir(), thread, file_id);
@@ -74,12 +115,32 @@ async fn receive(state: &AppState, thread: ThreadId, field: Field<'_>) -> std::r
     let name = file_name(field.file_name());
     let bytes = part.fill(field, state.config.analyst.max_file_bytes).await?;
     let uploaded = Uploaded { file_id, name, bytes };
-    fs::rename(&part.0, &whole).await.map_err(Error::from)?;
-    if let Err(error) = record(state.channels.store(), thread, &uploaded, state.config.analyst.max_thread_bytes).await {
-        let _ = fs::remove_file(&whole).await;
-        return Err(error.into());
-    }
+    settle(state, thread, &uploaded, &part, &whole).await?;
     Ok(uploaded)
+}
+
+/// Gives a file that is whole its name, and its place in the store.
+async fn settle(state: &AppState, thread: ThreadId, uploaded: &Uploaded, part: &Part, whole: &Path) -> Result<()> {
+    fs::rename(&part.0, whole).await?;
+    let recorded = record(state.channels.store(), thread, uploaded, state.config.analyst.max_thread_bytes).await;
+    if recorded.is_err() {
+        let _ = fs::remove_file(whole).await;
+    }
+    recorded
+}
+
+/// A file of a thread, as it was uploaded.
+async fn known(store: &Store, thread: ThreadId, file_id: FileId) -> Result<Option<Uploaded>> {
+    let row = sqlx::query("SELECT name, bytes FROM files WHERE id = $1 AND thread_id = $2")
+        .bind(file_id.to_string())
+        .bind(thread.to_string())
+        .fetch_optional(store.reader())
+        .await?;
+    let uploaded = |row: AnyRow| -> Result<Uploaded> {
+        let bytes: i64 = row.try_get(1)?;
+        Ok(Uploaded { file_id, name: row.try_get(0)?, bytes: bytes.cast_unsigned() })
+    };
+    row.map(uploaded).transpose()
 }
 
 /// A file on its way. Dropped, also because the caller went away, it is deleted.
@@ -126,16 +187,20 @@ async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64
     let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{}", store.engine().for_update());
     let there = sqlx::query(AssertSqlSafe(sql)).bind(thread.to_string()).fetch_optional(&mut *tx).await?;
     there.ok_or_else(|| Error::not_found("thread"))?;
-    let used: i64 =
-        sqlx::query_scalar("SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1")
-            .bind(thread.to_string())
-            .fetch_one(&mut *tx)
-            .await?;
+    let used: i64 = sqlx::query_scalar(
+        "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1 AND id <> $2",
+    )
+    .bind(thread.to_string())
+    .bind(uploaded.file_id.to_string())
+    .fetch_one(&mut *tx)
+    .await?;
     if used.saturating_add(bytes) > limit.cast_signed() {
         let message = format!("the files of a thread have at most {limit} bytes together; begin another thread");
         return Err(Error::refused(ErrorCode::TooLarge, message));
     }
-    sqlx::query("INSERT INTO files (id, thread_id, name, bytes, created_at) VALUES ($1, $2, $3, $4, $5)")
+    let sql = "INSERT INTO files (id, thread_id, name, bytes, created_at) VALUES ($1, $2, $3, $4, $5) \
+               ON CONFLICT (id) DO NOTHING";
+    sqlx::query(sql)
         .bind(uploaded.file_id.to_string())
         .bind(thread.to_string())
         .bind(&uploaded.name)
@@ -148,11 +213,17 @@ async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64
 }
 
 /// The last part of what the caller named it, as plain text of one line.
-fn file_name(given: Option<&str>) -> String {
+pub(super) fn file_name(given: Option<&str>) -> String {
     let last = given.unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
     let name = name.trim();
     if name.is_empty() { "file".to_owned() } else { name.to_owned() }
+}
+
+/// A name as headers have it (RFC 8187).
+fn escaped(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 fn broken(error: &axum::extract::multipart::MultipartError) -> Problem {
@@ -171,5 +242,6 @@ mod tests {
         assert_eq!(file_name(Some("/")), "file");
         assert_eq!(file_name(None), "file");
         assert_eq!(file_name(Some(&"x".repeat(500))).len(), MAX_NAME_CHARS);
+        assert_eq!(escaped("Übung \"1\".csv"), "%C3%9Cbung%20%221%22.csv");
     }
 }

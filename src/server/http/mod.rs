@@ -51,6 +51,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/runs/{run_id}", delete(agui::stop))
         .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::max(agui::MAX_INPUT_BYTES)))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))
+        .route("/threads/{thread_id}/files/{file_id}", get(files::download))
         .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"))
         .method_not_allowed_fallback(async || {
             let detail = "this call takes another method; `Allow` names it";

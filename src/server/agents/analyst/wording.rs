@@ -104,7 +104,7 @@ impl Writer {
 
     async fn ask(&self, system: String, text: String, json: bool) -> Result<(String, Option<Usage>), ModelError> {
         let options = ModelOptions { temperature: None, max_output_tokens: Some(2_000), json };
-        let request = ModelRequest { system, messages: vec![ModelMessage::User(text)], tools: Vec::new(), options };
+        let request = ModelRequest { system, messages: vec![ModelMessage::user(text)], tools: Vec::new(), options };
         answer(&*self.provider, request, PATIENCE).await
     }
 }

@@ -8,11 +8,18 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::provider::{ModelCall, ModelMessage};
+use super::{
+    files::Given,
+    provider::{MediaKind, ModelCall, ModelMessage},
+};
 use crate::protocol::agui::{Message, ToolCall, ToolContent};
 
 /// What stands in for a result that never came.
 const NO_RESULT: &str = "This call was not carried out: its run ended before, or nobody allowed it.";
+
+/// What files that a model reads itself count for, in bytes of text: it reads their pixels and pages, whatever their bytes.
+const IMAGE_WEIGHT: usize = 8 * 1024;
+const PDF_WEIGHT: usize = 64 * 1024;
 
 /// Calls by id, with what they said.
 pub(super) type Results = HashMap<String, String>;
@@ -35,10 +42,12 @@ pub(super) fn call_ids(history: &[Message]) -> impl Iterator<Item = String> {
 }
 
 /// The conversation, at most about `max_bytes` of it, and how many messages were left out. `settled` are results that
-/// this run found for [`open_calls`]; `native` reads the encrypted values that are this model's.
+/// this run found for [`open_calls`], `files` what goes with messages, by their ids; `native` reads the encrypted values
+/// that are this model's.
 pub(super) fn conversation(
     history: &[Message],
     settled: &Results,
+    mut files: HashMap<String, Given>,
     native: impl Fn(&str) -> Option<Value>,
     max_bytes: usize,
 ) -> (Vec<ModelMessage>, usize) {
@@ -49,13 +58,16 @@ pub(super) fn conversation(
     let mut messages: Vec<ModelMessage> = Vec::new();
     for (at, message) in history.iter().enumerate() {
         match message {
-            Message::User { content, .. } => {
+            Message::User { id, content, .. } => {
                 let text = text_of(content);
                 let name = author(message).filter(|_| several);
-                messages.push(ModelMessage::User(name.map_or(text.clone(), |name| format!("{name}: {text}"))));
+                let text = name.map_or(text.clone(), |name| format!("{name}: {text}"));
+                let Given { texts, media } = files.remove(id).unwrap_or_default();
+                let text = [vec![text], texts].concat().join("\n\n");
+                messages.push(ModelMessage::User { text, media });
             }
             Message::System { content, .. } | Message::Developer { content, .. } => {
-                messages.push(ModelMessage::User(content.clone()));
+                messages.push(ModelMessage::user(content));
             }
             Message::Assistant { content, .. } => {
                 let said = content.clone().unwrap_or_default();
@@ -94,7 +106,7 @@ pub(super) fn conversation(
 fn excess(messages: &[ModelMessage], max_bytes: usize) -> usize {
     let mut bytes: usize = messages.iter().map(size).sum();
     let (mut from, mut gone) = (0, 0);
-    let turns = messages.iter().enumerate().skip(1).filter(|(_, message)| matches!(message, ModelMessage::User(_)));
+    let turns = messages.iter().enumerate().skip(1).filter(|(_, message)| matches!(message, ModelMessage::User { .. }));
     for (at, _) in turns {
         if bytes <= max_bytes {
             break;
@@ -108,7 +120,11 @@ fn excess(messages: &[ModelMessage], max_bytes: usize) -> usize {
 
 fn size(message: &ModelMessage) -> usize {
     match message {
-        ModelMessage::User(text) | ModelMessage::Tool { text, .. } => text.len(),
+        ModelMessage::User { text, media } => {
+            let weight = |kind| if kind == MediaKind::Image { IMAGE_WEIGHT } else { PDF_WEIGHT };
+            text.len() + media.iter().map(|file| weight(file.kind)).sum::<usize>()
+        }
+        ModelMessage::Tool { text, .. } => text.len(),
         ModelMessage::Assistant { text, calls, .. } => {
             text.len() + calls.iter().map(|call| call.name.len() + call.arguments.len()).sum::<usize>()
         }
@@ -168,7 +184,7 @@ fn text_of(content: &ToolContent) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use super::{super::provider::Media, *};
 
     fn history(messages: Value) -> Vec<Message> {
         serde_json::from_value(messages).expect("messages")
@@ -179,11 +195,11 @@ mod tests {
     }
 
     fn said(history: &[Message], max_bytes: usize) -> Vec<String> {
-        conversation(history, &Results::new(), |_| None, max_bytes)
+        conversation(history, &Results::new(), HashMap::new(), |_| None, max_bytes)
             .0
             .into_iter()
             .map(|message| match message {
-                ModelMessage::User(text) => format!("user {text}"),
+                ModelMessage::User { text, .. } => format!("user {text}"),
                 ModelMessage::Assistant { text, calls, .. } => {
                     format!("model {text}{}", calls.iter().map(|call| format!(" <{}>", call.id)).collect::<String>())
                 }
@@ -219,7 +235,7 @@ mod tests {
         ]));
         assert_eq!(open_calls(&all).iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["new"]);
         assert_eq!(call_ids(&all).collect::<Vec<_>>(), ["old", "new", "ran"]);
-        let (messages, _) = conversation(&all, &Results::from([("new".into(), "yes".into())]), |_| None, 9999);
+        let (messages, _) = conversation(&all, &Results::from([("new".into(), "yes".into())]), HashMap::new(), |_| None, 9999);
         let texts: Vec<_> = messages
             .iter()
             .filter_map(|m| if let ModelMessage::Tool { text, .. } = m { Some(text.as_str()) } else { None })
@@ -239,7 +255,28 @@ mod tests {
             {"role": "user", "id": "5", "content": "v".repeat(500)},
         ]));
         for (max, left_out) in [(9999, 0), (799, 2), (600, 2), (599, 4), (10, 4)] {
-            assert_eq!(conversation(&history, &Results::new(), |_| None, max).1, left_out, "{max}");
+            assert_eq!(conversation(&history, &Results::new(), HashMap::new(), |_| None, max).1, left_out, "{max}");
+        }
+    }
+
+    #[test]
+    fn files_count_for_what_a_model_reads_of_them() {
+        let history = history(json!([
+            {"role": "user", "id": "1", "content": "look"},
+            {"role": "user", "id": "2", "content": "well?"},
+        ]));
+        let media =
+            |kind| Media { kind, mime_type: String::new(), name: String::new(), data: "x".repeat(1 << 20).into() };
+        for (kind, weight) in [(MediaKind::Image, IMAGE_WEIGHT), (MediaKind::Pdf, PDF_WEIGHT)] {
+            let texts = vec!["a file".to_owned()];
+            let files = HashMap::from([("1".to_owned(), Given { texts, media: vec![media(kind)] })]);
+            let all = weight + "look\n\na file".len() + "well?".len();
+            let (messages, left_out) = conversation(&history, &Results::new(), files.clone(), |_| None, all);
+            assert_eq!((messages.len(), left_out), (2, 0));
+            assert!(
+                matches!(&messages[0], ModelMessage::User { text, media } if text == "look\n\na file" && media.len() == 1)
+            );
+            assert_eq!(conversation(&history, &Results::new(), files, |_| None, all - 1).1, 1);
         }
     }
 

@@ -1,8 +1,9 @@
 //! `kind = "model"`: an agent that is a model with tools.
 //!
 //! Floors, low to high: [`provider`] (what a model is to us) and [`genai_provider`] behind it; `error` and `usage`;
-//! `history` (a thread as a model wants it) and `signed` (what only the model's provider reads of it), `turn` (one answer, told
-//! as it comes) and `asking` (for one, with patience), `calls` (what becomes of tool calls); [`ModelAgent`], the loop: model, tools, model, until there is nothing more to call or the steps are used up.
+//! `files` and `history` (a thread as a model wants it) and `signed` (what only the model's provider reads of it), `turn` (one
+//! answer, told as it comes) and `asking` (for one, with patience), `calls` (what becomes of tool calls); [`ModelAgent`], the
+//! loop: model, tools, model, until there is nothing more to call or the steps are used up.
 //!
 //! Promises: every call that is shown gets a result, now or in the run that resumes this one; a model's fault is a stable
 //! code and one honest sentence; what was used is said however the run ends; a stop takes effect at once.
@@ -10,6 +11,7 @@
 mod asking;
 mod calls;
 mod error;
+mod files;
 pub mod genai_provider;
 mod history;
 mod passage;
@@ -194,7 +196,9 @@ impl Run<'_> {
         let mut taken: HashSet<String> = history::call_ids(&history).chain(called(&input.thread)).collect();
         let max_bytes = usize::try_from(config.max_history_bytes).unwrap_or(usize::MAX);
         let native = |value: &str| signed::read(&*self.agent.provider, value);
-        let (messages, left_out) = history::conversation(&history, &settled, native, max_bytes);
+        let given = input.cancel.run_until_cancelled(files::given(input, &history, config)).await;
+        let given = given.ok_or(AgentError::Stopped)?;
+        let (messages, left_out) = history::conversation(&history, &settled, given, native, max_bytes);
         self.left_out = left_out;
         let mut request = ModelRequest {
             system: self.instructions(&tools),

@@ -2,7 +2,7 @@
 //!
 //! [`ModelProvider`] is all that the loop knows. Behind it stands [`super::genai_provider`], or a test's own.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -38,8 +38,13 @@ pub struct ModelOptions {
 /// A message of the conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelMessage {
-    /// A person's words.
-    User(String),
+    /// A person's words, and files.
+    User {
+        /// The words.
+        text: String,
+        /// Files that the model reads itself.
+        media: Vec<Media>,
+    },
     /// The model's own: words, calls, or both.
     Assistant {
         /// Its words.
@@ -58,6 +63,35 @@ pub enum ModelMessage {
         /// What it said.
         text: String,
     },
+}
+
+impl ModelMessage {
+    /// A person's words alone.
+    pub fn user(text: impl Into<String>) -> Self {
+        Self::User { text: text.into(), media: Vec::new() }
+    }
+}
+
+/// A file that a model reads itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// What it is, to us.
+    pub kind: MediaKind,
+    /// What it is, as its type says.
+    pub mime_type: String,
+    /// Its name.
+    pub name: String,
+    /// Its bytes, in base64.
+    pub data: Arc<str>,
+}
+
+/// What models read themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaKind {
+    /// An image.
+    Image,
+    /// A PDF file.
+    Pdf,
 }
 
 /// A whole tool call.

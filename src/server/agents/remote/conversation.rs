@@ -4,10 +4,13 @@
 //! verifier; what breaks one ends the conversation by naming it. `RUN_*` events never come out: the remote's run is ours, which
 //! begins before the remote is asked and ends by what [`Conversation::end`] answers.
 
-use super::{failure::Failure, parse};
+use super::{failure::Failure, input::without_bytes, parse};
 use crate::{
     protocol::agui::{Event, RunFinished},
-    server::agents::guard::{Guard, Violation},
+    server::{
+        agents::guard::{Guard, Violation},
+        extent::extent,
+    },
 };
 
 /// One run's conversation with a remote agent.
@@ -19,6 +22,7 @@ pub(crate) struct Conversation {
     guard: Guard,
     events: usize,
     max_events: usize,
+    max_event_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -34,9 +38,11 @@ enum Stage {
 }
 
 impl Conversation {
-    /// One about this run, of at most `max_events` events.
-    pub(crate) fn new(thread_id: String, run_id: String, max_events: usize) -> Self {
-        Self { thread_id, run_id, stage: Stage::Silent, guard: Guard::default(), events: 0, max_events }
+    /// One about this run, of at most `max_events` events of `max_event_bytes` each. The bytes of files that an event
+    /// restates do not count, and are left away.
+    pub(crate) fn new(thread_id: String, run_id: String, max_events: usize, max_event_bytes: usize) -> Self {
+        let (stage, guard) = (Stage::Silent, Guard::default());
+        Self { thread_id, run_id, stage, guard, events: 0, max_events, max_event_bytes }
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -49,9 +55,19 @@ impl Conversation {
             let message = format!("the remote agent said more than the {} events that a run may have", self.max_events);
             return Err(Failure::new("too_many_events", message));
         }
-        let event = parse::event(text).map_err(|what| {
+        let mut event = parse::event(text).map_err(|what| {
             Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {what}"))
         })?;
+        if let Event::MessagesSnapshot(snapshot) = &mut event {
+            without_bytes(&mut snapshot.messages);
+        }
+        // What a run began with is not kept at all.
+        let kept = !matches!(event, Event::RunStarted(_));
+        if kept && text.len() > self.max_event_bytes && extent(&event).bytes > self.max_event_bytes {
+            let message =
+                format!("the remote agent said too much at once: an event has at most {} bytes", self.max_event_bytes);
+            return Err(Failure::new("event_too_large", message));
+        }
         self.take(event)
     }
 

@@ -20,7 +20,7 @@ fn failed() -> Value {
 
 /// What comes out of a conversation, and how it ends.
 fn about(said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
-    let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), 10), Vec::new());
+    let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), 10, 1_024), Vec::new());
     for value in said {
         match conversation.hear(&value.to_string()) {
             Ok(event) => events.extend(event),
@@ -96,7 +96,7 @@ fn the_verdicts_are_those_of_the_protocols_own_verifier() {
     let mut verdicts = 0;
     for line in text.lines() {
         let stream: Value = serde_json::from_str(line).expect("JSON");
-        let mut conversation = Conversation::new("t".into(), "r".into(), 1_000);
+        let mut conversation = Conversation::new("t".into(), "r".into(), 1_000, 1_024);
         let events = stream["events"].as_array().expect("events").iter();
         let ours = events.enumerate().find_map(|(at, event)| Some((at, conversation.hear(&event.to_string()).err()?)));
         assert_eq!(ours.as_ref().map(|(at, _)| *at as u64), stream["at"].as_u64(), "{ours:?}, theirs in {line}");

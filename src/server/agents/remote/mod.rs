@@ -1,15 +1,16 @@
 //! A remote agent: any AG-UI 1.0 endpoint, asked over HTTP, its events taken into our run as they come.
 //!
-//! Promises: what arrives in the log was held to the rules of AG-UI's own verifier, unchanged; a run that breaks them, is cut,
-//! falls silent or is refused ends with a code and a sentence of its own; a request is made again only while no event came; an
-//! endpoint that fails again and again is left alone for a while; a stopped run closes its connection at once. Secrets stand in
-//! no log and no message.
+//! Promises: what arrives in the log was held to the rules of AG-UI's own verifier, unchanged but for the bytes of files that it
+//! restates; a run that breaks them, is cut, falls silent or is refused ends with a code and a sentence of its own; a request is
+//! made again only while no event came; an endpoint that fails again and again is left alone for a while; a stopped run closes
+//! its connection at once. Secrets stand in no log and no message.
 
 pub(crate) mod address;
 mod breaker;
 mod conversation;
 mod failure;
 mod http;
+mod input;
 mod parse;
 mod sse;
 
@@ -18,7 +19,6 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rand::RngExt;
-use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout, timeout_at};
 
 use self::{
@@ -26,14 +26,12 @@ use self::{
     conversation::{Conversation, cut},
     failure::Failure,
     http::{Body, Endpoint},
+    input::Request,
     sse::{Broken, Heard, Sse},
 };
-use super::{Agent, AgentError, Caller, Done, Emitter, Health, RunInput};
+use super::{Agent, AgentError, Done, Emitter, Health, RunInput};
 use crate::{
-    protocol::{
-        agui::{RunAgentInput, RunFinished},
-        http::AgentInfo,
-    },
+    protocol::{agui::RunFinished, http::AgentInfo},
     server::config::agents::AgUiConfig,
 };
 
@@ -84,6 +82,13 @@ pub struct Remote {
     config: AgUiConfig,
 }
 
+/// What the endpoint is sent, and how much it may say at once.
+struct Asked {
+    body: Bytes,
+    /// Somewhat more than what is kept of an event: an agent may restate what it was sent, the bytes of files with it.
+    max_event_bytes: usize,
+}
+
 /// Why a run ends that the remote did not finish.
 enum Ended {
     /// It was stopped.
@@ -121,9 +126,15 @@ impl Remote {
     }
 
     /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
-    async fn ask(&self, conversation: Conversation, input: Bytes, out: &Emitter) -> Result<RunFinished, Ended> {
+    async fn ask(&self, input: &RunInput, out: &Emitter) -> Result<RunFinished, Ended> {
         let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
-        let ended = self.converse(conversation, input, out, &mut pass).await;
+        let Request { input: asks, inline } = input::request(input, &self.config).await;
+        let body = serde_json::to_vec(&asks)
+            .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
+        let (AgUiConfig { max_events, max_event_bytes, .. }, ids) = (&self.config, (asks.thread_id, asks.run_id));
+        let conversation = Conversation::new(ids.0, ids.1, *max_events, *max_event_bytes);
+        let asked = Asked { body: body.into(), max_event_bytes: max_event_bytes + inline };
+        let ended = self.converse(conversation, asked, out, &mut pass).await;
         match &ended {
             Ok(_) => pass.well(None),
             Err(Ended::Stopped) => drop(pass),
@@ -136,11 +147,11 @@ impl Remote {
     async fn converse(
         &self,
         mut conversation: Conversation,
-        input: Bytes,
+        asked: Asked,
         out: &Emitter,
         pass: &mut Pass,
     ) -> Result<RunFinished, Ended> {
-        let (mut stream, first) = self.begin(input).await?;
+        let (mut stream, first) = self.begin(&asked).await?;
         pass.answered();
         let mut next = Some(first);
         let silence = Duration::from_millis(self.config.silence_timeout_ms);
@@ -182,10 +193,10 @@ impl Remote {
     }
 
     /// The stream with its first event: asked again where that may help, and never once an event came.
-    async fn begin(&self, input: Bytes) -> Result<(Sse<Body>, Heard), Failure> {
+    async fn begin(&self, asked: &Asked) -> Result<(Sse<Body>, Heard), Failure> {
         let (mut wait, mut left) = (self.backoff, self.config.retries);
         loop {
-            let ended = self.first(input.clone()).await;
+            let ended = self.first(asked).await;
             let Err(Failure { retry: Some(after), message, .. }) = &ended else { return ended };
             if left == 0 {
                 return ended;
@@ -197,11 +208,11 @@ impl Remote {
         }
     }
 
-    async fn first(&self, input: Bytes) -> Result<(Sse<Body>, Heard), Failure> {
+    async fn first(&self, asked: &Asked) -> Result<(Sse<Body>, Heard), Failure> {
         let limit = Duration::from_millis(self.config.first_event_timeout_ms);
         let first = async {
-            let body = self.endpoint.post(input).await?;
-            let mut stream = Sse::new(body, self.config.max_event_bytes);
+            let body = self.endpoint.post(asked.body.clone()).await?;
+            let mut stream = Sse::new(body, asked.max_event_bytes);
             loop {
                 match stream.next().await.map_err(broken)? {
                     Heard::Sign => {}
@@ -232,12 +243,7 @@ impl Agent for Remote {
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
-        let (thread_id, run_id) = (input.thread_id.to_string(), input.run_id.to_string());
-        let conversation = Conversation::new(thread_id, run_id, self.config.max_events);
-        let request = serde_json::to_vec(&request(&input)).map_err(|error| {
-            AgentError::failed("unwritable_request", format!("the conversation cannot be sent: {error}"))
-        })?;
-        let ended = input.cancel.run_until_cancelled(self.ask(conversation, request.into(), &out)).await;
+        let ended = input.cancel.run_until_cancelled(self.ask(&input, &out)).await;
         match ended {
             Some(Ok(end)) => Ok(Done::of(end)),
             Some(Err(Ended::Failed(Failure { told: Some(error), .. }))) => Err(AgentError::of(*error)),
@@ -249,25 +255,6 @@ impl Agent for Remote {
     fn health(&self) -> Option<Health> {
         let standing = self.breaker.standing(Instant::now());
         Some(Health { ok: standing.usable(), about: standing.about() })
-    }
-}
-
-/// What the remote is told: what was said, what it knows and what it may use. What is absent is said to be empty, since
-/// older frameworks want each of it.
-fn request(input: &RunInput) -> RunAgentInput {
-    let empty = || Value::Object(Map::new());
-    let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
-    RunAgentInput {
-        thread_id: input.thread_id.to_string(),
-        run_id: input.run_id.to_string(),
-        protocol_version: Some("1.0".into()),
-        parent_run_id: input.parent_run_id.map(|id| id.to_string()),
-        messages: input.history(),
-        state: input.state().cloned().unwrap_or_else(empty),
-        tools,
-        context,
-        forwarded_props: forwarded_props.unwrap_or_else(empty),
-        resume: Some(input.resume.clone()).filter(|resume| !resume.is_empty()),
     }
 }
 

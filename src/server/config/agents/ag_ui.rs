@@ -35,6 +35,12 @@ pub struct AgUiConfig {
     /// The most events of one run.
     #[serde(default = "max_events", deserialize_with = "within::<1, 1_000_000, _, _>")]
     pub max_events: usize,
+    /// The largest of a message's files that is sent along, in bytes; 0: none is.
+    #[serde(default = "max_file_bytes", deserialize_with = "within::<0, 16_777_216, _, _>")]
+    pub max_file_bytes: u64,
+    /// The most that the files of one request have together, in bytes.
+    #[serde(default = "max_request_file_bytes", deserialize_with = "within::<0, 33_554_432, _, _>")]
+    pub max_request_file_bytes: u64,
     /// How often a request is made again that did not come to its first event, for reasons that pass.
     #[serde(default = "retries", deserialize_with = "within::<0, 5, _, _>")]
     pub retries: u32,
@@ -58,6 +64,14 @@ const fn max_event_bytes() -> usize {
 
 const fn max_events() -> usize {
     100_000
+}
+
+const fn max_file_bytes() -> u64 {
+    4 * 1024 * 1024
+}
+
+const fn max_request_file_bytes() -> u64 {
+    8 * 1024 * 1024
 }
 
 const fn retries() -> u32 {
@@ -125,6 +139,8 @@ mod tests {
                 json!({"max_event_bytes": 262_145}),
                 "max_event_bytes: invalid value: integer `262145`, expected an integer from 1024 to 262144",
             ),
+            (json!({"max_file_bytes": 16_777_217}), "max_file_bytes: invalid value"),
+            (json!({"max_request_file_bytes": -1}), "max_request_file_bytes: invalid value"),
             (json!({"max_events": 0}), "max_events: invalid value"),
             (json!({"retries": 6}), "retries: invalid value: integer `6`, expected an integer from 0 to 5"),
             (json!({"allow_private_network": "yes"}), "allow_private_network: invalid type: string"),

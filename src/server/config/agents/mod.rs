@@ -8,7 +8,7 @@ mod model;
 mod secret;
 
 pub use ag_ui::AgUiConfig;
-pub use model::{ModelConfig, ModelPrices, Provider, ReasoningEffort};
+pub use model::{ModelConfig, ModelPrices, Provider, ReasoningEffort, Takes};
 pub use secret::Secret;
 
 use std::path::PathBuf;

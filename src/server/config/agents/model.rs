@@ -60,6 +60,9 @@ pub struct ModelConfig {
     /// The most of the conversation that is sent along, in bytes; what is older is left out.
     #[serde(default = "history", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
     pub max_history_bytes: u64,
+    /// Which files of the conversation it is given; images and PDFs only where the model reads them.
+    #[serde(default = "attachments")]
+    pub attachments: Vec<Takes>,
     /// How long a person may take to allow a tool call, in seconds; absent: as long as they like.
     #[serde(default)]
     pub consent_timeout_s: Option<NonZeroU32>,
@@ -85,7 +88,17 @@ const fn history() -> u64 {
     256 * 1024
 }
 
+fn attachments() -> Vec<Takes> {
+    vec![Takes::Text]
+}
+
 impl ModelConfig {
+    /// Whether the model is given such files. Ollama's own API has no place for a PDF.
+    #[must_use]
+    pub fn takes(&self, what: Takes) -> bool {
+        self.attachments.contains(&what) && !(what == Takes::Pdf && self.provider == Provider::Ollama)
+    }
+
     /// The configured prices, for one token.
     #[must_use]
     pub fn price(&self) -> Option<Price> {
@@ -130,6 +143,18 @@ pub struct ModelPrices {
     /// Input that a cache had; absent: as input.
     #[serde(default)]
     pub cached_input: Option<f64>,
+}
+
+/// Files that a model may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Takes {
+    /// Text files, as text.
+    Text,
+    /// PNG, JPEG, GIF and WebP.
+    Image,
+    /// PDF.
+    Pdf,
 }
 
 /// How much a model reasons before it answers.
@@ -222,6 +247,7 @@ mod tests {
     fn a_model_needs_no_more_than_its_name() {
         let config = read(json!({"model": "llama3.2"})).expect("a model");
         assert_eq!((config.provider, config.max_steps, config.first_token_timeout_ms), (Provider::OpenAi, 8, 120_000));
+        assert_eq!([Takes::Text, Takes::Image, Takes::Pdf].map(|what| config.takes(what)), [true, false, false]);
         assert!(config.base_url.is_none() && config.tools.is_empty() && config.price().is_none());
     }
 
@@ -240,6 +266,10 @@ mod tests {
             (json!({"model": "m", "base_url": "ftp://host"}), "\"http://\""),
             (json!({"model": "m", "max_steps": 0}), "an integer from 1 to 100"),
             (json!({"model": "m", "consent_timeout_s": 0}), "nonzero u32"),
+            (
+                json!({"model": "m", "attachments": ["film"]}),
+                "unknown variant `film`, expected one of `text`, `image`, `pdf`",
+            ),
             (json!({"model": "m", "temperature": 3}), "a number from 0 to 2"),
             (json!({"model": "m", "apikey": "x"}), "unknown field `apikey`"),
         ] {

@@ -4,11 +4,12 @@
 //! from there as well. It belongs to the server: a caller that goes away neither stops it nor loses it. The same message id
 //! again tells the same run from its beginning; `DELETE /api/runs/<run_id>` stops it.
 //!
-//! Of `messages` the last is taken: a person's, or the results of tools that the caller carried out; what was said before is in
+//! Of `messages` the last is taken: a person's, whose files become those of the message in the thread, or the results of tools that the caller carried out; what was said before is in
 //! the thread, and what the caller says about it is not looked at. `resume` answers what an earlier run waits for. State, tools, context and forwarded properties go to
 //! the agent. What is wrong is said before the stream opens.
 
 mod ids;
+mod parts;
 mod stream;
 
 use std::collections::{HashSet, VecDeque};
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 
 use self::{
     ids::id_for,
+    parts::Carried,
     stream::{Names, Told},
 };
 use super::{Caller, extract::Json, problem::problem};
@@ -29,7 +31,7 @@ use crate::{
     protocol::{
         Answer, AnswerStatus, CreateThread, ErrorBody, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunId,
         SendMessage, ThreadId,
-        agui::{Message, Resume, RunAgentInput, ToolContent},
+        agui::{Message, Resume, RunAgentInput},
         http::{Problem, User},
     },
     server::{
@@ -45,8 +47,8 @@ use crate::{
 
 /// The headers of the answer.
 pub(super) const HEADERS: [HeaderName; 3] = [stream::THREAD_ID, stream::RUN_ID, stream::SEQ];
-/// The largest input, in bytes: callers send the whole conversation along.
-pub(super) const MAX_INPUT_BYTES: usize = 4 * 1024 * 1024;
+/// The largest input, in bytes: callers send the whole conversation along, with the files in it.
+pub(super) const MAX_INPUT_BYTES: usize = 12 * 1024 * 1024;
 /// The longest id of a caller's, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
@@ -61,7 +63,7 @@ pub(super) async fn run(
     let Path(agent) = agent.map_err(|_| Error::not_found("agent"))?;
     let user = &identity.user;
     let agent = state.runner.resolve(Some(&agent), user)?;
-    let asks = Asks::read(user, &input)?;
+    let asks = Asks::read(user, &input, state.config.analyst.max_file_bytes)?;
     let channel = Channel::Thread(asks.thread_id);
     let most = state.config.socket.max_connections_per_user;
     // Before anything is appended: what is appended then, is told.
@@ -111,7 +113,7 @@ struct Asks<'a> {
 #[derive(Debug)]
 enum What<'a> {
     /// To answer a message.
-    Say { id: MessageId, text: String },
+    Say { id: MessageId, text: String, files: Vec<Carried> },
     /// To go on from what a run waits for.
     Answer { id: MessageId, resume: &'a [Resume] },
     /// To go on with the results of calls that a run left to the caller.
@@ -119,7 +121,7 @@ enum What<'a> {
 }
 
 impl<'a> Asks<'a> {
-    fn read(user: &User, input: &'a RunAgentInput) -> Result<Self, Problem> {
+    fn read(user: &User, input: &'a RunAgentInput, max_file_bytes: u64) -> Result<Self, Problem> {
         for (name, id) in [("threadId", &input.thread_id), ("runId", &input.run_id)] {
             if id.is_empty() || id.len() > MAX_ID_BYTES {
                 return Err(invalid(format!("`{name}` has 1 to {MAX_ID_BYTES} bytes")));
@@ -129,7 +131,8 @@ impl<'a> Asks<'a> {
         let what = match (input.resume.as_deref(), input.messages.last()) {
             (Some(resume @ [_, ..]), _) => What::Answer { id: id_for(thread_id, &input.run_id), resume },
             (_, Some(Message::User { id, content, .. })) => {
-                What::Say { id: id_for(thread_id, id), text: text_of(content)? }
+                let (text, files) = parts::read(content, max_file_bytes)?;
+                What::Say { id: id_for(thread_id, id), text, files }
             }
             (_, Some(Message::Tool { id, .. })) => {
                 What::Results { id: id_for(thread_id, id), results: results(&input.messages) }
@@ -152,11 +155,12 @@ impl<'a> Asks<'a> {
     ) -> Result<(MessageId, MessageAccepted, Option<History>)> {
         let (channels, thread_id) = (&state.channels, self.thread_id);
         Ok(match &self.what {
-            What::Say { id, text } => {
+            What::Say { id, text, files } => {
                 let known = Some(agent.to_owned());
-                let message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
+                let mut message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
                 threads::check_message(&message)?;
                 ensure_thread(state, user, thread_id, agent).await?;
+                message.attachments = parts::keep(state, thread_id, *id, files).await?;
                 (*id, turns::send(channels, &state.runner, user, &message, caller).await?, None)
             }
             What::Answer { id, resume } => {
@@ -277,22 +281,6 @@ fn caller(input: &RunAgentInput) -> Option<agents::Caller> {
         forwarded_props: said(&input.forwarded_props),
     };
     Some(caller).filter(|caller| *caller != agents::Caller::default())
-}
-
-/// The text of a message; its parts, one line each.
-fn text_of(content: &ToolContent) -> Result<String, Problem> {
-    let parts = match content {
-        ToolContent::Text(text) => return Ok(text.clone()),
-        ToolContent::Parts(parts) => parts,
-    };
-    let texts = parts.iter().map(|part| match (part["type"].as_str(), part["text"].as_str()) {
-        (Some("text"), Some(text)) => Ok(text),
-        (kind, _) => {
-            let kind = kind.unwrap_or("none");
-            Err(invalid(format!("a part of type `{kind}` cannot be taken; upload files to the thread instead")))
-        }
-    });
-    Ok(texts.collect::<Result<Vec<_>, _>>()?.join("\n"))
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {

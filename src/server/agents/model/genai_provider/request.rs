@@ -4,7 +4,7 @@ use genai::chat::{ChatMessage, ChatRequest, ContentPart, MessageContent, Tool, T
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::server::agents::model::provider::{ModelMessage, ModelRequest};
+use crate::server::agents::model::provider::{Media, ModelMessage, ModelRequest};
 
 /// What a provider wants back of its answer beside the words and the calls, which are ours to say.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub(super) fn is_signed(messages: &[ModelMessage]) -> bool {
     messages
         .iter()
         .rev()
-        .take_while(|message| !matches!(message, ModelMessage::User(_)))
+        .take_while(|message| !matches!(message, ModelMessage::User { .. }))
         .all(|message| !matches!(message, ModelMessage::Assistant { calls, native: None, .. } if !calls.is_empty()))
 }
 
@@ -66,7 +66,11 @@ pub(super) fn chat(request: ModelRequest) -> ChatRequest {
 
 fn message(message: ModelMessage) -> ChatMessage {
     match message {
-        ModelMessage::User(text) => ChatMessage::user(text),
+        ModelMessage::User { text, media } => {
+            let binary = |file: Media| ContentPart::from_binary_base64(file.mime_type, file.data, Some(file.name));
+            let parts = std::iter::once(ContentPart::Text(text)).chain(media.into_iter().map(binary));
+            ChatMessage::user(MessageContent::from_parts(parts.collect::<Vec<_>>()))
+        }
         ModelMessage::Tool { call_id, name, text } => ToolResponse::new(call_id, text).with_fn_name(name).into(),
         ModelMessage::Assistant { text, calls, native } => {
             let Thoughts { mut parts, calls: signed } =

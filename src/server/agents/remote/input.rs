@@ -1,0 +1,128 @@
+//! What a remote agent is told: the conversation with its files, what it knows and what it may use.
+//!
+//! Promises: a message without files is a plain string. A file within the configured bounds is a part with its bytes; of any
+//! other, a part of text says its name, its type, its size and why it is not sent.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use super::super::{
+    Caller, RunInput,
+    attached::{Attached, Bounds, Budget, Head, base64, described},
+};
+use crate::{
+    protocol::agui::{ContentPart, Message, RunAgentInput, ToolContent},
+    server::config::agents::AgUiConfig,
+};
+
+/// A request, and how many of its bytes are those of files.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) input: RunAgentInput,
+    pub(super) inline: usize,
+}
+
+/// What a run's agent is asked. What is absent is said to be empty, since older frameworks want each of it.
+pub(super) async fn request(input: &RunInput, config: &AgUiConfig) -> Request {
+    let empty = || Value::Object(Map::new());
+    let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
+    let bounds = Bounds { each: config.max_file_bytes, all: config.max_request_file_bytes };
+    let mut messages = input.history();
+    let inline = attach(&mut messages, input, bounds).await;
+    let input = RunAgentInput {
+        thread_id: input.thread_id.to_string(),
+        run_id: input.run_id.to_string(),
+        protocol_version: Some("1.0".into()),
+        parent_run_id: input.parent_run_id.map(|id| id.to_string()),
+        messages,
+        state: input.state().cloned().unwrap_or_else(empty),
+        tools,
+        context,
+        forwarded_props: forwarded_props.unwrap_or_else(empty),
+        resume: Some(input.resume.clone()).filter(|resume| !resume.is_empty()),
+    };
+    Request { input, inline }
+}
+
+/// Puts the files of messages behind their words; answers how many bytes those take in base64.
+async fn attach(messages: &mut [Message], input: &RunInput, bounds: Bounds) -> usize {
+    let (mut budget, mut inline) = (Budget::new(bounds), 0);
+    let mut parts: HashMap<String, Vec<Value>> = HashMap::new();
+    for attached in input.attached(messages) {
+        let part = part(&attached, &mut budget, &mut inline).await;
+        parts.entry(attached.message).or_default().push(json!(part));
+    }
+    for message in messages {
+        if let Message::User { id, content, .. } = message
+            && let Some(files) = parts.remove(id)
+        {
+            let words = std::mem::replace(content, ToolContent::Parts(Vec::new()));
+            let words = match words {
+                ToolContent::Text(text) => vec![json!(ContentPart::Text { text })],
+                ToolContent::Parts(parts) => parts,
+            };
+            *content = ToolContent::Parts(words.into_iter().chain(files).collect());
+        }
+    }
+    inline
+}
+
+async fn part(Attached { file, .. }: &Attached, budget: &mut Budget, inline: &mut usize) -> ContentPart {
+    let mime_type = Head::of(file).await.mime_type;
+    let bytes = match budget.take(file) {
+        Ok(()) => base64(file).await,
+        Err(why) => Err(why),
+    };
+    match bytes {
+        Ok(bytes) => {
+            *inline += bytes.len();
+            ContentPart::data(&mime_type, bytes, &file.attachment.name)
+        }
+        Err(why) => ContentPart::Text {
+            text: format!("[Attached file: {}. It is not sent, because {why}.]", described(file, &mime_type)),
+        },
+    }
+}
+
+/// A conversation that an agent restates, without the bytes of files that it was sent: they are with people's messages, and
+/// are not kept a second time.
+pub(super) fn without_bytes(messages: &mut [Value]) {
+    let said = messages.iter_mut().filter(|message| message["role"] == "user");
+    let parts = said.filter_map(|message| message.get_mut("content")?.as_array_mut());
+    for part in parts.flatten().filter(|part| part["source"]["type"] == "data") {
+        let (mime_type, name) = (&part["source"]["mimeType"], &part["metadata"]["filename"]);
+        let [mime_type, name] =
+            [(mime_type, "unknown"), (name, "a file")].map(|(said, else_)| said.as_str().unwrap_or(else_));
+        *part = json!(ContentPart::Text { text: format!("[Attached file: {name}, {mime_type}.]") });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restated_conversation_keeps_the_names_of_files_and_not_their_bytes() {
+        let named = ContentPart::data("image/png", "aGk=".into(), "photo.png");
+        let unnamed = json!({"type": "document", "source": {"type": "data", "value": "aGk=", "mimeType": "text/csv"}});
+        let linked = json!({"type": "image", "source": {"type": "url", "value": "https://example.com/a.png"}});
+        let mut messages = vec![
+            json!({"role": "user", "id": "1", "content": [{"type": "text", "text": "look"}, named, unnamed, linked]}),
+            json!({"role": "assistant", "id": "2", "content": "I see"}),
+            json!({"role": "tool", "id": "3", "toolCallId": "a", "content": [named]}),
+        ];
+        let of_tool = messages[2].clone();
+        without_bytes(&mut messages);
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let told = [
+            text("look"),
+            text("[Attached file: photo.png, image/png.]"),
+            text("[Attached file: a file, text/csv.]"),
+            linked,
+        ];
+        assert_eq!(messages[0]["content"], json!(told));
+        assert_eq!(messages[1]["content"], "I see");
+        assert_eq!(messages[2], of_tool, "an agent's own images are its own");
+    }
+}

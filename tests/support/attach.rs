@@ -1,0 +1,29 @@
+//! Files in threads, as an upload leaves them.
+
+use std::path::Path;
+
+use netra::{
+    protocol::{FileId, ThreadId},
+    server::channel::Channels,
+};
+
+/// The beginning of a PNG image, which is enough to be taken for one.
+pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR";
+
+/// A file of a thread; `folder` is where those of all threads are.
+pub(crate) async fn attach(channels: &Channels, folder: &Path, thread: ThreadId, name: &str, bytes: &[u8]) -> FileId {
+    let (id, folder) = (FileId::new(), folder.join(thread.to_string()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(id.to_string()), bytes).expect("writes");
+    let mut tx = channels.begin().await.expect("begins");
+    sqlx::query("INSERT INTO files (id, thread_id, name, bytes, created_at) VALUES ($1, $2, $3, $4, 0)")
+        .bind(id.to_string())
+        .bind(thread.to_string())
+        .bind(name)
+        .bind(i64::try_from(bytes.len()).expect("small"))
+        .execute(tx.sql())
+        .await
+        .expect("inserts");
+    tx.commit().await.expect("commits");
+    id
+}
