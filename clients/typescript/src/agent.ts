@@ -6,7 +6,7 @@
  * sent; what was said before is in the thread.
  */
 import { AbstractAgent, type AgentConfig, type BaseEvent, type RunAgentInput } from '@ag-ui/client';
-import { Observable } from 'rxjs';
+import { Observable, tap } from 'rxjs';
 import { Connection, type ConnectionOptions } from './connection.js';
 import { Run } from './run.js';
 import { NetraError } from './wire.js';
@@ -24,6 +24,8 @@ export class NetraAgent extends AbstractAgent {
   /** The runs that ended by asking, by the ids of what they asked. */
   private asked = new Map<string, string>();
   private runs = new Set<Run>();
+  /** The shared state as the server's events left it, as JSON: it need not be told to the server again. */
+  private told: string | undefined;
 
   constructor(config: NetraAgentConfig) {
     super(config);
@@ -45,8 +47,10 @@ export class NetraAgent extends AbstractAgent {
   }
 
   private follow(input: RunAgentInput, begin: (run: Run) => Promise<void>): Observable<BaseEvent> {
+    const known = this.told !== undefined && JSON.stringify(input.state) === this.told;
+    const { state: _, ...stateless } = input;
     return new Observable((subscriber) => {
-      const run = new Run(this.connection, this.agent, input, this.asked, subscriber);
+      const run = new Run(this.connection, this.agent, known ? stateless : input, this.asked, subscriber);
       this.runs.add(run);
       void begin(run);
       return () => {
@@ -54,6 +58,14 @@ export class NetraAgent extends AbstractAgent {
         run.leave();
       };
     });
+  }
+
+  protected override apply(...told: Parameters<AbstractAgent['apply']>): ReturnType<AbstractAgent['apply']> {
+    return super.apply(...told).pipe(
+      tap(({ state }) => {
+        if (state !== undefined) this.told = JSON.stringify(state);
+      }),
+    );
   }
 
   /** Stops the run, everywhere. The stream ends when the run has: with `RUN_FINISHED`, outcome `cancelled`. */
@@ -77,6 +89,7 @@ export class NetraAgent extends AbstractAgent {
     cloned.agent = this.agent;
     cloned.connection = this.connection;
     cloned.asked = this.asked;
+    cloned.told = this.told;
     cloned.runs = new Set();
     return cloned;
   }

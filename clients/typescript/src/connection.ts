@@ -34,7 +34,6 @@ const COMMAND_MS = 30_000;
 const PROVING_MS = 5_000;
 const MOST_COMMANDS = 256;
 const MOST_TRIES = 10;
-const MOST_PAUSE_MS = 5 * 60_000;
 
 export class Connection {
   private socket: Socket | undefined;
@@ -87,15 +86,16 @@ export class Connection {
     });
   }
 
-  /** Begins a run over HTTP, as often as it takes to be answered. */
+  /** Begins a run over HTTP, as often as it takes to be answered; what the server cannot do now is asked a few times. */
   async begin(agent: string, input: RunAgentInput, wanted: () => boolean): Promise<Accepted | undefined> {
     const backoff = new Backoff(this.options.random ?? Math.random);
-    while (wanted()) {
+    for (let refused = 0; wanted(); ) {
       try {
         return await begin(this.options, agent, input);
       } catch (error) {
         if (error instanceof NetraError) throw error;
-        const asked = error instanceof Later ? Math.min(error.afterMs, MOST_PAUSE_MS) : 0;
+        if (error instanceof Later && ++refused >= MOST_TRIES) throw error.error;
+        const asked = error instanceof Later ? (error.error.retryAfterMs ?? 0) : 0;
         await new Promise((done) => setTimeout(done, asked + backoff.next(undefined, '')));
       }
     }
@@ -307,7 +307,7 @@ export class Connection {
   }
 
   private pause({ retryAfterMs = 0 }: NetraError): void {
-    this.startTimer('pause', Math.min(retryAfterMs, MOST_PAUSE_MS), () => this.pump());
+    this.startTimer('pause', retryAfterMs, () => this.pump());
   }
 
   // What goes.

@@ -45,8 +45,8 @@ export class Run implements Follower {
     try {
       const resume = this.input.resume?.length ? this.input.resume : resultsOf(this.input.messages);
       const said = resume ? undefined : question(this.input.messages);
-      if (said?.files && this.agent === undefined) {
-        throw new NetraError('invalid_input', 'a message with files names its agent: give `agent`, or upload the files to the thread');
+      if (said && this.agent === undefined && (said.files || givesMore(this.input))) {
+        throw new NetraError('invalid_input', 'a message with files, tools, context, state or forwardedProps names its agent: give `agent`');
       }
       const { user } = await this.connection.ready();
       this.threadId = idFor(user.id, this.input.threadId);

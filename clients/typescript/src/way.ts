@@ -1,6 +1,6 @@
 /** How a socket is opened: discovery (`GET /api/config`), a ticket where there is a token, and the WebSocket of this platform. */
 import type { RunAgentInput } from '@ag-ui/client';
-import { type Accepted, NetraError } from './wire.js';
+import { type Accepted, NetraError, waits } from './wire.js';
 
 /** What this client needs of a WebSocket: the browser's, Node's (from 22) and that of `ws` have it. */
 export interface Socket {
@@ -52,7 +52,7 @@ export async function open(options: WayOptions): Promise<Socket> {
 }
 
 async function ticketOf(options: WayOptions): Promise<string | undefined> {
-  if (options.getTicket) return options.getTicket();
+  if (options.getTicket) return own('getTicket', options.getTicket);
   // Without a token, the browser sends the session's cookie with the handshake.
   if (!(await headersOf(options)).has('authorization')) return undefined;
   return ((await call(options, 'POST', '/api/auth/ticket')) as { ticket: string }).ticket;
@@ -61,7 +61,7 @@ async function ticketOf(options: WayOptions): Promise<string | undefined> {
 /** Begins a run over HTTP, with all that a run of AG-UI may be given along. Its answer is left: the run is followed on the socket. */
 export async function begin(options: WayOptions, agent: string, input: RunAgentInput): Promise<Accepted> {
   if (options.getTicket) {
-    const message = 'tools, context, state and forwardedProps go over HTTP, which `getTicket` is no way into; give a token instead';
+    const message = 'files, tools, context, state and forwardedProps go over HTTP, which `getTicket` is no way into; give a token instead';
     throw new NetraError('invalid_input', message);
   }
   const body = JSON.stringify(input);
@@ -90,25 +90,33 @@ async function send(options: WayOptions, method: string, path: string, body?: st
   const problem = (await answer.json().catch(() => ({}))) as { detail?: string; code?: string; retry_after_ms?: number };
   const detail = problem.detail ?? `${method} ${path} was answered ${answer.status}`;
   if (answer.status === 401) throw new NetraError('signed_out', detail);
-  if (answer.status >= 500 || answer.status === 429) throw new Later(detail, problem.retry_after_ms);
-  throw new NetraError(problem.code ?? 'closed', detail);
+  const error = new NetraError(problem.code ?? (answer.status >= 500 ? 'unavailable' : 'closed'), detail, problem.retry_after_ms);
+  if (answer.status >= 500 || waits(error)) throw new Later(error);
+  throw error;
 }
 
 /** The server cannot now; after a while it may. */
 export class Later extends Error {
-  constructor(
-    message: string,
-    readonly afterMs = 0,
-  ) {
-    super(message);
+  constructor(readonly error: NetraError) {
+    super(error.message);
   }
 }
 
 async function headersOf(options: WayOptions): Promise<Headers> {
   const headers = new Headers(options.headers);
-  const token = typeof options.token === 'function' ? await options.token() : options.token;
+  const token = typeof options.token === 'function' ? await own('token', options.token) : options.token;
   if (token !== undefined) headers.set('authorization', `Bearer ${token}`);
   return headers;
+}
+
+/** Asks the caller's own function. A network that is away (`fetch` throws a `TypeError`) may come back; anything else is final. */
+async function own(name: string, get: () => string | Promise<string>): Promise<string> {
+  try {
+    return await get();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof NetraError) throw error;
+    throw new NetraError('signed_out', `\`${name}\` failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 async function constructor(options: WayOptions): Promise<SocketConstructor> {

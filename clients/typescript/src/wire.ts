@@ -30,9 +30,12 @@ export interface ErrorBody {
 
 export const refusal = (body: ErrorBody): NetraError => new NetraError(body.code, body.message, body.retry_after_ms);
 
+/** The longest that is waited without a word for what may work later (ms); beyond that whoever asked is told: a budget is a day's. */
+const MOST_PATIENCE_MS = 60_000;
+
 /** Whether waiting helps. */
-export const waits = (error: NetraError): boolean =>
-  error.retryAfterMs !== undefined && (error.code === 'rate_limited' || error.code === 'unavailable');
+export const waits = ({ code, retryAfterMs }: NetraError): boolean =>
+  retryAfterMs !== undefined && retryAfterMs <= MOST_PATIENCE_MS && (code === 'rate_limited' || code === 'unavailable');
 
 export interface Welcome {
   user: { id: string; name: string; role: string };
