@@ -6,7 +6,10 @@
 mod model;
 mod support;
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::StreamExt;
@@ -14,8 +17,8 @@ use model::{Model, call, calls, reasoning, says, stream, text as word};
 use netra::protocol::{MessageId, ThreadId};
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
-use support::{ADMIN, Client, PATIENCE, Person, Setup, TestServer, blocking, netra, problem, recorded};
-use tokio::time::timeout;
+use support::{ADMIN, Client, PATIENCE, Person, Setup, TestServer, blocking, netra, problem, python, recorded};
+use tokio::{task::spawn_blocking, time::timeout};
 
 const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
 
@@ -372,6 +375,7 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     let said = String::from_utf8_lossy(&good.stdout).into_owned();
     assert_eq!((good.status.code(), said.trim()), (Some(0), "1 runs in 1 threads: every event is in order"));
 
+    server.spoil();
     let (data, _stopped) = (server.data(), server.stop().await);
     let pool =
         sqlx::SqlitePool::connect(&format!("sqlite:{}", data.join("netra.db").display())).await.expect("a store");
@@ -384,33 +388,10 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     assert!(said.contains(own(&told, "runId")) && said.contains("still open"), "{said}");
 }
 
-/// A command of somebody else's tools; `None`, said aloud, where it cannot run here.
-fn tool(program: &str, arguments: &[&str], folder: &Path) -> Option<()> {
-    let done = Command::new(program).args(arguments).current_dir(folder).output();
-    match done {
-        Ok(done) if done.status.success() => Some(()),
-        Ok(done) => {
-            eprintln!("SKIPPED: {program} {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-            None
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {program} is not here: {error}");
-            None
-        }
-    }
-}
-
-/// The virtual environment with the validator, made once for this checkout.
-fn validator() -> Option<std::path::PathBuf> {
-    const PACKAGE: &str = "ag-ui-validate==0.4.0";
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ag-ui-validate-0.4.0");
-    let program = folder.join("bin/ag-ui-validate");
-    if !program.exists() {
-        let target = folder.display().to_string();
-        tool("python3", &["-m", "venv", &target], Path::new("."))?;
-        tool(&format!("{target}/bin/pip"), &["install", "--quiet", "--no-input", PACKAGE], Path::new("."))?;
-    }
-    Some(program)
+/// The independent validator. Installing it may take longer than anything else here.
+async fn validator() -> PathBuf {
+    let install = || python::environment("ag-ui-validate", "ag-ui-validate==0.4.0\n").join("ag-ui-validate");
+    spawn_blocking(install).await.expect("no panic")
 }
 
 /// Judges a stream as somebody else's program does.
@@ -425,7 +406,7 @@ async fn judge(program: &Path, folder: &Path, name: &str, stream: &str) {
 
 #[tokio::test]
 async fn an_independent_validator_has_not_one_warning() {
-    let Some(program) = blocking(validator).await else { return };
+    let program = validator().await;
     let server = Setup::default().file(&recorded(5_000)).start().await;
     let asker = Asker::new(&server, ADMIN).await;
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/samples/support-assistant.csv");
@@ -447,7 +428,7 @@ async fn an_independent_validator_has_not_one_warning() {
 
 #[tokio::test]
 async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_callers_tools() {
-    let Some(program) = blocking(validator).await else { return };
+    let program = validator().await;
     let scripted = Model::with([
         stream(
             [reasoning("Which "), reasoning("files?"), word("I will look. "), call(0, "c1", "list_files")],

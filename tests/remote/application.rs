@@ -3,7 +3,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -24,6 +23,7 @@ use crate::{
     PATIENCE,
     attach::PNG,
     house::{House, config, said},
+    python,
 };
 
 /// How long its packages may take to come.
@@ -69,32 +69,10 @@ fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/remote").join(name)
 }
 
-/// The Python of a virtual environment with what `requirements.txt` names: made once, and again when that changes.
+/// The Python of an environment with what `requirements.txt` names.
 fn environment() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ag-ui-application");
-    let (python, made) = (folder.join("bin/python"), folder.join("made-from.txt"));
     let requirements = std::fs::read_to_string(source("requirements.txt")).expect("reads");
-    // Other tests may be about to make the same.
-    std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let lock = std::fs::File::create(folder.with_extension("lock")).expect("a lock's file");
-    lock.lock().expect("a lock");
-    if std::fs::read_to_string(&made).is_ok_and(|from| from == requirements) {
-        return python;
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(source("requirements.txt")));
-    std::fs::write(made, requirements).expect("writes");
-    python
-}
-
-/// Runs a program that has to succeed.
-fn run(command: &mut Command) {
-    let why = "these tests need python3 with venv and pip, and a package index that pip reaches";
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}; {why}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} failed: {said}\n{why}");
+    python::environment("ag-ui-application", &requirements).join("python")
 }
 
 fn tool(run: &RunView) -> (&str, &str, Option<&str>) {

@@ -12,6 +12,8 @@ mod configured;
 mod house;
 #[path = "../support/owner.rs"]
 mod owner;
+#[path = "../support/python.rs"]
+mod python;
 mod refusals;
 mod resuming;
 mod server;

@@ -3,13 +3,17 @@
 
 pub mod nats;
 pub mod postgres;
+pub mod python;
 
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -112,20 +116,41 @@ impl Backends {
     }
 }
 
-/// A running server. Dropped, it is killed.
+/// A running server. Dropped, it is killed, and its log is held to AG-UI's rules.
 pub struct TestServer {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
     /// The link that it printed.
     pub link: String,
+    // Before the folder: it is gone when the log is read.
+    child: Running,
     folder: Folder,
     variables: Vec<(String, String)>,
-    child: Running,
     backends: Option<Arc<Backends>>,
 }
 
 /// Kept by whoever restarts the server.
-type Folder = Arc<TempDir>;
+type Folder = Arc<Kept>;
+
+/// What a server keeps. When nobody needs it any more, every run in its embedded store must be in order.
+struct Kept {
+    folder: TempDir,
+    spoilt: AtomicBool,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let data = self.folder.path().join("data");
+        let spoilt = self.spoilt.load(Ordering::Relaxed) || !data.join("netra.db").exists();
+        if spoilt || std::thread::panicking() {
+            return;
+        }
+        let mut verify = netra();
+        verify.args(["store", "verify", "--data"]).arg(&data).current_dir(self.folder.path());
+        let verdict = verify.output().expect("it ran");
+        assert!(verdict.status.success(), "the log of this test: {}", String::from_utf8_lossy(&verdict.stdout));
+    }
+}
 
 /// How a server begins.
 #[derive(Default)]
@@ -174,8 +199,9 @@ impl Setup {
             ];
             self.variables.extend(shared.map(|(name, value)| (name.to_owned(), value)));
         }
-        let folder = Folder::new(tempfile::tempdir().expect("a folder"));
-        std::fs::write(folder.path().join("netra.toml"), &self.file).expect("the configuration is written");
+        let folder =
+            Folder::new(Kept { folder: tempfile::tempdir().expect("a folder"), spoilt: AtomicBool::new(false) });
+        std::fs::write(folder.folder.path().join("netra.toml"), &self.file).expect("the configuration is written");
         let listen = format!("127.0.0.1:{}", free_port());
         Stopped { folder, variables: self.variables, listen, backends: self.backends }.restart().await
     }
@@ -198,9 +224,9 @@ impl TestServer {
         let Stopped { folder, variables, listen, backends } = stopped;
         let mut child = netra()
             .args(["serve", "--listen", &listen, "--data"])
-            .arg(folder.path().join("data"))
+            .arg(folder.folder.path().join("data"))
             .arg("--config")
-            .arg(folder.path().join("netra.toml"))
+            .arg(folder.folder.path().join("netra.toml"))
             .env("NETRA_SETUP_TOKEN", SETUP_TOKEN)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
@@ -214,12 +240,17 @@ impl TestServer {
 
     /// The folder that the server keeps everything in.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.folder.path().join("data")
     }
 
     /// A folder for the test's own files.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.folder.folder.path()
+    }
+
+    /// Says that the test breaks the log, or that it is another program's: it is not held to the rules in the end.
+    pub fn spoil(&self) {
+        self.folder.spoilt.store(true, Ordering::Relaxed);
     }
 
     /// Makes [`ADMIN`].

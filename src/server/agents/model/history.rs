@@ -235,7 +235,8 @@ mod tests {
         ]));
         assert_eq!(open_calls(&all).iter().map(|call| call.id.as_str()).collect::<Vec<_>>(), ["new"]);
         assert_eq!(call_ids(&all).collect::<Vec<_>>(), ["old", "new", "ran"]);
-        let (messages, _) = conversation(&all, &Results::from([("new".into(), "yes".into())]), HashMap::new(), |_| None, 9999);
+        let (messages, _) =
+            conversation(&all, &Results::from([("new".into(), "yes".into())]), HashMap::new(), |_| None, 9999);
         let texts: Vec<_> = messages
             .iter()
             .filter_map(|m| if let ModelMessage::Tool { text, .. } = m { Some(text.as_str()) } else { None })

@@ -1,0 +1,35 @@
+//! Programs of the Python world that tests hold Netra against, each with a virtual environment of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The folder of programs of an environment with these requirements: made once for a checkout, and again when they change.
+/// Fails where it cannot be made: a proof that did not take place is none.
+pub fn environment(name: &str, requirements: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (programs, made) = (folder.join("bin"), folder.join("made-from.txt"));
+    // Other tests may be about to make the same.
+    std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let lock = std::fs::File::create(folder.with_extension("lock")).expect("a lock's file");
+    lock.lock().expect("a lock");
+    if std::fs::read_to_string(&made).is_ok_and(|from| from == requirements) {
+        return programs;
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    let asked = folder.join("requirements.txt");
+    std::fs::write(&asked, requirements).expect("writes");
+    let install = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"];
+    run(Command::new(programs.join("python")).args(install).arg(asked));
+    std::fs::write(made, requirements).expect("writes");
+    programs
+}
+
+/// Runs a program that has to succeed.
+fn run(command: &mut Command) {
+    let why = "these tests need python3 with venv and pip, and a package index that pip reaches";
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}; {why}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed: {said}\n{why}");
+}
