@@ -124,6 +124,10 @@ async fn a_restored_store_begins_a_new_epoch_while_nobody_serves_it() {
     let server = TestServer::start().await;
     let data = server.data();
     let restored = ["store", "restored", "--data", &data.to_string_lossy()];
+    let elsewhere = server.folder().join("elsewhere");
+    let verify = ["store", "verify", "--data", &elsewhere.to_string_lossy()];
+    refused(&run(server.folder(), &verify, &[]).await, &["there is none at", "--data"]);
+    assert!(!elsewhere.exists(), "nothing is made by looking");
     refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
     let epoch = async || Store::open(&data).await.expect("opens").setting("epoch").await.expect("reads");
     let before = epoch().await;

@@ -1,6 +1,6 @@
 //! `netra store`: what is done to a store as a whole.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use clap::Subcommand;
 
@@ -8,7 +8,13 @@ use super::{
     Failure, say, serve,
     user::{self, Place},
 };
-use crate::server::{agents::verify, channel::Channels, ws::ConnectionManager};
+use crate::server::{
+    agents::verify,
+    channel::Channels,
+    config::{Config, ConfigError},
+    store::Store,
+    ws::ConnectionManager,
+};
 
 #[derive(Subcommand)]
 pub(super) enum StoreCommand {
@@ -19,18 +25,31 @@ pub(super) enum StoreCommand {
     Verify(Place),
 }
 
+/// A store that is there: a wrong folder is no empty store.
+async fn existing(config: &Config) -> Result<Store, Failure> {
+    let url = config.store_url();
+    let file = url.strip_prefix("sqlite:").and_then(|rest| rest.split('?').next());
+    if let Some(path) = file.map(|path| path.trim_start_matches("//"))
+        && !Path::new(path).exists()
+    {
+        let nothing = format!("there is none at {path}; name the folder of a server that ran, with --data");
+        return Err(ConfigError::new("store", nothing).into());
+    }
+    user::store(config).await
+}
+
 pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
     match command {
         StoreCommand::Restored(place) => {
             let config = place.config()?;
             let _lock = serve::lock(&config)?;
-            let epoch = Channels::renew_epoch(&user::store(&config).await?).await?;
+            let epoch = Channels::renew_epoch(&existing(&config).await?).await?;
             say(&format!("epoch {}; now start the servers", epoch.0))
         }
         StoreCommand::Verify(place) => {
             let config = place.config()?;
             let nobody = Arc::new(ConnectionManager::new(&config.socket));
-            let channels = Channels::new(user::store(&config).await?, nobody).await?;
+            let channels = Channels::new(existing(&config).await?, nobody).await?;
             let report = verify::every_thread(&channels).await?;
             for (thread, run, violation) in &report.broken {
                 say(&format!("run {run} of thread {thread}: {violation}"))?;

@@ -6,13 +6,43 @@ use serde_json::Value;
 /// How much of a long text is shown at first, in characters.
 const SHOWN: usize = 2_000;
 
-/// JSON indented, where it is JSON; else the text as it is.
+/// JSON indented, where it is JSON; else the text as it is. What would change how the rest reads stands as its escape.
 pub(crate) fn pretty(text: &str) -> String {
-    serde_json::from_str::<Value>(text)
+    let indented = serde_json::from_str::<Value>(text)
         .ok()
         .filter(|value| value.is_object() || value.is_array())
-        .and_then(|value| serde_json::to_string_pretty(&value).ok())
-        .unwrap_or_else(|| text.to_owned())
+        .and_then(|value| serde_json::to_string_pretty(&value).ok());
+    visible(indented.as_deref().unwrap_or(text))
+}
+
+/// A text with its invisible characters, those above all that turn the direction of writing, as JSON escapes them: what
+/// a person says yes to is what they read.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            // Controls; soft hyphen; marks and turns of direction; separators; invisible operators; tags.
+            '\0'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}' => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    shown.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            _ => shown.push(character),
+        }
+    }
+    shown
 }
 
 /// A long text, its beginning at first.
@@ -39,4 +69,20 @@ pub(crate) fn Bounded(
         </Show>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_turns_or_hides_text_is_shown_and_stays_what_it_is() {
+        let to = "a\u{202e}gro.elpmaxe@b\u{e0041}";
+        let shown = pretty(&serde_json::json!({ "to": to }).to_string());
+        assert!(shown.contains(r"a\u202egro.elpmaxe@b\udb40\udc41"), "{shown}");
+        let read: Value = serde_json::from_str(&shown).expect("JSON still");
+        assert_eq!(read["to"], to);
+        assert_eq!(pretty("two\nlines, \u{1f469}\u{200d}\u{1f680}"), "two\nlines, \u{1f469}\u{200d}\u{1f680}");
+        assert_eq!(visible("pay\u{200f}ment"), r"pay\u200fment");
+    }
 }

@@ -3,10 +3,11 @@
 use leptos::prelude::*;
 
 use super::{
+    clock::elapsed,
     fold::Fold,
     icons::{Glyph, icon},
-    json::{Bounded, pretty},
-    tree::{Run, Shared, call_icon, calls_of, state_of, time_of},
+    json::{Bounded, pretty, visible},
+    tree::{Calls, Run, Shared, call_icon, calls_of, state_of},
 };
 use crate::thread::{Node, NodeBody};
 
@@ -14,8 +15,13 @@ use crate::thread::{Node, NodeBody};
 #[component]
 pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl IntoView {
     let state = state_of(node);
-    let time = time_of(node);
     let calls = calls_of(run);
+    let times = Memo::new(move |_| node.with(|node| (node.started_at, node.ended_at)));
+    let time = move || {
+        let (started_at, ended_at) = times.get();
+        let stopped_at = if let Calls::Stopped(at) = calls.get() { at } else { None };
+        elapsed(started_at, ended_at.or(stopped_at))
+    };
     let args = Signal::derive(move || {
         node.with(|node| match &node.body {
             NodeBody::Tool { args, .. } => pretty(args),
@@ -31,7 +37,11 @@ pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl
     let has_args = Memo::new(move |_| args.with(|args| !matches!(args.trim(), "" | "{}")));
     let has_result = Memo::new(move |_| result.with(Option::is_some));
     let answer = Signal::derive(move || result.get().unwrap_or_default());
-    let label = name.clone();
+    let missing = move || match calls.get() {
+        Calls::Stopped(_) => "No result: it was stopped before it told any",
+        Calls::Ask | Calls::GoOn => "No result yet",
+    };
+    let label = visible(&name);
     let summary = move || {
         view! {
             {move || call_icon(state.get(), calls.get())}
@@ -48,8 +58,8 @@ pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl
                     <p class="label">"Arguments"</p>
                     <Bounded text=args label="Arguments"/>
                 </Show>
-                <Show when=move || has_result.get() fallback=|| view! { <p class="label">"No result yet"</p> }>
-                    <p class="label">"Result"</p>
+                <Show when=move || has_result.get() fallback=move || view! { <p class="label">{missing}</p> }>
+                    <p class="label">"Result, as the tool told it"</p>
                     <Bounded text=answer label="Result"/>
                 </Show>
             </Fold>

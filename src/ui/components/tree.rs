@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     thread::{Answered, Node, NodeBody, NodeState, RunState, RunView},
-    ui::format::sentence,
+    ui::{
+        conversation::{Conversation, ready},
+        format::sentence,
+    },
 };
 
 /// A shared part of a thread. Two are equal when they are the same one: the reducer replaces what it changes.
@@ -195,18 +198,31 @@ pub(crate) fn state_icon(state: NodeState) -> AnyView {
 pub(crate) enum Calls {
     GoOn,
     Ask,
-    Stopped,
+    /// Nobody answers them any more, since then.
+    Stopped(Option<i64>),
 }
 
-/// What becomes of the calls of a run, and again when that changes.
+/// What becomes of the calls of a run, and again when that changes. Those that a person answered are the next run's.
 pub(crate) fn calls_of(run: Run) -> Memo<Calls> {
+    let conversation = use_context::<Conversation>();
     Memo::new(move |_| {
-        run.view.with(|run| match (&run.state, &run.answered) {
-            _ if !run.asks().is_empty() => Calls::Ask,
-            (RunState::Waiting | RunState::Running, _) | (_, Some(Answered::By { .. })) => Calls::GoOn,
-            _ => Calls::Stopped,
+        let goes_on_in = |next| {
+            let calls = conversation?.view.with(|view| Some(calls_without_answer(ready(view)?.run(next)?)));
+            calls.filter(|calls| *calls != Calls::Ask)
+        };
+        run.view.with(|run| match &run.answered {
+            Some(Answered::By { resumed_by, .. }) => goes_on_in(*resumed_by).unwrap_or(Calls::GoOn),
+            _ => calls_without_answer(run),
         })
     })
+}
+
+fn calls_without_answer(run: &RunView) -> Calls {
+    match run.state {
+        _ if !run.asks().is_empty() => Calls::Ask,
+        RunState::Waiting | RunState::Running => Calls::GoOn,
+        _ => Calls::Stopped(run.ended_at),
+    }
 }
 
 /// How a tool call is: one that nobody answers any more does not go on.
@@ -216,7 +232,7 @@ pub(crate) fn call_icon(state: NodeState, calls: Calls) -> AnyView {
             view! { <span class="state" role="img" aria-label="Waits for you">{icon(Glyph::Question)}</span> }
                 .into_any()
         }
-        (NodeState::Open | NodeState::Called, Calls::Stopped) => stopped_icon(),
+        (NodeState::Open | NodeState::Called, Calls::Stopped(_)) => stopped_icon(),
         _ => state_icon(state),
     }
 }
