@@ -88,7 +88,7 @@ e2e-dev: tools ## The same with a debug build, quicker to make while you work
 	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
 
 bench: $(BUILT) databases ## Measure: appends on both databases, what an entry costs, and a server over real sockets (docs/performance.md)
-	cargo bench --locked --features ssr --bench wire --bench log
+	cargo bench --locked --features ssr --bench wire --bench log --bench runs
 	scripts/bench
 
 fmt: ## Format the sources

@@ -1,0 +1,160 @@
+//! What a run's start costs: from its place in line to its agent being asked, with `RUN_STARTED` committed and everything
+//! that it begins with read from the store.
+//!
+//! Each run is the first to begin in a thread of its own, which holds nothing but its message, or 100 turns before it (500
+//! entries). PostgreSQL is measured where `NETRA_BENCH_POSTGRES` has the address of an empty database.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use netra::{
+    protocol::{
+        CreateThread, RunId, SendMessage, ThreadId, UserId,
+        agui::{TextMessageContent, TextMessageEnd, TextMessageStart},
+        http::{AgentInfo, Role, User},
+    },
+    server::{
+        agents::{Agent, AgentError, Agents, Done, Emitter, Kinds, RunInput, Runner, RunnerOptions},
+        channel::{Channels, Delivery, Hub},
+        store::Store,
+        threads,
+    },
+};
+use tokio::sync::mpsc;
+
+/// Nobody listens.
+struct Nobody;
+
+impl Hub for Nobody {
+    fn deliver(&self, _: &Delivery) {}
+}
+
+/// An agent that says when it is asked, and little else.
+struct Asked(mpsc::UnboundedSender<Instant>);
+
+#[async_trait]
+impl Agent for Asked {
+    fn info(&self) -> AgentInfo {
+        AgentInfo::new("asked", "Asked", "")
+    }
+
+    async fn run(&self, _: RunInput, out: Emitter) -> Result<Done, AgentError> {
+        let _ = self.0.send(Instant::now());
+        out.emit(TextMessageStart::new("m")).await?;
+        out.emit(TextMessageContent::new("m", "An answer of a few words.")).await?;
+        out.emit(TextMessageEnd::new("m")).await?;
+        Ok(Done::default())
+    }
+}
+
+struct House {
+    channels: Channels,
+    runner: Runner,
+    asked: mpsc::UnboundedReceiver<Instant>,
+    user: User,
+    /// A thread of many turns.
+    long: ThreadId,
+}
+
+impl House {
+    async fn on(url: &str) -> Self {
+        let store = Store::open_url(url).await.expect("opens");
+        let channels = Channels::new(store, Arc::new(Nobody)).await.expect("begins");
+        let id = UserId::new();
+        let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
+        let mut tx = channels.begin().await.expect("begins");
+        let sql =
+            "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
+        let person = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
+        person.execute(tx.sql()).await.expect("inserts");
+        tx.commit().await.expect("commits");
+        let (told, asked) = mpsc::unbounded_channel();
+        let agents = Agents::new([Arc::new(Asked(told)) as Arc<dyn Agent>], &[], Kinds::default());
+        let options = RunnerOptions { coalesce: Duration::ZERO, ..RunnerOptions::new(std::env::temp_dir()) };
+        let runner = Runner::new(channels.clone(), Arc::new(agents), options);
+        let long = ThreadId::new();
+        let mut house = Self { channels, runner, asked, user, long };
+        house.create(long).await;
+        for _ in 0..100 {
+            house.run(long).await;
+        }
+        house
+    }
+
+    async fn create(&self, thread_id: ThreadId) {
+        let create = CreateThread { thread_id, title: Some("A thread".into()), agent: None };
+        threads::create(&self.channels, &self.user, &create, "asked").await.expect("made");
+    }
+
+    /// A thread with the log of the long one, or with none.
+    async fn thread(&self, is_long: bool) -> ThreadId {
+        let thread_id = ThreadId::new();
+        self.create(thread_id).await;
+        if is_long {
+            let mut tx = self.channels.begin().await.expect("begins");
+            for sql in [
+                "INSERT INTO entries (channel, seq, at, entry) SELECT $1, seq, at, entry FROM entries \
+                 WHERE channel = $2 AND seq > 1",
+                "UPDATE channels SET head = (SELECT head FROM channels WHERE id = $2) WHERE id = $1",
+            ] {
+                let query = sqlx::query(sql).bind(format!("thread/{thread_id}")).bind(format!("thread/{}", self.long));
+                query.execute(tx.sql()).await.expect("copies");
+            }
+            tx.commit().await.expect("commits");
+        }
+        thread_id
+    }
+
+    /// Has a run answer a message; answers how long its start took, when its end is stored.
+    async fn run(&mut self, thread_id: ThreadId) -> Duration {
+        let send = SendMessage::new(thread_id, "What do my tokens cost?");
+        let asked = threads::send(&self.channels, &self.user, &send, None, |_| Ok("asked".into())).await;
+        let new = asked.expect("sent").run.expect("a run");
+        let (run_id, began): (RunId, Instant) = (new.run_id, Instant::now());
+        self.runner.start(new);
+        let at = self.asked.recv().await.expect("it is asked");
+        while threads::goes_on(&self.channels, run_id).await.expect("reads") {
+            tokio::task::yield_now().await;
+        }
+        at - began
+    }
+}
+
+fn starts(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder");
+    let sqlite = format!("sqlite:{}?mode=rwc", folder.path().join("bench.db").display());
+    let postgres = std::env::var("NETRA_BENCH_POSTGRES").ok();
+    let mut group = criterion.benchmark_group("starts");
+    group.sample_size(20);
+    for (engine, url) in [("sqlite", Some(sqlite)), ("postgres", postgres)] {
+        let Some(url) = url else {
+            eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES has no address");
+            continue;
+        };
+        let house = Arc::new(tokio::sync::Mutex::new(runtime.block_on(House::on(&url))));
+        for (name, is_long) in [("a first message", false), ("100 turns before", true)] {
+            group.bench_function(BenchmarkId::new(engine, name), |bencher| {
+                bencher.to_async(&runtime).iter_custom(|iterations| {
+                    let house = house.clone();
+                    async move {
+                        let (mut house, mut took) = (house.lock().await, Duration::ZERO);
+                        for _ in 0..iterations {
+                            let thread_id = house.thread(is_long).await;
+                            took += house.run(thread_id).await;
+                        }
+                        took
+                    }
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, starts);
+criterion_main!(benches);
