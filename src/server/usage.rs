@@ -1,11 +1,12 @@
 //! What people's runs used: summed by day, person, agent and model, and held to a day's budget.
 //!
-//! Days are UTC's. A run counts on the day on which it ends, in the same transaction as its last event.
+//! Days are UTC's. A run counts on the day on which it ends, in the same transaction as its last event; one that was ended
+//! by others (its thread was deleted, another node took it over) when its agent returns here.
 
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use sqlx::Row;
+use sqlx::{Any, Executor, Row};
 
 use super::{
     agents::{AgentError, model::Allowance},
@@ -84,13 +85,13 @@ impl Allowance for DayAllowance {
     }
 }
 
-/// Whether a budget allows a person more today.
+/// Whether a budget allows a person more today; without one the store is not asked.
 ///
 /// # Errors
 /// `rate_limited`, with the time until the next day begins; where the store fails.
-pub async fn admit(channels: &Channels, budget: Budget, user: UserId) -> Result<()> {
+pub async fn admit<'c>(store: impl Executor<'c, Database = Any>, budget: Budget, user: UserId) -> Result<()> {
     if budget != Budget::default() {
-        budget.admit(today(channels, user).await?)?;
+        budget.admit(spent(store, user).await?)?;
     }
     Ok(())
 }
@@ -100,10 +101,13 @@ pub async fn admit(channels: &Channels, budget: Budget, user: UserId) -> Result<
 /// # Errors
 /// Where the store fails.
 pub async fn today(channels: &Channels, user: UserId) -> Result<Usage> {
+    spent(channels.store().reader(), user).await
+}
+
+async fn spent<'c>(store: impl Executor<'c, Database = Any>, user: UserId) -> Result<Usage> {
     let sql = "SELECT CAST(COALESCE(SUM(input_tokens + output_tokens), 0) AS BIGINT), \
                CAST(COALESCE(SUM(cost_microusd), 0) AS BIGINT) FROM usage WHERE day = $1 AND user_id = $2";
-    let query = sqlx::query(sql).bind(day()).bind(user.to_string());
-    let row = query.fetch_one(channels.store().reader()).await?;
+    let row = sqlx::query(sql).bind(day()).bind(user.to_string()).fetch_one(store).await?;
     let micro: i64 = row.try_get(1)?;
     Ok(Usage { tokens: row.try_get::<i64, _>(0)?.cast_unsigned(), usd: dollars(micro) })
 }

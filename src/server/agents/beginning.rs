@@ -1,9 +1,9 @@
 //! What a run begins with: its agent, where its person may still use it, and the question with all that belongs to it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
-use sqlx::Row;
+use sqlx::{Any, AnyConnection, Row, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -12,12 +12,12 @@ use super::{
 };
 use crate::{
     protocol::{
-        Attachment, RunId, ThreadEntry, ThreadId,
+        Attachment, RunId, ThreadEntry,
         agui::{Event, Resume, ToolCallResult, ToolContent},
+        http::User,
     },
     server::{
-        auth::by_id,
-        channel::Channels,
+        auth::read_user,
         error::{Error, Result},
         store::now_ms,
         threads::NewRun,
@@ -39,34 +39,80 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
             error => unavailable(error),
         }
     };
-    let agent = agent(run).await.map_err(refused("unknown_agent"))?;
-    let within = usage::admit(&run.channels, run.options.budget, run.new.owner).await;
+    let moment = async {
+        let mut look = run.channels.store().look().await?;
+        let asked = Asked::read(&mut look, run.new.run_id).await?;
+        Ok::<_, Error>((look, asked))
+    };
+    let (mut look, asked) = moment.await.map_err(unavailable)?;
+    let agent = agent(run, asked.owner.as_ref()).map_err(refused("unknown_agent"))?;
+    let within = usage::admit(&mut *look, run.options.budget, run.new.owner).await;
     within.map_err(refused("budget_used"))?;
-    let input = input(&run.channels, &run.options.files, &run.new, cancel).await.map_err(unavailable)?;
+    let input = input(run, look, asked, cancel).await.map_err(unavailable)?;
     Ok((agent, input))
 }
 
 /// The agent, where the run's person may use it now.
-async fn agent(run: &Run) -> Result<Arc<dyn Agent>> {
-    let owner = by_id(run.channels.store(), run.new.owner).await?.ok_or_else(|| Error::not_found("person"))?;
-    let id = run.agents.resolve(Some(&run.new.agent), &owner)?;
+fn agent(run: &Run, owner: Option<&User>) -> Result<Arc<dyn Agent>> {
+    let owner = owner.ok_or_else(|| Error::not_found("person"))?;
+    let id = run.agents.resolve(Some(&run.new.agent), owner)?;
     let agent = run.agents.get(&id).and_then(|known| known.agent());
     agent.ok_or_else(|| Error::not_found("agent"))
 }
 
-/// What a run begins with, read from its thread.
-async fn input(channels: &Channels, folder: &Path, new: &NewRun, cancel: CancellationToken) -> Result<RunInput> {
-    let NewRun { run_id, thread_id, agent, .. } = new;
-    let (_, thread) = channels.thread(*thread_id).await?;
-    let message = thread.run(*run_id).and_then(|run| run.message_id).and_then(|id| thread.said(id));
+/// What the store has of a run beside its thread's log; nothing of a run that is gone.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Whose it is, as they are now.
+    owner: Option<User>,
+    /// What whoever asked gave along.
+    caller: Caller,
+    /// The thread's latest file.
+    latest: Option<Attachment>,
+}
+
+impl Asked {
+    async fn read(look: &mut AnyConnection, run: RunId) -> Result<Self> {
+        let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id, f.name, f.bytes \
+                   FROM runs r JOIN users u ON u.id = r.owner LEFT JOIN files f ON f.id = \
+                   (SELECT id FROM files WHERE thread_id = r.thread_id ORDER BY created_at DESC, id DESC LIMIT 1) \
+                   WHERE r.id = $1";
+        let Some(row) = sqlx::query(sql).bind(run.to_string()).fetch_optional(look).await? else {
+            return Ok(Self::default());
+        };
+        let caller = row.try_get::<Option<String>, _>(4)?.map(|text| serde_json::from_str(&text)).transpose()?;
+        let latest = match row.try_get::<Option<String>, _>(5)? {
+            Some(id) => {
+                let bytes = row.try_get::<i64, _>(7)?.cast_unsigned();
+                Some(Attachment { file_id: id.parse()?, name: row.try_get(6)?, bytes })
+            }
+            None => None,
+        };
+        Ok(Self { owner: Some(read_user(&row)?), caller: caller.unwrap_or_default(), latest })
+    }
+}
+
+/// What a run begins with, its thread as it is in that moment of the store.
+async fn input(
+    run: &Run,
+    look: Transaction<'static, Any>,
+    asked: Asked,
+    cancel: CancellationToken,
+) -> Result<RunInput> {
+    let NewRun { run_id, thread_id, ref agent, .. } = run.new;
+    let (_, thread) = run.channels.thread_in(look, thread_id).await?;
+    let message = thread.run(run_id).and_then(|run| run.message_id).and_then(|id| thread.said(id));
     let message =
         message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
-    let folder = folder.join(thread_id.to_string());
-    let files = files(channels, &folder, *thread_id, &message.attachments).await?;
-    let (parent_run_id, resume) = thread.resume(*run_id);
+    // The message's files, else the thread's latest.
+    let named = if message.attachments.is_empty() { asked.latest.into_iter().collect() } else { message.attachments };
+    let folder = run.options.files.join(thread_id.to_string());
+    let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
+    let files = named.into_iter().map(file).collect();
+    let (parent_run_id, resume) = thread.resume(run_id);
     Ok(RunInput {
-        run_id: *run_id,
-        thread_id: *thread_id,
+        run_id,
+        thread_id,
         parent_run_id,
         agent: agent.clone(),
         author: message.author,
@@ -74,7 +120,7 @@ async fn input(channels: &Channels, folder: &Path, new: &NewRun, cancel: Cancell
         files,
         folder,
         resume,
-        caller: caller(channels, *run_id).await?,
+        caller: asked.caller,
         thread,
         cancel,
     })
@@ -101,26 +147,4 @@ pub(super) fn results(input: &mut RunInput) -> Vec<Event> {
         input.thread.apply(now_ms(), ThreadEntry::Agent { run_id: input.run_id, event: Box::new(event.clone()) });
     }
     events
-}
-
-/// What whoever asked for a run gave along.
-async fn caller(channels: &Channels, run: RunId) -> Result<Caller> {
-    let query = sqlx::query_scalar::<_, Option<String>>("SELECT caller FROM runs WHERE id = $1").bind(run.to_string());
-    let caller = query.fetch_optional(channels.store().reader()).await?.flatten();
-    Ok(caller.map(|text| serde_json::from_str(&text)).transpose()?.unwrap_or_default())
-}
-
-/// The files that a run reads: its message's, else the thread's latest.
-async fn files(channels: &Channels, folder: &Path, thread: ThreadId, named: &[Attachment]) -> Result<Vec<InputFile>> {
-    let mut attachments = named.to_vec();
-    if attachments.is_empty() {
-        let sql = "SELECT id, name, bytes FROM files WHERE thread_id = $1 ORDER BY created_at DESC, id DESC LIMIT 1";
-        let row = sqlx::query(sql).bind(thread.to_string()).fetch_optional(channels.store().reader()).await?;
-        if let Some(row) = row {
-            let (id, bytes): (String, i64) = (row.try_get(0)?, row.try_get(2)?);
-            attachments.push(Attachment { file_id: id.parse()?, name: row.try_get(1)?, bytes: bytes.cast_unsigned() });
-        }
-    }
-    let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
-    Ok(attachments.into_iter().map(file).collect())
 }

@@ -75,7 +75,7 @@ fn is_email(text: &str) -> bool {
 }
 
 /// A person from a row that begins with id, email, name and role.
-pub(super) fn read(row: &AnyRow) -> Result<User> {
+pub(crate) fn read(row: &AnyRow) -> Result<User> {
     let (id, role): (String, String) = (row.try_get(0)?, row.try_get(3)?);
     Ok(User { id: id.parse()?, email: row.try_get(1)?, name: row.try_get(2)?, role: role_of(&role)? })
 }
@@ -96,7 +96,7 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-pub(crate) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
+pub(super) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
     let query = sqlx::query("SELECT id, email, name, role FROM users WHERE id = $1").bind(id.to_string());
     query.fetch_optional(store.reader()).await?.as_ref().map(read).transpose()
 }

@@ -1,7 +1,7 @@
 //! Reading the log: its end, its pages, and what it looks like folded.
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _, Transaction};
 
 use super::{Channel, Channels, Delivery, frame};
 use crate::{
@@ -133,11 +133,19 @@ impl Channels {
     /// # Errors
     /// Where the store fails.
     pub async fn thread(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
+        self.thread_in(self.store().look().await?, id).await
+    }
+
+    /// A thread as it looks in a moment of the store, of which it is the last that is read.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn thread_in(&self, look: Transaction<'static, Any>, id: ThreadId) -> Result<(Cursor, ThreadView)> {
         let fold = |view: &mut ThreadView, at, entry| match entry {
             Entry::Thread(entry) => view.apply(at, entry),
             Entry::User(_) | Entry::Signal(_) | Entry::Unknown(_) => {}
         };
-        self.fold(Channel::Thread(id), fold).await
+        self.fold(look, Channel::Thread(id), fold).await
     }
 
     /// A person's feed as it looks now, and the place it looks so at.
@@ -149,7 +157,7 @@ impl Channels {
             Entry::User(entry) => feed.apply(at, entry),
             Entry::Thread(_) | Entry::Signal(_) | Entry::Unknown(_) => {}
         };
-        self.fold(Channel::User(id), fold).await
+        self.fold(self.store().look().await?, Channel::User(id), fold).await
     }
 
     /// A channel's state as people are shown it now, and the place it is so at.
@@ -163,13 +171,17 @@ impl Channels {
         })
     }
 
-    /// Folds a log from its kept snapshot on, page by page, and keeps a newer snapshot where that was long.
-    async fn fold<S>(&self, channel: Channel, apply: impl Fn(&mut S, i64, Entry)) -> Result<(Cursor, S)>
+    /// Folds a log from its kept snapshot on, page by page, and keeps a newer snapshot where that was long. One moment of the
+    /// store for all pages: what is trimmed meanwhile is not half seen.
+    async fn fold<S>(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        channel: Channel,
+        apply: impl Fn(&mut S, i64, Entry),
+    ) -> Result<(Cursor, S)>
     where
         S: Default + Serialize + DeserializeOwned,
     {
-        // One moment of the store for all pages: what is trimmed meanwhile is not half seen.
-        let mut tx = self.store().look().await?;
         let (from, mut state) = kept(&mut tx, channel).await?.unwrap_or_default();
         let mut seq = from;
         loop {
