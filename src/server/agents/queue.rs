@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     protocol::{RunId, ThreadId, UserId, Waiting, WaitsFor},
     server::{
+        bus::InLine,
         config::agents::AgentLimits,
         threads::{NewRun, Place},
     },
@@ -37,7 +38,7 @@ pub(super) struct Rules<'a> {
 pub(super) struct Queue {
     waiting: Vec<NewRun>,
     /// What was last answered of threads in which runs wait.
-    told: HashMap<ThreadId, Vec<Waiting>>,
+    told: HashMap<ThreadId, Vec<InLine>>,
 }
 
 impl Queue {
@@ -52,11 +53,6 @@ impl Queue {
     pub(super) fn remove(&mut self, run_id: RunId) -> Option<NewRun> {
         let at = self.waiting.iter().position(|run| run.run_id == run_id)?;
         Some(self.waiting.remove(at))
-    }
-
-    /// Takes the runs of a thread out.
-    pub(super) fn remove_thread(&mut self, thread_id: ThreadId) {
-        self.waiting.retain(|run| run.thread_id != thread_id);
     }
 
     pub(super) fn contains(&self, run_id: RunId) -> bool {
@@ -107,21 +103,24 @@ impl Queue {
         going: impl Iterator<Item = &'g Going> + Clone,
         rules: &Rules<'_>,
     ) -> Vec<ThreadId> {
-        let mut now: HashMap<ThreadId, Vec<Waiting>> = HashMap::new();
-        let mut threads = HashSet::new();
-        for (index, run) in self.waiting.iter().enumerate() {
-            let first = threads.insert(run.thread_id);
-            let reason = if first { waits_for(run, going.clone(), rules) } else { Some(WaitsFor::Thread) };
+        let mut now: HashMap<ThreadId, Vec<InLine>> = HashMap::new();
+        let (mut threads, mut people, mut agents) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for (index, run) in (0..).zip(&self.waiting) {
+            let of_thread = threads.entry(run.thread_id).or_insert(0_u32);
+            let of_person = people.entry(run.owner).or_insert(0_u32);
+            let of_agent = agents.entry(run.agent.as_str()).or_insert(0_u32);
+            let reason = if *of_thread == 0 { waits_for(run, going.clone(), rules) } else { Some(WaitsFor::Thread) };
             let waits_for = reason.unwrap_or(WaitsFor::Server);
-            let same = |other: &&NewRun| match waits_for {
-                WaitsFor::Thread => other.thread_id == run.thread_id,
-                WaitsFor::Person => other.owner == run.owner,
-                WaitsFor::Agent => other.agent == run.agent,
-                WaitsFor::Server => true,
+            let before = match waits_for {
+                WaitsFor::Thread => *of_thread,
+                WaitsFor::Person => *of_person,
+                WaitsFor::Agent => *of_agent,
+                WaitsFor::Server => index,
             };
-            let before = self.waiting[..index].iter().filter(same).count();
-            let position = u32::try_from(before + 1).unwrap_or(u32::MAX);
-            now.entry(run.thread_id).or_default().push(Waiting { run_id: run.run_id, position, waits_for });
+            [of_thread, of_person, of_agent].into_iter().for_each(|count| *count += 1);
+            let waiting = Waiting { run_id: run.run_id, position: before + 1, waits_for };
+            let Place { turn, seq } = run.place;
+            now.entry(run.thread_id).or_default().push(InLine { turn, seq, waiting });
         }
         let gone = self.told.keys().filter(|thread| !now.contains_key(thread));
         let other =
@@ -132,8 +131,18 @@ impl Queue {
     }
 
     /// The runs of a thread that wait, as [`Queue::changed`] last saw them.
-    pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<Waiting> {
+    pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<InLine> {
         self.told.get(&thread_id).cloned().unwrap_or_default()
+    }
+
+    /// The threads in which runs wait, as [`Queue::changed`] last saw them.
+    pub(super) fn threads(&self) -> Vec<ThreadId> {
+        self.told.keys().copied().collect()
+    }
+
+    /// The runs that wait.
+    pub(super) fn ids(&self) -> Vec<RunId> {
+        self.waiting.iter().map(|run| run.run_id).collect()
     }
 }
 

@@ -46,7 +46,8 @@ impl House {
 
     fn places(&mut self, thread: ThreadId) -> Vec<(RunId, u32, WaitsFor)> {
         self.queue.changed(self.going.iter().map(|(_, going)| going), &RULES);
-        self.queue.of_thread(thread).iter().map(|at| (at.run_id, at.position, at.waits_for)).collect()
+        let line = self.queue.of_thread(thread);
+        line.iter().map(|at| (at.waiting.run_id, at.waiting.position, at.waiting.waits_for)).collect()
     }
 }
 

@@ -40,14 +40,7 @@ pub enum NodeMessage {
     },
     /// Entries may be missing: compare the heads of the logs.
     Compare {},
-    /// Which runs of a thread wait at one node.
-    Queue {
-        /// The thread.
-        thread_id: ThreadId,
-        /// Those that wait, in order.
-        waiting: Vec<Waiting>,
-    },
-    /// Who is in some threads, at one node; in place of what it said of these threads before.
+    /// Who is in some threads and what waits there, at one node; in place of what it said of these threads before.
     Present {
         /// The node.
         node: String,
@@ -64,15 +57,29 @@ pub enum NodeMessage {
 impl NodeMessage {
     /// Whether it is worth nothing later: it is told again by then, or whoever missed it finds out otherwise.
     pub(super) fn is_of_the_moment(&self) -> bool {
-        matches!(self, Self::Compare {} | Self::Queue { .. } | Self::Present { .. } | Self::Leaving { .. })
+        matches!(self, Self::Compare {} | Self::Present { .. } | Self::Leaving { .. })
     }
 }
 
-/// Who is in a thread, at one node.
+/// Who is in a thread and what waits there, at one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The thread.
     pub thread_id: ThreadId,
     /// Who has it open, and how often; nobody: left.
     pub present: Vec<Present>,
+    /// The thread's runs that wait.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<InLine>,
+}
+
+/// A run that waits at one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InLine {
+    /// The place in the thread's log that its turn has.
+    pub turn: u64,
+    /// The place of what asked for it.
+    pub seq: u64,
+    /// Its place in line, among those of that node.
+    pub waiting: Waiting,
 }

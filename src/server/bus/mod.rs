@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use message::{NodeMessage, Part};
+pub use message::{InLine, NodeMessage, Part};
 
 use super::{
     channel::{Channel, Delivery, Hub},

@@ -1,4 +1,4 @@
-//! Presence: who has a thread open, over all nodes.
+//! Presence: who has a thread open and which of its runs wait, over all nodes.
 //!
 //! Each node tells its own part when it changes and every ten seconds, and keeps what the others told for 25: whoever
 //! crashed is gone within 30 seconds, and a node that stops takes its part along at once. Followers are pushed the whole on
@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::nodes::Inner;
 use crate::{
-    protocol::{ChannelName, Epoch, EventPush, Present, Push, ThreadId, ThreadSignal, UserId, Waiting},
+    protocol::{ChannelName, Epoch, EventPush, Present, Push, ThreadId, ThreadSignal, UserId, Waiting, WaitsFor},
     server::{
-        bus::{NodeMessage, Part},
+        bus::{InLine, NodeMessage, Part},
         channel::Channel,
         store::now_ms,
     },
@@ -42,8 +42,8 @@ const MAX_PARTS: usize = 200_000;
 /// Tells and pushes until `stopping`.
 pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToken) {
     let (mut tell_all, mut sweep) = (interval(TELL_EVERY), interval(SWEEP));
-    // Threads whose followers know of somebody else.
-    let mut shared = HashSet::new();
+    // Threads whose followers know of somebody else, and those whose followers know of runs that wait.
+    let (mut shared, mut lined) = (HashSet::new(), HashSet::new());
     let mut status = node.bus.status();
     loop {
         let mut all = false;
@@ -57,24 +57,22 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
             now = node.bus.changed(status) => (status, all) = (now, true),
             _ = sweep.tick() => {}
         }
-        let mut stirred = node.manager.take_stirred();
+        let (mut stirred, moved) = (node.manager.take_stirred(), node.runs.take_moved());
+        let heard = node.elsewhere.lock().take_stirred(Instant::now());
         if !node.bus.is_local() {
-            let of = if all { threads(node.manager.followed()) } else { stirred.iter().copied().collect() };
-            tell(node, &of);
-        }
-        for thread in node.runs.take_moved() {
-            let waiting = node.runs.waiting(thread);
-            push_queue(node, epoch, thread, waiting.clone());
-            node.bus.tell(NodeMessage::Queue { thread_id: thread, waiting });
-        }
-        // Whoever came to a thread is told, too; one in which nobody waits needs no words.
-        for thread in &stirred {
-            match node.runs.waiting(*thread) {
-                waiting if waiting.is_empty() => {}
-                waiting => push_queue(node, epoch, *thread, waiting),
+            let mut of: HashSet<ThreadId> = stirred.iter().chain(&moved).copied().collect();
+            let lines = node.runs.lines();
+            // Whoever came to a thread elsewhere may not know yet what waits here.
+            of.extend(lines.into_iter().filter(|thread| all || heard.contains(thread)));
+            if all {
+                of.extend(threads(node.manager.followed()));
             }
+            tell(node, &of.into_iter().collect::<Vec<_>>());
         }
-        stirred.extend(node.elsewhere.lock().take_stirred(Instant::now()));
+        stirred.extend(heard);
+        for thread in stirred.iter().copied().chain(moved).collect::<HashSet<_>>() {
+            push_queue(node, epoch, thread, &mut lined);
+        }
         let mut sockets = 0;
         for thread in &stirred {
             sockets += push(node, epoch, *thread, &mut shared);
@@ -91,10 +89,13 @@ fn threads(channels: Vec<Channel>) -> Vec<ThreadId> {
     channels.into_iter().filter_map(thread).collect()
 }
 
-/// Tells the other nodes who is here.
+/// Tells the other nodes who is here and what waits here.
 fn tell(node: &Inner, threads: &[ThreadId]) {
     for threads in threads.chunks(PER_MESSAGE) {
-        let part = |id: &ThreadId| Part { thread_id: *id, present: node.manager.present(*id) };
+        let part = |id: &ThreadId| {
+            let (present, waiting) = (node.manager.present(*id), node.runs.waiting(*id));
+            Part { thread_id: *id, present, waiting }
+        };
         let parts = threads.iter().map(part).collect();
         node.bus.tell(NodeMessage::Present { node: node.name.clone(), parts });
     }
@@ -116,9 +117,13 @@ fn push(node: &Inner, epoch: &Epoch, thread: ThreadId, shared: &mut HashSet<Thre
     signal(node, epoch, thread, &ThreadSignal::Presence { present })
 }
 
-/// Pushes to the followers here which runs of a thread wait.
-pub(super) fn push_queue(node: &Inner, epoch: &Epoch, thread: ThreadId, waiting: Vec<Waiting>) {
-    signal(node, epoch, thread, &ThreadSignal::Queue { waiting });
+/// Pushes to the followers here which runs of a thread wait. One in which nothing waits nor did needs no words.
+fn push_queue(node: &Inner, epoch: &Epoch, thread: ThreadId, lined: &mut HashSet<ThreadId>) {
+    let waiting = node.elsewhere.lock().line(thread, node.runs.waiting(thread));
+    let knew = if waiting.is_empty() { lined.remove(&thread) } else { !lined.insert(thread) };
+    if knew || !waiting.is_empty() {
+        signal(node, epoch, thread, &ThreadSignal::Queue { waiting });
+    }
 }
 
 fn signal(node: &Inner, epoch: &Epoch, thread: ThreadId, signal: &ThreadSignal) -> usize {
@@ -129,7 +134,7 @@ fn signal(node: &Inner, epoch: &Epoch, thread: ThreadId, signal: &ThreadSignal) 
     node.manager.push_thread(thread, &Push::Event(push))
 }
 
-/// Who is in which thread at other nodes, as they told.
+/// Who is in which thread at other nodes and what waits there, as they told.
 #[derive(Debug, Default)]
 pub(super) struct Elsewhere {
     threads: HashMap<ThreadId, HashMap<Arc<str>, Told>>,
@@ -142,22 +147,24 @@ pub(super) struct Elsewhere {
 struct Told {
     at: Instant,
     present: Vec<Present>,
+    waiting: Vec<InLine>,
 }
 
 impl Elsewhere {
     /// A node told its part of some threads.
     pub(super) fn hear(&mut self, node: Arc<str>, parts: Vec<Part>) {
         let at = Instant::now();
-        for Part { thread_id, present } in parts {
+        for Part { thread_id, present, waiting } in parts {
             let before = self.threads.get(&thread_id).and_then(|nodes| nodes.get(&node));
-            if before.map_or(&[][..], |told| &told.present) != present {
+            let known = before.map_or((&[][..], &[][..]), |told| (&told.present[..], &told.waiting[..]));
+            if known != (&present[..], &waiting[..]) {
                 self.stirred.insert(thread_id);
             }
-            if present.is_empty() {
+            if present.is_empty() && waiting.is_empty() {
                 self.remove(thread_id, &node);
             } else if before.is_some() || self.parts < MAX_PARTS {
                 self.parts += usize::from(before.is_none());
-                self.threads.entry(thread_id).or_default().insert(node.clone(), Told { at, present });
+                self.threads.entry(thread_id).or_default().insert(node.clone(), Told { at, present, waiting });
             }
         }
     }
@@ -185,6 +192,21 @@ impl Elsewhere {
         all.into_values().collect()
     }
 
+    /// Which runs of a thread wait, with those that wait here: as they stand in the thread, each once.
+    pub(super) fn line(&self, thread: ThreadId, here: Vec<InLine>) -> Vec<Waiting> {
+        let told = self.threads.get(&thread).into_iter().flat_map(HashMap::values);
+        let mut all = here;
+        all.extend(told.flat_map(|told| &told.waiting));
+        all.sort_by_key(|run| (run.turn, run.seq));
+        // One that is taken over may be told by two for a moment.
+        all.dedup_by_key(|run| run.waiting.run_id);
+        let place = |(position, InLine { waiting, .. }): (u32, InLine)| match waiting.waits_for {
+            WaitsFor::Thread => Waiting { position, ..waiting },
+            WaitsFor::Person | WaitsFor::Agent | WaitsFor::Server => waiting,
+        };
+        (1..).zip(all).map(place).collect()
+    }
+
     fn remove(&mut self, thread: ThreadId, node: &str) {
         let Some(nodes) = self.threads.get_mut(&thread) else { return };
         self.parts -= usize::from(nodes.remove(node).is_some());
@@ -210,15 +232,15 @@ impl Elsewhere {
     fn check_invariants(&self) {
         assert_eq!(self.parts, self.threads.values().map(HashMap::len).sum::<usize>(), "parts are counted");
         assert!(!self.threads.values().any(HashMap::is_empty), "an empty thread is kept");
-        let nobody = |told: &Told| told.present.is_empty();
-        assert!(!self.threads.values().flat_map(HashMap::values).any(nobody), "a part without anybody is kept");
+        let nobody = |told: &Told| told.present.is_empty() && told.waiting.is_empty();
+        assert!(!self.threads.values().flat_map(HashMap::values).any(nobody), "a part that says nothing is kept");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Person;
+    use crate::protocol::{Person, RunId};
 
     fn somebody(id: UserId, connections: u32) -> Present {
         Present { user: Person { id, name: "Ada".into() }, connections }
@@ -227,7 +249,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn parts_add_up_and_are_dropped_when_their_node_falls_silent() {
         let (mut elsewhere, thread, ada) = (Elsewhere::default(), ThreadId::new(), UserId::new());
-        let part = |connections| vec![Part { thread_id: thread, present: vec![somebody(ada, connections)] }];
+        let part = |connections| {
+            vec![Part { thread_id: thread, present: vec![somebody(ada, connections)], waiting: Vec::new() }]
+        };
         elsewhere.hear("a".into(), part(2));
         elsewhere.hear("b".into(), part(1));
         assert_eq!(elsewhere.with(thread, vec![somebody(ada, 1)]), [somebody(ada, 4)]);
@@ -241,6 +265,30 @@ mod tests {
         elsewhere.leave("b");
         elsewhere.check_invariants();
         assert_eq!((elsewhere.with(thread, Vec::new()), elsewhere.parts), (Vec::new(), 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_at_several_nodes_is_one_line_in_the_threads_order() {
+        let (mut elsewhere, thread) = (Elsewhere::default(), ThreadId::new());
+        let run = |seq, position, waits_for| {
+            let waiting = Waiting { run_id: RunId::new(), position, waits_for };
+            InLine { turn: seq, seq, waiting }
+        };
+        let first = run(3, 7, WaitsFor::Person);
+        let (second, third) = (run(5, 1, WaitsFor::Thread), run(8, 2, WaitsFor::Thread));
+        let parts = |waiting| vec![Part { thread_id: thread, present: Vec::new(), waiting }];
+        elsewhere.hear("a".into(), parts(vec![second]));
+        elsewhere.hear("b".into(), parts(vec![second]));
+        elsewhere.check_invariants();
+        let line = |elsewhere: &Elsewhere| elsewhere.line(thread, vec![first, third]);
+        let places = |line: Vec<Waiting>| line.iter().map(|at| (at.run_id, at.position)).collect::<Vec<_>>();
+        let [one, two, three] = [first, second, third].map(|run| run.waiting.run_id);
+        assert_eq!(places(line(&elsewhere)), [(one, 7), (two, 2), (three, 3)]);
+        elsewhere.hear("a".into(), parts(Vec::new()));
+        sleep(HOLDS).await;
+        assert_eq!(elsewhere.take_stirred(Instant::now()), HashSet::from([thread]), "a has none, b fell silent");
+        assert_eq!(places(line(&elsewhere)), [(one, 7), (three, 2)]);
+        elsewhere.check_invariants();
     }
 
     proptest::proptest! {
@@ -257,7 +305,7 @@ mod tests {
                     }
                     connections => {
                         let present = if connections == 0 { Vec::new() } else { vec![somebody(ada, connections)] };
-                        elsewhere.hear(name.into(), vec![Part { thread_id: threads[thread], present }]);
+                        elsewhere.hear(name.into(), vec![Part { thread_id: threads[thread], present, waiting: Vec::new() }]);
                         model.insert((node, thread), connections);
                     }
                 }
