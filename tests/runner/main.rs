@@ -154,6 +154,13 @@ impl Agent for Script {
                 out.emit(StateDelta::new(vec![json!({"op": "add", "path": "/answered", "value": true})])).await?;
                 return Ok(Done::with(answer));
             }
+            "leave a call" if input.parent_run_id.is_none() => {
+                out.emit(ToolCallStart::new("call", "look_up")).await?;
+                out.emit(ToolCallEnd::new("call")).await?;
+                let outcome = Outcome::Success { pending_tool_call_ids: vec!["call".into()] };
+                return Ok(Done { outcome, ..Done::default() });
+            }
+            "leave a call" => {}
             "too late" => {
                 let past = Some("2020-01-01T00:00:00Z".into());
                 return Ok(Done { outcome: Outcome::Interrupt(vec![interrupt(past)]), ..Done::default() });
@@ -163,15 +170,29 @@ impl Agent for Script {
             }
             "deep end" => return Ok(Done::with(deep())),
             "tell" => return Ok(Done::with(json!({"history": input.history(), "resume": input.resume}))),
-            "spend" => {
-                let used = Usage { input_tokens: Some(900), output_tokens: Some(100), ..Usage::default() };
-                let cost = json!({"costUsd": 0.25}).as_object().cloned();
-                return Ok(Done { usage: vec![used], metadata: cost, ..Done::default() });
+            "spend" => return Ok(spent()),
+            "spend until stopped" => {
+                open_everything(&out).await?;
+                input.cancel.cancelled().await;
+                return Ok(spent());
+            }
+            "spend at the gate" => {
+                open_everything(&out).await?;
+                self.gate.acquire().await.map_err(|_| AgentError::Stopped)?.forget();
+                let more: Event = TextMessageContent::new("m", " and more").into();
+                out.emit(more.of_subagent(Some("x"))).await?;
+                return Ok(spent());
             }
             other => panic!("no such script: {other}"),
         }
         Ok(Done::default())
     }
+}
+
+/// What a run ends with that used 1,000 tokens for a quarter of a dollar.
+fn spent() -> Done {
+    let used = Usage { input_tokens: Some(900), output_tokens: Some(100), ..Usage::default() };
+    Done { usage: vec![used], metadata: json!({"costUsd": 0.25}).as_object().cloned(), ..Done::default() }
 }
 
 /// Nested deeper than a log holds.
@@ -194,13 +215,7 @@ struct House {
     files: Arc<Mutex<Vec<String>>>,
     user: User,
     thread: ThreadId,
-    tended: AbortHandle,
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        self.tended.abort();
-    }
+    _tended: Tended,
 }
 
 impl House {
@@ -219,9 +234,16 @@ impl House {
         let runner = runner(&channels, &gate, &files, options);
         let user = owner::person(&channels).await;
         let thread = thread(&channels, &user).await;
-        let tending = runner.clone();
-        let tended = tokio::spawn(async move { tending.tend().await }).abort_handle();
-        Self { folder, channels, hub, runner, gate, files, user, thread, tended }
+        let tended = Tended::new(&runner);
+        Self { folder, channels, hub, runner, gate, files, user, thread, _tended: tended }
+    }
+
+    /// Another node on the same store, whose runs do the same.
+    async fn node(&self) -> (Channels, Runner) {
+        let channels = Channels::new(self.channels.store().clone(), self.hub.clone()).await.expect("begins");
+        let options = RunnerOptions::new(self.folder.path().join("files"));
+        let runner = runner(&channels, &self.gate, &self.files, options);
+        (channels, runner)
     }
 
     async fn accept(&self, agent: &str, text: &str) -> threads::NewRun {
@@ -251,12 +273,17 @@ impl House {
     }
 
     async fn until(&self, is: impl Fn(&ThreadView) -> bool) {
+        self.until_of(self.thread, is).await;
+    }
+
+    /// The same of another thread.
+    async fn until_of(&self, thread: ThreadId, is: impl Fn(&ThreadView) -> bool) {
         let wait = async {
             loop {
                 let more = self.hub.more.notified();
                 tokio::pin!(more);
                 more.as_mut().enable();
-                if is(&self.view().await) {
+                if is(&self.channels.thread(thread).await.expect("reads").1) {
                     return;
                 }
                 more.await;
@@ -337,6 +364,22 @@ fn runner(
     let built_in = [Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)];
     let agents = Agents::new(built_in, &[], Kinds::default());
     Runner::new(channels.clone(), Arc::new(agents), options)
+}
+
+/// Tends a runner as long as this lives.
+struct Tended(AbortHandle);
+
+impl Tended {
+    fn new(runner: &Runner) -> Self {
+        let runner = runner.clone();
+        Self(tokio::spawn(async move { runner.tend().await }).abort_handle())
+    }
+}
+
+impl Drop for Tended {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 async fn thread(channels: &Channels, user: &User) -> ThreadId {

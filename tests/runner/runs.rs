@@ -1,5 +1,7 @@
 //! One run: what an agent does, and how it ends.
 
+use netra::server::usage;
+
 use super::*;
 
 #[tokio::test]
@@ -114,13 +116,50 @@ async fn a_run_whose_thread_is_deleted_ends_without_a_word() {
     house.until_open(run).await;
     let running = threads::delete(&house.channels, &house.user, &DeleteThread { thread_id: house.thread }).await;
     assert_eq!(running.expect("deleted"), [run]);
-    house.runner.stop_thread(house.thread);
+    house.runner.stop(run);
     house.until_idle().await;
     assert_eq!(
         house.channels.extent(Channel::Thread(house.thread)).await.expect("reads").head,
         0,
         "nothing came after"
     );
+}
+
+#[tokio::test]
+async fn what_a_run_used_counts_though_its_thread_was_deleted_meanwhile() {
+    let mut tokens = 0;
+    let house = House::new().await;
+    for (text, is_told) in [("spend until stopped", true), ("spend at the gate", false)] {
+        let thread_id = thread(&house.channels, &house.user).await;
+        let command = SendMessage::new(thread_id, text);
+        let asked = threads::send(&house.channels, &house.user, &command, None, |_| Ok("script".into())).await;
+        let run = asked.expect("accepted").run.expect("a run");
+        let run_id = run.run_id;
+        house.runner.start(run);
+        house.until_of(thread_id, |view| view.run(run_id).is_some_and(|run| run.nodes.len() == 7)).await;
+        threads::delete(&house.channels, &house.user, &DeleteThread { thread_id }).await.expect("deleted");
+        if is_told {
+            house.runner.stop(run_id);
+        } else {
+            // Nobody says so: the run finds out when it appends.
+            house.gate.add_permits(1);
+        }
+        house.until_idle().await;
+        tokens += 1_000;
+        assert_eq!(usage::today(&house.channels, house.user.id).await.expect("reads").tokens, tokens, "{text}");
+        assert_eq!(
+            house.channels.extent(Channel::Thread(thread_id)).await.expect("reads").head,
+            0,
+            "no word comes back"
+        );
+    }
+    // Nor is anything counted, or tried again, for somebody who is gone.
+    let run = house.begin("spend until stopped").await;
+    house.until_open(run).await;
+    house.sql("DELETE FROM users").await;
+    house.runner.stop(run);
+    house.until_idle().await;
+    assert_eq!(usage::today(&house.channels, house.user.id).await.expect("reads").tokens, 0);
 }
 
 #[tokio::test]
@@ -134,7 +173,7 @@ async fn a_person_has_a_bounded_number_of_runs_and_more_wait_up_to_a_bound() {
     let waiting = asked.expect("accepted").run.expect("a run");
     let run_id = waiting.run_id;
     house.runner.start(waiting);
-    let line = house.runner.waiting(other);
+    let line: Vec<_> = house.runner.waiting(other).iter().map(|at| at.waiting).collect();
     assert_eq!(line, [Waiting { run_id, position: 1, waits_for: WaitsFor::Person }]);
     let refused = house.runner.admit(house.user.id).expect_err("too many");
     assert_eq!(refused.code, ErrorCode::RateLimited);

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use tokio::time::{Instant, sleep};
 
 use super::runner::RunnerOptions;
@@ -14,7 +15,7 @@ use crate::{
         agui::{Event, RunStarted},
     },
     server::{
-        channel::{Channel, Channels},
+        channel::{Append, Channel, Channels},
         error::{Error, Result},
         metrics,
         store::now_ms,
@@ -134,17 +135,22 @@ impl RunLog {
         }
         match end {
             None => self.channels.append(self.thread_id, self.run_id, entries).await,
-            Some(ending) => self.last(entries, ending).await,
+            Some(ending) => self.last(entries, ending, doubt).await,
         }
     }
 
     /// The run's end, with what the owner's feed hears of it and what it used.
-    async fn last(&self, entries: &[ThreadEntry], ending: &Ending) -> Result<Option<u64>> {
+    async fn last(&self, entries: &[ThreadEntry], ending: &Ending, doubt: bool) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
         // A deleted thread took its runs along: no row says so, and its log stays deleted.
         let sql = "UPDATE runs SET ended_at = $2, asks_until = $4 WHERE id = $1 AND node = $3 AND ended_at IS NULL";
         let query = sqlx::query(sql).bind(self.run_id.to_string()).bind(now_ms()).bind(self.channels.node().to_owned());
         if query.bind(asks_until(ending)).execute(tx.sql()).await?.rows_affected() == 0 {
+            // Whoever ended it knew nothing of what it used here. In doubt it may be counted already: once is enough.
+            if !doubt && !ending.usage.is_empty() && self.has_owner(&mut tx).await? {
+                usage::record(&mut tx, self.owner, &self.agent, ending).await?;
+                tx.commit().await?;
+            }
             return Ok(None);
         }
         let seq = tx.thread(self.thread_id, entries).await?;
@@ -153,6 +159,13 @@ impl RunLog {
         usage::record(&mut tx, self.owner, &self.agent, ending).await?;
         tx.commit().await?;
         Ok(Some(seq))
+    }
+
+    /// Whether there still is somebody whom the run's usage belongs to.
+    async fn has_owner(&self, tx: &mut Append) -> Result<bool> {
+        let sql = format!("SELECT id FROM users WHERE id = $1{}", tx.engine().for_share());
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.owner.to_string());
+        Ok(query.fetch_optional(tx.sql()).await?.is_some())
     }
 
     fn entry(&self, event: Event) -> ThreadEntry {

@@ -83,38 +83,41 @@ impl Run {
     async fn answer(mut self, log: &mut RunLog) -> Result<Ending, Lost> {
         log.begin().await?;
         let cancel = CancellationToken::new();
-        // Stopped while it waited its turn: its agent is not asked at all.
-        let told = self.stop.borrow().clone();
-        if let Some(ending) = told {
-            return log.end(&ending).await.map(|()| ending);
-        }
-        let (agent, mut input) = match beginning::prepare(&self, cancel.clone()).await {
+        let mut stop = self.stop.clone();
+        let prepared = tokio::select! {
+            biased;
+            // While it waited its turn, or the store is slow: its agent is not asked at all.
+            ending = stopped(&mut stop) => Err(ending),
+            prepared = beginning::prepare(&self, cancel.clone()) => prepared,
+        };
+        let (agent, mut input) = match prepared {
             Ok(prepared) => prepared,
             Err(ending) => return log.end(&ending).await.map(|()| ending),
         };
         log.append(beginning::results(&mut input)).await?;
         let (out, events) = Emitter::channel(CAPACITY);
         let mut task = tokio::spawn(async move { agent.run(input, out).await });
-        let ended = self.listen(log, events, &mut task).await;
-        let ended = match ended {
-            Ok(ending) => {
+        let (ending, kept) = self.listen(log, events, &mut task).await;
+        let ended = match kept {
+            Err(lost @ Lost::Store(_)) => Err(lost),
+            // Also where the log takes nothing more: what the run used still counts.
+            Ok(()) | Err(Lost::Over) => {
                 let ending = told_late(ending, &mut task, &cancel).await;
                 log.end(&ending).await.map(|()| ending)
             }
-            Err(lost) => Err(lost),
         };
         // The log is closed first: however slow the agent is to notice, it can say nothing more.
         halt(task, &cancel, &self.new).await;
         ended
     }
 
-    /// Takes what the agent says to the log until one of them ends; answers how the run ends.
+    /// Takes what the agent says to the log until one of them ends; answers how the run ends, and whether the log took it all.
     async fn listen(
         &mut self,
         log: &mut RunLog,
         mut events: mpsc::Receiver<Event>,
         task: &mut JoinHandle<std::result::Result<Done, AgentError>>,
-    ) -> Result<Ending, Lost> {
+    ) -> (Ending, Result<(), Lost>) {
         let mut order = Order { guard: Guard::default(), coalescer: Coalescer::new(self.options.coalesce) };
         let (mut heard, mut out, mut speaks) = (Vec::with_capacity(BATCH), Vec::new(), true);
         let deadline = tokio::time::Instant::now() + self.time_limit;
@@ -133,7 +136,9 @@ impl Run {
                     checked = order.take(&mut heard, &mut out);
                 }
             }
-            log.append(std::mem::take(&mut out)).await?;
+            if let Err(lost) = log.append(std::mem::take(&mut out)).await {
+                return (How::Cancelled.into(), Err(lost));
+            }
             if let Err(violation) = checked {
                 break self.violated(&violation);
             }
@@ -150,8 +155,8 @@ impl Run {
             }
         }
         order.coalescer.flush(Instant::now(), &mut out);
-        log.append(out).await?;
-        Ok(ending)
+        let kept = log.append(out).await;
+        (ending, kept)
     }
 
     fn returned(&self, returned: Returned) -> Ending {
