@@ -122,6 +122,21 @@ async fn a_run_is_told_to_its_end_and_stands_in_the_thread_of_its_owner() {
 }
 
 #[tokio::test]
+async fn what_was_asked_before_is_told_again_though_its_agent_is_gone() {
+    let server = Setup::default().file(&recorded(5_000)).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let body = input("a thread", "m1", "Where do my tokens go?");
+    let told = asker.ask("replay", &body).await;
+    let server = server.without_agents().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    assert_eq!(asker.ask("replay", &body).await, told, "the answer that it got");
+    problem(asker.post("replay", &input("a thread", "m2", "And now?")).await, 404, "not_found").await;
+    problem(asker.post("replay", &input("another", "m1", "And here?")).await, 404, "not_found").await;
+    let other = input("a thread", "m1", "Something else.");
+    problem(asker.post("replay", &other).await, 409, "conflict").await;
+}
+
+#[tokio::test]
 async fn ids_of_netra_are_taken_as_they_are_and_a_cookie_is_as_good_as_a_token() {
     let server = Setup::default().file(&recorded(5_000)).start().await;
     let (thread, message) = (ThreadId::new().to_string(), MessageId::new().to_string());

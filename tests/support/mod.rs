@@ -321,6 +321,13 @@ impl TestServer {
         self.wait().await.0
     }
 
+    /// Starts it again with an empty configuration file.
+    pub async fn without_agents(self) -> Self {
+        let stopped = self.kill().await;
+        std::fs::write(stopped.folder.path().join("netra.toml"), "").expect("the configuration is written");
+        stopped.restart().await
+    }
+
     /// Ends the server as a power cut would.
     pub async fn kill(self) -> Stopped {
         let (child, stopped) = self.parts();
@@ -358,6 +365,11 @@ pub struct Stopped {
 }
 
 impl Stopped {
+    /// The folder that the server keeps everything in.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Starts it again, on the same data and the same port.
     pub async fn restart(self) -> TestServer {
         TestServer::spawn(self).await

@@ -8,7 +8,7 @@ mod checks;
 mod turns;
 
 pub use checks::{check_message, expires_at};
-pub use turns::{Asked, NewRun, Place, answer, ask_to_stop, goes_on, is_blocked, send, take_back};
+pub use turns::{Asked, NewRun, Place, answer, ask_to_stop, goes_on, is_blocked, is_known, send, take_back};
 
 use sqlx::{AssertSqlSafe, Row};
 

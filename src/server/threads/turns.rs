@@ -1,6 +1,6 @@
 //! What people say in a thread, and to runs that wait for them: each brings a run, which begins when its turn comes.
 
-use sqlx::Row;
+use sqlx::{AnyConnection, Row};
 
 use super::{
     UNTITLED, change,
@@ -13,7 +13,7 @@ use crate::{
         TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
     },
     server::{
-        channel::{Append, Channels},
+        channel::{Append, Channel, Channels},
         error::{Error, Result},
         store::now_ms,
     },
@@ -221,19 +221,34 @@ pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> 
     Ok(Some(run_id))
 }
 
-/// Whether a run still waits for an earlier one of its thread.
+/// Whether a run still has to wait for another of its thread.
 ///
 /// # Errors
 /// Where the store fails.
 pub async fn is_blocked(channels: &Channels, thread: ThreadId, place: Place) -> Result<bool> {
-    let query = sqlx::query_scalar::<_, i64>(EARLIER).bind(thread.to_string());
-    let query = query.bind(place.turn.cast_signed()).bind(place.seq.cast_signed()).bind(now_ms());
-    Ok(query.fetch_one(channels.store().reader()).await? > 0)
+    let mut reader = channels.store().reader().acquire().await?;
+    others(&mut reader, thread, place).await
 }
 
-/// How many runs of a thread before a place go on, or wait for a person.
-const EARLIER: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn < $2 OR (turn = $2 AND seq < $3)) \
-                       AND (ended_at IS NULL OR (asks_until > $4 AND answered_at IS NULL))";
+/// Whether runs of a thread before a place go on, or wait for a person. A run that goes on from another may come when later
+/// ones have begun already: it waits for those, too.
+async fn others(connection: &mut AnyConnection, thread: ThreadId, place: Place) -> Result<bool> {
+    const EARLIER: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn < $2 OR (turn = $2 AND seq < $3)) \
+                           AND (ended_at IS NULL OR (asks_until > $4 AND answered_at IS NULL))";
+    const BEGUN: &str = "SELECT COUNT(*) FROM runs r WHERE thread_id = $1 AND turn > $2 AND ended_at IS NULL \
+                         AND EXISTS (SELECT 1 FROM entries e WHERE e.channel = $3 AND e.seq > r.seq \
+                         AND e.entry LIKE '%\"kind\":\"agent\",\"run_id\":\"' || r.id || '\"%')";
+    let (turn, seq) = (place.turn.cast_signed(), place.seq.cast_signed());
+    let query = sqlx::query_scalar::<_, i64>(EARLIER).bind(thread.to_string());
+    if query.bind(turn).bind(seq).bind(now_ms()).fetch_one(&mut *connection).await? > 0 {
+        return Ok(true);
+    }
+    if turn == seq {
+        return Ok(false);
+    }
+    let query = sqlx::query_scalar::<_, i64>(BEGUN).bind(thread.to_string()).bind(turn);
+    Ok(query.bind(Channel::Thread(thread).to_string()).fetch_one(connection).await? > 0)
+}
 
 /// Whether a run goes on, or waits its turn.
 ///
@@ -294,9 +309,7 @@ async fn insert(tx: &mut Append, run: &RunRow<'_>, node: &str, caller: Option<St
     .bind(caller)
     .execute(tx.sql())
     .await?;
-    let query = sqlx::query_scalar::<_, i64>(EARLIER).bind(run.thread_id.to_string());
-    let query = query.bind(run.place.turn.cast_signed()).bind(run.place.seq.cast_signed()).bind(now_ms());
-    Ok(query.fetch_one(tx.sql()).await? > 0)
+    others(tx.sql(), run.thread_id, run.place).await
 }
 
 /// What waits for a person in a thread does not any more; answers whose.
@@ -345,6 +358,16 @@ async fn known(tx: &mut Append, user: UserId, id: MessageId, request: &str) -> R
     }
     let (run_id, seq): (String, i64) = (row.try_get(1)?, row.try_get(2)?);
     Ok(Some(MessageAccepted { run_id: run_id.parse()?, seq: seq.cast_unsigned() }))
+}
+
+/// Whether a person's message or answer of this id was taken before.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn is_known(channels: &Channels, user: UserId, id: MessageId) -> Result<bool> {
+    let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM messages WHERE author = $1 AND id = $2");
+    let query = query.bind(user.to_string()).bind(id.to_string());
+    Ok(query.fetch_one(channels.store().reader()).await? > 0)
 }
 
 fn used_before() -> Error {

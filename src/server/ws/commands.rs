@@ -31,9 +31,9 @@ pub(super) struct Granted {
 /// Does a command for a person, as they are now. Subscribing is [`subscribe`]'s.
 pub(super) async fn execute(peer: &Peer, user: &User, command: Command) -> Result<Value> {
     let channels = &peer.gateway.channels;
-    let runs = &*peer.gateway.runs;
+    let runs = &peer.gateway.runs;
     match command {
-        Command::CreateThread(command) => create(channels, runs, user, &command).await,
+        Command::CreateThread(command) => create(channels, &**runs, user, &command).await,
         Command::RenameThread(command) => {
             let thread = threads::rename(channels, user, &command).await?;
             Ok(json!(ThreadReply { thread }))

@@ -58,6 +58,12 @@ impl Nodes {
         &self.0.bus
     }
 
+    /// What asks for runs here.
+    #[must_use]
+    pub fn runs(&self) -> &Arc<dyn Runs> {
+        &self.0.runs
+    }
+
     /// Hears the others and sees to what is lost between nodes, to authority and to presence, until `stopping`.
     pub async fn tend(self, channels: Channels, auth: Auth, stopping: CancellationToken) {
         let (name, epoch) = (self.0.name.clone(), self.0.epoch.clone());
@@ -130,9 +136,6 @@ impl Nodes {
             NodeMessage::Forget { thread_id } => manager.forget(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.ask(),
-            NodeMessage::Queue { thread_id, waiting } => {
-                presence::push_queue(&self.0, &self.0.epoch, thread_id, waiting);
-            }
             NodeMessage::Present { node, parts } => {
                 elsewhere.lock().hear(node.into(), parts);
                 stirred.notify_one();

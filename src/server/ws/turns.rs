@@ -1,13 +1,17 @@
 //! What asks for a run, from a socket or over HTTP: the same checks, the same log, the same queue.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use tracing::Instrument;
 
 use crate::{
-    protocol::{Answer, MessageAccepted, RunId, SendMessage, ThreadId, UserId, Waiting, http::User},
+    protocol::{Answer, MessageAccepted, RunId, SendMessage, ThreadId, UserId, http::User},
     server::{
         agents::{Caller, Runner},
+        bus::InLine,
         channel::Channels,
-        error::Result,
+        error::{Error, Result},
         threads::{self, Asked, NewRun},
     },
 };
@@ -43,8 +47,13 @@ pub trait Runs: Send + Sync + 'static {
     fn stop(&self, run: RunId);
 
     /// The runs of a thread that wait here.
-    fn waiting(&self, thread: ThreadId) -> Vec<Waiting> {
+    fn waiting(&self, thread: ThreadId) -> Vec<InLine> {
         let _ = thread;
+        Vec::new()
+    }
+
+    /// The threads in which runs wait here.
+    fn lines(&self) -> Vec<ThreadId> {
         Vec::new()
     }
 
@@ -84,8 +93,12 @@ impl Runs for Runner {
         self.stop(run);
     }
 
-    fn waiting(&self, thread: ThreadId) -> Vec<Waiting> {
+    fn waiting(&self, thread: ThreadId) -> Vec<InLine> {
         self.waiting(thread)
+    }
+
+    fn lines(&self) -> Vec<ThreadId> {
+        self.lines()
     }
 
     async fn moved(&self) {
@@ -101,41 +114,57 @@ impl Runs for Runner {
     }
 }
 
-/// Says something: to the agent that the message names, or to the thread's.
+/// Says something: to the agent that the message names, or to the thread's. Once begun it is done, also where whoever asked
+/// does not wait for it: what is in the log is also in line.
 ///
 /// # Errors
 /// As [`threads::send`] has them, and what agents and budgets say.
 pub async fn send(
     channels: &Channels,
-    runs: &dyn Runs,
+    runs: &Arc<dyn Runs>,
     user: &User,
     command: &SendMessage,
     caller: Option<&Caller>,
 ) -> Result<MessageAccepted> {
     let caller = caller.map(serde_json::to_string).transpose()?;
-    let budget = runs.admit_budget(user.id).await;
-    let admit = |of_thread: &str| {
-        let agent = runs.resolve(Some(command.agent.as_deref().unwrap_or(of_thread)), user)?;
-        runs.admit(user.id).and(budget).map(|()| agent)
-    };
-    Ok(started(runs, threads::send(channels, user, command, caller, admit).await?))
+    let (channels, runs, user, command) = (channels.clone(), runs.clone(), user.clone(), command.clone());
+    done(async move {
+        let budget = runs.admit_budget(user.id).await;
+        let admit = |of_thread: &str| {
+            let agent = runs.resolve(Some(command.agent.as_deref().unwrap_or(of_thread)), &user)?;
+            runs.admit(user.id).and(budget).map(|()| agent)
+        };
+        Ok(started(&*runs, threads::send(&channels, &user, &command, caller, admit).await?))
+    })
+    .await
 }
 
-/// Answers what a run waits for.
+/// Answers what a run waits for; as [`send`], once begun it is done.
 ///
 /// # Errors
 /// As [`threads::answer`] has them, and what agents and budgets say.
 pub async fn answer(
     channels: &Channels,
-    runs: &dyn Runs,
+    runs: &Arc<dyn Runs>,
     user: &User,
     command: &Answer,
     caller: Option<&Caller>,
 ) -> Result<MessageAccepted> {
     let caller = caller.map(serde_json::to_string).transpose()?;
-    let budget = runs.admit_budget(user.id).await;
-    let admit = |agent: &str| runs.resolve(Some(agent), user).and(runs.admit(user.id)).and(budget);
-    Ok(started(runs, threads::answer(channels, user, command, caller, admit).await?))
+    let (channels, runs, user, command) = (channels.clone(), runs.clone(), user.clone(), command.clone());
+    done(async move {
+        let budget = runs.admit_budget(user.id).await;
+        let admit = |agent: &str| runs.resolve(Some(agent), &user).and(runs.admit(user.id)).and(budget);
+        Ok(started(&*runs, threads::answer(&channels, &user, &command, caller, admit).await?))
+    })
+    .await
+}
+
+/// Does it in a task of its own: HTTP's requests are dropped where they are when their caller goes away, and between the
+/// commit and the start a run would be left to [`Runner::tend`].
+async fn done<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let ended = |error| Error::Corrupt(format!("a command did not end: {error}"));
+    tokio::spawn(work.in_current_span()).await.map_err(ended)?
 }
 
 fn started(runs: &dyn Runs, asked: Asked) -> MessageAccepted {

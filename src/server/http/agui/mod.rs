@@ -62,8 +62,13 @@ pub(super) async fn run(
     let input: RunAgentInput = serde_path_to_error::deserialize(&body).map_err(|error| invalid(error.to_string()))?;
     let Path(agent) = agent.map_err(|_| Error::not_found("agent"))?;
     let user = &identity.user;
-    let agent = state.runner.resolve(Some(&agent), user)?;
     let asks = Asks::read(user, &input, state.config.analyst.max_file_bytes)?;
+    // What was taken before gets its answer again, whatever became of the agent.
+    if let Err(refused) = state.runner.resolve(Some(&agent), user)
+        && !threads::is_known(&state.channels, user.id, asks.id()).await?
+    {
+        return Err(refused.into());
+    }
     let channel = Channel::Thread(asks.thread_id);
     let most = state.config.socket.max_connections_per_user;
     // Before anything is appended: what is appended then, is told.
@@ -145,6 +150,13 @@ impl<'a> Asks<'a> {
         Ok(Self { thread_id, what })
     }
 
+    /// By which it is known again.
+    fn id(&self) -> MessageId {
+        match self.what {
+            What::Say { id, .. } | What::Answer { id, .. } | What::Results { id, .. } => id,
+        }
+    }
+
     /// Appends it, or finds what it brought before.
     async fn ask(
         &self,
@@ -161,7 +173,7 @@ impl<'a> Asks<'a> {
                 threads::check_message(&message)?;
                 ensure_thread(state, user, thread_id, agent).await?;
                 message.attachments = parts::keep(state, thread_id, *id, files).await?;
-                (*id, turns::send(channels, &state.runner, user, &message, caller).await?, None)
+                (*id, turns::send(channels, state.nodes.runs(), user, &message, caller).await?, None)
             }
             What::Answer { id, resume } => {
                 let asks = |run: &RunView, id: &str| match &run.state {
@@ -212,7 +224,7 @@ async fn go_on(
         return Err(Error::refused(ErrorCode::Conflict, message));
     };
     let answer = Answer { answer_id, thread_id, run_id, answers };
-    let accepted = turns::answer(&state.channels, &state.runner, user, &answer, caller).await?;
+    let accepted = turns::answer(&state.channels, state.nodes.runs(), user, &answer, caller).await?;
     Ok((accepted, state.channels.thread(thread_id).await?.1))
 }
 
