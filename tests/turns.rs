@@ -3,13 +3,14 @@
 
 mod support;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use netra::{
     protocol::{
         Answer, AnswerStatus, ChannelName, CreateThread, Entry, ErrorCode, InterruptAnswer, MessageId, RunId,
-        SendMessage, SetAgent, Snapshot, TakeBack, ThreadId, ThreadSignal, Waiting, WaitsFor,
+        SendMessage, SetAgent, Snapshot, StopRun, TakeBack, ThreadId, ThreadSignal, Waiting, WaitsFor,
     },
+    server::store::Store,
     socket::native::{Client as Socket, ClientConfig, Update},
     thread::{Answered, RunState, ThreadView},
 };
@@ -75,7 +76,7 @@ impl Watch {
 }
 
 /// An agent that asks, every time.
-fn asking(folder: &std::path::Path) -> String {
+fn asking(folder: &Path) -> String {
     let file = folder.join("asks.jsonl");
     let events = [
         json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}),
@@ -161,9 +162,58 @@ async fn what_one_node_asks_another_answers_and_what_waits_goes_on_where_a_node_
     let waiting = tab.say("Second.").await;
     let mut phone = Watch::of(&other, tab.thread_id).await;
     phone.until(|phone| phone.view.run(waiting).is_some()).await;
+    // Whoever comes to the other node later sees the place, too.
+    let place = Waiting { run_id: waiting, position: 1, waits_for: WaitsFor::Thread };
+    phone.until(|phone| phone.line == [place]).await;
+    let third = phone.say("Third.").await;
+    let behind = Waiting { run_id: third, position: 2, waits_for: WaitsFor::Thread };
+    for watch in [&mut tab, &mut phone] {
+        watch.until(|watch| watch.line == [place, behind]).await;
+    }
+    // What waits there is stopped from here.
+    tab.socket.send(StopRun { run_id: third }).await.expect("stops");
+    for watch in [&mut tab, &mut phone] {
+        assert_eq!(watch.until_over(third).await, RunState::Cancelled);
+        watch.until(|watch| watch.line == [place]).await;
+    }
     drop(one.kill().await);
     assert!(matches!(phone.until_over(going).await, RunState::Failed { .. }));
     phone.until(|phone| phone.view.run(waiting).is_some_and(|run| run.state == RunState::Running)).await;
+}
+
+/// Changes a server's store beside it.
+async fn sql(data: &Path, statement: &'static str) {
+    let store = Store::open(data).await.expect("opens");
+    let mut tx = store.begin().await.expect("begins");
+    sqlx::query(statement).execute(&mut *tx).await.expect("executes");
+    tx.commit().await.expect("commits");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_run_that_began_and_has_nothing_in_the_log_begins_anew_at_the_next_start() {
+    let server = Setup::default().file(&recorded(5_000)).start().await;
+    let mut tab = Watch::new(&server, "replay").await;
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON entries WHEN NEW.entry LIKE '%RUN_STARTED%' \
+                  BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    sql(&server.data(), refuse).await;
+    let run = tab.say("Play.").await;
+    // It has begun: what it appends first is refused, and it tries again.
+    let client = Client::new(&server);
+    let waits = async {
+        loop {
+            let metrics = client.get("/metrics").await.text().await.expect("text");
+            let errors = metrics.lines().find_map(|line| line.strip_prefix("netra_store_errors_total "));
+            if errors.is_some_and(|count| count != "0") {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, waits).await.expect("it tries");
+    let stopped = server.kill().await;
+    sql(&stopped.data(), "DROP TRIGGER refuse").await;
+    let _server = stopped.restart().await;
+    assert_eq!(tab.until_over(run).await, RunState::Finished);
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ use crate::protocol::{RunId, ThreadId, UserId};
 /// How long a node that is gone stays in the books, in milliseconds: for whoever looks at them.
 const KEEP_MS: i64 = 24 * 3600 * 1000;
 
+/// What is read of an open run.
+const COLUMNS: &str = "id, thread_id, owner, agent, turn, seq, started_at, stop_at";
+
 /// This node among the others.
 #[derive(Debug, Clone)]
 pub struct Leases {
@@ -28,9 +31,9 @@ pub struct Leases {
     within: Duration,
 }
 
-/// A run without an end that became this node's to end.
+/// A run of this node without an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Orphan {
+pub struct OpenRun {
     /// The run.
     pub run_id: RunId,
     /// Its thread.
@@ -41,6 +44,10 @@ pub struct Orphan {
     pub agent: String,
     /// Where it stands among the runs of its thread.
     pub place: Place,
+    /// When it was asked for, in milliseconds since 1970.
+    pub started_at: i64,
+    /// Somebody wants it stopped.
+    pub stopped: bool,
 }
 
 impl Leases {
@@ -100,50 +107,43 @@ impl Leases {
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn claim(&self) -> Result<Vec<Orphan>> {
+    pub async fn claim(&self) -> Result<Vec<OpenRun>> {
         let now = self.store.engine().now();
+        // By the node that was found dead: where two claim at once, the second finds the first one's name there.
         let claim = format!(
-            "UPDATE runs SET node = $1 WHERE ended_at IS NULL AND node <> $1 \
-             AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = runs.node AND n.lease_until > {now}) \
-             RETURNING id, thread_id, owner, agent, turn, seq",
+            "UPDATE runs SET node = $1 FROM (SELECT id AS run, node AS dead FROM runs WHERE ended_at IS NULL AND node <> $1 \
+             AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = runs.node AND n.lease_until > {now})) AS left_over \
+             WHERE id = run AND node = dead AND ended_at IS NULL RETURNING {COLUMNS}",
         );
         let forget = format!("DELETE FROM nodes WHERE lease_until < {now} - $1");
         let mut tx = self.store.begin().await?;
         let rows = sqlx::query(AssertSqlSafe(claim)).bind(&self.id).fetch_all(&mut *tx).await?;
         sqlx::query(AssertSqlSafe(forget)).bind(KEEP_MS).execute(&mut *tx).await?;
         tx.commit().await?;
-        rows.iter().map(orphan).collect()
+        rows.iter().map(open_run).collect()
     }
 
-    /// This node's open runs that began before a time, in milliseconds since 1970.
+    /// This node's open runs.
     ///
     /// # Errors
     /// Where the store fails.
-    pub async fn open_runs(&self, before: i64) -> Result<Vec<Orphan>> {
-        let sql = "SELECT id, thread_id, owner, agent, turn, seq FROM runs \
-                   WHERE ended_at IS NULL AND node = $1 AND started_at <= $2 ORDER BY id";
-        sqlx::query(sql).bind(&self.id).bind(before).fetch_all(self.store.reader()).await?.iter().map(orphan).collect()
-    }
-
-    /// This node's open runs that somebody wants stopped.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn stops(&self) -> Result<Vec<RunId>> {
-        let sql = "SELECT id FROM runs WHERE ended_at IS NULL AND node = $1 AND stop_at IS NOT NULL";
-        let query = sqlx::query_scalar::<_, String>(sql).bind(&self.id);
-        query.fetch_all(self.store.reader()).await?.iter().map(|id| Ok(id.parse()?)).collect()
+    pub async fn open_runs(&self) -> Result<Vec<OpenRun>> {
+        let sql = format!("SELECT {COLUMNS} FROM runs WHERE ended_at IS NULL AND node = $1 ORDER BY id");
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(&self.id);
+        query.fetch_all(self.store.reader()).await?.iter().map(open_run).collect()
     }
 }
 
-fn orphan(row: &sqlx::any::AnyRow) -> Result<Orphan> {
+fn open_run(row: &sqlx::any::AnyRow) -> Result<OpenRun> {
     let text = |index| -> Result<String> { Ok(row.try_get(index)?) };
     let number = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
-    Ok(Orphan {
+    Ok(OpenRun {
         run_id: text(0)?.parse()?,
         thread_id: text(1)?.parse()?,
         owner: text(2)?.parse()?,
         agent: text(3)?,
         place: Place { turn: number(4)?, seq: number(5)? },
+        started_at: row.try_get(6)?,
+        stopped: row.try_get::<Option<i64>, _>(7)?.is_some(),
     })
 }

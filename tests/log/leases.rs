@@ -1,6 +1,6 @@
 //! One node to a run.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use netra::server::{leases::Leases, store::Engine, threads};
 
@@ -56,15 +56,42 @@ async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
 }
 
 #[tokio::test]
+async fn of_two_that_find_the_same_node_dead_one_has_each_of_its_runs() {
+    on_both(async |house| {
+        let ((one, _), (a, _), (b, _)) = (house.node().await, house.node().await, house.node().await);
+        let within = Duration::from_secs(60);
+        let (a, b) = (Leases::new(&a, "a", within), Leases::new(&b, "b", within));
+        a.renew().await.expect("renews");
+        b.renew().await.expect("renews");
+        let thread = house.thread(&one).await;
+        for _ in 0..20 {
+            let mut left = HashSet::new();
+            for _ in 0..10 {
+                left.insert(house.run(&one, thread).await);
+            }
+            let (of_a, of_b) = tokio::join!(a.claim(), b.claim());
+            let claimed: Vec<_> = [of_a, of_b].into_iter().flat_map(|runs| runs.expect("asks")).collect();
+            assert_eq!(claimed.len(), left.len());
+            assert_eq!(claimed.into_iter().map(|run| run.run_id).collect::<HashSet<_>>(), left);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn whoever_asks_to_stop_is_heard_by_the_node_that_lives_the_run() {
     on_both(async |house| {
         let ((one, _), (other, _)) = (house.node().await, house.node().await);
         let leases = Leases::new(&one, "one", Duration::from_secs(60));
         let run = house.run(&one, house.thread(&one).await).await;
-        assert_eq!(leases.stops().await.expect("asks"), []);
+        let stops = async || {
+            let open = leases.open_runs().await.expect("asks");
+            open.into_iter().map(|run| (run.run_id, run.stopped)).collect::<Vec<_>>()
+        };
+        assert_eq!(stops().await, [(run, false)]);
         assert!(threads::ask_to_stop(&other, house.user.id, run).await.expect("noted"));
-        assert_eq!(leases.stops().await.expect("asks"), [run]);
-        assert_eq!(Leases::new(&other, "other", Duration::from_secs(60)).stops().await.expect("asks"), []);
+        assert_eq!(stops().await, [(run, true)]);
+        assert_eq!(Leases::new(&other, "other", Duration::from_secs(60)).open_runs().await.expect("asks"), []);
     })
     .await;
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "ssr")]
 
 mod faults;
+mod nodes;
 #[path = "../support/owner.rs"]
 mod owner;
 mod replay;

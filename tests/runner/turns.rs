@@ -13,7 +13,7 @@ fn answers(status: AnswerStatus) -> Vec<InterruptAnswer> {
 }
 
 impl House {
-    fn answer(&self, run_id: RunId) -> Answer {
+    pub(super) fn answer(&self, run_id: RunId) -> Answer {
         let (answer_id, thread_id) = (MessageId::new(), self.thread);
         Answer { answer_id, thread_id, run_id, answers: answers(AnswerStatus::Resolved) }
     }
@@ -24,7 +24,7 @@ impl House {
     }
 
     /// Says something that waits for its turn, or not; answers its run.
-    async fn say(&self, command: &SendMessage) -> RunId {
+    pub(super) async fn say(&self, command: &SendMessage) -> RunId {
         let run = self.ask("script", command).await;
         let id = run.run_id;
         self.runner.start(run);
@@ -58,10 +58,10 @@ async fn messages_wait_their_turn_in_order_and_can_be_taken_back() {
     }
     let line = house.runner.waiting(house.thread);
     assert_eq!(
-        line.iter().map(|at| (at.run_id, at.position)).collect::<Vec<_>>(),
+        line.iter().map(|at| (at.waiting.run_id, at.waiting.position)).collect::<Vec<_>>(),
         [(runs[0], 1), (runs[1], 2), (runs[2], 3)]
     );
-    assert!(line.iter().all(|at| at.waits_for == WaitsFor::Thread));
+    assert!(line.iter().all(|at| at.waiting.waits_for == WaitsFor::Thread));
     assert_eq!(house.take_back(messages[1].message_id).await, Ok(Some(runs[1])));
     assert_eq!(house.take_back(messages[1].message_id).await, Ok(None), "again changes nothing");
     house.gate.add_permits(1);
@@ -182,14 +182,40 @@ async fn what_waits_and_what_asks_survives_a_restart() {
     let options = RunnerOptions::new(house.folder.path().join("files"));
     let after = runner(&house.channels, &house.gate, &house.files, options);
     assert_eq!(after.recover().await.expect("recovers"), 0, "none is ended");
-    let tended = tokio::spawn({
-        let after = after.clone();
-        async move { after.tend().await }
-    });
+    let _tended = Tended::new(&after);
     assert_eq!(house.until_over(asked.accepted.run_id).await, RunState::Finished);
     assert_eq!(house.until_over(later).await, RunState::Finished);
     house.events(later).await;
-    tended.abort();
+}
+
+#[tokio::test]
+async fn who_may_not_use_an_agent_any_more_when_their_turn_comes_is_told_so() {
+    let house = House::new().await;
+    house.sql("UPDATE users SET role = 'admin'").await;
+    let closed = json!({"id": "closed", "name": "Closed", "kind": "replay", "file": recording(),
+                        "events_per_second": 5_000, "access": {"roles": ["admin"]}});
+    let closed = serde_json::from_value(closed).expect("an entry");
+    let script = Script { gate: house.gate.clone(), files: house.files.clone() };
+    let agents = Agents::new([Arc::new(script) as Arc<dyn Agent>], &[closed], Kinds::default());
+    let options = RunnerOptions::new(house.folder.path().join("files"));
+    let runner = Runner::new(house.channels.clone(), Arc::new(agents), options);
+    let _tended = Tended::new(&runner);
+    let ask = async |agent: &str, text: &str| {
+        let run = house.accept(agent, text).await;
+        let id = run.run_id;
+        runner.start(run);
+        id
+    };
+    let allowed = ask("closed", "Play.").await;
+    assert_eq!(house.until_over(allowed).await, RunState::Finished);
+    let going = ask("script", "gate").await;
+    house.until_open(going).await;
+    let waiting = ask("closed", "Play.").await;
+    house.sql("UPDATE users SET role = 'member'").await;
+    house.gate.add_permits(1);
+    assert_eq!(code(&house.until_over(waiting).await), "unknown_agent");
+    assert_eq!(house.until_over(going).await, RunState::Finished, "what went on then goes on");
+    house.events(waiting).await;
 }
 
 #[tokio::test]

@@ -28,8 +28,9 @@ use super::{
     run::{Run, failed},
 };
 use crate::{
-    protocol::{ErrorBody, ErrorCode, RunId, ThreadId, UserId, Waiting},
+    protocol::{ErrorBody, ErrorCode, RunId, ThreadId, UserId},
     server::{
+        bus::InLine,
         channel::Channels,
         error::Result,
         leases::Leases,
@@ -111,6 +112,8 @@ struct Shared {
     freed: Arc<Notify>,
     /// Cancelled when there is nothing left to look after.
     ending: CancellationToken,
+    /// Held while the lease is renewed or given back: once given back it stays so.
+    turning: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -147,10 +150,10 @@ impl Runner {
     /// A runner of these agents.
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
-        let (state, tasks, moved, freed, ending) = Default::default();
+        let (state, tasks, moved, freed, ending, turning) = Default::default();
         let leases = Leases::new(&channels, &options.node, options.lease);
         let options = Arc::new(options);
-        Self(Arc::new(Shared { channels, leases, agents, options, state, tasks, moved, freed, ending }))
+        Self(Arc::new(Shared { channels, leases, agents, options, state, tasks, moved, freed, ending, turning }))
     }
 
     /// The agents that it runs.
@@ -187,7 +190,7 @@ impl Runner {
     /// # Errors
     /// `rate_limited` where it does not, with the time until it does; what the store says.
     pub async fn admit_budget(&self, user: UserId) -> Result<()> {
-        usage::admit(&self.0.channels, self.0.options.budget, user).await
+        usage::admit(self.0.channels.store().reader(), self.0.options.budget, user).await
     }
 
     /// Places in line changed, in [`Runner::take_moved`].
@@ -203,8 +206,14 @@ impl Runner {
 
     /// The runs of a thread that wait here, in order.
     #[must_use]
-    pub fn waiting(&self, thread_id: ThreadId) -> Vec<Waiting> {
+    pub fn waiting(&self, thread_id: ThreadId) -> Vec<InLine> {
         self.0.state.lock().queue.of_thread(thread_id)
+    }
+
+    /// The threads in which runs wait here.
+    #[must_use]
+    pub fn lines(&self) -> Vec<ThreadId> {
+        self.0.state.lock().queue.threads()
     }
 
     /// Takes a run that was accepted; it begins at once or when its turn comes.
@@ -244,15 +253,6 @@ impl Runner {
         }
     }
 
-    /// Stops all runs of a thread: one that was deleted, whose runs then end without a word.
-    pub fn stop_thread(&self, thread_id: ThreadId) {
-        let mut state = self.0.state.lock();
-        state.queue.remove_thread(thread_id);
-        let of_thread = state.active.values().filter(|active| active.run.thread_id == thread_id);
-        of_thread.for_each(|active| active.stop(How::Cancelled.into()));
-        self.0.pump(&mut state);
-    }
-
     /// How many runs go on.
     #[must_use]
     pub fn active(&self) -> usize {
@@ -262,7 +262,11 @@ impl Runner {
     /// Lets runs finish for as long as `limit`, then ends those that have not, with `RUN_ERROR` `server_restarting`.
     /// From the call on, [`Runner::admit`] refuses. Runs that wait stay in the store, for the next start or another node.
     pub async fn shutdown(&self, limit: Duration) {
-        self.0.tasks.close();
+        {
+            // Under the lock: what is about to begin either has, and is waited for, or never does.
+            let _state = self.0.state.lock();
+            self.0.tasks.close();
+        }
         if timeout(limit, self.0.tasks.wait()).await.is_ok() {
             return;
         }

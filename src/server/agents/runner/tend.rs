@@ -1,16 +1,19 @@
 //! What a runner does turn by turn: its lease, the runs that nobody lives, and those whose turn may have come.
 
+use std::collections::HashSet;
+
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{LOOK_EVERY, Runner, UNATTENDED};
 use crate::{
+    protocol::RunId,
     server::{
         agents::{
             log::{Lost, RunLog},
             run::failed,
         },
         error::{Error, Result},
-        leases::Orphan,
+        leases::OpenRun,
         store::now_ms,
         threads::{self, NewRun},
     },
@@ -29,7 +32,7 @@ impl Runner {
         leases.renew().await?;
         leases.claim().await?;
         let message = "the server was restarted before the run ended; what was said so far is kept, ask again";
-        self.end_lost(leases.open_runs(i64::MAX).await?, &failed("server_restarted", message)).await
+        self.end_lost(leases.open_runs().await?, &failed("server_restarted", message)).await
     }
 
     /// Renews the lease, looks after what is lost and lets those begin whose turn has come; returns when the server ends.
@@ -60,8 +63,12 @@ impl Runner {
     async fn look(&self) -> Result<()> {
         let blocked = self.0.state.lock().queue.blocked();
         for (run_id, thread_id, place) in blocked {
-            if !threads::is_blocked(&self.0.channels, thread_id, place).await? {
-                let mut state = self.0.state.lock();
+            if threads::is_blocked(&self.0.channels, thread_id, place).await? {
+                continue;
+            }
+            let mut state = self.0.state.lock();
+            // One of its thread that began since then may end with a question: its end has the store asked again.
+            if !state.active.values().any(|active| active.run.thread_id == thread_id) {
                 state.queue.unblock(run_id);
                 self.0.pump(&mut state);
             }
@@ -81,27 +88,55 @@ impl Runner {
 
     async fn turn(&self) -> Result<()> {
         let leases = &self.0.leases;
-        leases.renew().await?;
-        leases.stops().await?.into_iter().for_each(|run_id| self.stop(run_id));
+        {
+            let _turning = self.0.turning.lock().await;
+            if self.0.ending.is_cancelled() {
+                return Ok(());
+            }
+            leases.renew().await?;
+        }
+        let waiting = self.0.state.lock().queue.ids();
+        let open = leases.open_runs().await?;
+        self.let_go(&waiting, &open);
+        open.iter().filter(|run| run.stopped).for_each(|run| self.stop(run.run_id));
         let message = "the server that ran it is gone; what was said so far is kept, ask again";
         self.end_lost(leases.claim().await?, &failed("server_lost", message)).await?;
         let age = i64::try_from(UNATTENDED.as_millis()).unwrap_or(i64::MAX);
-        let message = "the run's events could not be stored for a while, and it had to end; ask again";
-        self.end_lost(leases.open_runs(now_ms().saturating_sub(age)).await?, &failed("lost", message)).await?;
+        let (before, message) = (
+            now_ms().saturating_sub(age),
+            "the run's events could not be stored for a while, and it had to end; ask again",
+        );
+        let old = open.into_iter().filter(|run| run.started_at <= before).collect();
+        self.end_lost(old, &failed("lost", message)).await?;
         Ok(())
+    }
+
+    /// Lets go of runs that waited here before it was asked what is open, and are not any more: taken back, taken over or
+    /// deleted, and nobody told this node.
+    fn let_go(&self, waiting: &[RunId], open: &[OpenRun]) {
+        let open: HashSet<RunId> = open.iter().map(|run| run.run_id).collect();
+        let mut state = self.0.state.lock();
+        let before = state.queue.len();
+        for gone in waiting.iter().filter(|id| !open.contains(*id)) {
+            state.queue.remove(*gone);
+        }
+        if state.queue.len() < before {
+            self.0.pump(&mut state);
+        }
     }
 
     /// Gives the lease back, when the last run has ended: until then it is renewed, so that nobody takes them over.
     pub async fn leave(&self) {
         self.0.ending.cancel();
+        let _turning = self.0.turning.lock().await;
         if let Err(error) = self.0.leases.leave().await {
             tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
         }
     }
 
-    async fn end_lost(&self, orphans: Vec<Orphan>, ending: &Ending) -> Result<usize> {
+    async fn end_lost(&self, orphans: Vec<OpenRun>, ending: &Ending) -> Result<usize> {
         let mut ended = 0;
-        for Orphan { run_id, thread_id, owner, agent, place } in orphans {
+        for OpenRun { run_id, thread_id, owner, agent, place, stopped, .. } in orphans {
             let is_known = {
                 let state = self.0.state.lock();
                 state.active.contains_key(&run_id) || state.queue.contains(run_id)
@@ -119,6 +154,9 @@ impl Runner {
             };
             if view.run(run_id).is_some_and(|run| run.state == RunState::Waiting) {
                 tracing::info!(run = %run_id, thread = %thread_id, "a run that had not begun waits here now");
+                if stopped {
+                    self.stop(run_id);
+                }
                 self.start(NewRun { run_id, thread_id, owner, agent, place, blocked: true });
                 continue;
             }
