@@ -52,6 +52,13 @@ pub(super) struct Run {
     pub(super) stop: watch::Receiver<Option<Ending>>,
 }
 
+/// An agent at work.
+struct Asked {
+    task: JoinHandle<std::result::Result<Done, AgentError>>,
+    /// What it returned was taken: it is not asked for again.
+    is_answered: bool,
+}
+
 type Returned = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
 
 impl Run {
@@ -96,7 +103,7 @@ impl Run {
         };
         log.append(beginning::results(&mut input)).await?;
         let (out, events) = Emitter::channel(CAPACITY);
-        let mut task = tokio::spawn(async move { agent.run(input, out).await });
+        let mut task = Asked { task: tokio::spawn(async move { agent.run(input, out).await }), is_answered: false };
         let (ending, kept) = self.listen(log, events, &mut task).await;
         let ended = match kept {
             Err(lost @ Lost::Store(_)) => Err(lost),
@@ -107,7 +114,7 @@ impl Run {
             }
         };
         // The log is closed first: however slow the agent is to notice, it can say nothing more.
-        halt(task, &cancel, &self.new).await;
+        halt(task.task, &cancel, &self.new).await;
         ended
     }
 
@@ -116,7 +123,7 @@ impl Run {
         &mut self,
         log: &mut RunLog,
         mut events: mpsc::Receiver<Event>,
-        task: &mut JoinHandle<std::result::Result<Done, AgentError>>,
+        task: &mut Asked,
     ) -> (Ending, Result<(), Lost>) {
         let mut order = Order { guard: Guard::default(), coalescer: Coalescer::new(self.options.coalesce) };
         let (mut heard, mut out, mut speaks) = (Vec::with_capacity(BATCH), Vec::new(), true);
@@ -129,7 +136,10 @@ impl Run {
                 biased;
                 ending = stopped(&mut self.stop) => break ending,
                 () = sleep_until(deadline) => break self.out_of_time(),
-                returned = &mut *task => break self.returned(returned),
+                returned = &mut task.task => {
+                    task.is_answered = true;
+                    break self.returned(returned);
+                }
                 () = sleep_until(due_at), if due.is_some() => order.coalescer.take_due(Instant::now(), &mut out),
                 count = events.recv_many(&mut heard, BATCH), if speaks => {
                     speaks = count > 0;
@@ -235,16 +245,14 @@ async fn stopped(stop: &mut watch::Receiver<Option<Ending>>) -> Ending {
 }
 
 /// What a run that was ended before its agent did has used, where the agent tells at once.
-async fn told_late(
-    ending: Ending,
-    task: &mut JoinHandle<std::result::Result<Done, AgentError>>,
-    cancel: &CancellationToken,
-) -> Ending {
-    if task.is_finished() {
+async fn told_late(ending: Ending, task: &mut Asked, cancel: &CancellationToken) -> Ending {
+    if task.is_answered {
         return ending;
     }
     cancel.cancel();
-    match timeout(LAST_WORD, task).await {
+    let returned = timeout(LAST_WORD, &mut task.task).await;
+    task.is_answered = returned.is_ok();
+    match returned {
         Ok(Ok(Ok(Done { usage, metadata, .. }) | Err(AgentError::Failed { usage, metadata, .. }))) => {
             Ending { usage, metadata, ..ending }
         }
