@@ -76,7 +76,7 @@ mod tests {
             agui::{
                 Event, Message, ReasoningEncryptedValue, ReasoningEnd, ReasoningMessageContent, ReasoningMessageEnd,
                 ReasoningMessageStart, ReasoningRole, ReasoningStart, TextMessageContent, TextMessageStart,
-                ToolCallStart,
+                ToolCallResult, ToolCallStart, ToolContent,
             },
         },
         thread::RunState,
@@ -113,6 +113,7 @@ mod tests {
                 Message::Reasoning { id, content, encrypted_value } => {
                     told.push((format!("{id}:{content}"), encrypted_value));
                 }
+                Message::Tool { id, encrypted_value, .. } => told.push((id, encrypted_value)),
                 Message::Assistant { id, encrypted_value, tool_calls, .. } => {
                     told.push((id, encrypted_value));
                     told.extend(tool_calls.into_iter().flatten().map(|call| (call.id, call.encrypted_value)));
@@ -146,15 +147,18 @@ mod tests {
                 value(message, "t", "T"),
                 ToolCallStart { parent_message_id: Some("t".into()), ..ToolCallStart::new("c", "look") }.into(),
                 value(call, "c", "C"),
+                ToolCallResult::new("a", "c", ToolContent::Text("nothing".into())).into(),
+                value(message, "a", "A"),
                 value(message, "nothing", "N"),
             ],
         );
         let some = |text: &str| Some(text.to_owned());
         let own = asks(&mut view, "thinker");
-        let thoughts = [("r:hm", some("R")), ("hidden:", some("H")), ("t", some("T")), ("c", some("C"))];
+        let thoughts =
+            [("r:hm", some("R")), ("hidden:", some("H")), ("t", some("T")), ("c", some("C")), ("a", some("A"))];
         assert_eq!(told(&view, own), thoughts.map(|(id, value)| (id.to_owned(), value)));
         let other = asks(&mut view, "other");
-        assert_eq!(told(&view, other), [("t".to_owned(), None), ("c".to_owned(), None)]);
+        assert_eq!(told(&view, other), ["t", "c", "a"].map(|id| (id.to_owned(), None)));
         let people = told(&view.shown(), own);
         assert!(people.iter().all(|(_, value)| value.is_none()), "{people:?}");
     }

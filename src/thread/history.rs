@@ -71,14 +71,21 @@ fn tell(run: &RunView, own: bool, history: &mut Vec<Message>) {
                     encrypted_value: values.take(EncryptedSubtype::Message, &node.id),
                 })
             }
-            NodeBody::Tool { name, args, message, result } => {
+            NodeBody::Tool { name, args, message, result, result_id } => {
                 let function = FunctionCall { name: name.clone(), arguments: args.clone() };
                 let encrypted_value = values.take(EncryptedSubtype::ToolCall, &node.id);
                 let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function, encrypted_value };
                 carry(call, message.as_deref(), &mut history[from..]).into_iter().for_each(|alone| history.push(alone));
                 if let Some(result) = result {
-                    let (id, content) = (format!("{}-result", node.id), ToolContent::Text(result.clone()));
-                    history.push(Message::Tool { id, content, tool_call_id: node.id.clone(), error: None });
+                    let encrypted_value =
+                        result_id.as_deref().and_then(|id| values.take(EncryptedSubtype::Message, id));
+                    history.push(Message::Tool {
+                        id: result_id.clone().unwrap_or_else(|| format!("{}-result", node.id)),
+                        content: ToolContent::Text(result.clone()),
+                        tool_call_id: node.id.clone(),
+                        error: None,
+                        encrypted_value,
+                    });
                 }
             }
             NodeBody::Reasoning { text } if own => {

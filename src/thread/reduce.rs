@@ -170,7 +170,7 @@ impl RunView {
         let within = event.subagent().map(str::to_owned);
         let text = |role| NodeBody::Text { role, text: String::new() };
         let reasoning = || NodeBody::Reasoning { text: String::new() };
-        let tool = |name, message| NodeBody::Tool { name, args: String::new(), message, result: None };
+        let tool = |name, message| NodeBody::Tool { name, args: String::new(), message, result: None, result_id: None };
         let cost = event.base().metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(Value::as_f64);
         match event {
             Event::RunStarted(_) => self.state = RunState::Running,
@@ -220,7 +220,7 @@ impl RunView {
                 self.chunk(at, within, Kind::Tool, e.tool_call_id, body, e.delta.as_deref());
             }
             Event::ToolCallResult(e) => {
-                self.answer_call(at, &e.tool_call_id, e.content.to_text(), NodeState::Done);
+                self.answer_call(at, &e.tool_call_id, (e.message_id, e.content.to_text()), NodeState::Done);
             }
             Event::ReasoningStart(e) => self.begin(at, within, e.message_id, NodeBody::ReasoningSpan),
             Event::ReasoningEnd(e) => self.finish_id(at, Kind::Span, &e.message_id),
@@ -275,11 +275,11 @@ impl RunView {
         }
     }
 
-    fn answer_call(&mut self, at: i64, call: &str, text: String, state: NodeState) {
+    fn answer_call(&mut self, at: i64, call: &str, (id, text): (String, String), state: NodeState) {
         let index = self.last(Kind::Tool, |node| node.id == call);
         self.edit(index, |node| {
-            if let NodeBody::Tool { result, .. } = &mut node.body {
-                *result = Some(text);
+            if let NodeBody::Tool { result, result_id, .. } = &mut node.body {
+                (*result, *result_id) = (Some(text), Some(id));
             }
         });
         self.finish(at, index, state);

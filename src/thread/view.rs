@@ -133,6 +133,7 @@ pub struct RunView {
     pub nodes: Vec<Arc<Node>>,
     /// What only its agent can read of what it thought, oldest first; never in what people are sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ssr", schemars(skip))]
     pub encrypted: Vec<Arc<Encrypted>>,
     /// The tokens it used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -150,7 +151,6 @@ pub struct RunView {
 
 /// An encrypted value, as `REASONING_ENCRYPTED_VALUE` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Encrypted {
     /// What it belongs to.
     pub subtype: EncryptedSubtype,
@@ -231,6 +231,9 @@ pub enum NodeBody {
         /// The answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<String>,
+        /// The message that the answer is, by the agent's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        result_id: Option<String>,
     },
     /// A sub-agent; its nodes are those `within` its id.
     Subagent {

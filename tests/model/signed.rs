@@ -63,11 +63,18 @@ fn thinking(thought: &str) -> [Value; 2] {
     ]
 }
 
-/// The blocks of the messages of a request, by role.
+/// The blocks of the messages of a request, by role; messages of one role in a row are one, as the API takes them.
 fn blocks(body: &Value) -> Vec<(String, Vec<Value>)> {
-    let messages = body["messages"].as_array().expect("messages");
-    let blocks = |message: &Value| message["content"].as_array().cloned().unwrap_or_default();
-    messages.iter().map(|message| (message["role"].as_str().expect("a role").to_owned(), blocks(message))).collect()
+    let mut told: Vec<(String, Vec<Value>)> = Vec::new();
+    for message in body["messages"].as_array().expect("messages") {
+        let role = message["role"].as_str().expect("a role");
+        let blocks = message["content"].as_array().cloned().unwrap_or_default();
+        match told.last_mut() {
+            Some((last, known)) if last == role => known.extend(blocks),
+            _ => told.push((role.to_owned(), blocks)),
+        }
+    }
+    told
 }
 
 fn reasons(body: &Value) -> bool {

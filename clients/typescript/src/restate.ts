@@ -253,7 +253,7 @@ function difference(node: Node, known: Note | undefined): Step[] {
     case 'tool':
       streamed('TOOL_CALL', { toolCallId: id }, { toolCallName: body.name, ...parent(body.message, 'parentMessageId') }, body.args);
       if (body.result !== undefined && !known?.answered) {
-        steps.push([EventType.TOOL_CALL_RESULT, { messageId: resultOf(id), toolCallId: id, content: body.result, role: 'tool' }]);
+        steps.push([EventType.TOOL_CALL_RESULT, { messageId: body.result_id ?? resultOf(id), toolCallId: id, content: body.result, role: 'tool' }]);
       }
       break;
     case 'reasoning_span':
@@ -307,7 +307,7 @@ export function messagesOf(nodes: Node[]): Message[] {
       const carrier = messages.find((message) => message.role === 'assistant' && message.id === body.message);
       if (carrier?.role === 'assistant') carrier.toolCalls = [...(carrier.toolCalls ?? []), call];
       else messages.push({ id: body.message ?? id, role: 'assistant', toolCalls: [call], ...owner } as Message);
-      if (body.result !== undefined) messages.push({ id: resultOf(id), role: 'tool', toolCallId: id, content: body.result, ...owner } as Message);
+      if (body.result !== undefined) messages.push({ id: body.result_id ?? resultOf(id), role: 'tool', toolCallId: id, content: body.result, ...owner } as Message);
     }
   }
   return messages;

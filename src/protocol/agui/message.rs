@@ -51,6 +51,9 @@ pub enum Message {
         /// Why it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
+        /// What only the agent can read of it, to be given back as it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encrypted_value: Option<String>,
     },
     /// Instructions of the system.
     System {

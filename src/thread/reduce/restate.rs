@@ -25,18 +25,21 @@ impl RunView {
                         if let Some(value) = call.encrypted_value {
                             self.keep_encrypted(EncryptedSubtype::ToolCall, call.id.clone(), value);
                         }
-                        let result = self.result_of(&call.id);
+                        let (result, result_id) = self.result_of(&call.id);
                         let done = result.is_some();
-                        let body = NodeBody::Tool { name, args, message: Some(id.clone()), result };
+                        let body = NodeBody::Tool { name, args, message: Some(id.clone()), result, result_id };
                         let index = self.upsert(at, Kind::Tool, call.id, body);
                         self.edit(Some(index), |node| {
                             node.state = if done { NodeState::Done } else { NodeState::Called }
                         });
                     }
                 }
-                Message::Tool { content, tool_call_id, error, .. } => {
+                Message::Tool { id, content, tool_call_id, error, encrypted_value } => {
+                    if let Some(value) = encrypted_value {
+                        self.keep_encrypted(EncryptedSubtype::Message, id.clone(), value);
+                    }
                     let state = if error.is_some() { NodeState::Failed } else { NodeState::Done };
-                    self.answer_call(at, &tool_call_id, error.unwrap_or_else(|| content.to_text()), state);
+                    self.answer_call(at, &tool_call_id, (id, error.unwrap_or_else(|| content.to_text())), state);
                 }
                 Message::Reasoning { id, content, encrypted_value } => {
                     if let Some(value) = encrypted_value {
@@ -63,10 +66,14 @@ impl RunView {
         }
     }
 
-    fn result_of(&self, call: &str) -> Option<String> {
-        self.nodes.iter().rev().find_map(|node| match &node.body {
-            NodeBody::Tool { result, .. } if node.id == call => result.clone(),
+    /// What a call was answered, and by which message.
+    fn result_of(&self, call: &str) -> (Option<String>, Option<String>) {
+        let known = self.nodes.iter().rev().find_map(|node| match &node.body {
+            NodeBody::Tool { result: Some(result), result_id, .. } if node.id == call => {
+                Some((Some(result.clone()), result_id.clone()))
+            }
             _ => None,
-        })
+        });
+        known.unwrap_or_default()
     }
 }

@@ -1,6 +1,6 @@
 //! Our requests as genai's, and what of an answer goes back to its provider with them.
 
-use genai::chat::{ChatMessage, ChatRequest, ContentPart, MessageContent, Tool, ToolCall, ToolResponse};
+use genai::chat::{ChatMessage, ChatRequest, ContentPart, CustomPart, MessageContent, Tool, ToolCall, ToolResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ pub(super) fn native(answer: MessageContent, always: bool) -> Option<Value> {
         match part {
             ContentPart::Text(_) => {}
             ContentPart::ToolCall(call) => thoughts.calls.push(call.thought_signatures),
+            // genai cannot read back which model it came from, and asks nobody to say so.
+            ContentPart::Custom(part) => thoughts.parts.push(CustomPart { model_iden: None, ..part }.into()),
             part => thoughts.parts.push(part),
         }
     }
@@ -127,6 +129,10 @@ mod tests {
             ContentPart::ReasoningContent("hm".into()),
             signature("two"),
             ContentPart::ReasoningContent("so".into()),
+            ContentPart::Custom(CustomPart {
+                model_iden: None,
+                data: json!({"type": "redacted_thinking", "data": "x"}),
+            }),
             text(),
             ContentPart::ToolCall(call("a", Some(&["one", "two"]))),
             ContentPart::ToolCall(call("b", None)),
