@@ -163,7 +163,7 @@ mod tests {
             (handle, "points to a file elsewhere"),
             (data("image", "image/png", "not base64!"), "`source.value` is no base64"),
             (data("image", "image/png", "MTIzNDU2Nzg5"), "is too large: a file has at most 8 bytes"),
-            (json!({"type": "hologram"}), "is no part of a message: unknown variant `hologram`"),
+            (json!({"type": "hologram"}), "is no part of a message: type: unknown variant `hologram`"),
             (json!({"type": "image"}), "missing field `source`"),
             (json!("words"), "is no part of a message"),
         ] {
