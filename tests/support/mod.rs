@@ -324,7 +324,7 @@ impl TestServer {
     /// Starts it again with an empty configuration file.
     pub async fn without_agents(self) -> Self {
         let stopped = self.kill().await;
-        std::fs::write(stopped.folder.path().join("netra.toml"), "").expect("the configuration is written");
+        std::fs::write(stopped.folder.folder.path().join("netra.toml"), "").expect("the configuration is written");
         stopped.restart().await
     }
 
@@ -367,7 +367,7 @@ pub struct Stopped {
 impl Stopped {
     /// The folder that the server keeps everything in.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.folder.path().join("data")
     }
 
     /// Starts it again, on the same data and the same port.
