@@ -176,6 +176,13 @@ impl Chaos {
         self.ledger.acknowledged.lock().expect("not poisoned").len()
     }
 
+    /// Says that the servers have a bug that spoils the log.
+    pub fn spoil(&self) {
+        for server in &self.servers {
+            server.lock().expect("not poisoned").as_ref().expect("it runs").spoil();
+        }
+    }
+
     /// What the servers share.
     pub(crate) fn backends(&self) -> Option<Arc<Backends>> {
         let first = self.servers[0].lock().expect("not poisoned");

@@ -58,6 +58,7 @@ async fn is_seen(bug: &str) {
     let patience = Duration::from_secs(5);
     let plan = Plan { clients: 2, people: 1, lives: 0, patience, ..Plan::from_environment(0) };
     let chaos = Chaos::begin(Engine::Embedded, 1, plan, |setup| setup.with("TEST_BUG", bug)).await;
+    chaos.spoil();
     let asking = async {
         for _ in 0..2 {
             chaos.people[0].1.ask_once().await;
