@@ -3,13 +3,19 @@
 //!
 //! What an agent and its tools say is text from outside: it is shown as text alone.
 
-use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
+use leptos::{
+    ev::{KeyboardEvent, SubmitEvent},
+    html,
+    prelude::*,
+    task::spawn_local,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
     clock::{Moment, use_clock},
+    field::{Control, Field, focus},
     icons::{Glyph, icon},
-    json::{Bounded, pretty},
+    json::{self, Bounded, pretty},
     schema::{Answer as Wanted, SchemaForm},
     tree::Shared,
     verdict::{TOOL_CALL, VerdictView},
@@ -91,7 +97,7 @@ pub(crate) fn Asks(run: Memo<Shared<RunView>>, interrupts: Vec<Interrupt>) -> im
     let progress = move || {
         let (done, all) = giving.decided.with(|all| (all.iter().flatten().count(), all.len()));
         (several && answered.with(Option::is_none) && !giving.busy.get())
-            .then(|| format!("{done} of {all} decided. The answer goes when all are."))
+            .then(|| format!("{done} of {all} decided. They are sent together."))
     };
     let again = move |_| {
         if let Some(answer) = giving.sent.get_untracked() {
@@ -101,7 +107,7 @@ pub(crate) fn Asks(run: Memo<Shared<RunView>>, interrupts: Vec<Interrupt>) -> im
     view! {
         <div class="asks">
             {cards}
-            {move || progress().map(|text| view! { <p class="hint">{text}</p> })}
+            {move || progress().map(|text| view! { <p class="hint" role="status">{text}</p> })}
             <Show when=move || giving.busy.get() && answered.with(Option::is_none)>
                 <p class="quiet" role="status"><span class="spinner" aria-hidden="true"></span> " Answering"</p>
             </Show>
@@ -151,22 +157,34 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     let expired = Memo::new(move |_| left.get() == Some(0));
     let decided = Memo::new(move |_| giving.decided.with(|all| all.get(index).cloned().flatten()));
     let id = interrupt.id.clone();
+    let mode = RwSignal::new(Mode::Choosing);
+    // What was pressed goes away: the card takes the focus, so that keys go on from here.
+    let card = NodeRef::<html::Section>::new();
+    let hold = move || {
+        request_animation_frame(move || {
+            if let Some(card) = card.try_get_untracked().flatten() {
+                let _ = card.focus();
+            }
+        });
+    };
     let decide = Callback::new(move |(status, payload)| {
+        mode.set(Mode::Choosing);
         giving.decide(index, InterruptAnswer { interrupt_id: id.clone(), status, payload });
+        hold();
     });
     let give_up = move |_| decide.run((AnswerStatus::Cancelled, None));
     let label = if is_call { format!("Consent to {tool}") } else { "Question of the agent".to_owned() };
     let shown = pretty(&args.to_string());
     let has_args = !matches!(&args, Value::Null) && is_call;
-    let (run_id, schema) =
-        (giving.run.with_untracked(|run| run.run_id), Wanted::of(interrupt.response_schema.as_ref()));
+    let has_tool = is_call && !words.contains(&tool);
+    let id = StoredValue::new(format!("answer-{}-{index}", giving.run.with_untracked(|run| run.run_id)));
+    let schema = StoredValue::new(Wanted::of(interrupt.response_schema.as_ref()));
     let (verdict, args) = (interrupt, StoredValue::new(args));
-    let schema = StoredValue::new(schema);
     let choice = move || match is_call {
-        true => view! { <Consent giving decide args/> }.into_any(),
+        true => view! { <Consent giving decide args mode id=id.get_value()/> }.into_any(),
         false => view! {
             <SchemaForm
-                id=format!("answer-{run_id}-{index}")
+                id=id.get_value()
                 answer=schema.get_value()
                 disabled=giving.busy
                 on_answer=Callback::new(move |value| decide.run((AnswerStatus::Resolved, Some(value))))
@@ -182,7 +200,10 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
         (Some(answered), ..) => view! { <VerdictView interrupt=verdict.clone() answered/> }.into_any(),
         (None, Some(decision), _) => {
             let alone = giving.decided.with(Vec::len) == 1;
-            let undo = move |_| giving.decided.update(|all| all[index] = None);
+            let undo = move |_| {
+                giving.decided.update(|all| all[index] = None);
+                hold();
+            };
             view! {
                 <p class="verdict">
                     {icon(Glyph::Check)} <span>{told(&decision, is_call)}</span>
@@ -214,10 +235,18 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
         )
     };
     view! {
-        <section class="ask" aria-label=label data-asks=move || if answered.with(Option::is_none) { "open" } else { "over" }>
+        <section
+            class="ask"
+            aria-label=label
+            tabindex="-1"
+            node_ref=card
+            data-asks=move || if answered.with(Option::is_none) { "open" } else { "over" }
+        >
             <p class="ask-words">{icon(Glyph::Question)} <strong>{words}</strong></p>
-            {is_call.then(|| view! { <p class="ask-tool">{icon(Glyph::Tool)} <code>{tool}</code></p> })}
-            {has_args.then(|| view! { <Bounded text=Signal::stored(shown) label="Arguments of the call"/> })}
+            {has_tool.then(|| view! { <p class="ask-tool">{icon(Glyph::Tool)} <code>{tool}</code></p> })}
+            <Show when=move || has_args && mode.get() != Mode::Editing>
+                <Bounded text=Signal::stored(shown.clone()) label="Arguments of the call"/>
+            </Show>
             {below}
             {expiry}
         </section>
@@ -246,36 +275,57 @@ enum Mode {
 
 /// Approve, approve with other arguments, refuse.
 #[component]
-fn Consent(giving: Giving, decide: Callback<(AnswerStatus, Option<Value>)>, args: StoredValue<Value>) -> impl IntoView {
-    let mode = RwSignal::new(Mode::Choosing);
-    let resolve = move |payload: Value| decide.run((AnswerStatus::Resolved, Some(payload)));
+fn Consent(
+    giving: Giving,
+    decide: Callback<(AnswerStatus, Option<Value>)>,
+    args: StoredValue<Value>,
+    mode: RwSignal<Mode>,
+    /// Tells its fields from those of other requests of the page.
+    id: String,
+) -> impl IntoView {
+    let resolve = Callback::new(move |payload: Value| decide.run((AnswerStatus::Resolved, Some(payload))));
     let busy = move || giving.busy.get();
+    // The way back ends where it began.
+    let back = |to: String| {
+        Callback::new(move |()| {
+            let to = to.clone();
+            mode.set(Mode::Choosing);
+            request_animation_frame(move || focus(&to));
+        })
+    };
+    let (edit, refuse) = (format!("{id}-edit"), format!("{id}-refuse"));
     move || {
         match mode.get() {
         Mode::Choosing => view! {
             <div class="ask-actions">
-                <button type="button" class="button" disabled=busy on:click=move |_| resolve(json!({"approved": true}))>
+                <button type="button" class="button" disabled=busy on:click=move |_| resolve.run(json!({"approved": true}))>
                     {icon(Glyph::Check)} "Approve"
                 </button>
-                <button type="button" class="button quiet-button" disabled=busy on:click=move |_| mode.set(Mode::Editing)>
-                    {icon(Glyph::Edit)} "Edit arguments"
-                </button>
-                <button type="button" class="button quiet-button" disabled=busy on:click=move |_| mode.set(Mode::Refusing)>
+                <button
+                    type="button"
+                    class="button quiet-button"
+                    id=refuse.clone()
+                    disabled=busy
+                    on:click=move |_| mode.set(Mode::Refusing)
+                >
                     {icon(Glyph::Close)} "Refuse"
+                </button>
+                <button
+                    type="button"
+                    class="button quiet-button"
+                    id=edit.clone()
+                    disabled=busy
+                    on:click=move |_| mode.set(Mode::Editing)
+                >
+                    {icon(Glyph::Edit)} "Edit arguments"
                 </button>
             </div>
         }
         .into_any(),
-        Mode::Editing => view! { <EditArguments args mode on_args=Callback::new(resolve_edited(resolve))/> }.into_any(),
-        Mode::Refusing => view! { <Refuse mode on_refuse=Callback::new(resolve)/> }.into_any(),
+        Mode::Editing => view! { <EditArguments id=id.clone() args resolve back=back(edit.clone())/> }.into_any(),
+        Mode::Refusing => view! { <Refuse id=id.clone() resolve back=back(refuse.clone())/> }.into_any(),
     }
     }
-}
-
-fn resolve_edited(
-    resolve: impl Fn(Value) + Send + Sync + 'static,
-) -> impl Fn(Map<String, Value>) + Send + Sync + 'static {
-    move |args| resolve(json!({"approved": true, "editedArgs": args}))
 }
 
 /// Arguments as they were written, where they are an object.
@@ -283,102 +333,99 @@ fn arguments(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(args)) => Ok(args),
         Ok(_) => Err("Arguments are a JSON object: { … }.".into()),
-        Err(error) => Err(format!("This is no JSON: {error}.")),
+        Err(error) => Err(json::wrong(&error)),
     }
 }
 
 /// The arguments, being changed.
 #[component]
-fn EditArguments(
-    args: StoredValue<Value>,
-    mode: RwSignal<Mode>,
-    on_args: Callback<Map<String, Value>>,
-) -> impl IntoView {
-    let begun = args.with_value(|args| serde_json::to_string_pretty(args).unwrap_or_default());
-    let (form, area) = (NodeRef::<html::Form>::new(), NodeRef::<html::Textarea>::new());
-    let error = RwSignal::new(None::<String>);
-    Effect::new(move |_| {
-        if let (Some(form), Some(area)) = (form.get(), area.get()) {
-            let _ = area.focus();
-            form.scroll_into_view_with_bool(false);
-        }
-    });
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        let Some(area) = area.get_untracked() else { return };
-        match arguments(&area.value()) {
-            Ok(args) => on_args.run(args),
-            Err(wrong) => {
-                error.set(Some(wrong));
-                let _ = area.focus();
-            }
+fn EditArguments(id: String, args: StoredValue<Value>, resolve: Callback<Value>, back: Callback<()>) -> impl IntoView {
+    let text = RwSignal::new(args.with_value(|args| serde_json::to_string_pretty(args).unwrap_or_default()));
+    let wrong = RwSignal::new(None::<String>);
+    let id = format!("{id}-args");
+    let at = id.clone();
+    let submit = move || match arguments(&text.get_untracked()) {
+        Ok(args) => resolve.run(json!({"approved": true, "editedArgs": args})),
+        Err(why) => {
+            wrong.set(Some(why));
+            focus(&at);
         }
     };
-    let rows = begun.lines().count().clamp(3, 14).to_string();
     view! {
-        <form class="schema-form" novalidate node_ref=form on:submit=submit on:keydown=back_on_escape(mode)>
-            <label class="label" for="edited-arguments">"Arguments, as JSON"</label>
-            <textarea
-                id="edited-arguments"
-                class="code"
-                spellcheck="false"
-                rows=rows
-                node_ref=area
-                aria-invalid=move || error.with(Option::is_some).then_some("true")
-                aria-describedby="edited-arguments-wrong"
-                prop:value=begun.clone()
-                on:input=move |_| error.set(None)
-            ></textarea>
-            <p class="wrong" role="alert" id="edited-arguments-wrong">{move || error.get()}</p>
-            <div class="ask-actions">
-                <button type="submit" class="button">{icon(Glyph::Check)} "Approve with these arguments"</button>
-                <button type="button" class="button quiet-button" on:click=move |_| mode.set(Mode::Choosing)>"Back"</button>
-            </div>
-        </form>
+        <Writing id=id.clone() submit back label="Approve with these arguments" glyph=Glyph::Check>
+            <Field id label="Arguments, as JSON" control=Control::Text { code: true } text wrong/>
+        </Writing>
     }
     .into_any()
 }
 
 /// Why not, if somebody wants to say.
 #[component]
-fn Refuse(mode: RwSignal<Mode>, on_refuse: Callback<Value>) -> impl IntoView {
-    let input = NodeRef::<html::Input>::new();
-    Effect::new(move |_| {
-        if let Some(input) = input.get() {
-            let _ = input.focus();
-        }
-    });
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        let reason = input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();
-        on_refuse.run(match reason.is_empty() {
+fn Refuse(id: String, resolve: Callback<Value>, back: Callback<()>) -> impl IntoView {
+    let text = RwSignal::new(String::new());
+    let submit = move || {
+        let reason = text.with_untracked(|text| text.trim().to_owned());
+        resolve.run(match reason.is_empty() {
             true => json!({"approved": false}),
             false => json!({"approved": false, "reason": reason}),
         });
     };
+    let id = format!("{id}-reason");
+    let wrong = Signal::stored(None);
     view! {
-        <form class="schema-form" on:submit=submit on:keydown=back_on_escape(mode)>
-            <div class="field">
-                <label for="refusal-reason">"Reason (optional): the agent reads it"</label>
-                <input id="refusal-reason" type="text" autocomplete="off" maxlength=limits::MAX_TITLE_CHARS.to_string() node_ref=input/>
-            </div>
-            <div class="ask-actions">
-                <button type="submit" class="button">{icon(Glyph::Close)} "Refuse"</button>
-                <button type="button" class="button quiet-button" on:click=move |_| mode.set(Mode::Choosing)>"Back"</button>
-            </div>
-        </form>
+        <Writing id=id.clone() submit back label="Refuse" glyph=Glyph::Close>
+            <Field
+                id
+                label="Reason (optional)"
+                about="The agent reads it."
+                control=Control::Line
+                text
+                wrong
+                most=limits::MAX_TITLE_CHARS
+            />
+        </Writing>
     }
     .into_any()
 }
 
-/// Escape leads back, and does not stop anything.
-fn back_on_escape(mode: RwSignal<Mode>) -> impl Fn(leptos::ev::KeyboardEvent) {
-    move |event| {
+/// The form around one field, in sight and with the focus in it. Escape leads back, and does not stop anything.
+#[component]
+fn Writing(
+    /// The id of the field.
+    id: String,
+    submit: impl Fn() + 'static,
+    back: Callback<()>,
+    label: &'static str,
+    glyph: Glyph,
+    children: Children,
+) -> impl IntoView {
+    let form = NodeRef::<html::Form>::new();
+    Effect::new(move |_| {
+        if let Some(form) = form.get() {
+            focus(&id);
+            form.scroll_into_view_with_bool(false);
+        }
+    });
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        submit();
+    };
+    let escape = move |event: KeyboardEvent| {
         if event.key() == "Escape" && !event.is_composing() {
             event.prevent_default();
-            mode.set(Mode::Choosing);
+            back.run(());
         }
+    };
+    view! {
+        <form class="schema-form" novalidate node_ref=form on:submit=submit on:keydown=escape>
+            {children()}
+            <div class="ask-actions">
+                <button type="submit" class="button">{icon(glyph)} {label}</button>
+                <button type="button" class="button quiet-button" on:click=move |_| back.run(())>"Back"</button>
+            </div>
+        </form>
     }
+    .into_any()
 }
 
 #[cfg(test)]
