@@ -301,9 +301,7 @@ async fn administrators_add_change_and_remove_agents_of_a_running_server() {
 async fn a_secret_that_is_not_shown_stays_where_it_is_and_goes_nowhere_else() {
     let server = Setup::default().start().await;
     let root = server.signed_in(ADMIN).await;
-    let entry = |name: &str, url: &str, key: &str| {
-        json!({"id": "far", "name": name, "kind": "ag-ui", "url": url, "headers": {"x-key": key}})
-    };
+    let entry = |name: &str, url: &str, key: &str| json!({"id": "far", "name": name, "kind": "ag-ui", "url": url, "headers": {"x-key": key}});
     let (here, path) = ("https://agent.example.org/run", "/api/admin/agents/far");
     let nothing = problem(root.put(path, &entry("Far", here, "(set)")).await, 422, "invalid_payload").await;
     assert!(nothing["detail"].as_str().is_some_and(|detail| detail.starts_with("headers.x-key: ")), "{nothing}");

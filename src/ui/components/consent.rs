@@ -286,7 +286,7 @@ fn Consent(
     let resolve = Callback::new(move |payload: Value| decide.run((AnswerStatus::Resolved, Some(payload))));
     let busy = move || giving.busy.get();
     // The way back ends where it began.
-    let back = |to: String| {
+    let back = move |to: String| {
         Callback::new(move |()| {
             let to = to.clone();
             mode.set(Mode::Choosing);
@@ -371,7 +371,7 @@ fn Refuse(id: String, resolve: Callback<Value>, back: Callback<()>) -> impl Into
         });
     };
     let id = format!("{id}-reason");
-    let wrong = Signal::stored(None);
+    let wrong = Signal::stored(None::<String>);
     view! {
         <Writing id=id.clone() submit back label="Refuse" glyph=Glyph::Close>
             <Field

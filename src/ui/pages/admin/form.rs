@@ -115,7 +115,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     view! {
         <form class="card agent-form" aria-label=title.clone() novalidate on:submit=submit>
             <h2>{title.clone()}</h2>
-            <Field id=id_of("kind") label="Kind" control=Control::Choice(options(KINDS)) text=kind wrong=Signal::stored(None)/>
+            <Field id=id_of("kind") label="Kind" control=Control::Choice(options(KINDS)) text=kind wrong=Signal::stored(None::<String>)/>
             {fields}
             {move || problem_at("").map(failure)}
             <div class="ask-actions">

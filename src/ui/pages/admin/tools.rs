@@ -108,7 +108,7 @@ fn Source(source: ToolSource) -> impl IntoView {
     view! {
         <article class="card" aria-label=id.clone() data-tools=id.clone() data-state=name>
             <header class="byline">
-                <code class="author">{id}</code>
+                <code class="author">{id.clone()}</code>
                 <span class="run-state">{label}</span>
             </header>
             {about.map(|about| view! { <p class="card-about">{about}</p> })}
