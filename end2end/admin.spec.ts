@@ -66,7 +66,7 @@ test('a secret is not shown, kept where it was, and never moved', async ({ page,
   await expect(change.getByLabel('Headers')).toHaveValue('X-Key: (set)');
   await change.getByLabel('Description').fill('It is far.');
   await change.getByRole('button', { name: 'Save' }).click();
-  await expect(page.getByRole('article', { name: 'Far' })).toContainText('It is far.');
+  await expect(page.getByRole('article', { name: 'Far', exact: true })).toContainText('It is far.');
 
   await page.getByRole('button', { name: 'Edit Far' }).click();
   await change.getByLabel('Address').fill('https://elsewhere.example.org/run');
@@ -74,7 +74,7 @@ test('a secret is not shown, kept where it was, and never moved', async ({ page,
   await expect(change.getByLabel('Headers')).toBeFocused();
   await expect(change.getByLabel('Headers')).toHaveAccessibleDescription(/for another address/);
   await change.getByRole('button', { name: 'Cancel' }).click();
-  await expect(page.getByRole('article', { name: 'Far' })).toContainText('It is far.');
+  await expect(page.getByRole('article', { name: 'Far', exact: true })).toContainText('It is far.');
 });
 
 test('an agent is added, offered, changed and removed', async ({ page, freshServer, browserConsole }) => {

@@ -409,6 +409,12 @@ fn Writing(
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         submit();
+        // What was wrong made it longer.
+        request_animation_frame(move || {
+            if let Some(form) = form.try_get_untracked().flatten() {
+                form.scroll_into_view_with_bool(false);
+            }
+        });
     };
     let escape = move |event: KeyboardEvent| {
         if event.key() == "Escape" && !event.is_composing() {

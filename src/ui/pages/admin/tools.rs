@@ -70,12 +70,16 @@ fn consent_of(consent: Consent) -> (&'static str, &'static str) {
 fn counted(tools: &[ToolInfo]) -> String {
     let count = |consent| tools.iter().filter(|tool| tool.consent == consent).count();
     let parts = [(Consent::Automatic, "automatic"), (Consent::Ask, "asking first"), (Consent::Off, "off")];
-    let parts = parts.into_iter().map(|(consent, label)| (count(consent), label)).filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, label)| format!("{count} {label}")).collect();
-    match tools.len() {
-        0 => "No tools".into(),
-        1 => format!("1 tool: {}", parts.join(", ")),
-        all => format!("{all} tools: {}", parts.join(", ")),
+    let parts: Vec<_> =
+        parts.into_iter().map(|(consent, label)| (count(consent), label)).filter(|(count, _)| *count > 0).collect();
+    match parts[..] {
+        [] => "No tools".into(),
+        [(1, label)] => format!("1 tool, {label}"),
+        [(all, label)] => format!("{all} tools, all {label}"),
+        _ => {
+            let parts: Vec<String> = parts.iter().map(|(count, label)| format!("{count} {label}")).collect();
+            format!("{} tools: {}", tools.len(), parts.join(", "))
+        }
     }
 }
 
@@ -127,7 +131,8 @@ mod tests {
     fn tools_are_counted_by_what_must_happen_before_they_are_called() {
         let tool = |consent| ToolInfo { name: "t".into(), consent };
         assert_eq!(counted(&[]), "No tools");
-        assert_eq!(counted(&[tool(Consent::Ask)]), "1 tool: 1 asking first");
+        assert_eq!(counted(&[tool(Consent::Ask)]), "1 tool, asking first");
+        assert_eq!(counted(&[tool(Consent::Off), tool(Consent::Off)]), "2 tools, all off");
         let several = [tool(Consent::Ask), tool(Consent::Off), tool(Consent::Automatic), tool(Consent::Ask)];
         assert_eq!(counted(&several), "4 tools: 1 automatic, 2 asking first, 1 off");
     }
