@@ -15,7 +15,7 @@ use super::{
     clock::{Moment, use_clock},
     field::{Control, Field, focus},
     icons::{Glyph, icon},
-    json::{self, Bounded, pretty},
+    json::{self, Bounded, pretty, visible},
     schema::{Answer as Wanted, SchemaForm},
     tree::Shared,
     verdict::{TOOL_CALL, VerdictView},
@@ -148,10 +148,12 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     let clock = use_clock();
     let is_call = interrupt.reason == TOOL_CALL;
     let (tool, args) = giving.run.with_untracked(|run| call_of(&interrupt, run));
-    let words = interrupt.message.clone().unwrap_or_else(|| match is_call {
+    let tool = visible(&tool);
+    let asked = || match is_call {
         true => format!("May the agent call {tool}?"),
         false => "The agent asks for an answer.".into(),
-    });
+    };
+    let words = interrupt.message.as_deref().map_or_else(asked, visible);
     let expires = interrupt.expires_at.as_deref().and_then(browser::time_of);
     let left = Memo::new(move |_| Some((expires? - clock.now.get()?).max(0) / 1000));
     let expired = Memo::new(move |_| left.get() == Some(0));
@@ -176,7 +178,6 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     let label = if is_call { format!("Consent to {tool}") } else { "Question of the agent".to_owned() };
     let shown = pretty(&args.to_string());
     let has_args = !matches!(&args, Value::Null) && is_call;
-    let has_tool = is_call && !words.contains(&tool);
     let id = StoredValue::new(format!("answer-{}-{index}", giving.run.with_untracked(|run| run.run_id)));
     let schema = StoredValue::new(Wanted::of(interrupt.response_schema.as_ref()));
     let (verdict, args) = (interrupt, StoredValue::new(args));
@@ -243,7 +244,7 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
             data-asks=move || if answered.with(Option::is_none) { "open" } else { "over" }
         >
             <p class="ask-words">{icon(Glyph::Question)} <strong>{words}</strong></p>
-            {has_tool.then(|| view! { <p class="ask-tool">{icon(Glyph::Tool)} <code>{tool}</code></p> })}
+            {is_call.then(|| view! { <p class="ask-tool">{icon(Glyph::Tool)} <code>{tool}</code></p> })}
             <Show when=move || has_args && mode.get() != Mode::Editing>
                 <Bounded text=Signal::stored(shown.clone()) label="Arguments of the call"/>
             </Show>
@@ -340,7 +341,7 @@ fn arguments(text: &str) -> Result<Map<String, Value>, String> {
 /// The arguments, being changed.
 #[component]
 fn EditArguments(id: String, args: StoredValue<Value>, resolve: Callback<Value>, back: Callback<()>) -> impl IntoView {
-    let text = RwSignal::new(args.with_value(|args| serde_json::to_string_pretty(args).unwrap_or_default()));
+    let text = RwSignal::new(args.with_value(|args| pretty(&args.to_string())));
     let wrong = RwSignal::new(None::<String>);
     let id = format!("{id}-args");
     let at = id.clone();
