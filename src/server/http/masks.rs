@@ -36,7 +36,7 @@ pub(super) fn unmasked(mut entry: AgentEntry, before: Option<&AgentEntry>) -> Re
     let mut before = before.cloned().unwrap_or_default();
     let mut kept = secrets(&mut before);
     for (key, value) in secrets(&mut entry) {
-        if !value.as_str().is_some_and(|text| text.contains(MASK)) {
+        if value.as_str().is_none_or(|text| !text.contains(MASK)) {
             continue;
         }
         let known = kept.iter_mut().find(|(name, _)| *name == key).map(|(_, value)| value.take());
