@@ -1,6 +1,7 @@
 //! The parts that pages are made of.
 
 pub(crate) mod announcer;
+pub(crate) mod approval;
 pub(crate) mod chart;
 pub(crate) mod clock;
 pub(crate) mod composer;
