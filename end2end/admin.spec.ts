@@ -6,7 +6,13 @@ import { connected } from './threads.ts';
 
 test.use({
   serverOptions: [
-    { config: '[[agents]]\nid = "broken"\nname = "Broken"\nkind = "ag-ui"\nurl = "no address"\n' },
+    {
+      config:
+        '[[agents]]\nid = "broken"\nname = "Broken"\nkind = "ag-ui"\nurl = "no address"\n' +
+        '[[tools]]\nid = "far"\nkind = "mcp"\nurl = "https://tools.example.org/mcp"\n' +
+        '[[tools]]\nid = "wrong"\nkind = "mcp"\n' +
+        '[[tools]]\nid = "data"\nkind = "builtin"\nconsent = { default = "automatic", describe_log = "ask" }\n',
+    },
     { scope: 'worker' },
   ],
 });
@@ -15,13 +21,60 @@ test('a wrong entry is disabled with its reason, and the rest run', async ({ pag
   await page.goto('/');
   await connected(page);
   await page.getByRole('button', { name: `Account of ${signedIn.name}` }).click();
-  await page.getByRole('link', { name: 'Agents and usage' }).click();
+  await page.getByRole('link', { name: 'Agents, tools, usage' }).click();
   await expect(page).toHaveURL(/\/admin\/agents$/);
   const broken = page.getByRole('article', { name: 'Broken' });
-  await expect(broken).toHaveAttribute('data-agent-state', 'disabled');
+  await expect(broken).toHaveAttribute('data-state', 'disabled');
   await expect(broken).toContainText(/url/i);
-  await expect(page.locator('[data-agent="analyst"]')).toHaveAttribute('data-agent-state', 'usable');
+  await expect(page.locator('[data-agent="analyst"]')).toHaveAttribute('data-state', 'usable');
   await expectAccessible(page);
+});
+
+test('the tools are shown with their policy, and a source that is wrong with its reason', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await page.goto('/admin/agents');
+  const tools = page.getByRole('region', { name: 'Tools' });
+  await expect(tools.getByRole('article', { name: 'far' })).toContainText('Not connected yet');
+  const wrong = tools.getByRole('article', { name: 'wrong' });
+  await expect(wrong).toHaveAttribute('data-state', 'disabled');
+  await expect(wrong).toContainText(/url|command/);
+  const data = tools.getByRole('article', { name: 'data' });
+  await expect(data).toHaveAttribute('data-state', 'usable');
+  await data.getByText(/\d+ tools: \d+ automatic/).click();
+  await expect(data.getByRole('listitem').first()).toContainText(/Automatic|Asks first/);
+  await tools.getByRole('button', { name: 'Look again' }).click();
+  await expect(data).toHaveAttribute('data-state', 'usable');
+  await expectAccessible(page);
+});
+
+test('a secret is not shown, kept where it was, and never moved', async ({ page, freshServer, browserConsole }) => {
+  browserConsole.allow(/status of 422/);
+  await createAdmin(freshServer);
+  await signInByCall(page, freshServer);
+  await page.goto(`${freshServer.url}/admin/agents`);
+  await connected(page);
+  await page.getByRole('button', { name: 'Add agent' }).click();
+  const form = page.getByRole('form', { name: 'A new agent' });
+  await form.getByLabel('Id', { exact: true }).fill('far');
+  await form.getByLabel('Name', { exact: true }).fill('Far');
+  await form.getByLabel('Address').fill('https://agents.example.org/run');
+  await form.getByLabel('Headers').fill('X-Key: a-literal-secret');
+  await form.getByRole('button', { name: 'Save' }).click();
+
+  await page.getByRole('button', { name: 'Edit Far' }).click();
+  const change = page.getByRole('form', { name: 'Change Far' });
+  await expect(change.getByLabel('Headers')).toHaveValue('X-Key: (set)');
+  await change.getByLabel('Description').fill('It is far.');
+  await change.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByRole('article', { name: 'Far', exact: true })).toContainText('It is far.');
+
+  await page.getByRole('button', { name: 'Edit Far' }).click();
+  await change.getByLabel('Address').fill('https://elsewhere.example.org/run');
+  await change.getByRole('button', { name: 'Save' }).click();
+  await expect(change.getByLabel('Headers')).toBeFocused();
+  await expect(change.getByLabel('Headers')).toHaveAccessibleDescription(/for another address/);
+  await change.getByRole('button', { name: 'Cancel' }).click();
+  await expect(page.getByRole('article', { name: 'Far', exact: true })).toContainText('It is far.');
 });
 
 test('an agent is added, offered, changed and removed', async ({ page, freshServer, browserConsole }) => {

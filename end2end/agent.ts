@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 interface Resume {
   interruptId: string;
   status: 'resolved' | 'cancelled';
-  payload?: { approved?: boolean; editedArgs?: unknown; reason?: string };
+  payload?: { approved?: boolean; editedArgs?: unknown; reason?: string; [field: string]: unknown };
 }
 
 interface Input {
@@ -17,6 +17,19 @@ interface Input {
 
 /** What the tool is asked to do unless a person says otherwise. */
 export const args = { to: 'ada@example.org', subject: 'Tokens' };
+
+/** What a form of it asks for: a field of each kind. */
+const form = {
+  type: 'object',
+  required: ['title', 'pages', 'urgent', 'size'],
+  properties: {
+    title: { type: 'string', title: 'Name of the report', description: 'It stands on the first page.' },
+    pages: { type: 'integer', title: 'Pages' },
+    urgent: { type: 'boolean', title: 'Urgent' },
+    size: { enum: ['small', 'large'], title: 'Size' },
+    more: { type: 'object', title: 'More' },
+  },
+};
 
 export class ScriptedAgent {
   /** What it was asked so far, resumes among it. */
@@ -62,7 +75,10 @@ export class ScriptedAgent {
     const said = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
     const [resumed] = input.resume ?? [];
     // What was given up is told with the next message, which is answered as any other.
-    if (resumed?.status === 'resolved') {
+    if (resumed?.status === 'resolved' && resumed.interruptId.startsWith('form-')) {
+      say(`Filled in: ${JSON.stringify(resumed.payload)}`);
+      emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
+    } else if (resumed?.status === 'resolved') {
       const toolCallId = resumed.interruptId.replace('ask-', '');
       const { approved = false, editedArgs, reason } = resumed.payload ?? {};
       const content = approved ? JSON.stringify({ sent: editedArgs ?? args }) : 'refused';
@@ -81,6 +97,9 @@ export class ScriptedAgent {
         toolCallId,
         metadata: { toolName: 'send_mail', args },
       };
+      emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
+    } else if (/form/.test(said)) {
+      const interrupt = { id: `form-${runId}`, reason: 'question', message: 'How shall the report be?', responseSchema: form };
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
     } else {
       say(`You said: ${said}`);

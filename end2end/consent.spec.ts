@@ -18,10 +18,10 @@ const test = base.extend<object, { agent: ScriptedAgent }>({
 });
 
 /** Has the agent ask, and answers with the thread's path. */
-async function haveAsk(page: Page, url = ''): Promise<string> {
+async function haveAsk(page: Page, url = '', what = 'Write a mail'): Promise<string> {
   await page.goto(`${url}/`);
   await connected(page);
-  await page.getByLabel('Message').fill('@scripted Write a mail');
+  await page.getByLabel('Message').fill(`@scripted ${what}`);
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(page).toHaveURL(/\/threads\/[0-9a-f-]{36}$/);
   await runIs(page, 'interrupted');
@@ -64,13 +64,65 @@ test('arguments can be edited, and what is no JSON is not sent', async ({ page, 
   await expect(area).toBeFocused();
   await area.fill('{"to": ');
   await page.getByRole('button', { name: 'Approve with these arguments' }).click();
-  await expect(page.getByRole('alert').filter({ hasText: 'This is no JSON' })).toBeVisible();
+  await expect(area).toBeFocused();
+  await expect(area).toHaveAccessibleDescription(/This is no JSON/);
   await expectAccessible(page);
   await area.fill('{"to": "eve@example.org"}');
   await page.getByRole('button', { name: 'Approve with these arguments' }).click();
   await runIs(page, 'finished');
   await expect(lastRun(page)).toContainText('Sent: {"to":"eve@example.org"}');
   await expect(card(page)).toContainText('with other arguments');
+});
+
+test('a request is announced, and keys alone answer it', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await haveAsk(page, '', 'Fill in a form');
+  await page.getByLabel('Message').fill('@scripted Write a mail');
+  await page.keyboard.press('Enter');
+  await expect(card(page)).toBeVisible();
+  const told = page.getByRole('status');
+  await expect(told.filter({ hasText: 'Scripted waits for you. May I send this mail?' })).toBeAttached();
+  await expect(page.getByLabel('Message')).toBeFocused();
+  await page.getByRole('button', { name: 'Edit arguments' }).focus();
+  await page.keyboard.press('Enter');
+  await expect(page.getByLabel('Arguments, as JSON')).toBeFocused();
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('button', { name: 'Edit arguments' })).toBeFocused();
+  await page.keyboard.press('Shift+Tab');
+  await page.keyboard.press('Enter');
+  await expect(page.getByLabel(/Reason/)).toBeFocused();
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('button', { name: 'Refuse' })).toBeFocused();
+  await page.keyboard.press('Shift+Tab');
+  await page.keyboard.press('Enter');
+  await expect(card(page)).toBeFocused();
+  await runIs(page, 'finished');
+  await expect(told.filter({ hasText: 'Scripted has answered.' })).toBeAttached();
+  await expect(card(page)).toBeFocused();
+});
+
+test('a question is a form: each field of its kind, and what is wrong stands at its field', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await haveAsk(page, '', 'Fill in a form');
+  const form = page.getByRole('region', { name: 'Question of the agent' });
+  await form.getByRole('button', { name: 'Answer', exact: true }).click();
+  const title = form.getByLabel('Name of the report');
+  await expect(title).toBeFocused();
+  await expect(title).toHaveAccessibleDescription('It stands on the first page. This is needed.');
+  await expect(form.getByRole('radio', { name: 'Yes' })).not.toBeChecked();
+  await expectAccessible(page);
+  await title.fill('Third quarter');
+  await form.getByLabel('Pages').fill('seven');
+  await form.getByRole('group', { name: 'Urgent' }).getByRole('radio', { name: 'No' }).check();
+  await form.getByRole('radio', { name: 'large' }).check();
+  await form.getByLabel('More (optional)').fill('{"a": 1}');
+  await form.getByRole('button', { name: 'Answer', exact: true }).click();
+  await expect(form.getByLabel('Pages')).toBeFocused();
+  await expect(form.getByLabel('Pages')).toHaveAccessibleDescription('A whole number is needed.');
+  await form.getByLabel('Pages').fill('7');
+  await page.keyboard.press('Enter');
+  await runIs(page, 'finished');
+  await expect(lastRun(page)).toContainText('{"title":"Third quarter","pages":7,"urgent":false,"size":"large","more":{"a":1}}');
 });
 
 test('a refusal has a reason, which the agent reads', async ({ page, signedIn }) => {

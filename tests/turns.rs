@@ -10,7 +10,7 @@ use netra::{
         Answer, AnswerStatus, ChannelName, CreateThread, Entry, ErrorCode, InterruptAnswer, MessageId, RunId,
         SendMessage, SetAgent, Snapshot, StopRun, TakeBack, ThreadId, ThreadSignal, Waiting, WaitsFor,
     },
-    server::store::Store,
+    server::{agents::stored, store::Store},
     socket::native::{Client as Socket, ClientConfig, Update},
     thread::{Answered, RunState, ThreadView},
 };
@@ -295,4 +295,27 @@ async fn administrators_add_change_and_remove_agents_of_a_running_server() {
     assert_eq!((&far["source"], &far["entry"]["url"]), (&json!("page"), &json!("https://agent.example.org/")));
     assert_eq!(root.delete("/api/admin/agents/far").await.status(), 204);
     problem(root.delete("/api/admin/agents/far").await, 404, "not_found").await;
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_shown_stays_where_it_is_and_goes_nowhere_else() {
+    let server = Setup::default().start().await;
+    let root = server.signed_in(ADMIN).await;
+    let entry = |name: &str, url: &str, key: &str| json!({"id": "far", "name": name, "kind": "ag-ui", "url": url, "headers": {"x-key": key}});
+    let (here, path) = ("https://agent.example.org/run", "/api/admin/agents/far");
+    let nothing = problem(root.put(path, &entry("Far", here, "(set)")).await, 422, "invalid_payload").await;
+    assert!(nothing["detail"].as_str().is_some_and(|detail| detail.starts_with("headers.x-key: ")), "{nothing}");
+    assert_eq!(root.put(path, &entry("Far", here, "a-literal-secret")).await.status(), 200);
+    let changed = root.put(path, &entry("Farther", "https://agent.example.org/other", "(set)")).await;
+    assert_eq!(changed.status(), 200);
+    let shown: Value = changed.json().await.expect("JSON");
+    assert_eq!((&shown["info"]["name"], &shown["entry"]["headers"]), (&json!("Farther"), &json!({"x-key": "(set)"})));
+    for elsewhere in ["https://elsewhere.example.org/run", "http://agent.example.org/run"] {
+        let moved = problem(root.put(path, &entry("Far", elsewhere, "(set)")).await, 422, "invalid_payload").await;
+        let detail = moved["detail"].as_str().expect("a sentence");
+        assert!(detail.starts_with("headers.x-key: ") && !detail.contains("literal"), "{detail}");
+    }
+    let store = Store::open(&server.data()).await.expect("opens");
+    let kept = stored::entry(&store, "far").await.expect("read").expect("there");
+    assert_eq!((&kept.0["name"], &kept.0["headers"]), (&json!("Farther"), &json!({"x-key": "a-literal-secret"})));
 }

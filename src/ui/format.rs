@@ -115,6 +115,17 @@ pub(crate) fn moment(at: i64, offset: i64) -> String {
     format!("{day} {} {year}, {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
 }
 
+/// The time of a day: `18:05`.
+pub(crate) fn time_of_day(at: i64, offset: i64) -> String {
+    let (.., minutes) = civil(at, offset);
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// The day of a moment, counted from 1970.
+pub(crate) fn day(at: i64, offset: i64) -> i64 {
+    (at.div_euclid(60_000) + offset).div_euclid(1440)
+}
+
 /// A moment where only day and time matter, as on an axis.
 pub(crate) fn short_moment(at: i64) -> String {
     let (_, month, day, minutes) = civil(at, 0);
@@ -167,6 +178,8 @@ mod tests {
         assert_eq!(iso(1_709_210_096_000), "2024-02-29T12:34:56Z");
         assert_eq!(moment(1_709_210_096_000, 60), "29 Feb 2024, 13:34");
         assert_eq!(moment(1_735_689_599_000, 1), "1 Jan 2025, 00:00");
+        assert_eq!((time_of_day(1_735_689_599_000, 1), day(1_735_689_599_000, 1)), ("00:00".into(), 20_089));
+        assert_eq!(day(1_735_689_599_000, 0), 20_088);
     }
 
     #[test]

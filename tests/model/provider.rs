@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use netra::server::{
-    agents::{
-        Kinds, Source,
-        model::{
-            GenaiProvider, ModelError, Target,
-            provider::{
-                EndReason, ModelCall, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest, ModelTool,
+use netra::{
+    protocol::http::AgentSource,
+    server::{
+        agents::{
+            Kinds,
+            model::{
+                GenaiProvider, ModelError, Target,
+                provider::{
+                    EndReason, ModelCall, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest,
+                    ModelTool,
+                },
             },
         },
+        config::agents::{AgentConfig, Provider},
     },
-    config::agents::{AgentConfig, Provider},
 };
 use serde_json::json;
 
@@ -217,7 +221,7 @@ async fn comments_carriage_returns_and_split_lines_change_nothing() {
 }
 
 /// What becomes of an entry of a place.
-fn entry(source: Source, address: &str, more: serde_json::Value) -> Result<(), String> {
+fn entry(source: AgentSource, address: &str, more: serde_json::Value) -> Result<(), String> {
     let mut entry = json!({"id": "m", "name": "M", "kind": "model", "model": "m", "base_url": address});
     crate::merge(&mut entry, more);
     let entry = serde_json::from_value(entry).expect("an entry");
@@ -228,14 +232,14 @@ fn entry(source: Source, address: &str, more: serde_json::Value) -> Result<(), S
 #[tokio::test]
 async fn only_the_file_opens_this_host_and_its_networks_to_models() {
     for address in ["http://127.0.0.1:11434/v1/", "http://[::1]/v1", "http://169.254.169.254/", "http://2130706433/"] {
-        let refused = entry(Source::Page, address, json!({})).expect_err("refused");
+        let refused = entry(AgentSource::Page, address, json!({})).expect_err("refused");
         assert!(refused.starts_with("base_url: `") && refused.contains("`allow_private_network = true`"), "{refused}");
-        let own = entry(Source::Page, address, json!({"allow_private_network": true})).expect_err("refused");
+        let own = entry(AgentSource::Page, address, json!({"allow_private_network": true})).expect_err("refused");
         assert!(own.contains("only the configuration file"), "{own}");
-        assert_eq!(entry(Source::File, address, json!({})), Ok(()), "whoever writes the file runs the machine");
-        assert!(entry(Source::File, address, json!({"allow_private_network": false})).is_err());
+        assert_eq!(entry(AgentSource::File, address, json!({})), Ok(()), "whoever writes the file runs the machine");
+        assert!(entry(AgentSource::File, address, json!({"allow_private_network": false})).is_err());
     }
-    assert_eq!(entry(Source::Page, "https://models.example.com/v1/", json!({})), Ok(()));
+    assert_eq!(entry(AgentSource::Page, "https://models.example.com/v1/", json!({})), Ok(()));
 }
 
 #[tokio::test]

@@ -6,14 +6,16 @@ use super::{
     Agent,
     analyst::pricing::PriceTable,
     model::ModelAgent,
-    registry::Source,
     remote::{Remote, RemoteOptions},
     replay::Replay,
     tools::Tools,
 };
-use crate::server::{
-    config::agents::{AgUiConfig, AgentConfig, KindConfig, ModelConfig},
-    usage::DayAllowance,
+use crate::{
+    protocol::http::AgentSource,
+    server::{
+        config::agents::{AgUiConfig, AgentConfig, KindConfig, ModelConfig},
+        usage::DayAllowance,
+    },
 };
 
 /// Answers what a variable holds.
@@ -52,10 +54,10 @@ impl Kinds {
     ///
     /// # Errors
     /// The key that is wrong, and what is allowed.
-    pub fn build(&self, config: &AgentConfig, source: Source) -> Result<Arc<dyn Agent>, String> {
+    pub fn build(&self, config: &AgentConfig, source: AgentSource) -> Result<Arc<dyn Agent>, String> {
         match &config.kind {
             KindConfig::Builtin => Err("kind: a built-in agent is configured in the file".into()),
-            KindConfig::Replay(_) if source == Source::Page => {
+            KindConfig::Replay(_) if source == AgentSource::Page => {
                 Err("kind: a recording is a file of the server, which only the configuration file names".into())
             }
             KindConfig::Replay(replay) => {
@@ -65,7 +67,7 @@ impl Kinds {
             }
             KindConfig::AgUi(AgUiConfig { allow_private_network: true, .. })
             | KindConfig::Model(ModelConfig { allow_private_network: Some(true), .. })
-                if source == Source::Page =>
+                if source == AgentSource::Page =>
             {
                 Err("allow_private_network: only the configuration file opens the host's own network".into())
             }
@@ -78,13 +80,13 @@ impl Kinds {
         }
     }
 
-    fn model(&self, config: &AgentConfig, model: &ModelConfig, source: Source) -> Result<ModelAgent, String> {
+    fn model(&self, config: &AgentConfig, model: &ModelConfig, source: AgentSource) -> Result<ModelAgent, String> {
         if let Some(id) = model.tools.iter().find(|id| !self.tools.contains(id)) {
             return Err(format!("tools: there is no source of tools `{id}`"));
         }
         let mut model = model.clone();
         // Models of one's own are what the file is for; an administrator is not whoever runs the machine.
-        model.allow_private_network.get_or_insert(source != Source::Page);
+        model.allow_private_network.get_or_insert(source != AgentSource::Page);
         let tools = model.tools.clone();
         let agent = ModelAgent::new(config.info(), model, |name| self.variable(name, source), &self.prices)?
             .with_allowance(self.allowance.clone());
@@ -92,8 +94,8 @@ impl Kinds {
     }
 
     /// What a variable holds that an entry from there may name.
-    fn variable(&self, name: &str, source: Source) -> Option<String> {
-        let may = source != Source::Page || name.starts_with(PAGE_VARIABLES);
+    fn variable(&self, name: &str, source: AgentSource) -> Option<String> {
+        let may = source != AgentSource::Page || name.starts_with(PAGE_VARIABLES);
         may.then(|| (self.variables)(name)).flatten()
     }
 }

@@ -41,7 +41,7 @@ use crate::{
 };
 
 pub use kinds::{Kinds, PAGE_VARIABLES, Variables};
-pub use registry::{Agents, Registered, Source};
+pub use registry::{Agents, Registered};
 pub use replay::{Replay, ReplayError};
 pub use runner::{Runner, RunnerOptions};
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     protocol::{
         ErrorBody, ErrorCode,
-        http::{AgentInfo, AgentKind, Health, Role, User},
+        http::{AgentInfo, AgentKind, AgentSource, Health, Role, User},
         limits::MAX_AGENT_ID_BYTES,
     },
     server::{
@@ -25,18 +25,6 @@ use crate::{
         usage::DayAllowance,
     },
 };
-
-/// Where an agent comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// This server.
-    BuiltIn,
-    /// The configuration file.
-    File,
-    /// An administrator's page.
-    Page,
-}
 
 /// An agent and who may use it how.
 #[derive(Clone)]
@@ -48,7 +36,7 @@ pub struct Registered {
     /// What its runs may take.
     pub limits: AgentLimits,
     /// Where it comes from.
-    pub source: Source,
+    pub source: AgentSource,
     /// How it was configured; a built-in one that was not: nothing.
     pub entry: AgentEntry,
     agent: Option<Arc<dyn Agent>>,
@@ -57,7 +45,7 @@ pub struct Registered {
 impl Registered {
     fn built_in(agent: Arc<dyn Agent>) -> Self {
         let (access, limits, entry) = Default::default();
-        Self { info: agent.info(), access, limits, source: Source::BuiltIn, entry, agent: Some(agent) }
+        Self { info: agent.info(), access, limits, source: AgentSource::BuiltIn, entry, agent: Some(agent) }
     }
 
     /// The agent, where it can be used.
@@ -96,7 +84,7 @@ impl Agents {
     pub fn new(built_in: impl IntoIterator<Item = Arc<dyn Agent>>, configured: &[AgentEntry], kinds: Kinds) -> Self {
         let mut fixed: Vec<_> = built_in.into_iter().map(Registered::built_in).collect();
         for (index, entry) in configured.iter().enumerate() {
-            take(&mut fixed, &kinds, Source::File, index, entry);
+            take(&mut fixed, &kinds, AgentSource::File, index, entry);
         }
         let all = RwLock::new(fixed.clone().into());
         Self { kinds, fixed, all, changed: Notify::new() }
@@ -119,9 +107,9 @@ impl Agents {
         let before = self.all.read().clone();
         let mut all = self.fixed.clone();
         for (index, entry) in entries.iter().enumerate() {
-            match before.iter().find(|known| known.source == Source::Page && known.entry == *entry) {
+            match before.iter().find(|known| known.source == AgentSource::Page && known.entry == *entry) {
                 Some(known) if all.iter().all(|other| other.info.id != known.info.id) => all.push(known.clone()),
-                _ => take(&mut all, &self.kinds, Source::Page, index, entry),
+                _ => take(&mut all, &self.kinds, AgentSource::Page, index, entry),
             }
         }
         *self.all.write() = all.into();
@@ -148,7 +136,7 @@ impl Agents {
             let message = format!("there is an agent `{id}` already, which only the configuration file changes");
             return Err(ErrorBody::new(ErrorCode::Conflict, message));
         }
-        self.kinds.build(&config, Source::Page).map_err(invalid)?;
+        self.kinds.build(&config, AgentSource::Page).map_err(invalid)?;
         Ok(config)
     }
 
@@ -207,7 +195,7 @@ impl Agents {
 }
 
 /// Adds what an entry says, or that it is wrong.
-fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: Source, index: usize, entry: &AgentEntry) {
+fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: AgentSource, index: usize, entry: &AgentEntry) {
     let place = format!("agents[{index}]");
     let config = match AgentConfig::read(entry) {
         Ok(config) => config,
@@ -216,7 +204,7 @@ fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: Source, index: usiz
     let (id, access, limits) = (&config.common.id, config.common.access.clone(), config.common.limits.clone());
     let known = agents.iter().position(|known| known.info.id == *id);
     if matches!(config.kind, KindConfig::Builtin) {
-        match known.filter(|at| agents[*at].source == Source::BuiltIn) {
+        match known.filter(|at| agents[*at].source == AgentSource::BuiltIn) {
             Some(at) => {
                 let info = config.info();
                 let described = |text: String, own: &String| if text.is_empty() { own.clone() } else { text };
@@ -258,7 +246,13 @@ fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: Source, index: usiz
 }
 
 /// An entry that is no agent, as far as it can be read.
-fn unusable(agents: &[Registered], source: Source, index: usize, entry: &AgentEntry, reason: String) -> Registered {
+fn unusable(
+    agents: &[Registered],
+    source: AgentSource,
+    index: usize,
+    entry: &AgentEntry,
+    reason: String,
+) -> Registered {
     tracing::warn!(reason, "an agent cannot be used");
     let text = |key| entry.0.get(key).and_then(|value| value.as_str());
     let free = |id: &&str| is_agent_id(id) && agents.iter().all(|known| known.info.id != *id);

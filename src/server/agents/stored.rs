@@ -17,11 +17,24 @@ use crate::server::{
 /// Where the store fails.
 pub async fn entries(store: &Store) -> Result<Vec<AgentEntry>> {
     let rows = sqlx::query("SELECT entry FROM agents ORDER BY updated_at, id").fetch_all(store.reader()).await?;
-    // One that an older build wrote otherwise is an agent that cannot be used.
-    let entry = |row: &sqlx::any::AnyRow| -> Result<_> {
-        Ok(serde_json::from_str(&row.try_get::<String, _>(0)?).unwrap_or_default())
-    };
-    rows.iter().map(entry).collect()
+    rows.iter().map(read).collect()
+}
+
+/// The entry of an id, where there is one.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn entry(store: &Store, id: &str) -> Result<Option<AgentEntry>> {
+    let row = sqlx::query("SELECT entry FROM agents WHERE id = $1")
+        .bind(id.to_owned())
+        .fetch_optional(store.reader())
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// One that an older build wrote otherwise is an agent that cannot be used.
+fn read(row: &sqlx::any::AnyRow) -> Result<AgentEntry> {
+    Ok(serde_json::from_str(&row.try_get::<String, _>(0)?).unwrap_or_default())
 }
 
 /// Adds an entry, or puts it in the place of the one of that id.

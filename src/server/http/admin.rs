@@ -7,14 +7,17 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Caller, extract::Json, problem::problem};
+use super::{
+    Caller,
+    extract::Json,
+    masks::{masked, unmasked},
+    problem::problem,
+};
 use crate::{
-    protocol::http::{
-        AdminAgent, AdminAgents, AdminTools, AgentSource, Budget, OwnUsage, Problem, Role, Usage, UsageReport, User,
-    },
+    protocol::http::{AdminAgent, AdminAgents, AdminTools, Budget, OwnUsage, Problem, Role, Usage, UsageReport, User},
     server::{
-        agents::{PAGE_VARIABLES, Registered, Source, stored},
-        config::agents::{AgentEntry, Secret},
+        agents::{Registered, stored},
+        config::agents::AgentEntry,
         error::Error,
         state::AppState,
         usage,
@@ -22,10 +25,6 @@ use crate::{
 };
 
 type Result<T> = std::result::Result<T, Problem>;
-
-/// What stands where a secret is.
-const MASK: &str = "(set)";
-const MASK_AS_JSON: &str = "\"(set)\"";
 
 /// An administrator who calls. Refused with 403 where it is somebody else.
 pub(super) struct Admin(User);
@@ -52,23 +51,19 @@ pub(super) async fn tools(State(state): State<AppState>, _: Admin) -> Answer<Adm
     Answer(AdminTools { sources: state.runner.agents().tools().status() })
 }
 
-/// `PUT /api/admin/agents/<id>`.
+/// `PUT /api/admin/agents/<id>`. A secret that comes back as it was shown is kept, where it still goes to the same place.
 pub(super) async fn put_agent(
     State(state): State<AppState>,
     Admin(user): Admin,
     Path(id): Path<String>,
     Json(entry): Json<AgentEntry>,
 ) -> Result<Answer<AdminAgent>> {
-    if serde_json::Value::Object(entry.0.clone()).to_string().contains(MASK_AS_JSON) {
-        let detail = format!(
-            "`{MASK}` stands where a secret is and is none: write the variable that holds it, `${{{PAGE_VARIABLES}…}}`"
-        );
-        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
-    }
+    let invalid = |detail| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
+    let before = stored::entry(state.channels.store(), &id).await?;
+    let entry = unmasked(entry, before.as_ref()).map_err(invalid)?;
     let config = state.runner.agents().check(&entry)?;
     if config.common.id != id {
-        let detail = format!("id: the address says `{id}`, the entry `{}`", config.common.id);
-        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
+        return Err(invalid(format!("id: the address says `{id}`, the entry `{}`", config.common.id)));
     }
     stored::put(state.channels.store(), &id, &entry).await?;
     tracing::info!(agent = id, by = %user.id, "an agent was set");
@@ -128,47 +123,6 @@ pub(super) async fn own_usage(State(state): State<AppState>, Caller(identity): C
 }
 
 fn shown(agent: &Registered) -> AdminAgent {
-    let source = match agent.source {
-        Source::BuiltIn => AgentSource::BuiltIn,
-        Source::File => AgentSource::File,
-        Source::Page => AgentSource::Page,
-    };
-    AdminAgent { info: agent.info.clone(), source, entry: masked(agent.entry.clone()).0, health: agent.health() }
-}
-
-/// The same without secrets that stand there as they are. References to variables stay: they are no secret.
-fn masked(mut entry: AgentEntry) -> AgentEntry {
-    let mask = |value: &mut serde_json::Value| {
-        let refers = value.as_str().is_some_and(|text| Secret::from(text).references().next().is_some());
-        if !refers {
-            *value = MASK.into();
-        }
-    };
-    for (key, value) in &mut entry.0 {
-        match (key.as_str(), value) {
-            ("headers", serde_json::Value::Object(headers)) => headers.values_mut().for_each(mask),
-            ("api_key" | "headers", value) => mask(value),
-            _ => {}
-        }
-    }
-    entry
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_not_shown_and_references_are() {
-        let entry = serde_json::json!({
-            "url": "https://agent.example.org", "api_key": "sk-secret",
-            "headers": {"authorization": "Bearer ${NETRA_AGENT_TOKEN}", "x-key": "secret"},
-        });
-        let entry = masked(serde_json::from_value(entry).expect("a table"));
-        let expected = serde_json::json!({
-            "url": "https://agent.example.org", "api_key": "(set)",
-            "headers": {"authorization": "Bearer ${NETRA_AGENT_TOKEN}", "x-key": "(set)"},
-        });
-        assert_eq!(serde_json::Value::Object(entry.0), expected);
-    }
+    let Registered { info, source, entry, .. } = agent;
+    AdminAgent { info: info.clone(), source: *source, entry: masked(entry.clone()).0, health: agent.health() }
 }

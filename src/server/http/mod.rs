@@ -10,6 +10,7 @@ mod extract;
 pub mod files;
 pub(crate) mod health;
 mod info;
+mod masks;
 pub mod problem;
 
 use axum::{

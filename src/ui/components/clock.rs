@@ -13,11 +13,15 @@ pub(crate) struct Clock {
     /// Milliseconds since 1970; absent until the page is alive.
     pub(crate) now: RwSignal<Option<i64>>,
     offset: RwSignal<Option<i64>>,
+    /// The reader's day, as the calendar counts.
+    today: Memo<Option<i64>>,
 }
 
 impl Clock {
     pub(crate) fn provide() {
-        let clock = Self { now: RwSignal::new(None), offset: RwSignal::new(None) };
+        let (now, offset) = (RwSignal::new(None), RwSignal::new(None));
+        let today = Memo::new(move |_| Some(format::day(now.get()?, offset.get()?)));
+        let clock = Self { now, offset, today };
         provide_context(clock);
         Effect::new(move |_| {
             let tick = move || clock.now.set(Some(browser::now_ms()));
@@ -39,11 +43,12 @@ pub(crate) fn use_clock() -> Clock {
     expect_context()
 }
 
-/// A moment (milliseconds since 1970), in the reader's own time as soon as that is known.
+/// A moment (milliseconds since 1970), in the reader's own time as soon as that is known; today's without the day.
 #[component]
 pub(crate) fn Moment(at: i64) -> impl IntoView {
     let clock = use_clock();
     let text = move || match clock.offset.get() {
+        Some(offset) if clock.today.get() == Some(format::day(at, offset)) => format::time_of_day(at, offset),
         Some(offset) => format::moment(at, offset),
         None => format!("{} UTC", format::moment(at, 0)),
     };

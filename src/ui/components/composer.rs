@@ -9,6 +9,7 @@ use leptos::{
 use super::{
     clock::use_clock,
     draft::{Chips, Draft, Taken},
+    failure::failure,
     icons::{Glyph, icon},
     mention::{Mention, MentionList, addressed},
 };
@@ -122,7 +123,7 @@ pub(crate) fn Composer(
         <form class="composer" on:submit=submit>
             <Taken draft/>
             <Chips draft/>
-            {move || error.get().map(|message| view! { <p class="failure" role="alert">{icon(Glyph::Warning)} <span>{message}</span></p> })}
+            {move || error.get().map(failure)}
             <MentionList mention/>
             <label class="sr-only" for="message">"Message"</label>
             <textarea
@@ -171,7 +172,7 @@ pub(crate) fn Composer(
                         disabled=move || stopping.get().is_some() && stopping.get() == active.get()
                         on:click=stop
                     >
-                        {icon(Glyph::Stop)} "Stop"
+                        {icon(Glyph::Stop)} <span>"Stop"</span>
                     </button>
                 </Show>
                 <button
@@ -179,7 +180,7 @@ pub(crate) fn Composer(
                     class="button"
                     disabled=move || !clock.is_alive() || obstacle.get().is_some()
                 >
-                    {icon(Glyph::Send)} "Send"
+                    {icon(Glyph::Send)} <span>"Send"</span>
                 </button>
             </div>
         </form>

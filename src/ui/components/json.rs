@@ -45,6 +45,14 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
+/// What is wrong with what should be JSON, in a sentence.
+pub(crate) fn wrong(error: &serde_json::Error) -> String {
+    match error.is_eof() {
+        true => "This is no JSON: it ends too early.".into(),
+        false => format!("This is no JSON: look at line {}, column {}.", error.line(), error.column()),
+    }
+}
+
 /// A long text, its beginning at first.
 #[component]
 pub(crate) fn Bounded(

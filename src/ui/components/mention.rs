@@ -123,7 +123,8 @@ pub(crate) fn MentionList(mention: Mention) -> impl IntoView {
                 on:mousedown=move |event| event.prevent_default()
                 on:click=move |_| mention.take(index)
             >
-                <span class="mention-name">{icon(Glyph::Spark)} {agent.name.clone()} <code>{format!("@{}", agent.id)}</code></span>
+                {icon(Glyph::Spark)}
+                <span class="mention-name">{agent.name.clone()} " " <code>{format!("@{}", agent.id)}</code></span>
                 <span class="mention-about">{about}</span>
             </li>
         }

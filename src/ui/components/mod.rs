@@ -1,10 +1,14 @@
 //! The parts that pages are made of.
 
+pub(crate) mod announcer;
+pub(crate) mod approval;
 pub(crate) mod chart;
 pub(crate) mod clock;
 pub(crate) mod composer;
 pub(crate) mod consent;
 pub(crate) mod draft;
+pub(crate) mod failure;
+pub(crate) mod field;
 pub(crate) mod fold;
 pub(crate) mod icons;
 pub(crate) mod indicator;

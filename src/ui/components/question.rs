@@ -168,32 +168,28 @@ fn Versions(id: MessageId) -> impl IntoView {
             let _ = if first.disabled() { second.focus() } else { first.focus() };
         }
     });
+    let step = move |back: bool, label: &'static str, button: NodeRef<html::Button>| {
+        view! {
+            <button
+                type="button"
+                class="icon-button"
+                class:back=back
+                aria-label=label
+                title=label
+                node_ref=button
+                disabled=move || neighbour(back).is_none()
+                on:click=move |_| go(back)
+            >
+                {icon(Glyph::Chevron)}
+            </button>
+        }
+    };
     view! {
         <Show when=move || { versions.with(Vec::len) > 1 }>
             <div class="versions" role="group" aria-label="Versions of this question">
-                <button
-                    type="button"
-                    class="icon-button back"
-                    aria-label="Previous version"
-                    title="Previous version"
-                    node_ref=previous
-                    disabled=move || neighbour(true).is_none()
-                    on:click=move |_| go(true)
-                >
-                    {icon(Glyph::Chevron)}
-                </button>
+                {step(true, "Previous version", previous)}
                 <span class="version">{move || format!("{}/{}", at() + 1, versions.with(Vec::len))}</span>
-                <button
-                    type="button"
-                    class="icon-button"
-                    aria-label="Next version"
-                    title="Next version"
-                    node_ref=next
-                    disabled=move || neighbour(false).is_none()
-                    on:click=move |_| go(false)
-                >
-                    {icon(Glyph::Chevron)}
-                </button>
+                {step(false, "Next version", next)}
             </div>
         </Show>
     }

@@ -187,7 +187,7 @@ fn ending(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
     match state {
         RunState::Failed { message, code } => Some(
             view! {
-                <div class="failure" role="alert" data-code=code.clone()>
+                <div class="failure" data-code=code.clone()>
                     {icon(Glyph::Warning)}
                     <p><strong>"The run failed. "</strong> {format::sentence(message)}</p>
                     <Again run label="Ask again"/>

@@ -4,6 +4,11 @@
 use leptos::{ev::SubmitEvent, prelude::*};
 use serde_json::{Map, Value};
 
+use super::{
+    field::{Control, Field, focus},
+    json,
+};
+
 /// What a field takes.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Shape {
@@ -34,6 +39,8 @@ pub(crate) enum Answer {
 
 /// How many properties make a form; more are JSON.
 const MOST_PARTS: usize = 30;
+/// How many options are all in sight.
+const MOST_PICKS: usize = 4;
 
 impl Part {
     fn of(name: &str, schema: &Value, required: bool) -> Self {
@@ -61,8 +68,26 @@ impl Part {
             (Shape::Text, Some(Value::String(text))) => text.clone(),
             (Shape::Json, Some(value)) => serde_json::to_string_pretty(value).unwrap_or_default(),
             (_, Some(value)) => value.to_string(),
-            (Shape::Flag, None) => "false".into(),
             (_, None) => String::new(),
+        }
+    }
+
+    /// How it is filled in. Yes or no is never taken for granted: neither is chosen before a person does.
+    fn control(&self) -> Control {
+        let named = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match &self.shape {
+            Shape::Flag => Control::Picks(vec![("true".into(), "Yes".into()), ("false".into(), "No".into())]),
+            Shape::One(options) => {
+                let all = options.iter().enumerate().map(|(at, value)| (at.to_string(), named(value)));
+                // What was picked cannot be unpicked; what may be left out has an option for that.
+                match self.required && options.len() <= MOST_PICKS {
+                    true => Control::Picks(all.collect()),
+                    false => Control::Choice([(String::new(), "Choose".into())].into_iter().chain(all).collect()),
+                }
+            }
+            Shape::Json => Control::Text { code: true },
+            Shape::Number { .. } => Control::Number,
+            Shape::Text => Control::Line,
         }
     }
 
@@ -80,7 +105,7 @@ impl Part {
             Shape::One(options) => {
                 text.parse::<usize>().ok().and_then(|at| options.get(at).cloned()).ok_or("Choose one.")?
             }
-            Shape::Json => serde_json::from_str(text).map_err(|error| format!("This is no JSON: {error}."))?,
+            Shape::Json => serde_json::from_str(text).map_err(|error| json::wrong(&error))?,
         };
         Ok(Some(value))
     }
@@ -140,21 +165,24 @@ pub(crate) fn SchemaForm(
     let parts = answer.parts();
     let raw: Vec<RwSignal<String>> = parts.iter().map(|part| RwSignal::new(part.begin())).collect();
     let errors = RwSignal::new(vec![None::<String>; parts.len()]);
-    let fields: Vec<_> = parts
-        .into_iter()
-        .zip(raw.clone())
-        .enumerate()
-        .map(|(index, (part, raw))| {
-            let error = Memo::new(move |_| errors.with(|errors| errors.get(index).cloned().flatten()));
-            view! { <Field id=format!("{id}-{index}") part raw error/> }
-        })
-        .collect();
+    let field = |(index, (part, text)): (usize, (Part, RwSignal<String>))| {
+        let wrong = Memo::new(move |_| errors.with(|errors| errors.get(index).cloned().flatten()));
+        let label = if part.required { part.title.clone() } else { format!("{} (optional)", part.title) };
+        let about = part.about.clone().unwrap_or_default();
+        let about = if part.shape == Shape::Json { format!("{about} As JSON.").trim().to_owned() } else { about };
+        view! { <Field id=format!("{id}-{index}") label about control=part.control() text wrong/> }
+    };
+    let fields = parts.into_iter().zip(raw.clone()).enumerate().map(field).collect_view();
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         let raw: Vec<String> = raw.iter().map(RwSignal::get_untracked).collect();
         match answer.read(&raw) {
             Ok(value) => on_answer.run(value),
-            Err(wrong) => errors.set(wrong),
+            Err(wrong) => {
+                let first = wrong.iter().position(Option::is_some).unwrap_or_default();
+                errors.set(wrong);
+                focus(&format!("{id}-{first}"));
+            }
         }
     };
     view! {
@@ -165,85 +193,6 @@ pub(crate) fn SchemaForm(
                 {children()}
             </div>
         </form>
-    }
-    .into_any()
-}
-
-/// A field and what is wrong with it.
-#[component]
-fn Field(id: String, part: Part, raw: RwSignal<String>, error: Memo<Option<String>>) -> impl IntoView {
-    let Part { title, about, required, shape, .. } = part;
-    let first = raw.get_untracked();
-    let about_id = format!("{id}-about");
-    let described = Some(about_id.clone());
-    let invalid = move || error.get().map(|_| "true");
-    let label = if required { title } else { format!("{title} (optional)") };
-    let control = match shape {
-        Shape::Flag => view! {
-            <input
-                id=id.clone()
-                type="checkbox"
-                checked=first == "true"
-                aria-describedby=described
-                on:change:target=move |event| raw.set(event.target().checked().to_string())
-            />
-        }
-        .into_any(),
-        Shape::One(options) => {
-            let option = |(at, value): (usize, &Value)| {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                view! { <option value=at.to_string() selected=first == at.to_string()>{text}</option> }
-            };
-            view! {
-                <select
-                    id=id.clone()
-                    aria-describedby=described
-                    aria-invalid=invalid
-                    on:change:target=move |event| raw.set(event.target().value())
-                >
-                    <option value="" selected=first.is_empty()>"Choose"</option>
-                    {options.iter().enumerate().map(option).collect_view()}
-                </select>
-            }
-            .into_any()
-        }
-        Shape::Json => view! {
-            <textarea
-                id=id.clone()
-                class="code"
-                rows="4"
-                spellcheck="false"
-                placeholder="JSON"
-                aria-describedby=described
-                aria-invalid=invalid
-                prop:value=first
-                on:input:target=move |event| raw.set(event.target().value())
-            ></textarea>
-        }
-        .into_any(),
-        Shape::Text | Shape::Number { .. } => view! {
-            <input
-                id=id.clone()
-                type="text"
-                inputmode=matches!(shape, Shape::Number { .. }).then_some("decimal")
-                autocomplete="off"
-                value=first
-                aria-describedby=described
-                aria-invalid=invalid
-                on:input:target=move |event| raw.set(event.target().value())
-            />
-        }
-        .into_any(),
-    };
-    view! {
-        <div class="field">
-            <label for=id>{label}</label>
-            {control}
-            <p class="hint" id=about_id>
-                {about.map(|about| view! { <span>{about}</span> })}
-                {move || error.get().map(|error| view! { <span class="wrong" role="alert">{format!(" {error}")}</span> })}
-            </p>
-        </div>
     }
     .into_any()
 }
@@ -275,6 +224,15 @@ mod tests {
         assert_eq!(read(schema.clone(), &["[1]", "x", ""]), Ok(json!({"more": [1], "name": "x"})));
         let wrong = read(schema, &["[1", "", "2"]).expect_err("two are wrong");
         assert_eq!(wrong.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false]);
+    }
+
+    #[test]
+    fn nothing_is_chosen_for_a_person() {
+        assert!(read(json!({"type": "boolean"}), &[&Part::of("", &json!({"type": "boolean"}), true).begin()]).is_err());
+        let few = Part::of("", &json!({"enum": ["low", "high"]}), true);
+        assert!(matches!(few.control(), Control::Picks(options) if options.len() == 2) && few.begin().is_empty());
+        let optional = Part { required: false, ..few };
+        assert!(matches!(optional.control(), Control::Choice(options) if options[0].0.is_empty()));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use leptos_router::{
 };
 
 use super::{
+    failure::failure,
     icons::{Glyph, icon, mark},
     menu::Menu,
 };
@@ -51,7 +52,7 @@ pub(crate) fn Sidebar() -> impl IntoView {
             <A href="/" exact=true attr:class="button new-thread">{icon(Glyph::Plus)} "New thread"</A>
         </div>
         <nav class="threads" aria-label="Threads">
-            {move || error.get().map(|message| view! { <p class="failure" role="alert">{message}</p> })}
+            {move || error.get().map(failure)}
             <Show
                 when=move || !ids.with(Vec::is_empty)
                 fallback=|| view! { <p class="quiet">"Your threads will be listed here."</p> }

@@ -170,7 +170,7 @@ fn UserMenu(user: User) -> impl IntoView {
             <p class="menu-about"><strong>{user.name.clone()}</strong><span>{user.email.clone()}</span></p>
             <Today/>
             {is_admin.then(|| view! {
-                <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents and usage"</a>
+                <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>
             })}
             <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
             <Show when=move || failed.get()>

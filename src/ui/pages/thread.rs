@@ -17,6 +17,7 @@ use crate::{
         app::Facts,
         browser,
         components::{
+            announcer::Announcer,
             composer::{Choice, Composer},
             draft::Draft,
             icons::{Glyph, icon},
@@ -168,6 +169,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
         <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! { <Refused error/> })>
             <Drop draft>
                 <div class="conversation" on:keydown=escape>
+                    <Announcer/>
                     {move || source.get().map(|_| view! { <Presence id/> })}
                     <div
                         class="scroller"

@@ -3,13 +3,17 @@
 use leptos::{prelude::*, task::spawn_local};
 use serde_json::{Map, Value};
 
-use super::form::AgentForm;
+use super::{form::AgentForm, loaded::Loaded};
 use crate::{
     protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource},
     ui::{
         app::Facts,
         browser,
-        components::icons::{Glyph, icon},
+        components::{
+            failure::failure,
+            field::focus,
+            icons::{Glyph, icon},
+        },
         format,
     },
 };
@@ -22,22 +26,27 @@ enum Open {
     Changed(String),
 }
 
+/// The button that begins a new agent.
+const ADD: &str = "add-agent";
+
+/// The button that begins a change.
+fn edit_of(id: &str) -> String {
+    format!("edit-{id}")
+}
+
 /// The list, and the form.
 #[component]
 pub(super) fn AgentsView() -> impl IntoView {
     let facts: Facts = expect_context();
-    let agents = RwSignal::new(None::<Result<Vec<AdminAgent>, String>>);
+    let agents = Loaded::<AdminAgents>::new(|| "/api/admin/agents".into());
     let open = RwSignal::new(Open::Nothing);
-    let load = move || {
-        spawn_local(async move {
-            let answer = browser::get::<AdminAgents>("/api/admin/agents").await;
-            agents.try_set(Some(answer.map(|all| all.agents).map_err(|error| error.message())));
-        });
-    };
-    Effect::new(move |_| load());
-    let changed = Callback::new(move |()| {
+    let told = RwSignal::new(String::new());
+    let changed = Callback::new(move |what: String| {
         open.set(Open::Nothing);
-        load();
+        told.set(what);
+        agents.again();
+        // What was pressed is gone.
+        request_animation_frame(|| focus(ADD));
         // What the person may ask changed, too.
         spawn_local(async move {
             if let Ok(mine) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
@@ -45,7 +54,14 @@ pub(super) fn AgentsView() -> impl IntoView {
             }
         });
     });
-    let close = Callback::new(move |()| open.set(Open::Nothing));
+    let close = Callback::new(move |()| {
+        let opener = match open.get_untracked() {
+            Open::Changed(id) => edit_of(&id),
+            Open::New | Open::Nothing => ADD.into(),
+        };
+        open.set(Open::Nothing);
+        request_animation_frame(move || focus(&opener));
+    });
     let row = move |agent: AdminAgent| {
         let id = agent.info.id.clone();
         let entry = agent.entry.clone();
@@ -58,26 +74,17 @@ pub(super) fn AgentsView() -> impl IntoView {
             </li>
         }
     };
-    let list = move || match agents.get() {
-        None => {
-            view! { <p class="quiet" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p> }
-                .into_any()
-        }
-        Some(Err(error)) => {
-            view! { <p class="failure" role="alert">{icon(Glyph::Warning)} <span>{error}</span></p> }.into_any()
-        }
-        Some(Ok(agents)) => {
-            view! { <ul class="agents" aria-label="Agents">{agents.into_iter().map(row).collect_view()}</ul> }
-                .into_any()
-        }
-    };
+    let list = agents.view(move |AdminAgents { agents }| {
+        view! { <ul class="cards" aria-label="Agents">{agents.into_iter().map(row).collect_view()}</ul> }.into_any()
+    });
     view! {
         <section class="admin-part" aria-labelledby="agents-title">
             <div class="admin-head">
                 <h1 id="agents-title">"Agents"</h1>
-                <button type="button" class="button" on:click=move |_| open.set(Open::New)>{icon(Glyph::Plus)} "Add agent"</button>
+                <button type="button" class="button" id=ADD on:click=move |_| open.set(Open::New)>{icon(Glyph::Plus)} "Add agent"</button>
             </div>
             <p class="quiet">"Those of the configuration file are changed there; those added here take effect at once, on every node."</p>
+            <p class="sr-only" role="status">{told}</p>
             <Show when=move || open.with(|open| *open == Open::New)>
                 <AgentForm before=Map::new() changed close/>
             </Show>
@@ -119,9 +126,15 @@ fn limits(entry: &Map<String, Value>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
+/// The sources of tools that an agent may use, in words.
+fn tools(entry: &Map<String, Value>) -> Option<String> {
+    let ids: Vec<&str> = entry.get("tools")?.as_array()?.iter().filter_map(Value::as_str).collect();
+    (!ids.is_empty()).then(|| format!("tools of {}", ids.join(", ")))
+}
+
 /// An agent.
 #[component]
-fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<()>) -> impl IntoView {
+fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> impl IntoView {
     let AdminAgent { info, source, entry, health } = agent;
     let sure = RwSignal::new(false);
     let error = RwSignal::new(None::<String>);
@@ -133,11 +146,11 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<()>) -> impl I
     };
     let state = match (&info.disabled, &health) {
         (Some(why), _) => ("disabled", "Cannot be used", Some(why.clone())),
-        (None, Some(health)) if !health.ok => ("away", "Not reachable", Some(health.about.clone())),
+        (None, Some(health)) if !health.ok => ("failing", "Failing", Some(health.about.clone())),
         (None, health) => ("usable", "Usable", health.as_ref().map(|health| health.about.clone())),
     };
-    let (name, label, about) = state;
-    let id = StoredValue::new(info.id.clone());
+    let (state, label, about) = state;
+    let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(info.name.clone()));
     let remove = move |_| {
         if !sure.get_untracked() {
             sure.set(true);
@@ -145,7 +158,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<()>) -> impl I
         }
         spawn_local(async move {
             match browser::delete(&format!("/api/admin/agents/{}", id.get_value())).await {
-                Ok(()) => changed.run(()),
+                Ok(()) => changed.run(format!("{} was removed.", name.get_value())),
                 Err(refused) => {
                     error.try_set(Some(refused.message()));
                     sure.try_set(false);
@@ -161,32 +174,34 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<()>) -> impl I
                 <button
                     type="button"
                     class="small-button"
+                    id=edit_of(&info.id)
                     aria-label=format!("Edit {}", info.name)
                     on:click=move |_| open.set(Open::Changed(id.get_value()))
                 >
                     "Edit"
                 </button>
-                <button type="button" class="small-button" aria-label=removal on:click=remove>
+                <button type="button" class="small-button" aria-label=removal on:click=remove on:blur=move |_| sure.set(false)>
                     {move || if sure.get() { "Remove for good?" } else { "Remove" }}
                 </button>
             </div>
         }
     });
     view! {
-        <article class="agent-card" aria-label=info.name.clone() data-agent=info.id.clone() data-agent-state=name>
+        <article class="card" aria-label=info.name.clone() data-agent=info.id.clone() data-state=state>
             <header class="byline">
                 <span class="author">{info.name.clone()}</span>
                 <code>{format!("@{}", info.id)}</code>
                 <span class="run-state">{label}</span>
             </header>
             {(!info.description.is_empty()).then(|| view! { <p>{info.description.clone()}</p> })}
-            {about.map(|about| view! { <p class="agent-about">{format::sentence(&about)}</p> })}
-            <p class="quiet agent-facts">
+            {about.map(|about| view! { <p class="card-about">{format::sentence(&about)}</p> })}
+            <p class="quiet card-facts">
                 {format!("{} · {source} · for {}", kind_of(info.kind), who(&entry))}
                 {limits(&entry).map(|limits| format!(" · {limits}"))}
+                {tools(&entry).map(|tools| format!(" · {tools}"))}
             </p>
             {actions}
-            {move || error.get().map(|error| view! { <p class="failure" role="alert">{icon(Glyph::Warning)} <span>{error}</span></p> })}
+            {move || error.get().map(failure)}
         </article>
     }
     .into_any()

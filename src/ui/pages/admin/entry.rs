@@ -57,7 +57,7 @@ pub(super) const FIELDS: &[Field] = &[
         "headers",
         Takes::Pairs,
         "Headers",
-        "One a line: Authorization: Bearer ${NETRA_AGENT_TOKEN}. Variables begin with NETRA_AGENT_; secrets are never shown again.",
+        "One a line: Authorization: Bearer ${NETRA_AGENT_TOKEN}. Variables begin with NETRA_AGENT_. Anything else is never shown again: (set) keeps it while the address stays at its host.",
     ),
     field("ag-ui", "connect_timeout_ms", Takes::Number, "Time to connect (ms)", "Empty: 5,000."),
     field("ag-ui", "first_event_timeout_ms", Takes::Number, "Time to the first event (ms)", "Empty: 60,000."),
@@ -77,7 +77,13 @@ pub(super) const FIELDS: &[Field] = &[
         "Address",
         "Such as https://models.example.org/v1/; one in a private network is for the file. Empty: the provider's own.",
     ),
-    field("model", "api_key", Takes::Line, "Key", "Best as a variable: ${NETRA_AGENT_KEY}. It is never shown again."),
+    field(
+        "model",
+        "api_key",
+        Takes::Line,
+        "Key",
+        "Best as a variable: ${NETRA_AGENT_KEY}. Anything else is never shown again: (set) keeps it while provider and host stay.",
+    ),
     field("model", "system", Takes::Text, "Instructions", ""),
     field("model", "max_steps", Takes::Number, "Most requests to the model in a run", "Empty: 8."),
     field("", "access.roles", Takes::Words(ROLES), "Who may use it", ""),
@@ -150,9 +156,6 @@ impl Field {
     }
 }
 
-/// What stands where a secret is that is not shown.
-const MASK: &str = "(set)";
-
 /// The entry that the form makes of `before`.
 pub(super) fn entry_of(
     before: &Map<String, Value>,
@@ -169,10 +172,6 @@ pub(super) fn entry_of(
     entry.insert("kind".into(), kind.into());
     for (field, text) in FIELDS.iter().zip(texts).filter(|(field, _)| field.is_of(kind)) {
         let value = field.value(text)?;
-        if matches!(field.key, "headers" | "api_key") && text.contains(MASK) {
-            let what = "What is set is not shown: write it again, or the variable that holds it.".into();
-            return Err(Problem { key: field.key, what });
-        }
         match field.key.split_once('.') {
             None => set(&mut entry, field.key, value),
             Some((outer, inner)) => {
@@ -244,8 +243,6 @@ mod tests {
 
     #[test]
     fn a_wrong_field_is_named() {
-        let entry = map(json!({"id": "x", "kind": "model", "api_key": "(set)"}));
-        assert_eq!(entry_of(&entry, "model", &texts(&entry)).map_err(|problem| problem.key), Err("api_key"));
         let entry = map(json!({"id": "x", "kind": "model", "max_steps": "many"}));
         assert_eq!(entry_of(&entry, "model", &texts(&entry)).map_err(|problem| problem.key), Err("max_steps"));
         assert_eq!(problem_of("limits.max_runs: invalid value").key, "limits.max_runs");

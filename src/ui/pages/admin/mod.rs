@@ -1,8 +1,10 @@
-//! What administrators see and change: the agents, and what was used.
+//! What administrators see and change: the agents, their tools, and what was used.
 
 mod agents;
 mod entry;
 mod form;
+mod loaded;
+mod tools;
 mod usage;
 
 use leptos::prelude::*;
@@ -32,6 +34,7 @@ pub(crate) fn AdminAgentsPage() -> impl IntoView {
             <div class="scroller">
                 <div class="page admin">
                     <agents::AgentsView/>
+                    <tools::ToolsView/>
                     <usage::UsageView/>
                 </div>
             </div>

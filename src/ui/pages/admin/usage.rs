@@ -1,10 +1,11 @@
 //! What was used: by day, person, agent and model.
 
-use leptos::{prelude::*, task::spawn_local};
+use leptos::prelude::*;
 
+use super::loaded::Loaded;
 use crate::{
     protocol::http::{UsageReport, UsageRow},
-    ui::{app::Facts, browser, format},
+    ui::{app::Facts, format},
 };
 
 /// For how many days.
@@ -15,16 +16,7 @@ const SPANS: [(u16, &str); 3] = [(1, "Today"), (7, "7 days"), (30, "30 days")];
 pub(super) fn UsageView() -> impl IntoView {
     let facts: Facts = expect_context();
     let days = RwSignal::new(7_u16);
-    let rows = RwSignal::new(None::<Result<Vec<UsageRow>, String>>);
-    Effect::new(move |_| {
-        let asked = days.get();
-        spawn_local(async move {
-            let answer = browser::get::<UsageReport>(&format!("/api/admin/usage?days={asked}")).await;
-            if days.try_get_untracked() == Some(asked) {
-                rows.try_set(Some(answer.map(|report| report.rows).map_err(|error| error.message())));
-            }
-        });
-    });
+    let report = Loaded::<UsageReport>::new(move || format!("/api/admin/usage?days={}", days.get()));
     let row = move |row: UsageRow| {
         let count = |value: u64| format::number(value as f64);
         view! {
@@ -40,15 +32,10 @@ pub(super) fn UsageView() -> impl IntoView {
             </tr>
         }
     };
-    let table = move || match rows.get() {
-        None => {
-            view! { <p class="quiet" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p> }
-                .into_any()
-        }
-        Some(Err(error)) => view! { <p class="failure" role="alert">{error}</p> }.into_any(),
-        Some(Ok(rows)) if rows.is_empty() => view! { <p class="quiet">"Nothing was used."</p> }.into_any(),
-        Some(Ok(rows)) => view! {
-            <div class="scroll" tabindex="0" role="region" aria-label="What was used">
+    let table = report.view(move |UsageReport { rows }| match rows.is_empty() {
+        true => view! { <p class="quiet">"Nothing was used."</p> }.into_any(),
+        false => view! {
+            <div class="scroll usage" tabindex="0" role="region" aria-label="What was used">
                 <table>
                     <thead>
                         <tr>
@@ -67,7 +54,7 @@ pub(super) fn UsageView() -> impl IntoView {
             </div>
         }
         .into_any(),
-    };
+    });
     let span = move |(span, label): (u16, &'static str)| {
         view! {
             <button

@@ -1,0 +1,63 @@
+//! What is fetched for a part of the page: until it is there, when it is, and when it could not be had.
+
+use leptos::{prelude::*, task::spawn_local};
+use serde::de::DeserializeOwned;
+
+use crate::ui::{
+    browser,
+    components::icons::{Glyph, icon},
+};
+
+/// What was fetched from an address, which may change; what an older address answers then counts no more.
+pub(super) struct Loaded<T: Send + Sync + 'static> {
+    path: Signal<String>,
+    answer: RwSignal<Option<Result<T, String>>>,
+}
+
+impl<T: Send + Sync + 'static> Clone for Loaded<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: Send + Sync + 'static> Copy for Loaded<T> {}
+
+impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Loaded<T> {
+    pub(super) fn new(path: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        let loaded = Self { path: Signal::derive(path), answer: RwSignal::new(None) };
+        Effect::new(move |_| {
+            loaded.path.track();
+            loaded.again();
+        });
+        loaded
+    }
+
+    /// Fetches it once more; what is there stays until then.
+    pub(super) fn again(self) {
+        let path = self.path.get_untracked();
+        spawn_local(async move {
+            let answer = browser::get::<T>(&path).await;
+            if self.path.try_get_untracked() == Some(path) {
+                self.answer.try_set(Some(answer.map_err(|error| error.message())));
+            }
+        });
+    }
+
+    pub(super) fn view(self, ready: impl Fn(T) -> AnyView + Send + 'static) -> impl IntoView {
+        move || match self.answer.get() {
+            None => {
+                view! { <p class="quiet" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p> }
+                    .into_any()
+            }
+            Some(Err(error)) => view! {
+                <div class="failure" role="alert">
+                    {icon(Glyph::Warning)}
+                    <p>{error}</p>
+                    <button type="button" class="small-button" on:click=move |_| self.again()>"Try again"</button>
+                </div>
+            }
+            .into_any(),
+            Some(Ok(answer)) => ready(answer),
+        }
+    }
+}

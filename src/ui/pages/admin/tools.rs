@@ -1,0 +1,149 @@
+//! Where the tools of models come from, as administrators see it: how each source is, and what each tool may do by itself.
+
+use leptos::prelude::*;
+
+use super::loaded::Loaded;
+use crate::{
+    protocol::http::{AdminTools, Consent, ToolInfo, ToolSource, ToolSourceState},
+    ui::{
+        components::{
+            fold::Fold,
+            icons::{Glyph, icon},
+            json::Bounded,
+        },
+        format,
+    },
+};
+
+/// The list of sources.
+#[component]
+pub(super) fn ToolsView() -> impl IntoView {
+    let tools = Loaded::<AdminTools>::new(|| "/api/admin/tools".into());
+    let list = tools.view(|AdminTools { sources }| {
+        let rows = sources.into_iter().map(|source| view! { <li><Source source/></li> }).collect_view();
+        view! { <ul class="cards" aria-label="Sources of tools">{rows}</ul> }.into_any()
+    });
+    view! {
+        <section class="admin-part" aria-labelledby="tools-title">
+            <div class="admin-head">
+                <h2 id="tools-title">"Tools"</h2>
+                <button type="button" class="small-button" on:click=move |_| tools.again()>{icon(Glyph::Redo)} "Look again"</button>
+            </div>
+            <p class="quiet">
+                "What models may use, as the configuration file says it under " <code>"[[tools]]"</code>
+                ". Each node connects by itself, when a model first needs it; this is how it is on the node that answers here."
+            </p>
+            {list}
+        </section>
+    }
+    .into_any()
+}
+
+/// How a source is: for the document, in a word, and as a sentence.
+fn state_of(state: &ToolSourceState) -> (&'static str, &'static str, Option<String>) {
+    match state {
+        ToolSourceState::Idle => ("idle", "Not connected yet", None),
+        ToolSourceState::Ready { left_out, .. } => {
+            let more = (*left_out > 0).then(|| {
+                let them = if *left_out == 1 { "1 more is".into() } else { format!("{left_out} more are") };
+                format!("{them} left out: raise max_tools to have them.")
+            });
+            ("usable", "Ready", more)
+        }
+        ToolSourceState::Unavailable { reason, .. } => {
+            let about = format!("{} It is tried again when a model needs it.", format::sentence(reason));
+            ("failing", "Not available", Some(about))
+        }
+        ToolSourceState::Disabled { reason } => ("disabled", "Cannot be used", Some(format::sentence(reason))),
+    }
+}
+
+fn consent_of(consent: Consent) -> (&'static str, &'static str) {
+    match consent {
+        Consent::Automatic => ("automatic", "Automatic"),
+        Consent::Ask => ("ask", "Asks first"),
+        Consent::Off => ("off", "Off"),
+    }
+}
+
+/// How many tools there are, and what must happen before they are called.
+fn counted(tools: &[ToolInfo]) -> String {
+    let count = |consent| tools.iter().filter(|tool| tool.consent == consent).count();
+    let parts = [(Consent::Automatic, "automatic"), (Consent::Ask, "asking first"), (Consent::Off, "off")];
+    let parts: Vec<_> =
+        parts.into_iter().map(|(consent, label)| (count(consent), label)).filter(|(count, _)| *count > 0).collect();
+    match parts[..] {
+        [] => "No tools".into(),
+        [(1, label)] => format!("1 tool, {label}"),
+        [(all, label)] => format!("{all} tools, all {label}"),
+        _ => {
+            let parts: Vec<String> = parts.iter().map(|(count, label)| format!("{count} {label}")).collect();
+            format!("{} tools: {}", tools.len(), parts.join(", "))
+        }
+    }
+}
+
+/// A source.
+#[component]
+fn Source(source: ToolSource) -> impl IntoView {
+    let ToolSource { id, state } = source;
+    let (name, label, about) = state_of(&state);
+    let (tools, said) = match state {
+        ToolSourceState::Ready { tools, .. } => (Some(tools), None),
+        ToolSourceState::Unavailable { said, .. } => (None, said),
+        ToolSourceState::Idle | ToolSourceState::Disabled { .. } => (None, None),
+    };
+    let tools = tools.map(|tools| {
+        let summary = counted(&tools);
+        let tool = |ToolInfo { name, consent }: ToolInfo| {
+            let (consent, label) = consent_of(consent);
+            view! { <li class="tool-row"><code>{name}</code> <span class="consent" data-consent=consent>{label}</span></li> }
+        };
+        let summary = move || view! { {icon(Glyph::Chevron)} <span class="fold-name">{summary.clone()}</span> };
+        view! {
+            <Fold open=false class="aside" summary>
+                <ul class="tool-rows">{tools.iter().cloned().map(tool).collect_view()}</ul>
+            </Fold>
+        }
+    });
+    let said = said.filter(|said| !said.trim().is_empty()).map(|said| {
+        view! { <p class="label">"The last that it said"</p> <Bounded text=Signal::stored(said) label="The last that it said"/> }
+    });
+    view! {
+        <article class="card" aria-label=id.clone() data-tools=id.clone() data-state=name>
+            <header class="byline">
+                <code class="author">{id.clone()}</code>
+                <span class="run-state">{label}</span>
+            </header>
+            {about.map(|about| view! { <p class="card-about">{about}</p> })}
+            {said}
+            {tools}
+        </article>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_counted_by_what_must_happen_before_they_are_called() {
+        let tool = |consent| ToolInfo { name: "t".into(), consent };
+        assert_eq!(counted(&[]), "No tools");
+        assert_eq!(counted(&[tool(Consent::Ask)]), "1 tool, asking first");
+        assert_eq!(counted(&[tool(Consent::Off), tool(Consent::Off)]), "2 tools, all off");
+        let several = [tool(Consent::Ask), tool(Consent::Off), tool(Consent::Automatic), tool(Consent::Ask)];
+        assert_eq!(counted(&several), "4 tools: 1 automatic, 2 asking first, 1 off");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_source_is_a_sentence() {
+        let gone = ToolSourceState::Unavailable { reason: "the program ended".into(), said: None };
+        let (name, _, about) = state_of(&gone);
+        assert_eq!(name, "failing");
+        assert_eq!(about.as_deref(), Some("The program ended. It is tried again when a model needs it."));
+        let (.., about) = state_of(&ToolSourceState::Ready { tools: Vec::new(), left_out: 2 });
+        assert_eq!(about.as_deref(), Some("2 more are left out: raise max_tools to have them."));
+    }
+}
