@@ -177,7 +177,7 @@ impl Chaos {
     }
 
     /// Says that the servers have a bug that spoils the log.
-    pub fn spoil(&self) {
+    pub(crate) fn spoil(&self) {
         for server in &self.servers {
             server.lock().expect("not poisoned").as_ref().expect("it runs").spoil();
         }
