@@ -14,6 +14,7 @@ mod extent;
 #[cfg(debug_assertions)]
 mod fault_injection;
 pub mod http;
+mod json_schema;
 pub mod leases;
 pub mod metrics;
 mod page;

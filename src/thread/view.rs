@@ -263,8 +263,8 @@ pub enum NodeBody {
 }
 
 impl RunView {
-    /// What the run waits for a person to answer; nothing where it does not, or not any more. Whether an interrupt has expired
-    /// is its `expiresAt`'s to say.
+    /// What the run waits for a person to answer; nothing where it does not, or not any more. Whether one interrupt of several
+    /// has expired is its `expiresAt`'s to say; when all have, the server gives them up.
     #[must_use]
     pub fn asks(&self) -> &[Interrupt] {
         match &self.state {

@@ -18,6 +18,7 @@ mod runs;
 mod server;
 mod signed;
 mod tools;
+mod waiting;
 
 use std::{
     sync::{Arc, Mutex},

@@ -216,7 +216,7 @@ struct House {
     files: Arc<Mutex<Vec<String>>>,
     user: User,
     thread: ThreadId,
-    _tended: Tended,
+    tended: Tended,
 }
 
 impl House {
@@ -236,7 +236,7 @@ impl House {
         let user = owner::person(&channels).await;
         let thread = thread(&channels, &user).await;
         let tended = Tended::new(&runner);
-        Self { folder, channels, hub, runner, gate, files, user, thread, _tended: tended }
+        Self { folder, channels, hub, runner, gate, files, user, thread, tended }
     }
 
     /// Another node on the same store, whose runs do the same.

@@ -160,6 +160,8 @@ async fn an_answer_covers_every_interrupt_and_comes_in_time() {
     let mut other = house.answer(asking);
     other.answers[0].interrupt_id = "j".into();
     assert!(house.try_answer(&other).await.expect_err("another").message.contains("`j`"));
+    // Nobody gives it up in between.
+    house.tended.0.abort();
     let late = house.begin("too late").await;
     house.until_over(late).await;
     assert!(

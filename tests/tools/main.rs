@@ -3,10 +3,15 @@
 
 mod admin;
 mod builtin;
+mod consent;
 mod everything;
 mod misbehaving;
+#[path = "../model/server.rs"]
+#[allow(dead_code, reason = "another test's part")]
+mod model;
 #[path = "../support/npm.rs"]
 mod npm;
+mod once;
 #[path = "../support/mod.rs"]
 mod support;
 

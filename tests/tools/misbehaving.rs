@@ -69,11 +69,13 @@ async fn errors_are_results_and_results_are_bounded() {
 #[tokio::test]
 async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
     let (house, _folder, file) = scripted("plain", "");
+    let calls = |name: &str| notes(&file).iter().filter(|line| **line == format!("called {name}")).count();
     let died = house.call("odd__die", json!({})).await;
     assert!(died.failed && died.text.contains("may or may not have been carried out"), "{died:?}");
     let first = process(&file, "began");
     assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
     assert_ne!(process(&file, "began"), first);
+    assert_eq!((calls("die"), calls("refuse")), (1, 1), "what may have been done is not done again");
     // Killed from outside, while nothing goes on.
     let second = process(&file, "began");
     assert!(Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1)").success());
@@ -188,6 +190,20 @@ async fn a_child_that_does_not_end_is_made_to_with_the_processes_it_began() {
     assert!(is_alive(parent) && is_alive(child));
     timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
     until("both are gone", || !is_alive(parent) && !is_alive(child)).await;
+}
+
+#[tokio::test]
+async fn a_child_that_floods_this_server_loses_its_session_and_says_why() {
+    for (tool, reason) in [("flood-ping", "without reading them"), ("flood-talk", "messages a second")] {
+        let (house, _folder, file) = scripted("plain", "");
+        let output = house.call(&format!("odd__{tool}"), json!({})).await;
+        assert!(output.failed && output.text.contains("may or may not have been carried out"), "{output:?}");
+        assert!(house.reason("odd").contains(reason), "{tool}: {}", house.reason("odd"));
+        let child = process(&file, "began");
+        until("it is gone", || !is_alive(child)).await;
+        assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"), "another is begun");
+        timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+    }
 }
 
 #[tokio::test]

@@ -39,12 +39,25 @@ function list(cursor) {
     };
   }
   const named = renamed ? "renamed" : "rename";
-  return { tools: [tool(named), tool("sleep"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env")] };
+  return { tools: [tool(named), tool("sleep"), tool("flood-ping"), tool("flood-talk"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env")] };
+}
+
+// As much as is taken, for ever; pings get answers that nobody reads.
+function flood(message) {
+  process.stdin.pause();
+  const block = Array.from({ length: 1000 }, (_, id) => `${JSON.stringify({ jsonrpc: "2.0", ...message(id) })}\n`).join("");
+  const more = () => (process.stdout.write(block) ? setImmediate(more) : process.stdout.once("drain", more));
+  more();
 }
 
 function call(id, name) {
   const answer = (result) => send({ id, result });
+  note(`called ${name}`);
   switch (name) {
+    case "flood-ping":
+      return flood((id) => ({ id, method: "ping" }));
+    case "flood-talk":
+      return flood(() => ({ method: "notifications/tools/list_changed" }));
     case "rename":
       renamed = true;
       send({ method: "notifications/tools/list_changed" });

@@ -5,6 +5,7 @@
 //! [`Runner::tend`] of another node, which also finds what neither did (the store failed for longer than a run waits). Runs
 //! that had not begun then wait on, wherever that is. A stopped run's log ends at once, whatever its agent does.
 
+mod silence;
 mod tend;
 
 use std::{

@@ -1,11 +1,14 @@
 //! What is looked at before anything that people say is kept, and what is read out of it.
 
+use serde_json::Value;
+
 use super::TITLE_FROM_MESSAGE;
 use crate::{
-    protocol::{Answer, AnswerStatus, ErrorCode, SendMessage, agui::Interrupt, limits},
+    protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, SendMessage, agui::Interrupt, limits},
     server::{
         error::{Error, Result},
         extent::{Extent, extent},
+        json_schema,
         store::now_ms,
     },
 };
@@ -35,7 +38,7 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
     Ok(())
 }
 
-/// Every interrupt is answered once, in time, and nothing else is.
+/// Every interrupt is answered once, in time, as it asked to be, and nothing else is.
 pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Result<()> {
     check_sizes(command)?;
     for answer in &command.answers {
@@ -50,11 +53,29 @@ pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Resul
             let message = "the time to answer is over; refuse it, or ask again";
             return Err(Error::refused(ErrorCode::Conflict, message));
         }
+        if let Some(schema) = interrupt.response_schema.as_ref().filter(|_| answer.status == AnswerStatus::Resolved) {
+            let problems = json_schema::problems(schema, answer.payload.as_ref().unwrap_or(&Value::Null), "the answer");
+            if !problems.is_empty() {
+                return Err(invalid(format!(
+                    "the answer to `{id}` does not fit what was asked: {}",
+                    problems.join("; ")
+                )));
+            }
+        }
     }
     match interrupts.iter().find(|asked| command.answers.iter().all(|answer| answer.interrupt_id != asked.id)) {
         Some(open) => Err(invalid(format!("the interrupt `{}` is not answered; answer all at once", open.id))),
         None => Ok(()),
     }
+}
+
+/// Whether an answer allows nothing: every question is given up, or answered with a no.
+#[must_use]
+pub fn is_refusal(command: &Answer) -> bool {
+    let is_no = |payload: &Value| payload.get("approved") == Some(&Value::Bool(false));
+    let refuses =
+        |one: &InterruptAnswer| one.status == AnswerStatus::Cancelled || one.payload.as_ref().is_some_and(is_no);
+    command.answers.iter().all(refuses)
 }
 
 /// Each pending call has one result, and each result its call.

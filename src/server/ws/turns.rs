@@ -153,7 +153,8 @@ pub async fn answer(
     let caller = caller.map(serde_json::to_string).transpose()?;
     let (channels, runs, user, command) = (channels.clone(), runs.clone(), user.clone(), command.clone());
     done(async move {
-        let budget = runs.admit_budget(user.id).await;
+        // A no costs nothing that was not asked for already.
+        let budget = if threads::is_refusal(&command) { Ok(()) } else { runs.admit_budget(user.id).await };
         let admit = |agent: &str| runs.resolve(Some(agent), &user).and(runs.admit(user.id)).and(budget);
         Ok(started(&*runs, threads::answer(&channels, &user, &command, caller, admit).await?))
     })

@@ -37,6 +37,9 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
     };
     let payload = payload.clone().unwrap_or_default();
     match (status, interrupt.reason.as_str()) {
+        (AnswerStatus::Cancelled, _) if payload.get("expired") == Some(&Value::Bool(true)) => {
+            plain("Nobody answered in time: the agent goes on without it.".into(), Glyph::Close)
+        }
         (AnswerStatus::Cancelled, _) => {
             plain(format!("Given up by {who}: the agent goes on without it."), Glyph::Close)
         }
@@ -114,5 +117,8 @@ mod tests {
         assert_eq!(call(json!({"approved": "yes"})), "Refused by Ada.");
         assert_eq!(told("question", AnswerStatus::Resolved, json!(7)), "Answered by Ada:");
         assert!(told("question", AnswerStatus::Cancelled, json!(null)).starts_with("Given up by Ada"));
+        assert!(
+            told(TOOL_CALL, AnswerStatus::Cancelled, json!({"expired": true})).starts_with("Nobody answered in time")
+        );
     }
 }

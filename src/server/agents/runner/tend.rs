@@ -35,9 +35,10 @@ impl Runner {
         self.end_lost(leases.open_runs().await?, &failed("server_restarted", message)).await
     }
 
-    /// Renews the lease, looks after what is lost and lets those begin whose turn has come; returns when the server ends.
+    /// Renews the lease, looks after what is lost and what nobody answers, and lets those begin whose turn has come; returns when
+    /// the server ends.
     pub async fn tend(&self) {
-        tokio::join!(self.tend_leases(), self.tend_queue());
+        tokio::join!(self.tend_leases(), self.tend_queue(), self.tend_silence());
     }
 
     /// Asks the store for those that wait for an earlier run of their thread: when one ended here, and every now and then,

@@ -3,8 +3,9 @@
 //! A call that needs consent ends its run with an interrupt of reason `tool_call`, in AG-UI's own words: the answer is
 //! `{approved, editedArgs?, reason?}`, where `editedArgs` replaces the arguments whole. The next run carries it as `resume`.
 //!
-//! Promises: only a clear yes is a yes. An answer that is missing, malformed or late refuses the call, in words that the
-//! model is told; edited arguments are held to the tool's schema like any others.
+//! Promises: only a clear yes is a yes. An answer that is missing or malformed refuses the call, in words that the model is
+//! told. What was answered in time counts however late the run goes on; edited arguments are held to the tool's schema when
+//! they are answered, and like any others when the call is made.
 
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Consent, ToolOutput, ToolSpec, arguments, text::clipped};
-use crate::protocol::agui::Interrupt;
+use super::{Consent, ToolOutput, ToolSpec, text::clipped};
+use crate::{protocol::agui::Interrupt, server::json_schema};
 
 /// The reason of an interrupt that asks about a tool call.
 pub const TOOL_CALL: &str = "tool_call";
@@ -24,7 +25,7 @@ const MAX_ARGUMENTS: usize = 128 << 10;
 /// The longest that a person is asked about: they are part of one event.
 const MAX_ASKED: usize = 32 << 10;
 /// The largest schema of arguments that is part of a question; edits to a larger one are taken, and checked afterwards.
-const MAX_SHOWN_SCHEMA: usize = 4 << 10;
+const MAX_SHOWN_SCHEMA: usize = 16 << 10;
 
 /// What a person said about a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +72,9 @@ fn response_schema(parameters: &Value) -> Value {
     let mut edited = parameters.as_object().filter(|_| small).cloned().unwrap_or_default();
     edited.insert("type".into(), "object".into());
     edited.insert("description".into(), "Full replacement of the tool args. Not merged.".into());
-    json!({
+    // References within a schema begin at its root.
+    let shared: Vec<_> = ["$defs", "definitions"].into_iter().filter_map(|name| edited.remove_entry(name)).collect();
+    let mut schema = json!({
         "type": "object",
         "properties": {
             "approved": {"type": "boolean"},
@@ -79,25 +82,19 @@ fn response_schema(parameters: &Value) -> Value {
             "reason": {"type": "string", "description": "Why not; the model is told."},
         },
         "required": ["approved"],
-    })
+    });
+    shared.into_iter().for_each(|(name, schemas)| schema[name] = schemas);
+    schema
 }
 
-/// Whether an interrupt can no longer be answered.
+/// Reads the answer to an interrupt of [`ask`]: whether it was `resolved`, and with which payload. One that came late was not
+/// taken, so none is judged by the time.
 #[must_use]
-pub fn is_expired(interrupt: &Interrupt, now: Timestamp) -> bool {
-    let at = interrupt.expires_at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
-    at.is_some_and(|at| at <= now)
-}
-
-/// Reads the answer to an interrupt of [`ask`]: whether it was `resolved`, and with which payload.
-#[must_use]
-pub fn read(interrupt: &Interrupt, resolved: bool, payload: Option<&Value>, now: Timestamp) -> Answer {
-    if is_expired(interrupt, now) {
-        return Answer::Expired;
-    }
+pub fn read(interrupt: &Interrupt, resolved: bool, payload: Option<&Value>) -> Answer {
     let refused = |reason: &str| Answer::Refused { reason: Some(reason.into()) };
     if !resolved {
-        return Answer::Refused { reason: None };
+        let expired = payload.and_then(|payload| payload.get("expired")) == Some(&Value::Bool(true));
+        return if expired { Answer::Expired } else { Answer::Refused { reason: None } };
     }
     let Some(payload) = payload.and_then(Value::as_object) else { return refused("the answer did not say") };
     match payload.get("approved") {
@@ -143,7 +140,7 @@ pub fn arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput> {
     let text = if text.trim().is_empty() { "{}" } else { text };
     let args: Value = serde_json::from_str(text)
         .map_err(|error| ToolOutput::failed(format!("The arguments are no JSON ({error}). Send one JSON object.")))?;
-    arguments::check(&spec.parameters, &args).map_err(ToolOutput::failed)?;
+    json_schema::check(&spec.parameters, &args).map_err(ToolOutput::failed)?;
     Ok(args)
 }
 
@@ -202,7 +199,7 @@ mod tests {
     #[test]
     fn only_a_clear_yes_is_a_yes() {
         let interrupt = asked(None);
-        let said = |payload: Option<Value>| read(&interrupt, true, payload.as_ref(), Timestamp::now());
+        let said = |payload: Option<Value>| read(&interrupt, true, payload.as_ref());
         let args = json!({"to": "a@example.com"});
         assert_eq!(said(Some(json!({"approved": true}))), Answer::Approved { args: args.clone(), edited: false });
         let null = said(Some(json!({"approved": true, "editedArgs": null})));
@@ -225,19 +222,32 @@ mod tests {
             assert!(matches!(answer, Answer::Refused { .. }), "{payload:?}: {answer:?}");
             assert!(answer.output().is_some_and(|output| output.failed));
         }
-        assert_eq!(
-            read(&interrupt, false, Some(&json!({"approved": true})), Timestamp::now()),
-            Answer::Refused { reason: None }
-        );
+        assert_eq!(read(&interrupt, false, Some(&json!({"approved": true}))), Answer::Refused { reason: None });
     }
 
     #[test]
-    fn an_answer_that_comes_late_counts_for_nothing() {
-        let interrupt = asked(Some(Duration::from_secs(60)));
+    fn what_was_taken_counts_whenever_it_is_read_and_silence_is_told_as_such() {
+        let interrupt = Interrupt { expires_at: Some("2001-01-01T00:00:00Z".into()), ..asked(None) };
         let yes = json!({"approved": true});
-        let at = |seconds: i64| Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
-        assert!(matches!(read(&interrupt, true, Some(&yes), at(30)), Answer::Approved { .. }));
-        assert_eq!(read(&interrupt, true, Some(&yes), at(90)), Answer::Expired);
+        assert!(matches!(read(&interrupt, true, Some(&yes)), Answer::Approved { .. }));
+        assert_eq!(read(&interrupt, false, None), Answer::Refused { reason: None });
+        assert_eq!(read(&interrupt, false, Some(&json!({"expired": true}))), Answer::Expired);
+    }
+
+    #[test]
+    fn what_a_schema_shares_is_found_from_the_edited_arguments() {
+        let parameters = json!({
+            "type": "object",
+            "properties": {"who": {"$ref": "#/$defs/who"}},
+            "$defs": {"who": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
+        });
+        let interrupt = ask("call-1", &ToolSpec { parameters, ..spec() }, &json!({}), None);
+        let schema = interrupt.response_schema.expect("a schema");
+        let said = |name: Value| json!({"approved": true, "editedArgs": {"who": {"name": name}}});
+        assert!(json_schema::problems(&schema, &said(json!("Ada")), "it").is_empty());
+        let problems = json_schema::problems(&schema, &said(json!(5)), "it");
+        assert_eq!(problems, ["`editedArgs.who.name` must be string, and is a number"]);
+        assert!(jsonschema::validator_for(&schema).expect("a schema").is_valid(&said(json!("Ada"))));
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! Promises: a call never fails an agent's run, it says what happened as its output; every output is bounded, untrusted
 //! text; a stopped run stops its call; a source that is away leaves the others at work.
 
-pub mod arguments;
 pub mod consent;
 mod data;
 mod mcp;

@@ -12,17 +12,20 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use self::functions::{FUNCTIONS, Function};
-use super::{Consent, ConsentRules, ToolOutput, ToolSpec, arguments, text::bounded};
+use super::{Consent, ConsentRules, ToolOutput, ToolSpec, text::bounded};
 use crate::{
     protocol::FileId,
-    server::agents::{
-        InputFile, RunInput,
-        analyst::{
-            goals::Question,
-            ingest::{self, Log},
-            pricing::{PriceTable, Pricing},
-            profile::Profile,
+    server::{
+        agents::{
+            InputFile, RunInput,
+            analyst::{
+                goals::Question,
+                ingest::{self, Log},
+                pricing::{PriceTable, Pricing},
+                profile::Profile,
+            },
         },
+        json_schema,
     },
 };
 
@@ -89,7 +92,7 @@ impl DataTools {
         if spec.consent == Consent::Off {
             return ToolOutput::failed(format!("The tool `{name}` is switched off here."));
         }
-        match arguments::check(&spec.parameters, &args) {
+        match json_schema::check(&spec.parameters, &args) {
             Ok(()) => {}
             Err(problem) => return ToolOutput::failed(problem),
         }

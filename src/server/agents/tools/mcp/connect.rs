@@ -24,7 +24,12 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{super::text::clipped, Handler, http::Http};
+use super::{
+    super::text::clipped,
+    Handler,
+    http::{Http, is_before_call},
+    watched::Watched,
+};
 use crate::server::{
     agents::remote::address,
     config::{agents::Secret, tools::Endpoint},
@@ -117,14 +122,17 @@ async fn open(
     way: ClientLifecycleMode,
 ) -> Result<RunningService<RoleClient, Handler>, (Refusal, bool)> {
     let refused = |reason: &str| Refusal { reason: clipped(&place.without_address(reason), MAX_REASON), said: None };
+    let broken = Arc::clone(&handler.broken);
+    let why = |error: &ClientInitializeError| broken.get().map_or_else(|| cause(error), |why| (*why).to_owned());
     match place {
         Place::Child { command, args, env } => {
             let (child, stderr) = spawn(command, args, env)
                 .map_err(|error| (refused(&format!("`{command}` could not be started: {error}")), false))?;
             let last = Arc::new(Mutex::new(None));
             tokio::spawn(log(id.to_owned(), stderr, Arc::clone(&last)));
+            let child = Watched::new(child, Arc::clone(&handler.broken));
             handler.serve_with_lifecycle(child, way).await.map_err(|error| {
-                let reason = format!("`{command}` is no MCP server, or ended: {}", cause(&error));
+                let reason = format!("`{command}` is no MCP server, or ended: {}", why(&error));
                 (Refusal { said: last.lock().take(), ..refused(&reason) }, is_answer(&error))
             })
         }
@@ -135,8 +143,9 @@ async fn open(
                 .max_sse_event_size(MAX_MESSAGE)
                 .max_json_response_size(MAX_MESSAGE);
             let transport = StreamableHttpClientTransport::with_client(client, options);
+            let transport = Watched::new(transport, Arc::clone(&handler.broken));
             let opened = handler.serve_with_lifecycle(transport, way).await;
-            opened.map_err(|error| (refused(&cause(&error)), is_answer(&error)))
+            opened.map_err(|error| (refused(&why(&error)), is_answer(&error)))
         }
     }
 }
@@ -198,10 +207,10 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     clipped(&cause.to_string(), MAX_REASON)
 }
 
-/// Whether a request did not leave this host: its server could not be connected to.
+/// Whether a call did not leave this host: its server could not be connected to, or its session is gone.
 pub(super) fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     let connecting = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
-    connecting || inner(error).is_some_and(is_unsent)
+    connecting || is_before_call(error) || inner(error).is_some_and(is_unsent)
 }
 
 /// What an error is of; some of rmcp's do not say it as their source.

@@ -2,11 +2,13 @@
 //!
 //! Promises: it is connected to when it is first needed, once for all runs, and again after it died, each time a little
 //! later while it keeps failing; what it lists is bounded and asked for again when it says so, or after a minute; a call
-//! that is stopped or takes too long is cancelled there too; every child has ended when [`McpSource::close`] returns.
+//! that is stopped or takes too long is cancelled there too, and none is made twice; a server that floods this one loses its
+//! session; every child has ended when [`McpSource::close`] returns.
 
 mod connect;
 mod content;
 mod http;
+mod watched;
 
 use std::{
     sync::{
@@ -32,13 +34,19 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::connect::{Place, Refusal, cause, connect, is_unsent};
+use self::{
+    connect::{Place, Refusal, cause, connect, is_unsent},
+    watched::Broken,
+};
 use super::{
-    Consent, ToolOutput, ToolSpec, arguments,
+    Consent, ToolOutput, ToolSpec,
     sources::{exposed, told},
     text::{bounded, clipped},
 };
-use crate::{protocol::http::ToolSourceState, server::config::tools::McpConfig};
+use crate::{
+    protocol::http::ToolSourceState,
+    server::{config::tools::McpConfig, json_schema},
+};
 
 /// Pages of a list that are read.
 const MAX_PAGES: usize = 32;
@@ -87,6 +95,7 @@ struct Session {
     proven: AtomicBool,
     /// Whether it was given up.
     lost: AtomicBool,
+    broken: Broken,
     stale: Arc<AtomicBool>,
     listed: RwLock<Option<(Instant, Arc<Listed>)>>,
 }
@@ -108,6 +117,7 @@ struct Offered {
 #[derive(Debug, Clone, Default)]
 struct Handler {
     stale: Arc<AtomicBool>,
+    broken: Broken,
 }
 
 impl ClientHandler for Handler {
@@ -155,7 +165,10 @@ impl McpSource {
         let (session, listed) = match self.listed().await {
             Ok(found) => found,
             Err(refusal) => {
-                let away = format!("The tools of `{}` are away: {}. Go on without them.", self.id, refusal.reason);
+                let away = format!(
+                    "The tools of `{}` are away: {}. The call was not made; go on without them, or call again later.",
+                    self.id, refusal.reason
+                );
                 return ToolOutput::failed(away);
             }
         };
@@ -165,7 +178,7 @@ impl McpSource {
         if tool.spec.consent == Consent::Off {
             return ToolOutput::failed(format!("The tool `{name}` is switched off here."));
         }
-        if let Err(problem) = arguments::check(&tool.spec.parameters, &args) {
+        if let Err(problem) = json_schema::check(&tool.spec.parameters, &args) {
             return ToolOutput::failed(problem);
         }
         let args: JsonObject = match args {
@@ -309,9 +322,12 @@ impl McpSource {
             return Err(stopped());
         }
         if let Some(gone) = link.session.take_if(|session| session.is_gone()) {
-            tracing::warn!(tools = self.id, "a tool server went away");
-            if gone.proven.load(Ordering::Relaxed) {
-                (link.attempts, link.not_before) = (0, None);
+            tracing::warn!(tools = self.id, reason = gone.broken.get(), "a tool server went away");
+            match gone.broken.get() {
+                // Such a one is begun again later each time, whatever it answered before.
+                Some(reason) => self.unavailable(&Refusal { reason: (*reason).into(), said: None }),
+                None if gone.proven.load(Ordering::Relaxed) => (link.attempts, link.not_before) = (0, None),
+                None => {}
             }
         }
         if let Some(session) = &link.session {
@@ -331,7 +347,7 @@ impl McpSource {
         // What ends before it answers anything is begun again at once, then with a wait.
         link.not_before = (link.attempts > 1).then(|| now + wait);
         let handler = Handler::default();
-        let stale = Arc::clone(&handler.stale);
+        let (stale, broken) = (Arc::clone(&handler.stale), Arc::clone(&handler.broken));
         let opened = tokio::select! {
             opened = connect(&self.id, &self.place, self.config.connect_timeout, handler) => opened,
             () = self.stopping.cancelled() => return Err(stopped()),
@@ -345,6 +361,7 @@ impl McpSource {
                     service: Mutex::new(service),
                     proven: AtomicBool::default(),
                     lost: AtomicBool::default(),
+                    broken,
                     stale,
                     listed: RwLock::default(),
                 });
@@ -362,7 +379,8 @@ impl McpSource {
 
     /// Gives a session up: the next request opens another.
     fn lost(&self, session: &Arc<Session>, error: &ServiceError) -> Refusal {
-        let refusal = Refusal { reason: self.place.without_address(&cause(error)), said: None };
+        let reason = session.broken.get().map_or_else(|| cause(error), |reason| (*reason).to_owned());
+        let refusal = Refusal { reason: self.place.without_address(&reason), said: None };
         if !session.lost.swap(true, Ordering::AcqRel) {
             tracing::warn!(tools = self.id, reason = refusal.reason, "the connection to a tool server is lost");
             self.unavailable(&refusal);
