@@ -96,7 +96,7 @@ fn role_name(role: Role) -> &'static str {
     }
 }
 
-pub(super) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
+pub(crate) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
     let query = sqlx::query("SELECT id, email, name, role FROM users WHERE id = $1").bind(id.to_string());
     query.fetch_optional(store.reader()).await?.as_ref().map(read).transpose()
 }

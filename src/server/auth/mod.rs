@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, header, request::Parts};
 use tower_sessions::Session;
 
 pub use accounts::NewAccount;
-pub(crate) use accounts::read as read_user;
+pub(crate) use accounts::{by_id, read as read_user};
 pub use origin::Origins;
 pub use sessions::{COOKIE, Sessions};
 pub(crate) use sessions::{begin as begin_session, key_of as session_key_of};
