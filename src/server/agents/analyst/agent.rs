@@ -167,11 +167,11 @@ impl Work<'_> {
         }
     }
 
-    /// The last word in the model's words, where those can be trusted.
+    /// The last word, after an introduction of the model's where that can be shown.
     async fn worded(&self, summary: &str) -> Result<String, AgentError> {
         let Some(writer) = &self.writer else { return Ok(summary.to_owned()) };
-        let prose = self.with_model(writer, writer.prose(&self.input.text, summary)).await?.flatten();
-        Ok(prose.map_or_else(|| summary.to_owned(), |prose| wording::signed(&prose, writer)))
+        let lead = self.with_model(writer, writer.lead(&self.input.text, summary)).await?.flatten();
+        Ok(lead.map_or_else(|| summary.to_owned(), |lead| wording::introduced(&lead, summary, writer)))
     }
 
     /// Asks the model what a question means in which the rules found no goal.
