@@ -117,7 +117,8 @@ async fn the_model_sees_no_figure() {
     let model = Model::with([says("Look at the peaks.")]).await;
     ask(&model, "When are our peaks in the next 30 days?").await;
     let body = &model.asked()[0].body;
-    let told = body["messages"].as_array().and_then(|messages| messages.last()).expect("a message")["content"].to_string();
+    let told =
+        body["messages"].as_array().and_then(|messages| messages.last()).expect("a message")["content"].to_string();
     assert!(told.contains("# requests, ") && !told.contains(char::is_numeric), "{told}");
 }
 

@@ -27,10 +27,10 @@ use super::{
     words::whole,
 };
 use crate::{
-    protocol::{agui::Usage, http::AgentInfo},
+    protocol::http::AgentInfo,
     server::agents::{
-        Agent, AgentError, Done, Emitter, InputFile, RunInput,
-        model::{ModelError, Spent},
+        Agent, AgentError, Done, Emitter, InputFile, Outcome, RunInput,
+        model::{ModelError, Spent, Tokens},
     },
 };
 
@@ -103,7 +103,10 @@ impl Agent for Analyst {
             Err(AgentError::Failed { code, message, .. }) => {
                 Err(AgentError::Failed { code, message, usage: spent.usage(), metadata })
             }
-            Err(stopped) => Err(stopped),
+            // What a stopped run used is counted too.
+            Err(AgentError::Stopped) => {
+                Ok(Done { outcome: Outcome::Cancelled, usage: spent.usage(), metadata, ..Done::default() })
+            }
         }
     }
 }
@@ -152,12 +155,12 @@ impl Work<'_> {
     async fn with_model<T>(
         &self,
         writer: &Writer,
-        asked: impl Future<Output = Result<(T, Option<Usage>), ModelError>>,
+        asked: impl Future<Output = Result<(T, Tokens), ModelError>>,
     ) -> Result<Option<T>, AgentError> {
         let told = self.input.cancel.run_until_cancelled(asked).await.ok_or(AgentError::Stopped)?;
         match told {
-            Ok((told, usage)) => {
-                self.spent.lock().add(usage.unwrap_or_default(), writer.price.as_ref());
+            Ok((told, tokens)) => {
+                self.spent.lock().add(tokens, writer.price.as_ref());
                 Ok(Some(told))
             }
             Err(error) => {

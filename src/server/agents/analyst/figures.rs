@@ -9,8 +9,7 @@ const STEMS: [&str; 37] = [
     "half", "halv", "quart", "doubl", "tripl", "trebl", "quadr", "quint", "couple", "percent", "permil",
 ];
 /// Words that are figures, where others begin alike: `tend`.
-const WORDS: [&str; 11] =
-    ["one", "ones", "nil", "ten", "tens", "tenth", "tenths", "cent", "cents", "pair", "pairs"];
+const WORDS: [&str; 11] = ["one", "ones", "nil", "ten", "tens", "tenth", "tenths", "cent", "cents", "pair", "pairs"];
 /// How others end.
 const ENDS: [&str; 5] = ["fold", "teen", "teens", "illion", "illions"];
 
@@ -49,10 +48,12 @@ mod tests {
     fn every_number_word_is_a_figure() {
         let units = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
                      seventeen eighteen nineteen";
-        let tens = "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion trillion dozen";
+        let tens =
+            "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion trillion dozen";
         let parts = "half halves third thirds quarter quarters fourth fifth sixth seventh eighth ninth tenth twelfth \
                      twentieth fortieth ninetieth hundredth percent cents";
-        let times = "double doubled doubling triple treble quadruple quintuple twice thrice twofold tenfold hundredfold pair";
+        let times =
+            "double doubled doubling triple treble quadruple quintuple twice thrice twofold tenfold hundredfold pair";
         for word in [units, tens, parts, times].iter().flat_map(|words| words.split_whitespace()) {
             assert!(has_figure(&format!("it saves {word} of it")), "{word}");
             assert!(has_figure(&word.to_uppercase()), "{word}");
@@ -64,7 +65,9 @@ mod tests {
 
     #[test]
     fn other_words_are_none() {
-        for text in ["Attend to what tends to be tentative.", "The weight of the first, for the moment, before lunch.", ""] {
+        for text in
+            ["Attend to what tends to be tentative.", "The weight of the first, for the moment, before lunch.", ""]
+        {
             assert!(!has_figure(text), "{text}");
         }
     }

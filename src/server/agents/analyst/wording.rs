@@ -15,12 +15,9 @@ use super::{
     pricing::Price,
     telling::{self, clipped},
 };
-use crate::{
-    protocol::agui::Usage,
-    server::agents::model::{
-        ModelError,
-        provider::{ModelMessage, ModelOptions, ModelProvider, ModelRequest, answer},
-    },
+use crate::server::agents::model::{
+    ModelError, Tokens,
+    provider::{ModelMessage, ModelOptions, ModelProvider, ModelRequest, answer},
 };
 
 /// How long the analyst waits for its model.
@@ -82,7 +79,7 @@ impl Writer {
     }
 
     /// The goals that it finds in a question, and what that took. No goal, where it finds none or cannot be understood.
-    pub(super) async fn goals(&self, question: &str) -> Result<(Vec<Goal>, Option<Usage>), ModelError> {
+    pub(super) async fn goals(&self, question: &str) -> Result<(Vec<Goal>, Tokens), ModelError> {
         let choices: Vec<String> = CHOICES.iter().map(|(name, means)| format!("- {name}: {means}")).collect();
         let system = format!(
             "You sort questions about the usage log of an AI service. Answer with one JSON object and nothing else, such as \
@@ -95,11 +92,7 @@ impl Writer {
     }
 
     /// An introduction to a summary, where it can be shown, and what that took.
-    pub(super) async fn lead(
-        &self,
-        question: &str,
-        summary: &str,
-    ) -> Result<(Option<String>, Option<Usage>), ModelError> {
+    pub(super) async fn lead(&self, question: &str, summary: &str) -> Result<(Option<String>, Tokens), ModelError> {
         let system = "Write the introduction to the summary of an analysis, for the person who asked: at most three plain \
                       English sentences that say what stands out and what to do first. The figures are left out of what you \
                       see (#); they follow below your words. So name none: no digits, no number words, no fractions, no \
@@ -110,7 +103,7 @@ impl Writer {
         Ok((Some(said.trim().to_owned()).filter(|said| is_lead(said)), usage))
     }
 
-    async fn ask(&self, system: String, text: String, json: bool) -> Result<(String, Option<Usage>), ModelError> {
+    async fn ask(&self, system: String, text: String, json: bool) -> Result<(String, Tokens), ModelError> {
         let options = ModelOptions { temperature: None, max_output_tokens: Some(2_000), json };
         let request = ModelRequest { system, messages: vec![ModelMessage::user(text)], tools: Vec::new(), options };
         answer(&*self.provider, request, PATIENCE).await
@@ -137,7 +130,9 @@ fn is_lead(text: &str) -> bool {
 /// A summary after its introduction, and whose is which.
 pub(super) fn introduced(lead: &str, summary: &str, writer: &Writer) -> String {
     let model = telling::clipped(writer.model());
-    format!("{lead}\n\n*Worded by {model}, which saw no figures. Every figure below is the analyst's own.*\n\n{summary}")
+    format!(
+        "{lead}\n\n*Worded by {model}, which saw no figures. Every figure below is the analyst's own.*\n\n{summary}"
+    )
 }
 
 #[cfg(test)]
