@@ -310,22 +310,36 @@ pub enum Consent {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct UsageReport {
-    /// The newest day first.
+    /// By person and day, the newest day first.
+    pub sums: Vec<UsageSum>,
+    /// By person, day, agent and model, the newest day first.
     pub rows: Vec<UsageRow>,
+    /// Where there are more than fit: the `skip` that answers the next ones, of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
 }
 
 /// What a person's runs used on a day, of one agent and model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct UsageRow {
-    /// The day (UTC): `2026-01-31`.
-    pub day: String,
-    /// The person.
-    pub user: Person,
     /// The agent's id.
     pub agent: String,
     /// The model, as its provider calls it; empty where that was not told.
     pub model: String,
+    /// How much, on which day and whose.
+    #[serde(flatten)]
+    pub of: UsageSum,
+}
+
+/// What a person's runs used on a day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct UsageSum {
+    /// The day (UTC): `2026-01-31`.
+    pub day: String,
+    /// The person.
+    pub user: Person,
     /// How many runs; one that used several models counts with the first.
     pub runs: u64,
     /// Tokens in.

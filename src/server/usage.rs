@@ -1,23 +1,25 @@
 //! What people's runs used: summed by day, person, agent and model, and held to a day's budget.
 //!
 //! Days are UTC's. A run counts on the day on which it ends, in the same transaction as its last event; one that was ended
-//! by others (its thread was deleted, another node took it over) when its agent returns here.
+//! by others (its thread was deleted, another node took it over) when its agent returns here. Until then, what it used so far
+//! counts against its person's budget on the node where it goes on.
 
-use std::sync::OnceLock;
+use std::{collections::HashMap, sync::OnceLock};
 
 use async_trait::async_trait;
-use sqlx::{Any, Executor, Row};
+use parking_lot::Mutex;
+use sqlx::{Any, Executor, Row, any::AnyRow};
 
 use super::{
-    agents::{AgentError, model::Allowance},
+    agents::model::Allowance,
     channel::{Append, Channels},
-    error::Result,
+    error::{Error, Result},
 };
 pub use crate::protocol::http::Budget;
 use crate::{
     protocol::{
-        Author, ErrorBody, ErrorCode, Person, UserId, agui,
-        http::{Usage, UsageRow},
+        ErrorBody, ErrorCode, Person, RunId, UserId,
+        http::{Usage, UsageReport, UsageRow, UsageSum},
     },
     thread::Ending,
 };
@@ -27,6 +29,8 @@ const MAX_MODELS: usize = 32;
 const MAX_TOKENS: u64 = 1_000_000_000_000;
 const MAX_USD: f64 = 1e6;
 const MAX_MODEL_CHARS: usize = 128;
+/// How many rows, and how many sums, are told at once.
+const PAGE: u32 = 1_000;
 /// Millionths in one.
 const MICRO: f64 = 1e6;
 
@@ -46,18 +50,29 @@ impl Budget {
     }
 }
 
-/// A person's budget of the day while a run goes on: what is stored, and what the run used so far.
+/// People's budget of the day while runs go on: what is stored, and what those that go on here used so far.
 #[derive(Debug, Default)]
 pub struct DayAllowance {
     budget: Budget,
     channels: OnceLock<Channels>,
+    going: Mutex<HashMap<RunId, (UserId, Usage)>>,
+}
+
+/// A run that goes on: what it uses counts until this is dropped.
+#[derive(Debug)]
+pub struct Going<'a>(&'a DayAllowance, RunId);
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        self.0.going.lock().remove(&self.1);
+    }
 }
 
 impl DayAllowance {
     /// Holds runs to a budget, once it [begins](Self::begin).
     #[must_use]
     pub fn new(budget: Budget) -> Self {
-        Self { budget, channels: OnceLock::new() }
+        Self { budget, ..Self::default() }
     }
 
     /// Where usage is stored: until it is told, every run may go on.
@@ -65,33 +80,62 @@ impl DayAllowance {
         // The first one stays: a process has one store.
         let _ = self.channels.set(channels.clone());
     }
+
+    /// Counts what a run uses, until its end is stored and the answer dropped.
+    #[must_use]
+    pub fn count(&self, user: UserId, run: RunId) -> Going<'_> {
+        self.going.lock().insert(run, (user, Usage::default()));
+        Going(self, run)
+    }
+
+    /// What a person's runs that go on here used so far, as far as they say so before they end.
+    #[must_use]
+    pub fn going(&self, user: UserId) -> Usage {
+        let going = self.going.lock();
+        let of_user = going.values().filter(|(owner, _)| *owner == user);
+        of_user.fold(Usage::default(), |sum, (_, usage)| sum.plus(*usage))
+    }
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, more: Self) -> Self {
+        Self { tokens: self.tokens.saturating_add(more.tokens), usd: self.usd + more.usd }
+    }
 }
 
 #[async_trait]
 impl Allowance for DayAllowance {
-    async fn spent(
-        &self,
-        author: &Author,
-        usage: &[agui::Usage],
-        cost_usd: Option<f64>,
-    ) -> std::result::Result<(), AgentError> {
-        let Some(channels) = self.channels.get().filter(|_| self.budget != Budget::default()) else { return Ok(()) };
-        // A store that is away ends no run here; whoever writes to its log waits for it.
-        let Ok(before) = today(channels, author.id).await else { return Ok(()) };
-        let tokens = |usage: &agui::Usage| usage.input_tokens.unwrap_or(0) + usage.output_tokens.unwrap_or(0);
-        let tokens = before.tokens + usage.iter().map(tokens).sum::<u64>();
-        let spent = Usage { tokens, usd: before.usd + cost_usd.unwrap_or(0.0) };
-        self.budget.admit(spent).map_err(|refused| AgentError::failed("budget_used", refused.message))
+    fn used(&self, run: RunId, tokens: u64, cost_usd: f64) {
+        if let Some((_, usage)) = self.going.lock().get_mut(&run) {
+            *usage = Usage { tokens, usd: cost_usd };
+        }
+    }
+
+    async fn admit(&self, person: UserId) -> std::result::Result<(), String> {
+        let Some(channels) = self.channels.get() else { return Ok(()) };
+        match admit(channels.store().reader(), self.budget, person, self.going(person)).await {
+            Err(Error::Refused(refused)) => Err(refused.message),
+            // A store that is away ends no run here; whoever writes to its log waits for it.
+            _ => Ok(()),
+        }
     }
 }
 
-/// Whether a budget allows a person more today; without one the store is not asked.
+/// Whether a budget allows a person more today, `going` being what their runs used that are not over; without one the store
+/// is not asked.
 ///
 /// # Errors
 /// `rate_limited`, with the time until the next day begins; where the store fails.
-pub async fn admit<'c>(store: impl Executor<'c, Database = Any>, budget: Budget, user: UserId) -> Result<()> {
+pub async fn admit<'c>(
+    store: impl Executor<'c, Database = Any>,
+    budget: Budget,
+    user: UserId,
+    going: Usage,
+) -> Result<()> {
     if budget != Budget::default() {
-        budget.admit(spent(store, user).await?)?;
+        budget.admit(spent(store, user).await?.plus(going))?;
     }
     Ok(())
 }
@@ -112,29 +156,47 @@ async fn spent<'c>(store: impl Executor<'c, Database = Any>, user: UserId) -> Re
     Ok(Usage { tokens: row.try_get::<i64, _>(0)?.cast_unsigned(), usd: dollars(micro) })
 }
 
-/// What everyone used in so many days, today the last of them.
+/// What everyone used in so many days, today the last of them: so many rows and sums of each after the first `skip`.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn rows(channels: &Channels, days: u16) -> Result<Vec<UsageRow>> {
-    let sql = "SELECT day, user_id, u.name, agent, model, runs, input_tokens, output_tokens, cost_microusd FROM usage \
-               JOIN users u ON u.id = user_id WHERE day >= $1 ORDER BY day DESC, cost_microusd DESC, input_tokens DESC \
-               LIMIT 1000";
-    let rows = sqlx::query(sql).bind(day_before(days - 1)).fetch_all(channels.store().reader()).await?;
-    let read = |row: &sqlx::any::AnyRow| -> Result<UsageRow> {
-        let number = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
-        Ok(UsageRow {
-            day: row.try_get(0)?,
-            user: Person { id: row.try_get::<String, _>(1)?.parse()?, name: row.try_get(2)? },
-            agent: row.try_get(3)?,
-            model: row.try_get(4)?,
-            runs: number(5)?,
-            input_tokens: number(6)?,
-            output_tokens: number(7)?,
-            cost_usd: dollars(row.try_get(8)?),
-        })
+pub async fn report(channels: &Channels, days: u16, skip: u32) -> Result<UsageReport> {
+    let rows = "SELECT day, user_id, u.name, runs, input_tokens, output_tokens, cost_microusd, agent, model FROM usage \
+                JOIN users u ON u.id = user_id WHERE day >= $1 \
+                ORDER BY day DESC, cost_microusd DESC, input_tokens DESC, user_id, agent, model LIMIT $2 OFFSET $3";
+    let sums = "SELECT day, user_id, u.name, CAST(SUM(runs) AS BIGINT), CAST(SUM(input_tokens) AS BIGINT), \
+                CAST(SUM(output_tokens) AS BIGINT), CAST(SUM(cost_microusd) AS BIGINT) FROM usage \
+                JOIN users u ON u.id = user_id WHERE day >= $1 GROUP BY day, user_id, u.name \
+                ORDER BY day DESC, SUM(cost_microusd) DESC, SUM(input_tokens) DESC, user_id LIMIT $2 OFFSET $3";
+    // One more than is shown says that there are more.
+    let (since, limit) = (day_before(days - 1), i64::from(PAGE) + 1);
+    let query = |sql| sqlx::query(sql).bind(since.clone()).bind(limit).bind(i64::from(skip));
+    let mut rows = query(rows).fetch_all(channels.store().reader()).await?;
+    let mut sums = query(sums).fetch_all(channels.store().reader()).await?;
+    let most = PAGE as usize;
+    let next = (rows.len() > most || sums.len() > most).then(|| skip.saturating_add(PAGE));
+    rows.truncate(most);
+    sums.truncate(most);
+    let row = |row: &AnyRow| -> Result<UsageRow> {
+        Ok(UsageRow { of: sum(row)?, agent: row.try_get(7)?, model: row.try_get(8)? })
     };
-    rows.iter().map(read).collect()
+    Ok(UsageReport {
+        sums: sums.iter().map(sum).collect::<Result<_>>()?,
+        rows: rows.iter().map(row).collect::<Result<_>>()?,
+        next,
+    })
+}
+
+fn sum(row: &AnyRow) -> Result<UsageSum> {
+    let number = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
+    Ok(UsageSum {
+        day: row.try_get(0)?,
+        user: Person { id: row.try_get::<String, _>(1)?.parse()?, name: row.try_get(2)? },
+        runs: number(3)?,
+        input_tokens: number(4)?,
+        output_tokens: number(5)?,
+        cost_usd: dollars(row.try_get(6)?),
+    })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "money of people, far below 2^53 millionths")]

@@ -1,4 +1,4 @@
-//! The analyst with a model at its side: it may word things, and every figure stays the analyst's.
+//! The analyst with a model at its side: it may introduce things, and every figure stays the analyst's.
 
 use std::{io::Write, path::PathBuf};
 
@@ -80,28 +80,46 @@ fn goals(told: &Told) -> Option<Value> {
 
 #[tokio::test]
 async fn a_question_that_no_rule_reads_is_read_by_the_model_and_its_words_are_signed() {
-    let model = Model::with([says("{\"goals\": [\"peaks\"]}"), says("All in all there were 2 requests.")]).await;
+    let model = Model::with([says("{\"goals\": [\"peaks\"]}"), says("All in all a quiet log.")]).await;
     let told = ask(&model, "My boss frets, somehow.").await;
     assert_eq!(goals(&told), Some(json!([{"goal": "peaks"}])));
-    let signed = told.last.starts_with("All in all there were 2 requests.") && told.last.contains("Worded by scripted");
-    assert!(signed, "{}", told.last);
+    let (lead, rest) = told.last.split_once("*Worded by scripted").expect("signed");
+    assert_eq!(lead, "All in all a quiet log.\n\n");
+    assert!(rest.contains("below is the analyst's own.*\n\n2 requests, "), "the analyst's words follow: {rest}");
     assert_eq!(told.done.usage[0].input_tokens, Some(200), "both uses are counted");
     assert!(told.done.metadata.expect("metadata")["costUsd"].as_f64().is_some_and(|cost| cost > 0.0));
 }
 
 #[tokio::test]
 async fn a_question_that_the_rules_read_is_left_to_them() {
-    let model = Model::with([says("There were 2 requests.")]).await;
+    let model = Model::with([says("Look at the peaks.")]).await;
     let told = ask(&model, "When are our peaks?").await;
     assert_eq!((goals(&told), model.asked().len()), (None, 1));
 }
 
 #[tokio::test]
-async fn words_with_a_figure_of_their_own_are_not_taken() {
-    let model = Model::with([says("There were 3 requests.")]).await;
-    let told = ask(&model, "When are our peaks?").await;
-    assert!(told.last.starts_with("2 requests, ") && !told.last.contains("Worded by"), "{}", told.last);
-    assert_eq!(told.done.usage[0].input_tokens, Some(100), "what it took is counted all the same");
+async fn words_with_a_figure_are_not_taken_be_it_the_analysts_own() {
+    for words in [
+        "There were 3 requests.",
+        // True figures that changed places.
+        "There were 2,100 requests with 2 tokens.",
+        "Good news: caching alone saves ninety percent of your spend, and a cheaper model another fifth.",
+    ] {
+        let model = Model::with([says(words)]).await;
+        let told = ask(&model, "When are our peaks in the next 30 days?").await;
+        assert!(told.last.starts_with("2 requests, ") && !told.last.contains("Worded by"), "{}", told.last);
+        assert_eq!(told.done.usage[0].input_tokens, Some(100), "what it took is counted all the same");
+    }
+}
+
+#[tokio::test]
+async fn the_model_sees_no_figure() {
+    let model = Model::with([says("Look at the peaks.")]).await;
+    ask(&model, "When are our peaks in the next 30 days?").await;
+    let body = &model.asked()[0].body;
+    let told =
+        body["messages"].as_array().and_then(|messages| messages.last()).expect("a message")["content"].to_string();
+    assert!(told.contains("# requests, ") && !told.contains(char::is_numeric), "{told}");
 }
 
 #[tokio::test]

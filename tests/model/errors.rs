@@ -22,6 +22,8 @@ async fn each_refusal_has_its_code_and_its_sentence() {
     for (reply, code, words) in [
         (refusal(401, "invalid_api_key", "Incorrect key"), "model_unauthorized", "does not accept this agent's key"),
         (Reply::Status(429, wait(), "{}".into()), "model_rate_limited", "Try again in 30 s."),
+        (refusal(403, "region", "Country not supported"), "model_refused", "Country not supported"),
+        (refusal(429, "x", "Check your billing details. Please retry in 26s."), "model_rate_limited", "again in 26 s."),
         (Reply::Status(500, Vec::new(), "oops".into()), "model_unavailable", "HTTP 500"),
         (Reply::Status(529, wait(), "{}".into()), "model_unavailable", "HTTP 529"),
         (refusal(400, "context_length_exceeded", "maximum context length"), "context_too_long", "Begin a new thread"),

@@ -28,14 +28,14 @@ use std::{
 use async_trait::async_trait;
 use netra::{
     protocol::{
-        Answer, AnswerStatus, Author, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
-        ThreadId,
-        agui::{Event, Interrupt, Usage},
+        Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
+        ThreadId, UserId,
+        agui::{Event, Interrupt},
         http::{AgentInfo, User},
     },
     server::{
         agents::{
-            Agent, AgentError, Agents, Kinds, RunInput, Runner, RunnerOptions,
+            Agent, Agents, Kinds, RunInput, Runner, RunnerOptions,
             analyst::pricing::PriceTable,
             guard::verify,
             model::{Allowance, ModelAgent},
@@ -44,6 +44,7 @@ use netra::{
         channel::{Channel, Channels, Delivery, Hub},
         store::Store,
         threads::{self, NewRun},
+        usage::{Budget, DayAllowance},
     },
     thread::{NodeBody, RunState, RunView, ThreadView},
 };
@@ -97,15 +98,19 @@ impl ToolBox for Toolbox {
     }
 }
 
-/// Lets runs spend so many tokens.
-struct Limit(u64);
+/// Lets runs spend so many tokens; notes what it was told.
+#[derive(Default)]
+struct Limit(u64, Mutex<Vec<u64>>);
 
 #[async_trait]
 impl Allowance for Limit {
-    async fn spent(&self, author: &Author, usage: &[Usage], _: Option<f64>) -> Result<(), AgentError> {
-        let spent: u64 = usage.iter().filter_map(|usage| usage.total_tokens).sum();
-        let refused = || AgentError::failed("budget", format!("{} has used up today's tokens.", author.name));
-        if spent > self.0 { Err(refused()) } else { Ok(()) }
+    fn used(&self, _: RunId, tokens: u64, _: f64) {
+        self.1.lock().expect("not poisoned").push(tokens);
+    }
+
+    async fn admit(&self, _: UserId) -> Result<(), String> {
+        let spent = self.1.lock().expect("not poisoned").last().copied().unwrap_or_default();
+        if spent > self.0 { Err("today's tokens are used".into()) } else { Ok(()) }
     }
 }
 
@@ -127,10 +132,19 @@ impl House {
 
     /// With more or other configuration.
     async fn with(model: &Model, more: Value) -> Self {
-        Self::made(model, more, |agent| agent).await
+        Self::made(model, more, Kinds::default(), |agent| agent).await
     }
 
-    async fn made(model: &Model, more: Value, change: impl FnOnce(ModelAgent) -> ModelAgent) -> Self {
+    /// Held to a budget of a day.
+    async fn within(model: &Model, budget: Budget) -> Self {
+        let allowance = Arc::new(DayAllowance::new(budget));
+        let kinds = Kinds { allowance: allowance.clone(), ..Kinds::default() };
+        let house = Self::made(model, json!({}), kinds, |agent| agent.with_allowance(allowance.clone())).await;
+        allowance.begin(&house.channels);
+        house
+    }
+
+    async fn made(model: &Model, more: Value, kinds: Kinds, change: impl FnOnce(ModelAgent) -> ModelAgent) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let bell = Arc::new(Bell::default());
         let store = Store::open(folder.path()).await.expect("opens");
@@ -145,12 +159,15 @@ impl House {
         let info = AgentInfo::new("model", "Model", "");
         let agent = ModelAgent::new(info, config, |_| None, &PriceTable::shipped()).expect("an agent");
         let agent: Arc<dyn Agent> = Arc::new(change(agent.with_tools(tools.clone())));
-        let agents = Arc::new(Agents::new([agent], &[], Kinds::default()));
+        let agents = Arc::new(Agents::new([agent], &[], kinds));
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path().join("files")));
         let user = owner::person(&channels).await;
-        let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
-        let thread = threads::create(&channels, &user, &command, "model").await.expect("made").id;
+        let thread = new_thread(&channels, &user).await;
         Self { folder, channels, bell, runner, tools, user, thread }
+    }
+
+    async fn new_thread(&self) -> ThreadId {
+        new_thread(&self.channels, &self.user).await
     }
 
     fn start(&self, run: NewRun) -> RunId {
@@ -254,6 +271,11 @@ impl House {
     fn called(&self) -> Vec<(String, Value)> {
         self.tools.called.lock().expect("not poisoned").clone()
     }
+}
+
+async fn new_thread(channels: &Channels, user: &User) -> ThreadId {
+    let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
+    threads::create(channels, user, &command, "model").await.expect("made").id
 }
 
 fn merge(config: &mut Value, more: Value) {

@@ -123,8 +123,34 @@ async fn usage_that_comes_before_a_cut_is_kept_as_far_as_it_is_known() {
     let model = Model::with([whole, Reply::Stream(vec![text("So"), Piece::Cut])]).await;
     let run = House::new(&model).await.ask("look").await;
     assert_eq!(failure(&run).0, "model_cut");
-    assert_eq!(run.usage[0].input_tokens, Some(100), "the first step's");
+    assert!(
+        run.usage[0].input_tokens > Some(100) && run.usage[0].output_tokens == Some(11),
+        "and what was cut: {run:#?}"
+    );
     assert!(run.cost_usd.is_some(), "{run:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_stopped_is_estimated_and_said_to_be() {
+    let model = Model::with([Reply::Stream(vec![text(&"word ".repeat(80)), Piece::Hang])]).await;
+    let house = House::new(&model).await;
+    let run = house.begin("hello").await;
+    house.until(|view| view.run(run).is_some_and(|run| !said(run).is_empty())).await;
+    house.runner.stop(run);
+    let run = house.over(run).await;
+    let (used, events) = (&run.usage[0], house.events(run.run_id).await);
+    assert_eq!((&run.state, used.output_tokens), (&RunState::Cancelled, Some(100)));
+    let estimated =
+        events.last().expect("an end").base().metadata.as_ref().expect("metadata")["estimatedTokens"].as_u64();
+    assert_eq!(estimated, used.total_tokens);
+    assert!(used.input_tokens.is_some_and(|tokens| tokens > 0) && run.cost_usd > Some(0.0), "{run:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_refused_took_nothing() {
+    let model = Model::with([Reply::Status(500, Vec::new(), "oops".into())]).await;
+    let run = House::new(&model).await.ask("hello").await;
+    assert!(run.usage.is_empty() && run.cost_usd.is_none(), "{run:#?}");
 }
 
 #[tokio::test]
@@ -139,7 +165,8 @@ async fn an_end_without_usage_is_no_fault() {
     .concat();
     let model = Model::with([Reply::Stream(pieces)]).await;
     let run = House::new(&model).await.ask("hello").await;
-    assert_eq!((&run.state, run.usage[0].input_tokens), (&RunState::Finished, None));
+    assert_eq!((&run.state, run.usage[0].output_tokens), (&RunState::Finished, Some(1)), "estimated");
+    assert!(run.usage[0].input_tokens > Some(0) && run.cost_usd > Some(0.0), "{run:#?}");
 }
 
 #[test]

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use netra::{
     protocol::{AnswerStatus, InterruptAnswer, agui::Event},
-    server::usage::{Budget, DayAllowance},
+    server::{agents::Kinds, usage::Budget},
     thread::RunState,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    House, Limit, Model, PATIENCE, asks, calls as called, failure, said,
-    server::{Reply, arguments, call, calls, says, stream, text},
+    House, Limit, Model, PATIENCE, asks, calls as called, said,
+    server::{Reply, arguments, call, calls, end, says, stream, text},
 };
 
 fn look(at: &str) -> Reply {
@@ -77,26 +77,49 @@ async fn the_last_step_says_that_it_is_the_last() {
 }
 
 #[tokio::test]
-async fn a_run_that_has_used_up_its_budget_goes_no_further() {
+async fn a_run_whose_budget_ends_calls_nothing_more_and_finishes() {
     let model = Model::with([look("a"), says("never asked")]).await;
-    let house = House::made(&model, json!({}), |agent| agent.with_allowance(Arc::new(Limit(50)))).await;
+    let limit = Arc::new(Limit(50, Default::default()));
+    let house = House::made(&model, json!({}), Kinds::default(), |agent| agent.with_allowance(limit.clone())).await;
     let run = house.ask("look").await;
-    assert_eq!(failure(&run), ("budget", "Owner has used up today's tokens."));
-    assert_eq!((run.usage[0].total_tokens, model.asked().len()), (Some(110), 1));
+    assert_eq!((&run.state, said(&run).len()), (&RunState::Finished, 1));
+    assert!(said(&run)[0].contains("today's tokens are used"), "{run:#?}");
+    assert!(called(&run)[0].2.is_some_and(|result| result.contains("Not carried out")), "{run:#?}");
+    assert_eq!((run.usage[0].total_tokens, model.asked().len(), house.called().len()), (Some(110), 1, 0));
+    let told = limit.1.lock().expect("not poisoned").clone();
+    assert!(told[0] > 0, "the question counts while it is under way: {told:?}");
+    assert_eq!(told.last(), Some(&110));
 }
 
 #[tokio::test]
 async fn the_budget_of_the_day_counts_while_a_run_goes_on() {
     let model = Model::with([look("a"), says("Done."), look("b"), says("never asked")]).await;
-    let budget = Budget { tokens: Some(300), usd: None };
-    let allowance = Arc::new(DayAllowance::new(budget));
-    let house = House::made(&model, json!({}), |agent| agent.with_allowance(allowance.clone())).await;
-    allowance.begin(&house.channels);
-    assert_eq!(house.ask("look").await.state, RunState::Finished, "110 tokens, and another 110");
+    let house = House::within(&model, Budget { tokens: Some(300), usd: None }).await;
+    assert_eq!(said(&house.ask("look").await), ["Done."], "110 tokens, and another 110");
     let run = house.ask("look again").await;
-    let (code, message) = failure(&run);
-    assert!(code == "budget_used" && message.contains("300 tokens"), "{code}: {message}");
+    assert!(said(&run)[0].contains("300 tokens") && said(&run)[0].contains("00:00 UTC"), "{run:#?}");
     assert_eq!(model.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn runs_of_a_person_that_go_on_at_once_know_of_each_other() {
+    let dear = || Reply::Stream([vec![call(0, "c1", "look")], end("tool_calls", 5_000, 500)].concat());
+    let model = Model::with([dear(), Reply::Silence, dear(), says("never asked")]).await;
+    let mut house = House::within(&model, Budget { tokens: Some(8_000), usd: None }).await;
+    let other = house.begin("look").await;
+    let under_way = async {
+        while model.asked().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, under_way).await.expect("its second step");
+    let elsewhere = house.new_thread().await;
+    let thread = std::mem::replace(&mut house.thread, elsewhere);
+    let run = house.ask("look").await;
+    assert!(said(&run)[0].contains("8000 tokens"), "5500 of the other's, and 5500 of its own: {run:#?}");
+    house.thread = thread;
+    house.runner.stop(other);
+    assert_eq!(house.over(other).await.state, RunState::Cancelled);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Turns: what waits, who is asked, what is taken back, and which message follows which.
 
 use netra::{
-    protocol::{Answer, AnswerStatus, ErrorBody, InterruptAnswer, MessageId, TakeBack},
+    protocol::{Answer, AnswerStatus, ErrorBody, InterruptAnswer, MessageId, TakeBack, http::UsageSum},
     server::{threads::Asked, usage::Budget},
     thread::{Answered, NodeState},
 };
@@ -260,11 +260,32 @@ async fn a_days_budget_refuses_politely_and_says_until_when() {
     assert!(error.retry_after_ms.is_some_and(|ms| ms <= 24 * 3600 * 1000));
     let spent = netra::server::usage::today(&house.channels, house.user.id).await.expect("reads");
     assert_eq!((spent.tokens, spent.usd), (2_000, 0.5));
-    let rows = netra::server::usage::rows(&house.channels, 1).await.expect("reads");
-    assert_eq!(
-        rows.iter().map(|row| (row.runs, row.input_tokens, row.output_tokens)).collect::<Vec<_>>(),
-        [(2, 1_800, 200)]
-    );
+    let report = netra::server::usage::report(&house.channels, 1, 0).await.expect("reads");
+    let amounts = |sum: &UsageSum| (sum.runs, sum.input_tokens, sum.output_tokens, sum.cost_usd);
+    assert_eq!(report.rows.iter().map(|row| amounts(&row.of)).collect::<Vec<_>>(), [(2, 1_800, 200, 0.5)]);
+    assert_eq!((report.sums.iter().map(amounts).collect::<Vec<_>>(), report.next), (vec![(2, 1_800, 200, 0.5)], None));
+}
+
+#[tokio::test]
+async fn what_everyone_used_comes_in_pages_and_is_summed_by_person_and_day() {
+    let house = House::new().await;
+    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) \
+               INSERT INTO usage SELECT date('now'), $1, 'agent', 'model ' || i, 1, 10, 5, 1000000 FROM n";
+    let mut tx = house.channels.store().begin().await.expect("begins");
+    sqlx::query(sql).bind(house.user.id.to_string()).execute(&mut *tx).await.expect("added");
+    tx.commit().await.expect("stored");
+    let (mut models, mut skip) = (std::collections::BTreeSet::new(), Some(0));
+    while let Some(from) = skip {
+        let report = netra::server::usage::report(&house.channels, 7, from).await.expect("reads");
+        assert!(report.rows.len() <= 1_000);
+        let summed = [(2_500, 25_000, 12_500, 2_500.0)];
+        let sums: Vec<_> =
+            report.sums.iter().map(|sum| (sum.runs, sum.input_tokens, sum.output_tokens, sum.cost_usd)).collect();
+        assert_eq!(sums, summed[..usize::from(from == 0)], "the sums come once, whole");
+        models.extend(report.rows.into_iter().map(|row| row.model));
+        skip = report.next;
+    }
+    assert_eq!(models.len(), 2_500, "every row once");
 }
 
 #[tokio::test]

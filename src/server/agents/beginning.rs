@@ -46,7 +46,8 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
     };
     let (mut look, asked) = moment.await.map_err(unavailable)?;
     let agent = agent(run, asked.owner.as_ref()).map_err(refused("unknown_agent"))?;
-    let within = usage::admit(&mut *look, run.options.budget, run.new.owner).await;
+    let (owner, going) = (run.new.owner, run.agents.allowance().going(run.new.owner));
+    let within = usage::admit(&mut *look, run.options.budget, owner, going).await;
     within.map_err(refused("budget_used"))?;
     let input = input(run, look, asked, cancel).await.map_err(unavailable)?;
     Ok((agent, input))

@@ -68,6 +68,8 @@ impl Run {
         let began = Instant::now();
         let mut log = RunLog::new(&self.channels, &self.options, thread_id, run_id, (owner, agent));
         tracing::info!(run = %run_id, thread = %thread_id, user = %owner, agent, "a run begins");
+        let agents = self.agents.clone();
+        let _counted = agents.allowance().count(owner, run_id);
         match self.answer(&mut log).await {
             Ok(ending) => {
                 let ms = began.elapsed().as_millis();

@@ -191,7 +191,8 @@ impl Runner {
     /// # Errors
     /// `rate_limited` where it does not, with the time until it does; what the store says.
     pub async fn admit_budget(&self, user: UserId) -> Result<()> {
-        usage::admit(self.0.channels.store().reader(), self.0.options.budget, user).await
+        let going = self.0.agents.allowance().going(user);
+        usage::admit(self.0.channels.store().reader(), self.0.options.budget, user, going).await
     }
 
     /// Places in line changed, in [`Runner::take_moved`].

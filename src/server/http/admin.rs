@@ -14,7 +14,7 @@ use super::{
     problem::problem,
 };
 use crate::{
-    protocol::http::{AdminAgent, AdminAgents, AdminTools, Budget, OwnUsage, Problem, Role, Usage, UsageReport, User},
+    protocol::http::{AdminAgent, AdminAgents, AdminTools, OwnUsage, Problem, Role, UsageReport, User},
     server::{
         agents::{Registered, stored},
         config::agents::AgentEntry,
@@ -100,26 +100,29 @@ async fn renew(state: &AppState) -> Result<()> {
 pub(super) struct Days {
     #[serde(default = "a_week")]
     days: u16,
+    /// Where to go on.
+    #[serde(default)]
+    skip: u32,
 }
 
 fn a_week() -> u16 {
     7
 }
 
-/// `GET /api/admin/usage?days=7`.
+/// `GET /api/admin/usage?days=7&skip=0`.
 pub(super) async fn usage(
     State(state): State<AppState>,
     _: Admin,
-    Query(Days { days }): Query<Days>,
+    Query(Days { days, skip }): Query<Days>,
 ) -> Result<Answer<UsageReport>> {
-    Ok(Answer(UsageReport { rows: usage::rows(&state.channels, days.clamp(1, 366)).await? }))
+    Ok(Answer(usage::report(&state.channels, days.clamp(1, 366), skip).await?))
 }
 
 /// `GET /api/usage`.
 pub(super) async fn own_usage(State(state): State<AppState>, Caller(identity): Caller) -> Result<Answer<OwnUsage>> {
-    let spent = usage::today(&state.channels, identity.user.id).await?;
-    let usage::Budget { tokens, usd } = state.config.runs.budget();
-    Ok(Answer(OwnUsage { today: Usage { tokens: spent.tokens, usd: spent.usd }, budget: Budget { tokens, usd } }))
+    let id = identity.user.id;
+    let today = usage::today(&state.channels, id).await?.plus(state.runner.agents().allowance().going(id));
+    Ok(Answer(OwnUsage { today, budget: state.config.runs.budget() }))
 }
 
 fn shown(agent: &Registered) -> AdminAgent {

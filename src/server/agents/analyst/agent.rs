@@ -27,10 +27,10 @@ use super::{
     words::whole,
 };
 use crate::{
-    protocol::{agui::Usage, http::AgentInfo},
+    protocol::http::AgentInfo,
     server::agents::{
-        Agent, AgentError, Done, Emitter, InputFile, RunInput,
-        model::{ModelError, Spent},
+        Agent, AgentError, Done, Emitter, InputFile, Outcome, RunInput,
+        model::{ModelError, Spent, Tokens},
     },
 };
 
@@ -103,7 +103,10 @@ impl Agent for Analyst {
             Err(AgentError::Failed { code, message, .. }) => {
                 Err(AgentError::Failed { code, message, usage: spent.usage(), metadata })
             }
-            Err(stopped) => Err(stopped),
+            // What a stopped run used is counted too.
+            Err(AgentError::Stopped) => {
+                Ok(Done { outcome: Outcome::Cancelled, usage: spent.usage(), metadata, ..Done::default() })
+            }
         }
     }
 }
@@ -152,12 +155,12 @@ impl Work<'_> {
     async fn with_model<T>(
         &self,
         writer: &Writer,
-        asked: impl Future<Output = Result<(T, Option<Usage>), ModelError>>,
+        asked: impl Future<Output = Result<(T, Tokens), ModelError>>,
     ) -> Result<Option<T>, AgentError> {
         let told = self.input.cancel.run_until_cancelled(asked).await.ok_or(AgentError::Stopped)?;
         match told {
-            Ok((told, usage)) => {
-                self.spent.lock().add(usage.unwrap_or_default(), writer.price.as_ref());
+            Ok((told, tokens)) => {
+                self.spent.lock().add(tokens, writer.price.as_ref());
                 Ok(Some(told))
             }
             Err(error) => {
@@ -167,11 +170,11 @@ impl Work<'_> {
         }
     }
 
-    /// The last word in the model's words, where those can be trusted.
+    /// The last word, after an introduction of the model's where that can be shown.
     async fn worded(&self, summary: &str) -> Result<String, AgentError> {
         let Some(writer) = &self.writer else { return Ok(summary.to_owned()) };
-        let prose = self.with_model(writer, writer.prose(&self.input.text, summary)).await?.flatten();
-        Ok(prose.map_or_else(|| summary.to_owned(), |prose| wording::signed(&prose, writer)))
+        let lead = self.with_model(writer, writer.lead(&self.input.text, summary)).await?.flatten();
+        Ok(lead.map_or_else(|| summary.to_owned(), |lead| wording::introduced(&lead, summary, writer)))
     }
 
     /// Asks the model what a question means in which the rules found no goal.

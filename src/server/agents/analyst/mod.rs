@@ -13,6 +13,7 @@ pub mod answer;
 pub mod caching;
 pub mod charts;
 pub mod dataset;
+mod figures;
 pub mod forecast;
 pub mod goals;
 pub mod ingest;

@@ -7,9 +7,10 @@ use super::{
     error::ModelError,
     provider::ModelRequest,
     turn::{Answer, Patience, Turn, Unfinished},
+    usage::{Tokens, prompt_tokens},
 };
 use crate::{
-    protocol::agui::{StepFinished, StepStarted, Usage},
+    protocol::agui::{StepFinished, StepStarted},
     server::agents::AgentError,
 };
 
@@ -46,17 +47,33 @@ impl Run<'_> {
             first: Duration::from_millis(self.agent.config.first_token_timeout_ms),
             silence: Duration::from_millis(self.agent.config.silence_timeout_ms),
         };
-        let provider = &self.agent.provider;
-        let stream =
-            provider.stream(request.clone()).await.map_err(|error| Unfinished::Model { error, shown: false })?;
-        let answer = Turn::new(self.out, taken).listen(stream, patience, &self.input.cancel).await?;
-        let usage = answer.end.usage.clone().unwrap_or_else(|| Usage {
-            provider: Some(provider.provider().into()),
-            model: Some(provider.model().into()),
-            ..Usage::default()
-        });
-        self.spent.add(usage, self.agent.price.as_ref());
-        Ok(answer)
+        let (provider, prompt) = (&*self.agent.provider, prompt_tokens(request));
+        // What is under way counts, so that other runs of the person know of it.
+        self.note(prompt);
+        let mut turn = Turn::new(self.out, taken);
+        let told = match provider.stream(request.clone()).await {
+            Ok(stream) => turn.listen(stream, patience, &self.input.cancel).await,
+            Err(error) => Err(Unfinished::Model { error, shown: false }),
+        };
+        let usage = match &told {
+            Ok(answer) => Some(answer.end.usage.clone()),
+            // Who stops a run, or loses patience, has asked all the same; who was refused has not.
+            Err(Unfinished::Run(_) | Unfinished::Model { shown: true, .. }) => Some(None),
+            Err(Unfinished::Model { error, .. }) => matches!(error, ModelError::Timeout { .. }).then_some(None),
+        };
+        if let Some(usage) = usage {
+            self.spent.add(Tokens::of(provider, usage, prompt, turn.bytes()), self.agent.price.as_ref());
+        }
+        self.note(0);
+        told
+    }
+
+    /// Has others know what the run used so far, and the tokens of a question under way.
+    fn note(&self, under_way: u64) {
+        if let Some(allowance) = &self.agent.allowance {
+            let tokens = self.spent.tokens().saturating_add(under_way);
+            allowance.used(self.input.run_id, tokens, self.spent.cost_usd().unwrap_or(0.0));
+        }
     }
 
     /// Waits where people see it.

@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 
 pub use error::ModelError;
 pub use genai_provider::{GenaiProvider, Target};
-pub use usage::{Allowance, Spent};
+pub use usage::{Allowance, Spent, Tokens};
 
 use self::{
     calls::{Settled, Tools},
@@ -224,6 +224,11 @@ impl Run<'_> {
                 remark(self.out, &last).await?;
                 return Ok((Outcome::default(), Some(json!({"steps": step, "stopped": "max_steps"}))));
             }
+            if let Err(refused) = self.admitted().await {
+                tools.decline(&calls, "Not carried out: the person's budget is used up.").await?;
+                remark(self.out, &format!("I stop here, and I am not done: {refused}.")).await?;
+                return Ok((Outcome::default(), Some(json!({"steps": step, "stopped": "budget_used"}))));
+            }
             self.keep(&calls, end.native.as_ref()).await?;
             let results = match tools.settle(&calls).await? {
                 Settled::Done(results) => results,
@@ -232,9 +237,6 @@ impl Run<'_> {
                     return Ok((Outcome::Success { pending_tool_call_ids }, None));
                 }
             };
-            if let Some(allowance) = &self.agent.allowance {
-                allowance.spent(&input.author, &self.spent.usage(), self.spent.cost_usd()).await?;
-            }
             let told = calls.iter().map(|call| ModelMessage::Tool {
                 call_id: call.id.clone(),
                 name: call.name.clone(),
@@ -245,6 +247,14 @@ impl Run<'_> {
             request.messages.extend(told);
         }
         unreachable!("the steps are bounded")
+    }
+
+    /// Whether the run may take another step, or why not.
+    async fn admitted(&self) -> Result<(), String> {
+        match &self.agent.allowance {
+            Some(allowance) => allowance.admit(self.input.author.id).await,
+            None => Ok(()),
+        }
     }
 
     /// Has the log keep what only the provider reads of an answer, for the run that goes on after a pause.

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream::BoxStream};
 use serde_json::Value;
 
-use super::error::ModelError;
+use super::{
+    error::ModelError,
+    usage::{Tokens, prompt_tokens},
+};
 use crate::protocol::agui;
 
 /// One request to a model.
@@ -193,7 +196,8 @@ pub async fn answer(
     provider: &dyn ModelProvider,
     request: ModelRequest,
     within: Duration,
-) -> Result<(String, Option<agui::Usage>), ModelError> {
+) -> Result<(String, Tokens), ModelError> {
+    let prompt = prompt_tokens(&request);
     let whole = async {
         let (mut stream, mut text) = (provider.stream(request).await?, String::new());
         while let Some(event) = stream.next().await {
@@ -201,7 +205,10 @@ pub async fn answer(
                 ModelEvent::Text(more) if text.len() + more.len() <= MAX_ANSWER_BYTES => text.push_str(&more),
                 ModelEvent::Text(_) => return Err(ModelError::TooLong { what: "64 KiB of text".into() }),
                 ModelEvent::Reasoning(_) | ModelEvent::Call { .. } => {}
-                ModelEvent::End(end) => return Ok((text, end.usage)),
+                ModelEvent::End(end) => {
+                    let tokens = Tokens::of(provider, end.usage, prompt, text.len());
+                    return Ok((text, tokens));
+                }
             }
         }
         Err(ModelError::Cut)

@@ -88,9 +88,14 @@ impl<'a> Turn<'a> {
         Self { out, taken, open, message: None, text, bytes: 0, calls, shown: false }
     }
 
+    /// How many bytes of an answer came so far: text, reasoning and arguments.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Listens until the answer is whole, the model fails or falls silent, or the run is stopped.
     pub(super) async fn listen(
-        mut self,
+        &mut self,
         mut stream: ModelStream,
         patience: Patience,
         cancel: &CancellationToken,
@@ -228,12 +233,12 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    async fn end(mut self, end: ModelEnd) -> Result<Answer, Unfinished> {
+    async fn end(&mut self, end: ModelEnd) -> Result<Answer, Unfinished> {
         self.close().await?;
         for call in &self.calls {
             self.out.emit(ToolCallEnd::new(call.id.clone())).await?;
         }
-        Ok(Answer { text: self.text, calls: self.calls, end })
+        Ok(Answer { text: std::mem::take(&mut self.text), calls: std::mem::take(&mut self.calls), end })
     }
 
     async fn close(&mut self) -> Result<(), AgentError> {

@@ -1,21 +1,86 @@
 //! What a run used: tokens by provider and model, and what they cost at list prices.
+//!
+//! Promises: an answer always counts. Where its provider does not say how much, or it was not whole, its tokens are
+//! estimated, and said to be.
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
+use super::provider::{ModelMessage, ModelProvider, ModelRequest};
 use crate::{
-    protocol::{Author, agui::Usage},
-    server::agents::{AgentError, analyst::pricing::Price},
+    protocol::{RunId, UserId, agui::Usage},
+    server::agents::analyst::pricing::Price,
 };
 
-/// Whether a run may go on, given what it has used so far. Asked between steps, so one step may pass a budget.
+/// Bytes of text that are taken for one token.
+const BYTES_A_TOKEN: u64 = 4;
+/// Tokens that a file is taken for.
+const FILE_TOKENS: u64 = 1_000;
+
+/// Whether a person's runs may use more, given what those that go on have used so far. Asked between steps, so each run may
+/// pass a budget by one step.
 #[async_trait]
 pub trait Allowance: Send + Sync + 'static {
-    /// Looks at what this run has used so far, all steps together.
+    /// Notes what a run used so far, all steps together.
+    fn used(&self, run: RunId, tokens: u64, cost_usd: f64);
+
+    /// Looks at what the person's runs used.
     ///
     /// # Errors
-    /// A failure with a sentence for the person, where a budget is used up.
-    async fn spent(&self, author: &Author, usage: &[Usage], cost_usd: Option<f64>) -> Result<(), AgentError>;
+    /// A sentence for the person, where a budget is used up.
+    async fn admit(&self, person: UserId) -> Result<(), String>;
+}
+
+/// The tokens of one answer and what it was asked with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tokens {
+    /// As its provider counted them.
+    Counted(Usage),
+    /// Estimated from the bytes.
+    Estimated(Usage),
+}
+
+impl Tokens {
+    /// What the provider told; else an estimate, of a prompt of so many tokens and so many bytes of answer.
+    pub(super) fn of(provider: &dyn ModelProvider, told: Option<Usage>, prompt: u64, answer_bytes: usize) -> Self {
+        if let Some(usage) = told.filter(|usage| in_and_out(usage) > 0) {
+            return Self::Counted(usage);
+        }
+        let output = (answer_bytes as u64).div_ceil(BYTES_A_TOKEN);
+        Self::Estimated(Usage {
+            provider: Some(provider.provider().into()),
+            model: Some(provider.model().into()),
+            input_tokens: Some(prompt),
+            output_tokens: Some(output),
+            total_tokens: Some(prompt + output),
+            ..Usage::default()
+        })
+    }
+}
+
+/// The tokens that a request may have.
+pub(super) fn prompt_tokens(request: &ModelRequest) -> u64 {
+    let message = |message: &ModelMessage| match message {
+        ModelMessage::User { text, media } => (text.len(), media.len()),
+        ModelMessage::Assistant { text, calls, .. } => {
+            let calls = calls.iter().map(|call| call.name.len() + call.arguments.len());
+            (text.len() + calls.sum::<usize>(), 0)
+        }
+        ModelMessage::Tool { text, .. } => (text.len(), 0),
+    };
+    let tools = request.tools.iter();
+    let tools = tools.map(|tool| tool.name.len() + tool.description.len() + tool.parameters.to_string().len());
+    let (bytes, files) = request
+        .messages
+        .iter()
+        .map(message)
+        .fold((request.system.len() + tools.sum::<usize>(), 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    (bytes as u64).div_ceil(BYTES_A_TOKEN) + files as u64 * FILE_TOKENS
+}
+
+/// The tokens in and out together.
+fn in_and_out(usage: &Usage) -> u64 {
+    usage.input_tokens.unwrap_or(0).saturating_add(usage.output_tokens.unwrap_or(0))
 }
 
 /// What one run used.
@@ -23,11 +88,20 @@ pub trait Allowance: Send + Sync + 'static {
 pub struct Spent {
     by_model: Vec<Usage>,
     cost: Option<f64>,
+    /// How many of the tokens are estimated.
+    estimated: u64,
 }
 
 impl Spent {
     /// Adds what a step took; `price` is the model's, if it has one.
-    pub fn add(&mut self, usage: Usage, price: Option<&Price>) {
+    pub fn add(&mut self, tokens: Tokens, price: Option<&Price>) {
+        let usage = match tokens {
+            Tokens::Counted(usage) => usage,
+            Tokens::Estimated(usage) => {
+                self.estimated = self.estimated.saturating_add(in_and_out(&usage));
+                usage
+            }
+        };
         if let Some(price) = price {
             let tokens = |count: Option<u64>| count.unwrap_or(0) as f64;
             *self.cost.get_or_insert(0.0) += price.cost(
@@ -68,19 +142,34 @@ impl Spent {
         self.cost
     }
 
-    /// `{"costUsd": x}`, where there is a price.
+    /// The tokens in and out of all models.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.by_model.iter().map(in_and_out).fold(0, u64::saturating_add)
+    }
+
+    /// `costUsd`, where there is a price, and `estimatedTokens`, where some are.
     #[must_use]
     pub fn metadata(&self) -> Map<String, Value> {
-        self.cost.map(|cost| ("costUsd".to_owned(), json!(cost))).into_iter().collect()
+        let cost = self.cost.map(|cost| ("costUsd".to_owned(), json!(cost)));
+        let estimated = (self.estimated > 0).then(|| ("estimatedTokens".to_owned(), json!(self.estimated)));
+        cost.into_iter().chain(estimated).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::provider::{Media, MediaKind, ModelCall},
+        *,
+    };
 
     fn usage(model: &str, input: u64, output: u64) -> Usage {
         Usage { model: Some(model.into()), input_tokens: Some(input), output_tokens: Some(output), ..Usage::default() }
+    }
+
+    fn counted(model: &str, input: u64, output: u64) -> Tokens {
+        Tokens::Counted(usage(model, input, output))
     }
 
     #[test]
@@ -88,9 +177,10 @@ mod tests {
         let price =
             Price { model: "a".into(), input: 1e-6, output: 2e-6, cached: 1e-7, cache_write: 1e-6, batch: None };
         let mut spent = Spent::default();
-        spent.add(usage("a", 1000, 10), Some(&price));
-        spent.add(Usage { cached_input_tokens: Some(1000), ..usage("a", 2000, 20) }, Some(&price));
-        spent.add(usage("b", 5, 5), None);
+        spent.add(counted("a", 1000, 10), Some(&price));
+        let cached = Usage { cached_input_tokens: Some(1000), ..usage("a", 2000, 20) };
+        spent.add(Tokens::Counted(cached), Some(&price));
+        spent.add(counted("b", 5, 5), None);
         let both = spent.usage();
         assert_eq!(
             (both[0].input_tokens, both[0].output_tokens, both[0].cached_input_tokens),
@@ -104,7 +194,32 @@ mod tests {
     #[test]
     fn what_has_no_price_has_no_cost() {
         let mut spent = Spent::default();
-        spent.add(usage("a", 5, 5), None);
+        spent.add(counted("a", 5, 5), None);
         assert!(spent.cost_usd().is_none() && spent.metadata().is_empty());
+    }
+
+    #[test]
+    fn what_is_estimated_is_said() {
+        let mut spent = Spent::default();
+        spent.add(counted("a", 5, 5), None);
+        spent.add(Tokens::Estimated(usage("a", 30, 10)), None);
+        assert_eq!((spent.tokens(), spent.metadata()["estimatedTokens"].as_u64()), (50, Some(40)));
+    }
+
+    #[test]
+    fn a_request_is_as_long_as_all_that_it_says() {
+        let call = ModelCall { id: "c".into(), name: "look".into(), arguments: "{}  ".into() };
+        let media =
+            Media { kind: MediaKind::Image, mime_type: "image/png".into(), name: "x".into(), data: "AAAA".into() };
+        let request = ModelRequest {
+            system: "x".repeat(40),
+            messages: vec![
+                ModelMessage::User { text: "x".repeat(80), media: vec![media] },
+                ModelMessage::Assistant { text: String::new(), calls: vec![call], native: None },
+                ModelMessage::Tool { call_id: "c".into(), name: "look".into(), text: "x".repeat(8) },
+            ],
+            ..ModelRequest::default()
+        };
+        assert_eq!(prompt_tokens(&request), 10 + 20 + 2 + 2 + FILE_TOKENS);
     }
 }

@@ -43,6 +43,20 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Loaded<T> {
         });
     }
 
+    /// Fetches what goes on behind it, and joins it to what is there.
+    pub(super) fn more(self, from: String, join: impl FnOnce(&mut T, T) + Send + 'static) {
+        let path = self.path.get_untracked();
+        spawn_local(async move {
+            let answer = browser::get::<T>(&from).await;
+            if self.path.try_get_untracked() == Some(path) {
+                self.answer.try_update(|known| match (known, answer) {
+                    (Some(Ok(known)), Ok(more)) => join(known, more),
+                    (known, answer) => *known = Some(answer.map_err(|error| error.message())),
+                });
+            }
+        });
+    }
+
     pub(super) fn view(self, ready: impl Fn(T) -> AnyView + Send + 'static) -> impl IntoView {
         move || match self.answer.get() {
             None => {
