@@ -119,6 +119,8 @@ async fn every_line_of_the_json_log_is_an_object_and_names_connection_and_run() 
     let folder = tempfile::tempdir().expect("a folder");
     let log = folder.path().join("log");
     let lines = blocking(move || {
+        let wrong = "[[agents]]\nid = \"far\"\nname = \"Far\"\nkind = \"ag-ui\"\nurl = \"ftp://far.example.org/\"\n";
+        std::fs::write(folder.path().join("Leptos.toml"), wrong).expect("written");
         with_password(folder.path(), &["user", "add", "--name", ADMIN.name]);
         let stderr = File::create(&log).expect("made");
         let mut server = netra();
@@ -142,6 +144,8 @@ async fn every_line_of_the_json_log_is_an_object_and_names_connection_and_run() 
     for message in ["socket opened", "socket gone"] {
         assert!(said(message)["connection"].is_string() && said(message)["user"].is_string(), "{}", said(message));
     }
+    let reason = said("an agent cannot be used")["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("agents[0].url: is of a scheme"), "{reason}");
     let ended = &said("a run finished")["span"];
     assert!(ended["run"].is_string() && ended["thread"].is_string() && ended["name"] == "run", "{ended}");
     assert!(lines.len() < 60, "not a line for every frame: {}", lines.len());

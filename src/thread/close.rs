@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::protocol::{
     RunId, ThreadId,
     agui::{
-        Event, Interrupt, ReasoningEnd, ReasoningMessageEnd, RunError, RunFinished, RunOutcome, StepFinished,
+        Base, Event, Interrupt, ReasoningEnd, ReasoningMessageEnd, RunError, RunFinished, RunOutcome, StepFinished,
         SubagentError, SubagentFinished, SubagentOutcome, TextMessageEnd, ToolCallEnd, Usage,
     },
 };
@@ -20,6 +20,8 @@ pub struct Ending {
     pub usage: Vec<Usage>,
     /// What the terminal event says beside: `costUsd`, say.
     pub metadata: Option<Map<String, Value>>,
+    /// What else an agent's own terminal event says, whose metadata stands above.
+    pub base: Base,
 }
 
 /// In which way a run ends.
@@ -83,7 +85,7 @@ fn terminal(thread_id: ThreadId, run_id: RunId, ending: &Ending) -> Event {
             RunError { code: Some(code.clone()), usage, ..RunError::new(message.clone()) }.into()
         }
     };
-    event.base_mut().metadata.clone_from(&ending.metadata);
+    *event.base_mut() = Base { metadata: ending.metadata.clone(), ..ending.base.clone() };
     event
 }
 

@@ -1,7 +1,8 @@
-// Random streams, most of them nearly right, with what the protocol's own verifier says of each: at which event it is
-// broken, or that it is not. Run: npm i @ag-ui/client@1.0.0 && node verdicts.mjs COUNT > verdicts.jsonl
+// Random streams, most of them nearly right, with what the protocol's own client says of each: at which event it is broken,
+// or that it is not. Of two kinds: events in an order that may be wrong, and single events with one thing changed in them.
+// Run: npm i @ag-ui/client@1.0.0 && node verdicts.mjs COUNT > verdicts.jsonl && node verdicts.mjs COUNT fields > fields.jsonl
 import { Subject } from "rxjs";
-import { enforceEvents, transformChunks, verifyEvents } from "@ag-ui/client";
+import { CompatibilityBoundary, enforceEvents, transformChunks, verifyEvents } from "@ag-ui/client";
 
 process.env.SUPPRESS_TRANSFORMATION_WARNINGS = "true";
 let seed = 20250101;
@@ -63,7 +64,8 @@ const finished = { type: "RUN_FINISHED", threadId: "t", runId: "r" };
 const verifier = () => {
   const source = new Subject();
   let broken = null;
-  source.pipe(enforceEvents(), transformChunks(), verifyEvents()).subscribe({ error: (error) => (broken = String(error.message ?? error)) });
+  const read = new CompatibilityBoundary().run({ messages: [] }, { run: () => source });
+  read.pipe(enforceEvents(), transformChunks(), verifyEvents()).subscribe({ error: (error) => (broken = String(error.message ?? error)) });
   return (event) => {
     try { source.next(structuredClone(event)); } catch (error) { broken ??= String(error.message ?? error); }
     return broken;
@@ -78,7 +80,82 @@ const verdict = (events) => {
   return { at: null };
 };
 
+// Events with all that they may say, and what has to stand around them.
+const base = { timestamp: 5, rawEvent: { of: "it" }, metadata: { k: null } };
+const usage = () => [{ provider: "p", model: "m", inputTokens: 3, outputTokens: 2, totalTokens: 5, reasoningTokens: 1, cachedInputTokens: 1, cacheWriteInputTokens: 0 }];
+const sources = [{ type: "data", value: "aGk=", mimeType: "image/png" }, { type: "url", value: "https://a/b", mimeType: "image/png" }, { type: "file", value: "f", provider: "p", mimeType: "image/png" }];
+const parts = () => [{ type: "text", id: "1", text: "x", metadata: { a: 1 } }, { type: pick(["image", "audio", "video", "document"]), id: "2", source: pick(sources), metadata: { a: 1 } }];
+const call = () => ({ id: "c", type: "function", function: { name: "t", arguments: "{}" }, encryptedValue: "v", metadata: {} });
+const messages = () => {
+  const all = { id: "h", subagentRunId: "x", metadata: {} };
+  return pick([
+    { ...all, role: "developer", name: "n", encryptedValue: "v", content: "x" },
+    { ...all, role: "system", name: "n", encryptedValue: "v", content: "x" },
+    { ...all, role: "assistant", name: "n", encryptedValue: "v", content: "x", toolCalls: [call()] },
+    { ...all, role: "user", name: "n", encryptedValue: "v", content: pick(["x", parts()]) },
+    { ...all, role: "tool", toolCallId: "c", error: "e", encryptedValue: "v", content: pick(["x", parts()]) },
+    { ...all, role: "activity", activityType: "p", content: {} },
+    { ...all, role: "reasoning", encryptedValue: "v", content: "x" },
+  ]);
+};
+const interrupt = () => ({ id: "i", reason: "r", message: "m", toolCallId: "c", responseSchema: {}, expiresAt: "2030-01-01T00:00:00Z", subagentRunId: "x", metadata: {} });
+const text = (kind, more) => ({ type: `TEXT_MESSAGE_${kind}`, messageId: "a", subagentRunId: "x", ...more });
+const tool = (kind, more) => ({ type: `TOOL_CALL_${kind}`, toolCallId: "c", subagentRunId: "x", ...more });
+const thought = (kind, more) => ({ type: `REASONING_MESSAGE_${kind}`, messageId: "r", subagentRunId: "x", ...more });
+const child = { type: "SUBAGENT_STARTED", subagentRunId: "s", name: "n", description: "d", parentToolCallId: "c", parentMessageId: "a" };
+const opened = [text("START", { role: "assistant", name: "n" }), text("CONTENT", { delta: "x" }), text("END")];
+const called = [tool("START", { toolCallName: "t", parentMessageId: "a" }), tool("ARGS", { delta: "{}" }), tool("END")];
+const thinks = [{ type: "REASONING_START", messageId: "r", subagentRunId: "x" }, thought("START", { role: "reasoning" }), thought("CONTENT", { delta: "x" }), thought("END"), { type: "REASONING_END", messageId: "r", subagentRunId: "x" }];
+const whole = [
+  ...[0, 1, 2].map((at) => () => [opened, at]), ...[0, 1, 2].map((at) => () => [called, at]), ...[0, 1, 2, 3, 4].map((at) => () => [thinks, at]),
+  () => [[text("CHUNK", { role: "assistant", delta: "x", name: "n" })], 0],
+  () => [[tool("CHUNK", { toolCallName: "t", parentMessageId: "a", delta: "{}" })], 0],
+  () => [[thought("CHUNK", { delta: "x" })], 0],
+  () => [[tool("RESULT", { messageId: "m", role: "tool", content: pick(["x", parts(), parts()]) })], 0],
+  () => [[{ type: "STEP_STARTED", stepName: "s" }, { type: "STEP_FINISHED", stepName: "s" }], pick([0, 1])],
+  () => [[{ type: "STATE_SNAPSHOT", snapshot: {}, subagentRunId: "x" }], 0],
+  () => [[{ type: "STATE_DELTA", delta: [{ op: "add", path: "/a", value: 1 }], subagentRunId: "x" }], 0],
+  ...[1, 2, 3].map(() => () => [[{ type: "MESSAGES_SNAPSHOT", messages: [messages()] }], 0]),
+  () => [[{ type: "ACTIVITY_SNAPSHOT", messageId: "p", activityType: "plan", content: {}, replace: true }], 0],
+  () => [[{ type: "ACTIVITY_DELTA", messageId: "p", activityType: "plan", patch: [{ op: "remove", path: "/a" }] }], 0],
+  () => [[{ type: "REASONING_ENCRYPTED_VALUE", subtype: "tool-call", entityId: "c", encryptedValue: "v", subagentRunId: "x" }], 0],
+  () => [[child, { type: "SUBAGENT_FINISHED", subagentRunId: "s", result: 1, outcome: pick([{ type: "success" }, { type: "suspended", interruptIds: ["i"] }]) }], pick([0, 1])],
+  () => [[child, { type: "SUBAGENT_ERROR", subagentRunId: "s", message: "m", code: "c" }], 1],
+  () => [[{ type: "RAW", event: {}, source: "it" }], 0],
+  () => [[{ type: "CUSTOM", name: "n", value: null }], 0],
+  ...[1, 2].map(() => () => [[{ ...finished, result: 1, usage: usage(), outcome: pick([{ type: "success", pendingToolCallIds: ["c"] }, { type: "interrupt", interrupts: [interrupt()] }, { type: "cancelled" }]) }], 0]),
+];
+
+// The places of an event that may be changed, each as the object or list that it is in and its key there.
+const places = (value) => Object.entries(value).flatMap(([key, inner]) => [
+  ...(["type", "op"].includes(key) ? [] : [[value, key]]),
+  ...(["threadId", "runId"].includes(key) || inner === null || typeof inner !== "object" ? [] : places(inner)),
+]);
+const change = (event) => {
+  if (chance(0.04)) return void (event.type = pick(["VENDOR", "THINKING_AGAIN"]));
+  const named = JSON.stringify(event.outcome?.type ?? event.messages?.[0].role ?? null);
+  const [holder, key] = pick(places(event));
+  const kind = random();
+  if (kind < 0.3) holder[key] = null;
+  else if (kind < 0.45 && !Array.isArray(holder)) delete holder[key];
+  else if (kind < 0.6 && !Array.isArray(holder)) holder[pick(["vendor", "toString", "name", "source"])] ??= pick([null, 5, { a: 1 }]);
+  else if (kind < 0.66 && named !== "null") (event.outcome ?? event.messages[0])[event.outcome ? "type" : "role"] = "vendor";
+  else if (kind < 0.7 && Array.isArray(event.content ?? event.messages?.[0].content)) pick(event.content ?? event.messages[0].content).type = "vendor";
+  else holder[key] = pick([5, -1, 1.5, 1e18, "x", true, {}, [], [5], [{}], [null]]);
+};
+
 const count = Number(process.argv[2] ?? 100);
+if (process.argv[3] === "fields") {
+  for (let n = 0; n < count; n++) {
+    const [around, at] = structuredClone(pick(whole)());
+    Object.assign(around[at], structuredClone(chance(0.3) ? base : {}));
+    if (chance(0.95)) change(around[at]);
+    const ends = around[at].type === "RUN_FINISHED" || around[at].threadId ? [] : [finished];
+    const events = JSON.parse(JSON.stringify([started, ...around, ...ends]));
+    console.log(JSON.stringify({ events, ...verdict(events) }));
+  }
+  process.exit(0);
+}
 for (let n = 0; n < count; n++) {
   // Of random events those that fit are kept, so that streams grow long before one that does not.
   const events = [started];

@@ -1,9 +1,14 @@
 //! An endpoint that fails again and again is left alone for a while.
 
-use netra::{server::agents::Agent, thread::RunState};
+use netra::{
+    protocol::{Author, UserId},
+    server::agents::{Agent, Emitter, RunInput},
+    thread::RunState,
+};
 use serde_json::json;
 
 use crate::{
+    configured::{agents, entry},
     house::House,
     server::{Server, until},
 };
@@ -57,4 +62,24 @@ async fn mistakes_of_requests_and_of_the_agent_open_no_breaker_and_are_told() {
     }
     let health = house.remote.health().expect("it depends on an endpoint");
     assert!(health.ok && health.about.contains("no luck"), "{health:?}");
+}
+
+#[tokio::test]
+async fn agents_at_one_endpoint_share_its_breaker_and_an_entry_that_changes_keeps_it() {
+    let server = Server::start(|_, answer| answer.status("500 Internal Server Error", &[], "")).await;
+    let at = |id: &str, query: &str| {
+        let url = format!("{}{query}", server.url);
+        entry(&json!({"id": id, "url": url, "allow_private_network": true, "retries": 0}))
+    };
+    let agents = agents(&[at("one", ""), at("two", "?tenant=2")]);
+    let agent = agents.get("one").and_then(|known| known.agent()).expect("can be used");
+    for _ in 0..5 {
+        let (out, _events) = Emitter::channel(8);
+        let author = Author { id: UserId::new(), name: "Ada".into() };
+        agent.run(RunInput::alone(author, "hello"), out).await.expect_err("fails");
+    }
+    for id in ["one", "two"] {
+        let health = agents.get(id).and_then(|known| known.health()).expect("it depends on an endpoint");
+        assert!(!health.ok && health.about.contains("5 times in a row"), "{id}: {health:?}");
+    }
 }

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 
 use crate::house::SECRET;
 
-fn entry(changes: &Value) -> AgentEntry {
+pub fn entry(changes: &Value) -> AgentEntry {
     let mut entry =
         json!({"id": "planner", "name": "Planner", "kind": "ag-ui", "url": "https://agents.example.com/run"});
     entry.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
     serde_json::from_value(entry).expect("an entry")
 }
 
-fn agents(configured: &[AgentEntry]) -> Agents {
+pub fn agents(configured: &[AgentEntry]) -> Agents {
     let variables = |name: &str| name.ends_with("TOKEN").then(|| SECRET.to_owned());
     Agents::new([], configured, Kinds { variables: Arc::new(variables), ..Kinds::default() })
 }
@@ -34,17 +34,21 @@ fn an_entry_is_an_agent_and_its_endpoint_is_not_asked_until_somebody_asks() {
 #[test]
 fn a_wrong_entry_is_an_agent_that_cannot_be_used_with_the_key_as_reason() {
     let cases = [
-        (json!({"url": "ftp://a/"}), "agents[0].url: `ftp` is spoken with no agent"),
+        (json!({"url": "ftp://a/"}), "agents[0].url: is of a scheme that no agent speaks"),
         (json!({"url": "http://10.0.0.1/"}), "agents[0].url: `10.0.0.1` lies in a private network"),
         (json!({"headers": {"X-Key": "${MISSING}"}}), "agents[0].headers.X-Key: the variable MISSING is not set"),
         (json!({"silence_timeout_ms": 0}), "agents[0].silence_timeout_ms: invalid value"),
+        (json!({"headers": format!("Bearer {SECRET}")}), "agents[0].headers: invalid type: a text, expected a map"),
+        (json!({"headers": {"X-Key": [SECRET]}}), "agents[0].headers.X-Key: invalid type: sequence, expected a text"),
+        (json!({"url": format!("https://me:{SECRET}@a/")}), "agents[0].url: holds a user or a password"),
+        (json!({"url": "https://a/?key=${MISSING}"}), "agents[0].url: the variable MISSING is not set"),
         (json!({"timeout": 1}), "agents[0].timeout: unknown field `timeout`"),
     ];
     for (changes, expected) in cases {
         let agents = agents(&[entry(&changes)]);
         let planner = agents.all().first().cloned().expect("is there");
         let reason = planner.info.disabled.as_ref().expect("cannot be used");
-        assert!(reason.contains(expected), "`{reason}` should say `{expected}`");
+        assert!(reason.contains(expected) && !reason.contains(SECRET), "`{reason}` should say `{expected}`");
         assert!(planner.health().is_none());
     }
 }

@@ -146,7 +146,11 @@ impl House {
         match run.state {
             RunState::Failed { message, code: Some(said) } => {
                 assert_eq!(said, code, "{message}");
-                assert!(!message.contains(SECRET) && !message.is_empty(), "{message}");
+                assert!(!message.is_empty());
+                let log = self.frames().await.join("\n");
+                assert!(!log.contains(SECRET) && !log.contains(&SECRET[..8]), "{log}");
+                let about = self.remote.health().map(|health| health.about).unwrap_or_default();
+                assert!(!about.contains(&SECRET[..8]), "{about}");
                 message
             }
             other => panic!("fails with {code}, not {other:?}"),
@@ -193,23 +197,35 @@ impl House {
         self.channels.thread(self.thread).await.expect("reads").1
     }
 
-    /// The events of a run as the log has them.
+    /// The events of a run as they are read from the log.
     pub async fn events(&self, wanted: RunId) -> Vec<Event> {
-        let (mut events, mut after) = (Vec::new(), 0);
+        let channel = Channel::Thread(self.thread).name();
+        let entries = self.frames().await.into_iter().map(|frame| {
+            let mut frame: Value = serde_json::from_str(&frame).expect("JSON");
+            Entry::decode(channel, frame["payload"]["entry"].take())
+        });
+        let event = |entry| match entry {
+            Entry::Thread(ThreadEntry::Agent { run_id, event }) if run_id == wanted => Some(*event),
+            _ => None,
+        };
+        entries.filter_map(event).collect()
+    }
+
+    /// The events of a run as they stand in the log.
+    pub async fn written(&self, wanted: RunId) -> Vec<Value> {
+        let frames = self.frames().await.into_iter();
+        let entries = frames.map(|frame| serde_json::from_str::<Value>(&frame).expect("JSON")["payload"]["entry"].take());
+        entries.filter(|entry| entry["run_id"] == wanted.to_string()).map(|mut entry| entry["event"].take()).collect()
+    }
+
+    /// The log, entry by entry, as it is sent.
+    pub async fn frames(&self) -> Vec<String> {
+        let (mut frames, mut after) = (Vec::new(), 0);
         loop {
             let page = self.channels.page(Channel::Thread(self.thread), after).await.expect("reads");
-            let Some(last) = page.last() else { return events };
+            let Some(last) = page.last() else { return frames };
             after = last.seq;
-            for delivery in page {
-                let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");
-                let channel = Channel::Thread(self.thread).name();
-                if let Entry::Thread(ThreadEntry::Agent { run_id, event }) =
-                    Entry::decode(channel, frame["payload"]["entry"].clone())
-                    && run_id == wanted
-                {
-                    events.push(*event);
-                }
-            }
+            frames.extend(page.iter().map(|delivery| delivery.frame.as_str().to_owned()));
         }
     }
 }

@@ -172,11 +172,73 @@ async fn headers_are_sent_and_never_shown() {
         format!("authorization: bearer {SECRET}"),
         "accept: text/event-stream".into(),
         "content-type: application/json".into(),
+        "accept-encoding: identity".into(),
     ] {
         assert!(head.lines().any(|own| own.trim() == line), "{line} in {head}");
     }
     let shown = format!("{:?} {config:?}", remote(&config));
     assert!(!shown.contains(SECRET), "{shown}");
+}
+
+#[tokio::test]
+async fn what_an_endpoint_repeats_of_its_secrets_is_told_to_nobody() {
+    let server = Server::start(|number, mut answer| async move {
+        match number {
+            // No event, but what came to the endpoint; cut in the middle of it, too.
+            0 => {
+                answer.begin().await?;
+                answer.raw(format!("data: upstream failed, the headers were Authorization: Bearer {SECRET}\n\n")).await
+            }
+            1 => {
+                answer.begin().await?;
+                answer.raw(format!("data: [\"{}\", \"Bearer {SECRET}\"]\n\n", "x".repeat(134))).await
+            }
+            2 => {
+                answer.begin().await?;
+                answer.event(&json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "role": format!("Bearer {SECRET}")})).await
+            }
+            3 => {
+                answer.begin().await?;
+                answer.event(&json!({"type": "TEXT_MESSAGE_END", "messageId": SECRET})).await
+            }
+            4 => {
+                answer.begin().await?;
+                let raw = json!({"headers": [["authorization", format!("Bearer {SECRET}")]]});
+                answer.event(&json!({"type": "RUN_ERROR", "message": format!("401 for {SECRET}"), "code": "agent_error", "rawEvent": raw, "sent": SECRET})).await
+            }
+            // The end of what is read of a refusal lies in the middle of the secret.
+            5 => answer.status("400 Bad Request", &[], &format!("{}Bearer {SECRET}", " ".repeat(2_048 - 15))).await,
+            _ => {
+                let body = format!("cannot POST /agent?key={SECRET}&other=literal-secret or {SECRET} or literal-secret");
+                answer.status("400 Bad Request", &[], &body).await
+            }
+        }
+    })
+    .await;
+    let config = config(&format!("{}?key=${{TOKEN}}&other=literal-secret", server.url), &json!({"retries": 0}));
+    let house = House::with(&config).await;
+    let codes = [
+        ("malformed_event", "the headers were Authorization: ..."),
+        ("malformed_event", "\"xxx"),
+        ("malformed_event", "unknown variant `...`"),
+        ("protocol_violation", "no text message `...` goes on"),
+        ("agent_error", "401 for ..."),
+        ("remote_refused", "(400 Bad Request): ..."),
+        ("remote_refused", "cannot POST /agent?... or ... or ..."),
+    ];
+    for (code, expected) in codes {
+        let said = house.failure(code).await;
+        assert!(said.contains(expected) && !said.contains("literal-secret"), "`{said}` should say `{expected}`");
+    }
+    let asked = server.asked();
+    assert!(asked[0].head.starts_with(&format!("POST /agent?key={SECRET}&other=literal-secret ")), "{}", asked[0].head);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_compressed_all_the_same_is_refused() {
+    let server = refusing("200 OK", &["Content-Type: text/event-stream", "Content-Encoding: gzip"], "\u{1f}").await;
+    let said = House::new(&server).await.failure("remote_not_sse").await;
+    assert!(said.contains("compressed (`gzip`)"), "{said}");
 }
 
 #[test]

@@ -27,9 +27,10 @@ async fn saying(bytes: impl Into<Vec<u8>>) -> Server {
 #[tokio::test]
 async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
     let tool = "TOOL_CALL";
+    let floats: Vec<f64> = (1..2_000).map(|n| f64::from(n).sqrt() * 10_f64.powi(n % 17 - 8)).collect();
     let mut events = message("m1", &["All ", "is ", "well."]);
     events.extend([
-        json!({"type": "STEP_STARTED", "stepName": "look", "timestamp": 5}),
+        json!({"type": "STEP_STARTED", "stepName": "look", "timestamp": 5, "vendor": {"k": [1, null]}, "name": null}),
         json!({"type": "SUBAGENT_STARTED", "subagentRunId": "s", "name": "Data"}),
         json!({"type": format!("{tool}_START"), "toolCallId": "c", "toolCallName": "look", "subagentRunId": "s"}),
         json!({"type": format!("{tool}_ARGS"), "toolCallId": "c", "delta": "{}"}),
@@ -42,17 +43,21 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         json!({"type": "ACTIVITY_SNAPSHOT", "messageId": "p", "activityType": "plan", "content": {"steps": []}}),
         json!({"type": "RAW", "event": {"of": "a framework"}, "source": "it"}),
         json!({"type": "CUSTOM", "name": "mood", "value": null, "metadata": {"k": null}}),
+        json!({"type": "CUSTOM", "name": "numbers", "value": floats, "x-vendor": [u64::MAX, i64::MIN, 5e-324, f64::MAX]}),
+        json!({"type": "MESSAGES_SNAPSHOT", "messages": [{"id": "v", "role": "vendor", "content": null}, {"id": "m1", "role": "assistant", "content": "All is well.", "x": 0.1}]}),
     ]);
-    let sent = events.clone();
+    let end = json!({
+        "result": {"n": 1}, "usage": [{"model": "m", "inputTokens": 3}], "timestamp": 9, "rawEvent": {"q": 1},
+        "metadata": {"costUsd": 0.5}, "vendor": 2,
+    });
+    let sent = (events.clone(), end.clone());
     let server = Server::start(move |_, mut answer| {
-        let events = sent.clone();
+        let (events, more) = sent.clone();
         async move {
             answer.begin().await?;
             answer.events(&events).await?;
             let mut end = answer.finished();
-            end["result"] = json!({"n": 1});
-            end["usage"] = json!([{"model": "m", "inputTokens": 3}]);
-            end["metadata"] = json!({"costUsd": 0.5});
+            end.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
             answer.event(&end).await
         }
     })
@@ -60,8 +65,7 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
     let house = House::new(&server).await;
     let run = house.answer("hello").await;
     assert_eq!(run.state, RunState::Finished);
-    let log: Vec<Value> =
-        house.events(run.run_id).await.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
+    let log = house.written(run.run_id).await;
     let (between, ends) = (&log[1..log.len() - 1], log.last().expect("an end"));
     // Deltas within the window go together, as any agent's do.
     let deltas = |events: &[Value]| -> String {
@@ -71,9 +75,55 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         events.iter().filter(|event| event["type"] != "TEXT_MESSAGE_CONTENT").cloned().collect()
     };
     assert_eq!((deltas(between), others(between)), (deltas(&events), others(&events)));
-    assert_eq!(ends["result"], json!({"n": 1}));
-    assert_eq!(ends["usage"], json!([{"model": "m", "inputTokens": 3}]));
-    assert_eq!(ends["metadata"], json!({"costUsd": 0.5}));
+    for (key, value) in end.as_object().expect("an object") {
+        assert_eq!(ends[key], *value, "{key}");
+    }
+    let numbers = events.iter().find(|event| event["name"] == "numbers").expect("numbers");
+    assert!(house.frames().await.iter().any(|frame| frame.contains(&numbers.to_string())), "not a digit is another");
+}
+
+#[tokio::test]
+async fn what_a_later_version_says_is_kept_and_ends_no_run() {
+    let vendor = json!({"type": "VENDOR_PROGRESS", "pct": 5, "deep": {"k": null}});
+    let sent = vendor.clone();
+    let server = Server::start(move |_, mut answer| {
+        let vendor = sent.clone();
+        async move {
+            answer.stream().await?;
+            answer.event(&vendor).await?;
+            answer.event(&answer.started()).await?;
+            answer.events(&message("m1", &["Before, "])).await?;
+            answer.event(&vendor).await?;
+            answer.events(&message("m2", &["after."])).await?;
+            let mut end = answer.finished();
+            end["outcome"] = json!({"type": "deferred"});
+            answer.event(&end).await
+        }
+    })
+    .await;
+    let house = House::new(&server).await;
+    let run = house.answer("hello").await;
+    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Before, after."));
+    let log = house.written(run.run_id).await;
+    let raw: Vec<&Value> = log.iter().filter(|event| event["type"] == "RAW").collect();
+    assert_eq!(raw, [&json!({"type": "RAW", "event": vendor, "source": "unknown AG-UI event"})]);
+}
+
+#[tokio::test]
+async fn an_agents_own_failure_is_told_with_all_that_it_says_and_what_is_cut_says_so() {
+    let server = saying(format!(
+        "data: {}\n\n",
+        json!({"type": "RUN_ERROR", "message": "x".repeat(5_000), "code": "y".repeat(100), "timestamp": 3, "rawEvent": {"a": 1}, "hint": "h"})
+    ))
+    .await;
+    let house = House::new(&server).await;
+    let run = house.answer("hello").await;
+    let log = house.written(run.run_id).await;
+    let expected = json!({
+        "type": "RUN_ERROR", "message": "x".repeat(1_999) + "…", "code": "y".repeat(63) + "…", "timestamp": 3,
+        "rawEvent": {"a": 1}, "hint": "h",
+    });
+    assert_eq!(log.last(), Some(&expected));
 }
 
 #[tokio::test]
@@ -103,7 +153,7 @@ async fn what_cannot_be_read_or_breaks_a_rule_ends_the_run_by_naming_it() {
         (b"data: {\"type\":\n\n".into(), "malformed_event", "it is no JSON"),
         (b"data: hello\n\n".into(), "malformed_event", "it is no JSON"),
         (b"data: \xff\n\n".into(), "malformed_event", "no UTF-8"),
-        (b"data: {\"type\":\"TELEPORT\"}\n\n".into(), "malformed_event", "no event `TELEPORT`"),
+        (b"data: {\"type\":7}\n\n".into(), "malformed_event", "it has no `type`"),
         (b"data: {\"type\":\"RAW\",\"event\":1,\"timestamp\":1.5}\n\n".into(), "malformed_event", "1.5"),
         (b"data: {\"type\":\"RAW\",\"event\":1,\"source\":null}\n\n".into(), "malformed_event", "`source` is null"),
         (

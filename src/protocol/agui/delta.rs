@@ -1,6 +1,6 @@
 //! Deltas: the events that carry a piece of something longer, and which of them may become one.
 
-use super::Event;
+use super::{Base, Event};
 
 /// Deltas with the same key, with no other event of their run between them, may be put together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ impl Event {
             Self::ReasoningMessageContent(e) => &e.message_id,
             _ => return None,
         };
-        let plain = self.base().raw_event.is_none() && self.base().metadata.is_none();
+        let Base { raw_event, metadata, extra, timestamp: _ } = self.base();
+        let plain = raw_event.is_none() && metadata.is_none() && extra.is_empty();
         plain.then(|| DeltaKey { kind: self.kind(), id: id.clone(), subagent: self.subagent().map(str::to_owned) })
     }
 

@@ -30,6 +30,18 @@ macro_rules! events {
                 match self { $(Self::$name(_) => $kind,)* }
             }
 
+            /// The fields that an event of a type has or leaves out, as this code names them. None for a type that is unknown.
+            #[must_use]
+            pub fn optional(kind: &str) -> &'static [&'static str] {
+                match kind { $($kind => &[$(stringify!($opt)),*],)* _ => &[] }
+            }
+
+            /// Whether events of a type may say that they belong to a sub-agent.
+            #[must_use]
+            pub fn has_tag(kind: &str) -> bool {
+                match kind { $($kind => matches!(stringify!($tagged), "tagged"),)* _ => false }
+            }
+
             /// What every event may carry.
             #[must_use]
             pub fn base(&self) -> &Base {
@@ -145,6 +157,9 @@ pub struct Base {
     /// Anything more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
+    /// Fields that AG-UI 1.0 does not know: kept as they are, and of no meaning here.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 events! {

@@ -1,5 +1,6 @@
 //! The events on the wire are AG-UI's, to the letter.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -25,6 +26,34 @@ fn what_every_event_may_carry_stands_beside_its_own() {
     let event: Event = serde_json::from_value(wire.clone()).expect("reads");
     assert_eq!(event.base().timestamp, Some(5));
     assert_eq!(serde_json::to_value(&event).expect("serializes"), wire);
+}
+
+#[test]
+fn what_the_protocol_does_not_know_stays_where_it_stood() {
+    let wire = json!({
+        "type": "MESSAGES_SNAPSHOT", "messages": [], "subagentRunId": "s", "x-vendor": {"k": [1, null]}, "metadata": {"a": 1},
+    });
+    let event: Event = serde_json::from_value(wire.clone()).expect("reads");
+    assert_eq!((event.subagent(), &event.base().extra["subagentRunId"]), (None, &json!("s")), "it has no such field");
+    assert_eq!(serde_json::to_value(&event).expect("serializes"), wire);
+    let marked = json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "mark": 1});
+    let marked: Event = serde_json::from_value(marked).expect("reads");
+    assert_eq!(marked.delta_key(), None, "put together with others it would be lost");
+}
+
+proptest! {
+    #[test]
+    fn an_event_that_is_read_and_written_again_is_the_same_text(
+        float in any::<f64>().prop_filter("JSON has no others", |float| float.is_finite()),
+        whole: i64,
+        large: u64,
+    ) {
+        let text = json!({"type": "CUSTOM", "name": "n", "value": [float, whole], "vendor": {"f": float, "u": large}}).to_string();
+        let event: Event = serde_json::from_str(&text).expect("reads");
+        let Event::Custom(Custom { value, .. }) = &event else { panic!("another event") };
+        prop_assert_eq!(value[0].as_f64().map(f64::to_bits), Some(float.to_bits()));
+        prop_assert_eq!(serde_json::to_string(&event).expect("serializes"), text);
+    }
 }
 
 #[test]

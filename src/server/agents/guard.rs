@@ -279,7 +279,9 @@ impl Guard {
             let kind = match text("role") {
                 Some("reasoning") => Kind::Reasoning,
                 Some("activity") => Kind::Activity,
-                _ => Kind::Text,
+                Some("assistant" | "user" | "tool" | "system" | "developer") => Kind::Text,
+                // A later version's.
+                _ => continue,
             };
             let calls = message.get("toolCalls").and_then(Value::as_array).into_iter().flatten();
             let calls = calls.filter_map(|call| call.get("id").and_then(Value::as_str)).map(|id| (Kind::Tool, id));

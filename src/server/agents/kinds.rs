@@ -6,7 +6,7 @@ use super::{
     Agent,
     analyst::pricing::PriceTable,
     model::ModelAgent,
-    remote::{Remote, RemoteOptions},
+    remote::{Breakers, Remote, RemoteOptions},
     replay::Replay,
     tools::Tools,
 };
@@ -38,6 +38,8 @@ pub struct Kinds {
     pub tools: Arc<Tools>,
     /// What models may be used for while a run goes on.
     pub allowance: Arc<DayAllowance>,
+    /// The breakers of the endpoints of remote agents.
+    pub breakers: Breakers,
 }
 
 impl Default for Kinds {
@@ -45,7 +47,8 @@ impl Default for Kinds {
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         let prices = Arc::new(PriceTable::shipped());
         let tools = Tools::new(&[], &prices, &*variables);
-        Self { folder: PathBuf::new(), variables, prices, tools: Arc::new(tools), allowance: Arc::default() }
+        let (folder, tools, allowance, breakers) = (PathBuf::new(), Arc::new(tools), Arc::default(), Breakers::default());
+        Self { folder, variables, prices, tools, allowance, breakers }
     }
 }
 
@@ -74,7 +77,7 @@ impl Kinds {
             KindConfig::AgUi(endpoint) => {
                 let variables = |name: &str| self.variable(name, source);
                 let remote = Remote::new(config.info(), endpoint, variables, RemoteOptions::default());
-                Ok(Arc::new(remote.map_err(|error| error.to_string())?))
+                Ok(Arc::new(remote.map_err(|error| error.to_string())?.sharing(&self.breakers)))
             }
             KindConfig::Model(model) => Ok(Arc::new(self.model(config, model, source)?)),
         }

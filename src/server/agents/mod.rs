@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     protocol::{
         Attachment, Author, RunId, ThreadId,
-        agui::{Context, Event, Interrupt, Message, Resume, RunError, RunFinished, RunOutcome, Tool, Usage},
+        agui::{Base, Context, Event, Interrupt, Message, Resume, RunError, RunFinished, RunOutcome, Tool, Usage},
         http::{AgentInfo, Health},
     },
     thread::ThreadView,
@@ -159,6 +159,8 @@ pub struct Done {
     pub usage: Vec<Usage>,
     /// What the terminal event says beside: `costUsd`, in US dollars.
     pub metadata: Option<Map<String, Value>>,
+    /// What else another's terminal event says, whose metadata stands above.
+    pub base: Base,
 }
 
 impl Done {
@@ -173,7 +175,9 @@ impl Done {
             Some(RunOutcome::Interrupt { interrupts }) => Outcome::Interrupt(interrupts),
             Some(RunOutcome::Cancelled) => Outcome::Cancelled,
         };
-        Self { result: end.result, outcome, usage: end.usage.unwrap_or_default(), metadata: end.base.metadata }
+        let mut base = end.base;
+        let (usage, metadata) = (end.usage.unwrap_or_default(), base.metadata.take());
+        Self { result: end.result, outcome, usage, metadata, base }
     }
 
     /// It did what was asked, with a result.
@@ -221,14 +225,16 @@ pub enum AgentError {
         /// What the terminal event says beside.
         metadata: Option<Map<String, Value>>,
     },
+    /// It failed, and another's terminal event says so.
+    #[error("{}", .0.message)]
+    Told(Box<RunError>),
 }
 
 impl AgentError {
     /// What another's terminal event says.
     #[must_use]
     pub fn of(end: RunError) -> Self {
-        let code = end.code.unwrap_or_else(|| "agent_error".into());
-        Self::Failed { code, message: end.message, usage: end.usage.unwrap_or_default(), metadata: end.base.metadata }
+        Self::Told(Box::new(end))
     }
 
     /// A failure with a stable code and a sentence.

@@ -3,7 +3,7 @@
 //! Promises: an entry that is wrong is an agent that cannot be used, with a reason; the others are as they would be without
 //! it. Runs that go on keep the agent that they began with, whatever becomes of the entry.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -39,13 +39,29 @@ pub struct Registered {
     pub source: AgentSource,
     /// How it was configured; a built-in one that was not: nothing.
     pub entry: AgentEntry,
+    /// The id that the store has it by, where it is an administrator's: another than its own, where that one is taken.
+    pub stored: Option<String>,
     agent: Option<Arc<dyn Agent>>,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    source: AgentSource,
+    index: usize,
+    stored: Option<&'a str>,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "agents[{}]", self.index)
+    }
 }
 
 impl Registered {
     fn built_in(agent: Arc<dyn Agent>) -> Self {
-        let (access, limits, entry) = Default::default();
-        Self { info: agent.info(), access, limits, source: AgentSource::BuiltIn, entry, agent: Some(agent) }
+        let (access, limits, entry, stored) = Default::default();
+        Self { info: agent.info(), access, limits, source: AgentSource::BuiltIn, entry, stored, agent: Some(agent) }
     }
 
     /// The agent, where it can be used.
@@ -72,8 +88,8 @@ pub struct Agents {
     pub(crate) changed: Notify,
 }
 
-impl std::fmt::Debug for Agents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Agents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.all.read().iter().map(|agent| &agent.info.id)).finish()
     }
 }
@@ -84,7 +100,7 @@ impl Agents {
     pub fn new(built_in: impl IntoIterator<Item = Arc<dyn Agent>>, configured: &[AgentEntry], kinds: Kinds) -> Self {
         let mut fixed: Vec<_> = built_in.into_iter().map(Registered::built_in).collect();
         for (index, entry) in configured.iter().enumerate() {
-            take(&mut fixed, &kinds, AgentSource::File, index, entry);
+            take(&mut fixed, &kinds, Place { source: AgentSource::File, index, stored: None }, entry);
         }
         let all = RwLock::new(fixed.clone().into());
         Self { kinds, fixed, all, changed: Notify::new() }
@@ -102,14 +118,16 @@ impl Agents {
         &self.kinds.tools
     }
 
-    /// Takes the entries of administrators in place of those it had. What did not change stays as it is.
-    pub fn set_stored(&self, entries: &[AgentEntry]) {
+    /// Takes the entries of administrators, by the ids that the store has them by, in place of those it had. What did not
+    /// change stays as it is.
+    pub fn set_stored(&self, entries: &[(String, AgentEntry)]) {
         let before = self.all.read().clone();
         let mut all = self.fixed.clone();
-        for (index, entry) in entries.iter().enumerate() {
-            match before.iter().find(|known| known.source == AgentSource::Page && known.entry == *entry) {
+        for (index, (id, entry)) in entries.iter().enumerate() {
+            let stored = Some(id.as_str());
+            match before.iter().find(|known| known.stored.as_deref() == stored && known.entry == *entry) {
                 Some(known) if all.iter().all(|other| other.info.id != known.info.id) => all.push(known.clone()),
-                _ => take(&mut all, &self.kinds, AgentSource::Page, index, entry),
+                _ => take(&mut all, &self.kinds, Place { source: AgentSource::Page, index, stored }, entry),
             }
         }
         *self.all.write() = all.into();
@@ -181,6 +199,12 @@ impl Agents {
         self.all().iter().filter(shown).map(|known| known.info.clone()).collect()
     }
 
+    /// The id that the store has an administrator's agent by, where it is listed under another.
+    #[must_use]
+    pub fn stored_id(&self, id: &str) -> Option<String> {
+        self.get(id).and_then(|known| known.stored)
+    }
+
     /// An agent by id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Registered> {
@@ -195,11 +219,10 @@ impl Agents {
 }
 
 /// Adds what an entry says, or that it is wrong.
-fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: AgentSource, index: usize, entry: &AgentEntry) {
-    let place = format!("agents[{index}]");
+fn take(agents: &mut Vec<Registered>, kinds: &Kinds, place: Place<'_>, entry: &AgentEntry) {
     let config = match AgentConfig::read(entry) {
         Ok(config) => config,
-        Err(problem) => return agents.push(unusable(agents, source, index, entry, format!("{place}.{problem}"))),
+        Err(problem) => return agents.push(unusable(agents, place, entry, format!("{place}.{problem}"))),
     };
     let (id, access, limits) = (&config.common.id, config.common.access.clone(), config.common.limits.clone());
     let known = agents.iter().position(|known| known.info.id == *id);
@@ -216,26 +239,27 @@ fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: AgentSource, index:
             }
             None => {
                 let reason = format!("{place}.id: there is no built-in agent `{id}`");
-                agents.push(unusable(agents, source, index, entry, reason));
+                agents.push(unusable(agents, place, entry, reason));
             }
         }
         return;
     }
     if known.is_some() {
         let reason = format!("{place}.id: there is an agent `{id}` already; choose another id");
-        return agents.push(unusable(agents, source, index, entry, reason));
+        return agents.push(unusable(agents, place, entry, reason));
     }
-    match kinds.build(&config, source) {
+    match kinds.build(&config, place.source) {
         Ok(agent) => agents.push(Registered {
             info: config.info(),
             access,
             limits,
-            source,
+            source: place.source,
             entry: entry.clone(),
+            stored: place.stored.map(str::to_owned),
             agent: Some(agent),
         }),
         Err(problem) => {
-            let wrong = unusable(agents, source, index, entry, format!("{place}.{problem}"));
+            let wrong = unusable(agents, place, entry, format!("{place}.{problem}"));
             agents.push(Registered {
                 info: AgentInfo { disabled: wrong.info.disabled, ..config.info() },
                 access,
@@ -246,23 +270,20 @@ fn take(agents: &mut Vec<Registered>, kinds: &Kinds, source: AgentSource, index:
 }
 
 /// An entry that is no agent, as far as it can be read.
-fn unusable(
-    agents: &[Registered],
-    source: AgentSource,
-    index: usize,
-    entry: &AgentEntry,
-    reason: String,
-) -> Registered {
+fn unusable(agents: &[Registered], place: Place<'_>, entry: &AgentEntry, reason: String) -> Registered {
     tracing::warn!(reason, "an agent cannot be used");
     let text = |key| entry.0.get(key).and_then(|value| value.as_str());
-    let free = |id: &&str| is_agent_id(id) && agents.iter().all(|known| known.info.id != *id);
-    let id = text("id").filter(free).map_or_else(|| format!("unusable-{}-{index}", agents.len()), str::to_owned);
+    let free = |id: &String| is_agent_id(id) && agents.iter().all(|known| known.info.id != *id);
+    let id = text("id").map(str::to_owned).filter(free);
+    let id = id.or_else(|| place.stored.map(|id| format!("unusable-{id}")).filter(free));
+    let id = id.unwrap_or_else(|| format!("unusable-{}-{}", agents.len(), place.index));
     let kind: AgentKind =
         entry.0.get("kind").and_then(|kind| serde_json::from_value(kind.clone()).ok()).unwrap_or_default();
     let name = text("name").unwrap_or(&id).chars().take(80).collect::<String>();
     let info = AgentInfo { kind, disabled: Some(reason), ..AgentInfo::new(id, name, "") };
     let (access, limits) = Default::default();
-    Registered { info, access, limits, source, entry: entry.clone(), agent: None }
+    let (source, stored) = (place.source, place.stored.map(str::to_owned));
+    Registered { info, access, limits, source, entry: entry.clone(), stored, agent: None }
 }
 
 #[cfg(test)]

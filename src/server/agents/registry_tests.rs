@@ -83,8 +83,20 @@ fn stored_entries_come_and_go_and_never_stand_in_for_the_files() {
     // Recordings are files of the server: no page names them.
     assert!(agents.check(&replay("b")).expect_err("refused").message.starts_with("kind: "));
     assert_eq!(agents.check(&replay("a")).expect_err("taken").code, ErrorCode::Conflict);
-    agents.set_stored(&[replay("b")]);
+    agents.set_stored(&[("b".into(), replay("b"))]);
     assert_eq!(ids(&agents, &root), ["a", "b"]);
     agents.set_stored(&[]);
     assert_eq!(ids(&agents, &root), ["a"]);
+}
+
+#[test]
+fn a_stored_entry_whose_id_the_file_took_is_listed_apart_and_known_by_the_stores() {
+    let root = user(Role::Admin, "root@example.org");
+    let agents = Agents::new([], &[replay("a")], Kinds::default());
+    agents.set_stored(&[("a".into(), replay("a")), ("b".into(), replay("b"))]);
+    assert_eq!(ids(&agents, &root), ["a", "unusable-a", "b"]);
+    assert_eq!(agents.stored_id("unusable-a").as_deref(), Some("a"));
+    assert_eq!((agents.stored_id("a"), agents.stored_id("b").as_deref()), (None, Some("b")), "the file's is not the store's");
+    agents.set_stored(&[("b".into(), replay("b"))]);
+    assert_eq!(ids(&agents, &root), ["a", "b"]);
 }

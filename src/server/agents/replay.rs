@@ -131,7 +131,9 @@ struct Recording {
 impl Recording {
     fn read(&mut self, line: &str) -> Result<(), String> {
         let mut reader = serde_json::Deserializer::from_str(line);
-        let event: Event = serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())?;
+        let mut event: Event = serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())?;
+        // What is told again happens again.
+        event.base_mut().timestamp = None;
         reader.end().map_err(|error| error.to_string())?;
         if self.ending.is_some() {
             return Err("an event after the run's end; a recording is one run".into());
@@ -143,9 +145,8 @@ impl Recording {
             Event::RunStarted(_) => self.begun = true,
             Event::RunFinished(end) => self.ending = Some(Ok(Done::of(end))),
             Event::RunError(end) => self.ending = Some(Err(AgentError::of(end))),
-            mut event => {
+            event => {
                 self.guard.check(&event).map_err(|violation| violation.to_string())?;
-                event.base_mut().timestamp = None;
                 match serde_json::to_value(event) {
                     Ok(Value::Object(event)) => self.events.push(event),
                     other => return Err(format!("cannot be kept: {other:?}")),

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::Serialize;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinHandle},
@@ -22,7 +23,10 @@ use super::{
     runner::RunnerOptions,
 };
 use crate::{
-    protocol::{agui::Event, limits::MAX_DEPTH},
+    protocol::{
+        agui::{Base, Event, RunError},
+        limits::MAX_DEPTH,
+    },
     server::{
         channel::Channels,
         extent::{Extent, extent},
@@ -181,7 +185,7 @@ impl Run {
                     format!("what the agent ends with is larger than the {most} that an event may have"),
                 )
             }
-            Ok(Ok(Done { result, outcome, usage, metadata })) => {
+            Ok(Ok(Done { result, outcome, usage, metadata, base })) => {
                 let how = match outcome {
                     Outcome::Success { pending_tool_call_ids: pending } => How::Finished { result, pending },
                     Outcome::Interrupt(interrupts) if interrupts.is_empty() => {
@@ -190,12 +194,13 @@ impl Run {
                     Outcome::Interrupt(interrupts) => How::Interrupted(interrupts),
                     Outcome::Cancelled => How::Cancelled,
                 };
-                Ending { how, usage, metadata }
+                Ending { how, usage, metadata, base }
             }
             Ok(Err(AgentError::Stopped)) => How::Cancelled.into(),
             Ok(Err(AgentError::Failed { code, message, usage, metadata })) => {
                 Ending { usage, metadata, ..failed(&code, message) }
             }
+            Ok(Err(AgentError::Told(error))) => told(*error),
             Err(error) if error.is_panic() => {
                 let panic = error.into_panic();
                 tracing::error!(run = %run_id, agent, cause = cause(&*panic), "an agent panicked");
@@ -258,6 +263,9 @@ async fn told_late(ending: Ending, task: &mut Asked, cancel: &CancellationToken)
         Ok(Ok(Ok(Done { usage, metadata, .. }) | Err(AgentError::Failed { usage, metadata, .. }))) => {
             Ending { usage, metadata, ..ending }
         }
+        Ok(Ok(Err(AgentError::Told(error)))) => {
+            Ending { usage: error.usage.unwrap_or_default(), metadata: error.base.metadata, ..ending }
+        }
         _ => ending,
     }
 }
@@ -274,19 +282,51 @@ async fn halt<T>(mut task: JoinHandle<T>, cancel: &CancellationToken, run: &NewR
 /// Whether the log can hold what a run ends with.
 fn fits(done: &Done) -> bool {
     let interrupts = if let Outcome::Interrupt(interrupts) = &done.outcome { interrupts.as_slice() } else { &[] };
-    let Extent { bytes, depth } = extent(&(&done.result, interrupts, &done.metadata));
+    is_small(&(&done.result, interrupts, &done.metadata, &done.base))
+}
+
+fn is_small(value: &impl Serialize) -> bool {
+    let Extent { bytes, depth } = extent(value);
     bytes <= MAX_EVENT_BYTES && depth <= MAX_DEPTH
 }
 
-/// An ending by failure, its sentence bounded.
+/// An ending by failure in another's words; what more they say goes along as far as the log can hold it.
+fn told(error: RunError) -> Ending {
+    let RunError { message, code, usage, base } = error;
+    let mut base = if is_small(&base) { base } else { Base::default() };
+    let (usage, metadata) = (usage.unwrap_or_default(), base.metadata.take());
+    Ending { usage, metadata, base, ..failed(&code.unwrap_or_else(|| "agent_error".into()), message) }
+}
+
+/// An ending by failure, its sentence and its code bounded; one that was cut ends with `…`.
 pub(super) fn failed(code: &str, message: impl Into<String>) -> Ending {
-    /// The longest sentence that a run ends with, in characters.
-    const MAX: usize = 2_000;
-    How::Failed { message: message.into().chars().take(MAX).collect(), code: code.chars().take(64).collect() }.into()
+    /// The longest sentence and the longest code that a run ends with, in characters.
+    const MAX: (usize, usize) = (2_000, 64);
+    How::Failed { message: shortened(message.into(), MAX.0), code: shortened(code.to_owned(), MAX.1) }.into()
+}
+
+fn shortened(mut text: String, max: usize) -> String {
+    if text.chars().nth(max).is_some() {
+        let end = text.char_indices().nth(max - 1).map_or(0, |(end, _)| end);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// What a panic said, for the log.
 fn cause(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("not a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_and_says_so() {
+        assert_eq!(shortened("ä".repeat(64), 64), "ä".repeat(64));
+        assert_eq!(shortened("ä".repeat(65), 64), "ä".repeat(63) + "…");
+    }
 }

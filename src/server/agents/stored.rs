@@ -11,13 +11,13 @@ use crate::server::{
     store::{Store, now_ms},
 };
 
-/// All entries, in the order in which they came.
+/// All entries by id, in the order in which they came.
 ///
 /// # Errors
 /// Where the store fails.
-pub async fn entries(store: &Store) -> Result<Vec<AgentEntry>> {
-    let rows = sqlx::query("SELECT entry FROM agents ORDER BY updated_at, id").fetch_all(store.reader()).await?;
-    rows.iter().map(read).collect()
+pub async fn entries(store: &Store) -> Result<Vec<(String, AgentEntry)>> {
+    let rows = sqlx::query("SELECT entry, id FROM agents ORDER BY updated_at, id").fetch_all(store.reader()).await?;
+    rows.iter().map(|row| Ok((row.try_get(1)?, read(row)?))).collect()
 }
 
 /// The entry of an id, where there is one.

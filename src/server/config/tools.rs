@@ -13,7 +13,10 @@ use reqwest::Url;
 use serde::{Deserialize, Deserializer, de};
 use toml::{Table, Value};
 
-use super::{agents::Secret, bounds::within};
+use super::{
+    agents::{Secret, unrepeated},
+    bounds::within,
+};
 use crate::server::agents::tools::ConsentRules;
 
 /// How many sources there may be.
@@ -223,7 +226,7 @@ fn kind(mut table: Table) -> Result<ToolsKind, String> {
 
 fn parsed<T: de::DeserializeOwned>(table: Table) -> Result<T, String> {
     serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-        let (key, problem) = (error.path().to_string(), error.inner().message().replace('\n', "; "));
+        let (key, problem) = (error.path().to_string(), unrepeated(&error.inner().message().replace('\n', "; ")));
         if key == "." { problem } else { format!("{key}: {problem}") }
     })
 }
@@ -292,6 +295,8 @@ mod tests {
             ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = { Accept = \"c\" }", "the protocol's own"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\ncall_timeout_ms = 1", "call_timeout_ms: invalid value"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nsandbox = true", "unknown field"),
+            ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nargs = \"--key secret\"", "args: invalid type: a text"),
+            ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = \"Bearer secret\"", "headers: invalid type: a text"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nconsent = { a = \"maybe\" }", "consent"),
             ("id = \"x\"\nkind = \"builtin\"\ncommand = \"x\"", "unknown field"),
         ];

@@ -78,6 +78,8 @@ pub(super) async fn remove_agent(
     Admin(user): Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
+    // One whose id the file took is listed under another.
+    let id = state.runner.agents().stored_id(&id).unwrap_or(id);
     if !stored::remove(state.channels.store(), &id).await? {
         let detail = format!("there is no agent `{id}` of this page; those of the file are changed there");
         return Err(problem(StatusCode::NOT_FOUND, "not_found", detail));

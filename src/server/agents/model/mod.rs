@@ -156,6 +156,7 @@ impl Agent for ModelAgent {
                 let (usage, metadata) = (run.spent.usage(), run.metadata());
                 Err(AgentError::Failed { code, message, usage, metadata })
             }
+            Err(told) => Err(told),
         }
     }
 }
@@ -285,7 +286,7 @@ impl Run<'_> {
     }
 
     fn done(self, (outcome, result): Ended) -> Done {
-        Done { result, outcome, usage: self.spent.usage(), metadata: self.metadata() }
+        Done { result, outcome, usage: self.spent.usage(), metadata: self.metadata(), ..Done::default() }
     }
 
     /// What the terminal event says beside: the cost, and what was left out.

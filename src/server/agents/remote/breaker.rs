@@ -5,7 +5,8 @@
 //! opening it again; else it opens for twice as long. It has no clock of its own: each call is given the time.
 
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -83,6 +84,24 @@ impl Standing {
 /// The breaker of one endpoint; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Breaker(Arc<Mutex<State>>);
+
+/// The breakers of all endpoints that agents are at: one for each, however many agents share it and however often their
+/// entries change.
+#[derive(Debug, Clone, Default)]
+pub struct Breakers(Arc<Mutex<HashMap<String, Weak<Mutex<State>>>>>);
+
+impl Breakers {
+    /// The breaker of a place: the one that others use, else this.
+    pub(crate) fn of(&self, place: String, own: Breaker) -> Breaker {
+        let mut known = self.0.lock();
+        known.retain(|_, state| state.strong_count() > 0);
+        let shared = known.get(&place).and_then(Weak::upgrade).map(Breaker);
+        shared.unwrap_or_else(|| {
+            known.insert(place, Arc::downgrade(&own.0));
+            own
+        })
+    }
+}
 
 #[derive(Debug)]
 struct State {
@@ -220,6 +239,22 @@ mod tests {
             (Circuit::Open, 3, Some(Duration::from_secs(3)))
         );
         assert_eq!(standing.about(), "it failed 3 times in a row (it is away); it is asked again in 3 s");
+    }
+
+    #[test]
+    fn an_endpoint_has_one_breaker_for_as_long_as_anybody_uses_it() {
+        let (breakers, now) = (Breakers::default(), Instant::now());
+        let mine = breakers.of("https://a/run".into(), Breaker::new(PACE));
+        let same = breakers.of("https://a/run".into(), Breaker::new(PACE));
+        let other = breakers.of("https://a/else".into(), Breaker::new(PACE));
+        (0..3).for_each(|_| fail(&mine, now));
+        assert!(same.enter(now).is_err() && other.enter(now).is_ok());
+        drop(mine);
+        let renewed = breakers.of("https://a/run".into(), Breaker::new(PACE));
+        assert!(renewed.enter(now).is_err(), "an entry that changed is at the same endpoint");
+        drop((same, renewed, other));
+        assert!(breakers.of("https://a/run".into(), Breaker::new(PACE)).enter(now).is_ok());
+        assert_eq!(breakers.0.lock().len(), 1, "what nobody uses is forgotten");
     }
 
     #[test]

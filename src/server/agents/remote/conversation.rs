@@ -4,7 +4,11 @@
 //! verifier; what breaks one ends the conversation by naming it. `RUN_*` events never come out: the remote's run is ours, which
 //! begins before the remote is asked and ends by what [`Conversation::end`] answers.
 
-use super::{failure::Failure, input::without_bytes, parse};
+use super::{
+    failure::Failure,
+    input::without_bytes,
+    parse::{self, Read, UNKNOWN},
+};
 use crate::{
     protocol::agui::{Event, RunFinished},
     server::{
@@ -21,6 +25,8 @@ pub(crate) struct Conversation {
     stage: Stage,
     guard: Guard,
     events: usize,
+    /// Whether it was said that something is unknown: once is enough.
+    warned: bool,
     max_events: usize,
     max_event_bytes: usize,
 }
@@ -42,7 +48,7 @@ impl Conversation {
     /// restates do not count, and are left away.
     pub(crate) fn new(thread_id: String, run_id: String, max_events: usize, max_event_bytes: usize) -> Self {
         let (stage, guard) = (Stage::Silent, Guard::default());
-        Self { thread_id, run_id, stage, guard, events: 0, max_events, max_event_bytes }
+        Self { thread_id, run_id, stage, guard, events: 0, warned: false, max_events, max_event_bytes }
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -55,9 +61,14 @@ impl Conversation {
             let message = format!("the remote agent said more than the {} events that a run may have", self.max_events);
             return Err(Failure::new("too_many_events", message));
         }
-        let mut event = parse::event(text).map_err(|what| {
+        let Read { mut event, unknown } = parse::event(text).map_err(|what| {
             Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {what}"))
         })?;
+        if let Some(what) = unknown
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            tracing::warn!(run = self.run_id, what, "a remote agent says what AG-UI 1.0 does not know");
+        }
         if let Event::MessagesSnapshot(snapshot) = &mut event {
             without_bytes(&mut snapshot.messages);
         }
@@ -85,6 +96,8 @@ impl Conversation {
                 self.guard.seed(e.input.as_ref());
                 Ok(None)
             }
+            // What the protocol does not know is outside its order.
+            (Stage::Silent | Stage::Finished(_), Event::Raw(raw)) if raw.source.as_deref() == Some(UNKNOWN) => Ok(None),
             (Stage::Silent, _) => broken("the first event is RUN_STARTED or RUN_ERROR"),
             (Stage::Running, Event::RunStarted(_)) => broken("a run does not begin again before it ended"),
             // Its ids are not compared: some frameworks name a run of their own there, and the connection says whose it is.

@@ -32,7 +32,9 @@ fn about(said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
 
 #[test]
 fn what_is_between_beginning_and_end_comes_out_unchanged() {
-    let content = json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "timestamp": 7, "metadata": {"k": null}});
+    let content = json!({
+        "type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "timestamp": 7, "metadata": {"k": null}, "vendor": [0.1, null],
+    });
     let (events, end) = about(&[started(), text("START"), content.clone(), text("END"), finished()]);
     let wire: Vec<Value> = events.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
     assert_eq!(wire, [text("START"), content, text("END")]);
@@ -89,18 +91,42 @@ fn another_run_in_the_same_stream_is_nobodys() {
 }
 
 #[test]
-fn the_verdicts_are_those_of_the_protocols_own_verifier() {
-    let file = std::env::var("NETRA_VERDICTS")
-        .unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/verdicts.jsonl").into());
+fn what_the_protocol_does_not_know_ends_no_run_wherever_it_stands() {
+    let (vendor, stray) = (json!({"type": "VENDOR_PROGRESS", "pct": 5}), json!({"type": "THINKING_END"}));
+    let mut end = finished();
+    end["outcome"] = json!({"type": "deferred"});
+    let (events, ended) = about(&[stray.clone(), started(), text("START"), vendor.clone(), text("END"), end, stray]);
+    let wire: Vec<Value> = events.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
+    let raw = json!({"type": "RAW", "event": vendor, "source": "unknown AG-UI event"});
+    assert_eq!(wire, [text("START"), raw, text("END")]);
+    assert_eq!(ended.expect("finished").outcome, None);
+    let own = json!({"type": "RAW", "event": vendor, "source": "it"});
+    assert!(about(&[own]).1.expect_err("too early").message.contains("the first event is RUN_STARTED"));
+}
+
+/// Holds that our verdicts on streams are those of the protocol's own client; answers how many there are.
+fn same_verdicts(variable: &str, file: &str) -> usize {
+    let file = std::env::var(variable).unwrap_or(format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR")));
     let text = std::fs::read_to_string(file).expect("reads");
-    let mut verdicts = 0;
-    for line in text.lines() {
+    let others = text.lines().filter_map(|line| {
         let stream: Value = serde_json::from_str(line).expect("JSON");
-        let mut conversation = Conversation::new("t".into(), "r".into(), 1_000, 1_024);
+        let mut conversation = Conversation::new("t".into(), "r".into(), 1_000, 4_096);
         let events = stream["events"].as_array().expect("events").iter();
         let ours = events.enumerate().find_map(|(at, event)| Some((at, conversation.hear(&event.to_string()).err()?)));
-        assert_eq!(ours.as_ref().map(|(at, _)| *at as u64), stream["at"].as_u64(), "{ours:?}, theirs in {line}");
-        verdicts += 1;
-    }
-    assert!(verdicts >= 200, "{verdicts}");
+        let same = ours.as_ref().map(|(at, _)| *at as u64) == stream["at"].as_u64();
+        (!same).then(|| format!("{:?}, theirs in {line}", ours.map(|(at, failure)| (at, failure.message))))
+    });
+    let others: Vec<String> = others.collect();
+    assert!(others.is_empty(), "{} others:\n{}", others.len(), others.join("\n"));
+    text.lines().count()
+}
+
+#[test]
+fn the_verdicts_on_orders_are_those_of_the_protocols_own_client() {
+    assert!(same_verdicts("NETRA_VERDICTS", "verdicts.jsonl") >= 200);
+}
+
+#[test]
+fn the_verdicts_on_fields_are_those_of_the_protocols_own_client() {
+    assert!(same_verdicts("NETRA_FIELDS", "fields.jsonl") >= 300);
 }

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::protocol::agui::RunError;
+use super::secrets::Secrets;
+use crate::protocol::agui::{Base, RunError};
 
 /// The longest piece of what a remote said that a sentence repeats, in characters.
 const MAX_EXCERPT: usize = 160;
+/// What stands where such a piece was cut.
+pub(super) const CUT: &str = " ...";
 
 /// Why a run could not go on.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +42,19 @@ impl Failure {
         Self { told: Some(Box::new(error.clone())), ..Self::new("agent_error", error.message) }
     }
 
+    /// The same without the secrets of the endpoint, which may have repeated them.
+    pub(crate) fn redacted(mut self, secrets: &Secrets) -> Self {
+        self.message = secrets.redact(&self.message);
+        if let Some(told) = &mut self.told {
+            told.message = secrets.redact(&told.message);
+            told.code = told.code.as_deref().map(|code| secrets.redact(code));
+            let Base { raw_event, metadata, extra, timestamp: _ } = &mut told.base;
+            let fields = [metadata.as_mut(), Some(extra)].into_iter().flatten().flat_map(|map| map.values_mut());
+            raw_event.iter_mut().chain(fields).for_each(|value| secrets.redact_all(value));
+        }
+        self
+    }
+
     /// The same, which may not happen again after that time.
     pub(crate) fn passing(self, after: Duration) -> Self {
         Self { retry: Some(after), ..self }
@@ -50,7 +66,7 @@ pub(crate) fn excerpt(text: &str) -> String {
     let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ").replace(char::is_control, "");
     if let Some((end, _)) = words.char_indices().nth(MAX_EXCERPT) {
         words.truncate(end);
-        words.push_str(" ...");
+        words.push_str(CUT);
     }
     words
 }

@@ -1,15 +1,15 @@
 //! Asks a remote agent over HTTP.
 //!
 //! Promises: no redirect is followed, no proxy of the environment is used, nothing private is connected to without leave, and
-//! no header's value nor the URL's query ever stands in a message or a log.
+//! no header's value nor the URL's query ever stands in a message or a log, whatever the remote repeats of them.
 
-use std::{error::Error, io, time::Duration};
+use std::{cell::RefCell, error::Error, io, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream::BoxStream};
 use reqwest::{
     Client, Response, StatusCode, Url,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
 };
 use tokio::time::timeout;
 use tokio_util::io::StreamReader;
@@ -18,6 +18,7 @@ use super::{
     RemoteError,
     address::{self, PublicOnly, Refused},
     failure::{Failure, excerpt},
+    secrets::{Secrets, in_address, of_query},
 };
 use crate::server::config::agents::AgUiConfig;
 
@@ -28,6 +29,7 @@ const REFUSAL: (usize, Duration) = (2 * 1024, Duration::from_secs(1));
 /// Headers that are the request's own.
 const OWN: &[&str] = &[
     "accept",
+    "accept-encoding",
     "connection",
     "content-length",
     "content-type",
@@ -48,6 +50,7 @@ pub(crate) struct Endpoint {
     url: Url,
     headers: HeaderMap,
     connect_timeout: Duration,
+    secrets: Secrets,
 }
 
 impl Endpoint {
@@ -56,9 +59,16 @@ impl Endpoint {
     /// # Errors
     /// Which key of the configuration is wrong and why.
     pub(crate) fn new(config: &AgUiConfig, variables: impl Fn(&str) -> Option<String>) -> Result<Self, RemoteError> {
+        // What variables hold is secret, wherever it stands.
+        let held = RefCell::new(Vec::new());
+        let noted = |name: &str| variables(name).inspect(|value| held.borrow_mut().extend(in_address(value)));
+        let url = config.url.resolve(noted).map_err(|problem| RemoteError::new("url", problem))?;
         if !config.allow_private_network {
-            address::judge(&config.url).map_err(|refused| RemoteError::new("url", refused.to_string()))?;
+            address::judge(&url).map_err(|refused| RemoteError::new("url", refused.to_string()))?;
         }
+        let headers = headers(config, noted)?;
+        let carried = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let secrets = Secrets::of(held.take().into_iter().chain(carried).chain(of_query(&url)));
         let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
         let client = Client::builder()
             .user_agent(concat!("netra/", env!("CARGO_PKG_VERSION")))
@@ -66,12 +76,29 @@ impl Endpoint {
             .retry(reqwest::retry::never())
             .no_proxy()
             .http1_only()
+            // Compressed, what is said now would be read later.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             // A run has its own connection: closing it is how the remote hears of a stop.
             .pool_max_idle_per_host(0)
             .connect_timeout(connect_timeout);
         let client = if config.allow_private_network { client } else { client.dns_resolver(PublicOnly) };
         let client = client.build().map_err(|error| RemoteError::new("url", error.without_url().to_string()))?;
-        Ok(Self { client, url: config.url.clone(), headers: headers(config, variables)?, connect_timeout })
+        Ok(Self { client, url, headers, connect_timeout, secrets })
+    }
+
+    /// Which endpoint it is, whoever asks it: origin and path.
+    pub(crate) fn place(&self) -> String {
+        let mut place = self.url.clone();
+        place.set_query(None);
+        place.into()
+    }
+
+    /// What nobody is told.
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Posts a run's input; answers the stream of its events.
@@ -80,7 +107,8 @@ impl Endpoint {
     /// Where there is none.
     pub(crate) async fn post(&self, input: Bytes) -> Result<Body, Failure> {
         let request = self.client.post(self.url.clone()).headers(self.headers.clone());
-        let request = request.header(ACCEPT, "text/event-stream").header(CONTENT_TYPE, "application/json").body(input);
+        let request = request.header(ACCEPT, "text/event-stream").header(ACCEPT_ENCODING, "identity");
+        let request = request.header(CONTENT_TYPE, "application/json").body(input);
         let response = request.send().await.map_err(|error| self.unreachable(error.without_url()))?;
         let status = response.status();
         if status.is_redirection() {
@@ -95,6 +123,11 @@ impl Endpoint {
                 "the remote agent answered with `{}` in place of `text/event-stream`; is its url right?",
                 excerpt(kind)
             );
+            return Err(Failure::new("remote_not_sse", message));
+        }
+        let coding = response.headers().get(CONTENT_ENCODING).map_or("identity", |coding| coding.to_str().unwrap_or("?"));
+        if !coding.eq_ignore_ascii_case("identity") {
+            let message = format!("the remote agent's stream is compressed (`{}`), which was not asked for", excerpt(coding));
             return Err(Failure::new("remote_not_sse", message));
         }
         let bytes = response.bytes_stream().map_err(|error| io::Error::other(error.without_url()));
@@ -166,13 +199,8 @@ impl Endpoint {
         // Whatever came until then will do.
         let _ = timeout(REFUSAL.1, read).await;
         body.truncate(REFUSAL.0);
-        let mut text = String::from_utf8_lossy(&body).into_owned();
-        for secret in self.headers.values().filter_map(|value| value.to_str().ok()) {
-            let bare = secret.rsplit(' ').next().unwrap_or(secret);
-            for secret in [secret, bare].into_iter().filter(|secret| !secret.is_empty()) {
-                text = text.replace(secret, "...");
-            }
-        }
+        // The cut may have left half a character, and half a secret.
+        let text = self.secrets.redact_cut(String::from_utf8_lossy(&body).trim_end_matches('\u{fffd}'));
         let text = excerpt(&text);
         if text.is_empty() { String::new() } else { format!(": {text}") }
     }

@@ -1,7 +1,7 @@
 //! A remote agent: any AG-UI 1.0 endpoint, asked over HTTP, its events taken into our run as they come.
 //!
-//! Promises: what arrives in the log was held to the rules of AG-UI's own verifier, unchanged but for the bytes of files that it
-//! restates; a run that breaks them, is cut, falls silent or is refused ends with a code and a sentence of its own; a request is
+//! Promises: what arrives in the log was held to the rules of AG-UI's own verifier, and is as it was said but for the bytes of
+//! files that it restates and for deltas that are put together; a run that breaks them, is cut, falls silent or is refused ends with a code and a sentence of its own; a request is
 //! made again only while no event came; an endpoint that fails again and again is left alone for a while; a stopped run closes
 //! its connection at once. Secrets stand in no log and no message.
 
@@ -12,6 +12,8 @@ mod failure;
 mod http;
 mod input;
 mod parse;
+mod secrets;
+mod shape;
 mod sse;
 
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ use crate::{
     server::config::agents::AgUiConfig,
 };
 
-pub use breaker::Pace;
+pub use breaker::{Breakers, Pace};
 
 /// How long a finished stream is listened to for a late failure.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -125,6 +127,13 @@ impl Remote {
         Ok(Self { info, endpoint, breaker, backoff, config: config.clone() })
     }
 
+    /// The same agent, with the breaker that all agents at its endpoint share.
+    #[must_use]
+    pub fn sharing(self, breakers: &Breakers) -> Self {
+        let breaker = breakers.of(self.endpoint.place(), self.breaker);
+        Self { breaker, ..self }
+    }
+
     /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
     async fn ask(&self, input: &RunInput, out: &Emitter) -> Result<RunFinished, Ended> {
         let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
@@ -134,7 +143,10 @@ impl Remote {
         let (AgUiConfig { max_events, max_event_bytes, .. }, ids) = (&self.config, (asks.thread_id, asks.run_id));
         let conversation = Conversation::new(ids.0, ids.1, *max_events, *max_event_bytes);
         let asked = Asked { body: body.into(), max_event_bytes: max_event_bytes + inline };
-        let ended = self.converse(conversation, asked, out, &mut pass).await;
+        let ended = self.converse(conversation, asked, out, &mut pass).await.map_err(|ended| match ended {
+            Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
+            Ended::Stopped => Ended::Stopped,
+        });
         match &ended {
             Ok(_) => pass.well(None),
             Err(Ended::Stopped) => drop(pass),
@@ -201,6 +213,7 @@ impl Remote {
             if left == 0 {
                 return ended;
             }
+            let message = self.endpoint.secrets().redact(message);
             let pause = (*after).max(wait.mul_f64(rand::rng().random_range(0.5..1.0)));
             tracing::info!(agent = self.info.id, message, ?pause, "a remote agent is asked again");
             sleep(pause).await;

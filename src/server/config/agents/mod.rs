@@ -3,13 +3,16 @@
 //! An entry is a table of TOML, or the same as a JSON object where an administrator's page wrote it: [`AgentConfig::read`]
 //! reads either, and what it refuses names the key and what is allowed.
 
+mod address;
 mod ag_ui;
 mod model;
 mod secret;
 
+pub use address::Address;
 pub use ag_ui::AgUiConfig;
 pub use model::{ModelConfig, ModelPrices, Provider, ReasoningEffort, Takes};
 pub use secret::Secret;
+pub(super) use secret::unrepeated;
 
 use std::path::PathBuf;
 
@@ -186,7 +189,7 @@ impl AgentConfig {
 fn part<T: DeserializeOwned>(table: Map<String, Value>) -> Result<T, AgentProblem> {
     serde_path_to_error::deserialize(Value::Object(table)).map_err(|error| {
         let key = error.path().to_string();
-        AgentProblem { key: if key == "." { "entry".into() } else { key }, problem: error.into_inner().to_string() }
+        AgentProblem::new(if key == "." { "entry".into() } else { key }, unrepeated(&error.into_inner().to_string()))
     })
 }
 

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
 
 /// What a reference begins with.
 const OPEN: &str = "${";
 
 /// A text with references to variables, or a secret as it is. It is never printed.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl fmt::Debug for Secret {
@@ -21,6 +23,49 @@ impl fmt::Debug for Secret {
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+                Ok(text.into())
+            }
+
+            // By default a number is repeated, which may be the secret.
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+                Err(E::invalid_type(Unexpected::Other("a number"), &self))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+                self.visit_i64(0)
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+                self.visit_i64(0)
+            }
+        }
+
+        from.deserialize_str(Text)
+    }
+}
+
+/// What a reader says of a wrong entry, without the text that stands where something else belongs: it may be a secret.
+pub(in crate::server::config) fn unrepeated(problem: &str) -> String {
+    const STRING: &str = "invalid type: string ";
+    let parts = problem.split_once(STRING).and_then(|(key, rest)| Some((key, rest.rsplit_once(", expected ")?.1)));
+    match parts {
+        Some((key, expected)) => format!("{key}invalid type: a text, expected {expected}"),
+        None => problem.to_owned(),
     }
 }
 
@@ -39,6 +84,22 @@ impl Secret {
         }
         whole.push_str(rest);
         Ok(whole)
+    }
+
+    /// Whether it says nothing but which variables to use, behind the name of a scheme at most: `Bearer ${TOKEN}`.
+    #[must_use]
+    pub fn is_reference(&self) -> bool {
+        const SCHEMES: [&str; 6] = ["", "basic", "bearer", "token", "apikey", "key"];
+        let (mut rest, mut left, mut refers) = (self.0.as_str(), String::new(), false);
+        while let Some((before, (_, after))) =
+            rest.split_once(OPEN).and_then(|(before, after)| Some((before, after.split_once('}')?)))
+        {
+            left.push_str(before);
+            (rest, refers) = (after, true);
+        }
+        left.push_str(rest);
+        let (scheme, spaced) = (left.trim(), left.ends_with(' ') || left.is_empty());
+        refers && spaced && SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
     }
 
     /// The variables that it refers to.
@@ -60,5 +121,25 @@ mod tests {
         assert_eq!(secret.resolve(|_| None), Err("the variable TOKEN is not set".into()));
         assert!(Secret::from("a ${B").resolve(|_| None).expect_err("no end").contains("does not end"));
         assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_what_stands_there() {
+        let read = |value| serde_json::from_value::<Secret>(value).expect_err("no text").to_string();
+        assert_eq!(read(serde_json::json!(123_456)), "invalid type: a number, expected a text");
+        assert_eq!(read(serde_json::json!(["hidden"])), "invalid type: sequence, expected a text");
+        let said = "headers: invalid type: string \"Bearer hidden, expected x\", expected a map";
+        assert_eq!(unrepeated(said), "headers: invalid type: a text, expected a map");
+        assert_eq!(unrepeated("url: is no address"), "url: is no address");
+    }
+
+    #[test]
+    fn what_says_no_more_than_its_variables_is_told_from_what_holds_a_secret() {
+        for text in ["${A}", "Bearer ${A}", "token ${A}", "${A}${B}"] {
+            assert!(Secret::from(text).is_reference(), "{text}");
+        }
+        for text in ["", "secret", "Bearer secret", "Bearer secret-${A}", "secret ${A}", "Bearer${A}", "${A", "Bearer "] {
+            assert!(!Secret::from(text).is_reference(), "{text}");
+        }
     }
 }
