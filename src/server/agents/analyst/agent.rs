@@ -107,6 +107,7 @@ impl Agent for Analyst {
             Err(AgentError::Stopped) => {
                 Ok(Done { outcome: Outcome::Cancelled, usage: spent.usage(), metadata, ..Done::default() })
             }
+            Err(told) => Err(told),
         }
     }
 }
