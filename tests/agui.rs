@@ -4,6 +4,9 @@
 #[path = "model/server.rs"]
 #[allow(dead_code, reason = "the model's own tests use more of it")]
 mod model;
+#[path = "remote/server.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the remote agents' own tests use more of it")]
+mod remote;
 mod support;
 
 use std::{
@@ -348,6 +351,70 @@ async fn the_results_of_a_callers_own_tools_are_taken_once_and_all_at_once() {
     assert_eq!(asker.ask("calls", &given).await, next, "the same again is the same run");
     let again = ask(&[result("another", &call, "green")]);
     problem(asker.post("calls", &again).await, 409, "conflict").await;
+}
+
+#[tokio::test]
+async fn results_before_a_persons_words_are_taken_along_and_a_run_is_answered_at_its_own_agent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let both = calling(folder.path()) + &recorded(5_000);
+    let server = Setup::default().file(&both).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let told = asker.ask("calls", &input("t", "m1", "Paint it")).await;
+    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
+    let result = json!({"id": "r", "role": "tool", "toolCallId": call, "content": "BLUE"});
+    let with = |message: &str, text: &str| {
+        let mut body = input("t", message, text);
+        body["messages"].as_array_mut().expect("messages").insert(2, result.clone());
+        body
+    };
+    let mut alone = input("t", "m2", "");
+    alone["messages"][2] = result.clone();
+    let refused = problem(asker.post("replay", &alone).await, 409, "conflict").await;
+    assert!(refused["detail"].as_str().is_some_and(|why| why.contains("of the agent `calls`")), "{refused}");
+    let next = asker.ask("replay", &with("m2", "Thanks")).await;
+    assert!(next.iter().all(|event| event["toolCallId"] != call), "the caller has it");
+    let browser = server.signed_in(ADMIN).await;
+    let page = browser.get(&format!("/threads/{}", own(&told, "threadId"))).await.text().await.expect("a page");
+    assert!(page.contains("BLUE"), "it stands with the call");
+    problem(asker.post("calls", &alone).await, 409, "conflict").await;
+    let again = asker.ask("replay", &with("m3", "Thanks again")).await;
+    assert_eq!(kind(again.last().expect("an end")), "RUN_FINISHED", "a second time it is not looked at");
+}
+
+#[tokio::test]
+async fn what_a_caller_gives_along_reaches_a_remote_agent() {
+    let remote = remote::Server::start(|_, mut answer| async move {
+        answer.begin().await?;
+        let delta = json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/count", "value": 2}]});
+        answer.event(&delta).await?;
+        answer.finish().await
+    })
+    .await;
+    let agent = format!(
+        "[[agents]]\nid = \"remote\"\nname = \"Remote\"\nkind = \"ag-ui\"\nurl = \"{}\"\nallow_private_network = true\n",
+        remote.url
+    );
+    let server = Setup::default().file(&agent).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let mut body = input("t", "m1", "Count");
+    let tool = json!({"name": "pick", "description": "Picks.", "parameters": {"type": "object"}, "metadata": {"k": 1}});
+    body["tools"] = json!([tool]);
+    body["context"] = json!([{"description": "where", "value": "here"}]);
+    body["forwardedProps"] = json!({"theme": "dark"});
+    body["state"] = json!({"count": 1});
+    let told = asker.ask("remote", &body).await;
+    let states: Vec<_> = told.iter().filter(|event| kind(event).starts_with("STATE")).map(kind).collect();
+    assert_eq!(states, ["STATE_SNAPSHOT", "STATE_DELTA"]);
+    asker.ask("remote", &input("t", "m2", "Go on")).await;
+    let asked: Vec<Value> = remote.asked().into_iter().map(|asked| asked.input).collect();
+    for field in ["tools", "context", "forwardedProps", "state"] {
+        assert_eq!(asked[0][field], body[field], "{field}");
+    }
+    assert_eq!((&asked[1]["state"], &asked[1]["tools"]), (&json!({"count": 2}), &json!([])));
+
+    let mut large = input("t", "m3", "Take this");
+    large["state"] = json!({"text": "x".repeat(300_000)});
+    problem(asker.post("remote", &large).await, 413, "too_large").await;
 }
 
 #[tokio::test]

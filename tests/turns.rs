@@ -70,7 +70,8 @@ impl Watch {
 
     fn answer(&self, run_id: RunId) -> Answer {
         let payload = Some(json!({"approved": true}));
-        let answers = vec![InterruptAnswer { interrupt_id: "i".into(), status: AnswerStatus::Resolved, payload }];
+        let answers =
+            vec![InterruptAnswer { interrupt_id: "i".into(), status: AnswerStatus::Resolved, payload, metadata: None }];
         Answer { answer_id: MessageId::new(), thread_id: self.thread_id, run_id, answers }
     }
 }

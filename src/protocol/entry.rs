@@ -1,7 +1,7 @@
 //! What the logs of channels hold: the entries, in the two kinds of channel.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{ChannelName, FileId, MessageId, RunId, ThreadId, ThreadSignal, UserId, agui::Event};
 
@@ -88,6 +88,9 @@ pub struct InterruptAnswer {
     /// The answer, as the interrupt's `responseSchema` has it. To a tool call: `{"approved", "editedArgs"?, "reason"?}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
+    /// Anything more, for the agent. Of a call's result: the `messageId` that it has, the `error` that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
 }
 
 /// What a person answered to an interrupted run.

@@ -120,7 +120,7 @@ fn queue() -> ThreadSignal {
 
 fn answers() -> Vec<InterruptAnswer> {
     let payload = Some(json!({"approved": true, "editedArgs": {"path": "notes.txt"}}));
-    vec![InterruptAnswer { interrupt_id: "i1".into(), status: AnswerStatus::Resolved, payload }]
+    vec![InterruptAnswer { interrupt_id: "i1".into(), status: AnswerStatus::Resolved, payload, metadata: None }]
 }
 
 fn thread() -> ThreadInfo {

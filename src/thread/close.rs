@@ -110,7 +110,7 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
                 SubagentFinished { outcome: Some(outcome), ..SubagentFinished::new(id) }.into()
             }
         },
-        NodeBody::Activity { .. } | NodeBody::Custom { .. } => return None,
+        NodeBody::Activity { .. } | NodeBody::Custom { .. } | NodeBody::Withdrawn => return None,
     };
     Some(event.of_subagent(node.within.as_deref()))
 }

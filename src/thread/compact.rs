@@ -27,8 +27,8 @@ impl Compactor {
             self.open.clear();
             return;
         };
-        if matches!(**event, Event::ToolCallResult(_)) {
-            // It may answer the call of another run.
+        if matches!(**event, Event::ToolCallResult(_) | Event::MessagesSnapshot(_)) {
+            // It may concern the calls and words of other runs.
             self.open.clear();
         }
         let open = self.open.entry(*run_id).or_default();

@@ -110,7 +110,7 @@ mod tests {
         let mut told = Vec::new();
         for message in view.history(run) {
             match message {
-                Message::Reasoning { id, content, encrypted_value } => {
+                Message::Reasoning { id, content, encrypted_value, .. } => {
                     told.push((format!("{id}:{content}"), encrypted_value));
                 }
                 Message::Tool { id, encrypted_value, .. } => told.push((id, encrypted_value)),

@@ -11,7 +11,7 @@ use crate::protocol::limits::MAX_DEPTH;
 /// The most operations of one delta.
 pub const MAX_OPERATIONS: usize = 256;
 /// The most operations of one delta that copy or move, which may grow a document beyond what they say.
-const MAX_MOVES: usize = 32;
+pub const MAX_MOVES: usize = 32;
 /// The most values, keys and bytes of text that a patched document has together.
 const MAX_SIZE: usize = 512 * 1024;
 

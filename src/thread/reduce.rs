@@ -12,7 +12,7 @@ use super::{
 };
 use crate::protocol::{
     MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
-    agui::{Event, RunOutcome, TextRole},
+    agui::{Event, RunOutcome, TextRole, ToolContent},
 };
 
 impl ThreadView {
@@ -87,6 +87,10 @@ impl ThreadView {
     }
 
     fn hear(&mut self, run_id: RunId, at: i64, event: Event) {
+        let event = match event {
+            Event::MessagesSnapshot(e) => return self.restate(run_id, at, e.messages),
+            event => event,
+        };
         match &event {
             // What an interrupted run called, the one that resumes it answers.
             Event::ToolCallResult(e) if !self.run_mut(run_id, at).calls(&e.tool_call_id) => {
@@ -119,7 +123,7 @@ impl ThreadView {
 }
 
 /// Which kind of node an id names: ids are the agent's, and a text may share one with a reasoning span.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Text,
     Span,
@@ -140,7 +144,7 @@ impl Kind {
             NodeBody::Tool { .. } => Self::Tool,
             NodeBody::Subagent { .. } => Self::Subagent,
             NodeBody::Activity { .. } => Self::Activity,
-            NodeBody::Custom { .. } => return None,
+            NodeBody::Custom { .. } | NodeBody::Withdrawn => return None,
         })
     }
 }
@@ -170,7 +174,10 @@ impl RunView {
         let within = event.subagent().map(str::to_owned);
         let text = |role| NodeBody::Text { role, text: String::new() };
         let reasoning = || NodeBody::Reasoning { text: String::new() };
-        let tool = |name, message| NodeBody::Tool { name, args: String::new(), message, result: None, result_id: None };
+        let tool = |name, message| {
+            let (args, result, result_id, parts, error) = Default::default();
+            NodeBody::Tool { name, args, message, result, result_id, parts, error }
+        };
         let cost = event.base().metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(Value::as_f64);
         match event {
             Event::RunStarted(_) => self.state = RunState::Running,
@@ -220,7 +227,9 @@ impl RunView {
                 self.chunk(at, within, Kind::Tool, e.tool_call_id, body, e.delta.as_deref());
             }
             Event::ToolCallResult(e) => {
-                self.answer_call(at, &e.tool_call_id, (e.message_id, e.content.to_text()), NodeState::Done);
+                let error = e.base.metadata.as_ref().and_then(|more| more.get("error")).and_then(Value::as_str);
+                let error = error.map(str::to_owned);
+                self.answer_call(at, &e.tool_call_id, (e.message_id, e.content), error);
             }
             Event::ReasoningStart(e) => self.begin(at, within, e.message_id, NodeBody::ReasoningSpan),
             Event::ReasoningEnd(e) => self.finish_id(at, Kind::Span, &e.message_id),
@@ -268,18 +277,21 @@ impl RunView {
                     }
                 });
             }
-            Event::MessagesSnapshot(e) => self.restate(at, e.messages),
             Event::ReasoningEncryptedValue(e) => self.keep_encrypted(e.subtype, e.entity_id, e.encrypted_value),
-            // Kept in the log; nothing of a thread's looks depends on it.
-            Event::Raw(_) => {}
+            // Kept in the log, where nothing of a thread's looks depends on it; or the whole thread's to fold.
+            Event::Raw(_) | Event::MessagesSnapshot(_) => {}
         }
     }
 
-    fn answer_call(&mut self, at: i64, call: &str, (id, text): (String, String), state: NodeState) {
+    fn answer_call(&mut self, at: i64, call: &str, (id, said): (String, ToolContent), why: Option<String>) {
         let index = self.last(Kind::Tool, |node| node.id == call);
+        let state = if why.is_some() { NodeState::Failed } else { NodeState::Done };
         self.edit(index, |node| {
-            if let NodeBody::Tool { result, result_id, .. } = &mut node.body {
-                (*result, *result_id) = (Some(text), Some(id));
+            if let NodeBody::Tool { result, result_id, parts, error, .. } = &mut node.body {
+                let text = Some(said.to_text()).filter(|text| !text.is_empty());
+                *result = Some(text.or_else(|| why.clone()).unwrap_or_default());
+                *parts = if let ToolContent::Parts(parts) = said { Some(parts) } else { None };
+                (*result_id, *error) = (Some(id), why);
             }
         });
         self.finish(at, index, state);

@@ -45,7 +45,13 @@ fn event() -> impl Strategy<Value = Event> {
                 let said = serde_json::json!(
                     {"role": "assistant", "id": id, "content": text, "toolCalls": [call], "encryptedValue": text}
                 );
-                MessagesSnapshot::new(vec![serde_json::json!({"role": "user", "id": "u", "content": "?"}), said]).into()
+                let mut messages = vec![serde_json::json!({"role": "user", "id": "u", "content": "?"}), said];
+                if text.len() > 1 {
+                    let thought = serde_json::json!({"role": "reasoning", "id": text, "content": text});
+                    let result = serde_json::json!({"role": "tool", "id": "r", "toolCallId": "b", "content": text});
+                    messages.extend([thought, result]);
+                }
+                MessagesSnapshot::new(messages).into()
             }
             25 => ReasoningEncryptedValue::new(EncryptedSubtype::Message, id, text).into(),
             _ => StateSnapshot::new(serde_json::json!(text)).into(),
@@ -171,6 +177,37 @@ fn ten_thousand_deltas_of_one_message_become_one() {
     assert_eq!(gone, (1..10_000).collect::<Vec<u64>>());
     let event = Box::new(TextMessageContent::new("a", "x".repeat(10_000)).into());
     assert_eq!(grown, [(0, ThreadEntry::Agent { run_id, event })]);
+}
+
+#[test]
+fn what_goes_on_while_a_conversation_is_restated_is_ended_by_its_own_end() {
+    let run_id = RunId::new();
+    let call = serde_json::json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}});
+    let said = serde_json::json!({"role": "assistant", "id": "m", "content": "Well", "toolCalls": [call]});
+    let chunk =
+        |id: &str| TextMessageChunk { message_id: Some(id.into()), delta: Some("!".into()), ..TextMessageChunk::new() };
+    let events: Vec<Event> = vec![
+        chunk("over").into(),
+        TextMessageStart::new("left out").into(),
+        TextMessageStart::new("m").into(),
+        ToolCallStart::new("c", "look").into(),
+        MessagesSnapshot::new(vec![said]).into(),
+    ];
+    let mut entries: Vec<_> = events.into_iter().map(|e| ThreadEntry::Agent { run_id, event: Box::new(e) }).collect();
+    let states = |entries: &[ThreadEntry]| -> Vec<(NodeBody, NodeState)> {
+        let view = fold(ThreadView::default(), 0, entries);
+        view.run(run_id).expect("the run").nodes.iter().map(|node| (node.body.clone(), node.state)).collect()
+    };
+    let (open, done) = (NodeState::Open, NodeState::Done);
+    let expected = [(true, done), (false, open), (false, open), (false, open)];
+    let now: Vec<_> = states(&entries).iter().map(|(body, state)| (*body == NodeBody::Withdrawn, *state)).collect();
+    assert_eq!(now, expected);
+    for event in [ToolCallEnd::new("c").into(), TextMessageContent::new("m", ", no").into()] {
+        entries.push(ThreadEntry::Agent { run_id, event: Box::new(event) });
+    }
+    let now = states(&entries);
+    assert_eq!(now[2].0, NodeBody::Text { role: TextRole::Assistant, text: "Well, no".into() });
+    assert_eq!(now[3].1, NodeState::Called);
 }
 
 #[test]

@@ -228,12 +228,18 @@ pub enum NodeBody {
         /// The message that carries the call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// The answer.
+        /// The answer, as text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<String>,
         /// The message that the answer is, by the agent's id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result_id: Option<String>,
+        /// The answer's parts, where it is no plain text.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parts: Option<Vec<Value>>,
+        /// Why the call failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// A sub-agent; its nodes are those `within` its id.
     Subagent {
@@ -260,6 +266,8 @@ pub enum NodeBody {
         /// Its content.
         value: Value,
     },
+    /// What the agent left out when it restated the conversation. It keeps its place, and nothing else.
+    Withdrawn,
 }
 
 impl RunView {
@@ -273,10 +281,21 @@ impl RunView {
         }
     }
 
+    /// The calls that the run left to whoever asked, whatever became of them since: those that its end names, else all of a
+    /// finished run, as AG-UI has it. Which of them got a result in the run itself, [`RunView::awaits`] knows.
+    pub fn left(&self) -> impl Iterator<Item = &str> {
+        let (finished, all) = (self.state == RunState::Finished, self.pending.is_empty());
+        let is_call = |node: &&Arc<Node>| matches!(node.body, NodeBody::Tool { .. });
+        let unnamed = self.nodes.iter().filter(is_call).map(|node| node.id.as_str()).filter(move |_| all);
+        self.pending.iter().map(String::as_str).chain(unnamed).filter(move |_| finished)
+    }
+
     /// The calls whose results the run waits for from whoever asked; nothing where it does not, or not any more.
     #[must_use]
-    pub fn awaits(&self) -> &[String] {
-        if self.answered.is_none() { &self.pending } else { &[] }
+    pub fn awaits(&self) -> Vec<&str> {
+        let has_result = |node: &Node| matches!(node.body, NodeBody::Tool { result: Some(_), .. });
+        let open = |call: &str| !self.nodes.iter().any(|node| node.id == call && has_result(node));
+        self.left().filter(|call| self.answered.is_none() && open(call)).collect()
     }
 }
 

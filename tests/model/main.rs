@@ -211,6 +211,7 @@ impl House {
             interrupt_id: asked.id.clone(),
             status: AnswerStatus::Resolved,
             payload: Some(payload.clone()),
+            metadata: None,
         });
         self.answer_with(run_id, answers.collect()).await
     }

@@ -130,8 +130,12 @@ async fn a_result_of_the_callers_tool_reaches_the_model() {
     let run = house.begin_with("paint it", Some(caller)).await;
     let run = house.over(run).await;
     assert_eq!(run.pending, ["p1"]);
-    let answer =
-        InterruptAnswer { interrupt_id: "p1".into(), status: AnswerStatus::Resolved, payload: Some(json!("blue")) };
+    let answer = InterruptAnswer {
+        interrupt_id: "p1".into(),
+        status: AnswerStatus::Resolved,
+        payload: Some(json!("blue")),
+        metadata: None,
+    };
     let next = house.answer_with(run.run_id, vec![answer]).await;
     assert_eq!((&next.state, said(&next)), (&RunState::Finished, vec!["Painted."]));
     let told = model.asked()[1].body["messages"].clone();

@@ -23,6 +23,7 @@ fn answer_to(house: &House, run: &RunView, payload: Value) -> Answer {
         interrupt_id: asked.id.clone(),
         status: AnswerStatus::Resolved,
         payload: Some(payload.clone()),
+        metadata: None,
     };
     let answers = asks(run).iter().map(answer).collect();
     Answer { answer_id: MessageId::new(), thread_id: house.thread, run_id: run.run_id, answers }

@@ -103,7 +103,17 @@ impl House {
         for (name, bytes) in files {
             command.attachments.push(self.attach(name, bytes).await);
         }
-        let sent = threads::send(&self.channels, &self.user, &command, None, |_| Ok("remote".into())).await;
+        self.send(&command, None).await
+    }
+
+    /// Asks as another program does that gives this along; answers the run, at its end.
+    pub async fn answer_given(&self, text: &str, caller: Value) -> RunView {
+        let run = self.send(&SendMessage::new(self.thread, text), Some(caller.to_string())).await;
+        self.until_over(run).await
+    }
+
+    async fn send(&self, command: &SendMessage, caller: Option<String>) -> RunId {
+        let sent = threads::send(&self.channels, &self.user, command, caller, |_| Ok("remote".into())).await;
         self.start(sent.expect("accepted"))
     }
 
@@ -126,7 +136,12 @@ impl House {
 
     /// Answers what a run waits for; answers the run that goes on, at its end.
     pub async fn reply(&self, run: RunId, interrupt: &str, status: AnswerStatus, payload: Value) -> RunView {
-        let answer = InterruptAnswer { interrupt_id: interrupt.into(), status, payload: Some(payload) };
+        let interrupt_id = interrupt.into();
+        self.reply_with(run, InterruptAnswer { interrupt_id, status, payload: Some(payload), metadata: None }).await
+    }
+
+    /// The same, whatever the answer says.
+    pub async fn reply_with(&self, run: RunId, answer: InterruptAnswer) -> RunView {
         let (answer_id, thread_id) = (MessageId::new(), self.thread);
         let command = Answer { answer_id, thread_id, run_id: run, answers: vec![answer] };
         let asked = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");

@@ -15,8 +15,10 @@ mod owner;
 #[path = "../support/python.rs"]
 mod python;
 mod refusals;
+mod restating;
 mod resuming;
 mod server;
+mod sharing;
 mod stopping;
 mod streams;
 

@@ -109,7 +109,10 @@ async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
     assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i1", Some("Send it?")));
     let run = house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
     assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Done."));
-    assert!(house.events(run.run_id).await.iter().any(|event| matches!(event, Event::ToolCallResult(_))));
+    let events = house.events(run.run_id).await;
+    assert!(events.iter().any(|event| matches!(event, Event::ToolCallResult(_))));
+    let parent = waiting.run_id.to_string();
+    assert!(matches!(&events[0], Event::RunStarted(e) if e.parent_run_id.as_ref() == Some(&parent)), "{events:?}");
     let input = &server.asked()[1].input;
     assert_eq!(input["parentRunId"], json!(waiting.run_id.to_string()));
     assert_eq!(input["runId"], json!(run.run_id.to_string()));

@@ -9,7 +9,7 @@ use netra::{
 use super::*;
 
 fn answers(status: AnswerStatus) -> Vec<InterruptAnswer> {
-    vec![InterruptAnswer { interrupt_id: "i".into(), status, payload: Some(json!({"approved": true})) }]
+    vec![InterruptAnswer { interrupt_id: "i".into(), status, payload: Some(json!({"approved": true})), metadata: None }]
 }
 
 impl House {

@@ -86,6 +86,11 @@ export class Connection {
     });
   }
 
+  /** Whether a run can be begun over HTTP: a ticket is one for a socket alone. */
+  get speaksHttp(): boolean {
+    return this.options.getTicket === undefined;
+  }
+
   /** Begins a run over HTTP, as often as it takes to be answered; what the server cannot do now is asked a few times. */
   async begin(agent: string, input: RunAgentInput, wanted: () => boolean): Promise<Accepted | undefined> {
     const backoff = new Backoff(this.options.random ?? Math.random);

@@ -29,7 +29,7 @@ export class RunEvents {
 
   constructor(
     /** The ids that the caller knows, for the events that name the thread and the run. */
-    private readonly ids: { threadId: string; runId: string },
+    private readonly ids: { threadId: string; runId: string; parentRunId?: string | undefined },
     private readonly own: { threadId: string; runId: string },
     /** The conversation up to the run, as the caller has it. */
     private readonly before: Message[],
@@ -100,8 +100,11 @@ export class RunEvents {
   /** The event as the caller expects it: with the caller's ids; Netra's are in its metadata. */
   private named(event: BaseEvent): BaseEvent {
     if (event.type !== EventType.RUN_STARTED && event.type !== EventType.RUN_FINISHED) return event;
-    const metadata = { ...event.metadata, netra: { threadId: this.own.threadId, runId: this.own.runId } };
-    return { ...event, ...this.ids, metadata } as BaseEvent;
+    const { parentRunId: parent, ...rest } = event as BaseEvent & { parentRunId?: string };
+    const { parentRunId, ...ids } = this.ids;
+    const { threadId, runId } = this.own;
+    const metadata = { ...event.metadata, netra: { threadId, runId, ...(parent !== undefined && { parentRunId: parent }) } };
+    return { ...rest, ...ids, ...(parent !== undefined && parentRunId !== undefined && { parentRunId }), metadata } as BaseEvent;
   }
 
   private note(e: Fields): void {
@@ -165,8 +168,15 @@ export class RunEvents {
     }
   }
 
-  /** Takes over what a restated conversation says after the person's last message: that is this run. */
+  /** Takes over what a restated conversation says after the person's last message: that is this run. What it leaves out is gone. */
   private replace(messages: Message[]): void {
+    const thinks = messages.some(({ role }) => role === 'reasoning');
+    const named = new Set(messages.flatMap((message) => [message.id, ...(message.role === 'assistant' ? (message.toolCalls ?? []).map(({ id }) => id) : [])]));
+    for (const [key, notes] of this.notes) {
+      const [kind, , id] = key.split('\0');
+      const restated = kind === 'text' || kind === 'tool' || (thinks && kind === 'reasoning');
+      if (restated && !named.has(id!) && notes.every(({ open }) => !open)) this.notes.delete(key);
+    }
     const known = (kind: Kind, id: string): Note => {
       if (!this.last(kind, id)) {
         this.open(kind, id);
@@ -253,7 +263,9 @@ function difference(node: Node, known: Note | undefined): Step[] {
     case 'tool':
       streamed('TOOL_CALL', { toolCallId: id }, { toolCallName: body.name, ...parent(body.message, 'parentMessageId') }, body.args);
       if (body.result !== undefined && !known?.answered) {
-        steps.push([EventType.TOOL_CALL_RESULT, { messageId: body.result_id ?? resultOf(id), toolCallId: id, content: body.result, role: 'tool' }]);
+        const { result, result_id, parts, error } = body;
+        const about = { messageId: result_id ?? resultOf(id), toolCallId: id, content: parts ?? result, role: 'tool' };
+        steps.push([EventType.TOOL_CALL_RESULT, { ...about, ...(error && { metadata: { error } }) }]);
       }
       break;
     case 'reasoning_span':
@@ -307,7 +319,11 @@ export function messagesOf(nodes: Node[]): Message[] {
       const carrier = messages.find((message) => message.role === 'assistant' && message.id === body.message);
       if (carrier?.role === 'assistant') carrier.toolCalls = [...(carrier.toolCalls ?? []), call];
       else messages.push({ id: body.message ?? id, role: 'assistant', toolCalls: [call], ...owner } as Message);
-      if (body.result !== undefined) messages.push({ id: body.result_id ?? resultOf(id), role: 'tool', toolCallId: id, content: body.result, ...owner } as Message);
+      if (body.result !== undefined) {
+        const { result, result_id, parts, error } = body;
+        const about = { id: result_id ?? resultOf(id), toolCallId: id, content: parts ?? result, ...(error && { error }) };
+        messages.push({ role: 'tool', ...about, ...owner } as Message);
+      }
     }
   }
   return messages;

@@ -45,8 +45,8 @@ export class Run implements Follower {
     try {
       const resume = this.input.resume?.length ? this.input.resume : resultsOf(this.input.messages);
       const said = resume ? undefined : question(this.input.messages);
-      if (said && this.agent === undefined && (said.files || givesMore(this.input))) {
-        throw new NetraError('invalid_input', 'a message with files, tools, context, state or forwardedProps names its agent: give `agent`');
+      if (said && this.agent === undefined && (said.files || said.results.length > 0 || givesMore(this.input))) {
+        throw new NetraError('invalid_input', 'a message with files, results, tools, context, state or forwardedProps names its agent: give `agent`');
       }
       const { user } = await this.connection.ready();
       this.threadId = idFor(user.id, this.input.threadId);
@@ -109,13 +109,11 @@ export class Run implements Follower {
     }
   }
 
-  private say({ id, text, files }: Question): Promise<Accepted | undefined> | undefined {
+  private say({ id, text, files, results }: Question): Promise<Accepted | undefined> | undefined {
     const message_id = idFor(this.threadId, id);
-    if (this.agent !== undefined && (files || givesMore(this.input))) {
+    if (this.agent !== undefined && (files || results.length > 0 || givesMore(this.input))) {
       // A message on the socket is its words alone. What was said before is in the thread.
-      this.command = { id: message_id, payload: {} };
-      const input = { ...this.input, messages: this.input.messages.slice(-1) };
-      return this.connection.begin(this.agent, input, () => !this.over);
+      return this.overHttp(this.agent, message_id, [...results, ...this.input.messages.slice(-1)]);
     }
     const agent = this.agent !== undefined && { agent: this.agent };
     return this.send('send_message', message_id, { message_id, thread_id: this.threadId, text, ...agent });
@@ -125,14 +123,26 @@ export class Run implements Follower {
     const ids = resume.map(({ interruptId }) => interruptId);
     const run_id = this.asked.get(ids[0] ?? '') ?? whoWaits(await this.view(), ids);
     if (run_id === undefined) throw new NetraError('not_found', `no run of this thread waits for an answer to ${ids.join(', ')}`);
-    const answers = resume.map(({ interruptId, status, payload }) => ({
+    const answers = resume.map(({ interruptId, status, payload, metadata }) => ({
       interrupt_id: interruptId,
       status,
       ...(payload !== undefined && payload !== null && { payload }),
+      ...(metadata !== undefined && metadata !== null && { metadata }),
     }));
     const last = this.input.messages.at(-1);
     const answer_id = idFor(this.threadId, this.input.resume?.length || !last ? this.input.runId : last.id);
+    if (this.agent !== undefined && this.connection.speaksHttp && givesMore(this.input)) {
+      // The results at the end are the answers; the calls before them are known.
+      const from = this.input.messages.findLastIndex(({ role }) => role !== 'tool');
+      return this.overHttp(this.agent, answer_id, this.input.messages.slice(Math.max(from, 0)));
+    }
     return this.send('answer', answer_id, { answer_id, thread_id: this.threadId, run_id, answers });
+  }
+
+  /** Asks with all that a run of AG-UI may be given along, which the socket has no room for. */
+  private overHttp(agent: string, id: string, messages: Message[]): Promise<Accepted | undefined> {
+    this.command = { id, payload: {} };
+    return this.connection.begin(agent, { ...this.input, messages }, () => !this.over);
   }
 
   private send(type: string, id: string, payload: object): Promise<Accepted> | undefined {
@@ -161,7 +171,7 @@ export class Run implements Follower {
     this.runId = runId;
     this.begun = seq;
     const { threadId } = this;
-    const known = { threadId: this.input.threadId, runId: this.input.runId };
+    const known = { threadId: this.input.threadId, runId: this.input.runId, parentRunId: this.input.parentRunId };
     this.events = new RunEvents(known, { threadId, runId }, before, (event) => this.tell(event));
   }
 
@@ -270,7 +280,9 @@ export class Run implements Follower {
 function resultsOf(messages: Message[]): ResumeEntry[] | undefined {
   const from = messages.findLastIndex(({ role }) => role !== 'tool') + 1;
   const results = messages.slice(from).flatMap((message): ResumeEntry[] =>
-    message.role === 'tool' ? [{ interruptId: message.toolCallId, status: 'resolved', payload: message.error ?? message.content }] : [],
+    message.role === 'tool'
+      ? [{ interruptId: message.toolCallId, status: 'resolved', payload: message.content, metadata: { messageId: message.id, ...(message.error && { error: message.error }) } }]
+      : [],
   );
   return results.length ? results : undefined;
 }
@@ -280,6 +292,8 @@ interface Question {
   id: string;
   text: string;
   files: boolean;
+  /** The results of tools that stand before it. */
+  results: Message[];
 }
 
 /** What is asked: the last message, which is a person's. */
@@ -295,7 +309,8 @@ function question(messages: Message[]): Question {
     const what = `a part of type \`${part.type}\` without its bytes cannot be sent`;
     throw new NetraError('invalid_input', `${what}; give them in a \`source\` of type \`data\`, or upload the file to the thread`);
   });
-  return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length };
+  const said = messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
+  return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length, results: said.filter(({ role }) => role === 'tool') };
 }
 
 /** Whether the agent is to be given more than a message. */
@@ -306,8 +321,10 @@ function givesMore({ tools, context, state, forwardedProps }: RunAgentInput): bo
 
 /** The newest run that waits for an answer to all of these. */
 function whoWaits(view: ThreadView, ids: string[]): string | undefined {
-  const waits = ({ state, pending }: RunView) => {
-    const asked = state.is === 'interrupted' ? state.interrupts.map(({ id }) => id) : (pending ?? []);
+  const waits = ({ state, pending, nodes }: RunView) => {
+    // Where the end names no calls, all that it made may be the caller's.
+    const left = pending?.length ? pending : nodes.flatMap(({ id, body }) => (body.is === 'tool' ? id : []));
+    const asked = state.is === 'interrupted' ? state.interrupts.map(({ id }) => id) : left;
     return ids.every((id) => asked.includes(id));
   };
   return runsOf(view).filter(waits).at(-1)?.run_id;

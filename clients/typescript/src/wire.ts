@@ -107,7 +107,8 @@ export interface Node {
     | { is: 'reasoning_span' }
     | { is: 'reasoning'; text: string }
     | { is: 'step' }
-    | { is: 'tool'; name: string; args: string; message?: string; result?: string; result_id?: string }
+    | { is: 'tool'; name: string; args: string; message?: string; result?: string; result_id?: string; parts?: unknown[]; error?: string }
+    | { is: 'withdrawn' }
     | { is: 'subagent'; name: string; description?: string; error?: string }
     | { is: 'activity'; activity_type: string; content: Record<string, unknown> }
     | { is: 'custom'; name: string; value: unknown };

@@ -39,6 +39,9 @@ pub enum Message {
         /// What only the agent can read of it, to be given back as it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encrypted_value: Option<String>,
+        /// The sub-agent it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subagent_run_id: Option<String>,
     },
     /// A tool's answer.
     Tool {
@@ -54,6 +57,9 @@ pub enum Message {
         /// What only the agent can read of it, to be given back as it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encrypted_value: Option<String>,
+        /// The sub-agent it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subagent_run_id: Option<String>,
     },
     /// Instructions of the system.
     System {
@@ -79,6 +85,9 @@ pub enum Message {
         /// What only the agent can read of it, to be given back as it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encrypted_value: Option<String>,
+        /// The sub-agent it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subagent_run_id: Option<String>,
     },
     /// An activity.
     Activity {
@@ -89,6 +98,19 @@ pub enum Message {
         /// Its content.
         content: Map<String, Value>,
     },
+}
+
+impl Message {
+    /// The sub-agent that it belongs to.
+    #[must_use]
+    pub fn subagent(&self) -> Option<&str> {
+        match self {
+            Self::Assistant { subagent_run_id, .. }
+            | Self::Tool { subagent_run_id, .. }
+            | Self::Reasoning { subagent_run_id, .. } => subagent_run_id.as_deref(),
+            _ => None,
+        }
+    }
 }
 
 /// A call of a tool.
@@ -139,6 +161,9 @@ pub struct Tool {
     /// The JSON Schema of its arguments.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub parameters: Value,
+    /// Anything more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
 }
 
 /// Something that the agent may want to know.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::{Any, AnyConnection, Row, Transaction};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     protocol::{
         Attachment, RunId, ThreadEntry,
-        agui::{Event, Resume, ToolCallResult, ToolContent},
+        agui::{Event, StateSnapshot, ToolCallResult, ToolContent},
         http::User,
     },
     server::{
@@ -23,7 +23,7 @@ use crate::{
         threads::NewRun,
         usage,
     },
-    thread::Ending,
+    thread::{Ending, RunState},
 };
 
 /// The run's agent and what it is asked. A run can wait for long: what was allowed when the message was sent may not be any
@@ -127,25 +127,36 @@ async fn input(
     })
 }
 
-/// Takes the results of the calls that the run before left to whoever asked out of the answers; they stand in the thread now.
-pub(super) fn results(input: &mut RunInput) -> Vec<Event> {
+/// What a run's log begins with: the results of calls that a run before left to whoever asked, which are taken out of the
+/// answers, and the state that they share, where it is not the thread's. All of it stands in the thread now.
+pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
     let before = input.parent_run_id.and_then(|run| input.thread.run(run));
-    let pending = before.map(|run| run.pending.clone()).unwrap_or_default();
-    let (results, resume) =
-        std::mem::take(&mut input.resume).into_iter().partition(|answer| pending.contains(&answer.interrupt_id));
-    input.resume = resume;
-    let result = |answer: Resume| {
-        let content = match answer.payload {
-            Some(Value::String(text)) => text,
-            Some(other) => other.to_string(),
-            None => "There is no result: the call was not carried out.".to_owned(),
-        };
-        let (id, call) = (format!("{}-result", answer.interrupt_id), answer.interrupt_id);
-        Event::from(ToolCallResult::new(id, call, ToolContent::Text(content)))
-    };
-    let events: Vec<Event> = results.into_iter().map(result).collect();
+    let asked = before.is_some_and(|run| matches!(run.state, RunState::Interrupted { .. }));
+    let answers = if asked { Vec::new() } else { std::mem::take(&mut input.resume) };
+    let answers = answers.into_iter().map(|answer| (answer.interrupt_id, answer.payload, answer.metadata));
+    let results = std::mem::take(&mut input.caller.results);
+    let results = results.into_iter().map(|result| (result.interrupt_id, result.payload, result.metadata));
+    let mut events: Vec<Event> = answers.chain(results).map(result).collect();
+    let state = input.caller.state.as_ref();
+    let state = state.filter(|state| input.thread.state_before(input.run_id) != Some(*state));
+    events.extend(state.map(|state| StateSnapshot::new(state.clone()).into()));
     for event in &events {
         input.thread.apply(now_ms(), ThreadEntry::Agent { run_id: input.run_id, event: Box::new(event.clone()) });
     }
     events
+}
+
+/// The result of a call, as its caller gave it.
+fn result((call, payload, mut more): (String, Option<Value>, Option<Map<String, Value>>)) -> Event {
+    let is_part = |part: &Value| part["type"].is_string();
+    let content = match payload {
+        Some(Value::String(text)) => ToolContent::Text(text),
+        Some(Value::Array(parts)) if !parts.is_empty() && parts.iter().all(is_part) => ToolContent::Parts(parts),
+        Some(other) => ToolContent::Text(other.to_string()),
+        None => ToolContent::Text("There is no result: the call was not carried out.".to_owned()),
+    };
+    let id = more.as_mut().and_then(|more| more.remove("messageId")).and_then(|id| id.as_str().map(str::to_owned));
+    let mut event = ToolCallResult::new(id.unwrap_or_else(|| format!("{call}-result")), call, content);
+    event.base.metadata = more.filter(|more| !more.is_empty());
+    event.into()
 }

@@ -16,7 +16,7 @@ use crate::{
         limits::MAX_DEPTH,
     },
     server::extent::{Extent, extent},
-    thread::MAX_OPERATIONS,
+    thread::{MAX_MOVES, MAX_OPERATIONS},
 };
 
 /// The largest event, in bytes of JSON.
@@ -318,6 +318,10 @@ fn operations(operations: &[Value]) -> Result<(), String> {
     };
     if operations.len() > MAX_OPERATIONS {
         return Err(format!("a delta has at most {MAX_OPERATIONS} operations, this one has {}", operations.len()));
+    }
+    let moves = operations.iter().filter(|operation| matches!(operation["op"].as_str(), Some("move" | "copy"))).count();
+    if moves > MAX_MOVES {
+        return Err(format!("a delta moves and copies at most {MAX_MOVES} times, this one {moves} times"));
     }
     for operation in operations {
         let text = |key| operation.get(key).and_then(Value::as_str);

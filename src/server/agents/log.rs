@@ -50,6 +50,8 @@ pub(super) struct RunLog {
     owner: UserId,
     /// The agent that runs.
     agent: String,
+    /// The run that it goes on from.
+    parent: Option<RunId>,
     /// Everything of this run up to here is known.
     seen: u64,
     /// The run as whoever follows the thread sees it.
@@ -66,7 +68,12 @@ impl RunLog {
         (owner, agent): (UserId, &str),
     ) -> Self {
         let (channels, patience, view) = (channels.clone(), options.store_patience, ThreadView::default());
-        Self { channels, patience, thread_id, run_id, owner, agent: agent.to_owned(), seen: 0, view }
+        Self { channels, patience, thread_id, run_id, owner, agent: agent.to_owned(), parent: None, seen: 0, view }
+    }
+
+    /// The same for a run that goes on from another.
+    pub(super) fn resuming(self, parent: Option<RunId>) -> Self {
+        Self { parent, ..self }
     }
 
     /// The same for a run found open, in a thread that looks so at that place.
@@ -77,7 +84,8 @@ impl RunLog {
     /// Begins the run.
     pub(super) async fn begin(&mut self) -> Result<(), Lost> {
         let protocol_version = Some(AG_UI.into());
-        let started = RunStarted { protocol_version, ..RunStarted::new(self.thread_id, self.run_id) };
+        let parent_run_id = self.parent.map(|id| id.to_string());
+        let started = RunStarted { protocol_version, parent_run_id, ..RunStarted::new(self.thread_id, self.run_id) };
         self.append(vec![started.into()]).await
     }
 

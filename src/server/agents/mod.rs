@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     protocol::{
-        Attachment, Author, RunId, ThreadId,
+        Attachment, Author, InterruptAnswer, RunId, ThreadId,
         agui::{Base, Context, Event, Interrupt, Message, Resume, RunError, RunFinished, RunOutcome, Tool, Usage},
         http::{AgentInfo, Health},
     },
@@ -76,8 +76,10 @@ pub struct InputFile {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Caller {
-    /// The state that they share with the agent; absent: the thread's.
+    /// The state that they share with the agent; absent: the thread's. It is the thread's once the run has begun.
     pub state: Option<Value>,
+    /// With a message: results of calls that an earlier run left to them.
+    pub results: Vec<InterruptAnswer>,
     /// Tools that they carry out themselves.
     pub tools: Vec<Tool>,
     /// What the agent may want to know.

@@ -23,7 +23,7 @@ impl House {
         self.seq += 1;
         let place = Place { turn: self.seq, seq: self.seq };
         let run_id = RunId::new();
-        self.queue.push(NewRun { run_id, thread_id, owner, agent: agent.into(), place, blocked: false });
+        self.queue.push(NewRun { run_id, thread_id, owner, agent: agent.into(), resumes: None, place, blocked: false });
         run_id
     }
 
@@ -94,6 +94,7 @@ fn what_goes_on_from_another_run_comes_before_what_was_said_later() {
     let resumed = RunId::new();
     let place = Place { turn: 1, seq: 7 };
     house.queue.push(NewRun {
+        resumes: None,
         run_id: resumed,
         thread_id: thread,
         owner: ada,

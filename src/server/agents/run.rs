@@ -70,7 +70,8 @@ impl Run {
     pub(super) async fn live(self) {
         let NewRun { run_id, thread_id, owner, ref agent, .. } = self.new;
         let began = Instant::now();
-        let mut log = RunLog::new(&self.channels, &self.options, thread_id, run_id, (owner, agent));
+        let log = RunLog::new(&self.channels, &self.options, thread_id, run_id, (owner, agent));
+        let mut log = log.resuming(self.new.resumes);
         tracing::info!(run = %run_id, thread = %thread_id, user = %owner, agent, "a run begins");
         let agents = self.agents.clone();
         let _counted = agents.allowance().count(owner, run_id);
@@ -107,7 +108,7 @@ impl Run {
             Ok(prepared) => prepared,
             Err(ending) => return log.end(&ending).await.map(|()| ending),
         };
-        log.append(beginning::results(&mut input)).await?;
+        log.append(beginning::brought(&mut input)).await?;
         let (out, events) = Emitter::channel(CAPACITY);
         let mut task = Asked { task: tokio::spawn(async move { agent.run(input, out).await }), is_answered: false };
         let (ending, kept) = self.listen(log, events, &mut task).await;

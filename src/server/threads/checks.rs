@@ -40,7 +40,7 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
 
 /// Every interrupt is answered once, in time, as it asked to be, and nothing else is.
 pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Result<()> {
-    check_sizes(command)?;
+    check_sizes(&command.answers)?;
     for answer in &command.answers {
         let id = &answer.interrupt_id;
         if command.answers.iter().filter(|other| other.interrupt_id == *id).count() > 1 {
@@ -78,19 +78,27 @@ pub fn is_refusal(command: &Answer) -> bool {
     command.answers.iter().all(refuses)
 }
 
-/// Each pending call has one result, and each result its call.
-pub(super) fn check_results(command: &Answer, awaits: &[String]) -> Result<()> {
-    let ids = || command.answers.iter().map(|answer| &answer.interrupt_id);
-    if ids().count() != awaits.len() || awaits.iter().any(|call| !ids().any(|id| id == call)) {
-        return Err(invalid(format!("give one result for each of the calls {}", awaits.join(", "))));
+/// Each result has its call, and each call that the run's end `named` its result. Where it named none, some may be the agent's
+/// own affair.
+pub(super) fn check_results(command: &Answer, awaits: &[&str], named: bool) -> Result<()> {
+    let ids = || command.answers.iter().map(|answer| answer.interrupt_id.as_str());
+    let known = ids().all(|id| awaits.contains(&id) && ids().filter(|other| *other == id).count() == 1);
+    let all = !named || awaits.iter().all(|call| ids().any(|id| id == *call));
+    if command.answers.is_empty() || !known || !all {
+        let each = if named { "each of" } else { "any of" };
+        return Err(invalid(format!("give one result for {each} the calls {}", awaits.join(", "))));
     }
-    check_sizes(command)
+    check_sizes(&command.answers)
 }
 
 /// No answer is larger or deeper than what a log can hold of it.
-fn check_sizes(command: &Answer) -> Result<()> {
-    for answer in &command.answers {
-        let Extent { bytes, depth } = extent(&answer.payload);
+///
+/// # Errors
+/// `too_large`, `invalid_payload`.
+pub fn check_sizes(answers: &[InterruptAnswer]) -> Result<()> {
+    for answer in answers {
+        let (Extent { bytes, depth }, more) = (extent(&answer.payload), extent(&answer.metadata));
+        let (bytes, depth) = (bytes + more.bytes, depth.max(more.depth));
         if bytes > limits::MAX_RESULT_BYTES {
             let message = format!("an answer has more than {} bytes", limits::MAX_RESULT_BYTES);
             return Err(Error::refused(ErrorCode::TooLarge, message));

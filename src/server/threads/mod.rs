@@ -8,7 +8,7 @@ mod checks;
 mod silence;
 mod turns;
 
-pub use checks::{check_message, expires_at, is_refusal};
+pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use silence::{Silence, Unanswered, expire, unanswered};
 pub use turns::{Asked, NewRun, Place, answer, ask_to_stop, goes_on, is_blocked, is_known, send, take_back};
 

@@ -76,6 +76,7 @@ pub async fn expire(channels: &Channels, user: &User, silent: Unanswered) -> Res
         interrupt_id: id.into(),
         status: AnswerStatus::Cancelled,
         payload: Some(EXPIRED.clone()),
+        metadata: None,
     };
     let waits = view.run(run_id);
     let before = waits.and_then(|run| run.resumes).and_then(|before| view.run(before));

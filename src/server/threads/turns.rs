@@ -1,5 +1,6 @@
 //! What people say in a thread, and to runs that wait for them: each brings a run, which begins when its turn comes.
 
+use serde_json::{Map, Value};
 use sqlx::{AnyConnection, Row};
 
 use super::{
@@ -39,6 +40,8 @@ pub struct NewRun {
     pub owner: UserId,
     /// The agent that runs.
     pub agent: String,
+    /// The run that it goes on from.
+    pub resumes: Option<RunId>,
     /// Where it stands.
     pub place: Place,
     /// An earlier run of the thread goes on, or waits for a person: this one waits for that.
@@ -111,13 +114,13 @@ pub async fn send(
     let blocked = insert(&mut tx, &new, channels.node(), caller).await?;
     note(&mut tx, user.id, command.message_id, thread_id, request, run_id, seq).await?;
     tx.commit().await?;
-    let run = NewRun { run_id, thread_id, owner: user.id, agent, place, blocked };
+    let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, place, blocked };
     Ok(Asked { accepted: MessageAccepted { run_id, seq }, run: Some(run) })
 }
 
 /// Answers what an interrupted run waits for, or gives the results of the calls that a run left pending (by their ids, the
 /// result as payload): once, all of it, in time. The agent goes on in a new run, which is given along `caller` (JSON), or
-/// where that is nothing what the run before was.
+/// where that is nothing what the run before was, but for the state, which is the thread's by now.
 ///
 /// # Errors
 /// `not_found`; `conflict` where it was answered, given up or has expired; `invalid_payload` where an interrupt is not
@@ -149,6 +152,7 @@ pub async fn answer(
     .ok_or_else(|| Error::not_found("run in this thread"))?;
     let conflict = |message: &str| Err(Error::refused(ErrorCode::Conflict, message));
     let (asks, awaits) = view.run(waiting).map(|run| (run.asks(), run.awaits())).unwrap_or_default();
+    let named = view.run(waiting).is_some_and(|run| !run.pending.is_empty());
     let asked = row.try_get::<Option<i64>, _>(3)?.is_some();
     if row.try_get::<Option<i64>, _>(4)?.is_some() {
         return conflict("this was answered already, or something else was said since");
@@ -159,7 +163,7 @@ pub async fn answer(
     if asked {
         check_answers(command, asks)?
     } else {
-        check_results(command, awaits)?
+        check_results(command, &awaits, named)?
     }
     let agent: String = row.try_get(0)?;
     admit(&agent)?;
@@ -182,12 +186,24 @@ pub async fn answer(
         .await?;
     let place = Place { turn: row.try_get::<i64, _>(2)?.cast_unsigned(), seq };
     let new = RunRow { run_id, thread_id, owner: user.id, agent: &agent, message_id: row.try_get(1)?, place };
-    let caller = caller.or(row.try_get(5)?);
+    let caller = match caller {
+        Some(caller) => Some(caller),
+        None => row.try_get::<Option<String>, _>(5)?.map(|before| still(&before)).transpose()?,
+    };
     let blocked = insert(&mut tx, &new, channels.node(), caller).await?;
     note(&mut tx, user.id, command.answer_id, thread_id, request, run_id, seq).await?;
     tx.commit().await?;
-    let run = NewRun { run_id, thread_id, owner: user.id, agent, place, blocked };
+    let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: Some(waiting), place, blocked };
     Ok(Asked { accepted: MessageAccepted { run_id, seq }, run: Some(run) })
+}
+
+/// What of a run's caller holds for the run that goes on from it: it brought its state and its results once.
+fn still(caller: &str) -> Result<String> {
+    let mut caller: Map<String, Value> = serde_json::from_str(caller)?;
+    for once in ["state", "results"] {
+        caller.remove(once);
+    }
+    Ok(serde_json::to_string(&caller)?)
 }
 
 /// Takes a message back whose run has not begun. Answers the run, which the caller stops; nothing where it was taken back

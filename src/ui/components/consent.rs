@@ -166,7 +166,7 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     };
     let decide = Callback::new(move |(status, payload)| {
         mode.set(Mode::Choosing);
-        giving.decide(index, InterruptAnswer { interrupt_id: id.clone(), status, payload });
+        giving.decide(index, InterruptAnswer { interrupt_id: id.clone(), status, payload, metadata: None });
         hold();
     });
     let give_up = move |_| decide.run((AnswerStatus::Cancelled, None));

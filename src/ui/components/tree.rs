@@ -58,7 +58,7 @@ impl Tree {
         let mut tree: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
         for (index, node) in nodes.iter().enumerate() {
             let parent = node.within.as_deref().and_then(|within| subagents.get(within).copied());
-            if !matches!(node.body, NodeBody::ReasoningSpan) {
+            if !matches!(node.body, NodeBody::ReasoningSpan | NodeBody::Withdrawn) {
                 tree.entry(parent).or_default().push(index);
             }
             if let NodeBody::Subagent { .. } = node.body {
@@ -106,7 +106,7 @@ pub(crate) fn Nodes(run: Run, #[prop(optional_no_strip)] parent: Option<usize>) 
     .into_any()
 }
 
-/// A node as what it is. Of what kind it is never changes.
+/// A node as what it is. Of what kind it is never changes; one that was withdrawn is in no tree any more.
 fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
     let first = node.get_untracked();
     match &first.body {
@@ -114,7 +114,7 @@ fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
             let class = if top { "answer" } else { "text" };
             view! { <div class=class data-node="text"><Markdown node/></div> }.into_any()
         }
-        NodeBody::ReasoningSpan => ().into_any(),
+        NodeBody::ReasoningSpan | NodeBody::Withdrawn => ().into_any(),
         NodeBody::Reasoning { .. } => view! { <Reasoning node/> }.into_any(),
         NodeBody::Step => view! { <Step node/> }.into_any(),
         NodeBody::Tool { name, .. } => view! { <ToolCall run node name=name.clone()/> }.into_any(),

@@ -104,7 +104,8 @@ mod tests {
             metadata: None,
         };
         let author = Author { id: UserId::new(), name: "Ada".into() };
-        let answers = vec![InterruptAnswer { interrupt_id: "a".into(), status, payload: Some(payload) }];
+        let answers =
+            vec![InterruptAnswer { interrupt_id: "a".into(), status, payload: Some(payload), metadata: None }];
         verdict(&interrupt, &Answered::By { author, at: 0, answers, resumed_by: RunId::new() }).text
     }
 

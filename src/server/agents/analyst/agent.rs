@@ -103,6 +103,7 @@ impl Agent for Analyst {
             Err(AgentError::Failed { code, message, .. }) => {
                 Err(AgentError::Failed { code, message, usage: spent.usage(), metadata })
             }
+            Err(error @ AgentError::Told(_)) => Err(error),
             // What a stopped run used is counted too.
             Err(AgentError::Stopped) => {
                 Ok(Done { outcome: Outcome::Cancelled, usage: spent.usage(), metadata, ..Done::default() })

@@ -12,10 +12,10 @@ use super::{
     files::Given,
     provider::{MediaKind, ModelCall, ModelMessage},
 };
-use crate::protocol::agui::{Message, ToolCall, ToolContent};
-
-/// What stands in for a result that never came.
-const NO_RESULT: &str = "This call was not carried out: its run ended before, or nobody allowed it.";
+use crate::{
+    protocol::agui::{Message, ToolCall, ToolContent},
+    thread::NOT_CARRIED_OUT,
+};
 
 /// What files that a model reads itself count for, in bytes of text: it reads their pixels and pages, whatever their bytes.
 const IMAGE_WEIGHT: usize = 8 * 1024;
@@ -78,7 +78,7 @@ pub(super) fn conversation(
                 let results = calls.iter().map(|call| ModelMessage::Tool {
                     call_id: call.id.clone(),
                     name: call.name.clone(),
-                    text: done.remove(&call.id).unwrap_or_else(|| NO_RESULT.into()),
+                    text: done.remove(&call.id).unwrap_or_else(|| NOT_CARRIED_OUT.into()),
                 });
                 let results: Vec<ModelMessage> = results.collect();
                 let native = values(message).filter(|_| at >= newest).find_map(&native);
@@ -155,7 +155,12 @@ fn results(history: &[Message]) -> Results {
     history
         .iter()
         .filter_map(|message| match message {
-            Message::Tool { content, tool_call_id, .. } => Some((tool_call_id.clone(), content.to_text())),
+            Message::Tool { content, tool_call_id, error, .. } => {
+                let text = content.to_text();
+                let why = error.as_ref().filter(|error| !text.contains(error.as_str()));
+                let text = why.map_or(text.clone(), |why| format!("{text}\n\nIt failed: {why}"));
+                Some((tool_call_id.clone(), text))
+            }
             _ => None,
         })
         .collect()
@@ -241,7 +246,7 @@ mod tests {
             .iter()
             .filter_map(|m| if let ModelMessage::Tool { text, .. } = m { Some(text.as_str()) } else { None })
             .collect();
-        assert_eq!(texts, [NO_RESULT, "yes", "fine"]);
+        assert_eq!(texts, [NOT_CARRIED_OUT, "yes", "fine"]);
         all.truncate(3);
         assert!(open_calls(&all).is_empty(), "a new message goes on without it");
     }

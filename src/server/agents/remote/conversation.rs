@@ -10,7 +10,7 @@ use super::{
     parse::{self, Read, UNKNOWN},
 };
 use crate::{
-    protocol::agui::{Event, RunFinished},
+    protocol::agui::{Event, RunFinished, Usage},
     server::{
         agents::guard::{Guard, Violation},
         extent::extent,
@@ -24,6 +24,8 @@ pub(crate) struct Conversation {
     run_id: String,
     stage: Stage,
     guard: Guard,
+    /// What the runs of the stream that have ended used.
+    usage: Vec<Usage>,
     events: usize,
     /// Whether it was said that something is unknown: once is enough.
     warned: bool,
@@ -37,18 +39,16 @@ enum Stage {
     Silent,
     /// The run goes on.
     Running,
-    /// It finished; it can still fail.
+    /// It finished; it can still fail, or another follow it.
     Finished(Box<RunFinished>),
-    /// After its end another run began in the same stream, which nobody asked for.
-    Another(Box<RunFinished>),
 }
 
 impl Conversation {
     /// One about this run, of at most `max_events` events of `max_event_bytes` each. The bytes of files that an event
     /// restates do not count, and are left away.
     pub(crate) fn new(thread_id: String, run_id: String, max_events: usize, max_event_bytes: usize) -> Self {
-        let (stage, guard) = (Stage::Silent, Guard::default());
-        Self { thread_id, run_id, stage, guard, events: 0, warned: false, max_events, max_event_bytes }
+        let (stage, guard, usage) = (Stage::Silent, Guard::default(), Vec::new());
+        Self { thread_id, run_id, stage, guard, usage, events: 0, warned: false, max_events, max_event_bytes }
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -86,11 +86,11 @@ impl Conversation {
         let kind = event.kind();
         let broken = |rule: &str| Err(violated(&Violation { event: kind, rule: rule.to_owned() }));
         match (&self.stage, event) {
-            (Stage::Another(_), _) => Ok(None),
             (_, Event::RunError(error)) => Err(Failure::told(error)),
             (Stage::Silent, Event::RunStarted(e)) => {
+                // No rule of the protocol's, and some frameworks name ids of their own: the connection says whose run it is.
                 if (&e.thread_id, &e.run_id) != (&self.thread_id, &self.run_id) {
-                    return broken("`threadId` and `runId` are those of the run that was asked for");
+                    tracing::debug!(run = self.run_id, theirs = e.run_id, "a remote agent names the run otherwise");
                 }
                 self.stage = Stage::Running;
                 self.guard.seed(e.input.as_ref());
@@ -100,9 +100,10 @@ impl Conversation {
             (Stage::Silent | Stage::Finished(_), Event::Raw(raw)) if raw.source.as_deref() == Some(UNKNOWN) => Ok(None),
             (Stage::Silent, _) => broken("the first event is RUN_STARTED or RUN_ERROR"),
             (Stage::Running, Event::RunStarted(_)) => broken("a run does not begin again before it ended"),
-            // Its ids are not compared: some frameworks name a run of their own there, and the connection says whose it is.
-            (Stage::Running, Event::RunFinished(e)) => {
+            (Stage::Running, Event::RunFinished(mut e)) => {
                 self.guard.finish().or_else(|rule| broken(&rule).map(drop))?;
+                self.usage.extend(e.usage.take().into_iter().flatten());
+                e.usage = Some(self.usage.clone()).filter(|usage| !usage.is_empty());
                 self.stage = Stage::Finished(Box::new(e));
                 Ok(None)
             }
@@ -110,8 +111,10 @@ impl Conversation {
                 Ok(()) => Ok(Some(event)),
                 Err(violation) => Err(violated(&violation)),
             },
-            (Stage::Finished(end), Event::RunStarted(_)) => {
-                self.stage = Stage::Another(end.clone());
+            // A stream may carry several runs. All of them are ours, and the last one's end is our end.
+            (Stage::Finished(_), Event::RunStarted(e)) => {
+                (self.stage, self.guard) = (Stage::Running, Guard::default());
+                self.guard.seed(e.input.as_ref());
                 Ok(None)
             }
             (Stage::Finished(_), _) => {
@@ -122,7 +125,7 @@ impl Conversation {
 
     /// Whether the remote finished the run.
     pub(crate) fn finished(&self) -> bool {
-        matches!(self.stage, Stage::Finished(_) | Stage::Another(_))
+        matches!(self.stage, Stage::Finished(_))
     }
 
     /// The stream is over: how the run finished.
@@ -131,7 +134,7 @@ impl Conversation {
     /// `stream_cut` where it did not.
     pub(crate) fn end(self) -> Result<RunFinished, Failure> {
         match self.stage {
-            Stage::Finished(end) | Stage::Another(end) => Ok(*end),
+            Stage::Finished(end) => Ok(*end),
             Stage::Silent => Err(cut("the remote agent ended its stream without a word; ask again")),
             Stage::Running => {
                 Err(cut("the remote agent's stream ended before the run did; what it said so far is kept, ask again"))

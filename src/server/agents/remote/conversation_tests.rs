@@ -44,14 +44,12 @@ fn what_is_between_beginning_and_end_comes_out_unchanged() {
 
 #[test]
 fn the_rules_of_a_run_are_held() {
-    let other = json!({"type": "RUN_STARTED", "threadId": "t", "runId": "other"});
     let violation = "protocol_violation";
     let cases: Vec<(Vec<Value>, &str, &str)> = vec![
         (vec![], "stream_cut", "without a word"),
         (vec![started(), text("START")], "stream_cut", "ended before the run did"),
         (vec![text("START")], violation, "TEXT_MESSAGE_START: the first event is RUN_STARTED or RUN_ERROR"),
         (vec![finished()], violation, "RUN_FINISHED: the first event is RUN_STARTED"),
-        (vec![other], violation, "RUN_STARTED: `threadId` and `runId` are those of the run"),
         (vec![started(), started()], violation, "RUN_STARTED: a run does not begin again"),
         (vec![started(), text("END")], violation, "TEXT_MESSAGE_END: no text message `m` goes on"),
         (vec![started(), text("START"), finished()], violation, "RUN_FINISHED: the text message `m` is still open"),
@@ -79,15 +77,23 @@ fn the_rules_of_a_run_are_held() {
 }
 
 #[test]
-fn the_end_may_name_a_run_of_the_frameworks_own() {
-    let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "its own"});
-    assert!(about(&[started(), end]).1.is_ok());
+fn beginning_and_end_may_name_a_run_of_the_frameworks_own() {
+    let own = |kind: &str| json!({"type": kind, "threadId": "its own", "runId": "its own"});
+    assert!(about(&[own("RUN_STARTED"), own("RUN_FINISHED")]).1.is_ok());
 }
 
 #[test]
-fn another_run_in_the_same_stream_is_nobodys() {
-    let (events, end) = about(&[started(), finished(), started(), text("START"), failed()]);
-    assert_eq!((events.len(), end.is_ok()), (0, true));
+fn several_runs_in_the_same_stream_are_one_that_ends_as_the_last_does() {
+    let another = [started(), finished(), started(), text("START")];
+    let (events, end) = about(&[&another[..], &[failed()]].concat());
+    assert_eq!((events.len(), end.expect_err("failed").message.contains("no luck")), (1, true));
+    let (events, end) = about(&another);
+    assert_eq!((events.len(), end.expect_err("cut").code), (1, "stream_cut"));
+    let last = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "usage": [{"inputTokens": 4}]});
+    let (events, end) = about(&[&another[..], &[text("END"), last]].concat());
+    let end = end.expect("finished");
+    let tokens: Vec<_> = end.usage.into_iter().flatten().map(|usage| usage.input_tokens).collect();
+    assert_eq!((events.len(), end.result, tokens), (2, None, vec![Some(3), Some(4)]));
 }
 
 #[test]

@@ -39,7 +39,7 @@ use crate::{
 
 pub use breaker::{Breakers, Pace};
 
-/// How long a finished stream is listened to for a late failure.
+/// How long a finished stream is listened to for a late failure, or for another run.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// How a remote agent's endpoint is spared.
@@ -167,11 +167,11 @@ impl Remote {
         pass.answered();
         let mut next = Some(first);
         let silence = Duration::from_millis(self.config.silence_timeout_ms);
-        let mut last_words = None;
+        let mut last_words: Option<tokio::time::Instant> = None;
         loop {
-            if conversation.finished() && last_words.is_none() {
-                last_words = Some(tokio::time::Instant::now() + LAST_WORDS);
-            }
+            last_words = conversation
+                .finished()
+                .then(|| last_words.unwrap_or_else(|| tokio::time::Instant::now() + LAST_WORDS));
             let heard = match (next.take(), last_words) {
                 (Some(heard), _) => heard,
                 (None, Some(until)) => match timeout_at(until, stream.next()).await {

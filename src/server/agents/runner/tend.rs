@@ -153,12 +153,13 @@ impl Runner {
                     Default::default()
                 }
             };
-            if view.run(run_id).is_some_and(|run| run.state == RunState::Waiting) {
+            if let Some(run) = view.run(run_id).filter(|run| run.state == RunState::Waiting) {
+                let resumes = run.resumes;
                 tracing::info!(run = %run_id, thread = %thread_id, "a run that had not begun waits here now");
                 if stopped {
                     self.stop(run_id);
                 }
-                self.start(NewRun { run_id, thread_id, owner, agent, place, blocked: true });
+                self.start(NewRun { run_id, thread_id, owner, agent, resumes, place, blocked: true });
                 continue;
             }
             let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (owner, &agent));

@@ -4,9 +4,10 @@
 //! from there as well. It belongs to the server: a caller that goes away neither stops it nor loses it. The same message id
 //! again tells the same run from its beginning; `DELETE /api/runs/<run_id>` stops it.
 //!
-//! Of `messages` the last is taken: a person's, whose files become those of the message in the thread, or the results of tools that the caller carried out; what was said before is in
-//! the thread, and what the caller says about it is not looked at. `resume` answers what an earlier run waits for. State, tools, context and forwarded properties go to
-//! the agent. What is wrong is said before the stream opens.
+//! Of `messages` the last is taken: a person's, whose files become those of the message in the thread, or the results of tools that
+//! the caller carried out, which may also stand before a person's words. What was said before is in the thread, and what the
+//! caller says about it is not looked at. `resume` answers what an earlier run waits for. State, tools, context and forwarded
+//! properties go to the agent. What is wrong is said before the stream opens.
 
 mod ids;
 mod parts;
@@ -19,7 +20,7 @@ use axum::{
     http::{HeaderName, StatusCode},
     response::Response,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::{
     ids::id_for,
@@ -33,11 +34,13 @@ use crate::{
         SendMessage, ThreadId,
         agui::{Message, Resume, RunAgentInput},
         http::{Problem, User},
+        limits::MAX_DEPTH,
     },
     server::{
         agents,
         channel::Channel,
         error::{Error, Result},
+        extent::{Extent, extent},
         state::AppState,
         threads,
         ws::{Listener, Runs, turns},
@@ -49,6 +52,9 @@ use crate::{
 pub(super) const HEADERS: [HeaderName; 3] = [stream::THREAD_ID, stream::RUN_ID, stream::SEQ];
 /// The largest input, in bytes: callers send the whole conversation along, with the files in it.
 pub(super) const MAX_INPUT_BYTES: usize = 12 * 1024 * 1024;
+/// The largest state of a caller's, in bytes, and how deep it may be nested: the event that holds it has some around it.
+const MAX_STATE_BYTES: usize = agents::guard::MAX_EVENT_BYTES - 1024;
+const MAX_STATE_DEPTH: usize = MAX_DEPTH - 2;
 /// The longest id of a caller's, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
@@ -73,17 +79,23 @@ pub(super) async fn run(
     let most = state.config.socket.max_connections_per_user;
     // Before anything is appended: what is appended then, is told.
     let mut listener = Listener::open(&state.manager, &state.channels, &identity, channel, most)?;
-    let (asked, accepted, restates) = asks.ask(&state, user, &agent, caller(&input).as_ref()).await?;
+    let (asked, accepted, restates) = asks.ask(&state, user, &agent, caller(&input)?).await?;
     listener.begin_after(accepted.seq);
     tracing::info!(user = %user.id, thread = %asks.thread_id, run = %accepted.run_id, "a run is told over HTTP");
     let given = match &asks.what {
-        What::Results { results, .. } => results.iter().map(|result| result.interrupt_id.clone()).collect(),
-        What::Say { .. } | What::Answer { .. } => HashSet::new(),
+        What::Say { results, .. } | What::Results { results, .. } => {
+            results.iter().map(|result| result.interrupt_id.clone()).collect()
+        }
+        What::Answer { .. } => HashSet::new(),
     };
     let told = Told {
         listener,
         channels: state.channels.clone(),
-        names: Names { thread_id: input.thread_id.clone(), run_id: input.run_id.clone() },
+        names: Names {
+            thread_id: input.thread_id.clone(),
+            run_id: input.run_id.clone(),
+            parent_run_id: input.parent_run_id.clone(),
+        },
         thread_id: asks.thread_id,
         run_id: accepted.run_id,
         asked,
@@ -117,8 +129,8 @@ struct Asks<'a> {
 
 #[derive(Debug)]
 enum What<'a> {
-    /// To answer a message.
-    Say { id: MessageId, text: String, files: Vec<Carried> },
+    /// To answer a message. Results before it, of calls that a run still waits for, are taken along.
+    Say { id: MessageId, text: String, files: Vec<Carried>, results: Vec<InterruptAnswer> },
     /// To go on from what a run waits for.
     Answer { id: MessageId, resume: &'a [Resume] },
     /// To go on with the results of calls that a run left to the caller.
@@ -137,7 +149,9 @@ impl<'a> Asks<'a> {
             (Some(resume @ [_, ..]), _) => What::Answer { id: id_for(thread_id, &input.run_id), resume },
             (_, Some(Message::User { id, content, .. })) => {
                 let (text, files) = parts::read(content, max_file_bytes)?;
-                What::Say { id: id_for(thread_id, id), text, files }
+                let since = input.messages.iter().rposition(|said| matches!(said, Message::Assistant { .. }));
+                let results = input.messages[since.unwrap_or(0)..].iter().filter_map(result).collect();
+                What::Say { id: id_for(thread_id, id), text, files, results }
             }
             (_, Some(Message::Tool { id, .. })) => {
                 What::Results { id: id_for(thread_id, id), results: results(&input.messages) }
@@ -163,17 +177,20 @@ impl<'a> Asks<'a> {
         state: &AppState,
         user: &User,
         agent: &str,
-        caller: Option<&agents::Caller>,
+        mut caller: agents::Caller,
     ) -> Result<(MessageId, MessageAccepted, Option<History>)> {
         let (channels, thread_id) = (&state.channels, self.thread_id);
+        let given = |caller: agents::Caller| Some(caller).filter(|caller| *caller != agents::Caller::default());
         Ok(match &self.what {
-            What::Say { id, text, files } => {
+            What::Say { id, text, files, results } => {
                 let known = Some(agent.to_owned());
                 let mut message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
                 threads::check_message(&message)?;
                 ensure_thread(state, user, thread_id, agent).await?;
                 message.attachments = parts::keep(state, thread_id, *id, files).await?;
-                (*id, turns::send(channels, state.nodes.runs(), user, &message, caller).await?, None)
+                caller.results = awaited(state, thread_id, results).await?;
+                let caller = given(caller);
+                (*id, turns::send(channels, state.nodes.runs(), user, &message, caller.as_ref()).await?, None)
             }
             What::Answer { id, resume } => {
                 let asks = |run: &RunView, id: &str| match &run.state {
@@ -181,13 +198,15 @@ impl<'a> Asks<'a> {
                     _ => false,
                 };
                 let answers = resume.iter().map(answer).collect();
-                let (accepted, view) = go_on(state, user, (thread_id, *id), answers, asks, caller).await?;
+                let place = (thread_id, *id, agent);
+                let (accepted, view) = go_on(state, user, place, answers, asks, given(caller).as_ref()).await?;
                 let history = History::of(&view, accepted.run_id);
                 (*id, accepted, history)
             }
             What::Results { id, results } => {
-                let asks = |run: &RunView, id: &str| run.pending.iter().any(|call| call == id);
-                let (accepted, _) = go_on(state, user, (thread_id, *id), results.clone(), asks, caller).await?;
+                let asks = |run: &RunView, id: &str| run.left().any(|call| call == id);
+                let place = (thread_id, *id, agent);
+                let (accepted, _) = go_on(state, user, place, results.clone(), asks, given(caller).as_ref()).await?;
                 (*id, accepted, None)
             }
         })
@@ -205,11 +224,25 @@ async fn ensure_thread(state: &AppState, user: &User, thread_id: ThreadId, agent
     }
 }
 
-/// Answers the newest run that asks for all of these; answered before or not.
+/// Of the results that a caller gives along with a message, those of calls that runs of the thread still wait for.
+async fn awaited(state: &AppState, thread_id: ThreadId, given: &[InterruptAnswer]) -> Result<Vec<InterruptAnswer>> {
+    if given.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (_, view) = state.channels.thread(thread_id).await?;
+    let runs = view.items.iter().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
+    let awaits: HashSet<&str> = runs.flat_map(|run| run.awaits()).collect();
+    let results = given.iter().filter(|result| awaits.contains(result.interrupt_id.as_str())).cloned();
+    let results: Vec<_> = results.collect();
+    threads::check_sizes(&results)?;
+    Ok(results)
+}
+
+/// Answers the newest run of the agent's that asks for all of these; answered before or not.
 async fn go_on(
     state: &AppState,
     user: &User,
-    (thread_id, answer_id): (ThreadId, MessageId),
+    (thread_id, answer_id, agent): (ThreadId, MessageId, &str),
     answers: Vec<InterruptAnswer>,
     asks: impl Fn(&RunView, &str) -> bool,
     caller: Option<&agents::Caller>,
@@ -218,12 +251,16 @@ async fn go_on(
     let (_, view) = state.channels.thread(thread_id).await?;
     let all = |run: &RunView| answers.iter().all(|answer| asks(run, &answer.interrupt_id));
     let mut runs = view.items.iter().rev().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
-    let Some(run_id) = runs.find(|run| all(run)).map(|run| run.run_id) else {
+    let Some(run) = runs.find(|run| all(run)) else {
         let ids: Vec<&str> = answers.iter().map(|answer| answer.interrupt_id.as_str()).collect();
         let message = format!("no run of this thread waits for an answer to {}", ids.join(", "));
         return Err(Error::refused(ErrorCode::Conflict, message));
     };
-    let answer = Answer { answer_id, thread_id, run_id, answers };
+    if !run.agent.is_empty() && run.agent != agent {
+        let message = format!("the run that waits is one of the agent `{}`; send this to that agent", run.agent);
+        return Err(Error::refused(ErrorCode::Conflict, message));
+    }
+    let answer = Answer { answer_id, thread_id, run_id: run.run_id, answers };
     let accepted = turns::answer(&state.channels, state.nodes.runs(), user, &answer, caller).await?;
     Ok((accepted, state.channels.thread(thread_id).await?.1))
 }
@@ -260,39 +297,54 @@ impl History {
     }
 }
 
+/// The result that a message is.
+fn result(message: &Message) -> Option<InterruptAnswer> {
+    let Message::Tool { id, content, tool_call_id, error, .. } = message else { return None };
+    let mut more = Map::from_iter([("messageId".to_owned(), json!(id))]);
+    more.extend(error.as_ref().map(|error| ("error".to_owned(), json!(error))));
+    Some(InterruptAnswer {
+        interrupt_id: tool_call_id.clone(),
+        status: AnswerStatus::Resolved,
+        payload: Some(json!(content)),
+        metadata: Some(more),
+    })
+}
+
 /// The results that stand at the end of the conversation.
 fn results(messages: &[Message]) -> Vec<InterruptAnswer> {
-    let result = |message: &Message| match message {
-        Message::Tool { content, tool_call_id, error, .. } => {
-            let payload = error.as_ref().map_or_else(|| json!(content), |error| json!(error));
-            let interrupt_id = tool_call_id.clone();
-            Some(InterruptAnswer { interrupt_id, status: AnswerStatus::Resolved, payload: Some(payload) })
-        }
-        _ => None,
-    };
     let mut results: Vec<_> = messages.iter().rev().map_while(result).collect();
     results.reverse();
     results
 }
 
 fn answer(entry: &Resume) -> InterruptAnswer {
-    InterruptAnswer { interrupt_id: entry.interrupt_id.clone(), status: entry.status, payload: entry.payload.clone() }
+    let Resume { interrupt_id, status, payload, metadata } = entry.clone();
+    InterruptAnswer { interrupt_id, status, payload, metadata }
 }
 
-/// What the agent is given along, if anything. A client that holds no state yet says `{}`, which is none: the thread's counts.
-fn caller(input: &RunAgentInput) -> Option<agents::Caller> {
+/// What the agent is given along. A client that holds no state yet says `{}`, which is none: the thread's counts.
+fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
+    // It becomes an event of the run.
+    let Extent { bytes, depth } = extent(&input.state);
+    if bytes > MAX_STATE_BYTES {
+        let detail = format!("`state` has {bytes} bytes; it has at most {MAX_STATE_BYTES}");
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
+    if depth > MAX_STATE_DEPTH {
+        return Err(invalid(format!("`state` is nested deeper than {MAX_STATE_DEPTH} levels")));
+    }
     let said = |value: &Value| match value {
         Value::Null => None,
         Value::Object(fields) if fields.is_empty() => None,
         value => Some(value.clone()),
     };
-    let caller = agents::Caller {
+    Ok(agents::Caller {
         state: said(&input.state),
+        results: Vec::new(),
         tools: input.tools.clone(),
         context: input.context.clone(),
         forwarded_props: said(&input.forwarded_props),
-    };
-    Some(caller).filter(|caller| *caller != agents::Caller::default())
+    })
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {

@@ -46,6 +46,8 @@ pub(super) const SEQ: HeaderName = HeaderName::from_static("x-netra-seq");
 pub(super) struct Names {
     pub(super) thread_id: String,
     pub(super) run_id: String,
+    /// The run that it goes on from.
+    pub(super) parent_run_id: Option<String>,
 }
 
 /// A run as it is told to its caller.
@@ -140,6 +142,10 @@ impl Told {
         event["threadId"] = self.names.thread_id.as_str().into();
         event["runId"] = self.names.run_id.as_str().into();
         event["metadata"]["netra"] = json!({"threadId": self.thread_id, "runId": self.run_id});
+        if let Some(parent) = event.as_object_mut().and_then(|event| event.remove("parentRunId")) {
+            event["metadata"]["netra"]["parentRunId"] = parent;
+            self.names.parent_run_id.iter().for_each(|id| event["parentRunId"] = id.as_str().into());
+        }
         event
     }
 
