@@ -229,7 +229,8 @@ impl House {
     /// The events of a run as they stand in the log.
     pub async fn written(&self, wanted: RunId) -> Vec<Value> {
         let frames = self.frames().await.into_iter();
-        let entries = frames.map(|frame| serde_json::from_str::<Value>(&frame).expect("JSON")["payload"]["entry"].take());
+        let entries =
+            frames.map(|frame| serde_json::from_str::<Value>(&frame).expect("JSON")["payload"]["entry"].take());
         entries.filter(|entry| entry["run_id"] == wanted.to_string()).map(|mut entry| entry["event"].take()).collect()
     }
 

@@ -47,7 +47,8 @@ impl Default for Kinds {
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         let prices = Arc::new(PriceTable::shipped());
         let tools = Tools::new(&[], &prices, &*variables);
-        let (folder, tools, allowance, breakers) = (PathBuf::new(), Arc::new(tools), Arc::default(), Breakers::default());
+        let (folder, tools, allowance, breakers) =
+            (PathBuf::new(), Arc::new(tools), Arc::default(), Breakers::default());
         Self { folder, variables, prices, tools, allowance, breakers }
     }
 }

@@ -96,7 +96,11 @@ fn a_stored_entry_whose_id_the_file_took_is_listed_apart_and_known_by_the_stores
     agents.set_stored(&[("a".into(), replay("a")), ("b".into(), replay("b"))]);
     assert_eq!(ids(&agents, &root), ["a", "unusable-a", "b"]);
     assert_eq!(agents.stored_id("unusable-a").as_deref(), Some("a"));
-    assert_eq!((agents.stored_id("a"), agents.stored_id("b").as_deref()), (None, Some("b")), "the file's is not the store's");
+    assert_eq!(
+        (agents.stored_id("a"), agents.stored_id("b").as_deref()),
+        (None, Some("b")),
+        "the file's is not the store's"
+    );
     agents.set_stored(&[("b".into(), replay("b"))]);
     assert_eq!(ids(&agents, &root), ["a", "b"]);
 }

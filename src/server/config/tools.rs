@@ -296,7 +296,10 @@ mod tests {
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\ncall_timeout_ms = 1", "call_timeout_ms: invalid value"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nsandbox = true", "unknown field"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nargs = \"--key secret\"", "args: invalid type: a text"),
-            ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = \"Bearer secret\"", "headers: invalid type: a text"),
+            (
+                "id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = \"Bearer secret\"",
+                "headers: invalid type: a text",
+            ),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nconsent = { a = \"maybe\" }", "consent"),
             ("id = \"x\"\nkind = \"builtin\"\ncommand = \"x\"", "unknown field"),
         ];

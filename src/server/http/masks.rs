@@ -88,7 +88,8 @@ fn address(text: &str) -> String {
         let host = after.rsplit_once('@').map_or("", |(_, host)| host);
         place = format!("{scheme}://{MASK}@{host}");
     }
-    let mut values = rest.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+    let mut values =
+        rest.trim_start_matches('?').split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
     let open = rest.is_empty() || (rest.starts_with('?') && values.all(refers));
     if open { place + rest } else { format!("{place}{}{MASK}", &rest[..1]) }
 }
@@ -101,7 +102,8 @@ pub(super) fn unmasked(mut entry: AgentEntry, before: Option<&AgentEntry>) -> Re
     for key in ADDRESSES {
         let Some(text) = entry.0.get(*key).and_then(Value::as_str).filter(|text| text.contains(MASK)) else { continue };
         let known = before.and_then(|before| before.0.get(*key));
-        let Some(known) = known.filter(|known| known.as_str().is_some_and(|known| address(known) == text)).cloned() else {
+        let Some(known) = known.filter(|known| known.as_str().is_some_and(|known| address(known) == text)).cloned()
+        else {
             return Err(format!("{key}: `{MASK}` stands for what is set there; another address is written whole"));
         };
         entry.0.insert((*key).into(), known);
@@ -239,7 +241,10 @@ mod tests {
             ("https://a.example/run?key=secret", "https://a.example/run?(set)"),
             ("https://a.example/run?secret@b", "https://a.example/run?(set)"),
             ("https://a.example/#secret", "https://a.example/#(set)"),
-            ("https://a.example/?k=${NETRA_AGENT_K}&l=${NETRA_AGENT_L}", "https://a.example/?k=${NETRA_AGENT_K}&l=${NETRA_AGENT_L}"),
+            (
+                "https://a.example/?k=${NETRA_AGENT_K}&l=${NETRA_AGENT_L}",
+                "https://a.example/?k=${NETRA_AGENT_K}&l=${NETRA_AGENT_L}",
+            ),
             ("https://a.example/?k=${NETRA_AGENT_K}&l=secret", "https://a.example/?(set)"),
             ("https://${NETRA_AGENT_HOST}/run", "https://${NETRA_AGENT_HOST}/run"),
             ("https://me:sec/ret@a.example/", "(set)"),

@@ -108,7 +108,6 @@ impl Agent for Analyst {
             Err(AgentError::Stopped) => {
                 Ok(Done { outcome: Outcome::Cancelled, usage: spent.usage(), metadata, ..Done::default() })
             }
-            Err(told) => Err(told),
         }
     }
 }

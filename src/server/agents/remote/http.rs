@@ -9,7 +9,10 @@ use bytes::Bytes;
 use futures_util::{TryStreamExt, stream::BoxStream};
 use reqwest::{
     Client, Response, StatusCode, Url,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
+    header::{
+        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+        RETRY_AFTER,
+    },
 };
 use tokio::time::timeout;
 use tokio_util::io::StreamReader;
@@ -125,9 +128,11 @@ impl Endpoint {
             );
             return Err(Failure::new("remote_not_sse", message));
         }
-        let coding = response.headers().get(CONTENT_ENCODING).map_or("identity", |coding| coding.to_str().unwrap_or("?"));
+        let coding =
+            response.headers().get(CONTENT_ENCODING).map_or("identity", |coding| coding.to_str().unwrap_or("?"));
         if !coding.eq_ignore_ascii_case("identity") {
-            let message = format!("the remote agent's stream is compressed (`{}`), which was not asked for", excerpt(coding));
+            let message =
+                format!("the remote agent's stream is compressed (`{}`), which was not asked for", excerpt(coding));
             return Err(Failure::new("remote_not_sse", message));
         }
         let bytes = response.bytes_stream().map_err(|error| io::Error::other(error.without_url()));

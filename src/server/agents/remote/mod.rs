@@ -169,9 +169,8 @@ impl Remote {
         let silence = Duration::from_millis(self.config.silence_timeout_ms);
         let mut last_words: Option<tokio::time::Instant> = None;
         loop {
-            last_words = conversation
-                .finished()
-                .then(|| last_words.unwrap_or_else(|| tokio::time::Instant::now() + LAST_WORDS));
+            last_words =
+                conversation.finished().then(|| last_words.unwrap_or_else(|| tokio::time::Instant::now() + LAST_WORDS));
             let heard = match (next.take(), last_words) {
                 (Some(heard), _) => heard,
                 (None, Some(until)) => match timeout_at(until, stream.next()).await {

@@ -156,7 +156,10 @@ mod tests {
             assert_eq!(event(text).expect(text).unknown, None);
         }
         let whole = r#"{"type":"RUN_ERROR","message":"m","timestamp":5.0,"usage":[{"inputTokens":1e3}]}"#;
-        assert_eq!(written(whole), json!({"type": "RUN_ERROR", "message": "m", "usage": [{"inputTokens": 1000}], "timestamp": 5}));
+        assert_eq!(
+            written(whole),
+            json!({"type": "RUN_ERROR", "message": "m", "usage": [{"inputTokens": 1000}], "timestamp": 5})
+        );
     }
 
     #[test]
@@ -189,12 +192,24 @@ mod tests {
             (r#"{"type":"TEXT_MESSAGE_START","messageId":"m","name":null}"#, "`name` is null; say it or leave it out"),
             (r#"{"type":"TEXT_MESSAGE_END","messageId":"m","timestamp":1.5}"#, "floating point `1.5`"),
             (r#"{"type":"TEXT_MESSAGE_END","messageId":"m","timestamp":9007199254740992}"#, "`timestamp` is larger"),
-            (r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r","usage":[{"model":null}]}"#, "`usage[0].model` is null"),
-            (r#"{"type":"RUN_ERROR","message":"m","usage":[{"inputTokens":1e18}]}"#, "`usage[0].inputTokens` is no whole number"),
+            (
+                r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r","usage":[{"model":null}]}"#,
+                "`usage[0].model` is null",
+            ),
+            (
+                r#"{"type":"RUN_ERROR","message":"m","usage":[{"inputTokens":1e18}]}"#,
+                "`usage[0].inputTokens` is no whole number",
+            ),
             (r#"{"type":"SUBAGENT_FINISHED","subagentRunId":"s","outcome":null}"#, "`outcome` is null"),
-            (r#"{"type":"SUBAGENT_STARTED","subagentRunId":"s","name":"n","parentMessageId":null}"#, "`parentMessageId` is null"),
+            (
+                r#"{"type":"SUBAGENT_STARTED","subagentRunId":"s","name":"n","parentMessageId":null}"#,
+                "`parentMessageId` is null",
+            ),
             (r#"{"type":"STEP_STARTED","stepName":"s","subagentRunId":null}"#, "`subagentRunId` is null"),
-            (r#"{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"m","role":"user"}]}"#, "`messages[0].content` is missing"),
+            (
+                r#"{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"m","role":"user"}]}"#,
+                "`messages[0].content` is missing",
+            ),
             (r#"{"type":"MESSAGES_SNAPSHOT","messages":[5]}"#, "`messages[0]` is no object"),
             (
                 r#"{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"m","role":"assistant","content":null}]}"#,
@@ -204,7 +219,10 @@ mod tests {
                 r#"{"type":"MESSAGES_SNAPSHOT","messages":[{"id":"m","role":"assistant","toolCalls":[{"id":"c","function":{"name":"n","arguments":""}}]}]}"#,
                 "`messages[0].toolCalls[0].type` is missing",
             ),
-            (r#"{"type":"TOOL_CALL_RESULT","messageId":"m","toolCallId":"c","content":[5]}"#, "`content[0]` is no object"),
+            (
+                r#"{"type":"TOOL_CALL_RESULT","messageId":"m","toolCallId":"c","content":[5]}"#,
+                "`content[0]` is no object",
+            ),
             (
                 r#"{"type":"TOOL_CALL_RESULT","messageId":"m","toolCallId":"c","content":[{"type":"image","source":{"type":"url"}}]}"#,
                 "`content[0].source.value` is missing",

@@ -84,7 +84,8 @@ impl Secrets {
 /// What of an address nobody is told: all behind the `?`, as it is written and as it is meant.
 pub(super) fn of_query(url: &Url) -> impl Iterator<Item = String> {
     let pieces = url.query().into_iter().flat_map(|query| once(query).chain(query.split('&')));
-    let values = url.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| Some(pair.split_once('=')?.1));
+    let values =
+        url.query().into_iter().flat_map(|query| query.split('&')).filter_map(|pair| Some(pair.split_once('=')?.1));
     let meant = url.query_pairs().map(|(_, value)| value.into_owned());
     pieces.chain(values).map(str::to_owned).chain(meant)
 }
@@ -126,6 +127,9 @@ mod tests {
         assert_eq!(secrets().redact_cut("asked with Bearer t0"), "asked with ...");
         assert_eq!(secrets().redact_cut("asked with abcab"), "asked with ...");
         let long = excerpt(&format!("{} se cret", "x".repeat(155)));
-        assert_eq!(secrets().redact(&format!("it said: {long}, twice")), format!("it said: {} ... ..., twice", "x".repeat(155)));
+        assert_eq!(
+            secrets().redact(&format!("it said: {long}, twice")),
+            format!("it said: {} ... ..., twice", "x".repeat(155))
+        );
     }
 }

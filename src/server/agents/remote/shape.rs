@@ -95,13 +95,20 @@ macro_rules! message {
 const MESSAGES: Is = List(&OneOf(
     "role",
     &[
-        ("developer", message!(named ("content", Required, Text))),
-        ("system", message!(named ("content", Required, Text))),
-        ("assistant", message!(named ("content", Optional, Text), ("toolCalls", Optional, List(&CALL)))),
-        ("user", message!(named ("content", Required, Content(&MESSAGE_PARTS)))),
-        ("tool", message!(sealed ("content", Required, Content(&MESSAGE_PARTS)), ("toolCallId", Required, Text), ("error", Optional, Text))),
-        ("activity", message!(any ("activityType", Required, Text), ("content", Required, Object))),
-        ("reasoning", message!(sealed ("content", Required, Text))),
+        ("developer", message!(named("content", Required, Text))),
+        ("system", message!(named("content", Required, Text))),
+        ("assistant", message!(named("content", Optional, Text), ("toolCalls", Optional, List(&CALL)))),
+        ("user", message!(named("content", Required, Content(&MESSAGE_PARTS)))),
+        (
+            "tool",
+            message!(
+                sealed("content", Required, Content(&MESSAGE_PARTS)),
+                ("toolCallId", Required, Text),
+                ("error", Optional, Text)
+            ),
+        ),
+        ("activity", message!(any("activityType", Required, Text), ("content", Required, Object))),
+        ("reasoning", message!(sealed("content", Required, Text))),
     ],
 ));
 const USAGE: Is = List(&Fields(&[
@@ -148,7 +155,9 @@ const EVENTS: &[(&str, &[Field])] = &[
 /// Which place is wrong and what belongs there.
 pub(super) fn check(kind: &str, event: &Value) -> Result<(), String> {
     let known = EVENTS.iter().find(|(known, _)| *known == kind).map(|(_, fields)| *fields);
-    known.map_or(Ok(()), |fields| object(event, fields)).map_err(|Wrong { path, expected }| format!("`{path}` {expected}"))
+    known
+        .map_or(Ok(()), |fields| object(event, fields))
+        .map_err(|Wrong { path, expected }| format!("`{path}` {expected}"))
 }
 
 /// Whether an outcome is of a kind that the protocol knows; what is no object is wrong in another way.
@@ -200,9 +209,10 @@ fn fits(value: &Value, is: &Is) -> Result<(), Wrong> {
         Fields(fields) => object(value, fields),
         List(each) => {
             let Value::Array(items) = value else { return Err(Wrong::new("is no list")) };
-            items.iter().enumerate().try_for_each(|(at, item)| {
-                fits(item, each).map_err(|wrong| wrong.within(format_args!("[{at}]")))
-            })
+            items
+                .iter()
+                .enumerate()
+                .try_for_each(|(at, item)| fits(item, each).map_err(|wrong| wrong.within(format_args!("[{at}]"))))
         }
         OneOf(field, known) => {
             let known = known.iter().find(|(name, _)| value[*field] == *name);

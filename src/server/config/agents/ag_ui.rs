@@ -103,7 +103,10 @@ mod tests {
     fn what_is_wrong_names_its_key_and_repeats_no_secret() {
         let cases = [
             (json!({"url": "agents.example.com"}), "url: is no address (relative URL without a base), expected"),
-            (json!({"url": "ftp://a/"}), "url: is of a scheme that no agent speaks, expected \"http://\" or \"https://\""),
+            (
+                json!({"url": "ftp://a/"}),
+                "url: is of a scheme that no agent speaks, expected \"http://\" or \"https://\"",
+            ),
             (json!({"url": "file:///etc/passwd"}), "url: is of a scheme that no agent speaks"),
             (json!({"url": "https://me:hidden@a/"}), "url: holds a user or a password; say those in `headers`"),
             (json!({"url": "https://hidden@a/"}), "url: holds a user or a password"),

@@ -138,7 +138,8 @@ mod tests {
         for text in ["${A}", "Bearer ${A}", "token ${A}", "${A}${B}"] {
             assert!(Secret::from(text).is_reference(), "{text}");
         }
-        for text in ["", "secret", "Bearer secret", "Bearer secret-${A}", "secret ${A}", "Bearer${A}", "${A", "Bearer "] {
+        for text in ["", "secret", "Bearer secret", "Bearer secret-${A}", "secret ${A}", "Bearer${A}", "${A", "Bearer "]
+        {
             assert!(!Secret::from(text).is_reference(), "{text}");
         }
     }
