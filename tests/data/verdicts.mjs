@@ -150,6 +150,9 @@ if (process.argv[3] === "fields") {
     const [around, at] = structuredClone(pick(whole)());
     Object.assign(around[at], structuredClone(chance(0.3) ? base : {}));
     if (chance(0.95)) change(around[at]);
+    // Operations that it does not know that client passes over. Half a patch is another one: here the whole is refused.
+    const operations = [around[at].delta, around[at].patch].flat();
+    if (operations.some((one) => one instanceof Object && !Array.isArray(one) && !["add", "remove"].includes(one.op))) continue;
     const ends = around[at].type === "RUN_FINISHED" || around[at].threadId ? [] : [finished];
     const events = JSON.parse(JSON.stringify([started, ...around, ...ends]));
     console.log(JSON.stringify({ events, ...verdict(events) }));
