@@ -45,7 +45,10 @@ async function assertLogged(heard: BaseEvent[], threadId: string): Promise<void>
   const log = await server.log(own.threadId, own.runId);
   const named = log.map((event) => {
     const names = event.type === EventType.RUN_STARTED || event.type === EventType.RUN_FINISHED;
-    return names ? { ...event, threadId, runId: 'run of the caller', metadata: { ...event.metadata, netra: own } } : event;
+    // The run before has no name of the caller's.
+    const { parentRunId, ...said } = event as BaseEvent & { parentRunId?: string };
+    const ids = { threadId: own.threadId, runId: own.runId, ...(parentRunId !== undefined && { parentRunId }) };
+    return names ? { ...said, threadId, runId: 'run of the caller', metadata: { ...event.metadata, netra: ids } } : event;
   });
   assert.deepEqual(heard, named);
 }
