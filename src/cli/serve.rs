@@ -60,14 +60,14 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags = Flags { config: args.config, listen: args.listen, data: args.data };
     let mut config = config::load(&flags, variables())?;
+    let telemetry = telemetry::init(&config)?;
+    // Whatever is wrong with their entries is logged.
+    let agents = agents(&config)?;
     let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let _lock = lock(&config)?;
     let listener = listen(config.server.listen)?;
     // The port that port 0 became.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
-    let telemetry = telemetry::init(&config)?;
-    // Whatever is wrong with their entries is logged.
-    let agents = agents(&config)?;
     let apart = match config.server.metrics {
         MetricsAccess::Listen(address) => Some(listen(address)?),
         _ => None,

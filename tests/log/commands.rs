@@ -1,12 +1,16 @@
 //! Commands that come twice, at the same time, on two nodes.
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
 use netra::{
     protocol::{CreateThread, DeleteThread, ThreadId},
     server::{channel::Channel, store::Engine, threads},
 };
+use tokio::time::timeout;
 
-use crate::house::{House, delta, log, message, on_both};
+use crate::{
+    house::{House, delta, log, message, on_both},
+    support::PATIENCE,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_command_eight_times_at_once_is_done_once_and_answered_alike() {
@@ -30,6 +34,29 @@ async fn the_same_command_eight_times_at_once_is_done_once_and_answered_alike() 
         assert_eq!(log.len(), 2, "the thread and the message: {log:?}");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_goes_away_while_a_transaction_begins_leaves_none_open() {
+    let house = House::on(Engine::Postgres).await;
+    let (channels, _) = house.node().await;
+    let store = channels.store();
+    for _ in 0..50 {
+        // As far as it comes at once: its BEGIN is under way.
+        assert!(store.look().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    let none_is_open = async {
+        // Each that waits for a connection has its turn before this one.
+        while sqlx::query_scalar::<_, i64>(open).fetch_one(store.reader()).await.expect("counts") > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, none_is_open).await.expect("all are rolled back");
+    for _ in 0..50 {
+        drop(store.look().await.expect("every connection can begin again"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,14 @@ pub struct Store {
     writer: AnyPool,
 }
 
+/// Begins a transaction, to the end of its beginning also where nobody waits for it any more: sqlx gives a connection back to
+/// the pool without a word where `BEGIN` is under way (PostgreSQL), and whoever read there next would read an old moment.
+async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Transaction<'static, Any>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    Ok(begun.await.map_err(|gone| sqlx::Error::Io(std::io::Error::other(gone)))??)
+}
+
 impl Store {
     /// Opens `netra.db` in a folder, made and migrated where it is new.
     ///
@@ -74,7 +82,7 @@ impl Store {
     /// # Errors
     /// Where no turn came in time.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        Ok(self.writer.begin_with(self.engine.begin()).await?)
+        begin(&self.writer, self.engine.begin()).await
     }
 
     /// Begins a transaction that only reads, all of it as the store is at its first statement.
@@ -82,7 +90,7 @@ impl Store {
     /// # Errors
     /// Where no turn came in time.
     pub async fn look(&self) -> Result<Transaction<'static, Any>> {
-        Ok(self.readers.begin_with(self.engine.begin_reading()).await?)
+        begin(&self.readers, self.engine.begin_reading()).await
     }
 
     /// A setting.
