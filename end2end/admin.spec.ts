@@ -1,7 +1,8 @@
 /** The administrators' page: agents are added, changed and removed there. */
 import { expectAccessible } from './accessible.ts';
-import { expect, test } from './fixtures.ts';
+import { expect, type Page, test } from './fixtures.ts';
 import { createAdmin, signInByCall } from './people.ts';
+import type { Server } from './server.ts';
 import { connected } from './threads.ts';
 
 test.use({
@@ -47,14 +48,19 @@ test('the tools are shown with their policy, and a source that is wrong with its
   await expectAccessible(page);
 });
 
-test('a secret is not shown, kept where it was, and never moved', async ({ page, freshServer, browserConsole }) => {
-  browserConsole.allow(/status of 422/);
-  await createAdmin(freshServer);
-  await signInByCall(page, freshServer);
-  await page.goto(`${freshServer.url}/admin/agents`);
+/** The form of a new agent, as the first administrator of a server opens it. */
+async function addAgent(page: Page, server: Server) {
+  await createAdmin(server);
+  await signInByCall(page, server);
+  await page.goto(`${server.url}/admin/agents`);
   await connected(page);
   await page.getByRole('button', { name: 'Add agent' }).click();
-  const form = page.getByRole('form', { name: 'A new agent' });
+  return page.getByRole('form', { name: 'A new agent' });
+}
+
+test('a secret is not shown, kept where it was, and never moved', async ({ page, freshServer, browserConsole }) => {
+  browserConsole.allow(/status of 422/);
+  const form = await addAgent(page, freshServer);
   await form.getByLabel('Id', { exact: true }).fill('far');
   await form.getByLabel('Name', { exact: true }).fill('Far');
   await form.getByLabel('Address').fill('https://agents.example.org/run');
@@ -79,12 +85,7 @@ test('a secret is not shown, kept where it was, and never moved', async ({ page,
 
 test('an agent is added, offered, changed and removed', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/status of 4\d\d/);
-  await createAdmin(freshServer);
-  await signInByCall(page, freshServer);
-  await page.goto(`${freshServer.url}/admin/agents`);
-  await connected(page);
-  await page.getByRole('button', { name: 'Add agent' }).click();
-  const form = page.getByRole('form', { name: 'A new agent' });
+  const form = await addAgent(page, freshServer);
   await expect(form.getByLabel('Id', { exact: true })).toBeFocused();
   await form.getByLabel('Id', { exact: true }).fill('helper');
   await form.getByLabel('Name', { exact: true }).fill('Helper');

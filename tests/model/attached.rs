@@ -3,17 +3,15 @@
 use netra::thread::RunState;
 use serde_json::{Value, json};
 
-use crate::{House, Model, attach::PNG, server::says};
+use crate::{
+    House, Model,
+    attach::{PNG, said_by_people},
+    server::says,
+};
 
 /// The contents of the messages of people that the newest request has.
 fn told(model: &Model) -> Vec<Value> {
-    let body = model.asked().pop().expect("it was asked").body;
-    let messages = body["messages"].as_array().expect("messages").clone();
-    messages
-        .into_iter()
-        .filter(|message| message["role"] == "user")
-        .map(|mut message| message["content"].take())
-        .collect()
+    said_by_people(&model.asked().pop().expect("it was asked").body)
 }
 
 #[tokio::test]

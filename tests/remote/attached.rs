@@ -4,7 +4,7 @@ use netra::{protocol::agui::Event, thread::RunState};
 use serde_json::{Value, json};
 
 use crate::{
-    attach::PNG,
+    attach::{PNG, said_by_people},
     house::{House, said},
     server::{Server, message},
 };
@@ -25,13 +25,7 @@ fn text(text: &str) -> Value {
 
 /// The contents of the messages of people that the newest request has.
 fn told(server: &Server) -> Vec<Value> {
-    let input = server.asked().pop().expect("it was asked").input;
-    let messages = input["messages"].as_array().expect("messages").clone();
-    messages
-        .into_iter()
-        .filter(|message| message["role"] == "user")
-        .map(|mut message| message["content"].take())
-        .collect()
+    said_by_people(&server.asked().pop().expect("it was asked").input)
 }
 
 #[tokio::test]

@@ -27,3 +27,9 @@ pub(crate) async fn attach(channels: &Channels, folder: &Path, thread: ThreadId,
     tx.commit().await.expect("commits");
     id
 }
+
+/// The contents of the messages of people in a request.
+pub(crate) fn said_by_people(request: &serde_json::Value) -> Vec<serde_json::Value> {
+    let messages = request["messages"].as_array().expect("messages").iter();
+    messages.filter(|message| message["role"] == "user").map(|message| message["content"].clone()).collect()
+}
