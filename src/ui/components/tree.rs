@@ -116,7 +116,7 @@ fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
         }
         NodeBody::ReasoningSpan | NodeBody::Withdrawn => ().into_any(),
         NodeBody::Reasoning { .. } => view! { <Reasoning node/> }.into_any(),
-        NodeBody::Step => view! { <Step node/> }.into_any(),
+        NodeBody::Step => view! { <Step run node/> }.into_any(),
         NodeBody::Tool { name, .. } => view! { <ToolCall run node name=name.clone()/> }.into_any(),
         NodeBody::Subagent { name, description, .. } => {
             view! { <Subagent run index node name=name.clone() description=description.clone()/> }.into_any()
@@ -237,8 +237,13 @@ pub(crate) fn call_icon(state: NodeState, calls: Calls) -> AnyView {
     }
 }
 
-fn stopped_icon() -> AnyView {
+pub(crate) fn stopped_icon() -> AnyView {
     view! { <span class="state" role="img" aria-label="Stopped">{icon(Glyph::Stop)}</span> }.into_any()
+}
+
+/// Whether a node did not fail but ended with its run, which somebody stopped.
+pub(crate) fn stopped_by_person(run: Run, state: Memo<NodeState>) -> Memo<bool> {
+    Memo::new(move |_| state.get() == NodeState::Failed && run.view.with(|run| run.state == RunState::Cancelled))
 }
 
 /// How a node is, and again when that changes.
@@ -257,12 +262,13 @@ pub(crate) fn time_of(node: Memo<Shared<Node>>) -> impl Fn() -> Option<String> +
 
 /// A step: its name and whether it is done.
 #[component]
-fn Step(node: Memo<Shared<Node>>) -> impl IntoView {
+fn Step(run: Run, node: Memo<Shared<Node>>) -> impl IntoView {
     let state = state_of(node);
+    let stopped = stopped_by_person(run, state);
     let name = node.with_untracked(|node| node.id.clone());
     view! {
         <div class="step" data-node="step">
-            {move || state_icon(state.get())}
+            {move || if stopped.get() { stopped_icon() } else { state_icon(state.get()) }}
             <span class="fold-name">{name}</span>
             <span class="time">{time_of(node)}</span>
         </div>
@@ -304,9 +310,7 @@ fn Subagent(
     let state = state_of(node);
     let reports = name.eq_ignore_ascii_case("report");
     let is_open = Signal::derive(move || reports || !matches!(state.get(), NodeState::Done));
-    // A run that was stopped stopped its sub-agents: nothing of theirs failed.
-    let stopped =
-        Memo::new(move |_| state.get() == NodeState::Failed && run.view.with(|run| run.state == RunState::Cancelled));
+    let stopped = stopped_by_person(run, state);
     // What the run says at its end, word for word, is said there.
     let error = Memo::new(move |_| {
         let error = node.with(|node| match &node.body {
