@@ -33,7 +33,9 @@ const silent = recording('silent', 100, [
   { type: 'STEP_FINISHED', stepName: 'look' },
 ]);
 
-test.use({ serverOptions: [{ config: slow + failing + silent }, { scope: 'worker' }] });
+// Runs that are slow here are not waited for when a server ends.
+const env = { NETRA_SERVER__DRAIN_MS: '500' };
+test.use({ serverOptions: [{ config: slow + failing + silent, env }, { scope: 'worker' }] });
 
 async function askAgent(page: Page, agent: string, url = '/'): Promise<void> {
   await page.goto(url);

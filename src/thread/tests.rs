@@ -244,8 +244,7 @@ fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
             StepStarted::new("open").into(),
             ToolCallStart::new("c", "look").into(),
         ];
-        let entries: Vec<_> =
-            events.into_iter().map(|e| ThreadEntry::Agent { run_id, event: Box::new(e) }).collect();
+        let entries: Vec<_> = events.into_iter().map(|e| ThreadEntry::Agent { run_id, event: Box::new(e) }).collect();
         let mut view = fold(ThreadView::default(), 0, &entries);
         let ending = view.run(run_id).expect("the run").ending(ThreadId::new(), &how.into());
         for event in ending {
