@@ -209,6 +209,19 @@ pub struct AdminAgent {
     /// How what it depends on is; absent: it depends on nothing, or nobody asked yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// Why its newest run failed; absent: it did not, or there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<LastFailure>,
+}
+
+/// A run that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct LastFailure {
+    /// When it ended, in milliseconds since 1970.
+    pub at: i64,
+    /// Why, for a person.
+    pub message: String,
 }
 
 /// Where an agent is configured.

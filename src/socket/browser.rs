@@ -256,6 +256,7 @@ pub(crate) fn is_hidden() -> bool {
     web_sys::window().and_then(|window| window.document()).is_some_and(|document| document.hidden())
 }
 
-fn now_ms() -> i64 {
+/// This device's clock, in milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
     js_sys::Date::now() as i64
 }

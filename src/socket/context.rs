@@ -5,7 +5,7 @@ use std::future::Future;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use super::machine::Status;
+pub use super::machine::{Cause, Status};
 #[cfg(feature = "hydrate")]
 use super::state::Live;
 use crate::{
@@ -44,6 +44,8 @@ pub enum Loaded<T> {
     Ready(T),
     /// Refused: why.
     Refused(ErrorBody),
+    /// It was here, and was deleted meanwhile.
+    Deleted,
 }
 
 /// The app-level handle of the one connection. Cheap to copy; taken from context with [`use_socket`].
@@ -53,6 +55,7 @@ pub struct Socket {
     pub(super) status: RwSignal<Status>,
     pub(super) waiting: RwSignal<usize>,
     pub(super) connection: RwSignal<Option<ConnectionId>>,
+    pub(super) clock_offset: RwSignal<Option<i64>>,
     pub(super) notices: RwSignal<Vec<Notice>>,
     pub(super) feed: RwSignal<UserFeed>,
     #[cfg(not(feature = "hydrate"))]
@@ -76,6 +79,7 @@ pub fn provide_socket(seed: Seed) -> Socket {
         user: RwSignal::new(seed.user.clone()),
         waiting: RwSignal::new(0),
         connection: RwSignal::new(None),
+        clock_offset: RwSignal::new(None),
         notices: RwSignal::new(Vec::new()),
         feed: RwSignal::new(feed),
         #[cfg(not(feature = "hydrate"))]
@@ -117,6 +121,16 @@ impl Socket {
     /// The connection's id, while there is one.
     pub fn connection(self) -> Signal<Option<ConnectionId>> {
         self.connection.into()
+    }
+
+    /// Whether what the page shows is what the server has: only while connected.
+    pub fn is_connected(self) -> bool {
+        self.status.with(|status| *status == Status::Connected)
+    }
+
+    /// How many milliseconds the server's clock is ahead of this device's, as the last connection's welcome told.
+    pub fn clock_offset(self) -> Signal<Option<i64>> {
+        self.clock_offset.into()
     }
 
     /// What administrators said to everyone, oldest first; [`Self::dismiss`] removes.

@@ -16,7 +16,7 @@ use futures_channel::oneshot;
 use leptos::{logging, prelude::*};
 
 use super::{
-    browser::{Browser, Listen, Listener, is_hidden},
+    browser::{Browser, Listen, Listener, is_hidden, now_ms},
     context::{Loaded, Seed, Socket},
     machine::{Input, News, Status, Token},
 };
@@ -131,7 +131,7 @@ impl Live {
             let mut threads = self.state.threads.borrow_mut();
             let thread = threads.entry(id).or_insert_with(|| Thread::new(Loaded::Loading));
             thread.holders += 1;
-            let refused = thread.view.with_untracked(|view| matches!(view, Loaded::Refused(_)));
+            let refused = thread.view.with_untracked(|view| matches!(view, Loaded::Refused(_) | Loaded::Deleted));
             (thread.view.clone(), refused)
         };
         if refused {
@@ -220,7 +220,10 @@ impl Listen for Rc<State> {
     fn news(&self, news: News) {
         let socket = self.socket;
         match news {
-            News::Welcome(welcome) => socket.connection.set(Some(welcome.connection_id)),
+            News::Welcome(welcome) => {
+                socket.clock_offset.set(Some(welcome.server_time - now_ms()));
+                socket.connection.set(Some(welcome.connection_id));
+            }
             News::Snapshot { snapshot: Snapshot::User(feed), .. } => {
                 self.feed.borrow_mut().clear();
                 socket.feed.set(feed);
@@ -270,6 +273,14 @@ impl State {
         }
     }
 
+    /// A thread was deleted, here or elsewhere: nothing of it is told any more.
+    fn deleted(&self, id: ThreadId) {
+        self.show(ChannelName::Thread(id), Loaded::Deleted);
+        if let Some(thread) = self.threads.borrow().get(&id) {
+            thread.unhear();
+        }
+    }
+
     fn entry(&self, channel: ChannelName, at: i64, entry: Entry) {
         match (channel, entry) {
             (ChannelName::Thread(id), Entry::Thread(entry)) => {
@@ -277,7 +288,12 @@ impl State {
                     thread.pending.push((at, entry));
                 }
             }
-            (ChannelName::User, Entry::User(entry)) => self.feed.borrow_mut().push((at, entry)),
+            (ChannelName::User, Entry::User(entry)) => {
+                if let UserEntry::ThreadRemoved { thread_id } = entry {
+                    self.deleted(thread_id);
+                }
+                self.feed.borrow_mut().push((at, entry));
+            }
             (ChannelName::Thread(id), Entry::Signal(signal)) => {
                 if let Some(thread) = self.threads.borrow().get(&id) {
                     thread.hear(signal);

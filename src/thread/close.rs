@@ -11,6 +11,9 @@ use crate::protocol::{
     },
 };
 
+/// In the metadata of a `STEP_FINISHED` that closes a step whose run failed or was stopped: the step was not finished.
+pub(super) const UNFINISHED: &str = "unfinished";
+
 /// How a run ends.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ending {
@@ -91,7 +94,7 @@ fn terminal(thread_id: ThreadId, run_id: RunId, ending: &Ending) -> Event {
 
 fn closing(node: &Node, ending: &Ending) -> Option<Event> {
     let id = node.id.clone();
-    let event: Event = match &node.body {
+    let mut event: Event = match &node.body {
         NodeBody::Text { .. } => TextMessageEnd::new(id).into(),
         NodeBody::ReasoningSpan => ReasoningEnd::new(id).into(),
         NodeBody::Reasoning { .. } => ReasoningMessageEnd::new(id).into(),
@@ -112,5 +115,9 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
         },
         NodeBody::Activity { .. } | NodeBody::Custom { .. } | NodeBody::Withdrawn => return None,
     };
+    // AG-UI has no outcome of a step: without this mark it would look as if the step was done.
+    if matches!(node.body, NodeBody::Step) && matches!(ending.how, How::Failed { .. } | How::Cancelled) {
+        event.base_mut().metadata = Some(Map::from_iter([(UNFINISHED.to_owned(), true.into())]));
+    }
     Some(event.of_subagent(node.within.as_deref()))
 }

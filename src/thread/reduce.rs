@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
+    close::UNFINISHED,
     patch,
     view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView},
 };
@@ -205,7 +206,9 @@ impl RunView {
             Event::StepStarted(e) => self.begin(at, within, e.step_name, NodeBody::Step),
             Event::StepFinished(e) => {
                 let step = |node: &Node| node.id == e.step_name && node.within == within;
-                self.finish(at, self.last_open(Kind::Step, step), NodeState::Done);
+                let unfinished = e.base.metadata.as_ref().is_some_and(|more| more.contains_key(UNFINISHED));
+                let state = if unfinished { NodeState::Failed } else { NodeState::Done };
+                self.finish(at, self.last_open(Kind::Step, step), state);
             }
             Event::TextMessageStart(e) => self.begin(at, within, e.message_id, text(e.role.unwrap_or_default())),
             Event::TextMessageContent(e) => self.append(Kind::Text, &e.message_id, &e.delta),
@@ -378,10 +381,16 @@ impl RunView {
     fn end(&mut self, at: i64, state: RunState) {
         // A call that waits for a person is answered later.
         let waits = matches!(state, RunState::Interrupted { .. });
+        // What a run that failed or was stopped left open is not done.
+        let unfinished = matches!(state, RunState::Failed { .. } | RunState::Cancelled);
         for index in 0..self.nodes.len() {
             match self.nodes[index].state {
                 NodeState::Called if waits => {}
-                NodeState::Open | NodeState::Called => self.finish(at, Some(index), NodeState::Done),
+                NodeState::Open | NodeState::Called => {
+                    let is_work = matches!(self.nodes[index].body, NodeBody::Step | NodeBody::Tool { .. });
+                    let state = if unfinished && is_work { NodeState::Failed } else { NodeState::Done };
+                    self.finish(at, Some(index), state);
+                }
                 NodeState::Done | NodeState::Failed => {}
             }
         }

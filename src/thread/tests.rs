@@ -228,3 +228,29 @@ fn deltas_of_interleaved_messages_go_to_their_own() {
     let text = |t: &str| NodeBody::Text { role: TextRole::Assistant, text: t.into() };
     assert_eq!(texts, [(text("1"), NodeState::Done), (text("23"), NodeState::Open)]);
 }
+
+#[test]
+fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
+    let run_id = RunId::new();
+    let failed = How::Failed { message: "gone".into(), code: "lost".into() };
+    for (how, expected) in [
+        (failed, NodeState::Failed),
+        (How::Cancelled, NodeState::Failed),
+        (How::Finished { result: None, pending: Vec::new() }, NodeState::Done),
+    ] {
+        let events: Vec<Event> = vec![
+            StepStarted::new("over").into(),
+            StepFinished::new("over").into(),
+            StepStarted::new("open").into(),
+            ToolCallStart::new("c", "look").into(),
+        ];
+        let entries: Vec<_> = events.into_iter().map(|e| ThreadEntry::Agent { run_id, event: Box::new(e) }).collect();
+        let mut view = fold(ThreadView::default(), 0, &entries);
+        let ending = view.run(run_id).expect("the run").ending(ThreadId::new(), &how.into());
+        for event in ending {
+            view.apply(9, ThreadEntry::Agent { run_id, event: Box::new(event) });
+        }
+        let states: Vec<_> = view.run(run_id).expect("the run").nodes.iter().map(|node| node.state).collect();
+        assert_eq!(states, [NodeState::Done, expected, expected]);
+    }
+}

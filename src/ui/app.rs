@@ -90,8 +90,8 @@ pub fn App() -> impl IntoView {
         refused: StoredValue::new(boot.refused),
     };
     provide_context(facts);
-    Clock::provide();
     let socket = provide_socket(boot.seed);
+    Clock::provide(socket);
     Outgoing::provide(socket);
     let asking = Memo::new(move |_| {
         socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())

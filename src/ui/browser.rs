@@ -88,6 +88,11 @@ mod here {
         js_sys::Date::now() as i64
     }
 
+    /// The origin that the page was loaded from: `https://example.org`.
+    pub(crate) fn origin() -> Option<String> {
+        web_sys::window()?.location().origin().ok()
+    }
+
     /// Minutes east of Greenwich.
     pub(crate) fn offset_minutes() -> i64 {
         -js_sys::Date::new_0().get_timezone_offset() as i64
@@ -268,6 +273,10 @@ mod nowhere {
 
     pub(crate) fn now_ms() -> i64 {
         0
+    }
+
+    pub(crate) fn origin() -> Option<String> {
+        None
     }
 
     pub(crate) fn offset_minutes() -> i64 {

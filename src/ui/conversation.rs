@@ -5,15 +5,15 @@
 
 use std::collections::HashMap;
 
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     components::{draft::Draft, scroll::Follow},
     outgoing::{Outgoing, Parcel, Place, Written},
 };
 use crate::{
-    protocol::{MessageId, RunId, ThreadId, UserMessage, Waiting},
-    socket::context::{Loaded, Socket},
+    protocol::{MessageId, RunId, StopRun, ThreadId, UserMessage, Waiting},
+    socket::context::{Loaded, Socket, Status},
     thread::{Item, RunState, ThreadView},
 };
 
@@ -130,6 +130,12 @@ impl Conversation {
         conversation
     }
 
+    /// Whether what is in view is what the server has, as far as anybody can know.
+    pub(crate) fn is_up_to_date(self) -> bool {
+        // The server renders what it has, and the page starts with that.
+        matches!(self.socket.status().get(), Status::Connected | Status::Connecting)
+    }
+
     /// Says something after what is in view.
     pub(crate) fn say(self, written: Written) {
         let last = self.keys.with_untracked(|keys| {
@@ -150,10 +156,29 @@ impl Conversation {
     }
 
     /// Says something in the place of a message: the same again, or other words; to the same agent unless another is named.
+    /// What goes on in the branch that is left is stopped: the runs of a thread take turns, and nobody would see what the new one
+    /// waits for.
     pub(crate) fn say_instead(self, message: &UserMessage, text: String, agent: Option<String>) {
+        for run_id in self.active_from(message.id) {
+            let stop = self.socket.send(StopRun { run_id });
+            // A refusal says that the run is over already.
+            spawn_local(async move { drop(stop.await) });
+        }
         let agent = agent.or_else(|| Some(message.agent.clone()));
         let written = Written { text, files: Vec::new(), attached: message.attachments.clone(), agent };
         self.outgoing.send(self.id, written, Place::Instead(message.id), None);
+    }
+
+    /// The runs in view that are not over, of a message and of those after it.
+    fn active_from(self, message: MessageId) -> Vec<RunId> {
+        let keys = self.keys.get_untracked();
+        let left = keys.iter().skip_while(|(_, key)| *key != Key::Message(message)).map(|(_, key)| *key);
+        self.view.with_untracked(|view| {
+            let Some(thread) = ready(view) else { return Vec::new() };
+            let active = |id: &RunId| thread.run(*id).is_some_and(|run| !run.state.is_over());
+            let runs = left.filter_map(|key| if let Key::Run(id) = key { Some(id) } else { None });
+            runs.filter(active).collect()
+        })
     }
 
     /// A message of the person's own has arrived: its branch comes into view.

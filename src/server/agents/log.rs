@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use tokio::time::{Instant, sleep};
 
-use super::runner::RunnerOptions;
+use super::{failures, runner::RunnerOptions};
 use crate::{
     protocol::{
         RunId, RunPhase, ThreadEntry, ThreadId, UserEntry, UserId,
@@ -151,9 +151,11 @@ impl RunLog {
     async fn last(&self, entries: &[ThreadEntry], ending: &Ending, doubt: bool) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
         // A deleted thread took its runs along: no row says so, and its log stays deleted.
-        let sql = "UPDATE runs SET ended_at = $2, asks_until = $4 WHERE id = $1 AND node = $3 AND ended_at IS NULL";
+        let sql = "UPDATE runs SET ended_at = $2, asks_until = $4, problem = $5 \
+                   WHERE id = $1 AND node = $3 AND ended_at IS NULL";
         let query = sqlx::query(sql).bind(self.run_id.to_string()).bind(now_ms()).bind(self.channels.node().to_owned());
-        if query.bind(asks_until(ending)).execute(tx.sql()).await?.rows_affected() == 0 {
+        let query = query.bind(asks_until(ending)).bind(failures::problem(ending));
+        if query.execute(tx.sql()).await?.rows_affected() == 0 {
             // Whoever ended it knew nothing of what it used here. In doubt it may be counted already: once is enough.
             if !doubt && !ending.usage.is_empty() && self.has_owner(&mut tx).await? {
                 usage::record(&mut tx, self.owner, &self.agent, ending).await?;

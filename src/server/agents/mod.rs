@@ -9,6 +9,7 @@ mod attached;
 mod beginning;
 mod chunks;
 mod coalesce;
+mod failures;
 pub mod guard;
 mod kinds;
 mod log;
@@ -40,6 +41,7 @@ use crate::{
     thread::ThreadView,
 };
 
+pub use failures::last_failure;
 pub use kinds::{Kinds, PAGE_VARIABLES, Variables};
 pub use registry::{Agents, Registered};
 pub use replay::{Replay, ReplayError};

@@ -85,7 +85,10 @@ pub enum Refusal {
     #[error("not signed in: {0}")]
     Unauthorized(&'static str),
     /// A cookie from a page of another origin: 403.
-    #[error("the cookie came from another origin: {0}")]
+    #[error(
+        "the request comes from a page at {0}, which is not this server's address; open the server's own, or have its \
+             operator set server.public_url or auth.allowed_origins"
+    )]
     Origin(String),
     /// The store failed.
     #[error(transparent)]

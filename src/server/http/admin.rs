@@ -16,7 +16,7 @@ use super::{
 use crate::{
     protocol::http::{AdminAgent, AdminAgents, AdminTools, OwnUsage, Problem, Role, UsageReport, User},
     server::{
-        agents::{Registered, stored},
+        agents::{Registered, last_failure, stored},
         config::agents::AgentEntry,
         error::Error,
         state::AppState,
@@ -42,8 +42,12 @@ impl FromRequestParts<AppState> for Admin {
 }
 
 /// `GET /api/admin/agents`.
-pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Answer<AdminAgents> {
-    Answer(AdminAgents { agents: state.runner.agents().all().iter().map(shown).collect() })
+pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Result<Answer<AdminAgents>> {
+    let mut agents = Vec::new();
+    for agent in state.runner.agents().all().iter() {
+        agents.push(shown(&state, agent).await?);
+    }
+    Ok(Answer(AdminAgents { agents }))
 }
 
 /// `GET /api/admin/tools`.
@@ -69,7 +73,7 @@ pub(super) async fn put_agent(
     tracing::info!(agent = id, by = %user.id, "an agent was set");
     renew(&state).await?;
     let agent = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
-    Ok(Answer(shown(&agent)))
+    Ok(Answer(shown(&state, &agent).await?))
 }
 
 /// `DELETE /api/admin/agents/<id>`.
@@ -127,7 +131,9 @@ pub(super) async fn own_usage(State(state): State<AppState>, Caller(identity): C
     Ok(Answer(OwnUsage { today, budget: state.config.runs.budget() }))
 }
 
-fn shown(agent: &Registered) -> AdminAgent {
+async fn shown(state: &AppState, agent: &Registered) -> Result<AdminAgent> {
     let Registered { info, source, entry, .. } = agent;
-    AdminAgent { info: info.clone(), source: *source, entry: masked(entry.clone()).0, health: agent.health() }
+    let last_failure = last_failure(state.channels.store(), &info.id).await?;
+    let (entry, health) = (masked(entry.clone()).0, agent.health());
+    Ok(AdminAgent { info: info.clone(), source: *source, entry, health, last_failure })
 }

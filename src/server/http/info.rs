@@ -1,5 +1,7 @@
 //! Discovery, agents, and notices.
 
+use std::sync::Once;
+
 use axum::{
     Json as Answer,
     extract::State,
@@ -45,6 +47,15 @@ fn socket_url(state: &AppState, headers: &HeaderMap) -> String {
         return format!("{}/ws", public.replacen("http", "ws", 1));
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if text("x-forwarded-proto") == Some("https") && !state.config.server.trust_proxy {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            tracing::warn!(
+                "a proxy passes on requests that came over HTTPS, but server.public_url is not set: pages are told to connect \
+                 without TLS, and browsers refuse that; set server.public_url to the address that people open"
+            );
+        });
+    }
     let secure = state.config.server.trust_proxy && text("x-forwarded-proto") == Some("https");
     let host = text("host").and_then(|host| host.parse::<Authority>().ok());
     let host = host.map_or_else(|| state.config.server.listen.to_string(), |host| host.to_string());

@@ -19,6 +19,8 @@ pub enum Status {
         attempt: u32,
         /// When it begins.
         retry_at_ms: i64,
+        /// What keeps it from connecting, as far as the attempts so far tell.
+        cause: Option<Cause>,
     },
     /// The browser says there is no network.
     Offline,
@@ -29,6 +31,16 @@ pub enum Status {
         /// Whether to offer a button.
         can_reconnect: bool,
     },
+}
+
+/// What keeps a client from connecting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Discovery got no answer, or none that could be read.
+    ServerUnreachable,
+    /// Discovery is answered, and yet no WebSocket opened several times in a row: something between client and server does
+    /// not pass the upgrade, or the server refuses it.
+    UpgradeRefused,
 }
 
 /// A command's sender, as the driver names it.

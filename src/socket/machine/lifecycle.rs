@@ -7,6 +7,8 @@ use crate::protocol::{CloseCode, ErrorBody, ErrorCode, PROTOCOL, Ping};
 
 /// The longest wait that a server may ask for before the next attempt, in milliseconds.
 const MOST_WAIT_MS: u64 = 5 * 60_000;
+/// What a browser reports for a connection that ended without a close frame.
+const LOST: CloseCode = CloseCode::Other(1006);
 
 impl Machine {
     pub(super) fn connect(&mut self) {
@@ -31,10 +33,12 @@ impl Machine {
             Ok(found) if !found.signed_in => self.phase = Phase::Out,
             Ok(found) if found.protocol != PROTOCOL => self.stop("The server speaks a newer version; reload.", false),
             Ok(found) => {
+                self.unreachable = false;
                 self.discovery = Some(found);
                 self.connect();
             }
             Err(why) => {
+                self.unreachable = true;
                 self.tell(News::Fault(why));
                 self.retry(None, None);
             }
@@ -80,8 +84,14 @@ impl Machine {
 
     pub(super) fn closed(&mut self, code: CloseCode, reason: &str) {
         let advertised = match &self.phase {
-            Phase::Live(live) => live.reconnect_in_ms,
+            Phase::Live(live) => {
+                if code == LOST {
+                    self.idle_closes.lost(self.now - live.last_traffic);
+                }
+                live.reconnect_in_ms
+            }
             Phase::Opening { .. } => {
+                self.failed_handshakes = self.failed_handshakes.saturating_add(1);
                 // Look whether the session is over before trying again.
                 self.discovery = None;
                 None

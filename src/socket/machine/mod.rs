@@ -8,6 +8,7 @@
 mod backoff;
 mod follows;
 mod heartbeat;
+mod idle;
 mod io;
 mod lifecycle;
 mod outbox;
@@ -16,11 +17,12 @@ mod tests;
 
 use std::collections::VecDeque;
 
-pub use self::io::{Discovery, Input, News, Output, Status, Token};
+pub use self::io::{Cause, Discovery, Input, News, Output, Status, Token};
 use self::{
     backoff::Backoff,
     follows::Follows,
     heartbeat::{Due, Heartbeat},
+    idle::IdleCloses,
     outbox::Outbox,
 };
 use crate::protocol::{
@@ -30,6 +32,8 @@ use crate::protocol::{
 
 /// Milliseconds for discovery, and for a handshake up to its welcome.
 const CONNECT_MS: i64 = 10_000;
+/// Handshakes that fail in a row, each after an answered discovery, before that is told as the cause: one alone may be a restart.
+const REFUSALS_UNTIL_TOLD: u32 = 2;
 
 #[derive(Debug)]
 enum Phase {
@@ -56,6 +60,8 @@ enum Phase {
 struct Live {
     heartbeat: Heartbeat,
     max_frame_bytes: usize,
+    /// When something was last sent or received.
+    last_traffic: i64,
     /// What `draining` told.
     reconnect_in_ms: Option<u64>,
 }
@@ -68,6 +74,11 @@ pub struct Machine {
     offline: bool,
     discovery: Option<Discovery>,
     backoff: Backoff,
+    idle_closes: IdleCloses,
+    /// Whether the last discovery failed.
+    unreachable: bool,
+    /// Handshakes that failed since a connection last opened.
+    failed_handshakes: u32,
     outbox: Outbox,
     follows: Follows,
     next_id: i64,
@@ -88,6 +99,9 @@ impl Machine {
             offline: false,
             discovery: None,
             backoff: Backoff::new(seed),
+            idle_closes: IdleCloses::default(),
+            unreachable: false,
+            failed_handshakes: 0,
             outbox: Outbox::default(),
             follows: Follows::default(),
             next_id: 1,
@@ -188,9 +202,19 @@ impl Machine {
             _ if self.offline => Status::Offline,
             Phase::Discovering { .. } | Phase::Opening { .. } if attempt == 0 => Status::Connecting,
             Phase::Discovering { since } | Phase::Opening { since } => {
-                Status::Reconnecting { attempt, retry_at_ms: since - self.skew }
+                Status::Reconnecting { attempt, retry_at_ms: since - self.skew, cause: self.cause() }
             }
-            Phase::Waiting { until, .. } => Status::Reconnecting { attempt, retry_at_ms: until - self.skew },
+            Phase::Waiting { until, .. } => {
+                Status::Reconnecting { attempt, retry_at_ms: until - self.skew, cause: self.cause() }
+            }
+        }
+    }
+
+    fn cause(&self) -> Option<Cause> {
+        match self.failed_handshakes {
+            _ if self.unreachable => Some(Cause::ServerUnreachable),
+            REFUSALS_UNTIL_TOLD.. => Some(Cause::UpgradeRefused),
+            _ => None,
         }
     }
 
@@ -213,21 +237,32 @@ impl Machine {
     fn send(&mut self, command: &Command) -> i64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.out.push_back(Output::Send(encode_command(id, command)));
+        self.transmit(encode_command(id, command));
         id
     }
 
+    fn transmit(&mut self, text: String) {
+        if let Phase::Live(live) = &mut self.phase {
+            live.last_traffic = self.now;
+        }
+        self.out.push_back(Output::Send(text));
+    }
+
     fn frame(&mut self, text: &str) {
-        if let Phase::Live(live) = &mut self.phase
-            && live.heartbeat.heard(self.now)
-        {
-            self.backoff.proved();
+        if let Phase::Live(live) = &mut self.phase {
+            live.last_traffic = self.now;
+            if live.heartbeat.heard(self.now) {
+                self.backoff.proved();
+            }
         }
         match (ServerFrame::decode(text), &mut self.phase) {
             (Ok(ServerFrame::Push(Push::Welcome(welcome))), Phase::Opening { .. }) => {
+                (self.unreachable, self.failed_handshakes) = (false, 0);
+                let interval = self.idle_closes.heartbeat_ms(welcome.heartbeat_ms);
                 self.phase = Phase::Live(Live {
-                    heartbeat: Heartbeat::new(self.now, welcome.heartbeat_ms),
+                    heartbeat: Heartbeat::new(self.now, interval),
                     max_frame_bytes: welcome.max_frame_bytes,
+                    last_traffic: self.now,
                     reconnect_in_ms: None,
                 });
                 self.tell(News::Welcome(welcome));
@@ -317,7 +352,7 @@ impl Machine {
             if text.len() <= max_frame_bytes {
                 self.outbox.sent(self.now, self.next_id);
                 self.next_id += 1;
-                self.out.push_back(Output::Send(text));
+                self.transmit(text);
             } else {
                 let large = format!("{} bytes; the server takes {max_frame_bytes} in one command", text.len());
                 let refused = self.outbox.take(Err(ErrorBody::new(ErrorCode::TooLarge, large)));

@@ -1,28 +1,42 @@
 //! Time as the page shows it. The server's render and the first one in the browser know no clock, so that they agree;
 //! after that there is one, and it ticks once a second.
+//!
+//! How long something on the server takes is told by the server's clock, which the page knows from its connection: a device's
+//! own may be wrong by hours. While there is no connection that time stands still, since nothing later is known.
 
 use std::time::Duration;
 
 use leptos::prelude::*;
 
-use crate::ui::{browser, format};
+use crate::{
+    socket::context::Socket,
+    ui::{browser, format},
+};
 
 /// The page's clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
-    /// Milliseconds since 1970; absent until the page is alive.
+    /// This device's clock, in milliseconds since 1970; absent until the page is alive.
     pub(crate) now: RwSignal<Option<i64>>,
+    /// The server's clock, in milliseconds since 1970, up to when the page was last connected; absent until it was.
+    pub(crate) server_now: RwSignal<Option<i64>>,
     offset: RwSignal<Option<i64>>,
     /// The reader's day, as the calendar counts.
     today: Memo<Option<i64>>,
 }
 
 impl Clock {
-    pub(crate) fn provide() {
-        let (now, offset) = (RwSignal::new(None), RwSignal::new(None));
-        let today = Memo::new(move |_| Some(format::day(now.get()?, offset.get()?)));
-        let clock = Self { now, offset, today };
+    pub(crate) fn provide(socket: Socket) {
+        let (now, offset, server_now) = (RwSignal::new(None), RwSignal::new(None), RwSignal::new(None));
+        let today = Memo::new(move |_| Some(format::day(server_now.get().or_else(|| now.get())?, offset.get()?)));
+        let clock = Self { now, server_now, offset, today };
         provide_context(clock);
+        Effect::new(move |_| {
+            let Some(ahead) = socket.clock_offset().get() else { return };
+            if let Some(now) = clock.now.get().filter(|_| socket.is_connected()) {
+                server_now.set(Some(now + ahead));
+            }
+        });
         Effect::new(move |_| {
             let tick = move || clock.now.set(Some(browser::now_ms()));
             clock.offset.set(Some(browser::offset_minutes()));
@@ -55,13 +69,13 @@ pub(crate) fn Moment(at: i64) -> impl IntoView {
     view! { <time datetime=format::iso(at)>{text}</time> }
 }
 
-/// How long something took, or takes so far: that in whole seconds, as the clock ticks.
+/// How long something took, or takes so far: that in whole seconds, as the server's clock ticks.
 pub(crate) fn elapsed(started_at: i64, ended_at: Option<i64>) -> Option<String> {
     let so_far = |now: i64| (now - started_at).max(0) / 1000;
     match ended_at {
         // Less than can be told is nothing to tell.
         Some(end) => (end > started_at).then(|| format::duration(end - started_at)),
-        None => match so_far(use_context::<Clock>()?.now.get()?) {
+        None => match so_far(use_context::<Clock>()?.server_now.get()?) {
             0 => None,
             seconds @ 1..10 => Some(format!("{seconds} s")),
             seconds => Some(format::duration(seconds * 1000)),

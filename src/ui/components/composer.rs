@@ -167,9 +167,9 @@ pub(crate) fn Composer(
                     <button
                         type="button"
                         class="button quiet-button"
-                        title="Stop the run (Escape)"
+                        title=move || if socket.is_connected() { "Stop the run (Escape)" } else { "Stopping needs a connection" }
                         aria-keyshortcuts="Escape"
-                        disabled=move || stopping.get().is_some() && stopping.get() == active.get()
+                        disabled=move || !socket.is_connected() || stopping.get().is_some() && stopping.get() == active.get()
                         on:click=stop
                     >
                         {icon(Glyph::Stop)} <span>"Stop"</span>

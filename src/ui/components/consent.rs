@@ -150,7 +150,7 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     };
     let words = interrupt.message.as_deref().map_or_else(asked, visible);
     let expires = interrupt.expires_at.as_deref().and_then(browser::time_of);
-    let left = Memo::new(move |_| Some((expires? - clock.now.get()?).max(0) / 1000));
+    let left = Memo::new(move |_| Some((expires? - clock.server_now.get()?).max(0) / 1000));
     let expired = Memo::new(move |_| left.get() == Some(0));
     let decided = Memo::new(move |_| giving.decided.with(|all| all.get(index).cloned().flatten()));
     let id = interrupt.id.clone();

@@ -1,9 +1,22 @@
-//! The connection as the machine knows it, and how many commands wait.
+//! The connection as the machine knows it, what keeps it from opening, and how many commands wait.
 
 use leptos::prelude::*;
 
 use super::clock::use_clock;
-use crate::socket::context::{Status, use_socket};
+use crate::{
+    socket::context::{Cause, Status, use_socket},
+    ui::address::use_address_problem,
+};
+
+/// What keeps the page from connecting, and what to do about it.
+fn explain(cause: Cause) -> &'static str {
+    match cause {
+        Cause::ServerUnreachable => "The server does not answer.",
+        Cause::UpgradeRefused => {
+            "The server answers requests, but no WebSocket opens. A proxy in front of the server has to pass WebSocket upgrades on /ws."
+        }
+    }
+}
 
 /// The connection indicator.
 #[component]
@@ -34,6 +47,18 @@ pub(crate) fn Indicator() -> impl IntoView {
         }
         _ => None,
     };
+    let address_problem = use_address_problem();
+    // A wrong address explains a refused upgrade better than anything else.
+    let explanation = Memo::new(move |_| match status.get() {
+        Status::Connected | Status::SignedOut | Status::Offline => None,
+        Status::Reconnecting { cause: Some(Cause::ServerUnreachable), .. } => {
+            Some(explain(Cause::ServerUnreachable).to_owned())
+        }
+        Status::Reconnecting { cause: Some(cause), .. } => {
+            Some(address_problem.get().unwrap_or_else(|| explain(cause).to_owned()))
+        }
+        Status::Reconnecting { .. } | Status::Connecting | Status::Closed { .. } => address_problem.get(),
+    });
     let waiting = move || match socket.waiting().get() {
         0 => None,
         waiting => Some(format!("{waiting} waiting")),
@@ -54,6 +79,7 @@ pub(crate) fn Indicator() -> impl IntoView {
             </span>
             {move || countdown().map(|text| view! { <span class="indicator-more" aria-hidden="true">{text}</span> })}
             {move || waiting().map(|text| view! { <span class="indicator-more" title="Commands that wait for the server">{text}</span> })}
+            {move || explanation.get().map(|text| view! { <p class="indicator-cause" role="status">{text}</p> })}
             <Show when=can_reconnect>
                 <button type="button" class="small-button" on:click=move |_| socket.reconnect()>"Reconnect"</button>
             </Show>

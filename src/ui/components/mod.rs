@@ -16,6 +16,7 @@ pub(crate) mod json;
 pub(crate) mod markdown;
 pub(crate) mod mention;
 pub(crate) mod menu;
+pub(crate) mod node_state;
 pub(crate) mod notices;
 pub(crate) mod parcel;
 pub(crate) mod question;

@@ -6,15 +6,18 @@ use super::{
     icons::{Glyph, icon},
     question::Attachments,
 };
-use crate::ui::{
-    format,
-    outgoing::{Outgoing, Parcel, ParcelFile},
+use crate::{
+    socket::context::use_socket,
+    ui::{
+        format,
+        outgoing::{Outgoing, Parcel, ParcelFile},
+    },
 };
 
 /// A message on its way.
 #[component]
 pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
-    let outgoing: Outgoing = expect_context();
+    let (outgoing, socket): (Outgoing, _) = (expect_context(), use_socket());
     let (failed, error) = (parcel.error.clone(), parcel.error.clone());
     let message_id = parcel.message_id;
     let again = parcel.clone();
@@ -38,11 +41,19 @@ pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
             <p class="said">{parcel.text.clone()}</p>
             <Attachments attachments=parcel.attached.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>
-            {move || failed.with(Option::is_none).then(|| view! { <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Sending"</p> })}
+            {move || failed.with(Option::is_none).then(|| on_its_way(socket.is_connected()))}
             {problem}
         </article>
     }
     .into_any()
+}
+
+/// What becomes of a message that is not refused: it is sent now, or as soon as there is a connection.
+fn on_its_way(connected: bool) -> AnyView {
+    match connected {
+        true => view! { <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Sending"</p> }.into_any(),
+        false => view! { <p class="quiet">"Not sent yet: it is sent when the connection is back."</p> }.into_any(),
+    }
 }
 
 /// A file on its way.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor},
-    thread::{Answered, RunState, RunView},
+    thread::{Answered, NodeBody, RunState, RunView},
     ui::{app::Facts, conversation::Conversation, drafts, format},
 };
 
@@ -28,9 +28,10 @@ fn name_of(state: &RunState) -> &'static str {
     }
 }
 
-/// A run's state for people.
-fn label_of(state: &RunState, answered: Option<&Answered>, place: Option<Waiting>) -> String {
+/// A run's state for people. Without a connection a run that was under way may have ended since.
+fn label_of(state: &RunState, answered: Option<&Answered>, place: Option<Waiting>, connected: bool) -> String {
     let label = match (state, answered, place) {
+        (RunState::Waiting | RunState::Running, ..) if !connected => "Not connected: state unknown",
         (RunState::Waiting, _, Some(place)) => return format!("Waiting: {} in line", format::ordinal(place.position)),
         (RunState::Waiting, ..) => "Waiting to start",
         (RunState::Running, ..) => "Running",
@@ -84,6 +85,7 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
     let tree = Memo::new(move |_| run.with(|run| Tree::of(&run.nodes)));
     let is_busy = move || state.with(|state| !state.is_over());
     let is_empty = Memo::new(move |_| tree.with(|tree| tree.within(None).is_empty()));
+    let connected = Memo::new(move |_| conversation.is_up_to_date());
     let has_shared = Memo::new(move |_| run.with(|run| run.shared.is_some()));
     let shared = Signal::derive(move || {
         run.with(|run| run.shared.as_ref().and_then(|shared| serde_json::to_string_pretty(shared).ok()))
@@ -105,7 +107,7 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
                 <span class="avatar agent" aria-hidden="true">{icon(Glyph::Spark)}</span>
                 <span class="author">{agent.clone()}</span>
                 <span class="run-state">
-                    {move || state.with(|state| answered.with(|answered| label_of(state, answered.as_ref(), place.get())))}
+                    {move || state.with(|state| answered.with(|answered| label_of(state, answered.as_ref(), place.get(), connected.get())))}
                 </span>
                 <span class="time">{time}</span>
                 {move || spent.get().map(|spent| view! { <span class="time" title="What the models of this run used">{spent}</span> })}
@@ -115,7 +117,7 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
                 <Show when=move || has_shared.get()>
                     <Fold open=false class="aside" summary=shared_summary><Bounded text=shared label="Shared state"/></Fold>
                 </Show>
-                <Show when=move || is_busy() && is_empty.get() && place.get().is_none()>
+                <Show when=move || is_busy() && is_empty.get() && place.get().is_none() && connected.get()>
                     <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Getting started"</p>
                 </Show>
                 {move || place.get().map(|place| view! { <InLine run place/> })}
@@ -182,6 +184,16 @@ async fn take_back(conversation: Conversation, message_id: MessageId) {
     }
 }
 
+/// Whether a run said or showed something to people: text, a chart, an activity, or a call that waits for a result.
+fn has_content(run: &RunView) -> bool {
+    let shows = |body: &NodeBody| match body {
+        NodeBody::Text { text, .. } => !text.trim().is_empty(),
+        NodeBody::Activity { .. } | NodeBody::Custom { .. } => true,
+        _ => false,
+    };
+    run.nodes.iter().any(|node| shows(&node.body)) || !run.awaits().is_empty()
+}
+
 /// What is said about a run that is over, and what can be done then.
 fn ending(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
     match state {
@@ -205,7 +217,11 @@ fn ending(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
         RunState::Interrupted { interrupts } => {
             Some(view! { <Asks run interrupts=interrupts.clone()/> <GivenUp run/> }.into_any())
         }
-        RunState::Finished => Some(view! { <div class="ended"><Again run label="Regenerate"/></div> }.into_any()),
+        RunState::Finished => {
+            let silent = run.with_untracked(|run| !has_content(run));
+            let note = silent.then(|| view! { <p>"The agent ended without an answer."</p> });
+            Some(view! { <div class="ended">{note} <Again run label="Regenerate"/></div> }.into_any())
+        }
         RunState::Waiting | RunState::Running => None,
     }
 }
@@ -240,10 +256,36 @@ mod tests {
     #[test]
     fn a_waiting_run_says_where_in_line_it_is() {
         let place = Waiting { run_id: RunId::new(), position: 2, waits_for: WaitsFor::Thread };
-        assert_eq!(label_of(&RunState::Waiting, None, Some(place)), "Waiting: 2nd in line");
-        assert_eq!(label_of(&RunState::Waiting, None, None), "Waiting to start");
+        assert_eq!(label_of(&RunState::Waiting, None, Some(place), true), "Waiting: 2nd in line");
+        assert_eq!(label_of(&RunState::Waiting, None, None, true), "Waiting to start");
         let asks = RunState::Interrupted { interrupts: Vec::new() };
-        assert_eq!(label_of(&asks, None, None), "Waiting for you");
-        assert_eq!(label_of(&asks, Some(&Answered::GivenUp), None), "Not answered");
+        assert_eq!(label_of(&asks, None, None, true), "Waiting for you");
+        assert_eq!(label_of(&asks, Some(&Answered::GivenUp), None, true), "Not answered");
+    }
+
+    #[test]
+    fn without_a_connection_only_what_is_over_is_told_as_known() {
+        assert_eq!(label_of(&RunState::Running, None, None, false), "Not connected: state unknown");
+        assert_eq!(label_of(&RunState::Waiting, None, None, false), "Not connected: state unknown");
+        assert_eq!(label_of(&RunState::Finished, None, None, false), "Finished");
+    }
+
+    #[test]
+    fn a_run_without_text_or_anything_to_look_at_has_no_content() {
+        use crate::protocol::{
+            ThreadEntry,
+            agui::{Event, StepFinished, StepStarted, TextMessageContent, TextMessageStart},
+        };
+        let run_id = RunId::new();
+        let mut view = crate::thread::ThreadView::default();
+        let mut told = |event: Event| {
+            view.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) });
+            view.run(run_id).is_some_and(has_content)
+        };
+        assert!(!told(StepStarted::new("look").into()));
+        assert!(!told(StepFinished::new("look").into()));
+        assert!(!told(TextMessageStart::new("m").into()));
+        assert!(!told(TextMessageContent::new("m", " \n").into()));
+        assert!(told(TextMessageContent::new("m", "42").into()));
     }
 }

@@ -7,15 +7,16 @@ use super::{
     fold::Fold,
     icons::{Glyph, icon},
     json::{Bounded, pretty, visible},
-    tree::{Calls, Run, Shared, call_icon, calls_of, state_of},
+    node_state::{Calls, call_shown, calls_of, icon_of},
+    tree::{Run, Shared},
 };
 use crate::thread::{Node, NodeBody};
 
 /// A tool call.
 #[component]
 pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl IntoView {
-    let state = state_of(node);
     let calls = calls_of(run);
+    let shown = call_shown(run, node, calls);
     let times = Memo::new(move |_| node.with(|node| (node.started_at, node.ended_at)));
     let time = move || {
         let (started_at, ended_at) = times.get();
@@ -44,7 +45,7 @@ pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl
     let label = visible(&name);
     let summary = move || {
         view! {
-            {move || call_icon(state.get(), calls.get())}
+            {move || icon_of(shown.get())}
             {icon(Glyph::Tool)}
             <code class="fold-name">{label.clone()}</code>
             <span class="time">{time}</span>

@@ -6,20 +6,17 @@ use leptos::prelude::*;
 
 use super::{
     chart::ChartView,
-    clock::elapsed,
     fold::Fold,
     icons::{Glyph, icon},
     json::Bounded,
     markdown::{Markdown, said},
+    node_state::{Shown, icon_of, shown_of, state_of, time_of},
     table::TableView,
     tool::ToolCall,
 };
 use crate::{
-    thread::{Answered, Node, NodeBody, NodeState, RunState, RunView},
-    ui::{
-        conversation::{Conversation, ready},
-        format::sentence,
-    },
+    thread::{Node, NodeBody, NodeState, RunState, RunView},
+    ui::format::sentence,
 };
 
 /// A shared part of a thread. Two are equal when they are the same one: the reducer replaces what it changes.
@@ -116,7 +113,7 @@ fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
         }
         NodeBody::ReasoningSpan | NodeBody::Withdrawn => ().into_any(),
         NodeBody::Reasoning { .. } => view! { <Reasoning node/> }.into_any(),
-        NodeBody::Step => view! { <Step node/> }.into_any(),
+        NodeBody::Step => view! { <Step run node/> }.into_any(),
         NodeBody::Tool { name, .. } => view! { <ToolCall run node name=name.clone()/> }.into_any(),
         NodeBody::Subagent { name, description, .. } => {
             view! { <Subagent run index node name=name.clone() description=description.clone()/> }.into_any()
@@ -177,92 +174,14 @@ fn plain_summary(glyph: Glyph, text: String) -> impl IntoView {
     view! { {icon(Glyph::Chevron)} {icon(glyph)} <span class="fold-name">{text}</span> }
 }
 
-/// How a node is, as an icon with a name.
-pub(crate) fn state_icon(state: NodeState) -> AnyView {
-    match state {
-        NodeState::Open | NodeState::Called => {
-            view! { <span class="state" role="img" aria-label="In progress"><span class="spinner"></span></span> }
-                .into_any()
-        }
-        NodeState::Done => {
-            view! { <span class="state done" role="img" aria-label="Done">{icon(Glyph::Check)}</span> }.into_any()
-        }
-        NodeState::Failed => {
-            view! { <span class="state failed" role="img" aria-label="Failed">{icon(Glyph::Warning)}</span> }.into_any()
-        }
-    }
-}
-
-/// What becomes of the calls of a run that have no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Calls {
-    GoOn,
-    Ask,
-    /// Nobody answers them any more, since then.
-    Stopped(Option<i64>),
-}
-
-/// What becomes of the calls of a run, and again when that changes. Those that a person answered are the next run's.
-pub(crate) fn calls_of(run: Run) -> Memo<Calls> {
-    let conversation = use_context::<Conversation>();
-    Memo::new(move |_| {
-        let goes_on_in = |next| {
-            let calls = conversation?.view.with(|view| Some(calls_without_answer(ready(view)?.run(next)?)));
-            calls.filter(|calls| *calls != Calls::Ask)
-        };
-        run.view.with(|run| match &run.answered {
-            Some(Answered::By { resumed_by, .. }) => goes_on_in(*resumed_by).unwrap_or(Calls::GoOn),
-            _ => calls_without_answer(run),
-        })
-    })
-}
-
-fn calls_without_answer(run: &RunView) -> Calls {
-    match run.state {
-        _ if !run.asks().is_empty() => Calls::Ask,
-        RunState::Waiting | RunState::Running => Calls::GoOn,
-        _ => Calls::Stopped(run.ended_at),
-    }
-}
-
-/// How a tool call is: one that nobody answers any more does not go on.
-pub(crate) fn call_icon(state: NodeState, calls: Calls) -> AnyView {
-    match (state, calls) {
-        (NodeState::Open | NodeState::Called, Calls::Ask) => {
-            view! { <span class="state" role="img" aria-label="Waits for you">{icon(Glyph::Question)}</span> }
-                .into_any()
-        }
-        (NodeState::Open | NodeState::Called, Calls::Stopped(_)) => stopped_icon(),
-        _ => state_icon(state),
-    }
-}
-
-fn stopped_icon() -> AnyView {
-    view! { <span class="state" role="img" aria-label="Stopped">{icon(Glyph::Stop)}</span> }.into_any()
-}
-
-/// How a node is, and again when that changes.
-pub(crate) fn state_of(node: Memo<Shared<Node>>) -> Memo<NodeState> {
-    Memo::new(move |_| node.with(|node| node.state))
-}
-
-/// How long a node took or takes.
-pub(crate) fn time_of(node: Memo<Shared<Node>>) -> impl Fn() -> Option<String> + Copy + Send + Sync + 'static {
-    let times = Memo::new(move |_| node.with(|node| (node.started_at, node.ended_at)));
-    move || {
-        let (started_at, ended_at) = times.get();
-        elapsed(started_at, ended_at)
-    }
-}
-
 /// A step: its name and whether it is done.
 #[component]
-fn Step(node: Memo<Shared<Node>>) -> impl IntoView {
-    let state = state_of(node);
+fn Step(run: Run, node: Memo<Shared<Node>>) -> impl IntoView {
+    let shown = shown_of(run, node);
     let name = node.with_untracked(|node| node.id.clone());
     view! {
         <div class="step" data-node="step">
-            {move || state_icon(state.get())}
+            {move || icon_of(shown.get())}
             <span class="fold-name">{name}</span>
             <span class="time">{time_of(node)}</span>
         </div>
@@ -304,9 +223,7 @@ fn Subagent(
     let state = state_of(node);
     let reports = name.eq_ignore_ascii_case("report");
     let is_open = Signal::derive(move || reports || !matches!(state.get(), NodeState::Done));
-    // A run that was stopped stopped its sub-agents: nothing of theirs failed.
-    let stopped =
-        Memo::new(move |_| state.get() == NodeState::Failed && run.view.with(|run| run.state == RunState::Cancelled));
+    let shown = shown_of(run, node);
     // What the run says at its end, word for word, is said there.
     let error = Memo::new(move |_| {
         let error = node.with(|node| match &node.body {
@@ -314,7 +231,7 @@ fn Subagent(
             _ => None,
         })?;
         let told = run.view.with(|run| matches!(&run.state, RunState::Failed { message, .. } if *message == error));
-        (!told && !stopped.get()).then_some(error)
+        (!told && shown.get() != Shown::Stopped).then_some(error)
     });
     let count = Memo::new(move |_| {
         let children = run.tree.with(|tree| tree.within(Some(index)).to_vec());
@@ -325,7 +242,7 @@ fn Subagent(
     let summary = move || {
         let description = description.clone().map(|text| view! { <span class="fold-about">{text}</span> });
         view! {
-            {move || if stopped.get() { stopped_icon() } else { state_icon(state.get()) }}
+            {move || icon_of(shown.get())}
             <span class="fold-name">{title.clone()}</span>
             {description}
             <span class="fold-count">{move || count.get()}</span>

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     protocol::http::SignedIn,
     ui::{
+        address::use_address_problem,
         browser,
         components::{
             clock::use_clock,
@@ -19,6 +20,10 @@ use crate::{
 /// A form on a page of its own.
 #[component]
 pub(super) fn FormPage(title: &'static str, about: &'static str, children: Children) -> impl IntoView {
+    let address_problem = use_address_problem();
+    let problem = move || {
+        address_problem.get().map(|text| view! { <p class="failure">{icon(Glyph::Warning)} <span>{text}</span></p> })
+    };
     view! {
         <Title text=title/>
         <div class="gate">
@@ -29,6 +34,7 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
             <main class="gate-card" id="main">
                 <h1>{title}</h1>
                 <p class="quiet">{about}</p>
+                <div role="alert">{problem}</div>
                 {children()}
             </main>
         </div>

@@ -94,6 +94,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
         view.with(|view| match view {
             Loaded::Refused(error) => Some(error.clone()),
             Loaded::Loading => first_refusal.clone(),
+            Loaded::Deleted => Some(ErrorBody::new(ErrorCode::NotFound, DELETED)),
             Loaded::Ready(_) => None,
         })
     });
@@ -268,10 +269,14 @@ fn read_while_seen(id: ThreadId) {
     });
 }
 
+/// What is said of a thread that was deleted while it was open.
+const DELETED: &str = "This thread was deleted, here or on another device.";
+
 /// Why a thread cannot be shown.
 #[component]
 fn Refused(error: ErrorBody) -> impl IntoView {
     let (title, about) = match error.code {
+        ErrorCode::NotFound if error.message == DELETED => ("Thread deleted", error.message),
         ErrorCode::NotFound => {
             answer_not_found();
             ("No such thread", "It may have been deleted, or belong to somebody else.".to_owned())

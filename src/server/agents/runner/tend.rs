@@ -9,6 +9,7 @@ use crate::{
     protocol::RunId,
     server::{
         agents::{
+            failures::SERVER_RESTARTED,
             log::{Lost, RunLog},
             run::failed,
         },
@@ -32,7 +33,7 @@ impl Runner {
         leases.renew().await?;
         leases.claim().await?;
         let message = "the server was restarted before the run ended; what was said so far is kept, ask again";
-        self.end_lost(leases.open_runs().await?, &failed("server_restarted", message)).await
+        self.end_lost(leases.open_runs().await?, &failed(SERVER_RESTARTED, message)).await
     }
 
     /// Renews the lease, looks after what is lost and what nobody answers, and lets those begin whose turn has come; returns when

@@ -62,9 +62,13 @@ fn a_server_that_restarts_says_when_to_come_back() {
     world.feed(Input::Frame(r#"{"type":"draining","payload":{"reconnect_in_ms":1234}}"#.into()));
     world.close(1012, "");
     let retry_at_ms = world.now + 1234;
-    assert_eq!(world.machine.status(), Status::Reconnecting { attempt: 1, retry_at_ms });
+    assert_eq!(world.machine.status(), Status::Reconnecting { attempt: 1, retry_at_ms, cause: None });
     world.feed(Input::Woke);
-    assert_eq!(world.machine.status(), Status::Reconnecting { attempt: 1, retry_at_ms }, "no shortcut by waking");
+    assert_eq!(
+        world.machine.status(),
+        Status::Reconnecting { attempt: 1, retry_at_ms, cause: None },
+        "no shortcut by waking"
+    );
 }
 
 #[test]

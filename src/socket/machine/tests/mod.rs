@@ -11,6 +11,7 @@ use crate::protocol::{
 };
 
 mod any_order;
+mod causes;
 mod closing;
 mod sending;
 

@@ -5,11 +5,12 @@ use serde_json::{Map, Value};
 
 use super::{form::AgentForm, loaded::Loaded};
 use crate::{
-    protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource},
+    protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
     ui::{
         app::Facts,
         browser,
         components::{
+            clock::Moment,
             failure::failure,
             field::focus,
             icons::{Glyph, icon},
@@ -135,7 +136,7 @@ fn tools(entry: &Map<String, Value>) -> Option<String> {
 /// An agent.
 #[component]
 fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> impl IntoView {
-    let AdminAgent { info, source, entry, health } = agent;
+    let AdminAgent { info, source, entry, health, last_failure } = agent;
     let sure = RwSignal::new(false);
     let error = RwSignal::new(None::<String>);
     let of_page = source == AgentSource::Page;
@@ -147,6 +148,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
     let state = match (&info.disabled, &health) {
         (Some(why), _) => ("disabled", "Cannot be used", Some(why.clone())),
         (None, Some(health)) if !health.ok => ("failing", "Failing", Some(health.about.clone())),
+        (None, _) if last_failure.is_some() => ("failing", "Last run failed", None),
         (None, health) => ("usable", "Usable", health.as_ref().map(|health| health.about.clone())),
     };
     let (state, label, about) = state;
@@ -195,6 +197,9 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
             </header>
             {(!info.description.is_empty()).then(|| view! { <p>{info.description.clone()}</p> })}
             {about.map(|about| view! { <p class="card-about">{format::sentence(&about)}</p> })}
+            {last_failure.map(|LastFailure { at, message }| view! {
+                <p class="card-about">"Last run, " <Moment at/> ": " {format::sentence(&message)}</p>
+            })}
             <p class="quiet card-facts">
                 {format!("{} · {source} · for {}", kind_of(info.kind), who(&entry))}
                 {limits(&entry).map(|limits| format!(" · {limits}"))}

@@ -1,0 +1,181 @@
+/** What the page says about runs, connections and agents is what is known, and says what to do. */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { createServer, request, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Page } from '@playwright/test';
+import { expect, test } from './fixtures.ts';
+import { createAdmin, signInByCall } from './people.ts';
+import { Server } from './server.ts';
+import { connected, lastRun, runIs } from './threads.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'netra-recordings-'));
+
+/** A replay agent of these events. */
+function recording(id: string, eventsPerSecond: number, events: object[]): string {
+  const file = join(folder, `${id}.jsonl`);
+  writeFileSync(file, events.map((event) => JSON.stringify(event)).join('\n'));
+  return `[[agents]]\nid = "${id}"\nname = "${id}"\nkind = "replay"\nfile = "${file}"\nevents_per_second = ${eventsPerSecond}\n`;
+}
+
+const words = Array.from({ length: 600 }, (_, index) => ({ type: 'TEXT_MESSAGE_CONTENT', messageId: 'm', delta: `word ${index} ` }));
+const slow = recording('slow', 10, [{ type: 'TEXT_MESSAGE_START', messageId: 'm', role: 'assistant' }, ...words, { type: 'TEXT_MESSAGE_END', messageId: 'm' }]);
+const failing = recording('failing', 100, [
+  { type: 'STEP_STARTED', stepName: 'fetch the prices' },
+  { type: 'TOOL_CALL_START', toolCallId: 'c', toolCallName: 'read_prices' },
+  { type: 'TOOL_CALL_ARGS', toolCallId: 'c', delta: '{}' },
+  { type: 'TOOL_CALL_END', toolCallId: 'c' },
+  { type: 'RUN_ERROR', message: 'the price list is away', code: 'away' },
+]);
+const silent = recording('silent', 100, [
+  { type: 'STEP_STARTED', stepName: 'look' },
+  { type: 'STEP_FINISHED', stepName: 'look' },
+]);
+
+// Runs that are slow here are not waited for when a server ends.
+const env = { NETRA_SERVER__DRAIN_MS: '500' };
+test.use({ serverOptions: [{ config: slow + failing + silent, env }, { scope: 'worker' }] });
+
+async function askAgent(page: Page, agent: string, url = '/'): Promise<void> {
+  await page.goto(url);
+  await connected(page);
+  await page.getByLabel('Agent').selectOption(agent);
+  await page.getByLabel('Message').fill('Go on');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page).toHaveURL(/\/threads\//);
+}
+
+test('without the server a run is not called running, nothing can be stopped, and what is sent waits', async ({ page, freshServer, browserConsole }) => {
+  browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
+  await createAdmin(freshServer);
+  await signInByCall(page, freshServer);
+  await askAgent(page, 'slow', freshServer.url);
+  await runIs(page, 'running');
+  await expect(lastRun(page).locator('.byline .time').first()).toHaveText(/\d s/);
+  await freshServer.kill9();
+  await expect(lastRun(page)).toContainText('Not connected: state unknown');
+  await expect(page.getByRole('button', { name: 'Stop' })).toBeDisabled();
+  await expect(page.locator('.indicator-cause')).toContainText('The server does not answer.');
+  const stood = await lastRun(page).locator('.byline .time').first().innerText();
+  await page.getByLabel('Message').fill('And then?');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page.locator('.question.pending')).toContainText('Not sent yet: it is sent when the connection is back.');
+  // The countdown to the next attempt ticks with the same clock.
+  await expect(page.locator('[data-status]').first()).toContainText(/attempt [3-9]/, { timeout: 20_000 });
+  expect(await lastRun(page).locator('.byline .time').first().innerText()).toBe(stood);
+  await freshServer.start();
+  await connected(page);
+  await expect(page.locator('.question.pending')).toHaveCount(0, { timeout: 20_000 });
+});
+
+test('a thread that is deleted elsewhere says so', async ({ page, context, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await askAgent(page, 'slow');
+  await runIs(page, 'running');
+  const id = new URL(page.url()).pathname.split('/').pop();
+  const other = await context.newPage();
+  await other.goto('/');
+  await connected(other);
+  const menu = other.getByRole('button', { name: 'Threads', exact: true });
+  if (await menu.isVisible()) await menu.click();
+  const row = other.locator(`[data-thread-id="${id}"]`);
+  await row.hover();
+  await row.getByRole('button', { name: /Actions for/ }).click();
+  await row.getByRole('button', { name: 'Delete' }).click();
+  await row.getByRole('button', { name: 'Delete for good?' }).click();
+  await expect(page.getByRole('heading', { name: 'Thread deleted' })).toBeVisible();
+  await expect(page.getByText('Open in')).toHaveCount(0);
+  await expect(page.locator('[data-run-id]')).toHaveCount(0);
+});
+
+test('how long a run takes is told by the server, whatever the clock of the device says @desktop', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await page.addInitScript(() => {
+    const now = Date.now.bind(Date);
+    Date.now = () => now() + 3_600_000;
+  });
+  await askAgent(page, 'slow');
+  await runIs(page, 'running');
+  await expect(lastRun(page).locator('.byline .time').first()).toHaveText(/^\d+ s$/);
+  await page.keyboard.press('Escape');
+});
+
+test('what failed has no check mark, and the agent is shown as failing @desktop', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await askAgent(page, 'failing');
+  await runIs(page, 'failed');
+  await expect(lastRun(page).locator('.step').getByRole('img', { name: 'Failed' })).toBeVisible();
+  await expect(lastRun(page).locator('.tool').getByRole('img', { name: 'Failed' })).toBeVisible();
+  await expect(lastRun(page).getByRole('img', { name: 'Done' })).toHaveCount(0);
+  await page.goto('/admin/agents');
+  const card = page.locator('[data-agent="failing"]');
+  await expect(card).toContainText('Last run failed');
+  await expect(card).toContainText('The price list is away');
+  await expect(page.locator('[data-agent="silent"]')).toContainText('Usable');
+});
+
+test('a run that says nothing is told so @desktop', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await askAgent(page, 'silent');
+  await runIs(page, 'finished');
+  await expect(lastRun(page)).toContainText('The agent ended without an answer.');
+});
+
+test('a question that is edited while it is answered stops the answer that nobody sees any more', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await askAgent(page, 'slow');
+  await runIs(page, 'running');
+  const before = await lastRun(page).getAttribute('data-run-id');
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await page.locator('.question textarea').fill('Go on, but shorter');
+  await page.locator('.question').getByRole('button', { name: 'Send' }).click();
+  await expect(page.locator(`[data-run-id="${before}"]`)).toHaveCount(0);
+  await runIs(page, 'running');
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await page.getByRole('button', { name: 'Previous version' }).click();
+  await expect(page.locator(`[data-run-id="${before}"]`)).toHaveAttribute('data-run-state', 'cancelled');
+});
+
+/** A proxy that passes requests and refuses upgrades, as one does that was never told of WebSockets. */
+async function withoutUpgrades(target: number): Promise<HttpServer> {
+  const proxy = createServer((incoming, outgoing) => {
+    const { upgrade: _, connection: __, ...headers } = incoming.headers;
+    const passed = request({ port: target, host: '127.0.0.1', path: incoming.url, method: incoming.method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    incoming.pipe(passed);
+  });
+  proxy.on('upgrade', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'));
+  await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
+  return proxy;
+}
+
+test('a proxy that passes no upgrade is named as the cause @desktop', async ({ page, server, browserConsole }) => {
+  browserConsole.allow(/WebSocket/);
+  const proxy = await withoutUpgrades(server.port);
+  try {
+    const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    await signInByCall(page, server);
+    await page.goto(url);
+    await expect(page.locator('.indicator-cause')).toContainText('pass WebSocket upgrades', { timeout: 20_000 });
+    await page.goto('about:blank');
+  } finally {
+    proxy.closeAllConnections();
+    proxy.close();
+  }
+});
+
+test('a page from another address than the public one says which to open or to set @desktop', async ({ page }) => {
+  const server = await Server.start({ env: { NETRA_SERVER__PUBLIC_URL: 'https://netra.example.org' } });
+  try {
+    await page.goto(`${server.url}/setup`);
+    const problem = page.getByRole('alert').first();
+    await expect(problem).toContainText('Open https://netra.example.org');
+    await expect(problem).toContainText(`server.public_url = "${server.url}"`);
+  } finally {
+    await page.close();
+    await server.remove();
+  }
+});

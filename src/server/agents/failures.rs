@@ -1,0 +1,35 @@
+//! Which agents failed the last time they ran.
+
+use sqlx::Row;
+
+use crate::{
+    protocol::http::LastFailure,
+    server::{error::Result, store::Store},
+    thread::{Ending, How},
+};
+
+/// The end of a run that the server itself cut: its agent did nothing wrong.
+pub(super) const SERVER_RESTARTED: &str = "server_restarted";
+/// The longest description of a failure that is kept, in characters.
+const MAX_PROBLEM: usize = 500;
+
+/// What the store keeps of a run that failed through its agent.
+pub(super) fn problem(ending: &Ending) -> Option<String> {
+    match &ending.how {
+        How::Failed { message, code } if code != SERVER_RESTARTED => Some(message.chars().take(MAX_PROBLEM).collect()),
+        _ => None,
+    }
+}
+
+/// The failure of an agent's newest run, on whichever node it ended; nothing where that run did not fail.
+///
+/// # Errors
+/// Where the store fails.
+pub async fn last_failure(store: &Store, agent: &str) -> Result<Option<LastFailure>> {
+    let sql =
+        "SELECT ended_at, problem FROM runs WHERE agent = $1 AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1";
+    let newest = sqlx::query(sql).bind(agent).fetch_optional(store.reader()).await?;
+    let Some(newest) = newest else { return Ok(None) };
+    let (at, message) = (newest.try_get("ended_at")?, newest.try_get::<Option<String>, _>("problem")?);
+    Ok(message.map(|message| LastFailure { at, message }))
+}
