@@ -13,6 +13,7 @@ use crate::protocol::{
 mod any_order;
 mod closing;
 mod sending;
+mod subscriptions;
 
 const HEARTBEAT_MS: i64 = 25_000;
 
@@ -33,6 +34,8 @@ struct Server {
     /// The last position that was compacted away.
     compacted: u64,
     followed: HashSet<ChannelName>,
+    /// How many channels it lets a connection follow.
+    places: usize,
     /// Commands in the order they were done, each once.
     done: Vec<String>,
     /// What it said that has not arrived yet.
@@ -46,6 +49,8 @@ struct World {
     machine: Machine,
     server: Server,
     app: App,
+    /// What the application wants to follow.
+    wanted: HashSet<ChannelName>,
     /// Whether a socket is open; a machine that says more than it should fails the test.
     open: bool,
     opening: bool,
@@ -94,9 +99,13 @@ impl Server {
         let mut after = Vec::new();
         let outcome = match command {
             Command::Ping(_) => Ok(json!({"server_time": 0})),
+            _ if refuse => Err(ErrorBody::new(ErrorCode::RateLimited, "slowly").retry_after(700)),
             Command::Unsubscribe(gone) => {
                 self.followed.remove(&gone.channel);
                 Ok(json!({}))
+            }
+            Command::Subscribe(ask) if self.followed.len() >= self.places && !self.followed.contains(&ask.channel) => {
+                Err(ErrorBody::new(ErrorCode::Conflict, "too many channels; leave one first"))
             }
             Command::Subscribe(ask) => {
                 let head = *self.heads.entry(ask.channel).or_insert(0);
@@ -123,7 +132,6 @@ impl Server {
                 after.into_iter().for_each(|seq| self.push(channel, Some(seq)));
                 return;
             }
-            _ if refuse => Err(ErrorBody::new(ErrorCode::RateLimited, "slowly").retry_after(700)),
             Command::RenameThread(rename) => {
                 if !self.done.contains(&rename.title) {
                     self.done.push(rename.title);
@@ -150,6 +158,7 @@ impl World {
             heads: HashMap::new(),
             compacted: 0,
             followed: HashSet::new(),
+            places: crate::protocol::limits::MAX_SUBSCRIPTIONS,
             done: Vec::new(),
             wire: VecDeque::new(),
             inbox: VecDeque::new(),
@@ -159,6 +168,7 @@ impl World {
             machine: Machine::new(seed),
             server,
             app: App::default(),
+            wanted: HashSet::new(),
             open: false,
             opening: false,
             discovering: false,
@@ -177,6 +187,14 @@ impl World {
     }
 
     fn feed(&mut self, input: Input) {
+        match &input {
+            Input::Follow(channel, _) => drop(self.wanted.insert(*channel)),
+            Input::Unfollow(channel) => {
+                self.wanted.remove(channel);
+                self.app.states.remove(channel);
+            }
+            _ => {}
+        }
         self.machine.handle(self.now, input);
         while let Some(output) = self.machine.poll() {
             match output {
@@ -284,11 +302,13 @@ impl World {
         panic!("never settles: {:?}", self.machine);
     }
 
+    /// Whether exactly what is wanted is followed, each to its end.
     fn caught_up(&self) -> bool {
-        self.server.followed.iter().all(|channel| {
-            let at = self.app.states.get(channel).map(|(epoch, places)| (epoch.clone(), places.len() as u64));
-            at == Some((self.server.epoch(), self.server.heads[channel]))
-        })
+        self.server.followed == self.wanted
+            && self.server.followed.iter().all(|channel| {
+                let at = self.app.states.get(channel).map(|(epoch, places)| (epoch.clone(), places.len() as u64));
+                at == Some((self.server.epoch(), self.server.heads[channel]))
+            })
     }
 
     fn rename(&mut self, token: u64) {
