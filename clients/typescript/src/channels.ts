@@ -13,7 +13,10 @@ interface Channel {
   cursor: Cursor | undefined;
   /** The log that the server answered from last. */
   epoch: string | undefined;
-  state: 'due' | 'asked' | 'on';
+  /** `full`: refused because the connection follows too many; asked for again when it follows one less. */
+  state: 'due' | 'asked' | 'on' | 'full';
+  /** Whether the server may already follow it for this connection. */
+  granted: boolean;
   askedAs: number;
   misfits: number;
   followers: Set<Follower>;
@@ -29,6 +32,8 @@ const MOST_CURSORS = 64;
 
 export class Channels {
   private readonly followed = new Map<string, Channel>();
+  /** Channels that nobody follows now, until the server agrees; with the id of the `unsubscribe`, where one is under way. */
+  private readonly leaving = new Map<string, number | undefined>();
   /** How far channels came that nobody follows now, so that the next look at them need not begin anew. */
   private readonly known = new Map<string, Cursor>();
 
@@ -40,7 +45,9 @@ export class Channels {
   add(name: string, follower: Follower): Promise<void> {
     const fresh = (): Channel => {
       const cursor = this.known.get(name);
-      return { cursor, epoch: cursor?.epoch, state: 'due', askedAs: 0, misfits: 0, followers: new Set(), waiting: [] };
+      // Its `unsubscribe` may be on the way, or refused: the `subscribe` comes after it and settles it.
+      const granted = this.leaving.delete(name);
+      return { cursor, epoch: cursor?.epoch, state: 'due', granted, askedAs: 0, misfits: 0, followers: new Set(), waiting: [] };
     };
     const channel = this.followed.get(name) ?? fresh();
     this.followed.set(name, channel);
@@ -49,13 +56,13 @@ export class Channels {
     return new Promise((resolve, reject) => channel.waiting.push({ resolve, reject }));
   }
 
-  /** Answers whether the server is to be told: nobody follows the channel any more. */
-  remove(name: string, follower: Follower): boolean {
+  /** Where nobody follows the channel any more, {@link ask} tells the server, which may follow it. */
+  remove(name: string, follower: Follower): void {
     const channel = this.followed.get(name);
     channel?.followers.delete(follower);
-    if (!channel || channel.followers.size > 0) return false;
+    if (!channel || channel.followers.size > 0) return;
     this.forget(name, channel);
-    return channel.state !== 'due';
+    if (channel.granted || channel.state === 'asked') this.leaving.set(name, undefined);
   }
 
   position(name: string): number {
@@ -73,7 +80,8 @@ export class Channels {
 
   /** The connection is gone: all are asked for again on the next. */
   lost(): void {
-    for (const channel of this.followed.values()) channel.state = 'due';
+    this.leaving.clear();
+    for (const channel of this.followed.values()) [channel.state, channel.granted] = ['due', false];
   }
 
   /** Nobody comes back. */
@@ -85,12 +93,13 @@ export class Channels {
     }
   }
 
-  /** Asks for those that are to be asked for; `send` answers the id of what it sent. */
-  ask(send: (payload: object) => number): void {
+  /** Leaves and asks for those that are to be left and asked for; `send` answers the id of what it sent. */
+  ask(send: (type: 'subscribe' | 'unsubscribe', payload: object) => number): void {
+    for (const [name, askedAs] of this.leaving) if (askedAs === undefined) this.leaving.set(name, send('unsubscribe', { channel: name }));
     for (const [name, channel] of this.followed) {
       if (channel.state !== 'due') continue;
       channel.state = 'asked';
-      channel.askedAs = send({ channel: name, ...(channel.cursor && { after: channel.cursor }) });
+      channel.askedAs = send('subscribe', { channel: name, ...(channel.cursor && { after: channel.cursor }) });
     }
   }
 
@@ -100,12 +109,30 @@ export class Channels {
     return undefined;
   }
 
+  /** Whether a reply is one to an `unsubscribe`, and then whose. */
+  leavingAs(id: number): string | undefined {
+    for (const [name, askedAs] of this.leaving) if (askedAs === id) return name;
+    return undefined;
+  }
+
+  /** An `unsubscribe` is answered; what is refused for the moment is sent again. */
+  left(name: string, body?: ErrorBody): Next {
+    const error = body && refusal(body);
+    if (error && waits(error)) {
+      this.leaving.set(name, undefined);
+      return { pause: error };
+    }
+    this.leaving.delete(name);
+    for (const channel of this.followed.values()) if (channel.state === 'full') channel.state = 'due';
+    return undefined;
+  }
+
   answered(name: string, { epoch, seq, mode, snapshot }: Subscribed): Next {
     const channel = this.followed.get(name);
     if (!channel) return undefined;
     const here = channel.cursor?.epoch === epoch ? channel.cursor.seq : undefined;
     const replaced = channel.epoch !== undefined && channel.epoch !== epoch;
-    channel.state = 'on';
+    [channel.state, channel.granted] = ['on', true];
     channel.epoch = epoch;
     if (mode !== 'snapshot' && here !== undefined && here >= seq) {
       channel.waiting.splice(0).forEach(({ resolve }) => resolve());
@@ -128,6 +155,11 @@ export class Channels {
     if (!channel) return undefined;
     channel.state = 'due';
     if (waits(error)) return { pause: error };
+    channel.granted = false;
+    if (error.code === 'conflict' && this.leaving.size > 0) {
+      channel.state = 'full';
+      return undefined;
+    }
     this.followed.delete(name);
     // Refused at once, only whoever asked hears of it: the thread may be still to be made.
     if (channel.epoch !== undefined) channel.followers.forEach((follower) => follower.failed(error));

@@ -124,7 +124,8 @@ export class Connection {
   }
 
   unfollow(name: string, follower: Follower): void {
-    if (this.channels.remove(name, follower) && this.welcomed) this.send('unsubscribe', { channel: name });
+    this.channels.remove(name, follower);
+    this.pump();
     this.rest();
   }
 
@@ -291,8 +292,9 @@ export class Connection {
   }
 
   private answered(id: number, ok: boolean, payload: unknown): void {
-    const channel = this.channels.askedAs(id);
-    if (channel !== undefined && ok) this.next(this.channels.answered(channel, payload as Subscribed));
+    const [channel, left] = [this.channels.askedAs(id), this.channels.leavingAs(id)];
+    if (left !== undefined) this.next(this.channels.left(left, ok ? undefined : (payload as ErrorBody)));
+    else if (channel !== undefined && ok) this.next(this.channels.answered(channel, payload as Subscribed));
     else if (channel !== undefined) this.next(this.channels.refused(channel, payload as ErrorBody));
     else if (this.inFlight === id) this.replied(ok, payload);
     this.pump();
@@ -317,11 +319,11 @@ export class Connection {
 
   // What goes.
 
-  /** Sends what may be sent now: subscriptions first, then one command after the other. */
+  /** Sends what may be sent now: what is left and followed first, then one command after the other. */
   private pump(): void {
     if (!this.welcomed) return;
     const paused = this.timers.has('pause');
-    if (!paused && !this.timers.has('again')) this.channels.ask((payload) => this.send('subscribe', payload));
+    if (!paused && !this.timers.has('again')) this.channels.ask((type, payload) => this.send(type, payload));
     const [first] = this.queue;
     if (!first || paused || this.inFlight !== undefined) return;
     first.tries += 1;

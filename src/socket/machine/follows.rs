@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{News, backoff::Backoff, outbox::retry_after};
+use super::{News, backoff::Backoff};
 use crate::protocol::{
     ChannelName, Cursor, Entry, ErrorBody, ErrorCode, EventPush, Mode, Outcome, Snapshot, Subscribed,
     limits::MAX_SUBSCRIPTIONS,
 };
+
+/// Milliseconds until what was refused for the moment is asked again, where the refusal names no time.
+const DEFAULT_RETRY_MS: u64 = 1_000;
+/// The longest that the server may put off an `unsubscribe` or a `subscribe`, in milliseconds.
+const MAX_RETRY_MS: u64 = 5 * 60_000;
 
 /// Where a subscription is, on the present connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +24,8 @@ enum State {
     Asked(i64),
     /// Entries follow.
     On,
+    /// Refused because the connection follows too many channels; asked for again when it follows one less.
+    NoPlace,
     /// Refused; asked for again on the next connection.
     Refused,
 }
@@ -27,43 +34,111 @@ enum State {
 struct Follow {
     cursor: Option<Cursor>,
     state: State,
+    /// Whether the server may already follow it for this connection, whatever becomes of what is asked next.
+    granted: bool,
     /// Answers and entries in a row that did not fit.
     misfits: u32,
 }
 
+impl Follow {
+    /// Whether it takes one of the connection's places at the server.
+    fn takes_place(&self) -> bool {
+        self.granted || matches!(self.state, State::Asked(_) | State::On)
+    }
+}
+
+/// An `unsubscribe` on the present connection: it is repeated until the server agrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    /// To be sent, not before this time.
+    Due(i64),
+    /// Sent under this id.
+    Asked(i64),
+}
+
+/// What is followed, and what is being left: each channel is in one of the two maps, or in none.
 #[derive(Debug, Default)]
-pub(super) struct Follows(BTreeMap<ChannelName, Follow>);
+pub(super) struct Follows {
+    followed: BTreeMap<ChannelName, Follow>,
+    leaving: BTreeMap<ChannelName, Leave>,
+}
 
 impl Follows {
     /// Follows a channel from a position, or from nothing.
     pub(super) fn add(&mut self, channel: ChannelName, after: Option<Cursor>) -> Result<(), ErrorBody> {
-        if self.0.len() >= MAX_SUBSCRIPTIONS && !self.0.contains_key(&channel) {
+        if self.followed.len() >= MAX_SUBSCRIPTIONS && !self.followed.contains_key(&channel) {
             let full = format!("{MAX_SUBSCRIPTIONS} channels are followed already; leave one first");
             return Err(ErrorBody::new(ErrorCode::Unavailable, full));
         }
-        self.0.entry(channel).or_insert(Follow { cursor: after, state: State::Due(i64::MIN), misfits: 0 });
+        // Its `unsubscribe` may be on the way, or refused: the `subscribe` comes after it and settles it.
+        let granted = self.leaving.remove(&channel).is_some();
+        let new = Follow { cursor: after, state: State::Due(i64::MIN), granted, misfits: 0 };
+        self.followed.entry(channel).or_insert(new);
         Ok(())
     }
 
-    /// Leaves a channel. True when the server knows that it is followed.
-    pub(super) fn remove(&mut self, channel: ChannelName) -> bool {
-        self.0.remove(&channel).is_some_and(|follow| matches!(follow.state, State::Asked(_) | State::On))
+    /// Leaves a channel; the server is told where it may follow it.
+    pub(super) fn remove(&mut self, channel: ChannelName) {
+        let Some(follow) = self.followed.remove(&channel) else { return };
+        if follow.takes_place() {
+            self.leaving.insert(channel, Leave::Due(i64::MIN));
+        } else {
+            self.place_freed();
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.followed.clear();
+        self.leaving.clear();
     }
 
-    /// The connection is gone: all are asked for again on the next.
+    /// The connection is gone: all are asked for again on the next, and nothing is left to leave.
     pub(super) fn lost(&mut self) {
-        for follow in self.0.values_mut() {
+        self.leaving.clear();
+        for follow in self.followed.values_mut() {
+            (follow.state, follow.granted) = (State::Due(i64::MIN), false);
+        }
+    }
+
+    /// The connection follows one channel less: what found no place is asked for again.
+    fn place_freed(&mut self) {
+        for follow in self.followed.values_mut().filter(|follow| follow.state == State::NoPlace) {
             follow.state = State::Due(i64::MIN);
         }
     }
 
+    /// The next channel to leave.
+    pub(super) fn due_to_leave(&self, now: i64) -> Option<ChannelName> {
+        let due = |(_, leave): &(&ChannelName, &Leave)| matches!(leave, Leave::Due(at) if *at <= now);
+        self.leaving.iter().find(due).map(|(channel, _)| *channel)
+    }
+
+    /// Its `unsubscribe` was sent under this id.
+    pub(super) fn asked_to_leave(&mut self, channel: ChannelName, id: i64) {
+        if let Some(leave) = self.leaving.get_mut(&channel) {
+            *leave = Leave::Asked(id);
+        }
+    }
+
+    /// The reply to `id`, if it was that of an `unsubscribe`. Answers whether it was.
+    fn left(&mut self, now: i64, id: i64, outcome: &Outcome) -> bool {
+        let asked = self.leaving.iter().find(|(_, leave)| **leave == Leave::Asked(id)).map(|(channel, _)| *channel);
+        let Some(channel) = asked else { return false };
+        match outcome.as_ref().err().and_then(|error| retry_at(now, error)) {
+            Some(at) => {
+                self.leaving.insert(channel, Leave::Due(at));
+            }
+            None => {
+                self.leaving.remove(&channel);
+                self.place_freed();
+            }
+        }
+        true
+    }
+
     /// A refused or waiting channel may be asked for again at once: its thread exists now.
     pub(super) fn nudge(&mut self, channel: ChannelName) {
-        if let Some(follow) = self.0.get_mut(&channel)
+        if let Some(follow) = self.followed.get_mut(&channel)
             && matches!(follow.state, State::Refused | State::Due(_))
         {
             follow.state = State::Due(i64::MIN);
@@ -72,15 +147,18 @@ impl Follows {
 
     /// The next channel to ask for, and from where, among those not `held` back.
     pub(super) fn due(&self, now: i64, held: impl Fn(ChannelName) -> bool) -> Option<(ChannelName, Option<Cursor>)> {
+        // What is being left keeps its place until the server agrees.
+        let taken = self.followed.values().filter(|follow| follow.takes_place()).count() + self.leaving.len();
         let due = |(channel, follow): &(&ChannelName, &Follow)| {
-            matches!(follow.state, State::Due(at) if at <= now) && !held(**channel)
+            let fits = follow.granted || taken < MAX_SUBSCRIPTIONS;
+            matches!(follow.state, State::Due(at) if at <= now) && fits && !held(**channel)
         };
-        self.0.iter().find(due).map(|(channel, follow)| (*channel, follow.cursor.clone()))
+        self.followed.iter().find(due).map(|(channel, follow)| (*channel, follow.cursor.clone()))
     }
 
     /// It was asked for under this id.
     pub(super) fn asked(&mut self, channel: ChannelName, id: i64) {
-        if let Some(follow) = self.0.get_mut(&channel) {
+        if let Some(follow) = self.followed.get_mut(&channel) {
             follow.state = State::Asked(id);
         }
     }
@@ -88,29 +166,47 @@ impl Follows {
     /// The earliest time after now at which a channel is to be asked for.
     pub(super) fn deadline(&self, now: i64) -> Option<i64> {
         let due = |follow: &Follow| if let State::Due(at) = follow.state { Some(at) } else { None };
-        self.0.values().filter_map(due).filter(|at| *at > now).min()
+        let leave = |leave: &Leave| if let Leave::Due(at) = *leave { Some(at) } else { None };
+        let all = self.followed.values().filter_map(due).chain(self.leaving.values().filter_map(leave));
+        all.filter(|at| *at > now).min()
     }
 
     /// How far a channel has come.
     pub(super) fn cursor(&self, channel: ChannelName) -> Option<&Cursor> {
-        self.0.get(&channel)?.cursor.as_ref()
+        self.followed.get(&channel)?.cursor.as_ref()
     }
 
-    /// The reply to `id`, if it was a subscription's: what it changes.
+    /// The reply to `id`, if it was that of a `subscribe` or an `unsubscribe`: what it changes.
     pub(super) fn answered(&mut self, now: i64, id: i64, outcome: Outcome, backoff: &mut Backoff) -> Option<News> {
-        let (channel, follow) = self.0.iter_mut().find(|(_, follow)| follow.state == State::Asked(id))?;
+        if self.left(now, id, &outcome) {
+            return None;
+        }
+        let leaves = !self.leaving.is_empty();
+        let (channel, follow) = self.followed.iter_mut().find(|(_, follow)| follow.state == State::Asked(id))?;
         let channel = *channel;
         match outcome.map(Subscribed::deserialize) {
-            Ok(Ok(answer)) => follow.start(now, channel, answer, backoff),
-            Ok(Err(_)) => follow.misfit(now, backoff),
-            Err(error) => match retry_after(&error) {
-                Some(ms) => {
-                    follow.state = State::Due(now.saturating_add_unsigned(ms));
+            Ok(Ok(answer)) => {
+                follow.granted = true;
+                follow.start(now, channel, answer, backoff)
+            }
+            Ok(Err(_)) => {
+                follow.granted = true;
+                follow.misfit(now, backoff)
+            }
+            Err(error) => match retry_at(now, &error) {
+                Some(at) => {
+                    follow.state = State::Due(at);
                     None
                 }
                 None => {
-                    follow.state = State::Refused;
-                    Some(News::Refused { channel, error })
+                    let full = error.code == ErrorCode::Conflict;
+                    follow.state = if full { State::NoPlace } else { State::Refused };
+                    let freed = std::mem::take(&mut follow.granted);
+                    if freed {
+                        self.place_freed();
+                    }
+                    // A place is about to be free: there is nothing to tell.
+                    (!full || !leaves).then_some(News::Refused { channel, error })
                 }
             },
         }
@@ -119,7 +215,7 @@ impl Follows {
     /// An entry arrived: what it changes, if it is the next one.
     pub(super) fn event(&mut self, now: i64, event: EventPush, backoff: &mut Backoff) -> Option<News> {
         let EventPush { channel, epoch, seq, at, entry } = event;
-        let follow = self.0.get_mut(&channel)?;
+        let follow = self.followed.get_mut(&channel)?;
         if let Some(seq) = seq {
             let settled = follow.state == State::On;
             match &mut follow.cursor {
@@ -174,6 +270,12 @@ impl Follow {
         }
         None
     }
+}
+
+/// When to ask again what was refused only for the moment.
+fn retry_at(now: i64, error: &ErrorBody) -> Option<i64> {
+    let passes = matches!(error.code, ErrorCode::RateLimited | ErrorCode::Unavailable);
+    passes.then(|| now.saturating_add_unsigned(error.retry_after_ms.unwrap_or(DEFAULT_RETRY_MS).min(MAX_RETRY_MS)))
 }
 
 fn fits(channel: ChannelName, snapshot: &Snapshot) -> bool {

@@ -148,11 +148,7 @@ impl Machine {
                     self.tell(News::Refused { channel, error });
                 }
             }
-            Input::Unfollow(channel) => {
-                if self.follows.remove(channel) && matches!(self.phase, Phase::Live(_)) {
-                    self.send(&Unsubscribe { channel }.into());
-                }
-            }
+            Input::Unfollow(channel) => self.follows.remove(channel),
             Input::Send(token, command) => self.enqueue(token, command),
             Input::Reconnect => match self.phase {
                 Phase::Out if !self.signed_in => {}
@@ -336,9 +332,13 @@ impl Machine {
         }
     }
 
-    /// Sends what may be sent: subscriptions first, then the next command.
+    /// Sends what may be sent: what is left first, which frees places, then what is followed, then the next command.
     fn pump(&mut self) {
         let Phase::Live(Live { max_frame_bytes, .. }) = self.phase else { return };
+        while let Some(channel) = self.follows.due_to_leave(self.now) {
+            let id = self.send(&Unsubscribe { channel }.into());
+            self.follows.asked_to_leave(channel, id);
+        }
         loop {
             let outbox = &self.outbox;
             // A thread that is still to be made is asked for once it is.

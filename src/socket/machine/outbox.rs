@@ -122,6 +122,6 @@ impl Outbox {
 }
 
 /// The wait that an error asks for, where waiting helps.
-pub(super) fn retry_after(error: &ErrorBody) -> Option<u64> {
+fn retry_after(error: &ErrorBody) -> Option<u64> {
     error.retry_after_ms.filter(|_| matches!(error.code, ErrorCode::RateLimited | ErrorCode::Unavailable))
 }

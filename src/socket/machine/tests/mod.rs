@@ -14,6 +14,7 @@ mod any_order;
 mod causes;
 mod closing;
 mod sending;
+mod subscriptions;
 
 const HEARTBEAT_MS: i64 = 25_000;
 
@@ -34,6 +35,8 @@ struct Server {
     /// The last position that was compacted away.
     compacted: u64,
     followed: HashSet<ChannelName>,
+    /// How many channels it lets a connection follow.
+    places: usize,
     /// Commands in the order they were done, each once.
     done: Vec<String>,
     /// What it said that has not arrived yet.
@@ -47,6 +50,8 @@ struct World {
     machine: Machine,
     server: Server,
     app: App,
+    /// What the application wants to follow.
+    wanted: HashSet<ChannelName>,
     /// Whether a socket is open; a machine that says more than it should fails the test.
     open: bool,
     opening: bool,
@@ -95,9 +100,13 @@ impl Server {
         let mut after = Vec::new();
         let outcome = match command {
             Command::Ping(_) => Ok(json!({"server_time": 0})),
+            _ if refuse => Err(ErrorBody::new(ErrorCode::RateLimited, "slowly").retry_after(700)),
             Command::Unsubscribe(gone) => {
                 self.followed.remove(&gone.channel);
                 Ok(json!({}))
+            }
+            Command::Subscribe(ask) if self.followed.len() >= self.places && !self.followed.contains(&ask.channel) => {
+                Err(ErrorBody::new(ErrorCode::Conflict, "too many channels; leave one first"))
             }
             Command::Subscribe(ask) => {
                 let head = *self.heads.entry(ask.channel).or_insert(0);
@@ -124,7 +133,6 @@ impl Server {
                 after.into_iter().for_each(|seq| self.push(channel, Some(seq)));
                 return;
             }
-            _ if refuse => Err(ErrorBody::new(ErrorCode::RateLimited, "slowly").retry_after(700)),
             Command::RenameThread(rename) => {
                 if !self.done.contains(&rename.title) {
                     self.done.push(rename.title);
@@ -151,6 +159,7 @@ impl World {
             heads: HashMap::new(),
             compacted: 0,
             followed: HashSet::new(),
+            places: crate::protocol::limits::MAX_SUBSCRIPTIONS,
             done: Vec::new(),
             wire: VecDeque::new(),
             inbox: VecDeque::new(),
@@ -160,6 +169,7 @@ impl World {
             machine: Machine::new(seed),
             server,
             app: App::default(),
+            wanted: HashSet::new(),
             open: false,
             opening: false,
             discovering: false,
@@ -178,6 +188,14 @@ impl World {
     }
 
     fn feed(&mut self, input: Input) {
+        match &input {
+            Input::Follow(channel, _) => drop(self.wanted.insert(*channel)),
+            Input::Unfollow(channel) => {
+                self.wanted.remove(channel);
+                self.app.states.remove(channel);
+            }
+            _ => {}
+        }
         self.machine.handle(self.now, input);
         while let Some(output) = self.machine.poll() {
             match output {
@@ -285,11 +303,13 @@ impl World {
         panic!("never settles: {:?}", self.machine);
     }
 
+    /// Whether exactly what is wanted is followed, each to its end.
     fn caught_up(&self) -> bool {
-        self.server.followed.iter().all(|channel| {
-            let at = self.app.states.get(channel).map(|(epoch, places)| (epoch.clone(), places.len() as u64));
-            at == Some((self.server.epoch(), self.server.heads[channel]))
-        })
+        self.server.followed == self.wanted
+            && self.server.followed.iter().all(|channel| {
+                let at = self.app.states.get(channel).map(|(epoch, places)| (epoch.clone(), places.len() as u64));
+                at == Some((self.server.epoch(), self.server.heads[channel]))
+            })
     }
 
     fn rename(&mut self, token: u64) {
