@@ -64,7 +64,9 @@ impl Socket {
     async fn create_thread(&mut self, agent: &str) -> ThreadId {
         let thread_id = ThreadId::new();
         self.ask(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("made");
-        self.ask(Subscribe { channel: ChannelName::Thread(thread_id), after: None }).await.expect("followed");
+        self.ask(Subscribe { channel: ChannelName::Thread(thread_id), after: None, newest: None })
+            .await
+            .expect("followed");
         thread_id
     }
 
@@ -222,7 +224,7 @@ async fn a_second_signal_ends_at_once_and_the_next_start_ends_the_run() {
         let server = stopped.restart().await;
         let mut socket = Socket::open(&server, &token).await.expect("opens");
         let channel = ChannelName::Thread(thread);
-        let view = socket.ask(Subscribe { channel, after: None }).await.expect("followed").to_string();
+        let view = socket.ask(Subscribe { channel, after: None, newest: None }).await.expect("followed").to_string();
         assert!(view.contains("server_restarted"), "its end is in the log: {view}");
     }
 }

@@ -86,6 +86,9 @@ pub struct Subscribe {
     /// The position that the client has reached; absent: it has nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Cursor>,
+    /// Of `user`: at most so many threads in a snapshot, the newest; `GET /api/threads` has the others. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<u32>,
 }
 
 /// `unsubscribe`.

@@ -50,8 +50,8 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
 fn commands() -> Vec<Command> {
     let channel = ChannelName::Thread(id(1));
     vec![
-        Subscribe { channel: ChannelName::User, after: None }.into(),
-        Subscribe { channel, after: Some(Cursor { epoch: Epoch("1".into()), seq: 41 }) }.into(),
+        Subscribe { channel: ChannelName::User, after: None, newest: None }.into(),
+        Subscribe { channel, after: Some(Cursor { epoch: Epoch("1".into()), seq: 41 }), newest: None }.into(),
         Unsubscribe { channel }.into(),
         CreateThread { thread_id: id(1), title: Some("Tokens".into()), agent: None }.into(),
         RenameThread { thread_id: id(1), title: "Where the tokens go".into() }.into(),

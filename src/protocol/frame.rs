@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_command_reads_back_as_it_was_written() {
-        let command = Command::from(Subscribe { channel: ChannelName::User, after: None });
+        let command = Command::from(Subscribe { channel: ChannelName::User, after: None, newest: None });
         let text = encode_command(7, &command);
         assert_eq!(text, r#"{"id":7,"type":"subscribe","payload":{"channel":"user"}}"#);
         assert_eq!(decode_client(&text), Ok(ClientFrame { id: 7, command }));

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{FileId, Person, UserId};
+use super::{Cursor, FileId, Person, UserId};
+use crate::thread::{FeedPlace, ThreadSummary};
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +136,19 @@ pub struct Uploaded {
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
+}
+
+/// `GET /api/threads?before=<older>&limit=50`: a page of the caller's threads, the one with the newest activity first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+pub struct ThreadPage {
+    /// The position in the log of `user` that this is the state at.
+    pub cursor: Cursor,
+    /// The threads. With the newest come those that wait for the person's answer.
+    pub threads: Vec<ThreadSummary>,
+    /// The `before` that answers the next page; absent: there are no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older: Option<FeedPlace>,
 }
 
 /// An agent that the caller may talk to.

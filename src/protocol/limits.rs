@@ -18,6 +18,10 @@ pub const HEARTBEAT_MS: u64 = 25_000;
 pub const HEARTBEAT_TIMEOUT_MS: u64 = 10_000;
 /// How many subscriptions one connection may hold.
 pub const MAX_SUBSCRIPTIONS: usize = 64;
+/// How many threads a page begins with, and how many more it asks for at once.
+pub const FEED_PAGE: u32 = 50;
+/// How many threads one call answers at most.
+pub const MAX_FEED_PAGE: u32 = 200;
 /// The largest file a thread takes, in bytes.
 pub const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
 /// The most bytes of a result that a caller gives for a call of its own tools.

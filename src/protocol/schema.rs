@@ -96,5 +96,13 @@ fn register(generator: &mut SchemaGenerator) {
     all!(ClientFrame, Reply, Push, Command, ThreadEntry, ThreadSignal, UserEntry, agui::Event);
     all!(agui::Message, agui::RunAgentInput);
     all!(http::Config, http::Setup, http::SignIn, http::SignedIn, http::AccessToken, http::Ticket, http::Uploaded);
-    all!(http::AgentInfo, http::AdminAgents, http::AdminTools, http::UsageReport, http::OwnUsage, http::Problem);
+    all!(
+        http::AgentInfo,
+        http::ThreadPage,
+        http::AdminAgents,
+        http::AdminTools,
+        http::UsageReport,
+        http::OwnUsage,
+        http::Problem
+    );
 }

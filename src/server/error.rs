@@ -18,6 +18,9 @@ pub enum Error {
     /// The disk failed. The caller is told that the server failed; the log has the cause.
     #[error("the disk failed: {0}")]
     Io(#[from] std::io::Error),
+    /// A step panicked. The caller is told that the server failed; the log has the cause.
+    #[error(transparent)]
+    Panicked(#[from] super::offload::Panicked),
     /// Something stored cannot be read. The caller is told that the server failed; the log has the cause.
     #[error("stored data is not as expected: {0}")]
     Corrupt(String),

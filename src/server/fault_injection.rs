@@ -18,3 +18,8 @@ pub(super) fn skips(frame: &str) -> bool {
 pub(super) fn loses_commit() -> bool {
     *BUG == "publish_before_commit" && COMMITS.fetch_add(1, Ordering::Relaxed) % 20 == 19
 }
+
+/// `panic_in_page`: a component of every page whose query is `panic` panics.
+pub(super) fn panics_in_page(address: &str) -> bool {
+    *BUG == "panic_in_page" && address.ends_with("?panic")
+}

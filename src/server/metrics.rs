@@ -27,9 +27,10 @@ const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// The upper bounds of what one transaction holds.
 const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0];
 /// Why a handshake is refused, by the `code` of the answer. Anything else is counted as the last.
-const REFUSALS: [&str; 8] = [
+const REFUSALS: [&str; 9] = [
     "draining",
     "too_many_connections",
+    "rate_limited",
     "not_websocket",
     "no_common_protocol",
     "unauthorized",
@@ -83,6 +84,8 @@ struct Meters {
     slow: Counter,
     resumes: [Counter; 3],
     runs_ended: [Counter; 4],
+    pages: [Counter; 3],
+    page_seconds: Histogram,
     store_errors: Counter,
     bus_connected: Gauge,
     bus_dropped: Counter,
@@ -117,6 +120,8 @@ impl Meters {
             resumes: ["live", "replay", "snapshot"].map(|mode| counter!("netra_resumes_total", "mode" => mode)),
             runs_ended: ["finished", "cancelled", "failed", "interrupted"]
                 .map(|phase| counter!("netra_runs_ended_total", "phase" => phase)),
+            pages: ["rendered", "failed", "refused"].map(|result| counter!("netra_pages_total", "result" => result)),
+            page_seconds: histogram!("netra_page_seconds"),
             store_errors: counter!("netra_store_errors_total"),
             bus_connected: gauge!("netra_bus_connected"),
             bus_dropped: counter!("netra_bus_dropped_total"),
@@ -159,6 +164,11 @@ fn describe() {
     describe_counter!("netra_resumes_total", "Subscriptions that came with a cursor, by how they go on.");
     describe_gauge!("netra_runs", "Runs that go on here.");
     describe_counter!("netra_runs_ended_total", "Runs whose end was written here, by phase.");
+    describe_counter!(
+        "netra_pages_total",
+        "Pages asked for, by result; `failed`: rendering one panicked, `refused`: busy."
+    );
+    seconds("netra_page_seconds", "Rendering one page, with the wait for its turn.");
     describe_counter!("netra_store_errors_total", "Operations that failed because the store did.");
     describe_gauge!("netra_bus_connected", "1 while other nodes can be told, or there are none to tell; else 0.");
     describe_counter!("netra_bus_dropped_total", "Publications the bus did not take; readers find them in the store.");
@@ -256,6 +266,29 @@ pub fn run_ended(phase: RunPhase) {
         RunPhase::Cancelled => METERS.runs_ended[1].increment(1),
         RunPhase::Failed => METERS.runs_ended[2].increment(1),
         RunPhase::Interrupted => METERS.runs_ended[3].increment(1),
+    }
+}
+
+/// What became of a page that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// It was rendered, which took so long.
+    Rendered(Duration),
+    /// Rendering it panicked.
+    Failed,
+    /// Too many were asked for at once.
+    Refused,
+}
+
+/// A page was asked for.
+pub fn page(result: Page) {
+    match result {
+        Page::Rendered(took) => {
+            METERS.pages[0].increment(1);
+            METERS.page_seconds.record(took);
+        }
+        Page::Failed => METERS.pages[1].increment(1),
+        Page::Refused => METERS.pages[2].increment(1),
     }
 }
 

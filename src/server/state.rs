@@ -14,6 +14,7 @@ use super::{
     config::Config,
     error::{Error, Result},
     metrics,
+    page::Admission,
     site::Site,
     store::Store,
     ws::{ConnectionManager, Gateway, Nodes},
@@ -50,6 +51,8 @@ pub struct AppState {
     pub runner: Runner,
     /// The page's files.
     pub site: Arc<Site>,
+    /// The pages that are asked for.
+    pub(crate) pages: Admission,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
     /// What is still done in the background when it does.
@@ -88,10 +91,10 @@ impl AppState {
             runs => tracing::warn!(runs, "ended runs that the server before did not"),
         }
         let nodes = Nodes::new(&channels, manager.clone(), Arc::new(runner.clone()), bus);
-        let site = Arc::new(Site::find(&config));
+        let (site, pages) = (Arc::new(Site::find(&config)), Admission::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);
-        let state = Self { config, channels, auth, manager, nodes, runner, site, stopping, tasks };
+        let state = Self { config, channels, auth, manager, nodes, runner, site, pages, stopping, tasks };
         let nodes = state.nodes.clone();
         state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
         state.tasks.spawn(state.clone().sweep());
@@ -165,6 +168,7 @@ impl AppState {
         let mut turns = tokio::time::interval(SWEEP_EVERY);
         while self.stopping.run_until_cancelled(turns.tick()).await.is_some() {
             self.trim().await;
+            self.manager.rates().forget_idle();
             match self.auth.sweep().await {
                 Ok(0) => {}
                 Ok(sessions) => tracing::info!(sessions, "forgot sessions that had run out"),

@@ -15,7 +15,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{CloseEvent, Event, EventTarget, MessageEvent, WebSocket};
 
 use super::machine::{Discovery, Input, Machine, News, Output, Status};
-use crate::protocol::{PROTOCOL, http::Config};
+use crate::protocol::{PROTOCOL, http::Config, limits::FEED_PAGE};
 
 /// What a page hears from its connection.
 pub(crate) trait Listen {
@@ -46,7 +46,7 @@ impl Browser {
         let seed = (js_sys::Math::random() * 9e15) as u64;
         let inner = Rc::new_cyclic(|me: &Weak<Inner>| Inner {
             me: me.clone(),
-            machine: RefCell::new(Machine::new(seed)),
+            machine: RefCell::new(Machine::new(seed).with_newest(FEED_PAGE)),
             socket: RefCell::default(),
             timer: RefCell::default(),
             signs: RefCell::default(),

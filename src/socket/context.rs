@@ -5,12 +5,16 @@ use std::future::Future;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub use super::machine::{Cause, Status};
 #[cfg(feature = "hydrate")]
 use super::state::Live;
+pub use super::{
+    feed::Stale,
+    machine::{Cause, Status},
+};
 use crate::{
     protocol::{
-        ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, Waiting, http::User,
+        ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, Waiting,
+        http::{ThreadPage, User},
     },
     thread::{ThreadView, UserFeed},
 };
@@ -58,6 +62,8 @@ pub struct Socket {
     pub(super) clock_offset: RwSignal<Option<i64>>,
     pub(super) notices: RwSignal<Vec<Notice>>,
     pub(super) feed: RwSignal<UserFeed>,
+    /// Told whenever something happens in a thread that the feed lacks.
+    pub(super) feed_behind: RwSignal<bool>,
     #[cfg(not(feature = "hydrate"))]
     thread: StoredValue<Option<(ThreadId, ThreadView)>>,
     #[cfg(feature = "hydrate")]
@@ -82,6 +88,7 @@ pub fn provide_socket(seed: Seed) -> Socket {
         clock_offset: RwSignal::new(None),
         notices: RwSignal::new(Vec::new()),
         feed: RwSignal::new(feed),
+        feed_behind: RwSignal::new(false),
         #[cfg(not(feature = "hydrate"))]
         thread: StoredValue::new(seed.thread.map(|(id, at)| (id, at.state))),
         #[cfg(feature = "hydrate")]
@@ -143,9 +150,27 @@ impl Socket {
         self.notices.update(|notices| notices.retain(|known| known.id != notice.id));
     }
 
-    /// The person's feed: their threads, kept up to date.
+    /// The person's feed, kept up to date: their newest threads, and older ones as [`Self::add_threads`] adds them.
     pub fn feed(self) -> Signal<UserFeed> {
         self.feed.into()
+    }
+
+    /// Whether something happened in a thread that the feed lacks: [`Self::add_threads`] wants the newest.
+    pub fn is_feed_behind(self) -> Signal<bool> {
+        self.feed_behind.into()
+    }
+
+    /// Adds a page of threads to the feed: the next after what is here, or the newest.
+    ///
+    /// # Errors
+    /// Where it is older than what was told meanwhile: ask for it again.
+    pub fn add_threads(self, page: ThreadPage) -> Result<(), Stale> {
+        #[cfg(feature = "hydrate")]
+        if let Some(live) = self.live() {
+            return live.add_threads(page);
+        }
+        drop(page);
+        Ok(())
     }
 
     /// Follows a thread for as long as the calling owner (a component) lives.

@@ -7,6 +7,7 @@
 #[cfg(feature = "hydrate")]
 pub(crate) mod browser;
 pub mod context;
+pub mod feed;
 pub mod machine;
 #[cfg(feature = "ssr")]
 pub mod native;

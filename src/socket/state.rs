@@ -18,14 +18,15 @@ use leptos::{logging, prelude::*};
 use super::{
     browser::{Browser, Listen, Listener, is_hidden, now_ms},
     context::{Loaded, Seed, Socket},
+    feed::{FeedTail, Stale},
     machine::{Input, News, Status, Token},
 };
 use crate::{
     protocol::{
         ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry,
-        UserId, Waiting,
+        UserId, Waiting, http::ThreadPage,
     },
-    thread::ThreadView,
+    thread::{ThreadView, UserFeed},
 };
 
 /// How many threads stay followed after the last component let go of them.
@@ -52,7 +53,9 @@ struct State {
     socket: Socket,
     replies: RefCell<HashMap<Token, oneshot::Sender<Outcome>>>,
     threads: RefCell<HashMap<ThreadId, Thread>>,
-    feed: RefCell<Vec<(i64, UserEntry)>>,
+    /// Entries of the feed that wait for a frame, with their places.
+    feed: RefCell<Vec<(u64, i64, UserEntry)>>,
+    tail: RefCell<FeedTail>,
     pending: Cell<usize>,
     scheduled: Cell<bool>,
 }
@@ -98,6 +101,7 @@ impl Live {
             replies: RefCell::default(),
             threads: RefCell::default(),
             feed: RefCell::default(),
+            tail: RefCell::default(),
             pending: Cell::new(0),
             scheduled: Cell::new(false),
         });
@@ -115,6 +119,8 @@ impl Live {
         if let Some(user) = seed.user {
             live.person.set(Some(user.id));
             live.browser.handle(Input::SignedIn);
+            let begins = seed.feed.as_ref().map_or(0, |at| at.cursor.seq);
+            live.state.tail.borrow_mut().restart(begins);
             live.browser.handle(Input::Follow(ChannelName::User, seed.feed.map(|at| at.cursor)));
         }
         if let Some((id, at)) = seed.thread {
@@ -198,6 +204,22 @@ impl Live {
         self.forget();
     }
 
+    /// Adds a page of threads to the feed.
+    pub(super) fn add_threads(&self, page: ThreadPage) -> Result<(), Stale> {
+        // What waits for a frame comes before it.
+        self.state.flush();
+        let socket = self.state.socket;
+        let mut tail = self.state.tail.borrow_mut();
+        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, page)).unwrap_or(Ok(()));
+        let is_behind = tail.is_behind();
+        drop(tail);
+        socket.feed.notify();
+        if socket.feed_behind.get_untracked() != is_behind {
+            socket.feed_behind.set(is_behind);
+        }
+        added
+    }
+
     pub(super) fn reconnect(&self) {
         self.browser.handle(Input::Reconnect);
     }
@@ -206,6 +228,7 @@ impl Live {
     fn forget(&self) {
         self.browser.handle(Input::SignedOut);
         self.state.feed.borrow_mut().clear();
+        self.state.tail.borrow_mut().restart(0);
         self.state.threads.borrow_mut().retain(|_, thread| {
             thread.pending.clear();
             thread.view.set(Loaded::Loading);
@@ -224,13 +247,15 @@ impl Listen for Rc<State> {
                 socket.clock_offset.set(Some(welcome.server_time - now_ms()));
                 socket.connection.set(Some(welcome.connection_id));
             }
-            News::Snapshot { snapshot: Snapshot::User(feed), .. } => {
+            News::Snapshot { snapshot: Snapshot::User(feed), cursor, .. } => {
                 self.feed.borrow_mut().clear();
+                self.tail.borrow_mut().restart(cursor.seq);
+                socket.feed_behind.set(false);
                 socket.feed.set(feed);
             }
             News::Snapshot { channel, snapshot: Snapshot::Thread(view), .. } => self.show(channel, Loaded::Ready(view)),
             News::Refused { channel, error } => self.show(channel, Loaded::Refused(error)),
-            News::Entry { channel, at, entry, .. } => self.entry(channel, at, entry),
+            News::Entry { channel, seq, at, entry } => self.entry(channel, seq, at, entry),
             News::Reply { token, outcome } => {
                 // Whoever asked may be gone.
                 let reply = self.replies.borrow_mut().remove(&token);
@@ -281,7 +306,7 @@ impl State {
         }
     }
 
-    fn entry(&self, channel: ChannelName, at: i64, entry: Entry) {
+    fn entry(&self, channel: ChannelName, seq: Option<u64>, at: i64, entry: Entry) {
         match (channel, entry) {
             (ChannelName::Thread(id), Entry::Thread(entry)) => {
                 if let Some(thread) = self.threads.borrow_mut().get_mut(&id) {
@@ -292,7 +317,9 @@ impl State {
                 if let UserEntry::ThreadRemoved { thread_id } = entry {
                     self.deleted(thread_id);
                 }
-                self.feed.borrow_mut().push((at, entry));
+                // Everything of the feed is kept, and so has a place.
+                let Some(seq) = seq else { return };
+                self.feed.borrow_mut().push((seq, at, entry));
             }
             (ChannelName::Thread(id), Entry::Signal(signal)) => {
                 if let Some(thread) = self.threads.borrow().get(&id) {
@@ -326,7 +353,16 @@ impl State {
         self.pending.set(0);
         let feed = mem::take(&mut *self.feed.borrow_mut());
         if !feed.is_empty() {
-            self.socket.feed.update(|state| feed.into_iter().for_each(|(at, entry)| state.apply(at, entry)));
+            let mut tail = self.tail.borrow_mut();
+            let told =
+                |state: &mut UserFeed| feed.into_iter().for_each(|(seq, at, entry)| tail.apply(state, seq, at, entry));
+            self.socket.feed.update_untracked(told);
+            let is_behind = tail.is_behind();
+            drop(tail);
+            self.socket.feed.notify();
+            if is_behind {
+                self.socket.feed_behind.set(true);
+            }
         }
         let views: Vec<_> = {
             let mut threads = self.threads.borrow_mut();

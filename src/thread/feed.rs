@@ -1,8 +1,13 @@
 //! A person's feed: their threads, which of them run, which have something new.
 
+use std::{cmp::Reverse, fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{RunId, RunPhase, ThreadId, ThreadInfo, UserEntry};
+
+/// How many threads beside the newest are in the first page of a feed because they wait for the person.
+const MAX_ASKING: usize = 50;
 
 /// A person's threads, folded from the log of `user`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +15,63 @@ use crate::protocol::{RunId, RunPhase, ThreadId, ThreadInfo, UserEntry};
 pub struct UserFeed {
     /// The threads, the one with the newest activity first.
     pub threads: Vec<ThreadSummary>,
+    /// Where the threads begin that are not here, in a feed that is only a part; absent: all are here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older: Option<FeedPlace>,
+}
+
+/// A place in the order of a feed, on the wire `<active_at>.<thread_id>`: the threads after it are older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FeedPlace {
+    /// When the thread at the place was made or last ran, in milliseconds since 1970.
+    pub active_at: i64,
+    /// The thread.
+    pub thread_id: ThreadId,
+}
+
+impl fmt::Display for FeedPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.active_at, self.thread_id)
+    }
+}
+
+impl From<FeedPlace> for String {
+    fn from(place: FeedPlace) -> Self {
+        place.to_string()
+    }
+}
+
+impl FromStr for FeedPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
+        let (active_at, thread_id) = parts.ok_or("a place in the feed is what a page of it named in `older`")?;
+        Ok(Self { active_at, thread_id })
+    }
+}
+
+impl TryFrom<String> for FeedPlace {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+#[cfg(feature = "ssr")]
+impl schemars::JsonSchema for FeedPlace {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FeedPlace".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A place in the order of a feed, `<active_at>.<thread_id>`: the threads after it are older.",
+            "type": "string"
+        })
+    }
 }
 
 /// A thread as a list shows it.
@@ -31,12 +93,53 @@ pub struct ThreadSummary {
     pub unread: bool,
 }
 
+impl ThreadSummary {
+    /// Where it stands in the order of a feed.
+    #[must_use]
+    pub fn place(&self) -> FeedPlace {
+        FeedPlace { active_at: self.active_at, thread_id: self.info.id }
+    }
+}
+
 impl UserFeed {
-    /// Folds the next entry, appended at `at` (milliseconds since 1970).
+    /// The newest threads, or those after a place; at most `limit`. With the newest come those that wait for the person's
+    /// answer, at most [`MAX_ASKING`].
+    #[must_use]
+    pub fn page(&self, before: Option<FeedPlace>, limit: usize) -> Self {
+        let mut rest: Vec<&ThreadSummary> =
+            self.threads.iter().filter(|thread| before.is_none_or(|before| thread.place() < before)).collect();
+        rest.sort_by_key(|thread| Reverse(thread.place()));
+        let (page, left) = rest.split_at(limit.min(rest.len()));
+        let asking = left.iter().filter(|thread| before.is_none() && !thread.asking.is_empty()).take(MAX_ASKING);
+        Self {
+            older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(before) },
+            threads: page.iter().chain(asking).map(|thread| (*thread).clone()).collect(),
+        }
+    }
+
+    /// Puts a thread of the person's into a part of the feed that may lack it, where its activity says.
+    pub fn insert(&mut self, thread: ThreadSummary) {
+        if self.thread(thread.info.id).is_none() {
+            let at = self.threads.partition_point(|other| other.active_at >= thread.active_at);
+            self.threads.insert(at, thread);
+        }
+    }
+
+    /// Whether this is a part that lacks the thread.
+    #[must_use]
+    pub fn lacks(&self, id: ThreadId) -> bool {
+        self.older.is_some() && self.thread(id).is_none()
+    }
+
+    /// Folds the next entry, appended at `at` (milliseconds since 1970). What it says of a thread that a part lacks changes
+    /// nothing; a new thread is none of those.
     pub fn apply(&mut self, at: i64, entry: UserEntry) {
+        let older = self.older;
         match entry {
             UserEntry::Thread { thread } => match self.thread_mut(thread.id) {
                 Some(known) => known.info = thread,
+                // Whatever is not here was active last before the place, and so was made before it.
+                None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
                 None => {
                     let (running, asking) = Default::default();
                     let summary = ThreadSummary { info: thread, active_at: at, running, asking, unread: false };
@@ -77,5 +180,78 @@ impl UserFeed {
 
     fn thread_mut(&mut self, id: ThreadId) -> Option<&mut ThreadSummary> {
         self.threads.iter_mut().find(|thread| thread.info.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(at: i64) -> ThreadInfo {
+        ThreadInfo { id: ThreadId::new(), title: format!("made at {at}"), agent: "a".into(), created_at: at }
+    }
+
+    fn feed(threads: i64) -> UserFeed {
+        let mut feed = UserFeed::default();
+        (0..threads).for_each(|at| feed.apply(at, UserEntry::Thread { thread: made(at) }));
+        feed
+    }
+
+    #[test]
+    fn pages_that_follow_each_other_are_the_whole_feed_also_where_threads_were_active_at_once() {
+        let mut whole = feed(40);
+        for same in &mut whole.threads[10..30] {
+            same.active_at = 20;
+        }
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = whole.page(before, 7);
+            assert!(page.threads.len() <= 7);
+            seen.extend(page.threads);
+            before = page.older;
+            if before.is_none() {
+                break;
+            }
+        }
+        whole.threads.sort_by_key(|thread| Reverse(thread.place()));
+        assert_eq!(seen, whole.threads);
+    }
+
+    #[test]
+    fn the_first_page_has_what_waits_for_the_person_too() {
+        let mut whole = feed(20);
+        let (asking, run_id) = (whole.threads[15].info.id, RunId::new());
+        whole.threads[15].asking.push(run_id);
+        let page = whole.page(None, 5);
+        assert_eq!(page.threads.len(), 6);
+        assert!(page.thread(asking).is_some());
+        let next = whole.page(page.older, 20);
+        assert_eq!((next.threads.len(), next.older), (15, None), "it stands in its own place, too");
+    }
+
+    #[test]
+    fn a_part_takes_new_threads_and_leaves_what_it_lacks_alone() {
+        let whole = feed(20);
+        let mut part = whole.page(None, 5);
+        let lacking = whole.threads[12].info.clone();
+        assert!(part.lacks(lacking.id));
+        part.apply(30, UserEntry::Thread { thread: ThreadInfo { title: "renamed".into(), ..lacking.clone() } });
+        part.apply(31, UserEntry::Run { thread_id: lacking.id, run_id: RunId::new(), phase: RunPhase::Running });
+        assert_eq!(part, whole.page(None, 5));
+        let new = made(32);
+        part.apply(32, UserEntry::Thread { thread: new.clone() });
+        assert_eq!(part.threads[0].info, new);
+        part.insert(whole.threads[12].clone());
+        assert_eq!(part.threads.last(), Some(&whole.threads[12]));
+        part.insert(whole.threads[12].clone());
+        assert_eq!(part.threads.len(), 7, "a second time changes nothing");
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_is_written() {
+        let place = FeedPlace { active_at: 1_767_225_600_000, thread_id: ThreadId::new() };
+        assert_eq!(place.to_string().parse(), Ok(place));
+        assert!("1.2".parse::<FeedPlace>().is_err());
+        assert!("".parse::<FeedPlace>().is_err());
     }
 }

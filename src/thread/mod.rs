@@ -21,7 +21,7 @@ mod tests;
 pub use close::{Ending, How};
 pub use compact::Compactor;
 pub use encrypted::MAX_ENCRYPTED_BYTES;
-pub use feed::{ThreadSummary, UserFeed};
+pub use feed::{FeedPlace, ThreadSummary, UserFeed};
 pub use history::NOT_CARRIED_OUT;
 pub use patch::{MAX_MOVES, MAX_OPERATIONS};
 pub use view::{Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};

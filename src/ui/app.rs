@@ -96,10 +96,8 @@ pub fn App() -> impl IntoView {
     let asking = Memo::new(move |_| {
         socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
     });
-    // On the server the title is written when all else is, and nothing is left to ask then.
-    let at_first = asking.get_untracked();
     view! {
-        <Title formatter=move |title: String| document_title(&title, asking.try_get().unwrap_or(at_first))/>
+        <Title formatter=move |title: String| document_title(&title, asking.get())/>
         <Router>
             <Routes fallback=|| view! { <NotFound/> }.into_any()>
                 <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>

@@ -125,7 +125,7 @@ async fn signed_thoughts_stand_before_their_calls_when_a_run_goes_on() {
     let results: Vec<&Value> = told[4].iter().map(|block| &block["tool_use_id"]).collect();
     assert_eq!(results, ["s1", "l2"]);
 
-    let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread)).await.expect("reads");
+    let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread), None).await.expect("reads");
     assert!(!json!(seen).to_string().contains("signature of"), "people are not sent it");
     let view = house.view().await;
     assert_eq!(view.run(run.run_id).expect("the run").encrypted.len(), 2, "the log has it");

@@ -168,6 +168,6 @@ async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_ne
     for asked in &server.asked()[1..] {
         assert_eq!(asked.input["messages"].as_array().expect("messages")[1..4], thoughts);
     }
-    let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread)).await.expect("reads");
+    let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread), None).await.expect("reads");
     assert!(!json!(seen).to_string().contains("signature of"), "people are not sent it");
 }

@@ -366,7 +366,7 @@ impl Client {
     }
 
     pub(crate) async fn subscribe(&mut self, channel: ChannelName, after: Option<Cursor>) -> Subscribed {
-        let reply = self.ask(Subscribe { channel, after }).await.expect("follows");
+        let reply = self.ask(Subscribe { channel, after, newest: None }).await.expect("follows");
         serde_json::from_value(reply).expect("fits")
     }
 

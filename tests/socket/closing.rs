@@ -120,7 +120,8 @@ async fn the_third_bad_frame_within_a_minute_is_closed_4400() {
 async fn a_flood_is_refused_then_closed_4002_with_the_time_to_wait() {
     let bench = Bench::with(|config| config.socket.commands_per_minute = 10).await;
     let mut client = bench.person("ada").await.connect().await;
-    for _ in 0..10 {
+    // Opening the socket counts, too.
+    for _ in 1..10 {
         assert!(client.ask(Ping {}).await.is_ok());
     }
     let limited = client.ask(Ping {}).await.expect_err("limited");
@@ -132,6 +133,20 @@ async fn a_flood_is_refused_then_closed_4002_with_the_time_to_wait() {
     let (code, reason) = client.closed().await;
     let reason: serde_json::Value = serde_json::from_str(&reason).expect("JSON");
     assert_eq!((code, reason["retry_after_ms"].as_u64()), (4002, Some(60_000)));
+}
+
+#[tokio::test]
+async fn another_connection_gives_a_person_no_more_commands_and_takes_none_of_anothers() {
+    let bench = Bench::with(|config| config.socket.commands_per_minute = 10).await;
+    let (ada, bob) = (bench.person("ada").await, bench.person("bob").await);
+    let (mut first, mut second) = (ada.connect().await, ada.connect().await);
+    for _ in 0..4 {
+        assert!(first.ask(Ping {}).await.is_ok());
+        assert!(second.ask(Ping {}).await.is_ok());
+    }
+    assert_eq!(second.refused(Ping {}).await, ErrorCode::RateLimited);
+    assert_eq!(first.refused(Ping {}).await, ErrorCode::RateLimited);
+    assert!(bob.connect().await.ask(Ping {}).await.is_ok());
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ async fn a_connection_follows_so_many_channels_and_no_more() {
     for thread in &threads[1..] {
         client.follow(*thread).await;
     }
-    let one_more = Subscribe { channel: ChannelName::Thread(threads[0]), after: None };
+    let one_more = Subscribe { channel: ChannelName::Thread(threads[0]), after: None, newest: None };
     assert_eq!(client.refused(one_more.clone()).await, ErrorCode::Conflict);
     client.follow(threads[1]).await;
     assert_eq!(bench.manager().counts().channels, MAX_SUBSCRIPTIONS, "the same again takes no place");
@@ -208,7 +208,7 @@ async fn what_does_not_exist_or_is_another_persons_is_not_found() {
     let theirs = ada.create_thread().await;
     for thread_id in [ThreadId::new(), theirs] {
         let channel = ChannelName::Thread(thread_id);
-        assert_eq!(bob.refused(Subscribe { channel, after: None }).await, ErrorCode::NotFound);
+        assert_eq!(bob.refused(Subscribe { channel, after: None, newest: None }).await, ErrorCode::NotFound);
         assert_eq!(bob.refused(message(thread_id, "hello")).await, ErrorCode::NotFound);
         assert_eq!(bob.refused(RenameThread { thread_id, title: "Mine".into() }).await, ErrorCode::NotFound);
         assert_eq!(bob.refused(MarkRead { thread_id }).await, ErrorCode::NotFound);

@@ -209,6 +209,6 @@ async fn a_thread_that_is_deleted_while_it_is_followed_ends_quietly() {
     tab.ask(netra::protocol::DeleteThread { thread_id }).await.expect("deletes");
     let event = phone.event().await;
     assert_eq!((event.channel, event.entry["kind"].as_str()), (ChannelName::User, Some("thread_removed")));
-    let gone = phone.refused(Subscribe { channel: ChannelName::Thread(thread_id), after: None }).await;
+    let gone = phone.refused(Subscribe { channel: ChannelName::Thread(thread_id), after: None, newest: None }).await;
     assert_eq!(gone, netra::protocol::ErrorCode::NotFound);
 }

@@ -49,8 +49,8 @@ fn command(act: Act, thread_id: ThreadId) -> Command {
         Act::Rename => RenameThread { thread_id, title: "Mine".into() }.into(),
         Act::Read => MarkRead { thread_id }.into(),
         Act::Delete => DeleteThread { thread_id }.into(),
-        Act::Follow => Subscribe { channel, after: None }.into(),
-        Act::FollowFeed => Subscribe { channel: ChannelName::User, after: None }.into(),
+        Act::Follow => Subscribe { channel, after: None, newest: None }.into(),
+        Act::FollowFeed => Subscribe { channel: ChannelName::User, after: None, newest: None }.into(),
         Act::Leave => Unsubscribe { channel }.into(),
     }
 }

@@ -1,9 +1,10 @@
 //! `netra bench`: drives a running server over real sockets and measures it. A tool for work on Netra.
 //!
-//! All sockets are one person's, so `socket.max_connections_per_user` (and `socket.commands_per_minute`, for `echo`) of the
+//! But in `flood`, all sockets are one person's, so `socket.max_connections_per_user` (and `socket.commands_per_minute`, for `echo`) of the
 //! server must allow them. Where the client's machine is the server's, `--pid` tells the server's own share: its memory and
 //! its processor time are read from `/proc`.
 
+mod flood;
 mod process;
 mod scenarios;
 mod socket;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Failure, ServerArgs, password, say};
 use crate::protocol::http::{AccessToken, SignIn};
+use flood::Flooder;
 use process::Process;
 use socket::Target;
 
@@ -24,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measure a running server over real sockets.
 ///
-/// All sockets are one person's: the server needs NETRA_SOCKET__MAX_CONNECTIONS_PER_USER of at least --clients, and `echo`
+/// But in `flood`, all sockets are one person's: the server needs NETRA_SOCKET__MAX_CONNECTIONS_PER_USER of at least --clients, and `echo`
 /// and `fanout` NETRA_SOCKET__COMMANDS_PER_MINUTE=1000000. `resume` needs an agent that plays a long recording (`netra serve
 /// --help` shows how to configure one).
 #[derive(Args)]
@@ -45,6 +47,12 @@ pub(super) struct BenchArgs {
     /// How many entries are on their way to all sockets at once, in `fanout` without an agent
     #[arg(long, value_name = "N", default_value_t = 4)]
     under_way: usize,
+    /// Who floods, in `flood`: another person, with the same password
+    #[arg(long, value_name = "EMAIL")]
+    flooder: Option<String>,
+    /// How many threads the flooder makes
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    threads: usize,
     /// The server's process, where it is on this machine
     #[arg(long)]
     pid: Option<u32>,
@@ -67,6 +75,8 @@ enum Scenario {
     Storm,
     /// One socket comes back to a long log, by replay and by snapshot
     Resume,
+    /// One person makes very many threads and loads their page, --clients at once: how long another's `ping` takes meanwhile
+    Flood,
 }
 
 /// What a scenario needs.
@@ -80,9 +90,14 @@ struct Bench {
 }
 
 pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
+    let mut flooder = None;
     let token = match (args.at.token, args.at.email) {
         (Some(token), _) => token,
-        (None, Some(email)) => sign_in(&args.at.server, email, password(args.at.password_stdin)?).await?,
+        (None, Some(email)) => {
+            let password = password(args.at.password_stdin)?;
+            flooder = args.flooder.map(|email| SignIn { email, password: password.clone() });
+            sign_in(&args.at.server, email, password).await?
+        }
         (None, None) => return Err(Failure::Unasked("who is it? give --token (or NETRA_TOKEN) or --email".into())),
     };
     let bench = Bench {
@@ -99,6 +114,11 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
         Scenario::Echo => scenarios::echo(&bench).await,
         Scenario::Storm => scenarios::storm(&bench).await,
         Scenario::Resume => scenarios::resume(&bench).await,
+        Scenario::Flood => {
+            let unasked = || Failure::Unasked("who floods? give --flooder beside --email".into());
+            let sign_in = flooder.ok_or_else(unasked)?;
+            flood::flood(&bench, &flooding(&args.at.server, sign_in, args.threads).await?).await
+        }
     }?;
     let mut result = json!({"scenario": args.scenario, "clients": bench.clients, "seconds": args.seconds});
     if let (Value::Object(result), Value::Object(measured)) = (&mut result, measured) {
@@ -110,6 +130,12 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
             .map_err(|error| Failure::Failed(format!("{}: {error}", file.display()))),
         None => Ok(()),
     }
+}
+
+async fn flooding(server: &str, person: SignIn, threads: usize) -> Result<Flooder, Failure> {
+    let token = sign_in(server, person.email.clone(), person.password.clone()).await?;
+    let target = Target::of(server, token).await?;
+    Ok(Flooder { server: server.trim_end_matches('/').to_owned(), sign_in: person, target, threads })
 }
 
 /// A line for each figure.

@@ -41,7 +41,7 @@ impl Bench {
     async fn open(&self, channel: ChannelName) -> Result<Vec<(Socket, Subscribed)>, Failure> {
         let open = async |index| {
             let mut socket = self.target.open(index).await?;
-            let subscribed = socket.ask(Subscribe { channel, after: None }).await?;
+            let subscribed = socket.ask(Subscribe { channel, after: None, newest: None }).await?;
             Ok((socket, subscribed))
         };
         stream::iter((0..self.clients).map(open)).buffer_unordered(OPENING).try_collect().await
@@ -255,7 +255,7 @@ pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
         let target = bench.target.clone();
         coming.spawn(async move {
             let mut socket = target.open(index).await?;
-            let subscribed = socket.ask(Subscribe { channel, after: Some(cursor) }).await?;
+            let subscribed = socket.ask(Subscribe { channel, after: Some(cursor), newest: None }).await?;
             let took = began.elapsed();
             if subscribed.mode != Mode::Live {
                 return Err(failed(format!("nothing was missed, and yet it goes on by {:?}", subscribed.mode)));
@@ -280,7 +280,7 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
     let agent = bench.agent.as_deref().ok_or_else(|| Failure::Unasked("whose run? give --agent".into()))?;
     let (mut socket, thread) = bench.thread(Some(agent)).await?;
     let channel = ChannelName::Thread(thread);
-    let first = socket.ask(Subscribe { channel, after: None }).await?;
+    let first = socket.ask(Subscribe { channel, after: None, newest: None }).await?;
     say(&mut socket, thread).await?;
     let mut head = first.seq;
     while let Ok(text) = tokio::time::timeout(bench.time, socket.text()).await {
@@ -298,7 +298,7 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
         for _ in 0..RESUMES {
             let mut socket = bench.target.open(0).await?;
             let asked = Instant::now();
-            let text = socket.call(Subscribe { channel, after: after.clone() }).await?;
+            let text = socket.call(Subscribe { channel, after: after.clone(), newest: None }).await?;
             bytes = text.len();
             mode = match () {
                 () if text.contains(r#""mode":"snapshot""#) => Mode::Snapshot,

@@ -7,6 +7,7 @@
 //! reads the store.
 
 mod append;
+mod fold;
 mod read;
 mod rows;
 mod trim;
@@ -121,6 +122,8 @@ struct Shared {
     /// As many as there are writers. On SQLite one, held from begin until after delivery: deliveries leave in the order of
     /// commits. On PostgreSQL two of one channel may leave in the other order; their receivers then read the store.
     turns: Arc<Semaphore>,
+    /// What was folded here last.
+    feeds: fold::Feeds,
 }
 
 impl fmt::Debug for Channels {
@@ -150,7 +153,7 @@ impl Channels {
         let epoch = Epoch(store.setting_or("epoch", &fresh_epoch()).await?);
         let node = uuid::Uuid::now_v7().to_string();
         let turns = Arc::new(Semaphore::new(store.engine().writers() as usize));
-        let shared = Arc::new(Shared { store, hub, epoch, node, turns });
+        let shared = Arc::new(Shared { store, hub, epoch, node, turns, feeds: fold::Feeds::default() });
         let writers = Arc::new(Writers::spawn(&shared));
         Ok(Self { shared, writers })
     }

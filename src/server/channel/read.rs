@@ -1,22 +1,18 @@
-//! Reading the log: its end, its pages, and what it looks like folded.
+//! Reading the log: its end and its pages.
 
-use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Executor, Row as _};
 
 use super::{Channel, Channels, Delivery, frame};
 use crate::{
-    protocol::{Cursor, Entry, RunId, Snapshot, ThreadEntry, ThreadId, UserId},
+    protocol::{Entry, RunId, ThreadEntry, ThreadId},
     server::{
         error::Result,
         store::{chunks, places},
     },
-    thread::{ThreadView, UserFeed},
 };
 
 /// How many entries one page of a log holds.
 pub const PAGE: u32 = 256;
-/// After how many folded entries a snapshot is worth keeping.
-const KEEP_SNAPSHOT_AFTER: u64 = 512;
 
 /// Where a log begins and ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,104 +123,4 @@ impl Channels {
             after = last;
         }
     }
-
-    /// A thread as it looks now, and the place it looks so at.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn thread(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
-        self.thread_in(self.store().look().await?, id).await
-    }
-
-    /// A thread as it looks in a moment of the store, of which it is the last that is read.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn thread_in(&self, look: Transaction<'static, Any>, id: ThreadId) -> Result<(Cursor, ThreadView)> {
-        let fold = |view: &mut ThreadView, at, entry| match entry {
-            Entry::Thread(entry) => view.apply(at, entry),
-            Entry::User(_) | Entry::Signal(_) | Entry::Unknown(_) => {}
-        };
-        self.fold(look, Channel::Thread(id), fold).await
-    }
-
-    /// A person's feed as it looks now, and the place it looks so at.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn feed(&self, id: UserId) -> Result<(Cursor, UserFeed)> {
-        let fold = |feed: &mut UserFeed, at, entry| match entry {
-            Entry::User(entry) => feed.apply(at, entry),
-            Entry::Thread(_) | Entry::Signal(_) | Entry::Unknown(_) => {}
-        };
-        self.fold(self.store().look().await?, Channel::User(id), fold).await
-    }
-
-    /// A channel's state as people are shown it now, and the place it is so at.
-    ///
-    /// # Errors
-    /// Where the store fails.
-    pub async fn snapshot(&self, channel: Channel) -> Result<(Cursor, Snapshot)> {
-        Ok(match channel {
-            Channel::Thread(id) => self.thread(id).await.map(|(at, view)| (at, Snapshot::Thread(view.shown())))?,
-            Channel::User(id) => self.feed(id).await.map(|(at, feed)| (at, Snapshot::User(feed)))?,
-        })
-    }
-
-    /// Folds a log from its kept snapshot on, page by page, and keeps a newer snapshot where that was long. One moment of the
-    /// store for all pages: what is trimmed meanwhile is not half seen.
-    async fn fold<S>(
-        &self,
-        mut tx: Transaction<'static, Any>,
-        channel: Channel,
-        apply: impl Fn(&mut S, i64, Entry),
-    ) -> Result<(Cursor, S)>
-    where
-        S: Default + Serialize + DeserializeOwned,
-    {
-        let (from, mut state) = kept(&mut tx, channel).await?.unwrap_or_default();
-        let mut seq = from;
-        loop {
-            let rows = page(&mut *tx, channel, seq).await?;
-            for row in &rows {
-                apply(&mut state, row.at, row.decode(channel)?);
-                seq = row.seq;
-            }
-            if rows.len() < PAGE as usize {
-                break;
-            }
-        }
-        drop(tx);
-        if seq - from >= KEEP_SNAPSHOT_AFTER {
-            self.keep(channel, seq, &state).await?;
-        }
-        Ok((Cursor { epoch: self.epoch().clone(), seq }, state))
-    }
-
-    async fn keep(&self, channel: Channel, seq: u64, state: &impl Serialize) -> Result<()> {
-        let mut tx = self.store().begin().await?;
-        // Only where the channel is still there: a deleted thread leaves nothing behind.
-        sqlx::query(
-            "INSERT INTO snapshots (channel, seq, state) SELECT id, $2, $3 FROM channels WHERE id = $1 \
-             ON CONFLICT (channel) DO UPDATE SET seq = excluded.seq, state = excluded.state",
-        )
-        .bind(channel.to_string())
-        .bind(seq.cast_signed())
-        .bind(serde_json::to_string(state)?)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-}
-
-pub(super) async fn kept<S: DeserializeOwned>(
-    connection: &mut AnyConnection,
-    channel: Channel,
-) -> Result<Option<(u64, S)>> {
-    let query = sqlx::query("SELECT seq, state FROM snapshots WHERE channel = $1").bind(channel.to_string());
-    let Some(row) = query.fetch_optional(connection).await? else { return Ok(None) };
-    let state: String = row.try_get(1)?;
-    // One that an older build wrote otherwise is not needed: the log has everything.
-    Ok(serde_json::from_str(&state).ok().map(|state| (row.get::<i64, _>(0).cast_unsigned(), state)))
 }

@@ -1,10 +1,7 @@
 use std::sync::Mutex as SyncMutex;
 
 use super::*;
-use crate::{
-    protocol::{EventPush, Push, RunId, RunPhase, UserEntry, UserId, encode_push},
-    thread::UserFeed,
-};
+use crate::protocol::{EventPush, Push, RunId, RunPhase, UserEntry, UserId, encode_push};
 
 #[derive(Default)]
 struct Heard(SyncMutex<Vec<(Channel, u64)>>);
@@ -60,10 +57,7 @@ async fn the_log_and_its_epoch_survive_a_restart_and_a_kept_snapshot_changes_not
     before.store().close().await;
     let (after, _) = channels(&folder).await;
     let mut look = after.store().look().await.expect("begins");
-    assert_eq!(
-        read::kept::<UserFeed>(&mut look, Channel::User(user)).await.expect("reads").map(|kept| kept.0),
-        Some(700)
-    );
+    assert_eq!(fold::kept_text(&mut look, Channel::User(user)).await.expect("reads").map(|kept| kept.0), Some(700));
     assert_eq!(after.feed(user).await.expect("folds"), folded);
 }
 

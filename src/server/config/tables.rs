@@ -204,7 +204,7 @@ pub struct SocketConfig {
     /// Connections this server takes; one more is refused (429).
     #[serde(deserialize_with = "within::<1, 10_000_000, _, _>")]
     pub max_connections: usize,
-    /// Commands one connection may send in a minute.
+    /// Commands and calls of one person in a minute, over all their connections to this server.
     #[serde(deserialize_with = "within::<1, 1_000_000, _, _>")]
     pub commands_per_minute: u32,
     /// The largest frame a client may send, in bytes.
@@ -232,7 +232,7 @@ impl Default for SocketConfig {
         Self {
             max_connections_per_user: 16,
             max_connections: 100_000,
-            commands_per_minute: 120,
+            commands_per_minute: 600,
             max_frame_bytes: limits::MAX_FRAME_BYTES,
             heartbeat_ms: limits::HEARTBEAT_MS,
             heartbeat_timeout_ms: limits::HEARTBEAT_TIMEOUT_MS,

@@ -22,7 +22,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:3000");
     assert_eq!(config.server.data, PathBuf::from("data"));
     assert_eq!(config.socket.max_connections_per_user, 16);
-    assert_eq!(config.socket.commands_per_minute, 120);
+    assert_eq!(config.socket.commands_per_minute, 600);
     assert_eq!((config.socket.heartbeat_ms, config.socket.heartbeat_timeout_ms), (25_000, 10_000));
     assert_eq!(config.store_url(), "sqlite:data/netra.db?mode=rwc");
 }

@@ -14,7 +14,7 @@ use crate::{
     server::{auth::Identity, state::AppState},
 };
 
-/// Who calls. Refused with 401 or 403 where nobody may.
+/// Who calls. Refused with 401 or 403 where nobody may, with 429 where the person asked too much lately.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Identity);
 
@@ -22,10 +22,12 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        state.auth.authenticate(parts).await.map(Self).map_err(|refusal| {
+        let identity = state.auth.authenticate(parts).await.map_err(|refusal| {
             tracing::info!(path = parts.uri.path(), reason = %refusal, "call refused");
-            refusal.into()
-        })
+            Problem::from(refusal)
+        })?;
+        state.manager.rates().check_call(identity.user.id)?;
+        Ok(Self(identity))
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod health;
 mod info;
 mod masks;
 pub mod problem;
+mod threads;
 
 use axum::{
     Router,
@@ -35,6 +36,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
     Router::new()
         .route("/config", get(info::config))
         .route("/agents", get(info::agents))
+        .route("/threads", get(threads::list))
         .route("/usage", get(admin::own_usage))
         .route("/admin/agents", get(admin::agents))
         .route("/admin/agents/{agent}", put(admin::put_agent).delete(admin::remove_agent))

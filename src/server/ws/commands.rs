@@ -140,7 +140,7 @@ pub(super) async fn subscribe(
         Some(seq) if seq == head => Granted { reply: reply(seq, Mode::Live, None), head },
         Some(seq) => Granted { reply: reply(seq, Mode::Replay, None), head },
         None => {
-            let (at, snapshot) = channels.snapshot(channel).await?;
+            let (at, snapshot) = channels.snapshot(channel, command.newest.map(|newest| newest.max(1))).await?;
             Granted { reply: reply(at.seq, Mode::Snapshot, Some(snapshot)), head: head.max(at.seq) }
         }
     };

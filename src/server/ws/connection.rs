@@ -115,7 +115,7 @@ impl Connection {
         let left = Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(FOREVER);
         Self {
             pulse: Pulse::new(every, Duration::from_millis(config.heartbeat_timeout_ms), now),
-            inbox: Inbox::new(config.commands_per_minute),
+            inbox: Inbox::new(peer.identity.user.id, peer.gateway.manager.rates().clone()),
             unsent: VecDeque::from([text(&welcome(&peer))]),
             sampled: None,
             batch: VecDeque::new(),

@@ -21,12 +21,20 @@ use tracing::{Instrument, Span};
 use super::{
     commands::{self, Granted},
     connection::Peer,
-    limits::{BadFrames, Commands, Rate, SeenIds},
+    limits::{BadFrames, SeenIds},
     outbound::Close,
 };
 use crate::{
-    protocol::{ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, decode_client, encode_reply},
-    server::{auth::Refusal, channel::Channel, metrics},
+    protocol::{
+        ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, UserId, decode_client, encode_reply,
+    },
+    server::{
+        auth::Refusal,
+        channel::Channel,
+        error::Error,
+        metrics, offload,
+        rates::{Rate, Rates},
+    },
 };
 
 /// How many commands wait at most; then no more frames are read.
@@ -89,8 +97,9 @@ struct Job {
 
 /// The commands of a connection.
 pub(super) struct Inbox {
-    rate: Commands,
-    per_minute: u32,
+    user: UserId,
+    /// Of all connections of the person.
+    rates: Arc<Rates>,
     bad_frames: BadFrames,
     seen: SeenIds,
     waiting: VecDeque<(i64, Command)>,
@@ -98,11 +107,11 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// An empty one, which takes so many commands a minute.
-    pub(super) fn new(per_minute: u32) -> Self {
+    /// An empty one, of a person, which takes as many commands as the person's rate allows.
+    pub(super) fn new(user: UserId, rates: Arc<Rates>) -> Self {
         Self {
-            rate: Commands::new(per_minute),
-            per_minute,
+            user,
+            rates,
             bad_frames: BadFrames::default(),
             seen: SeenIds::default(),
             waiting: VecDeque::new(),
@@ -126,16 +135,15 @@ impl Inbox {
             let message = format!("`id` {id} was used before in this connection; count up");
             return self.bad_frame(ErrorBody::new(ErrorCode::BadFrame, message), now);
         }
-        match self.rate.check() {
+        match self.rates.check(self.user) {
             Rate::Fine => {}
             Rate::Limited(wait) => {
-                let message = format!("more than {} commands a minute; wait", self.per_minute);
                 metrics::command(
                     decoded.ok().map(|command| command.kind()),
                     Some(ErrorCode::RateLimited),
                     Duration::ZERO,
                 );
-                return Received::Refused(id, ErrorBody::new(ErrorCode::RateLimited, message).retry_after(wait));
+                return Received::Refused(id, self.rates.refusal(wait));
             }
             Rate::Flood(wait) => {
                 let reason = json!({ "retry_after_ms": wait }).to_string().into();
@@ -232,7 +240,16 @@ pub(super) async fn work(peer: Arc<Peer>, id: i64, command: Command) -> Done {
     let limit = gateway.config.replay_limit;
     match commands::subscribe(&gateway.channels, &peer.follower, limit, &user, &command).await {
         Ok(Granted { reply, head }) => {
-            let (seq, reply) = (reply.seq, encode_reply(id, &Ok(json!(reply))));
+            let seq = reply.seq;
+            // A snapshot may be long.
+            let encoded = match reply.snapshot {
+                None => Ok(encode_reply(id, &Ok(json!(reply)))),
+                Some(_) => offload::run(move || encode_reply(id, &Ok(json!(reply)))).await,
+            };
+            let reply = match encoded {
+                Ok(reply) => reply,
+                Err(panicked) => return Done::Refused(Error::from(panicked).into_body()),
+            };
             if reply.len() > MAX_REPLY_BYTES {
                 let message =
                     format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");

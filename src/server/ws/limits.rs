@@ -1,58 +1,16 @@
-//! What one connection may send in a minute, and what it may send twice.
+//! How often one connection may send what is no frame, and what it may send twice.
 
 use std::{
     collections::VecDeque,
-    num::NonZeroU32,
     time::{Duration, Instant},
-};
-
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
 };
 
 /// How many ids back a repetition is noticed.
 const REMEMBERED_IDS: usize = 1024;
 /// How many bad frames within [`MINUTE`] close the connection.
 const BAD_FRAMES: usize = 3;
-/// The time that both limits count in.
+/// The time that the limit counts in.
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// What the rate says to a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rate {
-    /// It may be done.
-    Fine,
-    /// Not now; again after so many milliseconds.
-    Limited(u64),
-    /// As many again were refused: the connection ends, and may come back after so many milliseconds.
-    Flood(u64),
-}
-
-/// Commands a minute: the quota at once, then as it refills.
-#[derive(Debug)]
-pub(crate) struct Commands {
-    allowed: DefaultDirectRateLimiter,
-    refused: DefaultDirectRateLimiter,
-}
-
-impl Commands {
-    /// At most so many a minute.
-    pub(crate) fn new(per_minute: u32) -> Self {
-        let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
-        Self { allowed: RateLimiter::direct(quota), refused: RateLimiter::direct(quota) }
-    }
-
-    /// One more command.
-    pub(crate) fn check(&self) -> Rate {
-        let Err(until) = self.allowed.check() else { return Rate::Fine };
-        let wait = until.wait_time_from(DefaultClock::default().now()).as_millis();
-        match self.refused.check() {
-            Ok(()) => Rate::Limited(u64::try_from(wait).unwrap_or(u64::MAX).max(1)),
-            Err(_) => Rate::Flood(u64::try_from(MINUTE.as_millis()).unwrap_or(u64::MAX)),
-        }
-    }
-}
 
 /// The times of the last bad frames.
 #[derive(Debug, Default)]
@@ -100,15 +58,6 @@ impl SeenIds {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_quota_passes_then_as_many_are_refused_then_it_is_a_flood() {
-        let commands = Commands::new(5);
-        let verdicts: Vec<Rate> = (0..11).map(|_| commands.check()).collect();
-        assert!(verdicts[..5].iter().all(|rate| *rate == Rate::Fine), "{verdicts:?}");
-        assert!(verdicts[5..10].iter().all(|rate| matches!(rate, Rate::Limited(1..=12_000))), "{verdicts:?}");
-        assert_eq!(verdicts[10], Rate::Flood(60_000));
-    }
 
     #[test]
     fn the_third_bad_frame_within_a_minute_is_one_too_many() {

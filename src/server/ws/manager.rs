@@ -30,6 +30,7 @@ use crate::{
         channel::{Channel, Delivery, Hub},
         config::SocketConfig,
         metrics,
+        rates::Rates,
     },
 };
 
@@ -46,6 +47,7 @@ struct Inner {
     max_connections: usize,
     max_connections_per_user: usize,
     outbound_bytes: usize,
+    rates: Arc<Rates>,
     draining: AtomicBool,
     opened: AtomicU64,
     /// Told whenever a connection goes.
@@ -93,6 +95,7 @@ impl ConnectionManager {
             max_connections: config.max_connections,
             max_connections_per_user: config.max_connections_per_user,
             outbound_bytes: config.outbound_queue_bytes,
+            rates: Arc::new(Rates::new(config.commands_per_minute)),
             draining: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             gone: Notify::new(),
@@ -123,6 +126,12 @@ impl ConnectionManager {
         }
         self.0.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Handle { manager: self.clone(), id, outbound })
+    }
+
+    /// How much each person may ask in a minute.
+    #[must_use]
+    pub fn rates(&self) -> &Arc<Rates> {
+        &self.0.rates
     }
 
     /// Whether connections are taken at all.

@@ -90,6 +90,7 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
     let identity = gateway.auth.authenticate(parts).await?;
     let user = identity.user.id;
+    gateway.manager.rates().check_call(user)?;
     let handle = gateway.manager.connect(&identity).map_err(full).inspect_err(|_| {
         tracing::info!(%user, "no place for another socket");
     })?;

@@ -81,6 +81,8 @@ pub struct Machine {
     failed_handshakes: u32,
     outbox: Outbox,
     follows: Follows,
+    /// How many threads a snapshot of the feed is to have at most; none: all.
+    newest: Option<u32>,
     next_id: i64,
     /// The machine's time: it never goes back, whatever the driver's clock does.
     now: i64,
@@ -104,11 +106,19 @@ impl Machine {
             failed_handshakes: 0,
             outbox: Outbox::default(),
             follows: Follows::default(),
+            newest: None,
             next_id: 1,
             now: i64::MIN,
             skew: 0,
             out: VecDeque::new(),
         }
+    }
+
+    /// Asks for no more than so many threads, the newest, where the feed comes as a snapshot.
+    #[must_use]
+    pub fn with_newest(mut self, threads: u32) -> Self {
+        self.newest = Some(threads);
+        self
     }
 
     /// Takes an input at a time in milliseconds since 1970. [`Self::poll`] has what follows from it.
@@ -344,7 +354,8 @@ impl Machine {
             // A thread that is still to be made is asked for once it is.
             let held = |channel| matches!(channel, ChannelName::Thread(id) if outbox.creates(id));
             let Some((channel, after)) = self.follows.due(self.now, held) else { break };
-            let id = self.send(&Subscribe { channel, after }.into());
+            let newest = self.newest.filter(|_| channel == ChannelName::User);
+            let id = self.send(&Subscribe { channel, after, newest }.into());
             self.follows.asked(channel, id);
         }
         while let Some(command) = self.outbox.ready(self.now) {

@@ -1,4 +1,5 @@
-//! The threads, the one with the newest activity first; each can be renamed and deleted.
+//! The threads, the one with the newest activity first; each can be renamed and deleted. The page begins with the newest, and
+//! asks for older ones when the person does; however many there are, only [`MAX_ROWS`] are in the document at once.
 
 use leptos::{
     ev::{KeyboardEvent, SubmitEvent},
@@ -18,11 +19,18 @@ use super::{
     menu::Menu,
 };
 use crate::{
-    protocol::{DeleteThread, RenameThread, ThreadId, limits},
-    socket::context::use_socket,
-    thread::ThreadSummary,
-    ui::format::sentence,
+    protocol::{DeleteThread, RenameThread, ThreadId, http::ThreadPage, limits},
+    socket::context::{Socket, use_socket},
+    thread::{FeedPlace, ThreadSummary, UserFeed},
+    ui::{browser, format::sentence},
 };
+
+/// How many threads are in the document at most.
+const MAX_ROWS: usize = 200;
+/// How many more are shown at once.
+const STEP: usize = limits::FEED_PAGE as usize;
+/// How often a page of threads is asked for that more happened since than the browser remembers.
+const MAX_ATTEMPTS: usize = 3;
 
 /// What a thread without a title is called.
 pub(crate) const UNTITLED: &str = "New thread";
@@ -35,10 +43,22 @@ pub(crate) fn title_of(title: &str) -> String {
 /// The sidebar.
 #[component]
 pub(crate) fn Sidebar() -> impl IntoView {
-    let feed = use_socket().feed();
-    let ids =
-        Memo::new(move |_| feed.with(|feed| feed.threads.iter().map(|thread| thread.info.id).collect::<Vec<_>>()));
+    let socket = use_socket();
+    let feed = socket.feed();
+    // The place in the feed of the first row.
+    let first = RwSignal::new(0_usize);
+    let ids = Memo::new(move |_| {
+        let rows = |feed: &UserFeed| {
+            let ids = feed.threads.iter().map(|thread| thread.info.id);
+            ids.skip(first.get()).take(MAX_ROWS).collect::<Vec<_>>()
+        };
+        feed.with(rows)
+    });
+    let has_older = Memo::new(move |_| {
+        feed.with(|feed| feed.older.is_some() || feed.threads.len() > first.get().saturating_add(MAX_ROWS))
+    });
     let error = RwSignal::new(None::<String>);
+    catch_up(socket);
     let row = move |id: ThreadId| {
         let first = feed.with_untracked(|feed| feed.thread(id).cloned())?;
         let thread = Memo::new(move |before: Option<&ThreadSummary>| {
@@ -57,11 +77,78 @@ pub(crate) fn Sidebar() -> impl IntoView {
                 when=move || !ids.with(Vec::is_empty)
                 fallback=|| view! { <p class="quiet">"Your threads will be listed here."</p> }
             >
+                <Show when=move || { first.get() > 0 }>
+                    <button type="button" class="small-button" on:click=move |_| first.update(|first| *first = first.saturating_sub(STEP))>
+                        "Show newer threads"
+                    </button>
+                </Show>
                 <ul>
                     <For each=move || ids.get() key=|id| *id children=row/>
                 </ul>
+                <Show when=move || has_older.get()>
+                    <Older first error/>
+                </Show>
             </Show>
         </nav>
+    }
+    .into_any()
+}
+
+/// Asks for threads: the newest, or those after a place. The browser has them in its feed then.
+async fn load(socket: Socket, after: Option<FeedPlace>) -> Result<(), String> {
+    let path = after.map_or_else(|| "/api/threads".to_owned(), |after| format!("/api/threads?before={after}"));
+    for _ in 0..MAX_ATTEMPTS {
+        let page = browser::get::<ThreadPage>(&path).await.map_err(|error| error.message())?;
+        if socket.add_threads(page).is_ok() {
+            return Ok(());
+        }
+    }
+    Err("Your threads change faster than they can be loaded. Try again.".into())
+}
+
+/// Asks for the newest threads whenever something happened in one that is not here.
+fn catch_up(socket: Socket) {
+    let behind = socket.is_feed_behind();
+    let loading = StoredValue::new(false);
+    Effect::new(move |_| {
+        if behind.get() && !loading.get_value() {
+            loading.set_value(true);
+            spawn_local(async move {
+                // A failure changes nothing that is shown: the next entry of such a thread asks again.
+                drop(load(socket, None).await);
+                loading.try_set_value(false);
+            });
+        }
+    });
+}
+
+/// The button that shows older threads.
+#[component]
+fn Older(first: RwSignal<usize>, error: RwSignal<Option<String>>) -> impl IntoView {
+    let socket = use_socket();
+    let loading = RwSignal::new(false);
+    // The last rows that are here, where they are more than the document holds.
+    let show_last = move || {
+        let here = socket.feed().with_untracked(|feed| feed.threads.len());
+        first.try_update(|first| *first = (*first + STEP).min(here.saturating_sub(MAX_ROWS)));
+    };
+    let older = move |_| {
+        let (here, after) = socket.feed().with_untracked(|feed| (feed.threads.len(), feed.older));
+        let Some(after) = after.filter(|_| here <= first.get_untracked() + MAX_ROWS) else { return show_last() };
+        loading.set(true);
+        spawn_local(async move {
+            let loaded = load(socket, Some(after)).await;
+            loading.try_set(false);
+            match loaded {
+                Ok(()) => show_last(),
+                Err(why) => drop(error.try_set(Some(why))),
+            }
+        });
+    };
+    view! {
+        <button type="button" class="small-button" disabled=move || loading.get() on:click=older>
+            {move || if loading.get() { "Loading" } else { "Show older threads" }}
+        </button>
     }
     .into_any()
 }

@@ -1,17 +1,44 @@
 //! Pages: what one begins with is read first, then it is rendered with its content.
+//!
+//! Promises: a page is answered whole or not at all; it is rendered on a thread that serves no socket, when its turn comes;
+//! whatever fails, the answer says so, as HTML to who accepts that.
+
+mod admission;
+mod document;
+mod failure;
+
+use std::time::Instant;
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{FromRequestParts, Request, State},
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
-    response::{IntoResponse, Redirect, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
-use leptos::{nonce::Nonce, prelude::*};
-use leptos_axum::{LeptosRoutes, generate_route_list, render_app_async_with_context};
+use leptos::nonce::Nonce;
+use leptos_axum::{LeptosRoutes, generate_route_list};
+use tokio::runtime::Handle;
 
-use super::{error, http::discovery, http::problem::problem, state::AppState, threads};
+pub(crate) use admission::Admission;
+
+use self::{
+    admission::{Busy, Client},
+    document::{Document, Source, document},
+    failure::failure,
+};
+use super::{
+    error,
+    http::{Peer, discovery, problem::problem},
+    metrics, offload,
+    state::AppState,
+    threads,
+};
 use crate::{
-    protocol::{ThreadId, http::User},
+    protocol::{
+        ThreadId,
+        http::{Problem, User},
+        limits::FEED_PAGE,
+    },
     socket::context::{At, Seed},
     ui::{
         app::{App, shell},
@@ -32,30 +59,65 @@ pub(super) fn routes() -> Router<AppState> {
 /// Where nothing is.
 pub(super) fn missing() -> Router<AppState> {
     Router::new().fallback(async |State(state): State<AppState>, request: Request| {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
+        let (mut parts, _) = request.into_parts();
+        if parts.method != Method::GET && parts.method != Method::HEAD {
             return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "a page is only read")
                 .into_response();
         }
-        let mut response = render(state, Boot::default(), request).await;
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        response
+        let client = address(&state, &mut parts).await;
+        let answer = async {
+            let _admitted = state.pages.admit(client).await.map_err(busy)?;
+            render(&state, Boot::default(), &parts).await
+        };
+        match answer.await {
+            Ok(mut response) => {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response
+            }
+            Err(problem) => failure(&parts.headers, problem),
+        }
     })
 }
 
 async fn page(State(state): State<AppState>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match begin(&state, &parts).await {
-        Ok(Begin::Elsewhere(path)) => ([(header::CACHE_CONTROL, "no-store")], Redirect::to(&path)).into_response(),
-        Ok(Begin::Here(boot)) => {
+    let (mut parts, _) = request.into_parts();
+    answer(&state, &mut parts).await.unwrap_or_else(|problem| failure(&parts.headers, problem))
+}
+
+async fn answer(state: &AppState, parts: &mut Parts) -> Result<Response, Problem> {
+    let user = state.auth.visitor(parts).await?.map(|identity| identity.user);
+    let client = match &user {
+        Some(user) => {
+            state.manager.rates().check_call(user.id)?;
+            Client::Person(user.id)
+        }
+        None => address(state, parts).await,
+    };
+    let _admitted = state.pages.admit(client).await.map_err(busy)?;
+    match begin(state, parts, user).await? {
+        Begin::Elsewhere(path) => Ok(([(header::CACHE_CONTROL, "no-store")], Redirect::to(&path)).into_response()),
+        Begin::Here(boot) => {
             let refused = boot.refused.is_some();
-            let mut response = render(state, *boot, Request::from_parts(parts, body)).await;
+            let mut response = render(state, *boot, parts).await?;
             if refused {
                 *response.status_mut() = StatusCode::NOT_FOUND;
             }
-            response
+            Ok(response)
         }
-        Err(error) => crate::protocol::http::Problem::from(error).into_response(),
     }
+}
+
+/// Whoever is not signed in, by where they are.
+async fn address(state: &AppState, parts: &mut Parts) -> Client {
+    let Ok(Peer(address)) = Peer::from_request_parts(parts, state).await;
+    Client::Address(address)
+}
+
+fn busy(_: Busy) -> Problem {
+    metrics::page(metrics::Page::Refused);
+    let detail = "too many pages are asked for at once; try again in a moment";
+    let refused = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+    Problem { retry_after_ms: Some(admission::RETRY_MS), ..refused }
 }
 
 enum Begin {
@@ -63,8 +125,7 @@ enum Begin {
     Here(Box<Boot>),
 }
 
-async fn begin(state: &AppState, parts: &Parts) -> error::Result<Begin> {
-    let user = state.auth.visitor(parts).await?.map(|identity| identity.user);
+async fn begin(state: &AppState, parts: &Parts, user: Option<User>) -> error::Result<Begin> {
     let config = discovery(state, &parts.headers, user.is_some()).await?;
     let path = parts.uri.path();
     let public = matches!(path, SIGN_IN | SETUP);
@@ -91,13 +152,16 @@ async fn seed(
     user: User,
     thread: Option<ThreadId>,
 ) -> error::Result<(Seed, Option<crate::protocol::ErrorBody>)> {
-    let (cursor, feed) = state.channels.feed(user.id).await?;
+    let (cursor, mut feed, shown) = state.channels.newest(user.id, FEED_PAGE as usize, thread).await?;
+    if let Some(shown) = shown {
+        feed.insert(shown);
+    }
     let mut seed = Seed { feed: Some(At { cursor, state: feed }), thread: None, user: Some(user.clone()) };
     let Some(id) = thread else { return Ok((seed, None)) };
     match threads::authorise(&state.channels, user.id, id).await {
         Ok(_) => {
-            let (cursor, view) = state.channels.thread(id).await?;
-            seed.thread = Some((id, At { cursor, state: view.shown() }));
+            let (cursor, state) = state.channels.shown(id).await?;
+            seed.thread = Some((id, At { cursor, state }));
             Ok((seed, None))
         }
         Err(error::Error::Refused(body)) => Ok((seed, Some(body))),
@@ -126,22 +190,38 @@ fn encoded(text: &str) -> String {
     })
 }
 
-async fn render(state: AppState, boot: Boot, request: Request) -> Response {
+/// Renders a page, on a thread that serves no socket.
+async fn render(state: &AppState, boot: Boot, parts: &Parts) -> Result<Response, Problem> {
+    let began = Instant::now();
     let socket = boot.config.as_ref().map(|config| config.socket.url.clone());
     let nonce = Nonce::new();
     let policy = content_policy(&nonce.to_string(), socket.as_deref());
     let options = state.site.options.clone();
-    let context = move || {
-        provide_context(nonce.clone());
-        provide_context(boot.clone());
+    let address = parts.uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+    let source = Source { address: format!("http://leptos.dev{address}"), boot, nonce };
+    #[cfg(debug_assertions)]
+    let panics = super::fault_injection::panics_in_page(address);
+    let view = move || {
+        #[cfg(debug_assertions)]
+        assert!(!panics, "a component panics, as a test wants it");
+        shell(options)
     };
-    let mut response = render_app_async_with_context(context, move || shell(options.clone()))(request).await;
+    let runtime = Handle::current();
+    let rendered = offload::run(move || runtime.block_on(document(source, view))).await;
+    let Document { html, status } = rendered.map_err(|panicked| {
+        metrics::page(metrics::Page::Failed);
+        tracing::error!(path = parts.uri.path(), error = %panicked, "a page could not be rendered");
+        let detail = "the server failed to make this page; its log has the cause";
+        problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })?;
+    metrics::page(metrics::Page::Rendered(began.elapsed()));
+    let mut response = (status.unwrap_or_default(), Html(html)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    response.into_response()
+    Ok(response)
 }
 
 /// What the page may load and run: its own files, the one script with this answer's nonce, WebAssembly. Inline styles are not

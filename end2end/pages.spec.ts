@@ -1,0 +1,127 @@
+/** Pages under load, asked for as a program does over kept connections, and the list of threads that a page begins with. */
+import { Agent, get, type IncomingHttpHeaders } from 'node:http';
+import { expect, test } from './fixtures.ts';
+import { admin, createAdmin } from './people.ts';
+import { type Server } from './server.ts';
+import { connected } from './threads.ts';
+
+// More than anybody asks in a minute.
+test.use({ serverOptions: [{ env: { NETRA_SOCKET__COMMANDS_PER_MINUTE: '1000000' } }, { scope: 'worker' }] });
+
+/** How often each route is loaded, and how many loads are under way at once. */
+const loads = 3_000;
+const atOnce = 16;
+
+interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/** Loads a page over a kept connection. */
+function load(agent: Agent, server: Server, path: string, cookie: string): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = get(`${server.url}${path}`, { agent, headers: { accept: 'text/html', cookie } }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const { statusCode = 0, headers } = response;
+        resolve({ status: statusCode, headers, body: Buffer.concat(chunks).toString() });
+      });
+    });
+    request.on('error', reject);
+  });
+}
+
+/** Loads a page very often; answers what was wrong with each answer that was not whole. */
+async function broken(server: Server, path: string, cookie: string, status: number, title: string): Promise<string[]> {
+  const agent = new Agent({ keepAlive: true, maxSockets: atOnce });
+  const wrong: string[] = [];
+  let left = loads;
+  const worker = async () => {
+    while (left-- > 0) {
+      const answer = await load(agent, server, path, cookie).catch((error: unknown) => String(error));
+      if (typeof answer === 'string') wrong.push(answer);
+      else if (answer.status !== status) wrong.push(`status ${answer.status}`);
+      else if (!answer.body.includes('</html>')) wrong.push(`${answer.body.length} characters`);
+      else if (!answer.body.includes(`<title>${title} · Netra</title>`)) wrong.push('another title');
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  agent.destroy();
+  return wrong;
+}
+
+async function signIn(server: Server): Promise<string> {
+  const answer = await fetch(`${server.url}/api/auth/sign-in`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin: server.url },
+    body: JSON.stringify({ email: admin.email, password: admin.password }),
+  });
+  expect(answer.status).toBe(200);
+  return (answer.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+}
+
+test('every route answers whole, three thousand times over kept connections @desktop', async ({ page, server, signedIn, freshServer }) => {
+  test.setTimeout(900_000);
+  expect(signedIn.name).not.toBe('');
+  await page.goto('/');
+  await connected(page);
+  await page.getByLabel('Message').fill('What can you do?');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page).toHaveURL(/\/threads\//);
+  await expect(page.locator('[data-run-id]').last()).toHaveAttribute('data-run-state', 'finished');
+  const thread = new URL(page.url()).pathname;
+  await page.goto('about:blank');
+
+  const cookie = await signIn(server);
+  expect(await broken(freshServer, '/setup', '', 200, 'Welcome to Netra')).toEqual([]);
+  await createAdmin(freshServer);
+  expect(await broken(server, '/sign-in', '', 200, 'Sign in')).toEqual([]);
+  expect(await broken(server, '/', cookie, 200, 'New thread')).toEqual([]);
+  expect(await broken(server, thread, cookie, 200, 'What can you do?')).toEqual([]);
+  expect(await broken(server, '/admin/agents', cookie, 200, 'Agents')).toEqual([]);
+  expect(await broken(server, '/nowhere', cookie, 404, 'Not found')).toEqual([]);
+});
+
+test('the sidebar begins with the newest threads and shows older ones on demand', async ({ page, server, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await page.goto('/');
+  await connected(page);
+  // The page's own socket is not for tests: another of the same person makes the threads.
+  await page.evaluate(async () => {
+    const { url, protocol } = ((await (await fetch('/api/config')).json()) as { socket: { url: string; protocol: string } }).socket;
+    const socket = new WebSocket(url, protocol);
+    const hex = (n: number, length: number) => n.toString(16).padStart(length, '0');
+    await new Promise((resolve) => (socket.onopen = resolve));
+    const total = 120;
+    let answered = 0;
+    const all = new Promise<void>((resolve, reject) => {
+      socket.onmessage = ({ data }) => {
+        const { type } = JSON.parse(String(data)) as { type: string };
+        if (type === 'error') reject(new Error(String(data)));
+        if (type === 'ok' && ++answered === total) resolve();
+      };
+    });
+    for (let n = 0; n < total; n++) {
+      const thread_id = `${hex(Date.now(), 12).slice(0, 8)}-${hex(Date.now(), 12).slice(8)}-7${hex(n, 3)}-8000-${hex(Math.floor(Math.random() * 2 ** 48), 12)}`;
+      socket.send(JSON.stringify({ type: 'create_thread', id: n + 1, payload: { thread_id, title: `Thread ${n}` } }));
+    }
+    await all;
+    socket.close();
+  });
+  await page.reload();
+  await connected(page);
+  const rows = page.getByRole('navigation', { name: 'Threads', includeHidden: true }).locator('[data-thread-id]');
+  await expect(rows).toHaveCount(50);
+  const phone = await page.getByRole('button', { name: 'Show older threads' }).isHidden();
+  if (phone) await page.getByRole('button', { name: /threads/i }).first().click();
+  await page.getByRole('button', { name: 'Show older threads' }).click();
+  await expect(rows).toHaveCount(100);
+  await page.getByRole('button', { name: 'Show older threads' }).click();
+  await expect(rows.filter({ hasText: /^Thread 0/ })).toHaveCount(1);
+  await expect(page.getByRole('button', { name: 'Show older threads' })).toHaveCount(0);
+  const listed = await rows.evaluateAll((all) => all.map((row) => row.getAttribute('data-thread-id')));
+  expect(new Set(listed).size).toBe(listed.length);
+});

@@ -1,0 +1,139 @@
+//! The HTML document of a page, rendered whole.
+//!
+//! A page's reactive values live in the arena of its owner, and a thread looks into one arena at a time: whichever the last
+//! page set there. So everything that reads a value of the page, down to the title that is put into the head last, is done
+//! while the page's own owner is current, and the owner is cleaned up only when the whole document is text.
+
+use std::future::ready;
+
+use futures_util::{StreamExt, stream::once};
+use leptos::{nonce::Nonce, prelude::*, reactive::computed::ScopedFuture};
+use leptos_axum::ResponseOptions;
+use leptos_integration_utils::{PinnedStream, build_response};
+use leptos_meta::ServerMetaContext;
+use leptos_router::location::RequestUrl;
+
+use axum::http::StatusCode;
+
+use crate::ui::boot::Boot;
+
+/// What a document is rendered from.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    /// The path and the query of the address.
+    pub(super) address: String,
+    /// What the page begins with.
+    pub(super) boot: Boot,
+    /// What the document's own script is known by.
+    pub(super) nonce: Nonce,
+}
+
+/// A rendered document.
+#[derive(Debug)]
+pub(super) struct Document {
+    /// All of it.
+    pub(super) html: String,
+    /// The status that a component asked for.
+    pub(super) status: Option<StatusCode>,
+}
+
+/// Renders a document from a view of the whole of it.
+pub(super) async fn document<V: IntoView + 'static>(
+    source: Source,
+    view: impl FnOnce() -> V + Send + 'static,
+) -> Document {
+    let options = ResponseOptions::default();
+    let (meta, head) = ServerMetaContext::new();
+    let context = {
+        let options = options.clone();
+        move || {
+            provide_context(RequestUrl::new(&source.address));
+            provide_context(meta);
+            provide_context(options);
+            provide_context(source.nonce);
+            provide_context(source.boot);
+        }
+    };
+    let (owner, body) = build_response(view, context, whole, false);
+    // Polls what it wraps under the owner, and so in the owner's arena, wherever and after whatever else that is.
+    let html = owner.with(|| {
+        ScopedFuture::new_untracked(async move {
+            let body = body.await.collect::<String>().await;
+            let document = head.inject_meta_context(once(ready(body))).await;
+            document.collect::<String>().await
+        })
+    });
+    let html = html.await;
+    owner.unset_with_forced_cleanup();
+    let status = options.0.read().map(|parts| parts.status).ok().flatten();
+    Document { html, status }
+}
+
+/// The view as one piece, then the scripts with what it hands to the browser.
+fn whole<V: IntoView + 'static>(
+    view: V,
+    scripts: Box<dyn FnOnce() -> PinnedStream<String> + Send>,
+    _out_of_order: bool,
+) -> leptos_integration_utils::PinnedFuture<PinnedStream<String>> {
+    Box::pin(async move {
+        let view = view.to_html_stream_in_order().collect::<String>().await;
+        Box::pin(once(ready(view)).chain(scripts())) as PinnedStream<String>
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use leptos_axum::generate_route_list;
+
+    use super::*;
+    use crate::{
+        protocol::{
+            Cursor, Epoch, ThreadEntry, ThreadId, ThreadInfo, UserId,
+            http::{Role, User},
+        },
+        socket::context::{At, Seed},
+        thread::{ThreadView, UserFeed},
+        ui::app::{App, shell},
+    };
+
+    /// The page of a thread, of a person with as many others as are said.
+    fn source(title: &str, others: usize) -> Source {
+        let info = |title: String| ThreadInfo { id: ThreadId::new(), title, agent: "analyst".into(), created_at: 1 };
+        let shown = info(title.to_owned());
+        let (mut feed, mut view) = (UserFeed::default(), ThreadView::default());
+        view.apply(1, ThreadEntry::Thread { thread: shown.clone() });
+        for thread in (0..others).map(|n| info(format!("Other {n}"))).chain([shown.clone()]) {
+            feed.apply(1, crate::protocol::UserEntry::Thread { thread });
+        }
+        let cursor = Cursor { epoch: Epoch("test".into()), seq: 1 };
+        let user = User { id: UserId::new(), name: "Ada".into(), email: "ada@example.org".into(), role: Role::Member };
+        let seed = Seed {
+            user: Some(user),
+            feed: Some(At { cursor: cursor.clone(), state: feed }),
+            thread: Some((shown.id, At { cursor, state: view })),
+        };
+        let boot = Boot { seed, ..Boot::default() };
+        Source { address: format!("/threads/{}", shown.id), boot, nonce: Nonce::new() }
+    }
+
+    async fn render(source: Source) -> String {
+        let options = LeptosOptions::builder().output_name("netra").build();
+        document(source, move || shell(options)).await.html
+    }
+
+    #[tokio::test]
+    async fn pages_that_are_rendered_in_turns_on_one_thread_are_whole_and_each_shows_its_own_thread() {
+        // Tells Leptos which runtime there is.
+        let _ = generate_route_list(App);
+        let titles: Vec<String> = (0..16).map(|n| format!("Thread of person {n}")).collect();
+        // Half of them have other values at the same places of their arenas, half have the same.
+        let pages = titles.iter().enumerate().map(|(n, title)| render(source(title, n / 2)));
+        let pages = futures_util::future::join_all(pages).await;
+        for (page, title) in pages.iter().zip(&titles) {
+            assert!(page.contains(&format!("<title>{title} · Netra</title>")), "the title in the head of:\n{page}");
+            assert!(page.trim_end().ends_with("</html>") || page.trim_end().ends_with("</script>"), "{page}");
+            let other = titles.iter().filter(|other| *other != title && page.contains(&format!("{other}<"))).count();
+            assert_eq!(other, 0, "no other person's thread is on the page of {title}");
+        }
+    }
+}

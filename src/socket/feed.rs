@@ -1,0 +1,227 @@
+//! A person's feed as a page has it: the newest threads, older ones as they are asked for, and what the log says since.
+//!
+//! Pages of older threads come over HTTP and entries over the socket, in any order. So the last entries are kept: a page
+//! that is older than what was told already is brought up to date with them, one that is newer is told the same again,
+//! which changes nothing.
+
+use std::collections::VecDeque;
+
+use crate::{
+    protocol::{ThreadId, UserEntry, http::ThreadPage},
+    thread::UserFeed,
+};
+
+/// How many entries are kept for pages that are under way.
+const MAX_RECENT: usize = 512;
+
+/// The last entries of the feed that a page has a part of.
+#[derive(Debug, Default)]
+pub struct FeedTail {
+    /// By place.
+    recent: VecDeque<(u64, i64, UserEntry)>,
+    /// Everything after this place is kept, as far as it was told.
+    after: u64,
+    behind: bool,
+}
+
+/// A page is older than what is kept: it is to be asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stale;
+
+impl FeedTail {
+    /// The feed begins anew with its state at a place.
+    pub fn restart(&mut self, seq: u64) {
+        *self = Self { after: seq, ..Self::default() };
+    }
+
+    /// Folds the feed's next entry.
+    pub fn apply(&mut self, feed: &mut UserFeed, seq: u64, at: i64, entry: UserEntry) {
+        self.behind |= is_of_absent_thread(feed, &entry);
+        if self.recent.len() == MAX_RECENT
+            && let Some((gone, ..)) = self.recent.pop_front()
+        {
+            self.after = gone;
+        }
+        self.recent.push_back((seq, at, entry.clone()));
+        feed.apply(at, entry);
+    }
+
+    /// Whether something happened in a thread that is not here: the newest threads are to be asked for.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Adds the threads of a page: the one after what is here, or the newest.
+    ///
+    /// # Errors
+    /// [`Stale`] where the page is too old to be brought up to date.
+    pub fn merge(&mut self, feed: &mut UserFeed, page: ThreadPage) -> Result<(), Stale> {
+        let ThreadPage { cursor, threads, older } = page;
+        if cursor.seq < self.after {
+            return Err(Stale);
+        }
+        let is_next = older < feed.older && threads.iter().all(|thread| Some(thread.place()) < feed.older);
+        // More than a page happened that is not here: the feed begins anew, or what is between would never be asked for.
+        let begins_anew = !is_next && older.is_some_and(|oldest| feed.lacks(oldest.thread_id));
+        if is_next {
+            feed.older = older;
+        } else {
+            self.behind = false;
+        }
+        if begins_anew {
+            *feed = UserFeed { threads: Vec::new(), older };
+        }
+        let new: Vec<ThreadId> =
+            threads.iter().map(|thread| thread.info.id).filter(|id| feed.thread(*id).is_none()).collect();
+        threads.into_iter().for_each(|thread| feed.insert(thread));
+        for (_, at, entry) in self.recent.iter().filter(|(seq, ..)| *seq > cursor.seq) {
+            if begins_anew || new.contains(&thread_of(entry)) {
+                self.behind |= is_of_absent_thread(feed, entry);
+                feed.apply(*at, entry.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an entry moves a thread to the front that is not here.
+fn is_of_absent_thread(feed: &UserFeed, entry: &UserEntry) -> bool {
+    matches!(entry, UserEntry::Run { thread_id, .. } if feed.lacks(*thread_id))
+}
+
+fn thread_of(entry: &UserEntry) -> ThreadId {
+    match entry {
+        UserEntry::Thread { thread } => thread.id,
+        UserEntry::ThreadRemoved { thread_id } | UserEntry::Run { thread_id, .. } | UserEntry::Read { thread_id } => {
+            *thread_id
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::protocol::{Cursor, Epoch, RunId, RunPhase, ThreadInfo};
+
+    /// A log of a person's feed: what it looks like after each entry.
+    struct Log {
+        entries: Vec<(i64, UserEntry)>,
+        states: Vec<UserFeed>,
+    }
+
+    impl Log {
+        fn new(steps: &[(u8, u8)]) -> Self {
+            let (mut entries, mut made) = (Vec::new(), Vec::new());
+            for (n, (act, which)) in steps.iter().enumerate() {
+                let at = 1_000 + 10 * n as i64;
+                let known = |made: &[ThreadInfo]| made.get(*which as usize % made.len().max(1)).cloned();
+                let entry = match (act % 6, known(&made)) {
+                    (1, Some(thread)) => {
+                        UserEntry::Thread { thread: ThreadInfo { title: format!("renamed {n}"), ..thread } }
+                    }
+                    (2, Some(thread)) => UserEntry::ThreadRemoved { thread_id: thread.id },
+                    (3, Some(thread)) => UserEntry::Read { thread_id: thread.id },
+                    (4 | 5, Some(thread)) => {
+                        let phase = [RunPhase::Running, RunPhase::Finished, RunPhase::Interrupted][n % 3];
+                        UserEntry::Run { thread_id: thread.id, run_id: RunId::new(), phase }
+                    }
+                    _ => {
+                        let (id, agent) = (ThreadId::new(), "a".to_owned());
+                        UserEntry::Thread { thread: ThreadInfo { id, title: format!("{n}"), agent, created_at: at } }
+                    }
+                };
+                if let UserEntry::Thread { thread } = &entry
+                    && !made.iter().any(|known| known.id == thread.id)
+                {
+                    made.push(thread.clone());
+                }
+                if let UserEntry::ThreadRemoved { thread_id } = &entry {
+                    made.retain(|thread| thread.id != *thread_id);
+                }
+                entries.push((at, entry));
+            }
+            let (mut feed, mut states) = (UserFeed::default(), vec![UserFeed::default()]);
+            for (at, entry) in &entries {
+                feed.apply(*at, entry.clone());
+                states.push(feed.clone());
+            }
+            Self { entries, states }
+        }
+
+        fn page(&self, seq: usize, before: Option<crate::thread::FeedPlace>, limit: usize) -> ThreadPage {
+            let UserFeed { threads, older } = self.states[seq].page(before, limit);
+            ThreadPage { cursor: Cursor { epoch: Epoch("e".into()), seq: seq as u64 }, threads, older }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_when_the_threads_that_are_here_are_as_the_whole_feed_has_them(
+            steps in prop::collection::vec((any::<u8>(), any::<u8>()), 10..80),
+            from in 0..100usize,
+            pages in prop::collection::vec((0..100usize, 0..100usize), 0..12),
+        ) {
+            let log = Log::new(&steps);
+            let end = log.entries.len();
+            let from = from % end;
+            let first = log.page(from, None, 3);
+            let mut feed = UserFeed { threads: first.threads, older: first.older };
+            let mut tail = FeedTail::default();
+            tail.restart(from as u64);
+            for seq in from + 1..=end {
+                let (at, entry) = log.entries[seq - 1].clone();
+                tail.apply(&mut feed, seq as u64, at, entry);
+                // A page arrives that was made at some moment since the beginning, before or after what was told.
+                for (_, made_at) in pages.iter().filter(|(when, _)| when % end + 1 == seq) {
+                    let made_at = from + made_at % (end - from + 1);
+                    let before = if made_at % 2 == 0 { None } else { feed.older };
+                    let page = log.page(made_at, before, 3);
+                    prop_assert_eq!(tail.merge(&mut feed, page), Ok(()));
+                }
+            }
+            let whole = &log.states[end];
+            for thread in &feed.threads {
+                prop_assert_eq!(Some(thread), whole.thread(thread.info.id));
+            }
+            while tail.is_behind() || feed.older.is_some() {
+                let before = if tail.is_behind() { None } else { feed.older };
+                prop_assert_eq!(tail.merge(&mut feed, log.page(end, before, 3)), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_happens_in_a_thread_that_is_not_here_is_noticed_and_found() {
+        let log = Log::new(&[(0, 0); 10]);
+        let page = log.page(10, None, 4);
+        let mut feed = UserFeed { threads: page.threads, older: page.older };
+        let mut tail = FeedTail::default();
+        tail.restart(10);
+        let old = log.states[10].threads[9].info.id;
+        let run = UserEntry::Run { thread_id: old, run_id: RunId::new(), phase: RunPhase::Running };
+        tail.apply(&mut feed, 11, 5_000, run.clone());
+        assert!(tail.is_behind() && feed.thread(old).is_none());
+        // A page that is older than the entry shows it all the same.
+        let whole = UserFeed { older: None, ..log.states[10].page(None, 10) };
+        let page = ThreadPage { threads: whole.threads, older: None, ..log.page(10, None, 10) };
+        assert_eq!(tail.merge(&mut feed, page), Ok(()));
+        assert!(!tail.is_behind());
+        assert_eq!((feed.threads[0].info.id, feed.threads[0].running.len()), (old, 1));
+    }
+
+    #[test]
+    fn a_page_that_is_older_than_what_is_kept_is_refused() {
+        let log = Log::new(&[(0, 0); 20]);
+        let (mut feed, mut tail) = (log.states[20].clone(), FeedTail::default());
+        tail.restart(20);
+        let read = UserEntry::Read { thread_id: feed.threads[0].info.id };
+        for seq in 21..21 + MAX_RECENT as u64 + 5 {
+            tail.apply(&mut feed, seq, 9_000, read.clone());
+        }
+        assert_eq!(tail.merge(&mut feed, log.page(20, None, 5)), Err(Stale));
+        assert_eq!(tail.recent.len(), MAX_RECENT);
+    }
+}
