@@ -81,11 +81,11 @@ schema-update: target/debug/netra ## Write shared/schema.json anew
 	mv shared/schema.json.new shared/schema.json
 
 e2e: $(BUILT) test-tools ## The release build used by a real browser (ARGS="auth.spec.ts --project phone" for a part)
-	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath $(NETRA))" npm test --prefix end2end -- $(ARGS)
+	CHROMIUM_PATH="$$(scripts/browser)" FIREFOX_PATH="$$(scripts/browser firefox)" NETRA="$(abspath $(NETRA))" npm test --prefix end2end -- $(ARGS)
 
 e2e-dev: tools ## The same with a debug build, quicker to make while you work
 	cargo leptos build
-	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
+	CHROMIUM_PATH="$$(scripts/browser)" FIREFOX_PATH="$$(scripts/browser firefox)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
 
 bench: $(BUILT) databases ## Measure: appends on both databases, what an entry costs, and a server over real sockets (docs/performance.md)
 	cargo bench --locked --features ssr --bench wire --bench log --bench runs

@@ -78,7 +78,7 @@ test('a request is announced, and keys alone answer it', async ({ page, signedIn
   expect(signedIn.name).not.toBe('');
   await haveAsk(page, '', 'Fill in a form');
   await page.getByLabel('Message').fill('@scripted Write a mail');
-  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Send' }).click();
   await expect(card(page)).toBeVisible();
   const told = page.getByRole('status');
   await expect(told.filter({ hasText: 'Scripted waits for you. May I send this mail?' })).toBeAttached();

@@ -1,18 +1,8 @@
 import { defineConfig, devices } from '@playwright/test';
-import { execFileSync } from 'node:child_process';
+import { installed } from './installed.ts';
 
 /** An installed Chromium or Chrome; `undefined`, and so the one Playwright downloaded, where there is none. */
-function browser(): string | undefined {
-  for (const name of [process.env['CHROMIUM_PATH'], 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']) {
-    if (!name) continue;
-    try {
-      return execFileSync('sh', ['-c', 'command -v "$0"', name], { encoding: 'utf8' }).trim();
-    } catch {
-      continue;
-    }
-  }
-  return undefined;
-}
+const chromium = installed(process.env['CHROMIUM_PATH'], 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable');
 
 // Quiet on a closed network, and able to start as root (in a container, say).
 const flags = [
@@ -38,7 +28,7 @@ export default defineConfig({
   expect: { timeout: 10_000 },
   reporter: [['list'], ['html', { open: 'never' }]],
   use: {
-    launchOptions: { executablePath: browser(), args: flags },
+    launchOptions: { executablePath: chromium, args: flags },
     locale: 'en-GB',
     timezoneId: 'UTC',
     actionTimeout: 10_000,

@@ -82,7 +82,7 @@ test('an edited question is another version; each branch goes on by itself', asy
   await expect(area).toHaveValue('What can you do?');
   await expectAccessible(page);
   await area.fill('What can you not do?');
-  await page.keyboard.press('Enter');
+  await page.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
   await expect(question(page)).toHaveCount(1);
   await expect(question(page)).toContainText('What can you not do?');
   const versions = page.getByRole('group', { name: 'Versions of this question' });
@@ -139,7 +139,7 @@ test('a thread has another agent from now on, and @ asks one for once', async ({
   await page.keyboard.press('Enter');
   await expect(box).toHaveValue('@recorded ');
   await box.pressSequentially('Go on');
-  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'running');
   await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
   await expect(question(page).last()).toContainText('to Recorded');

@@ -12,7 +12,7 @@ use leptos_router::{
 
 use super::{
     boot::Boot,
-    components::{clock::Clock, workspace::Workspace},
+    components::{clock::Clock, focus::WritesNext, workspace::Workspace},
     outgoing::Outgoing,
     pages::{
         admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage, sign_in::SignInPage,
@@ -93,6 +93,7 @@ pub fn App() -> impl IntoView {
     let socket = provide_socket(boot.seed);
     Clock::provide(socket);
     Outgoing::provide(socket);
+    WritesNext::provide();
     let asking = Memo::new(move |_| {
         socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
     });

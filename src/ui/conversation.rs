@@ -136,7 +136,7 @@ impl Conversation {
         matches!(self.socket.status().get(), Status::Connected | Status::Connecting)
     }
 
-    /// Says something after what is in view.
+    /// Says something after what is in view, and goes to the end, where it stands.
     pub(crate) fn say(self, written: Written) {
         let last = self.keys.with_untracked(|keys| {
             keys.iter().rev().find_map(|(_, key)| match key {
@@ -153,6 +153,7 @@ impl Conversation {
             _ => Place::Newest,
         };
         self.outgoing.send(self.id, written, place, None);
+        self.follow.jump();
     }
 
     /// Says something in the place of a message: the same again, or other words; to the same agent unless another is named.
@@ -167,6 +168,7 @@ impl Conversation {
         let agent = agent.or_else(|| Some(message.agent.clone()));
         let written = Written { text, files: Vec::new(), attached: message.attachments.clone(), agent };
         self.outgoing.send(self.id, written, Place::Instead(message.id), None);
+        self.follow.jump();
     }
 
     /// The runs in view that are not over, of a message and of those after it.
@@ -190,7 +192,7 @@ impl Conversation {
 
     /// Goes to another version of a message, which then has the focus. Who goes there reads there.
     pub(crate) fn show(self, version: MessageId, back: bool) {
-        self.follow.release();
+        self.follow.stay();
         self.focus.set_value(Some((version, back)));
         self.through.set(Some(version));
     }

@@ -9,7 +9,10 @@ mod browser;
 mod components;
 mod conversation;
 mod drafts;
+mod following;
 mod format;
+mod keys;
+mod layout;
 mod markdown;
 mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]

@@ -12,7 +12,10 @@ use super::{
     icons::{Glyph, icon},
     json::{self, pretty},
 };
-use crate::protocol::{AnswerStatus, limits};
+use crate::{
+    protocol::{AnswerStatus, limits},
+    ui::keys::is_escape,
+};
 
 /// What is being done with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +160,7 @@ fn Writing(
         });
     };
     let escape = move |event: KeyboardEvent| {
-        if event.key() == "Escape" && !event.is_composing() {
+        if is_escape(&event) {
             event.prevent_default();
             back.run(());
         }

@@ -5,18 +5,27 @@ use leptos::{
     html,
     prelude::*,
 };
+use leptos_router::hooks::use_location;
 
 use super::{
     clock::use_clock,
     draft::{Chips, Draft, Taken},
     failure::failure,
+    focus::WritesNext,
     icons::{Glyph, icon},
     mention::{Mention, MentionList, addressed},
 };
 use crate::{
     protocol::{RunId, http::AgentInfo, limits},
     socket::context::use_socket,
-    ui::{app::Facts, browser::chosen, format, outgoing::Written},
+    ui::{
+        app::Facts,
+        browser::chosen,
+        format,
+        keys::{Asked, Lines, asked},
+        layout::is_touch_only,
+        outgoing::Written,
+    },
 };
 
 /// Why a text cannot be sent; an empty reason needs no words.
@@ -78,6 +87,18 @@ pub(crate) fn Composer(
         }
     });
 
+    // Who came here to write, writes.
+    let (next, path) = (expect_context::<WritesNext>(), use_location().pathname);
+    Effect::new(move |_| {
+        if area.get().is_some() && next.take(&path.get_untracked()) {
+            request_animation_frame(move || {
+                if let Some(area) = area.try_get_untracked().flatten() {
+                    let _ = area.focus();
+                }
+            });
+        }
+    });
+
     let send = move || {
         if obstacle.get_untracked().is_none() {
             let said = text.get_untracked();
@@ -100,7 +121,7 @@ pub(crate) fn Composer(
         send();
     };
     let key = move |event: KeyboardEvent| {
-        if !mention.key(&event) && event.key() == "Enter" && !event.shift_key() && !event.is_composing() {
+        if !mention.key(&event) && asked(&event, Lines::Many) == Some(Asked::Send) {
             event.prevent_default();
             send();
         }
@@ -109,13 +130,22 @@ pub(crate) fn Composer(
         if let Some(run_id) = active.get_untracked() {
             draft.stop(socket, run_id);
         }
+        // The button goes with the run.
+        if let Some(area) = area.get_untracked() {
+            let _ = area.focus();
+        }
     };
     let rows = move || text.with(|text| text.lines().count().clamp(1, 10).to_string());
+    // The server cannot know the device.
+    let touch = RwSignal::new(false);
+    Effect::new(move |_| touch.set(is_touch_only()));
     let reason = move || obstacle.get().filter(|reason| !reason.is_empty());
     let hint = move || {
-        let keys = || match active.get() {
-            Some(_) => "Enter sends, and what is sent waits its turn. Escape stops the run.",
-            None => "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.",
+        let keys = || match (active.get(), touch.get()) {
+            (Some(_), false) => "Enter sends, and what is sent waits its turn. Escape stops the run.",
+            (None, false) => "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.",
+            (Some(_), true) => "What is sent waits its turn.",
+            (None, true) => "Return breaks the line, the button sends. CSV or JSON Lines, up to 100 MB.",
         };
         reason().unwrap_or_else(|| keys().into())
     };
@@ -133,6 +163,7 @@ pub(crate) fn Composer(
                 placeholder=placeholder
                 rows=rows
                 autocomplete="off"
+                enterkeyhint="enter"
                 aria-describedby="composer-hint"
                 aria-autocomplete="list"
                 aria-controls=move || mention.is_open().then_some("mentions")

@@ -61,6 +61,8 @@ impl Giving {
         self.busy.set(true);
         self.error.set(None);
         let answered = self.conversation.socket.send(answer);
+        // What comes of it stands at the end.
+        self.conversation.follow.jump();
         spawn_local(async move {
             if let Err(refused) = answered.await {
                 self.error.try_set(Some(format::refusal(&refused)));

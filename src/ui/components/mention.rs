@@ -3,7 +3,10 @@
 use leptos::{ev::KeyboardEvent, prelude::*};
 
 use super::icons::{Glyph, icon};
-use crate::{protocol::http::AgentInfo, ui::format::sentence};
+use crate::{
+    protocol::http::AgentInfo,
+    ui::{format::sentence, keys::is_composing},
+};
 
 /// The longest name that is still one being typed, in bytes.
 const LONGEST: usize = 80;
@@ -90,7 +93,7 @@ impl Mention {
     /// Takes a key that is for the offer; says whether it was.
     pub(crate) fn key(self, event: &KeyboardEvent) -> bool {
         let count = self.offered.with_untracked(Vec::len);
-        if count == 0 || event.is_composing() || event.shift_key() {
+        if count == 0 || is_composing(event) || event.shift_key() {
             return false;
         }
         let index = untrack(|| self.index());

@@ -8,6 +8,8 @@ use leptos::{
     web_sys,
 };
 
+use super::focus::is_lost;
+
 /// A menu; the buttons among its `children` close it by the signal.
 #[component]
 pub(crate) fn Menu(
@@ -17,6 +19,9 @@ pub(crate) fn Menu(
     #[prop(into)] button: ViewFn,
     class: &'static str,
     open: RwSignal<bool>,
+    /// Whether the Tab key stops at the button.
+    #[prop(optional, into)]
+    tabindex: Option<&'static str>,
     children: ChildrenFn,
 ) -> impl IntoView {
     let root = NodeRef::<html::Div>::new();
@@ -28,9 +33,17 @@ pub(crate) fn Menu(
         let items = children.filter(|child| matches!(child.tag_name().as_str(), "BUTTON" | "A"));
         items.filter_map(|item| item.dyn_into().ok()).collect()
     };
-    Effect::new(move |_| {
+    Effect::new(move |was_open: Option<bool>| {
         if !open.get() {
-            return;
+            // What was chosen is gone, and the focus with it, unless that led elsewhere.
+            if was_open == Some(true) {
+                request_animation_frame(move || {
+                    if let (true, Some(trigger)) = (is_lost(), trigger.try_get_untracked().flatten()) {
+                        let _ = trigger.focus();
+                    }
+                });
+            }
+            return false;
         }
         request_animation_frame(move || {
             if let Some(first) = items().first() {
@@ -46,6 +59,7 @@ pub(crate) fn Menu(
             }
         });
         on_cleanup(move || outside.remove());
+        true
     });
     let keys = move |event: KeyboardEvent| {
         let items = items();
@@ -82,6 +96,7 @@ pub(crate) fn Menu(
                 type="button"
                 class="icon-button menu-trigger"
                 node_ref=trigger
+                tabindex=tabindex
                 aria-expanded=move || if open.get() { "true" } else { "false" }
                 aria-label=move || label.get()
                 title=move || label.get()

@@ -10,7 +10,12 @@ use super::{
 use crate::{
     protocol::{Attachment, MessageId, UserMessage, limits},
     thread::Said,
-    ui::{app::Facts, conversation::Conversation, format},
+    ui::{
+        app::Facts,
+        conversation::Conversation,
+        format,
+        keys::{Asked, Lines, asked},
+    },
 };
 
 /// What a person said.
@@ -102,16 +107,13 @@ fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
         message.with_value(|message| conversation.say_instead(message, said, agent));
         close.run(());
     };
-    let key = move |event: KeyboardEvent| match event.key().as_str() {
-        "Enter" if !event.shift_key() && !event.is_composing() => {
-            event.prevent_default();
-            send();
+    let key = move |event: KeyboardEvent| {
+        let Some(asked) = asked(&event, Lines::Many) else { return };
+        event.prevent_default();
+        match asked {
+            Asked::Send => send(),
+            Asked::Leave => close.run(()),
         }
-        "Escape" if !event.is_composing() => {
-            event.prevent_default();
-            close.run(());
-        }
-        _ => {}
     };
     let rows = move || text.with(|text| text.lines().count().clamp(2, 12).to_string());
     view! {
@@ -126,6 +128,7 @@ fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
                 aria-label="Your question in other words"
                 node_ref=area
                 rows=rows
+                enterkeyhint="enter"
                 on:input:target=move |event| text.set(event.target().value())
                 on:keydown=key
             ></textarea>

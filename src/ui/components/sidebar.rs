@@ -15,14 +15,20 @@ use leptos_router::{
 
 use super::{
     failure::failure,
+    focus::{WritesNext, focus_on},
     icons::{Glyph, icon, mark},
     menu::Menu,
+    roving::move_focus,
 };
 use crate::{
     protocol::{DeleteThread, RenameThread, ThreadId, http::ThreadPage, limits},
     socket::context::{Socket, use_socket},
     thread::{FeedPlace, ThreadSummary, UserFeed},
-    ui::{browser, format::sentence},
+    ui::{
+        browser,
+        format::sentence,
+        keys::{Asked, Lines, asked},
+    },
 };
 
 /// How many threads are in the document at most.
@@ -59,12 +65,22 @@ pub(crate) fn Sidebar() -> impl IntoView {
     });
     let error = RwSignal::new(None::<String>);
     catch_up(socket);
+    // The row that the Tab key stops at: the one that had the focus last, else the open thread, else the first.
+    let focused = RwSignal::new(None::<ThreadId>);
+    let path = use_location().pathname;
+    let stop = Memo::new(move |_| {
+        let open = || path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse::<ThreadId>().ok()));
+        ids.with(|ids| {
+            let known = |id: &ThreadId| ids.contains(id);
+            focused.get().filter(known).or_else(|| open().filter(known)).or_else(|| ids.first().copied())
+        })
+    });
     let row = move |id: ThreadId| {
         let first = feed.with_untracked(|feed| feed.thread(id).cloned())?;
         let thread = Memo::new(move |before: Option<&ThreadSummary>| {
             feed.with(|feed| feed.thread(id).cloned()).unwrap_or_else(|| before.unwrap_or(&first).clone())
         });
-        Some(view! { <Row id thread error/> })
+        Some(view! { <Row id thread error stop focused/> })
     };
     view! {
         <div class="sidebar-head">
@@ -72,6 +88,7 @@ pub(crate) fn Sidebar() -> impl IntoView {
             <A href="/" exact=true attr:class="button new-thread">{icon(Glyph::Plus)} "New thread"</A>
         </div>
         <nav class="threads" aria-label="Threads">
+            <p id="threads-keys" hidden>"Arrow keys move through the threads; to the right is what can be done with one."</p>
             {move || error.get().map(failure)}
             <Show
                 when=move || !ids.with(Vec::is_empty)
@@ -82,7 +99,7 @@ pub(crate) fn Sidebar() -> impl IntoView {
                         "Show newer threads"
                     </button>
                 </Show>
-                <ul>
+                <ul aria-describedby="threads-keys" on:keydown=|event| move_focus(&event, ".thread-row", [".thread-link", ".menu-trigger"])>
                     <For each=move || ids.get() key=|id| *id children=row/>
                 </ul>
                 <Show when=move || has_older.get()>
@@ -155,7 +172,14 @@ fn Older(first: RwSignal<usize>, error: RwSignal<Option<String>>) -> impl IntoVi
 
 /// A thread in the list.
 #[component]
-fn Row(id: ThreadId, thread: Memo<ThreadSummary>, error: RwSignal<Option<String>>) -> impl IntoView {
+fn Row(
+    id: ThreadId,
+    thread: Memo<ThreadSummary>,
+    error: RwSignal<Option<String>>,
+    stop: Memo<Option<ThreadId>>,
+    focused: RwSignal<Option<ThreadId>>,
+) -> impl IntoView {
+    let tabindex = move || if stop.get() == Some(id) { "0" } else { "-1" };
     let renaming = RwSignal::new(false);
     let title = Memo::new(move |_| thread.with(|thread| title_of(&thread.info.title)));
     let mark = move || {
@@ -172,12 +196,16 @@ fn Row(id: ThreadId, thread: Memo<ThreadSummary>, error: RwSignal<Option<String>
         }
     };
     view! {
-        <li class="thread-row" data-thread-id=id.to_string()>
+        <li class="thread-row" data-thread-id=id.to_string() on:focusin=move |_| focused.set(Some(id))>
             <Show
                 when=move || renaming.get()
                 fallback=move || {
                     view! {
-                        <A href=format!("/threads/{id}") attr:class="thread-link">
+                        <A
+                            href=format!("/threads/{id}")
+                            attr:class="thread-link"
+                            attr:tabindex=tabindex
+                        >
                             <span class="thread-title">{title}</span>
                             {mark}
                         </A>
@@ -192,6 +220,18 @@ fn Row(id: ThreadId, thread: Memo<ThreadSummary>, error: RwSignal<Option<String>
     .into_any()
 }
 
+/// A selector of the link to a thread.
+fn link(id: ThreadId) -> String {
+    format!("[data-thread-id=\"{id}\"] .thread-link")
+}
+
+/// The thread below one in the list, or the one above the last.
+fn beside(feed: &UserFeed, id: ThreadId) -> Option<ThreadId> {
+    let at = feed.threads.iter().position(|thread| thread.info.id == id)?;
+    let beside = feed.threads.get(at + 1).or_else(|| feed.threads.get(at.checked_sub(1)?))?;
+    Some(beside.info.id)
+}
+
 /// What can be done with a thread.
 #[component]
 fn RowMenu(
@@ -201,6 +241,7 @@ fn RowMenu(
     error: RwSignal<Option<String>>,
 ) -> impl IntoView {
     let socket = use_socket();
+    let next: WritesNext = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let here = use_location().pathname;
     let open = RwSignal::new(false);
@@ -217,7 +258,10 @@ fn RowMenu(
         }
         open.set(false);
         if here.get_untracked() == format!("/threads/{id}") {
+            next.at("/");
             navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
+        } else if !socket.feed().with_untracked(|feed| beside(feed, id)).is_some_and(|row| focus_on(&link(row))) {
+            focus_on(".new-thread");
         }
         spawn_local(async move {
             let refused = socket.send(DeleteThread { thread_id: id }).await.err();
@@ -234,6 +278,7 @@ fn RowMenu(
             button=|| icon(Glyph::More)
             class="row-menu"
             open
+            tabindex="-1"
         >
             <button type="button" on:click=rename>"Rename"</button>
             <button type="button" class="danger" on:click=delete>
@@ -276,10 +321,16 @@ fn Rename(
         }
     };
     let key = move |event: KeyboardEvent| {
-        if event.key() == "Escape" {
-            event.prevent_default();
-            renaming.set(false);
+        let Some(asked) = asked(&event, Lines::One) else { return };
+        event.prevent_default();
+        match asked {
+            Asked::Send => keep(),
+            Asked::Leave => renaming.set(false),
         }
+        // The field goes; who ended by key is at the thread again.
+        request_animation_frame(move || {
+            focus_on(&link(id));
+        });
     };
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

@@ -8,6 +8,7 @@ use leptos_router::{
 };
 
 use super::{
+    focus::{focus_on, to_fragment},
     icons::{Glyph, icon},
     indicator::Indicator,
     menu::Menu,
@@ -22,7 +23,7 @@ use crate::{
         http::{OwnUsage, Role, User},
     },
     socket::context::{Status, use_socket},
-    ui::{app::Facts, browser, format, outgoing::Outgoing},
+    ui::{app::Facts, browser, format, keys::is_escape, layout::follow_keyboard, outgoing::Outgoing},
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -38,6 +39,7 @@ pub(crate) fn Workspace() -> impl IntoView {
     });
     let drawer = RwSignal::new(false);
     let path = location.pathname;
+    Effect::new(|_| follow_keyboard());
     Effect::new(move |before: Option<Option<UserId>>| {
         let person = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
         if !known.get() {
@@ -56,7 +58,11 @@ pub(crate) fn Workspace() -> impl IntoView {
     });
     Effect::new(move |_| {
         path.track();
-        drawer.set(false);
+        if drawer.get_untracked() {
+            drawer.set(false);
+            // The link that was followed is out of sight with the drawer.
+            focus_on("#main");
+        }
     });
     // What opens takes the focus, and gives it back when it is closed by key.
     let (sidebar, opener) = (NodeRef::<html::Aside>::new(), NodeRef::<html::Button>::new());
@@ -71,18 +77,24 @@ pub(crate) fn Workspace() -> impl IntoView {
             });
         }
     });
+    let close = move || {
+        drawer.set(false);
+        if let Some(opener) = opener.get_untracked() {
+            let _ = opener.focus();
+        }
+    };
     let key = move |event: leptos::ev::KeyboardEvent| {
-        if event.key() == "Escape" && !event.default_prevented() && drawer.get_untracked() {
+        if is_escape(&event) && drawer.get_untracked() {
             event.prevent_default();
-            drawer.set(false);
-            if let Some(opener) = opener.get_untracked() {
-                let _ = opener.focus();
-            }
+            close();
         }
     };
     view! {
         <Show when=move || known.get() fallback=|| view! { <p class="quiet centred">"Taking you to the sign-in."</p> }>
-            <a class="skip" href="#main">"Skip to content"</a>
+            <a class="skip" href="#main" on:click=to_fragment>"Skip to content"</a>
+            <Show when=move || path.with(|path| path == "/" || path.starts_with("/threads/"))>
+                <a class="skip" href="#message" on:click=to_fragment>"Skip to the message"</a>
+            </Show>
             <div class="workspace" class:drawer-open=move || drawer.get() on:keydown=key>
                 <aside class="sidebar" id="sidebar" aria-label="Sidebar" node_ref=sidebar><Sidebar/></aside>
                 <button
@@ -90,7 +102,7 @@ pub(crate) fn Workspace() -> impl IntoView {
                     class="scrim"
                     tabindex="-1"
                     aria-label="Close the list of threads"
-                    on:click=move |_| drawer.set(false)
+                    on:click=move |_| close()
                 ></button>
                 <div class="stage">
                     <Header drawer opener/>

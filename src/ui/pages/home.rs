@@ -11,6 +11,7 @@ use crate::{
         components::{
             composer::{Choice, Composer},
             draft::Draft,
+            focus::WritesNext,
         },
         outgoing::{Outgoing, Place, Written},
         pages::thread::Drop,
@@ -25,6 +26,7 @@ const OFFERED: usize = 6;
 pub(crate) fn Home() -> impl IntoView {
     let facts: Facts = expect_context();
     let outgoing: Outgoing = expect_context();
+    let next: WritesNext = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new(None);
     // The first that can be used is the server's default.
@@ -35,7 +37,9 @@ pub(crate) fn Home() -> impl IntoView {
     let send = move |written: Written| {
         let thread_id = ThreadId::new();
         outgoing.send(thread_id, written, Place::Newest, Some(chosen.get_untracked()));
-        navigate.with_value(|navigate| navigate(&format!("/threads/{thread_id}"), NavigateOptions::default()));
+        let path = format!("/threads/{thread_id}");
+        next.at(&path);
+        navigate.with_value(|navigate| navigate(&path, NavigateOptions::default()));
     };
     let about = move || {
         let about = |agents: &Vec<AgentInfo>| {

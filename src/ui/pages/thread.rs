@@ -1,7 +1,7 @@
 //! A thread: what was said and done, what is on its way, and where to write on.
 
 use leptos::{
-    ev::{DragEvent, EventDescriptor as _, KeyboardEvent, WheelEvent, visibilitychange},
+    ev::{DragEvent, EventDescriptor as _, KeyboardEvent, keydown, visibilitychange},
     prelude::*,
     task::spawn_local,
 };
@@ -20,13 +20,17 @@ use crate::{
             announcer::Announcer,
             composer::{Choice, Composer},
             draft::Draft,
+            focus::{KeptFocus, focus_on, is_lost},
             icons::{Glyph, icon},
             parcel::ParcelCard,
+            scroll::{JumpToEnd, Scroller},
             sidebar::title_of,
             timeline::Timeline,
         },
         conversation::{Conversation, ready},
         format,
+        keys::is_escape,
+        layout::is_touch_only,
         outgoing::{Outgoing, Parcel, Written},
     },
 };
@@ -117,15 +121,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
     read_while_seen(id);
 
     let follow = conversation.follow;
-    Effect::new(move |_| {
-        view.track();
-        parcels.track();
-        follow.changed();
-    });
-    let send = move |written: Written| {
-        conversation.say(written);
-        follow.jump();
-    };
+    let send = move |written: Written| conversation.say(written);
     let chosen = RwSignal::new(None::<String>);
     let of_thread = conversation.agent();
     let agent = Choice {
@@ -145,61 +141,62 @@ fn Thread(id: ThreadId) -> impl IntoView {
         of_thread.track();
         chosen.set(None);
     });
-    let key = move |event: KeyboardEvent| {
-        if matches!(event.key().as_str(), "ArrowUp" | "PageUp" | "Home") {
-            follow.release();
-        }
-    };
     let escape = move |event: KeyboardEvent| {
-        if event.key() == "Escape"
-            && !event.is_composing()
-            && !event.default_prevented()
+        if is_escape(&event)
             && let Some(run_id) = active.get_untracked()
         {
             event.prevent_default();
             draft.stop(socket, run_id);
         }
     };
-    let wheel = move |event: WheelEvent| {
-        if event.delta_y() < 0.0 {
-            follow.release();
-        }
+    // Keys that reach nothing else are for the thread that is in view.
+    Effect::new(move |_| {
+        let keys = window_event_listener(keydown, move |event| {
+            if is_lost() {
+                escape(event);
+            }
+        });
+        on_cleanup(move || keys.remove());
+    });
+    // An action that is over goes away, and so does a run that was taken back.
+    let focus = KeptFocus::new(".conversation");
+    let keep = move || {
+        focus.keep(|| {
+            if is_touch_only() || !focus_on("#message") {
+                follow.focus();
+            }
+        });
     };
+    Effect::new(move |_| {
+        view.track();
+        parcels.track();
+        request_animation_frame(keep);
+    });
     view! {
         <Title text=move || title.get()/>
         <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! { <Refused error/> })>
             <Drop draft>
-                <div class="conversation" on:keydown=escape>
+                <div
+                    class="conversation"
+                    on:keydown=escape
+                    on:focusin=move |event| focus.moved(&event)
+                    on:focusout=move |_| request_animation_frame(keep)
+                >
                     <Announcer/>
                     {move || source.get().map(|_| view! { <Presence id/> })}
-                    <div
-                        class="scroller"
-                        node_ref=follow.area
-                        on:scroll=move |_| follow.scrolled()
-                        on:wheel=wheel
-                        on:keydown=key
-                        tabindex="0"
-                        role="region"
-                        aria-label="Conversation"
-                    >
+                    <Scroller follow label="Conversation">
                         <h1 class="sr-only">{title}</h1>
-                        <div class="page timeline">
-                            <Show when=move || is_loading.get()>
-                                <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
-                            </Show>
-                            <Show when=move || is_empty.get()>
-                                <p class="quiet centred">"Nothing was asked here yet."</p>
-                            </Show>
-                            <Timeline/>
-                            <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/>
-                        </div>
-                    </div>
-                    <div class="dock">
-                        <Show when=move || follow.is_away()>
-                            <button type="button" class="jump" on:click=move |_| follow.jump()>
-                                {icon(Glyph::Down)} "Jump to latest"
-                            </button>
+                        <Show when=move || is_loading.get()>
+                            <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
                         </Show>
+                        <Show when=move || is_empty.get()>
+                            <p class="quiet centred">"Nothing was asked here yet."</p>
+                        </Show>
+                        <Timeline/>
+                        <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/>
+                    </Scroller>
+                    <div class="dock">
+                        <JumpToEnd follow/>
                         <div class="page">
                             <Composer draft placeholder="Ask a follow-up" agent on_send=send active/>
                         </div>

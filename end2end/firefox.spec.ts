@@ -1,0 +1,193 @@
+/**
+ * The end of a conversation stays in sight while it is followed, and what is read stays in place: in Firefox, as it is
+ * installed. Playwright needs a Firefox of its own; puppeteer speaks WebDriver BiDi with any.
+ */
+import { resolve } from 'node:path';
+import puppeteer, { type Browser, type Page, type Viewport } from 'puppeteer-core';
+import { test as base, expect } from '@playwright/test';
+import { installed } from './installed.ts';
+import { admin, createAdmin } from './people.ts';
+import { Server } from './server.ts';
+import { paragraphs, StreamedAgent } from './streamed.ts';
+
+const path = installed(process.env['FIREFOX_PATH'], 'firefox-esr', 'firefox');
+const missing = 'NOT TESTED IN FIREFOX: it is not installed. Install it (with Debian: apt-get install firefox-esr) or name it in FIREFOX_PATH.';
+if (!path) console.warn(missing);
+
+const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
+const recorded = `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 400\n`;
+
+const test = base.extend<object, { agent: StreamedAgent; server: Server; firefox: Browser }>({
+  agent: [
+    async ({}, use) => {
+      const agent = await StreamedAgent.start();
+      await use(agent);
+      await agent.close();
+    },
+    { scope: 'worker' },
+  ],
+  server: [
+    async ({ agent }, use) => {
+      const server = await Server.start({ config: agent.config + recorded });
+      try {
+        await createAdmin(server);
+        await use(server);
+      } finally {
+        await server.remove();
+      }
+    },
+    { scope: 'worker' },
+  ],
+  firefox: [
+    async ({}, use) => {
+      const firefox = await puppeteer.launch({ browser: 'firefox', executablePath: path ?? '', headless: true });
+      await use(firefox);
+      await firefox.close();
+    },
+    { scope: 'worker' },
+  ],
+});
+test.skip(!path, missing);
+
+const area = '.scroller';
+const below = (page: Page) => page.$eval(area, ({ scrollHeight, clientHeight, scrollTop }) => scrollHeight - clientHeight - scrollTop);
+const position = (page: Page) => page.$eval(area, ({ scrollTop }) => scrollTop);
+const isAway = async (page: Page) => (await page.$('.jump')) !== null;
+const runs = (page: Page) => page.$$eval('[data-run-id]', (runs) => runs.map((run) => run.getAttribute('data-run-state')));
+
+async function expectEndInSight(page: Page): Promise<void> {
+  await expect.poll(() => below(page)).toBeLessThanOrEqual(2);
+  expect(await isAway(page)).toBe(false);
+}
+
+async function say(page: Page, text: string): Promise<void> {
+  await page.locator('#message').fill(text);
+  await page.locator('.composer button[type=submit]:enabled').click();
+}
+
+/** Where a paragraph stands in the window; absent while it is not there. */
+const topOf = (page: Page, paragraph: string) =>
+  page.evaluate((name) => [...document.querySelectorAll('.run p')].find((p) => p.textContent?.startsWith(`Paragraph ${name}.`))?.getBoundingClientRect().top, paragraph);
+
+async function grow(page: Page, agent: StreamedAgent, name: string, count: number): Promise<void> {
+  agent.write(paragraphs(name, count));
+  await expect.poll(() => topOf(page, `${name}${count}`)).toBeDefined();
+}
+
+/** A way to scroll by so many pixels: negative is up. */
+const ways: Record<string, (page: Page, by: number) => Promise<void>> = {
+  wheel: async (page, by) => {
+    await page.hover(area);
+    await page.mouse.wheel({ deltaY: by });
+  },
+  keys: async (page, by) => {
+    await page.focus(area);
+    for (let left = Math.abs(by); left > 0; left -= 400) await page.keyboard.press(by < 0 ? 'PageUp' : 'PageDown');
+  },
+  script: (page, by) => page.$eval(area, (area, by) => area.scrollBy(0, by), by),
+};
+
+/** Scrolls, and waits until the box has moved and stands still. */
+async function scroll(page: Page, way: string, by: number): Promise<void> {
+  let last = await position(page);
+  const before = last;
+  await ways[way]?.(page, by);
+  await expect
+    .poll(async () => {
+      const now = await position(page);
+      const still = now === last && Math.abs(now - before) > 2;
+      last = now;
+      return still;
+    }, { intervals: [150] })
+    .toBe(true);
+}
+
+const sizes = { 'wide window': { width: 1280, height: 720 }, 'narrow window': { width: 412, height: 839 } };
+
+/** A page of a size, of somebody who is signed in, and ready to write; in the end it had nothing to complain of. */
+async function inPage(firefox: Browser, server: Server, size: Viewport, use: (page: Page) => Promise<void>): Promise<void> {
+  const complaints: string[] = [];
+  const page = await firefox.newPage();
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  await page.setViewport(size);
+  await page.goto(`${server.url}/sign-in`);
+  const { email, password } = admin;
+  const signedIn = await page.evaluate(
+    async (body) => (await fetch('/api/auth/sign-in', { method: 'POST', headers: { 'content-type': 'application/json' }, body })).ok,
+    JSON.stringify({ email, password }),
+  );
+  expect(signedIn).toBe(true);
+  await page.goto(server.url);
+  await page.waitForSelector('[data-status=connected]');
+  await use(page);
+  expect(complaints).toEqual([]);
+  await page.close();
+}
+
+/** Begins an answer that is longer than the window. */
+async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
+  await say(page, '@streamed Go on');
+  await expect.poll(() => agent.isAnswering).toBe(true);
+  await grow(page, agent, 'start', 40);
+  await expectEndInSight(page);
+}
+
+async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
+  agent.finish();
+  await expect.poll(() => runs(page)).toEqual(['finished']);
+}
+
+for (const [name, size] of Object.entries(sizes)) {
+  for (const who of ['analyst', 'recorded']) {
+    test(`in a ${name} the follow-ups of ${who} stay in sight @desktop`, async ({ firefox, server }) => {
+      await inPage(firefox, server, size, async (page) => {
+        for (let round = 1; round <= 4; round++) {
+          await say(page, `@${who} What can you do, for the ${round}. time?`);
+          await expect.poll(() => runs(page), { timeout: 30_000 }).toEqual(Array<string>(round).fill('finished'));
+          await expectEndInSight(page);
+        }
+      });
+    });
+  }
+
+  for (const way of Object.keys(ways)) {
+    test(`in a ${name} who scrolls up by ${way} is left alone, and back at the end follows it @desktop`, async ({ firefox, server, agent }) => {
+      await inPage(firefox, server, size, async (page) => {
+        await beginAnswer(page, agent);
+        await scroll(page, way, -900);
+        await expect.poll(() => isAway(page)).toBe(true);
+        const [read, top] = [await topOf(page, 'start20'), await position(page)];
+        await grow(page, agent, 'away', 10);
+        expect(await position(page)).toBe(top);
+        expect(await topOf(page, 'start20')).toBe(read);
+        await scroll(page, way, (await below(page)) + 100);
+        await expectEndInSight(page);
+        await grow(page, agent, 'back', 10);
+        await expectEndInSight(page);
+        await endAnswer(page, agent);
+      });
+    });
+  }
+
+  test(`in a ${name} neither a growing composer nor a shrinking window hides the end or what is read @desktop`, async ({ firefox, server, agent }) => {
+    await inPage(firefox, server, size, async (page) => {
+      const shrunken = { ...size, height: Math.round(size.height * 0.6) };
+      await beginAnswer(page, agent);
+      await page.locator('#message').fill('A long thought\n'.repeat(8));
+      await expectEndInSight(page);
+      await page.setViewport(shrunken);
+      await expectEndInSight(page);
+      await page.setViewport(size);
+      await expectEndInSight(page);
+      await scroll(page, 'script', -900);
+      const read = (await topOf(page, 'start30')) ?? 0;
+      const moved = async () => Math.abs(((await topOf(page, 'start30')) ?? 0) - read);
+      await page.setViewport(shrunken);
+      await expect.poll(moved).toBeLessThanOrEqual(1.5);
+      await page.$eval('.question', (question) => (question as HTMLElement).style.setProperty('height', '1500px'));
+      await expect.poll(moved).toBeLessThanOrEqual(1.5);
+      await endAnswer(page, agent);
+    });
+  });
+}

@@ -1,0 +1,292 @@
+/** The end of a conversation stays in sight while it is followed, and what is read stays in place. The same in Firefox: firefox.spec.ts. */
+import { resolve } from 'node:path';
+import { expect, type Page, test as base } from './fixtures.ts';
+import { generatedLog } from './logs.ts';
+import { paragraphs, StreamedAgent } from './streamed.ts';
+import { ask, connected, lastRun, runIs } from './threads.ts';
+
+const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
+const recorded = `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 400\n`;
+
+const test = base.extend<object, { agent: StreamedAgent }>({
+  agent: [
+    async ({}, use) => {
+      const agent = await StreamedAgent.start();
+      await use(agent);
+      await agent.close();
+    },
+    { scope: 'worker' },
+  ],
+  serverOptions: [async ({ agent }, use) => use({ config: agent.config + recorded }), { scope: 'worker' }],
+});
+
+// A finger needs a screen that it touches, also where that is a large one.
+test.use({ hasTouch: true });
+
+const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation' });
+const jump = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
+const box = (page: Page) => page.getByLabel('Message');
+
+/** How far the end is below what is in sight, in pixels. */
+const below = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);
+
+async function expectEndInSight(page: Page): Promise<void> {
+  await expect.poll(() => below(page)).toBeLessThanOrEqual(2);
+  await expect(jump(page)).toHaveCount(0);
+}
+
+/** Watches from now on how far the end was out of sight when a frame was painted; the answer stops it and tells the most. */
+async function watchEnd(page: Page): Promise<() => Promise<number>> {
+  await scroller(page).evaluate((area) => {
+    const watched = { most: 0, on: true };
+    Object.assign(window, { watched });
+    const afterPaint = new MessageChannel();
+    afterPaint.port1.onmessage = () => {
+      watched.most = Math.max(watched.most, area.scrollHeight - area.clientHeight - area.scrollTop);
+    };
+    const frame = () => {
+      afterPaint.port2.postMessage(null);
+      if (watched.on) requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  });
+  return () =>
+    page.evaluate(() => {
+      const { watched } = window as unknown as { watched: { most: number; on: boolean } };
+      watched.on = false;
+      return watched.most;
+    });
+}
+
+async function say(page: Page, text: string): Promise<void> {
+  await box(page).fill(text);
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(box(page)).toHaveValue('');
+}
+
+/** Begins an answer that is longer than the window, and goes on until the test ends it. */
+async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
+  await page.goto('/');
+  await connected(page);
+  await say(page, '@streamed Go on');
+  await expect.poll(() => agent.isAnswering).toBe(true);
+  await grow(page, agent, 'a', 40);
+}
+
+async function grow(page: Page, agent: StreamedAgent, name: string, count: number): Promise<void> {
+  agent.write(paragraphs(name, count));
+  await expect(page.getByText(`Paragraph ${name}${count}.`)).toBeAttached();
+}
+
+async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
+  agent.finish();
+  await runIs(page, 'finished');
+}
+
+/** Where a paragraph stands in the window. */
+const topOf = (page: Page, paragraph: string) =>
+  page.getByText(`Paragraph ${paragraph}.`).evaluate((element) => element.getBoundingClientRect().top);
+
+async function expectInPlace(page: Page, paragraph: string, top: number): Promise<void> {
+  await expect.poll(async () => Math.abs((await topOf(page, paragraph)) - top)).toBeLessThanOrEqual(1.5);
+}
+
+/** Scrolls as people do, by so many pixels: negative is up. Answers when the box stands still. */
+type Way = (page: Page, by: number) => Promise<void>;
+
+/** Waits until the box has moved and then stands still for some frames. */
+async function settled(page: Page, before: number): Promise<void> {
+  await scroller(page).evaluate(
+    (area, before) =>
+      new Promise<void>((done) => {
+        let [last, still] = [area.scrollTop, 0];
+        const frame = () => {
+          const moved = Math.abs(area.scrollTop - before) > 2;
+          still = moved && area.scrollTop === last ? still + 1 : 0;
+          last = area.scrollTop;
+          if (still >= 10) done();
+          else requestAnimationFrame(frame);
+        };
+        requestAnimationFrame(frame);
+      }),
+    before,
+  );
+}
+
+const position = (page: Page) => scroller(page).evaluate((area) => area.scrollTop);
+
+const ways: Record<string, Way> = {
+  wheel: async (page, by) => {
+    const before = await position(page);
+    await scroller(page).hover();
+    await page.mouse.wheel(0, by);
+    await settled(page, before);
+  },
+  keys: async (page, by) => {
+    const before = await position(page);
+    await scroller(page).focus();
+    for (let left = Math.abs(by); left > 0; left -= 400) await page.keyboard.press(by < 0 ? 'PageUp' : 'PageDown');
+    await settled(page, before);
+  },
+  script: async (page, by) => {
+    const before = await position(page);
+    await scroller(page).evaluate((area, by) => area.scrollBy(0, by), by);
+    await settled(page, before);
+  },
+  touch: async (page, by) => {
+    const before = await position(page);
+    const { x, y, width, height } = (await scroller(page).boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 };
+    const client = await page.context().newCDPSession(page);
+    // A finger has no more than the screen: it swipes again.
+    for (let left = Math.abs(by); left > 0; left -= 300) {
+      const yDistance = Math.sign(-by) * Math.min(left, 300);
+      const gesture = { x: x + width / 2, y: y + height / 2, yDistance, speed: 4000, gestureSourceType: 'touch' as const, preventFling: true };
+      await client.send('Input.synthesizeScrollGesture', gesture);
+    }
+    await settled(page, before);
+  },
+};
+
+for (const agent of ['analyst', 'recorded']) {
+  test(`question and answer stay in sight through follow-ups of ${agent}`, async ({ page, signedIn }) => {
+    expect(signedIn.name).not.toBe('');
+    await ask(page, `@${agent} Where do my tokens go?`, agent === 'analyst' ? generatedLog(400) : undefined);
+    await runIs(page, 'finished');
+    await expectEndInSight(page);
+    const most = await watchEnd(page);
+    for (let round = 1; round <= 4; round++) {
+      await say(page, `@${agent} And what else, for the ${round}. time?`);
+      await expect(page.locator('[data-run-id]')).toHaveCount(round + 1);
+      await runIs(page, 'finished');
+      await expectEndInSight(page);
+    }
+    expect(await most(), 'the end was in sight in every frame').toBeLessThanOrEqual(2);
+  });
+}
+
+for (const [name, scroll] of Object.entries(ways)) {
+  test(`who scrolls up by ${name} stays there while the answer grows, and back at the end follows it`, async ({ page, agent, signedIn }) => {
+    expect(signedIn.name).not.toBe('');
+    await beginAnswer(page, agent);
+    await expectEndInSight(page);
+    await scroll(page, -900);
+    await expect(jump(page)).toBeVisible();
+    const top = await topOf(page, 'a20');
+    await grow(page, agent, 'b', 20);
+    await expectInPlace(page, 'a20', top);
+    await expect(jump(page)).toBeVisible();
+    await scroll(page, (await below(page)) + 100);
+    await expectEndInSight(page);
+    await grow(page, agent, 'c', 20);
+    await expectEndInSight(page);
+    await endAnswer(page, agent);
+    await expectEndInSight(page);
+  });
+}
+
+test('the button leads to the end, and so does a message', async ({ page, agent, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await beginAnswer(page, agent);
+  await ways['script']?.(page, -900);
+  await jump(page).click();
+  await expectEndInSight(page);
+  await expect(scroller(page)).toBeFocused();
+  await ways['script']?.(page, -900);
+  await endAnswer(page, agent);
+  await expect(jump(page)).toBeVisible();
+  await say(page, '@streamed And now?');
+  await expectEndInSight(page);
+  await expect.poll(() => agent.isAnswering).toBe(true);
+  await grow(page, agent, 'b', 30);
+  await expectEndInSight(page);
+  await endAnswer(page, agent);
+});
+
+test('layout alone moves nobody: not who follows, and not who reads', async ({ page, agent, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await beginAnswer(page, agent);
+  // An article that shrinks for some frames and grows again, as one does that the browser lays out late.
+  await page.locator('.question').first().evaluate(async (question: HTMLElement) => {
+    const frames = async () => {
+      for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+    };
+    question.style.height = '3000px';
+    await frames();
+    question.style.height = '10px';
+    await frames();
+    question.style.height = '';
+  });
+  await expectEndInSight(page);
+  await grow(page, agent, 'b', 10);
+  await expectEndInSight(page);
+  // What stands above what is read grows and shrinks.
+  await ways['script']?.(page, -900);
+  const top = await topOf(page, 'a30');
+  for (const height of ['1500px', '10px', '']) {
+    await page.locator('.question').first().evaluate((question: HTMLElement, height) => question.style.setProperty('height', height), height);
+    await expectInPlace(page, 'a30', top);
+  }
+  await expect(jump(page)).toBeVisible();
+  await endAnswer(page, agent);
+});
+
+test('a composer that grows and a window that shrinks hide neither the end nor what is read', async ({ page, agent, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await beginAnswer(page, agent);
+  const size = page.viewportSize() ?? { width: 0, height: 0 };
+  const shrunken = { ...size, height: Math.round(size.height * 0.6) };
+  await box(page).fill('A long thought\n'.repeat(8));
+  await expectEndInSight(page);
+  await page.setViewportSize(shrunken);
+  await expectEndInSight(page);
+  await expect(box(page)).toBeInViewport();
+  await page.setViewportSize(size);
+  await expectEndInSight(page);
+  await box(page).fill('');
+  await expectEndInSight(page);
+  await ways['script']?.(page, -900);
+  const top = await topOf(page, 'a30');
+  await box(page).fill('A long thought\n'.repeat(8));
+  await expectInPlace(page, 'a30', top);
+  await page.setViewportSize(shrunken);
+  await expectInPlace(page, 'a30', top);
+  await endAnswer(page, agent);
+});
+
+test('a keyboard that lies over the page leaves composer and end in sight', async ({ page, agent, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await beginAnswer(page, agent);
+  // As Safari on a phone: what is seen shrinks, and nothing else does.
+  const keyboard = (share: number) =>
+    page.evaluate((share) => {
+      const viewport = window.visualViewport;
+      if (!viewport) throw new Error('there is no visual viewport');
+      Object.defineProperty(viewport, 'height', { configurable: true, get: () => innerHeight * share });
+      viewport.dispatchEvent(new Event('resize'));
+    }, share);
+  const bottom = () => box(page).evaluate((area) => area.getBoundingClientRect().bottom / innerHeight);
+  await keyboard(0.55);
+  await expect.poll(bottom).toBeLessThan(0.55);
+  await expectEndInSight(page);
+  await grow(page, agent, 'b', 10);
+  await expectEndInSight(page);
+  await keyboard(1);
+  await expect.poll(bottom).toBeGreaterThan(0.55);
+  await expectEndInSight(page);
+  await endAnswer(page, agent);
+});
+
+test('what a person opens stays where it was pressed', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await ask(page, '@recorded Go on');
+  await runIs(page, 'finished');
+  const summary = lastRun(page).locator('summary').first();
+  await summary.scrollIntoViewIfNeeded();
+  const topOfSummary = () => summary.evaluate((element) => element.getBoundingClientRect().top);
+  const top = await topOfSummary();
+  const open = () => summary.evaluate((element) => (element.parentElement as HTMLDetailsElement).open);
+  const before = await open();
+  await summary.click();
+  await expect.poll(open).toBe(!before);
+  await expect.poll(async () => Math.abs((await topOfSummary()) - top)).toBeLessThanOrEqual(1.5);
+});

@@ -1,0 +1,213 @@
+/** What keys do where a person writes, and where the focus is: half-typed words, phones, and pages that change under it. */
+import { resolve } from 'node:path';
+import { expectAccessible } from './accessible.ts';
+import { keyAfterComposing, keyWhileComposing } from './composition.ts';
+import { expect, type Page, test } from './fixtures.ts';
+import { ask, connected, lastRun, runIs } from './threads.ts';
+
+// A recorded run, slow enough to be stopped.
+const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
+test.use({
+  serverOptions: [
+    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 12\n` },
+    { scope: 'worker' },
+  ],
+});
+
+const box = (page: Page) => page.getByLabel('Message');
+const question = (page: Page) => page.locator('.question:not(.pending)');
+const composing = { 'as Chromium tells it': keyWhileComposing, 'as Safari tells it': keyAfterComposing };
+
+/** The row of the open thread in the list, which a phone shows only when it is asked. */
+async function openRow(page: Page) {
+  const opener = page.getByRole('button', { name: 'Threads', exact: true });
+  if (await opener.isVisible()) await opener.click();
+  return page.locator('.thread-row', { has: page.locator('[aria-current="page"]') });
+}
+
+async function choose(page: Page, row: ReturnType<Page['locator']>, ...items: string[]): Promise<void> {
+  await row.getByRole('button', { name: /^Actions for/ }).click();
+  for (const item of items) await page.getByRole('button', { name: item, exact: true }).click();
+}
+
+for (const [name, press] of Object.entries(composing)) {
+  test(`a key of a composition, ${name}, sends nothing, leaves nothing and stops nothing`, async ({ page, signedIn }) => {
+    expect(signedIn.name).not.toBe('');
+    await ask(page, 'What can you do?');
+    await runIs(page, 'finished');
+
+    await press(box(page), '日本', 'Enter');
+    await expect(box(page)).toHaveValue('日本');
+    await box(page).fill('');
+
+    await question(page).getByRole('button', { name: 'Edit' }).click();
+    const edit = page.getByLabel('Your question in other words');
+    for (const key of ['Enter', 'Escape']) {
+      await press(edit, '日本', key);
+      await expect(edit).toHaveValue('日本');
+    }
+    await page.getByRole('button', { name: 'Cancel' }).click();
+
+    const row = await openRow(page);
+    await choose(page, row, 'Rename');
+    const title = page.getByRole('textbox', { name: 'Title' });
+    for (const key of ['Enter', 'Escape']) {
+      await press(title, '日本', key);
+      await expect(title).toBeFocused();
+    }
+    await page.keyboard.press('Escape');
+    await expect(title).toHaveCount(0);
+    await page.goto(new URL(page.url()).pathname);
+    await connected(page);
+
+    await box(page).fill('@recorded Go on');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await runIs(page, 'running');
+    await press(box(page), '日本', 'Escape');
+    // What was asked before is answered before: had the key stopped the run, it would have stopped by now.
+    await box(page).fill('');
+    await expect(lastRun(page)).toHaveAttribute('data-run-state', 'running');
+    await expect(page.getByRole('button', { name: 'Stop' })).toBeEnabled();
+    await page.keyboard.press('Escape');
+    await runIs(page, 'cancelled');
+    // Nothing was sent but what was sent on purpose.
+    await expect(question(page)).toHaveCount(2);
+  });
+}
+
+test('Return breaks the line on a phone, where the button sends; elsewhere it sends', async ({ page, signedIn }, { project }) => {
+  expect(signedIn.name).not.toBe('');
+  const isPhone = project.name === 'phone';
+  await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await box(page).pressSequentially('one');
+  await page.keyboard.press(isPhone ? 'Enter' : 'Shift+Enter');
+  await box(page).pressSequentially('two');
+  await expect(box(page)).toHaveValue('one\ntwo');
+  if (isPhone) await page.getByRole('button', { name: 'Send' }).click();
+  else await page.keyboard.press('Enter');
+  await expect(box(page)).toHaveValue('');
+  await expect(question(page)).toHaveCount(2);
+  await runIs(page, 'finished');
+
+  await question(page).last().getByRole('button', { name: 'Edit' }).click();
+  const edit = page.getByLabel('Your question in other words');
+  await expect(edit).toBeFocused();
+  await page.keyboard.press('End');
+  await page.keyboard.press(isPhone ? 'Enter' : 'Shift+Enter');
+  await edit.pressSequentially('three');
+  await expect(edit).toHaveValue(/\nthree/);
+  if (isPhone) await edit.locator('xpath=ancestor::form').getByRole('button', { name: 'Send' }).click();
+  else await page.keyboard.press('Enter');
+  await expect(question(page).last()).toContainText('three');
+});
+
+test('after the first question keys go to its thread: what is typed is written there, and Escape stops the run', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await ask(page, '@recorded Go on');
+  await expect(box(page)).toBeFocused();
+  await page.keyboard.type('And then');
+  await expect(box(page)).toHaveValue('And then');
+  await runIs(page, 'running');
+  await page.keyboard.press('Escape');
+  await runIs(page, 'cancelled');
+});
+
+test('what goes away gives the focus back: a menu, a field, a button, a thread', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await ask(page, 'The first one');
+  await runIs(page, 'finished');
+  await ask(page, 'The second one');
+  await runIs(page, 'finished');
+
+  // The button that goes when it was pressed.
+  await lastRun(page).getByRole('button', { name: 'Regenerate' }).click();
+  await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('2/2');
+  await runIs(page, 'finished');
+  await expect.poll(() => page.evaluate(() => document.activeElement?.closest('.conversation') !== null)).toBe(true);
+
+  const row = await openRow(page);
+  const actions = row.getByRole('button', { name: /^Actions for/ });
+  await actions.click();
+  await expect(page.getByRole('button', { name: 'Rename' })).toBeFocused();
+  await page.keyboard.press('Escape');
+  await expect(actions).toBeFocused();
+
+  for (const key of ['Enter', 'Escape']) {
+    await choose(page, row, 'Rename');
+    await expect(page.getByRole('textbox', { name: 'Title' })).toBeFocused();
+    await page.keyboard.press(key);
+    await expect(row.getByRole('link')).toBeFocused();
+  }
+
+  // Another thread than the open one: the focus goes to the one beside it.
+  const other = page.locator('.thread-row', { hasText: 'The first one' });
+  const beside = other.locator('xpath=following-sibling::li | preceding-sibling::li').first();
+  await choose(page, other, 'Delete', 'Delete for good?');
+  await expect(other).toHaveCount(0);
+  await expect.poll(() => page.evaluate(() => document.activeElement?.className ?? '')).toMatch(/thread-link|new-thread/);
+  expect(await beside.count()).toBeLessThanOrEqual(1);
+
+  // The open one: a new one is begun.
+  await choose(page, row, 'Delete', 'Delete for good?');
+  await expect(page).toHaveURL(/\/$/);
+  await expect(box(page)).toBeFocused();
+});
+
+test('the list of threads is one stop of the Tab key, and arrow keys move within it @desktop', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  for (const title of ['One', 'Two', 'Three']) await ask(page, title);
+  await runIs(page, 'finished');
+  const rows = page.locator('.thread-row');
+  const links = rows.getByRole('link');
+  await expect(page.locator('.threads [tabindex="0"]')).toHaveCount(1);
+  await page.getByRole('link', { name: 'New thread' }).focus();
+  await page.keyboard.press('Tab');
+  await expect(page.locator('.threads [aria-current="page"]')).toBeFocused();
+  await page.keyboard.press('Home');
+  await expect(links.first()).toBeFocused();
+  await page.keyboard.press('ArrowDown');
+  await expect(links.nth(1)).toBeFocused();
+  await page.keyboard.press('ArrowRight');
+  await expect(rows.nth(1).getByRole('button')).toBeFocused();
+  await page.keyboard.press('ArrowDown');
+  await expect(rows.nth(2).getByRole('button')).toBeFocused();
+  await page.keyboard.press('ArrowLeft');
+  await expect(links.nth(2)).toBeFocused();
+  await page.keyboard.press('End');
+  await expect(links.last()).toBeFocused();
+  await page.keyboard.press('ArrowDown');
+  await expect(links.last()).toBeFocused();
+  await expect(page.locator('.threads [tabindex="0"]')).toHaveCount(1);
+  await expectAccessible(page);
+  // From the list it is few stops to where one writes, however long the list is.
+  let stops = 0;
+  await page.goto('/');
+  await connected(page);
+  await page.locator('.threads [tabindex="0"]').focus();
+  while (!(await box(page).evaluate((area) => area === document.activeElement))) {
+    await page.keyboard.press('Tab');
+    expect(++stops).toBeLessThanOrEqual(6);
+  }
+  await page.keyboard.press('Shift+Tab');
+  await expect(box(page)).not.toBeFocused();
+});
+
+test('the links that skip lead where they say, and the address stays @desktop', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  const path = await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await page.goto(path);
+  await connected(page);
+  await page.keyboard.press('Tab');
+  await expect(page.getByRole('link', { name: 'Skip to content' })).toBeFocused();
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('main')).toBeFocused();
+  await page.keyboard.press('Tab');
+  await expect.poll(() => page.evaluate(() => document.activeElement?.closest('main') !== null)).toBe(true);
+  await page.getByRole('link', { name: 'Skip to the message' }).focus();
+  await expectAccessible(page);
+  await page.keyboard.press('Enter');
+  await expect(box(page)).toBeFocused();
+  await expect(page).toHaveURL(new RegExp(`${path}$`));
+});

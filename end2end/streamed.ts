@@ -1,0 +1,78 @@
+/** An AG-UI endpoint whose answer grows when the test says so, and ends when it says so. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+interface Answer {
+  threadId: string;
+  runId: string;
+  messageId: string;
+  response: ServerResponse;
+}
+
+export class StreamedAgent {
+  private server: Server | undefined;
+  private answer: Answer | undefined;
+
+  static async start(): Promise<StreamedAgent> {
+    const agent = new StreamedAgent();
+    agent.server = createServer((request, response) => void agent.begin(request, response));
+    await new Promise<void>((done) => agent.server?.listen(0, '127.0.0.1', done));
+    return agent;
+  }
+
+  /** As the configuration file has it. */
+  get config(): string {
+    const { port } = this.server?.address() as AddressInfo;
+    return `[[agents]]\nid = "streamed"\nname = "Streamed"\nkind = "ag-ui"\nurl = "http://127.0.0.1:${port}/"\nallow_private_network = true\n`;
+  }
+
+  /** Whether an answer is being given. */
+  get isAnswering(): boolean {
+    return this.answer !== undefined;
+  }
+
+  /** Adds to the answer. */
+  write(delta: string): void {
+    if (!this.answer) throw new Error('nobody asked');
+    const { messageId } = this.answer;
+    emit(this.answer, { type: 'TEXT_MESSAGE_CONTENT', messageId, delta });
+  }
+
+  /** Ends the answer. */
+  finish(): void {
+    if (!this.answer) throw new Error('nobody asked');
+    const { threadId, runId, messageId, response } = this.answer;
+    emit(this.answer, { type: 'TEXT_MESSAGE_END', messageId });
+    emit(this.answer, { type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
+    this.answer = undefined;
+    response.end();
+  }
+
+  async close(): Promise<void> {
+    this.server?.closeAllConnections();
+    await new Promise((done) => this.server?.close(done));
+  }
+
+  private async begin(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    const { threadId, runId } = JSON.parse(body) as Answer;
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    const answer = { threadId, runId, messageId: `m-${runId}`, response };
+    emit(answer, { type: 'RUN_STARTED', threadId, runId });
+    emit(answer, { type: 'TEXT_MESSAGE_START', messageId: answer.messageId, role: 'assistant' });
+    this.answer = answer;
+    response.on('close', () => {
+      if (this.answer === answer) this.answer = undefined;
+    });
+  }
+}
+
+/** So many paragraphs of an answer, each with its name. */
+export function paragraphs(name: string, count: number): string {
+  return Array.from({ length: count }, (_, index) => `Paragraph ${name}${index + 1}. ${'Some words to fill a line or two. '.repeat(4)}\n\n`).join('');
+}
+
+function emit({ response }: Answer, event: object): void {
+  response.write(`data: ${JSON.stringify(event)}\n\n`);
+}

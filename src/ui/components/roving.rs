@@ -1,0 +1,68 @@
+//! A list of which one row at a time is a stop of the Tab key, so that what comes after a long list is not far: arrow keys,
+//! Home and End move within it. To the right of a row's link is the button with what can be done with it.
+
+use leptos::{ev::KeyboardEvent, wasm_bindgen::JsCast, web_sys};
+
+/// Where a key leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// To this row, in the same column.
+    Row(usize),
+    /// To this column of the same row.
+    Column(usize),
+}
+
+fn step(key: &str, row: usize, rows: usize) -> Option<Step> {
+    Some(match key {
+        "ArrowDown" => Step::Row((row + 1).min(rows.saturating_sub(1))),
+        "ArrowUp" => Step::Row(row.saturating_sub(1)),
+        "Home" => Step::Row(0),
+        "End" => Step::Row(rows.saturating_sub(1)),
+        "ArrowRight" => Step::Column(1),
+        "ArrowLeft" => Step::Column(0),
+        _ => return None,
+    })
+}
+
+/// Moves the focus in the list that the event is for: `rows` names its rows, `columns` what of a row takes the focus.
+pub(crate) fn move_focus(event: &KeyboardEvent, rows: &str, columns: [&str; 2]) {
+    if event.default_prevented() || event.alt_key() || event.ctrl_key() || event.meta_key() || event.shift_key() {
+        return;
+    }
+    let list = event.current_target().and_then(|list| list.dyn_into::<web_sys::Element>().ok());
+    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    let (Some(list), Some(target)) = (list, target) else { return };
+    // What else is in a row, a field say, has these keys for itself.
+    let Some(column) = columns.iter().position(|column| target.matches(column).is_ok_and(|is| is)) else { return };
+    let row = target.closest(rows).ok().flatten();
+    let all: Vec<web_sys::Element> = {
+        let children = row.as_ref().and_then(|row| row.parent_element()).unwrap_or(list).children();
+        (0..children.length()).filter_map(|index| children.item(index)).collect()
+    };
+    let Some(at) = all.iter().position(|other| Some(other) == row.as_ref()) else { return };
+    let Some(step) = step(&event.key(), at, all.len()) else { return };
+    let (row, column) = match step {
+        Step::Row(row) => (row, column),
+        Step::Column(column) => (at, column),
+    };
+    event.prevent_default();
+    let found = [columns[column], columns[0]].into_iter().find_map(|what| all[row].query_selector(what).ok().flatten());
+    if let Some(found) = found.and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok()) {
+        let _ = found.focus();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_move_within_the_list_and_stop_at_its_ends() {
+        assert_eq!(step("ArrowDown", 0, 3), Some(Step::Row(1)));
+        assert_eq!(step("ArrowDown", 2, 3), Some(Step::Row(2)));
+        assert_eq!(step("ArrowUp", 0, 3), Some(Step::Row(0)));
+        assert_eq!((step("Home", 2, 3), step("End", 0, 3)), (Some(Step::Row(0)), Some(Step::Row(2))));
+        assert_eq!((step("ArrowRight", 1, 3), step("ArrowLeft", 1, 3)), (Some(Step::Column(1)), Some(Step::Column(0))));
+        assert_eq!((step("a", 1, 3), step("Tab", 1, 3)), (None, None));
+    }
+}
