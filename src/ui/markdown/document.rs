@@ -1,0 +1,322 @@
+//! A text that grows, as units of which only the last one changes.
+//!
+//! The parser alone says where blocks begin and end. A block is settled once another one follows it on a whole line: then
+//! nothing that comes can change it but a definition of a link. Lists, tables and code blocks settle inside as well: an
+//! item, a row, a line at a time. To go on within one, what comes is parsed behind a prefix that brings the parser where
+//! it was: the line that opened the code block, the head of the table, an item like those of the list.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    definitions::{Links, Reference},
+    edit::{Edit, Length, diff},
+    source::Source,
+    unit::{Kind, Part, Unit},
+    writer::{Definition, units},
+};
+
+/// What was settled, and the labels that it refers to.
+type Added = Vec<(Arc<Reference>, Vec<String>)>;
+
+/// The longest prefix; blocks that need a longer one settle as a whole.
+const MAX_PREFIX_BYTES: usize = 2048;
+/// An unsettled text up to this long is parsed again whenever it grows.
+const EAGER_BYTES: usize = 16 * 1024;
+/// A longer one when it has grown by one part in so many; until then what came last shows as plain text.
+const GROWTH: usize = 8;
+/// How much of a text is parsed at once.
+const WINDOW_BYTES: usize = 64 * 1024;
+
+/// A text that grows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Document {
+    /// Where the unsettled text begins; always the start of a line.
+    from: usize,
+    /// Whether that line is within displayed mathematics.
+    in_math: bool,
+    /// How long the text was when it was parsed last.
+    parsed: usize,
+    /// How many units are settled, without the one that is open.
+    settled: usize,
+    open: Option<Open>,
+    /// What is shown beyond what is settled; of the open unit, the unsettled parts.
+    tail: Vec<Unit>,
+    /// Whether text is shown behind the tail that was not parsed.
+    pending: bool,
+    links: Links,
+}
+
+/// A unit that is settled up to a part.
+#[derive(Debug, Clone)]
+struct Open {
+    kind: Kind,
+    head: String,
+    /// What brings the parser to where it was.
+    prefix: Arc<str>,
+    /// How many parts are settled.
+    parts: usize,
+    /// How much code is settled.
+    code: Length,
+    loose: bool,
+    has_paragraph: bool,
+}
+
+impl Document {
+    /// A text that is shown already, by [`to_html`](super::to_html).
+    pub(crate) fn new(text: &str) -> Self {
+        let mut document = Self::default();
+        for end in windows(text) {
+            document.update(&text[..end], true);
+        }
+        document
+    }
+
+    /// The text goes on: it begins with what it was before. `is_whole`: no more is expected.
+    pub(crate) fn update(&mut self, text: &str, is_whole: bool) -> Vec<Edit> {
+        let unsettled = text.len() - self.from;
+        let mut edits = Vec::new();
+        if !is_whole && unsettled > EAGER_BYTES && (text.len() - self.parsed) * GROWTH < unsettled {
+            return self.postpone(text);
+        }
+        if std::mem::take(&mut self.pending) {
+            edits.push(Edit::Truncate { units: self.settled + self.tail.len() });
+        }
+        let first = self.settled;
+        let base = self.open.as_ref().map_or((0, Length::default()), |open| (open.parts, open.code));
+        let mut shown: Vec<Unit> = self.open.iter().map(Open::unit).collect();
+        let mut added = Vec::new();
+        let complete = text.rfind('\n').map_or(0, |end| end + 1);
+        while complete > self.from && complete > self.parsed && self.settle(&text[..complete], &mut shown, &mut added) {
+        }
+        let (source, mut tail, definitions) = self.parse(text, &self.links.settled);
+        drop(source);
+        let recent = definitions.into_iter().rev().map(|it| (it.label, it.address)).collect();
+        self.show_tail(&mut shown, &mut tail);
+        diff(&self.tail, &shown, first, base, &mut edits);
+        (self.tail, self.parsed) = (tail, text.len());
+        self.links.update(text, recent, added, &mut edits);
+        edits
+    }
+
+    /// Shows what came behind the rest, as plain text: the unsettled text is long and has hardly grown.
+    fn postpone(&mut self, text: &str) -> Vec<Edit> {
+        if text.len() == self.parsed {
+            return Vec::new();
+        }
+        let unit = Unit::plain(&text[self.parsed..]);
+        let place = self.settled + self.tail.len();
+        match std::mem::replace(&mut self.pending, true) {
+            true => vec![Edit::Replace { unit: place, with: unit }],
+            false => vec![Edit::Push(unit)],
+        }
+    }
+
+    /// The unsettled part of a text in units, the open one's first.
+    fn parse(&self, text: &str, known: &HashMap<String, String>) -> (Source, Vec<Unit>, Vec<Definition>) {
+        let prefix = self.open.as_ref().map_or("", |open| &open.prefix);
+        let source = Source::new(prefix, &text[self.from..], self.in_math);
+        let (mut units, mut definitions) = units(&source, |label| known.get(label).cloned());
+        if self.open.is_some() {
+            drop_probe(&mut units);
+        }
+        for unit in &mut units {
+            unit.move_by(self.from);
+        }
+        definitions.iter_mut().for_each(|definition| definition.start += self.from);
+        (source, units, definitions)
+    }
+
+    /// Settles what it can of a text of whole lines. Answers whether that was anything.
+    fn settle(&mut self, text: &str, shown: &mut Vec<Unit>, added: &mut Added) -> bool {
+        let (source, mut units, definitions) = self.parse(text, &self.links.settled);
+        let before = self.from;
+        let Some(last) = units.pop() else { return false };
+        let settled = if let Some(previous) = units.last() {
+            let from = beginning(text, &definitions, previous.range.start, last.range.start);
+            for unit in units {
+                self.close(text, &source, unit, shown, added);
+            }
+            Some(from)
+        } else if self.open.is_some() {
+            self.settle_parts(text, &source, last, shown, added)
+        } else {
+            self.open(text, &last, shown)
+        };
+        let Some(from) = settled else { return false };
+        self.links.define(definitions.into_iter().filter(|definition| definition.start < from));
+        self.in_math = source.is_in_math(from - before);
+        self.from = from;
+        true
+    }
+
+    /// A unit is settled as a whole.
+    fn close(&mut self, text: &str, source: &Source, mut unit: Unit, shown: &mut Vec<Unit>, added: &mut Added) {
+        match self.open.take() {
+            Some(open) => {
+                self.register(text, source, &open, &unit.parts, added);
+                if let Some(shown) = shown.last_mut() {
+                    shown.loose = open.is_loose(&unit);
+                    shown.take_over(unit);
+                }
+            }
+            None => {
+                let mut labels = std::mem::take(&mut unit.labels);
+                labels.extend(unit.parts.iter_mut().flat_map(|part| std::mem::take(&mut part.labels)));
+                let start = line_start(text, unit.range.start);
+                if !labels.is_empty() {
+                    let in_math = source.is_in_math(start.saturating_sub(self.from));
+                    let reference = Reference {
+                        unit: self.settled,
+                        part: None,
+                        range: start..unit.range.end,
+                        prefix: "".into(),
+                        in_math,
+                    };
+                    added.push((Arc::new(reference), labels));
+                }
+                shown.push(unit);
+            }
+        }
+        self.settled += 1;
+    }
+
+    /// Begins to settle a unit by its parts, if that can be. Answers where the first part begins.
+    fn open(&mut self, text: &str, unit: &Unit, shown: &mut Vec<Unit>) -> Option<usize> {
+        let start = line_start(text, unit.range.start);
+        let lines = |count: usize| text[start..].split_inclusive('\n').take(count).map(str::len).sum::<usize>();
+        let (prefix, from) = match unit.kind {
+            Kind::Whole => return None,
+            Kind::List { .. } => (probe(&text[start..])?, start),
+            Kind::Table => (text[start..start + lines(2)].to_owned(), start + lines(2)),
+            Kind::Code => (text[start..start + lines(1)].to_owned(), start + lines(1)),
+        };
+        // A head is not rendered again: with links in it, the table settles as a whole.
+        if prefix.len() > MAX_PREFIX_BYTES || !unit.labels.is_empty() {
+            return None;
+        }
+        let (kind, head, prefix) = (unit.kind, unit.head.clone(), prefix.into());
+        let open = Open { kind, head, prefix, parts: 0, code: Length::default(), loose: false, has_paragraph: false };
+        shown.push(open.unit());
+        self.open = Some(open);
+        Some(from)
+    }
+
+    /// Settles the parts of the open unit that nothing can change. Answers where the next one begins.
+    fn settle_parts(
+        &mut self,
+        text: &str,
+        source: &Source,
+        mut unit: Unit,
+        shown: &mut [Unit],
+        added: &mut Added,
+    ) -> Option<usize> {
+        let from = match unit.kind {
+            Kind::List { .. } => line_start(text, unit.parts.pop()?.range.start),
+            Kind::Table => unit.parts.last()?.range.end,
+            _ => unit.code_end,
+        };
+        if from <= self.from || !text[..from].ends_with('\n') {
+            return None;
+        }
+        let mut open = self.open.take()?;
+        self.register(text, source, &open, &unit.parts, added);
+        open.parts += unit.parts.len();
+        open.code = open.code + Length::of(&unit.code);
+        open.loose |= unit.loose;
+        open.has_paragraph |= unit.parts.iter().any(|part| part.has_paragraph);
+        self.open = Some(open);
+        shown.last_mut()?.take_over(unit);
+        Some(from)
+    }
+
+    /// Remembers what the parts of the open unit refer to.
+    fn register(&self, text: &str, source: &Source, open: &Open, parts: &[Part], added: &mut Added) {
+        for (place, part) in parts.iter().enumerate().filter(|(_, part)| !part.labels.is_empty()) {
+            let start = line_start(text, part.range.start);
+            let reference = Reference {
+                unit: self.settled,
+                part: Some(open.parts + place),
+                range: start..part.range.end,
+                prefix: open.prefix.clone(),
+                in_math: source.is_in_math(start.saturating_sub(self.from)),
+            };
+            added.push((Arc::new(reference), part.labels.clone()));
+        }
+    }
+
+    /// Adds the tail to what is shown.
+    fn show_tail(&self, shown: &mut Vec<Unit>, tail: &mut [Unit]) {
+        let mut rest = tail.iter_mut();
+        if let (Some(open), Some(last)) = (&self.open, shown.last_mut())
+            && let Some(unit) = rest.next()
+        {
+            unit.loose = open.is_loose(unit);
+            unit.head.clone_from(&open.head);
+            last.loose = unit.loose;
+            last.take_over(unit.clone());
+        }
+        shown.extend(rest.map(|unit| unit.clone()));
+    }
+}
+
+impl Open {
+    /// The unit, without parts.
+    fn unit(&self) -> Unit {
+        Unit { kind: self.kind, head: self.head.clone(), loose: self.loose, ..Unit::default() }
+    }
+
+    /// Whether the list looks loose with what comes.
+    fn is_loose(&self, coming: &Unit) -> bool {
+        let has_paragraph = self.has_paragraph || coming.parts.iter().any(|part| part.has_paragraph);
+        (self.loose || coming.loose) && has_paragraph
+    }
+}
+
+/// An item like the first of a list, whose text stands further in than any item begins. Whether its list is loose shows in
+/// it.
+fn probe(list: &str) -> Option<String> {
+    let marker = list.trim_start();
+    let mark = marker.trim_start_matches(|c: char| c.is_ascii_digit()).chars().next()?;
+    Some(if marker.starts_with(mark) { format!("{mark}    x\n") } else { format!("1{mark}    x\n") })
+}
+
+/// Takes the probe out of a list that goes on.
+pub(super) fn drop_probe(units: &mut [Unit]) {
+    if let Some(unit) =
+        units.first_mut().filter(|unit| matches!(unit.kind, Kind::List { .. }) && !unit.parts.is_empty())
+    {
+        unit.parts.remove(0);
+    }
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |end| end + 1)
+}
+
+/// Where the text begins that a unit at `start`, after one at `previous`, may still become one with: definitions of links right before it, whose
+/// title it may be.
+fn beginning(text: &str, definitions: &[Definition], previous: usize, start: usize) -> usize {
+    let start = line_start(text, start);
+    let (mut from, mut line) = (start, start);
+    while line > previous && !definitions.is_empty() {
+        line = line_start(text, line - 1);
+        let indent = text[line..].len() - text[line..].trim_start_matches(' ').len();
+        if text[line + indent..].trim_start_matches('\r').starts_with('\n') {
+            break;
+        }
+        if definitions.iter().any(|definition| definition.start == line + indent) {
+            from = line;
+        }
+    }
+    from
+}
+
+/// Where to pause in a text that is read in pieces of whole lines.
+pub(super) fn windows(text: &str) -> impl Iterator<Item = usize> {
+    let mut end = 0;
+    std::iter::from_fn(move || {
+        let next = text.ceil_char_boundary(end + WINDOW_BYTES);
+        let line = || text[next..].find('\n').map_or(text.len(), |line| next + line + 1);
+        (end < text.len()).then(line).inspect(|line| end = *line)
+    })
+}

@@ -1,0 +1,297 @@
+//! The text that is given to the parser, which differs from what was written where Markdown reads too much or too little.
+//!
+//! - Between `\(` and `\)`, and between `\[` and `\]`, characters are not markup: they are replaced by private ones.
+//! - A mark is inserted where bold text meets Chinese, Japanese or Korean punctuation: CommonMark expects spaces there.
+//! - Containers nested too deeply and tables with too many columns are replaced as well, so that parsing stays cheap.
+//!
+//! [`restore`] undoes all of it, wherever the characters come out. Every rule looks at one line, or at a run of lines
+//! without a blank one between, so a part of a text is changed as the whole would be.
+
+use std::{borrow::Cow, ops::Range};
+
+/// Inserted beside `*` and `~`: neither punctuation nor space. A noncharacter, so no text needs it.
+const MARK: char = '\u{fdd0}';
+/// The private character that stands for the first of [`PROTECTED`].
+const FIRST: u32 = 0xe7c0;
+/// What can be replaced.
+const PROTECTED: &[u8] = br"\*_[]<>&!$=+-#.)|";
+/// The most quotes and list items that begin on one line.
+const MAX_CONTAINERS: usize = 32;
+/// The most columns of a table.
+const MAX_COLUMNS: usize = 64;
+
+/// A text for the parser, and where each part of it comes from.
+#[derive(Default)]
+pub(super) struct Source {
+    text: String,
+    /// Where text and original drift apart: a place in the text, and the same place in the original.
+    anchors: Vec<(usize, usize)>,
+    /// Lines of the original that begin within displayed mathematics.
+    in_math: Vec<usize>,
+}
+
+impl Source {
+    /// `prefix` stands before the original and is no part of it. `in_math`: the original begins within mathematics.
+    pub(super) fn new(prefix: &str, original: &str, in_math: bool) -> Self {
+        let mut source = Self::default();
+        source.text.reserve(prefix.len() + original.len());
+        source.append(prefix, false);
+        source.anchors.clear();
+        source.in_math.clear();
+        source.anchors.push((source.text.len(), 0));
+        source.append(original, in_math);
+        source
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where in the original a place in the text is; 0 for one in the prefix.
+    pub(super) fn original(&self, at: usize) -> usize {
+        let after = self.anchors.partition_point(|(text, _)| *text <= at);
+        after.checked_sub(1).map_or(0, |anchor| self.anchors[anchor].1 + at - self.anchors[anchor].0)
+    }
+
+    /// Whether the line of the original that begins there is within displayed mathematics.
+    pub(super) fn is_in_math(&self, line: usize) -> bool {
+        self.in_math.binary_search(&line).is_ok()
+    }
+
+    fn append(&mut self, original: &str, mut in_math: bool) {
+        let mut start = 0;
+        for line in original.split_inclusive('\n') {
+            let mut shield = Line { source: self, line, start, at: 0 };
+            if in_math {
+                shield.source.in_math.push(start);
+            }
+            in_math = shield.shield(in_math);
+            start += line.len();
+        }
+        if in_math {
+            self.in_math.push(start);
+        }
+    }
+}
+
+/// One line of the original on its way into the text.
+struct Line<'a> {
+    source: &'a mut Source,
+    line: &'a str,
+    /// Where it begins in the original.
+    start: usize,
+    /// How much of it was taken over.
+    at: usize,
+}
+
+impl Line<'_> {
+    /// Takes the line over; answers whether the next one begins within displayed mathematics.
+    fn shield(&mut self, in_math: bool) -> bool {
+        let content = self.line.trim();
+        let indent = self.line.len() - self.line.trim_start().len();
+        let is_fence = content.starts_with("```") || content.starts_with("~~~");
+        if (in_math && !content.is_empty() && !is_fence) || content.starts_with("\\[") {
+            let from = if in_math { indent } else { indent + 2 };
+            let end = self.line.get(from..).and_then(|rest| rest.find("\\]")).map(|end| from + end + 2);
+            self.protect(indent..end.unwrap_or(self.line.len()), PROTECTED);
+            self.inline();
+            return end.is_none();
+        }
+        if is_wide_delimiter_row(content) {
+            self.protect(0..self.line.len(), b"|");
+        }
+        if let Some(deep) = deep_containers(self.line) {
+            self.protect(deep, PROTECTED);
+        }
+        self.inline();
+        false
+    }
+
+    /// Takes over the rest of the line.
+    fn inline(&mut self) {
+        let bytes = self.line.as_bytes();
+        let mut next = self.at;
+        while next < bytes.len() {
+            next = match bytes[next] {
+                b'\\' => self.backslash(next),
+                b'*' | b'~' => self.run(next),
+                byte if byte.is_ascii() => next + 1,
+                _ => self.private(next),
+            };
+        }
+        self.copy(bytes.len());
+    }
+
+    /// A backslash at `at`; answers where to go on.
+    fn backslash(&mut self, at: usize) -> usize {
+        let close = match self.line.as_bytes().get(at + 1) {
+            Some(b'(') => Some("\\)"),
+            Some(b'[') => Some("\\]"),
+            Some(b')' | b']') => None,
+            Some(_) => return at + 1 + self.line[at + 1..].chars().next().map_or(0, char::len_utf8),
+            None => return at + 1,
+        };
+        let inside = close.and_then(|close| self.line[at + 2..].split_once(close)).map(|(inside, _)| inside);
+        match inside.filter(|inside| !inside.contains('`')) {
+            Some(inside) => {
+                self.protect(at..at + 2 + inside.len() + 2, PROTECTED);
+                self.at
+            }
+            None => {
+                self.protect(at..at + 1, PROTECTED);
+                at + 2
+            }
+        }
+    }
+
+    /// A run of `*` or `~` at `at`; answers where it ends.
+    fn run(&mut self, at: usize) -> usize {
+        let mark = self.line.as_bytes()[at];
+        let end = at + self.line.as_bytes()[at..].iter().take_while(|byte| **byte == mark).count();
+        let before = self.line[..at].chars().next_back().filter(|c| !c.is_whitespace());
+        let after = self.line[end..].chars().next().filter(|c| !c.is_whitespace());
+        let (Some(before), Some(after)) = (before, after) else { return end };
+        let (closes, opens) = (is_punctuation(before), is_punctuation(after));
+        if closes != opens && (is_cjk(before) || is_cjk(after)) && !matches!(before, '*' | '~') {
+            self.copy(if closes { at } else { end });
+            self.source.text.push(MARK);
+            self.anchor();
+        }
+        end
+    }
+
+    /// A character beyond ASCII at `at`: those that stand for others here cannot be taken over.
+    fn private(&mut self, at: usize) -> usize {
+        let Some(char) = self.line[at..].chars().next() else { return at + 1 };
+        let end = at + char.len_utf8();
+        if char == MARK || protected(char).is_some() {
+            self.copy(at);
+            self.source.text.push(char::REPLACEMENT_CHARACTER);
+            self.at = end;
+            self.anchor();
+        }
+        end
+    }
+
+    /// Takes over what stands there with `what` of it replaced.
+    fn protect(&mut self, range: Range<usize>, what: &[u8]) {
+        for at in range.start.max(self.at)..range.end {
+            let byte = self.line.as_bytes()[at];
+            let place = PROTECTED.iter().position(|it| *it == byte).filter(|_| what.contains(&byte));
+            if let Some(private) = place.and_then(|place| char::from_u32(FIRST + place as u32)) {
+                self.copy(at);
+                self.source.text.push(private);
+                self.at = at + 1;
+                self.anchor();
+            } else if !byte.is_ascii() && self.line.is_char_boundary(at) {
+                self.private(at);
+            }
+        }
+        self.copy(range.end);
+    }
+
+    fn copy(&mut self, end: usize) {
+        if end > self.at {
+            self.source.text.push_str(&self.line[self.at..end]);
+            self.at = end;
+        }
+    }
+
+    fn anchor(&mut self) {
+        self.source.anchors.push((self.source.text.len(), self.start + self.at));
+    }
+}
+
+/// A text that came out of the parser as it was written.
+pub(super) fn restore(text: &str) -> Cow<'_, str> {
+    // All that is replaced or inserted begins with one of these bytes.
+    if !text.bytes().any(|byte| matches!(byte, 0xee | 0xef)) {
+        return Cow::Borrowed(text);
+    }
+    text.chars().filter(|c| *c != MARK).map(|c| protected(c).unwrap_or(c)).collect::<String>().into()
+}
+
+/// An address as it was meant: a backslash before punctuation is none of it.
+pub(super) fn restore_address(address: &str) -> Cow<'_, str> {
+    let backslash = char::from_u32(FIRST).unwrap_or(MARK);
+    match restore(address) {
+        Cow::Owned(_) => restore(&address.replace(backslash, "")).into_owned().into(),
+        borrowed => borrowed,
+    }
+}
+
+fn protected(char: char) -> Option<char> {
+    let place = u32::from(char).checked_sub(FIRST)?;
+    PROTECTED.get(place as usize).map(|byte| char::from(*byte))
+}
+
+fn is_wide_delimiter_row(content: &str) -> bool {
+    let bars = content.bytes().filter(|byte| *byte == b'|').count();
+    bars > MAX_COLUMNS && content.bytes().all(|byte| b"|:- \t".contains(&byte))
+}
+
+/// Where on a line the containers begin that are too many.
+fn deep_containers(line: &str) -> Option<Range<usize>> {
+    let bytes = line.as_bytes();
+    let (mut at, mut markers, mut deep) = (0, 0, None);
+    loop {
+        let space = bytes[at..].iter().take_while(|byte| b" \t".contains(byte)).count();
+        let digits = bytes[at + space..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let mark = at + space + digits;
+        let is_marker = match bytes.get(mark) {
+            Some(b'>') => digits == 0,
+            Some(b'-' | b'+' | b'*') => digits == 0 && bytes.get(mark + 1).is_none_or(u8::is_ascii_whitespace),
+            Some(b'.' | b')') => digits > 0 && bytes.get(mark + 1).is_none_or(u8::is_ascii_whitespace),
+            _ => false,
+        };
+        if !is_marker {
+            return deep.map(|deep| deep..at);
+        }
+        markers += 1;
+        if markers > MAX_CONTAINERS && deep.is_none() {
+            deep = Some(at);
+        }
+        at = mark + 1;
+    }
+}
+
+fn is_punctuation(char: char) -> bool {
+    !char.is_alphanumeric() && !char.is_whitespace() && char != MARK
+}
+
+/// Chinese, Japanese and Korean characters, and their punctuation and full-width forms.
+fn is_cjk(char: char) -> bool {
+    matches!(u32::from(char),
+        0x1100..=0x11ff | 0x2e80..=0x9fff | 0xa960..=0xa97f | 0xac00..=0xd7ff | 0xf900..=0xfaff | 0xfe30..=0xfe4f
+        | 0xff00..=0xffef | 0x1b000..=0x1b16f | 0x20000..=0x3ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shielded_comes_back_and_places_are_found_again() {
+        let original = "は**「x」**を \\(a_1 * b\\) `\\[`\n\\[\n- x*\n\\]\n> z\u{e7c1}";
+        let source = Source::new("|p*\n", original, false);
+        assert_eq!(restore(source.text()), format!("|p*\n{original}").replace('\u{e7c1}', "\u{fffd}"));
+        for (at, char) in original.char_indices().filter(|(_, char)| "xz`".contains(*char)) {
+            let found = source.text().char_indices().any(|(text, it)| it == char && source.original(text) == at);
+            assert!(found, "{char} at {at}");
+        }
+        assert!(source.is_in_math(original.find("- x").unwrap()) && !source.is_in_math(original.find("> z").unwrap()));
+    }
+
+    #[test]
+    fn an_escaped_star_stays_escaped() {
+        assert_eq!(Source::new("", "」\\**を", false).text(), "」\\**を");
+    }
+
+    #[test]
+    fn containers_nest_to_a_depth() {
+        assert_eq!(deep_containers(&"> ".repeat(32)), None);
+        assert_eq!(deep_containers(&"> ".repeat(40)), Some(63..79));
+        assert_eq!(deep_containers(&"1. ".repeat(40)), Some(95..119));
+        assert_eq!(deep_containers("a > b"), None);
+    }
+}
