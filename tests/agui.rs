@@ -192,6 +192,29 @@ async fn what_is_wrong_is_said_before_the_stream_opens() {
     problem(asker.post("replay", &other).await, 409, "conflict").await;
 }
 
+#[tokio::test]
+async fn an_input_is_bounded_in_what_it_becomes() {
+    let server = Setup::default().file(&recorded(5_000)).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    // A value in every other byte: parsed, it would be fifty times as large.
+    let mut body = input("t", "m", "Hello");
+    body["forwardedProps"] = json!(vec![0; 300_000]);
+    let refused = problem(asker.post("replay", &body).await, 413, "too_large").await;
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("values")), "{refused}");
+    body["forwardedProps"] = json!({"text": "x".repeat(2_000_000)});
+    let refused = problem(asker.post("replay", &body).await, 413, "too_large").await;
+    assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("forwardedProps")), "{refused}");
+    body["forwardedProps"] = json!({"text": "x".repeat(13_000_000)});
+    problem(asker.post("replay", &body).await, 413, "too_large").await;
+    // A long conversation is fine.
+    let mut long = input("t", "m", "Hello");
+    let said = |n: usize| json!({"id": format!("e{n}"), "role": "user", "content": "x".repeat(500)});
+    let mut messages: Vec<Value> = (0..10_000).map(said).collect();
+    messages.push(long["messages"][2].take());
+    long["messages"] = json!(messages);
+    assert_eq!(kind(asker.ask("replay", &long).await.last().expect("an end")), "RUN_FINISHED");
+}
+
 /// An input whose last message has these parts.
 fn carrying(thread: &str, message: &str, parts: Value) -> Value {
     let mut body = input(thread, message, "");

@@ -119,3 +119,32 @@ async fn what_is_no_form_with_a_file_is_refused() {
     problem(answer.expect("it answers"), 400, "bad_request").await;
     assert!(on_disk(&server).is_empty());
 }
+
+#[tokio::test]
+async fn a_part_whose_header_does_not_end_is_refused() {
+    let server = TestServer::start().await;
+    let client = server.signed_in(ADMIN).await;
+    let thread = thread(&server, &client).await;
+    let path = format!("/api/threads/{thread}/files");
+    let send = async |body: Vec<u8>| {
+        let request = client.request(Method::POST, &path).header("content-type", "multipart/form-data; boundary=b");
+        request.body(body).send().await.expect("it answers")
+    };
+    let mut endless = b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"".to_vec();
+    endless.resize(4 << 20, b'x');
+    problem(send(endless).await, 413, "too_large").await;
+    let form = |before: usize| {
+        let mut form = b"--b\r\ncontent-disposition: form-data; name=\"note\"\r\n\r\n".to_vec();
+        form.resize(form.len() + before, b'n');
+        form.extend(b"\r\n--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n");
+        form.resize(form.len() + (3 << 20), b'x');
+        form.extend(b"\r\n--b--\r\n");
+        form
+    };
+    problem(send(form(4 << 20)).await, 413, "too_large").await;
+    assert!(on_disk(&server).is_empty());
+    let answer = send(form(1_000)).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let file: Value = answer.json().await.expect("JSON");
+    assert_eq!(file["bytes"].as_u64(), Some(3 << 20));
+}

@@ -2,12 +2,12 @@
 
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt;
 use clap::Args;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{Signal, SignalKind, signal},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Failure, say};
@@ -17,6 +17,7 @@ use crate::server::{
     http::health,
     router::router,
     state::AppState,
+    tcp::{self, Limits},
     telemetry::{self, Telemetry},
     usage::DayAllowance,
 };
@@ -65,6 +66,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let agents = agents(&config)?;
     let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let _lock = lock(&config)?;
+    // Before anything is opened: the store and the runs may need as many.
+    let limits = Limits::new(&config);
     let listener = listen(config.server.listen)?;
     // The port that port 0 became.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
@@ -79,7 +82,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let link = link(&state).await?;
     info!(listen = %state.config.server.listen, data = %state.config.server.data.display(), "ready");
     say(&link)?;
-    serve(state, listener, signals, telemetry).await
+    serve(state, listener, limits, signals, telemetry).await
 }
 
 /// Serves the metrics on an address of their own, until the very end.
@@ -87,24 +90,19 @@ fn serve_metrics(state: &AppState, listener: TcpListener) {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "metrics");
     }
-    let service = health::own_routes(state.clone());
-    tokio::spawn(axum::serve(listener, service).into_future());
+    let (service, limits) = (health::own_routes(state.clone()), Limits::for_monitors(&state.config));
+    tokio::spawn(tcp::serve(listener, service, limits, CancellationToken::new()));
 }
 
 async fn serve(
     state: AppState,
     listener: TcpListener,
+    limits: Limits,
     mut signals: Signals,
     telemetry: Telemetry,
 ) -> Result<(), Failure> {
-    let service = router(state.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let listener = listener.tap_io(|stream| {
-        // Frames are small and wait for nobody.
-        let _ = stream.set_nodelay(true);
-    });
-    let stopping = state.stopping.clone();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stopping.clone().cancelled_owned());
-    let server = tokio::spawn(server.into_future());
+    let server = tcp::serve(listener, router(state.clone()), limits, state.stopping.clone());
+    let server = tokio::spawn(server);
     signals.next().await;
     info!("stopping; a second signal ends at once");
     let stop = async {

@@ -94,6 +94,7 @@ struct Meters {
     queue_bytes: Gauge,
     runs: Gauge,
     draining: Gauge,
+    tcp: Gauge,
 }
 
 impl Meters {
@@ -130,6 +131,7 @@ impl Meters {
             queue_bytes: gauge!("netra_queue_bytes"),
             runs: gauge!("netra_runs", "state" => "running"),
             draining: gauge!("netra_draining"),
+            tcp: gauge!("netra_tcp_connections"),
         }
     }
 
@@ -172,6 +174,12 @@ fn describe() {
     describe_counter!("netra_store_errors_total", "Operations that failed because the store did.");
     describe_gauge!("netra_bus_connected", "1 while other nodes can be told, or there are none to tell; else 0.");
     describe_counter!("netra_bus_dropped_total", "Publications the bus did not take; readers find them in the store.");
+    describe_gauge!("netra_tcp_connections", "TCP connections that are served, with those of sockets.");
+    describe_counter!("netra_tcp_refused_total", "Connections beyond a bound: of `all`, or of one `address`.");
+    describe_counter!(
+        "netra_tcp_timeouts_total",
+        "Connections closed because the other end was too slow, by what for."
+    );
     describe_gauge!("netra_draining", "1 from when the server was told to stop.");
 }
 
@@ -305,6 +313,26 @@ pub fn bus_connected(connected: bool) {
 /// The bus did not take so many publications.
 pub fn bus_dropped(publications: u64) {
     METERS.bus_dropped.increment(publications);
+}
+
+/// A TCP connection is served.
+pub fn tcp_opened() {
+    METERS.tcp.increment(1);
+}
+
+/// A TCP connection that was served is closed.
+pub fn tcp_closed() {
+    METERS.tcp.decrement(1);
+}
+
+/// A TCP connection was beyond a bound: `all` or `address`.
+pub fn tcp_refused(bound: &'static str) {
+    METERS.with(|| counter!("netra_tcp_refused_total", "bound" => bound)).increment(1);
+}
+
+/// A TCP connection was closed because the other end was too slow; the label says what for.
+pub fn tcp_timed_out(limit: &'static str) {
+    METERS.with(|| counter!("netra_tcp_timeouts_total", "limit" => limit)).increment(1);
 }
 
 /// What is counted only when somebody looks.

@@ -2,7 +2,7 @@
 //!
 //! Floors, low to high: `config` and [`error`]; [`store`]; [`channel`] (the log and who follows it); [`bus`] (the other
 //! nodes); `auth`; [`threads`]
-//! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`.
+//! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`; [`tcp`].
 
 pub mod agents;
 pub mod auth;
@@ -24,6 +24,7 @@ pub mod router;
 pub mod site;
 pub mod state;
 pub mod store;
+pub mod tcp;
 pub mod telemetry;
 pub mod threads;
 pub mod usage;

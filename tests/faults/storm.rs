@@ -44,6 +44,7 @@ fn setup() -> Setup {
     Setup::default()
         .with("SOCKET__MAX_CONNECTIONS_PER_USER", 10_000)
         .with("SOCKET__COMMANDS_PER_MINUTE", 1_000_000)
+        .with("CONNECTIONS__MAX_PER_ADDRESS", 20_000)
         .with("LOG", "warn")
 }
 

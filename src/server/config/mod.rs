@@ -5,6 +5,7 @@
 
 pub mod agents;
 mod bounds;
+mod connections;
 mod load;
 mod tables;
 pub mod tools;
@@ -12,6 +13,7 @@ pub mod tools;
 #[cfg(test)]
 mod tests;
 
+pub use connections::ConnectionsConfig;
 pub use load::{ConfigError, Flags, load};
 pub use tables::{
     AnalystConfig, AuthConfig, BusConfig, LogConfig, LogFormat, MetricsAccess, RunsConfig, ServerConfig, SocketConfig,
@@ -33,6 +35,8 @@ use super::store::Engine;
 pub struct Config {
     /// Where it listens and keeps what it knows.
     pub server: ServerConfig,
+    /// Its TCP connections.
+    pub connections: ConnectionsConfig,
     /// The store.
     pub store: StoreConfig,
     /// How nodes tell each other what happened.

@@ -78,7 +78,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     }
 }
 
-fn refused(rejection: &JsonRejection) -> Problem {
+pub(super) fn refused(rejection: &JsonRejection) -> Problem {
     let code = match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => "too_large",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use axum::{
     Json as Answer,
     body::Body,
-    extract::{Multipart, Path as UrlPath, State, multipart::Field, rejection::PathRejection},
+    extract::{Path as UrlPath, State, multipart::Field, rejection::PathRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -16,7 +16,11 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 
-use super::{Caller, problem::problem};
+use super::{
+    Caller,
+    form::{Form, broken},
+    problem::problem,
+};
 use crate::{
     protocol::{
         ErrorCode, FileId, ThreadId,
@@ -52,7 +56,7 @@ pub(super) async fn upload(
     State(state): State<AppState>,
     Caller(identity): Caller,
     thread: std::result::Result<UrlPath<ThreadId>, PathRejection>,
-    form: std::result::Result<Multipart, axum::extract::multipart::MultipartRejection>,
+    form: std::result::Result<Form, axum::extract::multipart::MultipartRejection>,
 ) -> std::result::Result<(StatusCode, Answer<Uploaded>), Problem> {
     let UrlPath(thread) = thread.map_err(|_| Error::not_found("thread"))?;
     threads::authorise(&state.channels, identity.user.id, thread).await?;
@@ -60,7 +64,7 @@ pub(super) async fn upload(
         let detail = format!("expected a multipart form with a field `{FIELD}`: {}", rejection.body_text());
         problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     })?;
-    while let Some(field) = form.next_field().await.map_err(|error| broken(&error))? {
+    while let Some(field) = form.next_field().await? {
         if field.name() == Some(FIELD) {
             let uploaded = receive(&state, thread, field).await?;
             tracing::info!(user = %identity.user.id, %thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file taken");
@@ -224,11 +228,6 @@ pub(super) fn file_name(given: Option<&str>) -> String {
 fn escaped(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-fn broken(error: &axum::extract::multipart::MultipartError) -> Problem {
-    let code = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
-    problem(error.status(), code, format!("the form could not be read: {}", error.body_text()))
 }
 
 #[cfg(test)]

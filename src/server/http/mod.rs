@@ -8,6 +8,7 @@ mod admin;
 mod agui;
 mod extract;
 pub mod files;
+mod form;
 pub(crate) mod health;
 mod info;
 mod masks;
@@ -27,8 +28,10 @@ pub use info::discovery;
 
 use super::{config::Config, state::AppState};
 
-/// The largest JSON body, in bytes.
+/// The largest JSON body, in bytes: an administrator's entry for an agent.
 const MAX_JSON_BYTES: usize = 64 * 1024;
+/// The largest JSON body of a call that anybody may make, in bytes: an address and a password, each character escaped.
+const MAX_SIGN_IN_BYTES: usize = 16 * 1024;
 
 /// Everything under `/api`.
 pub fn routes(config: &Config) -> Router<AppState> {
@@ -45,14 +48,14 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/notices", post(info::notice))
         .route("/users/{user_id}/disconnect", post(accounts::disconnect))
         .route("/auth/me", get(accounts::me))
-        .route("/auth/setup", post(accounts::setup))
-        .route("/auth/sign-in", post(accounts::sign_in))
+        .route("/auth/setup", post(accounts::setup).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
+        .route("/auth/sign-in", post(accounts::sign_in).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
         .route("/auth/sign-out", post(accounts::sign_out))
-        .route("/auth/token", post(accounts::token))
+        .route("/auth/token", post(accounts::token).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
         .route("/auth/ticket", post(accounts::ticket))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .route("/runs/{run_id}", delete(agui::stop))
-        .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::max(agui::MAX_INPUT_BYTES)))
+        .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::disable()))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))
         .route("/threads/{thread_id}/files/{file_id}", get(files::download))
         .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"))

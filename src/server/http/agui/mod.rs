@@ -10,6 +10,7 @@
 //! properties go to the agent. What is wrong is said before the stream opens.
 
 mod ids;
+mod input;
 mod parts;
 mod stream;
 
@@ -24,10 +25,11 @@ use serde_json::{Map, Value, json};
 
 use self::{
     ids::id_for,
+    input::Input,
     parts::Carried,
     stream::{Names, Told},
 };
-use super::{Caller, extract::Json, problem::problem};
+use super::{Caller, problem::problem};
 use crate::{
     protocol::{
         Answer, AnswerStatus, CreateThread, ErrorBody, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunId,
@@ -50,11 +52,11 @@ use crate::{
 
 /// The headers of the answer.
 pub(super) const HEADERS: [HeaderName; 3] = [stream::THREAD_ID, stream::RUN_ID, stream::SEQ];
-/// The largest input, in bytes: callers send the whole conversation along, with the files in it.
-pub(super) const MAX_INPUT_BYTES: usize = 12 * 1024 * 1024;
 /// The largest state of a caller's, in bytes, and how deep it may be nested: the event that holds it has some around it.
 const MAX_STATE_BYTES: usize = agents::guard::MAX_EVENT_BYTES - 1024;
 const MAX_STATE_DEPTH: usize = MAX_DEPTH - 2;
+/// The most that `tools`, `context` and `forwardedProps` of a caller's have together, in bytes: they are stored with the run.
+const MAX_GIVEN_BYTES: usize = 1 << 20;
 /// The longest id of a caller's, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
@@ -63,12 +65,12 @@ pub(super) async fn run(
     State(state): State<AppState>,
     Caller(identity): Caller,
     agent: std::result::Result<Path<String>, PathRejection>,
-    Json(mut body): Json<Value>,
+    given: Input,
 ) -> Result<Response, Problem> {
-    let input: RunAgentInput = serde_path_to_error::deserialize(&body).map_err(|error| invalid(error.to_string()))?;
+    let input = &given.input;
     let Path(agent) = agent.map_err(|_| Error::not_found("agent"))?;
     let user = &identity.user;
-    let asks = Asks::read(user, &input, state.config.analyst.max_file_bytes)?;
+    let asks = Asks::read(user, input, state.config.analyst.max_file_bytes)?;
     // What was taken before gets its answer again, whatever became of the agent.
     if let Err(refused) = state.runner.resolve(Some(&agent), user)
         && !threads::is_known(&state.channels, user.id, asks.id()).await?
@@ -79,10 +81,10 @@ pub(super) async fn run(
     let most = state.config.socket.max_connections_per_user;
     // Before anything is appended: what is appended then, is told.
     let mut listener = Listener::open(&state.manager, &state.channels, &identity, channel, most)?;
-    let (asked, accepted, restates) = asks.ask(&state, user, &agent, caller(&input)?).await?;
+    let (asked, accepted, restates) = asks.ask(&state, user, &agent, caller(input)?).await?;
     listener.begin_after(accepted.seq);
     tracing::info!(user = %user.id, thread = %asks.thread_id, run = %accepted.run_id, "a run is told over HTTP");
-    let given = match &asks.what {
+    let results = match &asks.what {
         What::Say { results, .. } | What::Results { results, .. } => {
             results.iter().map(|result| result.interrupt_id.clone()).collect()
         }
@@ -99,8 +101,8 @@ pub(super) async fn run(
         thread_id: asks.thread_id,
         run_id: accepted.run_id,
         asked,
-        given,
-        restated: restates.map(|history| history.message(&input.messages, body["messages"].take())),
+        given: results,
+        restated: restates.map(|history| history.message(&input.messages, || given.messages())),
         next: VecDeque::new(),
         over: false,
     };
@@ -285,14 +287,14 @@ impl History {
     }
 
     /// The conversation as a caller has it that knows of the calls, else as the thread has it.
-    fn message(self, known: &[Message], theirs: Value) -> Value {
+    fn message(self, known: &[Message], theirs: impl FnOnce() -> Value) -> Value {
         let knows = |call: &String| {
             known.iter().any(|message| match message {
                 Message::Assistant { tool_calls: Some(calls), .. } => calls.iter().any(|known| known.id == *call),
                 _ => false,
             })
         };
-        let messages = if self.calls.iter().all(knows) { theirs } else { json!(self.messages) };
+        let messages = if self.calls.iter().all(knows) { theirs() } else { json!(self.messages) };
         json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})
     }
 }
@@ -332,6 +334,13 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
     }
     if depth > MAX_STATE_DEPTH {
         return Err(invalid(format!("`state` is nested deeper than {MAX_STATE_DEPTH} levels")));
+    }
+    let given = extent(&(&input.tools, &input.context, &input.forwarded_props)).bytes;
+    if given > MAX_GIVEN_BYTES {
+        let detail = format!(
+            "`tools`, `context` and `forwardedProps` have {given} bytes together; they have at most {MAX_GIVEN_BYTES}"
+        );
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
     let said = |value: &Value| match value {
         Value::Null => None,

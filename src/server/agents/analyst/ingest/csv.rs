@@ -1,8 +1,8 @@
 //! CSV with a header line: comma, semicolon, tab or bar; quoted or not.
 
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 
-use ::csv::{ByteRecord, ReaderBuilder};
+use ::csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
 use super::{
     LoadError, Log, StopFn,
@@ -10,16 +10,22 @@ use super::{
     sink::{Cells, Sink, clip, name_list},
 };
 
+/// Longest header, and longest row, in bytes: an unclosed quote makes the rest of a file one row.
+const MAX_HEADER_BYTES: usize = 1 << 18;
+const MAX_ROW_BYTES: usize = 1 << 22;
+
+/// Most columns.
+const MAX_COLUMNS: usize = 4096;
+
 pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, LoadError> {
     let delimiter = delimiter(reader.fill_buf()?);
-    let mut tail = LastByte { inner: reader, last: b'\n' };
+    let mut tail = Bounded { inner: reader, last: b'\n', left: MAX_HEADER_BYTES };
     let mut csv = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(&mut tail);
-    let header: Vec<String> = csv
-        .byte_headers()
-        .map_err(io_error)?
-        .iter()
-        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-        .collect();
+    let header = csv.byte_headers().map_err(|error| broken(error, 1))?;
+    if header.len() > MAX_COLUMNS {
+        return Err(LoadError::TooManyColumns(header.len()));
+    }
+    let header: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
     let mut sink = Sink::default();
     sink.comma = delimiter == b';';
     let columns = choose(&header, &mut sink);
@@ -30,7 +36,12 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, Lo
 
     let mut record = ByteRecord::new();
     let mut short_last = None;
-    while csv.read_byte_record(&mut record).map_err(io_error)? {
+    loop {
+        csv.get_mut().left = MAX_ROW_BYTES;
+        let begins = csv.position().line();
+        if !csv.read_byte_record(&mut record).map_err(|error| broken(error, begins))? {
+            break;
+        }
         let line = record.position().map_or(0, ::csv::Position::line);
         if sink.rows() % 1024 == 0 && stop() {
             return Err(LoadError::Stopped);
@@ -98,19 +109,37 @@ fn name_of(delimiter: u8) -> &'static str {
     }
 }
 
-fn io_error(error: ::csv::Error) -> LoadError {
-    LoadError::Io(error.into())
+/// What is wrong with the row that begins on this line.
+fn broken(error: ::csv::Error, line: u64) -> LoadError {
+    match error.kind() {
+        ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
+            LoadError::RowTooLong(line)
+        }
+        _ => LoadError::Io(error.into()),
+    }
 }
 
-/// Remembers the last byte read, which tells a file cut off in mid-line from one with a short row.
-struct LastByte<R> {
+/// More bytes than a row may have.
+#[derive(Debug, thiserror::Error)]
+#[error("the row is too long")]
+struct TooLong;
+
+/// Reads no further than a row may be long, about. Remembers the last byte read, which tells a file cut off in mid-line from
+/// one with a short row.
+struct Bounded<R> {
     inner: R,
     last: u8,
+    /// Bytes that may still be read of this row.
+    left: usize,
 }
 
-impl<R: Read> Read for LastByte<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other(TooLong));
+        }
         let n = self.inner.read(buffer)?;
+        self.left = self.left.saturating_sub(n);
         if let Some(&last) = buffer[..n].last() {
             self.last = last;
         }

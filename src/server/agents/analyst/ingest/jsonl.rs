@@ -14,9 +14,13 @@ use super::{
     columns::{self, Column, Role},
     sink::{Cells, Sink, clip, name_list},
 };
+use crate::server::extent;
 
 /// Longest line that is parsed; a longer one is a bad row.
 const MAX_LINE: u64 = 8 * 1024 * 1024;
+
+/// Most values in one line: each takes some hundred bytes once it is parsed.
+const MAX_VALUES: usize = 1_000_000;
 
 /// Distinct names that are remembered; a log with more has names made of data.
 const MAX_NAMES: usize = 4096;
@@ -44,6 +48,10 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, Lo
             continue;
         }
         if line.trim_ascii().is_empty() {
+            continue;
+        }
+        if extent::values(&line) > MAX_VALUES {
+            sink.bad(number, format!("the line has more than {MAX_VALUES} values"));
             continue;
         }
         match serde_json::from_slice::<Value>(&line) {

@@ -83,6 +83,18 @@ pub enum LoadError {
     /// More than [`MAX_ROWS`] rows.
     #[error("The file has more than {MAX_ROWS} rows. Attach a shorter period, or a sample of the rows.")]
     TooManyRows,
+    /// More columns than any log has.
+    #[error(
+        "The header has {0} columns; at most 4096 are read. Check the separator, or attach only the columns with times, models \
+         and token counts."
+    )]
+    TooManyColumns(usize),
+    /// A row longer than any log's.
+    #[error(
+        "The row that begins on line {0} is too long (a header has at most 256 KiB, a row 4 MiB). Look for a quotation mark that \
+         is not closed, or leave out columns with long texts."
+    )]
+    RowTooLong(u64),
     /// No bytes, or only white space.
     #[error("The file is empty. Attach a usage log as CSV with a header line, or as JSON Lines.")]
     Empty,

@@ -160,3 +160,54 @@ fn a_file_is_read_from_disk() {
     assert_eq!(load(file.path(), &|| false).expect("a log").data.len(), 1);
     assert!(matches!(load(Path::new("/nonexistent/log.csv"), &|| false), Err(LoadError::Io(_))));
 }
+
+/// Bytes without end, and how many of them were read.
+struct Endless<'a> {
+    head: &'a [u8],
+    byte: u8,
+    read: usize,
+}
+
+impl std::io::Read for Endless<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.head.len().min(buffer.len());
+        let (head, rest) = buffer.split_at_mut(n);
+        head.copy_from_slice(&self.head[..n]);
+        rest.fill(self.byte);
+        self.head = &self.head[n..];
+        self.read += buffer.len();
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn a_row_without_end_is_refused_before_it_is_held() {
+    let cases: [(&[u8], u8, &str); 4] = [
+        (b"a,b", b',', "line 1"),
+        (b"input_tokens", b'x', "line 1"),
+        (b"input_tokens,output_tokens\n1,2\n", b'3', "line 3"),
+        (b"input_tokens,output_tokens\n1,2\n1,\"", b'\n', "line 3"),
+    ];
+    for (head, byte, line) in cases {
+        let mut endless = Endless { head, byte, read: 0 };
+        let refused = read(BufReader::new(&mut endless), &|| false).expect_err("a refusal");
+        assert!(matches!(refused, LoadError::RowTooLong(_)) && refused.to_string().contains(line), "{refused}");
+        assert!(endless.read < 5 << 20, "{} bytes were read", endless.read);
+    }
+}
+
+#[test]
+fn more_columns_than_any_log_has_are_refused() {
+    let refused = refusal(format!("input_tokens{}\n", ",a".repeat(5_000)).as_bytes());
+    assert!(refused.contains("5001 columns"), "{refused}");
+    let log = log(&format!("input_tokens,output_tokens{}\n1,2{}\n", ",a".repeat(4_000), ",3".repeat(4_000)));
+    assert_eq!(log.data.input, [1]);
+}
+
+#[test]
+fn a_line_of_more_values_than_any_log_has_is_a_bad_row() {
+    let text = format!("{{\"input_tokens\":1}}\n{{\"a\":[{}0]}}\n{{\"input_tokens\":2}}\n", "0,".repeat(1_100_000));
+    let log = log(&text);
+    assert_eq!((log.data.input.as_slice(), log.report.bad_rows), ([1, 2].as_slice(), 1));
+    assert!(log.report.first_bad[0].reason.contains("values"), "{:?}", log.report.first_bad);
+}

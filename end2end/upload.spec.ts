@@ -1,0 +1,17 @@
+/** Files that are refused while they are still being sent. */
+import { expect, test } from './fixtures.ts';
+import { connected } from './threads.ts';
+
+test.use({ serverOptions: { env: { NETRA_ANALYST__MAX_FILE_BYTES: '1000' } } });
+
+test('a refused upload shows its reason, though the file is not sent yet', async ({ page, signedIn, browserConsole }) => {
+  expect(signedIn.email).toBeTruthy();
+  browserConsole.allow(/413/);
+  await page.goto('/');
+  await connected(page);
+  const file = { name: 'large.csv', mimeType: 'text/csv', buffer: Buffer.alloc(30_000_000, 'a') };
+  await page.locator('input[type=file]').setInputFiles(file);
+  await page.getByLabel('Message').fill('Where do my tokens go?');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page.getByRole('alert').filter({ hasText: 'Not sent' })).toContainText(/too large|at most 1000 bytes/);
+});

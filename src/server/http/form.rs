@@ -1,0 +1,90 @@
+//! Multipart forms, bounded also where the parser is not: it gathers a part's header until that ends, however long it is.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{
+        FromRequest, Multipart, Request,
+        multipart::{Field, MultipartError, MultipartRejection},
+    },
+    http::StatusCode,
+};
+use futures_util::StreamExt;
+
+use super::problem::problem;
+use crate::protocol::http::Problem;
+
+/// The most that is read of a form between two fields, in bytes: the rest of the one, and the header of the other.
+const MAX_BYTES_BETWEEN_FIELDS: u64 = 1 << 20;
+
+/// A form whose fields are read one after the other.
+#[derive(Debug)]
+pub(super) struct Form {
+    form: Multipart,
+    ahead: Arc<Ahead>,
+}
+
+/// How much more may be read.
+#[derive(Debug)]
+struct Ahead {
+    left: AtomicU64,
+    exceeded: AtomicBool,
+}
+
+impl Ahead {
+    fn take(&self, chunk: Result<Bytes, axum::Error>) -> Result<Bytes, axum::Error> {
+        let chunk = chunk?;
+        let taken =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(chunk.len() as u64));
+        if taken.is_err() {
+            self.exceeded.store(true, Ordering::Relaxed);
+            return Err(axum::Error::new("too much before the next field"));
+        }
+        Ok(chunk)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = MultipartRejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, MultipartRejection> {
+        let ahead = Arc::new(Ahead { left: AtomicU64::new(u64::MAX), exceeded: AtomicBool::new(false) });
+        let counted = ahead.clone();
+        let request =
+            request.map(|body| Body::from_stream(body.into_data_stream().map(move |chunk| counted.take(chunk))));
+        Ok(Self { form: Multipart::from_request(request, state).await?, ahead })
+    }
+}
+
+impl Form {
+    /// The next field; what was not read of the one before is skipped.
+    ///
+    /// # Errors
+    /// `too_large` where it does not begin soon; `bad_request` where the form is broken.
+    pub(super) async fn next_field(&mut self) -> Result<Option<Field<'_>>, Problem> {
+        self.ahead.left.store(MAX_BYTES_BETWEEN_FIELDS, Ordering::Relaxed);
+        match self.form.next_field().await {
+            Ok(field) => {
+                self.ahead.left.store(u64::MAX, Ordering::Relaxed);
+                Ok(field)
+            }
+            Err(_) if self.ahead.exceeded.load(Ordering::Relaxed) => {
+                let detail = format!(
+                    "more than {MAX_BYTES_BETWEEN_FIELDS} bytes of the form come before the file: send the file first, with a shorter header"
+                );
+                Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail))
+            }
+            Err(error) => Err(broken(&error)),
+        }
+    }
+}
+
+/// What is wrong with a form.
+pub(super) fn broken(error: &MultipartError) -> Problem {
+    let code = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
+    problem(error.status(), code, format!("the form could not be read: {}", error.body_text()))
+}

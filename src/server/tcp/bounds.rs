@@ -1,0 +1,202 @@
+//! How many connections there may be: in all, and from one address.
+//!
+//! A connection beyond a bound still gets an answer: a few places are kept for these, where `/healthz` and `/readyz` are
+//! served and everything else is refused with the reason. When those are taken too, the oldest of them is closed (first that
+//! of the same address), so that a monitor gets through while strangers hold connections open.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::server::metrics;
+
+/// Places for connections beyond the bounds, and how many of them one address may take.
+pub(super) const SPARE: usize = 64;
+const SPARE_PER_ADDRESS: usize = 8;
+
+/// Which bound was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The bound of all connections.
+    All,
+    /// The bound of one address.
+    Address,
+}
+
+/// What becomes of a new connection.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is served, and counts until the place is dropped.
+    Open(Place),
+    /// It is told why it is not served; cancelled, it is closed.
+    Beyond(Reached, Place, CancellationToken),
+}
+
+/// Counts connections. Clones share the count.
+#[derive(Debug, Clone)]
+pub(super) struct Bounds {
+    max: usize,
+    /// None: any.
+    max_per_address: Option<usize>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: usize,
+    by_address: HashMap<IpAddr, usize>,
+    spare: VecDeque<Spare>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Spare {
+    id: u64,
+    address: IpAddr,
+    end: CancellationToken,
+}
+
+impl Counts {
+    /// Closes the oldest connection beyond the bounds where there are too many: of this address, else of all.
+    fn make_room(&mut self, address: IpAddr) {
+        let mut same = self.spare.iter().enumerate().filter(|(_, spare)| spare.address == address).map(|(at, _)| at);
+        let (oldest, count) = (same.next(), same.count() + 1);
+        let gives_way = match oldest {
+            Some(at) if count >= SPARE_PER_ADDRESS => at,
+            _ if self.spare.len() >= SPARE => 0,
+            _ => return,
+        };
+        if let Some(spare) = self.spare.remove(gives_way) {
+            spare.end.cancel();
+        }
+    }
+}
+
+impl Bounds {
+    pub(super) fn new(max: usize, max_per_address: Option<usize>) -> Self {
+        Self { max, max_per_address, counts: Arc::default() }
+    }
+
+    /// Takes a place for a connection from this address.
+    pub(super) fn admit(&self, peer: IpAddr) -> Admission {
+        let address = network(peer);
+        let mut counts = self.counts.lock();
+        let here = counts.by_address.get(&address).copied().unwrap_or(0);
+        let reached = if self.max_per_address.is_some_and(|most| here >= most) {
+            Reached::Address
+        } else if counts.open >= self.max {
+            Reached::All
+        } else {
+            counts.open += 1;
+            *counts.by_address.entry(address).or_default() += 1;
+            metrics::tcp_opened();
+            return Admission::Open(Place { bounds: self.clone(), address, spare: None });
+        };
+        metrics::tcp_refused(match reached {
+            Reached::All => "all",
+            Reached::Address => "address",
+        });
+        counts.make_room(address);
+        let (id, end) = (counts.next, CancellationToken::new());
+        counts.next += 1;
+        counts.spare.push_back(Spare { id, address, end: end.clone() });
+        Admission::Beyond(reached, Place { bounds: self.clone(), address, spare: Some(id) }, end)
+    }
+}
+
+/// A connection that counts; dropped, it does not any more.
+#[derive(Debug)]
+pub(super) struct Place {
+    bounds: Bounds,
+    address: IpAddr,
+    spare: Option<u64>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.bounds.counts.lock();
+        if let Some(id) = self.spare {
+            counts.spare.retain(|spare| spare.id != id);
+            return;
+        }
+        counts.open = counts.open.saturating_sub(1);
+        let left = counts.by_address.get_mut(&self.address).map(|here| {
+            *here = here.saturating_sub(1);
+            *here
+        });
+        if left == Some(0) {
+            counts.by_address.remove(&self.address);
+        }
+        metrics::tcp_closed();
+    }
+}
+
+/// What counts as one address: of IPv6 a /64 network, as one subscriber has all of it.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn one_address_reaches_its_bound_and_another_is_served() {
+        let bounds = Bounds::new(10, Some(2));
+        let held = [bounds.admit(from(1)), bounds.admit(from(1))];
+        assert!(held.iter().all(|admitted| matches!(admitted, Admission::Open(_))));
+        assert!(matches!(bounds.admit(from(1)), Admission::Beyond(Reached::Address, ..)));
+        assert!(matches!(bounds.admit(from(2)), Admission::Open(_)));
+        drop(held);
+        assert!(matches!(bounds.admit(from(1)), Admission::Open(_)));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address() {
+        let bounds = Bounds::new(10, Some(1));
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let _held = bounds.admit(address("2001:db8:1:2::1"));
+        assert!(matches!(bounds.admit(address("2001:db8:1:2:ffff::9")), Admission::Beyond(Reached::Address, ..)));
+        assert!(matches!(bounds.admit(address("2001:db8:1:3::1")), Admission::Open(_)));
+        let _mapped = bounds.admit(address("::ffff:192.0.2.1"));
+        assert!(matches!(bounds.admit(from(1)), Admission::Beyond(Reached::Address, ..)));
+    }
+
+    #[test]
+    fn beyond_all_bounds_the_oldest_makes_room() {
+        let bounds = Bounds::new(1, None);
+        let _open = bounds.admit(from(0));
+        let mut beyond: Vec<_> = (0..SPARE).map(|n| bounds.admit(from(u8::try_from(n / 4).expect("small")))).collect();
+        let ended = |admitted: &Admission| matches!(admitted, Admission::Beyond(_, _, end) if end.is_cancelled());
+        assert!(!beyond.iter().any(ended));
+        beyond.push(bounds.admit(from(200)));
+        assert!(ended(&beyond[0]) && !ended(&beyond[1]) && !ended(&beyond[SPARE]));
+    }
+
+    #[test]
+    fn an_address_makes_room_for_itself_and_takes_no_place_of_others() {
+        let bounds = Bounds::new(1, None);
+        let _open = bounds.admit(from(0));
+        let ended = |admitted: &Admission| matches!(admitted, Admission::Beyond(_, _, end) if end.is_cancelled());
+        let other = bounds.admit(from(2));
+        let held: Vec<_> = (0..=SPARE_PER_ADDRESS).map(|_| bounds.admit(from(1))).collect();
+        assert!(ended(&held[0]) && !held[1..].iter().any(ended) && !ended(&other));
+        drop(held);
+        assert!(!ended(&bounds.admit(from(1))));
+    }
+}

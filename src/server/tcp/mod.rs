@@ -1,0 +1,313 @@
+//! TCP connections: accepted, counted, served as HTTP/1.1 and closed.
+//!
+//! Promises: nobody holds a connection without using it ([`clock`] has the time limits, [`bounds`] the numbers); what is
+//! refused is told why; a connection is closed only after what the other end still sends was read, up to a bound, because
+//! an unread body would make the kernel reset the connection and lose the answer. Sockets that were upgraded have
+//! heartbeats of their own: of all this they only count.
+
+mod body;
+mod bounds;
+mod clock;
+mod refusal;
+mod stream;
+
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderMap, HeaderValue, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{Sleep, sleep, sleep_until, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service;
+use tracing::{debug, info, warn};
+
+use self::{
+    body::{AnswerBody, DISCARD_IDLE_TIMEOUT, Discard, RequestBody},
+    bounds::{Admission, Bounds, Place, Reached, SPARE},
+    clock::{Clock, Timeout, Timeouts},
+    stream::{Returned, Shared, Stream},
+};
+use super::{
+    config::{Config, ConnectionsConfig},
+    metrics,
+};
+
+/// How long a connection beyond the bounds may take to send its request.
+const BEYOND_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long accepting pauses when the system has no file descriptors left.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// The most that HTTP buffers of one connection in each direction, in bytes.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
+/// File descriptors that are kept for the store, files, agents and tools: a quarter, within these bounds.
+const MIN_OTHER_DESCRIPTORS: usize = 64;
+const MAX_OTHER_DESCRIPTORS: usize = 4_096;
+/// What is assumed where the system does not say how many there are.
+const ASSUMED_DESCRIPTORS: u64 = 1_024;
+
+/// What applies to the connections of one listener. Clones share the count of connections.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    bounds: Bounds,
+    timeouts: Timeouts,
+    discard: Discard,
+    max_header_bytes: usize,
+}
+
+impl Limits {
+    /// The limits of a server; raises the number of file descriptors that this process may open to its hard maximum.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let connections = &config.connections;
+        let descriptors = raise_descriptors();
+        let other = (descriptors / 4).clamp(MIN_OTHER_DESCRIPTORS, MAX_OTHER_DESCRIPTORS) + SPARE;
+        let max = connections.max.min(descriptors.saturating_sub(other)).max(1);
+        // Behind a proxy that is believed, all connections come from the proxy. Else an eighth is left to others.
+        let per_address = (!config.server.trust_proxy).then(|| connections.max_per_address.min(max - max / 8));
+        info!(descriptors, max_connections = max, max_per_address = per_address, "limits of connections");
+        Self::with(connections, Bounds::new(max, per_address))
+    }
+
+    /// The same for a listener that only monitors use.
+    #[must_use]
+    pub fn for_monitors(config: &Config) -> Self {
+        Self::with(&config.connections, Bounds::new(SPARE, None))
+    }
+
+    fn with(connections: &ConnectionsConfig, bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            timeouts: connections.into(),
+            discard: Discard { bytes: connections.discard_bytes, timeout: connections.discard_timeout() },
+            max_header_bytes: connections.max_header_bytes,
+        }
+    }
+
+    /// The limits of a connection beyond the bounds.
+    fn beyond(&self) -> Self {
+        let mut limits = self.clone();
+        let timeouts = &mut limits.timeouts;
+        timeouts.first_byte = timeouts.first_byte.min(BEYOND_TIMEOUT);
+        timeouts.header = timeouts.header.min(BEYOND_TIMEOUT);
+        limits
+    }
+}
+
+/// Lets this process open as many files and connections as the system allows; answers how many.
+fn raise_descriptors() -> usize {
+    let raised = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
+        warn!(%error, "the limit of file descriptors could not be raised");
+        rlimit::getrlimit(rlimit::Resource::NOFILE).map(|(soft, _)| soft)
+    });
+    usize::try_from(raised.unwrap_or(ASSUMED_DESCRIPTORS)).unwrap_or(usize::MAX)
+}
+
+/// Serves what connects until told to stop; then waits for the requests that are under way.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: CancellationToken) {
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => break,
+        };
+        match accepted {
+            Ok((tcp, peer)) => accept(tcp, peer, &router, &limits, &stopping, &tasks),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                warn!(%error, "connections cannot be accepted");
+                sleep(ACCEPT_RETRY_INTERVAL).await;
+            }
+        }
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// Whether it was the connection that failed, not the accepting.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as E;
+    matches!(error.kind(), E::ConnectionRefused | E::ConnectionAborted | E::ConnectionReset)
+}
+
+fn accept(
+    tcp: TcpStream,
+    peer: SocketAddr,
+    router: &Router,
+    limits: &Limits,
+    stopping: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    // Frames are small and wait for nobody.
+    let _ = tcp.set_nodelay(true);
+    let (router, stopping) = (router.clone(), stopping.clone());
+    match limits.bounds.admit(peer.ip()) {
+        Admission::Open(place) => {
+            let connection = Connection { peer, router, limits: limits.clone(), beyond: None };
+            tasks.spawn(connection.run(tcp, place, stopping));
+        }
+        Admission::Beyond(reached, place, end) => {
+            debug!(%peer, ?reached, "connection beyond the bounds");
+            let connection = Connection { peer, router, limits: limits.beyond(), beyond: Some(reached) };
+            let served = connection.run(tcp, place, stopping);
+            tasks.spawn(async move { end.run_until_cancelled(served).await });
+        }
+    }
+}
+
+/// One connection.
+struct Connection {
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    /// Why it is told to come back later.
+    beyond: Option<Reached>,
+}
+
+/// How HTTP ended on a connection.
+enum End {
+    /// It closed the connection.
+    Closed,
+    /// The other end was too slow.
+    Late(Timeout),
+}
+
+impl Connection {
+    async fn run(self, tcp: TcpStream, place: Place, stopping: CancellationToken) {
+        let shared = Arc::new(Shared::new(self.peer, Clock::new(self.limits.timeouts, Instant::now())));
+        let stream = Stream::new(tcp, place, shared.clone());
+        let discard = self.limits.discard;
+        let end = self.serve(stream, &shared, &stopping).await;
+        // An upgraded connection is not given back.
+        let Some(Returned { mut tcp, ended, .. }) = shared.take_returned() else { return };
+        let (refuse, sends) = {
+            let clock = shared.clock.lock();
+            (clock.can_refuse(), clock.may_send_more())
+        };
+        match end {
+            End::Late(limit) => {
+                metrics::tcp_timed_out(limit.name());
+                debug!(peer = %shared.peer, limit = limit.name(), "connection closed: too slow");
+                if refuse && tcp.try_write(&refusal::timed_out()).is_ok() {
+                    drain(&mut tcp, discard).await;
+                }
+            }
+            End::Closed if !ended && (sends || !stopping.is_cancelled()) => drain(&mut tcp, discard).await,
+            End::Closed => {}
+        }
+    }
+
+    /// Serves requests until HTTP closes the connection or the other end is too slow.
+    async fn serve(self, stream: Stream, shared: &Arc<Shared>, stopping: &CancellationToken) -> End {
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            // The clock's limits come first; but with one of its own, HTTP looks at the connection again when an answer
+            // is written, and so does the clock.
+            .header_read_timeout(self.limits.timeouts.idle + 2 * self.limits.timeouts.header)
+            .max_header_size(self.limits.max_header_bytes)
+            .max_buf_size(MAX_BUFFER_BYTES.max(self.limits.max_header_bytes))
+            .keep_alive(self.beyond.is_none());
+        let service = service_fn(|request| self.call(request, shared.clone()));
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let mut stop = pin!(stopping.cancelled());
+        let mut stopped = false;
+        let mut timer = pin!(sleep_until(Instant::now().into()));
+        poll_fn(|cx| {
+            if !stopped && stop.as_mut().poll(cx).is_ready() {
+                stopped = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                if let Err(error) = result {
+                    debug!(peer = %shared.peer, %error, "connection failed");
+                }
+                return Poll::Ready(End::Closed);
+            }
+            late(shared, timer.as_mut(), cx).map(End::Late)
+        })
+        .await
+    }
+
+    fn call(
+        &self,
+        request: Request<Incoming>,
+        shared: Arc<Shared>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
+        let has_body = !hyper::body::Body::is_end_stream(request.body());
+        shared.clock.lock().request(has_body, Instant::now());
+        let expects = expects_continue(request.headers());
+        let discard = self.limits.discard;
+        let mut request = request.map(|body| Body::new(RequestBody::new(body, expects, shared.clone(), discard)));
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        let refused = self.beyond.filter(|_| !matches!(request.uri().path(), "/healthz" | "/readyz"));
+        let mut router = self.router.clone();
+        let close = self.beyond.is_some();
+        async move {
+            let mut response = match refused {
+                Some(reached) => refusal::beyond(reached).into_response(),
+                None => match router.call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                },
+            };
+            if close {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            let upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            shared.clock.lock().answer_begins(upgrade, Instant::now());
+            Ok(response.map(|body| AnswerBody::new(body, shared)))
+        }
+    }
+}
+
+/// Ready when the other end has been too slow.
+fn late(shared: &Shared, mut timer: Pin<&mut Sleep>, cx: &mut std::task::Context<'_>) -> Poll<Timeout> {
+    let deadline = shared.clock.lock().deadline();
+    let Some((at, limit)) = deadline else { return Poll::Pending };
+    let at = tokio::time::Instant::from(at);
+    if timer.deadline() != at {
+        timer.as_mut().reset(at);
+    }
+    timer.poll(cx).map(|()| limit)
+}
+
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Ends our side and reads what the other end still sends, up to the bounds: closed before that, the connection would be
+/// reset, and an answer that is on its way would be lost.
+async fn drain(tcp: &mut TcpStream, limits: Discard) {
+    let rest = async {
+        tcp.shutdown().await?;
+        let mut buffer = [0; 4096];
+        let mut bytes = 0;
+        while bytes < limits.bytes {
+            match timeout(DISCARD_IDLE_TIMEOUT, tcp.read(&mut buffer)).await {
+                Ok(Ok(read @ 1..)) => bytes += read as u64,
+                _ => break,
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whatever goes wrong here, the connection is over.
+    let _ = timeout(limits.timeout, rest).await;
+}
