@@ -11,12 +11,14 @@ pub mod channel;
 pub mod config;
 pub mod error;
 mod extent;
+mod failure_page;
 #[cfg(debug_assertions)]
 mod fault_injection;
 pub mod http;
 mod json_schema;
 pub mod leases;
 pub mod metrics;
+pub mod outage;
 mod page;
 pub mod router;
 pub mod site;

@@ -9,7 +9,7 @@ use axum::{
 use leptos::{nonce::Nonce, prelude::*};
 use leptos_axum::{LeptosRoutes, generate_route_list, render_app_async_with_context};
 
-use super::{error, http::discovery, http::problem::problem, state::AppState, threads};
+use super::{error, failure_page::failure_page, http::discovery, http::problem::problem, state::AppState, threads};
 use crate::{
     protocol::{ThreadId, http::User},
     socket::context::{At, Seed},
@@ -54,7 +54,7 @@ async fn page(State(state): State<AppState>, request: Request) -> Response {
             }
             response
         }
-        Err(error) => crate::protocol::http::Problem::from(error).into_response(),
+        Err(error) => failure_page(error.into_body()),
     }
 }
 

@@ -195,8 +195,11 @@ impl Channels {
             }
         }
         drop(tx);
-        if seq - from >= KEEP_SNAPSHOT_AFTER {
-            self.keep(channel, seq, &state).await?;
+        // Whoever reads does not need it kept: a store that cannot be written can still be read.
+        if seq - from >= KEEP_SNAPSHOT_AFTER
+            && let Err(error) = self.keep(channel, seq, &state).await
+        {
+            tracing::warn!(%channel, %error, "a snapshot could not be kept");
         }
         Ok((Cursor { epoch: self.epoch().clone(), seq }, state))
     }
