@@ -1,6 +1,6 @@
 //! The one error of the server: what the caller is told, and what only the log is.
 
-use super::metrics;
+use super::{metrics, outage::Outage};
 use crate::protocol::{ErrorBody, ErrorCode};
 
 /// Why something was not done.
@@ -41,15 +41,21 @@ impl Error {
         Self::refused(ErrorCode::NotFound, format!("there is no such {what}"))
     }
 
-    /// Whether the store cannot be reached at the moment, so that the same may work later: it is away, restarts, or has no
-    /// connection left.
+    /// Why the store, or the disk, cannot be used at the moment, where that is what failed: the same may work later.
+    #[must_use]
+    pub fn outage(&self) -> Option<Outage> {
+        match self {
+            Self::Store(error) => Outage::of_store(error),
+            Self::Io(error) => Outage::of_files(error),
+            Self::Shared(error) => error.outage(),
+            _ => None,
+        }
+    }
+
+    /// Whether the store cannot be used at the moment, so that the same may work later.
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
-        match self {
-            Self::Store(error) => is_out_of_reach(error),
-            Self::Shared(error) => error.is_out_of_reach(),
-            _ => false,
-        }
+        self.outage().is_some()
     }
 
     /// What the caller is told. A failure of the server's own is logged here, with its cause.
@@ -61,36 +67,13 @@ impl Error {
         if matches!(self, Self::Store(_) | Self::Shared(_)) {
             metrics::store_failed();
         }
-        if self.is_out_of_reach() {
-            tracing::error!(error = %self, "the store is out of reach");
-            let message = "the store is out of reach; try again in a moment";
-            return ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000);
+        if let Some(outage) = self.outage() {
+            tracing::error!(error = %self, "{outage}");
+            return ErrorBody::new(ErrorCode::Unavailable, outage.to_string()).retry_after(outage.retry_after_ms());
         }
         tracing::error!(error = %self, "an operation failed");
         ErrorBody::new(ErrorCode::Internal, "the server failed; its log has the cause")
     }
-}
-
-fn is_out_of_reach(error: &sqlx::Error) -> bool {
-    use sqlx::Error as E;
-    match error {
-        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => true,
-        // A connection that was cut within a message reads as nonsense.
-        E::Protocol(_) => true,
-        E::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
-        _ => false,
-    }
-}
-
-/// SQLSTATE: connection exceptions; too many connections; operator intervention (shutting down, crashed, starting up, out of
-/// time); a deadlock, a conflict or a lock that came too late, which pass. SQLite: busy and locked, also extended.
-fn is_passing(code: &str) -> bool {
-    let sqlite = code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6)) && code.len() < 5;
-    let postgres = code.len() == 5
-        && (code.starts_with("08")
-            || code.starts_with("57P0")
-            || matches!(code, "53300" | "40001" | "40P01" | "55P03" | "57014"));
-    sqlite || postgres
 }
 
 impl From<serde_json::Error> for Error {
@@ -116,9 +99,9 @@ mod tests {
             let body = Error::Store(error).into_body();
             assert_eq!((body.code, body.retry_after_ms), (ErrorCode::Unavailable, Some(1_000)));
         }
-        let codes = ["08006", "08001", "53300", "57P01", "57P02", "57P03", "5", "6", "261", "517"];
-        assert!(codes.into_iter().all(is_passing));
-        assert!(!["23505", "42601", "22P02", "1", "19", "2067", ""].into_iter().any(is_passing));
+        let full = Error::Io(std::io::ErrorKind::StorageFull.into()).into_body();
+        assert_eq!((full.code, full.retry_after_ms), (ErrorCode::Unavailable, Some(5_000)));
+        assert!(full.message.contains("disk of the server's files is full"), "{}", full.message);
         assert_eq!(Error::Store(sqlx::Error::RowNotFound).into_body().code, ErrorCode::Internal);
     }
 }

@@ -69,6 +69,12 @@ impl Leases {
     /// # Errors
     /// Where the store fails.
     pub async fn renew(&self) -> Result<()> {
+        let renewed = self.write_lease().await;
+        self.store.note_write(&renewed);
+        renewed
+    }
+
+    async fn write_lease(&self) -> Result<()> {
         let sql = format!(
             "INSERT INTO nodes (id, name, lease_until) VALUES ($1, $2, {now} + $3) \
              ON CONFLICT (id) DO UPDATE SET lease_until = excluded.lease_until",

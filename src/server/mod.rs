@@ -18,6 +18,7 @@ mod json_schema;
 pub mod leases;
 pub mod metrics;
 pub mod offload;
+pub mod outage;
 mod page;
 pub mod rates;
 pub mod router;

@@ -2,6 +2,7 @@
 #![cfg(feature = "ssr")]
 
 mod commands;
+mod failing;
 mod house;
 mod leases;
 mod trimming;

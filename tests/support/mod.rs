@@ -1,6 +1,7 @@
 //! A real server for tests: the binary itself, on a free port, with a data folder of its own.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod disk;
 pub mod nats;
 pub mod postgres;
 pub mod python;

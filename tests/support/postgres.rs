@@ -53,6 +53,25 @@ impl Postgres {
         self.url_of(&name)
     }
 
+    /// A fresh database on a disk of its own: its tables are there, the write-ahead log stays where it is.
+    pub async fn database_on(&self, disk: &Path) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let (name, place) = (format!("netra_{number}"), disk.join("tables"));
+        fs::create_dir(&place).expect("a folder");
+        hand_over(&place);
+        let mut space = self.client("psql");
+        space.args(["-q", "-d", "postgres", "-c"]);
+        space.arg(format!("CREATE TABLESPACE space_{number} LOCATION '{}'", place.display()));
+        let mut create = self.client("createdb");
+        create.args(["--tablespace", &format!("space_{number}"), &name]);
+        blocking(move || {
+            run(&mut space);
+            run(&mut create);
+        })
+        .await;
+        self.url_of(&name)
+    }
+
     /// Ends it without a checkpoint, as a crash would; what was committed is there after [`Self::restart`].
     pub async fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {

@@ -18,7 +18,7 @@ use tower_sessions::{
 use super::accounts;
 use crate::{
     protocol::{
-        UserId,
+        ErrorBody, ErrorCode, UserId,
         http::{Role, User},
     },
     server::{
@@ -126,8 +126,9 @@ impl SessionStore for Sessions {
     }
 }
 
+/// With what the caller is told: sessions' errors have a text and nothing else.
 fn backend(error: Error) -> SessionError {
-    SessionError::Backend(error.to_string())
+    SessionError::Backend(error.into_body().message)
 }
 
 fn milliseconds(at: OffsetDateTime) -> i64 {
@@ -179,9 +180,20 @@ pub(super) async fn sweep(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Signs a person in: a new id, so that one known before is worth nothing.
+/// Signs a person in: a new id, so that one known before is worth nothing. It is saved here, and not when the answer is under way:
+/// where that fails the caller is told why.
+///
+/// # Errors
+/// `unavailable` where the store fails.
 pub(crate) async fn begin(session: &tower_sessions::Session, user: UserId) -> Result<()> {
-    let failed = |error: tower_sessions::session::Error| Error::Corrupt(format!("the session: {error}"));
+    use tower_sessions::session::Error as Failed;
+    let failed = |error: Failed| match error {
+        Failed::Store(SessionError::Backend(message)) => {
+            ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000).into()
+        }
+        error => Error::Corrupt(format!("the session: {error}")),
+    };
     session.cycle_id().await.map_err(failed)?;
-    session.insert(USER, user).await.map_err(failed)
+    session.insert(USER, user).await.map_err(failed)?;
+    session.save().await.map_err(failed)
 }

@@ -202,8 +202,11 @@ impl Channels {
             let write = move || Ok::<_, Error>((serde_json::to_string(&state)?, state));
             let (text, folded) = turn.run(write).await??;
             state = folded;
-            self.keep(channel, seq, text).await?;
-            kept = seq;
+            // Whoever reads does not need it kept: a store that cannot be written can still be read.
+            match self.keep(channel, seq, text).await {
+                Ok(()) => kept = seq,
+                Err(error) => tracing::warn!(%channel, %error, "a snapshot could not be kept"),
+            }
         }
         Ok(Folded { seq, kept, state })
     }

@@ -74,7 +74,7 @@ impl Writers {
         channel.hash(&mut hasher);
         // A channel's appends stay in order: they all go to the same writer.
         let writer = &self.0[(hasher.finish() % self.0.len() as u64) as usize];
-        let ended = |_| Error::Corrupt("the log's writer ended".into());
+        let ended = |_| Error::Corrupt("the step of the log that had it did not end".into());
         writer.send(Job { channel, run, entries, began: Instant::now(), done }).await.map_err(|_| ended(()))?;
         answer.await.map_err(|_| ended(()))?
     }
@@ -83,7 +83,11 @@ impl Writers {
 async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, BATCH).await > 0 {
-        commit(&shared, std::mem::take(&mut batch)).await;
+        let (shared, batch) = (shared.clone(), std::mem::take(&mut batch));
+        // A task of its own: should one panic, its appends fail and those after it do not.
+        if let Err(error) = tokio::spawn(async move { commit(&shared, batch).await }).await {
+            tracing::error!(%error, "a step of the log did not end");
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
         bus::Status,
         config::MetricsAccess,
         metrics::{self, Look},
+        outage::Outage,
         state::AppState,
     },
 };
@@ -81,9 +82,18 @@ async fn ready(State(state): State<AppState>) -> Response {
 }
 
 async fn store(state: &AppState) -> Part {
-    let asked = sqlx::query("SELECT 1").execute(state.channels.store().reader());
+    let store = state.channels.store();
+    let asked = sqlx::query("SELECT 1").execute(store.reader());
     match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(Ok(_)) => Part { ok: true, state: "answers" },
+        // Whether it can be written is known from the node's lease, which is renewed every few seconds: nobody who asks here
+        // makes it write.
+        Ok(Ok(_)) => match store.broken() {
+            None => Part { ok: true, state: "answers" },
+            Some(Outage::OutOfReach | Outage::FilesFull) => Part { ok: false, state: "takes no writes" },
+            Some(Outage::StoreFull) => Part { ok: false, state: "takes no writes: its disk is full" },
+            Some(Outage::StoreReadOnly) => Part { ok: false, state: "takes no writes: it is read-only" },
+            Some(Outage::StoreDisk) => Part { ok: false, state: "takes no writes: its disk fails" },
+        },
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready: the store failed");
             Part { ok: false, state: "failed" }

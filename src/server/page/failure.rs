@@ -44,10 +44,14 @@ fn html(problem: &Problem) -> String {
         html
     };
     let (title, detail) = (escaped(&problem.title), escaped(&problem.detail));
+    // Browsers ask again by themselves where the problem says when.
+    let seconds = problem.retry_after_ms.map(|ms| ms.div_ceil(1_000));
+    let refresh =
+        seconds.map(|seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">")).unwrap_or_default();
     format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{title} · Netra</title></head>\
+         <meta name=\"color-scheme\" content=\"light dark\">{refresh}<title>{title} · Netra</title></head>\
          <body><main><h1>This page cannot be shown</h1><p>{status} {title}: {detail}</p>\
          <p><a href=\"\">Try again</a> or go to <a href=\"/\">your threads</a>.</p></main></body></html>\n",
         status = problem.status
@@ -82,5 +86,6 @@ mod tests {
     #[test]
     fn what_went_wrong_is_text() {
         assert!(html(&problem()).contains("503 Service Unavailable: the &lt;server&gt; failed"));
+        assert!(html(&problem()).contains("http-equiv=\"refresh\" content=\"2\""));
     }
 }

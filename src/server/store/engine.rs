@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sqlx::{Any, AnyPool, any::AnyPoolOptions};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, any::AnyPoolOptions};
+use tokio::time::timeout;
 
 /// How many connections read at once.
 const READERS: u32 = 4;
@@ -118,11 +119,28 @@ impl Engine {
 
     fn pool(self, size: u32) -> sqlx::pool::PoolOptions<Any> {
         let greeting = self.greeting();
-        AnyPoolOptions::new().max_connections(size).acquire_timeout(PATIENCE).after_connect(move |connection, _| {
-            Box::pin(async move {
-                sqlx::raw_sql(greeting).execute(connection).await?;
-                Ok(())
+        AnyPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(PATIENCE)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    sqlx::raw_sql(greeting).execute(connection).await?;
+                    Ok(())
+                })
             })
-        })
+            .after_release(|connection, _| Box::pin(is_clean(connection)))
     }
+}
+
+/// Whether a connection may be used again: one that is still in a transaction is closed, and the pool opens another. However a
+/// transaction ended (with an error, a cancelled future or a panic), its connection comes by here.
+///
+/// sqlx counts a transaction as open until its `COMMIT` or `ROLLBACK` succeeded. SQLite itself rolls back where the disk is full
+/// or fails; the `ROLLBACK` that follows is an error then, and the count would stay for ever.
+async fn is_clean(connection: &mut AnyConnection) -> sqlx::Result<bool> {
+    if connection.is_in_transaction() {
+        // A rollback may be under way: whatever was begun before this is over when it answers.
+        timeout(PATIENCE, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    }
+    Ok(!connection.is_in_transaction())
 }

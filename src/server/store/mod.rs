@@ -1,23 +1,25 @@
 //! The store: one SQL database behind sqlx, with its migrations.
 //!
 //! Text SQL with `$1` placeholders, in the dialect that SQLite and PostgreSQL share; [`Engine`] has what they do not.
-//! Two pools, so that reads never wait for writes. Promise: what a transaction of [`Store::begin`] committed survives the
-//! death of this process, and of the database's.
+//! Two pools, so that reads never wait for writes. Promises: what a transaction of [`Store::begin`] committed survives the
+//! death of this process, and of the database's; however a transaction ends, the next one finds a connection that is in none.
 
 mod engine;
 mod many;
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::Mutex;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction, any::install_default_drivers};
 
 pub use engine::Engine;
 pub(crate) use many::{chunks, places, rows};
 
-use super::error::Result;
+use super::{error::Result, outage::Outage};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
@@ -27,6 +29,8 @@ pub struct Store {
     engine: Engine,
     readers: AnyPool,
     writer: AnyPool,
+    /// Why the last write that was tried to find out failed; see [`Store::note_write`].
+    broken: Arc<Mutex<Option<Outage>>>,
 }
 
 /// Begins a transaction, to the end of its beginning also where nobody waits for it any more: sqlx gives a connection back to
@@ -62,7 +66,7 @@ impl Store {
         first.close().await?;
         let writer = engine.writer(url).await?;
         let readers = engine.readers(url).await?;
-        Ok(Self { engine, readers, writer })
+        Ok(Self { engine, readers, writer, broken: Arc::default() })
     }
 
     /// Which database it is.
@@ -91,6 +95,23 @@ impl Store {
     /// Where no turn came in time.
     pub async fn look(&self) -> Result<Transaction<'static, Any>> {
         begin(&self.readers, self.engine.begin_reading()).await
+    }
+
+    /// Notes what came of a write that is made every few seconds whatever people do: the renewal of the node's lease.
+    pub fn note_write(&self, outcome: &Result<()>) {
+        let now = outcome.as_ref().err().map(|error| error.outage().unwrap_or(Outage::OutOfReach));
+        let before = std::mem::replace(&mut *self.broken.lock(), now);
+        match (before, now) {
+            (None, Some(outage)) => tracing::error!("the store takes no writes: {outage}"),
+            (Some(_), None) => tracing::info!("the store takes writes again"),
+            _ => {}
+        }
+    }
+
+    /// Why the store takes no writes at the moment, as far as is known; nothing where it does.
+    #[must_use]
+    pub fn broken(&self) -> Option<Outage> {
+        *self.broken.lock()
     }
 
     /// A setting.

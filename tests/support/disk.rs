@@ -1,0 +1,62 @@
+//! A disk of a test's own that can be full: a file system in memory, where this user may mount one.
+
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// A mounted file system of its own size. Dropped, it is unmounted.
+pub struct SmallDisk {
+    folder: TempDir,
+    bytes: u64,
+}
+
+impl SmallDisk {
+    /// Mounts one; nothing where this user may not.
+    pub fn mount(bytes: u64) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("netra-disk-").tempdir().expect("a folder");
+        let options = format!("size={bytes},mode=777");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path());
+        let mounted = mount.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        mounted.then(|| Self { folder, bytes })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves no room on it: it becomes as small as what is on it.
+    pub fn fill(&self) {
+        loop {
+            let mut used = Command::new("df");
+            let used = used.args(["-B1", "--output=used"]).arg(self.path()).output().expect("df(1) is there").stdout;
+            let used = String::from_utf8_lossy(&used).lines().last().unwrap_or_default().trim().parse::<u64>();
+            // It is refused where something was written meanwhile. Nothing at all would mean no limit.
+            if self.resize(used.expect("a number of bytes").max(4096)) {
+                return;
+            }
+        }
+    }
+
+    /// Makes room on it again.
+    pub fn make_room(&self) {
+        assert!(self.resize(self.bytes), "it can be as large as it was");
+    }
+
+    fn resize(&self, bytes: u64) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,size={bytes}")]).arg(self.path());
+        mount.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // At once, also where a file of it is still open.
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
