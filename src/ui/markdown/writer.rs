@@ -146,7 +146,10 @@ impl<'a> Writer<'a> {
                 self.block("<hr>");
                 self.end_unit();
             }
-            Event::TaskListMarker(done) => self.say(if done { "☑ " } else { "☐ " }),
+            Event::TaskListMarker(done) => {
+                self.paragraph();
+                self.text.push_str(if done { "☑ " } else { "☐ " });
+            }
             Event::FootnoteReference(label) => self.say(&label),
         }
     }
@@ -369,13 +372,13 @@ impl<'a> Writer<'a> {
 
     /// Text goes on.
     fn say(&mut self, text: &str) {
-        self.paragraph();
+        self.paragraph_with_text();
         self.text.push_str(&restore(text));
     }
 
     /// Something stands within a line.
     fn inline(&mut self, html: &str) {
-        self.paragraph();
+        self.paragraph_with_text();
         self.flush();
         self.html.push_str(html);
     }
@@ -398,6 +401,13 @@ impl<'a> Writer<'a> {
         {
             self.flush();
             self.html.push_str("<p>");
+        }
+    }
+
+    /// Something is said in a paragraph, which the parser may not tell of.
+    fn paragraph_with_text(&mut self) {
+        self.paragraph();
+        if let Some(Open::Item { .. }) = self.open.last() {
             self.note_paragraph();
         }
     }
