@@ -132,9 +132,12 @@ impl Document {
         let before = self.from;
         let Some(last) = units.pop() else { return false };
         let settled = if let Some(previous) = units.last() {
-            let from = beginning(text, &definitions, previous.range.start, last.range.start);
-            for unit in units {
-                self.close(text, &source, unit, shown, added);
+            let from = beginning(text, Some(previous), before, &last);
+            let mut start = beginning(text, None, before, &units[0]);
+            for place in 0..units.len() {
+                let next = units.get(place + 1).map(|unit| beginning(text, units.get(place), before, unit));
+                self.close(text, &source, start, std::mem::take(&mut units[place]), shown, added);
+                start = next.unwrap_or(from);
             }
             Some(from)
         } else if self.open.is_some() {
@@ -149,8 +152,16 @@ impl Document {
         true
     }
 
-    /// A unit is settled as a whole.
-    fn close(&mut self, text: &str, source: &Source, mut unit: Unit, shown: &mut Vec<Unit>, added: &mut Added) {
+    /// A unit is settled as a whole; `start`: where its text begins.
+    fn close(
+        &mut self,
+        text: &str,
+        source: &Source,
+        start: usize,
+        mut unit: Unit,
+        shown: &mut Vec<Unit>,
+        added: &mut Added,
+    ) {
         match self.open.take() {
             Some(open) => {
                 self.register(text, source, &open, &unit.parts, added);
@@ -162,7 +173,6 @@ impl Document {
             None => {
                 let mut labels = std::mem::take(&mut unit.labels);
                 labels.extend(unit.parts.iter_mut().flat_map(|part| std::mem::take(&mut part.labels)));
-                let start = line_start(text, unit.range.start);
                 if !labels.is_empty() {
                     let in_math = source.is_in_math(start.saturating_sub(self.from));
                     let reference = Reference {
@@ -190,8 +200,9 @@ impl Document {
             Kind::Table => (text[start..start + lines(2)].to_owned(), start + lines(2)),
             Kind::Code => (text[start..start + lines(1)].to_owned(), start + lines(1)),
         };
-        // A head is not rendered again: with links in it, the table settles as a whole.
-        if prefix.len() > MAX_PREFIX_BYTES || !unit.labels.is_empty() {
+        // Behind a definition, a block may begin further in than it could elsewhere. A head is not rendered again: with links
+        // in it, the table settles as a whole.
+        if is_far_in(&text[start..]) || prefix.len() > MAX_PREFIX_BYTES || !unit.labels.is_empty() {
             return None;
         }
         let (kind, head, prefix) = (unit.kind, unit.head.clone(), prefix.into());
@@ -293,22 +304,40 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |end| end + 1)
 }
 
-/// Where the text begins that a unit at `start`, after one at `previous`, may still become one with: definitions of links right before it, whose
-/// title it may be.
-fn beginning(text: &str, definitions: &[Definition], previous: usize, start: usize) -> usize {
-    let start = line_start(text, start);
-    let (mut from, mut line) = (start, start);
-    while line > previous && !definitions.is_empty() {
-        line = line_start(text, line - 1);
-        let indent = text[line..].len() - text[line..].trim_start_matches(' ').len();
-        if text[line + indent..].trim_start_matches('\r').starts_with('\n') {
+/// Where the text after `from` begins that a unit may become one with: definitions of links right before it,
+/// whose title it may be. No unit holds them; those that stand in the `previous` list are none.
+fn beginning(text: &str, previous: Option<&Unit>, from: usize, unit: &Unit) -> usize {
+    let start = line_start(text, unit.range.start);
+    // Where a list ends, the parser says only roughly.
+    let list = previous.filter(|unit| matches!(unit.kind, Kind::List { .. }));
+    let item = list.map(|list| list.parts.last().map_or(list.range.start, |item| item.range.start) + 1);
+    let end = item.unwrap_or_else(|| previous.map_or(from, |unit| unit.range.end));
+    let (mut begin, mut after_blank) = (start, false);
+    while begin > end {
+        let line = line_start(text, begin - 1);
+        after_blank = text[line..begin].trim().is_empty();
+        if line < end || after_blank {
             break;
         }
-        if definitions.iter().any(|definition| definition.start == line + indent) {
-            from = line;
-        }
+        begin = line;
     }
-    from
+    let is_apart = after_blank && !text[begin..].starts_with([' ', '\t']);
+    if list.is_none() || is_apart {
+        return begin;
+    }
+    // Only behind a definition does a block begin so far in, other than code.
+    let is_code = unit.parts.first().is_some_and(|part| part.html.starts_with("<pre"));
+    let mut begin = start;
+    while !is_code && begin > end && is_far_in(&text[begin..]) {
+        begin = line_start(text, begin - 1);
+    }
+    begin
+}
+
+/// Whether a line begins further in than blocks do at the top.
+fn is_far_in(line: &str) -> bool {
+    let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+    indent.len() > 3 || indent.contains('\t')
 }
 
 /// Where to pause in a text that is read in pieces of whole lines.

@@ -146,7 +146,10 @@ impl<'a> Writer<'a> {
                 self.block("<hr>");
                 self.end_unit();
             }
-            Event::TaskListMarker(done) => self.say(if done { "☑ " } else { "☐ " }),
+            Event::TaskListMarker(done) => {
+                self.paragraph();
+                self.text.push_str(if done { "☑ " } else { "☐ " });
+            }
             Event::FootnoteReference(label) => self.say(&label),
         }
     }
@@ -171,24 +174,11 @@ impl<'a> Writer<'a> {
             self.text.push_str(if is_inline(&tag) { "" } else { "\n" });
             return;
         }
-        let at_top = self.open.is_empty();
         // The direction of a text is that of its first letter, for all that is in a unit.
-        let dir = if at_top { " dir=\"auto\"" } else { "" };
+        let dir = if self.open.is_empty() { " dir=\"auto\"" } else { "" };
         let mut open = Open::Other;
         match tag {
-            Tag::List(number) => {
-                self.begin_unit(Kind::List { ordered: number.is_some() }, &range);
-                let mut html = format!("<{}{dir}", if number.is_some() { "ol" } else { "ul" });
-                if let Some(number) = number.filter(|number| *number != 1) {
-                    let _ = write!(html, " start=\"{number}\"");
-                }
-                self.block(&html);
-                open = Open::List { class: self.html.len(), loose: false };
-                match self.units.last_mut().filter(|_| at_top) {
-                    Some(unit) => unit.head = std::mem::take(&mut self.html),
-                    None => self.html.push('>'),
-                }
-            }
+            Tag::List(number) => open = self.start_list(number, &range, dir),
             Tag::Item => {
                 self.begin_part(&range);
                 self.block("<li>");
@@ -212,15 +202,7 @@ impl<'a> Writer<'a> {
             }
             Tag::TableCell => self.start_cell(&range),
             // What scrolls must be reachable by keyboard.
-            Tag::CodeBlock(kind) => {
-                let whole = matches!(kind, CodeBlockKind::Indented);
-                self.in_code = true;
-                self.begin_unit(if whole { Kind::Whole } else { Kind::Code }, &range);
-                self.block("<pre tabindex=\"0\" dir=\"ltr\"><code>");
-                if let Some(unit) = self.units.last_mut().filter(|_| at_top && !whole) {
-                    unit.head = std::mem::take(&mut self.html);
-                }
-            }
+            Tag::CodeBlock(kind) => self.start_code(&kind, &range),
             Tag::Link { link_type, dest_url, id, .. } => self.start_link(link_type, &dest_url, &id),
             Tag::Image { link_type, id, .. } => {
                 self.note(link_type, &id);
@@ -242,6 +224,32 @@ impl<'a> Writer<'a> {
         self.open.push(open);
     }
 
+    fn start_list(&mut self, number: Option<u64>, range: &Range<usize>, dir: &str) -> Open {
+        let at_top = self.open.is_empty();
+        self.begin_unit(Kind::List { ordered: number.is_some() }, range);
+        let mut html = format!("<{}{dir}", if number.is_some() { "ol" } else { "ul" });
+        if let Some(number) = number.filter(|number| *number != 1) {
+            let _ = write!(html, " start=\"{number}\"");
+        }
+        self.block(&html);
+        let open = Open::List { class: self.html.len(), loose: false };
+        match self.units.last_mut().filter(|_| at_top) {
+            Some(unit) => unit.head = std::mem::take(&mut self.html),
+            None => self.html.push('>'),
+        }
+        open
+    }
+
+    fn start_code(&mut self, kind: &CodeBlockKind<'_>, range: &Range<usize>) {
+        let is_unit = self.open.is_empty() && matches!(kind, CodeBlockKind::Fenced(_));
+        self.in_code = true;
+        self.begin_unit(if is_unit { Kind::Code } else { Kind::Whole }, range);
+        self.block("<pre tabindex=\"0\" dir=\"ltr\"><code>");
+        if let Some(unit) = self.units.last_mut().filter(|_| is_unit) {
+            unit.head = std::mem::take(&mut self.html);
+        }
+    }
+
     fn end(&mut self, tag: TagEnd) {
         if self.hidden > 0 {
             self.hidden -= 1;
@@ -256,26 +264,9 @@ impl<'a> Writer<'a> {
                 self.html.push_str(if paragraph { "</p></li>" } else { "</li>" });
                 self.end_part(1);
             }
-            (TagEnd::Table, _) if self.open.is_empty() => {}
-            (TagEnd::Table, _) => self.html.push_str("</tbody></table></div>"),
-            (TagEnd::TableHead, _) => {
-                self.head = false;
-                self.html.push_str("</tr></thead><tbody>");
-                if let (1, Some(unit)) = (self.open.len(), self.units.last_mut()) {
-                    unit.head = std::mem::take(&mut self.html);
-                    unit.labels = std::mem::take(&mut *self.asked.borrow_mut());
-                }
+            (tag @ (TagEnd::Table | TagEnd::TableHead | TagEnd::TableRow | TagEnd::TableCell), _) => {
+                self.end_table(tag)
             }
-            (TagEnd::TableRow, _) => {
-                let missing = std::mem::take(&mut self.missing);
-                if missing > 0 {
-                    let _ = write!(self.html, "<td colspan=\"{missing}\"></td>");
-                }
-                self.html.push_str("</tr>");
-                self.end_part(1);
-            }
-            (TagEnd::TableCell, _) if self.missing > 0 => {}
-            (TagEnd::TableCell, _) => self.block(if self.head { "</th>" } else { "</td>" }),
             (TagEnd::CodeBlock, _) => {
                 self.flush();
                 self.in_code = false;
@@ -303,6 +294,31 @@ impl<'a> Writer<'a> {
             }
         }
         self.end_unit();
+    }
+
+    fn end_table(&mut self, tag: TagEnd) {
+        match tag {
+            TagEnd::Table if self.open.is_empty() => {}
+            TagEnd::Table => self.html.push_str("</tbody></table></div>"),
+            TagEnd::TableHead => {
+                self.head = false;
+                self.html.push_str("</tr></thead><tbody>");
+                if let (1, Some(unit)) = (self.open.len(), self.units.last_mut()) {
+                    unit.head = std::mem::take(&mut self.html);
+                    unit.labels = std::mem::take(&mut *self.asked.borrow_mut());
+                }
+            }
+            TagEnd::TableRow => {
+                let missing = std::mem::take(&mut self.missing);
+                if missing > 0 {
+                    let _ = write!(self.html, "<td colspan=\"{missing}\"></td>");
+                }
+                self.html.push_str("</tr>");
+                self.end_part(1);
+            }
+            TagEnd::TableCell if self.missing > 0 => {}
+            _ => self.block(if self.head { "</th>" } else { "</td>" }),
+        }
     }
 
     fn end_list(&mut self, ordered: bool, class: usize, loose: bool) {
@@ -369,13 +385,13 @@ impl<'a> Writer<'a> {
 
     /// Text goes on.
     fn say(&mut self, text: &str) {
-        self.paragraph();
+        self.paragraph_with_text();
         self.text.push_str(&restore(text));
     }
 
     /// Something stands within a line.
     fn inline(&mut self, html: &str) {
-        self.paragraph();
+        self.paragraph_with_text();
         self.flush();
         self.html.push_str(html);
     }
@@ -398,6 +414,13 @@ impl<'a> Writer<'a> {
         {
             self.flush();
             self.html.push_str("<p>");
+        }
+    }
+
+    /// Something is said in a paragraph, which the parser may not tell of.
+    fn paragraph_with_text(&mut self) {
+        self.paragraph();
+        if let Some(Open::Item { .. }) = self.open.last() {
             self.note_paragraph();
         }
     }
