@@ -55,8 +55,9 @@ pub(crate) fn Sidebar() -> impl IntoView {
     let first = RwSignal::new(0_usize);
     let ids = Memo::new(move |_| {
         let rows = |feed: &UserFeed| {
-            let ids = feed.threads.iter().map(|thread| thread.info.id);
-            ids.skip(first.get()).take(MAX_ROWS).collect::<Vec<_>>()
+            // Threads may have been deleted meanwhile: the last rows are shown then.
+            let from = first.get().min(feed.threads.len().saturating_sub(MAX_ROWS));
+            feed.threads.iter().skip(from).take(MAX_ROWS).map(|thread| thread.info.id).collect::<Vec<_>>()
         };
         feed.with(rows)
     });
