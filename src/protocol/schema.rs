@@ -95,6 +95,15 @@ fn register(generator: &mut SchemaGenerator) {
     }
     all!(ClientFrame, Reply, Push, Command, ThreadEntry, ThreadSignal, UserEntry, agui::Event);
     all!(agui::Message, agui::RunAgentInput);
-    all!(http::Config, http::Setup, http::SignIn, http::SignedIn, http::AccessToken, http::Ticket, http::Uploaded);
+    all!(
+        http::Config,
+        http::Setup,
+        http::SignIn,
+        http::ChangePassword,
+        http::SignedIn,
+        http::AccessToken,
+        http::Ticket,
+        http::Uploaded
+    );
     all!(http::AgentInfo, http::AdminAgents, http::AdminTools, http::UsageReport, http::OwnUsage, http::Problem);
 }

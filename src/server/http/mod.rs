@@ -6,6 +6,7 @@
 mod accounts;
 mod admin;
 mod agui;
+mod client_address;
 mod extract;
 pub mod files;
 pub(crate) mod health;
@@ -46,6 +47,8 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/auth/setup", post(accounts::setup))
         .route("/auth/sign-in", post(accounts::sign_in))
         .route("/auth/sign-out", post(accounts::sign_out))
+        .route("/auth/password", post(accounts::password))
+        .route("/auth/sign-out-everywhere", post(accounts::sign_out_everywhere))
         .route("/auth/token", post(accounts::token))
         .route("/auth/ticket", post(accounts::ticket))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
