@@ -43,6 +43,41 @@ test('signing out closes the door in every tab', async ({ page, context, server,
   expect((await discovery(page.request, server)).auth.signed_in).toBe(false);
 });
 
+test('a person changes their password, and everything else that was signed in is not any more', async ({ page, browser, freshServer, browserConsole }) => {
+  // The refused tries, and the other browser after its session ended.
+  browserConsole.allow(/status of 4(01|03|22)/);
+  await createAdmin(freshServer);
+  await signIn(page, freshServer);
+  const other = await browser.newContext();
+  await other.request.post(`${freshServer.url}/api/auth/sign-in`, {
+    headers: { origin: freshServer.url },
+    data: { email: admin.email, password: admin.password },
+  });
+  await page.getByRole('button', { name: /^Account of/ }).click();
+  await page.getByRole('link', { name: 'Your account' }).click();
+  await expect(page.getByRole('heading', { name: 'Your account' })).toBeVisible();
+  await expect(page.getByText('At least 10 characters.')).toBeVisible();
+  await expectAccessible(page);
+  const change = async (current: string, next: string) => {
+    await page.getByLabel('Current password').fill(current);
+    await page.getByLabel('New password').fill(next);
+    await page.getByRole('button', { name: 'Change password' }).click();
+  };
+  await change('not the password', 'another battery staple');
+  await expect(page.getByRole('alert')).toContainText('current password is wrong');
+  await change(admin.password, 'password123');
+  await expect(page.getByRole('alert')).toContainText('first that are guessed');
+  await change(admin.password, 'another battery staple');
+  await expect(page.getByText('Your password is changed.')).toBeVisible();
+  await connected(page);
+  expect((await discovery(other.request, freshServer)).auth.signed_in).toBe(false);
+  expect((await discovery(page.request, freshServer)).auth.signed_in).toBe(true);
+  await page.getByRole('button', { name: 'Sign out everywhere' }).click();
+  await submitSignIn(page, { email: admin.email, password: 'another battery staple' });
+  await expect(page).not.toHaveURL(/sign-in/);
+  await other.close();
+});
+
 test('what was begun survives the end of a session, for the same person', async ({ page, server, signedIn, browserConsole }) => {
   // The socket of a session that is over is refused.
   browserConsole.allow(/WebSocket|status of 401/);

@@ -9,6 +9,7 @@ use netra::socket::{
     machine::Status,
     native::{Client as Socket, ClientConfig},
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use support::{ADMIN, Client, PATIENCE, Person, TestServer, blocking, netra, problem};
 use tokio::time::timeout;
@@ -110,11 +111,17 @@ async fn an_administrator_disconnects_a_person() {
         assert!(reason.contains("administrator") && !can_reconnect, "{reason}");
     }
     let third = open(&server, ADA).await;
+    let (browsers, token) = ([server.signed_in(ADA).await, server.signed_in(ADA).await], server.token(ADA).await);
     let data = text(&server.data());
     let done = user(&server, &["disconnect", "--email", ADA.email, "--server", &server.url, "--data", &data]).await;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(String::from_utf8_lossy(&done.stdout).contains("closed 1 connections"));
     until(&third, |status| matches!(status, Status::Closed { .. })).await;
+    for browser in &browsers {
+        problem(browser.get("/api/auth/me").await, 401, "unauthorized").await;
+    }
+    let token = Client::new(&server).request(Method::GET, "/api/auth/me").bearer_auth(&token);
+    problem(token.send().await.expect("it answers"), 401, "unauthorized").await;
     assert_eq!(*other.status().borrow(), Status::Connected, "nobody else is");
     let done = user(&server, &["disconnect", "--email", ADA.email, "--server", &server.url]).await;
     assert_eq!(done.status.code(), Some(1), "without a right to");

@@ -117,6 +117,21 @@ async fn accounts_are_made_and_listed_beside_a_running_server() {
     let output = blocking(move || child.wait_with_output()).await.expect("it ran");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("has an account already"));
+
+    let browser = server.signed_in(ada).await;
+    for (new, code) in [("password123\n", 1), ("another horse\n", 0)] {
+        let mut change = netra();
+        change.args(["user", "password", "--email", "Ada@example.com", "--password-stdin", "--data"]);
+        change.arg(&data).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = change.spawn().expect("it starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("standard input"), new.as_bytes()).expect("it reads");
+        let output = blocking(move || child.wait_with_output()).await.expect("it ran");
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(browser.get("/api/auth/me").await.status(), 401, "all sessions ended");
+    assert_eq!(Client::new(&server).sign_in(ada).await.status(), 401);
+    let ada = support::Person { password: "another horse", ..ada };
+    assert_eq!(Client::new(&server).sign_in(ada).await.status(), 200);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl Admin {
                 let auth = Place::of(data).auth().await?;
                 let admin = auth.users().await?.into_iter().find(|user| user.role == Role::Admin);
                 let admin = admin.ok_or_else(|| Failure::Failed("this server has no administrator yet".into()))?;
-                auth.mint_token(admin.id)?.0
+                auth.mint_short_token(admin.id).await?
             }
         };
         Ok(Self { client, server, token })

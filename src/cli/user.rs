@@ -27,11 +27,13 @@ pub(super) enum UserCommand {
     Add(AddArgs),
     /// List the accounts: id, role, address, name
     List(Place),
-    /// Give a person another role; they are signed out everywhere
+    /// Give a person another role; all their sessions and access tokens end
     Role(RoleArgs),
+    /// Give a person another password; all their sessions and access tokens end
+    Password(PasswordArgs),
     /// Remove a person with all their threads and files
     Remove(RemoveArgs),
-    /// Close all sockets of a person, on all nodes (administrators)
+    /// End all sessions and access tokens of a person and close their sockets, on all nodes (administrators)
     Disconnect(DisconnectArgs),
 }
 
@@ -74,6 +76,18 @@ pub(super) struct RoleArgs {
     /// What the person may do from now on
     #[arg(long, value_enum)]
     role: Role,
+}
+
+#[derive(Args)]
+pub(super) struct PasswordArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The person's address
+    #[arg(long)]
+    email: String,
+    /// Read the new password from the first line of standard input; without this it is asked for
+    #[arg(long)]
+    password_stdin: bool,
 }
 
 #[derive(Args)]
@@ -154,13 +168,19 @@ pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
             let user = args.place.auth().await?.set_role(&args.email, args.role).await?;
             say(&user.id.to_string())
         }
+        UserCommand::Password(args) => {
+            let password = password(args.password_stdin)?;
+            let user = args.place.auth().await?.set_password(&args.email, &password).await?;
+            say(&user.id.to_string())
+        }
         UserCommand::Remove(args) => remove(args).await,
         UserCommand::Disconnect(args) => {
             let right = Right::of(args.token, args.admin, args.password_stdin, args.data);
             let right = right.ok_or_else(|| Failure::Failed("who asks? give --token, --admin or --data".into()))?;
             let admin = Admin::at(&args.server, right).await?;
             let answer = admin.post(&["users", &args.email, "disconnect"], &json!({})).await?;
-            say(&format!("closed {} connections of the node that was asked", answer["connections"]))
+            let connections = &answer["connections"];
+            say(&format!("signed out everywhere; closed {connections} connections of the node that was asked"))
         }
     }
 }

@@ -81,7 +81,7 @@ pub struct Setup {
     pub email: String,
     /// The name.
     pub name: String,
-    /// The password: at least 8 characters.
+    /// The password: at least 10 characters, and none of those that are guessed first.
     pub password: String,
 }
 
@@ -94,6 +94,17 @@ pub struct SignIn {
     pub email: String,
     /// The password.
     pub password: String,
+}
+
+/// `POST /api/auth/password`. All other sessions and all access tokens of the person end.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The password that the person has.
+    pub password: String,
+    /// The one that takes its place: at least 10 characters, and none of those that are guessed first.
+    pub new_password: String,
 }
 
 /// The answer to setup and sign-in.

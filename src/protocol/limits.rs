@@ -2,6 +2,10 @@
 
 /// The longest text of one message, in bytes. Kept under [`MAX_FRAME_BYTES`] with room for JSON's escapes.
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024;
+/// The shortest password that somebody may choose, in characters.
+pub const MIN_PASSWORD_CHARS: usize = 10;
+/// The longest password, in bytes.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// The longest title of a thread, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
 /// The most attachments one message may name.

@@ -95,7 +95,16 @@ fn register(generator: &mut SchemaGenerator) {
     }
     all!(ClientFrame, Reply, Push, Command, ThreadEntry, ThreadSignal, UserEntry, agui::Event);
     all!(agui::Message, agui::RunAgentInput);
-    all!(http::Config, http::Setup, http::SignIn, http::SignedIn, http::AccessToken, http::Ticket, http::Uploaded);
+    all!(
+        http::Config,
+        http::Setup,
+        http::SignIn,
+        http::ChangePassword,
+        http::SignedIn,
+        http::AccessToken,
+        http::Ticket,
+        http::Uploaded
+    );
     all!(
         http::AgentInfo,
         http::ThreadPage,

@@ -15,8 +15,8 @@ use super::{
     components::{clock::Clock, focus::WritesNext, workspace::Workspace},
     outgoing::Outgoing,
     pages::{
-        admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage, sign_in::SignInPage,
-        thread::ThreadPage,
+        account::AccountPage, admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage,
+        sign_in::SignInPage, thread::ThreadPage,
     },
 };
 use crate::{
@@ -103,6 +103,7 @@ pub fn App() -> impl IntoView {
             <Routes fallback=|| view! { <NotFound/> }.into_any()>
                 <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>
                     <Route path=path!("") view=|| view! { <Home/> }.into_any()/>
+                    <Route path=path!("account") view=|| view! { <AccountPage/> }.into_any()/>
                     <Route path=path!("admin/agents") view=|| view! { <AdminAgentsPage/> }.into_any()/>
                     <Route path=path!("threads/:id") view=|| view! { <ThreadPage/> }.into_any()/>
                 </ParentRoute>

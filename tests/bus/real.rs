@@ -79,7 +79,8 @@ async fn two_processes_are_one_installation_until_one_is_killed() {
     let answer: Value = admin.post(&path, &json!({})).await.json().await.expect("JSON");
     assert_eq!(answer["connections"], 2, "so many are at this node");
     for socket in [&at_a, &at_b, &third] {
-        until(socket, |status| matches!(status, Status::Closed { .. })).await;
+        // The audit of a node may be quicker than the bus.
+        until(socket, |status| matches!(status, Status::Closed { .. } | Status::SignedOut)).await;
     }
 
     let (at_a, at_b) = (open(&a, ADA).await, open(&b, ADA).await);

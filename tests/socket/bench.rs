@@ -161,7 +161,7 @@ impl Bench {
             password: "correct horse".into(),
         };
         let user = self.gateway.auth.add(account).await.expect("made");
-        let (token, _) = self.gateway.auth.mint_token(user.id).expect("minted");
+        let (token, _) = self.gateway.auth.mint_token(user.id).await.expect("minted");
         Person { user, token, address: self.address }
     }
 

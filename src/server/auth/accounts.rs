@@ -1,9 +1,8 @@
 //! Accounts in the store.
 
-use std::collections::HashMap;
+use sqlx::{Any, Executor, Row, any::AnyRow};
 
-use sqlx::{Any, AssertSqlSafe, Executor, Row, any::AnyRow};
-
+use super::sessions;
 use crate::{
     protocol::{
         ErrorCode, ThreadId, UserId,
@@ -12,12 +11,10 @@ use crate::{
     server::{
         channel::Channel,
         error::{Error, Result},
-        store::{Store, chunks, now_ms, places},
+        store::{Store, now_ms},
     },
 };
 
-/// The shortest and the longest password, in bytes.
-const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1024;
 /// The longest address, in bytes (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 254;
 /// The longest name, in characters.
@@ -32,12 +29,12 @@ pub struct NewAccount {
     pub name: String,
     /// What the person may do.
     pub role: Role,
-    /// The password, 8 to 1024 bytes.
+    /// The password.
     pub password: String,
 }
 
 impl NewAccount {
-    /// The account as it will be kept: trimmed, the address in lower case.
+    /// The account as it will be kept: trimmed, the address in lower case. The password is for others to judge.
     pub(super) fn checked(mut self) -> Result<Self> {
         let refuse = |message: &str| Err(Error::refused(ErrorCode::InvalidPayload, message));
         self.email = normal(&self.email);
@@ -47,9 +44,6 @@ impl NewAccount {
         }
         if self.name.is_empty() || self.name.chars().count() > MAX_NAME_CHARS || self.name.contains(char::is_control) {
             return refuse("a name has 1 to 100 characters");
-        }
-        if !PASSWORD_BYTES.contains(&self.password.len()) {
-            return refuse("a password has 8 to 1024 bytes");
         }
         Ok(self)
     }
@@ -101,31 +95,14 @@ pub(crate) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
     query.fetch_optional(store.reader()).await?.as_ref().map(read).transpose()
 }
 
-/// Those of these people who have an account, with their roles.
-pub(super) async fn held(store: &Store, users: &[UserId]) -> Result<HashMap<UserId, Role>> {
-    let mut held = HashMap::with_capacity(users.len());
-    for chunk in chunks(users) {
-        let sql = format!("SELECT id, role FROM users WHERE id IN ({})", places(store.engine(), 1, chunk.len()));
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for user in chunk {
-            query = query.bind(user.to_string());
-        }
-        for row in query.fetch_all(store.reader()).await? {
-            let (id, role): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            held.insert(id.parse()?, role_of(&role)?);
-        }
-    }
-    Ok(held)
-}
-
 /// A person by address.
-async fn by_email(store: &Store, email: &str) -> Result<User> {
+pub(super) async fn by_email(store: &Store, email: &str) -> Result<User> {
     let email = normal(email);
     let found = with_hash(store, &email).await?.map(|(user, _)| user);
     found.ok_or_else(|| Error::refused(ErrorCode::NotFound, format!("{email} has no account here")))
 }
 
-/// Gives a person another role, and ends their sessions: what they may do is asked anew when they sign in.
+/// Gives a person another role, and ends their sessions and tokens: what they may do is asked anew when they sign in.
 pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<User> {
     let user = by_email(store, email).await?;
     if user.role == role {
@@ -135,8 +112,8 @@ pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<U
     let id = user.id.to_string();
     let sql = "UPDATE users SET role = $2 WHERE id = $1";
     sqlx::query(sql).bind(&id).bind(role_name(role)).execute(&mut *tx).await?;
-    sqlx::query("DELETE FROM sessions WHERE user_id = $1").bind(&id).execute(&mut *tx).await?;
     keep_an_administrator(&mut tx).await?;
+    sessions::end_all(&mut tx, user.id, None).await?;
     tx.commit().await?;
     Ok(User { role, ..user })
 }
@@ -158,6 +135,7 @@ pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<Thre
     }
     sqlx::query("DELETE FROM users WHERE id = $1").bind(&id).execute(&mut *tx).await?;
     keep_an_administrator(&mut tx).await?;
+    sessions::mark_ended(&mut tx).await?;
     tx.commit().await?;
     let threads = threads.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
     Ok((user, threads))

@@ -1,5 +1,9 @@
 //! Sessions: tower-sessions over our store, so that they survive a restart.
 //!
+//! Whatever lets somebody in is a row here: a browser's cookie, and each access token. A token that a session asked for has
+//! that session as its parent and ends with it; one that a password asked for stands alone. So ending sessions ends all that
+//! came of them, on every node.
+//!
 //! The cookie holds the id, the store only a digest of it ([`key`]): who reads the database cannot sign in with it, and
 //! the digest may stand in logs and in the connection registry.
 
@@ -32,6 +36,11 @@ use crate::{
 pub const COOKIE: &str = "netra_session";
 /// Where a session's data names its person.
 const USER: &str = "user_id";
+
+/// How many access tokens a person has at once.
+const MAX_TOKENS: i64 = 1_000;
+/// The setting that changes whenever sessions end before their time.
+const ENDED: &str = "sessions_ended";
 
 /// What a session is known by everywhere but in its cookie.
 fn key(id: &Id) -> String {
@@ -119,6 +128,7 @@ impl SessionStore for Sessions {
         let delete = async {
             let mut tx = self.0.begin().await?;
             sqlx::query("DELETE FROM sessions WHERE id = $1").bind(key(id)).execute(&mut *tx).await?;
+            mark_ended(&mut tx).await?;
             tx.commit().await?;
             Ok(())
         };
@@ -147,6 +157,66 @@ pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>
     .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some((accounts::read(&row)?, row.try_get(4)?)))
+}
+
+/// Begins the session of an access token, within the one that asked for it, where one did. Answers its key. Where the person
+/// has as many tokens as allowed, the one that would run out first ends.
+pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str>, expires_at: i64) -> Result<String> {
+    let key = super::secret();
+    let mut tx = store.begin().await?;
+    sqlx::query("INSERT INTO sessions (id, user_id, data, expires_at, parent) VALUES ($1, $2, '{}', $3, $4)")
+        .bind(&key)
+        .bind(user.to_string())
+        .bind(expires_at)
+        .bind(parent)
+        .execute(&mut *tx)
+        .await?;
+    // Sessions of cookies have data.
+    let surplus = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND data = '{}' AND id <> $2 \
+                   ORDER BY expires_at DESC, id LIMIT 1000000 OFFSET $3)";
+    let ended = sqlx::query(surplus).bind(user.to_string()).bind(&key).bind(MAX_TOKENS - 1).execute(&mut *tx).await?;
+    if ended.rows_affected() > 0 {
+        mark_ended(&mut tx).await?;
+    }
+    tx.commit().await?;
+    Ok(key)
+}
+
+/// The keys of a session and of all that came of it.
+pub(super) async fn family(store: &Store, key: &str) -> Result<Vec<String>> {
+    let query = sqlx::query_scalar("SELECT id FROM sessions WHERE id = $1 OR parent = $1").bind(key);
+    Ok(query.fetch_all(store.reader()).await?)
+}
+
+/// Ends a session, with all that came of it.
+pub(super) async fn end(store: &Store, key: &str) -> Result<()> {
+    let mut tx = store.begin().await?;
+    sqlx::query("DELETE FROM sessions WHERE id = $1").bind(key).execute(&mut *tx).await?;
+    mark_ended(&mut tx).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Says that sessions ended before their time, last in the transaction that ends them: whoever audits open sockets asks this
+/// often, and all the sessions only when it changed.
+pub(super) async fn mark_ended(tx: &mut sqlx::AnyConnection) -> Result<()> {
+    let sql =
+        "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    sqlx::query(sql).bind(ENDED).bind(uuid::Uuid::now_v7().to_string()).execute(tx).await?;
+    Ok(())
+}
+
+/// What [`mark_ended`] wrote last.
+pub(super) async fn last_ended(store: &Store) -> Result<Option<String>> {
+    store.setting(ENDED).await
+}
+
+/// Ends all sessions of a person but one, within the caller's transaction.
+pub(super) async fn end_all(tx: &mut sqlx::AnyConnection, user: UserId, but: Option<&str>) -> Result<u64> {
+    let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
+    let done = sqlx::query(sql).bind(user.to_string()).bind(but.unwrap_or_default()).execute(&mut *tx).await?;
+    mark_ended(tx).await?;
+    Ok(done.rows_affected())
 }
 
 /// Those of these sessions that are live, with their people and those people's roles.

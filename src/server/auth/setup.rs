@@ -1,4 +1,7 @@
 //! The first administrator: whoever has the token that the server printed, once.
+//!
+//! The token is the store's, the same at each start and for all servers over it, until it is used. It is kept as it is, as the
+//! key is that signs access tokens: whoever can read the store needs no token to make an account.
 
 use sqlx::Row;
 
@@ -11,29 +14,30 @@ use crate::{
     },
 };
 
-const SETTING: &str = "setup_token";
+const SETTING: &str = "setup_secret";
 
 pub(super) async fn is_needed(store: &Store) -> Result<bool> {
     Ok(sqlx::query("SELECT 1 FROM users LIMIT 1").fetch_optional(store.reader()).await?.is_none())
 }
 
-pub(super) async fn arm(store: &Store, preset: Option<String>) -> Result<Option<String>> {
+/// The store's token, made where there is none yet; nothing once the first administrator is there.
+pub(super) async fn token(store: &Store) -> Result<Option<String>> {
     if !is_needed(store).await? {
         return Ok(None);
     }
-    let token = preset.filter(|token| !token.is_empty()).unwrap_or_else(super::secret);
-    store.set(SETTING, &super::digest(&token)).await?;
-    Ok(Some(token))
+    Ok(Some(store.setting_or(SETTING, &super::secret()).await?))
 }
 
-/// Whether the token is the right one, and still of use.
-pub(super) async fn check(store: &Store, token: &str) -> Result<()> {
+/// Whether the token is the store's or the one that this process was given, and still of use.
+pub(super) async fn check(store: &Store, token: &str, preset: Option<&str>) -> Result<()> {
     if !is_needed(store).await? {
         return Err(done());
     }
+    let kept = store.setting(SETTING).await?;
     // Digests are compared, so the time it takes tells nothing about the token.
-    if store.setting(SETTING).await?.is_none_or(|kept| kept != super::digest(token)) {
-        let message = "this setup token is not the one that the server printed at its last start";
+    let shown = super::digest(token);
+    if ![kept.as_deref(), preset].into_iter().flatten().any(|right| super::digest(right) == shown) {
+        let message = "this setup token is not the one in the link that the server printed when it started";
         return Err(Error::refused(ErrorCode::Forbidden, message));
     }
     Ok(())

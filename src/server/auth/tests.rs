@@ -1,9 +1,9 @@
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::http::Request;
 
 use super::*;
-use crate::protocol::http::Role;
+use crate::protocol::ErrorCode;
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -33,6 +33,14 @@ fn parts(headers: &[(&str, &str)]) -> Parts {
     request.body(()).expect("a request").into_parts().0
 }
 
+fn bearer_of(token: &str) -> Parts {
+    parts(&[("authorization", &format!("Bearer {token}"))])
+}
+
+fn ticket_of(ticket: &str) -> Parts {
+    parts(&[("sec-websocket-protocol", &format!("netra.v1, ticket.{ticket}"))])
+}
+
 #[tokio::test]
 async fn only_the_right_password_of_an_account_signs_in() {
     let bench = bench().await;
@@ -51,7 +59,7 @@ async fn what_is_no_account_is_refused_with_what_is_allowed() {
     for email in ["", "ada", "@example.com", "ada@", "a da@example.com", "ada@.com", "a@b@c"] {
         assert_eq!(code(auth.add(account(email)).await.unwrap_err()), ErrorCode::InvalidPayload, "{email}");
     }
-    for password in ["short", &"x".repeat(1025)] {
+    for password in ["short", "1234567890", &"x".repeat(1025)] {
         let account = NewAccount { password: password.into(), ..account("ada@example.com") };
         assert_eq!(code(auth.add(account).await.unwrap_err()), ErrorCode::InvalidPayload);
     }
@@ -66,13 +74,15 @@ async fn a_ticket_opens_once_and_not_after_its_time() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
-    let identity = Identity { user: user.clone(), via: Via::Bearer, expires_at: i64::MAX };
+    let (token, _) = auth.mint_token(user.id).await.expect("signs");
+    let identity = auth.authenticate(&bearer_of(&token)).await.expect("lets in");
     let (ticket, _) = auth.mint_ticket(&identity).await.expect("minted");
-    let offered = format!("netra.v1, ticket.{ticket}");
-    let request = parts(&[("sec-websocket-protocol", &offered)]);
-    let first = auth.authenticate(&request).await.expect("opens");
-    assert_eq!((first.user, first.via), (user, Via::Ticket { session: None }));
-    assert!(matches!(auth.authenticate(&request).await, Err(Refusal::Unauthorized(_))));
+    let request = ticket_of(&ticket);
+    assert!(auth.authenticate(&request).await.is_err(), "it opens a socket and nothing else");
+    let first = auth.authenticate_socket(&request).await.expect("opens");
+    assert_eq!((first.session(), &first.user), (identity.session(), &user));
+    assert_eq!(first.expires_at, identity.expires_at, "it holds no longer than the token");
+    assert!(matches!(auth.authenticate_socket(&request).await, Err(Refusal::Unauthorized(_))));
 
     let late = tickets::mint(store, &identity, Duration::ZERO).await.expect("minted");
     assert_eq!(tickets::redeem(store, &late).await.expect("answers"), None);
@@ -83,11 +93,12 @@ async fn a_wrong_credential_is_refused_though_a_right_one_follows() {
     let bench = bench().await;
     let auth = &bench.auth;
     let user = auth.add(account("ada@example.com")).await.expect("made");
-    let (token, _) = auth.mint_token(user.id).expect("signs");
+    let (token, _) = auth.mint_token(user.id).await.expect("signs");
     let bearer = format!("Bearer {token}");
     assert_eq!(auth.authenticate(&parts(&[("authorization", &bearer)])).await.expect("lets in").user, user);
     let both = parts(&[("authorization", &bearer), ("sec-websocket-protocol", "netra.v1, ticket.none")]);
     assert!(auth.authenticate(&both).await.is_err());
+    assert!(auth.authenticate_socket(&both).await.is_err());
     assert!(auth.authenticate(&parts(&[("authorization", "Basic YTpi")])).await.is_err());
     assert!(auth.authenticate(&parts(&[])).await.is_err());
 }
@@ -97,8 +108,8 @@ async fn a_token_is_worth_nothing_once_its_account_is_gone() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
-    let (token, _) = auth.mint_token(user.id).expect("signs");
-    let request = parts(&[("authorization", &format!("Bearer {token}"))]);
+    let (token, _) = auth.mint_token(user.id).await.expect("signs");
+    let request = bearer_of(&token);
     let identity = auth.authenticate(&request).await.expect("lets in");
     let mut tx = store.begin().await.expect("begins");
     sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("deletes");
@@ -108,12 +119,123 @@ async fn a_token_is_worth_nothing_once_its_account_is_gone() {
 }
 
 #[tokio::test]
+async fn what_came_of_a_session_ends_with_it_and_nothing_else_does() {
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
+    let user = auth.add(account("ada@example.com")).await.expect("made");
+    let (elsewhere, _) = auth.mint_token(user.id).await.expect("signs");
+    let session = sessions::begin_token(store, user.id, None, i64::MAX).await.expect("begins");
+    let cookie = auth.by_cookie(session.clone()).await.expect("is there");
+    let (token, _) = auth.mint_session_token(&cookie).await.expect("signs");
+    let by_token = auth.authenticate(&bearer_of(&token)).await.expect("lets in");
+    let (of_token, of_cookie) = (auth.mint_ticket(&by_token).await, auth.mint_ticket(&cookie).await);
+    let tickets = [of_token, of_cookie].map(|minted| minted.expect("minted").0);
+    assert_eq!(auth.session_family(&session).await.expect("answers").len(), 2);
+
+    auth.end_session(&session).await.expect("ends");
+    assert!(auth.authenticate(&bearer_of(&token)).await.is_err(), "the token of the session");
+    assert!(matches!(auth.still(&by_token).await, Err(Refusal::Unauthorized(_))));
+    for ticket in &tickets {
+        assert!(auth.authenticate_socket(&ticket_of(ticket)).await.is_err(), "a ticket of the session or its token");
+    }
+    assert!(matches!(auth.mint_session_token(&cookie).await, Err(Refusal::Unauthorized(_))), "it ended meanwhile");
+    assert!(auth.authenticate(&bearer_of(&elsewhere)).await.is_ok(), "of another sign-in");
+
+    assert_eq!(auth.end_sessions(user.id).await.expect("ends"), 1);
+    assert!(auth.authenticate(&bearer_of(&elsewhere)).await.is_err());
+}
+
+#[tokio::test]
+async fn whatever_ends_sessions_before_their_time_says_so_to_all_nodes() {
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
+    for email in ["admin@example.com", "ada@example.com"] {
+        auth.add(NewAccount { role: Role::Admin, ..account(email) }).await.expect("made");
+    }
+    let ada = auth.find("ada@example.com").await.expect("answers").expect("is there");
+    let mut before = auth.last_ended().await.expect("answers");
+    for what in ["sign-out", "of a cookie", "everywhere", "password", "role", "removal"] {
+        match what {
+            "sign-out" => auth.end_session("a session").await.expect("ends"),
+            "of a cookie" => {
+                let id = tower_sessions::session::Id::default();
+                tower_sessions::SessionStore::delete(&Sessions::new(store.clone()), &id).await.expect("ends");
+            }
+            "everywhere" => assert_eq!(auth.end_sessions(ada).await.expect("ends"), 0),
+            "password" => drop(auth.set_password("ada@example.com", "another horse").await.expect("changes")),
+            "role" => drop(auth.set_role("ada@example.com", Role::Member).await.expect("changes")),
+            _ => drop(auth.remove("ada@example.com").await.expect("removes")),
+        }
+        let after = auth.last_ended().await.expect("answers");
+        assert_ne!(after, before, "{what}");
+        before = after;
+    }
+}
+
+#[tokio::test]
+async fn a_person_holds_no_more_tokens_and_tickets_than_are_allowed() {
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
+    let user = auth.add(account("ada@example.com")).await.expect("made");
+    let (first, _) = auth.mint_token(user.id).await.expect("signs");
+    let identity = auth.authenticate(&bearer_of(&first)).await.expect("lets in");
+    for _ in 0..150 {
+        auth.mint_ticket(&identity).await.expect("minted");
+    }
+    // As many as there may be, all of which run out later.
+    let mut tx = store.begin().await.expect("begins");
+    for number in 0..999 {
+        let sql = "INSERT INTO sessions (id, user_id, data, expires_at) VALUES ($1, $2, '{}', $3)";
+        let query = sqlx::query(sql).bind(format!("token {number}")).bind(user.id.to_string()).bind(i64::MAX);
+        query.execute(&mut *tx).await.expect("inserts");
+    }
+    tx.commit().await.expect("commits");
+    assert!(auth.authenticate(&bearer_of(&first)).await.is_ok());
+    let (last, _) = auth.mint_token(user.id).await.expect("signs");
+    assert!(auth.authenticate(&bearer_of(&first)).await.is_err(), "the last takes the place of the first to run out");
+    assert!(auth.authenticate(&bearer_of(&last)).await.is_ok());
+    for (table, most) in [("sessions", 1_000), ("tickets", 100)] {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        let rows: i64 = sqlx::query_scalar(sql).fetch_one(store.reader()).await.expect("counts");
+        assert_eq!(rows, most, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_cannot_ask_for_its_successor() {
+    let bench = bench().await;
+    let auth = &bench.auth;
+    let user = auth.add(account("ada@example.com")).await.expect("made");
+    let (token, _) = auth.mint_token(user.id).await.expect("signs");
+    let by_token = auth.authenticate(&bearer_of(&token)).await.expect("lets in");
+    assert!(matches!(auth.mint_session_token(&by_token).await, Err(Refusal::Forbidden(_))));
+    let (ticket, _) = auth.mint_ticket(&by_token).await.expect("minted");
+    let by_ticket = auth.authenticate_socket(&ticket_of(&ticket)).await.expect("opens");
+    assert!(matches!(auth.mint_session_token(&by_ticket).await, Err(Refusal::Forbidden(_))));
+}
+
+#[tokio::test]
+async fn a_token_of_a_session_holds_no_longer_than_the_session() {
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
+    let user = auth.add(account("ada@example.com")).await.expect("made");
+    let session = sessions::begin_token(store, user.id, None, now_ms() + 60_000).await.expect("begins");
+    let cookie = auth.by_cookie(session).await.expect("is there");
+    let (token, seconds) = auth.mint_session_token(&cookie).await.expect("signs");
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    assert_eq!(auth.authenticate(&bearer_of(&token)).await.expect("lets in").expires_at, cookie.expires_at);
+}
+
+#[tokio::test]
 async fn setup_makes_one_administrator_however_many_try() {
     let bench = bench().await;
     let auth = &bench.auth;
     let token = auth.setup_token(None).await.expect("arms").expect("nobody is there yet");
     assert!(auth.needs_setup().await.expect("answers"));
-    assert_eq!(code(auth.setup("wrong", account("a@example.com"), PEER).await.unwrap_err()), ErrorCode::Forbidden);
+    for wrong in ["wrong", ""] {
+        let refused = auth.setup(wrong, account("a@example.com"), PEER).await.unwrap_err();
+        assert_eq!(code(refused), ErrorCode::Forbidden);
+    }
 
     let admin = |email: &str| NewAccount { role: Role::Admin, ..account(email) };
     let (one, two) = tokio::join!(
@@ -128,10 +250,61 @@ async fn setup_makes_one_administrator_however_many_try() {
 }
 
 #[tokio::test]
-async fn a_preset_setup_token_is_the_one_that_counts() {
+async fn servers_over_one_store_print_the_same_setup_token_until_it_is_used() {
     let bench = bench().await;
-    let auth = &bench.auth;
-    auth.setup_token(None).await.expect("arms");
-    assert_eq!(auth.setup_token(Some("preset".into())).await.expect("arms").as_deref(), Some("preset"));
-    assert!(auth.setup("preset", account("a@example.com"), PEER).await.is_ok());
+    let server = async || Auth::new(bench.store.clone(), &Config::default()).await.expect("begins");
+    let (first, second, preset) = (server().await, server().await, server().await);
+    let token = first.setup_token(None).await.expect("answers").expect("nobody is there yet");
+    assert_eq!(second.setup_token(None).await.expect("answers").as_ref(), Some(&token));
+    assert_eq!(preset.setup_token(Some("preset".into())).await.expect("answers").as_deref(), Some("preset"));
+    assert_eq!(preset.setup_token(Some(String::new())).await.expect("answers").as_ref(), Some(&token), "empty is none");
+
+    let elsewhere = second.setup("preset", account("a@example.com"), PEER).await.unwrap_err();
+    assert_eq!(code(elsewhere), ErrorCode::Forbidden, "it was given to another process");
+    for auth in [&first, &second, &preset] {
+        setup::check(&bench.store, &token, auth.0.setup_preset.get().map(String::as_str)).await.expect("is right");
+    }
+    assert!(preset.setup("preset", account("a@example.com"), PEER).await.is_ok());
+    assert_eq!(code(first.setup(&token, account("b@example.com"), PEER).await.unwrap_err()), ErrorCode::Conflict);
+    assert_eq!(second.setup_token(None).await.expect("answers"), None);
+}
+
+#[tokio::test]
+async fn a_changed_password_ends_all_but_the_session_it_was_changed_in() {
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
+    let user = auth.add(account("ada@example.com")).await.expect("made");
+    let begin = async || sessions::begin_token(store, user.id, None, i64::MAX).await.expect("begins");
+    let (here, there) = (begin().await, begin().await);
+    let cookie = auth.by_cookie(here.clone()).await.expect("is there");
+    let (token, _) = auth.mint_session_token(&cookie).await.expect("signs");
+    let change = async |shown: &str, new: &str| auth.change_password(&cookie, shown, new, PEER).await;
+
+    assert!(!change("wrong horse", "battery staple").await.expect("answers"));
+    for new in ["short", "qwertyuiop", "correct horse"] {
+        assert_eq!(code(change("correct horse", new).await.unwrap_err()), ErrorCode::InvalidPayload, "{new}");
+    }
+    assert!(auth.by_cookie(there.clone()).await.is_ok(), "nothing happened yet");
+    assert!(change("correct horse", "battery staple").await.expect("answers"));
+    assert!(auth.by_cookie(there).await.is_err());
+    assert!(auth.authenticate(&bearer_of(&token)).await.is_err(), "also of the session that goes on");
+    assert!(auth.by_cookie(here.clone()).await.is_ok());
+    assert_eq!(auth.sign_in("ada@example.com", "correct horse", PEER).await.expect("answers"), None);
+    assert_eq!(auth.sign_in("ada@example.com", "battery staple", PEER).await.expect("answers").as_ref(), Some(&user));
+
+    auth.set_password("Ada@example.com", "another horse").await.expect("changes");
+    assert!(auth.by_cookie(here).await.is_err(), "who runs the machine ends all of them");
+    assert_eq!(code(auth.set_password("nobody@example.com", "another horse").await.unwrap_err()), ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn whoever_has_a_short_password_signs_in_with_it() {
+    let bench = bench().await;
+    let (auth, store) = (&bench.auth, &bench.store);
+    let user = auth.add(account("ada@example.com")).await.expect("made");
+    let hash = auth.0.passwords.hash("12345678").await.expect("hashes");
+    let mut tx = store.begin().await.expect("begins");
+    sqlx::query("UPDATE users SET password_hash = $1").bind(hash).execute(&mut *tx).await.expect("as it was once");
+    tx.commit().await.expect("commits");
+    assert_eq!(auth.sign_in("ada@example.com", "12345678", PEER).await.expect("answers"), Some(user));
 }

@@ -1,17 +1,18 @@
-//! Tickets: each opens one socket, once, for a page of another origin. The store keeps digests only.
+//! Tickets: each opens one socket, once, for a page of another origin, while the session that asked for it goes on. The
+//! store keeps digests only.
 
 use std::time::Duration;
 
 use sqlx::Row;
 
 use super::Identity;
-use crate::{
-    protocol::UserId,
-    server::{
-        error::Result,
-        store::{Store, now_ms},
-    },
+use crate::server::{
+    error::Result,
+    store::{Store, now_ms},
 };
+
+/// How many tickets of a person wait to be used. One more takes the place of the one that would run out first.
+const MAX_TICKETS: i64 = 100;
 
 pub(super) async fn mint(store: &Store, identity: &Identity, lifetime: Duration) -> Result<String> {
     let ticket = super::secret();
@@ -23,21 +24,24 @@ pub(super) async fn mint(store: &Store, identity: &Identity, lifetime: Duration)
         .bind(now_ms() + i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX))
         .execute(&mut *tx)
         .await?;
+    let surplus = "DELETE FROM tickets WHERE hash IN (SELECT hash FROM tickets WHERE user_id = $1 \
+                   ORDER BY expires_at DESC, hash LIMIT 1000000 OFFSET $2)";
+    sqlx::query(surplus).bind(identity.user.id.to_string()).bind(MAX_TICKETS).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(ticket)
 }
 
-/// Uses a ticket up: whose it is, and the session that asked for it. Deleting and reading are one statement, so two who
-/// try at once cannot both have it.
-pub(super) async fn redeem(store: &Store, ticket: &str) -> Result<Option<(UserId, Option<String>)>> {
+/// Uses a ticket up: the key of the session that asked for it. Deleting and reading are one statement, so two who try at
+/// once cannot both have it.
+pub(super) async fn redeem(store: &Store, ticket: &str) -> Result<Option<String>> {
     let mut tx = store.begin().await?;
-    let row = sqlx::query("DELETE FROM tickets WHERE hash = $1 RETURNING user_id, session_id, expires_at")
+    let row = sqlx::query("DELETE FROM tickets WHERE hash = $1 RETURNING session_id, expires_at")
         .bind(super::digest(ticket))
         .fetch_optional(&mut *tx)
         .await?;
     tx.commit().await?;
-    let Some(row) = row.filter(|row| row.get::<i64, _>(2) > now_ms()) else { return Ok(None) };
-    Ok(Some((row.try_get::<String, _>(0)?.parse()?, row.try_get(1)?)))
+    let Some(row) = row.filter(|row| row.get::<i64, _>(1) > now_ms()) else { return Ok(None) };
+    Ok(row.try_get(0)?)
 }
 
 pub(super) async fn sweep(store: &Store) -> Result<()> {

@@ -1,4 +1,6 @@
 //! Access tokens: JWTs (HS256) for clients that are not browsers. The secret is minted once and kept in the store.
+//!
+//! A token names its session (`sid`), and is worth nothing once that ended: the signature alone lets nobody in.
 
 use std::{fmt, time::Duration};
 
@@ -19,9 +21,19 @@ const ISSUER: &str = "netra";
 struct Claims {
     iss: String,
     sub: UserId,
+    /// The key of the token's session.
+    sid: String,
     iat: i64,
     exp: i64,
     jti: String,
+}
+
+/// What a valid token says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Claimed {
+    pub(super) user: UserId,
+    /// The key of its session.
+    pub(super) session: String,
 }
 
 /// Mints and reads access tokens.
@@ -52,51 +64,91 @@ impl Tokens {
         i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// A token and the seconds it holds.
-    pub(super) fn mint(&self, user: UserId) -> Result<(String, u64)> {
-        let iat = now_ms() / 1000;
-        let exp = iat + self.lifetime_ms() / 1000;
-        let claims = Claims { iss: ISSUER.into(), sub: user, iat, exp, jti: uuid::Uuid::now_v7().to_string() };
+    /// A token for a session, from `now` until its end (both in milliseconds since 1970), and the seconds it holds.
+    pub(super) fn mint(&self, user: UserId, session: &str, now: i64, until: i64) -> Result<(String, u64)> {
+        let (iat, exp) = (now / 1000, until / 1000);
+        let jti = uuid::Uuid::now_v7().to_string();
+        let claims = Claims { iss: ISSUER.into(), sub: user, sid: session.to_owned(), iat, exp, jti };
         let token = encode(&Header::new(Algorithm::HS256), &claims, &self.signs);
-        Ok((token.map_err(|error| Error::Corrupt(format!("signing a token: {error}")))?, self.lifetime.as_secs()))
+        let token = token.map_err(|error| Error::Corrupt(format!("signing a token: {error}")))?;
+        Ok((token, u64::try_from(exp - iat).unwrap_or_default()))
     }
 
-    /// Whose it is and when it runs out, in milliseconds since 1970; nothing where it is not valid now.
-    pub(super) fn read(&self, token: &str) -> Option<(UserId, i64)> {
+    /// Whose it is; nothing where it is not valid now. Whether its session goes on is for the store to say.
+    pub(super) fn read(&self, token: &str) -> Option<Claimed> {
         let mut rules = Validation::new(Algorithm::HS256);
         rules.leeway = 0;
+        rules.validate_nbf = true;
         rules.set_issuer(&[ISSUER]);
         rules.set_required_spec_claims(&["exp", "iss", "sub"]);
-        let claims = decode::<Claims>(token, &self.reads, &rules).ok()?.claims;
+        let token = decode::<Claims>(token, &self.reads, &rules).ok()?;
+        // RFC 7515, 4.1.11: whoever does not understand what is critical refuses the token. No extension is understood here.
+        if token.header.crit.is_some() {
+            return None;
+        }
+        let Claims { sub, sid, exp, .. } = token.claims;
         // The library lets the last second pass whole.
-        let expires_at = claims.exp.saturating_mul(1000);
-        (expires_at > now_ms()).then_some((claims.sub, expires_at))
+        (exp.saturating_mul(1000) > now_ms()).then_some(Claimed { user: sub, session: sid })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn tokens(secret: &str) -> Tokens {
+        Tokens::with_secret(secret, Duration::from_secs(60))
+    }
+
+    /// A token with our own secret and whatever header and claims.
+    fn signed(tokens: &Tokens, header: &Value, claims: &Value) -> String {
+        let header: Header = serde_json::from_value(header.clone()).expect("a header");
+        encode(&header, claims, &tokens.signs).expect("signs")
+    }
 
     #[test]
     fn a_token_reads_back_and_no_other_secret_reads_it() {
-        let tokens = Tokens::with_secret("one", Duration::from_secs(60));
-        let user = UserId::new();
-        let (token, seconds) = tokens.mint(user).expect("signs");
-        let (read, expires_at) = tokens.read(&token).expect("valid");
-        assert_eq!((read, seconds), (user, 60));
-        assert!((now_ms() + 58_000..=now_ms() + 60_000).contains(&expires_at));
-        assert!(Tokens::with_secret("two", Duration::from_secs(60)).read(&token).is_none());
+        let (tokens, user) = (tokens("one"), UserId::new());
+        let now = now_ms();
+        let (token, seconds) = tokens.mint(user, "a session", now, now + 60_000).expect("signs");
+        assert_eq!(seconds, 60);
+        assert_eq!(tokens.read(&token), Some(Claimed { user, session: "a session".into() }));
+        assert!(super::tests::tokens("two").read(&token).is_none());
         assert!(tokens.read(&format!("{token}x")).is_none());
     }
 
     #[test]
     fn a_token_that_ran_out_or_is_unsigned_is_none() {
-        let tokens = Tokens::with_secret("one", Duration::ZERO);
-        let (token, _) = tokens.mint(UserId::new()).expect("signs");
+        let tokens = tokens("one");
+        let (token, _) = tokens.mint(UserId::new(), "a session", now_ms(), now_ms()).expect("signs");
         assert!(tokens.read(&token).is_none(), "it ran out as it was minted");
         // {"alg":"none","typ":"JWT"}
         let body = token.split('.').nth(1).expect("three parts");
         assert!(tokens.read(&format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}.")).is_none());
+    }
+
+    #[test]
+    fn a_token_that_holds_later_or_wants_an_unknown_extension_or_names_no_session_is_none() {
+        let (tokens, now) = (tokens("one"), now_ms() / 1000);
+        let plain = json!({"alg": "HS256", "typ": "JWT"});
+        let claims = json!({"iss": "netra", "sub": UserId::new(), "sid": "s", "iat": now, "exp": now + 60, "jti": "j"});
+        let with = |key: &str, value: Value| {
+            let mut claims = claims.clone();
+            claims[key] = value;
+            claims
+        };
+        assert!(tokens.read(&signed(&tokens, &plain, &claims)).is_some());
+        assert!(tokens.read(&signed(&tokens, &plain, &with("nbf", json!(now - 10)))).is_some());
+        assert!(tokens.read(&signed(&tokens, &plain, &with("nbf", json!(now + 30)))).is_none());
+        assert!(tokens.read(&signed(&tokens, &plain, &with("nbf", json!("soon")))).is_none());
+        for crit in [json!(["exp"]), json!(["b64"]), json!([])] {
+            let header = json!({"alg": "HS256", "typ": "JWT", "crit": crit});
+            assert!(tokens.read(&signed(&tokens, &header, &claims)).is_none(), "{header}");
+        }
+        let mut unbound = claims.clone();
+        unbound.as_object_mut().expect("an object").remove("sid");
+        assert!(tokens.read(&signed(&tokens, &plain, &unbound)).is_none());
     }
 }

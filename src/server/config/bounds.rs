@@ -1,8 +1,9 @@
 //! Readers for bounded values: serde's own messages then say what is allowed.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use async_nats::ServerAddr;
+use ipnet::IpNet;
 use serde::{Deserializer, de};
 
 use super::MetricsAccess;
@@ -169,6 +170,20 @@ pub(super) fn origin(text: &str) -> Option<String> {
 /// The address that people use.
 pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     parsed(from, "\"http://\" or \"https://\", a host and maybe a port, without a path", origin).map(Some)
+}
+
+/// Networks (`10.0.0.0/8`) and single addresses.
+pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
+    let list: Vec<String> = de::Deserialize::deserialize(from)?;
+    list.iter()
+        .map(|text| {
+            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            network.map_err(|_| {
+                let allowed = "an address or a network such as \"127.0.0.1\" or \"10.0.0.0/8\"";
+                de::Error::invalid_value(de::Unexpected::Str(text), &allowed)
+            })
+        })
+        .collect()
 }
 
 /// Origins, each as [`origin`] has it.

@@ -2,16 +2,17 @@
 
 use std::{
     fmt,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::bounds::{
-    address, bus_url, dollars, log_filter, metrics_access, nats_servers, origins, public_url, redacted, store_url,
-    telemetry_endpoint, unit_interval, within,
+    address, bus_url, dollars, log_filter, metrics_access, nats_servers, networks, origins, public_url, redacted,
+    store_url, telemetry_endpoint, unit_interval, within,
 };
 use crate::{
     protocol::limits,
@@ -32,7 +33,11 @@ pub struct ServerConfig {
     /// The address that people use, where it is not the one listened on: `https://netra.example.com`.
     #[serde(deserialize_with = "public_url")]
     pub public_url: Option<String>,
-    /// Whether a proxy in front sets `X-Forwarded-For`; only then is it believed.
+    /// The addresses and networks of the proxies in front. Only what they say of where a call comes from
+    /// (`X-Forwarded-For`, `Forwarded`) is believed.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether whoever connects is such a proxy: for one whose address is not known beforehand.
     pub trust_proxy: bool,
     /// How long a stop may take, in milliseconds.
     #[serde(deserialize_with = "within::<0, 600_000, _, _>")]
@@ -63,10 +68,31 @@ impl Default for ServerConfig {
             data: PathBuf::from("data"),
             files: None,
             public_url: None,
+            trusted_proxies: Vec::new(),
             trust_proxy: false,
             drain_ms: 20_000,
             metrics: MetricsAccess::default(),
         }
+    }
+}
+
+impl ServerConfig {
+    /// Whether what the other end of a connection says of where a call comes from is believed.
+    #[must_use]
+    pub fn trusts_peer(&self, peer: IpAddr) -> bool {
+        self.trust_proxy || self.is_proxy(peer)
+    }
+
+    /// Whether an address is one of the proxies in front.
+    #[must_use]
+    pub fn is_proxy(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address.to_canonical()))
+    }
+
+    /// Whether there is a proxy in front.
+    #[must_use]
+    pub fn is_behind_proxy(&self) -> bool {
+        self.trust_proxy || !self.trusted_proxies.is_empty()
     }
 }
 
@@ -256,7 +282,8 @@ pub struct AuthConfig {
     /// Seconds for which a ticket opens a socket.
     #[serde(deserialize_with = "within::<1, 3600, _, _>")]
     pub ticket_seconds: u32,
-    /// Failed sign-ins in a minute, for one address or one account, after which 429 is answered.
+    /// Failed sign-ins in a minute, of one account from one address, that are answered at once. Each further one has to wait,
+    /// at first a second (429).
     #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
     pub sign_in_failures_per_minute: u32,
     /// Origins beside the server's own whose pages may use its cookies.

@@ -81,12 +81,14 @@ fn a_variable_is_read_by_the_type_of_its_key() {
         ("NETRA_SERVER__DATA", "2026"),
         ("NETRA_AUTH__ALLOWED_ORIGINS", r#"["http://localhost:8080"]"#),
         ("NETRA_SERVER__TRUST_PROXY", "true"),
+        ("NETRA_SERVER__TRUSTED_PROXIES", r#"["127.0.0.1", "10.0.0.0/8", "::1"]"#),
         ("NETRA_SETUP_TOKEN", "not a setting"),
     ];
     let config = load_text("", &variables).unwrap();
     assert_eq!(config.server.data, PathBuf::from("2026"));
     assert_eq!(config.auth.allowed_origins, ["http://localhost:8080"]);
     assert!(config.server.trust_proxy);
+    assert_eq!(config.server.trusted_proxies.len(), 3);
 }
 
 #[test]
@@ -113,6 +115,8 @@ fn a_wrong_value_names_the_key_and_what_is_allowed() {
         ("[bus]\nurl = \"nats://\"", "bus.url", "host:port"),
         ("[bus]\nurl = \"nats://a:4222,http://b\"", "bus.url", "host:port"),
         ("[auth]\nallowed_origins = [\"x\"]", "auth.allowed_origins", "an origin such as"),
+        ("[server]\ntrusted_proxies = [\"10.0.0.0/33\"]", "server.trusted_proxies", "a network such as"),
+        ("[server]\ntrusted_proxies = [\"proxy\"]", "server.trusted_proxies", "an address or"),
     ];
     for (text, key, allowed) in cases {
         let message = refusal(text, &[]);

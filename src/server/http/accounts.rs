@@ -1,4 +1,5 @@
-//! Setup, sign-in, sign-out, tokens, tickets; disconnecting people.
+//! Setup, sign-in, sign-out, tokens, tickets; disconnecting people. What each ends is closed on every node at once where the bus
+//! tells it, else within a second by the audit of open sockets.
 
 use axum::{
     Json as Answer,
@@ -16,7 +17,7 @@ use super::{
     problem::problem,
 };
 use crate::{
-    protocol::http::{AccessToken, Problem, Role, Setup, SignIn, SignedIn, Ticket, User},
+    protocol::http::{AccessToken, ChangePassword, Problem, Role, Setup, SignIn, SignedIn, Ticket, User},
     server::{
         auth::{NewAccount, begin_session, session_key_of},
         state::AppState,
@@ -68,16 +69,65 @@ pub(super) async fn sign_in(
     Ok((NO_STORE, Answer(SignedIn { user })))
 }
 
-pub(super) async fn sign_out(State(state): State<AppState>, _: SameOrigin, session: Session) -> Result<StatusCode> {
-    let key = session_key_of(&session);
+/// Ends what was shown: an access token where there is one, else the cookie's session with all that came of it. Without
+/// either it is done already.
+pub(super) async fn sign_out(
+    State(state): State<AppState>,
+    _: SameOrigin,
+    session: Session,
+    mut parts: Parts,
+) -> Result<StatusCode> {
+    if parts.headers.contains_key(header::AUTHORIZATION) {
+        let Caller(identity) = Caller::from_request_parts(&mut parts, &state).await?;
+        state.auth.end_session(identity.session()).await?;
+        state.nodes.end_session(identity.session());
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let ended = match session_key_of(&session) {
+        Some(key) => state.auth.session_family(&key).await?,
+        None => Vec::new(),
+    };
+    flush(&session).await?;
+    for key in &ended {
+        state.nodes.end_session(key);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends all sessions of whoever asks, with the tokens and tickets that came of them.
+pub(super) async fn sign_out_everywhere(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    session: Session,
+) -> Result<StatusCode> {
+    let ended = state.auth.end_sessions(identity.user.id).await?;
+    tracing::info!(user = %identity.user.id, ended, "signed out everywhere");
+    flush(&session).await?;
+    state.nodes.recheck();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Another password for whoever asks, who shows the one they have. Their other sessions end, and all their tokens.
+pub(super) async fn password(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    Peer(peer): Peer,
+    Json(body): Json<ChangePassword>,
+) -> Result<StatusCode> {
+    if !state.auth.change_password(&identity, &body.password, &body.new_password, peer).await? {
+        return Err(problem(StatusCode::FORBIDDEN, "forbidden", "the current password is wrong"));
+    }
+    tracing::info!(user = %identity.user.id, "a person changed their password");
+    state.nodes.recheck();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends the cookie's session and takes the cookie back.
+async fn flush(session: &Session) -> Result<()> {
     session.flush().await.map_err(|error| {
         tracing::error!(%error, "a session could not be ended");
         problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the session could not be ended; try again")
-    })?;
-    if let Some(key) = key {
-        state.nodes.end_session(&key);
-    }
-    Ok(StatusCode::NO_CONTENT)
+    })
 }
 
 pub(super) async fn token(
@@ -90,14 +140,15 @@ pub(super) async fn token(
         let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
         problem(rejection.status(), code, rejection.body_text())
     })?;
-    let user = if body.is_empty() {
-        Caller::from_request_parts(&mut parts, &state).await?.0.user
+    let (access_token, expires_in) = if body.is_empty() {
+        let Caller(identity) = Caller::from_request_parts(&mut parts, &state).await?;
+        state.auth.mint_session_token(&identity).await?
     } else {
         let body: SignIn = serde_json::from_slice(&body)
             .map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", error.to_string()))?;
-        checked(&state, &body, peer).await?
+        let user = checked(&state, &body, peer).await?;
+        state.auth.mint_token(user.id).await?
     };
-    let (access_token, expires_in) = state.auth.mint_token(user.id)?;
     Ok((NO_STORE, Answer(AccessToken { access_token, token_type: "Bearer".into(), expires_in })))
 }
 
@@ -123,8 +174,11 @@ pub(super) async fn disconnect(
     }
     let user_id = state.auth.find(&user).await?;
     let user_id = user_id.ok_or_else(|| problem(StatusCode::NOT_FOUND, "not_found", "there is no such person"))?;
+    // First, so that sockets are closed with the reason; whatever came in between is closed by the second look.
     let connections = state.nodes.disconnect(user_id);
-    tracing::info!(user = %user_id, by = %identity.user.id, connections, "an administrator disconnected a person");
+    let sessions = state.auth.end_sessions(user_id).await?;
+    state.nodes.recheck();
+    tracing::info!(user = %user_id, by = %identity.user.id, connections, sessions, "an administrator disconnected a person");
     Ok(Answer(Disconnected { connections }))
 }
 
@@ -136,12 +190,15 @@ async fn checked(state: &AppState, body: &SignIn, peer: std::net::IpAddr) -> Res
     })
 }
 
-/// Begins a person's session. One that the browser had before is over, with its sockets.
+/// Begins a person's session. One that the browser had before is over, with its tokens and sockets.
 async fn enter(state: &AppState, session: &Session, user: &User) -> Result<()> {
-    let before = session_key_of(session);
+    let before = match session_key_of(session) {
+        Some(key) => state.auth.session_family(&key).await?,
+        None => Vec::new(),
+    };
     begin_session(session, user.id).await?;
-    if let Some(key) = before {
-        state.nodes.end_session(&key);
+    for key in &before {
+        state.nodes.end_session(key);
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What handlers take out of a request.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     extract::{ConnectInfo, FromRequest, FromRequestParts, Request, rejection::JsonRejection},
@@ -8,7 +11,10 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::problem::problem;
+use super::{
+    client_address::{client_address, is_forwarded},
+    problem::problem,
+};
 use crate::{
     protocol::http::Problem,
     server::{auth::Identity, state::AppState},
@@ -31,6 +37,9 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
+/// Whether the log has it that a proxy is not trusted: once is enough.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
 /// Where the call comes from: the other end of the connection, or what a trusted proxy says.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
@@ -40,13 +49,19 @@ impl FromRequestParts<AppState> for Peer {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Self::Rejection> {
         let connection = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        // Proxies append: the last is the one that ours saw, all before it are whatever the caller wrote.
-        let forwarded = || {
-            let header = parts.headers.get_all("x-forwarded-for").iter().next_back()?;
-            header.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
-        };
-        let peer = if state.config.server.trust_proxy { forwarded().or(connection) } else { connection };
-        Ok(Self(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
+        let peer = connection.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let server = &state.config.server;
+        if !server.trusts_peer(peer.to_canonical())
+            && is_forwarded(&parts.headers)
+            && !TOLD.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                %peer,
+                "a call was forwarded by a proxy that is not trusted, so everybody behind it counts as one address; if the \
+                 proxy is yours, add its address to server.trusted_proxies"
+            );
+        }
+        Ok(Self(client_address(peer, &parts.headers, server)))
     }
 }
 

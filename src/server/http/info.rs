@@ -47,7 +47,7 @@ fn socket_url(state: &AppState, headers: &HeaderMap) -> String {
         return format!("{}/ws", public.replacen("http", "ws", 1));
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    if text("x-forwarded-proto") == Some("https") && !state.config.server.trust_proxy {
+    if text("x-forwarded-proto") == Some("https") && !state.config.server.is_behind_proxy() {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {
             tracing::warn!(
@@ -56,7 +56,7 @@ fn socket_url(state: &AppState, headers: &HeaderMap) -> String {
             );
         });
     }
-    let secure = state.config.server.trust_proxy && text("x-forwarded-proto") == Some("https");
+    let secure = state.config.server.is_behind_proxy() && text("x-forwarded-proto") == Some("https");
     let host = text("host").and_then(|host| host.parse::<Authority>().ok());
     let host = host.map_or_else(|| state.config.server.listen.to_string(), |host| host.to_string());
     format!("{}://{host}/ws", if secure { "wss" } else { "ws" })

@@ -6,6 +6,7 @@
 mod accounts;
 mod admin;
 mod agui;
+mod client_address;
 mod extract;
 pub mod files;
 mod form;
@@ -51,6 +52,8 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/auth/setup", post(accounts::setup).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
         .route("/auth/sign-in", post(accounts::sign_in).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
         .route("/auth/sign-out", post(accounts::sign_out))
+        .route("/auth/password", post(accounts::password).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
+        .route("/auth/sign-out-everywhere", post(accounts::sign_out_everywhere))
         .route("/auth/token", post(accounts::token).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
         .route("/auth/ticket", post(accounts::ticket))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))

@@ -64,7 +64,9 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unauthorized(_) => problem(StatusCode::UNAUTHORIZED, "unauthorized", refusal.to_string()),
-            Refusal::Origin(_) => problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string()),
+            Refusal::Origin(_) | Refusal::Forbidden(_) => {
+                problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string())
+            }
             Refusal::Failed(error) => error.into(),
         }
     }

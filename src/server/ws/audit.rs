@@ -1,65 +1,70 @@
 //! Authority that was taken away closes live sockets, also where nobody told this node.
 //!
-//! The store is asked, over and over, whether the sessions and accounts behind the open sockets still hold, with the roles
-//! that they were let in with; sockets that do not are closed (4401). At most a fiftieth of the time is spent on it: twice a
-//! second while asking is quick, as it is of hundreds of sockets, and more seldom where it is not, at least every 30 s.
+//! The store is asked, over and over, whether the sessions behind the open sockets (cookies' and tokens' alike) still hold, with
+//! the roles that they were let in with; sockets that do not are closed (4401). Twice a second it is asked whether any session
+//! ended before its time; then all of them are looked at. They are in any case, at least every 30 s and for at most a
+//! fiftieth of the time.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{nodes::Inner, outbound::Close, registry::Holder};
 use crate::{
-    protocol::{CloseCode, UserId, http::Role},
+    protocol::CloseCode,
     server::{auth::Auth, error::Result},
 };
 
-/// The shortest and the longest time between two rounds.
+/// How often it is asked whether sessions ended, and the longest time between two rounds.
 const EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// How much longer than a round took is waited for the next.
+/// How much longer than a round took is waited for the next, where no session ended.
 const REST: u32 = 50;
 
 /// Audits until `stopping`.
 pub(super) async fn run(node: &Inner, auth: &Auth, stopping: &CancellationToken) {
+    let (mut seen, mut due) = (None, Instant::now());
     loop {
-        let begun = Instant::now();
-        let wait = match round(node, auth).await {
-            Ok(0) => (begun.elapsed() * REST).clamp(EVERY.0, EVERY.1),
-            Ok(closed) => {
-                tracing::info!(closed, "closed sockets whose authority was taken away");
-                EVERY.0
-            }
+        match turn(node, auth, &mut seen, due).await {
+            Ok(Some(next)) => due = next,
+            Ok(None) => {}
             Err(error) => {
+                due = Instant::now();
                 tracing::warn!(%error, "who is connected cannot be checked; trying again");
-                EVERY.0
             }
-        };
+        }
         tokio::select! {
             () = stopping.cancelled() => return,
-            () = sleep(wait) => {}
-            () = node.recheck.notified() => {}
+            () = sleep(EVERY.0) => {}
+            () = node.recheck.notified() => due = Instant::now(),
         }
     }
+}
+
+/// A round, where one is due or sessions ended since the one before. Answers when the next is due.
+async fn turn(node: &Inner, auth: &Auth, seen: &mut Option<String>, due: Instant) -> Result<Option<Instant>> {
+    let begun = Instant::now();
+    // First: what ends during the round is seen by the next.
+    let ended = auth.last_ended().await?;
+    if begun < due && ended == *seen {
+        return Ok(None);
+    }
+    let closed = round(node, auth).await?;
+    *seen = ended;
+    if closed > 0 {
+        tracing::info!(closed, "closed sockets whose authority was taken away");
+    }
+    Ok(Some(Instant::now() + (begun.elapsed() * REST).clamp(EVERY.0, EVERY.1)))
 }
 
 /// Closes what does not hold; answers how many.
 async fn round(node: &Inner, auth: &Auth) -> Result<usize> {
     let holders = node.manager.holders();
-    let mut asked = Asked::default();
-    for (holder, _) in &holders {
-        match &holder.session {
-            Some(session) => drop(asked.sessions.insert(session.clone())),
-            None => drop(asked.users.insert(holder.user)),
-        }
-    }
-    let (sessions, users): (Vec<_>, Vec<_>) = (asked.sessions.into_iter().collect(), asked.users.into_iter().collect());
-    let held = Held { sessions: auth.sessions_held(&sessions).await?, users: auth.users_held(&users).await? };
-    let fallen = holders.iter().filter(|(holder, _)| !held.holds(holder));
+    // Each session is asked of once, however many sockets it has.
+    let sessions: HashSet<Arc<str>> = holders.iter().map(|(holder, _)| holder.session.clone()).collect();
+    let held = auth.sessions_held(&sessions.into_iter().collect::<Vec<_>>()).await?;
+    let holds = |holder: &Holder| held.get(&*holder.session) == Some(&(holder.user, holder.role));
+    let fallen = holders.iter().filter(|(holder, _)| !holds(holder));
     let mut closed = 0;
     for (_, outbound) in fallen {
         outbound
@@ -69,33 +74,14 @@ async fn round(node: &Inner, auth: &Auth) -> Result<usize> {
     Ok(closed)
 }
 
-/// Everyone is asked of once.
-#[derive(Default)]
-struct Asked {
-    sessions: HashSet<Arc<str>>,
-    users: HashSet<UserId>,
-}
-
-/// What the store still has.
-struct Held {
-    sessions: HashMap<String, (UserId, Role)>,
-    users: HashMap<UserId, Role>,
-}
-
-impl Held {
-    fn holds(&self, holder: &Holder) -> bool {
-        match &holder.session {
-            Some(session) => self.sessions.get(&**session) == Some(&(holder.user, holder.role)),
-            None => self.users.get(&holder.user) == Some(&holder.role),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        protocol::{RunId, http::User},
+        protocol::{
+            RunId, UserId,
+            http::{Role, User},
+        },
         server::{
             auth::{Identity, Via},
             bus::Bus,
@@ -145,11 +131,19 @@ mod tests {
             query.execute(&mut *tx).await.expect("inserts");
             let user = User { id, name: "Ada".into(), email: String::new(), role: Role::Member };
             // Every third shows a token.
-            let via = if number % 3 == 0 { Via::Bearer } else { Via::Cookie { session } };
+            let via = if number % 3 == 0 { Via::Bearer { session } } else { Via::Cookie { session } };
             handles.push(manager.connect(&Identity { user, via, expires_at: i64::MAX }).expect("fits"));
         }
         tx.commit().await.expect("commits");
         assert_eq!(round(&nodes.0, &auth).await.expect("asks"), 0, "all hold");
+        let (mut seen, later) = (auth.last_ended().await.expect("asks"), Instant::now() + EVERY.1);
+        assert!(
+            turn(&nodes.0, &auth, &mut seen, later).await.expect("asks").is_none(),
+            "nothing is due and nothing ended"
+        );
+        auth.end_session("nobody's").await.expect("ends");
+        assert!(turn(&nodes.0, &auth, &mut seen, later).await.expect("asks").is_some(), "a session ended");
+        assert!(turn(&nodes.0, &auth, &mut seen, later).await.expect("asks").is_none());
         let begun = Instant::now();
         for _ in 0..20 {
             round(&nodes.0, &auth).await.expect("asks");

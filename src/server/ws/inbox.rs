@@ -229,7 +229,7 @@ pub(super) async fn work(peer: Arc<Peer>, id: i64, command: Command) -> Done {
     let user = match gateway.auth.still(&peer.identity).await {
         Ok(user) => user,
         Err(Refusal::Failed(error)) => return Done::Refused(error.into_body()),
-        Err(Refusal::Unauthorized(_) | Refusal::Origin(_)) => return Done::SignedOut,
+        Err(Refusal::Unauthorized(_) | Refusal::Origin(_) | Refusal::Forbidden(_)) => return Done::SignedOut,
     };
     let Command::Subscribe(command) = command else {
         return match commands::execute(&peer, &user, command).await {

@@ -351,12 +351,7 @@ impl Follower {
 
 fn holder(identity: &Identity) -> Holder {
     let user = &identity.user;
-    Holder {
-        user: user.id,
-        name: user.name.as_str().into(),
-        role: user.role,
-        session: identity.session().map(Into::into),
-    }
+    Holder { user: user.id, name: user.name.as_str().into(), role: user.role, session: identity.session().into() }
 }
 
 fn send(connections: &[(ConnectionId, Arc<Outbound>)], push: &Push) -> usize {

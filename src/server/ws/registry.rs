@@ -26,8 +26,8 @@ pub(crate) struct Holder {
     pub(crate) name: Arc<str>,
     /// The role.
     pub(crate) role: Role,
-    /// The session behind it, where there is one.
-    pub(crate) session: Option<Arc<str>>,
+    /// The key of the session behind it.
+    pub(crate) session: Arc<str>,
 }
 
 /// One connection's lines in the books.
@@ -69,9 +69,7 @@ impl<T: Clone> Registry<T> {
     /// Enters a new connection, which follows nothing yet.
     pub(crate) fn insert(&mut self, id: ConnectionId, holder: Holder, handle: T) {
         self.users.entry(holder.user).or_default().insert(id);
-        if let Some(session) = &holder.session {
-            self.sessions.entry(session.clone()).or_default().insert(id);
-        }
+        self.sessions.entry(holder.session.clone()).or_default().insert(id);
         self.connections.insert(id, Member { holder, channels: Vec::new(), handle });
     }
 
@@ -79,9 +77,7 @@ impl<T: Clone> Registry<T> {
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let member = self.connections.remove(&id)?;
         strike(&mut self.users, &member.holder.user, id);
-        if let Some(session) = &member.holder.session {
-            strike(&mut self.sessions, session, id);
-        }
+        strike(&mut self.sessions, &member.holder.session, id);
         for channel in member.channels {
             self.unlist(channel, id);
         }
@@ -214,9 +210,7 @@ impl<T: Clone> Registry<T> {
     pub(crate) fn check_invariants(&self) {
         for (id, member) in &self.connections {
             assert!(self.users[&member.holder.user].contains(id), "a connection is missing at its user");
-            if let Some(session) = &member.holder.session {
-                assert!(self.sessions[session].contains(id), "a connection is missing at its session");
-            }
+            assert!(self.sessions[&member.holder.session].contains(id), "a connection is missing at its session");
             for channel in &member.channels {
                 let listed = self.channels[channel].followers.iter().filter(|(known, _)| known == id).count();
                 assert_eq!(listed, 1, "a follower is listed once");
@@ -226,8 +220,8 @@ impl<T: Clone> Registry<T> {
         let listed = self.channels.values().map(|followed| followed.followers.len());
         assert_eq!(listed.sum::<usize>(), follows, "a ghost follows");
         assert_eq!(self.users.values().map(BTreeSet::len).sum::<usize>(), self.connections.len(), "a ghost of a user");
-        let in_sessions = self.connections.values().filter(|member| member.holder.session.is_some()).count();
-        assert_eq!(self.sessions.values().map(BTreeSet::len).sum::<usize>(), in_sessions, "a ghost of a session");
+        let in_sessions = self.sessions.values().map(BTreeSet::len).sum::<usize>();
+        assert_eq!(in_sessions, self.connections.len(), "a ghost of a session");
         assert!(!self.channels.values().any(|followed| followed.followers.is_empty()), "an empty channel is kept");
         for (channel, followed) in &self.channels {
             let Channel::Thread(thread) = channel else { continue };
@@ -255,20 +249,20 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Insert { user: usize, session: Option<usize> },
+        Insert { user: usize, session: usize },
         Remove { connection: usize },
         Follow { connection: usize, channel: usize },
         Unfollow { connection: usize, channel: usize },
     }
 
-    fn holder(user: UserId, session: Option<&str>) -> Holder {
-        Holder { user, name: "Ada".into(), role: Role::Member, session: session.map(Into::into) }
+    fn holder(user: UserId, session: &str) -> Holder {
+        Holder { user, name: "Ada".into(), role: Role::Member, session: session.into() }
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let connection = 0..12_usize;
         let step = prop_oneof![
-            (0..3_usize, proptest::option::of(0..3_usize)).prop_map(|(user, session)| Step::Insert { user, session }),
+            (0..3_usize, 0..3_usize).prop_map(|(user, session)| Step::Insert { user, session }),
             connection.clone().prop_map(|connection| Step::Remove { connection }),
             (connection.clone(), 0..6_usize).prop_map(|(connection, channel)| Step::Follow { connection, channel }),
             (connection, 0..6_usize).prop_map(|(connection, channel)| Step::Unfollow { connection, channel }),
@@ -285,12 +279,12 @@ mod tests {
             let mut registry = Registry::<usize>::default();
             let mut before: Vec<Vec<(UserId, u32)>> = vec![Vec::new(); channels.len()];
             // The plain list: who is there, and what each follows.
-            let mut model: Vec<(ConnectionId, UserId, Option<String>, Vec<Channel>)> = Vec::new();
+            let mut model: Vec<(ConnectionId, UserId, String, Vec<Channel>)> = Vec::new();
             for step in steps {
                 match step {
                     Step::Insert { user, session } => {
-                        let (id, session) = (ConnectionId::new(), session.map(|n| format!("session {n}")));
-                        registry.insert(id, holder(users[user], session.as_deref()), model.len());
+                        let (id, session) = (ConnectionId::new(), format!("session {session}"));
+                        registry.insert(id, holder(users[user], &session), model.len());
                         model.push((id, users[user], session, Vec::new()));
                     }
                     Step::Remove { connection } if connection < model.len() => {
@@ -337,7 +331,7 @@ mod tests {
                     prop_assert_eq!(found, expected, "the oldest comes first");
                 }
                 for session in ["session 0", "session 1", "session 2"] {
-                    let expected = model.iter().filter(|entry| entry.2.as_deref() == Some(session)).count();
+                    let expected = model.iter().filter(|entry| entry.2 == session).count();
                     prop_assert_eq!(registry.of_session(session).len(), expected);
                 }
                 for channel in &channels {
@@ -354,7 +348,7 @@ mod tests {
         let (mut registry, id) = (Registry::<usize>::default(), ConnectionId::new());
         let channel = Channel::Thread(ThreadId::new());
         assert!(registry.behind(channel, 3).is_none(), "nobody follows it");
-        registry.insert(id, holder(UserId::new(), None), 0);
+        registry.insert(id, holder(UserId::new(), "session"), 0);
         assert!(registry.follow(id, channel, 1));
         assert_eq!(registry.followed(), [channel]);
         assert!(registry.behind(channel, 3).is_some(), "what was never delivered here may be missing");

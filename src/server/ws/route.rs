@@ -88,7 +88,7 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
         return Err(problem(StatusCode::BAD_REQUEST, "no_common_protocol", detail));
     }
     upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
-    let identity = gateway.auth.authenticate(parts).await?;
+    let identity = gateway.auth.authenticate_socket(parts).await?;
     let user = identity.user.id;
     gateway.manager.rates().check_call(user)?;
     let handle = gateway.manager.connect(&identity).map_err(full).inspect_err(|_| {

@@ -184,6 +184,7 @@ fn UserMenu(user: User) -> impl IntoView {
             {is_admin.then(|| view! {
                 <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>
             })}
+            <a href="/account" on:click=move |_| open.set(false)>{icon(Glyph::Edit)} "Your account"</a>
             <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
             <Show when=move || failed.get()>
                 <p class="menu-about" role="alert">"That did not work. Try again."</p>

@@ -1,4 +1,4 @@
-//! What the forms of people who are not signed in share.
+//! What the forms share in which people say who they are.
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use leptos_meta::Title;
@@ -61,6 +61,23 @@ pub(super) fn Field(
             <input id=name name=name type=kind autocomplete=autocomplete required minlength=minlength aria-describedby=described node_ref=input/>
             {hint.map(|hint| view! { <p class="hint" id=hint_id>{hint}</p> })}
         </div>
+    }
+    .into_any()
+}
+
+/// A password that somebody chooses. What is allowed is said beforehand; whether it is guessed too easily, the server knows.
+#[component]
+pub(super) fn NewPassword(label: &'static str, name: &'static str, input: NodeRef<html::Input>) -> impl IntoView {
+    view! {
+        <Field
+            label
+            name
+            kind="password"
+            autocomplete="new-password"
+            hint="At least 10 characters. Three or four words that do not belong together make a good one."
+            minlength="10"
+            input
+        />
     }
     .into_any()
 }

@@ -1,5 +1,6 @@
 //! The pages, one for each route.
 
+pub(crate) mod account;
 pub(crate) mod admin;
 mod form;
 pub(crate) mod home;

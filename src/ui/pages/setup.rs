@@ -2,7 +2,7 @@
 
 use leptos::{html, prelude::*};
 
-use super::form::{AuthForm, Field, FormPage, value};
+use super::form::{AuthForm, Field, FormPage, NewPassword, value};
 use crate::{
     protocol::http::Setup,
     ui::{app::Facts, browser},
@@ -49,15 +49,7 @@ pub(crate) fn SetupPage() -> impl IntoView {
                 />
                 <Field label="Name" name="name" autocomplete="name" input=name/>
                 <Field label="Email" name="email" kind="email" autocomplete="username" input=email/>
-                <Field
-                    label="Password"
-                    name="password"
-                    kind="password"
-                    autocomplete="new-password"
-                    hint="At least 8 characters."
-                    minlength="8"
-                    input=password
-                />
+                <NewPassword label="Password" name="password" input=password/>
             </AuthForm>
         </FormPage>
     }

@@ -1,0 +1,143 @@
+//! Sessions, tokens and tickets: what each is worth, what gives it, and what ends it.
+
+use axum::http::{HeaderMap, header};
+
+use super::{Auth, Identity, Refusal, Via, sessions, tickets, tokens::Claimed};
+use crate::{
+    protocol::{PROTOCOL, TICKET_PREFIX, UserId, http::User},
+    server::{
+        error::{Error, Result},
+        store::now_ms,
+    },
+};
+
+/// How long a token for one call of this machine's own holds, in milliseconds.
+const SHORT_TOKEN_MS: i64 = 60_000;
+
+impl Auth {
+    /// The person of a live session, and when it ends.
+    pub(super) async fn by_session(&self, key: &str) -> Result<(User, i64), Refusal> {
+        sessions::user(&self.0.store, key).await?.ok_or(Refusal::Unauthorized("the session has ended"))
+    }
+
+    pub(super) async fn by_cookie(&self, session: String) -> Result<Identity, Refusal> {
+        let (user, expires_at) = self.by_session(&session).await?;
+        Ok(Identity { user, via: Via::Cookie { session }, expires_at })
+    }
+
+    pub(super) async fn by_token(&self, token: &str) -> Result<Identity, Refusal> {
+        let refused = Refusal::Unauthorized("the access token is not valid, has run out or was taken back");
+        let Some(Claimed { user: id, session }) = self.0.tokens.read(token) else { return Err(refused) };
+        match sessions::user(&self.0.store, &session).await? {
+            Some((user, expires_at)) if user.id == id => {
+                Ok(Identity { user, via: Via::Bearer { session }, expires_at })
+            }
+            _ => Err(refused),
+        }
+    }
+
+    pub(super) async fn by_ticket(&self, ticket: &str) -> Result<Identity, Refusal> {
+        let session = tickets::redeem(&self.0.store, ticket).await?;
+        let session = session.ok_or(Refusal::Unauthorized("the ticket is not valid, was used or has run out"))?;
+        let (user, expires_at) = self.by_session(&session).await?;
+        Ok(Identity { user, via: Via::Ticket { session }, expires_at })
+    }
+
+    /// An access token for whoever just proved who they are with a password, and the seconds it holds.
+    ///
+    /// # Errors
+    /// Where the store or signing fails.
+    pub async fn mint_token(&self, user: UserId) -> Result<(String, u64)> {
+        let now = now_ms();
+        self.token(user, None, now, now + self.0.tokens.lifetime_ms()).await
+    }
+
+    /// An access token for one call of this machine's own, on behalf of a person.
+    ///
+    /// # Errors
+    /// Where the store or signing fails.
+    pub async fn mint_short_token(&self, user: UserId) -> Result<String> {
+        let now = now_ms();
+        Ok(self.token(user, None, now, now + SHORT_TOKEN_MS).await?.0)
+    }
+
+    /// An access token for the holder of a session's cookie, which ends with that session, and the seconds it holds. A token
+    /// cannot ask for its successor: else one that leaked would hold for ever.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`] where a token or a ticket asks; [`Refusal::Unauthorized`] where the session ended meanwhile.
+    pub async fn mint_session_token(&self, identity: &Identity) -> Result<(String, u64), Refusal> {
+        let Via::Cookie { session } = &identity.via else {
+            return Err(Refusal::Forbidden(
+                "an access token cannot ask for another; sign in with the password, or ask with the session's cookie",
+            ));
+        };
+        let now = now_ms();
+        let until = identity.expires_at.min(now + self.0.tokens.lifetime_ms());
+        let minted = self.token(identity.user.id, Some(session), now, until).await;
+        minted.map_err(|error| match error {
+            Error::Store(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+                Refusal::Unauthorized("the session has ended")
+            }
+            error => error.into(),
+        })
+    }
+
+    async fn token(&self, user: UserId, parent: Option<&str>, now: i64, until: i64) -> Result<(String, u64)> {
+        let session = sessions::begin_token(&self.0.store, user, parent, until).await?;
+        self.0.tokens.mint(user, &session, now, until)
+    }
+
+    /// A ticket for whoever this is, and the seconds it holds.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn mint_ticket(&self, identity: &Identity) -> Result<(String, u64)> {
+        let lifetime = self.0.ticket_lifetime;
+        Ok((tickets::mint(&self.0.store, identity, lifetime).await?, lifetime.as_secs()))
+    }
+
+    /// The keys of a session and of the tokens that it asked for: whose sockets its end closes.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn session_family(&self, key: &str) -> Result<Vec<String>> {
+        sessions::family(&self.0.store, key).await
+    }
+
+    /// Ends a session, with the tokens and tickets that came of it. Closing the sockets is the caller's.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn end_session(&self, key: &str) -> Result<()> {
+        sessions::end(&self.0.store, key).await
+    }
+
+    /// Ends all sessions of a person, with the tokens and tickets that came of them. Closing the sockets is the caller's.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn end_sessions(&self, user: UserId) -> Result<u64> {
+        let mut tx = self.0.store.begin().await?;
+        let ended = sessions::end_all(&mut tx, user, None).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+}
+
+/// The ticket among the subprotocols, where the first is ours.
+pub(super) fn ticket(headers: &HeaderMap) -> Option<&str> {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let mut offered = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+    offered.next().filter(|first| first.trim() == PROTOCOL)?;
+    offered.find_map(|protocol| protocol.trim().strip_prefix(TICKET_PREFIX))
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|text| text.split_once(' '));
+    match token {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(Refusal::Unauthorized("the Authorization header is no `Bearer` token")),
+    }
+}

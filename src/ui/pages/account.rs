@@ -1,0 +1,132 @@
+//! A person's own account: another password, and the end of all sessions.
+
+use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
+use leptos_meta::Title;
+
+use super::form::{Field, NewPassword, value};
+use crate::{
+    protocol::http::ChangePassword,
+    socket::context::use_socket,
+    ui::{
+        browser,
+        components::{
+            clock::use_clock,
+            failure::failure,
+            icons::{Glyph, icon},
+        },
+        outgoing::Outgoing,
+    },
+};
+
+/// The page of the person's own account.
+#[component]
+pub(crate) fn AccountPage() -> impl IntoView {
+    let user = use_socket().user();
+    let who = move || {
+        user.with(|user| {
+            user.as_ref().map(|user| view! { <p class="quiet">{format!("{}, {}", user.name, user.email)}</p> })
+        })
+    };
+    view! {
+        <Title text="Your account"/>
+        <div class="scroller">
+            <div class="page account">
+                <h1>"Your account"</h1>
+                {who}
+                <PasswordForm/>
+                <SignOutEverywhere/>
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+/// Another password, for who knows the one they have.
+#[component]
+fn PasswordForm() -> impl IntoView {
+    let clock = use_clock();
+    let (shown, new) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
+    let busy = RwSignal::new(false);
+    let done = RwSignal::new(false);
+    let error = RwSignal::new(None::<String>);
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        busy.set(true);
+        done.set(false);
+        error.set(None);
+        let body = ChangePassword { password: value(shown), new_password: value(new) };
+        spawn_local(async move {
+            match browser::post::<_, ()>("/api/auth/password", &body).await {
+                Ok(()) => {
+                    for input in [shown, new] {
+                        if let Some(input) = input.try_get_untracked().flatten() {
+                            input.set_value("");
+                        }
+                    }
+                    done.try_set(true);
+                }
+                Err(refused) => {
+                    error.try_set(Some(refused.message()));
+                }
+            }
+            busy.try_set(false);
+        });
+    };
+    view! {
+        <form class="account-form" method="post" action="/api/auth/password" on:submit=submit>
+            <h2>"Change your password"</h2>
+            <Field
+                label="Current password"
+                name="password"
+                kind="password"
+                autocomplete="current-password"
+                input=shown
+            />
+            <NewPassword label="New password" name="new_password" input=new/>
+            {move || error.get().map(failure)}
+            <p role="status">
+                {move || done.get().then_some("Your password is changed. You are signed out everywhere else.")}
+            </p>
+            <button type="submit" class="button" disabled=move || busy.get() || !clock.is_alive()>
+                "Change password"
+            </button>
+        </form>
+    }
+    .into_any()
+}
+
+/// The end of all sessions, this one too.
+#[component]
+fn SignOutEverywhere() -> impl IntoView {
+    let socket = use_socket();
+    let outgoing: Outgoing = expect_context();
+    let error = RwSignal::new(None::<String>);
+    let sign_out = move |_| {
+        spawn_local(async move {
+            match browser::post::<_, ()>("/api/auth/sign-out-everywhere", &serde_json::json!({})).await {
+                Ok(()) => {
+                    outgoing.clear();
+                    browser::forget_all();
+                    socket.signed_out();
+                    // From the start: nothing of this person stays in memory.
+                    browser::load("/sign-in");
+                }
+                Err(refused) => {
+                    error.try_set(Some(refused.message()));
+                }
+            }
+        });
+    };
+    view! {
+        <section class="account-form">
+            <h2>"Sign out everywhere"</h2>
+            <p class="quiet">"Ends your sessions in all browsers, this one too, and the access tokens of your programs."</p>
+            {move || error.get().map(failure)}
+            <button type="button" class="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out everywhere"</button>
+        </section>
+    }
+    .into_any()
+}
