@@ -9,6 +9,7 @@ mod components;
 mod conversation;
 mod drafts;
 mod format;
+mod leaving;
 mod markdown;
 mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]

@@ -18,6 +18,7 @@ pub(crate) mod mention;
 pub(crate) mod menu;
 pub(crate) mod notices;
 pub(crate) mod parcel;
+pub(crate) mod paste;
 pub(crate) mod question;
 pub(crate) mod run;
 pub(crate) mod schema;

@@ -6,9 +6,12 @@ use super::{
     icons::{Glyph, icon},
     question::Attachments,
 };
-use crate::ui::{
-    format,
-    outgoing::{Outgoing, Parcel, ParcelFile},
+use crate::{
+    text::visible,
+    ui::{
+        format,
+        outgoing::{Outgoing, Parcel, ParcelFile},
+    },
 };
 
 /// A message on its way.
@@ -48,12 +51,12 @@ pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
 /// A file on its way.
 #[component]
 fn Upload(file: ParcelFile) -> impl IntoView {
-    let name = file.file.name();
+    let name = visible(&file.file.name());
     let (bar, text) = (file.share.clone(), file.share.clone());
     view! {
         <li class="chip">
             {icon(Glyph::File)}
-            <span class="chip-name">{name.clone()}</span>
+            <bdi class="chip-name">{name.clone()}</bdi>
             <span class="chip-size">{format::size(file.file.bytes())}</span>
             <progress max="1" value=move || bar.get() aria-label=format!("Upload of {name}")></progress>
             <span class="chip-size">{move || format!("{:.0} %", text.get() * 100.0)}</span>

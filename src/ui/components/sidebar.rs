@@ -20,6 +20,7 @@ use super::{
 use crate::{
     protocol::{DeleteThread, RenameThread, ThreadId, limits},
     socket::context::use_socket,
+    text::visible,
     thread::ThreadSummary,
     ui::format::sentence,
 };
@@ -29,7 +30,7 @@ pub(crate) const UNTITLED: &str = "New thread";
 
 /// A thread's title, as lists and headings show it.
 pub(crate) fn title_of(title: &str) -> String {
-    if title.trim().is_empty() { UNTITLED.into() } else { title.to_owned() }
+    if title.trim().is_empty() { UNTITLED.into() } else { visible(title) }
 }
 
 /// The sidebar.
@@ -91,7 +92,7 @@ fn Row(id: ThreadId, thread: Memo<ThreadSummary>, error: RwSignal<Option<String>
                 fallback=move || {
                     view! {
                         <A href=format!("/threads/{id}") attr:class="thread-link">
-                            <span class="thread-title">{title}</span>
+                            <span class="thread-title" dir="auto">{title}</span>
                             {mark}
                         </A>
                         <RowMenu id title renaming error/>

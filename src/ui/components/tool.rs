@@ -6,10 +6,13 @@ use super::{
     clock::elapsed,
     fold::Fold,
     icons::{Glyph, icon},
-    json::{Bounded, pretty, visible},
+    json::{Bounded, pretty},
     tree::{Calls, Run, Shared, call_icon, calls_of, state_of},
 };
-use crate::thread::{Node, NodeBody};
+use crate::{
+    text::visible,
+    thread::{Node, NodeBody},
+};
 
 /// A tool call.
 #[component]

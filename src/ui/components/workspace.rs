@@ -21,8 +21,14 @@ use crate::{
         UserId,
         http::{OwnUsage, Role, User},
     },
-    socket::context::{Status, use_socket},
-    ui::{app::Facts, browser, format, outgoing::Outgoing},
+    socket::context::{Socket, Status, use_socket},
+    text::visible,
+    ui::{
+        app::Facts,
+        browser, format,
+        leaving::{on_sign_out_elsewhere, tell_other_tabs},
+        outgoing::Outgoing,
+    },
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -54,6 +60,7 @@ pub(crate) fn Workspace() -> impl IntoView {
         }
         person
     });
+    on_sign_out_elsewhere(move || leave(socket, outgoing));
     Effect::new(move |_| {
         path.track();
         drawer.set(false);
@@ -103,6 +110,14 @@ pub(crate) fn Workspace() -> impl IntoView {
     .into_any()
 }
 
+/// Forgets everything of a person who signed out, and loads the sign-in page from the start: nothing stays in memory.
+fn leave(socket: Socket, outgoing: Outgoing) {
+    outgoing.clear();
+    browser::forget_all();
+    socket.signed_out();
+    browser::load("/sign-in");
+}
+
 /// The header.
 #[component]
 fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoView {
@@ -125,7 +140,7 @@ fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoVie
             >
                 {icon(Glyph::Menu)}
             </button>
-            <p class="header-title">{move || title.get()}</p>
+            <p class="header-title" dir="auto">{move || title.get()}</p>
             <Indicator/>
             <ThemeToggle/>
             {move || socket.user().get().map(|user| view! { <UserMenu user/> })}
@@ -145,11 +160,8 @@ fn UserMenu(user: User) -> impl IntoView {
         spawn_local(async move {
             match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
                 Ok(()) => {
-                    outgoing.clear();
-                    browser::forget_all();
-                    socket.signed_out();
-                    // From the start: nothing of this person stays in memory.
-                    browser::load("/sign-in");
+                    tell_other_tabs();
+                    leave(socket, outgoing);
                 }
                 Err(_) => {
                     failed.try_set(true);
@@ -158,8 +170,9 @@ fn UserMenu(user: User) -> impl IntoView {
         });
     };
     let is_admin = user.role == Role::Admin;
-    let letters = initials(&user.name);
-    let label = format!("Account of {}", user.name);
+    let name = visible(&user.name);
+    let letters = initials(&name);
+    let label = format!("Account of {name}");
     view! {
         <Menu
             label=Signal::stored(label)
@@ -167,7 +180,7 @@ fn UserMenu(user: User) -> impl IntoView {
             class="user-menu"
             open
         >
-            <p class="menu-about"><strong>{user.name.clone()}</strong><span>{user.email.clone()}</span></p>
+            <p class="menu-about"><strong><bdi>{name.clone()}</bdi></strong><span>{user.email.clone()}</span></p>
             <Today/>
             {is_admin.then(|| view! {
                 <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>

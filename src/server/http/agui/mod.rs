@@ -27,7 +27,7 @@ use self::{
     parts::Carried,
     stream::{Names, Told},
 };
-use super::{Caller, extract::Json, problem::problem};
+use super::{Caller, extract::JsonValue, problem::problem};
 use crate::{
     protocol::{
         Answer, AnswerStatus, CreateThread, ErrorBody, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunId,
@@ -63,7 +63,7 @@ pub(super) async fn run(
     State(state): State<AppState>,
     Caller(identity): Caller,
     agent: std::result::Result<Path<String>, PathRejection>,
-    Json(mut body): Json<Value>,
+    JsonValue(mut body): JsonValue,
 ) -> Result<Response, Problem> {
     let input: RunAgentInput = serde_path_to_error::deserialize(&body).map_err(|error| invalid(error.to_string()))?;
     let Path(agent) = agent.map_err(|_| Error::not_found("agent"))?;
