@@ -78,6 +78,30 @@ test('a person changes their password, and everything else that was signed in is
   await other.close();
 });
 
+test('signing out leaves no conversation in sight in a tab that hears nothing of the server', async ({ page, context, server, signedIn }) => {
+  expect(signedIn.email).toBe(admin.email);
+  const path = await ask(page, 'What can you do with the secret of the orchard?');
+  await runIs(page, 'finished');
+  const other = await context.newPage();
+  // Its socket opens and never says anything, not even that it closes.
+  await other.routeWebSocket(/\/ws$/, () => {});
+  await other.goto(path);
+  await expect(other.getByText('the secret of the orchard').first()).toBeVisible();
+  await page.getByRole('button', { name: /^Account of/ }).click();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await expect(other).toHaveURL(/\/sign-in/);
+  for (const tab of [page, other]) {
+    await expect(tab.getByRole('button', { name: 'Sign in' })).toBeVisible();
+    await expect(tab.getByText('orchard')).toHaveCount(0);
+    expect(await tab.title()).not.toContain('orchard');
+    // Neither is it one step back.
+    await tab.goBack();
+    await expect(tab.getByRole('button', { name: 'Sign in' })).toBeVisible();
+    await expect(tab.getByText('orchard')).toHaveCount(0);
+  }
+  expect((await discovery(page.request, server)).auth.signed_in).toBe(false);
+});
+
 test('what was begun survives the end of a session, for the same person', async ({ page, server, signedIn, browserConsole }) => {
   // The socket of a session that is over is refused.
   browserConsole.allow(/WebSocket|status of 401/);

@@ -1,7 +1,7 @@
 //! Netra: a durable, authenticated home for AI agents on one WebSocket.
 //!
 //! One crate, compiled twice: with `ssr` for the server and the command line, with `hydrate` for the page. Floors, low to
-//! high: [`protocol`] (the wire), [`thread`] (the one reducer), then [`socket`] (the client) and the server, then [`ui`],
+//! high: [`protocol`] (the wire) and [`text`] (text from outside as people are shown it), [`thread`] (the one reducer), then [`socket`] (the client) and the server, then [`ui`],
 //! then the command line. Imports point down only.
 
 // The types of nested views are deep.
@@ -13,6 +13,7 @@ pub mod protocol;
 #[cfg(feature = "ssr")]
 pub mod server;
 pub mod socket;
+pub mod text;
 pub mod thread;
 pub mod ui;
 

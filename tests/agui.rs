@@ -246,7 +246,7 @@ async fn files_in_parts_are_files_of_the_message_and_can_be_downloaded_by_its_ow
     let browser = server.signed_in(ADMIN).await;
     let answer = browser.get(&place).await;
     let header = |name: header::HeaderName| answer.headers()[name].to_str().expect("text").to_owned();
-    assert_eq!(header(header::CONTENT_DISPOSITION), "attachment; filename*=UTF-8''a%20log.csv");
+    assert_eq!(header(header::CONTENT_DISPOSITION), "attachment; filename=\"a log.csv\"; filename*=UTF-8''a%20log.csv");
     assert_eq!(header(header::CONTENT_TYPE), "application/octet-stream");
     assert_eq!(answer.text().await.expect("a file"), log);
     let page = browser.get(&format!("/threads/{}", own(&told, "threadId"))).await.text().await.expect("a page");

@@ -1,5 +1,9 @@
 //! What is asked over HTTP, of the real program.
 
+#[path = "http/private.rs"]
+mod private;
+#[path = "http/refusals.rs"]
+mod refusals;
 mod support;
 
 use reqwest::{Method, StatusCode, header};

@@ -19,6 +19,7 @@ use crate::{
         machine::Status,
         native::{Client, ClientConfig, Update},
     },
+    text::visible,
     thread::{Node, NodeBody, RunState, RunView, ThreadView},
 };
 
@@ -131,11 +132,11 @@ fn tell(run: &RunView, node: &Node) {
     let indent = "  ".repeat(depth(run, node));
     match &node.body {
         NodeBody::Subagent { name, description, .. } => {
-            let description = description.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
-            eprintln!("{indent}{name}{description}");
+            let description = description.as_deref().map(|text| format!(": {}", visible(text))).unwrap_or_default();
+            eprintln!("{indent}{}{description}", visible(name));
         }
-        NodeBody::Step => eprintln!("{indent}- {}", node.id),
-        NodeBody::Tool { name, .. } => eprintln!("{indent}> {name}"),
+        NodeBody::Step => eprintln!("{indent}- {}", visible(&node.id)),
+        NodeBody::Tool { name, .. } => eprintln!("{indent}> {}", visible(name)),
         _ => {}
     }
 }

@@ -18,7 +18,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{protocol::schema, server::config::ConfigError};
+use crate::{
+    protocol::schema,
+    server::{config::ConfigError, file_modes},
+};
 
 /// A durable, authenticated home for AI agents on one WebSocket.
 #[derive(Parser)]
@@ -93,6 +96,7 @@ impl From<crate::server::error::Error> for Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    file_modes::set_umask();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return told(&Failure::Failed(format!("no threads to work with: {error}"))),

@@ -14,6 +14,7 @@ use super::{Failure, say};
 use crate::server::{
     agents::{Agent, Agents, Kinds, analyst::Analyst, model, tools::Tools},
     config::{self, Config, ConfigError, Flags, MetricsAccess},
+    file_modes::{close_all, private_folder},
     http::health,
     router::router,
     state::AppState,
@@ -66,6 +67,10 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let agents = agents(&config)?;
     let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let _lock = lock(&config)?;
+    close_all(&config).map_err(|error| {
+        let allowed = "server.data and server.files name folders that this user may write to";
+        ConfigError::new(config.place(), format!("file modes: {error}; {allowed}"))
+    })?;
     // Before anything is opened: the store and the runs may need as many.
     let limits = Limits::new(&config);
     let listener = listen(config.server.listen)?;
@@ -133,7 +138,7 @@ pub(super) fn lock(config: &Config) -> Result<fs::File, ConfigError> {
         let allowed = "server.data (--data) names a folder that this user may write to";
         ConfigError::new(&place, format!("cannot be written to ({error}); {allowed}"))
     };
-    fs::create_dir_all(folder).map_err(unusable)?;
+    private_folder(folder).map_err(unusable)?;
     let file = fs::File::options().create(true).truncate(false).write(true).open(folder.join("netra.lock"));
     let file = file.map_err(unusable)?;
     match file.try_lock() {
@@ -180,7 +185,8 @@ fn agents(config: &Config) -> Result<Agents, ConfigError> {
     let analyst =
         Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
     let kinds = Kinds { folder: config.folder(), prices: Arc::clone(analyst.prices()), ..Kinds::default() };
-    let tools = Tools::new(&config.tools, &kinds.prices, &*kinds.variables);
+    let folder = config.server.data.join("tools");
+    let tools = Tools::new(&config.tools, &kinds.prices, &folder, &*kinds.variables);
     let allowance = Arc::new(DayAllowance::new(config.runs.budget()));
     let kinds = Kinds { tools: Arc::new(tools), allowance, ..kinds };
     let analyst = match &config.analyst.model {

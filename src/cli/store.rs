@@ -1,6 +1,6 @@
 //! `netra store`: what is done to a store as a whole.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use clap::Subcommand;
 
@@ -27,12 +27,8 @@ pub(super) enum StoreCommand {
 
 /// A store that is there: a wrong folder is no empty store.
 async fn existing(config: &Config) -> Result<Store, Failure> {
-    let url = config.store_url();
-    let file = url.strip_prefix("sqlite:").and_then(|rest| rest.split('?').next());
-    if let Some(path) = file.map(|path| path.trim_start_matches("//"))
-        && !Path::new(path).exists()
-    {
-        let nothing = format!("there is none at {path}; name the folder of a server that ran, with --data");
+    if let Some(path) = config.sqlite_file().filter(|path| !path.exists()) {
+        let nothing = format!("there is none at {}; name the folder of a server that ran, with --data", path.display());
         return Err(ConfigError::new("store", nothing).into());
     }
     user::store(config).await

@@ -17,8 +17,10 @@ use crate::{
     server::{
         auth::{Auth, NewAccount},
         config::{self, Config, Flags},
+        file_modes::private_folder,
         store::Store,
     },
+    text::visible,
 };
 
 #[derive(Subcommand)]
@@ -143,7 +145,7 @@ async fn open(config: &Config) -> Result<Auth, Failure> {
 /// The store, with its folder.
 pub(super) async fn store(config: &Config) -> Result<Store, Failure> {
     let folder = &config.server.data;
-    std::fs::create_dir_all(folder).map_err(|error| {
+    private_folder(folder).map_err(|error| {
         config::ConfigError::new(format!("data folder {}", folder.display()), format!("cannot be made ({error})"))
     })?;
     Ok(Store::open_url(&config.store_url()).await?)
@@ -160,7 +162,7 @@ pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
         UserCommand::List(place) => {
             for user in place.auth().await?.users().await? {
                 let role = if user.role == Role::Admin { "admin" } else { "member" };
-                say(&format!("{}\t{role}\t{}\t{}", user.id, user.email, user.name))?;
+                say(&format!("{}\t{role}\t{}\t{}", user.id, visible(&user.email), visible(&user.name)))?;
             }
             Ok(())
         }

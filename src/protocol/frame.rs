@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Command, ErrorBody, ErrorCode, Push, limits::MAX_SAFE_INTEGER};
+use super::{Command, ErrorBody, ErrorCode, Push, limits::MAX_SAFE_INTEGER, untrusted};
 
 /// A command on the wire: `{"type", "id", "payload"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -50,12 +50,12 @@ pub enum DecodeError {
 /// Reads a client's text frame, strictly.
 ///
 /// # Errors
-/// [`DecodeError::Frame`] where the text is no JSON object or its `id` no integer within ±2⁵³; [`DecodeError::Command`]
+/// [`DecodeError::Frame`] where the text is no JSON object, has a key twice or its `id` is no integer within ±2⁵³; [`DecodeError::Command`]
 /// where the type is unknown, a field is, or the payload breaks its type.
 pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
     let bad = |message: &str| DecodeError::Frame(ErrorBody::new(ErrorCode::BadFrame, message));
-    let frame: Value =
-        serde_json::from_str(text).map_err(|e| bad(&format!("not JSON: {e}; send one JSON object a frame")))?;
+    let frame = untrusted::from_slice(text.as_bytes())
+        .map_err(|e| bad(&format!("not JSON as it is taken: {e}; send one JSON object a frame")))?;
     let Value::Object(mut frame) = frame else {
         return Err(bad("not a JSON object; send {\"type\", \"id\", \"payload\"}"));
     };
@@ -183,6 +183,8 @@ mod tests {
             r#"{"type":"ping"}"#,
             r#"{"type":"ping","id":"1"}"#,
             r#"{"type":"ping","id":1.5}"#,
+            r#"{"type":"ping","id":1,"id":2}"#,
+            r#"{"type":"ping","id":1,"payload":{"x":[{"y":1,"y":2}]}}"#,
         ] {
             assert_eq!(code(text), (None, ErrorCode::BadFrame), "{text}");
         }

@@ -177,6 +177,9 @@ pub struct AgentInfo {
     /// What it is.
     #[serde(default)]
     pub kind: AgentKind,
+    /// The files that it reads, as a file input's `accept` names them (`.csv`, `image/png`); empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     /// Why it cannot be used now. Only administrators are told of such agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<String>,
@@ -192,6 +195,7 @@ impl AgentInfo {
             description: description.into(),
             examples: Vec::new(),
             kind: AgentKind::Builtin,
+            files: Vec::new(),
             disabled: None,
         }
     }

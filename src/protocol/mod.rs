@@ -21,6 +21,7 @@ pub mod limits;
 mod push;
 #[cfg(feature = "ssr")]
 pub mod schema;
+pub mod untrusted;
 
 pub use close::CloseCode;
 pub use command::{

@@ -13,6 +13,9 @@ pub mod error;
 mod extent;
 #[cfg(debug_assertions)]
 mod fault_injection;
+pub mod file_modes;
+mod graphemes;
+mod headers;
 pub mod http;
 mod json_schema;
 pub mod leases;

@@ -3,8 +3,7 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, HeaderValue, header},
-    middleware::map_response,
+    middleware::{from_fn_with_state, map_response},
     response::Response,
 };
 use tower_http::{compression::CompressionLayer, trace::TraceLayer};
@@ -12,14 +11,14 @@ use tracing::Span;
 
 use std::sync::Arc;
 
-use super::{auth::Sessions, http, page, state::AppState, ws};
-
-/// Said with every answer.
-const SECURITY: [(HeaderName, HeaderValue); 3] = [
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-];
+use super::{
+    auth::{Sessions, cookie_name},
+    headers,
+    http::{self, problem, session_cookie::only_session_cookie},
+    page,
+    state::AppState,
+    ws,
+};
 
 /// The server's routes.
 pub fn router(state: AppState) -> Router {
@@ -28,16 +27,23 @@ pub fn router(state: AppState) -> Router {
     let calls = Router::new()
         .nest("/api", http::routes(&state.config))
         .merge(page::routes())
+        .layer(map_response(problem::as_problem))
         .layer(CompressionLayer::new())
         // Frames are not compressed, and an upgrade has no body.
         .merge(ws::routes(Arc::new(state.gateway())))
-        .layer(sessions);
+        .layer(sessions)
+        .layer(from_fn_with_state(cookie_name(&state.config), only_session_cookie));
     let router = calls.merge(http::health::routes(&state.config.server.metrics));
+    let of_every_answer = headers::of_every_answer(&state.config);
     let missing = page::missing().layer(CompressionLayer::new());
     state
         .site
         .serve(router, missing, &state)
-        .layer(map_response(secured))
+        .layer(map_response(problem::as_problem))
+        .layer(map_response(move |mut response: Response| {
+            response.headers_mut().extend(of_every_answer.clone());
+            std::future::ready(response)
+        }))
         // What fails says so where it does: a 503 of `/readyz` is no error of the log.
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .with_state(state)
@@ -46,9 +52,4 @@ pub fn router(state: AppState) -> Router {
 /// What a request is called in logs and traces: without the query, which may hold secrets.
 fn span(request: &Request) -> Span {
     tracing::info_span!("request", otel.kind = "server", method = %request.method(), path = request.uri().path())
-}
-
-async fn secured(mut response: Response) -> Response {
-    response.headers_mut().extend(SECURITY);
-    response
 }

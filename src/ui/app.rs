@@ -25,6 +25,7 @@ use crate::{
         http::{AgentInfo, Config},
     },
     socket::context::provide_socket,
+    text::visible,
 };
 
 /// The document around the page: what the server sends before and after the application.
@@ -65,12 +66,17 @@ impl Facts {
     pub(crate) fn agent_name(self, id: &str) -> String {
         let named =
             |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.id == id).map(|agent| agent.name.clone());
-        self.agents.with_value(named).unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { id.to_owned() })
+        self.agents.with_value(named).unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { visible(id) })
     }
 
     pub(crate) fn needs_setup(self) -> bool {
         self.config.with_value(|config| config.as_ref().is_some_and(|config| config.auth.needs_setup))
     }
+}
+
+/// An agent as people are shown it.
+fn shown(agent: AgentInfo) -> AgentInfo {
+    AgentInfo { name: visible(&agent.name), description: visible(&agent.description), ..agent }
 }
 
 /// The title of the document: first how many threads wait for the person, so that it is read in a row of tabs.
@@ -86,7 +92,7 @@ pub fn App() -> impl IntoView {
     let boot = SharedValue::new(|| use_context::<Boot>().unwrap_or_default()).into_inner();
     let facts = Facts {
         config: StoredValue::new(boot.config),
-        agents: StoredValue::new(boot.agents),
+        agents: StoredValue::new(boot.agents.into_iter().map(shown).collect()),
         refused: StoredValue::new(boot.refused),
     };
     provide_context(facts);

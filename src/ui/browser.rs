@@ -79,6 +79,19 @@ mod here {
         list(event.data_transfer().and_then(|transfer| transfer.files()))
     }
 
+    /// The plain text and the files that are being pasted.
+    pub(crate) fn pasted(event: &leptos::web_sys::ClipboardEvent) -> (String, Vec<LocalFile>) {
+        let Some(transfer) = event.clipboard_data() else { return Default::default() };
+        (transfer.get_data("text/plain").unwrap_or_default(), list(transfer.files()))
+    }
+
+    /// Puts text where the cursor is, in the place of what is selected, so that it can be undone; says whether it could.
+    pub(crate) fn insert_text(text: &str) -> bool {
+        let document = leptos::prelude::document().dyn_into::<web_sys::HtmlDocument>().ok();
+        let done = document.map(|document| document.exec_command_with_show_ui_and_value("insertText", false, text));
+        matches!(done, Some(Ok(true)))
+    }
+
     /// Whether what is being dragged holds files.
     pub(crate) fn drags_files(event: &leptos::web_sys::DragEvent) -> bool {
         event.data_transfer().is_some_and(|transfer| transfer.types().includes(&"Files".into(), 0))
@@ -265,6 +278,14 @@ mod nowhere {
 
     pub(crate) fn dropped(_: &leptos::web_sys::DragEvent) -> Vec<LocalFile> {
         Vec::new()
+    }
+
+    pub(crate) fn pasted(_: &leptos::web_sys::ClipboardEvent) -> (String, Vec<LocalFile>) {
+        Default::default()
+    }
+
+    pub(crate) fn insert_text(_: &str) -> bool {
+        false
     }
 
     pub(crate) fn drags_files(_: &leptos::web_sys::DragEvent) -> bool {

@@ -13,6 +13,7 @@ mod following;
 mod format;
 mod keys;
 mod layout;
+mod leaving;
 mod markdown;
 mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]

@@ -229,6 +229,7 @@ impl TestServer {
             .arg("--config")
             .arg(folder.folder.path().join("netra.toml"))
             .env("NETRA_SETUP_TOKEN", SETUP_TOKEN)
+            .env("NETRA_SERVER__METRICS", "public")
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .spawn()

@@ -3,6 +3,7 @@
 
 mod admin;
 mod builtin;
+mod confined;
 mod consent;
 mod everything;
 mod misbehaving;
@@ -44,6 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct House {
     tools: Arc<Tools>,
     agent: Arc<dyn ToolBox>,
+    /// Where its children have their folders.
+    folder: tempfile::TempDir,
 }
 
 impl House {
@@ -53,10 +56,11 @@ impl House {
 
     fn with(configured: &str, variables: impl Fn(&str) -> Option<String>) -> Self {
         let configured = configured_tools(configured);
-        let tools = Arc::new(Tools::new(&configured, &Arc::new(PriceTable::shipped()), variables));
+        let folder = tempfile::tempdir().expect("a folder");
+        let tools = Arc::new(Tools::new(&configured, &Arc::new(PriceTable::shipped()), folder.path(), variables));
         let ids: Vec<String> = tools.status().into_iter().map(|source| source.id).collect();
         let agent = tools.select(&ids);
-        Self { tools, agent }
+        Self { tools, agent, folder }
     }
 
     async fn names(&self) -> Vec<String> {

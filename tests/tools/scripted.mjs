@@ -1,6 +1,6 @@
 // An MCP server over standard input and output that misbehaves as it is told: `node scripted.mjs MODE [FILE]`.
 // What it is told by notification, it writes to FILE, a line each.
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
@@ -38,6 +38,7 @@ function list(cursor) {
       tools: [tool("twice"), tool("twice"), tool("a/b c"), tool("giant", { inputSchema: giant }), tool("n".repeat(300))],
     };
   }
+  if (mode === "facts") return { tools: [tool("facts")] };
   const named = renamed ? "renamed" : "rename";
   return { tools: [tool(named), tool("sleep"), tool("flood-ping"), tool("flood-talk"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env")] };
 }
@@ -48,6 +49,24 @@ function flood(message) {
   const block = Array.from({ length: 1000 }, (_, id) => `${JSON.stringify({ jsonrpc: "2.0", ...message(id) })}\n`).join("");
   const more = () => (process.stdout.write(block) ? setImmediate(more) : process.stdout.once("drain", more));
   more();
+}
+
+// What this process has of the one that started it.
+function facts() {
+  const link = (fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  };
+  return {
+    status: readFileSync("/proc/self/status", "utf8"),
+    limits: readFileSync("/proc/self/limits", "utf8"),
+    files: readdirSync("/proc/self/fd").map(link),
+    folder: process.cwd(),
+    home: process.env.HOME,
+  };
 }
 
 function call(id, name) {
@@ -72,6 +91,8 @@ function call(id, name) {
       return answer(text("z".repeat(2_000_000)));
     case "refuse":
       return answer({ ...text("the disk is full"), isError: true });
+    case "facts":
+      return answer(text(JSON.stringify(facts())));
     case "env":
       return answer(text(JSON.stringify(process.env)));
     default:

@@ -16,6 +16,15 @@ use crate::{
 /// How much of a file tells what it is.
 const HEAD_BYTES: u64 = 4 * 1024;
 
+/// Usage logs, as a file input's `accept` names them.
+pub(super) const LOGS: [&str; 7] = [".csv", ".tsv", ".jsonl", ".ndjson", ".json", "text/csv", "application/x-ndjson"];
+/// Text beside them.
+pub(super) const TEXTS: [&str; 8] = ["text/*", ".md", ".txt", ".log", ".xml", ".yaml", ".yml", ".toml"];
+/// Images that models are given.
+pub(super) const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+/// Documents that models are given.
+pub(super) const PDFS: [&str; 2] = ["application/pdf", ".pdf"];
+
 /// How many bytes of files an agent is given at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {

@@ -1,6 +1,9 @@
 //! What makes agents of entries: the kinds there are, and what all of them share.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     Agent,
@@ -46,7 +49,7 @@ impl Default for Kinds {
     fn default() -> Self {
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         let prices = Arc::new(PriceTable::shipped());
-        let tools = Tools::new(&[], &prices, &*variables);
+        let tools = Tools::new(&[], &prices, Path::new("tools"), &*variables);
         let (folder, tools, allowance, breakers) =
             (PathBuf::new(), Arc::new(tools), Arc::default(), Breakers::default());
         Self { folder, variables, prices, tools, allowance, breakers }

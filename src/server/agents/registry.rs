@@ -22,6 +22,7 @@ use crate::{
     server::{
         config::agents::{Access, AgentConfig, AgentEntry, AgentLimits, KindConfig, Secret, is_agent_id},
         error::{Error, Result},
+        graphemes::cut,
         usage::DayAllowance,
     },
 };
@@ -234,7 +235,7 @@ fn take(agents: &mut Vec<Registered>, kinds: &Kinds, place: Place<'_>, entry: &A
                 let own = &agents[at].info;
                 let description = described(info.description.clone(), &own.description);
                 let examples = if info.examples.is_empty() { own.examples.clone() } else { info.examples.clone() };
-                let info = AgentInfo { description, examples, ..info };
+                let info = AgentInfo { description, examples, files: own.files.clone(), ..info };
                 agents[at] = Registered { info, access, limits, entry: entry.clone(), ..agents[at].clone() };
             }
             None => {
@@ -250,7 +251,7 @@ fn take(agents: &mut Vec<Registered>, kinds: &Kinds, place: Place<'_>, entry: &A
     }
     match kinds.build(&config, place.source) {
         Ok(agent) => agents.push(Registered {
-            info: config.info(),
+            info: AgentInfo { files: agent.info().files, ..config.info() },
             access,
             limits,
             source: place.source,
@@ -279,7 +280,7 @@ fn unusable(agents: &[Registered], place: Place<'_>, entry: &AgentEntry, reason:
     let id = id.unwrap_or_else(|| format!("unusable-{}-{}", agents.len(), place.index));
     let kind: AgentKind =
         entry.0.get("kind").and_then(|kind| serde_json::from_value(kind.clone()).ok()).unwrap_or_default();
-    let name = text("name").unwrap_or(&id).chars().take(80).collect::<String>();
+    let name = cut(text("name").unwrap_or(&id), 80).to_owned();
     let info = AgentInfo { kind, disabled: Some(reason), ..AgentInfo::new(id, name, "") };
     let (access, limits) = Default::default();
     let (source, stored) = (place.source, place.stored.map(str::to_owned));

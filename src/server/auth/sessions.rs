@@ -32,8 +32,10 @@ use crate::{
     },
 };
 
-/// The cookie's name.
-pub const COOKIE: &str = "netra_session";
+/// The cookie's name over plain HTTP, where browsers refuse the prefix.
+const PLAIN_COOKIE: &str = "netra_session";
+/// The cookie's name behind https: browsers take one of this name only from this very host, over https and for all paths.
+const HOST_COOKIE: &str = "__Host-netra_session";
 /// Where a session's data names its person.
 const USER: &str = "user_id";
 
@@ -41,6 +43,12 @@ const USER: &str = "user_id";
 const MAX_TOKENS: i64 = 1_000;
 /// The setting that changes whenever sessions end before their time.
 const ENDED: &str = "sessions_ended";
+
+/// The name of the cookie.
+#[must_use]
+pub fn cookie_name(config: &Config) -> &'static str {
+    if config.is_https() { HOST_COOKIE } else { PLAIN_COOKIE }
+}
 
 /// What a session is known by everywhere but in its cookie.
 fn key(id: &Id) -> String {
@@ -68,7 +76,8 @@ impl Sessions {
     pub fn layer(self, config: &Config) -> SessionManagerLayer<Self> {
         let lifetime = time::Duration::try_from(config.session_lifetime()).unwrap_or(time::Duration::MAX);
         SessionManagerLayer::new(self)
-            .with_name(COOKIE)
+            .with_name(cookie_name(config))
+            .with_path("/")
             .with_same_site(SameSite::Lax)
             .with_secure(config.is_https())
             .with_expiry(Expiry::OnInactivity(lifetime))

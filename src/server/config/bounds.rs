@@ -125,10 +125,9 @@ pub(super) fn redacted(text: &str) -> String {
 
 /// Who may read the metrics.
 pub(super) fn metrics_access<'de, D: Deserializer<'de>>(from: D) -> Result<MetricsAccess, D::Error> {
-    let allowed = "\"local\", \"public\", \"off\", or an address and port of their own such as \"127.0.0.1:9464\"";
+    let allowed = "\"off\", \"public\", or an address and port of their own such as \"127.0.0.1:9464\"";
     parsed(from, allowed, |text| match text {
         "off" => Some(MetricsAccess::Off),
-        "local" => Some(MetricsAccess::Local),
         "public" => Some(MetricsAccess::Public),
         address => address.parse().ok().map(MetricsAccess::Listen),
     })

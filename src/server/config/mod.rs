@@ -75,6 +75,14 @@ impl Config {
         if made { format!("{url}?mode=rwc") } else { url }
     }
 
+    /// The SQLite file of the store, where it is one.
+    #[must_use]
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        let url = self.store_url();
+        let path = url.strip_prefix("sqlite:")?.split('?').next()?;
+        Some(path.trim_start_matches("//").into())
+    }
+
     /// The store's address as it may stand in messages: without who signs in there, and how.
     #[must_use]
     pub fn store_place(&self) -> String {

@@ -51,10 +51,8 @@ pub struct ServerConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum MetricsAccess {
     /// Nobody.
-    Off,
-    /// Programs on this machine.
     #[default]
-    Local,
+    Off,
     /// Whoever reaches the server.
     Public,
     /// Whoever reaches this address, which is listened on for this alone.

@@ -78,6 +78,10 @@ pub enum Endpoint {
         args: Vec<String>,
         /// The variables it is given beside `PATH` and `HOME`; it sees no others.
         env: BTreeMap<String, Secret>,
+        /// A program with its arguments that it is started through, such as `bwrap`; `{folder}` is the child's own folder.
+        sandbox: Vec<String>,
+        /// What it may use.
+        limits: ChildLimits,
     },
     /// Streamable HTTP.
     Http {
@@ -90,6 +94,33 @@ pub enum Endpoint {
     },
 }
 
+/// What a child process may use; 0: as much as this server. A process that it starts has the same limits.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChildLimits {
+    /// Bytes of memory that it writes to.
+    #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
+    pub memory_bytes: u64,
+    /// Files, sockets and pipes that are open at once.
+    #[serde(deserialize_with = "within::<0, 1_048_576, _, _>")]
+    pub open_files: u64,
+    /// Processes and threads of this server's user at once, the server's own among them. It does not bind root.
+    #[serde(deserialize_with = "within::<0, 1_048_576, _, _>")]
+    pub processes: u64,
+    /// Bytes of one file that it writes.
+    #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
+    pub file_bytes: u64,
+    /// Seconds of processor time from its start to its end.
+    #[serde(deserialize_with = "within::<0, 31_536_000, _, _>")]
+    pub cpu_seconds: u64,
+}
+
+impl Default for ChildLimits {
+    fn default() -> Self {
+        Self { memory_bytes: 4 << 30, open_files: 1_024, processes: 4_096, file_bytes: 1 << 30, cpu_seconds: 0 }
+    }
+}
+
 /// An entry as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +130,9 @@ struct Written {
     args: Vec<String>,
     #[serde(default)]
     env: BTreeMap<String, Secret>,
+    #[serde(default)]
+    sandbox: Vec<String>,
+    limits: Option<ChildLimits>,
     url: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, Secret>,
@@ -148,11 +182,18 @@ impl TryFrom<Written> for McpConfig {
                 if let Some(name) = written.env.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
                     return Err(format!("env: `{name}` is no name of a variable"));
                 }
-                Endpoint::Child { command, args: written.args, env: written.env }
+                if written.sandbox.first().is_some_and(|program| program.trim().is_empty()) {
+                    return Err("sandbox: expected a program and its arguments".into());
+                }
+                let (sandbox, limits) = (written.sandbox, written.limits.unwrap_or_default());
+                Endpoint::Child { command, args: written.args, env: written.env, sandbox, limits }
             }
             (None, Some(url)) => {
                 if !written.args.is_empty() || !written.env.is_empty() {
                     return Err("args and env are for a command, not for a url".into());
+                }
+                if !written.sandbox.is_empty() || written.limits.is_some() {
+                    return Err("sandbox and limits are for a command, not for a url".into());
                 }
                 let headers = written.headers.into_iter().map(header).collect::<Result<_, _>>()?;
                 Endpoint::Http { url: checked(&url)?, headers, allow_private_network: written.allow_private_network }
@@ -263,8 +304,9 @@ mod tests {
         );
         let [files, web, data] = tools.as_slice() else { panic!("three: {tools:?}") };
         let Ok(ToolsKind::Mcp(files)) = &files.kind else { panic!("{files:?}") };
-        let Endpoint::Child { command, args, env } = &files.endpoint else { panic!("{files:?}") };
+        let Endpoint::Child { command, args, env, sandbox, limits } = &files.endpoint else { panic!("{files:?}") };
         assert_eq!((command.as_str(), args.len(), &env["KEY"]), ("npx", 2, &Secret::from("v")));
+        assert_eq!((sandbox.len(), limits), (0, &ChildLimits::default()));
         assert_eq!(files.consent.of("read_x", Consent::Ask), Consent::Automatic);
         assert_eq!(files.consent.of("write", Consent::Ask), Consent::Off);
         assert_eq!((files.connect_timeout.as_secs(), files.call_timeout.as_secs()), (10, 60));
@@ -294,7 +336,10 @@ mod tests {
             ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = { \"a b\" = \"c\" }", "no name of a header"),
             ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = { Accept = \"c\" }", "the protocol's own"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\ncall_timeout_ms = 1", "call_timeout_ms: invalid value"),
-            ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nsandbox = true", "unknown field"),
+            ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nconfine = true", "unknown field"),
+            ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nsandbox = [\" \"]", "sandbox: expected"),
+            ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nlimits = { memory = 1 }", "unknown field"),
+            ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nlimits = {}", "are for a command"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nargs = \"--key secret\"", "args: invalid type: a text"),
             (
                 "id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = \"Bearer secret\"",

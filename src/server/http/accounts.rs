@@ -3,9 +3,8 @@
 
 use axum::{
     Json as Answer,
-    body::Bytes,
-    extract::{FromRequestParts, Path, State, rejection::BytesRejection},
-    http::{StatusCode, header, request::Parts},
+    extract::{FromRequestParts, Path, Request, State},
+    http::{StatusCode, header},
     response::{AppendHeaders, IntoResponse},
 };
 use serde::Serialize;
@@ -13,7 +12,7 @@ use tower_sessions::Session;
 
 use super::{
     Caller, Peer,
-    extract::{Json, SameOrigin},
+    extract::{self, Json, SameOrigin},
     problem::problem,
 };
 use crate::{
@@ -133,19 +132,15 @@ async fn flush(session: &Session) -> Result<()> {
 pub(super) async fn token(
     State(state): State<AppState>,
     Peer(peer): Peer,
-    mut parts: Parts,
-    body: std::result::Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<impl IntoResponse> {
-    let body = body.map_err(|rejection| {
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
-        problem(rejection.status(), code, rejection.body_text())
-    })?;
+    let (mut parts, sent) = request.into_parts();
+    let body = extract::body(Request::from_parts(parts.clone(), sent), &state).await?;
     let (access_token, expires_in) = if body.is_empty() {
         let Caller(identity) = Caller::from_request_parts(&mut parts, &state).await?;
         state.auth.mint_session_token(&identity).await?
     } else {
-        let body: SignIn = serde_json::from_slice(&body)
-            .map_err(|error| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", error.to_string()))?;
+        let body: SignIn = extract::read_json(&body)?;
         let user = checked(&state, &body, peer).await?;
         state.auth.mint_token(user.id).await?
     };

@@ -6,8 +6,9 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequest, FromRequestParts, Request, rejection::JsonRejection},
-    http::{StatusCode, request::Parts},
+    body::Bytes,
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 
@@ -16,7 +17,7 @@ use super::{
     problem::problem,
 };
 use crate::{
-    protocol::http::Problem,
+    protocol::{http::Problem, untrusted},
     server::{auth::Identity, state::AppState},
 };
 
@@ -78,7 +79,7 @@ impl FromRequestParts<AppState> for SameOrigin {
     }
 }
 
-/// A JSON body.
+/// A JSON body; see [`read_json`].
 #[derive(Debug)]
 pub(super) struct Json<T>(pub(super) T);
 
@@ -86,19 +87,50 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(refused(&rejection)),
-        }
+        check_json(request.headers())?;
+        read_json(&body(request, state).await?).map(Self)
     }
 }
 
-pub(super) fn refused(rejection: &JsonRejection) -> Problem {
-    let code = match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported_media_type",
-        StatusCode::UNPROCESSABLE_ENTITY => "invalid_payload",
-        _ => "bad_request",
-    };
-    problem(rejection.status(), code, rejection.body_text())
+/// A whole body, as far as the route's limit lets it.
+pub(super) async fn body(request: Request, state: &AppState) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
+        problem(rejection.status(), code, rejection.body_text())
+    })
+}
+
+/// Reads JSON that a client sent: each key of an object once, and as the type wants it.
+///
+/// # Errors
+/// 400 what is no JSON or has a key twice, 422 what does not fit the type; both say where.
+pub(super) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let value = untrusted::from_slice(bytes).map_err(not_json)?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let detail = format!("the body does not fit: {error}");
+        problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail)
+    })
+}
+
+/// Whether bytes that a client sent are JSON with each key of an object once.
+///
+/// # Errors
+/// 400, saying where.
+pub(super) fn check_bytes(bytes: &[u8]) -> Result<(), Problem> {
+    untrusted::check(bytes).map_err(not_json)
+}
+
+fn not_json(error: serde_json::Error) -> Problem {
+    problem(StatusCode::BAD_REQUEST, "bad_request", format!("the body is not JSON as it is taken: {error}"))
+}
+
+/// The body says that it is JSON, or a kind of it (`application/vnd.x+json`).
+pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {
+        return Ok(());
+    }
+    let detail = "expected a JSON body: `Content-Type: application/json`";
+    Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
 }

@@ -29,16 +29,20 @@ use crate::{
     server::{
         config::Config,
         error::{Error, Result},
+        graphemes::cut,
         state::AppState,
         store::{Store, now_ms},
         threads,
     },
+    text::typed,
 };
 
 /// The form's field that holds the file.
 const FIELD: &str = "file";
 /// The longest name that is kept, in characters.
 const MAX_NAME_CHARS: usize = 200;
+/// The longest ending of a name that is kept when the name is cut, in characters, with its dot.
+const MAX_EXTENSION_CHARS: usize = 17;
 
 /// Where a file's bytes are.
 #[must_use]
@@ -88,7 +92,7 @@ pub(super) async fn download(
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, known.bytes.to_string()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename*=UTF-8''{}", escaped(&known.name))),
+        (header::CONTENT_DISPOSITION, disposition(&known.name)),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
     ];
     Ok((headers, Body::from_stream(ReaderStream::new(bytes))).into_response())
@@ -218,10 +222,32 @@ async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64
 
 /// The last part of what the caller named it, as plain text of one line.
 pub(super) fn file_name(given: Option<&str>) -> String {
-    let last = given.unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = last.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
-    let name = name.trim();
-    if name.is_empty() { "file".to_owned() } else { name.to_owned() }
+    // Browsers write these three so (multipart/form-data in the HTML standard).
+    let given = given.unwrap_or_default().replace("%22", "\"").replace("%0D", " ").replace("%0A", " ");
+    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = last.chars().filter(|c| !c.is_control()).collect();
+    let name = shortened(name.trim());
+    if name.is_empty() { "file".to_owned() } else { name }
+}
+
+/// A name of at most [`MAX_NAME_CHARS`], cut before its extension: what a file is stays to be seen.
+fn shortened(name: &str) -> String {
+    if name.chars().nth(MAX_NAME_CHARS).is_none() {
+        return name.to_owned();
+    }
+    let extension = name.rfind('.').map(|at| &name[at..]).unwrap_or_default();
+    let extension = if extension.chars().count() <= MAX_EXTENSION_CHARS { extension } else { "" };
+    let stem = &name[..name.len() - extension.len()];
+    format!("{}{extension}", cut(stem, MAX_NAME_CHARS - extension.chars().count()).trim_end())
+}
+
+/// How a download is named (RFC 6266): as it is for whoever reads `filename*`, in ASCII for the others. Characters that nobody
+/// sees are left out: one that turns the direction of writing makes another ending of a name.
+fn disposition(name: &str) -> String {
+    let name = typed(name).replace(['\n', '\t'], " ");
+    let plain = |c: char| if c.is_ascii() && !matches!(c, '"' | '\\' | '%') { c } else { '_' };
+    let ascii: String = name.chars().map(plain).collect();
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", escaped(&name))
 }
 
 /// A name as headers have it (RFC 8187).
@@ -241,6 +267,16 @@ mod tests {
         assert_eq!(file_name(Some("/")), "file");
         assert_eq!(file_name(None), "file");
         assert_eq!(file_name(Some(&"x".repeat(500))).len(), MAX_NAME_CHARS);
+        assert_eq!(file_name(Some("a%22b%22.csv")), "a\"b\".csv");
+        let long = file_name(Some(&format!("{}.jsonl", "\u{1f469}\u{200d}\u{1f680}".repeat(100))));
+        assert!(long.ends_with("\u{1f680}.jsonl") && long.chars().count() <= MAX_NAME_CHARS, "{long}");
+        assert_eq!(file_name(Some(&format!("a.{}", "b".repeat(500)))).chars().count(), MAX_NAME_CHARS);
+        let expected = "attachment; filename=\"_bung _1_.csv\"; filename*=UTF-8''%C3%9Cbung%20%221%22.csv";
+        assert_eq!(disposition("Übung \"1\".csv"), expected);
+        assert_eq!(
+            disposition("a\u{202e}b\\%.csv"),
+            "attachment; filename=\"ab__.csv\"; filename*=UTF-8''ab%5C%25.csv"
+        );
         assert_eq!(escaped("Übung \"1\".csv"), "%C3%9Cbung%20%221%22.csv");
     }
 }

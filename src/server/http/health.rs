@@ -1,36 +1,30 @@
 //! What machines ask about the server: whether it lives, whether to send it people, and its metrics.
 //!
 //! `/healthz` never looks further than this process: whoever restarts what does not answer shall not restart it because
-//! the store is away. `/readyz` does, in bounded time. `/metrics` is shown to whom `server.metrics` says.
+//! the store is away. `/readyz` does, in bounded time. `/metrics` is there only where `server.metrics` says so: who asks from this
+//! machine may be a proxy that asks for the world, so no address is taken for a right.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, FromRequestParts, State},
-    http::{HeaderName, StatusCode, header, request::Parts},
+    extract::State,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Serialize;
 
-use super::problem::problem;
-use crate::{
-    protocol::http::Problem,
-    server::{
-        bus::Status,
-        config::MetricsAccess,
-        metrics::{self, Look},
-        outage::Outage,
-        state::AppState,
-    },
+use crate::server::{
+    bus::Status,
+    config::MetricsAccess,
+    metrics::{self, Look},
+    outage::Outage,
+    state::AppState,
 };
 
 /// How long the store may take to answer `/readyz`.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Set by proxies: with one of these, the peer is not who asks.
-const FORWARDED: [HeaderName; 3] =
-    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 /// Whether to send people here, and each thing that this depends on.
 #[derive(Debug, Serialize)]
@@ -54,7 +48,6 @@ pub(crate) fn routes(access: &MetricsAccess) -> Router<AppState> {
     let router = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready));
     match access {
         MetricsAccess::Off | MetricsAccess::Listen(_) => router,
-        MetricsAccess::Local => router.route("/metrics", get(async |_: Local, State(state)| exposition(&state))),
         MetricsAccess::Public => router.route("/metrics", get(async |State(state)| exposition(&state))),
     }
 }
@@ -120,21 +113,4 @@ fn exposition(state: &AppState) -> impl IntoResponse + use<> {
         draining: state.manager.is_draining(),
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(look))
-}
-
-/// That the caller is on this machine, and nobody stands in between for somebody else. To others the call does not exist.
-struct Local;
-
-impl FromRequestParts<AppState> for Local {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
-        let direct = !FORWARDED.iter().any(|name| parts.headers.contains_key(name));
-        if peer.is_some_and(|peer| peer.is_loopback()) && direct {
-            return Ok(Self);
-        }
-        let detail = "metrics are shown on this machine only; `server.metrics` changes that";
-        Err(problem(StatusCode::NOT_FOUND, "not_found", detail))
-    }
 }

@@ -14,20 +14,26 @@ pub(crate) mod health;
 mod info;
 mod masks;
 pub mod problem;
+pub(crate) mod session_cookie;
 mod threads;
+
+use std::panic::AssertUnwindSafe;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
     http::{Method, StatusCode, header},
+    middleware::{Next, from_fn, map_response},
+    response::{IntoResponse, Response},
     routing::{delete, get, post, put},
 };
+use futures_util::FutureExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub use extract::{Caller, Peer};
 pub use info::discovery;
 
-use super::{config::Config, state::AppState};
+use super::{config::Config, headers, state::AppState};
 
 /// The largest JSON body, in bytes: an administrator's entry for an agent.
 const MAX_JSON_BYTES: usize = 64 * 1024;
@@ -66,7 +72,23 @@ pub fn routes(config: &Config) -> Router<AppState> {
             let detail = "this call takes another method; `Allow` names it";
             problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
+        .layer(from_fn(panics_caught))
+        .layer(map_response(headers::personal))
         .layer(cors(config))
+}
+
+/// Answers 500 where a call panics: without this its connection would end without a word.
+async fn panics_caught(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    // What a call shares with others is behind locks that a panic does not poison, or in the store.
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(path, "a call panicked");
+            let detail = "the server failed; its log has the cause";
+            problem::problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+        }
+    }
 }
 
 /// What pages of the allowed origins may do: everything, with a token of their own.
@@ -78,4 +100,21 @@ fn cors(config: &Config) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .expose_headers([&[header::RETRY_AFTER], &agui::HEADERS[..]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, http::Request};
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_answered_with_a_problem() {
+        let panics = async || -> StatusCode { panic!("of the test") };
+        let router = Router::<()>::new().route("/", get(panics)).layer(from_fn(panics_caught));
+        let answer =
+            router.oneshot(Request::get("/").body(Body::empty()).expect("a request")).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], problem::CONTENT_TYPE);
+    }
 }

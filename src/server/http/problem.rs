@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 `application/problem+json`.
 
 use axum::{
+    body::to_bytes,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -9,6 +10,11 @@ use crate::{
     protocol::{ErrorBody, ErrorCode, http::Problem},
     server::{auth::Refusal, error::Error},
 };
+
+/// The content type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+/// The most bytes of a refusal's plain text that become a problem's sentence.
+const MAX_DETAIL_BYTES: usize = 2_000;
 
 /// A problem with a status, a code and a sentence.
 pub fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
@@ -25,7 +31,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_string(&self).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response = (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
         if let Some(ms) = self.retry_after_ms {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
         }
@@ -33,6 +39,41 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+/// Makes a problem of an error that came as plain text or without a word, as the framework's own refusals do (a path or a
+/// query that cannot be read, a method that is not taken). Headers such as `Allow` stay; pages and problems stay as they are.
+pub async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let headers = response.headers();
+    let is_plain = headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !is_error || !is_plain || headers.contains_key(header::CONTENT_ENCODING) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = to_bytes(body, MAX_DETAIL_BYTES).await.unwrap_or_default();
+    let detail = match String::from_utf8_lossy(&text).trim() {
+        "" if status == StatusCode::METHOD_NOT_ALLOWED => "this address takes another method; `Allow` names it".into(),
+        "" => format!("the server answered {status}"),
+        text => text.to_owned(),
+    };
+    let (problem, body) = problem(status, &code_of(status), detail).into_response().into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(problem.headers);
+    Response::from_parts(parts, body)
+}
+
+/// The code of an error that says none.
+fn code_of(status: StatusCode) -> String {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large".into(),
+        StatusCode::UNPROCESSABLE_ENTITY => "invalid_payload".into(),
+        StatusCode::TOO_MANY_REQUESTS => "rate_limited".into(),
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable".into(),
+        StatusCode::INTERNAL_SERVER_ERROR => "internal".into(),
+        status => status.canonical_reason().unwrap_or("error").to_lowercase().replace([' ', '-'], "_"),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     server::{
         error::{Error, Result},
         extent::{Extent, extent},
+        graphemes::cut,
         json_schema,
         store::now_ms,
     },
@@ -119,8 +120,21 @@ pub fn expires_at(interrupt: &Interrupt) -> Option<i64> {
 /// The title that a first message gives its thread.
 pub(super) fn title_of(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match words.char_indices().nth(TITLE_FROM_MESSAGE) {
-        Some((end, _)) => format!("{}…", words[..end].trim_end()),
-        None => words,
+    if words.chars().nth(TITLE_FROM_MESSAGE).is_none() {
+        return words;
+    }
+    format!("{}…", cut(&words, TITLE_FROM_MESSAGE).trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_is_not_cut_inside_an_emoji() {
+        let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
+        let before = "x".repeat(TITLE_FROM_MESSAGE - 2);
+        assert_eq!(title_of(&format!("{before}{family}")), format!("{before}…"));
+        assert_eq!(title_of(&format!("  two\nlines {family} ")), format!("two lines {family}"));
     }
 }

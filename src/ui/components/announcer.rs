@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::{
     protocol::RunId,
+    text::visible,
     thread::{Answered, Item, RunState, RunView},
     ui::{
         app::Facts,
@@ -26,7 +27,9 @@ fn words(run: &RunView, agent: &str) -> String {
             let asked = interrupts.iter().find_map(|interrupt| interrupt.message.as_deref());
             format!("{agent} waits for you. {}", sentence(asked.unwrap_or_default()))
         }
-        (RunState::Interrupted { .. }, Some(Answered::By { author, .. })) => format!("Answered by {}.", author.name),
+        (RunState::Interrupted { .. }, Some(Answered::By { author, .. })) => {
+            format!("Answered by {}.", visible(&author.name))
+        }
         (RunState::Interrupted { .. }, Some(Answered::GivenUp)) => String::new(),
     }
 }

@@ -14,6 +14,7 @@ use super::{
     focus::WritesNext,
     icons::{Glyph, icon},
     mention::{Mention, MentionList, addressed},
+    paste::paste,
 };
 use crate::{
     protocol::{RunId, http::AgentInfo, limits},
@@ -31,8 +32,7 @@ use crate::{
 /// Why a text cannot be sent; an empty reason needs no words.
 fn obstacle(text: &str, files: usize, agents: &[AgentInfo]) -> Option<String> {
     if text.len() > limits::MAX_MESSAGE_BYTES {
-        let over = text.len() - limits::MAX_MESSAGE_BYTES;
-        return Some(format!("Too long by {} characters. Attach long texts as a file.", format::number(over as f64)));
+        return Some(too_long(text));
     }
     let (agent, said) = addressed(text, agents).map_or((None, text), |(agent, said)| (Some(agent), said));
     if let Some(AgentInfo { name, disabled: Some(why), .. }) = agent {
@@ -43,6 +43,34 @@ fn obstacle(text: &str, files: usize, agents: &[AgentInfo]) -> Option<String> {
         (true, 0, None) => Some(String::new()),
         (true, _, Some(agent)) => Some(format!("Ask {} something.", agent.name)),
         (true, _, None) => Some("Ask something about the file to send it.".into()),
+    }
+}
+
+/// What is wrong with a text that is too long, in the unit in which it is: a letter has one byte or several.
+pub(crate) fn too_long(text: &str) -> String {
+    let size = |bytes: usize| format::size(bytes as u64);
+    let (has, fits) = (size(text.len()), size(limits::MAX_MESSAGE_BYTES));
+    // A little too long looks the same when it is rounded.
+    let over =
+        if has == fits { format!(", by {} bytes", text.len() - limits::MAX_MESSAGE_BYTES) } else { String::new() };
+    format!("Too long{over}: this text has {has}, and a message takes {fits}. Attach it as a file.")
+}
+
+/// The files that whoever is asked reads, as a file input's `accept` has them; empty: any.
+fn accepted(text: &str, current: Option<&str>, agents: &[AgentInfo]) -> String {
+    let asked = addressed(text, agents).map(|(agent, _)| agent);
+    let asked = asked.or_else(|| agents.iter().find(|agent| Some(agent.id.as_str()) == current));
+    asked.map(|agent| agent.files.join(",")).unwrap_or_default()
+}
+
+/// The same in words.
+fn accepted_in_words(accept: &str) -> String {
+    let kinds = [(".csv", "CSV, JSON Lines"), ("image/", "images"), (".pdf", "PDF"), ("text/*", "other text")];
+    let named: Vec<&str> = kinds.iter().filter(|(sign, _)| accept.contains(sign)).map(|(_, words)| *words).collect();
+    let most = limits::MAX_FILE_BYTES / 1024 / 1024;
+    match named.is_empty() {
+        true => format!("Files up to {most} MiB."),
+        false => format!("Files up to {most} MiB: {}.", named.join(", ")),
     }
 }
 
@@ -74,6 +102,10 @@ pub(crate) fn Composer(
     let input = NodeRef::<html::Input>::new();
     let obstacle =
         Memo::new(move |_| text.with(|text| agents.with_value(|agents| obstacle(text, draft.count(), agents))));
+    let accept = Memo::new(move |_| {
+        let current = agent.current.get();
+        text.with(|text| agents.with_value(|agents| accepted(text, current.as_deref(), agents)))
+    });
     let mention = Mention::new(text, agents, Callback::new(move |text| draft.suggest(text)));
 
     // What was typed before the page came alive counts, then what was remembered; after that the draft does.
@@ -141,13 +173,14 @@ pub(crate) fn Composer(
     Effect::new(move |_| touch.set(is_touch_only()));
     let reason = move || obstacle.get().filter(|reason| !reason.is_empty());
     let hint = move || {
+        let files = || accepted_in_words(&accept.get());
         let keys = || match (active.get(), touch.get()) {
-            (Some(_), false) => "Enter sends, and what is sent waits its turn. Escape stops the run.",
-            (None, false) => "Enter sends, Shift and Enter break the line. CSV or JSON Lines, up to 100 MB.",
-            (Some(_), true) => "What is sent waits its turn.",
-            (None, true) => "Return breaks the line, the button sends. CSV or JSON Lines, up to 100 MB.",
+            (Some(_), false) => "Enter sends, and what is sent waits its turn. Escape stops the run.".to_owned(),
+            (None, false) => format!("Enter sends, Shift and Enter break the line. {}", files()),
+            (Some(_), true) => "What is sent waits its turn.".to_owned(),
+            (None, true) => format!("Return breaks the line, the button sends. {}", files()),
         };
-        reason().unwrap_or_else(|| keys().into())
+        reason().unwrap_or_else(keys)
     };
     view! {
         <form class="composer" on:submit=submit>
@@ -170,6 +203,7 @@ pub(crate) fn Composer(
                 aria-activedescendant=move || mention.active()
                 on:input:target=move |event| draft.write(event.target().value())
                 on:keydown=key
+                on:paste=move |event| paste(&event, Some(draft))
             ></textarea>
             <div class="composer-row">
                 <input
@@ -177,7 +211,7 @@ pub(crate) fn Composer(
                     class="sr-only"
                     node_ref=input
                     multiple
-                    accept=".csv,.tsv,.jsonl,.ndjson,.json,text/csv,application/x-ndjson"
+                    accept=move || accept.get()
                     tabindex="-1"
                     aria-hidden="true"
                     on:change:target=move |event| draft.attach(chosen(&event.target()))
@@ -283,5 +317,28 @@ mod tests {
         assert_eq!(obstacle("@analyst ", 0, &agents).as_deref(), Some("Ask Analyst something."));
         assert!(obstacle("@broken why?", 0, &agents).is_some_and(|reason| reason.contains("No url.")));
         assert!(obstacle(&"a".repeat(limits::MAX_MESSAGE_BYTES + 1), 0, &agents).is_some());
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_told_in_the_unit_of_its_limit() {
+        let words = "Too long: this text has 36 kB, and a message takes 33 kB. Attach it as a file.";
+        assert_eq!(too_long(&"\u{6587}".repeat(12_000)), words);
+        let words = "Too long, by 1 bytes: this text has 33 kB, and a message takes 33 kB. Attach it as a file.";
+        assert_eq!(too_long(&"a".repeat(limits::MAX_MESSAGE_BYTES + 1)), words);
+    }
+
+    #[test]
+    fn the_files_offered_are_those_that_whoever_is_asked_reads() {
+        let agent = |id: &str, files: &[&str]| AgentInfo {
+            files: files.iter().map(ToString::to_string).collect(),
+            ..AgentInfo::new(id, id, "")
+        };
+        let agents = [agent("analyst", &[".csv"]), agent("eyes", &["image/png", "image/webp"]), agent("any", &[])];
+        assert_eq!(accepted("why?", Some("analyst"), &agents), ".csv");
+        assert_eq!(accepted("@eyes what is it?", Some("analyst"), &agents), "image/png,image/webp");
+        assert_eq!(accepted("", Some("any"), &agents), "");
+        assert_eq!(accepted("", None, &agents), "");
+        assert_eq!(accepted_in_words("image/png,image/webp"), "Files up to 100 MiB: images.");
+        assert_eq!(accepted_in_words(""), "Files up to 100 MiB.");
     }
 }

@@ -10,13 +10,14 @@ use super::{
     approval::{Consent, Mode},
     clock::{Moment, use_clock},
     icons::{Glyph, icon},
-    json::{Bounded, pretty, visible},
+    json::{Bounded, pretty},
     schema::{Answer as Wanted, SchemaForm},
     tree::Shared,
     verdict::{TOOL_CALL, VerdictView},
 };
 use crate::{
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, agui::Interrupt},
+    text::visible,
     thread::{Answered, NodeBody, RunView},
     ui::{browser, conversation::Conversation, format},
 };

@@ -6,6 +6,7 @@ use super::icons::{Glyph, icon};
 use crate::{
     protocol::{Attachment, RunId, StopRun, ThreadId, limits},
     socket::context::{Socket, use_socket},
+    text::visible,
     ui::{
         browser::{self, LocalFile},
         drafts, format,
@@ -132,6 +133,7 @@ impl Draft {
 
 /// Why a file cannot be attached.
 fn refusal(name: &str, bytes: u64, attached: usize) -> Option<String> {
+    let name = visible(name);
     if attached >= limits::MAX_ATTACHMENTS {
         return Some(format!("A message takes at most {} files.", limits::MAX_ATTACHMENTS));
     }
@@ -182,7 +184,7 @@ fn chip(name: String, bytes: u64, remove: impl Fn() + 'static) -> impl IntoView 
     view! {
         <li class="chip">
             {icon(Glyph::File)}
-            <span class="chip-name">{name.clone()}</span>
+            <bdi class="chip-name">{name.clone()}</bdi>
             <span class="chip-size">{format::size(bytes)}</span>
             <button type="button" class="icon-button" aria-label=format!("Remove {name}") on:click=move |_| remove()>
                 {icon(Glyph::Close)}
@@ -197,7 +199,7 @@ pub(super) fn Chips(draft: Draft) -> impl IntoView {
     let Draft { files, attached, .. } = draft;
     let known = move |file: Attachment| {
         let remove = move || attached.update(|attached| attached.retain(|other| other.file_id != file.file_id));
-        chip(file.name, file.bytes, remove)
+        chip(visible(&file.name), file.bytes, remove)
     };
     let new = move |(index, file): (usize, LocalFile)| {
         let remove = move || {
@@ -207,7 +209,7 @@ pub(super) fn Chips(draft: Draft) -> impl IntoView {
                 }
             });
         };
-        chip(file.name(), file.bytes(), remove)
+        chip(visible(&file.name()), file.bytes(), remove)
     };
     view! {
         <Show when=move || { draft.count() > 0 }>

@@ -20,6 +20,7 @@ pub(crate) mod menu;
 pub(crate) mod node_state;
 pub(crate) mod notices;
 pub(crate) mod parcel;
+pub(crate) mod paste;
 pub(crate) mod question;
 pub(crate) mod roving;
 pub(crate) mod run;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     socket::context::use_socket,
+    text::visible,
     ui::{
         format,
         outgoing::{Outgoing, Parcel, ParcelFile},
@@ -59,12 +60,12 @@ fn on_its_way(connected: bool) -> AnyView {
 /// A file on its way.
 #[component]
 fn Upload(file: ParcelFile) -> impl IntoView {
-    let name = file.file.name();
+    let name = visible(&file.file.name());
     let (bar, text) = (file.share.clone(), file.share.clone());
     view! {
         <li class="chip">
             {icon(Glyph::File)}
-            <span class="chip-name">{name.clone()}</span>
+            <bdi class="chip-name">{name.clone()}</bdi>
             <span class="chip-size">{format::size(file.file.bytes())}</span>
             <progress max="1" value=move || bar.get() aria-label=format!("Upload of {name}")></progress>
             <span class="chip-size">{move || format!("{:.0} %", text.get() * 100.0)}</span>

@@ -4,11 +4,14 @@ use leptos::{ev::KeyboardEvent, html, prelude::*};
 
 use super::{
     clock::Moment,
+    composer::too_long,
     icons::{Glyph, icon},
     mention::addressed,
+    paste::paste,
 };
 use crate::{
     protocol::{Attachment, MessageId, UserMessage, limits},
+    text::visible,
     thread::Said,
     ui::{
         app::Facts,
@@ -42,13 +45,13 @@ pub(crate) fn Question(
             }
         });
     };
-    let author = message.with_value(|message| message.author.name.clone());
+    let author = message.with_value(|message| visible(&message.author.name));
     let attachments = message.with_value(|message| message.attachments.clone());
     view! {
         <article class="question" aria-label="Question" data-message-id=id.to_string()>
             <header class="byline">
                 <span class="avatar" aria-hidden="true">{initials(&author)}</span>
-                <span class="author">{author.clone()}</span>
+                <bdi class="author">{author.clone()}</bdi>
                 {to}
                 <Moment at/>
             </header>
@@ -81,8 +84,8 @@ fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
     let area = NodeRef::<html::Textarea>::new();
     let obstacle = Memo::new(move |_| {
         text.with(|text| match text.trim() {
-            "" => Some("Say something."),
-            text if text.len() > limits::MAX_MESSAGE_BYTES => Some("Too long. Attach long texts as a file."),
+            "" => Some("Say something.".to_owned()),
+            text if text.len() > limits::MAX_MESSAGE_BYTES => Some(too_long(text)),
             _ => None,
         })
     });
@@ -131,9 +134,10 @@ fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
                 enterkeyhint="enter"
                 on:input:target=move |event| text.set(event.target().value())
                 on:keydown=key
+                on:paste=move |event| paste(&event, None)
             ></textarea>
             <div class="rewrite-row">
-                <span class="hint">{move || obstacle.get().unwrap_or("The question and its answer as they were stay reachable.")}</span>
+                <span class="hint">{move || obstacle.get().unwrap_or_else(|| "The question and its answer as they were stay reachable.".into())}</span>
                 <button type="button" class="small-button" on:click=move |_| close.run(())>"Cancel"</button>
                 <button type="submit" class="button" disabled=move || obstacle.get().is_some()>{icon(Glyph::Send)} "Send"</button>
             </div>
@@ -202,11 +206,16 @@ fn Versions(id: MessageId) -> impl IntoView {
 /// The files of a message.
 #[component]
 pub(crate) fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
-    let file = |file: Attachment| {
+    let Conversation { id, .. } = expect_context();
+    let file = move |file: Attachment| {
+        // It is saved, never shown as a page of this server; the router leaves such links to the browser.
+        let address = format!("/api/threads/{id}/files/{}", file.file_id);
         view! {
             <li class="chip">
                 {icon(Glyph::File)}
-                <span class="chip-name">{file.name}</span>
+                <a class="chip-name" href=address rel="external" download=visible(&file.name) title="Download">
+                    <bdi>{visible(&file.name)}</bdi>
+                </a>
                 <span class="chip-size">{format::size(file.bytes)}</span>
             </li>
         }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     protocol::{DeleteThread, RenameThread, ThreadId, http::ThreadPage, limits},
     socket::context::{Socket, use_socket},
+    text::visible,
     thread::{FeedPlace, ThreadSummary, UserFeed},
     ui::{
         browser,
@@ -43,7 +44,7 @@ pub(crate) const UNTITLED: &str = "New thread";
 
 /// A thread's title, as lists and headings show it.
 pub(crate) fn title_of(title: &str) -> String {
-    if title.trim().is_empty() { UNTITLED.into() } else { title.to_owned() }
+    if title.trim().is_empty() { UNTITLED.into() } else { visible(title) }
 }
 
 /// The sidebar.
@@ -207,7 +208,7 @@ fn Row(
                             attr:class="thread-link"
                             attr:tabindex=tabindex
                         >
-                            <span class="thread-title">{title}</span>
+                            <span class="thread-title" dir="auto">{title}</span>
                             {mark}
                         </A>
                         <RowMenu id title renaming error/>

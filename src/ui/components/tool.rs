@@ -6,11 +6,14 @@ use super::{
     clock::elapsed,
     fold::Fold,
     icons::{Glyph, icon},
-    json::{Bounded, pretty, visible},
+    json::{Bounded, pretty},
     node_state::{Calls, call_shown, calls_of, icon_of},
     tree::{Run, Shared},
 };
-use crate::thread::{Node, NodeBody};
+use crate::{
+    text::visible,
+    thread::{Node, NodeBody},
+};
 
 /// A tool call.
 #[component]

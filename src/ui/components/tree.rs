@@ -15,6 +15,7 @@ use super::{
     tool::ToolCall,
 };
 use crate::{
+    text::visible,
     thread::{Node, NodeBody, NodeState, RunState, RunView},
     ui::format::sentence,
 };
@@ -160,7 +161,7 @@ fn custom(name: &str, value: &serde_json::Value) -> AnyView {
         _ => None,
     };
     shown.unwrap_or_else(|| {
-        let (name, text) = (name.to_owned(), serde_json::to_string_pretty(value).unwrap_or_default());
+        let (name, text) = (visible(name), serde_json::to_string_pretty(value).unwrap_or_default());
         view! {
             <Fold open=false class="aside" summary=move || plain_summary(Glyph::Spark, name.clone())>
                 <Bounded text=Signal::stored(text.clone()) label="Data"/>
@@ -178,7 +179,7 @@ fn plain_summary(glyph: Glyph, text: String) -> impl IntoView {
 #[component]
 fn Step(run: Run, node: Memo<Shared<Node>>) -> impl IntoView {
     let shown = shown_of(run, node);
-    let name = node.with_untracked(|node| node.id.clone());
+    let name = node.with_untracked(|node| visible(&node.id));
     view! {
         <div class="step" data-node="step">
             {move || icon_of(shown.get())}
@@ -237,10 +238,11 @@ fn Subagent(
         let children = run.tree.with(|tree| tree.within(Some(index)).to_vec());
         run.view.with(|run| summary_of(children.iter().filter_map(|child| run.nodes.get(*child)).map(|node| &**node)))
     });
-    let title = name.clone();
+    let title = visible(&name);
+    let label = title.clone();
     let time = time_of(node);
     let summary = move || {
-        let description = description.clone().map(|text| view! { <span class="fold-about">{text}</span> });
+        let description = description.as_deref().map(|text| view! { <span class="fold-about">{visible(text)}</span> });
         view! {
             {move || icon_of(shown.get())}
             <span class="fold-name">{title.clone()}</span>
@@ -254,7 +256,7 @@ fn Subagent(
         <section
             class="subagent"
             class:report=reports
-            aria-label=name.clone()
+            aria-label=label
             data-subagent=name
             data-state=move || format!("{:?}", state.get()).to_lowercase()
         >

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     protocol::{AnswerStatus, InterruptAnswer, agui::Interrupt},
+    text::visible,
     thread::Answered,
 };
 
@@ -30,7 +31,7 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
     let Answered::By { author, answers, .. } = answered else {
         return plain("Not answered: something else was said.".into(), Glyph::Close);
     };
-    let who = &author.name;
+    let who = visible(&author.name);
     let Some(InterruptAnswer { status, payload, .. }) = answers.iter().find(|one| one.interrupt_id == interrupt.id)
     else {
         return plain(format!("Not answered by {who}."), Glyph::Close);
@@ -56,7 +57,10 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
             let reason =
                 payload.get("reason").and_then(Value::as_str).map(str::trim).filter(|reason| !reason.is_empty());
             plain(
-                reason.map_or_else(|| format!("Refused by {who}."), |reason| format!("Refused by {who}: {reason}")),
+                reason.map_or_else(
+                    || format!("Refused by {who}."),
+                    |reason| format!("Refused by {who}: {}", visible(reason)),
+                ),
                 Glyph::Close,
             )
         }

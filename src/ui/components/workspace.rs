@@ -22,8 +22,16 @@ use crate::{
         UserId,
         http::{OwnUsage, Role, User},
     },
-    socket::context::{Status, use_socket},
-    ui::{app::Facts, browser, format, keys::is_escape, layout::follow_keyboard, outgoing::Outgoing},
+    socket::context::{Socket, Status, use_socket},
+    text::visible,
+    ui::{
+        app::Facts,
+        browser, format,
+        keys::is_escape,
+        layout::follow_keyboard,
+        leaving::{on_sign_out_elsewhere, tell_other_tabs},
+        outgoing::Outgoing,
+    },
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -56,6 +64,7 @@ pub(crate) fn Workspace() -> impl IntoView {
         }
         person
     });
+    on_sign_out_elsewhere(move || leave(socket, outgoing));
     Effect::new(move |_| {
         path.track();
         if drawer.get_untracked() {
@@ -115,6 +124,14 @@ pub(crate) fn Workspace() -> impl IntoView {
     .into_any()
 }
 
+/// Forgets everything of a person who signed out, and loads the sign-in page from the start: nothing stays in memory.
+fn leave(socket: Socket, outgoing: Outgoing) {
+    outgoing.clear();
+    browser::forget_all();
+    socket.signed_out();
+    browser::load("/sign-in");
+}
+
 /// The header.
 #[component]
 fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoView {
@@ -137,7 +154,7 @@ fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoVie
             >
                 {icon(Glyph::Menu)}
             </button>
-            <p class="header-title">{move || title.get()}</p>
+            <p class="header-title" dir="auto">{move || title.get()}</p>
             <Indicator/>
             <ThemeToggle/>
             {move || socket.user().get().map(|user| view! { <UserMenu user/> })}
@@ -157,11 +174,8 @@ fn UserMenu(user: User) -> impl IntoView {
         spawn_local(async move {
             match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
                 Ok(()) => {
-                    outgoing.clear();
-                    browser::forget_all();
-                    socket.signed_out();
-                    // From the start: nothing of this person stays in memory.
-                    browser::load("/sign-in");
+                    tell_other_tabs();
+                    leave(socket, outgoing);
                 }
                 Err(_) => {
                     failed.try_set(true);
@@ -170,8 +184,9 @@ fn UserMenu(user: User) -> impl IntoView {
         });
     };
     let is_admin = user.role == Role::Admin;
-    let letters = initials(&user.name);
-    let label = format!("Account of {}", user.name);
+    let name = visible(&user.name);
+    let letters = initials(&name);
+    let label = format!("Account of {name}");
     view! {
         <Menu
             label=Signal::stored(label)
@@ -179,7 +194,7 @@ fn UserMenu(user: User) -> impl IntoView {
             class="user-menu"
             open
         >
-            <p class="menu-about"><strong>{user.name.clone()}</strong><span>{user.email.clone()}</span></p>
+            <p class="menu-about"><strong><bdi>{name.clone()}</bdi></strong><span>{user.email.clone()}</span></p>
             <Today/>
             {is_admin.then(|| view! {
                 <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>

@@ -30,6 +30,7 @@ use crate::{
     protocol::http::AgentInfo,
     server::agents::{
         Agent, AgentError, Done, Emitter, InputFile, Outcome, RunInput,
+        attached::LOGS,
         model::{ModelError, Spent, Tokens},
     },
 };
@@ -89,7 +90,11 @@ impl Agent for Analyst {
         let about = format!(
             "Reads the usage log of an AI service and says where tokens and money go and what to change. {how}"
         );
-        AgentInfo { examples: EXAMPLES.map(String::from).to_vec(), ..AgentInfo::new(ID, "Workload analyst", about) }
+        AgentInfo {
+            examples: EXAMPLES.map(String::from).to_vec(),
+            files: LOGS.map(String::from).to_vec(),
+            ..AgentInfo::new(ID, "Workload analyst", about)
+        }
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {

@@ -43,11 +43,12 @@ use super::{
         Writer,
         pricing::{Price, PriceTable},
     },
+    attached::{IMAGES, LOGS, PDFS, TEXTS},
     tools::ToolBox,
 };
 use crate::{
     protocol::http::AgentInfo,
-    server::config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig},
+    server::config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
     thread::{Item, NodeBody, ThreadView},
 };
 
@@ -137,7 +138,17 @@ fn price(config: &ModelConfig, table: &PriceTable) -> Option<Price> {
 #[async_trait]
 impl Agent for ModelAgent {
     fn info(&self) -> AgentInfo {
-        self.info.clone()
+        let takes = |what| self.config.takes(what);
+        let kinds: [(bool, &[&str]); 4] = [
+            (takes(Takes::Image), &IMAGES),
+            (takes(Takes::Pdf), &PDFS),
+            (takes(Takes::Text), &TEXTS),
+            // Its tools may read them.
+            (takes(Takes::Text) || self.toolbox.is_some(), &LOGS),
+        ];
+        let files =
+            kinds.iter().filter(|(reads, _)| *reads).flat_map(|(_, kinds)| kinds.iter().map(ToString::to_string));
+        AgentInfo { files: files.collect(), ..self.info.clone() }
     }
 
     fn health(&self) -> Option<Health> {

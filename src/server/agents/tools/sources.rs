@@ -3,7 +3,7 @@
 //! Promises: a tool's name is the same whatever other sources there are and whether they are up, so that a call that waited
 //! for a person reaches the tool that was asked about. A built-in tool has its own name; a server's is `source__tool`.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -44,11 +44,12 @@ enum Kind {
 
 impl Tools {
     /// The sources that the configuration names, and the built-in one where it names none of its kind. Nothing is connected
-    /// to yet. `variables` are the environment's, for secrets.
+    /// to yet. Each child process gets a folder of its own in `folder`; `variables` are the environment's, for secrets.
     #[must_use]
     pub fn new(
         configured: &[ToolsConfig],
         prices: &Arc<PriceTable>,
+        folder: &Path,
         variables: impl Fn(&str) -> Option<String>,
     ) -> Self {
         let data = |id: &str, config: &BuiltinConfig| {
@@ -58,7 +59,8 @@ impl Tools {
             let kind = match &entry.kind {
                 Ok(ToolsKind::Builtin(config)) => data(&entry.id, config),
                 Ok(ToolsKind::Mcp(config)) => {
-                    let source = McpSource::new(entry.id.clone(), McpConfig::clone(config), &variables);
+                    let source =
+                        McpSource::new(entry.id.clone(), McpConfig::clone(config), &folder.join(&entry.id), &variables);
                     source.map_or_else(Kind::Disabled, |source| Kind::Mcp(Box::new(source)))
                 }
                 Err(reason) => Kind::Disabled(reason.clone()),

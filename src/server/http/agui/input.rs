@@ -8,7 +8,7 @@ use axum::{
     http::StatusCode,
 };
 use futures_util::StreamExt;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -20,7 +20,10 @@ use crate::{
     protocol::{ErrorBody, ErrorCode, agui::RunAgentInput, http::Problem},
     server::{
         extent,
-        http::{extract::refused, problem::problem},
+        http::{
+            extract::{check_bytes, check_json},
+            problem::problem,
+        },
         state::AppState,
     },
 };
@@ -59,20 +62,16 @@ impl Input {
 impl FromRequest<AppState> for Input {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &AppState) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        check_json(&parts.headers)?;
         let (bytes, room) = read(body).await?;
         let values = extent::values(&bytes);
         if values > MAX_INPUT_VALUES {
             let detail = format!("the body has {values} values; it has at most {MAX_INPUT_VALUES}");
             return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
-        // Whether it is JSON at all, as for every other call.
-        let whole = Request::from_parts(parts, Body::from(bytes.clone()));
-        let json = axum::Json::<IgnoredAny>::from_request(whole, state).await;
-        if let Err(rejection) = json {
-            return Err(refused(&rejection));
-        }
+        check_bytes(&bytes)?;
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let input = serde_path_to_error::deserialize(&mut json).map_err(|error| invalid(error.to_string()))?;
         Ok(Self { input, bytes, _room: room })

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{form::AgentForm, loaded::Loaded};
 use crate::{
     protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
+    text::visible,
     ui::{
         app::Facts,
         browser,
@@ -152,7 +153,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
         (None, health) => ("usable", "Usable", health.as_ref().map(|health| health.about.clone())),
     };
     let (state, label, about) = state;
-    let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(info.name.clone()));
+    let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(visible(&info.name)));
     let remove = move |_| {
         if !sure.get_untracked() {
             sure.set(true);
@@ -168,7 +169,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
             }
         });
     };
-    let removed = info.name.clone();
+    let removed = name.get_value();
     let removal = move || format!("Remove {removed}{}", if sure.get() { " for good?" } else { "" });
     let actions = of_page.then(|| {
         view! {
@@ -177,7 +178,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                     type="button"
                     class="small-button"
                     id=edit_of(&info.id)
-                    aria-label=format!("Edit {}", info.name)
+                    aria-label=format!("Edit {}", name.get_value())
                     on:click=move |_| open.set(Open::Changed(id.get_value()))
                 >
                     "Edit"
@@ -189,9 +190,9 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
         }
     });
     view! {
-        <article class="card" aria-label=info.name.clone() data-agent=info.id.clone() data-state=state>
+        <article class="card" aria-label=name.get_value() data-agent=info.id.clone() data-state=state>
             <header class="byline">
-                <span class="author">{info.name.clone()}</span>
+                <bdi class="author">{name.get_value()}</bdi>
                 <code>{format!("@{}", info.id)}</code>
                 <span class="run-state">{label}</span>
             </header>

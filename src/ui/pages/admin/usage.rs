@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use super::loaded::Loaded;
 use crate::{
     protocol::http::{UsageReport, UsageRow, UsageSum},
+    text::visible,
     ui::{app::Facts, format},
 };
 
@@ -105,7 +106,7 @@ fn heads(names: &'static [&'static str], class: &'static str) -> impl IntoView {
 fn whose(sum: &UsageSum) -> impl IntoView + use<> {
     view! {
         <th scope="row">{sum.day.clone()}</th>
-        <td>{sum.user.name.clone()}</td>
+        <td>{visible(&sum.user.name)}</td>
     }
 }
 

@@ -1,32 +1,31 @@
 //! Opening a session with a server: a child process, or streamable HTTP.
 //!
-//! A child sees `PATH`, `HOME` and what its entry gives it, no more; it leads a process group of its own, which ends with it;
-//! its standard error goes to the log, bounded.
+//! A child leads a process group of its own, which ends with it; its standard error goes to the log, bounded.
 
-use std::{error::Error, process::Stdio, sync::Arc, time::Duration};
+use std::{error::Error, path::Path, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue};
 use parking_lot::Mutex;
-use process_wrap::tokio::{CommandWrap, KillOnDrop, ProcessGroup};
 use reqwest::Url;
 use rmcp::{
     RoleClient,
     model::ProtocolVersion,
     service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt, RunningService},
     transport::{
-        StreamableHttpClientTransport, TokioChildProcess,
+        StreamableHttpClientTransport,
         streamable_http_client::{StreamableHttpClientTransportConfig, StreamableHttpError},
     },
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::{ChildStderr, Command},
+    process::ChildStderr,
     time::{Instant, timeout},
 };
 
 use super::{
     super::text::clipped,
     Handler,
+    child::Program,
     http::{Http, is_before_call},
     watched::Watched,
 };
@@ -55,18 +54,29 @@ pub(super) struct Refusal {
 
 /// Where a server is, its secrets in clear: never printed.
 pub(super) enum Place {
-    Child { command: String, args: Vec<String>, env: Vec<(String, String)> },
+    Child(Box<Program>),
     Http { url: Url, headers: HeaderMap, allow_private_network: bool },
 }
 
 impl Place {
-    /// A place with what its entry's variables hold.
-    pub(super) fn of(endpoint: &Endpoint, variables: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+    /// A place with what its entry's variables hold; `folder` is a child's own.
+    pub(super) fn of(
+        endpoint: &Endpoint,
+        folder: &Path,
+        variables: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
         Ok(match endpoint {
-            Endpoint::Child { command, args, env } => {
+            Endpoint::Child { command, args, env, sandbox, limits } => {
                 let resolved = |(name, value): (&String, &Secret)| Ok((name.clone(), value.resolve(&variables)?));
                 let env = env.iter().map(resolved).collect::<Result<_, String>>()?;
-                Self::Child { command: command.clone(), args: args.clone(), env }
+                Self::Child(Box::new(Program {
+                    command: command.clone(),
+                    args: args.clone(),
+                    env,
+                    sandbox: sandbox.clone(),
+                    limits: limits.clone(),
+                    folder: folder.to_owned(),
+                }))
             }
             Endpoint::Http { url, headers, allow_private_network } => {
                 if !allow_private_network {
@@ -88,7 +98,7 @@ impl Place {
     pub(super) fn without_address(&self, reason: &str) -> String {
         match self {
             Self::Http { url, .. } => reason.replace(url.as_str(), "the address"),
-            Self::Child { .. } => reason.to_owned(),
+            Self::Child(_) => reason.to_owned(),
         }
     }
 }
@@ -125,8 +135,10 @@ async fn open(
     let broken = Arc::clone(&handler.broken);
     let why = |error: &ClientInitializeError| broken.get().map_or_else(|| cause(error), |why| (*why).to_owned());
     match place {
-        Place::Child { command, args, env } => {
-            let (child, stderr) = spawn(command, args, env)
+        Place::Child(program) => {
+            let command = program.sandbox.first().unwrap_or(&program.command);
+            let (child, stderr) = program
+                .spawn()
                 .map_err(|error| (refused(&format!("`{command}` could not be started: {error}")), false))?;
             let last = Arc::new(Mutex::new(None));
             tokio::spawn(log(id.to_owned(), stderr, Arc::clone(&last)));
@@ -152,21 +164,6 @@ async fn open(
 
 fn is_answer(error: &ClientInitializeError) -> bool {
     matches!(error, ClientInitializeError::JsonRpcError(_))
-}
-
-fn spawn(
-    command: &str,
-    args: &[String],
-    env: &[(String, String)],
-) -> std::io::Result<(TokioChildProcess, Option<ChildStderr>)> {
-    let mut program = Command::new(command);
-    program.args(args).env_clear();
-    program.envs(["PATH", "HOME"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-    program.envs(env.iter().map(|(name, value)| (name, value)));
-    let mut program = CommandWrap::from(program);
-    program.wrap(ProcessGroup::leader());
-    program.wrap(KillOnDrop);
-    TokioChildProcess::builder(program).stderr(Stdio::piped()).spawn()
 }
 
 /// Reads a child's standard error to its end, into the log as far as its bounds allow; `last` has the last line.

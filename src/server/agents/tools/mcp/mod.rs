@@ -5,12 +5,14 @@
 //! that is stopped or takes too long is cancelled there too, and none is made twice; a server that floods this one loses its
 //! session; every child has ended when [`McpSource::close`] returns.
 
+mod child;
 mod connect;
 mod content;
 mod http;
 mod watched;
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -132,16 +134,17 @@ impl ClientHandler for Handler {
 }
 
 impl McpSource {
-    /// A server that is not connected yet; `variables` are the environment's.
+    /// A server that is not connected yet. A child gets `folder` as its own; `variables` are the environment's.
     ///
     /// # Errors
     /// Which variable its entry refers to and is not set.
     pub(super) fn new(
         id: String,
         config: McpConfig,
+        folder: &Path,
         variables: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let place = Place::of(&config.endpoint, variables)?;
+        let place = Place::of(&config.endpoint, folder, variables)?;
         let state = RwLock::new(ToolSourceState::Idle);
         let (closing, stopping) = (TaskTracker::new(), CancellationToken::new());
         Ok(Self { id, config, place, link: Mutex::default(), state, closing, stopping })

@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { expect, test } from './fixtures.ts';
+import { ask, connected, runIs } from './threads.ts';
+
+const log = 'timestamp,model,input_tokens,output_tokens\n2026-01-01T00:00:00Z,gpt-4o,100,10\n';
+
+test('a file of a thread can be had back, under its name and as it was', async ({ page, signedIn }) => {
+  expect(signedIn.role).toBe('admin');
+  const name = 'Übung "1" 👩‍🚀.csv';
+  await ask(page, 'Where do my tokens go?', { name, mimeType: 'text/csv', buffer: Buffer.from(log) });
+  await runIs(page, 'finished');
+  const link = page.getByRole('list', { name: 'Files' }).getByRole('link', { name });
+  const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
+  // What a file system does not take in a name is the browser's to replace.
+  expect(download.suggestedFilename().replace(/[_"]/g, '')).toBe(name.replace(/"/g, ''));
+  expect(await readFile(await download.path(), 'utf8')).toBe(log);
+  await expect(page).toHaveURL(/\/threads\//);
+});
+
+test('a pasted picture is attached, and pasted text has nothing that nobody sees', async ({ page, signedIn }) => {
+  expect(signedIn.role).toBe('admin');
+  await page.goto('/');
+  await connected(page);
+  const message = page.getByLabel('Message');
+  await message.focus();
+  const paste = (text: string | undefined, picture: boolean) =>
+    message.evaluate(
+      (area, { text, picture }) => {
+        const clipboardData = new DataTransfer();
+        if (text !== undefined) clipboardData.setData('text/plain', text);
+        if (picture) clipboardData.items.add(new File([new Uint8Array([137, 80, 78, 71])], 'image.png', { type: 'image/png' }));
+        area.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+      },
+      { text, picture },
+    );
+  await paste('\u{feff}5\u{a0}000\u{200b} tok\u{ad}ens\u{202e}\r\n👩‍🚀', false);
+  await expect(message).toHaveValue('5 000 tokens\n👩‍🚀');
+  await expect(page.getByRole('list', { name: 'Attached files' })).toHaveCount(0);
+  await paste(undefined, true);
+  await expect(page.getByRole('list', { name: 'Attached files' }).getByText('image.png')).toBeVisible();
+  await expect(message).toHaveValue('5 000 tokens\n👩‍🚀');
+});
+
+test('names that would read otherwise than they are show what is hidden in them', async ({ page, signedIn }) => {
+  expect(signedIn.role).toBe('admin');
+  await ask(page, 'invoice\u{202e}fdp.exe שלום', { name: 'log\u{202e}vsc.exe.csv', mimeType: 'text/csv', buffer: Buffer.from(log) });
+  await runIs(page, 'finished');
+  await expect(page.locator('.header-title')).toHaveText('invoice\\u202efdp.exe שלום');
+  await expect(page).toHaveTitle(/invoice\\u202efdp\.exe שלום/);
+  await expect(page.getByRole('list', { name: 'Files' }).getByText('log\\u202evsc.exe.csv')).toBeVisible();
+  // The picker offers what the analyst reads.
+  await expect(page.locator('input[type=file]')).toHaveAttribute('accept', /^\.csv,/);
+});

@@ -1,0 +1,37 @@
+//! Cutting text where people see a border: never inside an emoji, a flag, or a letter with its marks.
+
+use unicode_segmentation::UnicodeSegmentation;
+
+/// The longest beginning of `text` that has at most `max_chars` characters and ends where a visible one does.
+#[must_use]
+pub(crate) fn cut(text: &str, max_chars: usize) -> &str {
+    let (mut end, mut chars) = (0, 0);
+    for (at, grapheme) in text.grapheme_indices(true) {
+        chars += grapheme.chars().count();
+        if chars > max_chars {
+            break;
+        }
+        end = at + grapheme.len();
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_never_goes_through_a_visible_character() {
+        let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
+        assert_eq!(cut(&format!("ab{family}c"), 6), "ab");
+        assert_eq!(cut(&format!("ab{family}c"), 7), format!("ab{family}"));
+        assert_eq!(cut("e\u{301}e\u{301}", 3), "e\u{301}");
+        assert_eq!(cut("\u{1f1e9}\u{1f1ea}\u{1f1eb}\u{1f1f7}", 3), "\u{1f1e9}\u{1f1ea}");
+        assert_eq!((cut("abc", 3), cut("abc", 0), cut("", 5)), ("abc", "", ""));
+        assert_eq!(
+            cut(&format!("e{}", "\u{301}".repeat(500)), 10),
+            "",
+            "one that is longer than all there is room for"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! Text from outside as people are shown it: pure, the same in the page, on the server and on the command line.
+
+/// A text with its invisible characters written as JSON escapes them (`\u202e`), above all those that turn the direction of
+/// writing: what a person reads is what is there. For everything short that somebody else chose: titles, names of files,
+/// agents and people, arguments of a call.
+///
+/// What is part of visible writing stays: right-to-left letters, line breaks and tabs, and the joiners and variation selectors
+/// of emoji and of scripts that need them, where they belong.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut before = None;
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        let tags = if character == BLACK_FLAG { flag_tags(rest.as_str()) } else { 0 };
+        if is_shown(before, character, rest.clone().next()) {
+            shown.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+        before = Some(character);
+        for _ in 0..tags {
+            shown.extend(rest.next());
+        }
+    }
+    shown
+}
+
+/// A text as somebody would have typed it: without characters that nobody sees, which come along with what is copied from web
+/// pages, with plain spaces for those that do not break, and lines that end in one way. What [`visible`] leaves stays.
+#[must_use]
+pub fn typed(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut before = None;
+    let text = text.replace("\r\n", "\n");
+    let mut rest = text.chars();
+    while let Some(character) = rest.next() {
+        let tags = if character == BLACK_FLAG { flag_tags(rest.as_str()) } else { 0 };
+        match character {
+            '\r' | '\u{2028}' | '\u{2029}' => kept.push('\n'),
+            '\u{a0}' | '\u{202f}' | '\u{2007}' => kept.push(' '),
+            _ if is_shown(before, character, rest.clone().next()) => kept.push(character),
+            _ => {}
+        }
+        before = Some(character);
+        for _ in 0..tags {
+            kept.extend(rest.next());
+        }
+    }
+    kept
+}
+
+/// The emoji that begins the flag of a part of a country, which invisible tags name: Scotland's, say.
+const BLACK_FLAG: char = '\u{1f3f4}';
+
+/// How many tags after [`BLACK_FLAG`] are the rest of one flag: three to six that name it, and one that ends it.
+fn flag_tags(after: &str) -> usize {
+    let name = after.chars().take_while(|c| matches!(c, '\u{e0030}'..='\u{e0039}' | '\u{e0061}'..='\u{e007a}')).count();
+    let ends = after.chars().nth(name) == Some('\u{e007f}');
+    if (3..=6).contains(&name) && ends { name + 1 } else { 0 }
+}
+
+fn is_shown(before: Option<char>, character: char, after: Option<char>) -> bool {
+    match character {
+        '\n' | '\t' => true,
+        // The joiners: between emoji, and in scripts whose letters change by them.
+        '\u{200c}' | '\u{200d}' => {
+            before.is_some_and(joins) || (before.is_some_and(is_emoji) && after.is_some_and(is_emoji))
+        }
+        // Variation selectors: one after what it varies.
+        '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => {
+            before.is_some_and(|before| !before.is_whitespace() && !is_invisible(before))
+        }
+        _ => !is_invisible(character),
+    }
+}
+
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        // Controls; soft hyphen; grapheme joiner; mark of direction; fillers; vowels that are not written.
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        // Mongolian selectors; zero-width characters and marks of direction; separators and turns of direction.
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        // Invisible operators and isolates; filler; variation selectors; byte order mark; filler; annotations.
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        // Shorthand and music controls; tags and further variation selectors.
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Pictures, and what may stand between two of them beside the joiner.
+fn is_emoji(character: char) -> bool {
+    matches!(
+        character,
+        '\u{2190}'..='\u{2bff}' | '\u{3030}' | '\u{303d}' | '\u{3297}' | '\u{3299}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}'
+    )
+}
+
+/// Letters and marks of scripts in which a joiner changes how they are written: Arabic, the scripts of India and their kin.
+fn joins(character: char) -> bool {
+    matches!(
+        character,
+        '\u{600}'..='\u{8ff}' | '\u{900}'..='\u{dff}' | '\u{f00}'..='\u{109f}' | '\u{1780}'..='\u{18af}'
+        | '\u{a840}'..='\u{abff}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}'
+    ) && !is_invisible(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_turns_or_hides_text_is_written_as_its_escape() {
+        for (text, shown) in [
+            ("pay\u{200f}ment", r"pay\u200fment"),
+            ("invoice\u{202e}fdp.exe", r"invoice\u202efdp.exe"),
+            ("a\u{2066}b\u{2069}", r"a\u2066b\u2069"),
+            ("pass\u{200b}word\u{ad}s\u{2060}\u{feff}", r"pass\u200bword\u00ads\u2060\ufeff"),
+            ("a\u{200d}b\u{200c}c", r"a\u200db\u200cc"),
+            ("\u{e0041}\u{e0042}", r"\udb40\udc41\udb40\udc42"),
+            ("x\u{fe0f}\u{fe01}\u{e0101}", "x\u{fe0f}\\ufe01\\udb40\\udd01"),
+            ("\u{1b}[31mred\u{7}\r", r"\u001b[31mred\u0007\u000d"),
+            ("\u{3164}\u{115f}\u{2028}", r"\u3164\u115f\u2028"),
+            ("\u{1f3f4}\u{e0068}\u{e0069}", "\u{1f3f4}\\udb40\\udc68\\udb40\\udc69"),
+        ] {
+            assert_eq!(visible(text), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn visible_writing_stays_as_it_is() {
+        for text in [
+            "two\nlines,\ta tab",
+            "\u{1f469}\u{200d}\u{1f680} \u{1f469}\u{1f3fd}\u{200d}\u{1f4bb} \u{2764}\u{fe0f}\u{200d}\u{1f525} \u{1f1e9}\u{1f1ea} 1\u{fe0f}\u{20e3}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f} \u{1f3f3}\u{fe0f}\u{200d}\u{1f308}",
+            "שלום עולם, مرحبا بالعالم",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष න\u{dca}\u{200d}\u{dbb}",
+            "葛\u{e0100}飾 Übung e\u{301} ｶﾞ 한글",
+        ] {
+            assert_eq!(visible(text), text);
+            assert_eq!(typed(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_pasted_loses_what_nobody_sees() {
+        let page = "\u{feff}price:\u{a0}5\u{202f}000\u{200b}\u{ad} €\r\nnext\u{2028}line\rlast\u{202e}\u{0}";
+        assert_eq!(typed(page), "price: 5 000 €\nnext\nline\nlast");
+    }
+}
