@@ -44,8 +44,8 @@ test('signing out closes the door in every tab', async ({ page, context, server,
 });
 
 test('a person changes their password, and everything else that was signed in is not any more', async ({ page, browser, freshServer, browserConsole }) => {
-  // The refused tries, and the other browser after its session ended.
-  browserConsole.allow(/status of 4(01|03|22)/);
+  // The refused tries, and the socket of a session that is over.
+  browserConsole.allow(/WebSocket|status of 4(01|03|22)/);
   await createAdmin(freshServer);
   await signIn(page, freshServer);
   const other = await browser.newContext();
@@ -73,6 +73,7 @@ test('a person changes their password, and everything else that was signed in is
   expect((await discovery(other.request, freshServer)).auth.signed_in).toBe(false);
   expect((await discovery(page.request, freshServer)).auth.signed_in).toBe(true);
   await page.getByRole('button', { name: 'Sign out everywhere' }).click();
+  await page.waitForURL(/\/sign-in$/);
   await submitSignIn(page, { email: admin.email, password: 'another battery staple' });
   await expect(page).not.toHaveURL(/sign-in/);
   await other.close();
