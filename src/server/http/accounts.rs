@@ -4,7 +4,7 @@
 use axum::{
     Json as Answer,
     extract::{FromRequestParts, Path, Request, State},
-    http::{StatusCode, header},
+    http::{StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse},
 };
 use serde::Serialize;
