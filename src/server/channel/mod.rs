@@ -29,6 +29,7 @@ pub use trim::Trimming;
 use self::writer::Writers;
 use super::{
     error::{Error, Result},
+    quotas::Quotas,
     store::Store,
 };
 use crate::protocol::{ChannelName, Epoch, IdError, RunId, ThreadEntry, ThreadId, UserId};
@@ -110,6 +111,7 @@ pub trait Hub: Send + Sync + 'static {
 pub struct Channels {
     shared: Arc<Shared>,
     writers: Arc<Writers>,
+    quotas: Quotas,
 }
 
 /// What every transaction needs.
@@ -152,7 +154,19 @@ impl Channels {
         let turns = Arc::new(Semaphore::new(store.engine().writers() as usize));
         let shared = Arc::new(Shared { store, hub, epoch, node, turns });
         let writers = Arc::new(Writers::spawn(&shared));
-        Ok(Self { shared, writers })
+        Ok(Self { shared, writers, quotas: Quotas::unlimited() })
+    }
+
+    /// The same for people who may keep so much.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
+    }
+
+    /// How much people may keep.
+    #[must_use]
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// The store below.

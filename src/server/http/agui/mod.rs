@@ -55,6 +55,8 @@ pub(super) const MAX_INPUT_BYTES: usize = 12 * 1024 * 1024;
 /// The largest state of a caller's, in bytes, and how deep it may be nested: the event that holds it has some around it.
 const MAX_STATE_BYTES: usize = agents::guard::MAX_EVENT_BYTES - 1024;
 const MAX_STATE_DEPTH: usize = MAX_DEPTH - 2;
+/// The most that `tools`, `context` and `forwardedProps` of a caller's have together, in bytes: they are stored with the run.
+const MAX_GIVEN_BYTES: usize = 1 << 20;
 /// The longest id of a caller's, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
@@ -187,7 +189,7 @@ impl<'a> Asks<'a> {
                 let mut message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
                 threads::check_message(&message)?;
                 ensure_thread(state, user, thread_id, agent).await?;
-                message.attachments = parts::keep(state, thread_id, *id, files).await?;
+                message.attachments = parts::keep(state, (user.id, thread_id), *id, files).await?;
                 caller.results = awaited(state, thread_id, results).await?;
                 let caller = given(caller);
                 (*id, turns::send(channels, state.nodes.runs(), user, &message, caller.as_ref()).await?, None)
@@ -332,6 +334,13 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
     }
     if depth > MAX_STATE_DEPTH {
         return Err(invalid(format!("`state` is nested deeper than {MAX_STATE_DEPTH} levels")));
+    }
+    let given = extent(&(&input.tools, &input.context, &input.forwarded_props)).bytes;
+    if given > MAX_GIVEN_BYTES {
+        let detail = format!(
+            "`tools`, `context` and `forwardedProps` have {given} bytes together; they have at most {MAX_GIVEN_BYTES}"
+        );
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
     let said = |value: &Value| match value {
         Value::Null => None,
