@@ -21,6 +21,9 @@ pub enum ErrorCode {
     Conflict,
     /// Larger than the bound that the message names.
     TooLarge,
+    /// More than one person, or this server, keeps; the message says which limit it is and what to do, `details` say it to
+    /// programs (`limit`, `of`, `max`, `used`).
+    QuotaExceeded,
     /// Too often; `retry_after_ms` says when again.
     RateLimited,
     /// Not possible at the moment; `retry_after_ms` says when to try again.

@@ -68,6 +68,7 @@ impl Error {
             metrics::store_failed();
         }
         if let Some(outage) = self.outage() {
+            outage.suspect();
             tracing::error!(error = %self, "{outage}");
             return ErrorBody::new(ErrorCode::Unavailable, outage.to_string()).retry_after(outage.retry_after_ms());
         }

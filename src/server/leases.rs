@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{
     channel::Channels,
     error::Result,
+    outage::Outage,
     store::{Engine, Store},
     threads::Place,
 };
@@ -70,7 +71,15 @@ impl Leases {
     /// Where the store fails.
     pub async fn renew(&self) -> Result<()> {
         let renewed = self.write_lease().await;
-        self.store.note_write(&renewed);
+        // The lease may fit where nothing else does: what somebody was refused for is tried until it works.
+        let written = match &renewed {
+            Ok(()) if Outage::is_suspected() => self.store.try_write().await,
+            _ => Ok(()),
+        };
+        if renewed.is_ok() && written.is_ok() {
+            Outage::clear();
+        }
+        self.store.note_write(if renewed.is_err() { &renewed } else { &written });
         renewed
     }
 

@@ -39,7 +39,7 @@ const REFUSALS: [&str; 9] = [
     "other",
 ];
 /// Results of commands: done, or the error's code.
-const RESULTS: [(&str, Option<ErrorCode>); 11] = [
+const RESULTS: [(&str, Option<ErrorCode>); 12] = [
     ("ok", None),
     ("bad_frame", Some(ErrorCode::BadFrame)),
     ("unknown_type", Some(ErrorCode::UnknownType)),
@@ -48,6 +48,7 @@ const RESULTS: [(&str, Option<ErrorCode>); 11] = [
     ("forbidden", Some(ErrorCode::Forbidden)),
     ("conflict", Some(ErrorCode::Conflict)),
     ("too_large", Some(ErrorCode::TooLarge)),
+    ("quota_exceeded", Some(ErrorCode::QuotaExceeded)),
     ("rate_limited", Some(ErrorCode::RateLimited)),
     ("unavailable", Some(ErrorCode::Unavailable)),
     ("internal", Some(ErrorCode::Internal)),

@@ -1,6 +1,6 @@
 //! The server: everything between a socket and the store.
 //!
-//! Floors, low to high: `config` and [`error`]; [`store`]; [`channel`] (the log and who follows it); [`bus`] (the other
+//! Floors, low to high: `config` and [`error`]; [`store`]; [`quotas`]; [`channel`] (the log and who follows it); [`bus`] (the other
 //! nodes); `auth`; [`threads`]
 //! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`; [`tcp`].
 
@@ -23,11 +23,13 @@ pub mod metrics;
 pub mod offload;
 pub mod outage;
 mod page;
+pub mod quotas;
 pub mod rates;
 pub mod router;
 pub mod site;
 pub mod state;
 pub mod store;
+mod sweep;
 pub mod tcp;
 pub mod telemetry;
 pub mod threads;

@@ -1,6 +1,12 @@
 //! Why the store, or the disk of the uploaded files, cannot be used at the moment: told from the error that it answered.
 
-use std::{fmt, io};
+use std::{
+    fmt, io,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+/// Whether somebody was refused since the store was last seen to have room.
+static SUSPECTED: AtomicBool = AtomicBool::new(false);
 
 /// What is the matter. The same may work later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +74,24 @@ impl Outage {
             _ if code.starts_with("08") || code.starts_with("57P0") => Some(Self::OutOfReach),
             _ => None,
         }
+    }
+
+    /// Notes that a write failed so: small writes may still succeed, where their pages have room.
+    pub fn suspect(self) {
+        if self != Self::OutOfReach && self != Self::FilesFull {
+            SUSPECTED.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a write failed for want of room, or of a disk that works, since [`Outage::clear`].
+    #[must_use]
+    pub fn is_suspected() -> bool {
+        SUSPECTED.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the store has room.
+    pub fn clear() {
+        SUSPECTED.store(false, Ordering::Relaxed);
     }
 
     /// After how many milliseconds to try again: soon where it may pass by itself, later where somebody has to do something.

@@ -17,6 +17,7 @@ use super::{
     page::Admission,
     site::Site,
     store::Store,
+    sweep,
     ws::{ConnectionManager, Gateway, Nodes},
 };
 use crate::protocol::{
@@ -70,7 +71,9 @@ impl AppState {
         let auth = Auth::new(store.clone(), &config).await?;
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
-        let channels = Channels::new(store, Arc::new(bus.clone())).await?;
+        // Nobody else writes to an SQLite file: what was on its way when the server before ended never becomes whole.
+        sweep::abandoned(&store, &config.files_dir(), sweep::When::Start).await?;
+        let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(config.quotas());
         let options = RunnerOptions {
             coalesce: Duration::from_millis(config.socket.coalesce_ms),
             time_limit: Duration::from_millis(config.runs.time_limit_ms),
@@ -169,6 +172,10 @@ impl AppState {
         while self.stopping.run_until_cancelled(turns.tick()).await.is_some() {
             self.trim().await;
             self.manager.rates().forget_idle();
+            let swept = sweep::abandoned(self.channels.store(), &self.files(), sweep::When::Running).await;
+            if let Err(error) = swept {
+                tracing::warn!(%error, "what was left of uploads could not be deleted");
+            }
             match self.auth.sweep().await {
                 Ok(0) => {}
                 Ok(sessions) => tracing::info!(sessions, "forgot sessions that had run out"),

@@ -1,6 +1,6 @@
 //! What must hold after any run of faults: the store's log against what every client applied and every answer given.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use netra::{
     protocol::{ChannelName, Entry, MessageId, RunId, Snapshot, ThreadEntry, ThreadId, UserId, agui::Event},
@@ -96,8 +96,12 @@ impl Log {
     }
 
     /// What is wrong with the log itself, and with it and what was acknowledged.
-    pub(crate) fn audit(&self, acknowledged: &[Acknowledged]) -> Vec<String> {
+    pub(crate) fn audit(&self, acknowledged: &[Acknowledged], deleted: &BTreeSet<ChannelName>) -> Vec<String> {
         let mut wrongs = Vec::new();
+        // Of what was deleted nothing is left, whatever was going on.
+        let left = |channel: &String| self.channels.contains_key(channel) || self.ends.heads.contains_key(channel);
+        let names = deleted.iter().map(ToString::to_string);
+        wrongs.extend(names.filter(left).map(|channel| format!("{channel} was deleted and has entries")));
         if self.ends.open_runs > 0 {
             wrongs.push(format!("{} runs never ended", self.ends.open_runs));
         }
@@ -116,7 +120,7 @@ impl Log {
         }
         let twice = places.iter().filter(|(_, places)| places.len() > 1);
         wrongs.extend(twice.map(|(message, places)| format!("{message} stands at {places:?}")));
-        for ack in acknowledged {
+        for ack in acknowledged.iter().filter(|ack| !deleted.contains(&ChannelName::Thread(ack.thread))) {
             let place = (ChannelName::Thread(ack.thread).to_string(), ack.seq, ack.run);
             if !places.get(&ack.message).is_some_and(|places| places.contains(&place)) {
                 wrongs.push(format!("{ack:?} was acknowledged and is not there"));
@@ -126,12 +130,19 @@ impl Log {
     }
 
     /// What of the notes of a person's clients is not the log.
-    pub(crate) fn compare(&self, user: UserId, clients: &[(&str, &Notes)]) -> Vec<String> {
+    pub(crate) fn compare(
+        &self,
+        user: UserId,
+        clients: &[(&str, &Notes)],
+        deleted: &BTreeSet<ChannelName>,
+    ) -> Vec<String> {
         let mut wrongs = Vec::new();
         let mut states = BTreeMap::<ChannelName, Vec<(u64, &Snapshot, &str)>>::new();
         for (client, notes) in clients {
             wrongs.extend(notes.wrongs.iter().map(|wrong| format!("{client}: {wrong}")));
-            for (name, track) in &notes.tracks {
+            let gone = notes.gone.iter().filter(|name| !deleted.contains(name));
+            wrongs.extend(gone.map(|name| format!("{client}: was told that there is no {name}")));
+            for (name, track) in notes.tracks.iter().filter(|(name, _)| !deleted.contains(name)) {
                 let entries = self.channels.get(&key(user, *name)).map(Vec::as_slice).unwrap_or_default();
                 let (place, head) = (track.place(), self.ends.of(user, *name));
                 if place != head {

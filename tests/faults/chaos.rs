@@ -22,14 +22,16 @@ use tokio::{
 use super::{
     audit::Log,
     people::{Ledger, Someone},
-    plan::{Fault, Operation, Plan},
+    plan::{Fault, Operation, Plan, Suffering},
     proxy::{Flow, Proxy},
-    support::{Backends, Engine, Person, Setup, TestServer, recorded},
+    support::{Backends, Engine, Person, Setup, TestServer, disk::SmallDisk, recorded},
     witness::Witness,
 };
 
 /// How long a client may take to be back, with a server that is killed again and again.
 const BACK: Duration = Duration::from_secs(60);
+/// Bytes of the store's disk: more than anything here writes.
+const DISK: u64 = 2 << 30;
 /// Bytes a second on a thin road.
 const THIN: usize = 20_000;
 
@@ -39,6 +41,8 @@ pub(crate) struct Chaos {
     servers: Vec<Mutex<Option<TestServer>>>,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) store_url: String,
+    /// The store's own, where one could be mounted.
+    disk: Option<Arc<SmallDisk>>,
     pub(crate) people: Vec<(Person, Someone)>,
     pub(crate) ledger: Ledger,
     counts: Mutex<BTreeMap<String, u32>>,
@@ -60,6 +64,10 @@ impl Chaos {
         // Clients that were away for long get a state, or all that they missed.
         let replay_limit = if plan.choices(0).random_bool(0.5) { 50 } else { 100_000 };
         let agent = recorded(1_500);
+        let disk = SmallDisk::mount(DISK).map(Arc::new);
+        if disk.is_none() {
+            println!("no disk can be mounted here: it is never full");
+        }
         let configured = || {
             let setup = Setup::default()
                 .with("SOCKET__MAX_CONNECTIONS_PER_USER", 10_000)
@@ -69,7 +77,9 @@ impl Chaos {
                 .with("SOCKET__REPLAY_LIMIT", replay_limit)
                 .with("SERVER__DRAIN_MS", 1_000)
                 .with("RUNS__LEASE_MS", 5_000)
+                .with("QUOTAS__MIN_FREE_BYTES", 0)
                 .with("LOG", "netra=info,warn")
+                .disk(disk.clone())
                 .file(&agent);
             edit(setup.engine(engine))
         };
@@ -98,7 +108,7 @@ impl Chaos {
         }
         let servers = servers.into_iter().map(|server| Mutex::new(Some(server))).collect();
         let (counts, faults) = (Mutex::default(), watch::Sender::new(0));
-        Arc::new(Self { plan, servers, addresses, store_url, people, ledger, counts, faults })
+        Arc::new(Self { plan, servers, addresses, store_url, disk, people, ledger, counts, faults })
     }
 
     /// Runs the plan to its end, lets everything settle, and looks.
@@ -235,10 +245,10 @@ impl Chaos {
     /// Does something to a server after every so many faults.
     async fn operate(self: Arc<Self>) {
         let mut choices = self.plan.choices(3_000);
-        let shared = self.backends().is_some();
+        let from = Suffering { shared: self.backends().is_some(), disk: self.disk.is_some() };
         let mut faults = self.faults.subscribe();
         for round in 1..=self.plan.faults / self.plan.operate_every {
-            let operation = Operation::choose(&mut choices, shared);
+            let operation = Operation::choose(&mut choices, from);
             let node = choices.random_range(0..self.servers.len());
             let due = faults.wait_for(|faults| *faults >= (round * self.plan.operate_every).saturating_sub(20));
             if timeout(BACK * 3, due).await.is_err() {
@@ -280,6 +290,12 @@ impl Chaos {
                 nats.stop().await;
                 sleep(time).await;
                 nats.restart().await;
+            }
+            (Operation::DiskFull(time), _) => {
+                let disk = self.disk.as_ref().expect("it is chosen where there is one");
+                disk.fill();
+                sleep(time).await;
+                disk.make_room();
             }
             (other, None) => panic!("{other}: nothing is shared"),
         }

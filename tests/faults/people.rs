@@ -1,6 +1,7 @@
 //! What people do meanwhile: they say things in their threads, stop runs, rename threads, and wait for answers.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -9,8 +10,8 @@ use std::{
 };
 
 use netra::protocol::{
-    ChannelName, CreateThread, Entry, MarkRead, MessageAccepted, RenameThread, RunId, SendMessage, StopRun,
-    ThreadEntry, ThreadId, UserId, agui::Event,
+    ChannelName, CreateThread, DeleteThread, Entry, ErrorCode, MarkRead, MessageAccepted, RenameThread, RunId,
+    SendMessage, StopRun, ThreadEntry, ThreadId, UserId, agui::Event,
 };
 use rand::{RngExt, rngs::StdRng};
 use tokio::time::timeout;
@@ -32,9 +33,20 @@ pub(crate) struct Someone {
 pub(crate) struct Ledger {
     pub(crate) acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
     pub(crate) wrongs: Arc<Mutex<Vec<String>>>,
+    /// Threads that somebody deletes, from before they do.
+    deleted: Arc<Mutex<BTreeSet<ThreadId>>>,
 }
 
 impl Ledger {
+    /// The threads that were deleted.
+    pub(crate) fn deleted(&self) -> BTreeSet<ThreadId> {
+        self.deleted.lock().expect("not poisoned").clone()
+    }
+
+    fn is_deleted(&self, thread: ThreadId) -> bool {
+        self.deleted.lock().expect("not poisoned").contains(&thread)
+    }
+
     pub(crate) fn wrong(&self, what: String) {
         self.wrongs.lock().expect("not poisoned").push(what);
     }
@@ -67,8 +79,9 @@ impl Someone {
                 17 => self.rename(&client, thread).await,
                 18 => {
                     let read = client.send(MarkRead { thread_id: thread }).await;
-                    self.expect("mark_read", read);
+                    self.expect("mark_read", thread, read);
                 }
+                _ if choices.random_bool(0.3) => self.delete_thread(&client, thread).await,
                 _ if self.threads.lock().expect("not poisoned").len() < 4 => self.begin_thread(&client).await,
                 _ => {}
             }
@@ -84,11 +97,27 @@ impl Someone {
     async fn begin_thread(&self, client: &Witness) {
         let thread_id = ThreadId::new();
         let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;
-        if self.expect("create_thread", made).is_some() {
+        if self.expect("create_thread", thread_id, made).is_some() {
             for client in &self.clients {
                 client.follow(ChannelName::Thread(thread_id), None).await;
             }
             self.threads.lock().expect("not poisoned").push(thread_id);
+        }
+    }
+
+    /// Deletes a thread, whatever goes on in it, where others are left.
+    async fn delete_thread(&self, client: &Witness, thread_id: ThreadId) {
+        {
+            let mut threads = self.threads.lock().expect("not poisoned");
+            if threads.len() < 2 || !threads.contains(&thread_id) {
+                return;
+            }
+            self.ledger.deleted.lock().expect("not poisoned").insert(thread_id);
+            threads.retain(|other| *other != thread_id);
+        }
+        // Not excused by the deletion: nothing but this deletes it, and to delete it again is fine.
+        if let Err(error) = client.send(DeleteThread { thread_id }).await {
+            self.ledger.wrong(format!("delete_thread: {error:?}"));
         }
     }
 
@@ -109,21 +138,25 @@ impl Someone {
     async fn rename(&self, client: &Witness, thread_id: ThreadId) {
         let title = format!("Renamed at {}", netra::server::store::now_ms());
         let renamed = client.send(RenameThread { thread_id, title }).await;
-        self.expect("rename_thread", renamed);
+        self.expect("rename_thread", thread_id, renamed);
     }
 
     async fn say(&self, client: &Witness, thread: ThreadId, agent: &str) -> Option<MessageAccepted> {
         let message = SendMessage { agent: Some(agent.into()), ..SendMessage::new(thread, "Where do my tokens go?") };
-        let accepted = self.expect("send_message", client.send(message.clone()).await)?;
+        let accepted = self.expect("send_message", thread, client.send(message.clone()).await)?;
         let acknowledged =
             Acknowledged { message: message.message_id, thread, run: accepted.run_id, seq: accepted.seq };
         self.ledger.acknowledged.lock().expect("not poisoned").push(acknowledged);
         Some(accepted)
     }
 
+    /// Waits until a client sees a run's end, or is told that its thread was deleted.
     async fn see_the_end(&self, client: &Witness, thread: ThreadId, run: RunId) {
         let mut notes = client.notes();
         let ended = notes.wait_for(|notes| {
+            if self.ledger.is_deleted(thread) && notes.is_removed(thread) {
+                return true;
+            }
             let parts = notes.tracks.get(&ChannelName::Thread(thread)).map(|track| track.parts.as_slice());
             parts.unwrap_or_default().iter().any(|part| {
                 let state = part.from.as_ref().is_some_and(|(_, state)| is_over(state, run));
@@ -135,8 +168,12 @@ impl Someone {
         }
     }
 
-    fn expect<T>(&self, what: &str, answer: Result<T, netra::protocol::ErrorBody>) -> Option<T> {
-        answer.inspect_err(|error| self.ledger.wrong(format!("{what}: {error:?}"))).ok()
+    /// What was answered; an error is wrong, unless the thread is being deleted and it says that there is none.
+    fn expect<T>(&self, what: &str, thread: ThreadId, answer: Result<T, netra::protocol::ErrorBody>) -> Option<T> {
+        let excused = |code| code == ErrorCode::NotFound && self.ledger.is_deleted(thread);
+        let wrong = answer.as_ref().err().filter(|error| !excused(error.code));
+        wrong.inspect(|error| self.ledger.wrong(format!("{what}: {error:?}")));
+        answer.ok()
     }
 }
 

@@ -104,14 +104,29 @@ pub(crate) enum Operation {
     StoreAway(Duration),
     /// The bus crashes, and is started again after a while.
     BusAway(Duration),
+    /// There is no room on the store's disk for a while.
+    DiskFull(Duration),
+}
+
+/// What there is to suffer from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Suffering {
+    /// A database and a bus of their own, which several servers share.
+    pub(crate) shared: bool,
+    /// A disk of its own for the store.
+    pub(crate) disk: bool,
 }
 
 impl Operation {
-    /// One of those that servers with or without a database and a bus of their own can suffer.
-    pub(crate) fn choose(choices: &mut StdRng, shared: bool) -> Self {
+    /// One of those that servers can suffer.
+    pub(crate) fn choose(choices: &mut StdRng, from: Suffering) -> Self {
         let mut a_while = |most: u64| Duration::from_millis(choices.random_range(100..=most));
         let (short, long) = (a_while(1_000), a_while(3_500));
-        match choices.random_range(0..if shared { 14 } else { 10 }) {
+        // Every fifth.
+        if choices.random_bool(0.2) && from.disk {
+            return Self::DiskFull(long);
+        }
+        match choices.random_range(0..if from.shared { 14 } else { 10 }) {
             0..5 => Self::Kill,
             5..8 => Self::Restart,
             8 => Self::Freeze(short),
@@ -130,6 +145,7 @@ impl fmt::Display for Operation {
             Self::Freeze(_) => "freeze",
             Self::StoreAway(_) => "store away",
             Self::BusAway(_) => "bus away",
+            Self::DiskFull(_) => "disk full",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Whether a run of faults ended well: everything settles, and then the audit finds nothing.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -44,11 +45,12 @@ impl Chaos {
         if ends.open_runs > 0 {
             wrongs.push(format!("{} runs go on", ends.open_runs));
         }
+        let deleted = self.deleted();
         for client in self.clients() {
             let user = client.user().await;
             let notes = client.notes();
             let notes = notes.borrow();
-            for (channel, track) in &notes.tracks {
+            for (channel, track) in notes.tracks.iter().filter(|(channel, _)| !deleted.contains(channel)) {
                 let (place, head) = (track.place(), ends.of(user, *channel));
                 if place != head {
                     wrongs.push(format!("{} stands at {place} of {head} in {channel}", client.name));
@@ -79,30 +81,36 @@ impl Chaos {
         open
     }
 
+    /// The channels of threads that were deleted.
+    fn deleted(&self) -> BTreeSet<ChannelName> {
+        self.ledger.deleted().into_iter().map(ChannelName::Thread).collect()
+    }
+
     pub(crate) async fn audit(&self, log: &Log) -> Outcome {
         let acknowledged = self.ledger.acknowledged.lock().expect("not poisoned").clone();
         let mut wrongs = self.ledger.wrongs.lock().expect("not poisoned").clone();
-        wrongs.extend(log.audit(&acknowledged));
+        let deleted = self.deleted();
+        wrongs.extend(log.audit(&acknowledged, &deleted));
         for (person, someone) in &self.people {
-            let fresh = self.fresh(*person, someone).await;
+            let fresh = self.fresh(*person, someone, &deleted).await;
             let clients: Vec<_> = someone.clients.iter().chain([&fresh]).collect();
             let notes: Vec<_> = clients.iter().map(|client| client.notes()).collect();
             let notes: Vec<_> = notes.iter().map(watch::Receiver::borrow).collect();
             let named: Vec<_> = clients.iter().zip(&notes).map(|(client, notes)| (&*client.name, &**notes)).collect();
-            wrongs.extend(log.compare(someone.user, &named));
+            wrongs.extend(log.compare(someone.user, &named, &deleted));
         }
         Outcome { wrongs, faults: *self.faults.borrow(), acknowledged: acknowledged.len() }
     }
 
     /// A client that begins at the beginning of every log.
-    async fn fresh(&self, person: Person, someone: &Someone) -> Arc<Witness> {
+    async fn fresh(&self, person: Person, someone: &Someone, deleted: &BTreeSet<ChannelName>) -> Arc<Witness> {
         let proxy = Proxy::to(self.addresses[0]).await;
         let client = Witness::new(format!("{}'s fresh client", person.name), proxy, someone.clients[0].token.clone());
         let known: Vec<(ChannelName, Cursor)> = {
             let notes = someone.clients[0].notes();
             let notes = notes.borrow();
             let cursor = |(name, track): (&ChannelName, &Track)| Some((*name, track.cursor.clone()?));
-            notes.tracks.iter().filter_map(cursor).collect()
+            notes.tracks.iter().filter(|(name, _)| !deleted.contains(name)).filter_map(cursor).collect()
         };
         for (channel, cursor) in &known {
             client.follow(*channel, Some(Cursor { seq: 0, ..cursor.clone() })).await;

@@ -1,15 +1,15 @@
 //! A client that notes all it applies, over reloads and faults, and sends commands until they are answered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use netra::{
     protocol::{
-        ChannelName, ConnectionId, Cursor, Entry, ErrorBody, ErrorCode, Present, Request, Snapshot, ThreadSignal,
-        UserId,
+        ChannelName, ConnectionId, Cursor, Entry, ErrorBody, ErrorCode, Present, Request, Snapshot, ThreadId,
+        ThreadSignal, UserEntry, UserId,
     },
     socket::{
         machine::Status,
@@ -55,11 +55,27 @@ pub(crate) struct Part {
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) tracks: BTreeMap<ChannelName, Track>,
+    /// Channels of which the server said that there is no such.
+    pub(crate) gone: BTreeSet<ChannelName>,
     /// What should never have been.
     pub(crate) wrongs: Vec<String>,
 }
 
 impl Notes {
+    /// Whether the feed says that a thread, which was there once, is gone.
+    pub(crate) fn is_removed(&self, thread: ThreadId) -> bool {
+        let Some(part) = self.tracks.get(&ChannelName::User).and_then(|feed| feed.parts.last()) else { return false };
+        let adds =
+            |entry: &Entry| matches!(entry, Entry::User(UserEntry::Thread { thread: info }) if info.id == thread);
+        let removes = |entry: &Entry| matches!(entry, Entry::User(UserEntry::ThreadRemoved { thread_id }) if *thread_id == thread);
+        let had = match &part.from {
+            Some((_, Snapshot::User(feed))) => feed.threads.iter().any(|line| line.info.id == thread),
+            _ => true,
+        };
+        let entries = || part.entries.iter().map(|(_, _, entry)| entry);
+        entries().any(removes) || (!had && !entries().any(adds))
+    }
+
     fn hear(&mut self, channel: ChannelName, update: Update) {
         let track = self.tracks.entry(channel).or_default();
         let known = track.place();
@@ -88,6 +104,10 @@ impl Notes {
                 track.present = present;
             }
             Update::Entry { seq: None, .. } => {}
+            // Whether it was deleted the audit knows.
+            Update::Refused(error) if error.code == ErrorCode::NotFound => {
+                self.gone.insert(channel);
+            }
             Update::Refused(error) => self.wrongs.push(format!("{channel}: refused: {}", error.message)),
         }
     }

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
-use self::{nats::Nats, postgres::Postgres};
+use self::{disk::SmallDisk, nats::Nats, postgres::Postgres};
 
 /// The token that every test server is set up with.
 pub const SETUP_TOKEN: &str = "setup-token-of-the-tests";
@@ -103,12 +103,21 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// Starts both, with an empty database.
-    pub async fn start() -> Arc<Self> {
+    /// Starts both, with an empty database: on a disk, where one is given.
+    pub async fn start(disk: Option<&SmallDisk>) -> Arc<Self> {
         let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
-        let (store_url, bus_url) = (postgres.url(), nats.url());
+        let store_url = match disk {
+            Some(disk) => postgres.database_on(disk.path()).await,
+            None => postgres.url(),
+        };
+        let bus_url = nats.url();
         let files = tempfile::tempdir().expect("a folder");
         Arc::new(Self { postgres: Mutex::new(postgres), nats: Mutex::new(nats), store_url, bus_url, files })
+    }
+
+    /// The folder of the nodes' uploaded files.
+    pub fn files(&self) -> &Path {
+        self.files.path()
     }
 
     /// The address of the nodes' database.
@@ -137,6 +146,8 @@ type Folder = Arc<Kept>;
 struct Kept {
     folder: TempDir,
     spoilt: AtomicBool,
+    // After what is on it was looked at.
+    _disk: Option<Arc<SmallDisk>>,
 }
 
 impl Drop for Kept {
@@ -160,6 +171,7 @@ pub struct Setup {
     file: String,
     engine: Option<Engine>,
     backends: Option<Arc<Backends>>,
+    disk: Option<Arc<SmallDisk>>,
 }
 
 impl Setup {
@@ -181,6 +193,12 @@ impl Setup {
         self
     }
 
+    /// Has the store, and what else a single server keeps, on this disk.
+    pub fn disk(mut self, disk: Option<Arc<SmallDisk>>) -> Self {
+        self.disk = disk;
+        self
+    }
+
     /// Makes it a node beside others on the same PostgreSQL and NATS.
     pub fn on(mut self, backends: &Arc<Backends>) -> Self {
         self.backends = Some(backends.clone());
@@ -190,7 +208,7 @@ impl Setup {
     /// Starts a server that nobody has an account on yet.
     pub async fn empty(mut self) -> TestServer {
         if self.engine == Some(Engine::Distributed) && self.backends.is_none() {
-            self.backends = Some(Backends::start().await);
+            self.backends = Some(Backends::start(self.disk.as_deref()).await);
         }
         if let Some(backends) = &self.backends {
             let shared = [
@@ -200,8 +218,13 @@ impl Setup {
             ];
             self.variables.extend(shared.map(|(name, value)| (name.to_owned(), value)));
         }
-        let folder =
-            Folder::new(Kept { folder: tempfile::tempdir().expect("a folder"), spoilt: AtomicBool::new(false) });
+        let disk = self.disk.filter(|_| self.backends.is_none());
+        let folder = tempfile::tempdir().expect("a folder");
+        if let Some(disk) = &disk {
+            std::os::unix::fs::symlink(disk.path().join("data"), folder.path().join("data")).expect("a link");
+            std::fs::create_dir(disk.path().join("data")).expect("a folder");
+        }
+        let folder = Folder::new(Kept { folder, spoilt: AtomicBool::new(false), _disk: disk });
         std::fs::write(folder.folder.path().join("netra.toml"), &self.file).expect("the configuration is written");
         let listen = format!("127.0.0.1:{}", free_port());
         Stopped { folder, variables: self.variables, listen, backends: self.backends }.restart().await

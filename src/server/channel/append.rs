@@ -65,7 +65,9 @@ impl Append {
     async fn append(&mut self, channel: Channel, entries: &[impl Serialize]) -> Result<u64> {
         let (at, name, engine) = (now_ms(), channel.to_string(), self.engine());
         let entries = super::encode(entries)?;
-        let heads = rows::advance(&mut self.tx, engine, &[(channel, entries.len() as u64)]).await?;
+        let bytes = entries.iter().map(String::len).sum::<usize>() as u64;
+        let added = rows::Added { channel, entries: entries.len() as u64, bytes };
+        let heads = rows::advance(&mut self.tx, engine, &[added]).await?;
         let head = *heads.get(&channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
         let places = head + 1 - entries.len() as u64..;
         let row = |(seq, entry)| rows::LogRow { channel: &name, seq, at, entry };
@@ -89,6 +91,17 @@ impl Append {
         let sql = "SELECT COUNT(*) FROM entries WHERE channel = $1 AND seq > $2 AND entry LIKE $3";
         let query = sqlx::query_scalar::<_, i64>(sql).bind(Channel::Thread(id).to_string());
         Ok(query.bind(after.cast_signed()).bind(pattern).fetch_one(&mut *self.tx).await? > 0)
+    }
+
+    /// Counts bytes that the store keeps for a thread beside its entries.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn count_bytes(&mut self, id: ThreadId, bytes: usize) -> Result<()> {
+        let query = sqlx::query("UPDATE channels SET bytes = bytes + $2 WHERE id = $1");
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        query.bind(Channel::Thread(id).to_string()).bind(bytes).execute(&mut *self.tx).await?;
+        Ok(())
     }
 
     /// Deletes a channel's log with its snapshot.

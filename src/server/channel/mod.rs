@@ -30,6 +30,7 @@ pub use trim::Trimming;
 use self::writer::Writers;
 use super::{
     error::{Error, Result},
+    quotas::Quotas,
     store::Store,
 };
 use crate::protocol::{ChannelName, Epoch, IdError, RunId, ThreadEntry, ThreadId, UserId};
@@ -111,6 +112,7 @@ pub trait Hub: Send + Sync + 'static {
 pub struct Channels {
     shared: Arc<Shared>,
     writers: Arc<Writers>,
+    quotas: Quotas,
 }
 
 /// What every transaction needs.
@@ -155,7 +157,19 @@ impl Channels {
         let turns = Arc::new(Semaphore::new(store.engine().writers() as usize));
         let shared = Arc::new(Shared { store, hub, epoch, node, turns, feeds: fold::Feeds::default() });
         let writers = Arc::new(Writers::spawn(&shared));
-        Ok(Self { shared, writers })
+        Ok(Self { shared, writers, quotas: Quotas::unlimited() })
+    }
+
+    /// The same for people who may keep so much.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
+    }
+
+    /// How much people may keep.
+    #[must_use]
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// The store below.

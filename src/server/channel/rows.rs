@@ -23,30 +23,40 @@ pub(super) struct LogRow<'a> {
     pub(super) entry: &'a str,
 }
 
-/// Moves the ends of channels on by a count each; answers where they are now. The channels must be in order and each
+/// What is added to a channel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Added {
+    pub(super) channel: Channel,
+    /// How many entries.
+    pub(super) entries: u64,
+    /// How many bytes they have.
+    pub(super) bytes: u64,
+}
+
+/// Moves the ends of channels on; answers where they are now. The channels must be in order and each
 /// there once: all who lock several take them in the same order, so that no two wait for each other.
 pub(super) async fn advance(
     connection: &mut AnyConnection,
     engine: Engine,
-    counts: &[(Channel, u64)],
+    added: &[Added],
 ) -> Result<HashMap<Channel, u64>> {
-    debug_assert!(counts.is_sorted_by(|a, b| a.0.to_string() < b.0.to_string()), "in order");
-    let mut heads = HashMap::with_capacity(counts.len());
-    for chunk in chunks(counts) {
+    debug_assert!(added.is_sorted_by(|a, b| a.channel.to_string() < b.channel.to_string()), "in order");
+    let mut heads = HashMap::with_capacity(added.len());
+    for chunk in chunks(added) {
         let sql = format!(
-            "INSERT INTO channels (id, head) VALUES {} \
-             ON CONFLICT (id) DO UPDATE SET head = channels.head + excluded.head",
-            rows(engine, chunk.len(), 2),
+            "INSERT INTO channels (id, head, bytes) VALUES {} \
+             ON CONFLICT (id) DO UPDATE SET head = channels.head + excluded.head, bytes = channels.bytes + excluded.bytes",
+            rows(engine, chunk.len(), 3),
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for (channel, count) in chunk {
-            query = query.bind(channel.to_string()).bind(count.cast_signed());
+        for Added { channel, entries, bytes } in chunk {
+            query = query.bind(channel.to_string()).bind(entries.cast_signed()).bind(bytes.cast_signed());
         }
         query.execute(&mut *connection).await?;
         let places = places(engine, 1, chunk.len());
         let sql = format!("SELECT string_agg(id || ' ' || head, ',') FROM channels WHERE id IN ({places})");
         let mut query = sqlx::query_scalar::<_, Option<String>>(AssertSqlSafe(sql));
-        for (channel, _) in chunk {
+        for Added { channel, .. } in chunk {
             query = query.bind(channel.to_string());
         }
         let unread = || Error::Corrupt("the ends of channels cannot be read".into());

@@ -151,7 +151,6 @@ impl Channels {
             return Ok(0);
         }
         let gone: Vec<u64> = turns.iter().filter(|(run, ..)| doomed.contains(run)).map(|(_, seq, _)| *seq).collect();
-        tx.remove(thread, &gone, gone.last().copied().unwrap_or_default().max(trimmed)).await?;
         // What was kept folded still has them.
         sqlx::query("DELETE FROM snapshots WHERE channel = $1")
             .bind(Channel::Thread(thread).to_string())
@@ -160,6 +159,7 @@ impl Channels {
         for run in doomed {
             sqlx::query("DELETE FROM runs WHERE id = $1").bind(run.to_string()).execute(tx.sql()).await?;
         }
+        tx.remove(thread, &gone, gone.last().copied().unwrap_or_default().max(trimmed)).await?;
         tx.commit().await?;
         Ok(gone.len() as u64)
     }
@@ -201,9 +201,14 @@ impl Append {
             }
             query.execute(self.sql()).await?;
         }
-        sqlx::query("UPDATE channels SET trimmed = $2 WHERE id = $1")
+        let sql = "UPDATE channels SET trimmed = $2, bytes = \
+                   (SELECT COALESCE(SUM(OCTET_LENGTH(entry)), 0) FROM entries WHERE channel = $1) + \
+                   (SELECT COALESCE(SUM(OCTET_LENGTH(caller)), 0) FROM runs WHERE thread_id = $3) + \
+                   (SELECT COALESCE(SUM(OCTET_LENGTH(request)), 0) FROM messages WHERE thread_id = $3) WHERE id = $1";
+        sqlx::query(sql)
             .bind(&channel)
             .bind(trimmed.cast_signed())
+            .bind(thread.to_string())
             .execute(self.sql())
             .await?;
         Ok(())

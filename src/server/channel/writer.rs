@@ -129,23 +129,27 @@ async fn step(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
     let held = rows::held(&mut tx, engine, &shared.node, &runs).await?;
     let counts = |job: &&Job| job.run.is_none_or(|run| held.contains(&run)) && !job.entries.is_empty();
     // By name: the order in which everyone locks channels.
-    let mut appended: BTreeMap<String, (Channel, u64)> = BTreeMap::new();
+    let mut appended: BTreeMap<String, rows::Added> = BTreeMap::new();
     for job in batch.iter().filter(counts) {
-        appended.entry(job.channel.to_string()).or_insert((job.channel, 0)).1 += job.entries.len() as u64;
+        let none = rows::Added { channel: job.channel, entries: 0, bytes: 0 };
+        let added = appended.entry(job.channel.to_string()).or_insert(none);
+        added.entries += job.entries.len() as u64;
+        added.bytes += job.entries.iter().map(String::len).sum::<usize>() as u64;
     }
-    let wanted: Vec<(Channel, u64)> = appended.values().copied().collect();
-    let heads = rows::advance(&mut tx, engine, &wanted).await?;
-    // From here on each channel's count is the place that its next entry takes.
-    for (channel, count) in appended.values_mut() {
+    let added: Vec<rows::Added> = appended.values().copied().collect();
+    let heads = rows::advance(&mut tx, engine, &added).await?;
+    // The place that the next entry of each channel takes.
+    let mut places_left: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, rows::Added { channel, entries, .. }) in &appended {
         let head = heads.get(channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
-        *count = head - *count + 1;
+        places_left.insert(name, head - entries + 1);
     }
     let mut log = Vec::new();
     let mut deliveries = Vec::new();
     let mut places = Vec::with_capacity(batch.len());
     let names: Vec<String> = batch.iter().map(|job| job.channel.to_string()).collect();
     for (job, name) in batch.iter().zip(&names) {
-        let Some((_, next)) = appended.get_mut(name).filter(|_| counts(&job)) else {
+        let Some(next) = places_left.get_mut(name.as_str()).filter(|_| counts(&job)) else {
             places.push(None);
             continue;
         };

@@ -15,8 +15,8 @@ use super::Config;
 const DEFAULT_FILE: &str = "Leptos.toml";
 
 /// Tables whose keys variables may set.
-const TABLES: [&str; 10] =
-    ["server", "connections", "store", "bus", "runs", "socket", "auth", "analyst", "log", "telemetry"];
+const TABLES: [&str; 11] =
+    ["server", "connections", "store", "bus", "runs", "quotas", "socket", "auth", "analyst", "log", "telemetry"];
 
 /// What is wrong: one sentence that names where it was said, the key, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

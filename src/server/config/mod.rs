@@ -7,6 +7,7 @@ pub mod agents;
 mod bounds;
 mod connections;
 mod load;
+mod quotas;
 mod tables;
 pub mod tools;
 
@@ -15,6 +16,7 @@ mod tests;
 
 pub use connections::ConnectionsConfig;
 pub use load::{ConfigError, Flags, load};
+pub use quotas::QuotasConfig;
 pub use tables::{
     AnalystConfig, AuthConfig, BusConfig, LogConfig, LogFormat, MetricsAccess, RunsConfig, ServerConfig, SocketConfig,
     StoreConfig, TelemetryConfig,
@@ -27,7 +29,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::store::Engine;
+use super::{quotas::Quotas, store::Engine};
 
 /// Everything a server is told.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub bus: BusConfig,
     /// What agents may take.
     pub runs: RunsConfig,
+    /// How much people may keep.
+    pub quotas: QuotasConfig,
     /// The socket.
     pub socket: SocketConfig,
     /// People and their rights.
@@ -117,6 +121,20 @@ impl Config {
     #[must_use]
     pub fn files_dir(&self) -> PathBuf {
         self.server.files.clone().unwrap_or_else(|| self.server.data.join("files"))
+    }
+
+    /// How much people may keep here.
+    #[must_use]
+    pub fn quotas(&self) -> Quotas {
+        let sqlite = Engine::of(&self.store_url()) == Some(Engine::Sqlite);
+        let file = self.store.url.as_deref().and_then(|url| url.strip_prefix("sqlite:"));
+        let folder = match file.map(|file| Path::new(file.split('?').next().unwrap_or_default())) {
+            None => self.server.data.clone(),
+            Some(file) => {
+                file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
+            }
+        };
+        Quotas::new(&self.quotas, self.analyst.max_thread_bytes, sqlite.then_some(folder), self.files_dir())
     }
 
     /// Whether people reach the server by HTTPS.

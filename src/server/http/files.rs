@@ -6,10 +6,10 @@ use axum::{
     Json as Answer,
     body::Body,
     extract::{Path as UrlPath, State, multipart::Field, rejection::PathRejection},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sqlx::{AssertSqlSafe, Row, any::AnyRow};
+use sqlx::{Row, any::AnyRow};
 use tokio::{
     fs,
     io::{AsyncWriteExt, BufWriter},
@@ -23,15 +23,16 @@ use super::{
 };
 use crate::{
     protocol::{
-        ErrorCode, FileId, ThreadId,
+        ErrorCode, FileId, ThreadId, UserId,
         http::{Problem, Uploaded},
     },
     server::{
         config::Config,
         error::{Error, Result},
         graphemes::cut,
+        quotas::{Reservation, Upload},
         state::AppState,
-        store::{Store, now_ms},
+        store::Store,
         threads,
     },
     text::typed,
@@ -39,6 +40,9 @@ use crate::{
 
 /// The form's field that holds the file.
 const FIELD: &str = "file";
+/// The most that a form has around its file, in bytes: a request that is larger by more than this than the room that is left is
+/// refused before it is read.
+const MAX_FORM_BYTES: u64 = 64 * 1024;
 /// The longest name that is kept, in characters.
 const MAX_NAME_CHARS: usize = 200;
 /// The longest ending of a name that is kept when the name is cut, in characters, with its dot.
@@ -60,6 +64,7 @@ pub(super) async fn upload(
     State(state): State<AppState>,
     Caller(identity): Caller,
     thread: std::result::Result<UrlPath<ThreadId>, PathRejection>,
+    headers: HeaderMap,
     form: std::result::Result<Form, axum::extract::multipart::MultipartRejection>,
 ) -> std::result::Result<(StatusCode, Answer<Uploaded>), Problem> {
     let UrlPath(thread) = thread.map_err(|_| Error::not_found("thread"))?;
@@ -70,7 +75,8 @@ pub(super) async fn upload(
     })?;
     while let Some(field) = form.next_field().await? {
         if field.name() == Some(FIELD) {
-            let uploaded = receive(&state, thread, field).await?;
+            let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            let uploaded = receive(&state, identity.user.id, thread, length, field).await?;
             tracing::info!(user = %identity.user.id, %thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file taken");
             return Ok((StatusCode::CREATED, Answer(uploaded)));
         }
@@ -101,36 +107,59 @@ pub(super) async fn download(
 /// A file that came whole with a message. One that is there already under this id stays as it is.
 ///
 /// # Errors
-/// `too_large`; `not_found` where the thread was deleted.
-pub(super) async fn keep(state: &AppState, thread: ThreadId, file_id: FileId, name: &str, bytes: &[u8]) -> Result<()> {
+/// `too_large`, `quota_exceeded`; `not_found` where the thread was deleted.
+pub(super) async fn keep(
+    state: &AppState,
+    (owner, thread): (UserId, ThreadId),
+    file_id: FileId,
+    name: &str,
+    bytes: &[u8],
+) -> Result<()> {
     if known(state.channels.store(), thread, file_id).await?.is_some() {
         return Ok(());
     }
     let whole = path(&state.config.files_dir(), thread, file_id);
+    let (length, upload) = (bytes.len() as u64, Upload { file: file_id, thread, owner });
+    let reserved = state.channels.quotas().reserve(state.channels.store(), upload, length, length).await?;
     // The same may come twice at once.
     let part = Part::create(whole.with_extension(format!("{}.part", FileId::new()))).await?;
     let mut file = fs::File::create(&part.0).await?;
     file.write_all(bytes).await?;
     file.sync_all().await?;
-    let uploaded = Uploaded { file_id, name: name.to_owned(), bytes: bytes.len() as u64 };
-    settle(state, thread, &uploaded, &part, &whole).await
+    settle(reserved, (name, length), &part, &whole).await
 }
 
-async fn receive(state: &AppState, thread: ThreadId, field: Field<'_>) -> std::result::Result<Uploaded, Problem> {
-    let file_id = FileId::new();
+/// Takes a file: `length` is that of the whole request, where it says so.
+async fn receive(
+    state: &AppState,
+    owner: UserId,
+    thread: ThreadId,
+    length: Option<u64>,
+    field: Field<'_>,
+) -> std::result::Result<Uploaded, Problem> {
+    let (file_id, limit) = (FileId::new(), state.config.analyst.max_file_bytes);
+    // What is around the file in the form takes some of the length; a file that is too large is refused as such.
+    let wish = length.unwrap_or_default().min(limit);
+    let least = wish.saturating_sub(MAX_FORM_BYTES);
+    let upload = Upload { file: file_id, thread, owner };
+    let mut reserved = state.channels.quotas().reserve(state.channels.store(), upload, least, wish).await?;
     let whole = path(&state.config.files_dir(), thread, file_id);
     let part = Part::create(whole.with_extension("part")).await.map_err(Error::from)?;
     let name = file_name(field.file_name());
-    let bytes = part.fill(field, state.config.analyst.max_file_bytes).await?;
-    let uploaded = Uploaded { file_id, name, bytes };
-    settle(state, thread, &uploaded, &part, &whole).await?;
-    Ok(uploaded)
+    let bytes = part.fill(field, limit, &mut reserved).await?;
+    settle(reserved, (&name, bytes), &part, &whole).await?;
+    Ok(Uploaded { file_id, name, bytes })
 }
 
 /// Gives a file that is whole its name, and its place in the store.
-async fn settle(state: &AppState, thread: ThreadId, uploaded: &Uploaded, part: &Part, whole: &Path) -> Result<()> {
-    fs::rename(&part.0, whole).await?;
-    let recorded = record(state.channels.store(), thread, uploaded, state.config.analyst.max_thread_bytes).await;
+async fn settle(reserved: Reservation, (name, bytes): (&str, u64), part: &Part, whole: &Path) -> Result<()> {
+    // A thread that was deleted meanwhile took its folder along.
+    let gone = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::not_found("thread"),
+        _ => error.into(),
+    };
+    fs::rename(&part.0, whole).await.map_err(gone)?;
+    let recorded = reserved.record(name, bytes).await;
     if recorded.is_err() {
         let _ = fs::remove_file(whole).await;
     }
@@ -162,13 +191,19 @@ impl Part {
         Ok(Self(path))
     }
 
-    /// Writes the field's bytes, at most `limit`; answers how many.
-    async fn fill(&self, mut field: Field<'_>, limit: u64) -> std::result::Result<u64, Problem> {
+    /// Writes the field's bytes, at most `limit`, each after room was reserved for it; answers how many.
+    async fn fill(
+        &self,
+        mut field: Field<'_>,
+        limit: u64,
+        reserved: &mut Reservation,
+    ) -> std::result::Result<u64, Problem> {
         let mut file = BufWriter::new(fs::File::create(&self.0).await.map_err(Error::from)?);
         let mut bytes = 0;
         while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
             bytes += chunk.len() as u64;
             if bytes <= limit {
+                reserved.hold(bytes).await?;
                 file.write_all(&chunk).await.map_err(Error::from)?;
             }
         }
@@ -186,38 +221,6 @@ impl Drop for Part {
         // Renamed already when all went well: then there is nothing to delete.
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-async fn record(store: &Store, thread: ThreadId, uploaded: &Uploaded, limit: u64) -> Result<()> {
-    let bytes = uploaded.bytes.cast_signed();
-    let mut tx = store.begin().await?;
-    // One upload after the other: together they stay within the limit. The thread may have been deleted meanwhile.
-    let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{}", store.engine().for_update());
-    let there = sqlx::query(AssertSqlSafe(sql)).bind(thread.to_string()).fetch_optional(&mut *tx).await?;
-    there.ok_or_else(|| Error::not_found("thread"))?;
-    let used: i64 = sqlx::query_scalar(
-        "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE thread_id = $1 AND id <> $2",
-    )
-    .bind(thread.to_string())
-    .bind(uploaded.file_id.to_string())
-    .fetch_one(&mut *tx)
-    .await?;
-    if used.saturating_add(bytes) > limit.cast_signed() {
-        let message = format!("the files of a thread have at most {limit} bytes together; begin another thread");
-        return Err(Error::refused(ErrorCode::TooLarge, message));
-    }
-    let sql = "INSERT INTO files (id, thread_id, name, bytes, created_at) VALUES ($1, $2, $3, $4, $5) \
-               ON CONFLICT (id) DO NOTHING";
-    sqlx::query(sql)
-        .bind(uploaded.file_id.to_string())
-        .bind(thread.to_string())
-        .bind(&uploaded.name)
-        .bind(bytes)
-        .bind(now_ms())
-        .execute(&mut *tx)
-        .await?;
-    tx.commit().await?;
-    Ok(())
 }
 
 /// The last part of what the caller named it, as plain text of one line.

@@ -66,6 +66,14 @@ impl Engine {
         }
     }
 
+    /// Ends a `SELECT` of a row by which transactions take turns; others may still refer to the row meanwhile.
+    pub(crate) fn for_no_key_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR NO KEY UPDATE",
+        }
+    }
+
     /// The store's own clock, in milliseconds since 1970: what nodes whose clocks differ agree on.
     pub(crate) fn now(self) -> &'static str {
         match self {

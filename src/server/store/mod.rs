@@ -23,6 +23,9 @@ use super::{error::Result, outage::Outage};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
+/// How much [`Store::try_write`] writes, in bytes.
+const TRIAL_BYTES: usize = 256 * 1024;
+
 /// A handle on the database; clones share it.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -97,6 +100,18 @@ impl Store {
         begin(&self.readers, self.engine.begin_reading()).await
     }
 
+    /// Writes as much as a long message has, and takes it back: an error says why the store takes no writes.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn try_write(&self) -> Result<()> {
+        // Nothing that a database could make small.
+        let text: String = (0..TRIAL_BYTES).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
+        let mut tx = self.begin().await?;
+        sqlx::query("INSERT INTO settings (key, value) VALUES ('trial', $1)").bind(text).execute(&mut *tx).await?;
+        Ok(tx.rollback().await?)
+    }
+
     /// Notes what came of a write that is made every few seconds whatever people do: the renewal of the node's lease.
     pub fn note_write(&self, outcome: &Result<()>) {
         let now = outcome.as_ref().err().map(|error| error.outage().unwrap_or(Outage::OutOfReach));
@@ -112,6 +127,20 @@ impl Store {
     #[must_use]
     pub fn broken(&self) -> Option<Outage> {
         *self.broken.lock()
+    }
+
+    /// Bytes that the store's file has for what comes next because something was deleted; a database of its own is not asked.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub async fn reusable_bytes(&self) -> Result<u64> {
+        if self.engine == Engine::Postgres {
+            return Ok(0);
+        }
+        let sql =
+            "SELECT CAST(f.freelist_count * p.page_size AS BIGINT) FROM pragma_freelist_count f, pragma_page_size p";
+        let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&self.readers).await?;
+        Ok(bytes.cast_unsigned())
     }
 
     /// A setting.

@@ -32,7 +32,7 @@ const TITLE_FROM_MESSAGE: usize = 60;
 /// Makes a thread. `agent` is the one that answers in it, checked by the caller.
 ///
 /// # Errors
-/// `conflict` where the id was used with other content, `invalid_payload` for a bad title.
+/// `conflict` where the id was used with other content, `invalid_payload` for a bad title, `quota_exceeded`.
 pub async fn create(channels: &Channels, user: &User, command: &CreateThread, agent: &str) -> Result<ThreadInfo> {
     let title = command.title.as_deref().map(title).transpose()?;
     let request = serde_json::to_string(command)?;
@@ -57,9 +57,17 @@ pub async fn create(channels: &Channels, user: &User, command: &CreateThread, ag
     if made.rows_affected() == 0 {
         return known_thread(&mut tx, user.id, command.thread_id, &request).await;
     }
+    let engine = tx.engine();
+    channels.quotas().admit_thread(engine, tx.sql(), user.id).await?;
+    admit(channels, &mut tx, user.id, request.len()).await?;
     tell(&mut tx, user.id, &thread).await?;
     tx.commit().await?;
     Ok(thread)
+}
+
+/// Whether a person may add so many bytes to what is kept of theirs.
+async fn admit(channels: &Channels, tx: &mut Append, user: UserId, bytes: usize) -> Result<()> {
+    channels.quotas().admit_log(channels.store(), tx.sql(), user, bytes).await
 }
 
 /// The thread that the same command made before.
@@ -84,6 +92,7 @@ pub async fn rename(channels: &Channels, user: &User, command: &RenameThread) ->
     if thread.title == title {
         return Ok(thread);
     }
+    admit(channels, &mut tx, user.id, title.len()).await?;
     let thread = change(&mut tx, user.id, ThreadInfo { title, ..thread }).await?;
     tx.commit().await?;
     Ok(thread)
@@ -99,6 +108,7 @@ pub async fn set_agent(channels: &Channels, user: &User, thread: ThreadId, agent
     if thread.agent == agent {
         return Ok(thread);
     }
+    admit(channels, &mut tx, user.id, agent.len()).await?;
     let thread = change(&mut tx, user.id, ThreadInfo { agent: agent.to_owned(), ..thread }).await?;
     tx.commit().await?;
     Ok(thread)
@@ -131,6 +141,7 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) ->
         "DELETE FROM runs WHERE thread_id = $1",
         "DELETE FROM messages WHERE thread_id = $1",
         "DELETE FROM files WHERE thread_id = $1",
+        "DELETE FROM uploads WHERE thread_id = $1",
     ] {
         sqlx::query(sql).bind(&id).execute(tx.sql()).await?;
     }
@@ -152,6 +163,7 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) ->
 pub async fn mark_read(channels: &Channels, user: &User, command: &MarkRead) -> Result<()> {
     let mut tx = channels.begin().await?;
     info(&mut tx, user.id, command.thread_id).await?;
+    admit(channels, &mut tx, user.id, 0).await?;
     tx.user(user.id, &[UserEntry::Read { thread_id: command.thread_id }]).await?;
     tx.commit().await
 }

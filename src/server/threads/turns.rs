@@ -62,7 +62,7 @@ pub struct Asked {
 /// thread wait for a person to answer is given up.
 ///
 /// # Errors
-/// `not_found`, `conflict`, `too_large`, `invalid_payload`; what `admit` says.
+/// `not_found`, `conflict`, `too_large`, `invalid_payload`, `quota_exceeded`; what `admit` says.
 pub async fn send(
     channels: &Channels,
     user: &User,
@@ -80,6 +80,8 @@ pub async fn send(
     for named in command.after.iter().chain(&command.replaces) {
         said(&mut tx, command.thread_id, *named).await?;
     }
+    let given = request.len() + caller.as_ref().map_or(0, String::len);
+    super::admit(channels, &mut tx, user.id, given).await?;
     let agent = admit(&thread.agent)?;
     let message = UserMessage {
         id: command.message_id,
@@ -111,6 +113,7 @@ pub async fn send(
         message_id: Some(command.message_id.to_string()),
         place,
     };
+    tx.count_bytes(thread_id, given).await?;
     let blocked = insert(&mut tx, &new, channels.node(), caller).await?;
     note(&mut tx, user.id, command.message_id, thread_id, request, run_id, seq).await?;
     tx.commit().await?;
@@ -165,6 +168,8 @@ pub async fn answer(
     } else {
         check_results(command, &awaits, named)?
     }
+    let given = request.len() + caller.as_ref().map_or(0, String::len);
+    super::admit(channels, &mut tx, user.id, given).await?;
     let agent: String = row.try_get(0)?;
     admit(&agent)?;
     let answer = RunAnswer {
@@ -190,6 +195,7 @@ pub async fn answer(
         Some(caller) => Some(caller),
         None => row.try_get::<Option<String>, _>(5)?.map(|before| still(&before)).transpose()?,
     };
+    tx.count_bytes(thread_id, request.len() + caller.as_ref().map_or(0, String::len)).await?;
     let blocked = insert(&mut tx, &new, channels.node(), caller).await?;
     note(&mut tx, user.id, command.answer_id, thread_id, request, run_id, seq).await?;
     tx.commit().await?;

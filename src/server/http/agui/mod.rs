@@ -189,7 +189,7 @@ impl<'a> Asks<'a> {
                 let mut message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
                 threads::check_message(&message)?;
                 ensure_thread(state, user, thread_id, agent).await?;
-                message.attachments = parts::keep(state, thread_id, *id, files).await?;
+                message.attachments = parts::keep(state, (user.id, thread_id), *id, files).await?;
                 caller.results = awaited(state, thread_id, results).await?;
                 let caller = given(caller);
                 (*id, turns::send(channels, state.nodes.runs(), user, &message, caller.as_ref()).await?, None)

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{ids::id_for, invalid};
 use crate::{
     protocol::{
-        FileId, MessageId, ThreadId,
+        FileId, MessageId, ThreadId, UserId,
         agui::{ContentPart, Media, PartSource, ToolContent},
         http::Problem,
         limits::MAX_ATTACHMENTS,
@@ -107,7 +107,7 @@ fn ending(mime_type: &str) -> &'static str {
 /// Keeps the files of a message in its thread. The same message with the same files again has the same: their ids are digests.
 pub(super) async fn keep(
     state: &AppState,
-    thread: ThreadId,
+    (owner, thread): (UserId, ThreadId),
     message: MessageId,
     carried: &[Carried],
 ) -> Result<Vec<FileId>> {
@@ -115,7 +115,7 @@ pub(super) async fn keep(
     for (index, Carried { name, bytes }) in carried.iter().enumerate() {
         let digest = Sha256::digest(bytes);
         let id: FileId = id_for(format!("{thread}/{message}"), &format!("{index} {digest:x} {name}"));
-        files::keep(state, thread, id, name, bytes).await?;
+        files::keep(state, (owner, thread), id, name, bytes).await?;
         kept.push(id);
     }
     Ok(kept)
