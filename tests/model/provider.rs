@@ -76,6 +76,60 @@ async fn text_reasoning_and_usage_come_as_they_are_said() {
     assert_eq!((usage.cached_input_tokens, usage.reasoning_tokens), (Some(50), Some(5)));
 }
 
+/// A recorded stream, sent in pieces of so many bytes.
+fn recorded(body: &str, length: usize) -> Reply {
+    let bytes: Vec<_> = body.chars().collect();
+    Reply::Stream(bytes.chunks(length).map(|piece| Piece::Raw(piece.iter().collect())).collect())
+}
+
+/// What comes of a stream: the reasoning, the text, and the last event.
+async fn sorted(reply: Reply) -> (String, String, Result<ModelEvent, ModelError>) {
+    let model = Model::with([reply]).await;
+    let mut events = heard(&provider(&model, "scripted"), question()).await;
+    let last = events.pop().expect("something");
+    let (mut thoughts, mut answer) = (String::new(), String::new());
+    for event in events {
+        match event {
+            Ok(ModelEvent::Reasoning(more)) => thoughts.push_str(&more),
+            Ok(ModelEvent::Text(more)) => answer.push_str(&more),
+            other => panic!("{other:?}"),
+        }
+    }
+    (thoughts, answer, last)
+}
+
+#[tokio::test]
+async fn thoughts_in_the_answer_are_reasoning_however_they_are_cut() {
+    let whole = "<think>\nFirst I look at the **numbers**.\n</think>\n\nThe answer is 42.";
+    let right = ("First I look at the **numbers**.\n".to_owned(), "The answer is 42.".to_owned());
+    for length in [1, 2, 3, 5, 7, 11, whole.len()] {
+        let letters: Vec<_> = whole.chars().collect();
+        let pieces: Vec<_> = letters.chunks(length).map(|piece| text(&piece.iter().collect::<String>())).collect();
+        let (thoughts, answer, last) = sorted(stream(pieces, "stop")).await;
+        assert_eq!((thoughts, answer), right, "{length} letters at a time");
+        assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
+    }
+    let body = include_str!("../data/models/think-tags.sse");
+    for length in [1, 64, body.len()] {
+        let (thoughts, answer, last) = sorted(recorded(body, length)).await;
+        assert_eq!((thoughts, answer), right, "{length} bytes at a time");
+        assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_whole_once_it_says_why_it_ended() {
+    let body = include_str!("../data/models/no-done.sse");
+    for length in [1, 64, body.len()] {
+        let (thoughts, answer, last) = sorted(recorded(body, length)).await;
+        assert_eq!((thoughts.as_str(), answer.as_str()), ("", "This answer is whole."));
+        assert!(matches!(last, Ok(ModelEvent::End(end)) if end.reason == EndReason::Stop), "{length} bytes at a time");
+    }
+    let quoted = text("\"finish_reason\": \"stop\"");
+    assert_eq!(error(Reply::Stream(vec![quoted])).await, ModelError::Cut, "only the key itself counts");
+    assert_eq!(error(Reply::Stream(vec![text("Hel"), end("stop", 1, 1).remove(0), Piece::Cut])).await, ModelError::Cut);
+}
+
 #[tokio::test]
 async fn a_request_says_all_that_it_was_given() {
     let model = Model::with([says("fine")]).await;

@@ -3,12 +3,12 @@
 //! genai writes the requests and reads the streams. Done here, because it does not: a base address may lack its last
 //! slash; a model's name is never taken apart for a reasoning effort (`qwen-max`); pieces of tool calls come by index,
 //! whether a provider repeats ids, leaves them out or restates all arguments; a stream without its last event is cut, also
-//! where genai makes one up; errors are told apart by what the provider said.
+//! where genai makes one up; thoughts written into the answer are told apart; errors are, by what the provider said.
 
 mod failure;
 mod request;
 
-use std::{fmt, time::Duration};
+use std::{collections::VecDeque, fmt, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
@@ -32,6 +32,7 @@ use super::{
     passage::{Passage, TOKEN},
     pieces::Calls,
     provider::{EndReason, ModelEnd, ModelEvent, ModelOptions, ModelProvider, ModelRequest, ModelStream},
+    thoughts::Thoughts,
 };
 use crate::{
     protocol::agui,
@@ -181,6 +182,8 @@ impl ModelProvider for GenaiProvider {
             passage,
             heard: false,
             calls: Calls::new(!self.target.provider.is_own_api()),
+            thoughts: (!self.target.provider.is_own_api()).then(Thoughts::default),
+            ready: VecDeque::new(),
             provider: self.clone(),
         };
         Ok(stream::unfold(reading, |mut reading| async move { Some((reading.next().await?, reading)) }).boxed())
@@ -195,11 +198,33 @@ struct Reading {
     /// Whether anything of an answer came.
     heard: bool,
     calls: Calls,
+    /// Finds thoughts in the text. `None`: the provider tells them apart, and wants its text back as it was.
+    thoughts: Option<Thoughts>,
+    /// What comes next.
+    ready: VecDeque<Result<ModelEvent, ModelError>>,
     provider: GenaiProvider,
 }
 
 impl Reading {
     async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let event = self.read().await?;
+            match (&mut self.thoughts, event) {
+                (Some(thoughts), Ok(ModelEvent::Text(text))) => {
+                    self.ready.extend(thoughts.read(&text).into_iter().map(Ok));
+                }
+                (thoughts, event) => {
+                    self.ready.extend(thoughts.as_mut().and_then(Thoughts::rest).map(Ok));
+                    self.ready.push_back(event);
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Option<Result<ModelEvent, ModelError>> {
         loop {
             let event = match self.inner.as_mut()?.next().await {
                 Some(Ok(event)) => event,

@@ -18,6 +18,7 @@ mod passage;
 mod pieces;
 pub mod provider;
 mod signed;
+mod thoughts;
 mod turn;
 mod usage;
 

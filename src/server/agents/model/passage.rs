@@ -13,11 +13,12 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderName, StatusCode,
-        header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+        header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
     },
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use reqwest::{Client, Url};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,6 +33,8 @@ const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// The most bytes of a request; conversations have bounds of their own far below.
 const MAX_REQUEST_BYTES: usize = 256 * 1024 * 1024;
+/// What OpenAI's streams end with, after whatever line was left open.
+const LAST_LINE: &[u8] = b"\n\ndata: [DONE]\n\n";
 /// Headers that belong to one connection.
 const OF_CONNECTION: [HeaderName; 5] = [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING];
 
@@ -101,15 +104,7 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
     };
     let (status, headers) = (answer.status(), end_to_end(answer.headers().clone()));
     let body = if status.is_success() {
-        let mut bound = Bound { by_line: way.by_line, ..Bound::default() };
-        Body::from_stream(answer.bytes_stream().map(move |piece| {
-            let piece = piece.map_err(|_| ModelError::Cut);
-            let fits = piece.and_then(|piece| if bound.takes(&piece) { Ok(piece) } else { Err(too_long()) });
-            fits.map_err(|error| {
-                let _ = way.told.set(error);
-                io::Error::other("the passage is closed")
-            })
-        }))
+        Body::from_stream(events(answer, way))
     } else {
         let mut said = Vec::new();
         while said.len() < MAX_REFUSAL_BYTES
@@ -121,6 +116,62 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
         said.into()
     };
     (status, headers, body).into_response()
+}
+
+/// The events of an answer. Servers that leave out OpenAI's last line are helped to it: their answer is whole once it was
+/// said why it ended.
+fn events(answer: reqwest::Response, way: Arc<Way>) -> impl Stream<Item = io::Result<Bytes>> {
+    let bound = Bound { by_line: way.by_line, ..Bound::default() };
+    let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let finish = Finish { is_stream: kind.contains("event-stream"), ..Finish::default() };
+    let reading = (Some(answer.bytes_stream().boxed()), bound, finish, way);
+    stream::unfold(reading, |(pieces, mut bound, mut finish, way)| async move {
+        let mut pieces = pieces?;
+        let piece = match pieces.next().await {
+            None if finish.is_stream && finish.was_said => {
+                return Some((Ok(Bytes::from_static(LAST_LINE)), (None, bound, finish, way)));
+            }
+            None => return None,
+            Some(Ok(piece)) if bound.takes(&piece) => Ok(piece),
+            Some(Ok(_)) => Err(too_long()),
+            Some(Err(_)) => Err(ModelError::Cut),
+        };
+        if let Ok(piece) = &piece {
+            finish.look_for(piece);
+        }
+        let piece = piece.map_err(|error| {
+            let _ = way.told.set(error);
+            io::Error::other("the passage is closed")
+        });
+        let pieces = piece.is_ok().then_some(pieces);
+        Some((piece, (pieces, bound, finish, way)))
+    })
+}
+
+/// Looks for the reason why an answer ended: a text under this key. Within a text of JSON, the quotes would be escaped.
+#[derive(Default)]
+struct Finish {
+    /// Whether the answer is one of events at all.
+    is_stream: bool,
+    /// How much of the key came last.
+    matched: usize,
+    was_said: bool,
+}
+
+impl Finish {
+    const KEY: &[u8] = b"\"finish_reason\"";
+
+    fn look_for(&mut self, piece: &[u8]) {
+        for byte in piece {
+            if self.matched < Self::KEY.len() {
+                let goes_on = *byte == Self::KEY[self.matched];
+                self.matched = if goes_on { self.matched + 1 } else { usize::from(*byte == b'"') };
+            } else if !matches!(byte, b':' | b' ') {
+                self.was_said |= *byte == b'"';
+                self.matched = 0;
+            }
+        }
+    }
 }
 
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
