@@ -1,6 +1,6 @@
 //! What is pasted into a field: pictures and files are attached, and text comes as somebody would have typed it.
 
-use leptos::{ev::ClipboardEvent, prelude::*};
+use leptos::ev::ClipboardEvent;
 
 use super::draft::Draft;
 use crate::{text::typed, ui::browser};
