@@ -16,7 +16,7 @@ use crate::{
         ConnectionId, Cursor, ErrorBody, ErrorCode, Notice, Outcome, Present, Request, ThreadId, Waiting,
         http::{ThreadPage, User},
     },
-    thread::{ThreadView, UserFeed},
+    thread::{FeedPlace, ThreadView, UserFeed},
 };
 
 /// A state and the position in the log that it is the state at.
@@ -160,16 +160,16 @@ impl Socket {
         self.feed_behind.into()
     }
 
-    /// Adds a page of threads to the feed: the next after what is here, or the newest.
+    /// Adds a page of threads to the feed: the one that was asked for `before` a place, or the newest.
     ///
     /// # Errors
     /// Where it is older than what was told meanwhile: ask for it again.
-    pub fn add_threads(self, page: ThreadPage) -> Result<(), Stale> {
+    pub fn add_threads(self, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         #[cfg(feature = "hydrate")]
         if let Some(live) = self.live() {
-            return live.add_threads(page);
+            return live.add_threads(before, page);
         }
-        drop(page);
+        drop((before, page));
         Ok(())
     }
 

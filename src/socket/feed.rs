@@ -1,17 +1,16 @@
 //! A person's feed as a page has it: the newest threads, older ones as they are asked for, and what the log says since.
 //!
 //! Pages of older threads come over HTTP and entries over the socket, in any order. So the last entries are kept: a page
-//! that is older than what was told already is brought up to date with them, one that is newer is told the same again,
-//! which changes nothing.
+//! that is older than what was told already is brought up to date with them, one that is newer waits until that was told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     protocol::{ThreadId, UserEntry, http::ThreadPage},
-    thread::UserFeed,
+    thread::{FeedPlace, UserFeed},
 };
 
-/// How many entries are kept for pages that are under way.
+/// How many entries are kept for pages that are under way, and how many threads are noticed that are not here.
 const MAX_RECENT: usize = 512;
 
 /// The last entries of the feed that a page has a part of.
@@ -19,9 +18,14 @@ const MAX_RECENT: usize = 512;
 pub struct FeedTail {
     /// By place.
     recent: VecDeque<(u64, i64, UserEntry)>,
-    /// Everything after this place is kept, as far as it was told.
+    /// Everything after this place is kept; what was made before it tells nothing of what is not here.
     after: u64,
-    behind: bool,
+    /// The place of the last entry that was told.
+    told: u64,
+    /// A page that is newer than what was told: it is added as soon as that has come as far.
+    ahead: Option<(Option<FeedPlace>, ThreadPage)>,
+    /// Threads that are not here and no longer stand where older pages would find them: the place of what last moved each.
+    absent: BTreeMap<ThreadId, u64>,
 }
 
 /// A page is older than what is kept: it is to be asked for again.
@@ -31,63 +35,100 @@ pub struct Stale;
 impl FeedTail {
     /// The feed begins anew with its state at a place.
     pub fn restart(&mut self, seq: u64) {
-        *self = Self { after: seq, ..Self::default() };
+        *self = Self { after: seq, told: seq, ..Self::default() };
     }
 
     /// Folds the feed's next entry.
     pub fn apply(&mut self, feed: &mut UserFeed, seq: u64, at: i64, entry: UserEntry) {
-        self.behind |= is_of_absent_thread(feed, &entry);
         if self.recent.len() == MAX_RECENT
             && let Some((gone, ..)) = self.recent.pop_front()
         {
-            self.after = gone;
+            self.after = self.after.max(gone);
         }
+        self.told = seq;
         self.recent.push_back((seq, at, entry.clone()));
-        feed.apply(at, entry);
+        self.fold(feed, seq, at, entry);
+        if let Some((before, page)) = self.ahead.take_if(|(_, page)| page.cursor.seq <= seq) {
+            // One that became too old meanwhile is asked for again by whoever still wants it.
+            let _ = self.merge(feed, before, page);
+        }
     }
 
     /// Whether something happened in a thread that is not here: the newest threads are to be asked for.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.behind
+        !self.absent.is_empty()
     }
 
-    /// Adds the threads of a page: the one after what is here, or the newest.
+    /// Adds the threads of a page: the one that was asked for `before` a place, or the newest.
     ///
     /// # Errors
     /// [`Stale`] where the page is too old to be brought up to date.
-    pub fn merge(&mut self, feed: &mut UserFeed, page: ThreadPage) -> Result<(), Stale> {
-        let ThreadPage { cursor, threads, older } = page;
-        if cursor.seq < self.after {
+    pub fn merge(&mut self, feed: &mut UserFeed, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
+        if page.cursor.seq < self.after {
             return Err(Stale);
         }
-        let is_next = older < feed.older && threads.iter().all(|thread| Some(thread.place()) < feed.older);
-        // More than a page happened that is not here: the feed begins anew, or what is between would never be asked for.
-        let begins_anew = !is_next && older.is_some_and(|oldest| feed.lacks(oldest.thread_id));
-        if is_next {
+        if page.cursor.seq > self.told {
+            self.ahead = Some((before, page));
+            return Ok(());
+        }
+        let ThreadPage { cursor, threads, older } = page;
+        if before.is_some() && before != feed.older {
+            // The page after that place was added already.
+            return Ok(());
+        }
+        for thread in &threads {
+            self.absent.remove(&thread.info.id);
+        }
+        if before.is_some() {
+            self.after = cursor.seq;
             feed.older = older;
         } else {
-            self.behind = false;
-        }
-        if begins_anew {
-            *feed = UserFeed { threads: Vec::new(), older };
+            // What moved before the page was made and is not in it stands behind it, or was deleted.
+            let missed = self.absent.values().any(|seq| *seq <= cursor.seq);
+            let oldest_is_new = older.is_some_and(|oldest| feed.thread(oldest.thread_id).is_none());
+            if missed || oldest_is_new {
+                // What stands between the page and what is here would never be asked for: the feed begins anew.
+                self.absent.clear();
+                self.after = cursor.seq;
+                *feed = UserFeed { threads, older };
+                let since: Vec<_> = self.recent.iter().filter(|(seq, ..)| *seq > cursor.seq).cloned().collect();
+                since.into_iter().for_each(|(seq, at, entry)| self.fold(feed, seq, at, entry));
+                return Ok(());
+            }
         }
         let new: Vec<ThreadId> =
             threads.iter().map(|thread| thread.info.id).filter(|id| feed.thread(*id).is_none()).collect();
         threads.into_iter().for_each(|thread| feed.insert(thread));
         for (_, at, entry) in self.recent.iter().filter(|(seq, ..)| *seq > cursor.seq) {
-            if begins_anew || new.contains(&thread_of(entry)) {
-                self.behind |= is_of_absent_thread(feed, entry);
+            if new.contains(&thread_of(entry)) {
                 feed.apply(*at, entry.clone());
             }
         }
         Ok(())
     }
-}
 
-/// Whether an entry moves a thread to the front that is not here.
-fn is_of_absent_thread(feed: &UserFeed, entry: &UserEntry) -> bool {
-    matches!(entry, UserEntry::Run { thread_id, .. } if feed.lacks(*thread_id))
+    /// Folds an entry; what is of a thread that is not here is only noticed.
+    fn fold(&mut self, feed: &mut UserFeed, seq: u64, at: i64, entry: UserEntry) {
+        let id = thread_of(&entry);
+        let is_absent = self.absent.contains_key(&id);
+        match &entry {
+            UserEntry::ThreadRemoved { .. } => {
+                self.absent.remove(&id);
+                feed.apply(at, entry);
+            }
+            UserEntry::Run { .. } if is_absent || feed.lacks(id) => {
+                if self.absent.len() == MAX_RECENT
+                    && let Some(longest) = self.absent.iter().min_by_key(|(_, seq)| **seq).map(|(id, _)| *id)
+                {
+                    self.absent.remove(&longest);
+                }
+                self.absent.insert(id, seq);
+            }
+            _ if is_absent => {}
+            _ => feed.apply(at, entry),
+        }
+    }
 }
 
 fn thread_of(entry: &UserEntry) -> ThreadId {
@@ -151,7 +192,7 @@ mod tests {
             Self { entries, states }
         }
 
-        fn page(&self, seq: usize, before: Option<crate::thread::FeedPlace>, limit: usize) -> ThreadPage {
+        fn page(&self, seq: usize, before: Option<FeedPlace>, limit: usize) -> ThreadPage {
             let UserFeed { threads, older } = self.states[seq].page(before, limit);
             ThreadPage { cursor: Cursor { epoch: Epoch("e".into()), seq: seq as u64 }, threads, older }
         }
@@ -179,7 +220,8 @@ mod tests {
                     let made_at = from + made_at % (end - from + 1);
                     let before = if made_at % 2 == 0 { None } else { feed.older };
                     let page = log.page(made_at, before, 3);
-                    prop_assert_eq!(tail.merge(&mut feed, page), Ok(()));
+                    // One that is too old is refused, and changes nothing.
+                    let _ = tail.merge(&mut feed, before, page);
                 }
             }
             let whole = &log.states[end];
@@ -188,7 +230,7 @@ mod tests {
             }
             while tail.is_behind() || feed.older.is_some() {
                 let before = if tail.is_behind() { None } else { feed.older };
-                prop_assert_eq!(tail.merge(&mut feed, log.page(end, before, 3)), Ok(()));
+                prop_assert_eq!(tail.merge(&mut feed, before, log.page(end, before, 3)), Ok(()));
             }
         }
     }
@@ -207,7 +249,7 @@ mod tests {
         // A page that is older than the entry shows it all the same.
         let whole = UserFeed { older: None, ..log.states[10].page(None, 10) };
         let page = ThreadPage { threads: whole.threads, older: None, ..log.page(10, None, 10) };
-        assert_eq!(tail.merge(&mut feed, page), Ok(()));
+        assert_eq!(tail.merge(&mut feed, None, page), Ok(()));
         assert!(!tail.is_behind());
         assert_eq!((feed.threads[0].info.id, feed.threads[0].running.len()), (old, 1));
     }
@@ -221,7 +263,7 @@ mod tests {
         for seq in 21..21 + MAX_RECENT as u64 + 5 {
             tail.apply(&mut feed, seq, 9_000, read.clone());
         }
-        assert_eq!(tail.merge(&mut feed, log.page(20, None, 5)), Err(Stale));
+        assert_eq!(tail.merge(&mut feed, None, log.page(20, None, 5)), Err(Stale));
         assert_eq!(tail.recent.len(), MAX_RECENT);
     }
 }

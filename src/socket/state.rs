@@ -26,7 +26,7 @@ use crate::{
         ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry,
         UserId, Waiting, http::ThreadPage,
     },
-    thread::{ThreadView, UserFeed},
+    thread::{FeedPlace, ThreadView, UserFeed},
 };
 
 /// How many threads stay followed after the last component let go of them.
@@ -205,12 +205,12 @@ impl Live {
     }
 
     /// Adds a page of threads to the feed.
-    pub(super) fn add_threads(&self, page: ThreadPage) -> Result<(), Stale> {
+    pub(super) fn add_threads(&self, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         // What waits for a frame comes before it.
         self.state.flush();
         let socket = self.state.socket;
         let mut tail = self.state.tail.borrow_mut();
-        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, page)).unwrap_or(Ok(()));
+        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, before, page)).unwrap_or(Ok(()));
         let is_behind = tail.is_behind();
         drop(tail);
         socket.feed.notify();

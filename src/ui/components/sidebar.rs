@@ -118,7 +118,7 @@ async fn load(socket: Socket, after: Option<FeedPlace>) -> Result<(), String> {
     let path = after.map_or_else(|| "/api/threads".to_owned(), |after| format!("/api/threads?before={after}"));
     for _ in 0..MAX_ATTEMPTS {
         let page = browser::get::<ThreadPage>(&path).await.map_err(|error| error.message())?;
-        if socket.add_threads(page).is_ok() {
+        if socket.add_threads(after, page).is_ok() {
             return Ok(());
         }
     }
@@ -133,8 +133,13 @@ fn catch_up(socket: Socket) {
         if behind.get() && !loading.get_value() {
             loading.set_value(true);
             spawn_local(async move {
-                // A failure changes nothing that is shown: the next entry of such a thread asks again.
-                drop(load(socket, None).await);
+                // A failure changes nothing that is shown: the next entry of such a thread asks again. So does a page that
+                // was made before what it was asked for.
+                for _ in 0..MAX_ATTEMPTS {
+                    if load(socket, None).await.is_err() || behind.try_get_untracked() != Some(true) {
+                        break;
+                    }
+                }
                 loading.try_set_value(false);
             });
         }
