@@ -154,6 +154,18 @@ test('what goes away gives the focus back: a menu, a field, a button, a thread',
   await expect(box(page)).toBeFocused();
 });
 
+test('Escape closes the list of threads on a phone, also where the focus is on what can be done with one', async ({ page, signedIn }, { project }) => {
+  test.skip(project.name !== 'phone', 'wide screens show the threads always');
+  expect(signedIn.name).not.toBe('');
+  await ask(page, 'What can you do?');
+  const row = await openRow(page);
+  await expect(page.getByRole('complementary', { name: 'Sidebar' }).getByRole('link').first()).toBeFocused();
+  await row.getByRole('link').press('ArrowRight');
+  await expect(row.getByRole('button', { name: /^Actions for/ })).toBeFocused();
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('button', { name: 'Threads', exact: true })).toBeFocused();
+});
+
 test('the list of threads is one stop of the Tab key, and arrow keys move within it @desktop', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   for (const title of ['One', 'Two', 'Three']) await ask(page, title);

@@ -62,6 +62,10 @@ pub(crate) fn Menu(
         true
     });
     let keys = move |event: KeyboardEvent| {
+        // The keys of a menu that is closed are for what is around it.
+        if !open.get_untracked() {
+            return;
+        }
         let items = items();
         let focused = document().active_element();
         let at = items.iter().position(|item| Some(item.as_ref()) == focused.as_ref());
@@ -84,7 +88,7 @@ pub(crate) fn Menu(
             }
             _ => return,
         };
-        if open.get_untracked() && !items.is_empty() {
+        if !items.is_empty() {
             event.prevent_default();
             let _ = items[to % items.len()].focus();
         }
