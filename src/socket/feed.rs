@@ -218,7 +218,7 @@ mod tests {
                 // A page arrives that was made at some moment since the beginning, before or after what was told.
                 for (_, made_at) in pages.iter().filter(|(when, _)| when % end + 1 == seq) {
                     let made_at = from + made_at % (end - from + 1);
-                    let before = if made_at % 2 == 0 { None } else { feed.older };
+                    let before = if made_at.is_multiple_of(2) { None } else { feed.older };
                     let page = log.page(made_at, before, 3);
                     // One that is too old is refused, and changes nothing.
                     let _ = tail.merge(&mut feed, before, page);

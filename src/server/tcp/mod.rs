@@ -80,8 +80,8 @@ impl Limits {
         let descriptors = raise_descriptors();
         let other = (descriptors / 4).clamp(MIN_OTHER_DESCRIPTORS, MAX_OTHER_DESCRIPTORS) + SPARE;
         let max = connections.max.min(descriptors.saturating_sub(other)).max(1);
-        // Behind a trusted proxy all connections come from the proxy. Else an eighth is left to others.
-        let per_address = (!config.server.is_behind_proxy()).then(|| connections.max_per_address.min(max - max / 8));
+        // Behind a proxy that is believed, all connections come from the proxy. Else an eighth is left to others.
+        let per_address = (!config.server.trust_proxy).then(|| connections.max_per_address.min(max - max / 8));
         info!(descriptors, max_connections = max, max_per_address = per_address, "limits of connections");
         Self::with(connections, Bounds::new(max, per_address))
     }
