@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,8 @@ pub(super) struct Bounds {
     max: usize,
     /// None: any.
     max_per_address: Option<usize>,
+    /// Proxies, from where everybody's connections come: these have no bound of their own.
+    proxies: Arc<[IpNet]>,
     counts: Arc<Mutex<Counts>>,
 }
 
@@ -79,7 +82,12 @@ impl Counts {
 
 impl Bounds {
     pub(super) fn new(max: usize, max_per_address: Option<usize>) -> Self {
-        Self { max, max_per_address, counts: Arc::default() }
+        Self { max, max_per_address, proxies: Arc::default(), counts: Arc::default() }
+    }
+
+    /// The same with networks of proxies that have no bound of their own.
+    pub(super) fn with_proxies(self, proxies: &[IpNet]) -> Self {
+        Self { proxies: proxies.into(), ..self }
     }
 
     /// Takes a place for a connection from this address.
@@ -87,7 +95,9 @@ impl Bounds {
         let address = network(peer);
         let mut counts = self.counts.lock();
         let here = counts.by_address.get(&address).copied().unwrap_or(0);
-        let reached = if self.max_per_address.is_some_and(|most| here >= most) {
+        let canonical = peer.to_canonical();
+        let is_proxy = self.proxies.iter().any(|network| network.contains(&canonical));
+        let reached = if !is_proxy && self.max_per_address.is_some_and(|most| here >= most) {
             Reached::Address
         } else if counts.open >= self.max {
             Reached::All
@@ -164,6 +174,15 @@ mod tests {
         assert!(matches!(bounds.admit(from(2)), Admission::Open(_)));
         drop(held);
         assert!(matches!(bounds.admit(from(1)), Admission::Open(_)));
+    }
+
+    #[test]
+    fn a_proxy_has_no_bound_of_its_own() {
+        let proxies = ["192.0.2.7/32".parse().expect("a network")];
+        let bounds = Bounds::new(3, Some(1)).with_proxies(&proxies);
+        let _held = [bounds.admit(from(7)), bounds.admit(from(7)), bounds.admit(from(8))];
+        assert!(matches!(bounds.admit(from(7)), Admission::Beyond(Reached::All, ..)));
+        assert!(matches!(bounds.admit(from(8)), Admission::Beyond(Reached::Address, ..)));
     }
 
     #[test]

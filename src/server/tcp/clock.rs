@@ -120,6 +120,10 @@ impl Clock {
     /// So many bytes were written.
     pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
         self.writing.moved(bytes, now);
+        // An answer that was handed over whole may still be on its way.
+        if self.phase == Phase::Idle {
+            self.since = now;
+        }
     }
 
     /// More is to be written, and there is no room.
@@ -190,8 +194,8 @@ impl Clock {
             Phase::FirstByte => at(self.timeouts.first_byte, Timeout::FirstByte),
             Phase::Header => at(self.timeouts.header, Timeout::Header),
             Phase::Body => self.reading.deadline().map(|at| (at, Timeout::Body)),
-            Phase::Idle => at(self.timeouts.idle, Timeout::Idle),
-            Phase::Answer => None,
+            Phase::Idle if self.writing.blocked.is_none() => at(self.timeouts.idle, Timeout::Idle),
+            Phase::Idle | Phase::Answer => None,
             Phase::Upgraded => return None,
         };
         let writing = self.writing.deadline().map(|at| (at, Timeout::Answer));
@@ -301,6 +305,20 @@ mod tests {
         clock.received(1, begin + seconds(520));
         assert_eq!(clock.deadline(), Some((begin + seconds(540), Timeout::Header)));
         assert!(clock.can_refuse(), "the next request has no answer yet");
+    }
+
+    #[test]
+    fn a_connection_is_idle_only_once_its_answer_is_written() {
+        let begin = Instant::now();
+        let mut clock = Clock::new(TIMEOUTS, begin);
+        clock.received(500, begin);
+        clock.request(false, begin);
+        clock.answer_begins(false, begin);
+        clock.answer_written(begin);
+        clock.write_blocked(begin + seconds(1));
+        assert_eq!(clock.deadline(), Some((begin + seconds(31), Timeout::Answer)));
+        clock.sent(10_000, begin + seconds(20));
+        assert_eq!(clock.deadline(), Some((begin + seconds(95), Timeout::Idle)));
     }
 
     #[test]

@@ -83,7 +83,8 @@ impl Limits {
         // Behind a proxy that is believed, all connections come from the proxy. Else an eighth is left to others.
         let per_address = (!config.server.trust_proxy).then(|| connections.max_per_address.min(max - max / 8));
         info!(descriptors, max_connections = max, max_per_address = per_address, "limits of connections");
-        Self::with(connections, Bounds::new(max, per_address))
+        let bounds = Bounds::new(max, per_address).with_proxies(&config.server.trusted_proxies);
+        Self::with(connections, bounds)
     }
 
     /// The same for a listener that only monitors use.
