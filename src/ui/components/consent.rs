@@ -60,7 +60,7 @@ impl Giving {
         self.sent.set(Some(answer.clone()));
         self.busy.set(true);
         self.error.set(None);
-        let answered = self.conversation.socket.send(answer);
+        let answered = self.conversation.outgoing.answer(answer);
         spawn_local(async move {
             if let Err(refused) = answered.await {
                 self.error.try_set(Some(format::refusal(&refused)));

@@ -22,7 +22,7 @@ use crate::{
         http::{OwnUsage, Role, User},
     },
     socket::context::{Status, use_socket},
-    ui::{app::Facts, browser, format, outgoing::Outgoing},
+    ui::{app::Facts, browser, format, outgoing::Outgoing, storage::Storage},
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -30,7 +30,6 @@ use crate::{
 pub(crate) fn Workspace() -> impl IntoView {
     let socket = use_socket();
     let facts: Facts = expect_context();
-    let outgoing: Outgoing = expect_context();
     let location = use_location();
     let navigate = use_navigate();
     let known = Memo::new(move |_| {
@@ -43,11 +42,8 @@ pub(crate) fn Workspace() -> impl IntoView {
         if !known.get() {
             let to = match (facts.needs_setup(), before.flatten()) {
                 (true, _) => "/setup".to_owned(),
-                // The session ended: its person reads so, and finds what they wrote.
-                (false, Some(person)) => {
-                    outgoing.give_back(person);
-                    format!("/sign-in?next={}&ended=1", path.get_untracked())
-                }
+                // The session ended: its person reads so, and finds what they wrote when they are back.
+                (false, Some(_)) => format!("/sign-in?next={}&ended=1", path.get_untracked()),
                 (false, None) => format!("/sign-in?next={}", path.get_untracked()),
             };
             navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
@@ -138,7 +134,7 @@ fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoVie
 #[component]
 fn UserMenu(user: User) -> impl IntoView {
     let socket = use_socket();
-    let outgoing: Outgoing = expect_context();
+    let (outgoing, storage): (Outgoing, Storage) = (expect_context(), expect_context());
     let open = RwSignal::new(false);
     let failed = RwSignal::new(false);
     let sign_out = move |_| {
@@ -146,7 +142,7 @@ fn UserMenu(user: User) -> impl IntoView {
             match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
                 Ok(()) => {
                     outgoing.clear();
-                    browser::forget_all();
+                    storage.forget().await;
                     socket.signed_out();
                     // From the start: nothing of this person stays in memory.
                     browser::load("/sign-in");
