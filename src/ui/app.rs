@@ -3,6 +3,7 @@
 use leptos::{
     hydration::{AutoReload, HydrationScripts},
     prelude::*,
+    task::spawn_local,
 };
 use leptos_meta::{HashedStylesheet, MetaTags, Title, provide_meta_context};
 use leptos_router::{
@@ -13,11 +14,13 @@ use leptos_router::{
 use super::{
     boot::Boot,
     components::{clock::Clock, focus::WritesNext, workspace::Workspace},
+    drafts::Drafts,
     outgoing::Outgoing,
     pages::{
         account::AccountPage, admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage,
         sign_in::SignInPage, thread::ThreadPage,
     },
+    storage::{Found, Storage, record::Content},
 };
 use crate::{
     protocol::{
@@ -98,8 +101,18 @@ pub fn App() -> impl IntoView {
     provide_context(facts);
     let socket = provide_socket(boot.seed);
     Clock::provide(socket);
-    Outgoing::provide(socket);
     WritesNext::provide();
+    let storage = Storage::provide();
+    let outgoing = Outgoing::provide(socket, storage);
+    let drafts = Drafts::provide(storage);
+    // The page is loaded anew for another person.
+    if let Some(user) = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id)) {
+        storage.start(user, move |key, Found { record, files, missing }| match record.content {
+            Content::Message(message) => outgoing.resume(message, files, missing),
+            Content::Answer(answer) => spawn_local(async move { drop(outgoing.answer(answer).await) }),
+            other => drafts.note(key, &other),
+        });
+    }
     let asking = Memo::new(move |_| {
         socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
     });

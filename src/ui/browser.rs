@@ -43,16 +43,34 @@ mod here {
     use gloo_net::http::Request;
     use leptos::__reexports::send_wrapper::SendWrapper;
     use serde::{Serialize, de::DeserializeOwned};
+    use uuid::Uuid;
     use wasm_bindgen::{JsCast, closure::Closure};
     use wasm_bindgen_futures::JsFuture;
 
     use super::*;
 
-    /// A file that a person chose.
+    /// A file that a person chose, under the name that it is stored by.
     #[derive(Debug, Clone)]
-    pub(crate) struct LocalFile(SendWrapper<web_sys::File>);
+    pub(crate) struct LocalFile(SendWrapper<web_sys::File>, Uuid);
 
     impl LocalFile {
+        pub(crate) fn new(file: web_sys::File) -> Self {
+            Self::stored(Uuid::now_v7(), file)
+        }
+
+        /// One that was stored.
+        pub(crate) fn stored(key: Uuid, file: web_sys::File) -> Self {
+            Self(SendWrapper::new(file), key)
+        }
+
+        pub(crate) fn key(&self) -> Uuid {
+            self.1
+        }
+
+        pub(crate) fn blob(&self) -> &web_sys::File {
+            &self.0
+        }
+
         pub(crate) fn name(&self) -> String {
             self.0.name()
         }
@@ -64,7 +82,7 @@ mod here {
 
     fn list(files: Option<web_sys::FileList>) -> Vec<LocalFile> {
         let files = files.into_iter().flat_map(|files| (0..files.length()).filter_map(move |index| files.get(index)));
-        files.map(|file| LocalFile(SendWrapper::new(file))).collect()
+        files.map(LocalFile::new).collect()
     }
 
     /// The files in an input, which is then empty again: the same file may be chosen twice.
@@ -136,32 +154,6 @@ mod here {
                 Some(value) => storage.set_item(key, value),
                 None => storage.remove_item(key),
             };
-        }
-    }
-
-    /// What outlives the page but not the tab.
-    fn session() -> Option<web_sys::Storage> {
-        leptos::prelude::window().session_storage().ok().flatten()
-    }
-
-    pub(crate) fn remembered(key: &str) -> Option<String> {
-        session()?.get_item(key).ok().flatten()
-    }
-
-    /// Remembers a text for as long as the tab lives, as far as the browser lets it; an empty one is forgotten.
-    pub(crate) fn remember(key: &str, text: &str) {
-        if let Some(session) = session() {
-            let _ = match text {
-                "" => session.remove_item(key),
-                _ => session.set_item(key, text),
-            };
-        }
-    }
-
-    /// Forgets everything that was remembered for the tab.
-    pub(crate) fn forget_all() {
-        if let Some(session) = session() {
-            let _ = session.clear();
         }
     }
 
@@ -255,6 +247,7 @@ mod here {
 #[cfg(not(feature = "hydrate"))]
 mod nowhere {
     use serde::{Serialize, de::DeserializeOwned};
+    use uuid::Uuid;
 
     use super::*;
 
@@ -263,6 +256,10 @@ mod nowhere {
     pub(crate) struct LocalFile(());
 
     impl LocalFile {
+        pub(crate) fn key(&self) -> Uuid {
+            Uuid::nil()
+        }
+
         pub(crate) fn name(&self) -> String {
             String::new()
         }
@@ -317,14 +314,6 @@ mod nowhere {
     }
 
     pub(crate) fn store(_: &str, _: Option<&str>) {}
-
-    pub(crate) fn remembered(_: &str) -> Option<String> {
-        None
-    }
-
-    pub(crate) fn remember(_: &str, _: &str) {}
-
-    pub(crate) fn forget_all() {}
 
     pub(crate) fn load(_: &str) {}
 

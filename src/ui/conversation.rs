@@ -9,7 +9,9 @@ use leptos::{prelude::*, task::spawn_local};
 
 use super::{
     components::{draft::Draft, scroll::Follow},
+    drafts::Drafts,
     outgoing::{Outgoing, Parcel, Place, Written},
+    storage::record::EditRecord,
 };
 use crate::{
     protocol::{MessageId, RunId, StopRun, ThreadId, UserMessage, Waiting},
@@ -97,9 +99,12 @@ pub(crate) struct Conversation {
     /// Where the person writes.
     pub(crate) draft: Draft,
     pub(crate) socket: Socket,
-    outgoing: Outgoing,
-    /// The message whose branch is in view; absent: the newest's.
+    pub(crate) outgoing: Outgoing,
+    pub(crate) drafts: Drafts,
+    /// The message whose branch is in view; absent: that of one that is being edited; else the newest's.
     through: RwSignal<Option<MessageId>>,
+    /// The messages that are being edited: they stay in view whatever is said elsewhere.
+    edits: RwSignal<Vec<MessageId>>,
     /// The items in view and where they are.
     pub(crate) keys: Memo<Vec<(usize, Key)>>,
     pub(crate) versions: Memo<Vec<Vec<MessageId>>>,
@@ -117,15 +122,26 @@ impl Conversation {
         queue: Signal<Vec<Waiting>>,
         (socket, outgoing): (Socket, Outgoing),
     ) -> Self {
-        let through = RwSignal::new(None);
+        let drafts: Drafts = expect_context();
+        let (through, edits) = (RwSignal::new(None), RwSignal::new(drafts.edits_in(id)));
         let keys = Memo::new(move |_| {
             let end = outgoing.replacing(id);
-            view.with(|view| ready(view).map(|thread| in_view(thread, through.get(), end))).unwrap_or_default()
+            let through = through.get().or_else(|| edits.with(|edits| edits.last().copied()));
+            view.with(|view| ready(view).map(|thread| in_view(thread, through, end))).unwrap_or_default()
+        });
+        Effect::new(move |_| {
+            if drafts.has_left(Some(id)) {
+                // The thread may be out of sight by now; then the edit is shown when it is looked at again.
+                drafts.take_up_edits(id, move |message| {
+                    edits.try_update(|edits| edits.push(message));
+                });
+            }
         });
         let versions = Memo::new(move |_| view.with(|view| ready(view).map(versions)).unwrap_or_default());
         let draft = Draft::new(Some(id));
         let (focus, follow) = (StoredValue::new(None), Follow::new());
-        let conversation = Self { id, view, queue, draft, socket, outgoing, through, keys, versions, follow, focus };
+        let conversation =
+            Self { id, view, queue, draft, socket, outgoing, drafts, through, edits, keys, versions, follow, focus };
         provide_context(conversation);
         conversation
     }
@@ -181,6 +197,27 @@ impl Conversation {
             let runs = left.filter_map(|key| if let Key::Run(id) = key { Some(id) } else { None });
             runs.filter(active).collect()
         })
+    }
+
+    /// Whether a message is being edited.
+    pub(crate) fn is_edited(self, message: MessageId) -> bool {
+        self.edits.with(|edits| edits.contains(&message))
+    }
+
+    /// Begins to edit a message.
+    pub(crate) fn edit(self, message: MessageId) {
+        self.edits.update(|edits| edits.push(message));
+    }
+
+    /// Keeps what a message is being edited to.
+    pub(crate) fn keep_edit(self, message: MessageId, text: String) {
+        self.drafts.keep_edit(message, Some(EditRecord { thread_id: self.id, text }));
+    }
+
+    /// Ends the editing of a message.
+    pub(crate) fn end_edit(self, message: MessageId) {
+        self.drafts.keep_edit(message, None);
+        self.edits.update(|edits| edits.retain(|edited| *edited != message));
     }
 
     /// A message of the person's own has arrived: its branch comes into view.

@@ -4,12 +4,24 @@
 use leptos::{
     ev::{EventDescriptor as _, pageshow, visibilitychange},
     prelude::*,
+    task::spawn_local,
 };
 
-use super::browser;
+use super::{browser, outgoing::Outgoing, storage::Storage};
+use crate::socket::context::Socket;
 
 /// Where the tabs of a browser leave word of the last sign-out.
 const KEY: &str = "netra.signed-out";
+
+/// Forgets everything of a person who signed out, and loads the sign-in page from the start: nothing stays in memory.
+pub(crate) fn leave(socket: Socket, outgoing: Outgoing, storage: Storage) {
+    outgoing.clear();
+    spawn_local(async move {
+        storage.forget().await;
+        socket.signed_out();
+        browser::load("/sign-in");
+    });
+}
 
 /// Tells the other tabs that the person signed out in this one.
 pub(crate) fn tell_other_tabs() {

@@ -18,3 +18,4 @@ mod markdown;
 mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod pages;
+mod storage;

@@ -1,17 +1,22 @@
 //! What a person sent and the thread does not show yet: it waits for its thread to be made, for uploads, for the reply.
 //!
-//! It lives in application state, so it goes on while the person goes elsewhere in the application. Trying again sends the
+//! It lives in application state, so it goes on while the person goes elsewhere in the application, and is stored in the
+//! browser until the server accepts it, so that another page goes on with it when this one is gone. Trying again sends the
 //! same ids: whatever the server got the first time counts once.
 
 use leptos::{prelude::*, task::spawn_local};
 
+pub(crate) use super::storage::record::Place;
 use super::{
     browser::{LocalFile, upload},
-    drafts::give_back,
     format::refusal,
+    storage::{
+        Storage,
+        record::{Content, FileRecord, MessageRecord, NewThread, Slot},
+    },
 };
 use crate::{
-    protocol::{Attachment, CreateThread, FileId, MessageId, SendMessage, ThreadId, UserId},
+    protocol::{Answer, Attachment, CreateThread, ErrorBody, ErrorCode, FileId, MessageId, SendMessage, ThreadId},
     socket::context::Socket,
 };
 
@@ -24,18 +29,6 @@ pub(crate) struct Written {
     pub(crate) attached: Vec<Attachment>,
     /// Who is asked; the thread's agent unless it says so.
     pub(crate) agent: Option<String>,
-}
-
-/// Where in its thread a message stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// After the newest message.
-    #[default]
-    Newest,
-    /// After this one.
-    After(MessageId),
-    /// In the place of this one, as another version of it.
-    Instead(MessageId),
 }
 
 /// A message on its way.
@@ -52,8 +45,10 @@ pub(crate) struct Parcel {
     pub(crate) place: Place,
     /// Why it did not get through.
     pub(crate) error: ArcRwSignal<Option<String>>,
-    /// The agent of the thread that is made first.
-    new_thread: Option<Option<String>>,
+    /// The thread that is made first.
+    new_thread: Option<NewThread>,
+    /// Files that the page which sent it did not store before it was gone.
+    missing: Vec<String>,
     /// Whether the thread exists.
     created: ArcRwSignal<bool>,
     /// Whether it set out.
@@ -65,6 +60,50 @@ impl Parcel {
     /// Whether nothing goes on with it: it got through, or waits for its person.
     fn is_settled(&self) -> bool {
         self.accepted.get_untracked() || self.error.with_untracked(Option::is_some)
+    }
+
+    /// What is stored of it.
+    fn record(&self) -> MessageRecord {
+        let file = |file: &ParcelFile| FileRecord {
+            key: file.file.key(),
+            name: file.file.name(),
+            id: file.id.get_untracked(),
+        };
+        MessageRecord {
+            message_id: self.message_id,
+            thread_id: self.thread_id,
+            text: self.text.clone(),
+            files: self.files.iter().map(file).collect(),
+            attached: self.attached.clone(),
+            agent: self.agent.clone(),
+            place: self.place,
+            new_thread: self.new_thread.clone().filter(|_| !self.created.get_untracked()),
+        }
+    }
+
+    /// A stored one, with its files.
+    fn from_record(record: MessageRecord, files: Vec<LocalFile>, missing: Vec<String>) -> Self {
+        let known = |key| record.files.iter().find(|file| file.key == key).and_then(|file| file.id);
+        let files = files.into_iter().map(|file| ParcelFile {
+            id: ArcRwSignal::new(known(file.key())),
+            share: ArcRwSignal::new(0.0),
+            file,
+        });
+        Self {
+            message_id: record.message_id,
+            thread_id: record.thread_id,
+            text: record.text,
+            files: files.collect(),
+            attached: record.attached,
+            agent: record.agent,
+            place: record.place,
+            error: ArcRwSignal::new(None),
+            created: ArcRwSignal::new(record.new_thread.is_none()),
+            new_thread: record.new_thread,
+            missing,
+            begun: ArcRwSignal::new(false),
+            accepted: ArcRwSignal::new(false),
+        }
     }
 }
 
@@ -82,31 +121,56 @@ pub(crate) struct ParcelFile {
 pub(crate) struct Outgoing {
     parcels: RwSignal<Vec<Parcel>>,
     socket: Socket,
+    storage: Storage,
 }
 
 impl Outgoing {
-    pub(crate) fn provide(socket: Socket) {
-        provide_context(Self { parcels: RwSignal::new(Vec::new()), socket });
+    pub(crate) fn provide(socket: Socket, storage: Storage) -> Self {
+        let outgoing = Self { parcels: RwSignal::new(Vec::new()), socket, storage };
+        provide_context(outgoing);
+        outgoing
     }
 
     /// Sends a message; `new_thread`: makes the thread first, for that agent or the server's default.
     pub(crate) fn send(self, thread_id: ThreadId, written: Written, place: Place, new_thread: Option<Option<String>>) {
         let Written { text, files, attached, agent } = written;
-        let file = |file| ParcelFile { file, share: ArcRwSignal::new(0.0), id: ArcRwSignal::new(None) };
-        self.post(Parcel {
-            message_id: MessageId::new(),
-            thread_id,
-            text,
-            files: files.into_iter().map(file).collect(),
-            attached,
-            agent,
-            place,
-            error: ArcRwSignal::new(None),
-            created: ArcRwSignal::new(new_thread.is_none()),
-            new_thread,
-            begun: ArcRwSignal::new(false),
-            accepted: ArcRwSignal::new(false),
-        });
+        let new_thread = new_thread.map(|agent| NewThread { agent });
+        let message_id = MessageId::new();
+        let none = Vec::new();
+        let record = MessageRecord { message_id, thread_id, text, files: none, attached, agent, place, new_thread };
+        let parcel = Parcel::from_record(record, files, Vec::new());
+        // Before anything else: whatever becomes of this page, it is sent.
+        self.store(&parcel);
+        self.post(parcel);
+    }
+
+    /// Goes on with a message of a page that is gone.
+    pub(crate) fn resume(self, record: MessageRecord, files: Vec<LocalFile>, missing: Vec<String>) {
+        let is_known = |parcels: &Vec<Parcel>| parcels.iter().any(|known| known.message_id == record.message_id);
+        if !self.parcels.with_untracked(is_known) {
+            self.post(Parcel::from_record(record, files, missing));
+        }
+    }
+
+    /// Answers what a run asks. It is stored until the server took it or refused it for good.
+    pub(crate) async fn answer(self, answer: Answer) -> Result<(), ErrorBody> {
+        let slot = Slot::Answer(answer.answer_id);
+        self.storage.write(slot, Some(Content::Answer(answer.clone())));
+        let answered = self.socket.send(answer).await;
+        if answered.as_ref().err().is_none_or(|refused| refused.code != ErrorCode::Unavailable) {
+            self.storage.write(slot, None);
+        }
+        answered.map(drop)
+    }
+
+    fn store(self, parcel: &Parcel) {
+        self.storage.write(Slot::Message(parcel.message_id), Some(Content::Message(parcel.record())));
+    }
+
+    /// Removes what is stored of a message: the server has it, or the person gave it up.
+    fn unstore(self, parcel: &Parcel) {
+        self.storage.write(Slot::Message(parcel.message_id), None);
+        self.storage.remove_files(parcel.files.iter().map(|file| file.file.key()));
     }
 
     fn post(self, parcel: Parcel) {
@@ -138,6 +202,10 @@ impl Outgoing {
 
     /// Forgets a message: the thread shows it, or the person gave it up.
     pub(crate) fn forget(self, message_id: MessageId) {
+        let known = |parcels: &Vec<Parcel>| parcels.iter().find(|known| known.message_id == message_id).cloned();
+        if let Some(parcel) = self.parcels.with_untracked(known) {
+            self.unstore(&parcel);
+        }
         self.parcels.update(|parcels| parcels.retain(|parcel| parcel.message_id != message_id));
     }
 
@@ -149,16 +217,6 @@ impl Outgoing {
     /// Forgets everything on its way: its person leaves.
     pub(crate) fn clear(self) {
         self.parcels.set(Vec::new());
-    }
-
-    /// Makes drafts of what did not get through: the page is about to be loaded anew, for that person.
-    pub(crate) fn give_back(self, user: UserId) {
-        self.parcels.with_untracked(|parcels| {
-            for parcel in parcels.iter().filter(|parcel| !parcel.accepted.get_untracked()) {
-                let thread = parcel.created.get_untracked().then_some(parcel.thread_id);
-                give_back(user, thread, &parcel.text);
-            }
-        });
     }
 
     /// The message whose place another is about to take.
@@ -177,43 +235,54 @@ impl Outgoing {
 
     fn go(self, parcel: Parcel) {
         spawn_local(async move {
-            match deliver(self.socket, &parcel).await {
-                Ok(()) => parcel.accepted.set(true),
+            match self.deliver(&parcel).await {
+                Ok(()) => {
+                    self.unstore(&parcel);
+                    parcel.accepted.set(true);
+                }
                 Err(message) => parcel.error.set(Some(message)),
             }
             self.advance(parcel.thread_id);
         });
     }
-}
 
-async fn deliver(socket: Socket, parcel: &Parcel) -> Result<(), String> {
-    let thread_id = parcel.thread_id;
-    if let Some(agent) = &parcel.new_thread {
-        let create = CreateThread { thread_id, title: None, agent: agent.clone() };
-        socket.send(create).await.map_err(|error| refusal(&error))?;
-        parcel.created.set(true);
+    async fn deliver(self, parcel: &Parcel) -> Result<(), String> {
+        if let Some(name) = parcel.missing.first() {
+            let gone =
+                "was not stored before its page was closed. Discard this message, and send it again with the file";
+            return Err(format!("{name} {gone}"));
+        }
+        let thread_id = parcel.thread_id;
+        if let Some(NewThread { agent }) = parcel.new_thread.as_ref().filter(|_| !parcel.created.get_untracked()) {
+            let create = CreateThread { thread_id, title: None, agent: agent.clone() };
+            self.socket.send(create).await.map_err(|error| refusal(&error))?;
+            parcel.created.set(true);
+            self.store(parcel);
+        }
+        let mut attachments: Vec<FileId> = parcel.attached.iter().map(|file| file.file_id).collect();
+        for file in &parcel.files {
+            let known = file.id.get_untracked();
+            attachments.push(match known {
+                Some(id) => id,
+                None => {
+                    let share = file.share.clone();
+                    let uploaded = upload(thread_id, file.file.clone(), Box::new(move |done| share.set(done))).await;
+                    let id = uploaded.map_err(|error| error.message())?.file_id;
+                    file.share.set(1.0);
+                    file.id.set(Some(id));
+                    self.store(parcel);
+                    id
+                }
+            });
+        }
+        let (message_id, text, agent) = (parcel.message_id, parcel.text.clone(), parcel.agent.clone());
+        let (after, replaces) = match parcel.place {
+            Place::Newest => (None, None),
+            Place::After(id) => (Some(id), None),
+            Place::Instead(id) => (None, Some(id)),
+        };
+        let message =
+            SendMessage { message_id, agent, attachments, after, replaces, ..SendMessage::new(thread_id, text) };
+        self.socket.send(message).await.map(drop).map_err(|error| refusal(&error))
     }
-    let mut attachments: Vec<FileId> = parcel.attached.iter().map(|file| file.file_id).collect();
-    for file in &parcel.files {
-        let known = file.id.get_untracked();
-        attachments.push(match known {
-            Some(id) => id,
-            None => {
-                let share = file.share.clone();
-                let uploaded = upload(thread_id, file.file.clone(), Box::new(move |done| share.set(done))).await;
-                let id = uploaded.map_err(|error| error.message())?.file_id;
-                file.share.set(1.0);
-                file.id.set(Some(id));
-                id
-            }
-        });
-    }
-    let (message_id, text, agent) = (parcel.message_id, parcel.text.clone(), parcel.agent.clone());
-    let (after, replaces) = match parcel.place {
-        Place::Newest => (None, None),
-        Place::After(id) => (Some(id), None),
-        Place::Instead(id) => (None, Some(id)),
-    };
-    let message = SendMessage { message_id, agent, attachments, after, replaces, ..SendMessage::new(thread_id, text) };
-    socket.send(message).await.map(drop).map_err(|error| refusal(&error))
 }

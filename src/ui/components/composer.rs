@@ -98,7 +98,7 @@ pub(crate) fn Composer(
     let clock = use_clock();
     let socket = use_socket();
     let agents = expect_context::<Facts>().agents;
-    let Draft { text, files, error, area, stopping, .. } = draft;
+    let Draft { text, error, area, stopping, .. } = draft;
     let input = NodeRef::<html::Input>::new();
     let obstacle =
         Memo::new(move |_| text.with(|text| agents.with_value(|agents| obstacle(text, draft.count(), agents))));
@@ -108,12 +108,12 @@ pub(crate) fn Composer(
     });
     let mention = Mention::new(text, agents, Callback::new(move |text| draft.suggest(text)));
 
-    // What was typed before the page came alive counts, then what was remembered; after that the draft does.
+    // What was typed before the page came alive counts; after that the draft does.
     Effect::new(move |before: Option<()>| {
         let Some(area) = area.get() else { return };
         let (typed, said) = (area.value(), text.get());
         if before.is_none() && said.is_empty() {
-            draft.write(if typed.is_empty() { draft.remembered() } else { typed });
+            draft.begin(typed);
         } else if said != typed {
             area.set_value(&said);
         }
@@ -138,9 +138,8 @@ pub(crate) fn Composer(
                 Some((agent, said)) => (Some(agent.id.clone()), said.trim().to_owned()),
                 None => (None, said.trim().to_owned()),
             });
-            draft.write(String::new());
             error.set(None);
-            let (files, attached) = (std::mem::take(&mut *files.write()), std::mem::take(&mut *draft.attached.write()));
+            let (files, attached) = draft.clear();
             on_send.run(Written { text: said, files, attached, agent });
             // The button is disabled now, and would leave the focus nowhere: keys would reach nothing.
             if let Some(area) = area.get_untracked() {

@@ -61,7 +61,7 @@ impl Giving {
         self.sent.set(Some(answer.clone()));
         self.busy.set(true);
         self.error.set(None);
-        let answered = self.conversation.socket.send(answer);
+        let answered = self.conversation.outgoing.answer(answer);
         // What comes of it stands at the end.
         self.conversation.follow.jump();
         spawn_local(async move {

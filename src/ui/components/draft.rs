@@ -5,26 +5,24 @@ use leptos::{html, prelude::*, task::spawn_local};
 use super::icons::{Glyph, icon};
 use crate::{
     protocol::{Attachment, RunId, StopRun, ThreadId, limits},
-    socket::context::{Socket, use_socket},
+    socket::context::Socket,
     text::visible,
     ui::{
-        browser::{self, LocalFile},
-        drafts, format,
+        browser::LocalFile,
+        drafts::{Drafts, Kept},
+        format,
+        storage::record::Returned,
     },
 };
 
-/// What was taken back while something else was being written: it waits to be taken up.
-#[derive(Debug, Clone, PartialEq)]
-struct Returned {
-    text: String,
-    attached: Vec<Attachment>,
-}
-
-/// What is being written. The text is remembered for as long as the tab lives, so that a session that ends, a reload or a
-/// look at another thread does not lose it.
+/// What is being written. It is kept in the application and stored in the browser, so that neither a look at another thread
+/// nor a reload, a crash or the end of the session loses it. Whatever changes it calls [`Self::keep`].
 #[derive(Clone, Copy)]
 pub(crate) struct Draft {
-    key: StoredValue<Option<String>>,
+    thread: Option<ThreadId>,
+    drafts: Drafts,
+    /// Whether the person wrote here: what other pages left waits until the draft is empty then.
+    touched: StoredValue<bool>,
     pub(super) text: RwSignal<String>,
     pub(super) files: RwSignal<Vec<LocalFile>>,
     /// Files that the thread has already.
@@ -38,30 +36,87 @@ pub(crate) struct Draft {
 impl Draft {
     /// The draft for a thread, or for a new one.
     pub(crate) fn new(thread: Option<ThreadId>) -> Self {
-        let user = use_socket().user().with_untracked(|user| user.as_ref().map(|user| user.id));
-        Self {
-            key: StoredValue::new(user.map(|user| drafts::key(user, thread))),
-            text: RwSignal::new(String::new()),
-            files: RwSignal::new(Vec::new()),
-            attached: RwSignal::new(Vec::new()),
-            returned: RwSignal::new(Vec::new()),
+        let drafts: Drafts = expect_context();
+        let Kept { text, files, attached, returned } = drafts.of(thread);
+        let draft = Self {
+            thread,
+            drafts,
+            touched: StoredValue::new(false),
+            text: RwSignal::new(text),
+            files: RwSignal::new(files),
+            attached: RwSignal::new(attached),
+            returned: RwSignal::new(returned),
             error: RwSignal::new(None),
             area: NodeRef::new(),
             stopping: RwSignal::new(None),
+        };
+        Effect::new(move |_| {
+            drafts.has_left(thread);
+            draft.take_up_left();
+        });
+        draft
+    }
+
+    /// Takes up what pages before this one left, unless that would come in between what the person writes.
+    fn take_up_left(self) {
+        let is_free = !self.touched.get_value() || untrack(|| self.is_empty());
+        if is_free && untrack(|| self.drafts.has_left(self.thread)) {
+            self.drafts.take_up(self.thread, move |missing| self.show(&missing));
+        }
+    }
+
+    /// Begins with what was typed before the page came alive.
+    pub(super) fn begin(self, typed: String) {
+        if !typed.is_empty() {
+            self.text.set(typed);
+            self.keep();
         }
     }
 
     pub(super) fn write(self, text: String) {
-        self.key.with_value(|key| {
-            if let Some(key) = key {
-                browser::remember(key, &text);
-            }
-        });
+        self.touched.set_value(true);
         self.text.set(text);
+        self.keep();
     }
 
-    pub(super) fn remembered(self) -> String {
-        self.key.with_value(|key| key.as_deref().and_then(browser::remembered)).unwrap_or_default()
+    /// Empties it; answers the files that were in it.
+    pub(super) fn clear(self) -> (Vec<LocalFile>, Vec<Attachment>) {
+        let files = (std::mem::take(&mut *self.files.write()), std::mem::take(&mut *self.attached.write()));
+        self.write(String::new());
+        self.take_up_left();
+        files
+    }
+
+    fn is_empty(self) -> bool {
+        self.text.with(String::is_empty)
+            && self.files.with(Vec::is_empty)
+            && self.attached.with(Vec::is_empty)
+            && self.returned.with(Vec::is_empty)
+    }
+
+    /// Stores what it is now.
+    fn keep(self) {
+        let kept = Kept {
+            text: self.text.get_untracked(),
+            files: self.files.get_untracked(),
+            attached: self.attached.get_untracked(),
+            returned: self.returned.get_untracked(),
+        };
+        self.drafts.keep(self.thread, kept);
+    }
+
+    /// Shows what is kept of it: something was taken up. `missing` names files that could not be.
+    fn show(self, missing: &[String]) {
+        let Kept { text, files, attached, returned } = self.drafts.of(self.thread);
+        // It may be out of sight by now, where it is kept.
+        self.text.try_set(text);
+        self.files.try_set(files);
+        self.attached.try_set(attached);
+        self.returned.try_set(returned);
+        if !missing.is_empty() {
+            let names = missing.join(", ");
+            self.refuse(format!("{names} was not stored before the page was closed. Attach it again."));
+        }
     }
 
     /// Asks for the end of a run; says why not, if it is refused.
@@ -93,6 +148,7 @@ impl Draft {
             self.suggest(text);
         } else {
             self.returned.update(|returned| returned.push(Returned { text, attached }));
+            self.keep();
         }
     }
 
@@ -117,9 +173,13 @@ impl Draft {
             let count = untrack(|| self.count());
             match refusal(&file.name(), file.bytes(), count) {
                 Some(reason) => self.error.set(Some(reason)),
-                None => self.files.update(|files| files.push(file)),
+                None => {
+                    self.drafts.put_file(&file);
+                    self.files.update(|files| files.push(file));
+                }
             }
         }
+        self.keep();
     }
 
     /// Begins with a text, ready to be changed.
@@ -162,6 +222,7 @@ pub(super) fn Taken(draft: Draft) -> impl IntoView {
                                 returned.remove(index);
                             }
                         });
+                        draft.keep();
                     }
                 >
                     {icon(Glyph::Close)}
@@ -198,18 +259,24 @@ fn chip(name: String, bytes: u64, remove: impl Fn() + 'static) -> impl IntoView 
 pub(super) fn Chips(draft: Draft) -> impl IntoView {
     let Draft { files, attached, .. } = draft;
     let known = move |file: Attachment| {
-        let remove = move || attached.update(|attached| attached.retain(|other| other.file_id != file.file_id));
+        let remove = move || {
+            attached.update(|attached| attached.retain(|other| other.file_id != file.file_id));
+            draft.keep();
+        };
         chip(visible(&file.name), file.bytes, remove)
     };
     let new = move |(index, file): (usize, LocalFile)| {
+        let (name, bytes) = (file.name(), file.bytes());
         let remove = move || {
+            draft.drafts.remove_file(&file);
             files.update(|files| {
                 if index < files.len() {
                     files.remove(index);
                 }
             });
+            draft.keep();
         };
-        chip(visible(&file.name()), file.bytes(), remove)
+        chip(visible(&name), bytes, remove)
     };
     view! {
         <Show when=move || { draft.count() > 0 }>

@@ -30,15 +30,18 @@ pub(crate) fn Question(
 ) -> impl IntoView {
     let facts: Facts = expect_context();
     let Said { at, message, .. } = said;
-    let editing = RwSignal::new(false);
+    let conversation: Conversation = expect_context();
     let id = message.id;
+    let editing = Memo::new(move |_| conversation.is_edited(id));
+    // One that goes on from before does not take the focus.
+    let focus = StoredValue::new(false);
     let to = (facts.agents.with_value(Vec::len) > 1)
         .then(|| view! { <span class="addressee">{format!("to {}", facts.agent_name(&message.agent))}</span> });
     let text = message.content.clone();
     let button = NodeRef::<html::Button>::new();
     let (opener, message) = (button, StoredValue::new(message));
     let close = move || {
-        editing.set(false);
+        conversation.end_edit(id);
         request_animation_frame(move || {
             if let Some(button) = opener.try_get_untracked().flatten() {
                 let _ = button.focus();
@@ -59,12 +62,20 @@ pub(crate) fn Question(
                 when=move || editing.get()
                 fallback=move || view! { <p class="said">{text.clone()}</p> }
             >
-                <Rewrite message=message.get_value() close=Callback::new(move |()| close())/>
+                <Rewrite message=message.get_value() focus=focus.get_value() close=Callback::new(move |()| close())/>
             </Show>
             <Attachments attachments/>
             <footer class="question-actions">
                 <Show when=move || !editing.get() && !waits.get()>
-                    <button type="button" class="quiet-action" node_ref=button on:click=move |_| editing.set(true)>
+                    <button
+                        type="button"
+                        class="quiet-action"
+                        node_ref=button
+                        on:click=move |_| {
+                            focus.set_value(true);
+                            conversation.edit(id);
+                        }
+                    >
                         {icon(Glyph::Edit)} "Edit"
                     </button>
                 </Show>
@@ -77,10 +88,20 @@ pub(crate) fn Question(
 
 /// A message in other words: they stand in its place, and it stays reachable.
 #[component]
-fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
+fn Rewrite(message: UserMessage, focus: bool, close: Callback<()>) -> impl IntoView {
     let conversation: Conversation = expect_context();
     let facts: Facts = expect_context();
-    let text = RwSignal::new(message.content.clone());
+    let id = message.id;
+    let text = RwSignal::new(conversation.drafts.edit(id).unwrap_or_else(|| message.content.clone()));
+    let versions = Memo::new(move |_| {
+        let of = |groups: &Vec<Vec<MessageId>>| groups.iter().find(|group| group.contains(&id)).map_or(1, Vec::len);
+        conversation.versions.with(of)
+    });
+    let versions_before = versions.get_untracked();
+    let hint = move || match versions.get() > versions_before {
+        true => "Changed elsewhere meanwhile. What you send becomes another version.",
+        false => "The question and its answer as they were stay reachable.",
+    };
     let area = NodeRef::<html::Textarea>::new();
     let obstacle = Memo::new(move |_| {
         text.with(|text| match text.trim() {
@@ -92,7 +113,9 @@ fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
     Effect::new(move |_| {
         if let Some(area) = area.get() {
             area.set_value(&text.get_untracked());
-            let _ = area.focus();
+            if focus {
+                let _ = area.focus();
+            }
         }
     });
     let message = StoredValue::new(message);
@@ -132,12 +155,15 @@ fn Rewrite(message: UserMessage, close: Callback<()>) -> impl IntoView {
                 node_ref=area
                 rows=rows
                 enterkeyhint="enter"
-                on:input:target=move |event| text.set(event.target().value())
+                on:input:target=move |event| {
+                    text.set(event.target().value());
+                    conversation.keep_edit(id, event.target().value());
+                }
                 on:keydown=key
                 on:paste=move |event| paste(&event, None)
             ></textarea>
             <div class="rewrite-row">
-                <span class="hint">{move || obstacle.get().unwrap_or_else(|| "The question and its answer as they were stay reachable.".into())}</span>
+                <span class="hint" role="status">{move || obstacle.get().unwrap_or_else(|| hint().into())}</span>
                 <button type="button" class="small-button" on:click=move |_| close.run(())>"Cancel"</button>
                 <button type="submit" class="button" disabled=move || obstacle.get().is_some()>{icon(Glyph::Send)} "Send"</button>
             </div>

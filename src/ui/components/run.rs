@@ -13,7 +13,7 @@ use super::{
 use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor},
     thread::{Answered, NodeBody, RunState, RunView},
-    ui::{app::Facts, conversation::Conversation, drafts, format},
+    ui::{app::Facts, conversation::Conversation, format},
 };
 
 /// A run's state for the document: what programs that look at the page go by.
@@ -180,7 +180,7 @@ async fn take_back(conversation: Conversation, message_id: MessageId) {
             let text = if other { format!("@{} {}", message.agent, message.content) } else { message.content };
             conversation.draft.take_back(text, message.attachments);
         }
-        None => drafts::give_back(message.author.id, Some(thread_id), &message.content),
+        None => conversation.drafts.give_back(Some(thread_id), &message.content, message.attachments),
     }
 }
 

@@ -29,8 +29,9 @@ use crate::{
         browser, format,
         keys::is_escape,
         layout::follow_keyboard,
-        leaving::{on_sign_out_elsewhere, tell_other_tabs},
+        leaving::{leave, on_sign_out_elsewhere, tell_other_tabs},
         outgoing::Outgoing,
+        storage::Storage,
     },
 };
 
@@ -38,8 +39,8 @@ use crate::{
 #[component]
 pub(crate) fn Workspace() -> impl IntoView {
     let socket = use_socket();
+    let (outgoing, storage): (Outgoing, Storage) = (expect_context(), expect_context());
     let facts: Facts = expect_context();
-    let outgoing: Outgoing = expect_context();
     let location = use_location();
     let navigate = use_navigate();
     let known = Memo::new(move |_| {
@@ -53,18 +54,15 @@ pub(crate) fn Workspace() -> impl IntoView {
         if !known.get() {
             let to = match (facts.needs_setup(), before.flatten()) {
                 (true, _) => "/setup".to_owned(),
-                // The session ended: its person reads so, and finds what they wrote.
-                (false, Some(person)) => {
-                    outgoing.give_back(person);
-                    format!("/sign-in?next={}&ended=1", path.get_untracked())
-                }
+                // The session ended: its person reads so, and finds what they wrote when they are back.
+                (false, Some(_)) => format!("/sign-in?next={}&ended=1", path.get_untracked()),
                 (false, None) => format!("/sign-in?next={}", path.get_untracked()),
             };
             navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
         }
         person
     });
-    on_sign_out_elsewhere(move || leave(socket, outgoing));
+    on_sign_out_elsewhere(move || leave(socket, outgoing, storage));
     Effect::new(move |_| {
         path.track();
         if drawer.get_untracked() {
@@ -124,14 +122,6 @@ pub(crate) fn Workspace() -> impl IntoView {
     .into_any()
 }
 
-/// Forgets everything of a person who signed out, and loads the sign-in page from the start: nothing stays in memory.
-fn leave(socket: Socket, outgoing: Outgoing) {
-    outgoing.clear();
-    browser::forget_all();
-    socket.signed_out();
-    browser::load("/sign-in");
-}
-
 /// The header.
 #[component]
 fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoView {
@@ -167,7 +157,7 @@ fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoVie
 #[component]
 fn UserMenu(user: User) -> impl IntoView {
     let socket = use_socket();
-    let outgoing: Outgoing = expect_context();
+    let (outgoing, storage): (Outgoing, Storage) = (expect_context(), expect_context());
     let open = RwSignal::new(false);
     let failed = RwSignal::new(false);
     let sign_out = move |_| {
@@ -175,7 +165,7 @@ fn UserMenu(user: User) -> impl IntoView {
             match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
                 Ok(()) => {
                     tell_other_tabs();
-                    leave(socket, outgoing);
+                    leave(socket, outgoing, storage);
                 }
                 Err(_) => {
                     failed.try_set(true);

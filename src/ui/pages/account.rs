@@ -14,7 +14,9 @@ use crate::{
             failure::failure,
             icons::{Glyph, icon},
         },
+        leaving::{leave, tell_other_tabs},
         outgoing::Outgoing,
+        storage::Storage,
     },
 };
 
@@ -102,17 +104,14 @@ fn PasswordForm() -> impl IntoView {
 #[component]
 fn SignOutEverywhere() -> impl IntoView {
     let socket = use_socket();
-    let outgoing: Outgoing = expect_context();
+    let (outgoing, storage): (Outgoing, Storage) = (expect_context(), expect_context());
     let error = RwSignal::new(None::<String>);
     let sign_out = move |_| {
         spawn_local(async move {
             match browser::post::<_, ()>("/api/auth/sign-out-everywhere", &serde_json::json!({})).await {
                 Ok(()) => {
-                    outgoing.clear();
-                    browser::forget_all();
-                    socket.signed_out();
-                    // From the start: nothing of this person stays in memory.
-                    browser::load("/sign-in");
+                    tell_other_tabs();
+                    leave(socket, outgoing, storage);
                 }
                 Err(refused) => {
                     error.try_set(Some(refused.message()));

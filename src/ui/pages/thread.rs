@@ -98,7 +98,8 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let refused = Memo::new(move |_| {
         view.with(|view| match view {
             Loaded::Refused(error) => Some(error.clone()),
-            Loaded::Loading => first_refusal.clone(),
+            // A message that is on its way makes the thread.
+            Loaded::Loading => first_refusal.clone().filter(|_| outgoing.to(id).is_empty()),
             Loaded::Deleted => Some(ErrorBody::new(ErrorCode::NotFound, DELETED)),
             Loaded::Ready(_) => None,
         })
@@ -175,7 +176,11 @@ fn Thread(id: ThreadId) -> impl IntoView {
     });
     view! {
         <Title text=move || title.get()/>
-        <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! { <Refused error/> })>
+        <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! {
+            <Refused error/>
+            // What cannot be sent here can be read, and discarded.
+            <div class="page"><For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/></div>
+        })>
             <Drop draft>
                 <div
                     class="conversation"

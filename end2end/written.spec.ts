@@ -1,0 +1,287 @@
+/** What a person wrote is there after a reload, a crash, another page and another tab, stands where it was, and is sent once. */
+import type { BrowserContext, WebSocketRoute } from '@playwright/test';
+import { expect, type Page, test } from './fixtures.ts';
+import { createAdmin, signInByCall, submitSignIn } from './people.ts';
+import { ask, connected, runIs } from './threads.ts';
+
+/** Lets sockets through or not, while pages load as ever: what is sent waits. */
+class Sockets {
+  private closed = false;
+  private readonly open = new Set<WebSocketRoute>();
+
+  static async of(context: BrowserContext): Promise<Sockets> {
+    const sockets = new Sockets();
+    await context.routeWebSocket(/\/ws$/, (socket) => {
+      if (sockets.closed) return void socket.close({ code: 1012 });
+      socket.connectToServer();
+      sockets.open.add(socket);
+    });
+    return sockets;
+  }
+
+  async cut(): Promise<void> {
+    this.closed = true;
+    await Promise.all([...this.open].map((socket) => socket.close({ code: 1012 }).catch(() => {})));
+    this.open.clear();
+  }
+
+  mend(): void {
+    this.closed = false;
+  }
+}
+
+const message = (page: Page) => page.getByLabel('Message');
+const pending = (page: Page) => page.locator('.question.pending');
+const questions = (page: Page) => page.locator('.question:not(.pending)');
+const log = { name: 'log.csv', mimeType: 'text/csv', buffer: Buffer.from('timestamp,input_tokens,output_tokens\n2024-01-01T00:00:00Z,10,20\n') };
+
+async function send(page: Page, text: string): Promise<void> {
+  await message(page).fill(text);
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(message(page)).toHaveValue('');
+}
+
+/** What this browser stores of what was written. */
+async function stored(page: Page): Promise<string[]> {
+  return page.evaluate(async () => {
+    const local = Object.keys(localStorage).filter((key) => key.startsWith('netra.written/'));
+    const database = await new Promise<IDBDatabase>((done, failed) => {
+      const request = indexedDB.open('netra');
+      request.onsuccess = () => done(request.result);
+      request.onerror = () => failed(request.error);
+    });
+    const keys = await Promise.all(
+      ['records', 'files'].map(
+        (name) =>
+          new Promise<IDBValidKey[]>((done, failed) => {
+            const request = database.transaction(name).objectStore(name).getAllKeys();
+            request.onsuccess = () => done(request.result);
+            request.onerror = () => failed(request.error);
+          }),
+      ),
+    );
+    database.close();
+    return [...local, ...keys.flat().map(String)];
+  });
+}
+
+test('what is sent without a connection is shown in its place after a reload, with its file, and sent once', async ({ page, context, signedIn, browserConsole }) => {
+  browserConsole.allow(/WebSocket/);
+  expect(signedIn.name).not.toBe('');
+  const sockets = await Sockets.of(context);
+  await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await sockets.cut();
+  await page.locator('input[type=file]').setInputFiles(log);
+  await expect(page.getByText('log.csv')).toBeVisible();
+  await send(page, 'And with this log?');
+  await send(page, 'And after that?');
+  for (let reloads = 0; reloads < 2; reloads += 1) {
+    await page.reload();
+    await expect(pending(page)).toHaveCount(2);
+    await expect(pending(page).first()).toContainText('And with this log?');
+    await expect(pending(page).first()).toContainText('log.csv');
+    await expect(pending(page).last()).toContainText('And after that?');
+  }
+  sockets.mend();
+  await page.reload();
+  await expect(questions(page)).toHaveCount(3, { timeout: 30_000 });
+  await expect(pending(page)).toHaveCount(0);
+  await expect.poll(() => stored(page), 'the server has it all').toEqual([]);
+  await page.reload();
+  await connected(page);
+  await expect(questions(page)).toHaveCount(3);
+  await expect(questions(page).nth(1)).toContainText('And with this log?');
+  await expect(questions(page).nth(1)).toContainText('log.csv');
+  await expect(questions(page).last()).toContainText('And after that?');
+});
+
+test('a new thread’s question survives the crash of its page, and another page sends it', async ({ page, context, signedIn, browserConsole }) => {
+  // The server does not know the thread yet.
+  browserConsole.allow(/WebSocket|status of 404/);
+  expect(signedIn.name).not.toBe('');
+  const sockets = await Sockets.of(context);
+  await page.goto('/');
+  await connected(page);
+  await sockets.cut();
+  const question = `What survives a crash, ${test.info().project.name}?`;
+  await send(page, question);
+  await expect(page).toHaveURL(/\/threads\//);
+  const path = new URL(page.url()).pathname;
+  await message(page).fill('half a thought');
+  const crashed = page.waitForEvent('crash');
+  const devtools = await context.newCDPSession(page);
+  devtools.send('Page.crash').catch(() => {});
+  await crashed;
+  const next = await context.newPage();
+  await next.goto(path);
+  await expect(pending(next)).toContainText(question);
+  await expect(message(next)).toHaveValue('half a thought');
+  sockets.mend();
+  await next.goto('/');
+  await expect(next.locator('.sidebar a', { hasText: question })).toHaveCount(1, { timeout: 30_000 });
+  await next.goto(path);
+  await runIs(next, 'finished');
+  await expect(questions(next)).toHaveCount(1);
+  await expect(message(next)).toHaveValue('half a thought');
+});
+
+test('what is sent to a server that was killed is sent once when it is back @desktop', async ({ page, freshServer, browserConsole }) => {
+  browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
+  await createAdmin(freshServer);
+  await signInByCall(page, freshServer);
+  await page.goto(freshServer.url);
+  await connected(page);
+  await send(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await freshServer.kill9();
+  await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
+  await send(page, 'And without a log?');
+  await expect(pending(page)).toContainText('And without a log?');
+  await freshServer.start();
+  await page.reload();
+  await expect(questions(page)).toHaveCount(2, { timeout: 30_000 });
+  await runIs(page, 'finished');
+  await page.reload();
+  await connected(page);
+  await expect(questions(page)).toHaveCount(2);
+});
+
+test('twelve questions are each in a thread though another page is loaded within 5 ms of Enter @desktop', async ({ page, signedIn }) => {
+  test.slow();
+  expect(signedIn.name).not.toBe('');
+  for (let n = 0; n < 12; n += 1) {
+    await page.goto('/');
+    await connected(page);
+    await message(page).fill(`Question number ${n} of twelve?`);
+    await page.evaluate((delay) => {
+      const area = document.querySelector('#message') as HTMLTextAreaElement;
+      area.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
+      const leave = () => location.assign('/admin/agents');
+      if (delay < 0) leave();
+      else setTimeout(leave, delay);
+    }, n % 7 - 1);
+    await expect(page).toHaveURL(/\/admin\/agents$/);
+  }
+  await page.goto('/');
+  for (let n = 0; n < 12; n += 1) {
+    await expect(page.locator('.sidebar a', { hasText: `Question number ${n} of twelve?` })).toHaveCount(1, { timeout: 30_000 });
+  }
+  await expect.poll(() => stored(page)).toEqual([]);
+});
+
+test('an edit stays when the same question is edited in another tab, and after a reload', async ({ page, context, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  const path = await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  const area = (of: Page) => of.getByLabel('Your question in other words');
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await area(page).fill('my words');
+  const other = await context.newPage();
+  await other.goto(path);
+  await connected(other);
+  await other.getByRole('button', { name: 'Edit' }).click();
+  await expect(area(other)).toHaveValue('What can you do?');
+  await area(other).fill('their words');
+  await other.keyboard.press('Enter');
+  await expect(questions(other)).toContainText('their words');
+  await expect(page.getByText('Changed elsewhere meanwhile.')).toBeVisible();
+  await expect(area(page)).toHaveValue('my words');
+  await page.reload();
+  await connected(page);
+  await expect(area(page)).toHaveValue('my words');
+  await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('1/2');
+  await area(page).press('Enter');
+  await expect(questions(page)).toContainText('my words');
+  await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('3/3');
+  await page.reload();
+  await connected(page);
+  await expect(questions(page)).toContainText('my words');
+  await expect(area(page)).toHaveCount(0);
+});
+
+test('a draft keeps its text and its file while another thread is looked at, through a reload and a closed tab', async ({ page, context, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  const path = await ask(page, 'What can you do?');
+  await runIs(page, 'finished');
+  await page.goto('/');
+  await connected(page);
+  await page.locator('input[type=file]').setInputFiles(log);
+  await message(page).fill('What is in this log?');
+  const whole = async (of: Page) => {
+    await expect(message(of)).toHaveValue('What is in this log?');
+    await expect(of.getByRole('list', { name: 'Attached files' })).toContainText('log.csv');
+  };
+  await whole(page);
+  // Within the application, and back.
+  await page.evaluate((path) => (document.querySelector(`a[href="${path}"]`) as HTMLAnchorElement).click(), path);
+  await expect(questions(page)).toHaveCount(1);
+  await expect(message(page)).toHaveValue('');
+  await page.goBack();
+  await whole(page);
+  await page.reload();
+  await whole(page);
+  const next = await context.newPage();
+  await page.close();
+  await next.goto('/');
+  await whole(next);
+  await next.getByRole('button', { name: 'Send' }).click();
+  await expect(questions(next)).toContainText('log.csv');
+  await next.goto('/');
+  await connected(next);
+  await expect(message(next)).toHaveValue('');
+  await expect.poll(() => stored(next)).toEqual([]);
+});
+
+test('two tabs have a draft each, and what a closed one left is in the next @desktop', async ({ page, context, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  const other = await context.newPage();
+  await page.goto('/');
+  await connected(page);
+  await message(page).fill('first draft');
+  await other.goto('/');
+  await connected(other);
+  await expect(message(other)).toHaveValue('');
+  await message(other).fill('second draft');
+  await page.close();
+  const next = await context.newPage();
+  await next.goto('/');
+  await expect(message(next)).toHaveValue('first draft');
+  await expect(message(other)).toHaveValue('second draft');
+});
+
+test('signing out removes what was written from the browser', async ({ page, signedIn }) => {
+  await page.goto('/');
+  await connected(page);
+  await page.locator('input[type=file]').setInputFiles(log);
+  await message(page).fill('a secret');
+  await expect.poll(async () => (await stored(page)).length).toBeGreaterThan(1);
+  await page.getByRole('button', { name: /^Account of/ }).click();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
+  expect(await stored(page)).toEqual([]);
+  await submitSignIn(page, signedIn);
+  await connected(page);
+  await expect(message(page)).toHaveValue('');
+});
+
+test('a browser that stores nothing is told of once, and the page works on @desktop', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await page.addInitScript(() => {
+    const refuse = () => {
+      throw new DOMException('no', 'QuotaExceededError');
+    };
+    Storage.prototype.setItem = refuse;
+    IDBFactory.prototype.open = refuse;
+  });
+  await page.goto('/');
+  await connected(page);
+  await message(page).fill('What can you do?');
+  const notice = page.getByText('This browser stores nothing for this page');
+  await expect(notice).toBeVisible();
+  await page.getByRole('button', { name: 'Dismiss notice' }).click();
+  await message(page).fill('What can you do now?');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await runIs(page, 'finished');
+  await expect(notice).toHaveCount(0);
+});

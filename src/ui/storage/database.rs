@@ -1,0 +1,143 @@
+//! IndexedDB, as much as is needed of it: texts by name, files by name.
+
+use js_sys::{Array, Promise};
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use web_sys::{File, IdbDatabase, IdbObjectStore, IdbRequest, IdbTransaction, IdbTransactionMode};
+
+const NAME: &str = "netra";
+const VERSION: u32 = 1;
+const RECORDS: &str = "records";
+const FILES: &str = "files";
+const LATE: &str = "the browser did not answer in time";
+/// Milliseconds until a browser counts as one that gives no database.
+const OPEN_TIMEOUT_MS: u32 = 5_000;
+
+/// The database of this origin.
+pub(super) struct Database(IdbDatabase);
+
+impl Database {
+    /// Opens it, and makes it where there is none.
+    ///
+    /// # Errors
+    /// The browser refuses (a private window, a full disk) or does not answer.
+    pub(super) async fn open() -> Result<Self, JsValue> {
+        let none = || JsValue::from_str("this browser has no IndexedDB");
+        let factory = web_sys::window().and_then(|window| window.indexed_db().ok().flatten()).ok_or_else(none)?;
+        let request = factory.open_with_u32(NAME, VERSION)?;
+        let database = |request: &IdbRequest| request.result().and_then(JsCast::dyn_into::<IdbDatabase>);
+        let opening = request.clone();
+        let create = Closure::<dyn FnMut()>::new(move || {
+            if let Ok(made) = database(&opening) {
+                // The only failure is that they are there already.
+                let _ = (made.create_object_store(RECORDS), made.create_object_store(FILES));
+            }
+        });
+        request.set_onupgradeneeded(Some(create.as_ref().unchecked_ref()));
+        within(OPEN_TIMEOUT_MS, settled(&request)).await?;
+        request.set_onupgradeneeded(None);
+        database(&request).map(Self)
+    }
+
+    /// All records.
+    pub(super) async fn all(&self) -> Result<Vec<(String, String)>, JsValue> {
+        let (_, store) = self.store(RECORDS, IdbTransactionMode::Readonly)?;
+        let (keys, values) = (store.get_all_keys()?, store.get_all()?);
+        // The second is answered after the first.
+        JsFuture::from(settled(&values)).await?;
+        let text = |value: JsValue| value.as_string();
+        let (keys, values): (Array, Array) = (keys.result()?.unchecked_into(), values.result()?.unchecked_into());
+        Ok(keys.iter().zip(values.iter()).filter_map(|(key, value)| text(key).zip(text(value))).collect())
+    }
+
+    /// Writes records, and removes those without a value: all or none.
+    pub(super) async fn change(&self, changes: &[(String, Option<String>)]) -> Result<(), JsValue> {
+        let (transaction, store) = self.store(RECORDS, IdbTransactionMode::Readwrite)?;
+        for (key, value) in changes {
+            let key = JsValue::from_str(key);
+            match value {
+                Some(value) => store.put_with_key(&JsValue::from_str(value), &key)?,
+                None => store.delete(&key)?,
+            };
+        }
+        committed(&transaction).await
+    }
+
+    /// A record.
+    pub(super) async fn record(&self, key: &str) -> Result<Option<String>, JsValue> {
+        let (_, store) = self.store(RECORDS, IdbTransactionMode::Readonly)?;
+        let request = store.get(&JsValue::from_str(key))?;
+        JsFuture::from(settled(&request)).await?;
+        Ok(request.result()?.as_string())
+    }
+
+    /// Stores a file.
+    pub(super) async fn put_file(&self, key: &str, file: &File) -> Result<(), JsValue> {
+        let (transaction, store) = self.store(FILES, IdbTransactionMode::Readwrite)?;
+        store.put_with_key(file, &JsValue::from_str(key))?;
+        committed(&transaction).await
+    }
+
+    /// A file that was stored.
+    pub(super) async fn file(&self, key: &str) -> Result<Option<File>, JsValue> {
+        let (_, store) = self.store(FILES, IdbTransactionMode::Readonly)?;
+        let request = store.get(&JsValue::from_str(key))?;
+        JsFuture::from(settled(&request)).await?;
+        Ok(request.result()?.dyn_into().ok())
+    }
+
+    /// The names of all files.
+    pub(super) async fn files(&self) -> Result<Vec<String>, JsValue> {
+        let (_, store) = self.store(FILES, IdbTransactionMode::Readonly)?;
+        let request = store.get_all_keys()?;
+        JsFuture::from(settled(&request)).await?;
+        let keys: Array = request.result()?.unchecked_into();
+        Ok(keys.iter().filter_map(|key| key.as_string()).collect())
+    }
+
+    /// Removes files.
+    pub(super) async fn remove_files(&self, keys: &[String]) -> Result<(), JsValue> {
+        let (transaction, store) = self.store(FILES, IdbTransactionMode::Readwrite)?;
+        for key in keys {
+            store.delete(&JsValue::from_str(key))?;
+        }
+        committed(&transaction).await
+    }
+
+    fn store(&self, name: &str, mode: IdbTransactionMode) -> Result<(IdbTransaction, IdbObjectStore), JsValue> {
+        let transaction = self.0.transaction_with_str_and_mode(name, mode)?;
+        let store = transaction.object_store(name)?;
+        Ok((transaction, store))
+    }
+}
+
+/// Waits for a promise, so many milliseconds at most.
+///
+/// # Errors
+/// What it was rejected with, or that it took too long.
+pub(super) async fn within(ms: u32, promise: Promise) -> Result<(), JsValue> {
+    let late = future_to_promise(async move {
+        gloo_timers::future::TimeoutFuture::new(ms).await;
+        Ok(JsValue::from_str(LATE))
+    });
+    let first = JsFuture::from(Promise::race(&Array::of2(&promise, &late))).await?;
+    if first.as_string().as_deref() == Some(LATE) { Err(first) } else { Ok(()) }
+}
+
+/// A request's end.
+fn settled(request: &IdbRequest) -> Promise {
+    Promise::new(&mut |resolve, reject| {
+        request.set_onsuccess(Some(&resolve));
+        request.set_onerror(Some(&reject));
+    })
+}
+
+/// A transaction's end.
+async fn committed(transaction: &IdbTransaction) -> Result<(), JsValue> {
+    let end = Promise::new(&mut |resolve, reject| {
+        transaction.set_oncomplete(Some(&resolve));
+        transaction.set_onerror(Some(&reject));
+        transaction.set_onabort(Some(&reject));
+    });
+    JsFuture::from(end).await.map(drop)
+}
