@@ -143,7 +143,7 @@ async fn a_person_is_asked_in_every_tab_and_one_answers_also_after_the_server_di
 async fn what_one_node_asks_another_answers_and_what_waits_goes_on_where_a_node_still_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let agents = asking(folder.path()) + &recorded(50);
-    let backends = Backends::start().await;
+    let backends = Backends::start(None).await;
     let node =
         || Setup::default().engine(Engine::Distributed).on(&backends).with("RUNS__LEASE_MS", 2_000).file(&agents);
     let one = node().start().await;

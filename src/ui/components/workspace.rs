@@ -22,7 +22,7 @@ use crate::{
         UserId,
         http::{OwnUsage, Role, User},
     },
-    socket::context::{Socket, Status, use_socket},
+    socket::context::{Status, use_socket},
     text::visible,
     ui::{
         app::Facts,
