@@ -157,7 +157,7 @@ impl Chaos {
         let mut outcome = self.audit(&log).await;
         outcome.wrongs.extend(unsettled);
         println!(
-            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged; {} wrong; the last run \
+            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged, {} threads deleted; {} wrong; the last run \
              ended at {:.1} s, settled at {:.1} s, {:.1} s in all",
             self.plan.seed,
             outcome.faults,
@@ -166,6 +166,7 @@ impl Chaos {
             log.entries(),
             log.channels.len(),
             outcome.acknowledged,
+            self.ledger.deleted().len(),
             outcome.wrongs.len(),
             lived.as_secs_f64(),
             settled.as_secs_f64(),

@@ -72,7 +72,7 @@ impl Someone {
                 let threads = self.threads.lock().expect("not poisoned");
                 threads[choices.random_range(0..threads.len())]
             };
-            match choices.random_range(0..20) {
+            match choices.random_range(0..22) {
                 0..12 => self.ask(&client, &watching, thread, "replay").await,
                 12..14 => self.ask(&client, &watching, thread, "analyst").await,
                 14..17 => self.interrupt(&client, &watching, thread).await,
@@ -81,7 +81,7 @@ impl Someone {
                     let read = client.send(MarkRead { thread_id: thread }).await;
                     self.expect("mark_read", thread, read);
                 }
-                _ if choices.random_bool(0.3) => self.delete_thread(&client, thread).await,
+                19 | 20 => self.delete_thread(&client, thread).await,
                 _ if self.threads.lock().expect("not poisoned").len() < 4 => self.begin_thread(&client).await,
                 _ => {}
             }
