@@ -34,7 +34,7 @@ test: lint unit client wasm-test schema e2e ## Run everything: the steps below, 
 
 lint: test-tools ## Formatting; clippy and the TypeScript compiler without a warning
 	cargo fmt --check
-	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
+	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs %.py,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
 	npm run --prefix end2end --silent check
 	npm run --prefix clients/typescript --silent check
 	cargo clippy --locked --features ssr --all-targets -- -D warnings

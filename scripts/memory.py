@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Attacks a server of its own with what makes memory grow, and prints what it holds at most and a while later.
 
-Usage: scripts/memory [NETRA]    the program, else target/release/netra
+Usage: scripts/memory.py [NETRA]    the program, else target/release/netra
 SETTLE=60: seconds from the end of an attack to the last figure. ONLY=json,all: which attacks. LD_PRELOAD reaches the server.
 Everything happens on 127.0.0.1, in a temporary folder; each attack meets a fresh server, the last server meets all of them.
 """
