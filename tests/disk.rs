@@ -10,7 +10,7 @@ use netra::{
     protocol::{CreateThread, SendMessage, ThreadId},
     socket::native::{Client as Socket, ClientConfig},
 };
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{ADMIN, Client, Engine, PATIENCE, Setup, TestServer, disk::SmallDisk, postgres::Postgres, problem};
 use tokio::time::timeout;
@@ -149,11 +149,14 @@ async fn a_page_says_that_the_store_cannot_be_read() {
     let client = server.signed_in(ADMIN).await;
     let backends = server.backends().expect("has them").clone();
     backends.postgres.lock().await.stop().await;
-    let page = client.get("/").await;
+    let page = client.request(Method::GET, "/").header("accept", "text/html").send().await.expect("it answers");
     assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.headers().contains_key("retry-after"));
     let text = page.text().await.expect("text");
-    assert!(text.contains("<p>The store is out of reach; try again in a moment.</p>"), "{text}");
+    assert!(
+        text.contains("<p>503 Service Unavailable: the store is out of reach; try again in a moment</p>"),
+        "{text}"
+    );
     backends.postgres.lock().await.restart().await;
     let back = async { while client.get("/").await.status() != StatusCode::OK {} };
     timeout(PATIENCE, back).await.expect("it is back by itself");

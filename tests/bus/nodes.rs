@@ -181,8 +181,10 @@ async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
 #[tokio::test]
 async fn authority_that_was_taken_away_closes_sockets_within_a_second_or_so() {
     let bench = Bench::start().await;
-    let admin = bench.person("admin").await;
+    let mut admin = bench.person("admin").await;
     bench.gateway.auth.set_role("admin@example.org", Role::Admin).await.expect("changes");
+    // Another role ended what they were signed in with.
+    admin.token = bench.gateway.auth.mint_token(admin.user.id).await.expect("minted").0;
     let [ada, bob, eve] = [bench.person("ada").await, bench.person("bob").await, bench.person("eve").await];
     let session = bench.session(&ada, i64::MAX).await;
     let protocols = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);

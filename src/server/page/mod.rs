@@ -60,6 +60,10 @@ pub(super) fn routes() -> Router<AppState> {
 pub(super) fn missing() -> Router<AppState> {
     Router::new().fallback(async |State(state): State<AppState>, request: Request| {
         let (mut parts, _) = request.into_parts();
+        // The API's routes are below this.
+        if matches!(parts.uri.path(), "/api" | "/api/") {
+            return problem(StatusCode::NOT_FOUND, "not_found", "there is no such call").into_response();
+        }
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "a page is only read")
                 .into_response();

@@ -52,6 +52,9 @@ pub(super) struct Refusal {
     pub(super) said: Option<String>,
 }
 
+/// How long the last line of a child that ended is waited for.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Where a server is, its secrets in clear: never printed.
 pub(super) enum Place {
     Child(Box<Program>),
@@ -141,12 +144,16 @@ async fn open(
                 .spawn()
                 .map_err(|error| (refused(&format!("`{command}` could not be started: {error}")), false))?;
             let last = Arc::new(Mutex::new(None));
-            tokio::spawn(log(id.to_owned(), stderr, Arc::clone(&last)));
+            let logged = tokio::spawn(log(id.to_owned(), stderr, Arc::clone(&last)));
             let child = Watched::new(child, Arc::clone(&handler.broken));
-            handler.serve_with_lifecycle(child, way).await.map_err(|error| {
-                let reason = format!("`{command}` is no MCP server, or ended: {}", why(&error));
-                (Refusal { said: last.lock().take(), ..refused(&reason) }, is_answer(&error))
-            })
+            let error = match handler.serve_with_lifecycle(child, way).await {
+                Ok(service) => return Ok(service),
+                Err(error) => error,
+            };
+            // The child is ended by now. Its last line may still be on the way, and tells why.
+            let _ = timeout(LAST_LINE_TIMEOUT, logged).await;
+            let reason = format!("`{command}` is no MCP server, or ended: {}", why(&error));
+            Err((Refusal { said: last.lock().take(), ..refused(&reason) }, is_answer(&error)))
         }
         Place::Http { url, headers, allow_private_network } => {
             let client = Http::new(*allow_private_network).map_err(|error| (refused(&cause(&error)), false))?;
