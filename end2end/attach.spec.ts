@@ -5,7 +5,7 @@ import { ask, connected, runIs } from './threads.ts';
 const log = 'timestamp,model,input_tokens,output_tokens\n2026-01-01T00:00:00Z,gpt-4o,100,10\n';
 
 test('a file of a thread can be had back, under its name and as it was', async ({ page, signedIn }) => {
-  expect(signedIn.role).toBe('admin');
+  expect(signedIn.name).not.toBe('');
   const name = 'Übung "1" 👩‍🚀.csv';
   await ask(page, 'Where do my tokens go?', { name, mimeType: 'text/csv', buffer: Buffer.from(log) });
   await runIs(page, 'finished');
@@ -18,7 +18,7 @@ test('a file of a thread can be had back, under its name and as it was', async (
 });
 
 test('a pasted picture is attached, and pasted text has nothing that nobody sees', async ({ page, signedIn }) => {
-  expect(signedIn.role).toBe('admin');
+  expect(signedIn.name).not.toBe('');
   await page.goto('/');
   await connected(page);
   const message = page.getByLabel('Message');
@@ -42,7 +42,7 @@ test('a pasted picture is attached, and pasted text has nothing that nobody sees
 });
 
 test('names that would read otherwise than they are show what is hidden in them', async ({ page, signedIn }) => {
-  expect(signedIn.role).toBe('admin');
+  expect(signedIn.name).not.toBe('');
   await ask(page, 'invoice\u{202e}fdp.exe שלום', { name: 'log\u{202e}vsc.exe.csv', mimeType: 'text/csv', buffer: Buffer.from(log) });
   await runIs(page, 'finished');
   await expect(page.locator('.header-title')).toHaveText('invoice\\u202efdp.exe שלום');

@@ -85,7 +85,7 @@ test('every route answers whole, three thousand times over kept connections @des
   expect(await broken(server, '/nowhere', cookie, 404, 'Not found')).toEqual([]);
 });
 
-test('the sidebar begins with the newest threads and shows older ones on demand', async ({ page, server, signedIn }) => {
+test('the sidebar begins with the newest threads and shows older ones on demand', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/');
   await connected(page);

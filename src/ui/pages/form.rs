@@ -22,7 +22,9 @@ use crate::{
 pub(super) fn FormPage(title: &'static str, about: &'static str, children: Children) -> impl IntoView {
     let address_problem = use_address_problem();
     let problem = move || {
-        address_problem.get().map(|text| view! { <p class="failure">{icon(Glyph::Warning)} <span>{text}</span></p> })
+        address_problem
+            .get()
+            .map(|text| view! { <p class="failure" role="alert">{icon(Glyph::Warning)} <span>{text}</span></p> })
     };
     view! {
         <Title text=title/>
@@ -34,7 +36,7 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
             <main class="gate-card" id="main">
                 <h1>{title}</h1>
                 <p class="quiet">{about}</p>
-                <div role="alert">{problem}</div>
+                {problem}
                 {children()}
             </main>
         </div>
