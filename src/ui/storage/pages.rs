@@ -6,7 +6,7 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Object, Promise, Reflect};
 use uuid::Uuid;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use wasm_bindgen_futures::{future_to_promise, spawn_local};
+use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
 /// A page's lock, until it is released.
 pub(super) struct Presence {
@@ -93,7 +93,10 @@ fn request(page: Uuid, only_now: bool, work: impl FnOnce(bool) -> Promise + 'sta
         // An object of our own takes any property.
         let _ = Reflect::set(&options, &JsValue::from_str("ifAvailable"), &JsValue::from_bool(only_now));
         let work = Closure::once_into_js(move |lock: JsValue| work(!lock.is_null()));
-        // It is refused to pages without an origin only, which store nothing either.
-        let _ = request.call3(&locks, &JsValue::from_str(&format!("netra.page.{page}")), &options, &work);
+        let held = request.call3(&locks, &JsValue::from_str(&format!("netra.page.{page}")), &options, &work);
+        // It is refused to pages without an origin, which store nothing either, and aborted with the page that asked.
+        if let Some(held) = held.ok().and_then(|held| held.dyn_into::<Promise>().ok()) {
+            spawn_local(async move { drop(JsFuture::from(held).await) });
+        }
     }
 }
