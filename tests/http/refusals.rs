@@ -24,7 +24,7 @@ fn addresses(route: &str) -> BTreeSet<String> {
         format!("/api{}", route.split('/').map(part).collect::<Vec<_>>().join("/"))
     };
     let mut all: BTreeSet<String> =
-        ["nothing", "%FF", "%00", "01890a5d-ac96-774b-bcce-b302099a8057"].map(|value| filled(value)).into();
+        ["nothing", "%FF", "%00", "01890a5d-ac96-774b-bcce-b302099a8057"].map(filled).into();
     all.insert(format!("{}?days=many&unknown=1", filled("nothing")));
     all
 }

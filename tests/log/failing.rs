@@ -103,7 +103,10 @@ async fn a_statement_that_fails_leaves_no_connection_in_a_transaction() {
             let error = sqlx::query(twice).execute(&mut *tx).await.expect_err("it is there");
             assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some(expected));
             let _ = match ending {
-                "dropped" => Ok(drop(tx)),
+                "dropped" => {
+                    drop(tx);
+                    Ok(())
+                }
                 "rolled back" => tx.rollback().await,
                 _ => tx.commit().await,
             };
