@@ -112,8 +112,8 @@ async function inPage(firefox: Browser, server: Server, size: Viewport, use: (pa
   page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
   await page.setViewport(size);
   await page.goto(`${server.url}/sign-in`);
-  // A page that is left while its program still loads complains of that.
-  await page.waitForSelector('button[type=submit]:not([disabled])');
+  // A page that is left while its program loads or its socket opens complains of that. Who is signed in already is led on.
+  await page.waitForSelector('button[type=submit]:not([disabled]), [data-status=connected]');
   const { email, password } = admin;
   const signedIn = await page.evaluate(
     async (body) => (await fetch('/api/auth/sign-in', { method: 'POST', headers: { 'content-type': 'application/json' }, body })).ok,
