@@ -129,7 +129,8 @@ for (const { what, head, line, part, select: selector } of growing) {
       agent.say(lines(sent, sent + 199));
       await shows(sent + 199);
     }
-    expect(await page.evaluate(() => String(getSelection()))).toBe(selected);
+    // A line break at the end of a block is no part of a selection until more follows it.
+    expect((await page.evaluate(() => String(getSelection()))).trimEnd()).toBe(selected.trimEnd());
     expect(await first.evaluate((node) => node?.isConnected)).toBe(true);
     await expect(answer(page).locator('[data-marked]')).toHaveCount(1);
     agent.say('\n```\n\nAnd **then**.\n');
