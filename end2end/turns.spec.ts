@@ -119,6 +119,7 @@ test('an answer can be made anew, and the older one stays reachable', async ({ p
   await runIs(page, 'finished');
   await expect(question(page)).toHaveCount(1);
   await page.reload();
+  await connected(page);
   await page.getByRole('button', { name: 'Previous version' }).click();
   await expect(lastRun(page)).toHaveAttribute('data-run-id', first ?? '');
 });
