@@ -167,7 +167,8 @@ test('twelve questions are each in a thread though another page is loaded within
   for (let n = 0; n < 12; n += 1) {
     await expect(page.locator('.sidebar a', { hasText: `Question number ${n} of twelve?` })).toHaveCount(1, { timeout: 30_000 });
   }
-  await expect.poll(() => stored(page)).toEqual([]);
+  // What pages left that the browser keeps for going back is taken over ten seconds after they are found gone.
+  await expect.poll(() => stored(page), { timeout: 40_000 }).toEqual([]);
 });
 
 test('an edit stays when the same question is edited in another tab, and after a reload', async ({ page, context, signedIn }) => {
