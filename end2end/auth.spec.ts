@@ -87,7 +87,7 @@ test('signing out leaves no conversation in sight in a tab that hears nothing of
   // Its socket opens and never says anything, not even that it closes.
   await other.routeWebSocket(/\/ws$/, () => {});
   await other.goto(path);
-  await expect(other.getByText('the secret of the orchard').first()).toBeVisible();
+  await expect(other.getByRole('article', { name: 'Question' })).toContainText('the secret of the orchard');
   await page.getByRole('button', { name: /^Account of/ }).click();
   await page.getByRole('button', { name: 'Sign out' }).click();
   await expect(other).toHaveURL(/\/sign-in/);

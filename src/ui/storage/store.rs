@@ -75,6 +75,12 @@ fn all_written() -> Vec<(String, Option<String>)> {
     names.into_iter().filter_map(value).collect()
 }
 
+/// The records that a page removed, and that the database may still have.
+fn removed() -> Vec<(String, Key)> {
+    let removed = all_written().into_iter().filter(|(_, value)| value.is_none());
+    removed.filter_map(|(name, _)| name.parse().ok().map(|key| (name, key))).collect()
+}
+
 fn unwrite(name: &str) {
     if let Some(local) = local() {
         let _ = local.remove_item(&format!("{PREFIX}{name}"));
@@ -258,6 +264,7 @@ impl Store {
                 self.watch(key.page);
             }
         }
+        removed().into_iter().for_each(|(_, key)| self.watch(key.page));
     }
 
     /// All records of this origin.
@@ -285,6 +292,10 @@ impl Store {
     }
 
     async fn take_over(&self, page: Uuid) {
+        // What it removed and did not live to remove from the database.
+        for (name, _) in removed().into_iter().filter(|(_, key)| key.page == page) {
+            self.put(name, None);
+        }
         // What cannot be read now is there for the next page.
         for (name, record) in self.records().await.unwrap_or_default() {
             let (Ok(key), Some(record)) = (name.parse::<Key>(), record) else { continue };
