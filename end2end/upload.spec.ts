@@ -9,8 +9,8 @@ test('a refused upload shows its reason, though the file is not sent yet', async
   browserConsole.allow(/413/);
   await page.goto('/');
   await connected(page);
-  const file = { name: 'large.csv', mimeType: 'text/csv', buffer: Buffer.alloc(30_000_000, 'a') };
-  await page.locator('input[type=file]').setInputFiles(file);
+  const file = { name: 'large.csv', mimeType: 'text/csv', buffer: Buffer.alloc(16_000_000, 'a') };
+  await page.locator('input[type=file]').setInputFiles(file, { timeout: 30_000 });
   await page.getByLabel('Message').fill('Where do my tokens go?');
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(page.getByRole('alert').filter({ hasText: 'Not sent' })).toContainText(/too large|at most 1000 bytes/);
