@@ -184,7 +184,8 @@ test('an edit stays when the same question is edited in another tab, and after a
   await other.getByRole('button', { name: 'Edit' }).click();
   await expect(area(other)).toHaveValue('What can you do?');
   await area(other).fill('their words');
-  await other.keyboard.press('Enter');
+  // Return breaks the line on a phone.
+  await other.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
   await expect(questions(other)).toContainText('their words');
   await expect(page.getByText('Changed elsewhere meanwhile.')).toBeVisible();
   await expect(area(page)).toHaveValue('my words');
@@ -192,7 +193,7 @@ test('an edit stays when the same question is edited in another tab, and after a
   await connected(page);
   await expect(area(page)).toHaveValue('my words');
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('1/2');
-  await area(page).press('Enter');
+  await page.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
   await expect(questions(page)).toContainText('my words');
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('3/3');
   await page.reload();
