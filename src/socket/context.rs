@@ -135,6 +135,11 @@ impl Socket {
         self.status.with(|status| *status == Status::Connected)
     }
 
+    /// Whether what the page shows may be acted on: it is connected, or connects for the first time, from what the server rendered.
+    pub fn is_up_to_date(self) -> bool {
+        self.status.with(|status| matches!(status, Status::Connected | Status::Connecting))
+    }
+
     /// How many milliseconds the server's clock is ahead of this device's, as the last connection's welcome told.
     pub fn clock_offset(self) -> Signal<Option<i64>> {
         self.clock_offset.into()

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     protocol::{MessageId, RunId, StopRun, ThreadId, UserMessage, Waiting},
-    socket::context::{Loaded, Socket, Status},
+    socket::context::{Loaded, Socket},
     thread::{Item, RunState, ThreadView},
 };
 
@@ -148,8 +148,7 @@ impl Conversation {
 
     /// Whether what is in view is what the server has, as far as anybody can know.
     pub(crate) fn is_up_to_date(self) -> bool {
-        // The server renders what it has, and the page starts with that.
-        matches!(self.socket.status().get(), Status::Connected | Status::Connecting)
+        self.socket.is_up_to_date()
     }
 
     /// Says something after what is in view, and goes to the end, where it stands.

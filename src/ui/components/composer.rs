@@ -231,9 +231,9 @@ pub(crate) fn Composer(
                     <button
                         type="button"
                         class="button quiet-button"
-                        title=move || if socket.is_connected() { "Stop the run (Escape)" } else { "Stopping needs a connection" }
+                        title=move || if socket.is_up_to_date() { "Stop the run (Escape)" } else { "Stopping needs a connection" }
                         aria-keyshortcuts="Escape"
-                        disabled=move || !socket.is_connected() || stopping.get().is_some() && stopping.get() == active.get()
+                        disabled=move || !socket.is_up_to_date() || stopping.get().is_some() && stopping.get() == active.get()
                         on:click=stop
                     >
                         {icon(Glyph::Stop)} <span>"Stop"</span>
