@@ -71,7 +71,7 @@ impl AppState {
         let auth = Auth::new(store.clone(), &config).await?;
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
-        // Nobody else writes to an SQLite file: what was on its way when the server before ended never becomes whole.
+        // Nobody else writes to an SQLite file: an upload that was under way when the last server process ended is never completed.
         sweep::abandoned(&store, &config.files_dir(), sweep::When::Start).await?;
         let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(config.quotas());
         let options = RunnerOptions {

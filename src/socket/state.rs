@@ -317,7 +317,7 @@ impl State {
                 if let UserEntry::ThreadRemoved { thread_id } = entry {
                     self.deleted(thread_id);
                 }
-                // Everything of the feed is kept, and so has a place.
+                // Every entry of the feed is stored, and so has a sequence number.
                 let Some(seq) = seq else { return };
                 self.feed.borrow_mut().push((seq, at, entry));
             }

@@ -24,7 +24,7 @@ pub(crate) struct Kept {
     pub(crate) files: Vec<LocalFile>,
     /// Files that the thread has already.
     pub(crate) attached: Vec<Attachment>,
-    /// What was taken back and waits to be taken up.
+    /// Messages that were taken back and wait until the composer is free for them.
     pub(crate) returned: Vec<Returned>,
 }
 

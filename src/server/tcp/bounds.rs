@@ -85,7 +85,7 @@ impl Bounds {
         Self { max, max_per_address, proxies: Arc::default(), counts: Arc::default() }
     }
 
-    /// The same with networks of proxies that have no bound of their own.
+    /// These bounds, without the one per address for connections from these networks of proxies.
     pub(super) fn with_proxies(self, proxies: &[IpNet]) -> Self {
         Self { proxies: proxies.into(), ..self }
     }

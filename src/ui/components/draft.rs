@@ -204,7 +204,7 @@ fn refusal(name: &str, bytes: u64, attached: usize) -> Option<String> {
     (bytes == 0).then(|| format!("{name} is empty."))
 }
 
-/// What was taken back and waits to be taken up.
+/// Messages that were taken back and wait until the composer is free for them.
 #[component]
 pub(super) fn Taken(draft: Draft) -> impl IntoView {
     let row = move |(index, returned): (usize, Returned)| {

@@ -39,7 +39,7 @@ impl WritesNext {
         provide_context(Self(StoredValue::new(None)));
     }
 
-    /// The person goes to a page to write there.
+    /// The next page puts the focus into its composer.
     pub(crate) fn at(self, path: &str) {
         self.0.set_value(Some(path.to_owned()));
     }

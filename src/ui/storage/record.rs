@@ -122,7 +122,7 @@ pub(crate) struct DraftRecord {
     /// Files that the thread has already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) attached: Vec<Attachment>,
-    /// What was taken back and waits to be taken up.
+    /// Messages that were taken back and wait until the composer is free for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) returned: Vec<Returned>,
 }
