@@ -2,33 +2,24 @@
  * The end of a conversation stays in sight while it is followed, and what is read stays in place: in Firefox, as it is
  * installed. Playwright needs a Firefox of its own; puppeteer speaks WebDriver BiDi with any.
  */
-import { resolve } from 'node:path';
 import puppeteer, { type Browser, type Page, type Viewport } from 'puppeteer-core';
 import { test as base, expect } from '@playwright/test';
 import { installed } from './installed.ts';
 import { admin, createAdmin } from './people.ts';
 import { Server } from './server.ts';
-import { paragraphs, StreamedAgent } from './streamed.ts';
+import { recordedAgent } from './recorded.ts';
+import { forWorker, paragraphs, type StreamedAgent } from './streamed.ts';
 
 const path = installed(process.env['FIREFOX_PATH'], 'firefox-esr', 'firefox');
 const missing = 'NOT TESTED IN FIREFOX: it is not installed. Install it (with Debian: apt-get install firefox-esr) or name it in FIREFOX_PATH.';
 if (!path) console.warn(missing);
 
-const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
-const recorded = `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 400\n`;
 
 const test = base.extend<object, { agent: StreamedAgent; server: Server; firefox: Browser }>({
-  agent: [
-    async ({}, use) => {
-      const agent = await StreamedAgent.start();
-      await use(agent);
-      await agent.close();
-    },
-    { scope: 'worker' },
-  ],
+  agent: forWorker,
   server: [
     async ({ agent }, use) => {
-      const server = await Server.start({ config: agent.config + recorded });
+      const server = await Server.start({ config: agent.config + recordedAgent(400) });
       try {
         await createAdmin(server);
         await use(server);

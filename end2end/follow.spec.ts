@@ -1,23 +1,14 @@
 /** The end of a conversation stays in sight while it is followed, and what is read stays in place. The same in Firefox: firefox.spec.ts. */
-import { resolve } from 'node:path';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { generatedLog } from './logs.ts';
-import { paragraphs, StreamedAgent } from './streamed.ts';
+import { recordedAgent } from './recorded.ts';
+import { forWorker, paragraphs, type StreamedAgent } from './streamed.ts';
 import { ask, connected, lastRun, runIs } from './threads.ts';
 
-const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
-const recorded = `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 400\n`;
 
 const test = base.extend<object, { agent: StreamedAgent }>({
-  agent: [
-    async ({}, use) => {
-      const agent = await StreamedAgent.start();
-      await use(agent);
-      await agent.close();
-    },
-    { scope: 'worker' },
-  ],
-  serverOptions: [async ({ agent }, use) => use({ config: agent.config + recorded }), { scope: 'worker' }],
+  agent: forWorker,
+  serverOptions: [async ({ agent }, use) => use({ config: agent.config + recordedAgent(400) }), { scope: 'worker' }],
 });
 
 const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation' });

@@ -1,18 +1,11 @@
 /** What keys do where a person writes, and where the focus is: half-typed words, phones, and pages that change under it. */
-import { resolve } from 'node:path';
 import { expectAccessible } from './accessible.ts';
 import { keyAfterComposing, keyWhileComposing } from './composition.ts';
 import { expect, type Page, test } from './fixtures.ts';
+import { recordedAgent } from './recorded.ts';
 import { ask, connected, lastRun, runIs } from './threads.ts';
 
-// A recorded run, slow enough to be stopped.
-const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
-test.use({
-  serverOptions: [
-    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 12\n` },
-    { scope: 'worker' },
-  ],
-});
+test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
 const box = (page: Page) => page.getByLabel('Message');
 const question = (page: Page) => page.locator('.question:not(.pending)');

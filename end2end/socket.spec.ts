@@ -1,34 +1,15 @@
-import { resolve } from 'node:path';
 import { expect, test } from './fixtures.ts';
 import { createAdmin, signInByCall } from './people.ts';
+import { askRecorded, recordedAgent } from './recorded.ts';
 import { ask, connected, connectionId, lastRun, runIs, runText } from './threads.ts';
 
-// A recorded run, slow enough to be interrupted in the middle.
-const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
-test.use({
-  serverOptions: [
-    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 60\n` },
-    { scope: 'worker' },
-  ],
-});
+test.use({ serverOptions: [{ config: recordedAgent(60) }, { scope: 'worker' }] });
 
 /** What the server counts as this person's open sockets. */
 async function connections(page: import('@playwright/test').Page, url: string): Promise<number> {
   const answer = await page.request.get(`${url}/api/auth/me`);
   expect(answer.status()).toBe(200);
   return ((await answer.json()) as { connections: number }).connections;
-}
-
-/** Asks the recorded agent, and answers when its run is on the way. */
-async function askRecorded(page: import('@playwright/test').Page): Promise<string> {
-  await page.goto('/');
-  await connected(page);
-  await page.getByLabel('Agent').selectOption('recorded');
-  await page.getByLabel('Message').fill('Go on');
-  await page.getByRole('button', { name: 'Send' }).click();
-  await expect(page).toHaveURL(/\/threads\//);
-  await runIs(page, 'running');
-  return new URL(page.url()).pathname;
 }
 
 test('twenty route changes happen on one connection @desktop', async ({ page, server, signedIn }) => {

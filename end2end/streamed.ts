@@ -68,6 +68,16 @@ export class StreamedAgent {
   }
 }
 
+/** One for all tests of a worker, as a fixture. */
+export const forWorker: [({}: object, use: (agent: StreamedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
+  async ({}, use) => {
+    const agent = await StreamedAgent.start();
+    await use(agent);
+    await agent.close();
+  },
+  { scope: 'worker' },
+];
+
 /** So many paragraphs of an answer, each with its name. */
 export function paragraphs(name: string, count: number): string {
   return Array.from({ length: count }, (_, index) => `Paragraph ${name}${index + 1}. ${'Some words to fill a line or two. '.repeat(4)}\n\n`).join('');

@@ -1,26 +1,10 @@
 /** Messages that wait their turn, and threads that branch. */
-import { resolve } from 'node:path';
 import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test } from './fixtures.ts';
+import { askRecorded, recordedAgent } from './recorded.ts';
 import { ask, connected, lastRun, runIs } from './threads.ts';
 
-// A recorded run, slow enough to be waited for.
-const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
-test.use({
-  serverOptions: [
-    { config: `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = 12\n` },
-    { scope: 'worker' },
-  ],
-});
-
-async function askRecorded(page: Page): Promise<void> {
-  await page.goto('/');
-  await connected(page);
-  await page.getByLabel('Agent').selectOption('recorded');
-  await page.getByLabel('Message').fill('Go on');
-  await page.getByRole('button', { name: 'Send' }).click();
-  await runIs(page, 'running');
-}
+test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
 async function say(page: Page, text: string): Promise<void> {
   await page.getByLabel('Message').fill(text);

@@ -43,6 +43,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="referrer" content="same-origin"/>
                 // Before the first paint, so that a chosen theme never flashes; a file of its own, so no inline script.
                 <script src="/theme.js"></script>
+                <script src="/early-presses.js"></script>
                 <link rel="icon" type="image/svg+xml" href="/favicon.svg"/>
                 <HashedStylesheet options=options.clone() id="style"/>
                 <AutoReload options=options.clone()/>

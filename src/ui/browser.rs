@@ -119,6 +119,13 @@ mod here {
         js_sys::Date::now() as i64
     }
 
+    /// Tells `public/early-presses.js` that buttons and forms work now.
+    pub(crate) fn announce_alive() {
+        if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("netra:alive")) {
+            let _ = window.dispatch_event(&event);
+        }
+    }
+
     /// The origin that the page was loaded from: `https://example.org`.
     pub(crate) fn origin() -> Option<String> {
         web_sys::window()?.location().origin().ok()
@@ -292,6 +299,8 @@ mod nowhere {
     pub(crate) fn now_ms() -> i64 {
         0
     }
+
+    pub(crate) fn announce_alive() {}
 
     pub(crate) fn origin() -> Option<String> {
         None

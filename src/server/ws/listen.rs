@@ -53,7 +53,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Takes a place in the books, where a person may have `most`. Unlike a socket, it pushes no older one out.
+    /// Takes a place among the connections, of which a person may have `most`. Unlike a socket, it pushes no older one out.
+    /// The channel is followed from [`Listener::begin_after`] on: one that does not exist yet would be taken for deleted.
     ///
     /// # Errors
     /// 503 while the server stops, 429 where there is no place.
@@ -70,7 +71,6 @@ impl Listener {
             return Err(Problem { retry_after_ms: Some(RETRY_MS), ..refused });
         }
         let handle = manager.connect(identity).map_err(full)?;
-        handle.follower().follow(channel);
         Ok(Self {
             manager: manager.clone(),
             channels: channels.clone(),
@@ -85,8 +85,9 @@ impl Listener {
         })
     }
 
-    /// Hands on what follows `seq`.
+    /// Follows the channel, and hands on what comes after `seq`: first from the store, so nothing between is missed.
     pub(crate) fn begin_after(&mut self, seq: u64) {
+        self.handle.follower().follow(self.channel);
         (self.told, self.stale) = (seq, true);
     }
 
@@ -148,5 +149,48 @@ impl Listener {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        protocol::{
+            RunId, RunPhase, ThreadId, UserEntry, UserId,
+            http::{Role, User},
+        },
+        server::{auth::Via, config::SocketConfig, store::Store},
+    };
+
+    async fn append(channels: &Channels, user: UserId) -> u64 {
+        let entry = UserEntry::Run { thread_id: ThreadId::new(), run_id: RunId::new(), phase: RunPhase::Running };
+        let mut append = channels.begin().await.expect("begins");
+        let seq = append.user(user, &[entry]).await.expect("appends");
+        append.commit().await.expect("commits");
+        seq
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_is_made_after_the_place_was_taken_is_not_taken_for_deleted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let manager = ConnectionManager::new(&SocketConfig::default());
+        let store = Store::open(folder.path()).await.expect("opens");
+        let channels = Channels::new(store, Arc::new(manager.clone())).await.expect("begins");
+        let user = User { id: UserId::new(), name: "Ada".into(), email: "ada@example.org".into(), role: Role::Member };
+        let (id, channel) = (user.id, Channel::User(user.id));
+        let identity = Identity { user, via: Via::Cookie { session: "a".into() }, expires_at: i64::MAX };
+        let mut listener = Listener::open(&manager, &channels, &identity, channel, 1).expect("fits");
+        // What every node does, once in a while, with the channels that are followed and have no entries.
+        for missing in manager.followed() {
+            manager.forget(missing);
+        }
+        listener.begin_after(append(&channels, id).await);
+        for seq in 2..=3 {
+            append(&channels, id).await;
+            assert_eq!(listener.next().await.expect("goes on").seq, seq);
+        }
     }
 }

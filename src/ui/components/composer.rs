@@ -239,11 +239,7 @@ pub(crate) fn Composer(
                         {icon(Glyph::Stop)} <span>"Stop"</span>
                     </button>
                 </Show>
-                <button
-                    type="submit"
-                    class="button"
-                    disabled=move || !clock.is_alive() || obstacle.get().is_some()
-                >
+                <button type="submit" class="button" disabled=move || obstacle.get().is_some()>
                     {icon(Glyph::Send)} <span>"Send"</span>
                 </button>
             </div>

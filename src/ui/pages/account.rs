@@ -3,14 +3,13 @@
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use leptos_meta::Title;
 
-use super::form::{Field, NewPassword, value};
+use super::form::{Field, NewPassword, Submission, value};
 use crate::{
     protocol::http::ChangePassword,
     socket::context::use_socket,
     ui::{
         browser,
         components::{
-            clock::use_clock,
             failure::failure,
             icons::{Glyph, icon},
         },
@@ -46,34 +45,21 @@ pub(crate) fn AccountPage() -> impl IntoView {
 /// Another password, for who knows the one they have.
 #[component]
 fn PasswordForm() -> impl IntoView {
-    let clock = use_clock();
     let (shown, new) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
-    let busy = RwSignal::new(false);
+    let submission = Submission::new();
+    let Submission { busy, error } = submission;
     let done = RwSignal::new(false);
-    let error = RwSignal::new(None::<String>);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        if busy.get_untracked() {
-            return;
-        }
-        busy.set(true);
         done.set(false);
-        error.set(None);
-        let body = ChangePassword { password: value(shown), new_password: value(new) };
-        spawn_local(async move {
-            match browser::post::<_, ()>("/api/auth/password", &body).await {
-                Ok(()) => {
-                    for input in [shown, new] {
-                        if let Some(input) = input.try_get_untracked().flatten() {
-                            input.set_value("");
-                        }
-                    }
-                    done.try_set(true);
-                }
-                Err(refused) => {
-                    error.try_set(Some(refused.message()));
+        let body = || ChangePassword { password: value(shown), new_password: value(new) };
+        submission.post("/api/auth/password", body, move |()| {
+            for input in [shown, new] {
+                if let Some(input) = input.try_get_untracked().flatten() {
+                    input.set_value("");
                 }
             }
+            done.try_set(true);
             busy.try_set(false);
         });
     };
@@ -92,9 +78,7 @@ fn PasswordForm() -> impl IntoView {
             <p role="status">
                 {move || done.get().then_some("Your password is changed. You are signed out everywhere else.")}
             </p>
-            <button type="submit" class="button" disabled=move || busy.get() || !clock.is_alive()>
-                "Change password"
-            </button>
+            <button type="submit" class="button" disabled=move || busy.get()>"Change password"</button>
         </form>
     }
     .into_any()

@@ -2,7 +2,7 @@
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use leptos_meta::Title;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     protocol::http::SignedIn,
@@ -10,7 +10,6 @@ use crate::{
         address::use_address_problem,
         browser,
         components::{
-            clock::use_clock,
             icons::{Glyph, icon, mark},
             theme::ThemeToggle,
         },
@@ -89,6 +88,43 @@ pub(super) fn value(input: NodeRef<html::Input>) -> String {
     input.get_untracked().map(|input| input.value()).unwrap_or_default()
 }
 
+/// The request of a form, one at a time: whether it is under way, and why the last one was refused.
+#[derive(Clone, Copy)]
+pub(super) struct Submission {
+    pub(super) busy: RwSignal<bool>,
+    pub(super) error: RwSignal<Option<String>>,
+}
+
+impl Submission {
+    pub(super) fn new() -> Self {
+        Self { busy: RwSignal::new(false), error: RwSignal::new(None) }
+    }
+
+    /// Posts what `body` makes, unless a request is under way. After a good answer it stays busy until `done` says otherwise.
+    pub(super) fn post<T: Serialize + 'static, A: DeserializeOwned + 'static>(
+        self,
+        action: &'static str,
+        body: impl Fn() -> T,
+        done: impl FnOnce(A) + 'static,
+    ) {
+        if self.busy.get_untracked() {
+            return;
+        }
+        self.busy.set(true);
+        self.error.set(None);
+        let body = body();
+        spawn_local(async move {
+            match browser::post::<_, A>(action, &body).await {
+                Ok(answer) => done(answer),
+                Err(refused) => {
+                    self.error.try_set(Some(refused.message()));
+                    self.busy.try_set(false);
+                }
+            }
+        });
+    }
+}
+
 /// A form that signs somebody in: it posts, shows why not, and else loads the page they wanted.
 #[component]
 pub(super) fn AuthForm<T: Serialize + 'static>(
@@ -100,27 +136,12 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
     next: impl Fn() -> String + Copy + 'static,
     children: Children,
 ) -> impl IntoView {
-    let clock = use_clock();
-    let busy = RwSignal::new(false);
-    let error = RwSignal::new(None::<String>);
+    let submission = Submission::new();
+    let Submission { busy, error } = submission;
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        if busy.get_untracked() {
-            return;
-        }
-        busy.set(true);
-        error.set(None);
-        let body = body();
-        spawn_local(async move {
-            match browser::post::<_, SignedIn>(action, &body).await {
-                // From the start: the server renders all that belongs to the person.
-                Ok(_) => browser::load(&next()),
-                Err(refused) => {
-                    error.try_set(Some(refused.message()));
-                    busy.try_set(false);
-                }
-            }
-        });
+        // From the start: the server renders all that belongs to the person. Busy until that page comes.
+        submission.post(action, &body, move |_: SignedIn| browser::load(&next()));
     };
     view! {
         <form method="post" action=action on:submit=submit>
@@ -128,7 +149,7 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
             <div role="alert">
                 {move || error.get().map(|message| view! { <p class="failure">{icon(Glyph::Warning)} <span>{message}</span></p> })}
             </div>
-            <button type="submit" class="button wide" disabled=move || busy.get() || !clock.is_alive()>{button}</button>
+            <button type="submit" class="button wide" disabled=move || busy.get()>{button}</button>
         </form>
     }
     .into_any()

@@ -79,7 +79,7 @@ pub(super) async fn run(
     }
     let channel = Channel::Thread(asks.thread_id);
     let most = state.config.socket.max_connections_per_user;
-    // Before anything is appended: what is appended then, is told.
+    // Before anything is appended: who has no place is refused, and nothing was done.
     let mut listener = Listener::open(&state.manager, &state.channels, &identity, channel, most)?;
     let (asked, accepted, restates) = asks.ask(&state, user, &agent, caller(input)?).await?;
     listener.begin_after(accepted.seq);

@@ -1,0 +1,23 @@
+/** An agent that plays a recorded run, as slowly as a test needs it. */
+import { resolve } from 'node:path';
+import { expect, type Page } from '@playwright/test';
+import { connected, runIs } from './threads.ts';
+
+const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
+
+/** The configuration of the agent that plays it. */
+export function recordedAgent(eventsPerSecond: number): string {
+  return `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = ${eventsPerSecond}\n`;
+}
+
+/** Asks the recorded agent, and answers with the thread's path when its run is on the way. */
+export async function askRecorded(page: Page): Promise<string> {
+  await page.goto('/');
+  await connected(page);
+  await page.getByLabel('Agent').selectOption('recorded');
+  await page.getByLabel('Message').fill('Go on');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await expect(page).toHaveURL(/\/threads\//);
+  await runIs(page, 'running');
+  return new URL(page.url()).pathname;
+}
