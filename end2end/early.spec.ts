@@ -5,7 +5,7 @@ import { admin, submitSignIn } from './people.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
 import { connected, lastRun, runIs } from './threads.ts';
 
-test.use({ serverOptions: [{ config: recordedAgent(60) }, { scope: 'worker' }] });
+test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
 /** Keeps the page's code away until it is asked for. */
 async function withoutCode(page: Page): Promise<() => void> {
