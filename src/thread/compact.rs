@@ -27,9 +27,8 @@ impl Compactor {
             self.open.clear();
             return;
         };
-        if matches!(**event, Event::ToolCallResult(_) | Event::MessagesSnapshot(_)) {
-            // It may concern the calls and words of other runs.
-            self.open.clear();
+        if concerns_other_runs(event) {
+            self.open.retain(|other, _| other == run_id);
         }
         let open = self.open.entry(*run_id).or_default();
         let Some(key) = event.delta_key() else {
@@ -58,4 +57,18 @@ impl Compactor {
         let grown = self.grown.into_iter().filter(|(_, _, joined)| *joined);
         (self.gone, grown.map(|(seq, entry, _)| (seq, entry)).collect())
     }
+}
+
+/// Whether an event may change the calls and words of other runs: a run may announce the call of another again.
+fn concerns_other_runs(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::MessagesSnapshot(_)
+            | Event::ReasoningEncryptedValue(_)
+            | Event::ToolCallStart(_)
+            | Event::ToolCallArgs(_)
+            | Event::ToolCallEnd(_)
+            | Event::ToolCallChunk(_)
+            | Event::ToolCallResult(_)
+    )
 }

@@ -1,5 +1,6 @@
 //! Folding entries into a [`ThreadView`].
 
+mod calls;
 mod restate;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::protocol::{
     MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
-    agui::{Event, RunOutcome, TextRole, ToolContent},
+    agui::{Event, RunOutcome, TextRole},
 };
 
 impl ThreadView {
@@ -93,20 +94,17 @@ impl ThreadView {
             event => event,
         };
         match &event {
-            // What an interrupted run called, the one that resumes it answers.
-            Event::ToolCallResult(e) if !self.run_mut(run_id, at).calls(&e.tool_call_id) => {
-                let called = |item: &Item| matches!(item, Item::Run(run) if run.calls(&e.tool_call_id));
-                if let Some(Item::Run(run)) = self.items.iter_mut().rev().find(|item| called(item)) {
-                    return Arc::make_mut(run).apply(at, event);
-                }
-            }
+            Event::ToolCallResult(e) => self.add_call_of_interrupt(at, &e.tool_call_id),
             Event::StateDelta(_) if self.run_mut(run_id, at).shared.is_none() => {
                 self.run_mut(run_id, at).shared =
                     self.state_before(run_id).cloned().or_else(|| Some(Value::Object(Map::new())));
             }
             _ => {}
         }
-        self.run_mut(run_id, at).apply(at, event);
+        // What an interrupted run called, the one that resumes it may announce again, and answers.
+        let holder = self.holder_of_call(run_id, &event).unwrap_or(run_id);
+        self.run_mut(run_id, at);
+        self.run_mut(holder, at).apply(at, event);
     }
 
     /// The run, begun here if no message announced it.
@@ -175,10 +173,6 @@ impl RunView {
         let within = event.subagent().map(str::to_owned);
         let text = |role| NodeBody::Text { role, text: String::new() };
         let reasoning = || NodeBody::Reasoning { text: String::new() };
-        let tool = |name, message| {
-            let (args, result, result_id, parts, error) = Default::default();
-            NodeBody::Tool { name, args, message, result, result_id, parts, error }
-        };
         let cost = event.base().metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(Value::as_f64);
         match event {
             Event::RunStarted(_) => self.state = RunState::Running,
@@ -218,15 +212,12 @@ impl RunView {
                 self.chunk(at, within, Kind::Text, e.message_id, body, e.delta.as_deref());
             }
             Event::ToolCallStart(e) => {
-                self.begin(at, within, e.tool_call_id, tool(e.tool_call_name, e.parent_message_id))
+                self.begin_call(at, within, e.tool_call_id, e.tool_call_name, e.parent_message_id);
             }
             Event::ToolCallArgs(e) => self.append(Kind::Tool, &e.tool_call_id, &e.delta),
-            Event::ToolCallEnd(e) => {
-                let index = self.going_on(Kind::Tool, &e.tool_call_id);
-                self.edit(index, |node| node.state = NodeState::Called);
-            }
+            Event::ToolCallEnd(e) => self.end_call(at, &e.tool_call_id),
             Event::ToolCallChunk(e) => {
-                let body = tool(e.tool_call_name.unwrap_or_default(), e.parent_message_id);
+                let body = calls::tool(e.tool_call_name.unwrap_or_default(), e.parent_message_id);
                 self.chunk(at, within, Kind::Tool, e.tool_call_id, body, e.delta.as_deref());
             }
             Event::ToolCallResult(e) => {
@@ -286,24 +277,6 @@ impl RunView {
         }
     }
 
-    fn answer_call(&mut self, at: i64, call: &str, (id, said): (String, ToolContent), why: Option<String>) {
-        let index = self.last(Kind::Tool, |node| node.id == call);
-        let state = if why.is_some() { NodeState::Failed } else { NodeState::Done };
-        self.edit(index, |node| {
-            if let NodeBody::Tool { result, result_id, parts, error, .. } = &mut node.body {
-                let text = Some(said.to_text()).filter(|text| !text.is_empty());
-                *result = Some(text.or_else(|| why.clone()).unwrap_or_default());
-                *parts = if let ToolContent::Parts(parts) = said { Some(parts) } else { None };
-                (*result_id, *error) = (Some(id), why);
-            }
-        });
-        self.finish(at, index, state);
-    }
-
-    fn calls(&self, call: &str) -> bool {
-        self.last(Kind::Tool, |node| node.id == call).is_some()
-    }
-
     fn begin(&mut self, at: i64, within: Option<String>, id: String, body: NodeBody) {
         let node = Node { id, within, state: NodeState::Open, started_at: at, ended_at: None, chunked: false, body };
         self.nodes.push(Arc::new(node));
@@ -336,9 +309,18 @@ impl RunView {
         let index = match (open, id) {
             (Some(index), _) => index,
             (None, Some(id)) => {
-                self.begin(at, within, id, body);
-                self.edit(Some(self.nodes.len() - 1), |node| node.chunked = true);
-                self.nodes.len() - 1
+                let index = match (self.last(kind, |node| node.id == id), body) {
+                    (Some(index), NodeBody::Tool { name, message, .. }) => {
+                        self.begin_again(index, name, message);
+                        index
+                    }
+                    (_, body) => {
+                        self.begin(at, within, id, body);
+                        self.nodes.len() - 1
+                    }
+                };
+                self.edit(Some(index), |node| node.chunked = true);
+                index
             }
             (None, None) => return,
         };

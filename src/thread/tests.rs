@@ -254,3 +254,109 @@ fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
         assert_eq!(states, [NodeState::Done, expected, expected]);
     }
 }
+
+/// A thread in which a person asked, the agent's call waited for them, and they answered: the entries, and the run that goes on.
+fn answered(interrupt: serde_json::Value, first: Vec<Event>) -> (Vec<ThreadEntry>, [RunId; 2]) {
+    let runs = [RunId::new(), RunId::new()];
+    let author = Author { id: UserId::new(), name: "Ada".into() };
+    let message = UserMessage {
+        id: MessageId::new(),
+        role: UserRole::User,
+        author: author.clone(),
+        content: "Send it".into(),
+        run_id: runs[0],
+        agent: "a".into(),
+        attachments: Vec::new(),
+        after: None,
+        replaces: None,
+    };
+    let interrupts = vec![serde_json::from_value(interrupt).expect("an interrupt")];
+    let outcome = Some(RunOutcome::Interrupt { interrupts });
+    let end: Event = RunFinished { outcome, ..RunFinished::new("t", "r") }.into();
+    let said = |event: Event| ThreadEntry::Agent { run_id: runs[0], event: Box::new(event) };
+    let mut entries = vec![ThreadEntry::Message { message }, said(RunStarted::new("t", "r").into())];
+    entries.extend(first.into_iter().chain([end]).map(said));
+    let [run_id, resumed_by] = runs;
+    let answer = RunAnswer { id: MessageId::new(), run_id, resumed_by, agent: "a".into(), author, answers: Vec::new() };
+    entries.push(ThreadEntry::Answer { answer });
+    (entries, runs)
+}
+
+fn said_by(run_id: RunId, events: Vec<Event>) -> Vec<ThreadEntry> {
+    events.into_iter().map(|event| ThreadEntry::Agent { run_id, event: Box::new(event) }).collect()
+}
+
+/// The calls of a run: id, arguments, result.
+fn calls_in(view: &ThreadView, run_id: RunId) -> Vec<(String, String, Option<String>)> {
+    let run = view.run(run_id).expect("the run");
+    let call = |node: &std::sync::Arc<Node>| match &node.body {
+        NodeBody::Tool { args, result, .. } => Some((node.id.clone(), args.clone(), result.clone())),
+        _ => None,
+    };
+    run.nodes.iter().filter_map(call).collect()
+}
+
+fn call(id: &str, args: &str) -> Vec<Event> {
+    vec![ToolCallStart::new(id, "send").into(), ToolCallArgs::new(id, args).into(), ToolCallEnd::new(id).into()]
+}
+
+#[test]
+fn a_call_that_the_resuming_run_announces_again_is_the_same_call() {
+    let asked = serde_json::json!({"id": "i", "reason": "tool_call", "toolCallId": "c"});
+    let (mut entries, [first, second]) = answered(asked, call("c", r#"{"to":"bob"}"#));
+    let result = ToolCallResult::new("m", "c", ToolContent::Text("sent".into()));
+    let again = call("c", r#"{"to":"eve"}"#).into_iter().chain([result.clone().into(), result.into()]);
+    entries.extend(said_by(second, again.collect()));
+    let view = fold(ThreadView::default(), 0, &entries);
+    let expected = ("c".to_owned(), r#"{"to":"eve"}"#.to_owned(), Some("sent".to_owned()));
+    assert_eq!((calls_in(&view, first), calls_in(&view, second)), (vec![expected], Vec::new()));
+    assert_eq!(view.run(first).expect("the run").nodes[0].state, NodeState::Done);
+
+    // In chunks, whose later ones name no call, and after the result: it stays what it is.
+    let chunk = |id: Option<&str>, delta: &str| ToolCallChunk {
+        tool_call_id: id.map(str::to_owned),
+        tool_call_name: id.map(|_| "send".to_owned()),
+        delta: Some(delta.into()),
+        ..ToolCallChunk::new()
+    };
+    entries.extend(said_by(second, vec![chunk(Some("c"), "{").into(), chunk(None, "}").into()]));
+    let view = fold(ThreadView::default(), 0, &entries);
+    let expected = ("c".to_owned(), "{}".to_owned(), Some("sent".to_owned()));
+    assert_eq!((calls_in(&view, first), calls_in(&view, second)), (vec![expected], Vec::new()));
+
+    // What the model is told next: one call, one result.
+    let history = serde_json::to_value(view.history(RunId::new())).expect("is JSON");
+    let said: Vec<&str> = history.as_array().expect("messages").iter().filter_map(|m| m["role"].as_str()).collect();
+    assert_eq!(said, ["user", "assistant", "tool"]);
+}
+
+#[test]
+fn the_same_id_in_another_turn_is_another_call() {
+    let asked = serde_json::json!({"id": "i", "reason": "tool_call", "toolCallId": "c"});
+    let (mut entries, [first, second]) = answered(asked, call("c", "{}"));
+    let result = || -> Event { ToolCallResult::new("m", "c", ToolContent::Text("sent".into())).into() };
+    entries.extend(said_by(second, vec![result()]));
+    let third = RunId::new();
+    let ThreadEntry::Message { message } = entries[0].clone() else { unreachable!("a message") };
+    let message = UserMessage { id: MessageId::new(), run_id: third, ..message };
+    entries.push(ThreadEntry::Message { message });
+    entries.extend(said_by(third, call("c", "[]").into_iter().chain([result()]).collect()));
+    let view = fold(ThreadView::default(), 0, &entries);
+    let sent = |args: &str| ("c".to_owned(), args.to_owned(), Some("sent".to_owned()));
+    assert_eq!((calls_in(&view, first), calls_in(&view, third)), (vec![sent("{}")], vec![sent("[]")]));
+}
+
+#[test]
+fn a_call_that_only_an_interrupt_told_of_is_shown_with_its_result() {
+    let asked = serde_json::json!({
+        "id": "i", "reason": "tool_call", "toolCallId": "c", "metadata": {"toolName": "send", "args": {"to": "bob"}}
+    });
+    let (mut entries, [first, second]) = answered(asked, Vec::new());
+    entries.extend(said_by(second, vec![ToolCallResult::new("m", "c", ToolContent::Text("sent".into())).into()]));
+    let view = fold(ThreadView::default(), 0, &entries);
+    let expected = ("c".to_owned(), r#"{"to":"bob"}"#.to_owned(), Some("sent".to_owned()));
+    assert_eq!(calls_in(&view, first), [expected]);
+    let history = serde_json::to_value(view.history(RunId::new())).expect("is JSON");
+    assert_eq!(history[1]["toolCalls"][0]["function"]["name"], "send");
+    assert_eq!(history[2]["content"], "sent");
+}

@@ -57,6 +57,11 @@ impl Lanes {
         self.0.remove(&owner).map(|lane| (lane.kind, lane.id, owner)).into_iter().collect()
     }
 
+    /// Whether this goes on in chunks.
+    pub(super) fn has(&self, kind: Kind, id: &str) -> bool {
+        self.0.values().any(|lane| lane.kind == kind && lane.id == id)
+    }
+
     /// The end of a run ends all.
     pub(super) fn end_all(&mut self) -> Vec<(Kind, String, Option<String>)> {
         self.0.drain().map(|(owner, lane)| (lane.kind, lane.id, owner)).collect()

@@ -37,6 +37,11 @@ impl Coalescer {
 
     /// Takes an event; what is to be appended now goes to `out`, in order.
     pub(super) fn push(&mut self, now: Instant, mut event: Event, out: &mut Vec<Event>) {
+        // What a raw event repeats is told by others: it needs no place among them.
+        if matches!(event, Event::Raw(_)) {
+            out.push(event);
+            return;
+        }
         let Some(key) = event.delta_key() else {
             self.flush(now, out);
             out.push(event);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::chunks::{Chunk, Lanes, Taken};
 use crate::{
     protocol::{
-        agui::{EncryptedSubtype, Event},
+        agui::{EncryptedSubtype, Event, SubagentError, SubagentFinished},
         limits::MAX_DEPTH,
     },
     server::extent::{Extent, extent},
@@ -86,6 +86,40 @@ impl Guard {
     /// The rule it breaks. The guard is then of no further use.
     pub fn check(&mut self, event: &Event) -> Result<(), Violation> {
         self.follow(event).map_err(|rule| Violation { event: event.kind(), rule })
+    }
+
+    /// What is wrong with an event that repeats what was said and adds nothing: a start of what goes on, an end of what has
+    /// ended. Without it the order is as it was.
+    pub(super) fn repeats(&self, event: &Event) -> Option<String> {
+        let tag = event.subagent();
+        let is_known = |kind: Kind, id: &str| self.owners.contains_key(&(kind.family(), id.to_owned()));
+        let is_open = |kind: Kind, id: &str| self.open.contains(&(kind, id.to_owned()));
+        let started =
+            |kind: Kind, id: &str| is_open(kind, id).then(|| format!("the {} `{id}` goes on already", kind.name()));
+        let ended = |kind: Kind, id: &str| {
+            // What comes in chunks needs no end.
+            let again = is_known(kind, id) && (!is_open(kind, id) || self.chunks.has(kind, id));
+            again.then(|| format!("the {} `{id}` has ended already", kind.name()))
+        };
+        match event {
+            Event::TextMessageStart(e) => started(Kind::Text, &e.message_id),
+            Event::ToolCallStart(e) => started(Kind::Tool, &e.tool_call_id),
+            Event::ReasoningStart(e) => started(Kind::Span, &e.message_id),
+            Event::ReasoningMessageStart(e) => started(Kind::Reasoning, &e.message_id),
+            Event::TextMessageEnd(e) => ended(Kind::Text, &e.message_id),
+            Event::ToolCallEnd(e) => ended(Kind::Tool, &e.tool_call_id),
+            Event::ReasoningEnd(e) => ended(Kind::Span, &e.message_id),
+            Event::ReasoningMessageEnd(e) => ended(Kind::Reasoning, &e.message_id),
+            Event::StepStarted(e) => {
+                let goes_on = self.steps.contains(&(tag.map(str::to_owned), e.step_name.clone()));
+                goes_on.then(|| format!("the step `{}` goes on already", e.step_name))
+            }
+            Event::SubagentFinished(SubagentFinished { subagent_run_id: id, .. })
+            | Event::SubagentError(SubagentError { subagent_run_id: id, .. }) => {
+                (self.subagents.get(id) == Some(&false)).then(|| format!("the sub-agent `{id}` has ended already"))
+            }
+            _ => None,
+        }
     }
 
     /// Takes the end of a run that finishes: chunks end with it, all else has ended before.

@@ -34,6 +34,8 @@ const OPEN: &[&str] = &[
     "max_events",
     "max_file_bytes",
     "max_request_file_bytes",
+    "keep_raw",
+    "strict",
     "retries",
     "provider",
     "model",

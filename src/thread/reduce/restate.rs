@@ -4,7 +4,10 @@
 //! says the same under another id is the same; what is not there any more is withdrawn. What the person said, and what earlier
 //! runs of the branch said, stays as it is.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
@@ -70,16 +73,23 @@ struct Before {
     open: HashSet<String>,
     /// What the turn's runs said under ids that the restated conversation does not have.
     unnamed: Vec<(Kind, String)>,
+    /// What earlier turns said, and the calls they made, with their words and arguments: an id alone may be used anew.
+    earlier: HashMap<(Kind, String), String>,
 }
 
 impl Before {
-    /// Those of the run's branch; of its turn `alone`, where it is known to be what is restated.
+    /// Those of the run's branch. Where its turn `alone` is known to be what is restated, earlier turns count only for what is
+    /// told again as it was: some agents list what their sub-agents said before behind all else.
     fn of(thread: &ThreadView, run_id: RunId, said: &[Message], alone: bool) -> Self {
         let (mut before, named) = (Self::default(), named(said));
         let turn = thread.run(run_id).and_then(|run| run.message_id);
-        for run in thread.runs_before(run_id).into_iter().filter(|run| !alone || run.message_id == turn) {
+        for run in thread.runs_before(run_id) {
             for node in &run.nodes {
                 let Some(kind) = Kind::of(&node.body) else { continue };
+                if alone && run.message_id != turn {
+                    before.earlier.extend(content(node).map(|text| ((kind, node.id.clone()), text.to_owned())));
+                    continue;
+                }
                 before.ids.insert((kind, node.id.clone()));
                 if matches!(node.body, NodeBody::Tool { result: None, .. }) {
                     before.open.insert(node.id.clone());
@@ -92,9 +102,15 @@ impl Before {
         before
     }
 
+    /// Whether this was said under its id.
+    fn knows(&self, kind: Kind, id: &str, text: &str) -> bool {
+        let key = (kind, id.to_owned());
+        self.ids.contains(&key) || self.earlier.get(&key).is_some_and(|said| said == text.trim())
+    }
+
     /// Whether a text was said before: under its id, or under another.
     fn has(&mut self, kind: Kind, id: &str, text: &str) -> bool {
-        if self.ids.contains(&(kind, id.to_owned())) {
+        if self.knows(kind, id, text) {
             return true;
         }
         let same = self.unnamed.iter().position(|(other, said)| (*other, said.as_str()) == (kind, text.trim()));
@@ -121,7 +137,7 @@ impl RunView {
         };
         let mut gone: Vec<usize> = (0..self.nodes.len()).filter(|index| goes(&self.nodes[*index])).collect();
         for (kind, id, text) in turn.iter().filter_map(spoken) {
-            if self.last(kind, |node| node.id == id).is_some() || before.ids.contains(&(kind, id.to_owned())) {
+            if self.last(kind, |node| node.id == id).is_some() || before.knows(kind, id, text) {
                 continue;
             }
             let same = |index: &usize| {
@@ -162,7 +178,7 @@ impl RunView {
                     self.upsert(at, Kind::Text, subagent_run_id.clone(), id.clone(), body);
                 }
                 for call in tool_calls.into_iter().flatten() {
-                    if !before.has(Kind::Tool, &call.id, "") {
+                    if !before.has(Kind::Tool, &call.id, &call.function.arguments) {
                         self.take_call(at, call, &id, subagent_run_id.clone());
                     }
                 }
@@ -241,6 +257,14 @@ fn spoken(message: &Message) -> Option<(Kind, &str, &str)> {
         Message::Assistant { id, content: Some(text), .. } if !text.is_empty() => Some((Kind::Text, id, text)),
         Message::Reasoning { id, content, .. } => Some((Kind::Reasoning, id, content)),
         _ => None,
+    }
+}
+
+/// What a node says or calls with, to compare.
+fn content(node: &Node) -> Option<&str> {
+    match &node.body {
+        NodeBody::Tool { args, .. } => Some(args.trim()),
+        _ => words(node),
     }
 }
 

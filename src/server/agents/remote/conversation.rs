@@ -5,14 +5,16 @@
 //! begins before the remote is asked and ends by what [`Conversation::end`] answers.
 
 use super::{
+    custom_interrupts,
     failure::Failure,
     input::without_bytes,
     parse::{self, Read, UNKNOWN},
 };
 use crate::{
-    protocol::agui::{Event, RunFinished, Usage},
+    protocol::agui::{Event, Interrupt, RunFinished, RunOutcome, Usage},
     server::{
         agents::guard::{Guard, Violation},
+        config::agents::AgUiConfig,
         extent::extent,
     },
 };
@@ -29,8 +31,29 @@ pub(crate) struct Conversation {
     events: usize,
     /// Whether it was said that something is unknown: once is enough.
     warned: bool,
-    max_events: usize,
-    max_event_bytes: usize,
+    rules: Rules,
+    /// What custom events said that the run waits for.
+    interrupts: Vec<Interrupt>,
+}
+
+/// What a remote agent may say in a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// The most events.
+    pub(crate) max_events: usize,
+    /// The largest event, in bytes. The bytes of files that an event restates do not count, and are left away.
+    pub(crate) max_event_bytes: usize,
+    /// Whether `RAW` events are kept.
+    pub(crate) keep_raw: bool,
+    /// Whether a repeated end fails the run.
+    pub(crate) strict: bool,
+}
+
+impl Rules {
+    pub(crate) fn of(config: &AgUiConfig) -> Self {
+        let AgUiConfig { max_events, max_event_bytes, keep_raw, strict, .. } = *config;
+        Self { max_events, max_event_bytes, keep_raw, strict }
+    }
 }
 
 #[derive(Debug)]
@@ -44,11 +67,11 @@ enum Stage {
 }
 
 impl Conversation {
-    /// One about this run, of at most `max_events` events of `max_event_bytes` each. The bytes of files that an event
-    /// restates do not count, and are left away.
-    pub(crate) fn new(thread_id: String, run_id: String, max_events: usize, max_event_bytes: usize) -> Self {
-        let (stage, guard, usage) = (Stage::Silent, Guard::default(), Vec::new());
-        Self { thread_id, run_id, stage, guard, usage, events: 0, warned: false, max_events, max_event_bytes }
+    /// One about this run.
+    pub(crate) fn new(thread_id: String, run_id: String, rules: Rules) -> Self {
+        let (stage, guard) = (Stage::Silent, Guard::default());
+        let (usage, interrupts) = (Vec::new(), Vec::new());
+        Self { thread_id, run_id, stage, guard, usage, events: 0, warned: false, rules, interrupts }
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -57,8 +80,9 @@ impl Conversation {
     /// Why the run cannot go on: the remote says so, or what it says cannot be read or breaks a rule.
     pub(crate) fn hear(&mut self, text: &str) -> Result<Option<Event>, Failure> {
         self.events += 1;
-        if self.events > self.max_events {
-            let message = format!("the remote agent said more than the {} events that a run may have", self.max_events);
+        let Rules { max_events, max_event_bytes, .. } = self.rules;
+        if self.events > max_events {
+            let message = format!("the remote agent said more than the {max_events} events that a run may have");
             return Err(Failure::new("too_many_events", message));
         }
         let Read { mut event, unknown } = parse::event(text).map_err(|what| {
@@ -72,11 +96,15 @@ impl Conversation {
         if let Event::MessagesSnapshot(snapshot) = &mut event {
             without_bytes(&mut snapshot.messages);
         }
-        // What a run began with is not kept at all.
-        let kept = !matches!(event, Event::RunStarted(_));
-        if kept && text.len() > self.max_event_bytes && extent(&event).bytes > self.max_event_bytes {
+        // What a run began with is not kept at all, and raw events only on demand.
+        let kept = match &event {
+            Event::RunStarted(_) => false,
+            Event::Raw(_) => self.rules.keep_raw,
+            _ => true,
+        };
+        if kept && text.len() > max_event_bytes && extent(&event).bytes > max_event_bytes {
             let message =
-                format!("the remote agent said too much at once: an event has at most {} bytes", self.max_event_bytes);
+                format!("the remote agent said too much at once: an event has at most {max_event_bytes} bytes");
             return Err(Failure::new("event_too_large", message));
         }
         self.take(event)
@@ -101,16 +129,32 @@ impl Conversation {
             (Stage::Silent, _) => broken("the first event is RUN_STARTED or RUN_ERROR"),
             (Stage::Running, Event::RunStarted(_)) => broken("a run does not begin again before it ended"),
             (Stage::Running, Event::RunFinished(mut e)) => {
-                self.guard.finish().or_else(|rule| broken(&rule).map(drop))?;
+                match self.guard.finish() {
+                    Err(rule) if self.rules.strict => return broken(&rule),
+                    // It is closed with the run.
+                    Err(rule) => self.tolerate(kind, &rule),
+                    Ok(()) => {}
+                }
+                self.interrupt(&mut e);
                 self.usage.extend(e.usage.take().into_iter().flatten());
                 e.usage = Some(self.usage.clone()).filter(|usage| !usage.is_empty());
                 self.stage = Stage::Finished(Box::new(e));
                 Ok(None)
             }
-            (Stage::Running, event) => match self.guard.check(&event) {
-                Ok(()) => Ok(Some(event)),
-                Err(violation) => Err(violated(&violation)),
-            },
+            (Stage::Running, Event::Raw(_)) if !self.rules.keep_raw => Ok(None),
+            (Stage::Running, event) => {
+                if !self.rules.strict
+                    && let Some(rule) = self.guard.repeats(&event)
+                {
+                    self.tolerate(kind, &rule);
+                    return Ok(None);
+                }
+                self.guard.check(&event).map_err(|violation| violated(&violation))?;
+                if let Event::Custom(custom) = &event {
+                    self.interrupts.extend(custom_interrupts::read(custom, &self.run_id, self.interrupts.len()));
+                }
+                Ok(Some(event))
+            }
             // A stream may carry several runs. All of them are ours, and the last one's end is our end.
             (Stage::Finished(_), Event::RunStarted(e)) => {
                 (self.stage, self.guard) = (Stage::Running, Guard::default());
@@ -120,6 +164,21 @@ impl Conversation {
             (Stage::Finished(_), _) => {
                 broken("after RUN_FINISHED comes a new RUN_STARTED, a late RUN_ERROR, or nothing")
             }
+        }
+    }
+
+    /// Says in the log what the agent does wrong and nobody is misled by.
+    fn tolerate(&self, event: &'static str, rule: &str) {
+        tracing::warn!(run = self.run_id, event, rule, "a remote agent broke a rule of its protocol; the run goes on");
+    }
+
+    /// A run that finishes without an outcome waits for what its custom events asked.
+    fn interrupt(&mut self, end: &mut RunFinished) {
+        let asked = std::mem::take(&mut self.interrupts);
+        match &mut end.outcome {
+            None if !asked.is_empty() => end.outcome = Some(RunOutcome::Interrupt { interrupts: asked }),
+            Some(RunOutcome::Interrupt { interrupts }) => interrupts.iter_mut().for_each(custom_interrupts::complete),
+            _ => {}
         }
     }
 

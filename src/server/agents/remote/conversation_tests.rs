@@ -20,7 +20,13 @@ fn failed() -> Value {
 
 /// What comes out of a conversation, and how it ends.
 fn about(said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
-    let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), 10, 1_024), Vec::new());
+    read_by(Rules { strict: true, ..RULES }, said)
+}
+
+const RULES: Rules = Rules { max_events: 10, max_event_bytes: 1_024, keep_raw: true, strict: false };
+
+fn read_by(rules: Rules, said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
+    let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), rules), Vec::new());
     for value in said {
         match conversation.hear(&value.to_string()) {
             Ok(event) => events.extend(event),
@@ -116,7 +122,8 @@ fn same_verdicts(variable: &str, file: &str) -> usize {
     let text = std::fs::read_to_string(file).expect("reads");
     let others = text.lines().filter_map(|line| {
         let stream: Value = serde_json::from_str(line).expect("JSON");
-        let mut conversation = Conversation::new("t".into(), "r".into(), 1_000, 4_096);
+        let mut conversation =
+            Conversation::new("t".into(), "r".into(), Rules { max_events: 1_000, max_event_bytes: 4_096, ..RULES });
         let events = stream["events"].as_array().expect("events").iter();
         let ours = events.enumerate().find_map(|(at, event)| Some((at, conversation.hear(&event.to_string()).err()?)));
         let same = ours.as_ref().map(|(at, _)| *at as u64) == stream["at"].as_u64();
@@ -135,4 +142,51 @@ fn the_verdicts_on_orders_are_those_of_the_protocols_own_client() {
 #[test]
 fn the_verdicts_on_fields_are_those_of_the_protocols_own_client() {
     assert!(same_verdicts("NETRA_FIELDS", "fields.jsonl") >= 300);
+}
+
+#[test]
+fn what_is_said_twice_or_left_open_ends_no_run_unless_the_rules_are_strict() {
+    let end = |kind: &str, id: &str| json!({"type": kind, "toolCallId": id});
+    let start = json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "look"});
+    let again = [
+        vec![started(), start.clone(), end("TOOL_CALL_END", "c"), end("TOOL_CALL_END", "c"), finished()],
+        vec![started(), start.clone(), start.clone(), end("TOOL_CALL_END", "c"), finished()],
+        vec![started(), start.clone(), finished()],
+    ];
+    for said in again {
+        assert!(read_by(Rules { strict: true, ..RULES }, &said).1.is_err(), "{said:?}");
+        let (events, ended) = read_by(RULES, &said);
+        assert!(ended.is_ok(), "{said:?}");
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::ToolCallStart(_))).count(), 1);
+        assert!(events.iter().filter(|event| matches!(event, Event::ToolCallEnd(_))).count() <= 1);
+    }
+    // What nobody began is nobody's: that is no repetition.
+    let unknown = vec![started(), end("TOOL_CALL_END", "never begun"), finished()];
+    assert_eq!(read_by(RULES, &unknown).1.expect_err("a rule").code, "protocol_violation");
+}
+
+#[test]
+fn raw_events_are_kept_on_demand() {
+    let said = [started(), json!({"type": "RAW", "event": {"large": "x".repeat(2_000)}}), finished()];
+    let (events, ended) = read_by(Rules { keep_raw: false, ..RULES }, &said);
+    assert!(events.is_empty() && ended.is_ok());
+    assert_eq!(read_by(RULES, &said).1.expect_err("its size").code, "event_too_large");
+}
+
+#[test]
+fn a_run_that_tells_what_it_waits_for_in_custom_events_is_interrupted() {
+    let asks = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send it?", "rawEvent": {"id": "i"}});
+    let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r"});
+    let (events, ended) = about(&[started(), asks.clone(), end]);
+    assert!(matches!(events[..], [Event::Custom(_)]), "front ends that know it get it, too");
+    let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("finished").outcome else { panic!("an interrupt") };
+    assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i", Some("Send it?")));
+
+    // Its own outcome counts where there is one, with the question that only its value has.
+    let own =
+        json!({"id": "own", "reason": "langgraph:interrupt", "metadata": {"langgraph": {"raw": {"question": "Why?"}}}});
+    let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt", "interrupts": [own]}});
+    let (_, ended) = about(&[started(), asks, end]);
+    let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("finished").outcome else { panic!("an interrupt") };
+    assert_eq!((interrupts.len(), interrupts[0].message.as_deref()), (1, Some("Why?")));
 }

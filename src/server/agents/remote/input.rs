@@ -7,13 +7,17 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::{
-    Caller, RunInput,
-    attached::{Attached, Bounds, Budget, Head, base64, described},
+use super::{
+    super::{
+        Caller, RunInput,
+        attached::{Attached, Bounds, Budget, Head, base64, described},
+    },
+    custom_interrupts,
 };
 use crate::{
-    protocol::agui::{ContentPart, Message, RunAgentInput, ToolContent},
+    protocol::agui::{ContentPart, Interrupt, Message, RunAgentInput, ToolContent},
     server::config::agents::AgUiConfig,
+    thread::RunState,
 };
 
 /// A request, and how many of its bytes are those of files.
@@ -27,6 +31,12 @@ pub(super) struct Request {
 pub(super) async fn request(input: &RunInput, config: &AgUiConfig) -> Request {
     let empty = || Value::Object(Map::new());
     let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
+    let mut resume = input.resume.clone();
+    let command = custom_interrupts::command(&mut resume, waited(input));
+    let mut forwarded_props = forwarded_props.unwrap_or_else(empty);
+    if let Some(answer) = command {
+        forwarded_props["command"]["resume"] = answer;
+    }
     let bounds = Bounds { each: config.max_file_bytes, all: config.max_request_file_bytes };
     let mut messages = input.history();
     let inline = attach(&mut messages, input, bounds).await;
@@ -39,10 +49,18 @@ pub(super) async fn request(input: &RunInput, config: &AgUiConfig) -> Request {
         state: input.state().cloned().unwrap_or_else(empty),
         tools,
         context,
-        forwarded_props: forwarded_props.unwrap_or_else(empty),
-        resume: Some(input.resume.clone()).filter(|resume| !resume.is_empty()),
+        forwarded_props,
+        resume: Some(resume).filter(|resume| !resume.is_empty()),
     };
     Request { input, inline }
+}
+
+/// What the run before waits for.
+fn waited(input: &RunInput) -> &[Interrupt] {
+    match input.parent_run_id.and_then(|run| input.thread.run(run)).map(|run| &run.state) {
+        Some(RunState::Interrupted { interrupts }) => interrupts,
+        _ => &[],
+    }
 }
 
 /// Puts the files of messages behind their words; answers how many bytes those take in base64.

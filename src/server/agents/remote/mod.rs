@@ -8,6 +8,7 @@
 pub(crate) mod address;
 mod breaker;
 mod conversation;
+mod custom_interrupts;
 mod failure;
 mod http;
 mod input;
@@ -25,7 +26,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use self::{
     breaker::{Breaker, Pass},
-    conversation::{Conversation, cut},
+    conversation::{Conversation, Rules, cut},
     failure::Failure,
     http::{Body, Endpoint},
     input::Request,
@@ -140,9 +141,8 @@ impl Remote {
         let Request { input: asks, inline } = input::request(input, &self.config).await;
         let body = serde_json::to_vec(&asks)
             .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
-        let (AgUiConfig { max_events, max_event_bytes, .. }, ids) = (&self.config, (asks.thread_id, asks.run_id));
-        let conversation = Conversation::new(ids.0, ids.1, *max_events, *max_event_bytes);
-        let asked = Asked { body: body.into(), max_event_bytes: max_event_bytes + inline };
+        let conversation = Conversation::new(asks.thread_id, asks.run_id, Rules::of(&self.config));
+        let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };
         let ended = self.converse(conversation, asked, out, &mut pass).await.map_err(|ended| match ended {
             Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
             Ended::Stopped => Ended::Stopped,

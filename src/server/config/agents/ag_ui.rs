@@ -39,6 +39,12 @@ pub struct AgUiConfig {
     /// The most that the files of one request have together, in bytes.
     #[serde(default = "max_request_file_bytes", deserialize_with = "within::<0, 33_554_432, _, _>")]
     pub max_request_file_bytes: u64,
+    /// Whether `RAW` events, in which frameworks repeat what they told in other events, are kept in the thread's log.
+    #[serde(default)]
+    pub keep_raw: bool,
+    /// Whether a stream that breaks a rule of the protocol fails the run even where nothing is ambiguous.
+    #[serde(default)]
+    pub strict: bool,
     /// How often a request is made again that did not come to its first event, for reasons that pass.
     #[serde(default = "retries", deserialize_with = "within::<0, 5, _, _>")]
     pub retries: u32,
@@ -96,7 +102,7 @@ mod tests {
         let times = (config.connect_timeout_ms, config.first_event_timeout_ms, config.silence_timeout_ms);
         assert_eq!(times, (5_000, 60_000, 120_000));
         assert_eq!((config.max_event_bytes, config.max_events, config.retries), (262_144, 100_000, 2));
-        assert!(!config.allow_private_network && config.headers.is_empty());
+        assert!(!config.allow_private_network && !config.keep_raw && !config.strict && config.headers.is_empty());
     }
 
     #[test]

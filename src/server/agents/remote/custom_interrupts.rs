@@ -1,0 +1,132 @@
+//! Interrupts that are told otherwise than by the outcome of a run.
+//!
+//! LangGraph's adapter, as it is installed, ends a run that waits for a person without an outcome and says what it waits for in a
+//! `CUSTOM` event, `on_interrupt`; the answer goes into `forwardedProps.command.resume`. Here such a run is interrupted like
+//! any other, and its answer is sent the way the adapter takes it.
+
+use serde_json::{Map, Value, json};
+
+use crate::protocol::{
+    AnswerStatus,
+    agui::{Custom, Interrupt, Resume},
+};
+
+/// The event's name.
+const ON_INTERRUPT: &str = "on_interrupt";
+/// In an interrupt's metadata: how its answer is sent.
+const ANSWER_BY: &str = "answerBy";
+const COMMAND: &str = "forwardedProps.command.resume";
+/// What the agent gets in place of an answer where the person gave none. The adapter knows it as such.
+const CANCELLED: &str = "__agui_cancelled__";
+
+/// The interrupt that a custom event tells of; `index`: how many the run told of before.
+pub(super) fn read(event: &Custom, run_id: &str, index: usize) -> Option<Interrupt> {
+    if event.name != ON_INTERRUPT {
+        return None;
+    }
+    let value = parsed(&event.value);
+    let theirs = event.base.raw_event.as_ref().and_then(|raw| raw["id"].as_str());
+    let mut interrupt = Interrupt {
+        id: theirs.map_or_else(|| format!("{run_id}-interrupt-{index}"), str::to_owned),
+        reason: "langgraph:interrupt".into(),
+        message: None,
+        tool_call_id: None,
+        response_schema: value.get("responseSchema").or_else(|| value.get("response_schema")).cloned(),
+        expires_at: None,
+        subagent_run_id: event.subagent_run_id.clone(),
+        metadata: Some(Map::from_iter([
+            ("langgraph".to_owned(), json!({"raw": value})),
+            (ANSWER_BY.to_owned(), COMMAND.into()),
+        ])),
+    };
+    complete(&mut interrupt);
+    Some(interrupt)
+}
+
+/// Gives an interrupt the question and the kind of answer that LangGraph's value says, where the interrupt itself says none.
+pub(super) fn complete(interrupt: &mut Interrupt) {
+    let raw = interrupt.metadata.as_ref().and_then(|more| more.get("langgraph")?.get("raw")).map(parsed);
+    let Some(raw) = raw else { return };
+    if interrupt.message.is_none() {
+        interrupt.message = question(&raw);
+    }
+    if interrupt.response_schema.is_none() {
+        interrupt.response_schema = choices(&raw);
+    }
+}
+
+/// Values are told as JSON or as text that holds JSON.
+fn parsed(value: &Value) -> Value {
+    let text = value.as_str().filter(|text| text.trim_start().starts_with(['{', '[']));
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| value.clone())
+}
+
+/// What a person is asked: the value itself, or the first of the fields in which authors put it.
+fn question(value: &Value) -> Option<String> {
+    const FIELDS: [&str; 7] = ["message", "question", "prompt", "query", "text", "description", "action"];
+    let text = value.as_str().or_else(|| FIELDS.iter().find_map(|field| value.get(field)?.as_str()));
+    text.filter(|text| !text.trim().is_empty()).map(str::to_owned)
+}
+
+/// A schema of what may be answered, where the value lists it.
+fn choices(value: &Value) -> Option<Value> {
+    let listed = ["options", "choices"].iter().find_map(|field| value.get(field)?.as_array());
+    let texts = listed.filter(|all| !all.is_empty() && all.iter().all(Value::is_string))?;
+    Some(json!({"enum": texts}))
+}
+
+/// Takes the answers out of `resume` that are not sent there; answers what is sent as `command.resume`.
+pub(super) fn command(resume: &mut Vec<Resume>, waited: &[Interrupt]) -> Option<Value> {
+    let by_command = |id: &str| {
+        let asked = waited.iter().find(|asked| asked.id == id);
+        asked.and_then(|asked| asked.metadata.as_ref()?.get(ANSWER_BY)).is_some_and(|by| *by == COMMAND)
+    };
+    let answers: Vec<Resume> = resume.extract_if(.., |answer| by_command(&answer.interrupt_id)).collect();
+    let payload = |answer: &Resume| match answer.status {
+        AnswerStatus::Resolved => answer.payload.clone().unwrap_or(Value::Bool(true)),
+        AnswerStatus::Cancelled => CANCELLED.into(),
+    };
+    match answers.as_slice() {
+        [] => None,
+        [answer] => Some(payload(answer)),
+        // One for each, by its id: so LangGraph tells them apart.
+        several => Some(several.iter().map(|answer| (answer.interrupt_id.clone(), payload(answer))).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on_interrupt(value: Value, raw_event: Value) -> Custom {
+        let mut event = Custom::new(ON_INTERRUPT, value);
+        event.base.raw_event = Some(raw_event);
+        event
+    }
+
+    #[test]
+    fn a_custom_event_is_an_interrupt_with_its_question_and_its_choices() {
+        let words = read(&on_interrupt("Send a mail to bob?".into(), json!({"id": "i"})), "r", 0).expect("one");
+        assert_eq!((words.id.as_str(), words.message.as_deref()), ("i", Some("Send a mail to bob?")));
+        assert_eq!(words.response_schema, None);
+        let told = r#"{"question": "Which?", "options": ["red", "blue"]}"#;
+        let choice = read(&on_interrupt(told.into(), Value::Null), "r", 1).expect("one");
+        assert_eq!((choice.id.as_str(), choice.message.as_deref()), ("r-interrupt-1", Some("Which?")));
+        assert_eq!(choice.response_schema, Some(json!({"enum": ["red", "blue"]})));
+        assert!(read(&Custom::new("chart", json!({})), "r", 0).is_none());
+    }
+
+    #[test]
+    fn an_answer_is_sent_as_the_adapter_takes_it() {
+        let waited: Vec<Interrupt> =
+            ["a", "b"].map(|id| read(&on_interrupt("?".into(), json!({"id": id})), "r", 0).expect("one")).into();
+        let answer = |id: &str, status, payload| Resume { interrupt_id: id.into(), status, payload, metadata: None };
+        let yes = || answer("a", AnswerStatus::Resolved, Some(json!("yes")));
+        let mut one = vec![yes(), answer("other", AnswerStatus::Resolved, None)];
+        assert_eq!(command(&mut one, &waited), Some(json!("yes")));
+        assert_eq!(one.len(), 1, "what is no such interrupt stays in `resume`");
+        let mut two = vec![yes(), answer("b", AnswerStatus::Cancelled, None)];
+        assert_eq!(command(&mut two, &waited), Some(json!({"a": "yes", "b": CANCELLED})));
+        assert_eq!(command(&mut vec![answer("x", AnswerStatus::Cancelled, None)], &waited), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Tool calls across the runs of a thread.
+//!
+//! Promises: ids are the agent's. A call that is announced again, by its own run or by one that goes on from it, is the same
+//! call: it stands where it stood, its arguments are replaced, and it has one result, the last one told. A call of an earlier
+//! turn is another one, even if it has the same id: some models number their calls anew in each turn.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Kind, Node, NodeBody, NodeState, RunState, RunView};
+use crate::{
+    protocol::{
+        RunId,
+        agui::{EncryptedSubtype, Event, Interrupt, ToolContent},
+    },
+    thread::{Item, ThreadView},
+};
+
+/// What an event says of a call.
+enum About<'a> {
+    /// It may begin the call.
+    Announces(&'a str),
+    /// The call was announced before.
+    Continues(&'a str),
+    /// It continues the chunked call that is open.
+    Open,
+}
+
+fn about(event: &Event) -> Option<About<'_>> {
+    Some(match event {
+        Event::ToolCallStart(e) => About::Announces(&e.tool_call_id),
+        Event::ToolCallChunk(e) => e.tool_call_id.as_deref().map_or(About::Open, About::Announces),
+        Event::ToolCallArgs(e) => About::Continues(&e.tool_call_id),
+        Event::ToolCallEnd(e) => About::Continues(&e.tool_call_id),
+        Event::ToolCallResult(e) => About::Continues(&e.tool_call_id),
+        Event::ReasoningEncryptedValue(e) if e.subtype == EncryptedSubtype::ToolCall => About::Continues(&e.entity_id),
+        _ => return None,
+    })
+}
+
+impl ThreadView {
+    /// The earlier run that has the call which an event of this run is about; nothing where the run itself has it, or none.
+    pub(super) fn holder_of_call(&self, run_id: RunId, event: &Event) -> Option<RunId> {
+        let about = about(event)?;
+        let own = self.run(run_id);
+        let has = |run: &RunView| match about {
+            About::Announces(id) | About::Continues(id) => run.calls(id),
+            About::Open => run.last_open(Kind::Tool, |node| node.chunked).is_some(),
+        };
+        if own.is_some_and(has) {
+            return None;
+        }
+        let turn = own.and_then(|run| run.message_id);
+        let is_same_turn = |run: &RunView| turn.is_some() && run.message_id == turn;
+        let may = |run: &RunView| match about {
+            About::Announces(id) => is_same_turn(run) || run.waits_for(id),
+            About::Continues(_) => true,
+            About::Open => is_same_turn(run),
+        };
+        let mut earlier = self.runs().rev().filter(|run| run.run_id != run_id);
+        earlier.find(|run| has(run) && may(run)).map(|run| run.run_id)
+    }
+
+    /// Where a result answers a call that only an interrupt told of, the call is put into the run that was interrupted.
+    pub(super) fn add_call_of_interrupt(&mut self, at: i64, call: &str) {
+        let asks = |run: &RunView| interrupts(run).iter().any(|asked| asked.tool_call_id.as_deref() == Some(call));
+        if self.runs().any(|run| run.calls(call)) {
+            return;
+        }
+        let asked = self.items.iter_mut().rev().find_map(|item| match item {
+            Item::Run(run) if asks(run) => Some(run),
+            _ => None,
+        });
+        if let Some(run) = asked {
+            Arc::make_mut(run).add_call_of_interrupt(at, call);
+        }
+    }
+
+    fn runs(&self) -> impl DoubleEndedIterator<Item = &RunView> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Run(run) => Some(&**run),
+            Item::Message(_) => None,
+        })
+    }
+}
+
+fn interrupts(run: &RunView) -> &[Interrupt] {
+    match &run.state {
+        RunState::Interrupted { interrupts } => interrupts,
+        _ => &[],
+    }
+}
+
+impl RunView {
+    pub(super) fn calls(&self, call: &str) -> bool {
+        self.last(Kind::Tool, |node| node.id == call).is_some()
+    }
+
+    /// Whether a person was asked about the call, and it has no result.
+    fn waits_for(&self, call: &str) -> bool {
+        let has_result = |node: &Node| matches!(node.body, NodeBody::Tool { result: Some(_), .. });
+        let asked = interrupts(self).iter().any(|asked| asked.tool_call_id.as_deref() == Some(call));
+        asked && self.last(Kind::Tool, |node| node.id == call && !has_result(node)).is_some()
+    }
+
+    /// Begins a call, or begins it again.
+    pub(super) fn begin_call(
+        &mut self,
+        at: i64,
+        within: Option<String>,
+        id: String,
+        name: String,
+        carrier: Option<String>,
+    ) {
+        match self.last(Kind::Tool, |node| node.id == id) {
+            Some(index) => self.begin_again(index, name, carrier),
+            None => self.begin(at, within, id, tool(name, carrier)),
+        }
+    }
+
+    /// Its result stays until another is told.
+    pub(super) fn begin_again(&mut self, index: usize, tool_name: String, carrier: Option<String>) {
+        self.edit(Some(index), |node| {
+            (node.state, node.ended_at, node.chunked) = (NodeState::Open, None, false);
+            if let NodeBody::Tool { name, args, message, .. } = &mut node.body {
+                (*name, *args) = (tool_name, String::new());
+                *message = carrier.or(message.take());
+            }
+        });
+    }
+
+    /// The arguments of a call are whole.
+    pub(super) fn end_call(&mut self, at: i64, id: &str) {
+        let index = self.going_on(Kind::Tool, id);
+        self.edit(index, |node| match &node.body {
+            NodeBody::Tool { result: Some(_), .. } => (node.state, node.ended_at) = (NodeState::Done, Some(at)),
+            _ => node.state = NodeState::Called,
+        });
+    }
+
+    pub(super) fn answer_call(&mut self, at: i64, call: &str, (id, said): (String, ToolContent), why: Option<String>) {
+        let index = self.last(Kind::Tool, |node| node.id == call);
+        let state = if why.is_some() { NodeState::Failed } else { NodeState::Done };
+        self.edit(index, |node| {
+            if let NodeBody::Tool { result, result_id, parts, error, .. } = &mut node.body {
+                let text = Some(said.to_text()).filter(|text| !text.is_empty());
+                *result = Some(text.or_else(|| why.clone()).unwrap_or_default());
+                *parts = if let ToolContent::Parts(parts) = said { Some(parts) } else { None };
+                (*result_id, *error) = (Some(id), why);
+            }
+        });
+        self.finish(at, index, state);
+    }
+
+    /// As the interrupt tells the call: its name and arguments stand in its metadata.
+    fn add_call_of_interrupt(&mut self, at: i64, call: &str) {
+        let asked = interrupts(self).iter().find(|asked| asked.tool_call_id.as_deref() == Some(call));
+        let Some(asked) = asked.cloned() else { return };
+        let told = |key: &str| asked.metadata.as_ref().and_then(|more| more.get(key));
+        let name = told("toolName").and_then(Value::as_str).unwrap_or("tool").to_owned();
+        let arguments = told("args").map(Value::to_string).unwrap_or_default();
+        self.begin(at, asked.subagent_run_id.clone(), call.to_owned(), tool(name, None));
+        let index = self.nodes.len() - 1;
+        self.edit(Some(index), |node| {
+            node.state = NodeState::Called;
+            if let NodeBody::Tool { args, .. } = &mut node.body {
+                *args = arguments;
+            }
+        });
+    }
+}
+
+/// A call of which only this is known.
+pub(super) fn tool(name: String, message: Option<String>) -> NodeBody {
+    let (args, result, result_id, parts, error) = Default::default();
+    NodeBody::Tool { name, args, message, result, result_id, parts, error }
+}
