@@ -1,6 +1,8 @@
 //! AG-UI out: runs over HTTP, as any front end or framework asks for them, and the judgement of others on what we say.
 #![cfg(feature = "ssr")]
 
+#[path = "agui/frameworks.rs"]
+mod frameworks;
 #[path = "model/server.rs"]
 #[allow(dead_code, reason = "the model's own tests use more of it")]
 mod model;

@@ -22,6 +22,15 @@ type Fields = BaseEvent & Record<string, string | undefined>;
 type Emit = (event: BaseEvent) => void;
 type Kind = Node['body']['is'];
 
+/** A value with the caller's own ids, wherever in it they stand: agents restate conversations in states, too. */
+function restored<T>(value: T, ids: ReadonlyMap<string, string>): T {
+  if (ids.size === 0) return value;
+  if (typeof value === 'string') return (ids.get(value) ?? value) as T;
+  if (Array.isArray(value)) return value.map((item: unknown) => restored(item, ids)) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, restored<unknown>(item, ids)])) as T;
+}
+
 export class RunEvents {
   private readonly notes = new Map<string, Note[]>();
   private started = false;
@@ -31,6 +40,8 @@ export class RunEvents {
     /** The ids that the caller knows, for the events that name the thread and the run. */
     private readonly ids: { threadId: string; runId: string; parentRunId?: string | undefined },
     private readonly own: { threadId: string; runId: string },
+    /** What the caller calls its messages, by the ids that stand for them on the server. */
+    private readonly messageIds: ReadonlyMap<string, string>,
     /** The conversation up to the run, as the caller has it. */
     private readonly before: Message[],
     private readonly emit: Emit,
@@ -46,7 +57,7 @@ export class RunEvents {
     // A run that was told to have begun before it did, for the sake of what came before it, begins once.
     if (this.ended || (this.started && event.type === EventType.RUN_STARTED)) return;
     this.note(event as Fields);
-    this.emit(this.named(event));
+    this.emit(this.named(restored(event, this.messageIds)));
   }
 
   /** Tells that the run has begun, and the conversation up to it. */

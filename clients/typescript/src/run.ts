@@ -172,7 +172,13 @@ export class Run implements Follower {
     this.begun = seq;
     const { threadId } = this;
     const known = { threadId: this.input.threadId, runId: this.input.runId, parentRunId: this.input.parentRunId };
-    this.events = new RunEvents(known, { threadId, runId }, before, (event) => this.tell(event));
+    this.events = new RunEvents(known, { threadId, runId }, this.messageIds(before), before, (event) => this.tell(event));
+  }
+
+  /** What the caller calls people's messages, by the ids that they have on the server. */
+  private messageIds(messages: Message[]): Map<string, string> {
+    const ids = messages.flatMap(({ id, role }): [string, string][] => (role === 'user' ? [[idFor(this.threadId, id), id]] : []));
+    return new Map(ids.filter(([ours, theirs]) => ours !== theirs));
   }
 
   entry(seq: number, entry: Entry): void {

@@ -268,7 +268,7 @@ test('whatever was told before, the rest restated from a snapshot makes the same
   assert.ok(whole.messages.length > 3, 'there is something to compare');
   for (let told = 0; told <= log.length; told += 5) {
     const events: BaseEvent[] = [];
-    const restated = new RunEvents({ threadId, runId }, { threadId, runId }, [], (event) => events.push(event));
+    const restated = new RunEvents({ threadId, runId }, { threadId, runId }, new Map(), [], (event) => events.push(event));
     log.slice(0, told).forEach((event) => restated.apply(event));
     restated.restate(run);
     assert.ok(restated.done);
@@ -284,7 +284,7 @@ test('where what was told says something else now, the messages are told whole',
   const whole = await conversationOf(log);
   for (let told = 10; told <= log.length; told += 25) {
     const events: BaseEvent[] = [];
-    const restated = new RunEvents({ threadId, runId }, { threadId, runId }, [], (event) => events.push(event));
+    const restated = new RunEvents({ threadId, runId }, { threadId, runId }, new Map(), [], (event) => events.push(event));
     const otherwise = (event: BaseEvent & { delta?: string }) => ({ ...event, ...(event.delta && { delta: `x${event.delta}` }) });
     log.slice(0, told).filter(({ type }) => !type.startsWith('RUN_F')).forEach((event) => restated.apply(otherwise(event)));
     restated.restate(run);

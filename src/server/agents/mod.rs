@@ -44,6 +44,7 @@ use crate::{
 pub use failures::last_failure;
 pub use kinds::{Kinds, PAGE_VARIABLES, Variables};
 pub use registry::{Agents, Registered};
+pub(crate) use remote::custom_interrupts::is_answered_by_command;
 pub use replay::{Replay, ReplayError};
 pub use runner::{Runner, RunnerOptions};
 

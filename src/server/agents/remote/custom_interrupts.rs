@@ -75,12 +75,14 @@ fn choices(value: &Value) -> Option<Value> {
     Some(json!({"enum": texts}))
 }
 
+/// Whether an interrupt is answered by `forwardedProps.command.resume`.
+pub(crate) fn is_answered_by_command(asked: &Interrupt) -> bool {
+    asked.metadata.as_ref().and_then(|more| more.get(ANSWER_BY)).is_some_and(|by| *by == COMMAND)
+}
+
 /// Takes the answers out of `resume` that are not sent there; answers what is sent as `command.resume`.
 pub(super) fn command(resume: &mut Vec<Resume>, waited: &[Interrupt]) -> Option<Value> {
-    let by_command = |id: &str| {
-        let asked = waited.iter().find(|asked| asked.id == id);
-        asked.and_then(|asked| asked.metadata.as_ref()?.get(ANSWER_BY)).is_some_and(|by| *by == COMMAND)
-    };
+    let by_command = |id: &str| waited.iter().any(|asked| asked.id == id && is_answered_by_command(asked));
     let answers: Vec<Resume> = resume.extract_if(.., |answer| by_command(&answer.interrupt_id)).collect();
     let payload = |answer: &Resume| match answer.status {
         AnswerStatus::Resolved => answer.payload.clone().unwrap_or(Value::Bool(true)),

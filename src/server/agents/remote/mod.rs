@@ -8,7 +8,7 @@
 pub(crate) mod address;
 mod breaker;
 mod conversation;
-mod custom_interrupts;
+pub(crate) mod custom_interrupts;
 mod failure;
 mod http;
 mod input;

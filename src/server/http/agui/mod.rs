@@ -9,6 +9,7 @@
 //! caller says about it is not looked at. `resume` answers what an earlier run waits for. State, tools, context and forwarded
 //! properties go to the agent. What is wrong is said before the stream opens.
 
+mod command;
 mod ids;
 mod input;
 mod parts;
@@ -27,7 +28,7 @@ use self::{
     ids::id_for,
     input::Input,
     parts::Carried,
-    stream::{Names, Told},
+    stream::{MessageIds, Names, Told},
 };
 use super::{Caller, problem::problem};
 use crate::{
@@ -65,8 +66,9 @@ pub(super) async fn run(
     State(state): State<AppState>,
     Caller(identity): Caller,
     agent: std::result::Result<Path<String>, PathRejection>,
-    given: Input,
+    mut given: Input,
 ) -> Result<Response, Problem> {
+    command::to_resume(&state, &identity.user, &mut given.input).await?;
     let input = &given.input;
     let Path(agent) = agent.map_err(|_| Error::not_found("agent"))?;
     let user = &identity.user;
@@ -98,6 +100,7 @@ pub(super) async fn run(
             run_id: input.run_id.clone(),
             parent_run_id: input.parent_run_id.clone(),
         },
+        message_ids: MessageIds::new(asks.thread_id, &input.messages),
         thread_id: asks.thread_id,
         run_id: accepted.run_id,
         asked,

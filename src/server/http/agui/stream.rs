@@ -1,10 +1,10 @@
 //! A run's events as a caller of AG-UI reads them: server-sent events, one `data:` line each, up to the terminal one.
 //!
-//! Promises: the events are the log's, in its order; the caller's own ids stand in `RUN_STARTED` and `RUN_FINISHED`, Netra's in
-//! their `metadata.netra`; the stream ends with a terminal event, also where the run goes on without the caller.
+//! Promises: the events are the log's, in its order; the caller's own ids of thread, run and messages stand in them, Netra's in
+//! `metadata.netra` of `RUN_STARTED` and `RUN_FINISHED`; the stream ends with a terminal event, also where the run goes on without the caller.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     convert::Infallible,
     time::Duration,
 };
@@ -20,8 +20,9 @@ use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::ids::id_for;
 use crate::{
-    protocol::{CloseCode, MessageId, RunId, ThreadId},
+    protocol::{CloseCode, MessageId, RunId, ThreadId, agui::Message},
     server::{
         channel::{Channels, Delivery},
         threads,
@@ -50,12 +51,41 @@ pub(super) struct Names {
     pub(super) parent_run_id: Option<String>,
 }
 
+/// What a caller calls its messages: by the ids that stand for them here, where those are others.
+#[derive(Debug, Default)]
+pub(super) struct MessageIds(HashMap<String, String>);
+
+impl MessageIds {
+    pub(super) fn new(thread_id: ThreadId, messages: &[Message]) -> Self {
+        let ids = messages.iter().filter_map(|message| match message {
+            Message::User { id, .. } => Some((id_for::<MessageId>(thread_id, id).to_string(), id.clone())),
+            _ => None,
+        });
+        Self(ids.filter(|(ours, theirs)| ours != theirs).collect())
+    }
+
+    /// Gives the caller its own ids back, wherever in an event they stand: agents restate conversations in states, too.
+    fn restore(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Some(theirs) = self.0.get(text) {
+                    theirs.clone_into(text);
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.restore(value)),
+            Value::Object(fields) => fields.values_mut().for_each(|value| self.restore(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
 /// A run as it is told to its caller.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) listener: Listener,
     pub(super) channels: Channels,
     pub(super) names: Names,
+    pub(super) message_ids: MessageIds,
     pub(super) thread_id: ThreadId,
     pub(super) run_id: RunId,
     /// What the run answers.
@@ -115,7 +145,10 @@ impl Told {
     }
 
     fn tell(&mut self, mut entry: Value) {
-        let event = entry["event"].take();
+        let mut event = entry["event"].take();
+        if !self.message_ids.0.is_empty() {
+            self.message_ids.restore(&mut event);
+        }
         let event = match event["type"].as_str() {
             Some("RUN_STARTED") => self.named(event),
             Some("RUN_FINISHED") => {

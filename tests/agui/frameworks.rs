@@ -1,0 +1,123 @@
+//! What front ends and agents of other frameworks say, and get back as they said it.
+
+use super::*;
+
+/// An agent at that address.
+fn remote_agent(remote: &remote::Server) -> String {
+    let url = &remote.url;
+    format!(
+        "[[agents]]\nid = \"remote\"\nname = \"Remote\"\nkind = \"ag-ui\"\nurl = \"{url}\"\nallow_private_network = true\n"
+    )
+}
+
+#[tokio::test]
+async fn a_caller_gets_its_own_message_ids_back_in_whatever_an_agent_restates() {
+    let remote = remote::Server::start(|_, mut answer| async move {
+        answer.begin().await?;
+        let mut messages = answer.input["messages"].as_array().expect("messages").clone();
+        messages.push(json!({"id": "said", "role": "assistant", "content": "Well"}));
+        let state = json!({"type": "STATE_SNAPSHOT", "snapshot": {"messages": messages}});
+        answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
+        answer.event(&state).await?;
+        answer.finish().await
+    })
+    .await;
+    let server = Setup::default().file(&remote_agent(&remote)).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let mut body = input("t", "first", "Say it");
+    body["messages"] = json!([{"id": "first", "role": "user", "content": "Say it"}]);
+    asker.ask("remote", &body).await;
+    let upper = MessageId::new().to_string().to_uppercase();
+    body["messages"] = json!([
+        {"id": "first", "role": "user", "content": "Say it"},
+        {"id": "said", "role": "assistant", "content": "Well"},
+        {"id": upper, "role": "user", "content": "Again"},
+    ]);
+    let told = asker.ask("remote", &body).await;
+    let ids = |messages: &Value| -> Vec<String> {
+        let messages = messages.as_array().expect("messages").iter();
+        messages.map(|message| message["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let of = |wanted: &str| told.iter().find(|event| kind(event) == wanted).expect("it is told").clone();
+    let expected = ["first", "said", &upper, "said"];
+    assert_eq!(ids(&of("MESSAGES_SNAPSHOT")["messages"]), expected);
+    assert_eq!(ids(&of("STATE_SNAPSHOT")["snapshot"]["messages"]), expected);
+}
+
+#[tokio::test]
+async fn an_interrupt_that_comes_as_a_custom_event_is_answered_as_its_adapter_takes_it() {
+    let remote = remote::Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number % 2 == 0 {
+            let asks = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send it?", "rawEvent": {"id": "i"}});
+            answer.event(&asks).await?;
+        }
+        answer.finish().await
+    })
+    .await;
+    let server = Setup::default().file(&remote_agent(&remote)).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let mut body = input("t", "m1", "Send a mail");
+    let told = asker.ask("remote", &body).await;
+    let outcome = &told.last().expect("an end")["outcome"];
+    assert_eq!((&outcome["type"], &outcome["interrupts"][0]["message"]), (&json!("interrupt"), &json!("Send it?")));
+    assert!(told.iter().any(|event| event["name"] == "on_interrupt"), "front ends of that framework wait for it");
+
+    body["resume"] = json!([{"interruptId": "i", "status": "resolved", "payload": "yes"}]);
+    body["runId"] = json!("the second run");
+    let told = asker.ask("remote", &body).await;
+    assert_eq!(told.last().expect("an end").get("outcome"), None);
+
+    // As a front end of that framework answers: the conversation as it was, and the answer beside it.
+    asker.ask("remote", &input("t", "m2", "Another one")).await;
+    let mut answer = input("t", "m2", "Another one");
+    answer["runId"] = json!("the fourth run");
+    answer["forwardedProps"] = json!({"command": {"resume": {"to": "eve"}}, "theme": "dark"});
+    let told = asker.ask("remote", &answer).await;
+    assert_eq!(told.last().expect("an end").get("outcome"), None);
+
+    let asked: Vec<Value> = remote.asked().into_iter().map(|asked| asked.input).collect();
+    assert_eq!(asked.len(), 4);
+    assert_eq!(asked[1]["forwardedProps"], json!({"command": {"resume": "yes"}}));
+    assert_eq!(asked[3]["forwardedProps"], json!({"command": {"resume": {"to": "eve"}}, "theme": "dark"}));
+    assert!([1, 3].iter().all(|at: &usize| asked[*at].get("resume").is_none()));
+}
+
+#[tokio::test]
+async fn a_call_that_is_announced_again_stands_once_in_what_the_agent_is_told_next() {
+    let remote = remote::Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        let call = [
+            json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "send"}),
+            json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c", "delta": "{}"}),
+            json!({"type": "TOOL_CALL_END", "toolCallId": "c"}),
+        ];
+        if number < 2 {
+            answer.events(&call).await?;
+        }
+        if number == 0 {
+            let interrupt = json!({"id": "i", "reason": "tool_call", "toolCallId": "c"});
+            let mut end = answer.finished();
+            end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+            return answer.event(&end).await;
+        }
+        if number == 1 {
+            let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "r", "toolCallId": "c", "content": "sent"});
+            answer.event(&result).await?;
+        }
+        answer.finish().await
+    })
+    .await;
+    let server = Setup::default().file(&remote_agent(&remote)).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let mut body = input("t", "m1", "Send a mail");
+    asker.ask("remote", &body).await;
+    body["resume"] = json!([{"interruptId": "i", "status": "resolved", "payload": {"approved": true}}]);
+    asker.ask("remote", &body).await;
+    asker.ask("remote", &input("t", "m2", "And now?")).await;
+    let asked = remote.asked().pop().expect("three").input;
+    let said: Vec<&str> =
+        asked["messages"].as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
+    assert_eq!(said, ["user", "assistant", "tool", "user"]);
+    assert_eq!(asked["messages"][2]["content"], "sent");
+}
