@@ -8,8 +8,10 @@
 //! Promises: every call that is shown gets a result, now or in the run that resumes this one; a model's fault is a stable
 //! code and one honest sentence; what was used is said however the run ends; a stop takes effect at once.
 
+mod answer_reader;
 mod asking;
 mod calls;
+mod chat_chunks;
 mod error;
 mod files;
 pub mod genai_provider;
@@ -17,6 +19,7 @@ mod history;
 mod passage;
 mod pieces;
 pub mod provider;
+mod responses_events;
 mod signed;
 mod thoughts;
 mod turn;
