@@ -46,7 +46,9 @@ const OPEN: &[&str] = &[
     "first_token_timeout_ms",
     "max_retry_wait_ms",
     "max_history_bytes",
+    "context_tokens",
     "attachments",
+    "file_tool",
     "consent_timeout_s",
 ];
 /// The tables, and which of their keys hold no secret.
