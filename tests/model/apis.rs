@@ -22,6 +22,7 @@ fn of(provider: Provider, model: &Model) -> GenaiProvider {
         base_url: Some(model.url.clone()),
         api_key: Some("key".into()),
         reasoning_effort: Some(ReasoningEffort::Low),
+        starts_with_reasoning: false,
         allow_private_network: true,
     })
     .expect("a provider")

@@ -1,14 +1,38 @@
 //! Files of messages, as a model is given them.
 
-use netra::thread::RunState;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use netra::{
+    server::agents::{
+        Kinds, RunInput,
+        model::ModelAgent,
+        tools::{ToolBox, ToolOutput, ToolSpec},
+    },
+    thread::RunState,
+};
 use serde_json::{Value, json};
 
 use crate::{
     House, Model,
     attach::{PNG, said_by_people},
     calls as calls_of, said,
-    server::{calls, says},
+    server::{calls, refusal, says},
 };
+
+/// No tools at all.
+struct NoTools;
+
+#[async_trait]
+impl ToolBox for NoTools {
+    async fn list(&self, _: &RunInput) -> Vec<ToolSpec> {
+        Vec::new()
+    }
+
+    async fn call(&self, name: &str, _: Value, _: &RunInput) -> ToolOutput {
+        ToolOutput::failed(format!("There is no tool `{name}`."))
+    }
+}
 
 /// The contents of the messages of people that the newest request has.
 fn told(model: &Model) -> Vec<Value> {
@@ -167,6 +191,19 @@ async fn a_model_without_tools_is_given_a_part_and_the_person_is_told() {
     assert!(said(&run)[0].ends_with("I do not see the rest: ask about a shorter part, in a file of its own."));
     assert!(!is_offered(&model));
     assert!(!told(&model).remove(0).to_string().contains("read_file"));
+}
+
+#[tokio::test]
+async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
+    let refused = refusal(400, "invalid", "gemma:2b does not support tools");
+    let model = Model::with([refused, says("It begins.")]).await;
+    let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(NoTools));
+    let house = House::made(&model, json!({"context_tokens": 8192}), Kinds::default(), without_tools).await;
+    let run = house.ask_with("Read this", &[("book.txt", book().as_bytes())]).await;
+    assert_eq!(run.state, RunState::Finished);
+    assert_eq!(said(&run)[1..], ["My model takes no tools, so I do not see the rest of the files.", "It begins."]);
+    let offered: Vec<_> = model.asked().iter().map(|asked| !asked.body["tools"].is_null()).collect();
+    assert_eq!(offered, [true, false]);
 }
 
 #[tokio::test]

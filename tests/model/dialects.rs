@@ -10,7 +10,7 @@ use crate::{
     House, Model, failure,
     provider::{error, heard, provider, question, recorded, sorted},
     said,
-    server::{Piece, Reply, end, says, text},
+    server::{Piece, Reply, end, says, stream, text},
 };
 
 /// The calls of an answer, each with its id, name and arguments, and the last event.
@@ -110,6 +110,14 @@ async fn channels_of_an_answer_are_told_apart() {
         assert_eq!((thoughts.as_str(), answer.as_str()), ("The person wants a sum.", "It is 42."));
         assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
     }
+}
+
+#[tokio::test]
+async fn a_thought_that_the_models_template_opens_is_reasoning_where_the_agent_is_set_up_so() {
+    let answer = || stream([text("First I look.\n</thi"), text("nk>\n\nIt is 42.")], "stop");
+    let model = Model::with([answer()]).await;
+    let house = House::with(&model, json!({"starts_with_reasoning": true})).await;
+    assert_eq!(said(&house.ask("How much?").await), ["It is 42."]);
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ fn target(name: &str, url: &str) -> Target {
         base_url: Some(url.into()),
         api_key: Some("sk-of-the-tests".into()),
         reasoning_effort: None,
+        starts_with_reasoning: false,
         allow_private_network: true,
     }
 }

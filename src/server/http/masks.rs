@@ -42,6 +42,7 @@ const OPEN: &[&str] = &[
     "temperature",
     "max_output_tokens",
     "reasoning_effort",
+    "starts_with_reasoning",
     "tools",
     "first_token_timeout_ms",
     "max_retry_wait_ms",

@@ -161,6 +161,12 @@ impl Tools<'_> {
         self.reader = Some(reader);
     }
 
+    /// Offers `read_file` no more. Answers whether it was offered.
+    pub(super) fn withdraw_reader(&mut self) -> bool {
+        self.specs.retain(|spec| self.reader.is_none() || spec.name != READ_FILE);
+        self.reader.take().is_some()
+    }
+
     fn spec(&self, name: &str) -> Option<&ToolSpec> {
         self.specs.iter().find(|spec| spec.name == name)
     }

@@ -59,6 +59,8 @@ pub struct Target {
     pub api_key: Option<String>,
     /// How much it shall reason, where it can.
     pub reasoning_effort: Option<Effort>,
+    /// Whether its answers begin inside a thought.
+    pub starts_with_reasoning: bool,
     /// Whether it may be on this host or in a private network.
     pub allow_private_network: bool,
 }
@@ -115,6 +117,7 @@ impl GenaiProvider {
             base_url: config.base_url.clone(),
             api_key: api_key.map_err(|problem| format!("api_key: {problem}"))?,
             reasoning_effort: config.reasoning_effort,
+            starts_with_reasoning: config.starts_with_reasoning,
             allow_private_network: config.allow_private_network.unwrap_or(true),
         })
         .map_err(|error| format!("base_url: {error}"))
@@ -194,7 +197,7 @@ impl ModelProvider for GenaiProvider {
             passage,
             heard: false,
             calls: Calls::new(!self.target.provider.is_own_api()),
-            thoughts: self.writes_thoughts().then(Thoughts::default),
+            thoughts: self.writes_thoughts().then(|| Thoughts::new(self.target.starts_with_reasoning)),
             ready: VecDeque::new(),
             provider: self.clone(),
         };

@@ -210,7 +210,11 @@ impl Run<'_> {
         let mut taken: HashSet<String> = history::call_ids(&history).chain(called(&input.thread)).collect();
         let mut request = self.request(&mut tools, &history, &settled).await?;
         for step in 1.. {
-            let Answer { text, calls, end } = self.ask(&request, &mut taken).await?;
+            let answer = match step {
+                1 => self.first_answer(&mut request, &mut tools, &mut taken).await?,
+                _ => self.ask(&request, &mut taken).await?,
+            };
+            let Answer { text, calls, end } = answer;
             if calls.is_empty() {
                 self.last_word(&text, end.reason).await?;
                 return Ok((Outcome::default(), Some(json!({"steps": step}))));

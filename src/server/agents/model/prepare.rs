@@ -1,6 +1,6 @@
 //! The first request of a run: instructions, conversation with its files, and tools, within the model's context.
 
-use std::num::NonZeroU32;
+use std::{collections::HashSet, num::NonZeroU32};
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::{
     provider::{ModelOptions, ModelRequest, ModelTool},
     read_file::FileReader,
     room, signed,
-    turn::remark,
+    turn::{Answer, remark},
 };
 use crate::{protocol::agui::Message, server::agents::AgentError};
 
@@ -61,6 +61,28 @@ impl Run<'_> {
                 json: false,
             },
         })
+    }
+
+    /// The first answer. A model that takes no tools, and was offered `read_file` alone, is asked again without it.
+    pub(super) async fn first_answer(
+        &mut self,
+        request: &mut ModelRequest,
+        tools: &mut Tools<'_>,
+        taken: &mut HashSet<String>,
+    ) -> Result<Answer, AgentError> {
+        let error = match self.ask(request, taken).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // Each server has words of its own for it; one calls it a fault (500).
+        let is_about_tools = matches!(&error, AgentError::Failed { code, message, .. }
+            if (code == "model_refused" || code == "model_unavailable") && message.contains("tool"));
+        if !is_about_tools || request.tools.len() != 1 || !tools.withdraw_reader() {
+            return Err(error);
+        }
+        request.tools.clear();
+        remark(self.out, "My model takes no tools, so I do not see the rest of the files.").await?;
+        self.ask(request, taken).await
     }
 
     /// Tells the person which files of what they just asked do not fit, before the answer.

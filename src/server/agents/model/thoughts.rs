@@ -1,7 +1,8 @@
 //! Thoughts that a model writes in its answer, between `<think>` and `</think>` and the marks of other models: some servers do
 //! not tell them apart.
 //!
-//! Only at the beginning of an answer: an answer that speaks of a mark keeps it. A thought that does not end is one to the
+//! Only at the beginning of an answer: an answer that speaks of a mark keeps it. Where a model's template opens the thought, the
+//! answer begins inside of it, which nothing in the text says: a setting does. A thought that does not end is one to the
 //! end. A mark may come in any number of pieces; of it nothing is told before it is whole, or another word.
 
 use super::provider::ModelEvent;
@@ -46,6 +47,8 @@ impl Marks {
 #[derive(Debug, Default)]
 pub(super) struct Thoughts {
     state: State,
+    /// Whether an answer without a mark begins inside a thought.
+    starts_inside: bool,
     /// What may be a mark, and the space around it.
     held: String,
 }
@@ -66,6 +69,11 @@ enum State {
 }
 
 impl Thoughts {
+    /// `starts_inside`: whether answers begin inside a thought that ends with `</think>`.
+    pub(super) fn new(starts_inside: bool) -> Self {
+        Self { starts_inside, ..Self::default() }
+    }
+
     /// More of what the model wrote, as thoughts and answer.
     pub(super) fn read(&mut self, text: &str) -> Vec<ModelEvent> {
         let mut events = Vec::new();
@@ -129,7 +137,10 @@ impl Thoughts {
         if self.state == State::Gap {
             self.held = text.to_owned();
         }
-        self.state = State::Answer;
+        self.state = match self.state {
+            State::Beginning if self.starts_inside => State::Thought { close: "</think>", said: false },
+            _ => State::Answer,
+        };
         true
     }
 
@@ -170,7 +181,11 @@ mod tests {
 
     /// The thoughts and the answer, each in one piece.
     fn told(pieces: &[&str]) -> (String, String) {
-        let (mut thoughts, mut told) = (Thoughts::default(), (String::new(), String::new()));
+        sorted(Thoughts::default(), pieces)
+    }
+
+    fn sorted(mut thoughts: Thoughts, pieces: &[&str]) -> (String, String) {
+        let mut told = (String::new(), String::new());
         let mut events: Vec<_> = pieces.iter().flat_map(|piece| thoughts.read(piece)).collect();
         events.extend(thoughts.rest());
         for event in events {
@@ -247,5 +262,21 @@ mod tests {
     fn a_thought_without_an_end_is_no_answer() {
         assert_eq!(told(&["<think>a", "b</thi"]), ("ab</thi".into(), String::new()));
         assert_eq!(told(&["<think>", "\n</think>", "\n\n", "fine"]), (String::new(), "fine".into()));
+    }
+
+    #[test]
+    fn an_answer_that_begins_inside_a_thought_needs_no_mark_before_it() {
+        for (text, thoughts, answer) in [
+            ("one\n</think>\n\nIt is.", "one\n", "It is."),
+            ("<think>\none</think>It is.", "one", "It is."),
+            ("</think>\nIt is.", "", "It is."),
+            ("one without an end", "one without an end", ""),
+        ] {
+            let each: Vec<String> = text.chars().map(String::from).collect();
+            let each: Vec<&str> = each.iter().map(String::as_str).collect();
+            for told in [sorted(Thoughts::new(true), &[text]), sorted(Thoughts::new(true), &each)] {
+                assert_eq!((told.0.as_str(), told.1.as_str()), (thoughts, answer));
+            }
+        }
     }
 }

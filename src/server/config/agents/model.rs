@@ -42,6 +42,9 @@ pub struct ModelConfig {
     /// How much it reasons, where it can; absent: the provider's default.
     #[serde(default)]
     pub reasoning_effort: Option<ReasoningEffort>,
+    /// Whether its answers begin inside a thought that ends with `</think>`, as the chat templates of some models open it.
+    #[serde(default)]
+    pub starts_with_reasoning: bool,
     /// The ids of the `[[tools]]` it may use.
     #[serde(default)]
     pub tools: Vec<String>,
