@@ -22,6 +22,7 @@ fn of(provider: Provider, model: &Model) -> GenaiProvider {
         base_url: Some(model.url.clone()),
         api_key: Some("key".into()),
         reasoning_effort: Some(ReasoningEffort::Low),
+        starts_with_reasoning: false,
         allow_private_network: true,
     })
     .expect("a provider")
@@ -180,4 +181,66 @@ async fn ollama_speaks_lines() {
     let (said, end) = heard(&of(Provider::Ollama, &model), question()).await;
     assert_eq!(said, ["reasoning hm", "text Looking.", "call look {\"at\":\"it\"}"]);
     assert_eq!(end.expect("an end").usage.expect("usage").output_tokens, Some(2));
+}
+
+#[tokio::test]
+async fn ollama_may_write_thoughts_into_its_text() {
+    let line = json!({"message": {"role": "assistant", "content": "<think>hm</think>\nIt is 42."}, "done": true, "done_reason": "stop"});
+    let model = Model::with([Reply::Stream(vec![Piece::Raw(format!("{line}\n"))])]).await;
+    let (said, end) = heard(&of(Provider::Ollama, &model), question()).await;
+    assert_eq!(said, ["reasoning hm", "text It is 42."]);
+    end.expect("an end");
+}
+
+#[tokio::test]
+async fn answers_that_are_not_streamed_are_taken() {
+    let gemini = json!({
+        "candidates": [{
+            "content": {"role": "model", "parts": [{"text": "Looking."}, {"functionCall": {"name": "look", "args": {"at": "it"}}}]},
+            "finishReason": "STOP",
+        }],
+        "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 3, "totalTokenCount": 10},
+    });
+    let response = json!({
+        "id": "r", "object": "response", "status": "completed", "model": "scripted",
+        "output": [
+            {"type": "reasoning", "summary": []},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Looking."}]},
+            {"type": "function_call", "id": "f", "call_id": "c", "name": "look", "arguments": "{\"at\":\"it\"}"},
+        ],
+        "usage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+    });
+    for (api, body) in
+        [(Provider::Gemini, gemini.clone()), (Provider::Gemini, json!([gemini])), (Provider::OpenAiResponses, response)]
+    {
+        let reply = Reply::Status(200, vec![("content-type", "application/json".into())], body.to_string());
+        let model = Model::with([reply]).await;
+        let (said, end) = heard(&of(api, &model), question()).await;
+        assert_eq!(said, ["text Looking.", "call look {\"at\":\"it\"}"], "{api:?}");
+        assert_eq!(end.expect("an end").usage.expect("usage").output_tokens, Some(3), "{api:?}");
+    }
+}
+
+fn responses(events: &[Value]) -> Reply {
+    Reply::Stream(events.iter().map(|event| Piece::Data(event.to_string())).collect())
+}
+
+#[tokio::test]
+async fn a_refusal_of_openai_is_shown_and_its_failure_told_with_its_words() {
+    let done = json!({"id": "r", "status": "completed", "model": "scripted", "output": []});
+    let refused = responses(&[
+        json!({"type": "response.refusal.delta", "item_id": "i", "output_index": 0, "content_index": 0, "delta": "I cannot."}),
+        json!({"type": "response.completed", "response": done}),
+    ]);
+    let words = "The model is overloaded.";
+    let failed = json!({"code": "server_error", "message": words});
+    let failed = json!({"id": "r", "status": "failed", "model": "scripted", "output": [], "error": failed});
+    let failed = responses(&[json!({"type": "response.failed", "response": failed})]);
+    let model = Model::with([refused, failed]).await;
+    let provider = of(Provider::OpenAiResponses, &model);
+    let (said, end) = heard(&provider, question()).await;
+    assert_eq!(said, ["text I cannot."]);
+    end.expect("an end");
+    let overloaded = ModelError::Unavailable { status: None, retry_after: None, said: Some(words.into()) };
+    assert_eq!(heard(&provider, question()).await.1, Err(overloaded));
 }

@@ -8,6 +8,7 @@ mod apis;
 #[path = "../support/attach.rs"]
 mod attach;
 mod attached;
+mod dialects;
 mod errors;
 #[path = "../support/npm.rs"]
 mod npm;

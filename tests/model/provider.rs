@@ -30,19 +30,20 @@ fn target(name: &str, url: &str) -> Target {
         base_url: Some(url.into()),
         api_key: Some("sk-of-the-tests".into()),
         reasoning_effort: None,
+        starts_with_reasoning: false,
         allow_private_network: true,
     }
 }
 
-fn provider(model: &Model, name: &str) -> GenaiProvider {
+pub(crate) fn provider(model: &Model, name: &str) -> GenaiProvider {
     GenaiProvider::new(target(name, &model.url)).expect("a provider")
 }
 
-fn question() -> ModelRequest {
+pub(crate) fn question() -> ModelRequest {
     ModelRequest { messages: vec![ModelMessage::user("hello")], ..ModelRequest::default() }
 }
 
-async fn heard(provider: &GenaiProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
+pub(crate) async fn heard(provider: &GenaiProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
     let stream = provider.stream(request).await.expect("begins");
     tokio::time::timeout(Duration::from_secs(20), stream.collect()).await.expect("ends")
 }
@@ -53,7 +54,7 @@ async fn last(reply: Reply) -> Result<ModelEvent, ModelError> {
     heard(&provider(&model, "scripted"), question()).await.pop().expect("something")
 }
 
-async fn error(reply: Reply) -> ModelError {
+pub(crate) async fn error(reply: Reply) -> ModelError {
     last(reply).await.expect_err("an error")
 }
 
@@ -77,13 +78,13 @@ async fn text_reasoning_and_usage_come_as_they_are_said() {
 }
 
 /// A recorded stream, sent in pieces of so many bytes.
-fn recorded(body: &str, length: usize) -> Reply {
+pub(crate) fn recorded(body: &str, length: usize) -> Reply {
     let bytes: Vec<_> = body.chars().collect();
     Reply::Stream(bytes.chunks(length).map(|piece| Piece::Raw(piece.iter().collect())).collect())
 }
 
 /// What comes of a stream: the reasoning, the text, and the last event.
-async fn sorted(reply: Reply) -> (String, String, Result<ModelEvent, ModelError>) {
+pub(crate) async fn sorted(reply: Reply) -> (String, String, Result<ModelEvent, ModelError>) {
     let model = Model::with([reply]).await;
     let mut events = heard(&provider(&model, "scripted"), question()).await;
     let last = events.pop().expect("something");
@@ -204,9 +205,9 @@ async fn calls_come_in_pieces_by_index() {
 async fn each_status_is_its_error() {
     assert_eq!(error(refusal(401, "invalid_api_key", "Incorrect key")).await, ModelError::Unauthorized);
     let busy = Reply::Status(429, vec![("retry-after", "7".into())], "{}".into());
-    assert_eq!(error(busy).await, ModelError::RateLimited { retry_after: Some(Duration::from_secs(7)) });
+    assert_eq!(error(busy).await, ModelError::RateLimited { retry_after: Some(Duration::from_secs(7)), said: None });
     let down = Reply::Status(503, Vec::new(), "<html>down</html>".into());
-    assert_eq!(error(down).await, ModelError::Unavailable { status: Some(503), retry_after: None });
+    assert_eq!(error(down).await, ModelError::Unavailable { status: Some(503), retry_after: None, said: None });
     let long = refusal(400, "context_length_exceeded", "This model's maximum context length is 8192 tokens");
     assert_eq!(error(long).await, ModelError::ContextTooLong);
     let missing = error(refusal(404, "model_not_found", "No model sk-of-the-tests here")).await;
@@ -226,9 +227,8 @@ async fn a_stream_that_breaks_is_cut_however_it_breaks() {
 async fn what_cannot_be_read_is_malformed() {
     let broken = error(Reply::Stream(vec![text("Hel"), Piece::Data("{\"choices\":[{".into())])).await;
     assert_eq!(broken.code(), "model_malformed");
-    let nameless = Piece::Data(
-        json!({"choices": [{"delta": {"tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}}]}).to_string(),
-    );
+    let nameless =
+        Piece::Data(json!({"choices": [{"delta": {"tool_calls": [{"function": {"arguments": "{}"}}]}}]}).to_string());
     let lost = error(Reply::Stream([vec![nameless], end("tool_calls", 1, 1)].concat())).await;
     assert_eq!(lost.code(), "model_malformed", "a call that the reader passes over is not lost in silence");
 }
@@ -238,7 +238,8 @@ async fn an_error_within_a_stream_is_told_by_what_it_says() {
     let said =
         |body: serde_json::Value| Reply::Stream(vec![text("Hel"), Piece::Data(json!({"error": body}).to_string())]);
     let overloaded = error(said(json!({"type": "overloaded_error", "message": "Overloaded"}))).await;
-    assert_eq!(overloaded, ModelError::Unavailable { status: None, retry_after: None });
+    let words = Some("Overloaded".into());
+    assert_eq!(overloaded, ModelError::Unavailable { status: None, retry_after: None, said: words });
     let long = error(said(json!({"message": "the request exceeds the available context size"}))).await;
     assert_eq!(long, ModelError::ContextTooLong);
 }

@@ -44,11 +44,14 @@ const OPEN: &[&str] = &[
     "temperature",
     "max_output_tokens",
     "reasoning_effort",
+    "starts_with_reasoning",
     "tools",
     "first_token_timeout_ms",
     "max_retry_wait_ms",
     "max_history_bytes",
+    "context_tokens",
     "attachments",
+    "file_tool",
     "consent_timeout_s",
 ];
 /// The tables, and which of their keys hold no secret.

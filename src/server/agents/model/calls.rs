@@ -8,7 +8,12 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
-use super::{history::Results, provider::ModelCall, turn::new_id};
+use super::{
+    history::Results,
+    provider::ModelCall,
+    read_file::{FileReader, READ_FILE},
+    turn::new_id,
+};
 use crate::{
     protocol::{
         AnswerStatus,
@@ -42,6 +47,8 @@ pub(super) struct Tools<'a> {
     pub(super) out: &'a Emitter,
     pub(super) toolbox: Option<&'a dyn ToolBox>,
     pub(super) specs: Vec<ToolSpec>,
+    /// Reads text files that do not fit, where there are any.
+    pub(super) reader: Option<FileReader>,
     /// How long a person may take to answer.
     pub(super) consent_timeout: Option<Duration>,
 }
@@ -147,6 +154,19 @@ impl Tools<'_> {
         Ok(())
     }
 
+    /// Offers `read_file`, in place of a namesake.
+    pub(super) fn offer(&mut self, reader: FileReader) {
+        self.specs.retain(|spec| spec.name != READ_FILE);
+        self.specs.push(reader.spec());
+        self.reader = Some(reader);
+    }
+
+    /// Offers `read_file` no more. Answers whether it was offered.
+    pub(super) fn withdraw_reader(&mut self) -> bool {
+        self.specs.retain(|spec| self.reader.is_none() || spec.name != READ_FILE);
+        self.reader.take().is_some()
+    }
+
     fn spec(&self, name: &str) -> Option<&ToolSpec> {
         self.specs.iter().find(|spec| spec.name == name)
     }
@@ -171,6 +191,10 @@ impl Tools<'_> {
 
     async fn call(&self, job: Job) -> (String, ToolOutput) {
         let Job { id, name, args, edited } = job;
+        if let (Ok(args), Some(reader)) = (&args, self.reader.as_ref().filter(|_| name == READ_FILE)) {
+            let output = reader.call(args, &self.input.cancel).await;
+            return (id, output);
+        }
         let output = match (args, self.toolbox) {
             (Err(output), _) => output,
             (Ok(_), None) => self.unknown(&name),

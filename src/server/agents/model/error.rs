@@ -19,21 +19,25 @@ pub enum ModelError {
     )]
     Unauthorized,
     /// Too many requests (429).
-    #[error("The model's provider takes no more requests just now. Try again {}.", after(*retry_after))]
+    #[error("The model's provider takes no more requests just now. Try again {}.{}", after(*retry_after), quoted(said.as_deref()))]
     RateLimited {
         /// When it takes some again, if it said so.
         retry_after: Option<Duration>,
+        /// Its own words, in short, where it had any.
+        said: Option<String>,
     },
     /// More than the model can read, or its provider takes at once.
     #[error("This conversation is longer than the model can read. Begin a new thread, or ask for less at once.")]
     ContextTooLong,
     /// The provider has a fault (5xx).
-    #[error("The model's provider has a fault{}. Try again in a while.", status.map_or(String::new(), |status| format!(" (HTTP {status})")))]
+    #[error("The model's provider has a fault{}. Try again in a while.{}", status.map_or(String::new(), |status| format!(" (HTTP {status})")), quoted(said.as_deref()))]
     Unavailable {
         /// The HTTP status, where the answer had not begun.
         status: Option<u16>,
         /// When to come back, if it said so.
         retry_after: Option<Duration>,
+        /// Its own words, in short, where it had any.
+        said: Option<String>,
     },
     /// No connection.
     #[error(
@@ -93,6 +97,11 @@ fn after(retry_after: Option<Duration>) -> String {
     }
 }
 
+/// What a provider said, behind our own sentence.
+fn quoted(said: Option<&str>) -> String {
+    said.map_or(String::new(), |said| format!(" It says: “{said}”"))
+}
+
 /// A 403 is about the request (moderation, region) or about the key; only the provider knows.
 fn forbidden(status: Option<u16>) -> &'static str {
     match status {
@@ -126,7 +135,7 @@ impl ModelError {
     pub fn retry_in(&self, attempt: u32) -> Option<Duration> {
         let step = Duration::from_millis(500) * 2u32.saturating_pow(attempt.min(6));
         match self {
-            Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => {
+            Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 Some(retry_after.unwrap_or(step))
             }
             Self::Connect | Self::Cut => Some(step),
@@ -145,10 +154,10 @@ impl ModelError {
             // A used-up account answers 429 as well; waiting does not help there, nor where one request alone is too much.
             429 if said.is_used_up() => Self::refused(Some(status), said),
             429 if said.is_too_large() => Self::ContextTooLong,
-            429 => Self::RateLimited { retry_after },
+            429 => Self::RateLimited { retry_after, said: said.words },
             400 | 413 | 422 if said.is_about_context() => Self::ContextTooLong,
             408 | 500.. if said.is_about_context() => Self::ContextTooLong,
-            408 | 500.. => Self::Unavailable { status: Some(status), retry_after },
+            408 | 500.. => Self::Unavailable { status: Some(status), retry_after, said: said.words },
             _ => Self::refused(Some(status), said),
         }
     }
@@ -162,7 +171,7 @@ impl ModelError {
             Self::refused(None, said)
         } else if said.is_any(&["rate_limit", "rate limit", "too many requests", "resource_exhausted", "\"code\":429"])
         {
-            Self::RateLimited { retry_after }
+            Self::RateLimited { retry_after, said: said.words }
         } else if said.is_about_context() {
             Self::ContextTooLong
         } else if said.is_about_key() {
@@ -175,13 +184,13 @@ impl ModelError {
             "api_error",
             "\"code\":5",
         ]) {
-            Self::Unavailable { status: None, retry_after }
+            Self::Unavailable { status: None, retry_after, said: said.words }
         } else {
             Self::refused(None, said)
         }
     }
 
     fn refused(status: Option<u16>, said: Said) -> Self {
-        Self::Refused { status, excerpt: said.excerpt }
+        Self::Refused { status, excerpt: said.excerpt() }
     }
 }

@@ -1,9 +1,10 @@
 //! [`ModelProvider`] through the `genai` crate: any OpenAI-compatible endpoint, and the providers with an API of their own.
 //!
 //! genai writes the requests and reads the streams. Done here, because it does not: a base address may lack its last
-//! slash; a model's name is never taken apart for a reasoning effort (`qwen-max`); pieces of tool calls come by index,
-//! whether a provider repeats ids, leaves them out or restates all arguments; a stream without its last event is cut, also
-//! where genai makes one up; thoughts written into the answer are told apart; errors are, by what the provider said.
+//! slash; a model's name is never taken apart for a reasoning effort (`qwen-max`); chat completions are read in the shapes that
+//! different servers give them; pieces of tool calls come by index, whether a provider repeats ids, leaves them out or restates
+//! all arguments; a stream without its last event is cut, also where genai makes one up; thoughts written into the answer are
+//! told apart; errors are, by what the provider said.
 
 mod failure;
 mod request;
@@ -29,7 +30,7 @@ use self::{
 };
 use super::{
     error::ModelError,
-    passage::{Passage, TOKEN},
+    passage::{Format, Passage, TOKEN},
     pieces::Calls,
     provider::{EndReason, ModelEnd, ModelEvent, ModelOptions, ModelProvider, ModelRequest, ModelStream},
     thoughts::Thoughts,
@@ -58,6 +59,8 @@ pub struct Target {
     pub api_key: Option<String>,
     /// How much it shall reason, where it can.
     pub reasoning_effort: Option<Effort>,
+    /// Whether its answers begin inside a thought.
+    pub starts_with_reasoning: bool,
     /// Whether it may be on this host or in a private network.
     pub allow_private_network: bool,
 }
@@ -114,6 +117,7 @@ impl GenaiProvider {
             base_url: config.base_url.clone(),
             api_key: api_key.map_err(|problem| format!("api_key: {problem}"))?,
             reasoning_effort: config.reasoning_effort,
+            starts_with_reasoning: config.starts_with_reasoning,
             allow_private_network: config.allow_private_network.unwrap_or(true),
         })
         .map_err(|error| format!("base_url: {error}"))
@@ -134,10 +138,21 @@ impl GenaiProvider {
         Ok(ServiceTarget { endpoint, auth, model })
     }
 
+    /// Whether thoughts may stand in the text: of the APIs whose models sign theirs, none do.
+    const fn writes_thoughts(&self) -> bool {
+        !matches!(self.kind, AdapterKind::Anthropic | AdapterKind::Gemini | AdapterKind::OpenAIResp)
+    }
+
     async fn passage(&self, base_url: &str) -> Result<Passage, ModelError> {
         let url = reqwest::Url::parse(base_url).map_err(|_| malformed("no address of a provider"))?;
-        let by_line = self.kind == AdapterKind::Ollama;
-        Passage::open(self.http.clone(), url, by_line).await.map_err(|error| {
+        let format = match self.kind {
+            AdapterKind::Ollama => Format::Lines,
+            AdapterKind::OpenAIResp => Format::Responses,
+            AdapterKind::Gemini => Format::Gemini,
+            _ if self.target.provider.is_own_api() => Format::Events,
+            _ => Format::ChatCompletions,
+        };
+        Passage::open(self.http.clone(), url, format).await.map_err(|error| {
             tracing::warn!(%error, "a request to a model cannot be prepared");
             ModelError::Connect
         })
@@ -182,7 +197,7 @@ impl ModelProvider for GenaiProvider {
             passage,
             heard: false,
             calls: Calls::new(!self.target.provider.is_own_api()),
-            thoughts: (!self.target.provider.is_own_api()).then(Thoughts::default),
+            thoughts: self.writes_thoughts().then(|| Thoughts::new(self.target.starts_with_reasoning)),
             ready: VecDeque::new(),
             provider: self.clone(),
         };

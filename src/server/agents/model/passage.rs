@@ -2,8 +2,9 @@
 //!
 //! genai keeps what arrives until an event of it is whole, however long that is, and reqwest lets nobody look at what it
 //! reads. So genai asks a listener on the loopback address that lives as long as the request, answers only who knows its
-//! token, and passes everything on to the one server it was made for. Promises: an event that does not end and a refusal
-//! without end are cut at their bounds, also where they come compressed; nothing is kept but the piece on its way.
+//! token, and passes everything on to the one server it was made for. Events are rewritten on their way where servers differ, so
+//! that genai reads them all. Promises: an event that does not end and a refusal without end are cut at their bounds, also
+//! where they come compressed; nothing is kept but the piece or the event on its way.
 
 use std::{io, net::Ipv4Addr, sync::Arc, sync::OnceLock};
 
@@ -12,7 +13,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderName, StatusCode,
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
     },
     response::{IntoResponse, Response},
@@ -23,7 +24,11 @@ use reqwest::{Client, Url};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::error::ModelError;
+use super::{
+    answer_reader::{self, Dialect},
+    chat_chunks::ChatChunks,
+    error::ModelError,
+};
 
 /// The header that a passage is opened with.
 pub(super) const TOKEN: &str = "x-netra-passage";
@@ -33,8 +38,6 @@ const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// The most bytes of a request; conversations have bounds of their own far below.
 const MAX_REQUEST_BYTES: usize = 256 * 1024 * 1024;
-/// What OpenAI's streams end with, after whatever line was left open.
-const LAST_LINE: &[u8] = b"\n\ndata: [DONE]\n\n";
 /// Headers that belong to one connection.
 const OF_CONNECTION: [HeaderName; 5] = [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING];
 
@@ -49,15 +52,15 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    /// A way to the server of `provider`, asked through `client`; `by_line`: its events are lines, not blocks of lines.
-    pub(super) async fn open(client: Client, provider: Url, by_line: bool) -> io::Result<Self> {
+    /// A way to the server of `provider`, asked through `client`.
+    pub(super) async fn open(client: Client, provider: Url, format: Format) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let mut url = provider.clone();
         let changed = url.set_scheme("http").and_then(|()| url.set_ip_host(address.ip()));
         changed.and_then(|()| url.set_port(Some(address.port()))).map_err(|()| io::Error::other("no web address"))?;
         let (token, told) = (format!("{:032x}", rand::random::<u128>()), Arc::<OnceLock<ModelError>>::default());
-        let way = Way { client, provider, by_line, token: token.clone(), told: Arc::clone(&told) };
+        let way = Way { client, provider, format, token: token.clone(), told: Arc::clone(&told) };
         let app = Router::new().fallback(pass).with_state(Arc::new(way));
         let serving = tokio::spawn(async move {
             // It ends with the task alone.
@@ -72,10 +75,37 @@ impl Passage {
     }
 }
 
+/// What a provider's answers look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Events of OpenAI's chat completions.
+    ChatCompletions,
+    /// Events of OpenAI's Responses API.
+    Responses,
+    /// Events of Google's own API.
+    Gemini,
+    /// Other events: blocks of lines.
+    Events,
+    /// Lines, each a JSON value.
+    Lines,
+}
+
+impl Format {
+    /// How its events are rewritten; nothing where they are passed on as they come.
+    fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::ChatCompletions => Some(Dialect::Chat(ChatChunks::default())),
+            Self::Responses => Some(Dialect::Responses),
+            Self::Gemini => Some(Dialect::Gemini),
+            Self::Events | Self::Lines => None,
+        }
+    }
+}
+
 struct Way {
     client: Client,
     provider: Url,
-    by_line: bool,
+    format: Format,
     token: String,
     told: Arc<OnceLock<ModelError>>,
 }
@@ -102,9 +132,15 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
             return StatusCode::BAD_GATEWAY.into_response();
         }
     };
-    let (status, headers) = (answer.status(), end_to_end(answer.headers().clone()));
+    let (status, mut headers) = (answer.status(), end_to_end(answer.headers().clone()));
     let body = if status.is_success() {
-        Body::from_stream(events(answer, way))
+        match way.format.dialect() {
+            Some(dialect) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+                Body::from_stream(rewritten(answer, dialect, way))
+            }
+            None => Body::from_stream(events(answer, way)),
+        }
     } else {
         let mut said = Vec::new();
         while said.len() < MAX_REFUSAL_BYTES
@@ -118,59 +154,35 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
     (status, headers, body).into_response()
 }
 
-/// The events of an answer. Servers that leave out OpenAI's last line are helped to it: their answer is whole once it was
-/// said why it ended.
+/// The pieces of an answer, as they come.
 fn events(answer: reqwest::Response, way: Arc<Way>) -> impl Stream<Item = io::Result<Bytes>> {
-    let bound = Bound { by_line: way.by_line, ..Bound::default() };
-    let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let finish = Finish { is_stream: kind.contains("event-stream"), ..Finish::default() };
-    let reading = (Some(answer.bytes_stream().boxed()), bound, finish, way);
-    stream::unfold(reading, |(pieces, mut bound, mut finish, way)| async move {
+    let bound = Bound { by_line: way.format == Format::Lines, ..Bound::default() };
+    let reading = (Some(answer.bytes_stream().boxed()), bound, way);
+    stream::unfold(reading, |(pieces, mut bound, way)| async move {
         let mut pieces = pieces?;
-        let piece = match pieces.next().await {
-            None if finish.is_stream && finish.was_said => {
-                return Some((Ok(Bytes::from_static(LAST_LINE)), (None, bound, finish, way)));
-            }
-            None => return None,
-            Some(Ok(piece)) if bound.takes(&piece) => Ok(piece),
-            Some(Ok(_)) => Err(too_long()),
-            Some(Err(_)) => Err(ModelError::Cut),
+        let piece = match pieces.next().await? {
+            Ok(piece) if bound.takes(&piece) => Ok(piece),
+            Ok(_) => Err(too_long()),
+            Err(_) => Err(ModelError::Cut),
         };
-        if let Ok(piece) = &piece {
-            finish.look_for(piece);
-        }
-        let piece = piece.map_err(|error| {
-            let _ = way.told.set(error);
-            io::Error::other("the passage is closed")
-        });
+        let piece = piece.map_err(|error| way.closed(error));
         let pieces = piece.is_ok().then_some(pieces);
-        Some((piece, (pieces, bound, finish, way)))
+        Some((piece, (pieces, bound, way)))
     })
 }
 
-/// Looks for the reason why an answer ended: a text under this key. Within a text of JSON, the quotes would be escaped.
-#[derive(Default)]
-struct Finish {
-    /// Whether the answer is one of events at all.
-    is_stream: bool,
-    /// How much of the key came last.
-    matched: usize,
-    was_said: bool,
+/// The events of an answer, in the one shape that genai reads.
+fn rewritten(answer: reqwest::Response, dialect: Dialect, way: Arc<Way>) -> impl Stream<Item = io::Result<Bytes>> {
+    let pieces = answer.bytes_stream().map(|piece| piece.map_err(io::Error::other));
+    answer_reader::events(dialect, pieces, MAX_EVENT_BYTES, too_long())
+        .map(move |data| data.map(|data| format!("data: {data}\n\n").into()).map_err(|error| way.closed(error)))
 }
 
-impl Finish {
-    const KEY: &[u8] = b"\"finish_reason\"";
-
-    fn look_for(&mut self, piece: &[u8]) {
-        for byte in piece {
-            if self.matched < Self::KEY.len() {
-                let goes_on = *byte == Self::KEY[self.matched];
-                self.matched = if goes_on { self.matched + 1 } else { usize::from(*byte == b'"') };
-            } else if !matches!(byte, b':' | b' ') {
-                self.was_said |= *byte == b'"';
-                self.matched = 0;
-            }
-        }
+impl Way {
+    /// Notes why the answer ends here, and ends it.
+    fn closed(&self, error: ModelError) -> io::Error {
+        let _ = self.told.set(error);
+        io::Error::other("the passage is closed")
     }
 }
 

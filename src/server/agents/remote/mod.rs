@@ -15,7 +15,7 @@ mod input;
 mod parse;
 mod secrets;
 mod shape;
-mod sse;
+pub(crate) mod sse;
 
 use std::time::{Duration, Instant};
 

@@ -42,6 +42,9 @@ pub struct ModelConfig {
     /// How much it reasons, where it can; absent: the provider's default.
     #[serde(default)]
     pub reasoning_effort: Option<ReasoningEffort>,
+    /// Whether its answers begin inside a thought that ends with `</think>`, as the chat templates of some models open it.
+    #[serde(default)]
+    pub starts_with_reasoning: bool,
     /// The ids of the `[[tools]]` it may use.
     #[serde(default)]
     pub tools: Vec<String>,
@@ -60,9 +63,16 @@ pub struct ModelConfig {
     /// The most of the conversation that is sent along, in bytes; what is older is left out.
     #[serde(default = "history", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
     pub max_history_bytes: u64,
+    /// The tokens that the model reads at once, its answer among them: what fits of the conversation and its files follows from
+    /// it.
+    #[serde(default = "context", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
+    pub context_tokens: u64,
     /// Which files of the conversation it is given; images and PDFs only where the model reads them.
     #[serde(default = "attachments")]
     pub attachments: Vec<Takes>,
+    /// Whether it is offered a tool that reads text files which do not fit; not for models that take no tools.
+    #[serde(default = "file_tool")]
+    pub file_tool: bool,
     /// How long a person may take to allow a tool call, in seconds; absent: as long as they like.
     #[serde(default)]
     pub consent_timeout_s: Option<NonZeroU32>,
@@ -86,6 +96,14 @@ const fn retry() -> u64 {
 
 const fn history() -> u64 {
     256 * 1024
+}
+
+const fn context() -> u64 {
+    65_536
+}
+
+const fn file_tool() -> bool {
+    true
 }
 
 fn attachments() -> Vec<Takes> {
@@ -265,6 +283,7 @@ mod tests {
             (json!({"model": "m", "provider": "closedai"}), "unknown variant `closedai`"),
             (json!({"model": "m", "base_url": "ftp://host"}), "\"http://\""),
             (json!({"model": "m", "max_steps": 0}), "an integer from 1 to 100"),
+            (json!({"model": "m", "context_tokens": 512}), "an integer from 1024 to 16777216"),
             (json!({"model": "m", "consent_timeout_s": 0}), "nonzero u32"),
             (
                 json!({"model": "m", "attachments": ["film"]}),

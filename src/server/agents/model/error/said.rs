@@ -10,14 +10,20 @@ use serde_json::Value;
 
 /// The most characters of a provider's own words that are shown.
 const MAX_EXCERPT: usize = 240;
+/// The most characters of a web page's title that are shown.
+const MAX_TITLE: usize = 80;
 
 /// Where providers put their sentence; a gateway's own comes after the one that it passes on.
-const SENTENCES: [&str; 8] = [
+const SENTENCES: [&str; 12] = [
     "/error/metadata/raw",
     "/error/message",
+    "/error/error/message",
     "/0/error/message",
     "/message",
+    "/message/message",
     "/error",
+    "/msg",
+    "/error_description",
     "/detail",
     "/detail/0/msg",
     "/detail/message",
@@ -47,31 +53,38 @@ const BEFORE_WAIT: [&str; 3] = ["retry in ", "try again in ", "retry after "];
 
 /// What a provider said.
 pub(super) struct Said {
-    /// All of it, in lower case, to look into.
+    /// All of it, in lower case, to look into; nothing of a web page, which is written for people.
     all: String,
     /// When to come back, where a field of its own says so.
     delay: Option<Duration>,
-    /// What is shown.
-    pub(super) excerpt: String,
+    /// Its sentence, in short, where there is one.
+    pub(super) words: Option<String>,
+    /// What it sent in place of a sentence.
+    rest: String,
 }
 
 impl Said {
     /// Reads a body; `secret` is kept out of what is shown.
     pub(super) fn of(body: &str, secret: Option<&str>) -> Self {
+        if body.trim_start().starts_with('<') {
+            return Self { all: String::new(), delay: None, words: None, rest: web_page(body) };
+        }
         let json: Value = serde_json::from_str(body).unwrap_or_default();
-        let message = SENTENCES.iter().find_map(|place| json.pointer(place)?.as_str()).unwrap_or(body);
-        let mut message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        if let Some(secret) = secret.filter(|secret| !secret.is_empty()) {
-            message = message.replace(secret, "…");
+        let sentence = SENTENCES.iter().find_map(|place| json.pointer(place)?.as_str()).or(json.as_str());
+        let sentence = sentence.or((json.is_null() && body.trim() != "null").then_some(body));
+        let shown = |text: &str| shortened(text, secret, MAX_EXCERPT);
+        Self {
+            all: body.to_lowercase(),
+            delay: delay(&json),
+            words: sentence.map(shown).filter(|words| !words.is_empty()),
+            rest: shown(body),
         }
-        let mut excerpt: String = message.chars().take(MAX_EXCERPT).collect();
-        if excerpt.len() < message.len() {
-            excerpt.push('…');
-        }
-        if excerpt.is_empty() {
-            excerpt = "it gave no reason.".into();
-        }
-        Self { all: body.to_lowercase(), delay: delay(&json), excerpt }
+    }
+
+    /// What is shown of it: its sentence, or what there is.
+    pub(super) fn excerpt(self) -> String {
+        let some = |text: &String| !text.is_empty();
+        self.words.or(Some(self.rest).filter(some)).unwrap_or_else(|| "it gave no reason.".into())
     }
 
     pub(super) fn is_any(&self, words: &[&str]) -> bool {
@@ -109,6 +122,33 @@ impl Said {
         let after = |words: &&str| self.all.split_once(*words).map(|(_, after)| after);
         self.delay.or_else(|| BEFORE_WAIT.iter().filter_map(after).find_map(wait))
     }
+}
+
+/// A text in one line and at most so many characters, without the secret.
+fn shortened(text: &str, secret: Option<&str>, most: usize) -> String {
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(secret) = secret.filter(|secret| !secret.is_empty()) {
+        line = line.replace(secret, "…");
+    }
+    let mut short: String = line.chars().take(most).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// What is said of a page that a proxy or a wrong address sends: that it is one, and its title.
+fn web_page(page: &str) -> String {
+    let lower = page.to_ascii_lowercase();
+    let title = lower.find("<title").and_then(|at| {
+        let from = at + lower[at..].find('>')? + 1;
+        page.get(from..from + lower[from..].find("</title")?)
+    });
+    let title = title.map(|title| shortened(title, None, MAX_TITLE)).filter(|title| !title.is_empty());
+    let title = title.map_or(String::new(), |title| format!(" (“{title}”)"));
+    format!(
+        "it sent a web page{title} in place of an answer. An administrator has to check `base_url` in the agent's configuration."
+    )
 }
 
 /// Google's `RetryInfo`: `{"error": {"details": [{"retryDelay": "26s"}]}}`, be that the only one of a list.

@@ -9,8 +9,8 @@ fn each_status_is_one_error() {
     let of = |status, body: &str| ModelError::of_status(status, body, None, Some("sk-secret"));
     assert_eq!(of(401, "{}"), ModelError::Unauthorized);
     assert_eq!(of(403, "no").code(), "model_refused");
-    assert_eq!(of(429, "{}"), ModelError::RateLimited { retry_after: None });
-    assert_eq!(of(503, ""), ModelError::Unavailable { status: Some(503), retry_after: None });
+    assert_eq!(of(429, "{}"), ModelError::RateLimited { retry_after: None, said: None });
+    assert_eq!(of(503, ""), ModelError::Unavailable { status: Some(503), retry_after: None, said: None });
 }
 
 /// Bodies as providers send them.
@@ -175,7 +175,7 @@ fn each_provider_is_understood_in_its_own_words() {
 #[test]
 fn when_to_come_back_is_read_from_the_body_too() {
     let of = |body: &str| match ModelError::of_status(429, body, None, None) {
-        ModelError::RateLimited { retry_after } => retry_after.map(|wait| wait.as_millis()),
+        ModelError::RateLimited { retry_after, .. } => retry_after.map(|wait| wait.as_millis()),
         other => panic!("{other}: {body}"),
     };
     for (wait, body) in [
@@ -197,7 +197,9 @@ fn when_to_come_back_is_read_from_the_body_too() {
         assert_eq!(of(body), wait, "{body}");
     }
     let headed = ModelError::of_status(429, "retry in 5s", Some(Duration::from_secs(2)), None);
-    assert_eq!(headed, ModelError::RateLimited { retry_after: Some(Duration::from_secs(2)) }, "the header counts");
+    let said = Some("retry in 5s".into());
+    let expected = ModelError::RateLimited { retry_after: Some(Duration::from_secs(2)), said };
+    assert_eq!(headed, expected, "the header counts");
 }
 
 #[test]
@@ -231,7 +233,55 @@ fn a_wait_is_said_in_seconds_or_minutes() {
     for (wait, said) in
         [(Some(0), "in 1 s"), (Some(30), "in 30 s"), (Some(3000), "in 50 minutes"), (None, "in a minute")]
     {
-        let error = ModelError::RateLimited { retry_after: wait.map(Duration::from_secs) };
+        let error = ModelError::RateLimited { retry_after: wait.map(Duration::from_secs), said: None };
         assert!(error.to_string().ends_with(&format!("{said}.")), "{error}");
+    }
+}
+
+#[test]
+fn what_a_busy_provider_says_is_kept() {
+    for (status, body, said) in [
+        (
+            503,
+            r#"[{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}]"#,
+            "The model is overloaded. Please try again later.",
+        ),
+        (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, "Overloaded"),
+        (
+            429,
+            r#"{"error":{"message":"The engine is currently overloaded, please try again later","type":"engine_overloaded_error"}}"#,
+            "The engine is currently overloaded, please try again later",
+        ),
+        (503, r#"{"error":"Model is overloaded","error_type":"overloaded"}"#, "Model is overloaded"),
+        (502, "upstream connect error", "upstream connect error"),
+    ] {
+        let error = ModelError::of_status(status, body, None, None).to_string();
+        assert!(error.ends_with(&format!(" It says: “{said}”")), "{error}");
+    }
+    let error = ModelError::of_event(&json!("Model is overloaded"), None);
+    let said = Some("Model is overloaded".into());
+    assert_eq!(error, ModelError::Unavailable { status: None, retry_after: None, said });
+    let bare = ModelError::of_status(503, r#"{"status": 503}"#, None, None).to_string();
+    assert_eq!(bare, "The model's provider has a fault (HTTP 503). Try again in a while.");
+}
+
+#[test]
+fn a_web_page_is_one_plain_sentence() {
+    let page = "<!DOCTYPE html>\n<html><head><TITLE>404\n Not Found</TITLE></head><body>rate limit, context window, \
+                invalid_api_key</body></html>";
+    for (status, sentence) in [
+        (
+            404,
+            "The model's provider refused the request (HTTP 404): it sent a web page (“404 Not Found”) in place of an answer. \
+             An administrator has to check `base_url` in the agent's configuration.",
+        ),
+        (502, "The model's provider has a fault (HTTP 502). Try again in a while."),
+        (429, "The model's provider takes no more requests just now. Try again in a minute."),
+    ] {
+        assert_eq!(ModelError::of_status(status, page, None, None).to_string(), sentence);
+    }
+    for page in ["<html></html>", "<title>", "<title></title>", "<TITLE é", "<"] {
+        let error = ModelError::of_status(400, page, None, None).to_string();
+        assert!(error.contains("it sent a web page in place of an answer"), "{error}");
     }
 }
