@@ -9,6 +9,7 @@ mod child;
 mod connect;
 mod content;
 mod http;
+mod structured;
 mod watched;
 
 use std::{
