@@ -40,7 +40,10 @@ use netra::{
             analyst::pricing::PriceTable,
             guard::verify,
             model::{Allowance, ModelAgent},
-            tools::{Consent, ToolBox, ToolOutput, ToolSpec},
+            tools::{
+                Consent, ToolBox, ToolOutput, ToolSpec,
+                questions::{Called, Resumption},
+            },
         },
         channel::{Channel, Channels, Delivery, Hub},
         store::Store,
@@ -86,17 +89,24 @@ impl ToolBox for Toolbox {
         vec![tool("look", Consent::Automatic), tool("send", Consent::Ask), tool("hang", Consent::Automatic)]
     }
 
-    async fn call(&self, name: &str, args: Value, input: &RunInput) -> ToolOutput {
+    async fn call(&self, name: &str, args: Value, input: &RunInput) -> Called {
         self.called.lock().expect("not poisoned").push((name.into(), args.clone()));
         if name == "hang" {
             input.cancel.cancelled().await;
         }
-        if args["at"] == "nowhere" {
+        let output = if args["at"] == "nowhere" {
             ToolOutput::failed("There is nothing.")
         } else {
             ToolOutput::done(format!("{name} {args}"))
-        }
+        };
+        output.into()
     }
+
+    async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> Called {
+        ToolOutput::failed(format!("`{name}` did not ask anything.")).into()
+    }
+
+    fn abandon(&self, _: ThreadId) {}
 }
 
 /// Lets runs spend so many tokens; notes what it was told.

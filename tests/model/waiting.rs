@@ -136,9 +136,15 @@ impl ToolBox for Away {
         Vec::new()
     }
 
-    async fn call(&self, name: &str, _: Value, _: &RunInput) -> ToolOutput {
-        ToolOutput::failed(format!("The tools of `{name}` are away."))
+    async fn call(&self, name: &str, _: Value, _: &RunInput) -> Called {
+        ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
     }
+
+    async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> Called {
+        ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
+    }
+
+    fn abandon(&self, _: ThreadId) {}
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ fn sample() -> PathBuf {
 }
 
 async fn told(name: &str, args: Value) -> Value {
-    let output = House::new("").agent.call(name, args, &input(&[&sample()])).await;
+    let output = House::new("").agent.call(name, args, &input(&[&sample()])).await.output();
     assert!(!output.failed, "{name}: {}", output.text);
     serde_json::from_str(&output.text).expect("JSON")
 }
@@ -53,7 +53,7 @@ async fn every_tool_answers_over_the_sample_within_its_bounds() {
             "answer_question" => json!({"question": EXAMPLES[0]}),
             _ => json!({}),
         };
-        let output = house.agent.call(&tool.name, args, &input).await;
+        let output = house.agent.call(&tool.name, args, &input).await.output();
         assert!(!output.failed, "{}: {}", tool.name, output.text);
         assert!(serde_json::from_str::<Value>(&output.text).is_ok_and(|value| value.is_object()), "{}", output.text);
     }
@@ -85,9 +85,9 @@ async fn figures_are_those_of_the_analyst() {
 #[tokio::test]
 async fn what_cannot_be_answered_says_what_would_help() {
     let house = House::new("");
-    let none = house.agent.call("profile_workload", json!({}), &input(&[])).await;
+    let none = house.agent.call("profile_workload", json!({}), &input(&[])).await.output();
     assert!(none.failed && none.text.contains("has no file"), "{none:?}");
-    let named = house.agent.call("profile_workload", json!({"file": "x.csv"}), &input(&[&sample()])).await;
+    let named = house.agent.call("profile_workload", json!({"file": "x.csv"}), &input(&[&sample()])).await.output();
     assert!(named.failed && named.text.contains("support-assistant.csv"), "{named:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let bare = folder.path().join("bare.csv");
@@ -104,11 +104,11 @@ async fn what_cannot_be_answered_says_what_would_help() {
         ("compare_models", json!({"models": ["none"]}), "has none of these"),
         ("profile_workload", json!({"colour": "red"}), "`colour` is not known"),
     ] {
-        let output = house.agent.call(tool, args.clone(), &input(&[&bare])).await;
+        let output = house.agent.call(tool, args.clone(), &input(&[&bare])).await.output();
         assert!(output.failed && output.text.contains(expected), "{tool} {args}: {output:?}");
     }
     fs::write(&bare, "name,colour\na,b\n").expect("written");
-    let unread = house.agent.call("describe_log", json!({}), &input(&[&bare])).await;
+    let unread = house.agent.call("describe_log", json!({}), &input(&[&bare])).await.output();
     assert!(unread.failed && unread.text.contains("No column with token counts"), "{unread:?}");
 }
 
@@ -117,8 +117,8 @@ async fn a_stopped_run_stops_its_computation() {
     let house = House::new("");
     let run = input(&[&sample()]);
     run.cancel.cancel();
-    let output = house.agent.call("find_savings", json!({}), &run).await;
+    let output = house.agent.call("find_savings", json!({}), &run).await.output();
     assert!(output.failed && output.text.contains("stopped"), "{output:?}");
     // What was broken off is not what the next one gets.
-    assert!(!house.agent.call("find_savings", json!({}), &input(&[&sample()])).await.failed);
+    assert!(!house.agent.call("find_savings", json!({}), &input(&[&sample()])).await.output().failed);
 }

@@ -12,8 +12,8 @@ use super::{
 };
 
 /// A model that calls `tool`, and says things after it.
-struct Desk {
-    model: Model,
+pub(super) struct Desk {
+    pub(super) model: Model,
     counting: Arc<Counting>,
     server: TestServer,
 }
@@ -28,25 +28,36 @@ impl Desk {
         let call = calls(&[(name.as_str(), "c1", json!({"amount": 5}))]);
         let model = Model::with([call].into_iter().chain(then)).await;
         let (counting, tools) = Counting::serve().await;
+        Self { counting, ..Self::over(setup, model, &["x"], &tools).await }
+    }
+
+    /// An agent over `model` with these sources of tools.
+    pub(super) async fn over(setup: Setup, model: Model, sources: &[&str], tools: &str) -> Self {
         let agent = format!(
             "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\n\
-             base_url = \"{}\"\ntools = [\"x\"]\n{tools}",
+             base_url = \"{}\"\ntools = {sources:?}\n{tools}",
             model.url
         );
-        Self { model, counting, server: setup.file(&agent).start().await }
+        Self { model, counting: Arc::default(), server: setup.file(&agent).start().await }
     }
 
     /// Says something, or allows what was asked; what the stream tells.
-    async fn ask(&self, message: &str, allowed: Option<&Value>) -> Vec<Value> {
+    pub(super) async fn ask(&self, message: &str, allowed: Option<&Value>) -> Vec<Value> {
         let payload = json!({"approved": true});
         self.post("desk", message, allowed.map(|interrupt| (interrupt, payload))).await.1
     }
 
-    async fn post(&self, thread: &str, message: &str, resume: Option<(&Value, Value)>) -> (StatusCode, Vec<Value>) {
+    pub(super) async fn post(
+        &self,
+        thread: &str,
+        message: &str,
+        resume: Option<(&Value, Value)>,
+    ) -> (StatusCode, Vec<Value>) {
         let mut body = json!({"threadId": thread, "runId": format!("run of {message}"), "tools": [], "context": [],
             "messages": [{"id": message, "role": "user", "content": "Pay."}], "state": {}, "forwardedProps": {}});
         if let Some((interrupt, payload)) = resume {
-            body["resume"] = json!([{"interruptId": interrupt["id"], "status": "resolved", "payload": payload}]);
+            let status = if payload.is_null() { "cancelled" } else { "resolved" };
+            body["resume"] = json!([{"interruptId": interrupt["id"], "status": status, "payload": payload}]);
         }
         let request = Client::new(&self.server).request(Method::POST, "/api/agents/model/agui");
         let token = self.server.token(ADMIN).await;
@@ -65,7 +76,7 @@ impl Desk {
         interrupt
     }
 
-    async fn killed(self) -> Self {
+    pub(super) async fn killed(self) -> Self {
         let server = self.server.kill().await.restart().await;
         Self { server, ..self }
     }

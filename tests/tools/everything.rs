@@ -54,7 +54,8 @@ async fn stops(house: &House) {
     let run = input(&[]);
     let (agent, cancel) = (Arc::clone(&house.agent), run.cancel.clone());
     let args = json!({"duration": 20, "steps": 20});
-    let call = tokio::spawn(async move { agent.call("all__trigger-long-running-operation", args, &run).await });
+    let call =
+        tokio::spawn(async move { agent.call("all__trigger-long-running-operation", args, &run).await.output() });
     sleep(Duration::from_millis(300)).await;
     assert!(!call.is_finished());
     let told = Instant::now();

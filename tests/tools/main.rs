@@ -2,6 +2,7 @@
 #![cfg(feature = "ssr")]
 
 mod admin;
+mod asking;
 mod builtin;
 mod confined;
 mod consent;
@@ -69,7 +70,7 @@ impl House {
     }
 
     async fn call(&self, name: &str, args: Value) -> ToolOutput {
-        timeout(PATIENCE, self.agent.call(name, args, &input(&[]))).await.expect("an output in time")
+        timeout(PATIENCE, self.agent.call(name, args, &input(&[]))).await.expect("an output in time").output()
     }
 
     fn state(&self, id: &str) -> ToolSourceState {

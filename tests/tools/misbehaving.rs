@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 
 /// A scripted server in a mode, and the file in which it notes what it is told.
-fn scripted(mode: &str, more: &str) -> (House, TempDir, PathBuf) {
+pub(super) fn scripted(mode: &str, more: &str) -> (House, TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("notes");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/scripted.mjs");
@@ -16,12 +16,12 @@ fn scripted(mode: &str, more: &str) -> (House, TempDir, PathBuf) {
     (house, folder, file)
 }
 
-fn notes(file: &Path) -> Vec<String> {
+pub(super) fn notes(file: &Path) -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// The process that noted its id last.
-fn process(file: &Path, what: &str) -> u32 {
+pub(super) fn process(file: &Path, what: &str) -> u32 {
     let id = notes(file).iter().rev().find_map(|line| line.strip_prefix(what)?.trim().parse().ok());
     id.expect("a process id")
 }
@@ -31,7 +31,7 @@ async fn a_call_of_a_stopped_run_is_cancelled_at_the_server_too() {
     let (house, _folder, file) = scripted("plain", "");
     let run = input(&[]);
     let (agent, cancel) = (Arc::clone(&house.agent), run.cancel.clone());
-    let call = tokio::spawn(async move { agent.call("odd__sleep", json!({}), &run).await });
+    let call = tokio::spawn(async move { agent.call("odd__sleep", json!({}), &run).await.output() });
     until("the call arrived", || notes(&file).contains(&"sleeping".into())).await;
     let told = Instant::now();
     cancel.cancel();

@@ -1,6 +1,6 @@
 // An MCP server over standard input and output that misbehaves as it is told: `node scripted.mjs MODE [FILE]`.
 // What it is told by notification, it writes to FILE, a line each.
-import { appendFileSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
@@ -10,8 +10,28 @@ const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0
 const text = (text) => ({ content: [{ type: "text", text }] });
 const tool = (name, more = {}) => ({ name, inputSchema: { type: "object" }, ...more });
 let renamed = false;
+// Questions to a person, with the calls that they are of.
+const asked = new Map();
+const form = {
+  mode: "form",
+  message: "Which table?",
+  requestedSchema: {
+    type: "object",
+    properties: { table: { type: "string", oneOf: [{ const: "window", title: "At the window" }, { const: "door", title: "At the door" }] } },
+    required: ["table"],
+  },
+};
+const task = () => {
+  const at = "2026-01-01T00:00:00Z";
+  return { taskId: "t-1", createdAt: at, lastUpdatedAt: at, ttlMs: null, pollIntervalMs: 100 };
+};
 
+const first = mode === "late" && !readFileSync(file, { encoding: "utf8", flag: "a+" }).includes("began");
 note(`began ${process.pid}`);
+if (first) {
+  console.error("it is too early");
+  process.exit(3);
+}
 if (mode === "mute") setInterval(() => {}, 1000);
 if (mode === "garbage") process.stdout.write("this is no JSON\n".repeat(3));
 if (mode === "dies") {
@@ -40,7 +60,7 @@ function list(cursor) {
   }
   if (mode === "facts") return { tools: [tool("facts")] };
   const named = renamed ? "renamed" : "rename";
-  return { tools: [tool(named), tool("sleep"), tool("flood-ping"), tool("flood-talk"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env")] };
+  return { tools: [tool(named), tool("sleep"), tool("flood-ping"), tool("flood-talk"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env"), tool("slow"), tool("ask"), tool("task")] };
 }
 
 // As much as is taken, for ever; pings get answers that nobody reads.
@@ -69,7 +89,8 @@ function facts() {
   };
 }
 
-function call(id, name) {
+function call(id, params) {
+  const { name } = params;
   const answer = (result) => send({ id, result });
   note(`called ${name}`);
   switch (name) {
@@ -85,6 +106,23 @@ function call(id, name) {
       return answer(text("still here"));
     case "sleep":
       return note("sleeping");
+    case "slow":
+      return setTimeout(() => answer(text("at last")), 700);
+    case "ask":
+      if (mode !== "modern") {
+        asked.set(`question of ${id}`, id);
+        return send({ id: `question of ${id}`, method: "elicitation/create", params: form });
+      }
+      if (params.inputResponses) {
+        return answer(text(JSON.stringify({ ...params.inputResponses.table, state: params.requestState })));
+      }
+      return answer({
+        resultType: "input_required",
+        inputRequests: { table: { method: "elicitation/create", params: form } },
+        requestState: "s-7",
+      });
+    case "task":
+      return answer({ resultType: "task", status: "working", ...task() });
     case "die":
       return process.exit(1);
     case "huge":
@@ -101,11 +139,12 @@ function call(id, name) {
 }
 
 createInterface({ input: process.stdin }).on("line", (line) => {
-  const { id, method, params } = JSON.parse(line);
+  const { id, method, params, result } = JSON.parse(line);
   if (mode === "mute") return;
+  if (result && asked.has(id)) return send({ id: asked.get(id), result: text(JSON.stringify(result)) });
   if (mode === "modern" && method === "initialize") return send({ id, error: { code: -32601, message: "Method not found" } });
   if (mode === "modern" && method === "server/discover") {
-    const result = { resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: { tools: {} } };
+    const result = { resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: { tools: {}, extensions: { "io.modelcontextprotocol/tasks": {} } } };
     return send({ id, result: { ...result, ttlMs: 0, cacheScope: "private" } });
   }
   if (method === "initialize") {
@@ -116,7 +155,16 @@ createInterface({ input: process.stdin }).on("line", (line) => {
     });
   }
   if (method === "tools/list") return mode === "mute-list" ? note("listing") : send({ id, result: list(params?.cursor) });
-  if (method === "tools/call") return call(id, params.name);
+  if (method === "tools/call") return call(id, params);
+  if (method === "tasks/get") {
+    note("polled");
+    const state = existsSync(`${file}.done`) ? { status: "completed", result: text("well rested") } : { status: "working" };
+    return send({ id, result: { resultType: "complete", ...task(), ...state } });
+  }
+  if (method === "tasks/cancel") {
+    note("cancelled the task");
+    return send({ id, result: { resultType: "complete" } });
+  }
   if (method === "ping") return send({ id, result: {} });
   if (id === undefined) note(method);
 });

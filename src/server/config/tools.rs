@@ -61,6 +61,8 @@ pub struct McpConfig {
     pub connect_timeout: Duration,
     /// How long a call may take.
     pub call_timeout: Duration,
+    /// How long a task may take that a server makes of a call.
+    pub task_timeout: Duration,
     /// Bytes of a result that a model is given; what is longer is cut, and says so.
     pub max_output_bytes: usize,
     /// Tools that are taken of it; more are left out, visibly.
@@ -144,6 +146,8 @@ struct Written {
     connect_timeout_ms: u64,
     #[serde(default = "call_timeout_ms", deserialize_with = "within::<100, 3_600_000, _, _>")]
     call_timeout_ms: u64,
+    #[serde(default = "task_timeout_ms", deserialize_with = "within::<100, 86_400_000, _, _>")]
+    task_timeout_ms: u64,
     // Six times as much, as escaped JSON may have, is still less than an event may have.
     #[serde(default = "max_output_bytes", deserialize_with = "within::<256, 40_960, _, _>")]
     max_output_bytes: usize,
@@ -157,6 +161,10 @@ fn connect_timeout_ms() -> u64 {
 
 fn call_timeout_ms() -> u64 {
     60_000
+}
+
+fn task_timeout_ms() -> u64 {
+    3_600_000
 }
 
 fn max_output_bytes() -> usize {
@@ -205,6 +213,7 @@ impl TryFrom<Written> for McpConfig {
             consent: written.consent,
             connect_timeout: Duration::from_millis(written.connect_timeout_ms),
             call_timeout: Duration::from_millis(written.call_timeout_ms),
+            task_timeout: Duration::from_millis(written.task_timeout_ms),
             max_output_bytes: written.max_output_bytes,
             max_tools: written.max_tools,
         })

@@ -4,7 +4,7 @@
 //! What an agent and its tools say is text from outside: it is shown as text alone.
 
 use leptos::{html, prelude::*, task::spawn_local};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     approval::{Consent, Mode},
@@ -13,7 +13,7 @@ use super::{
     json::{Bounded, pretty},
     schema::{Answer as Wanted, SchemaForm},
     tree::Shared,
-    verdict::{TOOL_CALL, VerdictView},
+    verdict::{TOOL_CALL, VerdictView, is_declined},
 };
 use crate::{
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, agui::Interrupt},
@@ -173,13 +173,17 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
         hold();
     });
     let give_up = move |_| decide.run((AnswerStatus::Cancelled, None));
+    let decline = move |_| decide.run((AnswerStatus::Cancelled, Some(json!({"declined": true}))));
+    // The server of a tool is told whether a person said no, or nothing.
+    let of_tool = interrupt.metadata.as_ref().is_some_and(|more| more.contains_key("continuation"));
     let label = if is_call { format!("Consent to {tool}") } else { "Question of the agent".to_owned() };
     let shown = pretty(&args.to_string());
     let has_args = !matches!(&args, Value::Null) && is_call;
     let id = StoredValue::new(format!("answer-{}-{index}", giving.run.with_untracked(|run| run.run_id)));
     let schema = StoredValue::new(Wanted::of(interrupt.response_schema.as_ref()));
     let (verdict, args) = (interrupt, StoredValue::new(args));
-    let choice = move || match is_call {
+    let choice = move || {
+        match is_call {
         true => view! { <Consent decide args mode busy=giving.busy id=id.get_value()/> }.into_any(),
         false => view! {
             <SchemaForm
@@ -188,12 +192,18 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
                 disabled=giving.busy
                 on_answer=Callback::new(move |value| decide.run((AnswerStatus::Resolved, Some(value))))
             >
+                {of_tool.then(|| view! {
+                    <button type="button" class="button quiet-button" disabled=move || giving.busy.get() on:click=decline>
+                        "Decline"
+                    </button>
+                })}
                 <button type="button" class="button quiet-button" disabled=move || giving.busy.get() on:click=give_up>
                     "Do not answer"
                 </button>
             </SchemaForm>
         }
         .into_any(),
+    }
     };
     let below = move || match (answered.get(), decided.get(), expired.get()) {
         (Some(answered), ..) => view! { <VerdictView interrupt=verdict.clone() answered/> }.into_any(),
@@ -257,6 +267,7 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
 fn told(decision: &InterruptAnswer, is_call: bool) -> &'static str {
     let approved = decision.payload.as_ref().and_then(|payload| payload.get("approved")).and_then(Value::as_bool);
     match (decision.status, is_call, approved) {
+        (AnswerStatus::Cancelled, ..) if is_declined(decision.payload.as_ref()) => "Declined",
         (AnswerStatus::Cancelled, ..) => "Not answered",
         (AnswerStatus::Resolved, true, Some(true)) => "Approved",
         (AnswerStatus::Resolved, true, _) => "Refused",

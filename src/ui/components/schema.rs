@@ -15,8 +15,15 @@ pub(crate) enum Shape {
     Flag,
     Text,
     Number { whole: bool },
-    One(Vec<Value>),
+    One(Vec<Choice>),
     Json,
+}
+
+/// One of several values, and what it is called.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Choice {
+    value: Value,
+    title: String,
 }
 
 /// A field.
@@ -45,8 +52,8 @@ const MOST_PICKS: usize = 4;
 impl Part {
     fn of(name: &str, schema: &Value, required: bool) -> Self {
         let text = |key: &str| schema.get(key).and_then(Value::as_str).map(str::to_owned);
-        let shape = match (schema.get("enum").and_then(Value::as_array), schema.get("type").and_then(Value::as_str)) {
-            (Some(options), _) if !options.is_empty() => Shape::One(options.clone()),
+        let shape = match (choices(schema), schema.get("type").and_then(Value::as_str)) {
+            (Some(options), _) => Shape::One(options),
             (_, Some("boolean")) => Shape::Flag,
             (_, Some("string")) => Shape::Text,
             (_, Some("number")) => Shape::Number { whole: false },
@@ -62,7 +69,7 @@ impl Part {
     fn begin(&self) -> String {
         match (&self.shape, &self.first) {
             (Shape::One(options), first) => {
-                let at = first.as_ref().and_then(|first| options.iter().position(|option| option == first));
+                let at = first.as_ref().and_then(|first| options.iter().position(|option| option.value == *first));
                 at.map(|at| at.to_string()).unwrap_or_default()
             }
             (Shape::Text, Some(Value::String(text))) => text.clone(),
@@ -74,11 +81,10 @@ impl Part {
 
     /// How it is filled in. Yes or no is never taken for granted: neither is chosen before a person does.
     fn control(&self) -> Control {
-        let named = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match &self.shape {
             Shape::Flag => Control::Picks(vec![("true".into(), "Yes".into()), ("false".into(), "No".into())]),
             Shape::One(options) => {
-                let all = options.iter().enumerate().map(|(at, value)| (at.to_string(), named(value)));
+                let all = options.iter().enumerate().map(|(at, option)| (at.to_string(), option.title.clone()));
                 // What was picked cannot be unpicked; what may be left out has an option for that.
                 match self.required && options.len() <= MOST_PICKS {
                     true => Control::Picks(all.collect()),
@@ -103,12 +109,34 @@ impl Part {
             Shape::Number { whole: true } => text.parse::<i64>().map_err(|_| "A whole number is needed.")?.into(),
             Shape::Number { whole: false } => text.parse::<f64>().map_err(|_| "A number is needed.")?.into(),
             Shape::One(options) => {
-                text.parse::<usize>().ok().and_then(|at| options.get(at).cloned()).ok_or("Choose one.")?
+                text.parse::<usize>().ok().and_then(|at| options.get(at)).ok_or("Choose one.")?.value.clone()
             }
             Shape::Json => serde_json::from_str(text).map_err(|error| json::wrong(&error))?,
         };
         Ok(Some(value))
     }
+}
+
+/// The values that a schema leaves to choose from: an `enum`, with `enumNames` where there are some, or constants with titles.
+fn choices(schema: &Value) -> Option<Vec<Choice>> {
+    let list = |key: &str| schema.get(key).and_then(Value::as_array).filter(|list| !list.is_empty());
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let title = |title: Option<&Value>, value: &Value| {
+        title.and_then(Value::as_str).map_or_else(|| plain(value), str::to_owned)
+    };
+    if let Some(values) = list("enum") {
+        let names = list("enumNames").filter(|names| names.len() == values.len());
+        let choice = |(at, value): (usize, &Value)| {
+            let title = title(names.and_then(|names| names.get(at)), value);
+            Choice { value: value.clone(), title }
+        };
+        return Some(values.iter().enumerate().map(choice).collect());
+    }
+    let constant = |option: &Value| {
+        let value = option.get("const")?;
+        Some(Choice { value: value.clone(), title: title(option.get("title"), value) })
+    };
+    list("oneOf").or_else(|| list("anyOf"))?.iter().map(constant).collect()
 }
 
 impl Answer {
@@ -233,6 +261,22 @@ mod tests {
         assert!(matches!(few.control(), Control::Picks(options) if options.len() == 2) && few.begin().is_empty());
         let optional = Part { required: false, ..few };
         assert!(matches!(optional.control(), Control::Choice(options) if options[0].0.is_empty()));
+    }
+
+    #[test]
+    fn constants_and_names_are_choices_with_their_titles() {
+        let schemas = [
+            json!({"type": "string", "oneOf": [{"const": "w", "title": "Window"}, {"const": "d"}]}),
+            json!({"type": "string", "enum": ["w", "d"], "enumNames": ["Window", "d"]}),
+        ];
+        for schema in schemas {
+            let part = Part::of("", &schema, true);
+            let Control::Picks(options) = part.control() else { panic!("picks: {schema}") };
+            assert_eq!(options, [("0".to_owned(), "Window".to_owned()), ("1".to_owned(), "d".to_owned())]);
+            assert_eq!(part.read("1"), Ok(Some(json!("d"))));
+        }
+        let mixed = json!({"oneOf": [{"const": "w"}, {"type": "number"}]});
+        assert_eq!(Part::of("", &mixed, true).shape, Shape::Json);
     }
 
     #[test]

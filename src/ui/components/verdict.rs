@@ -17,6 +17,11 @@ use crate::{
 /// The reason of interrupts that ask for consent to a tool call.
 pub(crate) const TOOL_CALL: &str = "tool_call";
 
+/// Whether an answer that is `cancelled` says no, rather than nothing.
+pub(crate) fn is_declined(payload: Option<&Value>) -> bool {
+    payload.and_then(|payload| payload.get("declined")) == Some(&Value::Bool(true))
+}
+
 /// What became of one interrupt, in words.
 #[derive(Debug, Clone, PartialEq)]
 struct Verdict {
@@ -40,6 +45,9 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
     match (status, interrupt.reason.as_str()) {
         (AnswerStatus::Cancelled, _) if payload.get("expired") == Some(&Value::Bool(true)) => {
             plain("Nobody answered in time: the agent goes on without it.".into(), Glyph::Close)
+        }
+        (AnswerStatus::Cancelled, _) if is_declined(Some(&payload)) => {
+            plain(format!("Declined by {who}."), Glyph::Close)
         }
         (AnswerStatus::Cancelled, _) => {
             plain(format!("Given up by {who}: the agent goes on without it."), Glyph::Close)
@@ -123,7 +131,9 @@ mod tests {
         assert_eq!(told("question", AnswerStatus::Resolved, json!(7)), "Answered by Ada:");
         assert!(told("question", AnswerStatus::Cancelled, json!(null)).starts_with("Given up by Ada"));
         assert!(
-            told(TOOL_CALL, AnswerStatus::Cancelled, json!({"expired": true})).starts_with("Nobody answered in time")
+            told("input_required", AnswerStatus::Cancelled, json!({"declined": true})) == "Declined by Ada."
+                && told(TOOL_CALL, AnswerStatus::Cancelled, json!({"expired": true}))
+                    .starts_with("Nobody answered in time")
         );
     }
 }

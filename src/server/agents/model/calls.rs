@@ -3,13 +3,13 @@
 //! Promises: nothing that asks first is carried out without a person's yes; every call that is settled has exactly one
 //! result, in the log and for the model; results are bounded, and are data, whatever they say.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
 use super::{
-    history::Results,
+    history::{Results, call_ids},
     provider::ModelCall,
     read_file::{FileReader, READ_FILE},
     turn::new_id,
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     protocol::{
         AnswerStatus,
-        agui::{Interrupt, ToolCallResult, ToolContent},
+        agui::{ActivitySnapshot, Interrupt, Message, ToolCallResult, ToolContent},
         limits::MAX_DEPTH,
     },
     server::{
@@ -27,11 +27,12 @@ use crate::{
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
                 consent::{self, Answer},
+                questions::{self, Called, Continuation, INPUT_REQUIRED, Resumption, TOOL_TASK},
             },
         },
         extent::{Extent, extent},
     },
-    thread::RunState,
+    thread::{Item, NodeBody, RunState, RunView, ThreadView},
 };
 
 /// The most calls that run at once.
@@ -67,13 +68,34 @@ pub(super) enum Settled {
 struct Job {
     id: String,
     name: String,
-    /// The arguments, or what the model is told of them.
-    args: Result<Value, ToolOutput>,
-    /// Whether a person changed them.
+    /// What to do, or what the model is told in place of it.
+    what: Result<Act, ToolOutput>,
+    /// Whether a person changed the arguments.
     edited: bool,
 }
 
+/// What is done of a call.
+enum Act {
+    /// It is made, with these arguments.
+    Make(Value),
+    /// It goes on.
+    Resume(Resumption),
+}
+
 impl Tools<'_> {
+    /// Asks again what there is: a source that came late is offered from now on. What a source that went away offered stays,
+    /// since the conversation speaks of it.
+    pub(super) async fn refresh(&mut self) -> Result<(), AgentError> {
+        let Some(toolbox) = self.toolbox else { return Ok(()) };
+        let listed = self.input.cancel.run_until_cancelled(toolbox.list(self.input)).await;
+        let mut specs = listed.ok_or(AgentError::Stopped)?;
+        let is_away = |old: &ToolSpec| specs.iter().all(|spec| spec.source != old.source);
+        let away: Vec<ToolSpec> = self.specs.drain(..).filter(is_away).collect();
+        specs.extend(away);
+        self.specs = specs;
+        Ok(())
+    }
+
     /// Carries out what may be carried out.
     pub(super) async fn settle(&self, calls: &[ModelCall]) -> Result<Settled, AgentError> {
         let (mut jobs, mut asks, mut callers) = (Vec::new(), Asks::default(), Vec::new());
@@ -91,11 +113,11 @@ impl Tools<'_> {
                     let ask = consent::ask(&call.id, spec, &args, self.consent_timeout);
                     asks.push(ask).unwrap_or_else(|output| jobs.push(Job::new(call, Err(output))));
                 }
-                (args, _) => jobs.push(Job::new(call, args)),
+                (args, _) => jobs.push(Job::new(call, args.map(Act::Make))),
             }
         }
+        let mut results = self.carry_out(jobs, &mut asks).await?;
         let asks = asks.asks;
-        let mut results = self.carry_out(jobs).await?;
         if asks.is_empty() && callers.is_empty() {
             return Ok(Settled::Done(results));
         }
@@ -111,31 +133,62 @@ impl Tools<'_> {
     }
 
     /// Acts on a person's answers to the calls that waited.
-    pub(super) async fn resume(&self, open: &[ModelCall]) -> Result<Results, AgentError> {
-        let (mut jobs, mut results) = (Vec::new(), Results::new());
+    pub(super) async fn resume(&self, open: &[ModelCall]) -> Result<Settled, AgentError> {
+        let (mut jobs, mut results, mut asks) = (Vec::new(), Results::new(), Asks::default());
         for call in open {
+            if let Some(resumption) = self.resumption(call) {
+                jobs.push(Job::new(call, Ok(Act::Resume(resumption))));
+                continue;
+            }
             let answer = self.answer(call);
             match (answer.output(), answer) {
                 // By its name: what there is may have changed since the person was asked, and its source says how.
-                (None, Answer::Approved { args, edited }) => jobs.push(Job { edited, ..Job::new(call, Ok(args)) }),
+                (None, Answer::Approved { args, edited }) => {
+                    jobs.push(Job { edited, ..Job::new(call, Ok(Act::Make(args))) });
+                }
                 (output, _) => {
                     let output = output.unwrap_or_else(|| ToolOutput::failed("This call was not made."));
                     self.result(&call.id, output, &mut results).await?;
                 }
             }
         }
-        results.extend(self.carry_out(jobs).await?);
-        Ok(results)
+        results.extend(self.carry_out(jobs, &mut asks).await?);
+        Ok(if asks.asks.is_empty() { Settled::Done(results) } else { Settled::Asked(asks.asks) })
+    }
+
+    /// Goes on with calls of the conversation that their servers work on as tasks, and whose runs were cut off.
+    pub(super) async fn follow(&self, history: &[Message]) -> Result<Settled, AgentError> {
+        let on_branch: HashSet<String> = call_ids(history).collect();
+        let tasks = tasks(&self.input.thread).into_iter().filter(|job| on_branch.contains(&job.id)).collect();
+        let mut asks = Asks::default();
+        let results = self.carry_out(tasks, &mut asks).await?;
+        Ok(if asks.asks.is_empty() { Settled::Done(results) } else { Settled::Asked(asks.asks) })
+    }
+
+    /// How a call goes on that asked a person in the run that waited; none where it did not.
+    fn resumption(&self, call: &ModelCall) -> Option<Resumption> {
+        let asked = self.waited().iter();
+        let asked =
+            asked.filter(|asked| asked.reason == INPUT_REQUIRED && asked.tool_call_id.as_deref() == Some(&call.id));
+        questions::resumption(asked.map(|asked| {
+            let said = self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id);
+            let resolved = said.is_some_and(|said| said.status == AnswerStatus::Resolved);
+            (asked, questions::read(resolved, said.and_then(|said| said.payload.as_ref())))
+        }))
+    }
+
+    /// What the run asked that this one goes on from.
+    fn waited(&self) -> &[Interrupt] {
+        let waited = self.input.parent_run_id.and_then(|run_id| self.input.thread.run(run_id));
+        match waited.map(|run| &run.state) {
+            Some(RunState::Interrupted { interrupts }) => interrupts,
+            _ => &[],
+        }
     }
 
     /// What a person said to a call. What was asked stands in the run that waited.
     fn answer(&self, call: &ModelCall) -> Answer {
-        let waited = self.input.parent_run_id.and_then(|run_id| self.input.thread.run(run_id));
-        let asked = match waited.map(|run| &run.state) {
-            Some(RunState::Interrupted { interrupts }) => interrupts.as_slice(),
-            _ => &[],
-        };
-        let asked = asked.iter().find(|interrupt| interrupt.tool_call_id.as_deref() == Some(&call.id));
+        let asked = self.waited().iter().find(|interrupt| interrupt.tool_call_id.as_deref() == Some(&call.id));
         let said = asked.and_then(|asked| self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id));
         match (asked, said) {
             (Some(asked), Some(said)) => {
@@ -175,7 +228,8 @@ impl Tools<'_> {
         self.input.caller.tools.iter().any(|tool| tool.name == name)
     }
 
-    async fn carry_out(&self, jobs: Vec<Job>) -> Result<Results, AgentError> {
+    /// Carries out `jobs`; what they ask a person is put to `asks`.
+    async fn carry_out(&self, jobs: Vec<Job>, asks: &mut Asks) -> Result<Results, AgentError> {
         let mut results = Results::new();
         let mut running = stream::iter(jobs).map(|job| self.call(job)).buffer_unordered(PARALLEL);
         loop {
@@ -184,28 +238,64 @@ impl Tools<'_> {
                 () = self.input.cancel.cancelled() => return Err(AgentError::Stopped),
                 done = running.next() => done,
             };
-            let Some((id, output)) = done else { return Ok(results) };
+            let Some(done) = done else { return Ok(results) };
+            let (id, outcome) = done?;
+            let output = match outcome {
+                Ok(output) => output,
+                Err(interrupts) => match asks.push_all(interrupts) {
+                    Ok(()) => continue,
+                    Err(output) => output,
+                },
+            };
             self.result(&id, output, &mut results).await?;
         }
     }
 
-    async fn call(&self, job: Job) -> (String, ToolOutput) {
-        let Job { id, name, args, edited } = job;
-        if let (Ok(args), Some(reader)) = (&args, self.reader.as_ref().filter(|_| name == READ_FILE)) {
+    /// Does what a job says, up to its output or what it asks a person.
+    async fn call(&self, job: Job) -> Result<(String, Result<ToolOutput, Vec<Interrupt>>), AgentError> {
+        let Job { id, name, what, edited } = job;
+        if let (Ok(Act::Make(args)), Some(reader)) = (&what, self.reader.as_ref().filter(|_| name == READ_FILE)) {
             let output = reader.call(args, &self.input.cancel).await;
-            return (id, output);
+            return Ok((id, Ok(output)));
         }
-        let output = match (args, self.toolbox) {
-            (Err(output), _) => output,
-            (Ok(_), None) => self.unknown(&name),
-            (Ok(args), Some(toolbox)) if edited => {
+        let (act, toolbox) = match (what, self.toolbox) {
+            (Err(output), _) => return Ok((id, Ok(output))),
+            (Ok(_), None) => return Ok((id, Ok(self.unknown(&name)))),
+            (Ok(act), Some(toolbox)) => (act, toolbox),
+        };
+        let (args, mut called) = match act {
+            Act::Make(args) => (args.clone(), toolbox.call(&name, args, self.input).await),
+            Act::Resume(resumption) => (resumption.args.clone(), toolbox.resume(&name, resumption, self.input).await),
+        };
+        let note = |output: ToolOutput| match edited {
+            true => {
                 let note = format!("(The person changed the arguments to {args} before allowing the call.)\n");
-                let output = toolbox.call(&name, args, self.input).await;
                 ToolOutput { text: note + &output.text, ..output }
             }
-            (Ok(args), Some(toolbox)) => toolbox.call(&name, args, self.input).await,
+            false => output,
         };
-        (id, output)
+        loop {
+            called = match called {
+                Called::Done(output) => return Ok((id, Ok(note(output)))),
+                Called::Asked(asked) => {
+                    let ask = |question| questions::ask(&id, &name, &args, question, self.consent_timeout);
+                    let asked = asked.iter().map(ask).collect();
+                    return Ok((id, Err(asked)));
+                }
+                Called::Begun(continuation) => {
+                    self.keep_task(&id, &name, &continuation).await?;
+                    let resumption = Resumption { continuation, answers: Vec::new(), args: args.clone() };
+                    toolbox.resume(&name, resumption, self.input).await
+                }
+            };
+        }
+    }
+
+    /// Has the log keep a task, so that another run can go on with it.
+    async fn keep_task(&self, id: &str, name: &str, continuation: &Continuation) -> Result<(), AgentError> {
+        let content = [("toolCallId", json!(id)), ("toolName", json!(name)), ("continuation", json!(continuation))];
+        let content: Map<_, _> = content.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        self.out.emit(ActivitySnapshot::new(new_id(), TOOL_TASK, content)).await
     }
 
     fn unknown(&self, name: &str) -> ToolOutput {
@@ -252,12 +342,55 @@ impl Asks {
         self.asks.push(ask);
         Ok(())
     }
+
+    /// Asks what one call asks: all of it, or nothing.
+    fn push_all(&mut self, asks: Vec<Interrupt>) -> Result<(), ToolOutput> {
+        let (count, bytes) = (self.asks.len(), self.bytes);
+        let all = asks.into_iter().try_for_each(|ask| self.push(ask));
+        if all.is_err() {
+            self.asks.truncate(count);
+            self.bytes = bytes;
+            let text = "The tool asked a person more than they can be asked at once, and the call failed. It may have done part of its work.";
+            return Err(ToolOutput::failed(text));
+        }
+        all
+    }
 }
 
 impl Job {
-    fn new(call: &ModelCall, args: Result<Value, ToolOutput>) -> Self {
-        Self { id: call.id.clone(), name: call.name.clone(), args, edited: false }
+    fn new(call: &ModelCall, what: Result<Act, ToolOutput>) -> Self {
+        Self { id: call.id.clone(), name: call.name.clone(), what, edited: false }
     }
+}
+
+/// The calls of a thread that have no result, and that the log keeps a task of.
+fn tasks(thread: &ThreadView) -> Vec<Job> {
+    let runs = thread.items.iter().filter_map(|item| match item {
+        Item::Run(run) => Some(run),
+        Item::Message(_) => None,
+    });
+    let open = |run: &RunView, id: &str| {
+        run.nodes.iter().find_map(|node| match &node.body {
+            NodeBody::Tool { name, args, result: None, .. } if node.id == id => Some((name.clone(), args.clone())),
+            _ => None,
+        })
+    };
+    let job = |run: &RunView, content: &Map<String, Value>| {
+        let id = content.get("toolCallId")?.as_str()?.to_owned();
+        let continuation = serde_json::from_value(content.get("continuation")?.clone()).ok()?;
+        let (name, args) = open(run, &id)?;
+        let args = serde_json::from_str(&args).unwrap_or_default();
+        let resumption = Resumption { continuation, answers: Vec::new(), args };
+        Some(Job { id, name, what: Ok(Act::Resume(resumption)), edited: false })
+    };
+    let kept = |run: &RunView| {
+        let contents = run.nodes.iter().filter_map(|node| match &node.body {
+            NodeBody::Activity { activity_type, content } if activity_type == TOOL_TASK => Some(content),
+            _ => None,
+        });
+        contents.filter_map(|content| job(run, content)).collect::<Vec<_>>()
+    };
+    runs.flat_map(|run| kept(run)).collect()
 }
 
 /// The last bound on a result, whatever the tools did.

@@ -55,7 +55,7 @@ use super::{
     tools::ToolBox,
 };
 use crate::{
-    protocol::http::AgentInfo,
+    protocol::{agui::Message, http::AgentInfo},
     server::config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
     thread::{Item, NodeBody, ThreadView},
 };
@@ -193,23 +193,22 @@ impl Run<'_> {
     async fn go(&mut self) -> Result<Ended, AgentError> {
         let (input, config) = (self.input, &self.agent.config);
         let toolbox = self.agent.toolbox.as_deref();
-        let specs = match toolbox {
-            Some(toolbox) => {
-                let listed = input.cancel.run_until_cancelled(toolbox.list(input)).await;
-                listed.ok_or(AgentError::Stopped)?
-            }
-            None => Vec::new(),
-        };
         let consent_timeout = config.consent_timeout_s.map(|wait| Duration::from_secs(wait.get().into()));
-        let mut tools = Tools { input, out: self.out, toolbox, specs, reader: None, consent_timeout };
+        let mut tools = Tools { input, out: self.out, toolbox, specs: Vec::new(), reader: None, consent_timeout };
+        tools.refresh().await?;
         let history = input.history();
-        let settled = match input.resume.as_slice() {
-            [] => Results::new(),
-            _ => tools.resume(&history::open_calls(&history)).await?,
+        let settled = match self.settled(&tools, &history).await? {
+            Settled::Done(results) => results,
+            Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
+            Settled::Pending(_) => Results::new(),
         };
         let mut taken: HashSet<String> = history::call_ids(&history).chain(called(&input.thread)).collect();
         let mut request = self.request(&mut tools, &history, &settled).await?;
         for step in 1.. {
+            if step > 1 {
+                tools.refresh().await?;
+                request.tools = self.offered(&tools);
+            }
             let answer = match step {
                 1 => self.first_answer(&mut request, &mut tools, &mut taken).await?,
                 _ => self.ask(&request, &mut taken).await?,
@@ -250,6 +249,22 @@ impl Run<'_> {
             request.messages.extend(told);
         }
         unreachable!("the steps are bounded")
+    }
+
+    /// What became of the calls that earlier runs left: those that a person was asked about, and those that go on as tasks.
+    async fn settled(&self, tools: &Tools<'_>, history: &[Message]) -> Result<Settled, AgentError> {
+        let open = match self.input.resume.as_slice() {
+            [] => Vec::new(),
+            _ => history::open_calls(history),
+        };
+        if !open.is_empty() {
+            return tools.resume(&open).await;
+        }
+        // Something else was said: nobody answers what was asked before.
+        if let Some(toolbox) = tools.toolbox {
+            toolbox.abandon(self.input.thread_id);
+        }
+        tools.follow(history).await
     }
 
     /// Whether the run may take another step, or why not.

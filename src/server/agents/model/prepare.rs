@@ -104,7 +104,7 @@ impl Run<'_> {
     }
 
     /// What the model may call: its own tools, then the caller's that have no namesake among them.
-    fn offered(&self, tools: &Tools<'_>) -> Vec<ModelTool> {
+    pub(super) fn offered(&self, tools: &Tools<'_>) -> Vec<ModelTool> {
         let own = tools.specs.iter().map(|spec| ModelTool {
             name: spec.name.clone(),
             description: spec.description.clone(),

@@ -10,13 +10,16 @@ pub mod consent;
 mod data;
 mod mcp;
 mod policy;
+pub mod questions;
 mod sources;
 mod text;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
+use self::questions::{Called, Resumption};
 use super::RunInput;
+use crate::protocol::ThreadId;
 
 pub use crate::protocol::http::Consent;
 pub use policy::ConsentRules;
@@ -67,5 +70,11 @@ pub trait ToolBox: Send + Sync + 'static {
     /// Calls a tool, whose consent is the caller's to have asked for ([`Consent::Off`] is refused here). Arguments that do
     /// not fit the tool's schema, an unknown name, a time-out, a server that died: each is an output that says so.
     /// Ends within a second once the run is stopped.
-    async fn call(&self, name: &str, args: Value, input: &RunInput) -> ToolOutput;
+    async fn call(&self, name: &str, args: Value, input: &RunInput) -> Called;
+
+    /// Goes on with a call that asked a person, or that its server works on.
+    async fn resume(&self, name: &str, resumption: Resumption, input: &RunInput) -> Called;
+
+    /// Ends the calls of a thread that wait for a person: nobody will answer them.
+    fn abandon(&self, thread: ThreadId);
 }

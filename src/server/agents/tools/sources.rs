@@ -10,9 +10,18 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Consent, RunInput, ToolBox, ToolOutput, ToolSpec, data::DataTools, mcp::McpSource, text::clipped};
+use super::{
+    Consent, RunInput, ToolBox, ToolOutput, ToolSpec,
+    data::DataTools,
+    mcp::McpSource,
+    questions::{Called, Resumption},
+    text::clipped,
+};
 use crate::{
-    protocol::http::{ToolInfo, ToolSource, ToolSourceState},
+    protocol::{
+        ThreadId,
+        http::{ToolInfo, ToolSource, ToolSourceState},
+    },
     server::{
         agents::analyst::pricing::PriceTable,
         config::tools::{BuiltinConfig, McpConfig, ToolsConfig, ToolsKind},
@@ -38,7 +47,7 @@ struct Source {
 
 enum Kind {
     Data(DataTools),
-    Mcp(Box<McpSource>),
+    Mcp(Arc<McpSource>),
     Disabled(String),
 }
 
@@ -61,7 +70,7 @@ impl Tools {
                 Ok(ToolsKind::Mcp(config)) => {
                     let source =
                         McpSource::new(entry.id.clone(), McpConfig::clone(config), &folder.join(&entry.id), &variables);
-                    source.map_or_else(Kind::Disabled, |source| Kind::Mcp(Box::new(source)))
+                    source.map_or_else(Kind::Disabled, |source| Kind::Mcp(Arc::new(source)))
                 }
                 Err(reason) => Kind::Disabled(reason.clone()),
             };
@@ -167,19 +176,45 @@ impl ToolBox for Selected {
         tools
     }
 
-    async fn call(&self, name: &str, args: Value, input: &RunInput) -> ToolOutput {
+    async fn call(&self, name: &str, args: Value, input: &RunInput) -> Called {
         let call = async {
             match self.source_of(name).map(|source| &source.kind) {
-                Some(Kind::Data(data)) => data.call(name, args, input).await,
-                Some(Kind::Mcp(server)) => server.call(name, args).await,
-                _ => ToolOutput::failed(format!("There is no tool `{}`.", clipped(name, 100))),
+                Some(Kind::Data(data)) => data.call(name, args, input).await.into(),
+                Some(Kind::Mcp(server)) => server.call(name, args, input.thread_id).await,
+                _ => unknown(name),
             }
         };
-        tokio::select! {
-            biased;
-            () = input.cancel.cancelled() => ToolOutput::failed("The run was stopped, and the call with it."),
-            output = call => output,
+        unless_stopped(input, call).await
+    }
+
+    async fn resume(&self, name: &str, resumption: Resumption, input: &RunInput) -> Called {
+        let call = async {
+            match self.source_of(name).map(|source| &source.kind) {
+                Some(Kind::Mcp(server)) => server.resume(name, resumption, input.thread_id).await,
+                _ => unknown(name),
+            }
+        };
+        unless_stopped(input, call).await
+    }
+
+    fn abandon(&self, thread: ThreadId) {
+        for source in self.sources() {
+            if let Kind::Mcp(server) = &source.kind {
+                server.abandon(thread);
+            }
         }
+    }
+}
+
+fn unknown(name: &str) -> Called {
+    ToolOutput::failed(format!("There is no tool `{}`.", clipped(name, 100))).into()
+}
+
+async fn unless_stopped(input: &RunInput, call: impl Future<Output = Called>) -> Called {
+    tokio::select! {
+        biased;
+        () = input.cancel.cancelled() => ToolOutput::failed("The run was stopped, and the call with it.").into(),
+        called = call => called,
     }
 }
 

@@ -24,9 +24,9 @@ use tokio::{
 
 use super::{
     super::text::clipped,
-    Handler,
     child::Program,
     http::{Http, is_before_call},
+    session::Handler,
     watched::Watched,
 };
 use crate::server::{

@@ -1,11 +1,13 @@
 //! What a server answered, as bounded text for a model.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
-use serde_json::Value;
 
-use super::super::{
-    ToolOutput,
-    text::{bounded, clipped},
+use super::{
+    super::{
+        ToolOutput,
+        text::{bounded, clipped},
+    },
+    structured,
 };
 
 /// What stands for what a newer server may send.
@@ -13,11 +15,9 @@ const UNKNOWN: &str = "[content of a kind that is not known, not shown]";
 
 /// A result as text of at most `max` bytes. What is no text is named and measured, not shown.
 pub(super) fn output(result: CallToolResult, max: usize) -> ToolOutput {
-    let mut parts = Vec::new();
-    // A server that gives structured content repeats it as text, by the standard; once is enough.
-    let structured = result.structured_content.filter(|value| !repeated(value, &result.content));
-    let mut left = max;
-    for block in result.content {
+    let (content, structured) = (result.content, result.structured_content);
+    let (mut parts, mut left) = (Vec::new(), max);
+    for block in &content {
         if left == 0 {
             break;
         }
@@ -26,7 +26,9 @@ pub(super) fn output(result: CallToolResult, max: usize) -> ToolOutput {
         left = (left + 1).saturating_sub(part.len());
         parts.push(part);
     }
-    parts.extend(structured.map(|value| value.to_string()));
+    if let Some(structured) = structured.and_then(|value| structured::beyond(value, &content, &parts.join("\n\n"))) {
+        parts.push(structured.to_string());
+    }
     let failed = result.is_error == Some(true);
     let text = bounded(parts.join("\n\n"), max);
     let text = match (text.is_empty(), failed) {
@@ -37,19 +39,12 @@ pub(super) fn output(result: CallToolResult, max: usize) -> ToolOutput {
     ToolOutput { text, failed }
 }
 
-fn repeated(value: &Value, content: &[ContentBlock]) -> bool {
-    content.iter().any(|block| match block {
-        ContentBlock::Text(text) => serde_json::from_str::<Value>(&text.text).is_ok_and(|said| said == *value),
-        _ => false,
-    })
-}
-
-fn described(block: ContentBlock) -> String {
+fn described(block: &ContentBlock) -> String {
     let short = |text: &str| clipped(text, 200);
     // Base64 has four letters for three bytes.
     let bytes = |data: &str| data.len() / 4 * 3;
     match block {
-        ContentBlock::Text(text) => text.text,
+        ContentBlock::Text(text) => text.text.clone(),
         ContentBlock::Image(image) => {
             format!("[an image, {}, about {} bytes, not shown]", short(&image.mime_type), bytes(&image.data))
         }
@@ -57,16 +52,16 @@ fn described(block: ContentBlock) -> String {
             format!("[a sound, {}, about {} bytes, not played]", short(&audio.mime_type), bytes(&audio.data))
         }
         ContentBlock::ResourceLink(link) => {
-            let about = link.description.map(|about| format!(": {}", short(&about))).unwrap_or_default();
+            let about = link.description.as_ref().map(|about| format!(": {}", short(about))).unwrap_or_default();
             format!("[a link to the resource {} at {}{about}]", short(&link.name), short(&link.uri))
         }
-        ContentBlock::Resource(embedded) => match embedded.resource {
+        ContentBlock::Resource(embedded) => match &embedded.resource {
             ResourceContents::TextResourceContents { uri, text, .. } => {
-                format!("[the resource {}]\n{text}", short(&uri))
+                format!("[the resource {}]\n{text}", short(uri))
             }
             ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
                 let kind = mime_type.as_deref().map_or_else(|| "bytes".into(), short);
-                format!("[the resource {}, {kind}, about {} bytes, not shown]", short(&uri), bytes(&blob))
+                format!("[the resource {}, {kind}, about {} bytes, not shown]", short(uri), bytes(blob))
             }
             _ => UNKNOWN.into(),
         },
@@ -76,7 +71,7 @@ fn described(block: ContentBlock) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -1,17 +1,24 @@
 //! A server of the Model Context Protocol as a source of tools.
 //!
-//! Promises: it is connected to when it is first needed, once for all runs, and again after it died, each time a little
-//! later while it keeps failing; what it lists is bounded and asked for again when it says so, or after a minute; a call
+//! Promises: it is connected to when it is first needed, once for all runs, and again after it died, within seconds of its
+//! coming back; what it lists is bounded and asked for again when it says so, or after a minute; a call
 //! that is stopped or takes too long is cancelled there too, and none is made twice; a server that floods this one loses its
 //! session; every child has ended when [`McpSource::close`] returns.
 
+mod call;
 mod child;
 mod connect;
 mod content;
+mod elicitation;
 mod http;
+mod listing;
+mod session;
+mod structured;
+mod task;
 mod watched;
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{
         Arc,
@@ -20,62 +27,47 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::RwLock;
-use rmcp::{
-    ClientHandler, Peer, RoleClient, ServiceError,
-    model::{
-        CallToolRequestParams, CallToolResponse, ClientCapabilities, ClientConfig, Implementation, JsonObject,
-        PaginatedRequestParams,
-    },
-    service::{NotificationContext, RunningService},
-};
-use serde_json::Value;
+use parking_lot::{Mutex, RwLock};
+use rmcp::ServiceError;
 use tokio::{
-    sync::Mutex,
+    sync::Mutex as AsyncMutex,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use self::{
-    connect::{Place, Refusal, cause, connect, is_unsent},
-    watched::Broken,
+    call::Held,
+    connect::{Place, Refusal, cause, connect},
+    elicitation::Calls,
+    listing::Listed,
+    session::{Handler, Session},
 };
-use super::{
-    Consent, ToolOutput, ToolSpec,
-    sources::{exposed, told},
-    text::{bounded, clipped},
-};
-use crate::{
-    protocol::http::ToolSourceState,
-    server::{config::tools::McpConfig, json_schema},
-};
+use super::{ToolSpec, sources::told};
+use crate::{protocol::http::ToolSourceState, server::config::tools::McpConfig};
 
-/// Pages of a list that are read.
-const MAX_PAGES: usize = 32;
-/// How long a list is believed without a word from the server.
-const FRESH: Duration = Duration::from_secs(60);
-/// The largest schema of a tool's arguments, in bytes; a tool with a larger one is left out.
-const MAX_SCHEMA: usize = 16 << 10;
-/// Most bytes of a tool's description.
-const MAX_DESCRIPTION: usize = 4 << 10;
-/// Most characters of an error that a server answers with.
-const MAX_ERROR: usize = 2_000;
 /// The wait before the second attempt to connect; it doubles with each failure.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest wait between attempts.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long a server may take to end by itself once it is told to; rmcp then makes it.
-const CLOSING: Duration = Duration::from_secs(8);
+/// The longest wait between attempts to reach a server: one that comes late is offered this much later at most.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+/// The longest wait before a server that misbehaved is begun again.
+const MAX_MISBEHAVED_WAIT: Duration = Duration::from_secs(60);
+/// How long a list waits for a server that was away when it was last asked; the attempt itself goes on.
+const AWAY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One server.
 pub(super) struct McpSource {
     id: String,
     config: McpConfig,
     place: Place,
-    link: Mutex<Link>,
+    link: AsyncMutex<Link>,
     state: RwLock<ToolSourceState>,
     /// Sessions that are being closed.
     closing: TaskTracker,
+    /// Calls that wait for a person.
+    held: Mutex<HashMap<Uuid, Held>>,
+    /// Whether it ever asked a person something.
+    asks: Arc<AtomicBool>,
     /// Cancelled when there shall be no session any more.
     stopping: CancellationToken,
 }
@@ -88,49 +80,8 @@ struct Link {
     attempts: u32,
     /// No attempt is made before.
     not_before: Option<Instant>,
-}
-
-struct Session {
-    peer: Peer<RoleClient>,
-    service: Mutex<RunningService<RoleClient, Handler>>,
-    /// Whether it answered a request.
-    proven: AtomicBool,
-    /// Whether it was given up.
-    lost: AtomicBool,
-    broken: Broken,
-    stale: Arc<AtomicBool>,
-    listed: RwLock<Option<(Instant, Arc<Listed>)>>,
-}
-
-/// What a server offers.
-#[derive(Default)]
-struct Listed {
-    tools: Vec<Offered>,
-    left_out: usize,
-}
-
-struct Offered {
-    spec: ToolSpec,
-    /// What the server calls it.
-    name: String,
-}
-
-/// What answers a server: nothing is offered to it, and it may say that its tools changed.
-#[derive(Debug, Clone, Default)]
-struct Handler {
-    stale: Arc<AtomicBool>,
-    broken: Broken,
-}
-
-impl ClientHandler for Handler {
-    fn get_info(&self) -> ClientConfig {
-        let netra = Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), netra)
-    }
-
-    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.stale.store(true, Ordering::Release);
-    }
+    /// Whether the last session was ended here for what the server did in it.
+    misbehaved: bool,
 }
 
 impl McpSource {
@@ -147,7 +98,8 @@ impl McpSource {
         let place = Place::of(&config.endpoint, folder, variables)?;
         let state = RwLock::new(ToolSourceState::Idle);
         let (closing, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Ok(Self { id, config, place, link: Mutex::default(), state, closing, stopping })
+        let (link, held, asks) = (AsyncMutex::default(), Mutex::default(), Arc::default());
+        Ok(Self { id, config, place, link, state, closing, held, asks, stopping })
     }
 
     /// How it is, as far as is known without asking it.
@@ -156,73 +108,26 @@ impl McpSource {
     }
 
     /// What it offers; nothing while it is away.
-    pub(super) async fn list(&self) -> Vec<ToolSpec> {
-        match self.listed().await {
-            Ok((_, listed)) => listed.tools.iter().map(|tool| tool.spec.clone()).collect(),
-            Err(_) => Vec::new(),
+    pub(super) async fn list(self: &Arc<Self>) -> Vec<ToolSpec> {
+        let is_away = matches!(*self.state.read(), ToolSourceState::Unavailable { .. });
+        // Another list tries to reach it already.
+        if is_away && timeout(AWAY_TIMEOUT, self.link.lock()).await.is_err() {
+            return Vec::new();
         }
-    }
-
-    /// Calls a tool by the name that [`Self::list`] gave it. Dropping the future cancels the call.
-    pub(super) async fn call(&self, name: &str, args: Value) -> ToolOutput {
-        let (session, listed) = match self.listed().await {
-            Ok(found) => found,
-            Err(refusal) => {
-                let away = format!(
-                    "The tools of `{}` are away: {}. The call was not made; go on without them, or call again later.",
-                    self.id, refusal.reason
-                );
-                return ToolOutput::failed(away);
-            }
-        };
-        let Some(tool) = listed.tools.iter().find(|tool| tool.spec.name == name) else {
-            return ToolOutput::failed(format!("There is no tool `{}` (any more).", clipped(name, 100)));
-        };
-        if tool.spec.consent == Consent::Off {
-            return ToolOutput::failed(format!("The tool `{name}` is switched off here."));
-        }
-        if let Err(problem) = json_schema::check(&tool.spec.parameters, &args) {
-            return ToolOutput::failed(problem);
-        }
-        let args: JsonObject = match args {
-            Value::Object(args) => args,
-            _ => JsonObject::new(),
-        };
-        let limit = self.config.call_timeout;
-        let call = CallToolRequestParams::new(tool.name.clone()).with_arguments(args);
-        let Ok(answered) = timeout(limit, session.peer.call_tool_once(call)).await else {
-            let seconds = limit.as_secs_f32();
-            return ToolOutput::failed(format!(
-                "`{name}` did not answer within {seconds} s, and was cancelled; it may have done part of its work."
-            ));
-        };
-        match answered {
-            Ok(CallToolResponse::Complete(result)) => {
-                session.proven.store(true, Ordering::Relaxed);
-                content::output(result, self.config.max_output_bytes)
-            }
-            Ok(_) => {
-                ToolOutput::failed(format!("`{name}` asked for what is not given to tools here (more input, or time)."))
-            }
-            Err(ServiceError::McpError(error)) => {
-                session.proven.store(true, Ordering::Relaxed);
-                ToolOutput::failed(format!("`{name}` failed: {}", clipped(&error.message, MAX_ERROR)))
-            }
-            Err(error) => {
-                self.lost(&session, &error);
-                let what = if is_unsent(&error) {
-                    "cannot be reached; the call was not made"
-                } else {
-                    "ended during the call; it may or may not have been carried out"
-                };
-                ToolOutput::failed(format!("The server of `{}` {what}.", self.id))
-            }
+        // The attempt goes on when nobody waits for it any more: one that takes long would never be made else.
+        let source = Arc::clone(self);
+        let listed = self.closing.spawn(async move { source.listed().await });
+        let limit = if is_away { AWAY_TIMEOUT } else { Duration::MAX };
+        match timeout(limit, listed).await {
+            Ok(Ok(Ok((_, listed)))) => listed.tools.iter().map(|tool| tool.spec.clone()).collect(),
+            _ => Vec::new(),
         }
     }
 
     /// Ends the session for good, and waits until a child is gone.
     pub(super) async fn close(&self) {
         self.stopping.cancel();
+        self.held.lock().clear();
         let session = self.link.lock().await.session.take();
         if let Some(session) = session {
             session.close(&self.id).await;
@@ -267,55 +172,6 @@ impl McpSource {
         Err(self.lost(session, &error))
     }
 
-    async fn pages(&self, peer: &Peer<RoleClient>) -> Result<Listed, ServiceError> {
-        let (mut listed, mut cursor) = (Listed::default(), None);
-        for _ in 0..MAX_PAGES {
-            let page = peer.list_tools(Some(PaginatedRequestParams::default().with_cursor(cursor))).await?;
-            for tool in page.tools {
-                let taken = |name: &str| listed.tools.iter().any(|known| known.spec.name == name);
-                match self.offered(tool) {
-                    Some(tool) if listed.tools.len() < self.config.max_tools && !taken(&tool.spec.name) => {
-                        listed.tools.push(tool);
-                    }
-                    _ => listed.left_out += 1,
-                }
-            }
-            cursor = page.next_cursor;
-            if cursor.is_none() || listed.tools.len() >= self.config.max_tools {
-                break;
-            }
-        }
-        // What is left on further pages is not counted, only that there is something.
-        listed.left_out += usize::from(cursor.is_some());
-        if listed.left_out > 0 {
-            tracing::warn!(tools = self.id, left_out = listed.left_out, "a tool server has more than is taken of it");
-        }
-        Ok(listed)
-    }
-
-    /// A server's tool as a model is offered it; none where its schema is too large.
-    fn offered(&self, tool: rmcp::model::Tool) -> Option<Offered> {
-        let mut parameters = JsonObject::clone(&tool.input_schema);
-        parameters.remove("$schema");
-        parameters.insert("type".into(), "object".into());
-        // Some models' interfaces take no object without them.
-        parameters.entry("properties").or_insert_with(|| JsonObject::new().into());
-        let parameters = Value::Object(parameters);
-        if parameters.to_string().len() > MAX_SCHEMA {
-            return None;
-        }
-        let name = tool.name.into_owned();
-        let about = tool.description.map(std::borrow::Cow::into_owned).or(tool.title).unwrap_or_default();
-        let spec = ToolSpec {
-            name: exposed(&self.id, &name),
-            description: bounded(about, MAX_DESCRIPTION),
-            parameters,
-            consent: self.config.consent.of(&name, Consent::Ask),
-            source: self.id.clone(),
-        };
-        Some(Offered { spec, name })
-    }
-
     /// The session that there is, or a new one; and whether it is new.
     async fn session(&self) -> Result<(Arc<Session>, bool), Refusal> {
         let refused = |reason: String| Refusal { reason, said: None };
@@ -328,8 +184,13 @@ impl McpSource {
             tracing::warn!(tools = self.id, reason = gone.broken.get(), "a tool server went away");
             match gone.broken.get() {
                 // Such a one is begun again later each time, whatever it answered before.
-                Some(reason) => self.unavailable(&Refusal { reason: (*reason).into(), said: None }),
-                None if gone.proven.load(Ordering::Relaxed) => (link.attempts, link.not_before) = (0, None),
+                Some(reason) => {
+                    link.misbehaved = true;
+                    self.unavailable(&Refusal { reason: (*reason).into(), said: None });
+                }
+                None if gone.proven.load(Ordering::Relaxed) => {
+                    (link.attempts, link.not_before, link.misbehaved) = (0, None, false);
+                }
                 None => {}
             }
         }
@@ -345,29 +206,19 @@ impl McpSource {
             let seconds = (at - now).as_secs() + 1;
             return Err(refused(format!("{reason} (tried again in {seconds} s at the earliest)")));
         }
-        let wait = FIRST_WAIT.saturating_mul(1 << link.attempts.min(10)).min(LONGEST_WAIT);
+        let wait = wait(link.attempts, link.misbehaved);
         link.attempts = link.attempts.saturating_add(1);
         // What ends before it answers anything is begun again at once, then with a wait.
         link.not_before = (link.attempts > 1).then(|| now + wait);
-        let handler = Handler::default();
-        let (stale, broken) = (Arc::clone(&handler.stale), Arc::clone(&handler.broken));
+        let handler = Handler { calls: Calls::new(Arc::clone(&self.asks)), ..Handler::default() };
         let opened = tokio::select! {
-            opened = connect(&self.id, &self.place, self.config.connect_timeout, handler) => opened,
+            opened = connect(&self.id, &self.place, self.config.connect_timeout, handler.clone()) => opened,
             () = self.stopping.cancelled() => return Err(stopped()),
         };
         match opened {
             Ok(service) => {
                 tracing::info!(tools = self.id, "a tool server is connected");
-                let peer = service.peer().clone();
-                let session = Arc::new(Session {
-                    peer,
-                    service: Mutex::new(service),
-                    proven: AtomicBool::default(),
-                    lost: AtomicBool::default(),
-                    broken,
-                    stale,
-                    listed: RwLock::default(),
-                });
+                let session = Arc::new(Session::new(service, handler));
                 link.session = Some(Arc::clone(&session));
                 Ok((session, true))
             }
@@ -399,20 +250,20 @@ impl McpSource {
     }
 }
 
-impl Session {
-    fn is_gone(&self) -> bool {
-        self.lost.load(Ordering::Acquire) || self.peer.is_transport_closed()
-    }
+/// The wait after that many attempts before.
+fn wait(attempts: u32, misbehaved: bool) -> Duration {
+    let longest = if misbehaved { MAX_MISBEHAVED_WAIT } else { MAX_WAIT };
+    FIRST_WAIT.saturating_mul(1 << attempts.min(10)).min(longest)
+}
 
-    fn fresh(&self) -> Option<Arc<Listed>> {
-        let listed = self.listed.read();
-        let (at, listed) = listed.as_ref()?;
-        (!self.stale.load(Ordering::Acquire) && at.elapsed() < FRESH).then(|| Arc::clone(listed))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    async fn close(&self, id: &str) {
-        if !matches!(self.service.lock().await.close_with_timeout(CLOSING).await, Ok(Some(_))) {
-            tracing::warn!(tools = id, "a tool server did not end in time");
-        }
+    #[test]
+    fn a_server_that_cannot_be_reached_is_tried_within_seconds_and_one_that_misbehaved_later_each_time() {
+        let waits = |misbehaved| [0, 1, 2, 7, 1_000].map(|attempts| wait(attempts, misbehaved).as_millis());
+        assert_eq!(waits(false), [500, 1_000, 2_000, 2_000, 2_000]);
+        assert_eq!(waits(true), [500, 1_000, 2_000, 60_000, 60_000]);
     }
 }
