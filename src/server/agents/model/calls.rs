@@ -89,9 +89,13 @@ impl Tools<'_> {
         let Some(toolbox) = self.toolbox else { return Ok(()) };
         let listed = self.input.cancel.run_until_cancelled(toolbox.list(self.input)).await;
         let mut specs = listed.ok_or(AgentError::Stopped)?;
+        // The reader takes the name, also of a source's tool.
+        let has_reader = self.reader.is_some();
+        specs.retain(|spec| !has_reader || spec.name != READ_FILE);
+        let is_reader = |old: &ToolSpec| has_reader && old.name == READ_FILE;
         let is_away = |old: &ToolSpec| specs.iter().all(|spec| spec.source != old.source);
-        let away: Vec<ToolSpec> = self.specs.drain(..).filter(is_away).collect();
-        specs.extend(away);
+        let kept: Vec<ToolSpec> = self.specs.drain(..).filter(|old| is_reader(old) || is_away(old)).collect();
+        specs.extend(kept);
         self.specs = specs;
         Ok(())
     }
