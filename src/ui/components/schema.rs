@@ -2,7 +2,7 @@
 //! beyond its types is the agent's to check.
 
 use leptos::{ev::SubmitEvent, prelude::*};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     field::{Control, Field, focus},
@@ -140,9 +140,10 @@ fn choices(schema: &Value) -> Option<Vec<Choice>> {
 }
 
 impl Answer {
-    /// What a schema asks for.
+    /// What a schema asks for; without one, words.
     pub(crate) fn of(schema: Option<&Value>) -> Self {
-        let Some(schema) = schema else { return Self::Value(Part::of("", &Value::Null, true)) };
+        let words = json!({"type": "string"});
+        let schema = schema.unwrap_or(&words);
         let required = |name: &str| {
             let names = schema.get("required").and_then(Value::as_array);
             names.is_some_and(|names| names.iter().any(|required| required == name))
@@ -227,8 +228,6 @@ pub(crate) fn SchemaForm(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn read(schema: Value, raw: &[&str]) -> Result<Value, Vec<Option<String>>> {
@@ -282,6 +281,10 @@ mod tests {
     #[test]
     fn what_no_field_fits_is_json() {
         assert_eq!(read(json!({"oneOf": []}), &["{\"a\": 1}"]), Ok(json!({"a": 1})));
-        assert_eq!(Answer::of(None).read(&["null".to_owned()]), Ok(Value::Null));
+    }
+
+    #[test]
+    fn without_a_schema_the_answer_is_in_words() {
+        assert_eq!(Answer::of(None).read(&["null".to_owned()]), Ok(json!("null")));
     }
 }

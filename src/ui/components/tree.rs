@@ -158,6 +158,8 @@ fn custom(name: &str, value: &serde_json::Value) -> AnyView {
         "netra.table" => {
             serde_json::from_value(value.clone()).ok().map(|table| view! { <TableView table/> }.into_any())
         }
+        // The run ends with this as its question.
+        "on_interrupt" => Some(().into_any()),
         _ => None,
     };
     shown.unwrap_or_else(|| {
