@@ -2,13 +2,8 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use netra::{
-    server::agents::{
-        Kinds, RunInput,
-        model::ModelAgent,
-        tools::{ToolBox, ToolOutput, ToolSpec},
-    },
+    server::agents::{Kinds, model::ModelAgent},
     thread::RunState,
 };
 use serde_json::{Value, json};
@@ -18,21 +13,8 @@ use crate::{
     attach::{PNG, said_by_people},
     calls as calls_of, said,
     server::{calls, refusal, says},
+    waiting::Away,
 };
-
-/// No tools at all.
-struct NoTools;
-
-#[async_trait]
-impl ToolBox for NoTools {
-    async fn list(&self, _: &RunInput) -> Vec<ToolSpec> {
-        Vec::new()
-    }
-
-    async fn call(&self, name: &str, _: Value, _: &RunInput) -> ToolOutput {
-        ToolOutput::failed(format!("There is no tool `{name}`."))
-    }
-}
 
 /// The contents of the messages of people that the newest request has.
 fn told(model: &Model) -> Vec<Value> {
@@ -197,7 +179,7 @@ async fn a_model_without_tools_is_given_a_part_and_the_person_is_told() {
 async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
     let refused = refusal(400, "invalid", "gemma:2b does not support tools");
     let model = Model::with([refused, says("It begins.")]).await;
-    let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(NoTools));
+    let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(Away));
     let house = House::made(&model, json!({"context_tokens": 8192}), Kinds::default(), without_tools).await;
     let run = house.ask_with("Read this", &[("book.txt", book().as_bytes())]).await;
     assert_eq!(run.state, RunState::Finished);

@@ -128,7 +128,7 @@ async fn a_server_that_begins_again_goes_on_with_what_expired_while_it_was_away_
 }
 
 /// Tools that are away when they are called.
-struct Away;
+pub(super) struct Away;
 
 #[async_trait]
 impl ToolBox for Away {

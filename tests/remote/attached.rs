@@ -120,7 +120,7 @@ async fn room_for_restated_files_is_for_nothing_else() {
         answer.hold().await
     })
     .await;
-    let house = House::but(&server, json!({"max_event_bytes": 4096})).await;
+    let house = House::but(&server, json!({"max_event_bytes": 4096, "keep_raw": true})).await;
     let run = house.ask_with("look", &[("large.png", &[PNG, &[7; 50_000]].concat())]).await;
     let run = house.until_over(run).await;
     let RunState::Failed { code: Some(code), message } = run.state else { panic!("fails, not {:?}", run.state) };

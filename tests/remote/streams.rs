@@ -62,7 +62,7 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         }
     })
     .await;
-    let house = House::new(&server).await;
+    let house = House::but(&server, json!({"keep_raw": true})).await;
     let run = house.answer("hello").await;
     assert_eq!(run.state, RunState::Finished);
     let log = house.written(run.run_id).await;
@@ -83,7 +83,7 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
 }
 
 #[tokio::test]
-async fn what_a_later_version_says_is_kept_and_ends_no_run() {
+async fn what_a_later_version_says_is_kept_on_demand_and_ends_no_run() {
     let vendor = json!({"type": "VENDOR_PROGRESS", "pct": 5, "deep": {"k": null}});
     let sent = vendor.clone();
     let server = Server::start(move |_, mut answer| {
@@ -101,7 +101,7 @@ async fn what_a_later_version_says_is_kept_and_ends_no_run() {
         }
     })
     .await;
-    let house = House::new(&server).await;
+    let house = House::but(&server, json!({"keep_raw": true})).await;
     let run = house.answer("hello").await;
     assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Before, after."));
     let log = house.written(run.run_id).await;
@@ -175,7 +175,7 @@ async fn what_cannot_be_read_or_breaks_a_rule_ends_the_run_by_naming_it() {
     ];
     for (bytes, code, expected) in cases {
         let server = saying(bytes).await;
-        let house = House::new(&server).await;
+        let house = House::but(&server, json!({"strict": true})).await;
         let said = house.failure(code).await;
         assert!(said.contains(expected), "`{said}` should say `{expected}`");
     }
@@ -194,7 +194,7 @@ async fn a_run_that_finishes_with_something_open_or_goes_on_after_its_end_is_ref
         answer.event(&open).await
     })
     .await;
-    let house = House::new(&server).await;
+    let house = House::but(&server, json!({"strict": true})).await;
     assert!(house.failure("protocol_violation").await.contains("RUN_FINISHED: the step `s` is still open"));
     assert!(house.failure("protocol_violation").await.contains("after RUN_FINISHED"));
 }
@@ -325,7 +325,7 @@ async fn a_giant_event_ends_a_run_before_it_is_read_whole() {
         answer.flood("data: never ends, and never a line's end ").await
     })
     .await;
-    let house = House::but(&server, json!({"max_event_bytes": 4_096})).await;
+    let house = House::but(&server, json!({"max_event_bytes": 4_096, "keep_raw": true})).await;
     for left in 1..=2 {
         assert!(house.failure("event_too_large").await.contains("at most 4096 bytes"));
         server.until_left(left).await;
