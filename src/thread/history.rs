@@ -27,8 +27,26 @@ impl ThreadView {
     /// What an agent thought, and what only it can read of that, is told to that agent alone.
     #[must_use]
     pub fn history(&self, run_id: RunId) -> Vec<Message> {
+        self.conversation(run_id, self.resume(run_id).0)
+    }
+
+    /// The same once what a run before waited for is cancelled, and this run has told what the agent said to that: it stands
+    /// before the message that the run answers. No call gets an answer any more.
+    #[must_use]
+    pub fn history_after_cancellation(&self, run_id: RunId) -> Vec<Message> {
+        let mut history = self.conversation(run_id, None);
+        let message = history.pop_if(|last| matches!(last, Message::User { .. }));
+        if let Some(run) = self.run(run_id) {
+            tell(run, true, false, &mut history);
+        }
+        history.extend(message);
+        history
+    }
+
+    /// The calls of the run `from` may still get their answers.
+    fn conversation(&self, run_id: RunId, from: Option<RunId>) -> Vec<Message> {
         let (message, agent) = self.run(run_id).map(|run| (run.message_id, run.agent.as_str())).unwrap_or_default();
-        let (from, mut history) = (self.resume(run_id).0, Vec::new());
+        let mut history = Vec::new();
         for item in self.until(message) {
             match item {
                 Item::Message(said) => history.push(Message::User {

@@ -171,3 +171,52 @@ async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_ne
     let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread), None).await.expect("reads");
     assert!(!json!(seen).to_string().contains("signature of"), "people are not sent it");
 }
+
+#[tokio::test]
+async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cancelled() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        match number {
+            0 => {
+                let call = [
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                ];
+                answer.events(&call).await?;
+                let mut end = answer.finished();
+                let interrupt = json!({"id": "i1", "reason": "tool_call", "toolCallId": "c1"});
+                end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+                return answer.event(&end).await;
+            }
+            1 => answer.events(&message("m1", &["Not sent."])).await?,
+            _ => answer.events(&message("m2", &["It rains."])).await?,
+        }
+        let mut end = answer.finished();
+        end["usage"] = json!([{"inputTokens": number}]);
+        answer.event(&end).await
+    })
+    .await;
+    let house = House::new(&server).await;
+    house.answer("Send it").await;
+    let run = house.answer("What is the weather?").await;
+    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Not sent.It rains."));
+    let used: Vec<_> = run.usage.iter().filter_map(|usage| usage.input_tokens).collect();
+    assert_eq!(used, [2, 1], "both requests count");
+
+    let asked: Vec<Value> = server.asked().into_iter().map(|asked| asked.input).collect();
+    assert_eq!(asked.len(), 3);
+    let roles = |input: &Value| -> Vec<String> {
+        let messages = input["messages"].as_array().expect("messages").iter();
+        messages.map(|message| message["role"].as_str().expect("a role").to_owned()).collect()
+    };
+    assert_eq!(asked[1]["resume"], json!([{"interruptId": "i1", "status": "cancelled"}]));
+    assert_eq!(
+        roles(&asked[1]),
+        ["user", "assistant"],
+        "what was said then is not told yet, and the call may get its result"
+    );
+    assert!(asked[2].get("resume").is_none() && asked[2]["runId"] != asked[1]["runId"]);
+    assert_eq!(roles(&asked[2]), ["user", "assistant", "tool", "assistant", "user"]);
+    assert_eq!(asked[2]["messages"][3]["content"], "Not sent.");
+    assert_eq!(asked[2]["messages"][4]["content"], "What is the weather?");
+}

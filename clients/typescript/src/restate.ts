@@ -8,6 +8,7 @@
  * that AG-UI's verifier accepts. What a snapshot does not hold (raw events, encrypted reasoning) cannot be restated.
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent } from '@ag-ui/client';
+import { metadataOf, Type } from './versions.js';
 import type { Node, RunView } from './wire.js';
 
 /** What is known of one thing in the run. */
@@ -114,7 +115,7 @@ export class RunEvents {
     const { parentRunId: parent, ...rest } = event as BaseEvent & { parentRunId?: string };
     const { parentRunId, ...ids } = this.ids;
     const { threadId, runId } = this.own;
-    const metadata = { ...event.metadata, netra: { threadId, runId, ...(parent !== undefined && { parentRunId: parent }) } };
+    const metadata = { ...metadataOf(event), netra: { threadId, runId, ...(parent !== undefined && { parentRunId: parent }) } };
     return { ...rest, ...ids, ...(parent !== undefined && parentRunId !== undefined && { parentRunId }), metadata } as BaseEvent;
   }
 
@@ -167,10 +168,10 @@ export class RunEvents {
         return this.open('step', e['stepName'] ?? '', owner);
       case EventType.STEP_FINISHED:
         return this.close('step', e['stepName'] ?? '', owner);
-      case EventType.SUBAGENT_STARTED:
+      case Type.SUBAGENT_STARTED:
         return this.open('subagent', owner ?? '');
-      case EventType.SUBAGENT_FINISHED:
-      case EventType.SUBAGENT_ERROR:
+      case Type.SUBAGENT_FINISHED:
+      case Type.SUBAGENT_ERROR:
         return this.close('subagent', owner ?? '');
       case EventType.CUSTOM:
         return this.open('custom', '');
@@ -290,11 +291,11 @@ function difference(node: Node, known: Note | undefined): Step[] {
     case 'subagent': {
       const subagentRunId = id;
       const about = body.description !== undefined && { description: body.description };
-      if (!known) steps.push([EventType.SUBAGENT_STARTED, { subagentRunId, name: body.name, ...about, ...parent(node.within, 'parentSubagentRunId') }]);
+      if (!known) steps.push([Type.SUBAGENT_STARTED, { subagentRunId, name: body.name, ...about, ...parent(node.within, 'parentSubagentRunId') }]);
       if (closes && node.state === 'failed') {
-        steps.push([EventType.SUBAGENT_ERROR, { subagentRunId, message: body.error ?? 'failed' }, 'last']);
+        steps.push([Type.SUBAGENT_ERROR, { subagentRunId, message: body.error ?? 'failed' }, 'last']);
       } else if (closes) {
-        steps.push([EventType.SUBAGENT_FINISHED, { subagentRunId }, 'last']);
+        steps.push([Type.SUBAGENT_FINISHED, { subagentRunId }, 'last']);
       }
       break;
     }

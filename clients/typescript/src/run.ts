@@ -4,13 +4,14 @@
  * The thread is followed before the message is sent, so that nothing of its run is missed; what comes twice (a repeated message, a
  * snapshot after a long absence) is told once. A message sent again under the same id gets the same run, told from its beginning.
  */
-import { type BaseEvent, EventType, type Message, type ResumeEntry, type RunAgentInput, type RunFinishedEvent } from '@ag-ui/client';
+import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag-ui/client';
 import type { Subscriber } from 'rxjs';
 import type { Follower } from './channels.js';
 import type { Connection } from './connection.js';
 import { newest, runsOf } from './history.js';
 import { idFor } from './ids.js';
 import { RunEvents } from './restate.js';
+import { type Answer, type Outcome, partsOf } from './versions.js';
 import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
 
 /** How many interrupts are remembered, and whose they are. */
@@ -119,7 +120,7 @@ export class Run implements Follower {
     return this.send('send_message', message_id, { message_id, thread_id: this.threadId, text, ...agent });
   }
 
-  private async answer(resume: ResumeEntry[]): Promise<Accepted | undefined> {
+  private async answer(resume: Answer[]): Promise<Accepted | undefined> {
     const ids = resume.map(({ interruptId }) => interruptId);
     const run_id = this.asked.get(ids[0] ?? '') ?? whoWaits(await this.view(), ids);
     if (run_id === undefined) throw new NetraError('not_found', `no run of this thread waits for an answer to ${ids.join(', ')}`);
@@ -229,7 +230,7 @@ export class Run implements Follower {
 
   /** Whose the interrupts are, for the run that answers them. */
   private remember(event: BaseEvent): void {
-    const { outcome } = event as RunFinishedEvent;
+    const { outcome } = event as BaseEvent & { outcome?: Outcome };
     if (event.type !== EventType.RUN_FINISHED || this.runId === undefined) return;
     const asked = outcome?.type === 'interrupt' ? outcome.interrupts.map(({ id }) => id) : [];
     const pending = outcome?.type === 'success' ? (outcome.pendingToolCallIds ?? []) : [];
@@ -283,9 +284,9 @@ export class Run implements Follower {
 }
 
 /** The results that stand at the end of the conversation, of calls that a run left to the caller; nothing where there are none. */
-function resultsOf(messages: Message[]): ResumeEntry[] | undefined {
+function resultsOf(messages: Message[]): Answer[] | undefined {
   const from = messages.findLastIndex(({ role }) => role !== 'tool') + 1;
-  const results = messages.slice(from).flatMap((message): ResumeEntry[] =>
+  const results = messages.slice(from).flatMap((message): Answer[] =>
     message.role === 'tool'
       ? [{ interruptId: message.toolCallId, status: 'resolved', payload: message.content, metadata: { messageId: message.id, ...(message.error && { error: message.error }) } }]
       : [],
@@ -308,9 +309,9 @@ function question(messages: Message[]): Question {
   if (last?.role !== 'user') {
     throw new NetraError('invalid_input', 'the last message is neither a person’s nor a tool’s; add what to answer, or `resume` an interrupted run');
   }
-  const parts = typeof last.content === 'string' ? [{ type: 'text' as const, text: last.content }] : last.content;
+  const parts = partsOf(last.content);
   const texts = parts.flatMap((part) => {
-    if (part.type === 'text') return part.text;
+    if (part.type === 'text') return part.text ?? '';
     if (part.source?.type === 'data') return [];
     const what = `a part of type \`${part.type}\` without its bytes cannot be sent`;
     throw new NetraError('invalid_input', `${what}; give them in a \`source\` of type \`data\`, or upload the file to the thread`);

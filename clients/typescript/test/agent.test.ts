@@ -311,3 +311,17 @@ test('what cannot be asked is refused with what to do', async () => {
   await assert.rejects(nameless.runAgent(), /names its agent/);
   assert.throws(() => new NetraAgent({ url: 'no address' }), /no address/);
 });
+
+test('what an agent restates has the caller’s own ids, wherever they stand', () => {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'r' };
+  const run = new RunEvents(ids, ids, new Map([['ours', 'theirs']]), [], (event) => events.push(event));
+  const messages = [{ id: 'ours', role: 'user', content: 'ours, in a text' }];
+  run.apply({ type: EventType.MESSAGES_SNAPSHOT, messages } as BaseEvent);
+  run.apply({ type: EventType.STATE_SNAPSHOT, snapshot: { messages, last: 'ours' } } as BaseEvent);
+  const named = [{ id: 'theirs', role: 'user', content: 'ours, in a text' }];
+  assert.deepEqual(events, [
+    { type: EventType.MESSAGES_SNAPSHOT, messages: named },
+    { type: EventType.STATE_SNAPSHOT, snapshot: { messages: named, last: 'theirs' } },
+  ]);
+});

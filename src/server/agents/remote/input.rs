@@ -15,10 +15,45 @@ use super::{
     custom_interrupts,
 };
 use crate::{
-    protocol::agui::{ContentPart, Interrupt, Message, RunAgentInput, ToolContent},
+    protocol::{
+        RunId,
+        agui::{ContentPart, Interrupt, Message, Resume, RunAgentInput, ToolContent},
+    },
     server::config::agents::AgUiConfig,
-    thread::RunState,
+    thread::{RunState, ThreadView},
 };
+
+/// What is asked in one request of a run.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) run_id: RunId,
+    pub(super) messages: Vec<Message>,
+    pub(super) resume: Vec<Resume>,
+}
+
+impl Question {
+    /// All that a run asks.
+    pub(super) fn of(input: &RunInput) -> Self {
+        Self { run_id: input.run_id, messages: input.history(), resume: input.resume.clone() }
+    }
+
+    /// The end of what nobody answered because something else was said, before that is asked.
+    pub(super) fn cancellation(input: &RunInput) -> Option<Self> {
+        let is_answered = input.thread.run(input.run_id).is_none_or(|run| run.resumes.is_some());
+        if input.resume.is_empty() || is_answered {
+            return None;
+        }
+        let mut all = Self::of(input);
+        all.messages.pop_if(|last| matches!(last, Message::User { .. }));
+        Some(Self { run_id: RunId::new(), ..all })
+    }
+
+    /// What was said, after that. `thread`: with what the agent said to it.
+    pub(super) fn after_cancellation(input: &RunInput, thread: &ThreadView) -> Self {
+        let messages = thread.history_after_cancellation(input.run_id);
+        Self { run_id: input.run_id, messages, resume: Vec::new() }
+    }
+}
 
 /// A request, and how many of its bytes are those of files.
 #[derive(Debug)]
@@ -28,21 +63,20 @@ pub(super) struct Request {
 }
 
 /// What a run's agent is asked. What is absent is said to be empty, since older frameworks want each of it.
-pub(super) async fn request(input: &RunInput, config: &AgUiConfig) -> Request {
+pub(super) async fn request(question: Question, input: &RunInput, config: &AgUiConfig) -> Request {
     let empty = || Value::Object(Map::new());
     let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
-    let mut resume = input.resume.clone();
+    let Question { run_id, mut messages, mut resume } = question;
     let command = custom_interrupts::command(&mut resume, waited(input));
     let mut forwarded_props = forwarded_props.unwrap_or_else(empty);
     if let Some(answer) = command {
         forwarded_props["command"]["resume"] = answer;
     }
     let bounds = Bounds { each: config.max_file_bytes, all: config.max_request_file_bytes };
-    let mut messages = input.history();
     let inline = attach(&mut messages, input, bounds).await;
     let input = RunAgentInput {
         thread_id: input.thread_id.to_string(),
-        run_id: input.run_id.to_string(),
+        run_id: run_id.to_string(),
         protocol_version: Some("1.0".into()),
         parent_run_id: input.parent_run_id.map(|id| id.to_string()),
         messages,

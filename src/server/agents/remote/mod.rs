@@ -29,13 +29,18 @@ use self::{
     conversation::{Conversation, Rules, cut},
     failure::Failure,
     http::{Body, Endpoint},
-    input::Request,
+    input::{Question, Request},
     sse::{Broken, Heard, Sse},
 };
 use super::{Agent, AgentError, Done, Emitter, Health, RunInput};
 use crate::{
-    protocol::{agui::RunFinished, http::AgentInfo},
-    server::config::agents::AgUiConfig,
+    protocol::{
+        RunId, ThreadEntry,
+        agui::{Event, RunFinished},
+        http::AgentInfo,
+    },
+    server::{config::agents::AgUiConfig, store::now_ms},
+    thread::ThreadView,
 };
 
 pub use breaker::{Breakers, Pace};
@@ -92,6 +97,21 @@ struct Asked {
     max_event_bytes: usize,
 }
 
+/// Where events go, and the thread as they change it, where that is asked for.
+struct Told<'a> {
+    out: &'a Emitter,
+    seen: Option<(RunId, ThreadView)>,
+}
+
+impl Told<'_> {
+    async fn emit(&mut self, event: Event) -> Result<(), AgentError> {
+        if let Some((run_id, thread)) = &mut self.seen {
+            thread.apply(now_ms(), ThreadEntry::Agent { run_id: *run_id, event: Box::new(event.clone()) });
+        }
+        self.out.emit(event).await
+    }
+}
+
 /// Why a run ends that the remote did not finish.
 enum Ended {
     /// It was stopped.
@@ -138,12 +158,7 @@ impl Remote {
     /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
     async fn ask(&self, input: &RunInput, out: &Emitter) -> Result<RunFinished, Ended> {
         let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
-        let Request { input: asks, inline } = input::request(input, &self.config).await;
-        let body = serde_json::to_vec(&asks)
-            .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
-        let conversation = Conversation::new(asks.thread_id, asks.run_id, Rules::of(&self.config));
-        let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };
-        let ended = self.converse(conversation, asked, out, &mut pass).await.map_err(|ended| match ended {
+        let ended = self.requests(input, out, &mut pass).await.map_err(|ended| match ended {
             Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
             Ended::Stopped => Ended::Stopped,
         });
@@ -156,11 +171,52 @@ impl Remote {
         ended
     }
 
+    /// The requests of a run: what nobody answered is cancelled before something else is asked. Most frameworks take either a
+    /// cancellation or a message, and would answer the one and forget the other.
+    async fn requests(&self, input: &RunInput, out: &Emitter, pass: &mut Pass) -> Result<RunFinished, Ended> {
+        let Some(cancellation) = Question::cancellation(input) else {
+            return self.request(Question::of(input), input, &mut Told { out, seen: None }, pass).await;
+        };
+        let mut told = Told { out, seen: Some((input.run_id, input.thread.clone())) };
+        let cancelled = self.request(cancellation, input, &mut told, pass).await;
+        let usage = match cancelled {
+            Ok(end) => end.usage,
+            // It does not know what was to be cancelled, or had nothing to say: what is asked now can still be answered.
+            Err(Ended::Failed(failure)) if !failure.blames_endpoint => {
+                let message = self.endpoint.secrets().redact(&failure.message);
+                tracing::warn!(run = %input.run_id, code = failure.code, message, "a cancellation was not taken");
+                failure.told.and_then(|error| error.usage)
+            }
+            Err(ended) => return Err(ended),
+        };
+        let thread = told.seen.take().map_or_else(|| input.thread.clone(), |(_, thread)| thread);
+        let mut end = self.request(Question::after_cancellation(input, &thread), input, &mut told, pass).await?;
+        if let Some(used) = usage {
+            end.usage.get_or_insert_default().extend(used);
+        }
+        Ok(end)
+    }
+
+    async fn request(
+        &self,
+        question: Question,
+        input: &RunInput,
+        out: &mut Told<'_>,
+        pass: &mut Pass,
+    ) -> Result<RunFinished, Ended> {
+        let Request { input: asks, inline } = input::request(question, input, &self.config).await;
+        let body = serde_json::to_vec(&asks)
+            .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
+        let conversation = Conversation::new(asks.thread_id, asks.run_id, Rules::of(&self.config));
+        let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };
+        self.converse(conversation, asked, out, pass).await
+    }
+
     async fn converse(
         &self,
         mut conversation: Conversation,
         asked: Asked,
-        out: &Emitter,
+        out: &mut Told<'_>,
         pass: &mut Pass,
     ) -> Result<RunFinished, Ended> {
         let (mut stream, first) = self.begin(&asked).await?;
