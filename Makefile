@@ -23,9 +23,11 @@ run: build ## Build for release, start the server with its store under data/, an
 
 build: $(BUILT) ## Build for release: target/release/netra and target/site
 
+# As old as the moment in which the build began: what is changed meanwhile is newer, and is built the next time.
 $(BUILT): $(SOURCES)
+	@mkdir -p target && touch target/.build-began
 	scripts/build
-	@touch $@
+	@touch -r target/.build-began $@
 
 watch: tools ## Rebuild and restart at every change of a source; open pages reconnect and go on
 	cargo leptos watch -- serve $(ARGS)
