@@ -59,11 +59,14 @@ impl Compactor {
     }
 }
 
-/// Whether an event may change the calls and words of other runs: a run may announce the call of another again.
+/// Whether an event may change the calls and words of other runs: a run may announce the call of another again, and its end
+/// closes that.
 fn concerns_other_runs(event: &Event) -> bool {
     matches!(
         event,
-        Event::MessagesSnapshot(_)
+        Event::RunFinished(_)
+            | Event::RunError(_)
+            | Event::MessagesSnapshot(_)
             | Event::ReasoningEncryptedValue(_)
             | Event::ToolCallStart(_)
             | Event::ToolCallArgs(_)

@@ -94,7 +94,7 @@ impl ThreadView {
             event => event,
         };
         match &event {
-            Event::ToolCallResult(e) => self.add_call_of_interrupt(at, &e.tool_call_id),
+            Event::ToolCallResult(e) => self.add_call_of_interrupt(run_id, at, &e.tool_call_id),
             Event::StateDelta(_) if self.run_mut(run_id, at).shared.is_none() => {
                 self.run_mut(run_id, at).shared =
                     self.state_before(run_id).cloned().or_else(|| Some(Value::Object(Map::new())));
@@ -103,8 +103,12 @@ impl ThreadView {
         }
         // What an interrupted run called, the one that resumes it may announce again, and answers.
         let holder = self.holder_of_call(run_id, &event).unwrap_or(run_id);
+        let ends = matches!(event, Event::RunFinished(_) | Event::RunError(_));
         self.run_mut(run_id, at);
         self.run_mut(holder, at).apply(at, event);
+        if ends {
+            self.close_calls_of_turn(run_id, at);
+        }
     }
 
     /// The run, begun here if no message announced it.

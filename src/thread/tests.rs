@@ -11,7 +11,7 @@ use crate::protocol::{
 fn event() -> impl Strategy<Value = Event> {
     let id = prop::sample::select(vec!["a", "b", "c"]);
     let sub = prop::option::of(prop::sample::select(vec!["s", "t"]));
-    (0..27u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
+    (0..30u8, id, sub, "[a-z]{0,3}").prop_map(|(kind, id, sub, text)| {
         let event: Event = match kind {
             0 => TextMessageStart::new(id).into(),
             1 | 2 => TextMessageContent::new(id, text).into(),
@@ -54,6 +54,14 @@ fn event() -> impl Strategy<Value = Event> {
                 MessagesSnapshot::new(messages).into()
             }
             25 => ReasoningEncryptedValue::new(EncryptedSubtype::Message, id, text).into(),
+            26 => ReasoningEncryptedValue::new(EncryptedSubtype::ToolCall, id, text).into(),
+            27 => {
+                let name = Some("f".into());
+                let chunk =
+                    ToolCallChunk { tool_call_id: Some(id.into()), tool_call_name: name, ..ToolCallChunk::new() };
+                ToolCallChunk { delta: Some(text), ..chunk }.into()
+            }
+            28 => ToolCallChunk { delta: Some(text), ..ToolCallChunk::new() }.into(),
             _ => StateSnapshot::new(serde_json::json!(text)).into(),
         };
         event.of_subagent(sub)
@@ -98,7 +106,9 @@ fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
             },
         },
         4 => {
-            let interrupt = serde_json::from_value(serde_json::json!({"id": "i", "reason": "tool_call"}));
+            let call = ["a", "b", "c", "d"][index];
+            let interrupt = serde_json::json!({"id": "i", "reason": "tool_call", "toolCallId": call});
+            let interrupt = serde_json::from_value(interrupt);
             let outcome = RunOutcome::Interrupt { interrupts: vec![interrupt.expect("an interrupt")] };
             let event = RunFinished { outcome: Some(outcome), ..RunFinished::new("t", "r") };
             ThreadEntry::Agent { run_id: runs[index], event: Box::new(event.into()) }
@@ -323,6 +333,10 @@ fn a_call_that_the_resuming_run_announces_again_is_the_same_call() {
     let view = fold(ThreadView::default(), 0, &entries);
     let expected = ("c".to_owned(), "{}".to_owned(), Some("sent".to_owned()));
     assert_eq!((calls_in(&view, first), calls_in(&view, second)), (vec![expected], Vec::new()));
+    assert_eq!(view.run(first).expect("the run").nodes[0].state, NodeState::Open);
+    entries.extend(said_by(second, vec![RunFinished::new("t", "r").into()]));
+    let view = fold(ThreadView::default(), 0, &entries);
+    assert_eq!(view.run(first).expect("the run").nodes[0].state, NodeState::Done, "chunks end with their run");
 
     // What the model is told next: one call, one result.
     let history = serde_json::to_value(view.history(RunId::new())).expect("is JSON");

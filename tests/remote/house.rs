@@ -16,8 +16,8 @@ use netra::{
     server::{
         agents::{
             Agent, Agents, Kinds, Runner, RunnerOptions,
-            guard::verify,
             remote::{Pace, Remote, RemoteOptions},
+            verifier::verify,
         },
         channel::{Channel, Channels, Delivery, Hub},
         config::agents::AgUiConfig,

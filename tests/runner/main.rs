@@ -30,7 +30,7 @@ use netra::{
     server::{
         agents::{
             Agent, AgentError, Agents, Done, Emitter, Kinds, Outcome, Replay, RunInput, Runner, RunnerOptions,
-            guard::verify,
+            verifier::verify,
         },
         channel::{Channel, Channels, Delivery, Hub},
         store::{Store, now_ms},

@@ -67,14 +67,17 @@ export class RunEvents {
     this.apply({ type: EventType.MESSAGES_SNAPSHOT, messages: this.before } as BaseEvent);
   }
 
-  /** Tells what lies between what was told and what the thread looks like now. */
-  restate(run: RunView): void {
+  /**
+   * Tells what lies between what was told and what the thread looks like now. `others`: the thread's other runs, among whose calls
+   * are those that this run announced again.
+   */
+  restate(run: RunView, others: RunView[] = []): void {
     if (this.ended || run.state.is === 'waiting') return;
     const tell = (type: EventType, fields: object, within?: string) =>
       this.apply({ type, ...fields, ...(within !== undefined && { subagentRunId: within }) } as BaseEvent);
     if (!this.started) tell(EventType.RUN_STARTED, this.own);
     const closings: (() => void)[] = [];
-    const nodes = this.paired(run.nodes);
+    const nodes = this.paired([...run.nodes, ...this.announcedAgain(run, others)]);
     this.correct(nodes);
     for (const [node, known] of nodes) {
       // A sub-agent's own events name their parent in a field of its own.
@@ -88,6 +91,13 @@ export class RunEvents {
     if (run.shared !== undefined) tell(EventType.STATE_SNAPSHOT, { snapshot: run.shared });
     const terminal = ending(run);
     if (terminal) tell(...terminal);
+  }
+
+  /** The calls of other runs that were told as this run's. */
+  private announcedAgain(run: RunView, others: RunView[]): Node[] {
+    const key = (node: Node) => keyOf(node.body.is, nodeId(node), node.within);
+    const own = new Set(run.nodes.map(key));
+    return others.flatMap(({ nodes }) => nodes).filter((node) => node.body.is === 'tool' && this.notes.has(key(node)) && !own.has(key(node)));
   }
 
   /** Each node with what was told of it. */

@@ -202,7 +202,7 @@ export class Run implements Follower {
     this.seen = seq;
     const run = runsOf(view).find(({ run_id }) => run_id === this.runId);
     if (!run) return this.failed(new NetraError('not_found', 'the run is not in the thread’s log any more'));
-    this.events.restate(run);
+    this.events.restate(run, runsOf(view).filter((other) => other !== run));
   }
 
   failed(error: NetraError): void {

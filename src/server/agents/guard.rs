@@ -3,7 +3,7 @@
 //! The rules are those of the protocol's own verifier: start, content and end by id, steps by owner and name, sub-agents never
 //! announced twice, tags that do not change. As there, a tag may name a sub-agent that was never announced: it says whose
 //! something is, and no more. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
-//! [`Guard`] checks an agent's events one by one; [`Verifier`] a whole run's log.
+//! [`Guard`] checks an agent's events one by one; [`Verifier`](super::verifier::Verifier) a whole run's log.
 
 use std::collections::{HashMap, HashSet};
 
@@ -73,6 +73,8 @@ pub struct Guard {
     /// The sub-agent that each id belongs to; `None`: the run itself.
     owners: HashMap<(Kind, String), Option<String>>,
     steps: HashSet<(Option<String>, String)>,
+    /// Steps that have ended, at most [`MAX_IDS`].
+    ended_steps: HashSet<(Option<String>, String)>,
     /// Every sub-agent announced, and whether it goes on.
     subagents: HashMap<String, bool>,
     chunks: Lanes,
@@ -88,31 +90,24 @@ impl Guard {
         self.follow(event).map_err(|rule| Violation { event: event.kind(), rule })
     }
 
-    /// What is wrong with an event that repeats what was said and adds nothing: a start of what goes on, an end of what has
-    /// ended. Without it the order is as it was.
+    /// What is wrong with an event that ends what has ended already. Without it the order is as it was.
     pub(super) fn repeats(&self, event: &Event) -> Option<String> {
-        let tag = event.subagent();
         let is_known = |kind: Kind, id: &str| self.owners.contains_key(&(kind.family(), id.to_owned()));
         let is_open = |kind: Kind, id: &str| self.open.contains(&(kind, id.to_owned()));
-        let started =
-            |kind: Kind, id: &str| is_open(kind, id).then(|| format!("the {} `{id}` goes on already", kind.name()));
         let ended = |kind: Kind, id: &str| {
             // What comes in chunks needs no end.
             let again = is_known(kind, id) && (!is_open(kind, id) || self.chunks.has(kind, id));
             again.then(|| format!("the {} `{id}` has ended already", kind.name()))
         };
         match event {
-            Event::TextMessageStart(e) => started(Kind::Text, &e.message_id),
-            Event::ToolCallStart(e) => started(Kind::Tool, &e.tool_call_id),
-            Event::ReasoningStart(e) => started(Kind::Span, &e.message_id),
-            Event::ReasoningMessageStart(e) => started(Kind::Reasoning, &e.message_id),
             Event::TextMessageEnd(e) => ended(Kind::Text, &e.message_id),
             Event::ToolCallEnd(e) => ended(Kind::Tool, &e.tool_call_id),
             Event::ReasoningEnd(e) => ended(Kind::Span, &e.message_id),
             Event::ReasoningMessageEnd(e) => ended(Kind::Reasoning, &e.message_id),
-            Event::StepStarted(e) => {
-                let goes_on = self.steps.contains(&(tag.map(str::to_owned), e.step_name.clone()));
-                goes_on.then(|| format!("the step `{}` goes on already", e.step_name))
+            Event::StepFinished(e) => {
+                let step = (event.subagent().map(str::to_owned), e.step_name.clone());
+                let again = !self.steps.contains(&step) && self.ended_steps.contains(&step);
+                again.then(|| format!("the step `{}` has ended already", e.step_name))
             }
             Event::SubagentFinished(SubagentFinished { subagent_run_id: id, .. })
             | Event::SubagentError(SubagentError { subagent_run_id: id, .. }) => {
@@ -151,10 +146,7 @@ impl Guard {
                 true => Ok(()),
                 false => Err(format!("the step `{}` goes on already", e.step_name)),
             },
-            Event::StepFinished(e) => match self.steps.remove(&(tag.map(str::to_owned), e.step_name.clone())) {
-                true => Ok(()),
-                false => Err(format!("the step `{}` does not go on here", e.step_name)),
-            },
+            Event::StepFinished(e) => self.end_step((tag.map(str::to_owned), e.step_name.clone())),
             Event::TextMessageStart(e) => self.begin(Kind::Text, &e.message_id, tag),
             Event::TextMessageContent(e) => self.go_on(Kind::Text, &e.message_id, tag),
             Event::TextMessageEnd(e) => self.end(Kind::Text, &e.message_id, tag),
@@ -334,6 +326,16 @@ impl Guard {
         self.restate(messages.map_or(&[], Vec::as_slice), false);
     }
 
+    fn end_step(&mut self, step: (Option<String>, String)) -> Result<(), String> {
+        if !self.steps.remove(&step) {
+            return Err(format!("the step `{}` does not go on here", step.1));
+        }
+        if self.ended_steps.len() < MAX_IDS {
+            self.ended_steps.insert(step);
+        }
+        Ok(())
+    }
+
     fn end_subagent(&mut self, id: &str) -> Result<(), String> {
         match self.subagents.get_mut(id) {
             Some(active) if *active => {
@@ -370,58 +372,6 @@ fn operations(operations: &[Value]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// The rules for the whole log of a run: begun once, ended once, and nothing left open where it finished.
-#[derive(Debug, Default)]
-pub struct Verifier {
-    guard: Guard,
-    begun: bool,
-    over: bool,
-}
-
-impl Verifier {
-    /// Takes the log's next event.
-    ///
-    /// # Errors
-    /// The rule it breaks. The verifier is then of no further use.
-    pub fn check(&mut self, event: &Event) -> Result<(), Violation> {
-        let broken = |rule: &str| Err(Violation { event: event.kind(), rule: rule.to_owned() });
-        match event {
-            _ if self.over => return broken("nothing follows the end of a run"),
-            Event::RunStarted(_) if self.begun => return broken("a run begins once"),
-            Event::RunStarted(e) => {
-                self.begun = true;
-                self.guard.seed(e.input.as_ref());
-            }
-            Event::RunError(_) => self.over = true,
-            _ if !self.begun => return broken("a run begins with RUN_STARTED"),
-            Event::RunFinished(_) => match self.guard.finish() {
-                Err(rule) => return broken(&rule),
-                Ok(()) => self.over = true,
-            },
-            other => self.guard.check(other)?,
-        }
-        Ok(())
-    }
-
-    /// Nothing more comes.
-    ///
-    /// # Errors
-    /// Where the run has not ended.
-    pub fn finish(&self) -> Result<(), Violation> {
-        if self.over { Ok(()) } else { Err(Violation { event: "RUN_FINISHED", rule: "every run ends".into() }) }
-    }
-}
-
-/// Holds the whole log of a run to the rules.
-///
-/// # Errors
-/// The first rule that is broken.
-pub fn verify<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<(), Violation> {
-    let mut verifier = Verifier::default();
-    events.into_iter().try_for_each(|event| verifier.check(event))?;
-    verifier.finish()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::protocol::agui::{
     TextMessageChunk, TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd,
     ToolCallStart,
 };
+use crate::server::agents::verifier::verify;
 
 type Events = Vec<Event>;
 

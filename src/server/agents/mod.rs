@@ -22,6 +22,7 @@ mod run;
 mod runner;
 pub mod stored;
 pub mod tools;
+pub mod verifier;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -118,6 +119,9 @@ pub struct RunInput {
     pub caller: Caller,
     /// Cancelled when the run shall stop. Awaiting the emitter ends by itself; long computations check this.
     pub cancel: CancellationToken,
+    /// Cancelled before that where a person stopped the run: what was begun for it elsewhere shall stop, too. A run that ends
+    /// for its time limit or because the server ends leaves that to the next.
+    pub stopped_by_person: CancellationToken,
 }
 
 impl RunInput {
@@ -137,6 +141,7 @@ impl RunInput {
             resume: Vec::new(),
             caller: Caller::default(),
             cancel: CancellationToken::new(),
+            stopped_by_person: CancellationToken::new(),
         }
     }
 

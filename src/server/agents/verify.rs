@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::guard::{Verifier, Violation};
+use super::{guard::Violation, verifier::Verifier};
 use crate::{
     protocol::{RunId, ThreadEntry, ThreadId, agui::Event},
     server::{channel::Channels, error::Result},

@@ -53,35 +53,46 @@ impl ThreadView {
         }
         let turn = own.and_then(|run| run.message_id);
         let is_same_turn = |run: &RunView| turn.is_some() && run.message_id == turn;
-        let may = |run: &RunView| match about {
-            About::Announces(id) => is_same_turn(run) || run.waits_for(id),
-            About::Continues(_) => true,
-            About::Open => is_same_turn(run),
+        let may = |run: &RunView| match (&about, event) {
+            (About::Announces(id), Event::ToolCallStart(e)) => {
+                is_same_turn(run) || run.waits_for(id, Some(&e.tool_call_name))
+            }
+            (About::Announces(id), Event::ToolCallChunk(e)) => {
+                is_same_turn(run) || run.waits_for(id, e.tool_call_name.as_deref())
+            }
+            (About::Continues(_), _) => true,
+            _ => is_same_turn(run),
         };
-        let mut earlier = self.runs().rev().filter(|run| run.run_id != run_id);
-        earlier.find(|run| has(run) && may(run)).map(|run| run.run_id)
+        let earlier = self.runs_before(run_id).into_iter().rev();
+        earlier.filter(|run| run.run_id != run_id).find(|run| has(run) && may(run)).map(|run| run.run_id)
     }
 
-    /// Where a result answers a call that only an interrupt told of, the call is put into the run that was interrupted.
-    pub(super) fn add_call_of_interrupt(&mut self, at: i64, call: &str) {
+    /// Where a result answers a call that only the interrupt told of from which the run goes on, the call is put into the run
+    /// that was interrupted.
+    pub(super) fn add_call_of_interrupt(&mut self, run_id: RunId, at: i64, call: &str) {
+        let Some(own) = self.run(run_id).filter(|run| !run.calls(call)) else { return };
         let asks = |run: &RunView| interrupts(run).iter().any(|asked| asked.tool_call_id.as_deref() == Some(call));
-        if self.runs().any(|run| run.calls(call)) {
+        let Some(resumed) = own.resumes.filter(|id| self.run(*id).is_some_and(|run| !run.calls(call) && asks(run)))
+        else {
+            return;
+        };
+        self.run_mut(resumed, at).add_call_of_interrupt(at, call);
+    }
+
+    /// A run is over: calls of its turn that it announced again and did not end get nothing more.
+    pub(super) fn close_calls_of_turn(&mut self, run_id: RunId, at: i64) {
+        let Some(run) = self.run(run_id) else { return };
+        let (turn, failed) = (run.message_id, !matches!(run.state, RunState::Finished | RunState::Interrupted { .. }));
+        if turn.is_none() {
             return;
         }
-        let asked = self.items.iter_mut().rev().find_map(|item| match item {
-            Item::Run(run) if asks(run) => Some(run),
-            _ => None,
-        });
-        if let Some(run) = asked {
-            Arc::make_mut(run).add_call_of_interrupt(at, call);
+        for item in &mut self.items {
+            let Item::Run(run) = item else { continue };
+            let is_open = |node: &Node| matches!(node.body, NodeBody::Tool { .. }) && node.state == NodeState::Open;
+            if run.message_id == turn && run.state.is_over() && run.nodes.iter().any(|node| is_open(node)) {
+                Arc::make_mut(run).close_open_calls(at, failed);
+            }
         }
-    }
-
-    fn runs(&self) -> impl DoubleEndedIterator<Item = &RunView> {
-        self.items.iter().filter_map(|item| match item {
-            Item::Run(run) => Some(&**run),
-            Item::Message(_) => None,
-        })
     }
 }
 
@@ -97,11 +108,24 @@ impl RunView {
         self.last(Kind::Tool, |node| node.id == call).is_some()
     }
 
-    /// Whether a person was asked about the call, and it has no result.
-    fn waits_for(&self, call: &str) -> bool {
-        let has_result = |node: &Node| matches!(node.body, NodeBody::Tool { result: Some(_), .. });
+    /// Whether a person was asked about this call of that tool, and it has no result.
+    fn waits_for(&self, call: &str, tool: Option<&str>) -> bool {
+        let is_it = |node: &Node| match &node.body {
+            NodeBody::Tool { name, result: None, .. } => node.id == call && tool.is_none_or(|tool| tool == name),
+            _ => false,
+        };
         let asked = interrupts(self).iter().any(|asked| asked.tool_call_id.as_deref() == Some(call));
-        asked && self.last(Kind::Tool, |node| node.id == call && !has_result(node)).is_some()
+        asked && self.last(Kind::Tool, is_it).is_some()
+    }
+
+    fn close_open_calls(&mut self, at: i64, failed: bool) {
+        for index in 0..self.nodes.len() {
+            let NodeBody::Tool { result, .. } = &self.nodes[index].body else { continue };
+            if self.nodes[index].state == NodeState::Open {
+                let state = if failed && result.is_none() { NodeState::Failed } else { NodeState::Done };
+                self.finish(at, Some(index), state);
+            }
+        }
     }
 
     /// Begins a call, or begins it again.

@@ -73,13 +73,13 @@ struct Before {
     open: HashSet<String>,
     /// What the turn's runs said under ids that the restated conversation does not have.
     unnamed: Vec<(Kind, String)>,
-    /// What earlier turns said, and the calls they made, with their words and arguments: an id alone may be used anew.
+    /// What sub-agents of earlier turns said and called, with their words and arguments: an id alone may be used anew.
     earlier: HashMap<(Kind, String), String>,
 }
 
 impl Before {
-    /// Those of the run's branch. Where its turn `alone` is known to be what is restated, earlier turns count only for what is
-    /// told again as it was: some agents list what their sub-agents said before behind all else.
+    /// Those of the run's branch. Where its turn `alone` is known to be what is restated, earlier turns count only for what their
+    /// sub-agents said and is told again as it was: some agents list that behind all else.
     fn of(thread: &ThreadView, run_id: RunId, said: &[Message], alone: bool) -> Self {
         let (mut before, named) = (Self::default(), named(said));
         let turn = thread.run(run_id).and_then(|run| run.message_id);
@@ -87,7 +87,8 @@ impl Before {
             for node in &run.nodes {
                 let Some(kind) = Kind::of(&node.body) else { continue };
                 if alone && run.message_id != turn {
-                    before.earlier.extend(content(node).map(|text| ((kind, node.id.clone()), text.to_owned())));
+                    let text = content(node).filter(|_| node.within.is_some());
+                    before.earlier.extend(text.map(|text| ((kind, node.id.clone()), text.to_owned())));
                     continue;
                 }
                 before.ids.insert((kind, node.id.clone()));

@@ -6,7 +6,7 @@
 
 use super::{
     custom_interrupts,
-    failure::Failure,
+    failure::{Failure, excerpt},
     input::without_bytes,
     parse::{self, Read, UNKNOWN},
 };
@@ -31,6 +31,8 @@ pub(crate) struct Conversation {
     events: usize,
     /// Whether it was said that something is unknown: once is enough.
     warned: bool,
+    /// How often a rule was broken, and nobody misled by it.
+    tolerated: usize,
     rules: Rules,
     /// What custom events said that the run waits for.
     interrupts: Vec<Interrupt>,
@@ -45,7 +47,7 @@ pub(crate) struct Rules {
     pub(crate) max_event_bytes: usize,
     /// Whether `RAW` events are kept.
     pub(crate) keep_raw: bool,
-    /// Whether a repeated end fails the run.
+    /// Whether an end that comes twice, or never, fails the run.
     pub(crate) strict: bool,
 }
 
@@ -71,7 +73,7 @@ impl Conversation {
     pub(crate) fn new(thread_id: String, run_id: String, rules: Rules) -> Self {
         let (stage, guard) = (Stage::Silent, Guard::default());
         let (usage, interrupts) = (Vec::new(), Vec::new());
-        Self { thread_id, run_id, stage, guard, usage, events: 0, warned: false, rules, interrupts }
+        Self { thread_id, run_id, stage, guard, usage, events: 0, warned: false, tolerated: 0, rules, interrupts }
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -96,6 +98,14 @@ impl Conversation {
         if let Event::MessagesSnapshot(snapshot) = &mut event {
             without_bytes(&mut snapshot.messages);
         }
+        let asked = match &event {
+            Event::Custom(custom) => custom_interrupts::read(custom, &self.run_id, self.interrupts.len()),
+            _ => None,
+        };
+        // What a framework says it made the event of: hundreds of times the event.
+        if !self.rules.keep_raw && !matches!(event, Event::RunFinished(_) | Event::RunError(_)) {
+            event.base_mut().raw_event = None;
+        }
         // What a run began with is not kept at all, and raw events only on demand.
         let kept = match &event {
             Event::RunStarted(_) => false,
@@ -107,7 +117,9 @@ impl Conversation {
                 format!("the remote agent said too much at once: an event has at most {max_event_bytes} bytes");
             return Err(Failure::new("event_too_large", message));
         }
-        self.take(event)
+        let event = self.take(event)?;
+        self.interrupts.extend(asked.filter(|_| event.is_some()));
+        Ok(event)
     }
 
     fn take(&mut self, event: Event) -> Result<Option<Event>, Failure> {
@@ -150,9 +162,6 @@ impl Conversation {
                     return Ok(None);
                 }
                 self.guard.check(&event).map_err(|violation| violated(&violation))?;
-                if let Event::Custom(custom) = &event {
-                    self.interrupts.extend(custom_interrupts::read(custom, &self.run_id, self.interrupts.len()));
-                }
                 Ok(Some(event))
             }
             // A stream may carry several runs. All of them are ours, and the last one's end is our end.
@@ -167,9 +176,13 @@ impl Conversation {
         }
     }
 
-    /// Says in the log what the agent does wrong and nobody is misled by.
-    fn tolerate(&self, event: &'static str, rule: &str) {
-        tracing::warn!(run = self.run_id, event, rule, "a remote agent broke a rule of its protocol; the run goes on");
+    /// Says in the log what the agent does wrong and nobody is misled by: the first time, and how often at the end.
+    fn tolerate(&mut self, event: &'static str, rule: &str) {
+        self.tolerated += 1;
+        if self.tolerated == 1 {
+            let (run, rule) = (&self.run_id, excerpt(rule));
+            tracing::warn!(run, event, rule, "a remote agent broke a rule of its protocol; the run goes on");
+        }
     }
 
     /// A run that finishes without an outcome waits for what its custom events asked.
@@ -192,6 +205,9 @@ impl Conversation {
     /// # Errors
     /// `stream_cut` where it did not.
     pub(crate) fn end(self) -> Result<RunFinished, Failure> {
+        if self.tolerated > 1 {
+            tracing::warn!(run = self.run_id, times = self.tolerated, "a remote agent broke rules of its protocol");
+        }
         match self.stage {
             Stage::Finished(end) => Ok(*end),
             Stage::Silent => Err(cut("the remote agent ended its stream without a word; ask again")),

@@ -150,7 +150,6 @@ fn what_is_said_twice_or_left_open_ends_no_run_unless_the_rules_are_strict() {
     let start = json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "look"});
     let again = [
         vec![started(), start.clone(), end("TOOL_CALL_END", "c"), end("TOOL_CALL_END", "c"), finished()],
-        vec![started(), start.clone(), start.clone(), end("TOOL_CALL_END", "c"), finished()],
         vec![started(), start.clone(), finished()],
     ];
     for said in again {
@@ -160,9 +159,15 @@ fn what_is_said_twice_or_left_open_ends_no_run_unless_the_rules_are_strict() {
         assert_eq!(events.iter().filter(|event| matches!(event, Event::ToolCallStart(_))).count(), 1);
         assert!(events.iter().filter(|event| matches!(event, Event::ToolCallEnd(_))).count() <= 1);
     }
-    // What nobody began is nobody's: that is no repetition.
+    let step = |kind: &str| json!({"type": kind, "stepName": "s"});
+    let twice = vec![started(), step("STEP_STARTED"), step("STEP_FINISHED"), step("STEP_FINISHED"), finished()];
+    assert!(read_by(RULES, &twice).1.is_ok());
+    // What nobody began, and what begins while it goes on, may mean anything.
     let unknown = vec![started(), end("TOOL_CALL_END", "never begun"), finished()];
-    assert_eq!(read_by(RULES, &unknown).1.expect_err("a rule").code, "protocol_violation");
+    let again = vec![started(), start.clone(), start, end("TOOL_CALL_END", "c"), finished()];
+    for said in [unknown, again] {
+        assert_eq!(read_by(RULES, &said).1.expect_err("a rule").code, "protocol_violation");
+    }
 }
 
 #[test]
@@ -170,6 +175,11 @@ fn raw_events_are_kept_on_demand() {
     let said = [started(), json!({"type": "RAW", "event": {"large": "x".repeat(2_000)}}), finished()];
     let (events, ended) = read_by(Rules { keep_raw: false, ..RULES }, &said);
     assert!(events.is_empty() && ended.is_ok());
+    let delta = json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "rawEvent": {"large": "x".repeat(2_000)}});
+    let (events, ended) =
+        read_by(Rules { keep_raw: false, ..RULES }, &[started(), text("START"), delta, text("END"), finished()]);
+    assert!(ended.is_ok() && events.iter().all(|event| event.base().raw_event.is_none()));
+    assert!(events[1].delta_key().is_some(), "it is joined with others");
     assert_eq!(read_by(RULES, &said).1.expect_err("its size").code, "event_too_large");
 }
 

@@ -16,7 +16,7 @@ const ON_INTERRUPT: &str = "on_interrupt";
 /// In an interrupt's metadata: how its answer is sent.
 const ANSWER_BY: &str = "answerBy";
 const COMMAND: &str = "forwardedProps.command.resume";
-/// What the agent gets in place of an answer where the person gave none. The adapter knows it as such.
+/// In what the agent gets where the person gave no answer: the adapters' own sign of that.
 const CANCELLED: &str = "__agui_cancelled__";
 
 /// The interrupt that a custom event tells of; `index`: how many the run told of before.
@@ -85,8 +85,9 @@ pub(super) fn command(resume: &mut Vec<Resume>, waited: &[Interrupt]) -> Option<
     let by_command = |id: &str| waited.iter().any(|asked| asked.id == id && is_answered_by_command(asked));
     let answers: Vec<Resume> = resume.extract_if(.., |answer| by_command(&answer.interrupt_id)).collect();
     let payload = |answer: &Resume| match answer.status {
-        AnswerStatus::Resolved => answer.payload.clone().unwrap_or(Value::Bool(true)),
-        AnswerStatus::Cancelled => CANCELLED.into(),
+        // `null` would be no answer at all to the adapter, and anything else would say what nobody said.
+        AnswerStatus::Resolved => answer.payload.clone().unwrap_or_else(|| "".into()),
+        AnswerStatus::Cancelled => json!({CANCELLED: true, "interrupt_id": answer.interrupt_id}),
     };
     match answers.as_slice() {
         [] => None,
@@ -128,7 +129,10 @@ mod tests {
         assert_eq!(command(&mut one, &waited), Some(json!("yes")));
         assert_eq!(one.len(), 1, "what is no such interrupt stays in `resume`");
         let mut two = vec![yes(), answer("b", AnswerStatus::Cancelled, None)];
-        assert_eq!(command(&mut two, &waited), Some(json!({"a": "yes", "b": CANCELLED})));
+        let cancelled = json!({"__agui_cancelled__": true, "interrupt_id": "b"});
+        assert_eq!(command(&mut two, &waited), Some(json!({"a": "yes", "b": cancelled})));
+        let mut silent = vec![answer("a", AnswerStatus::Resolved, None)];
+        assert_eq!(command(&mut silent, &waited), Some(json!("")), "nobody said yes");
         assert_eq!(command(&mut vec![answer("x", AnswerStatus::Cancelled, None)], &waited), None);
     }
 }

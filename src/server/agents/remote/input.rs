@@ -68,10 +68,10 @@ pub(super) async fn request(question: Question, input: &RunInput, config: &AgUiC
     let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
     let Question { run_id, mut messages, mut resume } = question;
     let command = custom_interrupts::command(&mut resume, waited(input));
-    let mut forwarded_props = forwarded_props.unwrap_or_else(empty);
-    if let Some(answer) = command {
-        forwarded_props["command"]["resume"] = answer;
-    }
+    let forwarded_props = match command {
+        Some(answer) => with_command(forwarded_props, answer),
+        None => forwarded_props.unwrap_or_else(empty),
+    };
     let bounds = Bounds { each: config.max_file_bytes, all: config.max_request_file_bytes };
     let inline = attach(&mut messages, input, bounds).await;
     let input = RunAgentInput {
@@ -87,6 +87,16 @@ pub(super) async fn request(question: Question, input: &RunInput, config: &AgUiC
         resume: Some(resume).filter(|resume| !resume.is_empty()),
     };
     Request { input, inline }
+}
+
+/// What a caller passes on, with an answer as `command.resume`. Where that has no place, what is there makes room for it.
+fn with_command(forwarded_props: Option<Value>, answer: Value) -> Value {
+    let object = |value: Option<Value>| if let Some(Value::Object(fields)) = value { fields } else { Map::new() };
+    let mut props = object(forwarded_props);
+    let mut command = object(props.remove("command"));
+    command.insert("resume".into(), answer);
+    props.insert("command".into(), Value::Object(command));
+    Value::Object(props)
 }
 
 /// What the run before waits for.
@@ -153,6 +163,18 @@ pub(super) fn without_bytes(messages: &mut [Value]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_finds_its_place_in_whatever_a_caller_passes_on() {
+        let with = |props: Value| with_command(Some(props), json!("yes"));
+        let bare = json!({"command": {"resume": "yes"}});
+        assert_eq!(
+            [with(json!("x")), with(json!({"command": "go"})), with_command(None, json!("yes"))],
+            [(); 3].map(|()| bare.clone())
+        );
+        let kept = with(json!({"theme": "dark", "command": {"goto": "a", "resume": "no"}}));
+        assert_eq!(kept, json!({"theme": "dark", "command": {"goto": "a", "resume": "yes"}}));
+    }
 
     #[test]
     fn a_restated_conversation_keeps_the_names_of_files_and_not_their_bytes() {

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::{MAX_ID_BYTES, id_for};
 use crate::{
     protocol::{
-        AnswerStatus, ThreadId,
-        agui::{Interrupt, Resume, RunAgentInput},
+        AnswerStatus, ErrorCode, MessageId, ThreadId,
+        agui::{Interrupt, Message, Resume, RunAgentInput},
         http::User,
     },
     server::{
@@ -33,32 +33,45 @@ pub(super) async fn to_resume(state: &AppState, user: &User, input: &mut RunAgen
         known => known.map(drop)?,
     }
     let (_, view) = state.channels.thread(thread_id).await?;
-    let Some(interrupts) = newest_interrupts(&view) else { return Ok(()) };
-    let each = |asked: &Interrupt| {
-        let own = if interrupts.len() > 1 { payload.get(&asked.id) } else { Some(&payload) };
-        own.map(|payload| Resume {
-            interrupt_id: asked.id.clone(),
-            status: AnswerStatus::Resolved,
-            payload: Some(payload.clone()),
-            metadata: None,
+    let asked = input.messages.iter().rev().find_map(|message| match message {
+        Message::User { id, .. } => Some(id_for::<MessageId>(thread_id, id)),
+        _ => None,
+    });
+    let Some(interrupts) = waiting(&view, asked) else { return Ok(()) };
+    let own = |asked: &Interrupt| if interrupts.len() > 1 { payload.get(&asked.id) } else { Some(&payload) };
+    let answers: Vec<Resume> = interrupts
+        .iter()
+        .filter_map(|asked| {
+            let (interrupt_id, payload) = (asked.id.clone(), Some(own(asked)?.clone()));
+            Some(Resume { interrupt_id, status: AnswerStatus::Resolved, payload, metadata: None })
         })
-    };
-    let answers: Vec<Resume> = interrupts.iter().filter_map(each).collect();
-    if answers.len() == interrupts.len() {
-        input.resume = Some(answers);
-        if let Some(command) = input.forwarded_props.get_mut("command").and_then(Value::as_object_mut) {
-            command.remove("resume");
-        }
+        .collect();
+    if answers.len() < interrupts.len() {
+        let ids: Vec<&str> = interrupts.iter().map(|asked| asked.id.as_str()).collect();
+        let message = format!(
+            "`command.resume` answers {} of {}; give an answer for each of these ids: {}",
+            answers.len(),
+            interrupts.len(),
+            ids.join(", ")
+        );
+        return Err(Error::refused(ErrorCode::InvalidPayload, message));
+    }
+    input.resume = Some(answers);
+    if let Some(command) = input.forwarded_props.get_mut("command").and_then(Value::as_object_mut) {
+        command.remove("resume");
     }
     Ok(())
 }
 
-/// What the thread's newest run waits for, or waited for: the same answer again is the same run again.
-fn newest_interrupts(view: &ThreadView) -> Option<&[Interrupt]> {
-    let runs = view.items.iter().rev().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
-    let mut interrupted = runs.filter_map(|run| match &run.state {
-        RunState::Interrupted { interrupts } => Some(interrupts.as_slice()),
-        _ => None,
-    });
-    interrupted.next().filter(|interrupts| interrupts.iter().all(is_answered_by_command))
+/// What the thread's newest run waits for, or what the run waited for from which it goes on: the same answer again is the same
+/// run again. Only where the conversation ends with the message that it is about: what is said now is no answer to that.
+fn waiting(view: &ThreadView, asked: Option<MessageId>) -> Option<&[Interrupt]> {
+    let newest = view.items.iter().rev().find_map(|item| if let Item::Run(run) = item { Some(run) } else { None })?;
+    let run = match (newest.asks(), newest.resumes) {
+        ([], Some(resumed)) => view.run(resumed)?,
+        _ => newest,
+    };
+    let RunState::Interrupted { interrupts } = &run.state else { return None };
+    let is_about = asked.is_none() || run.message_id == asked;
+    Some(interrupts.as_slice()).filter(|all| is_about && all.iter().all(is_answered_by_command))
 }

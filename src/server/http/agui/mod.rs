@@ -92,6 +92,9 @@ pub(super) async fn run(
         }
         What::Answer { .. } => HashSet::new(),
     };
+    let message_ids = MessageIds::of(asks.thread_id, &input.messages);
+    let mut restated = restates.map(|history| history.message(&input.messages, || given.messages()));
+    restated.iter_mut().for_each(|event| message_ids.restore(event));
     let told = Told {
         listener,
         channels: state.channels.clone(),
@@ -100,12 +103,12 @@ pub(super) async fn run(
             run_id: input.run_id.clone(),
             parent_run_id: input.parent_run_id.clone(),
         },
-        message_ids: MessageIds::new(asks.thread_id, &input.messages),
+        message_ids,
         thread_id: asks.thread_id,
         run_id: accepted.run_id,
         asked,
         given: results,
-        restated: restates.map(|history| history.message(&input.messages, || given.messages())),
+        restated,
         next: VecDeque::new(),
         over: false,
     };

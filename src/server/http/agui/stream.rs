@@ -56,7 +56,7 @@ pub(super) struct Names {
 pub(super) struct MessageIds(HashMap<String, String>);
 
 impl MessageIds {
-    pub(super) fn new(thread_id: ThreadId, messages: &[Message]) -> Self {
+    pub(super) fn of(thread_id: ThreadId, messages: &[Message]) -> Self {
         let ids = messages.iter().filter_map(|message| match message {
             Message::User { id, .. } => Some((id_for::<MessageId>(thread_id, id).to_string(), id.clone())),
             _ => None,
@@ -65,7 +65,7 @@ impl MessageIds {
     }
 
     /// Gives the caller its own ids back, wherever in an event they stand: agents restate conversations in states, too.
-    fn restore(&self, value: &mut Value) {
+    pub(super) fn restore(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
                 if let Some(theirs) = self.0.get(text) {
