@@ -122,8 +122,11 @@ fn same_verdicts(variable: &str, file: &str) -> usize {
     let text = std::fs::read_to_string(file).expect("reads");
     let others = text.lines().filter_map(|line| {
         let stream: Value = serde_json::from_str(line).expect("JSON");
-        let mut conversation =
-            Conversation::new("t".into(), "r".into(), Rules { max_events: 1_000, max_event_bytes: 4_096, ..RULES });
+        let mut conversation = Conversation::new(
+            "t".into(),
+            "r".into(),
+            Rules { max_events: 1_000, max_event_bytes: 4_096, strict: true, ..RULES },
+        );
         let events = stream["events"].as_array().expect("events").iter();
         let ours = events.enumerate().find_map(|(at, event)| Some((at, conversation.hear(&event.to_string()).err()?)));
         let same = ours.as_ref().map(|(at, _)| *at as u64) == stream["at"].as_u64();
