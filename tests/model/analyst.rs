@@ -52,6 +52,7 @@ async fn ask(model: &Model, text: &str) -> Told {
         resume: Vec::new(),
         caller: Caller::default(),
         cancel: CancellationToken::new(),
+        stopped_by_person: CancellationToken::new(),
     };
     let analyst = Analyst::new(None).expect("prices").with_writer(writer(model));
     let (out, mut events) = Emitter::channel(64);

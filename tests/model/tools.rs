@@ -1,10 +1,26 @@
 //! The loop: model, tools, model; and a person's consent.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use netra::{
-    protocol::{AnswerStatus, InterruptAnswer, agui::Event},
-    server::{agents::Kinds, usage::Budget},
+    protocol::{AnswerStatus, InterruptAnswer, ThreadId, agui::Event},
+    server::{
+        agents::{
+            Kinds, RunInput,
+            tools::{
+                Consent, ToolBox, ToolOutput, ToolSpec,
+                questions::{Called, Resumption},
+            },
+        },
+        usage::Budget,
+    },
     thread::RunState,
 };
 use serde_json::{Value, json};
@@ -160,6 +176,73 @@ async fn a_tool_that_hangs_ends_with_the_stop() {
     assert_eq!(run.state, RunState::Cancelled);
     assert_eq!(run.usage[0].total_tokens, Some(110), "what it used is told all the same");
     assert!(run.cost_usd.is_some(), "{run:#?}");
+}
+
+/// A tool that hangs, and notes when it is given up whether a person stopped its run.
+#[derive(Default)]
+struct Hanging {
+    is_called: AtomicBool,
+    stopped_by_person: Mutex<Option<bool>>,
+}
+
+struct GivenUp<'a>(&'a Hanging, &'a RunInput);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        *self.0.stopped_by_person.lock().expect("not poisoned") = Some(self.1.stopped_by_person.is_cancelled());
+    }
+}
+
+#[async_trait]
+impl ToolBox for Hanging {
+    async fn list(&self, _: &RunInput) -> Vec<ToolSpec> {
+        let parameters = json!({"type": "object"});
+        let (description, source) = ("Hangs.".into(), "tests".into());
+        vec![ToolSpec { name: "hang".into(), description, parameters, consent: Consent::Automatic, source }]
+    }
+
+    async fn call(&self, _: &str, _: Value, input: &RunInput) -> Called {
+        let _given_up = GivenUp(self, input);
+        self.is_called.store(true, Ordering::Release);
+        std::future::pending().await
+    }
+
+    async fn resume(&self, _: &str, _: Resumption, _: &RunInput) -> Called {
+        ToolOutput::failed("Nothing waits.").into()
+    }
+
+    fn abandon(&self, _: ThreadId) {}
+}
+
+#[tokio::test]
+async fn a_tool_learns_whether_a_person_stopped_its_run_or_it_ends_for_another_reason() {
+    for is_stopped in [true, false] {
+        let model = Model::with([calls(&[("hang", "c1", json!({}))])]).await;
+        let tools = Arc::new(Hanging::default());
+        let house = House::made(&model, json!({}), Kinds::default(), |agent| agent.with_tools(tools.clone())).await;
+        let run = house.begin("hang").await;
+        let called = async {
+            while !tools.is_called.load(Ordering::Acquire) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, called).await.expect("it is called");
+        match is_stopped {
+            true => house.runner.stop(run),
+            false => house.runner.shutdown(Duration::ZERO).await,
+        }
+        let run = house.over(run).await;
+        assert_eq!(run.state == RunState::Cancelled, is_stopped, "{:?}", run.state);
+        let noted = async {
+            loop {
+                if let Some(noted) = *tools.stopped_by_person.lock().expect("not poisoned") {
+                    return noted;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(tokio::time::timeout(PATIENCE, noted).await.expect("it is given up"), is_stopped);
+    }
 }
 
 /// A run that asks whether it may send; a second call runs at once.

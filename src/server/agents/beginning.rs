@@ -124,6 +124,7 @@ async fn input(
         caller: asked.caller,
         thread,
         cancel,
+        stopped_by_person: CancellationToken::new(),
     })
 }
 

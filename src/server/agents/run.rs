@@ -61,6 +61,8 @@ struct Asked {
     task: JoinHandle<std::result::Result<Done, AgentError>>,
     /// What it returned was taken: it is not asked for again.
     is_answered: bool,
+    /// Cancelled where a person stopped the run.
+    stopped_by_person: CancellationToken,
 }
 
 type Returned = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
@@ -110,7 +112,9 @@ impl Run {
         };
         log.append(beginning::brought(&mut input)).await?;
         let (out, events) = Emitter::channel(CAPACITY);
-        let mut task = Asked { task: tokio::spawn(async move { agent.run(input, out).await }), is_answered: false };
+        let stopped_by_person = input.stopped_by_person.clone();
+        let task = tokio::spawn(async move { agent.run(input, out).await });
+        let mut task = Asked { task, is_answered: false, stopped_by_person };
         let (ending, kept) = self.listen(log, events, &mut task).await;
         let ended = match kept {
             Err(lost @ Lost::Store(_)) => Err(lost),
@@ -141,7 +145,13 @@ impl Run {
             let mut checked = Ok(());
             tokio::select! {
                 biased;
-                ending = stopped(&mut self.stop) => break ending,
+                ending = stopped(&mut self.stop) => {
+                    // Before the agent learns that it shall stop.
+                    if matches!(ending.how, How::Cancelled) {
+                        task.stopped_by_person.cancel();
+                    }
+                    break ending;
+                }
                 () = sleep_until(deadline) => break self.out_of_time(),
                 returned = &mut task.task => {
                     task.is_answered = true;
