@@ -1,4 +1,4 @@
-//! Servers that ask a person in the middle of a call, that make a task of it, and that come late.
+//! Servers that ask a person in the middle of a call, and that come late.
 
 use netra::{
     protocol::ThreadId,
@@ -17,16 +17,32 @@ use super::{
 /// Calls a tool in a thread; answers what it asks.
 async fn asked(house: &House, name: &str, args: Value, thread: ThreadId) -> Question {
     let run = RunInput { thread_id: thread, ..input(&[]) };
-    let called = timeout(PATIENCE, house.agent.call(name, args, &run)).await.expect("in time");
+    only(timeout(PATIENCE, house.agent.call(name, args, &run)).await.expect("in time"))
+}
+
+/// The one question of a call.
+pub(super) fn only(called: Called) -> Question {
     let Called::Asked(mut questions) = called else { panic!("it asks: {called:?}") };
     assert_eq!(questions.len(), 1, "{questions:?}");
     questions.remove(0)
 }
 
-async fn answer(house: &House, name: &str, question: Question, response: Response) -> ToolOutput {
-    let Question { key, continuation, .. } = question;
-    let resumption = Resumption { continuation, answers: vec![(key, response)], args: json!({}) };
-    timeout(PATIENCE, house.agent.resume(name, resumption, &input(&[]))).await.expect("in time").output()
+/// Answers what a call of a thread asked; what becomes of the call. A person allowed it where `allowed`.
+pub(super) async fn resumed(
+    house: &House,
+    name: &str,
+    question: &Question,
+    response: Response,
+    (thread, allowed): (ThreadId, bool),
+) -> Called {
+    let Question { key, continuation, .. } = question.clone();
+    let resumption = Resumption { continuation, answers: vec![(key, response)], args: json!({}), allowed };
+    let run = RunInput { thread_id: thread, ..input(&[]) };
+    timeout(PATIENCE, house.agent.resume(name, resumption, &run)).await.expect("in time")
+}
+
+async fn answer(house: &House, thread: ThreadId, question: &Question, response: Response) -> ToolOutput {
+    resumed(house, "odd__ask", question, response, (thread, false)).await.output()
 }
 
 #[tokio::test]
@@ -42,11 +58,13 @@ async fn what_a_person_accepts_declines_or_leaves_goes_back_to_the_server_of_any
             (Response::Cancelled, json!({"action": "cancel"})),
         ];
         for (response, mut expected) in responses {
-            let question = asked(&house, "odd__ask", json!({}), ThreadId::new()).await;
+            let thread = ThreadId::new();
+            let question = asked(&house, "odd__ask", json!({}), thread).await;
             assert_eq!((question.message.as_str(), question.source.as_str()), ("Which table?", "odd"));
             assert_eq!(question.schema["properties"]["table"]["oneOf"][0]["const"], "window", "{}", question.schema);
             assert_eq!(question.expires_in.is_some(), mode == "plain", "a call that is made again waits for ever");
-            let output = answer(&house, "odd__ask", question, response).await;
+            // The model tells whether a person allowed the call: these tools ask first.
+            let output = resumed(&house, "odd__ask", &question, response, (thread, true)).await.output();
             if mode == "modern" {
                 expected["state"] = json!("s-7");
             }
@@ -60,14 +78,15 @@ async fn what_a_person_accepts_declines_or_leaves_goes_back_to_the_server_of_any
 #[tokio::test]
 async fn calls_of_others_are_made_while_one_waits_for_a_person_and_its_session_ends_with_it() {
     let (house, _folder, file) = scripted("plain", "");
-    let question = asked(&house, "odd__ask", json!({}), ThreadId::new()).await;
+    let thread = ThreadId::new();
+    let question = asked(&house, "odd__ask", json!({}), thread).await;
     let waiting = process(&file, "began");
     assert_eq!(house.call("odd__refuse", json!({})).await, ToolOutput::failed("the disk is full"));
     assert_ne!(process(&file, "began"), waiting, "the others have a session of their own");
-    let output = answer(&house, "odd__ask", question.clone(), Response::Declined).await;
+    let output = answer(&house, thread, &question, Response::Declined).await;
     assert!(output.text.contains("decline"), "{output:?}");
     until("its server is gone", || !is_alive(waiting)).await;
-    let again = answer(&house, "odd__ask", question, Response::Declined).await;
+    let again = answer(&house, thread, &question, Response::Declined).await;
     assert!(again.failed && again.text.contains("a session that is over"), "{again:?}");
     house.tools.close().await;
 }
@@ -82,7 +101,7 @@ async fn a_call_that_waits_ends_when_its_thread_says_something_else_or_the_house
     assert!(is_alive(first));
     house.agent.abandon(thread);
     until("its server is gone", || !is_alive(first)).await;
-    assert!(answer(&house, "odd__ask", question, Response::Declined).await.failed);
+    assert!(answer(&house, thread, &question, Response::Declined).await.failed);
     asked(&house, "odd__ask", json!({}), thread).await;
     let second = process(&file, "began");
     timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
@@ -90,18 +109,94 @@ async fn a_call_that_waits_ends_when_its_thread_says_something_else_or_the_house
 }
 
 #[tokio::test]
+async fn a_call_that_waits_goes_on_in_its_own_thread_and_as_what_it_is() {
+    let (house, _folder, _) = scripted("plain", "");
+    let thread = ThreadId::new();
+    let question = asked(&house, "odd__ask", json!({}), thread).await;
+    let elsewhere = answer(&house, ThreadId::new(), &question, Response::Declined).await;
+    assert!(elsewhere.failed && elsewhere.text.contains("a session that is over"), "{elsewhere:?}");
+    let another = resumed(&house, "odd__refuse", &question, Response::Declined, (thread, true)).await.output();
+    assert!(another.failed && another.text.contains("a session that is over"), "{another:?}");
+    let own = answer(&house, thread, &question, Response::Declined).await;
+    assert!(!own.failed && own.text.contains("decline"), "it waits on: {own:?}");
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_made_again_needs_the_yes_that_its_tool_asks_for() {
+    let called = |file: &Path| notes(file).iter().filter(|line| *line == "called ask").count();
+    for (consent, allowed, made) in [("ask", false, 1), ("ask", true, 2), ("automatic", false, 2)] {
+        let (house, _folder, file) = scripted("modern", &format!("consent = {{ default = \"{consent}\" }}"));
+        let thread = ThreadId::new();
+        let question = asked(&house, "odd__ask", json!({}), thread).await;
+        let again = resumed(&house, "odd__ask", &question, Response::Declined, (thread, allowed)).await.output();
+        assert_eq!((called(file.as_path()), again.failed), (made, made == 1), "{consent}, {allowed}: {again:?}");
+        assert_eq!(again.text.contains("nobody allowed this call"), made == 1, "{again:?}");
+        house.tools.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_of_a_call_that_nobody_waits_for_reaches_nobody_else() {
+    let (house, _folder, file) = scripted("plain", "");
+    let begin = |name: &'static str| {
+        let (run, agent) = (input(&[]), Arc::clone(&house.agent));
+        let cancel = run.cancel.clone();
+        (tokio::spawn(async move { agent.call(name, json!({}), &run).await }), cancel)
+    };
+    // Another person's call in the same session, from before the first one is stopped until after its server asks.
+    let (other, _cancel) = begin("odd__slow");
+    until("the other call arrived", || notes(&file).contains(&"called slow".into())).await;
+    let (stopped, cancel) = begin("odd__ask-late");
+    until("the call arrived", || notes(&file).contains(&"called ask-late".into())).await;
+    cancel.cancel();
+    assert!(stopped.await.expect("no panic").output().failed);
+    let first = process(&file, "began");
+    let other = timeout(PATIENCE, other).await.expect("in time").expect("no panic");
+    assert_eq!(other, Called::Done(ToolOutput::done("at last")), "it asked nothing");
+    until("the question was cancelled", || notes(&file).contains(&"answer cancel".into())).await;
+    // A later call is made elsewhere, and asks for itself.
+    asked(&house, "odd__ask", json!({}), ThreadId::new()).await;
+    assert_ne!(process(&file, "began"), first, "later calls have another session");
+    until("the first session is closed", || !is_alive(first)).await;
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_took_too_long_leaves_its_session_to_nobody() {
+    let (house, _folder, file) = scripted("plain", "call_timeout_ms = 300");
+    assert!(house.call("odd__sleep", json!({})).await.failed);
+    let first = process(&file, "began");
+    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    assert_ne!(process(&file, "began"), first);
+    until("the first session is closed", || !is_alive(first)).await;
+    house.tools.close().await;
+}
+
+#[tokio::test]
 async fn the_reference_server_asks_a_person() {
     let house = House::new(&node("all", &everything(), &["stdio"], ""));
     let tool = "all__trigger-elicitation-request";
-    let question = asked(&house, tool, json!({}), ThreadId::new()).await;
+    let thread = ThreadId::new();
+    let question = asked(&house, tool, json!({}), thread).await;
     assert_eq!(question.schema["type"], "object", "{}", question.schema);
-    let output = answer(&house, tool, question, Response::Accepted(json!({"name": "Ada", "check": true}))).await;
+    let accepted = Response::Accepted(json!({"name": "Ada", "check": true}));
+    let output = resumed(&house, tool, &question, accepted, (thread, true)).await.output();
     assert!(!output.failed && output.text.contains("Ada"), "{output:?}");
     house.tools.close().await;
 }
 
 /// An agent with the scripted server in a mode, and a model that calls a tool of it first.
 async fn desk(mode: &str, tool: &str, then: &[&str]) -> (Desk, tempfile::TempDir, PathBuf) {
+    desk_with(Setup::default(), mode, tool, then).await
+}
+
+pub(super) async fn desk_with(
+    setup: Setup,
+    mode: &str,
+    tool: &str,
+    then: &[&str],
+) -> (Desk, tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("notes");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/scripted.mjs");
@@ -109,11 +204,11 @@ async fn desk(mode: &str, tool: &str, then: &[&str]) -> (Desk, tempfile::TempDir
     let name = format!("odd__{tool}");
     let first = calls(&[(name.as_str(), "c1", json!({}))]);
     let model = Model::with([first].into_iter().chain(then.iter().map(|words| says(words)))).await;
-    (Desk::over(Setup::default(), model, &["odd"], &tools).await, folder, file)
+    (Desk::over(setup, model, &["odd"], &tools).await, folder, file)
 }
 
 /// The result of a call as the model was told it in its last request.
-fn told(desk: &Desk) -> String {
+pub(super) fn told(desk: &Desk) -> String {
     let asked = desk.model.asked();
     let messages = asked.last().expect("requests").body["messages"].clone();
     let messages = messages.as_array().expect("messages").clone();
@@ -163,42 +258,6 @@ async fn a_question_whose_session_died_with_the_server_fails_its_call_and_says_w
     assert!(stream.iter().any(|event| event["delta"] == "I see."), "{stream:#?}");
     assert!(told(&desk).contains("Netra was restarted"), "{}", told(&desk));
     assert_eq!(notes(&file).iter().filter(|line| *line == "called ask").count(), 1, "it is not made again");
-}
-
-#[tokio::test]
-async fn a_task_is_polled_on_after_a_restart() {
-    let (desk, _folder, file) = desk("modern", "task", &["Good."]).await;
-    let polled = || notes(&file).iter().filter(|line| *line == "polled").count();
-    {
-        let asking = desk.ask("m", None);
-        tokio::select! {
-            told = asking => panic!("it has no end yet: {told:#?}"),
-            () = until("it is polled", || polled() > 1) => {}
-        }
-    }
-    let desk = desk.killed().await;
-    fs::write(file.with_extension("done"), "").expect("written");
-    let stream = desk.ask("how is it?", None).await;
-    assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");
-    assert!(told(&desk).contains("well rested"), "{}", told(&desk));
-    assert_eq!(notes(&file).iter().filter(|line| *line == "called task").count(), 1, "it is not begun again");
-}
-
-#[tokio::test]
-async fn a_task_of_a_stopped_run_is_cancelled_at_its_server() {
-    let (house, _folder, file) = scripted("modern", "");
-    let run = input(&[]);
-    let Called::Begun(continuation) = house.agent.call("odd__task", json!({}), &run).await else {
-        panic!("it is a task")
-    };
-    let (agent, cancel) = (Arc::clone(&house.agent), run.cancel.clone());
-    let resumption = Resumption { continuation, answers: Vec::new(), args: json!({}) };
-    let following = tokio::spawn(async move { agent.resume("odd__task", resumption, &run).await.output() });
-    until("it is polled", || notes(&file).contains(&"polled".into())).await;
-    cancel.cancel();
-    assert!(following.await.expect("no panic").failed);
-    until("it is cancelled there", || notes(&file).contains(&"cancelled the task".into())).await;
-    house.tools.close().await;
 }
 
 #[tokio::test]

@@ -80,6 +80,18 @@ impl Desk {
         let server = self.server.kill().await.restart().await;
         Self { server, ..self }
     }
+
+    /// Tells the server to end, as a supervisor does.
+    pub(super) fn terminate(&self) {
+        self.server.signal("TERM");
+    }
+
+    /// Waits until the server ended by itself, and starts it again.
+    pub(super) async fn restarted(self) -> Self {
+        let (code, stopped) = self.server.wait().await;
+        assert_eq!(code, Some(0));
+        Self { server: stopped.restart().await, ..self }
+    }
 }
 
 #[tokio::test]

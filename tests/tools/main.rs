@@ -16,6 +16,7 @@ mod npm;
 mod once;
 #[path = "../support/mod.rs"]
 mod support;
+mod tasks;
 
 use std::{
     fs,

@@ -1,5 +1,6 @@
 // An MCP server over standard input and output that misbehaves as it is told: `node scripted.mjs MODE [FILE]`.
-// What it is told by notification, it writes to FILE, a line each.
+// What it is told by notification, it writes to FILE, a line each. Beside FILE, a test writes how the task is: FILE.done, it is
+// over; FILE.asks, it asks so many times, and is over then; FILE.dies, whoever asks for it ends this process.
 import { appendFileSync, existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -25,6 +26,20 @@ const task = () => {
   const at = "2026-01-01T00:00:00Z";
   return { taskId: "t-1", createdAt: at, lastUpdatedAt: at, ttlMs: null, pollIntervalMs: 100 };
 };
+
+// Whether it worked on since it was last answered.
+let worked = false;
+function state() {
+  if (existsSync(`${file}.done`)) return { status: "completed", result: text("well rested") };
+  if (!existsSync(`${file}.asks`)) return { status: "working" };
+  const given = existsSync(`${file}.answers`) ? readFileSync(`${file}.answers`, "utf8").trim().split("\n") : [];
+  if (given.length >= Number(readFileSync(`${file}.asks`, "utf8"))) return { status: "completed", result: text(given.join(" ")) };
+  if (given.length > 0 && !worked) {
+    worked = true;
+    return { status: "working" };
+  }
+  return { status: "input_required", inputRequests: { table: { method: "elicitation/create", params: form } } };
+}
 
 const first = mode === "late" && !readFileSync(file, { encoding: "utf8", flag: "a+" }).includes("began");
 note(`began ${process.pid}`);
@@ -60,7 +75,7 @@ function list(cursor) {
   }
   if (mode === "facts") return { tools: [tool("facts")] };
   const named = renamed ? "renamed" : "rename";
-  return { tools: [tool(named), tool("sleep"), tool("flood-ping"), tool("flood-talk"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env"), tool("slow"), tool("ask"), tool("task")] };
+  return { tools: [tool(named), tool("sleep"), tool("flood-ping"), tool("flood-talk"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env"), tool("slow"), tool("ask"), tool("ask-late"), tool("task")] };
 }
 
 // As much as is taken, for ever; pings get answers that nobody reads.
@@ -121,6 +136,10 @@ function call(id, params) {
         inputRequests: { table: { method: "elicitation/create", params: form } },
         requestState: "s-7",
       });
+    case "ask-late":
+      // Also where it was cancelled meanwhile.
+      asked.set(`question of ${id}`, id);
+      return setTimeout(() => send({ id: `question of ${id}`, method: "elicitation/create", params: form }), 300);
     case "task":
       return answer({ resultType: "task", status: "working", ...task() });
     case "die":
@@ -141,7 +160,10 @@ function call(id, params) {
 createInterface({ input: process.stdin }).on("line", (line) => {
   const { id, method, params, result } = JSON.parse(line);
   if (mode === "mute") return;
-  if (result && asked.has(id)) return send({ id: asked.get(id), result: text(JSON.stringify(result)) });
+  if (result && asked.has(id)) {
+    note(`answer ${result.action}`);
+    return send({ id: asked.get(id), result: text(JSON.stringify(result)) });
+  }
   if (mode === "modern" && method === "initialize") return send({ id, error: { code: -32601, message: "Method not found" } });
   if (mode === "modern" && method === "server/discover") {
     const result = { resultType: "complete", supportedVersions: ["2026-07-28"], capabilities: { tools: {}, extensions: { "io.modelcontextprotocol/tasks": {} } } };
@@ -158,8 +180,13 @@ createInterface({ input: process.stdin }).on("line", (line) => {
   if (method === "tools/call") return call(id, params);
   if (method === "tasks/get") {
     note("polled");
-    const state = existsSync(`${file}.done`) ? { status: "completed", result: text("well rested") } : { status: "working" };
-    return send({ id, result: { resultType: "complete", ...task(), ...state } });
+    if (existsSync(`${file}.dies`)) process.exit(1);
+    return send({ id, result: { resultType: "complete", ...task(), ...state() } });
+  }
+  if (method === "tasks/update") {
+    appendFileSync(`${file}.answers`, `${JSON.stringify(params.inputResponses.table)}\n`);
+    worked = false;
+    return send({ id, result: { resultType: "complete" } });
   }
   if (method === "tasks/cancel") {
     note("cancelled the task");

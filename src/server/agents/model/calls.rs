@@ -1,44 +1,38 @@
 //! What becomes of a model's tool calls: carried out, left to a person's consent, or handed to the caller's own page.
 //!
+//! `asks` is what a person is asked; `earlier` settles what earlier runs left.
+//!
 //! Promises: nothing that asks first is carried out without a person's yes; every call that is settled has exactly one
 //! result, in the log and for the model; results are bounded, and are data, whatever they say.
 
-use std::{collections::HashSet, time::Duration};
+mod asks;
+mod earlier;
+
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
+use self::asks::Asks;
 use super::{
-    history::{Results, call_ids},
+    history::Results,
     provider::ModelCall,
     read_file::{FileReader, READ_FILE},
     turn::new_id,
 };
 use crate::{
-    protocol::{
-        AnswerStatus,
-        agui::{ActivitySnapshot, Interrupt, Message, ToolCallResult, ToolContent},
-        limits::MAX_DEPTH,
-    },
-    server::{
-        agents::{
-            AgentError, Emitter, RunInput,
-            guard::MAX_EVENT_BYTES,
-            tools::{
-                Consent, ToolBox, ToolOutput, ToolSpec,
-                consent::{self, Answer},
-                questions::{self, Called, Continuation, INPUT_REQUIRED, Resumption, TOOL_TASK},
-            },
+    protocol::agui::{ActivitySnapshot, Interrupt, ToolCallResult, ToolContent},
+    server::agents::{
+        AgentError, Emitter, RunInput,
+        tools::{
+            Consent, ToolBox, ToolOutput, ToolSpec, consent,
+            questions::{self, Called, Continuation, Resumption, TOOL_TASK},
         },
-        extent::{Extent, extent},
     },
-    thread::{Item, NodeBody, RunState, RunView, ThreadView},
 };
 
 /// The most calls that run at once.
 const PARALLEL: usize = 4;
-/// The most that a person is asked at once, in bytes: the event that ends the run holds it, with room for the rest of it.
-const MAX_ASKED_BYTES: usize = MAX_EVENT_BYTES * 3 / 4;
 /// The most of a result that is kept.
 const MAX_RESULT_BYTES: usize = 64 * 1024;
 
@@ -121,7 +115,7 @@ impl Tools<'_> {
             }
         }
         let mut results = self.carry_out(jobs, &mut asks).await?;
-        let asks = asks.asks;
+        let asks = asks.into_interrupts();
         if asks.is_empty() && callers.is_empty() {
             return Ok(Settled::Done(results));
         }
@@ -134,73 +128,6 @@ impl Tools<'_> {
             self.result(&call.id, ToolOutput::failed(text), &mut results).await?;
         }
         Ok(Settled::Asked(asks))
-    }
-
-    /// Acts on a person's answers to the calls that waited.
-    pub(super) async fn resume(&self, open: &[ModelCall]) -> Result<Settled, AgentError> {
-        let (mut jobs, mut results, mut asks) = (Vec::new(), Results::new(), Asks::default());
-        for call in open {
-            if let Some(resumption) = self.resumption(call) {
-                jobs.push(Job::new(call, Ok(Act::Resume(resumption))));
-                continue;
-            }
-            let answer = self.answer(call);
-            match (answer.output(), answer) {
-                // By its name: what there is may have changed since the person was asked, and its source says how.
-                (None, Answer::Approved { args, edited }) => {
-                    jobs.push(Job { edited, ..Job::new(call, Ok(Act::Make(args))) });
-                }
-                (output, _) => {
-                    let output = output.unwrap_or_else(|| ToolOutput::failed("This call was not made."));
-                    self.result(&call.id, output, &mut results).await?;
-                }
-            }
-        }
-        results.extend(self.carry_out(jobs, &mut asks).await?);
-        Ok(if asks.asks.is_empty() { Settled::Done(results) } else { Settled::Asked(asks.asks) })
-    }
-
-    /// Goes on with calls of the conversation that their servers work on as tasks, and whose runs were cut off.
-    pub(super) async fn follow(&self, history: &[Message]) -> Result<Settled, AgentError> {
-        let on_branch: HashSet<String> = call_ids(history).collect();
-        let tasks = tasks(&self.input.thread).into_iter().filter(|job| on_branch.contains(&job.id)).collect();
-        let mut asks = Asks::default();
-        let results = self.carry_out(tasks, &mut asks).await?;
-        Ok(if asks.asks.is_empty() { Settled::Done(results) } else { Settled::Asked(asks.asks) })
-    }
-
-    /// How a call goes on that asked a person in the run that waited; none where it did not.
-    fn resumption(&self, call: &ModelCall) -> Option<Resumption> {
-        let asked = self.waited().iter();
-        let asked =
-            asked.filter(|asked| asked.reason == INPUT_REQUIRED && asked.tool_call_id.as_deref() == Some(&call.id));
-        questions::resumption(asked.map(|asked| {
-            let said = self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id);
-            let resolved = said.is_some_and(|said| said.status == AnswerStatus::Resolved);
-            (asked, questions::read(resolved, said.and_then(|said| said.payload.as_ref())))
-        }))
-    }
-
-    /// What the run asked that this one goes on from.
-    fn waited(&self) -> &[Interrupt] {
-        let waited = self.input.parent_run_id.and_then(|run_id| self.input.thread.run(run_id));
-        match waited.map(|run| &run.state) {
-            Some(RunState::Interrupted { interrupts }) => interrupts,
-            _ => &[],
-        }
-    }
-
-    /// What a person said to a call. What was asked stands in the run that waited.
-    fn answer(&self, call: &ModelCall) -> Answer {
-        let asked = self.waited().iter().find(|interrupt| interrupt.tool_call_id.as_deref() == Some(&call.id));
-        let said = asked.and_then(|asked| self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id));
-        match (asked, said) {
-            (Some(asked), Some(said)) => {
-                let resolved = said.status == AnswerStatus::Resolved;
-                consent::read(asked, resolved, said.payload.as_ref())
-            }
-            _ => Answer::Refused { reason: Some("nobody said that it may be made".into()) },
-        }
     }
 
     /// Gives calls a result without carrying them out.
@@ -288,7 +215,8 @@ impl Tools<'_> {
                 }
                 Called::Begun(continuation) => {
                     self.keep_task(&id, &name, &continuation).await?;
-                    let resumption = Resumption { continuation, answers: Vec::new(), args: args.clone() };
+                    let resumption =
+                        Resumption { continuation, answers: Vec::new(), args: args.clone(), allowed: false };
                     toolbox.resume(&name, resumption, self.input).await
                 }
             };
@@ -320,81 +248,10 @@ impl Tools<'_> {
     }
 }
 
-/// What a person is asked, within what one event holds.
-#[derive(Default)]
-struct Asks {
-    asks: Vec<Interrupt>,
-    bytes: usize,
-}
-
-impl Asks {
-    /// Asks this, too; where it does not fit, answers what the model is told of the call.
-    fn push(&mut self, ask: Interrupt) -> Result<(), ToolOutput> {
-        /// The levels that an event has around a question.
-        const AROUND: usize = 4;
-        let Extent { bytes, depth } = extent(&ask);
-        if depth + AROUND > MAX_DEPTH {
-            let text = "Not carried out: a person must allow it, and its arguments are nested too deeply to be shown. Make them flatter.";
-            return Err(ToolOutput::failed(text));
-        }
-        if self.bytes + bytes > MAX_ASKED_BYTES {
-            let text = "Not carried out: a person must allow it, and this answer had more to ask them than they can be asked at once. \
-                Call it again when the other calls are settled.";
-            return Err(ToolOutput::failed(text));
-        }
-        self.bytes += bytes;
-        self.asks.push(ask);
-        Ok(())
-    }
-
-    /// Asks what one call asks: all of it, or nothing.
-    fn push_all(&mut self, asks: Vec<Interrupt>) -> Result<(), ToolOutput> {
-        let (count, bytes) = (self.asks.len(), self.bytes);
-        let all = asks.into_iter().try_for_each(|ask| self.push(ask));
-        if all.is_err() {
-            self.asks.truncate(count);
-            self.bytes = bytes;
-            let text = "The tool asked a person more than they can be asked at once, and the call failed. It may have done part of its work.";
-            return Err(ToolOutput::failed(text));
-        }
-        all
-    }
-}
-
 impl Job {
     fn new(call: &ModelCall, what: Result<Act, ToolOutput>) -> Self {
         Self { id: call.id.clone(), name: call.name.clone(), what, edited: false }
     }
-}
-
-/// The calls of a thread that have no result, and that the log keeps a task of.
-fn tasks(thread: &ThreadView) -> Vec<Job> {
-    let runs = thread.items.iter().filter_map(|item| match item {
-        Item::Run(run) => Some(run),
-        Item::Message(_) => None,
-    });
-    let open = |run: &RunView, id: &str| {
-        run.nodes.iter().find_map(|node| match &node.body {
-            NodeBody::Tool { name, args, result: None, .. } if node.id == id => Some((name.clone(), args.clone())),
-            _ => None,
-        })
-    };
-    let job = |run: &RunView, content: &Map<String, Value>| {
-        let id = content.get("toolCallId")?.as_str()?.to_owned();
-        let continuation = serde_json::from_value(content.get("continuation")?.clone()).ok()?;
-        let (name, args) = open(run, &id)?;
-        let args = serde_json::from_str(&args).unwrap_or_default();
-        let resumption = Resumption { continuation, answers: Vec::new(), args };
-        Some(Job { id, name, what: Ok(Act::Resume(resumption)), edited: false })
-    };
-    let kept = |run: &RunView| {
-        let contents = run.nodes.iter().filter_map(|node| match &node.body {
-            NodeBody::Activity { activity_type, content } if activity_type == TOOL_TASK => Some(content),
-            _ => None,
-        });
-        contents.filter_map(|content| job(run, content)).collect::<Vec<_>>()
-    };
-    runs.flat_map(|run| kept(run)).collect()
 }
 
 /// The last bound on a result, whatever the tools did.

@@ -31,6 +31,11 @@ pub(super) fn open_calls(history: &[Message]) -> Vec<ModelCall> {
     newest.iter().flat_map(calls).filter(|call| !done.contains_key(&call.id)).collect()
 }
 
+/// A call of the conversation.
+pub(super) fn call(history: &[Message], id: &str) -> Option<ModelCall> {
+    history.iter().flat_map(calls).find(|call| call.id == id)
+}
+
 /// Where the newest turn begins: after a person's last words.
 fn newest(history: &[Message]) -> usize {
     history.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1)
@@ -42,7 +47,7 @@ pub(super) fn call_ids(history: &[Message]) -> impl Iterator<Item = String> {
 }
 
 /// The conversation, at most about `max_bytes` of it, and how many messages were left out. `settled` are results that
-/// this run found for [`open_calls`], `files` what goes with messages, by their ids; `native` reads the encrypted values
+/// this run found for calls of earlier ones, `files` what goes with messages, by their ids; `native` reads the encrypted values
 /// that are this model's.
 pub(super) fn conversation(
     history: &[Message],
@@ -249,6 +254,22 @@ mod tests {
         assert_eq!(texts, [NOT_CARRIED_OUT, "yes", "fine"]);
         all.truncate(3);
         assert!(open_calls(&all).is_empty(), "a new message goes on without it");
+    }
+
+    #[test]
+    fn a_result_that_an_older_call_gets_late_stands_with_the_call_and_the_newest_words_stay_last() {
+        let all = history(json!([
+            {"role": "user", "id": "1", "content": "one"},
+            {"role": "assistant", "id": "2", "toolCalls": [call("task")]},
+            {"role": "tool", "id": "3", "toolCallId": "task", "content": "not known"},
+            {"role": "user", "id": "4", "content": "two"},
+        ]));
+        assert_eq!(super::call(&all, "task").map(|call| call.name), Some("look".into()));
+        assert!(super::call(&all, "none").is_none());
+        let settled = Results::from([("task".into(), "done".into())]);
+        let (messages, _) = conversation(&all, &settled, HashMap::new(), |_| None, 9999);
+        assert!(matches!(&messages[2], ModelMessage::Tool { text, .. } if text == "done"), "{messages:?}");
+        assert!(matches!(messages.last(), Some(ModelMessage::User { text, .. }) if text == "two"), "{messages:?}");
     }
 
     #[test]

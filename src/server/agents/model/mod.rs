@@ -55,7 +55,7 @@ use super::{
     tools::ToolBox,
 };
 use crate::{
-    protocol::{agui::Message, http::AgentInfo},
+    protocol::http::AgentInfo,
     server::config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
     thread::{Item, NodeBody, ThreadView},
 };
@@ -197,7 +197,7 @@ impl Run<'_> {
         let mut tools = Tools { input, out: self.out, toolbox, specs: Vec::new(), reader: None, consent_timeout };
         tools.refresh().await?;
         let history = input.history();
-        let settled = match self.settled(&tools, &history).await? {
+        let settled = match tools.settle_earlier(&history).await? {
             Settled::Done(results) => results,
             Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
             Settled::Pending(_) => Results::new(),
@@ -249,22 +249,6 @@ impl Run<'_> {
             request.messages.extend(told);
         }
         unreachable!("the steps are bounded")
-    }
-
-    /// What became of the calls that earlier runs left: those that a person was asked about, and those that go on as tasks.
-    async fn settled(&self, tools: &Tools<'_>, history: &[Message]) -> Result<Settled, AgentError> {
-        let open = match self.input.resume.as_slice() {
-            [] => Vec::new(),
-            _ => history::open_calls(history),
-        };
-        if !open.is_empty() {
-            return tools.resume(&open).await;
-        }
-        // Something else was said: nobody answers what was asked before.
-        if let Some(toolbox) = tools.toolbox {
-            toolbox.abandon(self.input.thread_id);
-        }
-        tools.follow(history).await
     }
 
     /// Whether the run may take another step, or why not.

@@ -72,7 +72,9 @@ pub trait ToolBox: Send + Sync + 'static {
     /// Ends within a second once the run is stopped.
     async fn call(&self, name: &str, args: Value, input: &RunInput) -> Called;
 
-    /// Goes on with a call that asked a person, or that its server works on.
+    /// Goes on with a call that asked a person, or that its server works on. One that waits in this process goes on in its own
+    /// thread only; one that is made again needs [`Resumption::allowed`] where its tool asks first. A task goes on at its server
+    /// when the run ends, except where a person stopped it ([`RunInput::stopped_by_person`]).
     async fn resume(&self, name: &str, resumption: Resumption, input: &RunInput) -> Called;
 
     /// Ends the calls of a thread that wait for a person: nobody will answer them.

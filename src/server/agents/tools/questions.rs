@@ -100,6 +100,8 @@ pub struct Resumption {
     pub answers: Vec<(String, Response)>,
     /// The arguments that the call was made with.
     pub args: Value,
+    /// Whether a person allowed the call: a tool that asks first is not called again without.
+    pub allowed: bool,
 }
 
 /// Asks a question of the call `tool_call_id` of the tool `name`, for a person to answer within `expires_in` at most.
@@ -143,9 +145,13 @@ pub fn read(resolved: bool, payload: Option<&Value>) -> Response {
     }
 }
 
-/// How the call goes on that interrupts of [`ask`] belong to, with each one's answer; none where they do not say.
+/// How the call goes on that interrupts of [`ask`] belong to, with each one's answer; none where they do not say. They must be
+/// of a run of the agent that goes on with it: another agent's interrupts may say anything. `allowed`: a person allowed the call.
 #[must_use]
-pub fn resumption<'a>(answered: impl IntoIterator<Item = (&'a Interrupt, Response)>) -> Option<Resumption> {
+pub fn resumption<'a>(
+    answered: impl IntoIterator<Item = (&'a Interrupt, Response)>,
+    allowed: bool,
+) -> Option<Resumption> {
     let mut resumption: Option<Resumption> = None;
     for (interrupt, response) in answered {
         let metadata = interrupt.metadata.as_ref()?;
@@ -155,7 +161,7 @@ pub fn resumption<'a>(answered: impl IntoIterator<Item = (&'a Interrupt, Respons
             None => {
                 let continuation = serde_json::from_value(metadata.get("continuation")?.clone()).ok()?;
                 let args = metadata.get("args")?.clone();
-                resumption = Some(Resumption { continuation, answers: vec![answer], args });
+                resumption = Some(Resumption { continuation, answers: vec![answer], args, allowed });
             }
         }
     }
@@ -186,9 +192,9 @@ mod tests {
         assert!(one.expires_at.is_some());
         let accepted = Response::Accepted(json!({"table": "x"}));
         let answers = vec![("a".to_owned(), accepted.clone()), ("b".to_owned(), Response::Declined)];
-        let expected = Resumption { continuation: retry.clone(), answers, args: json!({"day": 1}) };
-        assert_eq!(resumption([(&one, accepted), (&two, Response::Declined)]), Some(expected));
-        assert_eq!(resumption([]), None);
+        let expected = Resumption { continuation: retry.clone(), answers, args: json!({"day": 1}), allowed: true };
+        assert_eq!(resumption([(&one, accepted), (&two, Response::Declined)], true), Some(expected));
+        assert_eq!(resumption([], true), None);
     }
 
     #[test]

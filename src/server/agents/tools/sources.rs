@@ -190,7 +190,7 @@ impl ToolBox for Selected {
     async fn resume(&self, name: &str, resumption: Resumption, input: &RunInput) -> Called {
         let call = async {
             match self.source_of(name).map(|source| &source.kind) {
-                Some(Kind::Mcp(server)) => server.resume(name, resumption, input.thread_id).await,
+                Some(Kind::Mcp(server)) => server.resume(name, resumption, input).await,
                 _ => unknown(name),
             }
         };

@@ -1,7 +1,8 @@
 //! A call of a server's tool, from its beginning over a person's answers to its end.
 //!
 //! Promises: a call is sent once; what waits for a person counts for no time-out of the call; whoever drops a call cancels it
-//! at its server. A call that waits in this process dies with it, and says so when the answer comes.
+//! at its server. A call that waits in this process goes on in its own thread alone; it dies with the process, and says so when
+//! the answer comes. A call that is made again needs what the first one needed: a person's yes, where its tool asks.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -32,7 +33,10 @@ use super::{
     elicitation::{Asked, HELD_TIMEOUT, MAX_HELD, Open, cancelled, question, questions, responses, result},
     session::{Kept, Session},
 };
-use crate::{protocol::ThreadId, server::json_schema};
+use crate::{
+    protocol::ThreadId,
+    server::{agents::RunInput, json_schema},
+};
 
 /// Most characters of an error that a server answers with.
 pub(super) const MAX_ERROR: usize = 2_000;
@@ -47,7 +51,7 @@ struct Live {
     name: String,
     answer: BoxFuture<'static, Result<CallToolResponse, ServiceError>>,
     asked: mpsc::Receiver<Asked>,
-    _open: Open,
+    open: Open,
     _turn: Option<OwnedMutexGuard<()>>,
     session: Arc<Session>,
     /// Where a person was asked: the session is the call's own.
@@ -63,11 +67,20 @@ pub(super) struct Held {
     answer: oneshot::Sender<ElicitResult>,
 }
 
-/// What a call is made again with.
+/// What a call is made again with; nothing the first time.
 #[derive(Default)]
 struct Retry {
     responses: Option<InputResponses>,
     state: Option<String>,
+}
+
+/// A call to make.
+struct Wanted<'a> {
+    name: &'a str,
+    args: Value,
+    thread: ThreadId,
+    /// Whether it may be made though its tool asks a person first.
+    allowed: bool,
 }
 
 /// What became of a call that was driven.
@@ -79,8 +92,9 @@ enum Driven {
 
 impl McpSource {
     /// Calls a tool by the name that [`Self::list`] gave it. Dropping the future cancels the call.
+    /// Whoever calls has asked a person where that must be.
     pub(in super::super) async fn call(self: &Arc<Self>, name: &str, args: Value, thread: ThreadId) -> Called {
-        self.perform(name, args, Retry::default(), thread).await
+        self.perform(Wanted { name, args, thread, allowed: true }, Retry::default()).await
     }
 
     /// Goes on with a call.
@@ -88,12 +102,13 @@ impl McpSource {
         self: &Arc<Self>,
         name: &str,
         resumption: Resumption,
-        thread: ThreadId,
+        input: &RunInput,
     ) -> Called {
-        let Resumption { continuation, mut answers, args } = resumption;
+        let Resumption { continuation, mut answers, args, allowed } = resumption;
+        let wanted = Wanted { name, args, thread: input.thread_id, allowed };
         match continuation {
             Continuation::Held(id) => {
-                let held = self.held.lock().remove(&id);
+                let held = self.take_held(id, &wanted);
                 let (Some(Held { live, answer, .. }), Some((_, response))) = (held, answers.pop()) else {
                     return ToolOutput::failed(format!(
                         "The server of `{}` waited for this answer in a session that is over: Netra was restarted \
@@ -105,17 +120,24 @@ impl McpSource {
                 };
                 // Where nobody waits for it, the call's own end says why.
                 let _ = answer.send(result(response));
-                match self.drive(live, thread).await {
+                match self.drive(live, wanted.thread).await {
                     Driven::Over(called) => called,
-                    Driven::Deferred(state) => self.perform(name, args, Retry { responses: None, state }, thread).await,
+                    Driven::Deferred(state) => self.perform(wanted, Retry { responses: None, state }).await,
                 }
             }
             Continuation::Retry { state } => {
                 let retry = Retry { responses: Some(responses(answers)), state };
-                self.perform(name, args, retry, thread).await
+                self.perform(wanted, retry).await
             }
-            Continuation::Task(id) => self.follow(name, &id, answers).await,
+            Continuation::Task(id) => self.follow(name, &id, answers, input).await,
         }
+    }
+
+    /// The call that waits under an id, where it is this call of this thread.
+    fn take_held(&self, id: Uuid, wanted: &Wanted<'_>) -> Option<Held> {
+        let mut held = self.held.lock();
+        let is_it = |held: &Held| held.thread == wanted.thread && held.live.name == wanted.name;
+        if held.get(&id).is_some_and(is_it) { held.remove(&id) } else { None }
     }
 
     /// Ends the calls of a thread that wait for a person who said something else.
@@ -125,26 +147,28 @@ impl McpSource {
         drop(over);
     }
 
-    async fn perform(self: &Arc<Self>, name: &str, args: Value, mut retry: Retry, thread: ThreadId) -> Called {
+    async fn perform(self: &Arc<Self>, wanted: Wanted<'_>, mut retry: Retry) -> Called {
         for deferrals in 0..MAX_DEFERRALS {
-            let live = match self.begin(name, args.clone(), retry).await {
+            let live = match self.begin(&wanted, retry).await {
                 Ok(live) => live,
                 Err(output) => return output.into(),
             };
-            match self.drive(live, thread).await {
+            match self.drive(live, wanted.thread).await {
                 Driven::Over(called) => return called,
                 Driven::Deferred(state) => retry = Retry { responses: None, state },
             }
             sleep(FIRST_DEFERRAL * 2_u32.pow(deferrals)).await;
         }
         ToolOutput::failed(format!(
-            "The server of `{name}` put the call off {MAX_DEFERRALS} times; call it again later."
+            "The server of `{}` put the call off {MAX_DEFERRALS} times; call it again later.",
+            wanted.name
         ))
         .into()
     }
 
     /// Sends a call.
-    async fn begin(&self, name: &str, args: Value, retry: Retry) -> Result<Live, ToolOutput> {
+    async fn begin(&self, wanted: &Wanted<'_>, retry: Retry) -> Result<Live, ToolOutput> {
+        let Wanted { name, args, allowed, .. } = wanted;
         let deadline = Instant::now() + self.config.call_timeout;
         loop {
             let (session, listed) = self.listed().await.map_err(|refusal| {
@@ -153,13 +177,18 @@ impl McpSource {
                     self.id, refusal.reason
                 ))
             })?;
-            let Some(tool) = listed.tools.iter().find(|tool| tool.spec.name == name) else {
+            let Some(tool) = listed.tools.iter().find(|tool| tool.spec.name == *name) else {
                 return Err(ToolOutput::failed(format!("There is no tool `{}` (any more).", clipped(name, 100))));
             };
             if tool.spec.consent == Consent::Off {
                 return Err(ToolOutput::failed(format!("The tool `{name}` is switched off here.")));
             }
-            json_schema::check(&tool.spec.parameters, &args).map_err(ToolOutput::failed)?;
+            if tool.spec.consent == Consent::Ask && !allowed {
+                return Err(ToolOutput::failed(format!(
+                    "A person must allow `{name}`, and nobody allowed this call. It was not made; call it again to ask."
+                )));
+            }
+            json_schema::check(&tool.spec.parameters, args).map_err(ToolOutput::failed)?;
             let _turn = if self.asks.load(Ordering::Acquire) {
                 let turn = tokio::select! {
                     turn = timeout_at(deadline, Arc::clone(&session.turn).lock_owned()) => turn,
@@ -171,20 +200,17 @@ impl McpSource {
             } else {
                 None
             };
-            if session.kept.is_cancelled() {
+            if session.kept.is_cancelled() || session.is_tainted() {
                 continue;
             }
-            let args: JsonObject = match args {
-                Value::Object(args) => args,
-                _ => JsonObject::new(),
-            };
+            let args: JsonObject = args.as_object().cloned().unwrap_or_default();
             let mut call = CallToolRequestParams::new(tool.name.clone()).with_arguments(args);
             (call.input_responses, call.request_state) = (retry.responses, retry.state);
-            let (_open, asked) = session.calls.begin();
+            let (open, asked) = session.calls.begin();
             let peer = session.peer.clone();
             let answer = Box::pin(async move { peer.call_tool_once(call).await });
-            let (name, left) = (name.to_owned(), self.config.call_timeout);
-            return Ok(Live { name, answer, asked, _open, _turn, session, kept: None, left });
+            let (name, left) = ((*name).to_owned(), self.config.call_timeout);
+            return Ok(Live { name, answer, asked, open, _turn, session, kept: None, left });
         }
     }
 
@@ -194,7 +220,12 @@ impl McpSource {
         loop {
             tokio::select! {
                 biased;
-                answered = &mut live.answer => return self.answered(&live, answered),
+                answered = &mut live.answer => {
+                    if matches!(answered, Ok(_) | Err(ServiceError::McpError(_))) {
+                        live.open.answered();
+                    }
+                    return self.answered(&live, answered);
+                }
                 Some(asked) = live.asked.recv() => {
                     let id = Uuid::now_v7();
                     let asks = question(&self.id, String::new(), asked.request, Continuation::Held(id));

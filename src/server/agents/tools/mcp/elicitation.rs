@@ -2,8 +2,9 @@
 //!
 //! Promises: a question reaches the person whose call it is, or nobody. Before the protocol of 2026-07-28 a server does not
 //! say which call it asks for, so only a question that comes while a single call is under way is put to a person, and a
-//! source that asks is given one call at a time in a session. A call that waits keeps its session to itself, and ends when
-//! nobody answers for [`HELD_TIMEOUT`].
+//! source that asks is given one call at a time in a session. A server may work on at a call that nobody waits for any more:
+//! once a call ended without an answer, no question of its session is put to anybody, and later calls have another session. A
+//! call that waits keeps its session to itself, and ends when nobody answers for [`HELD_TIMEOUT`].
 
 use std::{
     collections::HashMap,
@@ -17,7 +18,7 @@ use std::{
 use parking_lot::Mutex;
 use rmcp::model::{ElicitRequestParams, ElicitResult, ElicitationAction, InputRequest, InputRequests, InputResponses};
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -50,6 +51,10 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Calls {
     open: Arc<Mutex<HashMap<Uuid, mpsc::Sender<Asked>>>>,
+    /// Whether a call ended without an answer: its server may work on at it, and ask for it.
+    unanswered: Arc<AtomicBool>,
+    /// Told when a call ended.
+    ended: Arc<Notify>,
     /// Whether the source ever asked: its later calls have their session to themselves.
     asks: Arc<AtomicBool>,
 }
@@ -59,12 +64,13 @@ pub(super) struct Calls {
 pub(super) struct Open {
     id: Uuid,
     calls: Calls,
+    is_answered: bool,
 }
 
 impl Calls {
     /// The calls of a new session of a source; `asks` is shared by its sessions.
     pub(super) fn new(asks: Arc<AtomicBool>) -> Self {
-        Self { open: Arc::default(), asks }
+        Self { asks, ..Self::default() }
     }
 
     /// Begins a call; its questions arrive at the receiver, one at a time.
@@ -72,7 +78,23 @@ impl Calls {
         let (sender, receiver) = mpsc::channel(1);
         let id = Uuid::now_v7();
         self.open.lock().insert(id, sender);
-        (Open { id, calls: self.clone() }, receiver)
+        (Open { id, calls: self.clone(), is_answered: false }, receiver)
+    }
+
+    /// Whether a call ended without an answer.
+    pub(super) fn has_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Acquire)
+    }
+
+    /// Returns once no call is under way.
+    pub(super) async fn all_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.open.lock().is_empty() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Puts a question to the call that it belongs to, and waits for the answer; cancelled where it cannot be told which
@@ -82,7 +104,7 @@ impl Calls {
         let only = {
             let open = self.open.lock();
             let mut open = open.values();
-            open.next().filter(|_| open.next().is_none()).cloned()
+            open.next().filter(|_| open.next().is_none() && !self.has_unanswered()).cloned()
         };
         let (answer, answered) = oneshot::channel();
         match only {
@@ -99,9 +121,22 @@ impl Calls {
     }
 }
 
+impl Open {
+    /// Its server answered: it asks nothing more for this call.
+    pub(super) fn answered(&mut self) {
+        self.is_answered = true;
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
-        self.calls.open.lock().remove(&self.id);
+        {
+            // Under the lock: a question finds both changed, or neither.
+            let mut open = self.calls.open.lock();
+            self.calls.unanswered.fetch_or(!self.is_answered, Ordering::AcqRel);
+            open.remove(&self.id);
+        }
+        self.calls.ended.notify_waiters();
     }
 }
 
@@ -188,6 +223,21 @@ mod tests {
         assert_eq!(calls.ask(request(), CancellationToken::new()).await.action, ElicitationAction::Cancel);
         drop((one, two));
         assert_eq!(calls.ask(request(), CancellationToken::new()).await.action, ElicitationAction::Cancel);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_may_be_of_a_call_without_an_answer_is_put_to_nobody() {
+        let calls = Calls::default();
+        let (mut answered, _asked) = calls.begin();
+        answered.answered();
+        drop(answered);
+        assert!(!calls.has_unanswered());
+        let (stopped, _asked) = calls.begin();
+        let (_other, mut asked) = calls.begin();
+        drop(stopped);
+        assert!(calls.has_unanswered());
+        assert_eq!(calls.ask(request(), CancellationToken::new()).await.action, ElicitationAction::Cancel);
+        assert!(asked.try_recv().is_err(), "the other call did not ask");
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@
 //! Promises: it is connected to when it is first needed, once for all runs, and again after it died, within seconds of its
 //! coming back; what it lists is bounded and asked for again when it says so, or after a minute; a call
 //! that is stopped or takes too long is cancelled there too, and none is made twice; a server that floods this one loses its
-//! session; every child has ended when [`McpSource::close`] returns.
+//! session, and so does one that may still ask for a call that nobody waits for; every child has ended when
+//! [`McpSource::close`] returns.
 
 mod call;
 mod child;
@@ -194,6 +195,10 @@ impl McpSource {
                 None => {}
             }
         }
+        if let Some(tainted) = link.session.take_if(|session| session.is_tainted()) {
+            (link.attempts, link.not_before) = (0, None);
+            self.close_when_idle(tainted);
+        }
         if let Some(session) = &link.session {
             return Ok((Arc::clone(session), false));
         }
@@ -229,6 +234,16 @@ impl McpSource {
                 Err(refusal)
             }
         }
+    }
+
+    /// Has others open another session; this one is closed once the calls in it have ended.
+    fn close_when_idle(&self, session: Arc<Session>) {
+        session.kept.cancel();
+        let (id, stopping) = (self.id.clone(), self.stopping.clone());
+        self.closing.spawn(async move {
+            stopping.run_until_cancelled(session.calls.all_ended()).await;
+            session.close(&id).await;
+        });
     }
 
     /// Gives a session up: the next request opens another.

@@ -41,8 +41,11 @@ pub(super) struct Session {
     pub(super) calls: Calls,
     /// Held by a call that has the session to itself.
     pub(super) turn: Arc<Mutex<()>>,
-    /// Cancelled when a call that waits for a person keeps the session to itself: others open another.
+    /// Cancelled when others open another: a call that waits for a person keeps this one to itself, or a call in it ended
+    /// without an answer.
     pub(super) kept: CancellationToken,
+    /// Whether the protocol is one before 2026-07-28: the server's questions do not say which call they belong to.
+    asks_without_call: bool,
 }
 
 /// What answers a server: it may say that its tools changed, and ask a person.
@@ -80,7 +83,9 @@ impl ClientHandler for Handler {
 impl Session {
     /// The session of a connected service, whose handler was `handler`.
     pub(super) fn new(service: RunningService<RoleClient, Handler>, handler: Handler) -> Self {
+        let info = service.peer().peer_info();
         Self {
+            asks_without_call: info.is_none_or(|info| info.protocol_version.has_initialize()),
             peer: service.peer().clone(),
             service: Mutex::new(service),
             proven: AtomicBool::default(),
@@ -96,6 +101,11 @@ impl Session {
 
     pub(super) fn is_gone(&self) -> bool {
         self.lost.load(Ordering::Acquire) || self.peer.is_transport_closed()
+    }
+
+    /// Whether later calls must have another session: a question in this one could be of a call that nobody waits for.
+    pub(super) fn is_tainted(&self) -> bool {
+        self.asks_without_call && self.calls.has_unanswered()
     }
 
     pub(super) fn fresh(&self) -> Option<Arc<Listed>> {

@@ -1,7 +1,8 @@
 //! Calls that a server works on as tasks: polled until they are over.
 //!
 //! Promises: a task is asked for by its id, which stands in the log, so any process can go on with it; a server that is away
-//! meanwhile is asked again; a stopped run cancels its task there.
+//! meanwhile is asked again; a person who stops the run has its task cancelled. A run that ends otherwise (its time limit, the
+//! end of this process) leaves its task at work, for the next run to ask for.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use tokio::{
     runtime::Handle,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
@@ -26,6 +28,7 @@ use super::{
     content,
     elicitation::{questions, responses},
 };
+use crate::server::agents::RunInput;
 
 /// The pause between two questions for a task where its server names none.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,86 +37,142 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a server that is away is waited for.
 const AWAY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// How long a server may go on listing a question after it was told the answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the cancellation of a task may take.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A task that is cancelled at its server when this is dropped.
+/// A task that is cancelled at its server when this is dropped, if a person stopped the run.
 struct Followed {
-    peer: Option<Peer<RoleClient>>,
+    source: Arc<McpSource>,
     id: String,
+    stopped_by_person: CancellationToken,
+    /// Nothing is left to cancel: it is over, asks a person, or was cancelled.
+    is_settled: bool,
 }
 
 impl Followed {
-    /// It goes on without being waited for, or is over.
-    fn leave(&mut self) {
-        self.peer = None;
+    fn settle(&mut self) {
+        self.is_settled = true;
+    }
+
+    fn cancel(&mut self) {
+        self.is_settled = true;
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (source, cancel) = (Arc::clone(&self.source), CancelTaskParams::new(self.id.clone()));
+        let cancelling = async move {
+            let cancelled = async {
+                let (session, _) = source.session().await.ok()?;
+                session.peer.cancel_task(cancel).await.ok()
+            };
+            if !matches!(timeout(CANCEL_TIMEOUT, cancelled).await, Ok(Some(()))) {
+                tracing::warn!(tools = source.id, "a task could not be cancelled at its server");
+            }
+        };
+        self.source.closing.spawn_on(cancelling, &runtime);
     }
 }
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        let (Some(peer), Ok(runtime)) = (self.peer.take(), Handle::try_current()) else { return };
-        let cancel = CancelTaskParams::new(std::mem::take(&mut self.id));
-        runtime.spawn(async move { timeout(POLL_INTERVAL * 5, peer.cancel_task(cancel)).await });
+        if !self.is_settled && self.stopped_by_person.is_cancelled() {
+            self.cancel();
+        }
+    }
+}
+
+/// The questions that a task was told the answers to.
+struct Answered {
+    keys: HashSet<String>,
+    at: Instant,
+}
+
+impl Answered {
+    fn new(answers: &[(String, Response)]) -> Self {
+        Self { keys: answers.iter().map(|(key, _)| key.clone()).collect(), at: Instant::now() }
+    }
+
+    /// The task went on: a question that it asks from now on is a new one, whatever its key.
+    fn forget(&mut self) {
+        self.keys.clear();
+    }
+
+    /// Whether the server lists a question of this key only because it has not come to the answer yet.
+    fn has(&self, key: &str) -> bool {
+        self.keys.contains(key) && self.at.elapsed() < ANSWER_TIMEOUT
     }
 }
 
 impl McpSource {
     /// Waits until a task is over, or asks a person; `answers` are those to what it asked before.
-    pub(super) async fn follow(self: &Arc<Self>, name: &str, id: &str, answers: Vec<(String, Response)>) -> Called {
+    pub(super) async fn follow(
+        self: &Arc<Self>,
+        name: &str,
+        id: &str,
+        answers: Vec<(String, Response)>,
+        input: &RunInput,
+    ) -> Called {
         let deadline = Instant::now() + self.config.task_timeout;
-        // An answer may be known there only a moment later.
-        let answered: HashSet<String> = answers.iter().map(|(key, _)| key.clone()).collect();
+        let mut answered = Answered::new(&answers);
         let mut answers = Some(answers).filter(|answers| !answers.is_empty());
-        let mut followed = Followed { peer: None, id: id.to_owned() };
-        let mut away_since = None;
+        let (source, id, stopped_by_person) = (Arc::clone(self), id.to_owned(), input.stopped_by_person.clone());
+        let mut followed = Followed { source, id: id.clone(), stopped_by_person, is_settled: false };
+        let mut away_since: Option<Instant> = None;
         while Instant::now() < deadline {
-            let (peer, pause) = match self.session().await {
-                Ok((session, _)) => (session.peer.clone(), POLL_INTERVAL),
-                Err(_) if away_since.get_or_insert_with(Instant::now).elapsed() < AWAY_TIMEOUT => {
-                    sleep(POLL_INTERVAL).await;
-                    continue;
-                }
-                Err(refusal) => {
-                    followed.leave();
-                    let reason = refusal.reason;
-                    return ToolOutput::failed(format!(
-                        "`{name}` went on as a task, and its server is away: {reason}."
-                    ))
-                    .into();
-                }
+            let step = match self.session().await {
+                Ok((session, _)) => self.step(&session.peer, &id, &mut answers).await,
+                Err(_) => Err(ServiceError::TransportClosed),
             };
-            followed.peer = Some(peer.clone());
-            match self.step(&peer, id, &mut answers).await {
+            if step.is_ok() {
+                away_since = None;
+            }
+            match step {
                 Ok(Step::Over(output)) => {
-                    followed.leave();
+                    followed.settle();
                     return output.into();
                 }
                 Ok(Step::Working(named)) => {
-                    away_since = None;
-                    sleep(named.unwrap_or(pause)).await;
+                    answered.forget();
+                    sleep(named.unwrap_or(POLL_INTERVAL)).await;
                 }
                 Ok(Step::Asks(mut requests, named)) => {
-                    away_since = None;
-                    requests.retain(|key, _| !answered.contains(key));
+                    requests.retain(|key, _| !answered.has(key));
                     if requests.is_empty() {
-                        sleep(named.unwrap_or(pause)).await;
+                        sleep(named.unwrap_or(POLL_INTERVAL)).await;
                         continue;
                     }
-                    let asked = questions(&self.id, requests, &Continuation::Task(id.to_owned()));
-                    if asked.is_ok() {
-                        followed.leave();
-                    }
-                    return asked.map_or_else(|reason| unasked(name, reason), Called::Asked);
+                    return match questions(&self.id, requests, &Continuation::Task(id)) {
+                        Ok(asked) => {
+                            followed.settle();
+                            Called::Asked(asked)
+                        }
+                        Err(reason) => {
+                            followed.cancel();
+                            unasked(name, reason)
+                        }
+                    };
                 }
                 Err(ServiceError::McpError(error)) => {
-                    followed.leave();
+                    followed.settle();
                     return ToolOutput::failed(format!("`{name}` failed: {}", clipped(&error.message, MAX_ERROR)))
                         .into();
                 }
                 // Its connection is gone, which the next session finds; the task is not.
-                Err(_) if away_since.get_or_insert_with(Instant::now).elapsed() < AWAY_TIMEOUT => sleep(pause).await,
+                Err(_) if away_since.get_or_insert_with(Instant::now).elapsed() < AWAY_TIMEOUT => {
+                    sleep(POLL_INTERVAL).await;
+                }
                 Err(_) => break,
             }
         }
+        if away_since.is_some() {
+            followed.settle();
+            return ToolOutput::failed(format!(
+                "`{name}` went on as a task, and its server has been away since. What became of the task is not known; \
+                 it may have done its work."
+            ))
+            .into();
+        }
+        followed.cancel();
         ToolOutput::failed(format!(
             "The task of `{name}` was not over in time, and was cancelled; it may have done part of its work."
         ))

@@ -1,0 +1,261 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{
+    protocol::{Author, RunId, ThreadId, UserId, agui::Event},
+    server::agents::{
+        Emitter, RunInput,
+        tools::{
+            ToolBox, ToolSpec,
+            questions::{Called, Question, Response},
+        },
+    },
+};
+
+/// Notes what it is asked to do.
+#[derive(Default)]
+struct Noting {
+    called: Mutex<Vec<String>>,
+    resumed: Mutex<Vec<Resumption>>,
+    abandoned: Mutex<usize>,
+}
+
+#[async_trait]
+impl ToolBox for Noting {
+    async fn list(&self, _: &RunInput) -> Vec<ToolSpec> {
+        Vec::new()
+    }
+
+    async fn call(&self, name: &str, _: Value, _: &RunInput) -> Called {
+        self.called.lock().expect("not poisoned").push(name.into());
+        ToolOutput::done("called").into()
+    }
+
+    async fn resume(&self, _: &str, resumption: Resumption, _: &RunInput) -> Called {
+        self.resumed.lock().expect("not poisoned").push(resumption);
+        ToolOutput::done("resumed").into()
+    }
+
+    fn abandon(&self, _: ThreadId) {
+        *self.abandoned.lock().expect("not poisoned") += 1;
+    }
+}
+
+fn thread(runs: Vec<Value>) -> ThreadView {
+    let items: Vec<Value> = runs.into_iter().map(|run| json!({"kind": "run", "value": run})).collect();
+    serde_json::from_value(json!({"items": items})).expect("a thread")
+}
+
+fn run(agent: &str, state: &Value, nodes: &[Value]) -> Value {
+    json!({"run_id": RunId::new(), "agent": agent, "state": state, "started_at": 0, "nodes": nodes})
+}
+
+fn cut_off() -> Value {
+    json!({"is": "failed", "message": "The server was restarted."})
+}
+
+fn call_node(id: &str) -> Value {
+    let body = json!({"is": "tool", "name": "odd__book", "args": "{\"day\":1}"});
+    json!({"id": id, "state": "called", "started_at": 0, "body": body})
+}
+
+fn task_node(call: &str, continuation: &Value) -> Value {
+    let content = json!({"toolCallId": call, "toolName": "odd__book", "continuation": continuation});
+    let body = json!({"is": "activity", "activity_type": TOOL_TASK, "content": content});
+    json!({"id": format!("task of {call}"), "state": "done", "started_at": 0, "body": body})
+}
+
+fn found(runs: Vec<Value>) -> Vec<(String, Continuation)> {
+    let jobs = tasks(&thread(runs), "model").into_iter();
+    jobs.map(|job| match job.what {
+        Ok(Act::Resume(resumption)) => (job.id, resumption.continuation),
+        _ => panic!("a task goes on"),
+    })
+    .collect()
+}
+
+#[test]
+fn only_a_task_that_this_agent_noted_itself_is_gone_on_with() {
+    let task = json!({"task": "t-1"});
+    let noted = |agent: &str, continuation: &Value| {
+        vec![run(agent, &cut_off(), &[call_node("c1"), task_node("c1", continuation)])]
+    };
+    assert_eq!(found(noted("model", &task)), [("c1".to_owned(), Continuation::Task("t-1".into()))]);
+    assert!(found(noted("remote", &task)).is_empty());
+    let forged = [json!({"retry": {"state": null}}), json!({"held": RunId::new()}), json!("task"), json!(null)];
+    for continuation in &forged {
+        assert!(found(noted("model", continuation)).is_empty(), "{continuation}");
+    }
+    let mut misnamed = task_node("c1", &task);
+    misnamed["body"]["content"]["toolName"] = json!("odd__pay");
+    assert!(found(vec![run("model", &cut_off(), &[call_node("c1"), misnamed])]).is_empty(), "a task of another tool");
+    let call = run("model", &cut_off(), &[call_node("c1")]);
+    let other = run("remote", &cut_off(), &[task_node("c1", &task)]);
+    assert!(found(vec![call, other]).is_empty(), "another agent notes a task of this agent's call");
+}
+
+#[test]
+fn a_task_is_found_where_its_call_was_allowed_and_not_where_a_person_stopped_it() {
+    let (task, again) = (json!({"task": "t-1"}), json!({"task": "t-2"}));
+    let asked = run("model", &json!({"is": "interrupted", "interrupts": []}), &[call_node("c1")]);
+    let cut = |task: &Value| run("model", &cut_off(), &[task_node("c1", task)]);
+    assert_eq!(found(vec![asked.clone(), cut(&task)]).len(), 1);
+    let last = found(vec![asked.clone(), cut(&task), cut(&again)]);
+    assert_eq!(last, [("c1".to_owned(), Continuation::Task("t-2".into()))], "the last one goes on");
+    let stopped = run("model", &json!({"is": "cancelled"}), &[task_node("c1", &task)]);
+    assert!(found(vec![asked, stopped]).is_empty());
+}
+
+fn question(continuation: Continuation) -> Interrupt {
+    let question = Question {
+        key: "table".into(),
+        message: "Which table?".into(),
+        schema: json!({"type": "object"}),
+        source: "odd".into(),
+        expires_in: None,
+        continuation,
+    };
+    questions::ask("c1", "odd__book", &json!({"day": 1}), &question, None)
+}
+
+/// The question whether the call may be made.
+fn consent() -> Interrupt {
+    Interrupt { reason: TOOL_CALL.into(), ..question(Continuation::Retry { state: None }) }
+}
+
+fn retry() -> Interrupt {
+    question(Continuation::Retry { state: Some("s".into()) })
+}
+
+/// A run that asked this, and was answered so; without an answer, something else was said.
+fn waited(agent: &str, resumes: Option<RunId>, asked: &Interrupt, payload: Option<&Value>) -> (RunId, Value) {
+    let state = json!({"is": "interrupted", "interrupts": [asked]});
+    let mut run = run(agent, &state, &[call_node("c1")]);
+    let id = RunId::new();
+    let author = Author { id: UserId::new(), name: "Ada".into() };
+    run["run_id"] = json!(id);
+    run["resumes"] = json!(resumes);
+    run["answered"] = match payload {
+        Some(payload) => {
+            let answers = json!([{"interrupt_id": asked.id, "status": "resolved", "payload": payload}]);
+            json!({"is": "by", "author": author, "at": 0, "answers": answers, "resumed_by": RunId::new()})
+        }
+        None => json!({"is": "given_up"}),
+    };
+    (id, run)
+}
+
+struct After {
+    tools: Noting,
+    results: Vec<(String, String)>,
+    _events: mpsc::Receiver<Event>,
+}
+
+/// What the agent `model` does in a run that goes on from the last of these; `later`: what the person said since the call.
+async fn after(runs: Vec<(RunId, Value)>, asked: &Interrupt, payload: Option<&Value>, later: bool) -> After {
+    let parent_run_id = runs.last().map(|(id, _)| *id);
+    let author = Author { id: UserId::new(), name: "Ada".into() };
+    let status = if payload.is_some() { "resolved" } else { "cancelled" };
+    let resume = json!([{"interruptId": asked.id, "status": status, "payload": payload}]);
+    let input = RunInput {
+        agent: "model".into(),
+        parent_run_id,
+        thread: thread(runs.into_iter().map(|(_, run)| run).collect()),
+        resume: serde_json::from_value(resume).expect("answers"),
+        ..RunInput::alone(author, "")
+    };
+    let function = json!({"name": "odd__book", "arguments": "{\"day\":1}"});
+    let mut history = vec![
+        json!({"role": "user", "id": "1", "content": "Book."}),
+        json!({"role": "assistant", "id": "2", "toolCalls": [{"id": "c1", "type": "function", "function": function}]}),
+    ];
+    if later {
+        history.push(json!({"role": "tool", "id": "3", "toolCallId": "c1", "content": "It is not known."}));
+        history.push(json!({"role": "user", "id": "4", "content": "How is it?"}));
+    }
+    let history: Vec<Message> = serde_json::from_value(json!(history)).expect("messages");
+    let (out, _events) = Emitter::channel(64);
+    let noting = Noting::default();
+    let tools = Tools {
+        input: &input,
+        out: &out,
+        toolbox: Some(&noting),
+        specs: Vec::new(),
+        reader: None,
+        consent_timeout: None,
+    };
+    let results = match tools.settle_earlier(&history).await {
+        Ok(Settled::Done(results)) => results.into_iter().collect(),
+        _ => panic!("nothing more is asked"),
+    };
+    After { tools: noting, results, _events }
+}
+
+impl After {
+    fn resumed(&self) -> Vec<Resumption> {
+        self.tools.resumed.lock().expect("not poisoned").clone()
+    }
+
+    fn called(&self) -> usize {
+        self.tools.called.lock().expect("not poisoned").len()
+    }
+
+    fn abandoned(&self) -> usize {
+        *self.tools.abandoned.lock().expect("not poisoned")
+    }
+}
+
+#[tokio::test]
+async fn what_another_agent_asked_has_no_tool_called() {
+    let (yes, door) = (json!({"approved": true}), json!({"table": "door"}));
+    let task = question(Continuation::Task("t-1".into()));
+    for (asked, payload) in [(retry(), &door), (task, &door), (consent(), &yes)] {
+        let of = |agent: &str| vec![waited(agent, None, &asked, Some(payload))];
+        let other = after(of("remote"), &asked, Some(payload), false).await;
+        assert_eq!((other.called(), other.resumed()), (0, vec![]), "{asked:?}");
+        let own = after(of("model"), &asked, Some(payload), false).await;
+        assert_eq!(own.called() + own.resumed().len(), 1, "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_question_of_a_tool_is_no_consent() {
+    let (asked, yes, no) = (retry(), json!({"approved": true}), json!({"approved": false}));
+    let alone = after(vec![waited("model", None, &asked, Some(&yes))], &asked, Some(&yes), false).await;
+    assert!(!alone.resumed()[0].allowed, "the tool's server asked, and not whether it may be called");
+    for (agent, said, allowed) in [("model", &yes, true), ("model", &no, false), ("remote", &yes, false)] {
+        let first = waited(agent, None, &consent(), Some(said));
+        let second = waited("model", Some(first.0), &asked, Some(&yes));
+        let after = after(vec![first, second], &asked, Some(&yes), false).await;
+        assert_eq!(after.resumed()[0].allowed, allowed, "{agent} {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_reaches_the_task_of_a_call_that_stands_before_what_was_said_since() {
+    let (asked, door) = (question(Continuation::Task("t-1".into())), json!({"table": "door"}));
+    let after = after(vec![waited("model", None, &asked, Some(&door))], &asked, Some(&door), true).await;
+    let resumed = after.resumed();
+    assert_eq!(resumed.len(), 1);
+    assert_eq!(resumed[0].continuation, Continuation::Task("t-1".into()));
+    assert_eq!(resumed[0].answers, [("table".to_owned(), Response::Accepted(door))]);
+    assert_eq!(after.results, [("c1".to_owned(), "resumed".to_owned())]);
+    assert_eq!(after.abandoned(), 0, "it was answered");
+}
+
+#[tokio::test]
+async fn a_task_whose_question_was_given_up_is_told_so_and_nothing_else_goes_on() {
+    let task = question(Continuation::Task("t-1".into()));
+    let told = after(vec![waited("model", None, &task, None)], &task, None, true).await;
+    assert_eq!(told.resumed()[0].answers, [("table".to_owned(), Response::Cancelled)]);
+    assert_eq!(told.abandoned(), 1);
+    for asked in [retry(), consent()] {
+        let over = after(vec![waited("model", None, &asked, None)], &asked, None, true).await;
+        assert_eq!((over.called(), over.resumed().len(), over.results.len()), (0, 0, 0), "{asked:?}");
+        assert_eq!(over.abandoned(), 1);
+    }
+}
