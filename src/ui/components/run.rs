@@ -8,7 +8,7 @@ use super::{
     fold::Fold,
     icons::{Glyph, icon},
     json::Bounded,
-    tree::{Nodes, Run, Shared, Tree},
+    tree::{Nodes, Run, Shared, TOOL_TASK, Tree},
 };
 use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor},
@@ -188,7 +188,8 @@ async fn take_back(conversation: Conversation, message_id: MessageId) {
 fn has_content(run: &RunView) -> bool {
     let shows = |body: &NodeBody| match body {
         NodeBody::Text { text, .. } => !text.trim().is_empty(),
-        NodeBody::Activity { .. } | NodeBody::Custom { .. } => true,
+        NodeBody::Activity { activity_type, .. } => activity_type != TOOL_TASK,
+        NodeBody::Custom { .. } => true,
         _ => false,
     };
     run.nodes.iter().any(|node| shows(&node.body)) || !run.awaits().is_empty()

@@ -20,6 +20,10 @@ use crate::{
     ui::format::sentence,
 };
 
+/// The type of the activity by which an agent notes that a tool's server works on a call as a task. What it notes is for the
+/// agent itself, and is not shown.
+pub(crate) const TOOL_TASK: &str = "tool_task";
+
 /// A shared part of a thread. Two are equal when they are the same one: the reducer replaces what it changes.
 #[derive(Debug)]
 pub(crate) struct Shared<T>(pub(crate) Arc<T>);
@@ -119,6 +123,10 @@ fn one(run: Run, index: usize, node: Memo<Shared<Node>>, top: bool) -> AnyView {
         NodeBody::Subagent { name, description, .. } => {
             view! { <Subagent run index node name=name.clone() description=description.clone()/> }.into_any()
         }
+        NodeBody::Activity { activity_type, content } if activity_type == TOOL_TASK => {
+            let call = content.get("toolCallId").and_then(|id| id.as_str()).unwrap_or_default().to_owned();
+            view! { <ToolTask run call/> }.into_any()
+        }
         NodeBody::Activity { activity_type, .. } => view! { <Activity node kind=activity_type.clone()/> }.into_any(),
         NodeBody::Custom { name, value } => custom(name, value),
     }
@@ -141,6 +149,31 @@ fn Activity(node: Memo<Shared<Node>>, kind: String) -> impl IntoView {
         </section>
     }
     .into_any()
+}
+
+/// That a tool goes on working, for as long as its call has no result.
+#[component]
+fn ToolTask(run: Run, call: String) -> impl IntoView {
+    let goes_on = Memo::new(move |_| run.view.with(|run| is_at_work(run, &call)));
+    view! {
+        <Show when=move || goes_on.get()>
+            <p class="quiet" data-node="task">"The tool goes on working."</p>
+        </Show>
+    }
+    .into_any()
+}
+
+/// Whether the task of a call goes on, as far as its run tells: stopping a run cancels its tasks, and a run that ends otherwise
+/// leaves them at work. The result of a call that an earlier run has stands in that one.
+fn is_at_work(run: &RunView, call: &str) -> bool {
+    let result = run.nodes.iter().find_map(|node| match &node.body {
+        NodeBody::Tool { result, .. } if node.id == call => Some(result),
+        _ => None,
+    });
+    match result {
+        Some(result) => result.is_none() && run.state != RunState::Cancelled,
+        None => !run.state.is_over(),
+    }
 }
 
 /// The content of an activity as text.
@@ -321,6 +354,28 @@ mod tests {
         assert_eq!(tree.within(Some(1)), [2]);
         assert_eq!(tree.within(Some(2)), [3]);
         assert_eq!(tree.within(Some(4)), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn a_tool_goes_on_working_until_its_call_has_a_result_or_its_run_was_stopped() {
+        let run = |state: serde_json::Value, call: &str, result: Option<&str>| {
+            let body = serde_json::json!({"is": "tool", "name": "book", "args": "{}", "result": result});
+            let node = serde_json::json!({"id": call, "state": "called", "started_at": 0, "body": body});
+            let run = serde_json::json!({
+                "run_id": crate::protocol::RunId::new(), "agent": "model", "state": state, "started_at": 0, "nodes": [node],
+            });
+            is_at_work(&serde_json::from_value(run).expect("a run"), "c1")
+        };
+        let is = |state: &str| serde_json::json!({"is": state, "message": "It ended."});
+        assert!(run(is("running"), "c1", None) && run(is("failed"), "c1", None));
+        assert!(!run(is("running"), "c1", Some("done")) && !run(is("cancelled"), "c1", None));
+        assert!(run(is("running"), "another", None) && !run(is("failed"), "another", None));
+    }
+
+    #[cfg(feature = "ssr")]
+    #[test]
+    fn a_task_is_noted_by_the_name_that_it_is_hidden_by() {
+        assert_eq!(TOOL_TASK, crate::server::agents::tools::questions::TOOL_TASK);
     }
 
     #[test]
