@@ -85,6 +85,11 @@ async fn an_answer_that_is_not_streamed_is_taken() {
         let Ok(ModelEvent::End(end)) = last else { panic!("{last:?}") };
         assert_eq!((end.reason, end.usage.expect("usage").input_tokens), (EndReason::ToolCalls, Some(7)));
     }
+    for after in [Piece::Cut, Piece::Hang] {
+        let (calls, last) = calls(Reply::Stream(vec![Piece::Raw(recording.into()), after])).await;
+        assert_eq!(calls, [call("call_a", "Paris"), call("call_b", "Rome")]);
+        assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
+    }
     let answer = json!({"choices": [{"message": {"role": "assistant", "content": "<think>hm</think>It is 42."}}]});
     let (thoughts, answer, last) = sorted(body(200, "application/json", &format!("\n \n{answer}\n"))).await;
     assert_eq!((thoughts.as_str(), answer.as_str()), ("hm", "It is 42."));

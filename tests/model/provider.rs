@@ -128,7 +128,21 @@ async fn an_answer_is_whole_once_it_says_why_it_ended() {
     }
     let quoted = text("\"finish_reason\": \"stop\"");
     assert_eq!(error(Reply::Stream(vec![quoted])).await, ModelError::Cut, "only the key itself counts");
-    assert_eq!(error(Reply::Stream(vec![text("Hel"), end("stop", 1, 1).remove(0), Piece::Cut])).await, ModelError::Cut);
+}
+
+#[tokio::test]
+async fn an_answer_that_said_why_it_ended_is_whole_though_the_connection_breaks_or_stays_open() {
+    let [reason, usage, _] = <[Piece; 3]>::try_from(end("stop", 100, 10)).ok().expect("three pieces");
+    for after in [Piece::Cut, Piece::Hang] {
+        for (pieces, input_tokens) in [(vec![reason.clone()], None), (vec![reason.clone(), usage.clone()], Some(100))] {
+            let pieces = [vec![text("Whole.")], pieces, vec![after.clone()]].concat();
+            let (_, answer, last) = sorted(Reply::Stream(pieces)).await;
+            assert_eq!(answer, "Whole.");
+            let Ok(ModelEvent::End(ended)) = last else { panic!("{last:?}") };
+            let used = ended.usage.and_then(|usage| usage.input_tokens);
+            assert_eq!((ended.reason, used), (EndReason::Stop, input_tokens));
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,20 +1,28 @@
 //! Reads an answer of a model off the network: a stream of events, or one body where a server does not stream.
 //!
 //! Promises: one event has at most `max_bytes`, as has a body; each is rewritten in its provider's dialect; a web page in place
-//! of an answer is an error; chat completions that said why they ended are whole, also without the last line `[DONE]`.
+//! of an answer is an error; chat completions that said why they ended are whole, also without the last line `[DONE]`, where the
+//! connection breaks then, and where it stays open.
 
-use std::{collections::VecDeque, io};
+use std::{collections::VecDeque, io, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream, stream::BoxStream};
 use serde_json::{Deserializer, Value};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::io::StreamReader;
 
-use super::{chat_chunks::ChatChunks, error::ModelError, responses_events};
+use super::{
+    chat_chunks::{self, ChatChunks},
+    error::ModelError,
+    responses_events,
+};
 use crate::server::agents::remote::sse::{Broken, Heard, Sse};
 
 /// What a stream of chat completions ends with.
 const DONE: &str = "[DONE]";
+/// How long to wait, after an answer said why it ended, for what may follow: the tokens that it used, and the end of the stream.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Pieces = BoxStream<'static, io::Result<Bytes>>;
 
@@ -42,9 +50,23 @@ impl Dialect {
     fn lacks_done(&self, is_body: bool) -> bool {
         match self {
             // A body that is JSON to its end is whole, whatever it says of the reason.
-            Self::Chat(chunks) => chunks.has_finish_reason() || (is_body && chunks.has_choice()),
+            Self::Chat(chunks) => chunks.has_finish_reason() || (is_body && chunks.choices() > 0),
             Self::Responses | Self::Gemini => false,
         }
+    }
+
+    /// How many parts of the answer came, if it said why it ended. For the other APIs, whoever reads their events stops by itself.
+    fn parts_of_whole(&self) -> Option<usize> {
+        match self {
+            Self::Chat(chunks) => chunks.has_finish_reason().then(|| chunks.choices()),
+            Self::Responses | Self::Gemini => None,
+        }
+    }
+
+    /// Whether a body that has not ended has all of an answer.
+    fn is_whole_body(&self, body: &[u8]) -> bool {
+        let is_whole = |answer: Value| answer["choices"][0].as_object().is_some_and(chat_chunks::has_finish_reason);
+        matches!(self, Self::Chat(_)) && serde_json::from_slice(body).is_ok_and(is_whole)
     }
 }
 
@@ -56,8 +78,14 @@ pub(super) fn events(
     max_bytes: usize,
     too_long: ModelError,
 ) -> impl Stream<Item = Result<String, ModelError>> + Send {
-    let reader =
-        AnswerReader { source: Source::New(pieces.boxed()), dialect, ready: VecDeque::new(), max_bytes, too_long };
+    let reader = AnswerReader {
+        source: Source::New(pieces.boxed()),
+        dialect,
+        ready: VecDeque::new(),
+        ends_at: None,
+        max_bytes,
+        too_long,
+    };
     stream::unfold(reader, |mut reader| async move {
         let next = reader.next().await?;
         if next.is_err() {
@@ -73,6 +101,8 @@ struct AnswerReader {
     dialect: Dialect,
     /// Events that were read and not handed on yet.
     ready: VecDeque<String>,
+    /// When to wait no longer for what follows an answer that said why it ended; `None` while nobody waits for that.
+    ends_at: Option<Instant>,
     max_bytes: usize,
     too_long: ModelError,
 }
@@ -125,14 +155,25 @@ impl AnswerReader {
     /// An answer that is not streamed: one JSON value, or several in a row.
     async fn body(&mut self, first: Bytes, mut pieces: Pieces) -> Result<(), ModelError> {
         let mut body = first.to_vec();
-        while let Some(piece) = pieces.next().await {
-            body.extend_from_slice(&piece.map_err(|_| ModelError::Cut)?);
+        let mut is_cut = false;
+        loop {
+            match timeout(USAGE_TIMEOUT, pieces.next()).await {
+                Ok(Some(Ok(piece))) => body.extend_from_slice(&piece),
+                Ok(Some(Err(_))) => {
+                    is_cut = true;
+                    break;
+                }
+                Ok(None) => break,
+                Err(_) if self.dialect.is_whole_body(&body) => break,
+                Err(_) => {}
+            }
             if body.len() > self.max_bytes {
                 return Err(self.too_long.clone());
             }
         }
+        let broken = || if is_cut { ModelError::Cut } else { malformed("a body that is no JSON") };
         for value in Deserializer::from_slice(&body).into_iter() {
-            let values = match value.map_err(|_| malformed("a body that is no JSON"))? {
+            let values = match value.map_err(|_| broken())? {
                 Value::Array(values) => values,
                 value => vec![value],
             };
@@ -143,20 +184,33 @@ impl AnswerReader {
     }
 
     async fn event(&mut self, mut events: Box<Sse<StreamReader<Pieces, Bytes>>>) -> Result<(), ModelError> {
+        let is_whole = self.dialect.parts_of_whole().is_some();
         let data = loop {
-            match events.next().await {
-                Ok(Heard::Data(data)) => break data,
-                Ok(Heard::Sign) => {}
-                Ok(Heard::End(rest)) => {
+            let next = match is_whole {
+                true => {
+                    let ends_at = *self.ends_at.get_or_insert_with(|| Instant::now() + USAGE_TIMEOUT);
+                    timeout_at(ends_at, events.next()).await
+                }
+                false => Ok(events.next().await),
+            };
+            match next {
+                Ok(Ok(Heard::Data(data))) => break data,
+                Ok(Ok(Heard::Sign)) => {}
+                Ok(Ok(Heard::End(rest))) => {
                     if let Some(data) = rest {
                         self.take(data);
                     }
                     self.finish(false);
                     return Ok(());
                 }
-                Err(Broken::TooLarge(_)) => return Err(self.too_long.clone()),
-                Err(Broken::NotText) => return Err(malformed("a line that is no UTF-8 text")),
-                Err(Broken::Cut(_)) => return Err(ModelError::Cut),
+                Ok(Err(Broken::TooLarge(_))) => return Err(self.too_long.clone()),
+                Ok(Err(Broken::NotText)) => return Err(malformed("a line that is no UTF-8 text")),
+                Ok(Err(Broken::Cut(_))) if !is_whole => return Err(ModelError::Cut),
+                // The answer is whole, and no more is said of it.
+                Ok(Err(Broken::Cut(_))) | Err(_) => {
+                    self.finish(false);
+                    return Ok(());
+                }
             }
         };
         self.take(data);
@@ -175,7 +229,12 @@ impl AnswerReader {
     }
 
     fn rewrite(&mut self, event: Value) {
+        let parts = self.dialect.parts_of_whole();
         self.ready.extend(self.dialect.rewrite(event).into_iter().map(|event| event.to_string()));
+        // Some servers give a reason in every chunk, so each one that has a part of the answer begins the wait again.
+        if self.dialect.parts_of_whole() > parts {
+            self.ends_at = None;
+        }
     }
 
     fn finish(&mut self, is_body: bool) {
@@ -187,4 +246,94 @@ impl AnswerReader {
 
 fn malformed(what: &str) -> ModelError {
     ModelError::Malformed { what: what.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TEXT: &str = r#"{"choices":[{"delta":{"content":"Whole."}}]}"#;
+    const END: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+    const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":7}}"#;
+
+    /// What comes after these pieces.
+    #[derive(Clone, Copy)]
+    enum Then {
+        Cut,
+        StaysOpen,
+        /// It stays open, with a comment each second.
+        Comments,
+    }
+
+    /// The data of a chat completion's events, or the error, and how long it took.
+    async fn read(pieces: Vec<String>, then: Then) -> (Vec<Result<String, ModelError>>, Duration) {
+        let pieces = stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece))));
+        let pieces = match then {
+            Then::Cut => pieces.chain(stream::iter([Err(io::Error::other("reset"))])).boxed(),
+            Then::StaysOpen => pieces.chain(stream::pending()).boxed(),
+            Then::Comments => {
+                let comment = || async {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Some((Ok(Bytes::from_static(b": ping\n\n")), ()))
+                };
+                pieces.chain(stream::unfold((), move |()| comment())).boxed()
+            }
+        };
+        let too_long = ModelError::TooLong { what: "1 KiB".into() };
+        let begun = Instant::now();
+        let events = events(Dialect::Chat(ChatChunks::default()), pieces, 1024, too_long);
+        let events = timeout(Duration::from_secs(60), events.collect()).await.expect("it ends");
+        (events, begun.elapsed())
+    }
+
+    fn stream_of(events: &[&str]) -> Vec<String> {
+        events.iter().map(|event| format!("data: {event}\n\n")).collect()
+    }
+
+    /// The data that is expected, in the form in which it is rewritten.
+    fn data(events: &[&str]) -> Vec<Result<String, ModelError>> {
+        let same =
+            |event: &&str| Ok(serde_json::from_str::<Value>(event).map_or((*event).into(), |event| event.to_string()));
+        events.iter().map(same).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_said_why_it_ended_is_whole_whatever_the_connection_does() {
+        for then in [Then::Cut, Then::StaysOpen, Then::Comments] {
+            for events in [&[TEXT, END][..], &[TEXT, END, USAGE]] {
+                let (read, took) = read(stream_of(events), then).await;
+                assert_eq!(read, data(&[events, &[DONE]].concat()));
+                assert!(took < USAGE_TIMEOUT * 2, "{took:?}");
+            }
+        }
+        let (read, _) = read(stream_of(&[TEXT]), Then::Cut).await;
+        assert_eq!(read.last(), Some(&Err(ModelError::Cut)), "nothing said that it ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reason_in_every_chunk_does_not_end_an_answer_while_it_goes_on() {
+        let part = r#"{"choices":[{"delta":{"content":"More."},"finish_reason":"stop"}]}"#;
+        let parts = stream::iter(stream_of(&[part; 5])).then(|piece| async {
+            tokio::time::sleep(USAGE_TIMEOUT * 3 / 4).await;
+            Ok(Bytes::from(piece))
+        });
+        let too_long = ModelError::TooLong { what: "1 KiB".into() };
+        let events = events(Dialect::Chat(ChatChunks::default()), parts.chain(stream::pending()), 1024, too_long);
+        assert_eq!(events.collect::<Vec<_>>().await, data(&[part, part, part, part, part, DONE]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_whole_is_taken_whatever_the_connection_does() {
+        let message = json!({"choices": [{"message": {"content": "Whole."}, "finish_reason": "stop"}]}).to_string();
+        let (one, two) = message.split_at(20);
+        for then in [Then::Cut, Then::StaysOpen] {
+            let (read, took) = read(vec![one.into(), two.into()], then).await;
+            assert_eq!(read.last(), Some(&Ok(DONE.to_owned())), "{read:?}");
+            assert!(read.len() == 2 && took < USAGE_TIMEOUT * 2, "{read:?} after {took:?}");
+        }
+        let (read, _) = read(vec![one.into()], Then::Cut).await;
+        assert_eq!(read, [Err(ModelError::Cut)]);
+    }
 }

@@ -14,7 +14,7 @@ const MAX_CALLS: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct ChatChunks {
     calls: Vec<Call>,
-    has_choice: bool,
+    choices: usize,
     has_finish_reason: bool,
 }
 
@@ -29,9 +29,9 @@ struct Call {
 }
 
 impl ChatChunks {
-    /// Whether there was anything of an answer.
-    pub(super) fn has_choice(&self) -> bool {
-        self.has_choice
+    /// How many chunks had a part of the answer.
+    pub(super) fn choices(&self) -> usize {
+        self.choices
     }
 
     /// Whether a chunk said why the answer ended: then it is whole, with or without `[DONE]`.
@@ -64,14 +64,14 @@ impl ChatChunks {
     }
 
     fn choice(&mut self, choice: &mut Map<String, Value>) {
-        self.has_choice = true;
+        self.choices += 1;
         // An answer that is not streamed has all of it in a message.
         if !choice.get("delta").is_some_and(Value::is_object)
             && let Some(message) = choice.remove("message")
         {
             choice.insert("delta".into(), message);
         }
-        self.has_finish_reason |= choice.get("finish_reason").is_some_and(Value::is_string);
+        self.has_finish_reason |= has_finish_reason(choice);
         let Some(delta) = choice.get_mut("delta").and_then(Value::as_object_mut) else { return };
         refusal_as_content(delta);
         match delta.get_mut("tool_calls") {
@@ -145,6 +145,12 @@ impl ChatChunks {
         };
         at.filter(|at| self.calls[*at].name == name && goes_on(&self.calls[*at]))
     }
+}
+
+/// Whether this says why the answer ended. Servers that write a text in every chunk write `""` or `"null"` until then.
+pub(super) fn has_finish_reason(choice: &Map<String, Value>) -> bool {
+    let reason = choice.get("finish_reason").and_then(Value::as_str);
+    reason.is_some_and(|reason| !matches!(reason, "" | "null"))
 }
 
 /// What a model says in refusing is its answer.
@@ -322,6 +328,21 @@ mod tests {
         assert_eq!(content(json!({"content": "Fine.", "refusal": null})), "Fine.");
         let parts = content(json!({"content": [{"type": "refusal", "refusal": "I cannot."}]}));
         assert_eq!(parts, json!([{"type": "text", "text": "I cannot."}]));
+    }
+
+    #[test]
+    fn only_a_reason_ends_an_answer() {
+        for (reason, is_end) in [
+            (json!("stop"), true),
+            (json!("length"), true),
+            (json!(""), false),
+            (json!("null"), false),
+            (json!(null), false),
+        ] {
+            let mut chunks = ChatChunks::default();
+            chunks.rewrite(json!({"choices": [{"delta": {"content": "x"}, "finish_reason": reason}]}));
+            assert_eq!(chunks.has_finish_reason(), is_end, "{reason}");
+        }
     }
 
     #[test]
