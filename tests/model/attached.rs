@@ -131,6 +131,82 @@ async fn a_text_that_does_not_fit_is_announced_and_read_with_a_tool() {
 }
 
 #[tokio::test]
+async fn all_that_is_read_in_a_run_fits_into_the_context() {
+    let table = "1234567,89012345,67890\n".repeat(10_000);
+    let ids: Vec<String> = (0..12).map(|at| format!("c{at}")).collect();
+    let reads = ids.iter().enumerate().map(|(at, id)| {
+        let part = json!({"file": "table.csv", "from_byte": 2_000 * at});
+        ("read_file", id.as_str(), part)
+    });
+    let reads: Vec<_> = reads.collect();
+    let model = Model::with([calls(&reads[..6]), calls(&reads[6..]), says("It is a table.")]).await;
+    let house = House::with(&model, json!({"context_tokens": 8192})).await;
+    let run = house.ask_with("Read all of it", &[("table.csv", table.as_bytes())]).await;
+    assert_eq!(said(&run)[1..], ["It is a table."]);
+    let results: Vec<_> = calls_of(&run).into_iter().map(|(_, _, result)| result.expect("a result")).collect();
+    assert!(results[0].contains("1234567,89012345"), "{}", results[0]);
+    assert!(results[11].starts_with("As much as fits was read:"), "{}", results[11]);
+    // Some models have a token for each digit.
+    let digits = results.concat().bytes().filter(u8::is_ascii_digit).count();
+    assert!(results.len() == 12 && digits < 8192 / 2, "{digits} tokens of digits alone");
+}
+
+#[tokio::test]
+async fn of_files_with_the_same_name_each_is_read_by_its_id() {
+    let model = Model::with([says("One."), says("Two.")]).await;
+    let house = House::with(&model, json!({"context_tokens": 8192})).await;
+    let log = |word: &str| format!("{}{word} stands here.", "All work and no play.\n".repeat(2_000));
+    house.ask_with("Read this", &[("log.txt", log("Older").as_bytes())]).await;
+    house.ask_with("And this", &[("log.txt", log("Newer").as_bytes()), ("notes.txt", b"none")]).await;
+    let given = told(&model);
+    let ids: Vec<&str> = given
+        .iter()
+        .map(|given| {
+            let (_, after) = given.as_str().expect("words alone").split_once("from there, by its id ").expect("an id");
+            after.split_once(".]").expect("an end").0
+        })
+        .collect();
+    let find = |file: &str, word: &str| json!({"file": file, "find": word});
+    let looks = [
+        ("read_file", "c1", find("log.txt", "newer")),
+        ("read_file", "c2", find("log.txt", "older")),
+        ("read_file", "c3", find(ids[0], "older")),
+    ];
+    model.says_then([calls(&looks), says("Both.")]);
+    let run = house.ask("What stands in them?").await;
+    let results: Vec<_> = calls_of(&run).into_iter().map(|(_, _, result)| result.expect("a result")).collect();
+    assert!(results[0].contains("Newer stands here.") && results[0].contains(ids[0]), "{}", results[0]);
+    assert!(results[1].contains("“older” does not stand in log.txt"), "{}", results[1]);
+    assert!(results[2].contains("Older stands here."), "{}", results[2]);
+}
+
+#[tokio::test]
+async fn texts_in_utf_16_and_latin_1_are_read() {
+    let utf16 =
+        |text: &str| [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let model = Model::with([says("Thanks.")]).await;
+    let house = House::with(&model, json!({"context_tokens": 8192})).await;
+    let latin1 = b"Stra\xdfe und Hausnummer: 5 \x80 im Jahr";
+    house.ask_with("Read these", &[("windows.txt", &utf16("Größe: 5 €")), ("old.csv", latin1)]).await;
+    let given = told(&model).remove(0);
+    let given = given.as_str().expect("words alone");
+    for part in [
+        "[Attached file: windows.txt, text/plain, 22 bytes.",
+        "\nGröße: 5 €\n",
+        "\nStraße und Hausnummer: 5 € im Jahr\n",
+    ] {
+        assert!(given.contains(part), "{part} is not in {given}");
+    }
+
+    let look = calls(&[("read_file", "c1", json!({"file": "book.txt", "find": "NEEDLE"}))]);
+    model.says_then([look, says("Found.")]);
+    let run = house.ask_with("Where is the needle?", &[("book.txt", &utf16(&book()))]).await;
+    let (_, _, result) = calls_of(&run).remove(0);
+    let result = result.expect("a result");
+    assert!(result.contains("The needle is here.\nAll work"), "{result}");
+}
+
+#[tokio::test]
 async fn a_table_of_numbers_is_measured_by_its_tokens() {
     let model = Model::with([says("One."), says("Two.")]).await;
     let house = House::with(&model, json!({"context_tokens": 16_384})).await;
@@ -214,4 +290,16 @@ async fn what_does_not_fit_any_more_of_older_files_is_read_with_a_tool() {
     assert_eq!((&run.state, said(&run)), (&RunState::Finished, vec!["Two."]), "of an older file nothing is said");
     assert!(!told(&model).remove(0).to_string().contains(&"x".repeat(5_000)));
     assert!(is_offered(&model));
+}
+
+#[tokio::test]
+async fn where_messages_with_files_are_left_out_there_is_room_to_read_them() {
+    let model = Model::with([says("One."), says("Two."), says("Three."), says("Four.")]).await;
+    let house = House::with(&model, json!({"max_history_bytes": 8_192})).await;
+    house.ask_with("first", &[("note.txt", &[b'x'; 500])]).await;
+    for _ in 0..3 {
+        house.ask(&"y".repeat(2_600)).await;
+    }
+    let said: Vec<usize> = told(&model).iter().map(|told| told.to_string().len()).collect();
+    assert!(is_offered(&model) && said.iter().sum::<usize>() < 8_192 * 3 / 4, "{said:?}");
 }

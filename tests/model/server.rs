@@ -73,6 +73,11 @@ impl Model {
         Self { url, script }
     }
 
+    /// What it says after all that it was told to say.
+    pub(crate) fn says_then(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.script.replies.lock().expect("not poisoned").extend(replies);
+    }
+
     /// What it was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.script.asked.lock().expect("not poisoned").clone()

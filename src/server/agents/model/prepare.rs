@@ -35,21 +35,32 @@ impl Run<'_> {
             let given = files::given(input, history, config, room::file_bytes(room, history));
             input.cancel.run_until_cancelled(given).await.ok_or(AgentError::Stopped)
         };
-        let mut room = room::conversation_bytes(config, &self.instructions(tools), &self.offered(tools));
+        let room = room::conversation_bytes(config, &self.instructions(tools), &self.offered(tools));
         let mut files = given(room).await?;
+        let mut for_reading = 0;
         if config.file_tool && !files.partial.is_empty() {
             // The other half is for what the tool reads.
-            room /= 2;
-            files = given(room).await?;
+            for_reading = room / 2;
+            files = given(room - for_reading).await?;
         }
         self.announce(history, &files.partial).await?;
-        let native = |value: &str| signed::read(&*self.agent.provider, value);
-        let max_bytes = usize::try_from(room).unwrap_or(usize::MAX);
-        let (messages, left_out) = history::conversation(history, settled, files.by_message, native, max_bytes);
+        let agent = self.agent;
+        let native = |value: &str| signed::read(&*agent.provider, value);
+        let conversation = |bytes: u64| {
+            let max_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            history::conversation(history, settled, files.by_message.clone(), native, max_bytes)
+        };
+        let (mut messages, mut left_out) = conversation(room - for_reading);
+        if config.file_tool && for_reading == 0 && left_out > 0 && !files.texts.is_empty() {
+            // The tool reads files of messages that are left out. It needs room, too.
+            for_reading = room / 4;
+            (messages, left_out) = conversation(room - for_reading);
+        }
         self.left_out = left_out;
-        let is_partial = !files.partial.is_empty() || left_out > 0;
-        if config.file_tool && is_partial && !files.texts.is_empty() {
-            tools.offer(FileReader::new(files.texts, room::read_bytes(room)));
+        if for_reading > 0 {
+            // A run that goes on after a pause has what was read before the pause among its messages.
+            let budget = for_reading.min(room.saturating_sub(room::messages_cost(&messages)));
+            tools.offer(FileReader::new(files.texts, room::read_bytes(for_reading), budget));
         }
         Ok(ModelRequest {
             system: self.instructions(tools),

@@ -1,6 +1,6 @@
 //! How much of a conversation fits into a model's context, in bytes of text.
 
-use super::provider::ModelTool;
+use super::provider::{ModelMessage, ModelTool};
 use crate::{protocol::agui::Message, server::config::agents::ModelConfig};
 
 /// Bytes of text that are taken for one token where a text has to fit. Fewer than the four of English prose: code, tables and
@@ -31,9 +31,21 @@ pub(super) fn file_bytes(conversation_bytes: u64, history: &[Message]) -> u64 {
     conversation_bytes.saturating_sub(newest.max(all.min(conversation_bytes / 4)))
 }
 
-/// The most bytes of a file that the tool reads at once, where the conversation has so many: several calls fit beside it.
-pub(super) fn read_bytes(conversation_bytes: u64) -> usize {
-    usize::try_from((conversation_bytes / 8).clamp(MIN_READ_BYTES, MAX_READ_BYTES)).unwrap_or(usize::MAX)
+/// The most bytes of a file that `read_file` reads at once, where all that it reads in a run may take `budget`.
+pub(super) fn read_bytes(budget: u64) -> usize {
+    usize::try_from((budget / 8).clamp(MIN_READ_BYTES, MAX_READ_BYTES)).unwrap_or(usize::MAX)
+}
+
+/// What the text of a conversation takes of the room.
+pub(super) fn messages_cost(messages: &[ModelMessage]) -> u64 {
+    let cost = |message: &ModelMessage| match message {
+        ModelMessage::User { text, .. } | ModelMessage::Tool { text, .. } => text_cost(text),
+        ModelMessage::Assistant { text, calls, .. } => {
+            let calls = calls.iter().map(|call| text_cost(&call.name) + text_cost(&call.arguments));
+            text_cost(text) + calls.sum::<u64>()
+        }
+    };
+    messages.iter().map(cost).sum()
 }
 
 /// What a text takes of the room: its bytes, or more where it has more tokens than prose has, as a table of numbers does.
