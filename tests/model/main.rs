@@ -38,12 +38,12 @@ use netra::{
         agents::{
             Agent, Agents, Kinds, RunInput, Runner, RunnerOptions,
             analyst::pricing::PriceTable,
-            guard::verify,
             model::{Allowance, ModelAgent},
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
                 questions::{Called, Resumption},
             },
+            verifier::verify,
         },
         channel::{Channel, Channels, Delivery, Hub},
         store::Store,
