@@ -23,7 +23,7 @@ run: build ## Build for release, start the server with its store under data/, an
 
 build: $(BUILT) ## Build for release: target/release/netra and target/site
 
-# As old as the moment in which the build began: what is changed meanwhile is newer, and is built the next time.
+# Has the time at which the build began, so that a source changed during the build is newer and is built next time.
 $(BUILT): $(SOURCES)
 	@mkdir -p target && touch target/.build-began
 	scripts/build

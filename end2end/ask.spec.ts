@@ -75,8 +75,7 @@ test('an empty page has a question to begin with', async ({ page, signedIn }) =>
   await expectAccessible(page);
 });
 
-test('on a phone the threads open and close by key', async ({ page, signedIn }, { project }) => {
-  test.skip(project.name !== 'phone', 'wide screens show the threads always');
+test('on a phone the threads open and close by key @phone', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/');
   await connected(page);

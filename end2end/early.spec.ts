@@ -1,4 +1,4 @@
-/** What a person does with a page whose code has not come yet is done when it has. */
+/** Buttons pressed and forms submitted before the WebAssembly has loaded take effect once it has. */
 import type { Page } from '@playwright/test';
 import { expect, test } from './fixtures.ts';
 import { admin, submitSignIn } from './people.ts';
@@ -7,64 +7,64 @@ import { connected, lastRun, runIs } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
-/** Keeps the page's code away until it is asked for. */
-async function withoutCode(page: Page): Promise<() => void> {
-  let come = () => {};
-  const asked = new Promise<void>((done) => {
-    come = done;
+/** Holds back the page's WebAssembly until the returned function is called. */
+async function holdCode(page: Page): Promise<() => void> {
+  let release = () => {};
+  const released = new Promise<void>((done) => {
+    release = done;
   });
   await page.route(/\.wasm$/, async (route) => {
-    await asked;
+    await released;
     await route.continue();
   });
-  return () => come();
+  return () => release();
 }
 
-test('a run is stopped by a press that comes before the page is alive', async ({ page, context, signedIn }) => {
+test('a run is stopped by a click before the page is hydrated', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const path = await askRecorded(page);
   const other = await context.newPage();
-  const come = await withoutCode(other);
+  const release = await holdCode(other);
   await other.goto(path);
   await other.getByRole('button', { name: 'Stop' }).click();
   await expect(lastRun(other)).toHaveAttribute('data-run-state', 'running');
-  come();
+  release();
   await runIs(other, 'cancelled');
   await runIs(page, 'cancelled');
 });
 
-test('a menu that is pressed twice before the page is alive opens once', async ({ page, signedIn }) => {
+test('a menu that is clicked twice before the page is hydrated opens once', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
-  const come = await withoutCode(page);
+  const release = await holdCode(page);
   await page.goto('/account');
   const menu = page.getByRole('button', { name: /^Account of/ });
   await menu.click();
   await menu.click();
-  come();
+  release();
   await connected(page);
   await expect(page.getByRole('button', { name: 'Sign out', exact: true })).toBeVisible();
 });
 
-test('who signs in before the page is alive, by Enter or by the button, is signed in', async ({ page, server }) => {
+test('a sign-in before the page is hydrated, by Enter or by the button, succeeds', async ({ page, server }) => {
   for (const send of [() => page.keyboard.press('Enter'), () => page.getByRole('button', { name: 'Sign in' }).click()]) {
     await page.context().clearCookies();
-    const come = await withoutCode(page);
+    const release = await holdCode(page);
     await page.goto(`${server.url}/sign-in`);
     await page.getByLabel('Email').fill(admin.email);
     await page.getByLabel('Password').fill(admin.password);
     await send();
     expect(page.url()).toBe(`${server.url}/sign-in`);
-    come();
+    release();
     await expect(page).not.toHaveURL(/sign-in/);
     await page.unroute(/\.wasm$/);
   }
 });
 
-test('a form without its answers says so, also to a press that came before the page was alive', async ({ page, server, browserConsole }) => {
+test('a wrong password that is sent before the page is hydrated is refused with its reason', async ({ page, server, browserConsole }) => {
   browserConsole.allow(/status of 401/);
-  const come = await withoutCode(page);
+  const release = await holdCode(page);
   await page.goto(`${server.url}/sign-in`);
   await submitSignIn(page, { email: admin.email, password: 'not the password' });
-  come();
+  release();
   await expect(page.getByRole('alert')).toContainText(/\S/);
 });

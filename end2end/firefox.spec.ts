@@ -6,17 +6,16 @@ import puppeteer, { type Browser, type Page, type Viewport } from 'puppeteer-cor
 import { test as base, expect } from '@playwright/test';
 import { installed } from './installed.ts';
 import { admin, createAdmin } from './people.ts';
-import { Server } from './server.ts';
 import { recordedAgent } from './recorded.ts';
-import { forWorker, paragraphs, type StreamedAgent } from './streamed.ts';
+import { Server } from './server.ts';
+import { agentOfWorker, paragraphs, type StreamedAgent } from './streamed.ts';
 
 const path = installed(process.env['FIREFOX_PATH'], 'firefox-esr', 'firefox');
 const missing = 'NOT TESTED IN FIREFOX: it is not installed. Install it (with Debian: apt-get install firefox-esr) or name it in FIREFOX_PATH.';
 if (!path) console.warn(missing);
 
-
 const test = base.extend<object, { agent: StreamedAgent; server: Server; firefox: Browser }>({
-  agent: forWorker,
+  agent: agentOfWorker,
   server: [
     async ({ agent }, use) => {
       const server = await Server.start({ config: agent.config + recordedAgent(400) });

@@ -2,12 +2,11 @@
 import { expect, type Page, test as base } from './fixtures.ts';
 import { generatedLog } from './logs.ts';
 import { recordedAgent } from './recorded.ts';
-import { forWorker, paragraphs, type StreamedAgent } from './streamed.ts';
+import { agentOfWorker, paragraphs, type StreamedAgent } from './streamed.ts';
 import { ask, connected, lastRun, runIs } from './threads.ts';
 
-
 const test = base.extend<object, { agent: StreamedAgent }>({
-  agent: forWorker,
+  agent: agentOfWorker,
   serverOptions: [async ({ agent }, use) => use({ config: agent.config + recordedAgent(400) }), { scope: 'worker' }],
 });
 

@@ -147,8 +147,7 @@ test('what goes away gives the focus back: a menu, a field, a button, a thread',
   await expect(box(page)).toBeFocused();
 });
 
-test('Escape closes the list of threads on a phone, also where the focus is on what can be done with one', async ({ page, signedIn }, { project }) => {
-  test.skip(project.name !== 'phone', 'wide screens show the threads always');
+test('Escape closes the list of threads on a phone, also where the focus is on what can be done with one @phone', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'What can you do?');
   const row = await openRow(page);

@@ -1,16 +1,16 @@
-/** An agent that plays a recorded run, as slowly as a test needs it. */
+/** An agent that plays back a recorded run, at the speed that a test needs. */
 import { resolve } from 'node:path';
 import { expect, type Page } from '@playwright/test';
 import { connected, runIs } from './threads.ts';
 
 const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
 
-/** The configuration of the agent that plays it. */
+/** The agent, as the configuration file has it. */
 export function recordedAgent(eventsPerSecond: number): string {
   return `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = ${eventsPerSecond}\n`;
 }
 
-/** Asks the recorded agent, and answers with the thread's path when its run is on the way. */
+/** Asks the recorded agent in a new thread, waits until the run has started, and returns the path of the thread. */
 export async function askRecorded(page: Page): Promise<string> {
   await page.goto('/');
   await connected(page);

@@ -68,8 +68,8 @@ export class StreamedAgent {
   }
 }
 
-/** One for all tests of a worker, as a fixture. */
-export const forWorker: [({}: object, use: (agent: StreamedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
+/** A Playwright fixture: one agent for all tests that a worker runs. */
+export const agentOfWorker: [({}: object, use: (agent: StreamedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
   async ({}, use) => {
     const agent = await StreamedAgent.start();
     await use(agent);

@@ -1,29 +1,33 @@
-// The server's HTML can be read and pressed before the page's code has come. What is pressed or submitted until then waits,
-// each button and form once, and is done when the code says that it is there. Links need no code and go on as they are.
-const waiting = new Set();
+// The server renders buttons and forms before the page's WebAssembly has loaded. Clicks on buttons and submits of forms until then
+// are kept, one for each element, and are repeated when the page says that it is hydrated. Links work without code.
+{
+  const kept = new Set();
+  const types = ["click", "submit"];
 
-function keep(event) {
-  const target = event.type === "submit" ? event.target : event.target.closest?.("button");
-  if (!target) return;
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  waiting.add(target);
+  const keep = (event) => {
+    const element = event.type === "submit" ? event.target : event.target.closest?.("button");
+    if (!element) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    kept.add(element);
+  };
+
+  const repeat = () => {
+    for (const element of kept) {
+      if (!element.isConnected) continue;
+      if (element instanceof HTMLFormElement) element.requestSubmit();
+      else element.click();
+    }
+  };
+
+  for (const type of types) addEventListener(type, keep, true);
+  addEventListener(
+    "netra:hydrated",
+    () => {
+      for (const type of types) removeEventListener(type, keep, true);
+      // Effects that enable a button run after this event, in the same task.
+      setTimeout(repeat);
+    },
+    { once: true },
+  );
 }
-
-for (const type of ["click", "submit"]) addEventListener(type, keep, true);
-
-addEventListener(
-  "netra:alive",
-  () => {
-    for (const type of ["click", "submit"]) removeEventListener(type, keep, true);
-    // After what the page changes in this turn: a button may only now be enabled.
-    setTimeout(() => {
-      for (const target of waiting) {
-        if (!target.isConnected) continue;
-        if (target instanceof HTMLFormElement) target.requestSubmit();
-        else target.click();
-      }
-    });
-  },
-  { once: true },
-);

@@ -1,6 +1,8 @@
 //! AG-UI out: runs over HTTP, as any front end or framework asks for them, and the judgement of others on what we say.
 #![cfg(feature = "ssr")]
 
+#[path = "agui/files.rs"]
+mod files;
 #[path = "agui/frameworks.rs"]
 mod frameworks;
 #[path = "model/server.rs"]
@@ -9,7 +11,11 @@ mod model;
 #[path = "remote/server.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the remote agents' own tests use more of it")]
 mod remote;
+#[path = "agui/results.rs"]
+mod results;
 mod support;
+#[path = "agui/validator.rs"]
+mod validator;
 
 use std::{
     path::{Path, PathBuf},
@@ -217,87 +223,6 @@ async fn an_input_is_bounded_in_what_it_becomes() {
     assert_eq!(kind(asker.ask("replay", &long).await.last().expect("an end")), "RUN_FINISHED");
 }
 
-/// An input whose last message has these parts.
-fn carrying(thread: &str, message: &str, parts: Value) -> Value {
-    let mut body = input(thread, message, "");
-    body["messages"][2]["content"] = parts;
-    body
-}
-
-fn file(mime_type: &str, value: &str) -> Value {
-    json!({"type": "document", "source": {"type": "data", "value": value, "mimeType": mime_type}, "metadata": {"filename": "a log.csv"}})
-}
-
-#[tokio::test]
-async fn files_in_parts_are_files_of_the_message_and_can_be_downloaded_by_its_owner_alone() {
-    let server = Setup::default().start().await;
-    let asker = Asker::new(&server, ADMIN).await;
-    let log = "timestamp,model,input_tokens,output_tokens\n2026-01-31T12:00:00Z,gpt-4.1,1200,150\n";
-    let value = BASE64_STANDARD.encode(log);
-    let parts = json!([{"type": "text", "text": "Where do"}, file("text/csv", &value), {"type": "text", "text": "my tokens go?"}]);
-    let body = carrying("with a log", "m", parts);
-    let told = asker.ask("analyst", &body).await;
-    assert!(json!(told).to_string().contains("gpt-4.1"), "the analyst read it: {told:#?}");
-    assert_eq!(asker.ask("analyst", &body).await, told, "the same message with the same files is the same run");
-
-    let folder = server.data().join("files").join(own(&told, "threadId"));
-    let kept: Vec<_> =
-        std::fs::read_dir(&folder).expect("a folder").map(|file| file.expect("a file").file_name()).collect();
-    assert_eq!(kept.len(), 1, "once: {kept:?}");
-    let place = format!("/api/threads/{}/files/{}", own(&told, "threadId"), kept[0].display());
-    let browser = server.signed_in(ADMIN).await;
-    let answer = browser.get(&place).await;
-    let header = |name: header::HeaderName| answer.headers()[name].to_str().expect("text").to_owned();
-    assert_eq!(header(header::CONTENT_DISPOSITION), "attachment; filename=\"a log.csv\"; filename*=UTF-8''a%20log.csv");
-    assert_eq!(header(header::CONTENT_TYPE), "application/octet-stream");
-    assert_eq!(answer.text().await.expect("a file"), log);
-    let page = browser.get(&format!("/threads/{}", own(&told, "threadId"))).await.text().await.expect("a page");
-    assert!(page.contains("a log.csv"), "it stands with its message");
-
-    server.add(ADA).await;
-    let ada = server.signed_in(ADA).await;
-    problem(ada.get(&place).await, 404, "not_found").await;
-    let nothing = format!("/api/threads/{}/files/{}", own(&told, "threadId"), MessageId::new());
-    problem(browser.get(&nothing).await, 404, "not_found").await;
-    let other = json!([{"type": "text", "text": "Where do\nmy tokens go?"}, file("text/csv", "b3RoZXI=")]);
-    problem(asker.post("analyst", &carrying("with a log", "m", other)).await, 409, "conflict").await;
-}
-
-#[tokio::test]
-async fn what_is_wrong_with_a_part_is_said_before_anything_is_kept() {
-    let server =
-        Setup::default().with("ANALYST__MAX_FILE_BYTES", 8).with("ANALYST__MAX_THREAD_BYTES", 12).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
-    let words = json!({"type": "text", "text": "Look"});
-    let elsewhere = json!({"type": "image", "source": {"type": "url", "value": "http://127.0.0.1:1/secret.png"}});
-    let (large, many) = (file("text/csv", "MTIzNDU2Nzg5"), vec![file("text/csv", ""); 9]);
-    let cases = [
-        (
-            json!([words, elsewhere]),
-            422,
-            "invalid_payload",
-            "`content[1]` of the last message points to a file elsewhere",
-        ),
-        (json!([words, file("text/csv", "?")]), 422, "invalid_payload", "is no base64"),
-        (json!([words, large]), 413, "too_large", "`content[1]` of the last message is too large"),
-        (
-            json!([[words.clone()].as_slice(), &many].concat()),
-            422,
-            "invalid_payload",
-            "`content[9]` of the last message is one file too many",
-        ),
-        (json!([file("text/csv", "aGk=")]), 422, "invalid_payload", "the text is empty"),
-    ];
-    for (parts, status, code, why) in cases {
-        let body = problem(asker.post("analyst", &carrying("t", "m", parts)).await, status, code).await;
-        assert!(body["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{body}");
-    }
-    assert_eq!(std::fs::read_dir(server.data().join("files")).expect("a folder").count(), 0, "nothing was kept");
-    let both = json!([words, file("text/csv", "MTIzNDU2Nzg="), file("text/csv", "MTIzNDU2Nzg=")]);
-    let body = problem(asker.post("analyst", &carrying("t", "m", both)).await, 413, "too_large").await;
-    assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("of a thread")), "{body}");
-}
-
 #[tokio::test]
 async fn a_thread_is_its_owners_alone_whatever_others_call_theirs() {
     let server = Setup::default().file(&recorded(5_000)).start().await;
@@ -332,78 +257,6 @@ async fn a_run_is_stopped_by_its_id() {
     assert_eq!(stopped, StatusCode::NO_CONTENT);
     assert_eq!(told.last().expect("an end")["outcome"], json!({"type": "cancelled"}));
     assert_eq!(asker.stop(&run).await, StatusCode::NO_CONTENT, "again is as good");
-}
-
-/// A recording in the server's folder to be: an agent that leaves a call to whoever asked.
-fn calling(folder: &Path) -> String {
-    let file = folder.join("calls.jsonl");
-    let events = [
-        json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "pick_colour"}),
-        json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c", "delta": "{}"}),
-        json!({"type": "TOOL_CALL_END", "toolCallId": "c"}),
-        json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r",
-            "outcome": {"type": "success", "pendingToolCallIds": ["c"]}}),
-    ];
-    std::fs::write(&file, events.map(|event| format!("{event}\n")).concat()).expect("it is written");
-    let file = file.display();
-    format!(
-        "[[agents]]\nid = \"calls\"\nname = \"Calls\"\nkind = \"replay\"\nfile = \"{file}\"\nevents_per_second = 1000\n"
-    )
-}
-
-#[tokio::test]
-async fn the_results_of_a_callers_own_tools_are_taken_once_and_all_at_once() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let server = Setup::default().file(&calling(folder.path())).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
-    let mut body = input("t", "m", "Paint it");
-    let told = asker.ask("calls", &body).await;
-    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
-    let result = |id: &str, call: &Value, content: &str| json!({"id": id, "role": "tool", "toolCallId": call, "content": content});
-    let messages = body["messages"].as_array().expect("messages").clone();
-    let mut ask = |results: &[Value]| {
-        body["messages"] = [messages.as_slice(), results].concat().into();
-        body.clone()
-    };
-    let other = ask(&[result("r", &json!("another"), "red")]);
-    problem(asker.post("calls", &other).await, 409, "conflict").await;
-    let large = ask(&[result("r", &call, &"x".repeat(70_000))]);
-    problem(asker.post("calls", &large).await, 413, "too_large").await;
-    let given = ask(&[result("r", &call, "blue")]);
-    let next = asker.ask("calls", &given).await;
-    assert_ne!(own(&next, "runId"), own(&told, "runId"));
-    assert!(next.iter().all(|event| kind(event) != "TOOL_CALL_RESULT"), "the caller has it");
-    assert_eq!(asker.ask("calls", &given).await, next, "the same again is the same run");
-    let again = ask(&[result("another", &call, "green")]);
-    problem(asker.post("calls", &again).await, 409, "conflict").await;
-}
-
-#[tokio::test]
-async fn results_before_a_persons_words_are_taken_along_and_a_run_is_answered_at_its_own_agent() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let both = calling(folder.path()) + &recorded(5_000);
-    let server = Setup::default().file(&both).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
-    let told = asker.ask("calls", &input("t", "m1", "Paint it")).await;
-    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
-    let result = json!({"id": "r", "role": "tool", "toolCallId": call, "content": "BLUE"});
-    let with = |message: &str, text: &str| {
-        let mut body = input("t", message, text);
-        body["messages"].as_array_mut().expect("messages").insert(2, result.clone());
-        body
-    };
-    let mut alone = input("t", "m2", "");
-    alone["messages"][2] = result.clone();
-    let refused = problem(asker.post("replay", &alone).await, 409, "conflict").await;
-    assert!(refused["detail"].as_str().is_some_and(|why| why.contains("of the agent `calls`")), "{refused}");
-    let next = asker.ask("replay", &with("m2", "Thanks")).await;
-    assert!(next.iter().all(|event| event["toolCallId"] != call), "the caller has it");
-    let browser = server.signed_in(ADMIN).await;
-    let page = browser.get(&format!("/threads/{}", own(&told, "threadId"))).await.text().await.expect("a page");
-    assert!(page.contains("BLUE"), "it stands with the call");
-    problem(asker.post("calls", &alone).await, 409, "conflict").await;
-    let again = asker.ask("replay", &with("m3", "Thanks again")).await;
-    assert_eq!(kind(again.last().expect("an end")), "RUN_FINISHED", "a second time it is not looked at");
 }
 
 #[tokio::test]
@@ -493,90 +346,4 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     let said = String::from_utf8_lossy(&broken.stdout).into_owned();
     assert_eq!(broken.status.code(), Some(1), "{said}");
     assert!(said.contains(own(&told, "runId")) && said.contains("still open"), "{said}");
-}
-
-/// The independent validator. Installing it may take longer than anything else here.
-async fn validator() -> PathBuf {
-    let install = || python::environment("ag-ui-validate", "ag-ui-validate==0.4.0\n").join("ag-ui-validate");
-    spawn_blocking(install).await.expect("no panic")
-}
-
-/// Judges a stream as somebody else's program does.
-async fn judge(program: &Path, folder: &Path, name: &str, stream: &str) {
-    let capture = folder.join("capture.sse");
-    std::fs::write(&capture, stream).expect("it is written");
-    let mut command = Command::new(program);
-    command.arg(&capture).args(["--max-warnings", "0", "--no-color"]);
-    let judged = blocking(move || command.output()).await.expect("it ran");
-    assert!(judged.status.success(), "{name}: {}", String::from_utf8_lossy(&judged.stdout));
-}
-
-#[tokio::test]
-async fn an_independent_validator_has_not_one_warning() {
-    let program = validator().await;
-    let server = Setup::default().file(&recorded(5_000)).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/samples/support-assistant.csv");
-    let thread = ThreadId::new().to_string();
-    asker.ask("analyst", &input(&thread, "no file yet", "Where do my tokens go?")).await;
-    let browser = server.signed_in(ADMIN).await;
-    let uploaded = browser.upload(&thread, "log.csv", std::fs::read(sample).expect("the sample")).await;
-    assert_eq!(uploaded.status(), StatusCode::CREATED);
-    let question = "Cut cost, compare gpt-4.1 with gpt-4.1-mini, make it faster, forecast next month";
-    for (name, agent, message, text) in [
-        ("without a file", "analyst", "no file yet", "Where do my tokens go?"),
-        ("the whole analysis", "analyst", "with a file", question),
-        ("a recorded run", "replay", "recorded", "Play it"),
-    ] {
-        let told = self::text(asker.post(agent, &input(&thread, message, text)).await).await;
-        judge(&program, server.folder(), name, &told).await;
-    }
-}
-
-#[tokio::test]
-async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_callers_tools() {
-    let program = validator().await;
-    let scripted = Model::with([
-        stream(
-            [reasoning("Which "), reasoning("files?"), word("I will look. "), call(0, "c1", "list_files")],
-            "tool_calls",
-        ),
-        calls(&[("describe_log", "c2", json!({}))]),
-        calls(&[("pick_colour", "c3", json!({"of": "the chart"}))]),
-        says("Blue it is."),
-    ])
-    .await;
-    let agent = format!(
-        "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\nbase_url = \"{}\"\n\
-         tools = [\"data\"]\n[[tools]]\nid = \"data\"\nkind = \"builtin\"\n\
-         consent = {{ default = \"automatic\", describe_log = \"ask\" }}\n",
-        scripted.url
-    );
-    let server = Setup::default().file(&agent).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
-    let mut body = input("modelled", "m", "What is there?");
-    body["tools"] = json!([{"name": "pick_colour", "description": "Picks.", "parameters": {"type": "object"}}]);
-
-    let first = text(asker.post("model", &body).await).await;
-    judge(&program, server.folder(), "until it asks", &first).await;
-    let told = events(&first);
-    let interrupt = told.last().expect("an end")["outcome"]["interrupts"][0].clone();
-    assert_eq!(interrupt["reason"], "tool_call", "{told:#?}");
-
-    let mut answer = body.clone();
-    answer["resume"] = json!([{"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": true}}]);
-    let second = text(asker.post("model", &answer).await).await;
-    judge(&program, server.folder(), "after consent", &second).await;
-    let told = events(&second);
-    let pending = told.last().expect("an end")["outcome"]["pendingToolCallIds"].clone();
-    assert_eq!(pending.as_array().map(Vec::len), Some(1), "{told:#?}");
-
-    let result = json!({"id": "r", "role": "tool", "toolCallId": pending[0], "content": "blue, said the caller"});
-    body["messages"].as_array_mut().expect("messages").push(result);
-    let third = text(asker.post("model", &body).await).await;
-    judge(&program, server.folder(), "with the caller's result", &third).await;
-    assert!(third.contains("Blue it is."), "{third}");
-    let asked = scripted.asked();
-    let known = asked.last().expect("four requests").body["messages"].to_string();
-    assert!(asked.len() == 4 && known.contains("blue, said the caller"), "{known}");
 }

@@ -13,6 +13,7 @@ use leptos_router::{
 
 use super::{
     boot::Boot,
+    browser,
     components::{clock::Clock, focus::WritesNext, workspace::Workspace},
     drafts::Drafts,
     outgoing::Outgoing,
@@ -43,6 +44,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="referrer" content="same-origin"/>
                 // Before the first paint, so that a chosen theme never flashes; a file of its own, so no inline script.
                 <script src="/theme.js"></script>
+                // Before the body, so that no button can be pressed without it.
                 <script src="/early-presses.js"></script>
                 <link rel="icon" type="image/svg+xml" href="/favicon.svg"/>
                 <HashedStylesheet options=options.clone() id="style"/>
@@ -114,6 +116,8 @@ pub fn App() -> impl IntoView {
             other => drafts.note(key, &other),
         });
     }
+    // After the first render: every handler is attached.
+    Effect::new(|_| browser::announce_hydrated());
     let asking = Memo::new(move |_| {
         socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
     });

@@ -120,8 +120,8 @@ mod here {
     }
 
     /// Tells `public/early-presses.js` that buttons and forms work now.
-    pub(crate) fn announce_alive() {
-        if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("netra:alive")) {
+    pub(crate) fn announce_hydrated() {
+        if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("netra:hydrated")) {
             let _ = window.dispatch_event(&event);
         }
     }
@@ -300,7 +300,7 @@ mod nowhere {
         0
     }
 
-    pub(crate) fn announce_alive() {}
+    pub(crate) fn announce_hydrated() {}
 
     pub(crate) fn origin() -> Option<String> {
         None

@@ -23,6 +23,7 @@ async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead()
         if !claimed.is_empty() {
             break claimed;
         }
+        // A lease ends by the store's clock alone: it is asked for at the pace of a real node.
         tokio::time::sleep(heir.turn()).await;
         heir.renew().await.expect("renews");
     };

@@ -32,6 +32,7 @@ fn answer_to(house: &House, run: &RunView, payload: Value) -> Answer {
 async fn expires(run: &RunView) {
     let until = asks(run).iter().filter_map(threads::expires_at).max().expect("it expires");
     while jiff::Timestamp::now().as_millisecond() <= until {
+        // The condition is the clock's: nothing else tells that the time has come.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -56,6 +56,7 @@ async fn commands_are_signs_of_life_as_good_as_pongs() {
     let mut client = bench.person("ada").await.connect().await;
     for _ in 0..8 {
         assert!(client.ask(Ping {}).await.is_ok());
+        // The pace of the commands is what is tested: each comes before the heartbeat's timeout has passed.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(bench.manager().counts().connections, 1);

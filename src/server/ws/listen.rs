@@ -53,8 +53,9 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Takes a place among the connections, of which a person may have `most`. Unlike a socket, it pushes no older one out.
-    /// The channel is followed from [`Listener::begin_after`] on: one that does not exist yet would be taken for deleted.
+    /// Registers a connection of the person, who may have `most` at once. Unlike a new socket, it does not close their oldest
+    /// one. It does not follow the channel yet, see [`Listener::begin_after`]: a thread that is followed before it is created
+    /// would be taken for a deleted one (`catch_up.rs`).
     ///
     /// # Errors
     /// 503 while the server stops, 429 where there is no place.
@@ -85,7 +86,7 @@ impl Listener {
         })
     }
 
-    /// Follows the channel, and hands on what comes after `seq`: first from the store, so nothing between is missed.
+    /// Follows the channel and delivers the entries after `seq`. They are read from the store first, so none is missed.
     pub(crate) fn begin_after(&mut self, seq: u64) {
         self.handle.follower().follow(self.channel);
         (self.told, self.stale) = (seq, true);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_channel_that_is_made_after_the_place_was_taken_is_not_taken_for_deleted() {
+    async fn a_channel_that_is_created_after_the_listener_was_opened_is_followed() {
         let folder = tempfile::tempdir().expect("a folder");
         let manager = ConnectionManager::new(&SocketConfig::default());
         let store = Store::open(folder.path()).await.expect("opens");
@@ -183,7 +184,7 @@ mod tests {
         let (id, channel) = (user.id, Channel::User(user.id));
         let identity = Identity { user, via: Via::Cookie { session: "a".into() }, expires_at: i64::MAX };
         let mut listener = Listener::open(&manager, &channels, &identity, channel, 1).expect("fits");
-        // What every node does, once in a while, with the channels that are followed and have no entries.
+        // As `catch_up.rs` does on every node at intervals: a followed channel without entries counts as deleted.
         for missing in manager.followed() {
             manager.forget(missing);
         }

@@ -41,7 +41,6 @@ impl Clock {
             let tick = move || clock.now.set(Some(browser::now_ms()));
             clock.offset.set(Some(browser::offset_minutes()));
             tick();
-            browser::announce_alive();
             // The application owns it and lives as long as the tab.
             let _ = set_interval_with_handle(tick, Duration::from_secs(1));
         });

@@ -220,6 +220,7 @@ pub(crate) fn Composer(
                     class="icon-button"
                     aria-label="Attach file"
                     title="Attach file"
+                    // Browsers open the file dialog only during a click, so a click before hydration cannot be repeated later.
                     disabled=move || !clock.is_alive()
                     on:click=move |_| if let Some(input) = input.get_untracked() { input.click() }
                 >

@@ -1,16 +1,16 @@
 //! A parser's events as safe HTML, in units: one element of the page each, those that grow with their parts apart.
 
-use std::{borrow::Cow, cell::RefCell, fmt::Write, ops::Range};
+mod output;
 
-use pulldown_cmark::{
-    Alignment, BrokenLink, CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd,
-};
-use pulldown_cmark_escape::{escape_href, escape_html_body_text};
+use std::{cell::RefCell, fmt::Write, ops::Range};
 
+use pulldown_cmark::{Alignment, BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark_escape::escape_href;
+
+use self::output::{allowed, is_inline, is_line_break, name};
 use super::{
-    links,
     source::{Source, restore, restore_address},
-    unit::{Kind, Part, Unit},
+    unit::{Kind, Unit},
 };
 
 /// How deeply elements nest; the text of what is deeper stands in the last one.
@@ -133,8 +133,7 @@ impl<'a> Writer<'a> {
             Event::DisplayMath(text) => self.say(&format!("$${text}$$")),
             Event::Code(code) => {
                 self.inline("<code dir=\"ltr\">");
-                // Writing to a String cannot fail.
-                let _ = escape_html_body_text(&mut self.html, &restore(&code));
+                self.escape(&restore(&code));
                 self.html.push_str("</code>");
             }
             Event::Html(html) | Event::InlineHtml(html) if is_line_break(&html) => self.inline("<br>"),
@@ -382,164 +381,4 @@ impl<'a> Writer<'a> {
         let _ = escape_href(&mut self.html, address);
         self.html.push_str("\">");
     }
-
-    /// Text goes on.
-    fn say(&mut self, text: &str) {
-        self.paragraph_with_text();
-        self.text.push_str(&restore(text));
-    }
-
-    /// Something stands within a line.
-    fn inline(&mut self, html: &str) {
-        self.paragraph_with_text();
-        self.flush();
-        self.html.push_str(html);
-    }
-
-    /// Something begins or ends a block.
-    fn block(&mut self, html: &str) {
-        self.flush();
-        if let Some(Open::Item { paragraph }) = self.open.last_mut()
-            && std::mem::take(paragraph)
-        {
-            self.html.push_str("</p>");
-        }
-        self.html.push_str(html);
-    }
-
-    /// Text that stands in an item itself becomes a paragraph: so an item looks the same whether its list is loose.
-    fn paragraph(&mut self) {
-        if let Some(Open::Item { paragraph }) = self.open.last_mut()
-            && !std::mem::replace(paragraph, true)
-        {
-            self.flush();
-            self.html.push_str("<p>");
-        }
-    }
-
-    /// Something is said in a paragraph, which the parser may not tell of.
-    fn paragraph_with_text(&mut self) {
-        self.paragraph();
-        if let Some(Open::Item { .. }) = self.open.last() {
-            self.note_paragraph();
-        }
-    }
-
-    /// A paragraph that the parser tells of begins.
-    fn loosen(&mut self) {
-        if let [.., Open::List { loose, .. }, Open::Item { .. }] = self.open.as_mut_slice() {
-            *loose = true;
-            self.note_paragraph();
-            if let (2, Some(unit)) = (self.open.len(), self.units.last_mut()) {
-                unit.loose = true;
-            }
-        }
-    }
-
-    fn note_paragraph(&mut self) {
-        let part = self.units.last_mut().and_then(|unit| unit.parts.last_mut());
-        if let (2, Some(part)) = (self.open.len(), part) {
-            part.has_paragraph = true;
-        }
-    }
-
-    /// Writes the text that came.
-    fn flush(&mut self) {
-        if self.text.is_empty() {
-            return;
-        }
-        let text = std::mem::take(&mut self.text);
-        let mut from = 0;
-        if self.links.is_empty() && !self.in_code {
-            while let Some(found) = links::find(&text, from) {
-                self.escape(&text[from..found.range.start]);
-                let shown = &text[found.range.clone()];
-                let address: Cow<'_, str> =
-                    if found.scheme.is_empty() { shown.into() } else { format!("{}{shown}", found.scheme).into() };
-                self.open_link(&address);
-                self.escape(shown);
-                self.html.push_str("</a>");
-                from = found.range.end;
-            }
-        }
-        self.escape(&text[from..]);
-        self.text = text;
-        self.text.clear();
-    }
-
-    fn escape(&mut self, text: &str) {
-        // Writing to a String cannot fail.
-        let _ = escape_html_body_text(&mut self.html, text);
-    }
-
-    fn begin_unit(&mut self, kind: Kind, range: &Range<usize>) {
-        if self.open.is_empty() {
-            let range = self.source.original(range.start)..self.source.original(range.end);
-            self.units.push(Unit { kind, range: range.clone(), ..Unit::default() });
-            self.asked.borrow_mut().clear();
-            if kind == Kind::Whole {
-                self.push_part(range);
-            }
-        }
-    }
-
-    fn end_unit(&mut self) {
-        if self.open.is_empty() && self.units.last().is_some_and(|unit| unit.kind == Kind::Whole) {
-            self.end_part(0);
-        }
-    }
-
-    fn begin_part(&mut self, range: &Range<usize>) {
-        if self.open.len() == 1 {
-            self.push_part(self.source.original(range.start)..self.source.original(range.end));
-        }
-    }
-
-    fn push_part(&mut self, range: Range<usize>) {
-        if let Some(unit) = self.units.last_mut() {
-            unit.parts.push(Part { range, ..Part::default() });
-        }
-    }
-
-    /// Ends the part whose element is at this depth.
-    fn end_part(&mut self, depth: usize) {
-        if let (true, Some(part)) =
-            (self.open.len() == depth, self.units.last_mut().and_then(|unit| unit.parts.last_mut()))
-        {
-            part.html = std::mem::take(&mut self.html);
-            part.labels = std::mem::take(&mut *self.asked.borrow_mut());
-        }
-    }
-}
-
-fn is_inline(tag: &Tag<'_>) -> bool {
-    matches!(
-        tag,
-        Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Subscript | Tag::Link { .. } | Tag::Image { .. }
-    )
-}
-
-/// The element of a block that is nothing more.
-fn name(tag: &TagEnd) -> &'static str {
-    match tag {
-        // The page has two levels of headings above: those of a message come below them.
-        TagEnd::Heading(HeadingLevel::H1) => "h3",
-        TagEnd::Heading(HeadingLevel::H2) => "h4",
-        TagEnd::Heading(HeadingLevel::H3) => "h5",
-        TagEnd::Heading(_) => "h6",
-        TagEnd::BlockQuote(_) => "blockquote",
-        _ => "p",
-    }
-}
-
-/// The one element that may be written as HTML.
-fn is_line_break(html: &str) -> bool {
-    let name = html.trim().strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
-    name.is_some_and(|name| name.trim_end_matches(['/', ' ']).eq_ignore_ascii_case("br"))
-}
-
-/// Addresses that a click may go to.
-fn allowed(address: &str) -> bool {
-    let scheme = address.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    matches!(scheme.as_deref(), Some("http" | "https" | "mailto"))
 }

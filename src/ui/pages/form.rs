@@ -88,7 +88,7 @@ pub(super) fn value(input: NodeRef<html::Input>) -> String {
     input.get_untracked().map(|input| input.value()).unwrap_or_default()
 }
 
-/// The request of a form, one at a time: whether it is under way, and why the last one was refused.
+/// The state of a form that posts: whether a request is under way, and why the last one was refused.
 #[derive(Clone, Copy)]
 pub(super) struct Submission {
     pub(super) busy: RwSignal<bool>,
@@ -100,7 +100,8 @@ impl Submission {
         Self { busy: RwSignal::new(false), error: RwSignal::new(None) }
     }
 
-    /// Posts what `body` makes, unless a request is under way. After a good answer it stays busy until `done` says otherwise.
+    /// Posts the result of `body`, unless a request is under way. On success calls `done` and leaves `busy` set, for `done` to
+    /// clear; on failure sets `error` and clears `busy`.
     pub(super) fn post<T: Serialize + 'static, A: DeserializeOwned + 'static>(
         self,
         action: &'static str,
@@ -140,7 +141,7 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
     let Submission { busy, error } = submission;
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        // From the start: the server renders all that belongs to the person. Busy until that page comes.
+        // A full page load, so that the server renders the person's data. The form stays busy until that page replaces it.
         submission.post(action, &body, move |_: SignedIn| browser::load(&next()));
     };
     view! {

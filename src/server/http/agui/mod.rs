@@ -81,7 +81,7 @@ pub(super) async fn run(
     }
     let channel = Channel::Thread(asks.thread_id);
     let most = state.config.socket.max_connections_per_user;
-    // Before anything is appended: who has no place is refused, and nothing was done.
+    // First of all: a caller with too many connections is refused before anything is stored.
     let mut listener = Listener::open(&state.manager, &state.channels, &identity, channel, most)?;
     let (asked, accepted, restates) = asks.ask(&state, user, &agent, caller(input)?).await?;
     listener.begin_after(accepted.seq);

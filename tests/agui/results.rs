@@ -1,0 +1,75 @@
+//! Results of tools that a caller carries out itself.
+
+use super::*;
+
+/// A recording in the server's folder to be: an agent that leaves a call to whoever asked.
+fn calling(folder: &Path) -> String {
+    let file = folder.join("calls.jsonl");
+    let events = [
+        json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "pick_colour"}),
+        json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c", "delta": "{}"}),
+        json!({"type": "TOOL_CALL_END", "toolCallId": "c"}),
+        json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r",
+            "outcome": {"type": "success", "pendingToolCallIds": ["c"]}}),
+    ];
+    std::fs::write(&file, events.map(|event| format!("{event}\n")).concat()).expect("it is written");
+    let file = file.display();
+    format!(
+        "[[agents]]\nid = \"calls\"\nname = \"Calls\"\nkind = \"replay\"\nfile = \"{file}\"\nevents_per_second = 1000\n"
+    )
+}
+
+#[tokio::test]
+async fn the_results_of_a_callers_own_tools_are_taken_once_and_all_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Setup::default().file(&calling(folder.path())).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let mut body = input("t", "m", "Paint it");
+    let told = asker.ask("calls", &body).await;
+    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
+    let result = |id: &str, call: &Value, content: &str| json!({"id": id, "role": "tool", "toolCallId": call, "content": content});
+    let messages = body["messages"].as_array().expect("messages").clone();
+    let mut ask = |results: &[Value]| {
+        body["messages"] = [messages.as_slice(), results].concat().into();
+        body.clone()
+    };
+    let other = ask(&[result("r", &json!("another"), "red")]);
+    problem(asker.post("calls", &other).await, 409, "conflict").await;
+    let large = ask(&[result("r", &call, &"x".repeat(70_000))]);
+    problem(asker.post("calls", &large).await, 413, "too_large").await;
+    let given = ask(&[result("r", &call, "blue")]);
+    let next = asker.ask("calls", &given).await;
+    assert_ne!(own(&next, "runId"), own(&told, "runId"));
+    assert!(next.iter().all(|event| kind(event) != "TOOL_CALL_RESULT"), "the caller has it");
+    assert_eq!(asker.ask("calls", &given).await, next, "the same again is the same run");
+    let again = ask(&[result("another", &call, "green")]);
+    problem(asker.post("calls", &again).await, 409, "conflict").await;
+}
+
+#[tokio::test]
+async fn results_before_a_persons_words_are_taken_along_and_a_run_is_answered_at_its_own_agent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let both = calling(folder.path()) + &recorded(5_000);
+    let server = Setup::default().file(&both).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let told = asker.ask("calls", &input("t", "m1", "Paint it")).await;
+    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
+    let result = json!({"id": "r", "role": "tool", "toolCallId": call, "content": "BLUE"});
+    let with = |message: &str, text: &str| {
+        let mut body = input("t", message, text);
+        body["messages"].as_array_mut().expect("messages").insert(2, result.clone());
+        body
+    };
+    let mut alone = input("t", "m2", "");
+    alone["messages"][2] = result.clone();
+    let refused = problem(asker.post("replay", &alone).await, 409, "conflict").await;
+    assert!(refused["detail"].as_str().is_some_and(|why| why.contains("of the agent `calls`")), "{refused}");
+    let next = asker.ask("replay", &with("m2", "Thanks")).await;
+    assert!(next.iter().all(|event| event["toolCallId"] != call), "the caller has it");
+    let browser = server.signed_in(ADMIN).await;
+    let page = browser.get(&format!("/threads/{}", own(&told, "threadId"))).await.text().await.expect("a page");
+    assert!(page.contains("BLUE"), "it stands with the call");
+    problem(asker.post("calls", &alone).await, 409, "conflict").await;
+    let again = asker.ask("replay", &with("m3", "Thanks again")).await;
+    assert_eq!(kind(again.last().expect("an end")), "RUN_FINISHED", "a second time it is not looked at");
+}
