@@ -135,6 +135,15 @@ async fn anthropic_is_not_asked_to_reason_on_thoughts_that_are_gone() {
 }
 
 #[tokio::test]
+async fn a_message_of_anthropic_that_said_why_it_stopped_is_whole() {
+    let mut events = anthropic_call();
+    events.pop();
+    let model = Model::with([anthropic(&events)]).await;
+    let end = heard(&of(Provider::Anthropic, &model), question()).await.1.expect("an end");
+    assert_eq!(end.reason, EndReason::ToolCalls);
+}
+
+#[tokio::test]
 async fn anthropic_that_stops_in_the_middle_is_cut() {
     let mut events = anthropic_call();
     events.truncate(10);
@@ -184,6 +193,20 @@ async fn ollama_speaks_lines() {
 }
 
 #[tokio::test]
+async fn an_error_in_the_middle_of_ollamas_stream_is_told_with_its_words() {
+    let begun = json!({"message": {"role": "assistant", "content": "Hel"}, "done": false});
+    let words = "an error was encountered while running the model: unexpected EOF";
+    let failed = [format!("{begun}\n"), format!("{}\n", json!({"error": words}))].map(Piece::Raw);
+    let cut = Reply::Stream(vec![Piece::Raw(format!("{begun}\n"))]);
+    let model = Model::with([Reply::Stream(failed.to_vec()), cut]).await;
+    let provider = of(Provider::Ollama, &model);
+    let (said, end) = heard(&provider, question()).await;
+    assert_eq!(said, ["text Hel"]);
+    assert_eq!(end, Err(ModelError::Refused { status: None, excerpt: words.into() }));
+    assert_eq!(heard(&provider, question()).await.1, Err(ModelError::Cut), "it never said that it was done");
+}
+
+#[tokio::test]
 async fn ollama_may_write_thoughts_into_its_text() {
     let line = json!({"message": {"role": "assistant", "content": "<think>hm</think>\nIt is 42."}, "done": true, "done_reason": "stop"});
     let model = Model::with([Reply::Stream(vec![Piece::Raw(format!("{line}\n"))])]).await;
@@ -210,9 +233,20 @@ async fn answers_that_are_not_streamed_are_taken() {
         ],
         "usage": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
     });
-    for (api, body) in
-        [(Provider::Gemini, gemini.clone()), (Provider::Gemini, json!([gemini])), (Provider::OpenAiResponses, response)]
-    {
+    let message = json!({
+        "id": "m", "type": "message", "role": "assistant", "model": "scripted", "stop_reason": "tool_use",
+        "content": [
+            {"type": "text", "text": "Looking."},
+            {"type": "tool_use", "id": "t", "name": "look", "input": {"at": "it"}},
+        ],
+        "usage": {"input_tokens": 7, "output_tokens": 3},
+    });
+    for (api, body) in [
+        (Provider::Gemini, gemini.clone()),
+        (Provider::Gemini, json!([gemini])),
+        (Provider::OpenAiResponses, response),
+        (Provider::Anthropic, message),
+    ] {
         let reply = Reply::Status(200, vec![("content-type", "application/json".into())], body.to_string());
         let model = Model::with([reply]).await;
         let (said, end) = heard(&of(api, &model), question()).await;

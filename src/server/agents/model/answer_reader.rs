@@ -40,7 +40,6 @@ pub(super) enum Dialect {
     /// Google's own API.
     Gemini,
     /// Anthropic's own API.
-    #[cfg_attr(not(test), expect(dead_code, reason = "passage.rs passes these events on as they come"))]
     Anthropic {
         /// It said why the message stopped.
         has_stop_reason: bool,
@@ -48,7 +47,6 @@ pub(super) enum Dialect {
         is_stopped: bool,
     },
     /// Ollama's own API.
-    #[cfg_attr(not(test), expect(dead_code, reason = "passage.rs passes these lines on as they come"))]
     Ollama {
         /// The key, which is kept out of errors.
         key: Option<String>,

@@ -26,7 +26,7 @@ use crate::{
         AgentError, Emitter, RunInput,
         tools::{
             Consent, ToolBox, ToolOutput, ToolSpec, consent,
-            questions::{self, Called, Continuation, Resumption, TOOL_TASK},
+            questions::{self, CONTINUATION, Called, Continuation, Resumption, TOOL_TASK},
         },
     },
 };
@@ -225,7 +225,7 @@ impl Tools<'_> {
 
     /// Has the log keep a task, so that another run can go on with it.
     async fn keep_task(&self, id: &str, name: &str, continuation: &Continuation) -> Result<(), AgentError> {
-        let content = [("toolCallId", json!(id)), ("toolName", json!(name)), ("continuation", json!(continuation))];
+        let content = [("toolCallId", json!(id)), ("toolName", json!(name)), (CONTINUATION, json!(continuation))];
         let content: Map<_, _> = content.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         self.out.emit(ActivitySnapshot::new(new_id(), TOOL_TASK, content)).await
     }

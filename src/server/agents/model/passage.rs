@@ -14,13 +14,14 @@ use axum::{
     extract::{Request, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
-        header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
+        header::{ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
     },
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use reqwest::{Client, Url};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -84,20 +85,40 @@ pub(super) enum Format {
     Responses,
     /// Events of Google's own API.
     Gemini,
-    /// Other events: blocks of lines.
+    /// Events of Anthropic's own API, each with a name.
     Events,
     /// Lines, each a JSON value.
     Lines,
 }
 
 impl Format {
-    /// How its events are rewritten; nothing where they are passed on as they come.
-    fn dialect(self) -> Option<Dialect> {
+    /// How its events are read; `key` is kept out of errors.
+    fn dialect(self, key: Option<String>) -> Dialect {
         match self {
-            Self::ChatCompletions => Some(Dialect::Chat(ChatChunks::default())),
-            Self::Responses => Some(Dialect::Responses),
-            Self::Gemini => Some(Dialect::Gemini),
-            Self::Events | Self::Lines => None,
+            Self::ChatCompletions => Dialect::Chat(ChatChunks::default()),
+            Self::Responses => Dialect::Responses,
+            Self::Gemini => Dialect::Gemini,
+            Self::Events => Dialect::Anthropic { has_stop_reason: false, is_stopped: false },
+            Self::Lines => Dialect::Ollama { key, is_done: false },
+        }
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Lines => "application/x-ndjson",
+            _ => "text/event-stream",
+        }
+    }
+
+    /// An event with this data, as genai reads it.
+    fn event(self, data: &str) -> String {
+        match self {
+            Self::Lines => format!("{data}\n"),
+            Self::Events => {
+                let event: Value = serde_json::from_str(data).unwrap_or_default();
+                format!("event: {}\ndata: {data}\n\n", event["type"].as_str().unwrap_or("message"))
+            }
+            _ => format!("data: {data}\n\n"),
         }
     }
 }
@@ -123,6 +144,8 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
     url.set_query(asked.uri.query());
     let mut headers = end_to_end(asked.headers);
     headers.remove(TOKEN);
+    let key = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let key = key.filter(|key| *key != "none").map(str::to_owned);
     let answer = way.client.request(asked.method, url).headers(headers).body(body).send().await;
     let mut answer = match answer {
         Ok(answer) => answer,
@@ -134,13 +157,8 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
     };
     let (status, mut headers) = (answer.status(), end_to_end(answer.headers().clone()));
     let body = if status.is_success() {
-        match way.format.dialect() {
-            Some(dialect) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-                Body::from_stream(rewritten(answer, dialect, way))
-            }
-            None => Body::from_stream(events(answer, way)),
-        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(way.format.content_type()));
+        Body::from_stream(rewritten(answer, way.format.dialect(key), way))
     } else {
         let mut said = Vec::new();
         while said.len() < MAX_REFUSAL_BYTES
@@ -154,28 +172,11 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
     (status, headers, body).into_response()
 }
 
-/// The pieces of an answer, as they come.
-fn events(answer: reqwest::Response, way: Arc<Way>) -> impl Stream<Item = io::Result<Bytes>> {
-    let bound = Bound { by_line: way.format == Format::Lines, ..Bound::default() };
-    let reading = (Some(answer.bytes_stream().boxed()), bound, way);
-    stream::unfold(reading, |(pieces, mut bound, way)| async move {
-        let mut pieces = pieces?;
-        let piece = match pieces.next().await? {
-            Ok(piece) if bound.takes(&piece) => Ok(piece),
-            Ok(_) => Err(too_long()),
-            Err(_) => Err(ModelError::Cut),
-        };
-        let piece = piece.map_err(|error| way.closed(error));
-        let pieces = piece.is_ok().then_some(pieces);
-        Some((piece, (pieces, bound, way)))
-    })
-}
-
 /// The events of an answer, in the one shape that genai reads.
 fn rewritten(answer: reqwest::Response, dialect: Dialect, way: Arc<Way>) -> impl Stream<Item = io::Result<Bytes>> {
     let pieces = answer.bytes_stream().map(|piece| piece.map_err(io::Error::other));
     answer_reader::events(dialect, pieces, MAX_EVENT_BYTES, too_long())
-        .map(move |data| data.map(|data| format!("data: {data}\n\n").into()).map_err(|error| way.closed(error)))
+        .map(move |data| data.map(|data| way.format.event(&data).into()).map_err(|error| way.closed(error)))
 }
 
 impl Way {
@@ -195,32 +196,4 @@ fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
 
 fn too_long() -> ModelError {
     ModelError::TooLong { what: "8 MiB in one piece".into() }
-}
-
-/// How long the event is that is arriving.
-#[derive(Default)]
-struct Bound {
-    by_line: bool,
-    /// Whether nothing stands in the line so far.
-    blank: bool,
-    bytes: usize,
-}
-
-impl Bound {
-    /// Counts a piece; whether the event is within its bound.
-    fn takes(&mut self, piece: &[u8]) -> bool {
-        for byte in piece {
-            self.bytes += 1;
-            match byte {
-                b'\n' if self.by_line || self.blank => self.bytes = 0,
-                b'\n' => self.blank = true,
-                b'\r' => {}
-                _ => self.blank = false,
-            }
-            if self.bytes > MAX_EVENT_BYTES {
-                return false;
-            }
-        }
-        true
-    }
 }

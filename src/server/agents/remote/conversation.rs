@@ -13,7 +13,10 @@ use super::{
 use crate::{
     protocol::agui::{Event, Interrupt, RunFinished, RunOutcome, Usage},
     server::{
-        agents::guard::{Guard, Violation},
+        agents::{
+            guard::{Guard, Violation},
+            tools::questions::{CONTINUATION, TOOL_TASK},
+        },
         config::agents::AgUiConfig,
         extent::extent,
     },
@@ -154,6 +157,10 @@ impl Conversation {
                 Ok(None)
             }
             (Stage::Running, Event::Raw(_)) if !self.rules.keep_raw => Ok(None),
+            // What is kept of tasks makes calls go on without asking again.
+            (Stage::Running, event) if activity_type(&event) == Some(TOOL_TASK) => {
+                broken(&format!("activities of the type `{TOOL_TASK}` are Netra's own"))
+            }
             (Stage::Running, event) => {
                 if !self.rules.strict
                     && let Some(rule) = self.guard.repeats(&event)
@@ -190,7 +197,13 @@ impl Conversation {
         let asked = std::mem::take(&mut self.interrupts);
         match &mut end.outcome {
             None if !asked.is_empty() => end.outcome = Some(RunOutcome::Interrupt { interrupts: asked }),
-            Some(RunOutcome::Interrupt { interrupts }) => interrupts.iter_mut().for_each(custom_interrupts::complete),
+            Some(RunOutcome::Interrupt { interrupts }) => interrupts.iter_mut().for_each(|interrupt| {
+                custom_interrupts::complete(interrupt);
+                // Says of Netra's own tools how their calls go on.
+                if let Some(metadata) = &mut interrupt.metadata {
+                    metadata.remove(CONTINUATION);
+                }
+            }),
             _ => {}
         }
     }
@@ -221,6 +234,14 @@ impl Conversation {
 /// A stream that ended too soon.
 pub(crate) fn cut(message: &str) -> Failure {
     Failure::of_endpoint("stream_cut", message)
+}
+
+fn activity_type(event: &Event) -> Option<&str> {
+    match event {
+        Event::ActivitySnapshot(e) => Some(&e.activity_type),
+        Event::ActivityDelta(e) => Some(&e.activity_type),
+        _ => None,
+    }
 }
 
 fn violated(violation: &Violation) -> Failure {

@@ -203,3 +203,22 @@ fn a_run_that_tells_what_it_waits_for_in_custom_events_is_interrupted() {
     let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("finished").outcome else { panic!("an interrupt") };
     assert_eq!((interrupts.len(), interrupts[0].message.as_deref()), (1, Some("Why?")));
 }
+
+#[test]
+fn a_remote_agent_cannot_say_how_calls_of_netras_own_tools_go_on() {
+    let content = json!({"toolCallId": "c", "continuation": {"task": "t"}});
+    for activity in [
+        json!({"type": "ACTIVITY_SNAPSHOT", "messageId": "m", "activityType": "tool_task", "content": content}),
+        json!({"type": "ACTIVITY_DELTA", "messageId": "m", "activityType": "tool_task", "patch": []}),
+    ] {
+        let (_, end) = read_by(RULES, &[started(), activity, finished()]);
+        let failure = end.expect_err("refused");
+        assert!(failure.message.contains("`tool_task` are Netra's own"), "{failure:?}");
+    }
+    let interrupt = json!({"id": "i", "reason": "input_required", "metadata": {"toolName": "x", "continuation": {"task": "t"}}});
+    let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt", "interrupts": [interrupt]}});
+    let (_, end) = read_by(RULES, &[started(), end]);
+    let Some(RunOutcome::Interrupt { interrupts }) = end.expect("finished").outcome else { panic!("no interrupt") };
+    let metadata = interrupts[0].metadata.as_ref().expect("metadata");
+    assert!(metadata.contains_key("toolName") && !metadata.contains_key("continuation"), "{metadata:?}");
+}

@@ -18,6 +18,8 @@ use crate::protocol::agui::Interrupt;
 pub const INPUT_REQUIRED: &str = "input_required";
 /// The type of the activity that keeps the id of a server's task in the log.
 pub const TOOL_TASK: &str = "tool_task";
+/// In an interrupt's metadata and a task's activity: how the call goes on.
+pub const CONTINUATION: &str = "continuation";
 
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,7 +122,7 @@ pub fn ask(
         ("args", args.clone()),
         ("source", json!(question.source)),
         ("key", json!(question.key)),
-        ("continuation", json!(question.continuation)),
+        (CONTINUATION, json!(question.continuation)),
     ];
     Interrupt {
         id: Uuid::now_v7().to_string(),
@@ -159,7 +161,7 @@ pub fn resumption<'a>(
         match &mut resumption {
             Some(resumption) => resumption.answers.push(answer),
             None => {
-                let continuation = serde_json::from_value(metadata.get("continuation")?.clone()).ok()?;
+                let continuation = serde_json::from_value(metadata.get(CONTINUATION)?.clone()).ok()?;
                 let args = metadata.get("args")?.clone();
                 resumption = Some(Resumption { continuation, answers: vec![answer], args, allowed });
             }

@@ -23,7 +23,7 @@ use crate::{
         tools::{
             ToolOutput,
             consent::{self, Answer, TOOL_CALL},
-            questions::{self, Continuation, INPUT_REQUIRED, Resumption, TOOL_TASK},
+            questions::{self, CONTINUATION, Continuation, INPUT_REQUIRED, Resumption, TOOL_TASK},
         },
     },
     thread::{Answered, Item, NodeBody, RunState, RunView, ThreadView},
@@ -166,7 +166,7 @@ fn allows(run: &RunView, call: &str) -> bool {
 
 /// The task that the log keeps, in an activity or in a question's metadata.
 fn task_of(content: &Map<String, Value>) -> Option<Continuation> {
-    let continuation = serde_json::from_value(content.get("continuation")?.clone()).ok()?;
+    let continuation = serde_json::from_value(content.get(CONTINUATION)?.clone()).ok()?;
     matches!(continuation, Continuation::Task(_)).then_some(continuation)
 }
 
