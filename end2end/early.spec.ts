@@ -56,6 +56,8 @@ test('a sign-in before the page is hydrated, by Enter or by the button, succeeds
     expect(page.url()).toBe(`${server.url}/sign-in`);
     release();
     await expect(page).not.toHaveURL(/sign-in/);
+    // Before its cookie is taken from it: a page whose socket is refused complains.
+    await connected(page);
     await page.unroute(/\.wasm$/);
   }
 });

@@ -258,10 +258,14 @@ test('signing out removes what was written from the browser', async ({ page, sig
   await page.locator('input[type=file]').setInputFiles(log);
   await message(page).fill('a secret');
   await expect.poll(async () => (await stored(page)).length).toBeGreaterThan(1);
+  const shown: string[] = [];
+  page.on('framenavigated', (frame) => shown.push(frame.url()));
   await page.getByRole('button', { name: /^Account of/ }).click();
   await page.getByRole('button', { name: 'Sign out' }).click();
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
   expect(await stored(page)).toEqual([]);
+  // One page, which stays: no sign-in page of an ended session comes before it and takes what is typed along.
+  expect(shown).toEqual([new URL('/sign-in', page.url()).href]);
   await submitSignIn(page, signedIn);
   await connected(page);
   await expect(message(page)).toHaveValue('');

@@ -16,6 +16,7 @@ use super::{
     browser,
     components::{clock::Clock, focus::WritesNext, workspace::Workspace},
     drafts::Drafts,
+    leaving::SignOut,
     outgoing::Outgoing,
     pages::{
         account::AccountPage, admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage,
@@ -108,6 +109,7 @@ pub fn App() -> impl IntoView {
     let storage = Storage::provide();
     let outgoing = Outgoing::provide(socket, storage);
     let drafts = Drafts::provide(storage);
+    SignOut::provide(socket, outgoing, storage);
     // The page is loaded anew for another person.
     if let Some(user) = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id)) {
         storage.start(user, move |key, Found { record, files, missing }| match record.content {

@@ -24,22 +24,14 @@ use crate::{
     },
     socket::context::{Status, use_socket},
     text::visible,
-    ui::{
-        app::Facts,
-        browser, format,
-        keys::is_escape,
-        layout::follow_keyboard,
-        leaving::{leave, on_sign_out_elsewhere, tell_other_tabs},
-        outgoing::Outgoing,
-        storage::Storage,
-    },
+    ui::{app::Facts, browser, format, keys::is_escape, layout::follow_keyboard, leaving::SignOut},
 };
 
 /// The frame around the pages of somebody who is signed in.
 #[component]
 pub(crate) fn Workspace() -> impl IntoView {
     let socket = use_socket();
-    let (outgoing, storage): (Outgoing, Storage) = (expect_context(), expect_context());
+    let sign_out: SignOut = expect_context();
     let facts: Facts = expect_context();
     let location = use_location();
     let navigate = use_navigate();
@@ -51,8 +43,9 @@ pub(crate) fn Workspace() -> impl IntoView {
     Effect::new(|_| follow_keyboard());
     Effect::new(move |before: Option<Option<UserId>>| {
         let person = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
-        if !known.get() {
-            let to = match (facts.needs_setup(), before.flatten()) {
+        let before = before.flatten();
+        if !known.get() && !sign_out.has_begun() {
+            let to = match (facts.needs_setup(), before) {
                 (true, _) => "/setup".to_owned(),
                 // The session ended: its person reads so, and finds what they wrote when they are back.
                 (false, Some(_)) => format!("/sign-in?next={}&ended=1", path.get_untracked()),
@@ -60,9 +53,8 @@ pub(crate) fn Workspace() -> impl IntoView {
             };
             navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
         }
-        person
+        person.or(before)
     });
-    on_sign_out_elsewhere(move || leave(socket, outgoing, storage));
     Effect::new(move |_| {
         path.track();
         if drawer.get_untracked() {
@@ -156,21 +148,12 @@ fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoVie
 /// Who is signed in, and the way out.
 #[component]
 fn UserMenu(user: User) -> impl IntoView {
-    let socket = use_socket();
-    let (outgoing, storage): (Outgoing, Storage) = (expect_context(), expect_context());
+    let sign_out: SignOut = expect_context();
     let open = RwSignal::new(false);
     let failed = RwSignal::new(false);
     let sign_out = move |_| {
         spawn_local(async move {
-            match browser::post::<_, ()>("/api/auth/sign-out", &serde_json::json!({})).await {
-                Ok(()) => {
-                    tell_other_tabs();
-                    leave(socket, outgoing, storage);
-                }
-                Err(_) => {
-                    failed.try_set(true);
-                }
-            }
+            failed.try_set(sign_out.post("/api/auth/sign-out").await.is_err());
         });
     };
     let is_admin = user.role == Role::Admin;

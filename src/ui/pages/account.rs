@@ -8,14 +8,11 @@ use crate::{
     protocol::http::ChangePassword,
     socket::context::use_socket,
     ui::{
-        browser,
         components::{
             failure::failure,
             icons::{Glyph, icon},
         },
-        leaving::{leave, tell_other_tabs},
-        outgoing::Outgoing,
-        storage::Storage,
+        leaving::SignOut,
     },
 };
 
@@ -87,20 +84,12 @@ fn PasswordForm() -> impl IntoView {
 /// The end of all sessions, this one too.
 #[component]
 fn SignOutEverywhere() -> impl IntoView {
-    let socket = use_socket();
-    let (outgoing, storage): (Outgoing, Storage) = (expect_context(), expect_context());
+    let sign_out: SignOut = expect_context();
     let error = RwSignal::new(None::<String>);
     let sign_out = move |_| {
         spawn_local(async move {
-            match browser::post::<_, ()>("/api/auth/sign-out-everywhere", &serde_json::json!({})).await {
-                Ok(()) => {
-                    tell_other_tabs();
-                    leave(socket, outgoing, storage);
-                }
-                Err(refused) => {
-                    error.try_set(Some(refused.message()));
-                }
-            }
+            let refused = sign_out.post("/api/auth/sign-out-everywhere").await.err();
+            error.try_set(refused.map(|refused| refused.message()));
         });
     };
     view! {
