@@ -215,7 +215,8 @@ fn a_remote_agent_cannot_say_how_calls_of_netras_own_tools_go_on() {
         let failure = end.expect_err("refused");
         assert!(failure.message.contains("`tool_task` are Netra's own"), "{failure:?}");
     }
-    let interrupt = json!({"id": "i", "reason": "input_required", "metadata": {"toolName": "x", "continuation": {"task": "t"}}});
+    let interrupt =
+        json!({"id": "i", "reason": "input_required", "metadata": {"toolName": "x", "continuation": {"task": "t"}}});
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt", "interrupts": [interrupt]}});
     let (_, end) = read_by(RULES, &[started(), end]);
     let Some(RunOutcome::Interrupt { interrupts }) = end.expect("finished").outcome else { panic!("no interrupt") };

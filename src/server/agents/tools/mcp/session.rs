@@ -13,7 +13,7 @@ use rmcp::{
     ClientHandler, ErrorData, Peer, RoleClient,
     model::{
         ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationCapability,
-        ExtensionCapabilities, FormElicitationCapability, Implementation, TASKS_EXTENSION_ID,
+        ExtensionCapabilities, FormElicitationCapability, Implementation, ProtocolVersion, TASKS_EXTENSION_ID,
     },
     service::{NotificationContext, RequestContext, RunningService},
 };
@@ -64,7 +64,9 @@ impl ClientHandler for Handler {
         let mut extensions = ExtensionCapabilities::new();
         extensions.insert(TASKS_EXTENSION_ID.into(), Default::default());
         offered.extensions = Some(extensions);
-        ClientConfig::new(offered, netra)
+        // The newest that is agreed on by a handshake: some servers repeat any version that they are asked for, and one without
+        // a handshake says of each question which call it belongs to.
+        ClientConfig::new(offered, netra).with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
     }
 
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
