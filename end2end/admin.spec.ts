@@ -48,6 +48,23 @@ test('the tools are shown with their policy, and a source that is wrong with its
   await expectAccessible(page);
 });
 
+test('a check says how an agent answers', async ({ page, signedIn }) => {
+  expect(signedIn.name).not.toBe('');
+  await page.goto('/admin/agents');
+  await connected(page);
+  await expect(page.getByRole('button', { name: 'Check Broken' })).toHaveCount(0);
+  const opener = page.locator('[data-agent="analyst"]').getByRole('button', { name: /^Check / });
+  await opener.click();
+  const form = page.getByRole('form', { name: /^Check / });
+  await expect(form.getByLabel('First message of the check')).toBeFocused();
+  await form.getByRole('button', { name: 'Run check' }).click();
+  await expect(form.getByRole('listitem')).toContainText([/^Works: It answered in/, /^Works: It answers when the conversation goes on/]);
+  await expectAccessible(page);
+  await form.getByRole('button', { name: 'Close' }).click();
+  await expect(form).toHaveCount(0);
+  await expect(opener).toBeFocused();
+});
+
 /** The form of a new agent, as the first administrator of a server opens it. */
 async function addAgent(page: Page, server: Server) {
   await createAdmin(server);

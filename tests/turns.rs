@@ -299,6 +299,24 @@ async fn administrators_add_change_and_remove_agents_of_a_running_server() {
 }
 
 #[tokio::test]
+async fn administrators_check_an_agent_and_nobody_else_does() {
+    let server = Setup::default().file(&recorded(1)).start().await;
+    server.add(ADA).await;
+    let (root, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
+    let check = |id: &str| format!("/api/admin/agents/{id}/check");
+    problem(ada.post(&check("analyst"), &json!({})).await, 403, "forbidden").await;
+    problem(root.post(&check("nobody"), &json!({})).await, 404, "not_found").await;
+    problem(root.post(&check("analyst"), &json!({"text": "x".repeat(5_000)})).await, 422, "invalid_payload").await;
+    let answer = root.post(&check("analyst"), &json!({"text": "What can you do?"})).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap_or_default());
+    let found: Value = answer.json().await.expect("JSON");
+    let findings = found["findings"].as_array().expect("a list");
+    assert!(findings.len() >= 2 && findings.iter().all(|finding| finding["level"] == "good"), "{found}");
+    let threads: Value = root.get("/api/threads").await.json().await.expect("JSON");
+    assert!(!threads.to_string().contains("What can you do?"), "nothing of it is kept: {threads}");
+}
+
+#[tokio::test]
 async fn a_secret_that_is_not_shown_stays_where_it_is_and_goes_nowhere_else() {
     let server = Setup::default().start().await;
     let root = server.signed_in(ADMIN).await;

@@ -8,6 +8,7 @@ mod application;
 mod attach;
 mod attached;
 mod breaker;
+mod check;
 mod configured;
 mod house;
 #[path = "../support/owner.rs"]

@@ -7,6 +7,7 @@
 pub mod analyst;
 mod attached;
 mod beginning;
+pub mod check;
 mod chunks;
 mod coalesce;
 mod failures;
@@ -37,7 +38,7 @@ use crate::{
     protocol::{
         Attachment, Author, InterruptAnswer, RunId, ThreadId,
         agui::{Base, Context, Event, Interrupt, Message, Resume, RunError, RunFinished, RunOutcome, Tool, Usage},
-        http::{AgentInfo, Health},
+        http::{AgentInfo, Finding, Health},
     },
     thread::ThreadView,
 };
@@ -60,6 +61,11 @@ pub trait Agent: Send + Sync + 'static {
     /// # Errors
     /// Where the run cannot go on: it ends with `RUN_ERROR`, after what is open was closed.
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError>;
+
+    /// Answers as [`Agent::run`] does; beside that, what was noticed and does not show in what it says.
+    async fn probe(&self, input: RunInput, out: Emitter) -> (Result<Done, AgentError>, Vec<Finding>) {
+        (self.run(input, out).await, Vec::new())
+    }
 
     /// How what it depends on is; `None` where it depends on nothing.
     fn health(&self) -> Option<Health> {

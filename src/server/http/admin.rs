@@ -6,6 +6,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::{
     Caller,
@@ -14,15 +15,25 @@ use super::{
     problem::problem,
 };
 use crate::{
-    protocol::http::{AdminAgent, AdminAgents, AdminTools, OwnUsage, Problem, Role, UsageReport, User},
+    protocol::{
+        Author,
+        http::{
+            AdminAgent, AdminAgents, AdminTools, AgentCheck, CheckAgent, OwnUsage, Problem, Role, UsageReport, User,
+        },
+    },
     server::{
-        agents::{Registered, last_failure, stored},
+        agents::{Registered, check, last_failure, stored},
         config::agents::AgentEntry,
         error::Error,
         state::AppState,
         usage,
     },
 };
+
+/// The longest message of a check, in bytes.
+const MAX_CHECK_BYTES: usize = 4_096;
+/// Checks that go on at once on this server.
+static CHECKS: Semaphore = Semaphore::const_new(2);
 
 type Result<T> = std::result::Result<T, Problem>;
 
@@ -74,6 +85,32 @@ pub(super) async fn put_agent(
     renew(&state).await?;
     let agent = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
     Ok(Answer(shown(&state, &agent).await?))
+}
+
+/// `POST /api/admin/agents/<id>/check`: a short conversation with the agent, and what it found.
+pub(super) async fn check_agent(
+    State(state): State<AppState>,
+    Admin(user): Admin,
+    Path(id): Path<String>,
+    Json(wanted): Json<CheckAgent>,
+) -> Result<Answer<AgentCheck>> {
+    let known = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
+    let agent = known.agent().ok_or_else(|| {
+        let why = known.info.disabled.unwrap_or_default();
+        problem(StatusCode::CONFLICT, "conflict", format!("the agent `{id}` cannot be asked: {why}"))
+    })?;
+    let text = wanted.text.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| CheckAgent::GREETING.into());
+    if text.len() > MAX_CHECK_BYTES {
+        let detail = format!("text: at most {MAX_CHECK_BYTES} bytes");
+        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
+    }
+    let Ok(_permit) = CHECKS.try_acquire() else {
+        let detail = "other agents are being checked; check this one in a moment";
+        return Err(problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail));
+    };
+    tracing::info!(agent = id, by = %user.id, "an agent is checked");
+    let author = Author { id: user.id, name: user.name };
+    Ok(Answer(check::check(&*agent, &author, &text).await))
 }
 
 /// `DELETE /api/admin/agents/<id>`.

@@ -49,6 +49,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/threads", get(threads::list))
         .route("/usage", get(admin::own_usage))
         .route("/admin/agents", get(admin::agents))
+        .route("/admin/agents/{agent}/check", post(admin::check_agent))
         .route("/admin/agents/{agent}", put(admin::put_agent).delete(admin::remove_agent))
         .route("/admin/tools", get(admin::tools))
         .route("/admin/usage", get(admin::usage))

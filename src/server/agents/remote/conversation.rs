@@ -9,6 +9,7 @@ use super::{
     failure::{Failure, excerpt},
     input::without_bytes,
     parse::{self, Read, UNKNOWN},
+    remarks::Remarks,
 };
 use crate::{
     protocol::agui::{Event, Interrupt, RunFinished, RunOutcome, Usage},
@@ -34,8 +35,7 @@ pub(crate) struct Conversation {
     events: usize,
     /// Whether it was said that something is unknown: once is enough.
     warned: bool,
-    /// How often a rule was broken, and nobody misled by it.
-    tolerated: usize,
+    remarks: Remarks,
     rules: Rules,
     /// What custom events said that the run waits for.
     interrupts: Vec<Interrupt>,
@@ -76,7 +76,18 @@ impl Conversation {
     pub(crate) fn new(thread_id: String, run_id: String, rules: Rules) -> Self {
         let (stage, guard) = (Stage::Silent, Guard::default());
         let (usage, interrupts) = (Vec::new(), Vec::new());
-        Self { thread_id, run_id, stage, guard, usage, events: 0, warned: false, tolerated: 0, rules, interrupts }
+        Self {
+            thread_id,
+            run_id,
+            stage,
+            guard,
+            usage,
+            events: 0,
+            warned: false,
+            remarks: Remarks::default(),
+            rules,
+            interrupts,
+        }
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -105,6 +116,7 @@ impl Conversation {
             Event::Custom(custom) => custom_interrupts::read(custom, &self.run_id, self.interrupts.len()),
             _ => None,
         };
+        self.remarks.hear(&event, text.len(), asked.is_some());
         // What a framework says it made the event of: hundreds of times the event.
         if !self.rules.keep_raw && !matches!(event, Event::RunFinished(_) | Event::RunError(_)) {
             event.base_mut().raw_event = None;
@@ -185,8 +197,7 @@ impl Conversation {
 
     /// Says in the log what the agent does wrong and nobody is misled by: the first time, and how often at the end.
     fn tolerate(&mut self, event: &'static str, rule: &str) {
-        self.tolerated += 1;
-        if self.tolerated == 1 {
+        if self.remarks.tolerate(event, rule) == 1 {
             let (run, rule) = (&self.run_id, excerpt(rule));
             tracing::warn!(run, event, rule, "a remote agent broke a rule of its protocol; the run goes on");
         }
@@ -208,6 +219,11 @@ impl Conversation {
         }
     }
 
+    /// What was noticed so far.
+    pub(super) fn remarks(&self) -> &Remarks {
+        &self.remarks
+    }
+
     /// Whether the remote finished the run.
     pub(crate) fn finished(&self) -> bool {
         matches!(self.stage, Stage::Finished(_))
@@ -218,8 +234,9 @@ impl Conversation {
     /// # Errors
     /// `stream_cut` where it did not.
     pub(crate) fn end(self) -> Result<RunFinished, Failure> {
-        if self.tolerated > 1 {
-            tracing::warn!(run = self.run_id, times = self.tolerated, "a remote agent broke rules of its protocol");
+        let times = self.remarks.tolerated();
+        if times > 1 {
+            tracing::warn!(run = self.run_id, times, "a remote agent broke rules of its protocol");
         }
         match self.stage {
             Stage::Finished(end) => Ok(*end),

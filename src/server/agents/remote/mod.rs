@@ -13,6 +13,7 @@ mod failure;
 mod http;
 mod input;
 mod parse;
+mod remarks;
 mod secrets;
 mod shape;
 pub(crate) mod sse;
@@ -30,6 +31,7 @@ use self::{
     failure::Failure,
     http::{Body, Endpoint},
     input::{Question, Request},
+    remarks::Remarks,
     sse::{Broken, Heard, Sse},
 };
 use super::{Agent, AgentError, Done, Emitter, Health, RunInput};
@@ -37,7 +39,7 @@ use crate::{
     protocol::{
         RunId, ThreadEntry,
         agui::{Event, RunFinished},
-        http::AgentInfo,
+        http::{AgentInfo, Finding},
     },
     server::{config::agents::AgUiConfig, store::now_ms},
     thread::ThreadView,
@@ -101,6 +103,7 @@ struct Asked {
 struct Told<'a> {
     out: &'a Emitter,
     seen: Option<(RunId, ThreadView)>,
+    remarks: &'a mut Remarks,
 }
 
 impl Told<'_> {
@@ -156,12 +159,13 @@ impl Remote {
     }
 
     /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
-    async fn ask(&self, input: &RunInput, out: &Emitter) -> Result<RunFinished, Ended> {
+    async fn ask(&self, input: &RunInput, out: &Emitter, remarks: &mut Remarks) -> Result<RunFinished, Ended> {
         let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
-        let ended = self.requests(input, out, &mut pass).await.map_err(|ended| match ended {
-            Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
-            Ended::Stopped => Ended::Stopped,
-        });
+        let ended =
+            self.requests(input, Told { out, seen: None, remarks }, &mut pass).await.map_err(|ended| match ended {
+                Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
+                Ended::Stopped => Ended::Stopped,
+            });
         match &ended {
             Ok(_) => pass.well(None),
             Err(Ended::Stopped) => drop(pass),
@@ -173,11 +177,11 @@ impl Remote {
 
     /// The requests of a run: what nobody answered is cancelled before something else is asked. Most frameworks take either a
     /// cancellation or a message, and would answer the one and forget the other.
-    async fn requests(&self, input: &RunInput, out: &Emitter, pass: &mut Pass) -> Result<RunFinished, Ended> {
+    async fn requests(&self, input: &RunInput, mut told: Told<'_>, pass: &mut Pass) -> Result<RunFinished, Ended> {
         let Some(cancellation) = Question::cancellation(input) else {
-            return self.request(Question::of(input), input, &mut Told { out, seen: None }, pass).await;
+            return self.request(Question::of(input), input, &mut told, pass).await;
         };
-        let mut told = Told { out, seen: Some((input.run_id, input.thread.clone())) };
+        told.seen = Some((input.run_id, input.thread.clone()));
         let cancelled = self.request(cancellation, input, &mut told, pass).await;
         let usage = match cancelled {
             Ok(end) => end.usage,
@@ -207,18 +211,21 @@ impl Remote {
         let Request { input: asks, inline } = input::request(question, input, &self.config).await;
         let body = serde_json::to_vec(&asks)
             .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
-        let conversation = Conversation::new(asks.thread_id, asks.run_id, Rules::of(&self.config));
+        let mut conversation = Conversation::new(asks.thread_id, asks.run_id, Rules::of(&self.config));
         let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };
-        self.converse(conversation, asked, out, pass).await
+        let ended = self.converse(&mut conversation, asked, out, pass).await;
+        out.remarks.add(conversation.remarks());
+        ended?;
+        Ok(conversation.end()?)
     }
 
     async fn converse(
         &self,
-        mut conversation: Conversation,
+        conversation: &mut Conversation,
         asked: Asked,
         out: &mut Told<'_>,
         pass: &mut Pass,
-    ) -> Result<RunFinished, Ended> {
+    ) -> Result<(), Ended> {
         let (mut stream, first) = self.begin(&asked).await?;
         pass.answered();
         let mut next = Some(first);
@@ -256,7 +263,7 @@ impl Remote {
                 }
             }
         }
-        Ok(conversation.end()?)
+        Ok(())
     }
 
     /// The stream with its first event: asked again where that may help, and never once an event came.
@@ -311,13 +318,19 @@ impl Agent for Remote {
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
-        let ended = input.cancel.run_until_cancelled(self.ask(&input, &out)).await;
-        match ended {
+        self.probe(input, out).await.0
+    }
+
+    async fn probe(&self, input: RunInput, out: Emitter) -> (Result<Done, AgentError>, Vec<Finding>) {
+        let mut remarks = Remarks::default();
+        let ended = input.cancel.run_until_cancelled(self.ask(&input, &out, &mut remarks)).await;
+        let done = match ended {
             Some(Ok(end)) => Ok(Done::of(end)),
             Some(Err(Ended::Failed(Failure { told: Some(error), .. }))) => Err(AgentError::of(*error)),
             Some(Err(Ended::Failed(failure))) => Err(AgentError::failed(failure.code, failure.message)),
             Some(Err(Ended::Stopped)) | None => Err(AgentError::Stopped),
-        }
+        };
+        (done, remarks.findings(self.config.strict))
     }
 
     fn health(&self) -> Option<Health> {

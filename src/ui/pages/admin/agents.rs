@@ -3,7 +3,7 @@
 use leptos::{prelude::*, task::spawn_local};
 use serde_json::{Map, Value};
 
-use super::{form::AgentForm, loaded::Loaded};
+use super::{check::Check, form::AgentForm, loaded::Loaded};
 use crate::{
     protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
     text::visible,
@@ -171,21 +171,47 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
     };
     let removed = name.get_value();
     let removal = move || format!("Remove {removed}{}", if sure.get() { " for good?" } else { "" });
-    let actions = of_page.then(|| {
+    let edit_id = edit_of(&info.id);
+    let changes = move || {
+        view! {
+            <button
+                type="button"
+                class="small-button"
+                id=edit_id.clone()
+                aria-label=format!("Edit {}", name.get_value())
+                on:click=move |_| open.set(Open::Changed(id.get_value()))
+            >
+                "Edit"
+            </button>
+            <button type="button" class="small-button" aria-label=removal.clone() on:click=remove on:blur=move |_| sure.set(false)>
+                {move || if sure.get() { "Remove for good?" } else { "Remove" }}
+            </button>
+        }
+    };
+    let checks = RwSignal::new(false);
+    let check_id = format!("open-check-{}", info.id);
+    let opener = StoredValue::new(check_id.clone());
+    let close = Callback::new(move |()| {
+        checks.set(false);
+        request_animation_frame(move || focus(&opener.get_value()));
+    });
+    let usable = info.disabled.is_none();
+    let actions = (usable || of_page).then(|| {
         view! {
             <div class="ask-actions">
-                <button
-                    type="button"
-                    class="small-button"
-                    id=edit_of(&info.id)
-                    aria-label=format!("Edit {}", name.get_value())
-                    on:click=move |_| open.set(Open::Changed(id.get_value()))
-                >
-                    "Edit"
-                </button>
-                <button type="button" class="small-button" aria-label=removal on:click=remove on:blur=move |_| sure.set(false)>
-                    {move || if sure.get() { "Remove for good?" } else { "Remove" }}
-                </button>
+                {usable.then(|| view! {
+                    <button
+                        type="button"
+                        class="small-button"
+                        id=check_id
+                        aria-label=format!("Check {}", name.get_value())
+                        aria-expanded=move || checks.get().to_string()
+                        on:click=move |_| checks.update(|open| *open = !*open)
+                    >
+                        "Check"
+                    </button>
+                })}
+                {of_page.then(changes)}
             </div>
         }
     });
@@ -207,6 +233,9 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                 {tools(&entry).map(|tools| format!(" · {tools}"))}
             </p>
             {actions}
+            <Show when=move || checks.get()>
+                <Check id=id.get_value() name=name.get_value() close/>
+            </Show>
             {move || error.get().map(failure)}
         </article>
     }

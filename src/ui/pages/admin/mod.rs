@@ -1,6 +1,7 @@
 //! What administrators see and change: the agents, their tools, and what was used.
 
 mod agents;
+mod check;
 mod entry;
 mod form;
 mod loaded;

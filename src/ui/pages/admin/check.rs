@@ -1,0 +1,92 @@
+//! The check of an agent: a short conversation with it, and what that found.
+
+use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
+
+use crate::{
+    protocol::http::{AgentCheck, CheckAgent, Finding, FindingLevel},
+    text::visible,
+    ui::{
+        browser,
+        components::{
+            failure::failure,
+            field::{Control, Field, focus},
+            icons::{Glyph, icon},
+        },
+    },
+};
+
+/// How much a finding matters, as a picture and in a word.
+fn level(level: FindingLevel) -> (&'static str, Glyph, &'static str) {
+    match level {
+        FindingLevel::Good => ("good", Glyph::Check, "Works"),
+        FindingLevel::Advice => ("advice", Glyph::Spark, "Advice"),
+        FindingLevel::Problem => ("problem", Glyph::Warning, "Problem"),
+    }
+}
+
+fn row(finding: Finding) -> impl IntoView {
+    let (kind, glyph, word) = level(finding.level);
+    view! {
+        <li data-level=kind>
+            {icon(glyph)} <span><span class="sr-only">{format!("{word}: ")}</span> {visible(&finding.about)}</span>
+        </li>
+    }
+}
+
+/// The form of a check, and its findings.
+#[component]
+pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoView {
+    let field = format!("check-{id}");
+    let text = RwSignal::new(CheckAgent::GREETING.to_owned());
+    let busy = RwSignal::new(false);
+    let found = RwSignal::new(None::<AgentCheck>);
+    let refused = RwSignal::new(None::<String>);
+    let id = StoredValue::new(id);
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        if busy.get_untracked() {
+            return;
+        }
+        busy.set(true);
+        found.set(None);
+        refused.set(None);
+        let wanted = CheckAgent { text: Some(text.get_untracked()) };
+        spawn_local(async move {
+            let path = format!("/api/admin/agents/{}/check", id.get_value());
+            match browser::post::<_, AgentCheck>(&path, &wanted).await {
+                Ok(check) => drop(found.try_set(Some(check))),
+                Err(error) => drop(refused.try_set(Some(error.message()))),
+            }
+            busy.try_set(false);
+        });
+    };
+    let findings = move || {
+        let list = |check: AgentCheck| {
+            view! { <ul class="findings">{check.findings.into_iter().map(row).collect_view()}</ul> }
+        };
+        found.get().map(list)
+    };
+    let at = field.clone();
+    request_animation_frame(move || focus(&at));
+    view! {
+        <form class="agent-check" aria-label=format!("Check {name}") on:submit=submit>
+            <Field
+                id=field
+                label="First message of the check"
+                about="The agent answers it, then “Thank you.” Its tools are really called. A message that makes it ask a person shows how people are asked."
+                control=Control::Line
+                text
+                wrong=Signal::stored(None::<String>)
+            />
+            <div class="ask-actions">
+                <button type="submit" class="button" disabled=move || busy.get()>
+                    {move || if busy.get() { "Checking" } else { "Run check" }}
+                </button>
+                <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Close"</button>
+            </div>
+            <div role="status">{findings}</div>
+            {move || refused.get().map(failure)}
+        </form>
+    }
+    .into_any()
+}
