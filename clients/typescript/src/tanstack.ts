@@ -5,17 +5,17 @@
  * answers the conversation, and `joinRun` tells the turn that goes on, from its beginning.
  */
 import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag-ui/client';
-import { type StreamChunk, StreamProcessor, uiMessagesToWire } from '@tanstack/ai/client';
+import { type StreamChunk, StreamProcessor, type UIMessage, uiMessagesToWire } from '@tanstack/ai/client';
 import type { ConnectConnectionAdapter, ResumableConnectConnectionAdapter } from '@tanstack/ai-client';
 import { Observable } from 'rxjs';
 import { address, type NetraAgentConfig } from './agent.js';
 import { Connection } from './connection.js';
 import type { Turn } from './history.js';
 import { newId } from './ids.js';
-import { eventsOf } from './restate.js';
+import { eventsOf, messagesOf } from './restate.js';
 import { Run } from './run.js';
 import { metadataOf, type Outcome } from './versions.js';
-import { NetraError } from './wire.js';
+import { NetraError, type RunView } from './wire.js';
 
 type Hydrate = NonNullable<ConnectConnectionAdapter['hydrate']>;
 type Interrupts = NonNullable<Awaited<ReturnType<Hydrate>>['interrupts']>['pending'];
@@ -99,7 +99,7 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
       const active = !newest.some(isLast);
       const pending = newest.flatMap(interruptsOf);
       return {
-        messages: messagesOf(turns, active),
+        messages: shownOf(turns, active),
         activeRun: active ? { runId } : null,
         interrupts: pending.length > 0 ? { runId, pending } : null,
       };
@@ -109,25 +109,41 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
   };
 }
 
-/** The conversation as TanStack makes it of a run's chunks. The turn that goes on is told by `joinRun`. */
-function messagesOf(turns: Turn[], active: boolean) {
+/**
+ * Whether the calls of a turn are in messages of their own. An agent of that kind restates its messages at the end, and TanStack shows
+ * those; of other agents it shows a call within the message before.
+ */
+const namesMessages = ({ runs }: Turn): boolean => runs.some(({ nodes }) => nodes.some(({ body }) => body.is === 'tool' && body.message !== undefined));
+
+const snapshotOf = (messages: unknown[]): BaseEvent => ({ type: EventType.MESSAGES_SNAPSHOT, messages }) as unknown as BaseEvent;
+
+const saidIn = (runs: RunView[]): Message[] => runs.flatMap(({ nodes }) => messagesOf(nodes));
+
+/** The conversation as TanStack makes it of what it is told. The turn that goes on is told by `joinRun`. */
+function shownOf(turns: Turn[], active: boolean): UIMessage[] {
   const processor = new StreamProcessor();
-  turns.forEach(({ said, runs }, index) => {
+  turns.forEach((turn, index) => {
+    const { said, runs } = turn;
     processor.addUserMessage(said.message.content, said.message.id);
+    processor.prepareAssistantMessage();
     if (active && index === turns.length - 1) return;
-    for (const event of runs.flatMap(eventsOf)) processor.processChunk(chunkOf(event));
+    const told = namesMessages(turn) ? [snapshotOf([...processor.getMessages(), ...saidIn(runs)])] : runs.flatMap(eventsOf);
+    for (const event of told) processor.processChunk(chunkOf(event));
   });
   return processor.getMessages();
 }
 
 /**
- * What TanStack is told before a run that it joins: the messages up to the newest turn (it drops one of its own when a run that it
- * joined first says something, and would drop what the run thought), and what the turn's earlier runs said.
+ * What TanStack is told before a run that it joins: the messages up to the newest turn, and what the turn's earlier runs said.
+ * Without the messages, it would drop its newest one as soon as the run says something, with what the run thought before.
  */
 function beforeJoined(turns: Turn[]): BaseEvent[] {
-  const earlier = turns.at(-1)?.runs.slice(0, -1) ?? [];
-  const said = earlier.flatMap(eventsOf).filter((event) => event.type !== EventType.RUN_STARTED && !isLast(event));
-  return [{ type: EventType.MESSAGES_SNAPSHOT, messages: messagesOf(turns, true) } as unknown as BaseEvent, ...said];
+  const [turn, shown] = [turns.at(-1)!, shownOf(turns, true)];
+  const newest = turn.runs.at(-1)!;
+  const earlier = turn.runs.slice(0, -1);
+  const active = newest.state.is === 'running' || newest.state.is === 'waiting';
+  if (namesMessages(turn)) return [snapshotOf([...shown, ...saidIn(active ? earlier : turn.runs)])];
+  return [snapshotOf(shown), ...earlier.flatMap(eventsOf).filter((event) => event.type !== EventType.RUN_STARTED && !isLast(event))];
 }
 
 /** TanStack's chunks are AG-UI's events; its types name each one. */
