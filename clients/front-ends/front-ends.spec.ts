@@ -33,6 +33,9 @@ async function ask(page: Page, question: string): Promise<void> {
 
 const answered = (page: Page, turn: number) => expect(page.locator('[data-message-id]', { hasText: `It is sunny in turn ${turn}.` }).last()).toBeVisible();
 
+/** All that the page shows, calls of tools among it, in order. */
+const text = async (page: Page) => (await page.locator('#root').innerText()).replace(/\s+/g, ' ').trim();
+
 /** The whole conversation, which nobody disturbs. */
 async function undisturbed(page: Page): Promise<Shown[]> {
   for (const [index, question] of questions.entries()) {
@@ -82,6 +85,8 @@ for (const { name, folder, runtime } of variants) {
       await page.goto(address({ ...where[0], thread: crypto.randomUUID() }));
       const direct = await undisturbed(page);
       expect(direct.length).toBeGreaterThanOrEqual(2 * questions.length);
+      const whole = await text(page);
+      expect(whole.split('get_weather').length - 1, 'the calls are seen').toBe(questions.length);
 
       await page.goto(address({ ...where[1], thread: crypto.randomUUID() }));
       await ask(page, questions[0]!);
@@ -114,12 +119,14 @@ for (const { name, folder, runtime } of variants) {
       await answered(page, 3);
       await settled(page);
       expect(named(await shown(page))).toEqual(named(direct));
+      expect(await text(page)).toBe(whole);
 
       // And once more, with nothing under way.
       await page.reload();
       await answered(page, 3);
       await settled(page);
       expect(named(await shown(page))).toEqual(named(direct));
+      expect(await text(page)).toBe(whole);
       expect(site.agent.asked.length, 'nothing was asked twice').toBe(2 * questions.length);
     } finally {
       proxy.stop();

@@ -1,5 +1,5 @@
 import { HttpAgent } from '@ag-ui/client';
-import { CopilotChat, CopilotKit } from '@copilotkit/react-core/v2';
+import { CopilotChat, CopilotKit, WildcardToolCallRender } from '@copilotkit/react-core/v2';
 import '@copilotkit/react-core/v2/styles.css';
 import { NetraAgent } from 'netra-client';
 import { createRoot } from 'react-dom/client';
@@ -9,7 +9,7 @@ const agent = netra ? new NetraAgent({ url: netra, token, threadId }) : new Http
 const where = runtime ? { runtimeUrl: runtime } : { agents__unsafe_dev_only: { default: agent } };
 
 createRoot(document.getElementById('root')!).render(
-  <CopilotKit {...where}>
+  <CopilotKit {...where} renderToolCalls={[WildcardToolCallRender]}>
     <CopilotChat threadId={threadId} />
   </CopilotKit>,
 );
