@@ -5,7 +5,6 @@ import { createCopilotNodeHandler } from '@copilotkit/runtime/v2/node';
 import { NetraAgent } from 'netra-client';
 
 export function runtimeHandler(basePath: string, url: string, token?: () => Promise<string>) {
-  const agent = token ? new NetraAgent({ url, token }) : new HttpAgent({ url });
-  const runtime = new CopilotRuntime({ agents: { default: agent } });
-  return createCopilotNodeHandler(createCopilotRuntimeHandler({ runtime, basePath }));
+  const agents = () => ({ default: token ? new NetraAgent({ url, token }) : new HttpAgent({ url }) });
+  return createCopilotNodeHandler(createCopilotRuntimeHandler({ runtime: new CopilotRuntime({ agents }), basePath }));
 }
