@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share one cargo cache and two cores: one at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit client wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos model clean
+.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos model clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -49,6 +49,13 @@ unit: databases ## Unit, integration and documentation tests of the server and a
 
 client: target/debug/netra test-tools ## The TypeScript client against a real server, through a network that is cut
 	NETRA="$(abspath target/debug/netra)" npm test --prefix clients/typescript
+
+# Their installs are no part of CI: 900 MB in about three minutes, most of it CopilotKit. The client is packed anew into each.
+front-ends: target/debug/netra test-tools ## CopilotKit, assistant-ui and TanStack AI in a real browser, on Netra and directly (installs 900 MB; not in CI)
+	npm run --prefix clients/typescript pretest
+	for folder in . assistant-ui copilotkit tanstack; do (cd clients/front-ends/$$folder && rm -rf node_modules/netra-client && npm install --no-audit --no-fund); done
+	npm run --prefix clients/front-ends check
+	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath target/debug/netra)" npm test --prefix clients/front-ends -- $(ARGS)
 
 databases:
 	@scripts/databases
@@ -103,4 +110,5 @@ test-tools:
 	@scripts/tools
 
 clean: ## Remove what was built (not data/)
-	rm -rf target end2end/node_modules end2end/test-results end2end/playwright-report $(addprefix clients/typescript/,node_modules build dist)
+	rm -rf target end2end/node_modules end2end/test-results end2end/playwright-report $(addprefix clients/typescript/,node_modules build dist) \
+		clients/front-ends/test-results $(foreach folder,. assistant-ui copilotkit tanstack,clients/front-ends/$(folder)/node_modules)

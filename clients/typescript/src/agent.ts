@@ -96,7 +96,7 @@ export class NetraAgent extends AbstractAgent {
 }
 
 /** The server and, where the address is an agent's, the agent. */
-function address(url: string): { base: string; agent?: string } {
+export function address(url: string): { base: string; agent?: string } {
   const page = (globalThis as { location?: { href: string } }).location?.href;
   if (!URL.canParse(url, page)) throw new NetraError('invalid_input', `\`${url}\` is no address; give the server's, such as https://netra.example.org`);
   const { origin, pathname } = new URL(url, page);

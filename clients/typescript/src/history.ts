@@ -6,10 +6,15 @@ import type { RunView, Said, ThreadView } from './wire.js';
 /** The runs of a thread, oldest first. */
 export const runsOf = (view: ThreadView): RunView[] => view.items.flatMap((item) => (item.kind === 'run' ? [item.value] : []));
 
-/** The newest run and the conversation of its branch up to it; nothing where nothing was said. */
-export function newest(view: ThreadView): { before: Message[]; run: RunView } | undefined {
+/** A person's message, and the runs that answered it. */
+export interface Turn {
+  said: Said;
+  runs: RunView[];
+}
+
+/** The turns of the newest branch, oldest first; nothing where nothing was said, or what was said last has no run yet. */
+export function turnsOf(view: ThreadView): Turn[] | undefined {
   const said = view.items.flatMap((item) => (item.kind === 'message' ? [item.value] : []));
-  const runs = runsOf(view);
   const last = said.at(-1);
   if (!last) return undefined;
   const branch = [last];
@@ -18,12 +23,17 @@ export function newest(view: ThreadView): { before: Message[]; run: RunView } | 
     next = said.find(({ message }) => message.id === follows && !branch.some((known) => known.message.id === follows));
     if (next) branch.unshift(next);
   }
+  const runs = runsOf(view);
   const answers = ({ message }: Said) => runs.filter((run) => run.message_id === message.id || run.run_id === message.run_id);
-  const run = answers(last).at(-1);
-  if (!run) return undefined;
-  const before = branch.flatMap((one): Message[] => [
-    { id: one.message.id, role: 'user', content: one.message.content },
-    ...answers(one).filter((other) => other !== run).flatMap(({ nodes }) => messagesOf(nodes)),
+  const turns = branch.map((one): Turn => ({ said: one, runs: answers(one) }));
+  return turns.at(-1)!.runs.length > 0 ? turns : undefined;
+}
+
+/** The conversation of some turns up to their newest run. */
+export function messagesBefore(turns: Turn[]): Message[] {
+  const newest = turns.at(-1)?.runs.at(-1);
+  return turns.flatMap(({ said, runs }): Message[] => [
+    { id: said.message.id, role: 'user', content: said.message.content },
+    ...runs.filter((run) => run !== newest).flatMap(({ nodes }) => messagesOf(nodes)),
   ]);
-  return { before, run };
 }

@@ -61,10 +61,10 @@ export class RunEvents {
     this.emit(this.named(restored(event, this.messageIds)));
   }
 
-  /** Tells that the run has begun, and the conversation up to it. */
-  begin(): void {
+  /** Tells that the run has begun, and the conversation up to it, in the events that are given. */
+  begin(before: BaseEvent[]): void {
     this.apply({ type: EventType.RUN_STARTED, ...this.own } as BaseEvent);
-    this.apply({ type: EventType.MESSAGES_SNAPSHOT, messages: this.before } as BaseEvent);
+    before.forEach((event) => this.apply(event));
   }
 
   /**
@@ -249,6 +249,14 @@ export class RunEvents {
   private last(kind: Kind, id: string, within?: string): Note | undefined {
     return this.notes.get(keyOf(kind, id, within))?.at(-1);
   }
+}
+
+/** The events of a run as it is in the thread. */
+export function eventsOf(run: RunView): BaseEvent[] {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: '', runId: run.run_id };
+  new RunEvents(ids, ids, new Map(), [], (event) => events.push(event)).restate(run);
+  return events;
 }
 
 /** Ids are unique in a run together with the kind; a step's name only with whose it is. */

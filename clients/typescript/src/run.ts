@@ -8,7 +8,7 @@ import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag
 import type { Subscriber } from 'rxjs';
 import type { Follower } from './channels.js';
 import type { Connection } from './connection.js';
-import { newest, runsOf } from './history.js';
+import { messagesBefore, runsOf, type Turn, turnsOf } from './history.js';
 import { idFor } from './ids.js';
 import { RunEvents } from './restate.js';
 import { type Answer, type Outcome, partsOf } from './versions.js';
@@ -30,6 +30,7 @@ export class Run implements Follower {
   private over = false;
   private wanted: { resolve: (view: ThreadView) => void; reject: (error: NetraError) => void } | undefined;
   private joining = false;
+  private before: ((turns: Turn[]) => BaseEvent[]) | undefined;
   private readonly release: () => void;
 
   constructor(
@@ -60,9 +61,13 @@ export class Run implements Follower {
     }
   }
 
-  /** Joins the thread: what was said, and the newest run, to its end. A thread that is not there yet has nothing to tell. */
-  async join(): Promise<void> {
+  /**
+   * Joins the thread: what was said, and the newest run, to its end. A thread that is not there yet has nothing to tell.
+   * `before` are the events that tell what was said before that run; without it, one that restates the messages.
+   */
+  async join(before?: (turns: Turn[]) => BaseEvent[]): Promise<void> {
     this.detached = true;
+    this.before = before;
     try {
       const { user } = await this.connection.ready();
       this.threadId = idFor(user.id, this.input.threadId);
@@ -80,15 +85,17 @@ export class Run implements Follower {
 
   private joined(seq: number, view: ThreadView): void {
     this.joining = false;
-    const last = newest(view);
-    if (!last) {
+    const turns = turnsOf(view);
+    const run = turns?.at(-1)?.runs.at(-1);
+    if (!turns || !run) {
       this.leave();
       return this.subscriber.complete();
     }
-    this.begins(last.run.run_id, seq, last.before);
+    const messages = messagesBefore(turns);
+    this.begins(run.run_id, seq, messages);
     this.seen = seq;
-    this.events?.begin();
-    this.events?.restate(last.run);
+    this.events?.begin(this.before?.(turns) ?? [{ type: EventType.MESSAGES_SNAPSHOT, messages } as BaseEvent]);
+    this.events?.restate(run);
   }
 
   private get channel(): string {

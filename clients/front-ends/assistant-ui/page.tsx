@@ -1,0 +1,45 @@
+import { HttpAgent } from '@ag-ui/client';
+import { AssistantRuntimeProvider, ComposerPrimitive, ExportedMessageRepository, MessagePrimitive, type ThreadHistoryAdapter, ThreadPrimitive } from '@assistant-ui/react';
+import { fromAgUiMessages, useAgUiRuntime } from '@assistant-ui/react-ag-ui';
+import { NetraAgent } from 'netra-client';
+import { createRoot } from 'react-dom/client';
+import { direct, netra, threadId, token } from '../browser';
+
+const agent = netra ? new NetraAgent({ url: netra, token, threadId }) : new HttpAgent({ url: direct, threadId });
+
+/** The conversation that the server has, and the run that goes on, to its end. */
+const history: ThreadHistoryAdapter = {
+  async load() {
+    if (agent instanceof NetraAgent) await agent.connectAgent();
+    return ExportedMessageRepository.fromArray(fromAgUiMessages(agent.messages));
+  },
+  // The server has it already.
+  async append() {},
+};
+
+function Message() {
+  return (
+    <MessagePrimitive.Root>
+      <MessagePrimitive.Parts components={{ tools: { Fallback: ({ toolName, result }) => <em>{`${toolName}: ${String(result)}`}</em> } }} />
+    </MessagePrimitive.Root>
+  );
+}
+
+function Chat() {
+  const runtime = useAgUiRuntime({ agent, adapters: { history } });
+  return (
+    <AssistantRuntimeProvider runtime={runtime}>
+      <ThreadPrimitive.Root>
+        <ThreadPrimitive.Viewport>
+          <ThreadPrimitive.Messages components={{ Message }} />
+          <ComposerPrimitive.Root>
+            <ComposerPrimitive.Input aria-label="Message" />
+            <ComposerPrimitive.Send>Send</ComposerPrimitive.Send>
+          </ComposerPrimitive.Root>
+        </ThreadPrimitive.Viewport>
+      </ThreadPrimitive.Root>
+    </AssistantRuntimeProvider>
+  );
+}
+
+createRoot(document.getElementById('root')!).render(<Chat />);

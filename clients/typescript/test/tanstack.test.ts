@@ -1,0 +1,212 @@
+/** TanStack AI's own chat client over the connection, against a real server, through a network that is cut. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type BaseEvent, EventType, type RunFinishedEvent } from '@ag-ui/client';
+import type { StreamChunk } from '@tanstack/ai/client';
+import { ChatClient, type ChatClientOptions, type UIMessage } from '@tanstack/ai-client';
+import { NetraAgent } from '../src/index.js';
+import { type NetraConnectionConfig, netraConnection } from '../src/tanstack.js';
+import { Proxy } from './proxy.js';
+import { Server, until } from './server.js';
+
+let server: Server;
+let proxy: Proxy;
+
+before(async () => {
+  server = await Server.start({ NETRA_LOG: 'warn' });
+  proxy = await Proxy.start(server.port);
+});
+
+after(async () => {
+  proxy.stop();
+  await server.remove();
+});
+
+/** A chat as a page has it, with all that it was told. */
+class Chat {
+  readonly told: BaseEvent[] = [];
+  readonly client: ChatClient;
+  interrupts: string[] = [];
+
+  constructor(
+    readonly threadId: string,
+    agent = 'slow',
+    config: Partial<NetraConnectionConfig> = {},
+    options: Partial<ChatClientOptions> = {},
+  ) {
+    const connection = netraConnection({
+      url: `${proxy.url}/api/agents/${agent}/agui`,
+      token: () => server.token(),
+      idleMs: 0,
+      random: () => 0.1,
+      ...config,
+    });
+    this.client = new ChatClient({
+      connection,
+      threadId,
+      persistence: true,
+      onChunk: (chunk: StreamChunk) => void this.told.push(chunk as unknown as BaseEvent),
+      onResumeStateChange: (_, pending) => (this.interrupts = pending.map(({ id }) => id)),
+      ...options,
+    } as ChatClientOptions);
+    this.client.attach();
+  }
+
+  get messages(): UIMessage[] {
+    return this.client.getMessages();
+  }
+
+  /** Where the run is in the thread of the server. */
+  get run(): { threadId: string; runId: string } {
+    return this.told[0]?.metadata?.['netra'] as { threadId: string; runId: string };
+  }
+
+  /** The server's log of the run. */
+  log(): Promise<BaseEvent[]> {
+    return server.log(this.run.threadId, this.run.runId);
+  }
+
+  async said(count: number): Promise<void> {
+    await until(`${count} chunks`, () => this.told.length >= count);
+  }
+
+  async ready(): Promise<void> {
+    await until('the chat is ready', () => this.client.getStatus() === 'ready' && !this.client.getIsLoading());
+  }
+}
+
+/** A run's events between its first and its last, without the older name of a field that TanStack adds. */
+const content = (events: BaseEvent[]) => events.slice(1, -1).map(({ toolName: _, ...event }: BaseEvent & { toolName?: string }) => event);
+
+/** Messages as they are seen: without the times of reading, the step that a thought was in, and the ids that a page makes up for a person's. */
+const shown = (messages: UIMessage[]) =>
+  messages.map(({ id, role, parts }) => ({ id: role === 'user' ? '' : id, role, parts: parts.map((part) => ({ ...part, stepId: '' })) }));
+
+/** What a chat shows that is told the events of runs by nobody else. */
+async function direct(...runs: [question: string, log: BaseEvent[]][]): Promise<UIMessage[]> {
+  let events: BaseEvent[] = [];
+  const client = new ChatClient({
+    connection: {
+      async *connect() {
+        yield* events as unknown as StreamChunk[];
+      },
+    },
+  });
+  client.attach();
+  for (const [question, log] of runs) {
+    events = log;
+    await client.sendMessage(question);
+  }
+  return client.getMessages();
+}
+
+test('a chat that is cut again and again is told once and in order', async () => {
+  const chat = new Chat('tanstack is cut');
+  const done = chat.client.sendMessage('Where do my tokens go?');
+  for (const chunks of [1, 20, 60, 120]) {
+    await chat.said(chunks);
+    proxy.cut();
+  }
+  await done;
+  assert.deepEqual(content(chat.told), content(await chat.log()));
+  assert.equal(chat.client.getStatus(), 'ready');
+  assert.deepEqual(shown(chat.messages), shown(await direct(['Where do my tokens go?', await chat.log()])));
+});
+
+test('a chat that is loaded anew in the middle of a run goes on with it', async () => {
+  const first = new Chat('tanstack is loaded anew');
+  await first.client.sendMessage('Where do my tokens go?');
+  const going = first.client.sendMessage('And the second time?');
+  await first.said(first.told.length + 20);
+
+  const second = new Chat('tanstack is loaded anew');
+  await second.said(20);
+  proxy.cut();
+  await going;
+  await until('the second chat has it all', () => second.told.at(-1)?.type === EventType.RUN_FINISHED);
+  await second.ready();
+  assert.deepEqual(shown(second.messages), shown(first.messages));
+  const runs = await Promise.all([first.run, second.run].map(({ threadId, runId }) => server.log(threadId, runId)));
+  const whole = await direct(['Where do my tokens go?', runs[0]!], ['And the second time?', runs[1]!]);
+  assert.deepEqual(shown(second.messages), shown(whole));
+});
+
+test('a chat that is loaded anew after a run shows it and asks nothing', async () => {
+  const first = new Chat('tanstack comes back later', 'quick');
+  await first.client.sendMessage('Where do my tokens go?');
+  const second = new Chat('tanstack comes back later', 'quick');
+  await until('the conversation is there', () => second.messages.length > 0);
+  assert.deepEqual(shown(second.messages), shown(first.messages));
+  assert.deepEqual(second.told, []);
+
+  await second.client.sendMessage('And the second time?');
+  assert.deepEqual(content(second.told), content(await second.log()));
+});
+
+test('a turn of several runs is told whole to a chat that joins the last of them', async () => {
+  const first = new Chat('tanstack joins a turn', 'asks');
+  await first.client.sendMessage('Do it');
+  await until('the question', () => first.client.getInterrupts().length > 0);
+  await first.client.resumeInterruptsUnsafe([{ interruptId: 'may I', status: 'resolved', payload: { approved: true } }]);
+  const connection = netraConnection({ url: `${proxy.url}/api/agents/asks/agui`, token: () => server.token(), idleMs: 0, threadId: 'tanstack joins a turn' });
+  const told: StreamChunk[] = [];
+  for await (const chunk of connection.joinRun('whatever it was called')) told.push(chunk);
+  const [joined] = [await direct(['Do it', told as unknown as BaseEvent[]])];
+  assert.deepEqual(shown(joined), shown(first.messages));
+  assert.equal(joined.length, 3, 'the question and two answers');
+});
+
+test('a thread in which nothing was said is an empty chat', async () => {
+  const connection = netraConnection({ url: `${proxy.url}/api/agents/quick/agui`, token: () => server.token(), idleMs: 0 });
+  assert.deepEqual(await connection.hydrate('tanstack never said a word'), { messages: [], activeRun: null, interrupts: null });
+});
+
+test('stop ends the run at the server', async () => {
+  const chat = new Chat('tanstack stops');
+  const done = chat.client.sendMessage('Where do my tokens go?');
+  await chat.said(20);
+  chat.client.stop();
+  await done;
+  assert.deepEqual(((await chat.log()).at(-1) as RunFinishedEvent).outcome, { type: 'cancelled' });
+});
+
+test('stop ends a run at the server that was joined', async () => {
+  const first = new Chat('tanstack stops what it joined');
+  const going = first.client.sendMessage('Where do my tokens go?');
+  await first.said(20);
+  const second = new Chat('tanstack stops what it joined');
+  await second.said(20);
+  second.client.stop();
+  await going;
+  assert.deepEqual(((await first.log()).at(-1) as RunFinishedEvent).outcome, { type: 'cancelled' });
+});
+
+test('a chat that leaves its runs lets them go on, and finds them again', async () => {
+  const chat = new Chat('tanstack leaves', 'slow', { onAbort: 'leave' });
+  void chat.client.sendMessage('Where do my tokens go?');
+  await chat.said(20);
+  chat.client.detach();
+  const log = await chat.log();
+  assert.equal((log.at(-1) as RunFinishedEvent).outcome, undefined, 'nobody stopped it');
+  chat.client.attach();
+  const whole = await direct(['Where do my tokens go?', log]);
+  await until('the conversation is there', () => chat.messages.length === whole.length && !chat.client.getIsLoading());
+  assert.deepEqual(shown(chat.messages), shown(whole));
+});
+
+test('a question that was open when the page was loaded anew is answered', async () => {
+  const first = new Chat('tanstack is asked', 'asks');
+  await first.client.sendMessage('Do it');
+  await until('the question', () => first.client.getInterrupts().length > 0);
+  const second = new Chat('tanstack is asked', 'asks');
+  await until('the question again', () => second.client.getInterrupts().length > 0);
+  assert.deepEqual(
+    second.client.getInterrupts().map(({ id }) => id),
+    first.client.getInterrupts().map(({ id }) => id),
+  );
+  await second.client.resumeInterruptsUnsafe([{ interruptId: 'may I', status: 'resolved', payload: { approved: true } }]);
+  const agent = new NetraAgent({ url: `${proxy.url}/api/agents/asks/agui`, token: () => server.token(), threadId: 'tanstack is asked' });
+  await agent.connectAgent();
+  agent.close();
+  assert.equal(agent.messages.filter(({ role }) => role === 'assistant').length, 2, 'the answer began a second run');
+});
