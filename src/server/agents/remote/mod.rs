@@ -40,7 +40,7 @@ use crate::{
         http::AgentInfo,
     },
     server::{config::agents::AgUiConfig, store::now_ms},
-    thread::ThreadView,
+    thread::{AFTER_CANCELLATION, ThreadView},
 };
 
 pub use breaker::{Breakers, Pace};
@@ -101,10 +101,15 @@ struct Asked {
 struct Told<'a> {
     out: &'a Emitter,
     seen: Option<(RunId, ThreadView)>,
+    /// Whether the next event is the first after a cancellation.
+    after_cancellation: bool,
 }
 
 impl Told<'_> {
-    async fn emit(&mut self, event: Event) -> Result<(), AgentError> {
+    async fn emit(&mut self, mut event: Event) -> Result<(), AgentError> {
+        if std::mem::take(&mut self.after_cancellation) {
+            event.base_mut().metadata.get_or_insert_default().insert(AFTER_CANCELLATION.to_owned(), true.into());
+        }
         if let Some((run_id, thread)) = &mut self.seen {
             thread.apply(now_ms(), ThreadEntry::Agent { run_id: *run_id, event: Box::new(event.clone()) });
         }
@@ -175,9 +180,10 @@ impl Remote {
     /// cancellation or a message, and would answer the one and forget the other.
     async fn requests(&self, input: &RunInput, out: &Emitter, pass: &mut Pass) -> Result<RunFinished, Ended> {
         let Some(cancellation) = Question::cancellation(input) else {
-            return self.request(Question::of(input), input, &mut Told { out, seen: None }, pass).await;
+            let mut told = Told { out, seen: None, after_cancellation: false };
+            return self.request(Question::of(input), input, &mut told, pass).await;
         };
-        let mut told = Told { out, seen: Some((input.run_id, input.thread.clone())) };
+        let mut told = Told { out, seen: Some((input.run_id, input.thread.clone())), after_cancellation: false };
         let cancelled = self.request(cancellation, input, &mut told, pass).await;
         let usage = match cancelled {
             Ok(end) => end.usage,
@@ -190,6 +196,7 @@ impl Remote {
             Err(ended) => return Err(ended),
         };
         let thread = told.seen.take().map_or_else(|| input.thread.clone(), |(_, thread)| thread);
+        told.after_cancellation = true;
         let mut end = self.request(Question::after_cancellation(input, &thread), input, &mut told, pass).await?;
         if let Some(used) = usage {
             end.usage.get_or_insert_default().extend(used);
