@@ -3,7 +3,7 @@
 //! Promises: every call of a run that is over has an answer, unless the run that is told of it goes on from there: where none
 //! came, it says what is known. Arguments are JSON, also those of a call that was cut off.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -37,7 +37,7 @@ impl ThreadView {
         let mut history = self.conversation(run_id, None);
         let message = history.pop_if(|last| matches!(last, Message::User { .. }));
         if let Some(run) = self.run(run_id) {
-            tell(run, true, false, &mut history);
+            tell(run, &run.nodes, (true, false), &mut history);
         }
         history.extend(message);
         history
@@ -57,7 +57,13 @@ impl ThreadView {
                 Item::Run(run) if run.run_id == run_id => break,
                 Item::Run(run) => {
                     let goes_on = !run.state.is_over() || from == Some(run.run_id) && is_interrupted(run);
-                    tell(run, run.agent == agent, goes_on, &mut history);
+                    let (own, (before, after)) = (run.agent == agent, run.nodes.split_at(border(run)));
+                    if !before.is_empty() {
+                        let message = history.pop_if(|last| matches!(last, Message::User { .. }));
+                        tell(run, before, (own, goes_on), &mut history);
+                        history.extend(message);
+                    }
+                    tell(run, after, (own, goes_on), &mut history);
                 }
             }
         }
@@ -94,12 +100,17 @@ impl ThreadView {
     }
 }
 
-/// What a run said and called; to its own agent also what it thought, and every encrypted value with what it belongs to.
-/// `goes_on`: its calls may still get their answers.
-fn tell(run: &RunView, own: bool, goes_on: bool, history: &mut Vec<Message>) {
+/// Where a run begins to answer its message.
+fn border(run: &RunView) -> usize {
+    run.nodes_before_message.min(run.nodes.len())
+}
+
+/// What a run said and called in these nodes; to its `own` agent also what it thought, and every encrypted value with what it
+/// belongs to. `goes_on`: its calls may still get their answers.
+fn tell(run: &RunView, nodes: &[Arc<Node>], (own, goes_on): (bool, bool), history: &mut Vec<Message>) {
     let from = history.len();
     let mut values = Values::of(run, own);
-    for node in &run.nodes {
+    for node in nodes {
         let subagent_run_id = node.within.clone();
         match &node.body {
             NodeBody::Text { role: TextRole::Assistant, text } if !text.is_empty() => {

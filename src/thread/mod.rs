@@ -24,4 +24,5 @@ pub use encrypted::MAX_ENCRYPTED_BYTES;
 pub use feed::{FeedPlace, ThreadSummary, UserFeed};
 pub use history::NOT_CARRIED_OUT;
 pub use patch::{MAX_MOVES, MAX_OPERATIONS};
+pub use reduce::AFTER_CANCELLATION;
 pub use view::{Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};

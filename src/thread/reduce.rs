@@ -17,6 +17,9 @@ use crate::protocol::{
     agui::{Event, RunOutcome, TextRole},
 };
 
+/// In the metadata of an event: what the run before waited for is cancelled, and from here on the run answers its message.
+pub const AFTER_CANCELLATION: &str = "afterCancellation";
+
 impl ThreadView {
     /// Folds the next entry, appended at `at` (milliseconds since 1970).
     pub fn apply(&mut self, at: i64, entry: ThreadEntry) {
@@ -89,6 +92,10 @@ impl ThreadView {
     }
 
     fn hear(&mut self, run_id: RunId, at: i64, event: Event) {
+        if event.base().metadata.as_ref().is_some_and(|more| more.contains_key(AFTER_CANCELLATION)) {
+            let run = self.run_mut(run_id, at);
+            run.nodes_before_message = run.nodes.len();
+        }
         let event = match event {
             Event::MessagesSnapshot(e) => return self.restate(run_id, at, e.messages),
             event => event,
@@ -165,6 +172,7 @@ impl RunView {
             started_at: at,
             ended_at: None,
             nodes: Vec::new(),
+            nodes_before_message: 0,
             encrypted: Vec::new(),
             usage: Vec::new(),
             cost_usd: None,

@@ -131,6 +131,10 @@ pub struct RunView {
     pub ended_at: Option<i64>,
     /// What happened in it, in the order it began. A node's index never changes.
     pub nodes: Vec<Arc<Node>>,
+    /// How many of the nodes, from the first, the agent said when it was told that nobody answers what the run before waited
+    /// for, and not yet of the message that the run answers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nodes_before_message: usize,
     /// What only its agent can read of what it thought, oldest first; never in what people are sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ssr", schemars(skip))]
@@ -147,6 +151,11 @@ pub struct RunView {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// An encrypted value, as `REASONING_ENCRYPTED_VALUE` tells it.

@@ -95,7 +95,7 @@ async fn what_a_run_before_said_is_not_said_again_when_the_run_that_goes_on_rest
                 let call = json!({"id": "c1", "type": "function", "function": {"name": "send", "arguments": "{}"}});
                 let mut first = restated("canon-1", "I will send it.");
                 first["toolCalls"] = json!([call]);
-                let result = json!({"role": "tool", "id": "r1", "toolCallId": "c1", "content": "sent"});
+                let result = json!({"role": "tool", "id": "canon-r", "toolCallId": "c1", "content": "sent"});
                 let user = answer.input["messages"][0].clone();
                 let messages = [user, first, result, restated("canon-2", "Done.")];
                 answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
@@ -117,7 +117,8 @@ async fn what_a_run_before_said_is_not_said_again_when_the_run_that_goes_on_rest
     assert_eq!(said(&house.answer("Thanks").await), "You are welcome.");
     house.answer("Bye").await;
     let asked = server.asked();
-    let turn = ["assistant m1 I will send it.", "assistant c1-call  <c1>", "tool r1 sent", "assistant canon-2 Done."];
+    let turn =
+        ["assistant m1 I will send it.", "assistant c1-call  <c1>", "tool canon-r sent", "assistant canon-2 Done."];
     assert_eq!(told(&asked[2].input), turn);
     assert_eq!(told(&asked[3].input), [&turn[..], &["assistant m3 You are welcome."]].concat());
 }

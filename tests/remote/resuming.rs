@@ -188,8 +188,31 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
                 end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
                 return answer.event(&end).await;
             }
-            1 => answer.events(&message("m1", &["Not sent."])).await?,
-            _ => answer.events(&message("m2", &["It rains."])).await?,
+            // The call is announced again by agents whose interrupts name none, and restated under other ids.
+            1 => {
+                let call = [
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                    json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "denied"}),
+                ];
+                answer.events(&call).await?;
+                answer.events(&message("m1", &["Not sent."])).await?;
+                let call = json!({"id": "c1", "type": "function", "function": {"name": "send", "arguments": ""}});
+                let messages = json!([
+                    answer.input["messages"][0],
+                    {"id": "a1", "role": "assistant", "toolCalls": [call]},
+                    {"id": "canon-r", "role": "tool", "toolCallId": "c1", "content": "denied"},
+                    {"id": "m1", "role": "assistant", "content": "Not sent."},
+                ]);
+                answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
+            }
+            2 => {
+                answer.events(&message("m2", &["It rains."])).await?;
+                let mut messages = answer.input["messages"].as_array().expect("messages").clone();
+                messages.push(json!({"id": "m2", "role": "assistant", "content": "It rains."}));
+                answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
+            }
+            _ => {}
         }
         let mut end = answer.finished();
         end["usage"] = json!([{"inputTokens": number}]);
@@ -218,5 +241,13 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
     assert!(asked[2].get("resume").is_none() && asked[2]["runId"] != asked[1]["runId"]);
     assert_eq!(roles(&asked[2]), ["user", "assistant", "tool", "assistant", "user"]);
     assert_eq!(asked[2]["messages"][3]["content"], "Not sent.");
+    assert_eq!(asked[2]["messages"][2]["id"], "canon-r");
     assert_eq!(asked[2]["messages"][4]["content"], "What is the weather?");
+
+    house.answer("Thanks").await;
+    let last = &server.asked()[3].input;
+    assert_eq!(roles(last), ["user", "assistant", "tool", "assistant", "user", "assistant", "user"]);
+    let told = last["messages"].as_array().expect("messages").iter().map(|message| &message["content"]);
+    let told: Vec<&str> = told.filter_map(Value::as_str).collect();
+    assert_eq!(told, ["Send it", "denied", "Not sent.", "What is the weather?", "It rains.", "Thanks"]);
 }

@@ -114,7 +114,8 @@ impl RunView {
             NodeBody::Tool { name, result: None, .. } => node.id == call && tool.is_none_or(|tool| tool == name),
             _ => false,
         };
-        let asked = interrupts(self).iter().any(|asked| asked.tool_call_id.as_deref() == Some(call));
+        // An interrupt that names no call may be about any that has no result.
+        let asked = interrupts(self).iter().any(|asked| asked.tool_call_id.as_deref().is_none_or(|id| id == call));
         asked && self.last(Kind::Tool, is_it).is_some()
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Kind, Node, NodeBody, NodeState, RunView};
+use super::{Answered, Kind, Node, NodeBody, NodeState, RunState, RunView};
 use crate::{
     protocol::{
         MessageId, RunId,
@@ -29,18 +29,25 @@ impl ThreadView {
         let own = answers.map(|id| id.to_string());
         let user = |message: &Message| matches!(message, Message::User { .. });
         let is_own = |message: &Message| matches!(message, Message::User { id, .. } if Some(id) == own.as_ref());
-        let begins = said.iter().rposition(is_own);
+        let mut begins = said.iter().rposition(is_own);
         let from = begins.or_else(|| said.iter().rposition(user));
+        let mut turn_of = answers;
         if let Some(Message::User { id, .. }) = from.map(|at| &said[at])
-            && id.parse::<MessageId>().is_ok_and(|id| answers != Some(id) && self.said(id).is_some())
+            && let Ok(id) = id.parse::<MessageId>()
+            && answers != Some(id)
+            && self.said(id).is_some()
         {
-            // It ends before this turn, and says nothing of it.
-            return;
+            if self.cancelled_by(run_id).is_none_or(|run| run.message_id != Some(id)) {
+                // It ends before this turn, and says nothing of it.
+                return;
+            }
+            // What it says to a cancellation belongs to the turn that was cancelled.
+            (turn_of, begins) = (Some(id), from);
         }
         let turn = from.map_or(0, |at| at + 1);
         // Where the turn begins may not be where the agent says: it may have said something in a person's name.
         let scope = if begins.is_some() { &said[turn..] } else { &said[..] };
-        let mut before = Before::of(self, run_id, scope, begins.is_some());
+        let mut before = Before::of(self, run_id, turn_of, (scope, begins.is_some()));
         self.run_mut(run_id, at).withdraw(at, (scope, &said[turn..]), &before);
         for message in said.into_iter().skip(turn) {
             match message {
@@ -48,7 +55,7 @@ impl ThreadView {
                     let own = self.run_mut(run_id, at).calls(&tool_call_id);
                     let calls = |run: &RunView| match own {
                         true => run.run_id == run_id,
-                        false => before.open.contains(&tool_call_id) && run.calls(&tool_call_id),
+                        false => before.answerable.contains(&tool_call_id) && run.calls(&tool_call_id),
                     };
                     let called = |item: &Item| matches!(item, Item::Run(run) if calls(run));
                     if let Some(Item::Run(run)) = self.items.iter_mut().rev().find(|item| called(item)) {
@@ -65,12 +72,21 @@ impl ThreadView {
     }
 }
 
+impl ThreadView {
+    /// The run before this one, where it waited for a person and this one was begun instead of an answer.
+    fn cancelled_by(&self, run_id: RunId) -> Option<&RunView> {
+        let before = self.runs_before(run_id).last().copied()?;
+        let is_given_up = before.answered == Some(Answered::GivenUp);
+        (is_given_up && matches!(before.state, RunState::Interrupted { .. })).then_some(before)
+    }
+}
+
 /// What runs before said, which is not said again.
 #[derive(Default)]
 struct Before {
     ids: HashSet<(Kind, String)>,
-    /// The calls that have no result.
-    open: HashSet<String>,
+    /// The calls whose results are taken over: those without one, and those of the turn, whose results may have got other ids.
+    answerable: HashSet<String>,
     /// What the turn's runs said under ids that the restated conversation does not have.
     unnamed: Vec<(Kind, String)>,
     /// What sub-agents of earlier turns said and called, with their words and arguments: an id alone may be used anew.
@@ -80,9 +96,8 @@ struct Before {
 impl Before {
     /// Those of the run's branch. Where its turn `alone` is known to be what is restated, earlier turns count only for what their
     /// sub-agents said and is told again as it was: some agents list that behind all else.
-    fn of(thread: &ThreadView, run_id: RunId, said: &[Message], alone: bool) -> Self {
+    fn of(thread: &ThreadView, run_id: RunId, turn: Option<MessageId>, (said, alone): (&[Message], bool)) -> Self {
         let (mut before, named) = (Self::default(), named(said));
-        let turn = thread.run(run_id).and_then(|run| run.message_id);
         for run in thread.runs_before(run_id) {
             for node in &run.nodes {
                 let Some(kind) = Kind::of(&node.body) else { continue };
@@ -92,14 +107,18 @@ impl Before {
                     continue;
                 }
                 before.ids.insert((kind, node.id.clone()));
-                if matches!(node.body, NodeBody::Tool { result: None, .. }) {
-                    before.open.insert(node.id.clone());
+                let is_unanswered = matches!(node.body, NodeBody::Tool { result: None, .. });
+                if is_unanswered || kind == Kind::Tool && turn.is_some() && run.message_id == turn {
+                    before.answerable.insert(node.id.clone());
                 }
                 if run.message_id == turn && !named.contains(&(kind, node.id.as_str())) {
                     before.unnamed.extend(words(node).map(|text| (kind, text.to_owned())));
                 }
             }
         }
+        // What the run itself said to a cancellation stands before its message.
+        let own = thread.run(run_id).map_or(&[][..], |run| &run.nodes[..run.nodes_before_message.min(run.nodes.len())]);
+        before.ids.extend(own.iter().filter_map(|node| Some((Kind::of(&node.body)?, node.id.clone()))));
         before
     }
 
@@ -136,7 +155,8 @@ impl RunView {
             let over = node.state != NodeState::Open || node.chunked;
             restated && over && (delegates || node.within.is_none()) && !named.contains(&(kind, node.id.as_str()))
         };
-        let mut gone: Vec<usize> = (0..self.nodes.len()).filter(|index| goes(&self.nodes[*index])).collect();
+        let from = self.nodes_before_message;
+        let mut gone: Vec<usize> = (from..self.nodes.len()).filter(|index| goes(&self.nodes[*index])).collect();
         for (kind, id, text) in turn.iter().filter_map(spoken) {
             if self.last(kind, |node| node.id == id).is_some() || before.knows(kind, id, text) {
                 continue;

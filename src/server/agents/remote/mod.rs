@@ -42,7 +42,7 @@ use crate::{
         http::{AgentInfo, Finding},
     },
     server::{config::agents::AgUiConfig, store::now_ms},
-    thread::ThreadView,
+    thread::{AFTER_CANCELLATION, ThreadView},
 };
 
 pub use breaker::{Breakers, Pace};
@@ -103,11 +103,16 @@ struct Asked {
 struct Told<'a> {
     out: &'a Emitter,
     seen: Option<(RunId, ThreadView)>,
+    /// Whether the next event is the first after a cancellation.
+    after_cancellation: bool,
     remarks: &'a mut Remarks,
 }
 
 impl Told<'_> {
-    async fn emit(&mut self, event: Event) -> Result<(), AgentError> {
+    async fn emit(&mut self, mut event: Event) -> Result<(), AgentError> {
+        if std::mem::take(&mut self.after_cancellation) {
+            event.base_mut().metadata.get_or_insert_default().insert(AFTER_CANCELLATION.to_owned(), true.into());
+        }
         if let Some((run_id, thread)) = &mut self.seen {
             thread.apply(now_ms(), ThreadEntry::Agent { run_id: *run_id, event: Box::new(event.clone()) });
         }
@@ -161,8 +166,10 @@ impl Remote {
     /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
     async fn ask(&self, input: &RunInput, out: &Emitter, remarks: &mut Remarks) -> Result<RunFinished, Ended> {
         let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
-        let ended =
-            self.requests(input, Told { out, seen: None, remarks }, &mut pass).await.map_err(|ended| match ended {
+        let ended = self
+            .requests(input, Told { out, seen: None, after_cancellation: false, remarks }, &mut pass)
+            .await
+            .map_err(|ended| match ended {
                 Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
                 Ended::Stopped => Ended::Stopped,
             });
@@ -194,6 +201,7 @@ impl Remote {
             Err(ended) => return Err(ended),
         };
         let thread = told.seen.take().map_or_else(|| input.thread.clone(), |(_, thread)| thread);
+        told.after_cancellation = true;
         let mut end = self.request(Question::after_cancellation(input, &thread), input, &mut told, pass).await?;
         if let Some(used) = usage {
             end.usage.get_or_insert_default().extend(used);
