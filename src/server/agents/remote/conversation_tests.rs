@@ -23,7 +23,8 @@ fn about(said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
     read_by(Rules { strict: true, ..RULES }, said)
 }
 
-const RULES: Rules = Rules { max_events: 10, max_event_bytes: 1_024, keep_raw: true, strict: false };
+const RULES: Rules =
+    Rules { max_events: 10, max_event_bytes: 1_024, keep_raw: true, confirm_pending_calls: false, strict: false };
 
 fn read_by(rules: Rules, said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
     let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), rules), Vec::new());

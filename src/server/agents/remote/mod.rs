@@ -214,7 +214,10 @@ impl Remote {
         let Request { input: asks, inline } = input::request(question, input, &self.config).await;
         let body = serde_json::to_vec(&asks)
             .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
-        let conversation = Conversation::new(asks.thread_id, asks.run_id, Rules::of(&self.config));
+        let mut rules = Rules::of(&self.config);
+        // A calling program carries out its own tools.
+        rules.confirm_pending_calls &= asks.tools.is_empty();
+        let conversation = Conversation::new(asks.thread_id, asks.run_id, rules);
         let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };
         self.converse(conversation, asked, out, pass).await
     }
