@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share one cargo cache and two cores: one at a time, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos model clean
+.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos frameworks model clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -66,6 +66,9 @@ chaos: databases ## Faults for as long as you like (ROUNDS=10, NETRA_CHAOS_SEED=
 	NETRA_CHAOS_FAULTS="$${NETRA_CHAOS_FAULTS:-10000}" NETRA_CHAOS_CLIENTS="$${NETRA_CHAOS_CLIENTS:-5000}" \
 	NETRA_CHAOS_BUS_AWAY_MS="$${NETRA_CHAOS_BUS_AWAY_MS:-60000}" \
 	cargo test --locked --features ssr --test faults -- --test-threads=1 --nocapture $(ARGS); done
+
+frameworks: ## Conversations with applications of all frameworks, real ones from PyPI (ARGS="adk" for one; the quick ones are in `unit`)
+	cargo test --locked --features ssr --test frameworks -- --include-ignored --test-threads=2 $(ARGS)
 
 model: ## A real small model on this machine, behind the API that model agents speak (PORT=8081)
 	@scripts/model

@@ -35,6 +35,7 @@ const OPEN: &[&str] = &[
     "max_file_bytes",
     "max_request_file_bytes",
     "keep_raw",
+    "confirm_pending_calls",
     "strict",
     "retries",
     "provider",

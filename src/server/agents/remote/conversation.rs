@@ -39,6 +39,8 @@ pub(crate) struct Conversation {
     rules: Rules,
     /// What custom events said that the run waits for.
     interrupts: Vec<Interrupt>,
+    /// Calls that may wait for a person, until they have a result: id, name, arguments.
+    calls: Vec<(String, String, String)>,
 }
 
 /// What a remote agent may say in a run.
@@ -50,14 +52,16 @@ pub(crate) struct Rules {
     pub(crate) max_event_bytes: usize,
     /// Whether `RAW` events are kept.
     pub(crate) keep_raw: bool,
+    /// Whether each call that a run ends with and that has no result waits for a person.
+    pub(crate) confirm_pending_calls: bool,
     /// Whether an end that comes twice, or never, fails the run.
     pub(crate) strict: bool,
 }
 
 impl Rules {
     pub(crate) fn of(config: &AgUiConfig) -> Self {
-        let AgUiConfig { max_events, max_event_bytes, keep_raw, strict, .. } = *config;
-        Self { max_events, max_event_bytes, keep_raw, strict }
+        let AgUiConfig { max_events, max_event_bytes, keep_raw, confirm_pending_calls, strict, .. } = *config;
+        Self { max_events, max_event_bytes, keep_raw, confirm_pending_calls, strict }
     }
 }
 
@@ -75,19 +79,9 @@ impl Conversation {
     /// One about this run.
     pub(crate) fn new(thread_id: String, run_id: String, rules: Rules) -> Self {
         let (stage, guard) = (Stage::Silent, Guard::default());
-        let (usage, interrupts) = (Vec::new(), Vec::new());
-        Self {
-            thread_id,
-            run_id,
-            stage,
-            guard,
-            usage,
-            events: 0,
-            warned: false,
-            remarks: Remarks::default(),
-            rules,
-            interrupts,
-        }
+        let (usage, interrupts, calls) = Default::default();
+        let (events, warned, remarks) = Default::default();
+        Self { thread_id, run_id, stage, guard, usage, events, warned, remarks, rules, interrupts, calls }
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -133,6 +127,7 @@ impl Conversation {
             return Err(Failure::new("event_too_large", message));
         }
         let event = self.take(event)?;
+        event.iter().for_each(|event| self.note_call(event));
         self.interrupts.extend(asked.filter(|_| event.is_some()));
         Ok(event)
     }
@@ -203,19 +198,40 @@ impl Conversation {
         }
     }
 
-    /// A run that finishes without an outcome waits for what its custom events asked.
+    fn note_call(&mut self, event: &Event) {
+        match event {
+            Event::ToolCallStart(e)
+                if self.rules.confirm_pending_calls || e.tool_call_name == custom_interrupts::REQUEST_CONFIRMATION =>
+            {
+                self.calls.push((e.tool_call_id.clone(), e.tool_call_name.clone(), String::new()));
+            }
+            Event::ToolCallArgs(e) => {
+                let call = self.calls.iter_mut().find(|(id, ..)| *id == e.tool_call_id);
+                call.into_iter().for_each(|(.., arguments)| arguments.push_str(&e.delta));
+            }
+            Event::ToolCallResult(e) => self.calls.retain(|(id, ..)| *id != e.tool_call_id),
+            _ => {}
+        }
+    }
+
+    /// A run that finishes without an outcome waits for what its custom events and its calls of a person asked.
     fn interrupt(&mut self, end: &mut RunFinished) {
-        let asked = std::mem::take(&mut self.interrupts);
+        let mut asked = std::mem::take(&mut self.interrupts);
+        let calls = std::mem::take(&mut self.calls);
+        asked.extend(calls.iter().map(|(id, name, arguments)| match name.as_str() {
+            custom_interrupts::REQUEST_CONFIRMATION => custom_interrupts::confirmation(id, arguments),
+            _ => custom_interrupts::pending_call(id, name, arguments),
+        }));
         match &mut end.outcome {
             None if !asked.is_empty() => end.outcome = Some(RunOutcome::Interrupt { interrupts: asked }),
-            Some(RunOutcome::Interrupt { interrupts }) => interrupts.iter_mut().for_each(|interrupt| {
-                custom_interrupts::complete(interrupt);
-                // Says of Netra's own tools how their calls go on.
-                if let Some(metadata) = &mut interrupt.metadata {
-                    metadata.remove(CONTINUATION);
-                }
-            }),
+            Some(RunOutcome::Interrupt { interrupts }) => interrupts.iter_mut().for_each(custom_interrupts::complete),
             _ => {}
+        }
+        if let Some(RunOutcome::Interrupt { interrupts }) = &mut end.outcome {
+            // Says of Netra's own tools how their calls go on.
+            interrupts.iter_mut().filter_map(|asked| asked.metadata.as_mut()).for_each(|metadata| {
+                metadata.remove(CONTINUATION);
+            });
         }
     }
 

@@ -23,7 +23,8 @@ fn about(said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
     read_by(Rules { strict: true, ..RULES }, said)
 }
 
-const RULES: Rules = Rules { max_events: 10, max_event_bytes: 1_024, keep_raw: true, strict: false };
+const RULES: Rules =
+    Rules { max_events: 10, max_event_bytes: 1_024, keep_raw: true, confirm_pending_calls: false, strict: false };
 
 fn read_by(rules: Rules, said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
     let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), rules), Vec::new());
@@ -218,8 +219,11 @@ fn a_remote_agent_cannot_say_how_calls_of_netras_own_tools_go_on() {
     let interrupt =
         json!({"id": "i", "reason": "input_required", "metadata": {"toolName": "x", "continuation": {"task": "t"}}});
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt", "interrupts": [interrupt]}});
-    let (_, end) = read_by(RULES, &[started(), end]);
-    let Some(RunOutcome::Interrupt { interrupts }) = end.expect("finished").outcome else { panic!("no interrupt") };
-    let metadata = interrupts[0].metadata.as_ref().expect("metadata");
-    assert!(metadata.contains_key("toolName") && !metadata.contains_key("continuation"), "{metadata:?}");
+    let custom = json!({"type": "CUSTOM", "name": "on_interrupt", "value": interrupt});
+    for said in [vec![started(), end], vec![started(), custom, finished()]] {
+        let (_, end) = read_by(RULES, &said);
+        let Some(RunOutcome::Interrupt { interrupts }) = end.expect("finished").outcome else { panic!("no interrupt") };
+        let metadata = interrupts[0].metadata.as_ref().expect("metadata");
+        assert!(metadata.contains_key("toolName") && !metadata.contains_key("continuation"), "{metadata:?}");
+    }
 }

@@ -2,13 +2,14 @@
 //!
 //! LangGraph's adapter, as it is installed, ends a run that waits for a person without an outcome and says what it waits for in a
 //! `CUSTOM` event, `on_interrupt`; the answer goes into `forwardedProps.command.resume`. Here such a run is interrupted like
-//! any other, and its answer is sent the way the adapter takes it.
+//! any other, and its answer is sent the way the adapter takes it. CrewAI's sends the same event with a whole AG-UI interrupt in it,
+//! and ADK's a call of `adk_request_confirmation` without a result; both take the answer as AG-UI has it.
 
 use serde_json::{Map, Value, json};
 
 use crate::protocol::{
     AnswerStatus,
-    agui::{Custom, Interrupt, Resume},
+    agui::{Custom, Interrupt, Message, Resume, ToolContent},
 };
 
 /// The event's name.
@@ -16,6 +17,7 @@ const ON_INTERRUPT: &str = "on_interrupt";
 /// In an interrupt's metadata: how its answer is sent.
 const ANSWER_BY: &str = "answerBy";
 const COMMAND: &str = "forwardedProps.command.resume";
+const RESULT: &str = "result";
 /// In what the agent gets where the person gave no answer: the adapters' own sign of that.
 const CANCELLED: &str = "__agui_cancelled__";
 
@@ -26,6 +28,11 @@ pub(super) fn read(event: &Custom, run_id: &str, index: usize) -> Option<Interru
     }
     let value = parsed(&event.value);
     let theirs = event.base.raw_event.as_ref().and_then(|raw| raw["id"].as_str());
+    if theirs.is_none()
+        && let Ok(whole) = serde_json::from_value::<Interrupt>(value.clone())
+    {
+        return Some(whole);
+    }
     let mut interrupt = Interrupt {
         id: theirs.map_or_else(|| format!("{run_id}-interrupt-{index}"), str::to_owned),
         reason: "langgraph:interrupt".into(),
@@ -43,8 +50,91 @@ pub(super) fn read(event: &Custom, run_id: &str, index: usize) -> Option<Interru
     Some(interrupt)
 }
 
-/// Gives an interrupt the question and the kind of answer that LangGraph's value says, where the interrupt itself says none.
+/// The tool that ADK calls for a person to confirm another call.
+pub(super) const REQUEST_CONFIRMATION: &str = "adk_request_confirmation";
+/// How ADK's own hint begins, which is written for programs.
+const ADK_HINT: &str = "Please approve or reject the tool call";
+
+/// The interrupt that a call of [`REQUEST_CONFIRMATION`] without a result stands for. It is answered by its id.
+pub(super) fn confirmation(call_id: &str, arguments: &str) -> Interrupt {
+    let asked: Value = serde_json::from_str(arguments).unwrap_or_default();
+    let mut interrupt = Interrupt {
+        id: call_id.to_owned(),
+        reason: "confirmation".into(),
+        message: asked["toolConfirmation"]["hint"].as_str().map(str::to_owned),
+        tool_call_id: Some(call_id.to_owned()),
+        response_schema: None,
+        expires_at: None,
+        subagent_run_id: None,
+        metadata: Some(Map::from_iter([("adk".to_owned(), asked)])),
+    };
+    complete(&mut interrupt);
+    interrupt
+}
+
+/// The interrupt that a call without a result stands for, where the agent's configuration says so.
+pub(super) fn pending_call(call_id: &str, name: &str, arguments: &str) -> Interrupt {
+    let approved = json!({"type": "boolean"});
+    let schema = json!({"type": "object", "properties": {"approved": approved}, "required": ["approved"]});
+    Interrupt {
+        id: call_id.to_owned(),
+        reason: "tool_call".into(),
+        message: Some(format!("Allow {name} with {arguments}?")),
+        tool_call_id: Some(call_id.to_owned()),
+        response_schema: Some(schema),
+        expires_at: None,
+        subagent_run_id: None,
+        metadata: Some(Map::from_iter([(ANSWER_BY.to_owned(), RESULT.into())])),
+    }
+}
+
+/// Takes the answers out of `resume` that are sent as results of the calls that waited. Frameworks have different words for a
+/// yes: a result says it in all of them.
+pub(super) fn results(resume: &mut Vec<Resume>, waited: &[Interrupt]) -> Vec<Message> {
+    let is_result =
+        |asked: &Interrupt| asked.metadata.as_ref().is_some_and(|more| more.get(ANSWER_BY) == Some(&RESULT.into()));
+    let by_result = |id: &str| waited.iter().any(|asked| asked.id == id && is_result(asked));
+    let answers = resume.extract_if(.., |answer| by_result(&answer.interrupt_id));
+    let result = |answer: Resume| {
+        let mut said = match answer.payload {
+            Some(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        let yes = answer.status == AnswerStatus::Resolved && said.get("approved") == Some(&true.into());
+        said.extend(["approved", "accepted", "confirmed"].map(|word| (word.to_owned(), yes.into())));
+        Message::Tool {
+            id: format!("{}-answer", answer.interrupt_id),
+            content: ToolContent::Text(Value::Object(said).to_string()),
+            tool_call_id: answer.interrupt_id,
+            error: None,
+            encrypted_value: None,
+            subagent_run_id: None,
+        }
+    };
+    answers.map(result).collect()
+}
+
+/// Gives a confirmation that ADK asks for a question for people and the kind of answer that it takes.
+fn complete_confirmation(interrupt: &mut Interrupt) {
+    let Some(asked) = interrupt.metadata.as_ref().and_then(|more| more.get("adk")) else { return };
+    if !asked["toolConfirmation"].is_object() {
+        return;
+    }
+    let call = &asked["originalFunctionCall"];
+    let question = call["name"].as_str().map(|name| format!("Allow {name} with {}?", call["args"]));
+    if interrupt.message.as_ref().is_none_or(|hint| hint.starts_with(ADK_HINT)) && question.is_some() {
+        interrupt.message = question;
+    }
+    if interrupt.response_schema.is_none() {
+        let confirmed = json!({"type": "boolean"});
+        interrupt.response_schema =
+            Some(json!({"type": "object", "properties": {"confirmed": confirmed}, "required": ["confirmed"]}));
+    }
+}
+
+/// Gives an interrupt the question and the kind of answer that its framework says, where the interrupt itself says none.
 pub(super) fn complete(interrupt: &mut Interrupt) {
+    complete_confirmation(interrupt);
     let raw = interrupt.metadata.as_ref().and_then(|more| more.get("langgraph")?.get("raw")).map(parsed);
     let Some(raw) = raw else { return };
     if interrupt.message.is_none() {
@@ -105,6 +195,48 @@ mod tests {
         let mut event = Custom::new(ON_INTERRUPT, value);
         event.base.raw_event = Some(raw_event);
         event
+    }
+
+    #[test]
+    fn a_custom_event_that_holds_a_whole_interrupt_is_that_interrupt_and_is_answered_by_its_id() {
+        let value = json!({"id": "t", "reason": "crewai:human_feedback", "message": "Send it?", "metadata": {}});
+        let asked = read(&Custom::new(ON_INTERRUPT, value), "r", 0).expect("one");
+        assert_eq!((asked.id.as_str(), asked.message.as_deref()), ("t", Some("Send it?")));
+        assert!(!is_answered_by_command(&asked));
+    }
+
+    #[test]
+    fn the_answer_to_a_call_without_a_result_is_its_result() {
+        let waited = [pending_call("c", "send_mail", r#"{"to":"bob"}"#)];
+        assert_eq!(waited[0].message.as_deref(), Some(r#"Allow send_mail with {"to":"bob"}?"#));
+        let answer = |status, payload| vec![Resume { interrupt_id: "c".into(), status, payload, metadata: None }];
+        let cases = [
+            (answer(AnswerStatus::Resolved, Some(json!({"approved": true, "note": "soon"}))), true),
+            (answer(AnswerStatus::Resolved, Some(json!({"approved": false}))), false),
+            (answer(AnswerStatus::Cancelled, Some(json!({"approved": true}))), false),
+        ];
+        for (mut resume, yes) in cases {
+            let results = results(&mut resume, &waited);
+            let [Message::Tool { tool_call_id, content: ToolContent::Text(text), .. }] = &results[..] else {
+                panic!("one result, not {results:?}")
+            };
+            let said: Value = serde_json::from_str(text).expect("JSON");
+            assert!(resume.is_empty() && tool_call_id == "c");
+            assert_eq!((&said["accepted"], &said["confirmed"]), (&json!(yes), &json!(yes)));
+        }
+    }
+
+    #[test]
+    fn a_request_for_a_confirmation_is_a_question_for_people() {
+        let hint = format!("{ADK_HINT} send_mail() by responding with a FunctionResponse");
+        let call = json!({"id": "c", "name": "send_mail", "args": {"to": "bob"}});
+        let arguments = json!({"originalFunctionCall": call, "toolConfirmation": {"hint": hint, "confirmed": false}});
+        let asked = confirmation("adk-1", &arguments.to_string());
+        assert_eq!((asked.id.as_str(), asked.tool_call_id.as_deref()), ("adk-1", Some("adk-1")));
+        assert_eq!(asked.message.as_deref(), Some("Allow send_mail with {\"to\":\"bob\"}?"));
+        assert_eq!(asked.response_schema.expect("a schema")["required"], json!(["confirmed"]));
+        let own_words = json!({"originalFunctionCall": call, "toolConfirmation": {"hint": "Really?"}});
+        assert_eq!(confirmation("adk-1", &own_words.to_string()).message.as_deref(), Some("Really?"));
     }
 
     #[test]

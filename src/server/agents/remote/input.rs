@@ -68,6 +68,7 @@ pub(super) async fn request(question: Question, input: &RunInput, config: &AgUiC
     let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
     let Question { run_id, mut messages, mut resume } = question;
     let command = custom_interrupts::command(&mut resume, waited(input));
+    messages.extend(custom_interrupts::results(&mut resume, waited(input)));
     let forwarded_props = match command {
         Some(answer) => with_command(forwarded_props, answer),
         None => forwarded_props.unwrap_or_else(empty),

@@ -166,13 +166,11 @@ impl Remote {
     /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
     async fn ask(&self, input: &RunInput, out: &Emitter, remarks: &mut Remarks) -> Result<RunFinished, Ended> {
         let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
-        let ended = self
-            .requests(input, Told { out, seen: None, after_cancellation: false, remarks }, &mut pass)
-            .await
-            .map_err(|ended| match ended {
-                Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
-                Ended::Stopped => Ended::Stopped,
-            });
+        let told = Told { out, seen: None, after_cancellation: false, remarks };
+        let ended = self.requests(input, told, &mut pass).await.map_err(|ended| match ended {
+            Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
+            Ended::Stopped => Ended::Stopped,
+        });
         match &ended {
             Ok(_) => pass.well(None),
             Err(Ended::Stopped) => drop(pass),
@@ -219,7 +217,10 @@ impl Remote {
         let Request { input: asks, inline } = input::request(question, input, &self.config).await;
         let body = serde_json::to_vec(&asks)
             .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
-        let mut conversation = Conversation::new(asks.thread_id, asks.run_id, Rules::of(&self.config));
+        let mut rules = Rules::of(&self.config);
+        // A calling program carries out its own tools.
+        rules.confirm_pending_calls &= asks.tools.is_empty();
+        let mut conversation = Conversation::new(asks.thread_id, asks.run_id, rules);
         let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };
         let ended = self.converse(&mut conversation, asked, out, pass).await;
         out.remarks.add(conversation.remarks());

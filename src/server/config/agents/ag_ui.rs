@@ -42,6 +42,9 @@ pub struct AgUiConfig {
     /// Whether `RAW` events, in which frameworks repeat what they told in other events, are kept in the thread's log.
     #[serde(default)]
     pub keep_raw: bool,
+    /// Whether a person is asked to allow each call that a run ends with and that has no result; the answer is sent as its result.
+    #[serde(default)]
+    pub confirm_pending_calls: bool,
     /// Whether a stream that breaks a rule of the protocol fails the run even where nothing is ambiguous.
     #[serde(default)]
     pub strict: bool,

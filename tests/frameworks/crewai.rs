@@ -1,0 +1,34 @@
+//! CrewAI through ag-ui-crewai.
+
+use serde_json::json;
+
+use crate::{
+    conversation::Step,
+    scenario::{Framework, conversations},
+};
+
+const FRAMEWORK: Framework = Framework {
+    name: "crewai",
+    path: "/",
+    team: None,
+    default: Some(("/default", Step::Answer)),
+    answer: Step::Answer,
+    answers: [|| json!("yes"), || json!("no")],
+    stops_its_model: true,
+    goes_on_without_netra: true,
+};
+
+conversations! { FRAMEWORK:
+    #[ignore = "run by `make frameworks`: its packages take long to install"]
+    three_turns_with_a_tool_reach_the_model_as_they_do_without_netra = three_turns;
+    #[ignore = "run by `make frameworks`: its packages take long to install"]
+    its_state_is_kept_and_given_back = state;
+    #[ignore = "run by `make frameworks`: its packages take long to install"]
+    a_person_says_yes_no_or_something_else_and_the_thread_goes_on = person;
+    #[ignore = "run by `make frameworks`: its packages take long to install"]
+    a_stop_reaches_its_model_and_the_thread_goes_on = stop;
+    #[ignore = "run by `make frameworks`: its packages take long to install"]
+    what_was_said_before_it_was_killed_is_kept_and_the_thread_goes_on = agent_killed;
+    #[ignore = "run by `make frameworks`: its packages take long to install"]
+    what_was_seen_before_the_server_was_killed_is_kept_and_the_thread_goes_on = server_killed;
+}
