@@ -7,7 +7,7 @@ import { Proxy } from '../typescript/build/test/proxy.js';
 import { Server } from '../typescript/build/test/server.js';
 import { Site } from './site.ts';
 
-const questions = ['How is the weather?', 'And tomorrow?', 'And after that?'];
+const questions = ['How is the weather?', 'And tomorrow?', 'And after that?', 'And in the end?'];
 
 /** A message as it stands in the page. */
 interface Shown {
@@ -23,6 +23,9 @@ async function shown(page: Page): Promise<Shown[]> {
   return all.filter(({ id }, index) => all.findIndex((other) => other.id === id) === index);
 }
 
+/** A person's messages among them. */
+const questionsIn = (messages: Shown[]) => messages.filter(({ text }) => questions.includes(text));
+
 /** The same, with what a page makes up for ids of a person's messages named by the question. */
 const named = (messages: Shown[]) => messages.map(({ id, text }) => ({ id: questions.includes(text) ? 'a question' : id, text }));
 
@@ -36,14 +39,16 @@ const answered = (page: Page, turn: number) => expect(page.locator('[data-messag
 /** All that the page shows, calls of tools among it, in order. */
 const text = async (page: Page) => (await page.locator('#root').innerText()).replace(/\s+/g, ' ').trim();
 
-/** The whole conversation, which nobody disturbs. */
-async function undisturbed(page: Page): Promise<Shown[]> {
+/** The whole conversation, which nobody disturbs: what is shown after each turn. */
+async function undisturbed(page: Page): Promise<{ messages: Shown[]; text: string }[]> {
+  const turns = [];
   for (const [index, question] of questions.entries()) {
     await ask(page, question);
     await answered(page, index + 1);
+    await settled(page);
+    turns.push({ messages: named(await shown(page)), text: await text(page) });
   }
-  await settled(page);
-  return shown(page);
+  return turns;
 }
 
 /** Until the page does not change any more what it shows: an answer's last events come after its last words. */
@@ -84,30 +89,31 @@ for (const { name, folder, runtime } of variants) {
 
       await page.goto(address({ ...where[0], thread: crypto.randomUUID() }));
       const direct = await undisturbed(page);
-      expect(direct.length).toBeGreaterThanOrEqual(2 * questions.length);
-      const whole = await text(page);
-      expect(whole.split('get_weather').length - 1, 'the calls are seen').toBe(questions.length);
+      expect(direct.at(-1)!.text.split('get_weather').length - 1, 'the calls are seen').toBe(questions.length);
+      /** The page shows what it shows of the direct conversation after so many turns. */
+      const same = async (turn: number) => {
+        await answered(page, turn);
+        await settled(page);
+        expect(named(await shown(page))).toEqual(direct[turn - 1]!.messages);
+        expect(await text(page)).toBe(direct[turn - 1]!.text);
+      };
 
       await page.goto(address({ ...where[1], thread: crypto.randomUUID() }));
       await ask(page, questions[0]!);
-      await answered(page, 1);
-      await settled(page);
-      const first = await shown(page);
+      await same(1);
 
       // Cut in the middle of an answer.
       site.agent.halt();
       await ask(page, questions[1]!);
       await expect.poll(() => site.agent.waiting).toBe(1);
       await expect(page.locator('[data-message-id]', { hasText: 'You asked: And tomorrow?.' }).last()).toBeVisible();
+      const asked = questionsIn(await shown(page));
       const connections = proxy.connections;
       proxy.cut();
       await expect.poll(() => proxy.connections).toBeGreaterThan(connections);
       site.agent.goOn();
-      await answered(page, 2);
-      await settled(page);
-      const second = await shown(page);
-      expect(named(second)).toEqual(named(direct).slice(0, second.length));
-      expect(second.slice(0, first.length), 'with the same ids, those of a person’s messages among them').toEqual(first);
+      await same(2);
+      expect(questionsIn(await shown(page)), 'a person’s messages keep the ids that the page gave them').toEqual(asked);
 
       // Loaded anew in the middle of the next.
       site.agent.halt();
@@ -116,17 +122,13 @@ for (const { name, folder, runtime } of variants) {
       await page.reload();
       proxy.cut();
       site.agent.goOn();
-      await answered(page, 3);
-      await settled(page);
-      expect(named(await shown(page))).toEqual(named(direct));
-      expect(await text(page)).toBe(whole);
+      await same(3);
 
-      // And once more, with nothing under way.
+      // And once more, with nothing under way; then the conversation goes on.
       await page.reload();
-      await answered(page, 3);
-      await settled(page);
-      expect(named(await shown(page))).toEqual(named(direct));
-      expect(await text(page)).toBe(whole);
+      await same(3);
+      await ask(page, questions[3]!);
+      await same(4);
       expect(site.agent.asked.length, 'nothing was asked twice').toBe(2 * questions.length);
     } finally {
       proxy.stop();

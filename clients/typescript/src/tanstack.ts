@@ -113,7 +113,8 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
  * Whether the calls of a turn are in messages of their own. An agent of that kind restates its messages at the end, and TanStack shows
  * those; of other agents it shows a call within the message before.
  */
-const namesMessages = ({ runs }: Turn): boolean => runs.some(({ nodes }) => nodes.some(({ body }) => body.is === 'tool' && body.message !== undefined));
+const namesMessages = ({ runs }: Turn): boolean =>
+  runs.some(({ nodes }) => nodes.some(({ body }) => body.is === 'tool' && body.message !== undefined));
 
 const snapshotOf = (messages: unknown[]): BaseEvent => ({ type: EventType.MESSAGES_SNAPSHOT, messages }) as unknown as BaseEvent;
 
