@@ -133,11 +133,12 @@ fn conversations(requests: &[Value]) -> Vec<Value> {
 
 /// The calls of a run with their results.
 pub(crate) fn calls(run: &RunView) -> Vec<(&str, Option<&str>)> {
-    let call = |node| match node {
-        &NodeBody::Tool { ref name, ref result, .. } => Some((name.as_str(), result.as_deref())),
+    let nodes = run.nodes.iter();
+    let calls = nodes.filter_map(|node| match &node.body {
+        NodeBody::Tool { name, result, .. } => Some((name.as_str(), result.as_deref())),
         _ => None,
-    };
-    run.nodes.iter().filter_map(|node| call(&node.body)).collect()
+    });
+    calls.collect()
 }
 
 /// The question that a run waits for an answer to.

@@ -15,6 +15,9 @@ use crate::{
     support::{ADMIN, Client, Setup},
 };
 
+/// The step that gives an answer.
+pub(crate) type Answering = fn(Value) -> Step;
+
 /// A framework and how its application is asked.
 pub(crate) struct Framework {
     /// The name of its application, which the file of its requirements has, too.
@@ -24,9 +27,9 @@ pub(crate) struct Framework {
     /// Where an agent with a sub-agent is.
     pub(crate) team: Option<&'static str>,
     /// Where its agent is that tells what it waits for as the adapter is installed, and how that takes an answer.
-    pub(crate) default: Option<(&'static str, fn(Value) -> Step)>,
+    pub(crate) default: Option<(&'static str, Answering)>,
     /// How its agent takes an answer.
-    pub(crate) answer: fn(Value) -> Step,
+    pub(crate) answer: Answering,
     /// What a person answers who allows something, and who does not.
     pub(crate) answers: [fn() -> Value; 2],
     /// Whether it stops its model once nobody reads what it says. Where it does not, nothing over HTTP makes it.
