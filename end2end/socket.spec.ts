@@ -3,7 +3,7 @@ import { createAdmin, signInByCall } from './people.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
 import { ask, connected, connectionId, lastRun, runIs, runText } from './threads.ts';
 
-test.use({ serverOptions: [{ config: recordedAgent(60) }, { scope: 'worker' }] });
+test.use({ serverOptions: [{ config: recordedAgent(24) }, { scope: 'worker' }] });
 
 /** What the server counts as this person's open sockets. */
 async function connections(page: import('@playwright/test').Page, url: string): Promise<number> {

@@ -18,16 +18,22 @@ use crate::{
         agui::{Event, Interrupt, Resume, RunError, RunFinished, RunOutcome, RunStarted},
         http::{AgentCheck, Finding},
     },
-    server::store::now_ms,
-    thread::ThreadView,
+    server::{extent::extent, store::now_ms},
+    thread::{AFTER_CANCELLATION, ThreadView},
 };
 
-/// What is said then: the agent is told the conversation again.
+/// The second message: the agent is told the conversation again.
 const SECOND_TEXT: &str = "Thank you.";
 /// How long one answer may take.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most events of one answer.
 const MAX_EVENTS: usize = 20_000;
+/// The most bytes of one answer.
+const MAX_BYTES: usize = 8 << 20;
+/// The most questions of one answer that are told of.
+const MAX_QUESTIONS: usize = 8;
+/// The longest name or reason of the agent's that a finding repeats, in characters.
+const MAX_WORDS: usize = 200;
 /// Events that wait between the agent and the check.
 const CAPACITY: usize = 64;
 
@@ -102,6 +108,8 @@ async fn ask(
 
 async fn answer(agent: &dyn Agent, input: RunInput, hear: &mut impl FnMut(Event)) -> Turn {
     let (cancel, began) = (input.cancel.clone(), Instant::now());
+    // However this ends, what the agent has begun elsewhere ends, too.
+    let _ends = [input.cancel.clone().drop_guard(), input.stopped_by_person.clone().drop_guard()];
     let mut turn = Turn {
         ended: Err(AgentError::Stopped),
         findings: Vec::new(),
@@ -137,29 +145,33 @@ async fn listen(
     turn: &mut Turn,
     hear: &mut impl FnMut(Event),
 ) -> Result<(), String> {
-    let mut count = 0;
+    let (mut count, mut bytes) = (0, 0);
     while let Some(event) = events.recv().await {
-        turn.first_event.get_or_insert_with(|| began.elapsed());
         count += 1;
-        if count > MAX_EVENTS {
+        bytes += extent(&event).bytes;
+        if count > MAX_EVENTS || bytes > MAX_BYTES {
             // Whoever emits finds the channel closed.
             cancel.cancel();
             events.close();
-            return Err(format!("it said more than {MAX_EVENTS} events in one answer"));
+            return Err(format!("it said more than {MAX_EVENTS} events or {} MiB in one answer", MAX_BYTES >> 20));
         }
-        match &event {
-            Event::TextMessageContent(e) => turn.characters += e.delta.chars().count(),
-            Event::ToolCallStart(e) => {
-                turn.open_calls.insert(e.tool_call_id.clone(), e.tool_call_name.clone());
-            }
-            Event::ToolCallResult(e) => {
-                turn.open_calls.remove(&e.tool_call_id);
-            }
-            _ => {}
+        // What was said to the cancellation before is no answer to the message.
+        if event.base().metadata.as_ref().is_some_and(|more| more.contains_key(AFTER_CANCELLATION)) {
+            (turn.first_event, turn.characters) = (None, 0);
         }
+        if is_shown(&event) {
+            turn.first_event.get_or_insert_with(|| began.elapsed());
+        }
+        turn.note(&event);
         hear(event);
     }
     Ok(())
+}
+
+/// Whether people see something of an event.
+fn is_shown(event: &Event) -> bool {
+    use Event::*;
+    !matches!(event, StateSnapshot(_) | StateDelta(_) | StepStarted(_) | StepFinished(_) | Custom(_) | Raw(_))
 }
 
 /// How a turn ended, as its log would say.
@@ -177,6 +189,36 @@ fn end(ended: &Result<Done, AgentError>, thread_id: ThreadId, run_id: RunId) -> 
 }
 
 impl Turn {
+    /// Takes an event into the sums.
+    fn note(&mut self, event: &Event) {
+        let mut begins = |id: &str, name: &str| {
+            self.open_calls.insert(id.to_owned(), name.chars().take(MAX_WORDS).collect());
+        };
+        match event {
+            Event::TextMessageContent(e) => self.characters += e.delta.chars().count(),
+            Event::TextMessageChunk(e) => {
+                self.characters += e.delta.as_deref().map_or(0, |delta| delta.chars().count());
+            }
+            Event::ToolCallStart(e) => begins(&e.tool_call_id, &e.tool_call_name),
+            Event::ToolCallChunk(e) => {
+                if let (Some(id), Some(name)) = (&e.tool_call_id, &e.tool_call_name) {
+                    begins(id, name);
+                }
+            }
+            Event::ToolCallResult(e) => {
+                self.open_calls.remove(&e.tool_call_id);
+            }
+            // Results may be told there alone.
+            Event::MessagesSnapshot(e) => {
+                let results = e.messages.iter().filter(|message| message["role"] == "tool");
+                for id in results.filter_map(|message| message["toolCallId"].as_str()) {
+                    self.open_calls.remove(id);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn asked(&self) -> &[Interrupt] {
         match &self.ended {
             Ok(Done { outcome: Outcome::Interrupt(interrupts), .. }) => interrupts,
@@ -227,7 +269,7 @@ impl Turn {
         let Ok(done) = &self.ended else { return Vec::new() };
         let names = || self.open_calls.values().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         match &done.outcome {
-            Outcome::Interrupt(interrupts) => interrupts.iter().map(asks).collect(),
+            Outcome::Interrupt(interrupts) => interrupts.iter().take(MAX_QUESTIONS).map(asks).collect(),
             Outcome::Success { .. } if !self.open_calls.is_empty() => vec![Finding::problem(format!(
                 "It ended its run with calls that have no result ({}), and did not say that it waits for a person: nobody is \
                  asked, and its next answer begins without those results. Where a person is to allow such a call, let the \
@@ -241,20 +283,21 @@ impl Turn {
 
 /// How a question of the agent is put to people.
 fn asks(interrupt: &Interrupt) -> Finding {
-    let how = match (&interrupt.response_schema, &interrupt.tool_call_id) {
-        (Some(_), _) => "with a form",
-        (None, Some(_)) => "with yes, no and changed arguments",
-        (None, None) => "with a field of text",
+    let is_call = interrupt.reason == "tool_call";
+    let how = match &interrupt.response_schema {
+        _ if is_call => "with yes, no or changed arguments",
+        Some(_) => "with a form",
+        None => "with a field of text",
     };
     match interrupt.message.as_deref().filter(|message| !message.trim().is_empty()) {
         Some(message) => {
-            let message: String = message.chars().take(200).collect();
+            let message: String = message.chars().take(MAX_WORDS).collect();
             Finding::good(format!("It asks a person “{message}”, who answers {how}."))
         }
-        None if interrupt.tool_call_id.is_some() => Finding::good(format!("It asks a person to allow a call, {how}.")),
+        None if is_call => Finding::good(format!("It asks a person to allow a call, {how}.")),
         None => Finding::advice(format!(
             "It asks a person and does not say what: its interrupt has no `message`. People answer {how} to the reason, `{}`.",
-            interrupt.reason
+            interrupt.reason.chars().take(MAX_WORDS).collect::<String>()
         )),
     }
 }

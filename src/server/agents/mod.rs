@@ -62,7 +62,7 @@ pub trait Agent: Send + Sync + 'static {
     /// Where the run cannot go on: it ends with `RUN_ERROR`, after what is open was closed.
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError>;
 
-    /// Answers as [`Agent::run`] does; beside that, what was noticed and does not show in what it says.
+    /// As [`Agent::run`]; also returns findings for the administrators' check.
     async fn probe(&self, input: RunInput, out: Emitter) -> (Result<Done, AgentError>, Vec<Finding>) {
         (self.run(input, out).await, Vec::new())
     }

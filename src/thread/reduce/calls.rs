@@ -53,6 +53,12 @@ impl ThreadView {
         }
         let turn = own.and_then(|run| run.message_id);
         let is_same_turn = |run: &RunView| turn.is_some() && run.message_id == turn;
+        // Calls are an agent's own. Only a result that a calling program brings may be of another's.
+        let is_of_agent = |run: &RunView| {
+            let is_pending = |id: &str| run.pending.iter().any(|pending| pending == id);
+            own.is_none_or(|own| own.agent == run.agent)
+                || matches!(event, Event::ToolCallResult(e) if is_pending(&e.tool_call_id))
+        };
         let may = |run: &RunView| match (&about, event) {
             (About::Announces(id), Event::ToolCallStart(e)) => {
                 is_same_turn(run) || run.waits_for(id, Some(&e.tool_call_name))
@@ -64,7 +70,10 @@ impl ThreadView {
             _ => is_same_turn(run),
         };
         let earlier = self.runs_before(run_id).into_iter().rev();
-        earlier.filter(|run| run.run_id != run_id).find(|run| has(run) && may(run)).map(|run| run.run_id)
+        earlier
+            .filter(|run| run.run_id != run_id)
+            .find(|run| has(run) && may(run) && is_of_agent(run))
+            .map(|run| run.run_id)
     }
 
     /// Where a result answers a call that only the interrupt told of from which the run goes on, the call is put into the run

@@ -21,7 +21,11 @@ use crate::{
         config::agents::AgUiConfig,
         extent::extent,
     },
+    thread::AFTER_CANCELLATION,
 };
+
+/// The most questions that custom events of a run may ask.
+const MAX_INTERRUPTS: usize = 32;
 
 /// One run's conversation with a remote agent.
 #[derive(Debug)]
@@ -110,6 +114,10 @@ impl Conversation {
             Event::Custom(custom) => custom_interrupts::read(custom, &self.run_id, self.interrupts.len()),
             _ => None,
         };
+        // Says where the server's own cancellation ended.
+        if let Some(metadata) = &mut event.base_mut().metadata {
+            metadata.remove(AFTER_CANCELLATION);
+        }
         self.remarks.hear(&event, text.len(), asked.is_some());
         // What a framework says it made the event of: hundreds of times the event.
         if !self.rules.keep_raw && !matches!(event, Event::RunFinished(_) | Event::RunError(_)) {
@@ -129,6 +137,10 @@ impl Conversation {
         let event = self.take(event)?;
         event.iter().for_each(|event| self.note_call(event));
         self.interrupts.extend(asked.filter(|_| event.is_some()));
+        if self.interrupts.len() > MAX_INTERRUPTS {
+            let message = format!("the remote agent asked a person more than {MAX_INTERRUPTS} questions at once");
+            return Err(Failure::new("too_many_interrupts", message));
+        }
         Ok(event)
     }
 

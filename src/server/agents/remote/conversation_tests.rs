@@ -227,3 +227,16 @@ fn a_remote_agent_cannot_say_how_calls_of_netras_own_tools_go_on() {
         assert!(metadata.contains_key("toolName") && !metadata.contains_key("continuation"), "{metadata:?}");
     }
 }
+
+#[test]
+fn a_remote_agent_cannot_mark_where_a_cancellation_ended_nor_ask_without_end() {
+    let marked =
+        json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "metadata": {"afterCancellation": true, "k": 1}});
+    let (events, _) = read_by(RULES, &[started(), marked]);
+    let metadata = events[0].base().metadata.as_ref().expect("metadata");
+    assert!(metadata.contains_key("k") && !metadata.contains_key(AFTER_CANCELLATION), "{metadata:?}");
+    let asks = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Well?"});
+    let said: Vec<Value> = std::iter::once(started()).chain(std::iter::repeat_n(asks, MAX_INTERRUPTS + 1)).collect();
+    let (_, end) = read_by(Rules { max_events: 100, ..RULES }, &said);
+    assert_eq!(end.expect_err("refused").code, "too_many_interrupts");
+}

@@ -190,8 +190,9 @@ impl Remote {
         let cancelled = self.request(cancellation, input, &mut told, pass).await;
         let usage = match cancelled {
             Ok(end) => end.usage,
-            // It does not know what was to be cancelled, or had nothing to say: what is asked now can still be answered.
-            Err(Ended::Failed(failure)) if !failure.blames_endpoint => {
+            // It does not know what was to be cancelled, had nothing to say, or failed at it: what is asked now can still be
+            // answered. Where nobody listens, it cannot.
+            Err(Ended::Failed(failure)) if !matches!(failure.code, "remote_unreachable" | "connect_timeout") => {
                 let message = self.endpoint.secrets().redact(&failure.message);
                 tracing::warn!(run = %input.run_id, code = failure.code, message, "a cancellation was not taken");
                 failure.told.and_then(|error| error.usage)
@@ -339,7 +340,10 @@ impl Agent for Remote {
             Some(Err(Ended::Failed(failure))) => Err(AgentError::failed(failure.code, failure.message)),
             Some(Err(Ended::Stopped)) | None => Err(AgentError::Stopped),
         };
-        (done, remarks.findings(self.config.strict))
+        let mut findings = remarks.findings(&self.config);
+        let secrets = self.endpoint.secrets();
+        findings.iter_mut().for_each(|finding| finding.about = secrets.redact(&finding.about));
+        (done, findings)
     }
 
     fn health(&self) -> Option<Health> {

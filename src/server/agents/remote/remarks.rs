@@ -1,12 +1,15 @@
 //! What is noticed about a remote agent's streams and does not show in what it says: for an administrator's check.
 
 use super::failure::excerpt;
-use crate::protocol::{agui::Event, http::Finding};
+use crate::{
+    protocol::{agui::Event, http::Finding},
+    server::config::agents::AgUiConfig,
+};
 
 /// The most rules that are told by name.
 const MAX_RULES: usize = 3;
-/// From how many times what is kept on dropped raw events are told of.
-const MUCH: usize = 2;
+/// `RAW` events are reported when they have more than this many times the bytes of all others.
+const RAW_RATIO: usize = 2;
 
 /// What was noticed in one stream, or in several.
 #[derive(Debug, Clone, Default)]
@@ -53,18 +56,17 @@ impl Remarks {
     }
 
     /// For an administrator.
-    pub(super) fn findings(&self, strict: bool) -> Vec<Finding> {
+    pub(super) fn findings(&self, AgUiConfig { strict, keep_raw, .. }: &AgUiConfig) -> Vec<Finding> {
         let mut findings = Vec::new();
         if self.tolerated > 0 && !strict {
             findings.push(Finding::advice(format!(
-                "It breaks rules of AG-UI that nobody is misled by, {} times: {}. They are passed over; with `strict = true` \
-                 they fail the run.",
+                "It breaks rules of AG-UI in harmless ways, {} times: {}. The run goes on; with `strict = true` it fails.",
                 self.tolerated,
                 self.rules.join("; ")
             )));
         }
         let kept = self.bytes - self.raw_bytes;
-        if self.raw_bytes > MUCH * kept {
+        if !keep_raw && self.raw_bytes > RAW_RATIO * kept {
             findings.push(Finding::advice(format!(
                 "{} of the {} bytes that it sends are `RAW` events, which repeat the others and are not kept. Its adapter may \
                  have a switch that leaves them out; answers then come quicker.",
@@ -90,8 +92,12 @@ mod tests {
 
     #[test]
     fn what_was_noticed_is_told_once_with_what_it_means() {
+        let config = |strict: bool| {
+            let entry = json!({"url": "https://a.example/", "strict": strict});
+            serde_json::from_value::<AgUiConfig>(entry).expect("a configuration")
+        };
         let mut remarks = Remarks::default();
-        assert!(remarks.findings(false).is_empty());
+        assert!(remarks.findings(&config(false)).is_empty());
         let raw = serde_json::from_value(json!({"type": "RAW", "event": {}})).expect("an event");
         remarks.hear(&raw, 1_000, false);
         for _ in 0..5 {
@@ -102,11 +108,11 @@ mod tests {
         let custom =
             serde_json::from_value(json!({"type": "CUSTOM", "name": "on_interrupt", "value": 1})).expect("one");
         all.hear(&custom, 10, true);
-        let told = all.findings(false);
+        let told = all.findings(&config(false));
         let levels: Vec<FindingLevel> = told.iter().map(|finding| finding.level).collect();
         assert_eq!(levels, [FindingLevel::Advice, FindingLevel::Advice, FindingLevel::Good], "{told:?}");
         assert!(told[0].about.contains("5 times: TEXT_MESSAGE_END: no text message `m` goes on; "), "{told:?}");
         assert!(told[1].about.starts_with("1000 of the 1010 bytes"), "{told:?}");
-        assert_eq!(all.findings(true).len(), 2, "with `strict` the run has failed by itself");
+        assert_eq!(all.findings(&config(true)).len(), 2, "with `strict` the run has failed by itself");
     }
 }

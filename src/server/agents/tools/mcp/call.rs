@@ -40,6 +40,8 @@ use crate::{
 
 /// Most characters of an error that a server answers with.
 pub(super) const MAX_ERROR: usize = 2_000;
+/// The longest id of a server's task, in bytes: it is kept in the log.
+const MAX_TASK_ID: usize = 1_024;
 /// How often a server may put a call off without asking anything.
 const MAX_DEFERRALS: u32 = 6;
 /// The wait before a call that was put off is made again; it doubles.
@@ -286,6 +288,11 @@ impl McpSource {
                 match response {
                     CallToolResponse::Complete(result) => content::output(result, self.config.max_output_bytes),
                     CallToolResponse::InputRequired(required) => return self.input_required(name, required),
+                    CallToolResponse::Task(begun) if begun.task.task_id.len() > MAX_TASK_ID => {
+                        ToolOutput::failed(format!(
+                            "`{name}` began a task whose id has more than {MAX_TASK_ID} bytes: it cannot be followed."
+                        ))
+                    }
                     CallToolResponse::Task(begun) => {
                         return Driven::Over(Called::Begun(Continuation::Task(begun.task.task_id)));
                     }

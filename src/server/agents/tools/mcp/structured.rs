@@ -15,6 +15,8 @@ const WRAPPER: &str = "result";
 const MIN_REPEATED: usize = 64;
 /// Most comparisons of a text with the shown text.
 const MAX_SEARCHES: usize = 1_000;
+/// Most values of the structured content and of the blocks that are compared with each other; from then on all counts as new.
+const MAX_COMPARISONS: usize = 1_000_000;
 /// What stands for a text that was given already.
 const GIVEN: &str = "(given above)";
 
@@ -23,7 +25,14 @@ pub(super) fn beyond(mut value: Value, content: &[ContentBlock], shown: &str) ->
     let blocks: Vec<&str> = content.iter().filter_map(payload).map(str::trim).collect();
     let values = blocks.iter().filter_map(|text| json(text)).collect();
     let raw = content.iter().filter_map(|block| serde_json::to_value(block).ok()).collect();
-    let mut given = Given { blocks: blocks.into_iter().collect(), values, raw, shown, searches: MAX_SEARCHES };
+    let mut given = Given {
+        blocks: blocks.into_iter().collect(),
+        values,
+        raw,
+        shown,
+        searches: MAX_SEARCHES,
+        comparisons: MAX_COMPARISONS,
+    };
     (!given.repeats(&value) && !given.strip(&mut value)).then_some(value)
 }
 
@@ -61,6 +70,7 @@ struct Given<'a> {
     raw: Vec<Value>,
     shown: &'a str,
     searches: usize,
+    comparisons: usize,
 }
 
 impl Given<'_> {
@@ -85,7 +95,10 @@ impl Given<'_> {
         match value {
             Value::String(text) if self.blocks.contains(text.trim()) => true,
             Value::String(text) => self.shows(text),
-            _ => self.values.iter().chain(&self.raw).any(|known| same(known, value)),
+            _ => {
+                let left = &mut self.comparisons;
+                *left > 0 && self.values.iter().chain(&self.raw).any(|known| same(known, value, left))
+            }
         }
     }
 
@@ -102,7 +115,10 @@ impl Given<'_> {
     fn strip(&mut self, value: &mut Value) -> bool {
         let is_given = match &*value {
             Value::String(text) => text.trim().len() >= MIN_REPEATED && self.has(value),
-            Value::Object(_) | Value::Array(_) => self.raw.iter().any(|known| same(known, value)),
+            Value::Object(_) | Value::Array(_) => {
+                let left = &mut self.comparisons;
+                *left > 0 && self.raw.iter().any(|known| same(known, value, left))
+            }
             _ => false,
         };
         if is_given {
@@ -121,16 +137,20 @@ impl Given<'_> {
     }
 }
 
-/// Whether two values are the same; a whole number may be written with a fraction of zero.
-fn same(one: &Value, other: &Value) -> bool {
+/// Whether two values are the same; a whole number may be written with a fraction of zero. Not, once no comparisons are left.
+fn same(one: &Value, other: &Value, left: &mut usize) -> bool {
+    if *left == 0 {
+        return false;
+    }
+    *left -= 1;
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
         (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other, left))
         }
         (Value::Object(one), Value::Object(other)) => {
             one.len() == other.len()
-                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| same(value, other)))
+                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| same(value, other, left)))
         }
         _ => one == other,
     }
@@ -202,5 +222,13 @@ mod tests {
         let image = json!({"type": "image", "data": data, "mimeType": "image/png"});
         let structured = json!({"width": 5, "image": {"bytes": data}});
         assert_eq!(left(json!([image]), structured), Some(json!({"width": 5, "image": {"bytes": GIVEN}})));
+    }
+
+    #[test]
+    fn a_result_of_very_many_values_is_compared_within_a_bound() {
+        let blocks: Vec<Value> = (0..20_000).map(|_| text("")).collect();
+        let values: Vec<Value> = (0..200_000).map(|_| json!([])).collect();
+        let structured = json!({"a": values, "b": 1});
+        assert_eq!(left(blocks.into(), structured.clone()), Some(structured), "four billion comparisons would not end");
     }
 }
