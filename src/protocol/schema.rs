@@ -109,6 +109,8 @@ fn register(generator: &mut SchemaGenerator) {
         http::AgentInfo,
         http::ThreadPage,
         http::AdminAgents,
+        http::CheckAgent,
+        http::AgentCheck,
         http::AdminTools,
         http::UsageReport,
         http::OwnUsage,

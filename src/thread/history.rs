@@ -57,7 +57,7 @@ impl ThreadView {
                 Item::Run(run) if run.run_id == run_id => break,
                 Item::Run(run) => {
                     let goes_on = !run.state.is_over() || from == Some(run.run_id) && is_interrupted(run);
-                    let (own, (before, after)) = (run.agent == agent, run.nodes.split_at(border(run)));
+                    let (own, (before, after)) = (run.agent == agent, run.nodes.split_at(run.answer_start()));
                     if !before.is_empty() {
                         let message = history.pop_if(|last| matches!(last, Message::User { .. }));
                         tell(run, before, (own, goes_on), &mut history);
@@ -98,11 +98,6 @@ impl ThreadView {
             _ => (None, Vec::new()),
         }
     }
-}
-
-/// Where a run begins to answer its message.
-fn border(run: &RunView) -> usize {
-    run.nodes_before_message.min(run.nodes.len())
 }
 
 /// What a run said and called in these nodes; to its `own` agent also what it thought, and every encrypted value with what it

@@ -94,7 +94,7 @@ impl ThreadView {
     fn hear(&mut self, run_id: RunId, at: i64, event: Event) {
         if event.base().metadata.as_ref().is_some_and(|more| more.contains_key(AFTER_CANCELLATION)) {
             let run = self.run_mut(run_id, at);
-            run.nodes_before_message = run.nodes.len();
+            run.nodes_before_message = Some(run.nodes.len());
         }
         let event = match event {
             Event::MessagesSnapshot(e) => return self.restate(run_id, at, e.messages),
@@ -172,7 +172,7 @@ impl RunView {
             started_at: at,
             ended_at: None,
             nodes: Vec::new(),
-            nodes_before_message: 0,
+            nodes_before_message: None,
             encrypted: Vec::new(),
             usage: Vec::new(),
             cost_usd: None,

@@ -374,3 +374,38 @@ fn a_call_that_only_an_interrupt_told_of_is_shown_with_its_result() {
     assert_eq!(history[1]["toolCalls"][0]["function"]["name"], "send");
     assert_eq!(history[2]["content"], "sent");
 }
+
+#[test]
+fn an_agent_cannot_change_the_calls_of_another() {
+    let asked = serde_json::json!({"id": "i", "reason": "tool_call", "toolCallId": "c"});
+    let (mut entries, [first, _]) = answered(asked, call("c", "{}"));
+    entries.pop();
+    let ThreadEntry::Message { message } = entries[0].clone() else { unreachable!("a message") };
+    let others = RunId::new();
+    let message = UserMessage { id: MessageId::new(), run_id: others, agent: "b".into(), ..message };
+    entries.push(ThreadEntry::Message { message });
+    let result = ToolCallResult::new("m", "c", ToolContent::Text("forged".into()));
+    entries.extend(said_by(others, [vec![result.clone().into()], call("c", "[]"), vec![result.into()]].concat()));
+    let view = fold(ThreadView::default(), 0, &entries);
+    assert_eq!(calls_in(&view, first), [("c".to_owned(), "{}".to_owned(), None)]);
+    assert_eq!(calls_in(&view, others), [("c".to_owned(), "[]".to_owned(), Some("forged".to_owned()))]);
+}
+
+#[test]
+fn a_call_with_the_id_of_one_that_nobody_answered_is_new_once_the_agent_is_told_of_the_message() {
+    let asked = serde_json::json!({"id": "i", "reason": "tool_call", "toolCallId": "c"});
+    let (mut entries, [first, _]) = answered(asked, call("c", "{}"));
+    entries.pop();
+    let ThreadEntry::Message { message } = entries[0].clone() else { unreachable!("a message") };
+    let next = RunId::new();
+    let message = UserMessage { id: MessageId::new(), run_id: next, ..message };
+    entries.push(ThreadEntry::Message { message });
+    let again = fold(ThreadView::default(), 0, &[entries.clone(), said_by(next, call("c", "[1]"))].concat());
+    assert_eq!((calls_in(&again, first)[0].1.as_str(), calls_in(&again, next)), ("[1]", Vec::new()), "it is cancelled");
+    let mut begins: Event = ToolCallStart::new("c", "send").into();
+    begins.base_mut().metadata.get_or_insert_default().insert(AFTER_CANCELLATION.into(), true.into());
+    let rest: Vec<Event> = vec![ToolCallArgs::new("c", "[2]").into(), ToolCallEnd::new("c").into()];
+    entries.extend(said_by(next, [vec![begins], rest].concat()));
+    let view = fold(ThreadView::default(), 0, &entries);
+    assert_eq!((calls_in(&view, first)[0].1.as_str(), calls_in(&view, next)[0].1.as_str()), ("{}", "[2]"));
+}

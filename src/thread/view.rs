@@ -131,10 +131,10 @@ pub struct RunView {
     pub ended_at: Option<i64>,
     /// What happened in it, in the order it began. A node's index never changes.
     pub nodes: Vec<Arc<Node>>,
-    /// How many of the nodes, from the first, the agent said when it was told that nobody answers what the run before waited
-    /// for, and not yet of the message that the run answers.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub nodes_before_message: usize,
+    /// Where the run first cancelled what the run before waited for: how many of the nodes, from the first, were said to that,
+    /// before the agent was told of the run's message. Absent: it cancelled nothing, or the agent was not told of the message yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_before_message: Option<usize>,
     /// What only its agent can read of what it thought, oldest first; never in what people are sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ssr", schemars(skip))]
@@ -151,11 +151,6 @@ pub struct RunView {
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 /// An encrypted value, as `REASONING_ENCRYPTED_VALUE` tells it.
@@ -280,6 +275,12 @@ pub enum NodeBody {
 }
 
 impl RunView {
+    /// The index of the first node that answers the run's message.
+    #[must_use]
+    pub fn answer_start(&self) -> usize {
+        self.nodes_before_message.unwrap_or(0).min(self.nodes.len())
+    }
+
     /// What the run waits for a person to answer; nothing where it does not, or not any more. Whether one interrupt of several
     /// has expired is its `expiresAt`'s to say; when all have, the server gives them up.
     #[must_use]

@@ -27,7 +27,7 @@ pub(crate) struct SignOut {
 }
 
 impl SignOut {
-    /// Puts it into context, and follows what other tabs do.
+    /// Provides it as context. Where somebody is signed in, a sign-out in another tab signs this page out, too.
     pub(crate) fn provide(socket: Socket, outgoing: Outgoing, storage: Storage) {
         let sign_out = Self { socket, outgoing, storage, begun: RwSignal::new(false) };
         provide_context(sign_out);

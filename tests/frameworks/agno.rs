@@ -23,19 +23,12 @@ fn answer(yes: bool) -> serde_json::Value {
     json!({"approved": yes, "accepted": yes, "confirmed": yes})
 }
 
-conversations! { FRAMEWORK:
-    #[ignore = "run by `make frameworks`: its packages take long to install"]
-    three_turns_with_a_tool_reach_the_model_as_they_do_without_netra = three_turns;
-    #[ignore = "run by `make frameworks`: its packages take long to install"]
-    its_state_is_kept_and_given_back = state;
-    #[ignore = "run by `make frameworks`: its packages take long to install"]
-    a_person_says_yes_no_or_something_else_and_the_thread_goes_on = person;
-    #[ignore = "run by `make frameworks`: its packages take long to install"]
-    a_sub_agents_answer_comes_back_and_the_next_turn_goes_on = sub_agents;
-    #[ignore = "run by `make frameworks`: its packages take long to install"]
-    a_stop_reaches_its_model_and_the_thread_goes_on = stop;
-    #[ignore = "run by `make frameworks`: its packages take long to install"]
-    what_was_said_before_it_was_killed_is_kept_and_the_thread_goes_on = agent_killed;
-    #[ignore = "run by `make frameworks`: its packages take long to install"]
-    what_was_seen_before_the_server_was_killed_is_kept_and_the_thread_goes_on = server_killed;
+conversations! { slow FRAMEWORK:
+    three_turns_with_a_tool_reach_the_model_as_they_do_without_netra
+    its_state_is_kept_and_given_back
+    a_person_says_yes_no_or_something_else_and_the_thread_goes_on
+    a_sub_agents_answer_comes_back_and_the_next_turn_goes_on
+    a_run_is_stopped_and_the_thread_goes_on
+    what_was_said_before_it_was_killed_is_kept_and_the_thread_goes_on
+    what_was_seen_before_the_server_was_killed_is_kept_and_the_thread_goes_on
 }

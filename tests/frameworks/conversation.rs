@@ -41,7 +41,8 @@ pub(crate) struct Held {
     pub(crate) asked: Vec<Value>,
 }
 
-/// Holds a conversation through Netra, each run to its end; what a run waits for is answered by the next step.
+/// Carries out the steps through Netra, and waits for the end of each run. Where a run waits for an answer, the next step is that
+/// answer, or a message instead.
 pub(crate) async fn through_netra(application: &Application, path: &str, steps: &[Step]) -> Held {
     let house = application.house(path).await;
     application.model.take_requests();

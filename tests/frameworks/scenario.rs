@@ -44,7 +44,7 @@ fn tells_of(held: &Held, run: usize, words: &str) {
 }
 
 /// Three turns; in the second and the third the model is told of the tool's result.
-pub(crate) async fn three_turns(framework: &Framework) {
+pub(crate) async fn three_turns_with_a_tool_reach_the_model_as_they_do_without_netra(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let steps =
         [Step::Say("What is the weather in Oslo?"), Step::Say("Thank you."), Step::Say("How is the weather in Rome?")];
@@ -60,7 +60,7 @@ pub(crate) async fn three_turns(framework: &Framework) {
 }
 
 /// The state that a tool changes comes back with the next message.
-pub(crate) async fn state(framework: &Framework) {
+pub(crate) async fn its_state_is_kept_and_given_back(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let held = held_alike(&application, framework.path, &[Step::Say("Remember one"), Step::Say("Remember two")]).await;
     let state = held.runs[1].shared.as_ref().expect("a state");
@@ -68,7 +68,7 @@ pub(crate) async fn state(framework: &Framework) {
 }
 
 /// A person says yes, no, or something else; the thread goes on after each.
-pub(crate) async fn person(framework: &Framework) {
+pub(crate) async fn a_person_says_yes_no_or_something_else_and_the_thread_goes_on(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let [yes, no] = framework.answers;
     let paths = [Some((framework.path, framework.answer)), framework.default];
@@ -108,7 +108,7 @@ async fn conversation(application: &Application, framework: &Framework, path: &s
 }
 
 /// What a sub-agent found out is told, and the next turn goes on.
-pub(crate) async fn sub_agents(framework: &Framework) {
+pub(crate) async fn a_sub_agents_answer_comes_back_and_the_next_turn_goes_on(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let team = framework.team.expect("a sub-agent");
     let held = held_alike(&application, team, &[Step::Say("Research Oslo"), Step::Say("Thank you.")]).await;
@@ -126,7 +126,7 @@ async fn until(is: impl Fn() -> bool, what: &str) {
 }
 
 /// The application stops its model when the person stops the run, if it ever does, and the thread goes on.
-pub(crate) async fn stop(framework: &Framework) {
+pub(crate) async fn a_run_is_stopped_and_the_thread_goes_on(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let house = application.house(framework.path).await;
     let run = house.ask("Talk without an end").await;
@@ -141,7 +141,7 @@ pub(crate) async fn stop(framework: &Framework) {
 }
 
 /// The run of an application that dies ends with what was said, and the thread goes on once it is back.
-pub(crate) async fn agent_killed(framework: &Framework) {
+pub(crate) async fn what_was_said_before_it_was_killed_is_kept_and_the_thread_goes_on(framework: &Framework) {
     let mut application = Application::start(framework.name).await;
     let house = application.house(framework.path).await;
     house.answer("What is the weather in Oslo?").await;
@@ -162,7 +162,7 @@ pub(crate) async fn agent_killed(framework: &Framework) {
 }
 
 /// A server that dies in the middle of an answer has what was seen of it when it is back, and the thread goes on.
-pub(crate) async fn server_killed(framework: &Framework) {
+pub(crate) async fn what_was_seen_before_the_server_was_killed_is_kept_and_the_thread_goes_on(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let agent = format!(
         "[[agents]]\nid = \"remote\"\nname = \"Remote\"\nkind = \"ag-ui\"\nurl = \"{}{}\"\nallow_private_network = true\n",
@@ -197,13 +197,21 @@ pub(crate) async fn server_killed(framework: &Framework) {
     assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model takes the order of messages");
 }
 
-/// A test for each of the conversations.
+/// A test for each of these conversations. `slow`: the packages take long to install, so only `make frameworks` runs them.
 macro_rules! conversations {
-    ($framework:ident: $($(#[$attribute:meta])* $name:ident = $conversation:ident;)*) => {
+    ($framework:ident: $($conversation:ident)*) => {
         $(
-            $(#[$attribute])*
             #[tokio::test]
-            async fn $name() {
+            async fn $conversation() {
+                crate::scenario::$conversation(&$framework).await;
+            }
+        )*
+    };
+    (slow $framework:ident: $($conversation:ident)*) => {
+        $(
+            #[tokio::test]
+            #[ignore = "run by `make frameworks`: its packages take long to install"]
+            async fn $conversation() {
                 crate::scenario::$conversation(&$framework).await;
             }
         )*

@@ -188,7 +188,7 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
                 end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
                 return answer.event(&end).await;
             }
-            // The call is announced again by agents whose interrupts name none, and restated under other ids.
+            // LangGraph's interrupts name no call: it announces the call again, and restates its result under another id.
             1 => {
                 let call = [
                     json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
@@ -250,4 +250,31 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
     let told = last["messages"].as_array().expect("messages").iter().map(|message| &message["content"]);
     let told: Vec<&str> = told.filter_map(Value::as_str).collect();
     assert_eq!(told, ["Send it", "denied", "Not sent.", "What is the weather?", "It rains.", "Thanks"]);
+}
+
+#[tokio::test]
+async fn a_message_is_asked_though_the_cancellation_before_it_fails() {
+    for failure in ["500 Internal Server Error", "silence"] {
+        let server = Server::start(move |number, mut answer| async move {
+            if number == 1 {
+                return match failure {
+                    "silence" => answer.stream().await,
+                    status => answer.status(status, &[], "no").await,
+                };
+            }
+            answer.begin().await?;
+            if number == 0 {
+                let mut end = answer.finished();
+                end["outcome"] = json!({"type": "interrupt", "interrupts": [{"id": "i1", "reason": "confirm"}]});
+                return answer.event(&end).await;
+            }
+            answer.events(&message("m", &["It rains."])).await?;
+            answer.finish().await
+        })
+        .await;
+        let house = House::new(&server).await;
+        house.answer("Send it").await;
+        let run = house.answer("What is the weather?").await;
+        assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "It rains."), "{failure}");
+    }
 }

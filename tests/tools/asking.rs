@@ -63,7 +63,7 @@ async fn what_a_person_accepts_declines_or_leaves_goes_back_to_the_server_of_any
             assert_eq!((question.message.as_str(), question.source.as_str()), ("Which table?", "odd"));
             assert_eq!(question.schema["properties"]["table"]["oneOf"][0]["const"], "window", "{}", question.schema);
             assert_eq!(question.expires_in.is_some(), mode == "plain", "a call that is made again waits for ever");
-            // The model tells whether a person allowed the call: these tools ask first.
+            // `allowed`: these tools ask a person before each call.
             let output = resumed(&house, "odd__ask", &question, response, (thread, true)).await.output();
             if mode == "modern" {
                 expected["state"] = json!("s-7");

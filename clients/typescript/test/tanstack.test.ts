@@ -22,7 +22,7 @@ after(async () => {
   await server.remove();
 });
 
-/** A chat as a page has it, with all that it was told. */
+/** TanStack's `ChatClient` over a connection to Netra, with the events that it received. */
 class Chat {
   readonly told: BaseEvent[] = [];
   readonly client: ChatClient;

@@ -3,10 +3,7 @@
 //! Nothing is stored, and nobody but the administrator who asks sees it. What the agent does is real: its tools are called, and
 //! its model is paid.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +16,7 @@ use crate::{
         http::{AgentCheck, Finding},
     },
     server::{extent::extent, store::now_ms},
-    thread::{AFTER_CANCELLATION, ThreadView},
+    thread::{NodeBody, RunView, ThreadView},
 };
 
 /// The second message: the agent is told the conversation again.
@@ -30,7 +27,7 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_EVENTS: usize = 20_000;
 /// The most bytes of one answer.
 const MAX_BYTES: usize = 8 << 20;
-/// The most questions of one answer that are told of.
+/// The most questions, and the most calls, of one answer that findings name.
 const MAX_QUESTIONS: usize = 8;
 /// The longest name or reason of the agent's that a finding repeats, in characters.
 const MAX_WORDS: usize = 200;
@@ -43,12 +40,43 @@ struct Turn {
     findings: Vec<Finding>,
     first_event: Option<Duration>,
     took: Duration,
-    characters: usize,
-    /// Calls without a result, with their tools' names.
-    open_calls: BTreeMap<String, String>,
+    shown: Shown,
 }
 
-/// Holds the conversation; answers what it found, in the order in which it happened.
+/// What people see of an answer.
+#[derive(Default)]
+struct Shown {
+    is_empty: bool,
+    /// Of its text.
+    characters: usize,
+    /// The names of the tools of its calls that have no result.
+    open_calls: Vec<String>,
+}
+
+impl Shown {
+    /// Of a run: what answers its message.
+    fn new(run: Option<&RunView>) -> Self {
+        let nodes = run.map_or(&[][..], |run| &run.nodes[run.answer_start()..]);
+        let bodies = || {
+            nodes.iter().map(|node| &node.body).filter(|body| !matches!(body, NodeBody::Step | NodeBody::ReasoningSpan))
+        };
+        let characters = |body: &NodeBody| match body {
+            NodeBody::Text { text, .. } => text.chars().count(),
+            _ => 0,
+        };
+        let open_call = |body: &NodeBody| match body {
+            NodeBody::Tool { name, result: None, .. } => Some(name.chars().take(MAX_WORDS).collect()),
+            _ => None,
+        };
+        Self {
+            is_empty: bodies().next().is_none(),
+            characters: bodies().map(characters).sum(),
+            open_calls: bodies().filter_map(open_call).collect(),
+        }
+    }
+}
+
+/// Holds a conversation of two messages with an agent, and returns what it found, in the order in which it happened.
 pub async fn check(agent: &dyn Agent, author: &Author, text: &str) -> AgentCheck {
     let (thread_id, mut thread) = (ThreadId::new(), ThreadView::default());
     let mut findings = Vec::new();
@@ -101,8 +129,9 @@ async fn ask(
     input.thread = thread.clone();
     let mut hear = |event: Event| thread.apply(now_ms(), ThreadEntry::Agent { run_id, event: Box::new(event) });
     hear(RunStarted::new(thread_id.to_string(), run_id.to_string()).into());
-    let turn = answer(agent, input, &mut hear).await;
+    let mut turn = answer(agent, input, &mut hear).await;
     hear(end(&turn.ended, thread_id, run_id));
+    turn.shown = Shown::new(thread.run(run_id));
     (turn, run_id)
 }
 
@@ -115,8 +144,7 @@ async fn answer(agent: &dyn Agent, input: RunInput, hear: &mut impl FnMut(Event)
         findings: Vec::new(),
         first_event: None,
         took: Duration::ZERO,
-        characters: 0,
-        open_calls: BTreeMap::new(),
+        shown: Shown::default(),
     };
     let (out, events) = Emitter::channel(CAPACITY);
     let probe = agent.probe(input, out);
@@ -155,23 +183,10 @@ async fn listen(
             events.close();
             return Err(format!("it said more than {MAX_EVENTS} events or {} MiB in one answer", MAX_BYTES >> 20));
         }
-        // What was said to the cancellation before is no answer to the message.
-        if event.base().metadata.as_ref().is_some_and(|more| more.contains_key(AFTER_CANCELLATION)) {
-            (turn.first_event, turn.characters) = (None, 0);
-        }
-        if is_shown(&event) {
-            turn.first_event.get_or_insert_with(|| began.elapsed());
-        }
-        turn.note(&event);
+        turn.first_event.get_or_insert_with(|| began.elapsed());
         hear(event);
     }
     Ok(())
-}
-
-/// Whether people see something of an event.
-fn is_shown(event: &Event) -> bool {
-    use Event::*;
-    !matches!(event, StateSnapshot(_) | StateDelta(_) | StepStarted(_) | StepFinished(_) | Custom(_) | Raw(_))
 }
 
 /// How a turn ended, as its log would say.
@@ -189,36 +204,6 @@ fn end(ended: &Result<Done, AgentError>, thread_id: ThreadId, run_id: RunId) -> 
 }
 
 impl Turn {
-    /// Takes an event into the sums.
-    fn note(&mut self, event: &Event) {
-        let mut begins = |id: &str, name: &str| {
-            self.open_calls.insert(id.to_owned(), name.chars().take(MAX_WORDS).collect());
-        };
-        match event {
-            Event::TextMessageContent(e) => self.characters += e.delta.chars().count(),
-            Event::TextMessageChunk(e) => {
-                self.characters += e.delta.as_deref().map_or(0, |delta| delta.chars().count());
-            }
-            Event::ToolCallStart(e) => begins(&e.tool_call_id, &e.tool_call_name),
-            Event::ToolCallChunk(e) => {
-                if let (Some(id), Some(name)) = (&e.tool_call_id, &e.tool_call_name) {
-                    begins(id, name);
-                }
-            }
-            Event::ToolCallResult(e) => {
-                self.open_calls.remove(&e.tool_call_id);
-            }
-            // Results may be told there alone.
-            Event::MessagesSnapshot(e) => {
-                let results = e.messages.iter().filter(|message| message["role"] == "tool");
-                for id in results.filter_map(|message| message["toolCallId"].as_str()) {
-                    self.open_calls.remove(id);
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn asked(&self) -> &[Interrupt] {
         match &self.ended {
             Ok(Done { outcome: Outcome::Interrupt(interrupts), .. }) => interrupts,
@@ -239,7 +224,7 @@ impl Turn {
                 let (took, first) = (seconds(self.took), first.unwrap_or_default());
                 findings.push(Finding::good(format!(
                     "It answered in {took}{first}, with {} characters of text.",
-                    self.characters
+                    self.shown.characters
                 )));
             }
         }
@@ -254,7 +239,7 @@ impl Turn {
         };
         match &self.ended {
             Err(error) => findings.push(Finding::problem(format!("It does not answer {what}: {error}."))),
-            Ok(_) if self.first_event.is_none() && self.asked().is_empty() => {
+            Ok(_) if self.shown.is_empty && self.asked().is_empty() => {
                 findings.push(Finding::problem(format!("It says nothing {what}: people would see an empty answer.")))
             }
             Ok(_) => findings.push(Finding::good(format!("It answers {what}."))),
@@ -267,10 +252,18 @@ impl Turn {
     /// What the end of an answer means for people.
     fn ended_with(&self) -> Vec<Finding> {
         let Ok(done) = &self.ended else { return Vec::new() };
-        let names = || self.open_calls.values().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let names = || {
+            self.shown
+                .open_calls
+                .iter()
+                .take(MAX_QUESTIONS)
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         match &done.outcome {
             Outcome::Interrupt(interrupts) => interrupts.iter().take(MAX_QUESTIONS).map(asks).collect(),
-            Outcome::Success { .. } if !self.open_calls.is_empty() => vec![Finding::problem(format!(
+            Outcome::Success { .. } if !self.shown.open_calls.is_empty() => vec![Finding::problem(format!(
                 "It ended its run with calls that have no result ({}), and did not say that it waits for a person: nobody is \
                  asked, and its next answer begins without those results. Where a person is to allow such a call, let the \
                  agent end its run with the outcome `interrupt`; docs/frameworks has the switch for each framework.",

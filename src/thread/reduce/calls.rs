@@ -2,7 +2,8 @@
 //!
 //! Promises: ids are the agent's. A call that is announced again, by its own run or by one that goes on from it, is the same
 //! call: it stands where it stood, its arguments are replaced, and it has one result, the last one told. A call of an earlier
-//! turn is another one, even if it has the same id: some models number their calls anew in each turn.
+//! turn is another one, even if it has the same id: some models number their calls anew in each turn. But an agent that is told
+//! that nobody answers its question may announce the call once more, before it is told of the new message.
 
 use std::sync::Arc;
 
@@ -59,21 +60,24 @@ impl ThreadView {
             own.is_none_or(|own| own.agent == run.agent)
                 || matches!(event, Event::ToolCallResult(e) if is_pending(&e.tool_call_id))
         };
+        let earlier = self.runs_before(run_id);
+        // Only what the run cancels, and only until its agent is told of the message.
+        let cancelled = earlier.last().filter(|_| own.is_some_and(|own| own.nodes_before_message.is_none()));
+        let waits = |run: &RunView, id: &str, tool: Option<&str>| {
+            cancelled.is_some_and(|cancelled| cancelled.run_id == run.run_id) && run.waits_for(id, tool)
+        };
         let may = |run: &RunView| match (&about, event) {
             (About::Announces(id), Event::ToolCallStart(e)) => {
-                is_same_turn(run) || run.waits_for(id, Some(&e.tool_call_name))
+                is_same_turn(run) || waits(run, id, Some(&e.tool_call_name))
             }
             (About::Announces(id), Event::ToolCallChunk(e)) => {
-                is_same_turn(run) || run.waits_for(id, e.tool_call_name.as_deref())
+                is_same_turn(run) || waits(run, id, e.tool_call_name.as_deref())
             }
             (About::Continues(_), _) => true,
             _ => is_same_turn(run),
         };
-        let earlier = self.runs_before(run_id).into_iter().rev();
-        earlier
-            .filter(|run| run.run_id != run_id)
-            .find(|run| has(run) && may(run) && is_of_agent(run))
-            .map(|run| run.run_id)
+        let holder = earlier.iter().rev().find(|run| has(run) && may(run) && is_of_agent(run));
+        holder.map(|run| run.run_id)
     }
 
     /// Where a result answers a call that only the interrupt told of from which the run goes on, the call is put into the run

@@ -117,7 +117,7 @@ impl Before {
             }
         }
         // What the run itself said to a cancellation stands before its message.
-        let own = thread.run(run_id).map_or(&[][..], |run| &run.nodes[..run.nodes_before_message.min(run.nodes.len())]);
+        let own = thread.run(run_id).map_or(&[][..], |run| &run.nodes[..run.answer_start()]);
         before.ids.extend(own.iter().filter_map(|node| Some((Kind::of(&node.body)?, node.id.clone()))));
         before
     }
@@ -155,7 +155,7 @@ impl RunView {
             let over = node.state != NodeState::Open || node.chunked;
             restated && over && (delegates || node.within.is_none()) && !named.contains(&(kind, node.id.as_str()))
         };
-        let from = self.nodes_before_message;
+        let from = self.answer_start();
         let mut gone: Vec<usize> = (from..self.nodes.len()).filter(|index| goes(&self.nodes[*index])).collect();
         for (kind, id, text) in turn.iter().filter_map(spoken) {
             if self.last(kind, |node| node.id == id).is_some() || before.knows(kind, id, text) {

@@ -227,7 +227,7 @@ impl AnswerReader {
         }
     }
 
-    /// An answer that is not streamed: one JSON value, or several in a row.
+    /// Reads an answer that is not streamed: a body of one JSON value, or of several one after the other.
     async fn body(&mut self, first: Bytes, mut pieces: Pieces) -> Result<(), ModelError> {
         let mut body = first.to_vec();
         let mut is_cut = false;

@@ -28,7 +28,7 @@ const EXCERPT_BYTES: u64 = 4 << 10;
 const MARKS_BYTES: u64 = 320;
 /// The type of a file that is not known to be anything.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
-/// Types that Latin-1 and UTF-16 are not looked for in: what is no UTF-8 there is no text.
+/// Types of files that are text only if they are UTF-8: Latin-1 and UTF-16 are not tried.
 const BINARY_TYPES: [&str; 5] = ["image/", "audio/", "video/", "font/", "application/pdf"];
 /// What Windows-1252 has from 0x80 to 0x9F. Five of these bytes stand for nothing.
 const WINDOWS_1252: [char; 32] = [

@@ -219,7 +219,7 @@ impl Remote {
         let body = serde_json::to_vec(&asks)
             .map_err(|error| Failure::new("unwritable_request", format!("the conversation cannot be sent: {error}")))?;
         let mut rules = Rules::of(&self.config);
-        // A calling program carries out its own tools.
+        // A call of a tool that the calling program brought waits for that program, not for a person.
         rules.confirm_pending_calls &= asks.tools.is_empty();
         let mut conversation = Conversation::new(asks.thread_id, asks.run_id, rules);
         let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };

@@ -1,8 +1,8 @@
 //! The calls that earlier runs left: those that a person was asked about, and those that their servers work on as tasks.
 //!
-//! Promises: only what this agent's own runs say is acted on, for other agents of the thread may say anything; an answer
-//! reaches the call that it was asked for, wherever in the conversation that stands; only a person's yes to the call itself
-//! allows it.
+//! Promises: only what this agent's own runs say is acted on, for other agents of the thread may say anything; a person's answer
+//! goes to the call that they were asked about, in whichever run it was made; a call that asks first is carried out only after a
+//! yes to that very call.
 
 use std::{collections::HashSet, iter};
 
