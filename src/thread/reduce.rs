@@ -95,10 +95,7 @@ impl ThreadView {
         };
         match &event {
             Event::ToolCallResult(e) => self.add_call_of_interrupt(run_id, at, &e.tool_call_id),
-            Event::StateDelta(_) if self.run_mut(run_id, at).shared.is_none() => {
-                self.run_mut(run_id, at).shared =
-                    self.state_before(run_id).cloned().or_else(|| Some(Value::Object(Map::new())));
-            }
+            Event::StateDelta(_) => self.begin_state(run_id, at),
             _ => {}
         }
         // What an interrupted run called, the one that resumes it may announce again, and answers.
@@ -112,7 +109,7 @@ impl ThreadView {
     }
 
     /// The run, begun here if no message announced it.
-    fn run_mut(&mut self, run_id: RunId, at: i64) -> &mut RunView {
+    pub(super) fn run_mut(&mut self, run_id: RunId, at: i64) -> &mut RunView {
         let known = self.items.iter().rposition(|item| matches!(item, Item::Run(run) if run.run_id == run_id));
         let index = known.unwrap_or_else(|| {
             self.items.push(Item::Run(Arc::new(RunView::new(run_id, String::new(), at))));
@@ -169,6 +166,7 @@ impl RunView {
             usage: Vec::new(),
             cost_usd: None,
             shared: None,
+            shared_changes: Vec::new(),
             result: None,
         }
     }
@@ -263,8 +261,8 @@ impl RunView {
                 let body = NodeBody::Custom { name: e.name, value: e.value };
                 self.whole(at, within, String::new(), body);
             }
-            Event::StateSnapshot(e) => self.shared = Some(e.snapshot),
-            Event::StateDelta(e) => patch::apply(self.shared.get_or_insert_default(), e.delta),
+            Event::StateSnapshot(e) => self.tell_state(e.snapshot),
+            Event::StateDelta(e) => self.change_state(e.delta),
             Event::ActivityDelta(e) => {
                 let index = self.last(Kind::Activity, |node| node.id == e.message_id);
                 self.edit(index, |node| {

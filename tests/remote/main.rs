@@ -9,6 +9,7 @@ mod attach;
 mod attached;
 mod breaker;
 mod configured;
+mod growing;
 mod house;
 #[path = "../support/owner.rs"]
 mod owner;

@@ -11,6 +11,9 @@ import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent } f
 import { metadataOf, Type } from './versions.js';
 import type { Node, RunView } from './wire.js';
 
+/** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it begins with the message that its run answers. */
+const SINCE_QUESTION = 'netraSinceQuestion';
+
 /** What is known of one thing in the run. */
 interface Note {
   open: boolean;
@@ -36,6 +39,8 @@ export class RunEvents {
   private readonly notes = new Map<string, Note[]>();
   private started = false;
   private ended = false;
+  /** How many changes of the shared state were told. */
+  private changes = 0;
 
   constructor(
     /** The ids that the caller knows, for the events that name the thread and the run. */
@@ -46,6 +51,8 @@ export class RunEvents {
     /** The conversation up to the run, as the caller has it. */
     private readonly before: Message[],
     private readonly emit: Emit,
+    /** The shared state up to the run, for a front end that has none. */
+    private readonly state: BaseEvent[] = [],
   ) {}
 
   /** Whether the run's last event was told. */
@@ -58,7 +65,19 @@ export class RunEvents {
     // A run that was told to have begun before it did, for the sake of what came before it, begins once.
     if (this.ended || (this.started && event.type === EventType.RUN_STARTED)) return;
     this.note(event as Fields);
-    this.emit(this.named(restored(event, this.messageIds)));
+    if (event.type === EventType.STATE_DELTA) this.changes += 1;
+    this.emit(this.named(this.whole(restored(event, this.messageIds))));
+    if (event.type === EventType.RUN_STARTED) this.state.forEach((told) => this.emit(restored(told, this.messageIds)));
+  }
+
+  /** The log has of a restated conversation what follows the question; a front end takes what it is told for all of it. */
+  private whole(event: BaseEvent): BaseEvent {
+    const { [SINCE_QUESTION]: isPart, ...more } = metadataOf(event);
+    if (event.type !== EventType.MESSAGES_SNAPSHOT || isPart === undefined) return event;
+    const { metadata: _, messages, ...rest } = event as unknown as MessagesSnapshotEvent & { metadata?: object };
+    const asked = this.before.findIndex(({ id }) => id === messages[0]?.id);
+    const all = [...this.before.slice(0, asked < 0 ? undefined : asked), ...messages];
+    return { ...rest, messages: all, ...(Object.keys(more).length > 0 && { metadata: more }) } as BaseEvent;
   }
 
   /** Tells that the run has begun, and the conversation up to it. */
@@ -89,6 +108,7 @@ export class RunEvents {
     }
     closings.forEach((close) => close());
     if (run.shared !== undefined) tell(EventType.STATE_SNAPSHOT, { snapshot: run.shared });
+    else for (const delta of (run.shared_changes ?? []).slice(this.changes)) tell(EventType.STATE_DELTA, { delta });
     const terminal = ending(run);
     if (terminal) tell(...terminal);
   }

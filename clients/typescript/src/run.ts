@@ -8,7 +8,7 @@ import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag
 import type { Subscriber } from 'rxjs';
 import type { Follower } from './channels.js';
 import type { Connection } from './connection.js';
-import { newest, runsOf } from './history.js';
+import { newest, runsOf, stateBefore } from './history.js';
 import { idFor } from './ids.js';
 import { RunEvents } from './restate.js';
 import { type Answer, type Outcome, partsOf } from './versions.js';
@@ -21,6 +21,8 @@ export class Run implements Follower {
   private threadId = '';
   private runId: string | undefined;
   private events: RunEvents | undefined;
+  /** The thread as it was last seen before the run began. */
+  private known: ThreadView | undefined;
   /** The last entry of the run that was told, and the one that began it. */
   private seen = 0;
   private begun = 0;
@@ -173,7 +175,9 @@ export class Run implements Follower {
     this.begun = seq;
     const { threadId } = this;
     const known = { threadId: this.input.threadId, runId: this.input.runId, parentRunId: this.input.parentRunId };
-    this.events = new RunEvents(known, { threadId, runId }, this.messageIds(before), before, (event) => this.tell(event));
+    const state = this.known && needsState(this.input, this.detached) ? stateBefore(this.known, runId) : [];
+    this.known = undefined;
+    this.events = new RunEvents(known, { threadId, runId }, this.messageIds(before), before, (event) => this.tell(event), state);
   }
 
   /** What the caller calls people's messages, by the ids that they have on the server. */
@@ -195,6 +199,7 @@ export class Run implements Follower {
   snapshot(seq: number, view: ThreadView, replaced: boolean): void {
     // Places of the log before mean nothing in this one.
     if (replaced) this.seen = this.begun = 0;
+    if (!this.events) this.known = view;
     if (this.joining) return this.joined(seq, view);
     this.wanted?.resolve(view);
     this.wanted = undefined;
@@ -318,6 +323,11 @@ function question(messages: Message[]): Question {
   });
   const said = messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
   return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length, results: said.filter(({ role }) => role === 'tool') };
+}
+
+/** Whether the front end has no state, and is to be told the thread's: it comes anew, or says that it has an empty one. */
+function needsState(input: RunAgentInput, joins: boolean): boolean {
+  return joins || ('state' in input && (input.state == null || JSON.stringify(input.state) === '{}'));
 }
 
 /** Whether the agent is to be given more than a message. */

@@ -93,7 +93,9 @@ export interface RunView {
     | { is: 'failed'; message: string; code?: string };
   nodes: Node[];
   usage?: unknown[];
+  /** The shared state. Absent: as the runs before left it, with `shared_changes`: deltas (RFC 6902). */
   shared?: unknown;
+  shared_changes?: unknown[][];
   result?: unknown;
 }
 

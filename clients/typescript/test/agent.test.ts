@@ -4,7 +4,9 @@ import { after, before, test } from 'node:test';
 import { AbstractAgent, type BaseEvent, EventType, type ImageInputPart, type Message, type RunFinishedEvent } from '@ag-ui/client';
 import { from } from 'rxjs';
 import { NetraAgent, type NetraAgentConfig, NetraError } from '../src/index.js';
+import { runsOf, stateBefore } from '../src/history.js';
 import { RunEvents } from '../src/restate.js';
+import type { ThreadView } from '../src/wire.js';
 import { Proxy } from './proxy.js';
 import { Server, until } from './server.js';
 
@@ -324,4 +326,43 @@ test('what an agent restates has the caller’s own ids, wherever they stand', (
     { type: EventType.MESSAGES_SNAPSHOT, messages: named },
     { type: EventType.STATE_SNAPSHOT, snapshot: { messages: named, last: 'theirs' } },
   ]);
+});
+
+test('what the log has in short is told whole', () => {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'r' };
+  const before: Message[] = [
+    { id: 'u1', role: 'user', content: 'One' },
+    { id: 'a1', role: 'assistant', content: 'Well.' },
+    { id: 'u2', role: 'user', content: 'Two' },
+  ];
+  const node = (shared: object) => ({ state: { is: 'finished' as const }, nodes: [], ...shared });
+  const changes = (value: number) => [[{ op: 'replace', path: '/n', value }]];
+  const said = (id: string, follows?: string) => ({ message: { id, content: '?', run_id: `of-${id}` }, ...(follows && { follows }) });
+  const view = {
+    items: [
+      { kind: 'message', value: said('ours-1') },
+      { kind: 'run', value: { run_id: 'of-ours-1', message_id: 'ours-1', ...node({ shared: { n: 1, text: 'large' } }) } },
+      { kind: 'message', value: said('other', 'ours-1') },
+      { kind: 'run', value: { run_id: 'of-other', message_id: 'other', ...node({ shared_changes: changes(5) }) } },
+      { kind: 'message', value: said('ours-2', 'ours-1') },
+      { kind: 'run', value: { run_id: 'of-ours-2', message_id: 'ours-2', ...node({ shared_changes: [...changes(2), ...changes(3)] }) } },
+    ],
+  } as ThreadView;
+  const state = stateBefore(view, 'of-ours-2');
+  const run = new RunEvents(ids, ids, new Map([['ours-2', 'u2']]), before, (event) => events.push(event), state);
+  run.apply({ type: EventType.RUN_STARTED, ...ids } as BaseEvent);
+  run.apply({ type: EventType.STATE_DELTA, delta: changes(2)[0] } as BaseEvent);
+  const turn = [{ id: 'ours-2', role: 'user', content: 'Two' }, { id: 'a2', role: 'assistant', content: 'Good.' }];
+  run.apply({ type: EventType.MESSAGES_SNAPSHOT, messages: turn, metadata: { netraSinceQuestion: true } } as BaseEvent);
+  run.restate(runsOf(view).at(-1)!);
+  const told = events.slice(1).filter(({ type }) => type !== EventType.RUN_FINISHED);
+  assert.deepEqual(told, [
+    { type: EventType.STATE_SNAPSHOT, snapshot: { n: 1, text: 'large' } },
+    { type: EventType.STATE_DELTA, delta: changes(2)[0] },
+    { type: EventType.MESSAGES_SNAPSHOT, messages: [...before, turn[1]] },
+    { type: EventType.STATE_DELTA, delta: changes(3)[0] },
+  ]);
+  const after = stateBefore(view, 'the next').map((event) => (event as BaseEvent & { delta?: object[] }).delta);
+  assert.deepEqual(after, [undefined, changes(2)[0], changes(3)[0]], 'a run of another branch changes nothing');
 });

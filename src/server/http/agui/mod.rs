@@ -54,7 +54,9 @@ use crate::{
 /// The headers of the answer.
 pub(super) const HEADERS: [HeaderName; 3] = [stream::THREAD_ID, stream::RUN_ID, stream::SEQ];
 /// The largest state of a caller's, in bytes, and how deep it may be nested: the event that holds it has some around it.
-const MAX_STATE_BYTES: usize = agents::guard::MAX_EVENT_BYTES - 1024;
+const MAX_STATE_BYTES: usize = 8 * 1024 * 1024;
+/// From here on, in bytes, a state is not stored with the run where it is the thread's already.
+const LARGE_STATE_BYTES: usize = 16 * 1024;
 const MAX_STATE_DEPTH: usize = MAX_DEPTH - 2;
 /// The most that `tools`, `context` and `forwardedProps` of a caller's have together, in bytes: they are stored with the run.
 const MAX_GIVEN_BYTES: usize = 1 << 20;
@@ -93,7 +95,14 @@ pub(super) async fn run(
         What::Answer { .. } => HashSet::new(),
     };
     let message_ids = MessageIds::of(asks.thread_id, &input.messages);
-    let mut restated = restates.map(|history| history.message(&input.messages, || given.messages()));
+    let mut restated: Vec<Value> = Vec::new();
+    if is_none(&input.state) {
+        // What the run changes is told as changes of that.
+        let (_, view) = state.channels.shown(asks.thread_id).await?;
+        let shared = view.state_before(accepted.run_id);
+        restated.extend(shared.map(|shared| json!({"type": "STATE_SNAPSHOT", "snapshot": shared})));
+    }
+    restated.extend(restates.map(|history| history.message(&input.messages, || given.messages())));
     restated.iter_mut().for_each(|event| message_ids.restore(event));
     let told = Told {
         listener,
@@ -197,6 +206,10 @@ impl<'a> Asks<'a> {
                 ensure_thread(state, user, thread_id, agent).await?;
                 message.attachments = parts::keep(state, (user.id, thread_id), *id, files).await?;
                 caller.results = awaited(state, thread_id, results).await?;
+                if caller.state.as_ref().is_some_and(|given| extent(given).bytes > LARGE_STATE_BYTES) {
+                    let (_, view) = channels.thread(thread_id).await?;
+                    caller.state = caller.state.filter(|given| view.state().as_deref() != Some(given));
+                }
                 let caller = given(caller);
                 (*id, turns::send(channels, state.nodes.runs(), user, &message, caller.as_ref()).await?, None)
             }
@@ -330,6 +343,11 @@ fn answer(entry: &Resume) -> InterruptAnswer {
     InterruptAnswer { interrupt_id, status, payload, metadata }
 }
 
+/// Whether a caller gives nothing, as one that has nothing says it.
+fn is_none(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(Map::is_empty)
+}
+
 /// What the agent is given along. A client that holds no state yet says `{}`, which is none: the thread's counts.
 fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
     // It becomes an event of the run.
@@ -341,6 +359,10 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
     if depth > MAX_STATE_DEPTH {
         return Err(invalid(format!("`state` is nested deeper than {MAX_STATE_DEPTH} levels")));
     }
+    if let Err(error) = agents::check_state(&input.state) {
+        let detail = format!("`state` cannot be kept: {error}");
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
     let given = extent(&(&input.tools, &input.context, &input.forwarded_props)).bytes;
     if given > MAX_GIVEN_BYTES {
         let detail = format!(
@@ -348,11 +370,7 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
         );
         return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
-    let said = |value: &Value| match value {
-        Value::Null => None,
-        Value::Object(fields) if fields.is_empty() => None,
-        value => Some(value.clone()),
-    };
+    let said = |value: &Value| Some(value.clone()).filter(|value| !is_none(value));
     Ok(agents::Caller {
         state: said(&input.state),
         results: Vec::new(),
