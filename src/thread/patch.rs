@@ -6,7 +6,7 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
-use crate::protocol::limits::MAX_DEPTH;
+use crate::protocol::{limits::MAX_DEPTH, pieces};
 
 /// The most operations of one delta.
 pub const MAX_OPERATIONS: usize = 256;
@@ -22,6 +22,12 @@ const MAX_COPIED_SIZE: usize = 4 * 1024 * 1024;
 
 /// Changes a document as told; answers whether it could be.
 pub(super) fn apply(document: &mut Value, operations: Vec<Value>) -> bool {
+    if let Some((path, more)) = pieces::continued(&operations) {
+        let Some(Value::String(text)) = document.pointer_mut(path) else { return false };
+        let is_within = text.len() + more.len() <= MAX_SIZE;
+        text.push_str(if is_within { more } else { "" });
+        return is_within;
+    }
     let Ok(Patch(operations)) = serde_json::from_value(Value::Array(operations)) else { return false };
     let is_move = |operation: &PatchOperation| matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_));
     let moves = operations.iter().filter(|operation| is_move(operation)).count();

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::protocol::{
     MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
-    agui::{Event, RunOutcome, TextRole},
+    agui::{Base, Event, RunOutcome, TextRole, ToolContent},
+    pieces,
 };
 
 impl ThreadView {
@@ -122,6 +123,11 @@ impl ThreadView {
     }
 }
 
+/// Whether an event has a further piece of what one before it began.
+fn is_continued(base: &Base) -> bool {
+    base.metadata.as_ref().is_some_and(|more| more.contains_key(pieces::CONTINUES))
+}
+
 /// Which kind of node an id names: ids are the agent's, and a text may share one with a reasoning span.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -225,6 +231,9 @@ impl RunView {
             Event::ToolCallResult(e) => {
                 let error = e.base.metadata.as_ref().and_then(|more| more.get("error")).and_then(Value::as_str);
                 let error = error.map(str::to_owned);
+                if let (true, ToolContent::Text(more)) = (is_continued(&e.base), &e.content) {
+                    return self.continue_result(&e.tool_call_id, more);
+                }
                 self.answer_call(at, &e.tool_call_id, (e.message_id, e.content), error);
             }
             Event::ReasoningStart(e) => self.begin(at, within, e.message_id, NodeBody::ReasoningSpan),

@@ -66,8 +66,19 @@ async fn a_caller_has_the_state_and_the_conversation_that_the_agent_restates_tho
         answer.begin().await?;
         answer.events(&remote::message(&format!("draft-{number}"), &["Well."])).await?;
         let mut messages = answer.input["messages"].as_array().expect("messages").clone();
-        messages.push(json!({"id": format!("canon-{number}"), "role": "assistant", "content": "Well."}));
-        let notes: Vec<String> = (0..=number.min(2)).map(|n| format!("{n}").repeat(60_000)).collect();
+        let function = json!({"name": "look", "arguments": ""});
+        let calls = json!([{"id": format!("c{number}"), "type": "function", "function": function}]);
+        let canon = format!("canon-{number}");
+        messages.push(json!({"id": canon, "role": "assistant", "content": "Well.", "toolCalls": calls}));
+        let notes: Vec<String> = (0..=number.min(2)).map(|n| format!("{n}").repeat(300_000)).collect();
+        let call = format!("c{number}");
+        answer
+            .events(&[
+                json!({"type": "TOOL_CALL_START", "toolCallId": call, "toolCallName": "look"}),
+                json!({"type": "TOOL_CALL_END", "toolCallId": call}),
+                json!({"type": "TOOL_CALL_RESULT", "toolCallId": call, "messageId": "r", "content": "x".repeat(400_000)}),
+            ])
+            .await?;
         answer.event(&json!({"type": "STATE_SNAPSHOT", "snapshot": {"notes": notes}})).await?;
         answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
         answer.finish().await
@@ -75,18 +86,22 @@ async fn a_caller_has_the_state_and_the_conversation_that_the_agent_restates_tho
     .await;
     let server = Setup::default().file(&remote_agent(&remote)).start().await;
     let asker = Asker::new(&server, ADMIN).await;
-    let notes = |count: usize| -> Vec<String> { (0..count).map(|n| format!("{n}").repeat(60_000)).collect() };
+    let notes = |count: usize| -> Vec<String> { (0..count).map(|n| format!("{n}").repeat(300_000)).collect() };
     for number in 0..4 {
         // With no state, as one that was just opened, and the last one without what was said before.
         let told = asker.ask("remote", &input("t", &format!("u{number}"), "Go on")).await;
         assert_eq!(state_of(&told), json!({"notes": notes(3.min(number + 1))}), "turn {number}");
+        let results: Vec<&Value> = told.iter().filter(|event| kind(event) == "TOOL_CALL_RESULT").collect();
+        assert_eq!((results.len(), &results[0]["content"]), (1, &json!("x".repeat(400_000))));
+        assert_eq!(results[0].get("metadata"), None);
         let restated = told.iter().find(|event| kind(event) == "MESSAGES_SNAPSHOT").expect("it is told");
         assert_eq!(restated.get("metadata"), None);
         let ids = restated["messages"].as_array().expect("messages").iter().map(|message| message["id"].clone());
         let expected = (0..=number).flat_map(|n| {
             // People's earlier messages are not the caller's in this request.
             let asked = if n == number { json!(format!("u{n}")) } else { Value::Null };
-            [asked, json!(format!("canon-{n}"))]
+            let said = [asked, json!(format!("canon-{n}"))];
+            said.into_iter().chain((n < number).then(|| json!("r")))
         });
         let ids: Vec<Value> = ids.collect();
         for (id, expected) in ids.iter().zip(expected.clone()) {

@@ -8,6 +8,7 @@
  * that AG-UI's verifier accepts. What a snapshot does not hold (raw events, encrypted reasoning) cannot be restated.
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent } from '@ag-ui/client';
+import { Pieces } from './pieces.js';
 import { metadataOf, Type } from './versions.js';
 import type { Node, RunView } from './wire.js';
 
@@ -39,6 +40,7 @@ export class RunEvents {
   private readonly notes = new Map<string, Note[]>();
   private started = false;
   private ended = false;
+  private readonly pieces = new Pieces();
   /** How many changes of the shared state were told. */
   private changes = 0;
 
@@ -66,8 +68,13 @@ export class RunEvents {
     if (this.ended || (this.started && event.type === EventType.RUN_STARTED)) return;
     this.note(event as Fields);
     if (event.type === EventType.STATE_DELTA) this.changes += 1;
-    this.emit(this.named(this.whole(restored(event, this.messageIds))));
-    if (event.type === EventType.RUN_STARTED) this.state.forEach((told) => this.emit(restored(told, this.messageIds)));
+    this.send(event);
+    if (event.type === EventType.RUN_STARTED) this.state.forEach((told) => this.send(told));
+  }
+
+  private send(event: BaseEvent): void {
+    const joined = this.pieces.join(event);
+    if (joined) this.emit(this.named(this.whole(restored(joined, this.messageIds))));
   }
 
   /** The log has of a restated conversation what follows the question; a front end takes what it is told for all of it. */

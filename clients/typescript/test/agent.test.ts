@@ -366,3 +366,22 @@ test('what the log has in short is told whole', () => {
   const after = stateBefore(view, 'the next').map((event) => (event as BaseEvent & { delta?: object[] }).delta);
   assert.deepEqual(after, [undefined, changes(2)[0], changes(3)[0]], 'a run of another branch changes nothing');
 });
+
+test('what the log has in pieces is told whole', () => {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'r' };
+  const run = new RunEvents(ids, ids, new Map(), [], (event) => events.push(event));
+  const result = { type: EventType.TOOL_CALL_RESULT, toolCallId: 'c', messageId: 'm' };
+  const set = (value: string, mark: object) => ({ type: EventType.STATE_DELTA, delta: [{ op: 'replace', path: '/a', value, ...mark }] });
+  const log = [
+    { ...result, content: 'ab', metadata: { netraBegins: true, error: 'no' } },
+    { ...result, content: 'cd', metadata: { netraContinues: 'more' } },
+    { ...result, content: 'ef', metadata: { netraContinues: 'last' } },
+    set('ab', { netraBegins: true }),
+    set('cd', { netraContinues: 'more' }),
+    set('ef', { netraContinues: 'last' }),
+    set('gh', {}),
+  ];
+  log.forEach((event) => run.apply(event as BaseEvent));
+  assert.deepEqual(events, [{ ...result, content: 'abcdef', metadata: { error: 'no' } }, set('ab', {}), set('abcdef', {}), set('gh', {})]);
+});

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::guard::MAX_EVENT_BYTES;
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
             Base, Event, Message, MessagesSnapshot, StateDelta, StateSnapshot, TextMessageContent, TextMessageEnd,
             TextMessageStart, ToolCallArgs, ToolCallEnd, ToolCallResult, ToolCallStart, ToolContent,
         },
+        pieces::{BEGINS, CONTINUES, LAST, MORE},
     },
     server::extent::extent,
     thread::{Item, MAX_OPERATIONS, Node, NodeBody, RunView, ThreadView},
@@ -72,20 +73,25 @@ pub(crate) fn check_state(state: &Value) -> Result<(), TooLong> {
 
 /// A delta whose text is too long for an event, as several.
 pub(super) fn pieces(mut event: Event) -> Vec<Event> {
+    if let Event::ToolCallResult(result) = &event
+        && matches!(&result.content, ToolContent::Text(text) if text.len() > MAX_PIECE_BYTES)
+        && extent(&event).bytes > MAX_EVENT_BYTES
+    {
+        let Event::ToolCallResult(result) = event else { return vec![event] };
+        return result_pieces(result);
+    }
     let is_long = event.delta_mut().is_some_and(|text| text.len() > MAX_PIECE_BYTES);
     if !is_long || extent(&event).bytes <= MAX_EVENT_BYTES {
         return vec![event];
     }
     let text = event.delta_mut().map(std::mem::take).unwrap_or_default();
-    let (mut pieces, mut rest) = (Vec::new(), text.as_str());
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at(rest.floor_char_boundary(MAX_PIECE_BYTES));
+    let mut pieces = Vec::new();
+    for piece in texts(&text) {
         let mut next = event.clone();
         next.delta_mut().into_iter().for_each(|text| piece.clone_into(text));
         // What else it carries, it carries once.
         *event.base_mut() = Base { timestamp: event.base().timestamp, ..Base::default() };
         pieces.push(next);
-        rest = after;
     }
     pieces
 }
@@ -140,9 +146,8 @@ fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, TooLong> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
     for operation in spread {
         let more = extent(&operation).bytes + 1;
-        // A whole state stands alone.
         let is_full = bytes + more > MAX_PART_BYTES || part.len() == MAX_OPERATIONS;
-        if !part.is_empty() && (is_full || was_whole(&part)) {
+        if !part.is_empty() && (is_full || stands_alone(&operation) || part.last().is_some_and(stands_alone)) {
             parts.push(std::mem::take(&mut part));
             bytes = 0;
         }
@@ -153,8 +158,9 @@ fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, TooLong> {
     Ok(parts)
 }
 
-fn was_whole(part: &[Value]) -> bool {
-    part.last().is_some_and(|last| last["path"] == "")
+/// Whether an operation sets the whole state, or continues a text.
+fn stands_alone(operation: &Value) -> bool {
+    operation["path"] == "" || operation.get(CONTINUES).is_some()
 }
 
 /// An operation whose value is too long as several: what holds much is added with as much as fits, and the rest after it.
@@ -191,6 +197,7 @@ fn spread_out(mut operation: Value, out: &mut Vec<Value>) -> Result<(), TooLong>
                 }
             }
         }
+        Value::String(_) if !path.is_empty() && path.len() < MAX_PIECE_BYTES => return Ok(cut(operation, out)),
         _ => return Err(TooLong::Bytes(format!("the shared state at `{}`", shortened(&path)), bytes)),
     }
     out.push(operation);
@@ -198,6 +205,53 @@ fn spread_out(mut operation: Value, out: &mut Vec<Value>) -> Result<(), TooLong>
         spread_out(json!({"op": "add", "path": format!("{path}/{key}"), "value": value}), out)?;
     }
     Ok(())
+}
+
+/// An operation that sets a long text, as one that begins it and others that continue it.
+fn cut(mut operation: Value, out: &mut Vec<Value>) {
+    let Value::String(text) = operation["value"].take() else { return };
+    let texts = texts(&text);
+    let (path, last) = (operation["path"].clone(), texts.len().saturating_sub(1));
+    for (index, text) in texts.into_iter().enumerate() {
+        out.push(if index == 0 {
+            let mut begins = operation.clone();
+            (begins["value"], begins[BEGINS]) = (text.into(), true.into());
+            begins
+        } else {
+            json!({"op": "replace", "path": path, "value": text, CONTINUES: if index == last { LAST } else { MORE }})
+        });
+    }
+}
+
+/// A text in pieces that each fit into an event.
+fn texts(mut text: &str) -> Vec<&str> {
+    let mut texts = Vec::new();
+    while !text.is_empty() {
+        let (piece, rest) = text.split_at(text.floor_char_boundary(MAX_PIECE_BYTES));
+        texts.push(piece);
+        text = rest;
+    }
+    texts
+}
+
+/// A tool's result whose text is too long for an event, as several.
+fn result_pieces(event: ToolCallResult) -> Vec<Event> {
+    let ToolContent::Text(text) = &event.content else { return vec![event.into()] };
+    let texts = texts(text);
+    let (last, timestamp) = (texts.len().saturating_sub(1), event.base.timestamp);
+    let piece = |(index, text): (usize, &str)| {
+        let mut piece = ToolCallResult { content: ToolContent::Text(text.to_owned()), ..event.clone() };
+        if index == 0 {
+            piece.base.metadata.get_or_insert_default().insert(BEGINS.into(), true.into());
+        } else {
+            let mark = if index == last { LAST } else { MORE };
+            let metadata = Some(Map::from_iter([(CONTINUES.to_owned(), mark.into())]));
+            // What else it carries, it carries once.
+            piece.base = Base { timestamp, metadata, ..Base::default() };
+        }
+        piece.into()
+    };
+    texts.into_iter().enumerate().map(piece).collect()
 }
 
 fn shortened(path: &str) -> String {
@@ -228,12 +282,29 @@ fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot
         return Ok(added);
     }
     let turn = turn.map(Event::from).filter(|turn| is_enough(std::slice::from_ref(turn)));
-    let kept = turn.unwrap_or(whole);
+    let mut kept = turn.unwrap_or(whole);
+    if extent(&kept).bytes > MAX_EVENT_BYTES {
+        // Results that are known need not be told again for the thread to look the same.
+        let short = without_known_results(thread, kept.clone());
+        kept = if is_enough(std::slice::from_ref(&short)) { short } else { kept };
+    }
     let bytes = extent(&kept).bytes;
     if bytes > MAX_EVENT_BYTES {
         return Err(TooLong::Bytes("the restated conversation".into(), bytes));
     }
     Ok(vec![kept])
+}
+
+fn without_known_results(thread: &ThreadView, mut event: Event) -> Event {
+    if let Event::MessagesSnapshot(snapshot) = &mut event {
+        snapshot.messages.retain(|message| match Message::deserialize(message) {
+            Ok(Message::Tool { id, content, tool_call_id, error: None, encrypted_value: None, .. }) => {
+                !is_answered(thread, &tool_call_id, (&id, &content))
+            }
+            _ => true,
+        });
+    }
+    event
 }
 
 /// Whether a message is of a kind that a thread shows.
@@ -295,8 +366,8 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
                 if is_answered(thread, &tool_call_id, (&id, &content)) {
                     continue;
                 }
-                let result = ToolCallResult::new(id, tool_call_id, content);
-                events.push(Event::from(result).of_subagent(subagent_run_id.as_deref()));
+                let result = Event::from(ToolCallResult::new(id, tool_call_id, content));
+                events.extend(pieces(result.of_subagent(subagent_run_id.as_deref())));
             }
             _ => return None,
         }

@@ -110,10 +110,34 @@ fn a_state_that_is_too_long_for_an_event_comes_in_several() {
     assert_eq!(log.state(), next);
     assert!(log.bytes - held < 40_000, "{}", log.bytes - held);
 
-    let long = json!({"rows": [], "long": "x".repeat(MAX_EVENT_BYTES)});
-    let problem = log.say(StateSnapshot::new(long)).expect_err("no event holds it").to_string();
-    assert!(problem.contains("the shared state at `/long`") && problem.contains("bytes"), "{problem}");
+    let long = json!({"rows": [], "a/b": ["ä".repeat(MAX_EVENT_BYTES), "\u{1}".repeat(MAX_EVENT_BYTES)], "n": 1});
+    log.say(StateSnapshot::new(long.clone())).expect("is kept");
+    assert_eq!(log.state(), long);
+    log.ask();
+    let mut next = long;
+    next["a/b"][0] = json!("z".repeat(MAX_EVENT_BYTES));
+    log.say(StateSnapshot::new(next.clone())).expect("is kept");
+    assert_eq!(log.state(), next, "also where a run before told the rest");
+    let text = json!("x".repeat(MAX_EVENT_BYTES));
+    let problem = log.say(StateSnapshot::new(text)).expect_err("no event holds it").to_string();
+    assert!(problem.contains("the shared state at ``") && problem.contains("bytes"), "{problem}");
     assert_eq!(log.state(), next, "what was said before stays");
+}
+
+#[test]
+fn a_long_result_comes_in_pieces_and_is_one() {
+    let mut log = Log::default();
+    log.ask();
+    log.keep(vec![ToolCallStart::new("c", "look").into(), ToolCallEnd::new("c").into()]);
+    let text = "\u{1}ä".repeat(MAX_EVENT_BYTES / 2);
+    let mut result = ToolCallResult::new("r", "c", ToolContent::Text(text.clone()));
+    result.base.extra.insert("x".into(), json!(1));
+    log.say(result).expect("is kept");
+    assert!(matches!(&log.texts()[0].1, NodeBody::Tool { result: Some(said), .. } if *said == text));
+    let calls = json!({"role": "assistant", "id": "m", "toolCalls": [{"id": "c", "type": "function", "function": {"name": "look", "arguments": ""}}]});
+    let told = json!({"role": "tool", "id": "r", "toolCallId": "c", "content": text});
+    log.say(log.conversation(&[], &[calls, told])).expect("is kept");
+    assert!(matches!(&log.texts()[0].1, NodeBody::Tool { result: Some(said), .. } if *said == text));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod command;
 mod ids;
 mod input;
 mod parts;
+mod pieces;
 mod stream;
 
 use std::collections::{HashSet, VecDeque};
@@ -28,6 +29,7 @@ use self::{
     ids::id_for,
     input::Input,
     parts::Carried,
+    pieces::Pieces,
     stream::{MessageIds, Names, Told},
 };
 use super::{Caller, problem::problem};
@@ -117,6 +119,7 @@ pub(super) async fn run(
         run_id: accepted.run_id,
         asked,
         given: results,
+        pieces: Pieces::default(),
         restated,
         next: VecDeque::new(),
         over: false,

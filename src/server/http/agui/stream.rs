@@ -20,7 +20,7 @@ use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::ids::id_for;
+use super::{ids::id_for, pieces::Pieces};
 use crate::{
     protocol::{CloseCode, MessageId, RunId, ThreadId, agui::Message},
     server::{
@@ -94,6 +94,8 @@ pub(super) struct Told {
     pub(super) asked: MessageId,
     /// The calls whose results the caller gave: it is not told of them.
     pub(super) given: HashSet<String>,
+    /// What was told of texts that come in pieces.
+    pub(super) pieces: Pieces,
     /// What is told after the run's first event.
     pub(super) restated: Vec<Value>,
     /// What is to be told before anything else.
@@ -172,7 +174,8 @@ impl Told {
     }
 
     fn tell(&mut self, mut entry: Value) {
-        let mut event = entry["event"].take();
+        let event = entry["event"].take();
+        let Some(mut event) = self.pieces.join(event) else { return };
         if !self.message_ids.0.is_empty() {
             self.message_ids.restore(&mut event);
         }
