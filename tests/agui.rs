@@ -291,8 +291,11 @@ async fn what_a_caller_gives_along_reaches_a_remote_agent() {
     assert_eq!((&asked[1]["state"], &asked[1]["tools"]), (&json!({"count": 2}), &json!([])));
 
     let mut large = input("t", "m3", "Take this");
-    large["state"] = json!({"text": "x".repeat(300_000)});
+    large["state"] = json!({"text": "x".repeat(8 * 1024 * 1024)});
     problem(asker.post("remote", &large).await, 413, "too_large").await;
+    large["state"] = json!({"texts": ["x".repeat(200_000), "y".repeat(200_000)]});
+    asker.ask("remote", &large).await;
+    assert_eq!(remote.asked()[2].input["state"], large["state"]);
 }
 
 #[tokio::test]

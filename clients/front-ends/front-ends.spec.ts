@@ -108,6 +108,7 @@ for (const { name, folder, runtime } of variants) {
       await expect.poll(() => site.agent.waiting).toBe(1);
       await expect(page.locator('[data-message-id]', { hasText: 'You asked: And tomorrow?.' }).last()).toBeVisible();
       const asked = questionsIn(await shown(page));
+      const first = asked[0];
       const connections = proxy.connections;
       proxy.cut();
       await expect.poll(() => proxy.connections).toBeGreaterThan(connections);
@@ -127,6 +128,7 @@ for (const { name, folder, runtime } of variants) {
       // And once more, with nothing under way; then the conversation goes on.
       await page.reload();
       await same(3);
+      expect(questionsIn(await shown(page))[0], 'also where the page is loaded anew').toEqual(first);
       await ask(page, questions[3]!);
       await same(4);
       expect(site.agent.asked.length, 'nothing was asked twice').toBe(2 * questions.length);

@@ -172,6 +172,10 @@ pub struct SendMessage {
     /// The message in whose place this one stands, as another version of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<MessageId>,
+    /// What the calling program calls the message, where its ids are others: 1 to [`super::limits::MAX_EXTERNAL_ID_BYTES`]
+    /// bytes. It is given back with the message, and means nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
 }
 
 impl SendMessage {
@@ -186,6 +190,7 @@ impl SendMessage {
             attachments: Vec::new(),
             after: None,
             replaces: None,
+            external_id: None,
         }
     }
 }

@@ -63,6 +63,28 @@ pub struct UserMessage {
     /// The message in whose place it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<MessageId>,
+    /// What the program that sent it calls it, where its ids are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<String>,
+}
+
+impl UserMessage {
+    /// A new message without files, said after the thread's newest.
+    #[must_use]
+    pub fn new(author: Author, content: impl Into<String>, run_id: RunId, agent: impl Into<String>) -> Self {
+        Self {
+            id: MessageId::new(),
+            role: UserRole::User,
+            author,
+            content: content.into(),
+            run_id,
+            agent: agent.into(),
+            attachments: Vec::new(),
+            after: None,
+            replaces: None,
+            external_id: None,
+        }
+    }
 }
 
 /// What a person said to an interrupt.

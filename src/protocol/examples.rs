@@ -12,8 +12,8 @@ use super::{
     Answer, AnswerStatus, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining,
     Epoch, ErrorBody, ErrorCode, EventPush, InterruptAnswer, MarkRead, MessageAccepted, Mode, Notice, Person, Ping,
     Pong, Present, Push, RenameThread, RunAnswer, RunPhase, SendMessage, SetAgent, StopRun, Subscribe, Subscribed,
-    TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, UserRole,
-    Waiting, WaitsFor, Welcome, WelcomeUser, encode_reply, http,
+    TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
+    WaitsFor, Welcome, WelcomeUser, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -63,7 +63,13 @@ fn commands() -> Vec<Command> {
             ..SendMessage::new(id(1), "Where do my tokens go?")
         }
         .into(),
-        SendMessage { message_id: id(9), replaces: Some(id(2)), ..SendMessage::new(id(1), "And my money?") }.into(),
+        SendMessage {
+            message_id: id(9),
+            external_id: Some("msg-9".into()),
+            replaces: Some(id(2)),
+            ..SendMessage::new(id(1), "And my money?")
+        }
+        .into(),
         TakeBack { thread_id: id(1), message_id: id(9) }.into(),
         Answer { answer_id: id(10), thread_id: id(1), run_id: id(3), answers: answers() }.into(),
         StopRun { run_id: id(3) }.into(),
@@ -132,17 +138,8 @@ fn user() -> http::User {
 }
 
 fn thread_entries() -> Vec<ThreadEntry> {
-    let message = UserMessage {
-        id: id(2),
-        role: UserRole::User,
-        author: Author { id: id(4), name: "Ada".into() },
-        content: "Where do my tokens go?".into(),
-        run_id: id(3),
-        agent: "analyst".into(),
-        attachments: Vec::new(),
-        after: None,
-        replaces: None,
-    };
+    let author = Author { id: id(4), name: "Ada".into() };
+    let message = UserMessage { id: id(2), ..UserMessage::new(author, "Where do my tokens go?", id(3), "analyst") };
     let answer = RunAnswer {
         id: id(10),
         run_id: id(3),

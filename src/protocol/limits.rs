@@ -28,6 +28,8 @@ pub const FEED_PAGE: u32 = 50;
 pub const MAX_FEED_PAGE: u32 = 200;
 /// The largest file a thread takes, in bytes.
 pub const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
+/// The most bytes of what a calling program calls a thread, a run or a message.
+pub const MAX_EXTERNAL_ID_BYTES: usize = 256;
 /// The most bytes of a result that a caller gives for a call of its own tools.
 pub const MAX_RESULT_BYTES: usize = 64 * 1024;
 /// How deep JSON may be nested that others write into a log: readers stop at 127, and what is around it counts, too.

@@ -18,6 +18,7 @@ mod frame;
 pub mod http;
 mod ids;
 pub mod limits;
+pub mod pieces;
 mod push;
 #[cfg(feature = "ssr")]
 pub mod schema;

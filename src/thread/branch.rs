@@ -5,8 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
-
 use super::view::{Item, RunView, Said, ThreadView};
 use crate::protocol::{MessageId, RunId};
 
@@ -56,12 +54,6 @@ impl ThreadView {
     #[must_use]
     pub fn path(&self, through: Option<MessageId>) -> Vec<&Item> {
         self.on(self.branch(through))
-    }
-
-    /// The shared state that a run began with: what the run before it on its branch ended with.
-    #[must_use]
-    pub fn state_before(&self, run_id: RunId) -> Option<&Value> {
-        self.runs_before(run_id).into_iter().rev().find_map(|run| run.shared.as_ref())
     }
 
     /// The runs of a run's branch that were accepted before it, oldest first.

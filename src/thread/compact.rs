@@ -10,6 +10,9 @@ use crate::protocol::{
     agui::{DeltaKey, Event},
 };
 
+/// The longest text that deltas become, in bytes: an entry of the log is read and sent as a whole.
+const MAX_JOINED_BYTES: usize = 64 * 1024;
+
 /// Deltas of a thread become one, where no other event of their run is between them.
 #[derive(Debug, Default)]
 pub struct Compactor {
@@ -35,16 +38,18 @@ impl Compactor {
             open.clear();
             return;
         };
+        let mut event = event.clone();
         if let Some((_, index)) = open.iter().find(|(known, _)| *known == key) {
             let (_, first, joined) = &mut self.grown[*index];
-            *joined = true;
-            if let (ThreadEntry::Agent { event: first, .. }, Some(more)) = (first, event.clone().delta_mut())
+            if let (ThreadEntry::Agent { event: first, .. }, Some(more)) = (first, event.delta_mut())
                 && let Some(text) = first.delta_mut()
+                && text.len() + more.len() <= MAX_JOINED_BYTES
             {
                 text.push_str(more);
+                *joined = true;
+                self.gone.push(seq);
+                return;
             }
-            self.gone.push(seq);
-            return;
         }
         open.retain(|(known, _)| !known.meets(&key));
         open.push((key, self.grown.len()));

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::{
         protocol::{
-            Author, MessageId, RunId, ThreadEntry, UserId, UserMessage, UserRole,
+            Author, MessageId, RunId, ThreadEntry, UserId, UserMessage,
             agui::{
                 Event, Message, ReasoningEncryptedValue, ReasoningEnd, ReasoningMessageContent, ReasoningMessageEnd,
                 ReasoningMessageStart, ReasoningRole, ReasoningStart, TextMessageContent, TextMessageStart,
@@ -90,9 +90,7 @@ mod tests {
     fn asks(view: &mut ThreadView, agent: &str) -> RunId {
         let (id, run_id) = (MessageId::new(), RunId::new());
         let author = Author { id: UserId::new(), name: "Ada".into() };
-        let (agent, content, role) = (agent.to_owned(), "?".to_owned(), UserRole::User);
-        let (attachments, after, replaces) = (Vec::new(), None, None);
-        let message = UserMessage { id, role, author, content, run_id, agent, attachments, after, replaces };
+        let message = UserMessage { id, ..UserMessage::new(author, "?", run_id, agent) };
         view.apply(0, ThreadEntry::Message { message });
         run_id
     }

@@ -13,6 +13,7 @@ mod feed;
 mod history;
 mod patch;
 mod reduce;
+mod shared;
 mod view;
 
 #[cfg(test)]

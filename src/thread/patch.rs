@@ -6,52 +6,83 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
-use crate::protocol::limits::MAX_DEPTH;
+use crate::protocol::{limits::MAX_DEPTH, pieces};
 
 /// The most operations of one delta.
 pub const MAX_OPERATIONS: usize = 256;
 /// The most operations of one delta that copy or move, which may grow a document beyond what they say.
 pub const MAX_MOVES: usize = 32;
-/// The most values, keys and bytes of text that a patched document has together.
-const MAX_SIZE: usize = 512 * 1024;
+/// The largest patched document: its keys and texts, in bytes, and [`VALUE_SIZE`] for each of its values. A state of 32 MiB has
+/// room in it, and a change of it beside it.
+const MAX_SIZE: usize = 96 * 1024 * 1024;
+/// What a value takes in memory, in bytes.
+const VALUE_SIZE: usize = 32;
+/// Up to here a document may grow by what is copied within it, which no event pays for.
+const MAX_COPIED_SIZE: usize = 4 * 1024 * 1024;
 
-/// Changes a document as told.
-pub(super) fn apply(document: &mut Value, operations: Vec<Value>) {
-    let Ok(Patch(operations)) = serde_json::from_value(Value::Array(operations)) else { return };
-    if let Some(changed) = patched(document.clone(), operations) {
-        *document = changed;
+/// Changes a document as told; answers whether it could be.
+pub(super) fn apply(document: &mut Value, operations: Vec<Value>) -> bool {
+    if let Some((path, more)) = pieces::continued(&operations) {
+        let Some(Value::String(text)) = document.pointer_mut(path) else { return false };
+        let is_within = text.len() + more.len() <= MAX_SIZE;
+        text.push_str(if is_within { more } else { "" });
+        return is_within;
+    }
+    let Ok(Patch(operations)) = serde_json::from_value(Value::Array(operations)) else { return false };
+    let is_move = |operation: &PatchOperation| matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_));
+    let moves = operations.iter().filter(|operation| is_move(operation)).count();
+    if operations.len() > MAX_OPERATIONS || moves > MAX_MOVES {
+        return false;
+    }
+    if moves == 0 {
+        // Undone where one of them fails: a large document is not copied.
+        return fits(document, &operations) && json_patch::patch(document, &operations).is_ok();
+    }
+    match patched(document.clone(), operations) {
+        Some(changed) => *document = changed,
+        None => return false,
+    }
+    true
+}
+
+/// Whether a document is within bounds once these have added to it.
+fn fits(document: &Value, operations: &[PatchOperation]) -> bool {
+    let size = size_of(document, 0);
+    let size = size.and_then(|size| operations.iter().try_fold(size, |sum, operation| Some(sum + added(operation)?)));
+    size.is_some_and(|size| size <= MAX_SIZE)
+}
+
+/// How large what an operation says is; nothing where it would lie too deep.
+fn added(operation: &PatchOperation) -> Option<usize> {
+    match operation {
+        PatchOperation::Add(add) => size_of(&add.value, add.path.count()),
+        PatchOperation::Replace(replace) => size_of(&replace.value, replace.path.count()),
+        _ => Some(0),
     }
 }
 
 fn patched(mut document: Value, operations: Vec<PatchOperation>) -> Option<Value> {
-    if operations.len() > MAX_OPERATIONS {
-        return None;
-    }
-    let mut moves = 0;
     let mut size = size_of(&document, 0)?;
+    // What was said, without what is copied.
+    let mut said = size;
     for operation in operations {
-        let moved = match &operation {
-            PatchOperation::Add(add) => {
-                size += size_of(&add.value, add.path.count())?;
-                false
-            }
-            PatchOperation::Replace(replace) => {
-                size += size_of(&replace.value, replace.path.count())?;
-                false
-            }
-            PatchOperation::Copy(_) | PatchOperation::Move(_) => true,
-            PatchOperation::Remove(_) | PatchOperation::Test(_) => false,
-        };
-        moves += usize::from(moved);
-        if moves > MAX_MOVES || size > MAX_SIZE {
+        let more = added(&operation)?;
+        (size, said) = (size + more, said + more + operation.path().len());
+        if size > MAX_SIZE {
             return None;
         }
+        let moved = matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_));
         json_patch::patch(&mut document, &[operation]).ok()?;
         if moved {
-            size = size_of(&document, 0).filter(|size| *size <= MAX_SIZE)?;
+            size = size_of(&document, 0).filter(|size| *size <= MAX_COPIED_SIZE.max(said))?;
         }
     }
     Some(document)
+}
+
+/// Whether a value is larger than that.
+pub(super) fn is_larger(value: &Value, size: usize) -> bool {
+    size_of(value, 0).is_none_or(|larger| larger > size)
 }
 
 /// How large a value is that lies so deep; nothing where it is deeper than allowed.
@@ -61,11 +92,11 @@ fn size_of(value: &Value, depth: usize) -> Option<usize> {
     }
     match value {
         Value::Object(map) => {
-            map.iter().try_fold(1, |sum, (key, value)| Some(sum + key.len() + size_of(value, depth + 1)?))
+            map.iter().try_fold(VALUE_SIZE, |sum, (key, value)| Some(sum + key.len() + size_of(value, depth + 1)?))
         }
-        Value::Array(values) => values.iter().try_fold(1, |sum, value| Some(sum + size_of(value, depth + 1)?)),
-        Value::String(text) => Some(1 + text.len()),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Some(1),
+        Value::Array(values) => values.iter().try_fold(VALUE_SIZE, |sum, value| Some(sum + size_of(value, depth + 1)?)),
+        Value::String(text) => Some(VALUE_SIZE + text.len()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Some(VALUE_SIZE),
     }
 }
 
@@ -86,6 +117,17 @@ mod tests {
         assert_eq!(after(json!({"a": 1}), vec![add.clone()]), json!({"a": 1, "b": 2}));
         let wrong = json!({"op": "remove", "path": "/none"});
         assert_eq!(after(json!({"a": 1}), vec![add, wrong]), json!({"a": 1}));
+    }
+
+    #[test]
+    fn a_large_document_takes_changes_and_a_move_and_does_not_grow_by_copies() {
+        let text = "x".repeat(8 * 1024 * 1024);
+        let large = json!({"a": text, "b": 1});
+        let add = json!({"op": "add", "path": "/c", "value": [1, 2]});
+        let moves = json!({"op": "move", "from": "/b", "path": "/d"});
+        assert_eq!(after(large.clone(), vec![add, moves]), json!({"a": text, "c": [1, 2], "d": 1}));
+        let copies = json!({"op": "copy", "from": "/a", "path": "/c"});
+        assert_eq!(after(large.clone(), vec![copies]), large);
     }
 
     #[test]

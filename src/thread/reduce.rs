@@ -14,7 +14,8 @@ use super::{
 };
 use crate::protocol::{
     MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
-    agui::{Event, RunOutcome, TextRole},
+    agui::{Base, Event, RunOutcome, TextRole, ToolContent},
+    pieces,
 };
 
 /// In the metadata of an event: what the run before waited for is cancelled, and from here on the run answers its message.
@@ -102,10 +103,7 @@ impl ThreadView {
         };
         match &event {
             Event::ToolCallResult(e) => self.add_call_of_interrupt(run_id, at, &e.tool_call_id),
-            Event::StateDelta(_) if self.run_mut(run_id, at).shared.is_none() => {
-                self.run_mut(run_id, at).shared =
-                    self.state_before(run_id).cloned().or_else(|| Some(Value::Object(Map::new())));
-            }
+            Event::StateDelta(_) => self.begin_state(run_id, at),
             _ => {}
         }
         // What an interrupted run called, the one that resumes it may announce again, and answers.
@@ -119,7 +117,7 @@ impl ThreadView {
     }
 
     /// The run, begun here if no message announced it.
-    fn run_mut(&mut self, run_id: RunId, at: i64) -> &mut RunView {
+    pub(super) fn run_mut(&mut self, run_id: RunId, at: i64) -> &mut RunView {
         let known = self.items.iter().rposition(|item| matches!(item, Item::Run(run) if run.run_id == run_id));
         let index = known.unwrap_or_else(|| {
             self.items.push(Item::Run(Arc::new(RunView::new(run_id, String::new(), at))));
@@ -130,6 +128,11 @@ impl ThreadView {
             Item::Message(_) => unreachable!("the index is a run's"),
         }
     }
+}
+
+/// Whether an event has a further piece of what one before it began.
+fn is_continued(base: &Base) -> bool {
+    base.metadata.as_ref().is_some_and(|more| more.contains_key(pieces::CONTINUES))
 }
 
 /// Which kind of node an id names: ids are the agent's, and a text may share one with a reasoning span.
@@ -177,6 +180,7 @@ impl RunView {
             usage: Vec::new(),
             cost_usd: None,
             shared: None,
+            shared_changes: Vec::new(),
             result: None,
         }
     }
@@ -235,6 +239,9 @@ impl RunView {
             Event::ToolCallResult(e) => {
                 let error = e.base.metadata.as_ref().and_then(|more| more.get("error")).and_then(Value::as_str);
                 let error = error.map(str::to_owned);
+                if let (true, ToolContent::Text(more)) = (is_continued(&e.base), &e.content) {
+                    return self.continue_result(&e.tool_call_id, more);
+                }
                 self.answer_call(at, &e.tool_call_id, (e.message_id, e.content), error);
             }
             Event::ReasoningStart(e) => self.begin(at, within, e.message_id, NodeBody::ReasoningSpan),
@@ -271,8 +278,8 @@ impl RunView {
                 let body = NodeBody::Custom { name: e.name, value: e.value };
                 self.whole(at, within, String::new(), body);
             }
-            Event::StateSnapshot(e) => self.shared = Some(e.snapshot),
-            Event::StateDelta(e) => patch::apply(self.shared.get_or_insert_default(), e.delta),
+            Event::StateSnapshot(e) => self.tell_state(e.snapshot),
+            Event::StateDelta(e) => self.change_state(e.delta),
             Event::ActivityDelta(e) => {
                 let index = self.last(Kind::Activity, |node| node.id == e.message_id);
                 self.edit(index, |node| {

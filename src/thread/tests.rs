@@ -3,9 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::{
-    Author, MessageId, RunAnswer, RunId, ThreadEntry, ThreadId, UserId, UserMessage, UserRole, agui::*,
-};
+use crate::protocol::{Author, MessageId, RunAnswer, RunId, ThreadEntry, ThreadId, UserId, UserMessage, agui::*};
 
 /// Any event, with few ids, so that starts, deltas and ends of the same thing meet in every order.
 fn event() -> impl Strategy<Value = Event> {
@@ -76,17 +74,7 @@ fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
     let entry = (event(), 0..4usize, 0..12u8, other).prop_map(move |(event, index, kind, other)| match kind {
         0 | 1 => {
             let (id, run_id) = (messages[index % 3], runs[index]);
-            let mut message = UserMessage {
-                id,
-                role: UserRole::User,
-                author: author.clone(),
-                content: "?".into(),
-                run_id,
-                agent: "a".into(),
-                attachments: Vec::new(),
-                after: None,
-                replaces: None,
-            };
+            let mut message = UserMessage { id, ..UserMessage::new(author.clone(), "?", run_id, "a") };
             if kind == 0 {
                 message.after = other
             } else {
@@ -269,17 +257,7 @@ fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
 fn answered(interrupt: serde_json::Value, first: Vec<Event>) -> (Vec<ThreadEntry>, [RunId; 2]) {
     let runs = [RunId::new(), RunId::new()];
     let author = Author { id: UserId::new(), name: "Ada".into() };
-    let message = UserMessage {
-        id: MessageId::new(),
-        role: UserRole::User,
-        author: author.clone(),
-        content: "Send it".into(),
-        run_id: runs[0],
-        agent: "a".into(),
-        attachments: Vec::new(),
-        after: None,
-        replaces: None,
-    };
+    let message = UserMessage::new(author.clone(), "Send it", runs[0], "a");
     let interrupts = vec![serde_json::from_value(interrupt).expect("an interrupt")];
     let outcome = Some(RunOutcome::Interrupt { interrupts });
     let end: Event = RunFinished { outcome, ..RunFinished::new("t", "r") }.into();

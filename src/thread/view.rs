@@ -145,9 +145,12 @@ pub struct RunView {
     /// What they cost in US dollars, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
-    /// The agent's shared state, as last told.
+    /// The agent's shared state, as last told. Absent: as the runs before it left it, with `shared_changes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shared: Option<Value>,
+    pub shared: Option<Arc<Value>>,
+    /// What the run changed in a large state that a run before it told: deltas (RFC 6902), each applied as a whole or not at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_changes: Vec<Arc<Vec<Value>>>,
     /// What came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,

@@ -267,9 +267,7 @@ mod tests {
     fn say(thread: &mut ThreadView, replaces: Option<MessageId>, after: Option<MessageId>) -> (MessageId, RunId) {
         let author = Author { id: UserId::new(), name: "Ada".into() };
         let (id, run_id) = (MessageId::new(), RunId::new());
-        let (content, agent) = ("hello".into(), "analyst".into());
-        let (role, attachments) = Default::default();
-        let message = UserMessage { id, role, author, content, run_id, agent, attachments, after, replaces };
+        let message = UserMessage { id, after, replaces, ..UserMessage::new(author, "hello", run_id, "analyst") };
         thread.apply(0, ThreadEntry::Message { message });
         (id, run_id)
     }

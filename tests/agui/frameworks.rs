@@ -41,7 +41,86 @@ async fn a_caller_gets_its_own_message_ids_back_in_whatever_an_agent_restates() 
     let of = |wanted: &str| told.iter().find(|event| kind(event) == wanted).expect("it is told").clone();
     let expected = ["first", "said", &upper, "said"];
     assert_eq!(ids(&of("MESSAGES_SNAPSHOT")["messages"]), expected);
-    assert_eq!(ids(&of("STATE_SNAPSHOT")["snapshot"]["messages"]), expected);
+    assert_eq!(ids(&state_of(&told)["messages"]), expected);
+
+    // What was said before is the thread's: a caller need not say it again to have its ids back.
+    let long = "x".repeat(300);
+    body["messages"] = json!([{"id": long, "role": "user", "content": "And again"}]);
+    let told = asker.ask("remote", &body).await;
+    let restated = state_of(&told)["messages"].clone();
+    assert_eq!(ids(&restated), ["first", "said", &upper, "said", &long, "said"]);
+}
+
+/// The state as a caller has it that gave none and was told this.
+fn state_of(told: &[Value]) -> Value {
+    let mut state = json!({});
+    for event in told {
+        match kind(event) {
+            "STATE_SNAPSHOT" => state = event["snapshot"].clone(),
+            "STATE_DELTA" => {
+                let patch: json_patch::Patch = serde_json::from_value(event["delta"].clone()).expect("a patch");
+                json_patch::patch(&mut state, &patch).expect("fits");
+            }
+            _ => {}
+        }
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_caller_has_the_state_and_the_conversation_that_the_agent_restates_though_only_changes_are_kept() {
+    let remote = remote::Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        answer.events(&remote::message(&format!("draft-{number}"), &["Well."])).await?;
+        let mut messages = answer.input["messages"].as_array().expect("messages").clone();
+        let function = json!({"name": "look", "arguments": ""});
+        let calls = json!([{"id": format!("c{number}"), "type": "function", "function": function}]);
+        let canon = format!("canon-{number}");
+        messages.push(json!({"id": canon, "role": "assistant", "content": "Well.", "toolCalls": calls}));
+        let notes: Vec<String> = (0..=number.min(2)).map(|n| format!("{n}").repeat(300_000)).collect();
+        let call = format!("c{number}");
+        answer
+            .events(&[
+                json!({"type": "TOOL_CALL_START", "toolCallId": call, "toolCallName": "look"}),
+                json!({"type": "TOOL_CALL_END", "toolCallId": call}),
+                json!({"type": "TOOL_CALL_RESULT", "toolCallId": call, "messageId": "r", "content": "x".repeat(400_000)}),
+            ])
+            .await?;
+        answer.event(&json!({"type": "STATE_SNAPSHOT", "snapshot": {"notes": notes}})).await?;
+        answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
+        answer.finish().await
+    })
+    .await;
+    let server = Setup::default().file(&remote_agent(&remote)).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let notes = |count: usize| -> Vec<String> { (0..count).map(|n| format!("{n}").repeat(300_000)).collect() };
+    for number in 0..4 {
+        // With no state, as one that was just opened, and the last one without what was said before.
+        let told = asker.ask("remote", &input("t", &format!("u{number}"), "Go on")).await;
+        assert_eq!(state_of(&told), json!({"notes": notes(3.min(number + 1))}), "turn {number}");
+        let results: Vec<&Value> = told.iter().filter(|event| kind(event) == "TOOL_CALL_RESULT").collect();
+        assert_eq!((results.len(), &results[0]["content"]), (1, &json!("x".repeat(400_000))));
+        assert_eq!(results[0].get("metadata"), None);
+        let restated = told.iter().find(|event| kind(event) == "MESSAGES_SNAPSHOT").expect("it is told");
+        assert_eq!(restated.get("metadata"), None);
+        let ids = restated["messages"].as_array().expect("messages").iter().map(|message| message["id"].clone());
+        let expected = (0..=number).flat_map(|n| {
+            // People's earlier messages are not the caller's in this request.
+            let asked = if n == number { json!(format!("u{n}")) } else { Value::Null };
+            let said = [asked, json!(format!("canon-{n}"))];
+            said.into_iter().chain((n < number).then(|| json!("r")))
+        });
+        let ids: Vec<Value> = ids.collect();
+        for (id, expected) in ids.iter().zip(expected.clone()) {
+            assert!(expected.is_null() || *id == expected, "{ids:?}");
+        }
+        assert_eq!(ids.len(), expected.count());
+    }
+    // A state that the caller holds and gives back is not told again, however large.
+    let mut body = input("t", "u4", "Again");
+    body["state"] = json!({"notes": notes(3)});
+    let told = asker.ask("remote", &body).await;
+    assert!(told.iter().all(|event| !kind(event).starts_with("STATE")), "{}", told.len());
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ const FRAMEWORK: Framework = Framework {
 conversations! { FRAMEWORK:
     three_turns_with_a_tool_reach_the_model_as_they_do_without_netra
     its_state_is_kept_and_given_back
+    a_thread_of_more_than_1_mib_of_restated_state_goes_on
     a_person_says_yes_no_or_something_else_and_the_thread_goes_on
     a_sub_agents_answer_comes_back_and_the_next_turn_goes_on
     a_run_is_stopped_and_the_thread_goes_on

@@ -116,6 +116,21 @@ pub(crate) async fn a_sub_agents_answer_comes_back_and_the_next_turn_goes_on(fra
     assert_eq!(said(&held.runs[1]).trim(), "You said: Thank you.");
 }
 
+/// A thread whose restated state has grown beyond 1 MiB goes on.
+pub(crate) async fn a_thread_of_more_than_1_mib_of_restated_state_goes_on(framework: &Framework) {
+    let application = Application::start(framework.name).await;
+    let mut steps: Vec<Step> =
+        ["Read one", "Read two", "Read three", "Read four", "Read five", "Read six"].map(Step::Say).into();
+    steps.push(Step::Say("Thank you."));
+    let held = held_alike(&application, framework.path, &steps).await;
+    let state = held.runs[6].shared.as_ref().expect("a state").to_string();
+    assert!(state.len() > 1 << 20, "the state has {} bytes", state.len());
+    tells_of(&held, 6, "You said: Thank you.");
+    for run in &held.runs[..6] {
+        assert!(calls(run)[0].1.is_some_and(|result| result.contains("no play")), "what was said before is there");
+    }
+}
+
 async fn until(is: impl Fn() -> bool, what: &str) {
     let wait = async {
         while !is() {

@@ -5,13 +5,15 @@ use std::time::Duration;
 use netra::{
     protocol::{
         RunId, ThreadId,
-        agui::{RunFinished, RunStarted, TextMessageEnd, TextMessageStart},
+        agui::{RunFinished, RunStarted, StateDelta, StateSnapshot, TextMessageEnd, TextMessageStart},
     },
     server::{
         channel::{Channel, Channels, Extent, Trimming},
         store::now_ms,
     },
 };
+
+use serde_json::json;
 
 use crate::house::{House, delta, entry, log, on_both};
 
@@ -90,6 +92,41 @@ async fn what_is_too_old_or_too_much_goes_in_whole_turns() {
         assert!(view.run(last).is_none() && view.info.is_some(), "the thread itself stays");
         let Extent { trimmed, head } = channels.extent(Channel::Thread(thread)).await.expect("reads");
         assert_eq!((trimmed > 0, trimmed), (true, trimmed.min(head)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_state_outlives_the_turn_that_told_it() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let large = json!({"text": "x".repeat(100_000), "turns": 1});
+        let mut runs = Vec::new();
+        for turn in 1..=3 {
+            let run = told(house, &channels, thread, None).await;
+            let delta = json!([{"op": "replace", "path": "/turns", "value": turn}]);
+            let told = match turn {
+                1 => entry(run, StateSnapshot::new(large.clone())),
+                _ => entry(run, StateDelta::new(delta.as_array().expect("operations").clone())),
+            };
+            channels.append(thread, run, &[told]).await.expect("appends").expect("goes on");
+            let mut tx = channels.begin().await.expect("begins");
+            let ended_at = now_ms() - if turn == 3 { 1 } else { 3 * 24 * 3600 * 1000 };
+            let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);
+            over.execute(tx.sql()).await.expect("updates");
+            tx.commit().await.expect("commits");
+            runs.push(run);
+        }
+        let never = Duration::from_secs(100 * 24 * 3600);
+        let day = Duration::from_secs(24 * 3600);
+        let aged = Trimming { compact_after: never, keep_for: Some(day), keep_bytes: None };
+        assert!(channels.trim(&aged).await.expect("looks") > 0);
+        let (_, view) = channels.thread(thread).await.expect("folds");
+        assert!(view.run(runs[0]).is_none() && view.run(runs[1]).is_none());
+        let mut expected = large;
+        expected["turns"] = json!(3);
+        assert_eq!(view.state_of(runs[2]).as_deref(), Some(&expected));
     })
     .await;
 }

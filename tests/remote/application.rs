@@ -91,7 +91,7 @@ async fn its_text_its_tool_calls_and_its_state_arrive_and_it_takes_them_back() {
     assert_eq!(run.state, RunState::Finished);
     assert_eq!(tool(&run), ("temperature", "{\"city\":\"a\"}", Some("21 degrees in a")));
     assert_eq!(said(&run), "{\"temperature\":\"21 degrees in a\"}");
-    assert_eq!(run.shared.as_ref(), Some(&json!({"questions": 1})));
+    assert_eq!(run.shared.as_deref(), Some(&json!({"questions": 1})));
     let events = house.events(run.run_id).await;
     assert!(events.iter().any(|event| matches!(event, Event::ToolCallResult(_))), "{events:#?}");
     // Its model calls no tool that the conversation shows as called, and repeats the answer: it was told of both.

@@ -10,6 +10,7 @@ mod attached;
 mod breaker;
 mod check;
 mod configured;
+mod growing;
 mod house;
 #[path = "../support/owner.rs"]
 mod owner;

@@ -45,7 +45,7 @@ async fn the_state_of_a_caller_is_the_threads_and_goes_on_through_runs_that_wait
     .await;
     let house = House::new(&server).await;
     let run = house.answer_given("one", json!({"state": {"count": 1}, "tools": [], "context": []})).await;
-    assert_eq!(run.shared, Some(json!({"count": 2})));
+    assert_eq!(run.shared.as_deref(), Some(&json!({"count": 2})));
     let first: Vec<_> = house.events(run.run_id).await.iter().map(Event::kind).collect();
     assert_eq!(first, ["RUN_STARTED", "STATE_SNAPSHOT", "STATE_DELTA", "RUN_FINISHED"]);
     let tool = json!({"name": "pick", "description": "Picks.", "parameters": {"type": "object"}, "metadata": {"k": 1}});
@@ -54,7 +54,7 @@ async fn the_state_of_a_caller_is_the_threads_and_goes_on_through_runs_that_wait
         "forwarded_props": {"theme": "dark"},
     });
     let waiting = house.answer_given("two", given).await;
-    assert_eq!(waiting.shared, Some(json!({"count": 3})));
+    assert_eq!(waiting.shared.as_deref(), Some(&json!({"count": 3})));
     house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!(true)).await;
     let same = house.answer_given("three", json!({"state": {"count": 4}})).await;
     assert!(!house.events(same.run_id).await.iter().any(|event| matches!(event, Event::StateSnapshot(_))), "no news");

@@ -128,7 +128,7 @@ async fn a_run_that_asks_goes_on_from_the_answer_once_and_before_what_was_said_m
     let view = house.view().await;
     let call = view.run(asking).and_then(|run| run.nodes.iter().find(|node| node.id == "call")).expect("the call");
     assert!(matches!(&call.body, NodeBody::Tool { result: Some(result), .. } if result == "deleted"));
-    assert_eq!(view.run(resumed).and_then(|run| run.shared.clone()), Some(json!({"asked": 1, "answered": true})));
+    assert_eq!(view.run(resumed).and_then(|run| run.shared.as_deref()), Some(&json!({"asked": 1, "answered": true})));
     assert_eq!(house.phases(asking).await.last(), Some(&RunPhase::Answered));
     let history = house.result(later).await["history"].clone();
     let roles: Vec<_> = history.as_array().expect("messages").iter().map(|message| message["role"].clone()).collect();

@@ -1,7 +1,7 @@
 /** What was said in a thread before its newest run: for a front end that comes to it anew. */
-import type { Message } from '@ag-ui/client';
+import { type BaseEvent, EventType, type Message } from '@ag-ui/client';
 import { messagesOf } from './restate.js';
-import type { RunView, Said, ThreadView } from './wire.js';
+import type { Node, RunView, Said, ThreadView } from './wire.js';
 
 /** The runs of a thread, oldest first. */
 export const runsOf = (view: ThreadView): RunView[] => view.items.flatMap((item) => (item.kind === 'run' ? [item.value] : []));
@@ -12,28 +12,53 @@ export interface Turn {
   runs: RunView[];
 }
 
-/** The turns of the newest branch, oldest first; nothing where nothing was said, or what was said last has no run yet. */
-export function turnsOf(view: ThreadView): Turn[] | undefined {
+/** The messages of the branch that leads to one of them, the first one first; without an id, to the newest. */
+function branchTo(view: ThreadView, id?: string): Said[] {
   const said = view.items.flatMap((item) => (item.kind === 'message' ? [item.value] : []));
-  const last = said.at(-1);
-  if (!last) return undefined;
-  const branch = [last];
+  const last = said.find(({ message }) => message.id === id) ?? said.at(-1);
+  const branch = last ? [last] : [];
   for (let next: Said | undefined = last; next; ) {
     const { follows }: Said = next;
     next = said.find(({ message }) => message.id === follows && !branch.some((known) => known.message.id === follows));
     if (next) branch.unshift(next);
   }
-  const runs = runsOf(view);
-  const answers = ({ message }: Said) => runs.filter((run) => run.message_id === message.id || run.run_id === message.run_id);
-  const turns = branch.map((one): Turn => ({ said: one, runs: answers(one) }));
-  return turns.at(-1)!.runs.length > 0 ? turns : undefined;
+  return branch;
 }
 
-/** The conversation of some turns up to their newest run. */
+/** The turns of the newest branch, oldest first; nothing where nothing was said, or what was said last has no run yet. */
+export function turnsOf(view: ThreadView): Turn[] | undefined {
+  const runs = runsOf(view);
+  const answers = ({ message }: Said) => runs.filter((run) => run.message_id === message.id || run.run_id === message.run_id);
+  const turns = branchTo(view).map((said): Turn => ({ said, runs: answers(said) }));
+  return turns.at(-1)?.runs.length ? turns : undefined;
+}
+
+/** What a run said in these nodes. A call of it that streams is announced again by the run that is told after it. */
+const said = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
+
+/** The conversation of some turns up to their newest run. What a run said to a cancellation stands before the message that it answers. */
 export function messagesBefore(turns: Turn[]): Message[] {
   const newest = turns.at(-1)?.runs.at(-1);
-  return turns.flatMap(({ said, runs }): Message[] => [
-    { id: said.message.id, role: 'user', content: said.message.content },
-    ...runs.filter((run) => run !== newest).flatMap(({ nodes }) => messagesOf(nodes)),
-  ]);
+  return turns.flatMap(({ said: { message }, runs }): Message[] => {
+    const told = runs.filter((run) => run !== newest);
+    return [
+      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => said(nodes.slice(0, nodes_before_message))),
+      { id: message.external_id ?? message.id, role: 'user', content: message.content },
+      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => said(nodes.slice(nodes_before_message))),
+    ];
+  });
+}
+
+/** The shared state that a run begins with, as events that bring a front end there. A run that is not in the view yet is the next. */
+export function stateBefore(view: ThreadView, runId: string): BaseEvent[] {
+  const runs = runsOf(view);
+  const at = runs.findIndex(({ run_id }) => run_id === runId);
+  const branch = new Set(branchTo(view, runs[at]?.message_id).map(({ message }) => message.id));
+  const before = runs.slice(0, at < 0 ? undefined : at).filter(({ message_id }) => message_id === undefined || branch.has(message_id));
+  const told = before.findLastIndex(({ shared }) => shared !== undefined);
+  const changes = before.slice(told + 1).flatMap(({ shared_changes }) => shared_changes ?? []);
+  return [
+    ...(told < 0 ? [] : [{ type: EventType.STATE_SNAPSHOT, snapshot: before[told]!.shared } as BaseEvent]),
+    ...changes.map((delta) => ({ type: EventType.STATE_DELTA, delta }) as BaseEvent),
+  ];
 }

@@ -8,8 +8,12 @@
  * that AG-UI's verifier accepts. What a snapshot does not hold (raw events, encrypted reasoning) cannot be restated.
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent } from '@ag-ui/client';
+import { Pieces } from './pieces.js';
 import { metadataOf, Type } from './versions.js';
 import type { Node, RunView } from './wire.js';
+
+/** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it begins with the message that its run answers. */
+const SINCE_QUESTION = 'netraSinceQuestion';
 
 /** What is known of one thing in the run. */
 interface Note {
@@ -36,6 +40,9 @@ export class RunEvents {
   private readonly notes = new Map<string, Note[]>();
   private started = false;
   private ended = false;
+  private readonly pieces = new Pieces();
+  /** How many changes of the shared state were told. */
+  private changes = 0;
 
   constructor(
     /** The ids that the caller knows, for the events that name the thread and the run. */
@@ -46,6 +53,8 @@ export class RunEvents {
     /** The conversation up to the run, as the caller has it. */
     private readonly before: Message[],
     private readonly emit: Emit,
+    /** The shared state up to the run, for a front end that has none. */
+    private readonly state: BaseEvent[] = [],
   ) {}
 
   /** Whether the run's last event was told. */
@@ -58,7 +67,24 @@ export class RunEvents {
     // A run that was told to have begun before it did, for the sake of what came before it, begins once.
     if (this.ended || (this.started && event.type === EventType.RUN_STARTED)) return;
     this.note(event as Fields);
-    this.emit(this.named(restored(event, this.messageIds)));
+    if (event.type === EventType.STATE_DELTA) this.changes += 1;
+    this.send(event);
+    if (event.type === EventType.RUN_STARTED) this.state.forEach((told) => this.send(told));
+  }
+
+  private send(event: BaseEvent): void {
+    const joined = this.pieces.join(event);
+    if (joined) this.emit(this.named(this.whole(restored(joined, this.messageIds))));
+  }
+
+  /** The log has of a restated conversation what follows the question; a front end takes what it is told for all of it. */
+  private whole(event: BaseEvent): BaseEvent {
+    const { [SINCE_QUESTION]: isPart, ...more } = metadataOf(event);
+    if (event.type !== EventType.MESSAGES_SNAPSHOT || isPart === undefined) return event;
+    const { metadata: _, messages, ...rest } = event as unknown as MessagesSnapshotEvent & { metadata?: object };
+    const asked = this.before.findIndex(({ id }) => id === messages[0]?.id);
+    const all = [...this.before.slice(0, asked < 0 ? undefined : asked), ...messages];
+    return { ...rest, messages: all, ...(Object.keys(more).length > 0 && { metadata: more }) } as BaseEvent;
   }
 
   /** Tells that the run has begun, and the conversation up to it, in the events that are given. */
@@ -68,16 +94,16 @@ export class RunEvents {
   }
 
   /**
-   * Tells what lies between what was told and what the thread looks like now. `others`: the thread's other runs, among whose calls
-   * are those that this run announced again.
+   * Tells what lies between what was told and what the thread looks like now. `earlier`: the thread's runs before it, oldest first,
+   * among whose calls are those that this run announced again.
    */
-  restate(run: RunView, others: RunView[] = []): void {
+  restate(run: RunView, earlier: RunView[] = []): void {
     if (this.ended || run.state.is === 'waiting') return;
     const tell = (type: EventType, fields: object, within?: string) =>
       this.apply({ type, ...fields, ...(within !== undefined && { subagentRunId: within }) } as BaseEvent);
     if (!this.started) tell(EventType.RUN_STARTED, this.own);
     const closings: (() => void)[] = [];
-    const nodes = this.paired([...run.nodes, ...this.announcedAgain(run, others)]);
+    const nodes = this.paired([...run.nodes, ...this.announcedAgain(run, earlier)]);
     this.correct(nodes);
     for (const [node, known] of nodes) {
       // A sub-agent's own events name their parent in a field of its own.
@@ -89,15 +115,23 @@ export class RunEvents {
     }
     closings.forEach((close) => close());
     if (run.shared !== undefined) tell(EventType.STATE_SNAPSHOT, { snapshot: run.shared });
+    else for (const delta of (run.shared_changes ?? []).slice(this.changes)) tell(EventType.STATE_DELTA, { delta });
     const terminal = ending(run);
     if (terminal) tell(...terminal);
   }
 
-  /** The calls of other runs that were told as this run's. */
-  private announcedAgain(run: RunView, others: RunView[]): Node[] {
+  /** The calls of earlier runs that this run announced again: those told as its own, and those that stream anew. A run that is over has none that stream. */
+  private announcedAgain(run: RunView, earlier: RunView[]): Node[] {
     const key = (node: Node) => keyOf(node.body.is, nodeId(node), node.within);
-    const own = new Set(run.nodes.map(key));
-    return others.flatMap(({ nodes }) => nodes).filter((node) => node.body.is === 'tool' && this.notes.has(key(node)) && !own.has(key(node)));
+    const met = new Set(run.nodes.map(key));
+    const found: Node[] = [];
+    for (const node of [...earlier].reverse().flatMap(({ nodes }) => nodes)) {
+      if (node.body.is !== 'tool' || met.has(key(node))) continue;
+      // The newest run that has the call holds what was announced last.
+      met.add(key(node));
+      if (node.state === 'open' || this.notes.has(key(node))) found.push(node);
+    }
+    return found;
   }
 
   /** Each node with what was told of it. */

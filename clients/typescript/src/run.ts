@@ -8,12 +8,14 @@ import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag
 import type { Subscriber } from 'rxjs';
 import type { Follower } from './channels.js';
 import type { Connection } from './connection.js';
-import { messagesBefore, runsOf, type Turn, turnsOf } from './history.js';
+import { messagesBefore, runsOf, stateBefore, type Turn, turnsOf } from './history.js';
 import { idFor } from './ids.js';
 import { RunEvents } from './restate.js';
 import { type Answer, type Outcome, partsOf } from './versions.js';
 import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
 
+/** The longest id of a message that is given back after a reload. */
+const MAX_EXTERNAL_ID_BYTES = 256;
 /** How many interrupts are remembered, and whose they are. */
 const MOST_ASKED = 256;
 
@@ -21,6 +23,8 @@ export class Run implements Follower {
   private threadId = '';
   private runId: string | undefined;
   private events: RunEvents | undefined;
+  /** The thread as it was last seen before the run began. */
+  private known: ThreadView | undefined;
   /** The last entry of the run that was told, and the one that began it. */
   private seen = 0;
   private begun = 0;
@@ -95,7 +99,7 @@ export class Run implements Follower {
     this.begins(run.run_id, seq, messages);
     this.seen = seq;
     this.events?.begin(this.before?.(turns) ?? [{ type: EventType.MESSAGES_SNAPSHOT, messages } as BaseEvent]);
-    this.events?.restate(run);
+    this.events?.restate(run, turns.flatMap(({ runs }) => runs).filter((other) => other !== run));
   }
 
   private get channel(): string {
@@ -124,7 +128,8 @@ export class Run implements Follower {
       return this.overHttp(this.agent, message_id, [...results, ...this.input.messages.slice(-1)]);
     }
     const agent = this.agent !== undefined && { agent: this.agent };
-    return this.send('send_message', message_id, { message_id, thread_id: this.threadId, text, ...agent });
+    const external = id !== message_id && isShort(id) && { external_id: id };
+    return this.send('send_message', message_id, { message_id, thread_id: this.threadId, text, ...agent, ...external });
   }
 
   private async answer(resume: Answer[]): Promise<Accepted | undefined> {
@@ -180,13 +185,19 @@ export class Run implements Follower {
     this.begun = seq;
     const { threadId } = this;
     const known = { threadId: this.input.threadId, runId: this.input.runId, parentRunId: this.input.parentRunId };
-    this.events = new RunEvents(known, { threadId, runId }, this.messageIds(before), before, (event) => this.tell(event));
+    const state = this.known && needsState(this.input, this.detached) ? stateBefore(this.known, runId) : [];
+    const names = this.messageIds(before, this.known);
+    this.known = undefined;
+    this.events = new RunEvents(known, { threadId, runId }, names, before, (event) => this.tell(event), state);
   }
 
-  /** What the caller calls people's messages, by the ids that they have on the server. */
-  private messageIds(messages: Message[]): Map<string, string> {
-    const ids = messages.flatMap(({ id, role }): [string, string][] => (role === 'user' ? [[idFor(this.threadId, id), id]] : []));
-    return new Map(ids.filter(([ours, theirs]) => ours !== theirs));
+  /** What the caller calls people's messages, these and those of the thread, by the ids that they have on the server. */
+  private messageIds(messages: Message[], view?: ThreadView): Map<string, string> {
+    const known = (view?.items ?? []).flatMap(({ kind, value }): [string, string][] =>
+      kind === 'message' && value.message.external_id !== undefined ? [[value.message.id, value.message.external_id]] : [],
+    );
+    const given = messages.flatMap(({ id, role }): [string, string][] => (role === 'user' ? [[idFor(this.threadId, id), id]] : []));
+    return new Map([...known, ...given].filter(([ours, theirs]) => ours !== theirs));
   }
 
   entry(seq: number, entry: Entry): void {
@@ -202,14 +213,17 @@ export class Run implements Follower {
   snapshot(seq: number, view: ThreadView, replaced: boolean): void {
     // Places of the log before mean nothing in this one.
     if (replaced) this.seen = this.begun = 0;
+    if (!this.events) this.known = view;
     if (this.joining) return this.joined(seq, view);
     this.wanted?.resolve(view);
     this.wanted = undefined;
     if (this.over || !this.events || seq < this.begun || seq < this.seen) return;
     this.seen = seq;
-    const run = runsOf(view).find(({ run_id }) => run_id === this.runId);
+    const runs = runsOf(view);
+    const at = runs.findIndex(({ run_id }) => run_id === this.runId);
+    const run = runs[at];
     if (!run) return this.failed(new NetraError('not_found', 'the run is not in the thread’s log any more'));
-    this.events.restate(run, runsOf(view).filter((other) => other !== run));
+    this.events.restate(run, runs.slice(0, at));
   }
 
   failed(error: NetraError): void {
@@ -301,6 +315,9 @@ function resultsOf(messages: Message[]): Answer[] | undefined {
   return results.length ? results : undefined;
 }
 
+/** Whether the server keeps an id of the caller's beside its own. */
+const isShort = (id: string): boolean => id !== '' && new TextEncoder().encode(id).length <= MAX_EXTERNAL_ID_BYTES;
+
 /** A message: its words, and whether it carries files beside them. */
 interface Question {
   id: string;
@@ -325,6 +342,11 @@ function question(messages: Message[]): Question {
   });
   const said = messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
   return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length, results: said.filter(({ role }) => role === 'tool') };
+}
+
+/** Whether the front end has no state, and is to be told the thread's: it comes anew, or says that it has an empty one. */
+function needsState(input: RunAgentInput, joins: boolean): boolean {
+  return joins || ('state' in input && (input.state == null || JSON.stringify(input.state) === '{}'));
 }
 
 /** Whether the agent is to be given more than a message. */

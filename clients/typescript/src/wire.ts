@@ -77,7 +77,7 @@ export interface ThreadView {
 }
 
 export interface Said {
-  message: { id: string; content: string; run_id: string };
+  message: { id: string; content: string; run_id: string; external_id?: string };
   /** The message that it was said after; absent: the first of its branch. */
   follows?: string;
 }
@@ -92,8 +92,12 @@ export interface RunView {
     | { is: 'interrupted'; interrupts: Interrupt[] }
     | { is: 'failed'; message: string; code?: string };
   nodes: Node[];
+  /** How many of the nodes stand before the message that the run answers: what the agent said to a cancellation. */
+  nodes_before_message?: number;
   usage?: unknown[];
+  /** The shared state. Absent: as the runs before left it, with `shared_changes`: deltas (RFC 6902). */
   shared?: unknown;
+  shared_changes?: unknown[][];
   result?: unknown;
 }
 

@@ -4,7 +4,9 @@ import { after, before, test } from 'node:test';
 import { AbstractAgent, type BaseEvent, EventType, type ImageInputPart, type Message, type RunFinishedEvent } from '@ag-ui/client';
 import { from } from 'rxjs';
 import { NetraAgent, type NetraAgentConfig, NetraError } from '../src/index.js';
+import { messagesBefore, runsOf, stateBefore } from '../src/history.js';
 import { RunEvents } from '../src/restate.js';
+import type { Node, RunView, ThreadView } from '../src/wire.js';
 import { Proxy } from './proxy.js';
 import { Server, until } from './server.js';
 
@@ -232,6 +234,51 @@ test('a page that was loaded anew finds the conversation, and the run that goes 
   assert.deepEqual(nobody.messages, []);
 });
 
+test('a page that was loaded anew has its own ids of what a person said before', async () => {
+  const threadId = 'loaded anew, by its own ids';
+  const ids = ['question one', crypto.randomUUID(), 'x'.repeat(256), '', 'y'.repeat(257)];
+  for (const id of ids) await ask(agentOf({ url: `${proxy.url}/api/agents/quick/agui`, threadId }), id).done;
+  const page = agentOf({ threadId });
+  await page.connectAgent();
+  const own = page.messages.flatMap(({ role, id }) => (role === 'user' ? [id] : []));
+  assert.deepEqual(own.slice(0, 3), ids.slice(0, 3));
+  assert.equal(new Set(own).size, ids.length, 'those that are not kept have ids of the server’s');
+});
+
+test('a call that is announced again is told once, wherever it is joined', async () => {
+  const call = (args: string, state: 'open' | 'called') =>
+    ({ id: 'c', state, body: { is: 'tool', name: 'send_mail', args } }) as const;
+  const run = (run_id: string, nodes: Node[]): RunView => ({ run_id, message_id: 'm', state: { is: 'running' }, nodes });
+  const interrupted = { ...run('one', [call('{"to":', 'open')]), state: { is: 'interrupted' as const, interrupts: [] } };
+  const resumed = run('two', []);
+  const message = { id: 'm', run_id: 'one', content: 'Send it' };
+  const turns = [{ said: { message }, runs: [interrupted, resumed] }];
+  assert.deepEqual(messagesBefore(turns).map(({ id }) => id), ['m'], 'what streams anew is told with its run');
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'two' };
+  const told = new RunEvents(ids, ids, new Map(), messagesBefore(turns), (event) => events.push(event));
+  told.restate(resumed, [{ ...interrupted, nodes: [call('{"to":"of old"}', 'called')] }, interrupted]);
+  told.apply({ type: EventType.TOOL_CALL_ARGS, toolCallId: 'c', delta: '"bob"}' } as BaseEvent);
+  told.apply({ type: EventType.TOOL_CALL_END, toolCallId: 'c' } as BaseEvent);
+  told.apply({ type: EventType.RUN_FINISHED, ...ids } as BaseEvent);
+  const { messages } = await conversationOf(events);
+  const calls = messages.flatMap((said) => (said.role === 'assistant' ? (said.toolCalls ?? []) : []));
+  assert.deepEqual(calls.map((one) => one.function.arguments), ['{"to":"bob"}']);
+});
+
+test('what an agent said to a cancellation stands before the message that its run answers', () => {
+  const text = (id: string): Node => ({ id, state: 'done', body: { is: 'text', role: 'assistant', text: id } });
+  const run = (run_id: string, nodes: Node[], nodes_before_message?: number): RunView =>
+    ({ run_id, state: { is: 'finished' }, nodes, ...(nodes_before_message !== undefined && { nodes_before_message }) });
+  const said = (id: string) => ({ message: { id, run_id: id, content: id } });
+  const turns = [
+    { said: said('send'), runs: [run('1', [text('may I?')])] },
+    { said: said('no, wait'), runs: [run('2', [text('cancelled'), text('I wait')], 1)] },
+    { said: said('now'), runs: [run('3', [])] },
+  ];
+  assert.deepEqual(messagesBefore(turns).map(({ id }) => id), ['send', 'may I?', 'cancelled', 'no, wait', 'I wait', 'now']);
+});
+
 test('far behind, the rest is restated: no text is lost, none doubled', async () => {
   const behind = await Server.start({ NETRA_LOG: 'warn', NETRA_SOCKET__REPLAY_LIMIT: '10' });
   const network = await Proxy.start(behind.port);
@@ -324,4 +371,62 @@ test('what an agent restates has the caller’s own ids, wherever they stand', (
     { type: EventType.MESSAGES_SNAPSHOT, messages: named },
     { type: EventType.STATE_SNAPSHOT, snapshot: { messages: named, last: 'theirs' } },
   ]);
+});
+
+test('what the log has in short is told whole', () => {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'r' };
+  const before: Message[] = [
+    { id: 'u1', role: 'user', content: 'One' },
+    { id: 'a1', role: 'assistant', content: 'Well.' },
+    { id: 'u2', role: 'user', content: 'Two' },
+  ];
+  const node = (shared: object) => ({ state: { is: 'finished' as const }, nodes: [], ...shared });
+  const changes = (value: number) => [[{ op: 'replace', path: '/n', value }]];
+  const said = (id: string, follows?: string) => ({ message: { id, content: '?', run_id: `of-${id}` }, ...(follows && { follows }) });
+  const view = {
+    items: [
+      { kind: 'message', value: said('ours-1') },
+      { kind: 'run', value: { run_id: 'of-ours-1', message_id: 'ours-1', ...node({ shared: { n: 1, text: 'large' } }) } },
+      { kind: 'message', value: said('other', 'ours-1') },
+      { kind: 'run', value: { run_id: 'of-other', message_id: 'other', ...node({ shared_changes: changes(5) }) } },
+      { kind: 'message', value: said('ours-2', 'ours-1') },
+      { kind: 'run', value: { run_id: 'of-ours-2', message_id: 'ours-2', ...node({ shared_changes: [...changes(2), ...changes(3)] }) } },
+    ],
+  } as ThreadView;
+  const state = stateBefore(view, 'of-ours-2');
+  const run = new RunEvents(ids, ids, new Map([['ours-2', 'u2']]), before, (event) => events.push(event), state);
+  run.apply({ type: EventType.RUN_STARTED, ...ids } as BaseEvent);
+  run.apply({ type: EventType.STATE_DELTA, delta: changes(2)[0] } as BaseEvent);
+  const turn = [{ id: 'ours-2', role: 'user', content: 'Two' }, { id: 'a2', role: 'assistant', content: 'Good.' }];
+  run.apply({ type: EventType.MESSAGES_SNAPSHOT, messages: turn, metadata: { netraSinceQuestion: true } } as BaseEvent);
+  run.restate(runsOf(view).at(-1)!);
+  const told = events.slice(1).filter(({ type }) => type !== EventType.RUN_FINISHED);
+  assert.deepEqual(told, [
+    { type: EventType.STATE_SNAPSHOT, snapshot: { n: 1, text: 'large' } },
+    { type: EventType.STATE_DELTA, delta: changes(2)[0] },
+    { type: EventType.MESSAGES_SNAPSHOT, messages: [...before, turn[1]] },
+    { type: EventType.STATE_DELTA, delta: changes(3)[0] },
+  ]);
+  const after = stateBefore(view, 'the next').map((event) => (event as BaseEvent & { delta?: object[] }).delta);
+  assert.deepEqual(after, [undefined, changes(2)[0], changes(3)[0]], 'a run of another branch changes nothing');
+});
+
+test('what the log has in pieces is told whole', () => {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'r' };
+  const run = new RunEvents(ids, ids, new Map(), [], (event) => events.push(event));
+  const result = { type: EventType.TOOL_CALL_RESULT, toolCallId: 'c', messageId: 'm' };
+  const set = (value: string, mark: object) => ({ type: EventType.STATE_DELTA, delta: [{ op: 'replace', path: '/a', value, ...mark }] });
+  const log = [
+    { ...result, content: 'ab', metadata: { netraBegins: true, error: 'no' } },
+    { ...result, content: 'cd', metadata: { netraContinues: 'more' } },
+    { ...result, content: 'ef', metadata: { netraContinues: 'last' } },
+    set('ab', { netraBegins: true }),
+    set('cd', { netraContinues: 'more' }),
+    set('ef', { netraContinues: 'last' }),
+    set('gh', {}),
+  ];
+  log.forEach((event) => run.apply(event as BaseEvent));
+  assert.deepEqual(events, [{ ...result, content: 'abcdef', metadata: { error: 'no' } }, set('ab', {}), set('abcdef', {}), set('gh', {})]);
 });

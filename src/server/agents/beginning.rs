@@ -7,7 +7,7 @@ use sqlx::{Any, AnyConnection, Row, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Agent, Caller, InputFile, RunInput,
+    Agent, Caller, InputFile, RunInput, condense,
     run::{Run, failed},
 };
 use crate::{
@@ -138,9 +138,14 @@ pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
     let results = std::mem::take(&mut input.caller.results);
     let results = results.into_iter().map(|result| (result.interrupt_id, result.payload, result.metadata));
     let mut events: Vec<Event> = answers.chain(results).map(result).collect();
-    let state = input.caller.state.as_ref();
-    let state = state.filter(|state| input.thread.state_before(input.run_id) != Some(*state));
-    events.extend(state.map(|state| StateSnapshot::new(state.clone()).into()));
+    if let Some(state) = &input.caller.state {
+        let before = input.thread.state_before(input.run_id);
+        match condense::state(before.as_deref(), StateSnapshot::new(state.clone())) {
+            Ok(changes) => events.extend(changes),
+            // It was refused when it was given, by whoever looked.
+            Err(problem) => tracing::warn!(run = %input.run_id, %problem, "a caller's state is not kept"),
+        }
+    }
     for event in &events {
         input.thread.apply(now_ms(), ThreadEntry::Agent { run_id: input.run_id, event: Box::new(event.clone()) });
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Agent, AgentError, Done, Emitter, Outcome, RunInput};
 use crate::{
     protocol::{
-        AnswerStatus, Author, MessageId, RunId, ThreadEntry, ThreadId, UserMessage,
+        AnswerStatus, Author, RunId, ThreadEntry, ThreadId, UserMessage,
         agui::{Event, Interrupt, Resume, RunError, RunFinished, RunOutcome, RunStarted},
         http::{AgentCheck, Finding},
     },
@@ -103,17 +103,7 @@ async fn ask(
     let mut input = RunInput { thread_id, ..RunInput::alone(author.clone(), text) };
     let run_id = input.run_id;
     let id = agent.info().id;
-    let message = UserMessage {
-        id: MessageId::new(),
-        role: Default::default(),
-        author: author.clone(),
-        content: text.into(),
-        run_id,
-        agent: id.clone(),
-        attachments: Vec::new(),
-        after: None,
-        replaces: None,
-    };
+    let message = UserMessage::new(author.clone(), text, run_id, id.clone());
     thread.apply(now_ms(), ThreadEntry::Message { message });
     input.agent = id;
     if let Some((parent, asked)) = before {

@@ -19,10 +19,12 @@ use crate::{
     thread::{MAX_MOVES, MAX_OPERATIONS},
 };
 
-/// The largest event, in bytes of JSON.
+/// The largest event that is kept, in bytes of JSON: an entry of the log, and a frame that goes to every follower.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
-/// The most that one run may say, in bytes of JSON.
+/// The most of one run that is kept, in bytes of JSON.
 pub const MAX_RUN_BYTES: usize = 64 * 1024 * 1024;
+/// The most that one run may say, in bytes of JSON, what it restates counted each time.
+const MAX_SAID_BYTES: usize = 1024 * 1024 * 1024;
 /// The most messages, calls, steps and sub-agents of one run.
 pub const MAX_IDS: usize = 10_000;
 
@@ -67,7 +69,7 @@ impl Kind {
 }
 
 /// The order of one run's events so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Guard {
     open: HashSet<(Kind, String)>,
     /// The sub-agent that each id belongs to; `None`: the run itself.
@@ -79,9 +81,29 @@ pub struct Guard {
     subagents: HashMap<String, bool>,
     chunks: Lanes,
     bytes: usize,
+    max_event_bytes: usize,
+    max_bytes: usize,
+}
+
+impl Default for Guard {
+    /// One for what is kept.
+    fn default() -> Self {
+        Self::bounded(MAX_EVENT_BYTES, MAX_RUN_BYTES)
+    }
 }
 
 impl Guard {
+    /// One for what an agent says, of which only what is new is kept: its events have at most so many bytes.
+    #[must_use]
+    pub(super) fn of_said(max_event_bytes: usize) -> Self {
+        Self::bounded(max_event_bytes, MAX_SAID_BYTES)
+    }
+
+    fn bounded(max_event_bytes: usize, max_bytes: usize) -> Self {
+        let (open, owners, steps, ended_steps, subagents, chunks) = Default::default();
+        Self { open, owners, steps, ended_steps, subagents, chunks, bytes: 0, max_event_bytes, max_bytes }
+    }
+
     /// Takes the agent's next event.
     ///
     /// # Errors
@@ -223,11 +245,12 @@ impl Guard {
         if depth > MAX_DEPTH {
             return Err(format!("an event is nested at most {MAX_DEPTH} levels deep, this one {depth}"));
         }
-        if bytes > MAX_EVENT_BYTES {
-            return Err(format!("an event has at most {MAX_EVENT_BYTES} bytes, this one has {bytes}"));
+        let Self { max_event_bytes, max_bytes, .. } = *self;
+        if bytes > max_event_bytes {
+            return Err(format!("an event has at most {max_event_bytes} bytes, this one has {bytes}"));
         }
-        if self.bytes > MAX_RUN_BYTES {
-            return Err(format!("a run says at most {MAX_RUN_BYTES} bytes"));
+        if self.bytes > max_bytes {
+            return Err(format!("a run says at most {max_bytes} bytes"));
         }
         // Ended steps are forgotten; all else is remembered, since an id may come back.
         if self.owners.len() + self.subagents.len() + self.steps.len() > MAX_IDS {

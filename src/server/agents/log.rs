@@ -8,7 +8,11 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use tokio::time::{Instant, sleep};
 
-use super::{failures, runner::RunnerOptions};
+use super::{
+    condense::{TooLong, condense},
+    failures,
+    runner::RunnerOptions,
+};
 use crate::{
     protocol::{
         RunId, RunPhase, ThreadEntry, ThreadId, UserEntry, UserId,
@@ -17,7 +21,8 @@ use crate::{
     server::{
         channel::{Append, Channel, Channels},
         error::{Error, Result},
-        metrics,
+        extent::extent,
+        metrics, offload,
         store::now_ms,
         threads::expires_at,
         usage,
@@ -101,6 +106,20 @@ impl RunLog {
         }
         let events = self.view.run(self.run_id).map(|run| run.ending(self.thread_id, ending)).unwrap_or_default();
         self.write(events, Some(ending)).await
+    }
+
+    /// What an event of the agent's says that is not in the thread by now. Where much is compared, no thread that serves sockets
+    /// does it.
+    pub(super) async fn new_in(&self, event: Event) -> Result<Vec<Event>, TooLong> {
+        /// Up to here, in bytes of JSON, it is compared at once.
+        const MAX_SHORT_BYTES: usize = 32 * 1024;
+        if extent(&event).bytes <= MAX_SHORT_BYTES {
+            return condense(&self.view, self.run_id, now_ms(), event);
+        }
+        let (view, run_id) = (self.view.clone(), self.run_id);
+        let kind = event.kind();
+        let compared = offload::run(move || condense(&view, run_id, now_ms(), event)).await;
+        compared.unwrap_or_else(|_| Err(TooLong::Unknown(kind)))
     }
 
     async fn write(&mut self, events: Vec<Event>, end: Option<&Ending>) -> Result<(), Lost> {

@@ -10,6 +10,7 @@ mod beginning;
 pub mod check;
 mod chunks;
 mod coalesce;
+mod condense;
 mod failures;
 pub mod guard;
 mod kinds;
@@ -26,7 +27,7 @@ pub mod tools;
 pub mod verifier;
 pub mod verify;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,7 @@ use crate::{
     thread::ThreadView,
 };
 
+pub(crate) use condense::{SINCE_QUESTION, check_state};
 pub use failures::last_failure;
 pub use kinds::{Kinds, PAGE_VARIABLES, Variables};
 pub use registry::{Agents, Registered};
@@ -159,8 +161,9 @@ impl RunInput {
 
     /// The state that agent and front end share, as the run begins.
     #[must_use]
-    pub fn state(&self) -> Option<&Value> {
-        self.caller.state.as_ref().or_else(|| self.thread.state_before(self.run_id))
+    pub fn state(&self) -> Option<Arc<Value>> {
+        let given = self.caller.state.clone().map(Arc::new);
+        given.or_else(|| self.thread.state_before(self.run_id))
     }
 }
 
@@ -279,5 +282,14 @@ impl Emitter {
     /// [`AgentError::Stopped`] once the run has been stopped: return it.
     pub async fn emit(&self, event: impl Into<Event> + Send) -> Result<(), AgentError> {
         self.events.send(event.into()).await.map_err(|_| AgentError::Stopped)
+    }
+
+    /// Waits until all that was said is taken to the log: for whoever says much at once.
+    ///
+    /// # Errors
+    /// [`AgentError::Stopped`] once the run has been stopped: return it.
+    pub(crate) async fn until_taken(&self) -> Result<(), AgentError> {
+        let all = self.events.reserve_many(self.events.max_capacity()).await;
+        all.map(drop).map_err(|_| AgentError::Stopped)
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AgentError, Done, Emitter, Outcome, beginning,
     coalesce::Coalescer,
+    condense::{self, TooLong},
     guard::{Guard, MAX_EVENT_BYTES, Violation},
     log::{Lost, RunLog},
     registry::Agents,
@@ -110,6 +111,8 @@ impl Run {
             Ok(prepared) => prepared,
             Err(ending) => return log.end(&ending).await.map(|()| ending),
         };
+        // From here on it is known what an agent that restates the thread changes in it.
+        log.view = input.thread.clone();
         log.append(beginning::brought(&mut input)).await?;
         let (out, events) = Emitter::channel(CAPACITY);
         let stopped_by_person = input.stopped_by_person.clone();
@@ -142,7 +145,7 @@ impl Run {
         let ending = loop {
             let due = order.coalescer.due();
             let due_at = due.unwrap_or_else(Instant::now).into();
-            let mut checked = Ok(());
+            let mut checked = Ok(Ok(()));
             tokio::select! {
                 biased;
                 ending = stopped(&mut self.stop) => {
@@ -160,25 +163,29 @@ impl Run {
                 () = sleep_until(due_at), if due.is_some() => order.coalescer.take_due(Instant::now(), &mut out),
                 count = events.recv_many(&mut heard, BATCH), if speaks => {
                     speaks = count > 0;
-                    checked = order.take(&mut heard, &mut out);
+                    checked = order.take(&mut heard, &mut out, log).await;
                 }
             }
-            if let Err(lost) = log.append(std::mem::take(&mut out)).await {
-                return (How::Cancelled.into(), Err(lost));
-            }
-            if let Err(violation) = checked {
-                break self.violated(&violation);
+            let kept = log.append(std::mem::take(&mut out)).await;
+            match checked.and_then(|checked| kept.map(|()| checked)) {
+                Ok(Ok(())) => {}
+                Ok(Err(broken)) => break self.broken(broken),
+                Err(lost) => return (How::Cancelled.into(), Err(lost)),
             }
         };
         // What was said before the end still counts.
         events.close();
         let mut ending = ending;
         while events.recv_many(&mut heard, BATCH).await > 0 {
-            if let Err(violation) = order.take(&mut heard, &mut out) {
-                if matches!(ending.how, How::Finished { .. } | How::Interrupted(_)) {
-                    ending = self.violated(&violation);
+            match order.take(&mut heard, &mut out, log).await {
+                Ok(Ok(())) => {}
+                Ok(Err(broken)) => {
+                    if matches!(ending.how, How::Finished { .. } | How::Interrupted(_)) {
+                        ending = self.broken(broken);
+                    }
+                    break;
                 }
-                break;
+                Err(lost) => return (ending, Err(lost)),
             }
         }
         order.coalescer.flush(Instant::now(), &mut out);
@@ -226,9 +233,38 @@ impl Run {
         failed("time_limit", format!("the run took longer than the {seconds} s that runs have; ask for less at once"))
     }
 
-    fn violated(&self, violation: &Violation) -> Ending {
-        tracing::error!(run = %self.new.run_id, agent = self.new.agent, %violation, "an agent broke a rule");
-        failed("protocol_violation", format!("the agent broke a rule of its protocol: {violation}"))
+    fn broken(&self, broken: Broken) -> Ending {
+        let (run, agent) = (self.new.run_id, &self.new.agent);
+        match broken {
+            Broken::Rule(violation) => {
+                tracing::error!(%run, agent, %violation, "an agent broke a rule");
+                failed("protocol_violation", format!("the agent broke a rule of its protocol: {violation}"))
+            }
+            Broken::TooLong(problem) => {
+                tracing::warn!(%run, agent, %problem, "an agent said what cannot be kept");
+                failed(
+                    "event_too_large",
+                    format!("the agent said too much at once: {problem}; what it said before is kept"),
+                )
+            }
+        }
+    }
+}
+
+/// Why what an agent says cannot be taken.
+enum Broken {
+    /// It breaks a rule.
+    Rule(Violation),
+    /// It is too long to be kept.
+    TooLong(TooLong),
+}
+
+impl Broken {
+    fn of(violation: Violation, event: &Event) -> Self {
+        match extent(event).bytes {
+            bytes if bytes > MAX_EVENT_BYTES => Self::TooLong(TooLong::Bytes(event.kind().into(), bytes)),
+            _ => Self::Rule(violation),
+        }
     }
 }
 
@@ -239,17 +275,36 @@ struct Order {
 }
 
 impl Order {
-    /// Empties `heard` into `out`, up to the first event that breaks a rule.
-    fn take(&mut self, heard: &mut Vec<Event>, out: &mut Vec<Event>) -> Result<(), Violation> {
-        let now = Instant::now();
+    /// Empties `heard` into `out`, up to the first event that cannot be taken. What restates the thread waits until all before
+    /// it is in the log, and only what is new in it goes on.
+    async fn take(
+        &mut self,
+        heard: &mut Vec<Event>,
+        out: &mut Vec<Event>,
+        log: &mut RunLog,
+    ) -> Result<Result<(), Broken>, Lost> {
         for event in heard.drain(..) {
-            if let Err(violation) = self.guard.check(&event) {
+            let kept = if condense::restates(&event) && extent(&event).depth <= MAX_DEPTH {
+                self.coalescer.flush(Instant::now(), out);
+                log.append(std::mem::take(out)).await?;
+                log.new_in(event).await
+            } else {
+                Ok(condense::pieces(event))
+            };
+            let now = Instant::now();
+            let checked = kept.map_err(Broken::TooLong).and_then(|kept| {
+                for event in kept {
+                    self.guard.check(&event).map_err(|violation| Broken::of(violation, &event))?;
+                    self.coalescer.push(now, event, out);
+                }
+                Ok(())
+            });
+            if checked.is_err() {
                 self.coalescer.flush(now, out);
-                return Err(violation);
+                return Ok(checked);
             }
-            self.coalescer.push(now, event, out);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 }
 

@@ -236,7 +236,7 @@ struct Folded<S> {
     state: S,
 }
 
-fn apply_to_thread(view: &mut ThreadView, at: i64, entry: Entry) {
+pub(super) fn apply_to_thread(view: &mut ThreadView, at: i64, entry: Entry) {
     if let Entry::Thread(entry) = entry {
         view.apply(at, entry);
     }

@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
     Append, Channel, Channels,
+    fold::{apply_to_thread, kept_text},
     read::{Row, page},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
         error::Result,
         store::{chunks, now_ms, places},
     },
-    thread::Compactor,
+    thread::{Compactor, ThreadView},
 };
 
 /// How many threads one look takes on.
@@ -118,7 +119,7 @@ impl Channels {
     /// Lets whole turns go: those whose run ended until then, and the oldest while the log has more bytes than it may.
     async fn forget(&self, thread: ThreadId, until: i64, most: Option<u64>) -> Result<u64> {
         let mut tx = self.begin().await?;
-        let Some((trimmed, _)) = tx.extent(thread).await? else { return Ok(0) };
+        let Some((trimmed, head)) = tx.extent(thread).await? else { return Ok(0) };
         let runs =
             sqlx::query("SELECT id, ended_at FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL ORDER BY id");
         let runs = runs.bind(thread.to_string()).fetch_all(tx.sql()).await?;
@@ -151,6 +152,7 @@ impl Channels {
             return Ok(0);
         }
         let gone: Vec<u64> = turns.iter().filter(|(run, ..)| doomed.contains(run)).map(|(_, seq, _)| *seq).collect();
+        let before = tx.folded(thread).await?;
         // What was kept folded still has them.
         sqlx::query("DELETE FROM snapshots WHERE channel = $1")
             .bind(Channel::Thread(thread).to_string())
@@ -160,6 +162,14 @@ impl Channels {
             sqlx::query("DELETE FROM runs WHERE id = $1").bind(run.to_string()).execute(tx.sql()).await?;
         }
         tx.remove(thread, &gone, gone.last().copied().unwrap_or_default().max(trimmed)).await?;
+        let mut left = tx.folded(thread).await?;
+        // What is left of the log may tell a state as changes of one that went: the thread as it looks is kept beside it.
+        if left.keep_states_of(&before) {
+            let text = serde_json::to_string(&left)?;
+            let query = sqlx::query("INSERT INTO snapshots (channel, seq, state) VALUES ($1, $2, $3)");
+            let query = query.bind(Channel::Thread(thread).to_string()).bind(head.cast_signed()).bind(text);
+            query.execute(tx.sql()).await?;
+        }
         tx.commit().await?;
         Ok(gone.len() as u64)
     }
@@ -186,6 +196,20 @@ impl Append {
             after = last.seq;
             rows.iter().try_for_each(&mut read)?;
         }
+    }
+
+    /// A thread as it looks in this transaction.
+    async fn folded(&mut self, thread: ThreadId) -> Result<ThreadView> {
+        let channel = Channel::Thread(thread);
+        let kept = kept_text(self.sql(), channel).await?;
+        let kept = kept.and_then(|(seq, text)| serde_json::from_str(&text).ok().map(|view| (seq, view)));
+        let (seq, mut view) = kept.unwrap_or_default();
+        self.each(thread, seq, |row| {
+            apply_to_thread(&mut view, row.at, row.decode(channel)?);
+            Ok(())
+        })
+        .await?;
+        Ok(view)
     }
 
     /// Deletes entries; those up to `trimmed` may be missing from now on.

@@ -33,6 +33,9 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
     if command.attachments.len() > limits::MAX_ATTACHMENTS {
         return Err(invalid(format!("more than {} attachments", limits::MAX_ATTACHMENTS)));
     }
+    if command.external_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > limits::MAX_EXTERNAL_ID_BYTES) {
+        return Err(invalid(format!("`external_id` has 1 to {} bytes", limits::MAX_EXTERNAL_ID_BYTES)));
+    }
     if command.after.is_some() && command.replaces.is_some() {
         return Err(invalid("a message is said `after` another, or `replaces` one, not both"));
     }

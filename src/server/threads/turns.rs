@@ -93,6 +93,7 @@ pub async fn send(
         attachments: attachments(&mut tx, command).await?,
         after: command.after,
         replaces: command.replaces,
+        external_id: command.external_id.clone(),
     };
     if thread.title == UNTITLED {
         change(&mut tx, user.id, ThreadInfo { title: title_of(&command.text), ..thread }).await?;

@@ -191,6 +191,16 @@ impl RunView {
         self.finish(at, index, state);
     }
 
+    /// More of the result that a call has.
+    pub(super) fn continue_result(&mut self, call: &str, more: &str) {
+        let index = self.last(Kind::Tool, |node| node.id == call);
+        self.edit(index, |node| {
+            if let NodeBody::Tool { result: Some(text), .. } = &mut node.body {
+                text.push_str(more);
+            }
+        });
+    }
+
     /// As the interrupt tells the call: its name and arguments stand in its metadata.
     fn add_call_of_interrupt(&mut self, at: i64, call: &str) {
         let asked = interrupts(self).iter().find(|asked| asked.tool_call_id.as_deref() == Some(call));

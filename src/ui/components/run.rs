@@ -86,10 +86,16 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
     let is_busy = move || state.with(|state| !state.is_over());
     let is_empty = Memo::new(move |_| tree.with(|tree| tree.within(None).is_empty()));
     let connected = Memo::new(move |_| conversation.is_up_to_date());
-    let has_shared = Memo::new(move |_| run.with(|run| run.shared.is_some()));
+    let has_shared = Memo::new(move |_| run.with(|run| run.shared.is_some() || !run.shared_changes.is_empty()));
     let shared = Signal::derive(move || {
-        run.with(|run| run.shared.as_ref().and_then(|shared| serde_json::to_string_pretty(shared).ok()))
-            .unwrap_or_default()
+        run.with(|run| match &run.shared {
+            Some(shared) => serde_json::to_string_pretty(shared),
+            // A large state stands where it was told.
+            None => {
+                serde_json::to_string_pretty(&run.shared_changes.iter().flat_map(|delta| &**delta).collect::<Vec<_>>())
+            }
+        })
+        .unwrap_or_default()
     });
     let time = move || {
         let (started_at, ended_at) = times.get();

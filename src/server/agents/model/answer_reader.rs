@@ -279,6 +279,8 @@ impl AnswerReader {
                     return Ok(());
                 }
                 Ok(Err(Broken::TooLarge(_))) => return Err(self.too_long.clone()),
+                // Models' answers are bounded by what they are read with, and take no room.
+                Ok(Err(Broken::NoRoom(_))) => return Err(self.too_long.clone()),
                 Ok(Err(Broken::NotText)) => return Err(malformed("a line that is no UTF-8 text")),
                 Ok(Err(Broken::Cut(_))) if !is_whole => return Err(ModelError::Cut),
                 // The answer is whole, and no more is said of it.

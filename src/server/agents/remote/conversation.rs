@@ -10,6 +10,7 @@ use super::{
     input::without_bytes,
     parse::{self, Read, UNKNOWN},
     remarks::Remarks,
+    room::SMALL,
 };
 use crate::{
     protocol::agui::{Event, Interrupt, RunFinished, RunOutcome, Usage},
@@ -19,13 +20,15 @@ use crate::{
             tools::questions::{CONTINUATION, TOOL_TASK},
         },
         config::agents::AgUiConfig,
-        extent::extent,
+        extent::{extent, values},
     },
     thread::AFTER_CANCELLATION,
 };
 
 /// The most questions that custom events of a run may ask.
 const MAX_INTERRUPTS: usize = 32;
+/// The most values in a large event: each takes some bytes once it is parsed, however short it is.
+const MAX_VALUES: usize = 1024 * 1024;
 
 /// One run's conversation with a remote agent.
 #[derive(Debug)]
@@ -82,10 +85,16 @@ enum Stage {
 impl Conversation {
     /// One about this run.
     pub(crate) fn new(thread_id: String, run_id: String, rules: Rules) -> Self {
-        let (stage, guard) = (Stage::Silent, Guard::default());
+        let (stage, guard) = (Stage::Silent, Guard::of_said(rules.max_event_bytes));
         let (usage, interrupts, calls) = Default::default();
         let (events, warned, remarks) = Default::default();
         Self { thread_id, run_id, stage, guard, usage, events, warned, remarks, rules, interrupts, calls }
+    }
+
+    /// Moves the conversation out, to be read on elsewhere and put back.
+    pub(super) fn lend(&mut self) -> Self {
+        let empty = Self::new(String::new(), String::new(), self.rules);
+        std::mem::replace(self, empty)
     }
 
     /// Takes the next event's text; answers the event, where it is one of those between beginning and end.
@@ -98,6 +107,10 @@ impl Conversation {
         if self.events > max_events {
             let message = format!("the remote agent said more than the {max_events} events that a run may have");
             return Err(Failure::new("too_many_events", message));
+        }
+        if text.len() > SMALL && values(text.as_bytes()) > MAX_VALUES {
+            let message = format!("the remote agent said too much at once: an event has at most {MAX_VALUES} values");
+            return Err(Failure::new("event_too_large", message));
         }
         let Read { mut event, unknown } = parse::event(text).map_err(|what| {
             Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {what}"))
@@ -192,7 +205,7 @@ impl Conversation {
             }
             // A stream may carry several runs. All of them are ours, and the last one's end is our end.
             (Stage::Finished(_), Event::RunStarted(e)) => {
-                (self.stage, self.guard) = (Stage::Running, Guard::default());
+                (self.stage, self.guard) = (Stage::Running, Guard::of_said(self.rules.max_event_bytes));
                 self.guard.seed(e.input.as_ref());
                 Ok(None)
             }

@@ -3,7 +3,7 @@
 //! Promises: a message without files is a plain string. A file within the configured bounds is a part with its bytes; of any
 //! other, a part of text says its name, its type, its size and why it is not sent.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
@@ -81,7 +81,7 @@ pub(super) async fn request(question: Question, input: &RunInput, config: &AgUiC
         protocol_version: Some("1.0".into()),
         parent_run_id: input.parent_run_id.map(|id| id.to_string()),
         messages,
-        state: input.state().cloned().unwrap_or_else(empty),
+        state: input.state().map_or_else(empty, Arc::unwrap_or_clone),
         tools,
         context,
         forwarded_props,

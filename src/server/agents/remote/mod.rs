@@ -14,6 +14,7 @@ mod http;
 mod input;
 mod parse;
 mod remarks;
+mod room;
 mod secrets;
 mod shape;
 pub(crate) mod sse;
@@ -41,7 +42,7 @@ use crate::{
         agui::{Event, RunFinished},
         http::{AgentInfo, Finding},
     },
-    server::{config::agents::AgUiConfig, store::now_ms},
+    server::{config::agents::AgUiConfig, offload, store::now_ms},
     thread::{AFTER_CANCELLATION, ThreadView},
 };
 
@@ -259,14 +260,21 @@ impl Remote {
             match heard {
                 Heard::Sign => {}
                 Heard::Data(text) => {
-                    if let Some(event) = conversation.hear(&text)? {
+                    let is_large = text.len() > room::SMALL;
+                    if let Some(event) = read(conversation, text).await? {
                         out.emit(event).await?;
+                    }
+                    if is_large {
+                        out.out.until_taken().await?;
+                        stream.release();
                     }
                 }
                 Heard::End(rest) => {
                     // Half an event is a cut, a whole one counts though no blank line follows it.
                     let whole = rest.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
-                    if let Some(event) = whole.map(|text| conversation.hear(&text)).transpose()?.flatten() {
+                    if let Some(text) = whole
+                        && let Some(event) = read(conversation, text).await?
+                    {
                         out.emit(event).await?;
                     }
                     break;
@@ -297,7 +305,7 @@ impl Remote {
         let limit = Duration::from_millis(self.config.first_event_timeout_ms);
         let first = async {
             let body = self.endpoint.post(asked.body.clone()).await?;
-            let mut stream = Sse::new(body, asked.max_event_bytes);
+            let mut stream = Sse::new(body, asked.max_event_bytes).within(&room::ROOM);
             loop {
                 match stream.next().await.map_err(broken)? {
                     Heard::Sign => {}
@@ -352,6 +360,22 @@ impl Agent for Remote {
     }
 }
 
+/// What the next event says. A large one is read on a thread that serves no socket.
+async fn read(conversation: &mut Conversation, text: String) -> Result<Option<Event>, Failure> {
+    if text.len() <= room::SMALL {
+        return conversation.hear(&text);
+    }
+    let mut lent = conversation.lend();
+    let read = move || {
+        let event = lent.hear(&text);
+        (lent, event)
+    };
+    let panicked = |_| Failure::new("malformed_event", "the remote agent sent an event that cannot be read");
+    let event;
+    (*conversation, event) = offload::run(read).await.map_err(panicked)?;
+    event
+}
+
 fn silent(limit: Duration) -> Failure {
     let message = format!("the remote agent fell silent for {limit:?}; what it said so far is kept, ask again");
     Failure::of_endpoint("silence_timeout", message)
@@ -361,6 +385,9 @@ fn broken(broken: Broken) -> Failure {
     match broken {
         Broken::TooLarge(_) => {
             Failure::new("event_too_large", format!("the remote agent said too much at once: {broken}"))
+        }
+        Broken::NoRoom(error) => {
+            Failure::new("server_busy", format!("the remote agent's answer was not read on: {error}"))
         }
         Broken::NotText => {
             Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {broken}"))

@@ -2,13 +2,14 @@
 //!
 //! `data:` lines are joined up to the blank line that ends their event; comments and other fields are signs of life and
 //! nothing more. Lines end with LF or CRLF, characters may be cut anywhere. What stands at the end without a blank line after
-//! it is told apart: AG-UI's own client still takes it, but it may be half of something.
+//! it is told apart: AG-UI's own client still takes it, but it may be half of something. An event is held once: its line
+//! becomes its text.
 
-use std::io;
+use std::{io, mem};
 
-use futures_util::StreamExt;
-use tokio::io::AsyncRead;
-use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+use super::room::{Held, NoRoom, Room};
 
 /// The next thing in a stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +31,9 @@ pub(crate) enum Broken {
     /// A line is no UTF-8.
     #[error("a line is no UTF-8 text")]
     NotText,
+    /// Large events of other runs take all the memory that there is for them.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The connection died.
     #[error("{0}")]
     Cut(io::Error),
@@ -38,17 +42,31 @@ pub(crate) enum Broken {
 /// A stream of server-sent events.
 #[derive(Debug)]
 pub(crate) struct Sse<R> {
-    lines: FramedRead<R, LinesCodec>,
+    from: BufReader<R>,
+    /// The line that is being read, without its end.
+    line: Vec<u8>,
     data: Option<String>,
     begun: bool,
     max_bytes: usize,
+    held: Option<Held>,
 }
 
 impl<R: AsyncRead + Unpin> Sse<R> {
     /// Reads events whose data have at most `max_bytes`.
     pub(crate) fn new(from: R, max_bytes: usize) -> Self {
-        let lines = FramedRead::new(from, LinesCodec::new_with_max_length(max_bytes + "data: \r".len()));
-        Self { lines, data: None, begun: false, max_bytes }
+        let (from, line) = (BufReader::new(from), Vec::new());
+        Self { from, line, data: None, begun: false, max_bytes, held: None }
+    }
+
+    /// The same, which takes from a room what large events need, until [`Sse::release`].
+    pub(crate) fn within(self, room: &'static Room) -> Self {
+        Self { held: Some(room.none()), ..self }
+    }
+
+    /// What was read last is not held any more.
+    pub(crate) fn release(&mut self) {
+        let bytes = self.bytes();
+        self.held.iter_mut().for_each(|held| held.shrink(bytes));
     }
 
     /// The next thing. Dropping the future loses nothing.
@@ -56,39 +74,83 @@ impl<R: AsyncRead + Unpin> Sse<R> {
     /// # Errors
     /// Where nothing more can be read.
     pub(crate) async fn next(&mut self) -> Result<Heard, Broken> {
-        let line = match self.lines.next().await {
-            None => return Ok(Heard::End(self.data.take())),
-            Some(Ok(line)) => line,
-            Some(Err(LinesCodecError::MaxLineLengthExceeded)) => return Err(Broken::TooLarge(self.max_bytes)),
-            Some(Err(LinesCodecError::Io(error))) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(Broken::NotText);
-            }
-            Some(Err(LinesCodecError::Io(error))) => return Err(Broken::Cut(error)),
+        let Some(line) = self.next_line().await? else { return Ok(Heard::End(self.data.take())) };
+        let line = match line.strip_prefix('\u{feff}').filter(|_| !self.begun) {
+            Some(line) => line.to_owned(),
+            None => line,
         };
-        let line = if self.begun { &line } else { line.trim_start_matches('\u{feff}') };
         self.begun = true;
         if line.is_empty() {
             return Ok(self.data.take().map_or(Heard::Sign, Heard::Data));
         }
-        let Some(value) = line.strip_prefix("data").filter(|rest| rest.is_empty() || rest.starts_with(':')) else {
-            return Ok(Heard::Sign);
-        };
-        let value = value.strip_prefix(':').unwrap_or(value);
-        let value = value.strip_prefix(' ').unwrap_or(value);
-        let data = match self.data.take() {
-            None => value.to_owned(),
-            Some(before) => before + "\n" + value,
-        };
-        if data.len() > self.max_bytes {
+        let Some(value) = value_of(line, "data") else { return Ok(Heard::Sign) };
+        match &mut self.data {
+            None => self.data = Some(value),
+            Some(data) => {
+                data.push('\n');
+                data.push_str(&value);
+            }
+        }
+        if self.data.as_ref().is_some_and(|data| data.len() > self.max_bytes) {
             return Err(Broken::TooLarge(self.max_bytes));
         }
-        self.data = Some(data);
         Ok(Heard::Sign)
     }
+
+    /// The next line without its end; nothing after the last.
+    async fn next_line(&mut self) -> Result<Option<String>, Broken> {
+        loop {
+            let piece = self.from.fill_buf().await.map_err(Broken::Cut)?;
+            if piece.is_empty() {
+                let rest = mem::take(&mut self.line);
+                return if rest.is_empty() { Ok(None) } else { text(rest).map(Some) };
+            }
+            let end = piece.iter().position(|byte| *byte == b'\n');
+            let length = end.unwrap_or(piece.len());
+            let bytes = self.line.len() + length + self.data.as_ref().map_or(0, String::len);
+            if self.line.len() + length > self.max_bytes + "data: \r".len() {
+                return Err(Broken::TooLarge(self.max_bytes));
+            }
+            if let Some(held) = &mut self.held {
+                held.grow(bytes).await?;
+            }
+            // There already: what was waited for above took nothing out of it.
+            let piece = self.from.fill_buf().await.map_err(Broken::Cut)?;
+            self.line.extend_from_slice(&piece[..length]);
+            self.from.consume(length + usize::from(end.is_some()));
+            if end.is_some() {
+                return text(mem::take(&mut self.line)).map(Some);
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.line.len() + self.data.as_ref().map_or(0, String::len)
+    }
+}
+
+fn text(mut line: Vec<u8>) -> Result<String, Broken> {
+    line.pop_if(|last| *last == b'\r');
+    String::from_utf8(line).map_err(|_| Broken::NotText)
+}
+
+/// The value of a line that is this field, cut out in place.
+fn value_of(mut line: String, field: &str) -> Option<String> {
+    let rest = line.strip_prefix(field)?;
+    let rest = match rest.strip_prefix(':') {
+        Some(rest) => rest.strip_prefix(' ').unwrap_or(rest),
+        None if rest.is_empty() => rest,
+        None => return None,
+    };
+    let from = line.len() - rest.len();
+    line.drain(..from);
+    Some(line)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use tokio::io::{AsyncWriteExt, duplex};
 
@@ -144,6 +206,25 @@ mod tests {
             let broken = heard(text.as_bytes(), &[], 100).await.expect_err("is too large");
             assert_eq!(broken.to_string(), "an event has at most 100 bytes, this one has more");
         }
+    }
+
+    #[tokio::test]
+    async fn large_events_wait_for_room_and_give_it_back() {
+        let room: &'static Room = Box::leak(Box::new(Room::new(4 * 1024, Duration::from_millis(50))));
+        let text = format!("data: {0}\n\ndata: {0}\n\n", "x".repeat(600 * 1024)).into_bytes();
+        let mut first = Sse::new(&text[..], 1024 * 1024).within(room);
+        let mut second = Sse::new(&text[..], 1024 * 1024).within(room);
+        assert_eq!(first.next().await.expect("has room"), Heard::Sign);
+        let broken = second.next().await.expect_err("has none");
+        assert!(matches!(broken, Broken::NoRoom(_)) && broken.to_string().contains("ask again"), "{broken}");
+        assert!(matches!(first.next().await, Ok(Heard::Data(_))));
+        first.release();
+        let mut third = Sse::new(&text[..], 1024 * 1024).within(room);
+        assert_eq!(third.next().await.expect("has room"), Heard::Sign);
+        assert!(matches!(first.next().await, Err(Broken::NoRoom(_))), "what is read next needs room again");
+        drop(third);
+        assert_eq!(first.next().await.expect("has room"), Heard::Sign, "and what was read of it is not lost");
+        assert!(matches!(first.next().await, Ok(Heard::Data(data)) if data.len() == 600 * 1024));
     }
 
     #[tokio::test]

@@ -27,8 +27,8 @@ pub struct AgUiConfig {
     /// Whether it may be on this host or in a private network.
     #[serde(default)]
     pub allow_private_network: bool,
-    /// The largest event, in bytes.
-    #[serde(default = "max_event_bytes", deserialize_with = "within::<1_024, 262_144, _, _>")]
+    /// The largest event, in bytes; of what it restates only what is new is kept.
+    #[serde(default = "max_event_bytes", deserialize_with = "within::<1_024, 33_554_432, _, _>")]
     pub max_event_bytes: usize,
     /// The most events of one run.
     #[serde(default = "max_events", deserialize_with = "within::<1, 1_000_000, _, _>")]
@@ -66,7 +66,7 @@ const fn silence_timeout() -> u64 {
 }
 
 const fn max_event_bytes() -> usize {
-    262_144
+    16 * 1024 * 1024
 }
 
 const fn max_events() -> usize {
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(config.url.resolve(|_| None).expect("resolves").as_str(), "https://agents.example.com/run");
         let times = (config.connect_timeout_ms, config.first_event_timeout_ms, config.silence_timeout_ms);
         assert_eq!(times, (5_000, 60_000, 120_000));
-        assert_eq!((config.max_event_bytes, config.max_events, config.retries), (262_144, 100_000, 2));
+        assert_eq!((config.max_event_bytes, config.max_events, config.retries), (16_777_216, 100_000, 2));
         assert!(!config.allow_private_network && !config.keep_raw && !config.strict && config.headers.is_empty());
     }
 
@@ -130,8 +130,8 @@ mod tests {
             (json!({"first_event_timeout_ms": 600_001}), "first_event_timeout_ms: invalid value"),
             (json!({"silence_timeout_ms": -1}), "silence_timeout_ms: invalid value"),
             (
-                json!({"max_event_bytes": 262_145}),
-                "max_event_bytes: invalid value: integer `262145`, expected an integer from 1024 to 262144",
+                json!({"max_event_bytes": 33_554_433}),
+                "max_event_bytes: invalid value: integer `33554433`, expected an integer from 1024 to 33554432",
             ),
             (json!({"max_file_bytes": 16_777_217}), "max_file_bytes: invalid value"),
             (json!({"max_request_file_bytes": -1}), "max_request_file_bytes: invalid value"),

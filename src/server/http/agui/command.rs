@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{MAX_ID_BYTES, id_for};
+use super::{MAX_EXTERNAL_ID_BYTES, id_for};
 use crate::{
     protocol::{
         AnswerStatus, ErrorCode, MessageId, ThreadId,
@@ -24,7 +24,7 @@ pub(super) async fn to_resume(state: &AppState, user: &User, input: &mut RunAgen
     let is_resumed = input.resume.as_ref().is_some_and(|resume| !resume.is_empty());
     let command = input.forwarded_props.get("command").and_then(|command| command.get("resume"));
     let Some(payload) = command.filter(|payload| !payload.is_null() && !is_resumed).cloned() else { return Ok(()) };
-    if input.thread_id.is_empty() || input.thread_id.len() > MAX_ID_BYTES {
+    if input.thread_id.is_empty() || input.thread_id.len() > MAX_EXTERNAL_ID_BYTES {
         return Ok(());
     }
     let thread_id: ThreadId = id_for(user.id, &input.thread_id);

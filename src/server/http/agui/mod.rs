@@ -13,6 +13,7 @@ mod command;
 mod ids;
 mod input;
 mod parts;
+mod pieces;
 mod stream;
 
 use std::collections::{HashSet, VecDeque};
@@ -28,6 +29,7 @@ use self::{
     ids::id_for,
     input::Input,
     parts::Carried,
+    pieces::Pieces,
     stream::{MessageIds, Names, Told},
 };
 use super::{Caller, problem::problem};
@@ -37,7 +39,7 @@ use crate::{
         SendMessage, ThreadId,
         agui::{Message, Resume, RunAgentInput},
         http::{Problem, User},
-        limits::MAX_DEPTH,
+        limits::{MAX_DEPTH, MAX_EXTERNAL_ID_BYTES},
     },
     server::{
         agents,
@@ -54,12 +56,12 @@ use crate::{
 /// The headers of the answer.
 pub(super) const HEADERS: [HeaderName; 3] = [stream::THREAD_ID, stream::RUN_ID, stream::SEQ];
 /// The largest state of a caller's, in bytes, and how deep it may be nested: the event that holds it has some around it.
-const MAX_STATE_BYTES: usize = agents::guard::MAX_EVENT_BYTES - 1024;
+const MAX_STATE_BYTES: usize = 8 * 1024 * 1024;
+/// From here on, in bytes, a state is not stored with the run where it is the thread's already.
+const LARGE_STATE_BYTES: usize = 16 * 1024;
 const MAX_STATE_DEPTH: usize = MAX_DEPTH - 2;
 /// The most that `tools`, `context` and `forwardedProps` of a caller's have together, in bytes: they are stored with the run.
 const MAX_GIVEN_BYTES: usize = 1 << 20;
-/// The longest id of a caller's, in bytes.
-const MAX_ID_BYTES: usize = 256;
 
 /// `POST /api/agents/<agent_id>/agui`.
 pub(super) async fn run(
@@ -92,8 +94,15 @@ pub(super) async fn run(
         }
         What::Answer { .. } => HashSet::new(),
     };
-    let message_ids = MessageIds::of(asks.thread_id, &input.messages);
-    let mut restated = restates.map(|history| history.message(&input.messages, || given.messages()));
+    let (_, view) = state.channels.thread(asks.thread_id).await?;
+    let message_ids = MessageIds::of(asks.thread_id, &input.messages, &view);
+    let mut restated: Vec<Value> = Vec::new();
+    if is_none(&input.state) {
+        // What the run changes is told as changes of that.
+        let shared = view.state_before(accepted.run_id);
+        restated.extend(shared.map(|shared| json!({"type": "STATE_SNAPSHOT", "snapshot": shared})));
+    }
+    restated.extend(restates.map(|history| history.message(&input.messages, || given.messages())));
     restated.iter_mut().for_each(|event| message_ids.restore(event));
     let told = Told {
         listener,
@@ -108,6 +117,7 @@ pub(super) async fn run(
         run_id: accepted.run_id,
         asked,
         given: results,
+        pieces: Pieces::default(),
         restated,
         next: VecDeque::new(),
         over: false,
@@ -138,7 +148,13 @@ struct Asks<'a> {
 #[derive(Debug)]
 enum What<'a> {
     /// To answer a message. Results before it, of calls that a run still waits for, are taken along.
-    Say { id: MessageId, text: String, files: Vec<Carried>, results: Vec<InterruptAnswer> },
+    Say {
+        id: MessageId,
+        external_id: Option<&'a str>,
+        text: String,
+        files: Vec<Carried>,
+        results: Vec<InterruptAnswer>,
+    },
     /// To go on from what a run waits for.
     Answer { id: MessageId, resume: &'a [Resume] },
     /// To go on with the results of calls that a run left to the caller.
@@ -148,8 +164,8 @@ enum What<'a> {
 impl<'a> Asks<'a> {
     fn read(user: &User, input: &'a RunAgentInput, max_file_bytes: u64) -> Result<Self, Problem> {
         for (name, id) in [("threadId", &input.thread_id), ("runId", &input.run_id)] {
-            if id.is_empty() || id.len() > MAX_ID_BYTES {
-                return Err(invalid(format!("`{name}` has 1 to {MAX_ID_BYTES} bytes")));
+            if id.is_empty() || id.len() > MAX_EXTERNAL_ID_BYTES {
+                return Err(invalid(format!("`{name}` has 1 to {MAX_EXTERNAL_ID_BYTES} bytes")));
             }
         }
         let thread_id = id_for(user.id, &input.thread_id);
@@ -159,7 +175,10 @@ impl<'a> Asks<'a> {
                 let (text, files) = parts::read(content, max_file_bytes)?;
                 let since = input.messages.iter().rposition(|said| matches!(said, Message::Assistant { .. }));
                 let results = input.messages[since.unwrap_or(0)..].iter().filter_map(result).collect();
-                What::Say { id: id_for(thread_id, id), text, files, results }
+                let external_id = Some(id.as_str()).filter(|id| (1..=MAX_EXTERNAL_ID_BYTES).contains(&id.len()));
+                let id: MessageId = id_for(thread_id, id);
+                let external_id = external_id.filter(|external| *external != id.to_string());
+                What::Say { id, external_id, text, files, results }
             }
             (_, Some(Message::Tool { id, .. })) => {
                 What::Results { id: id_for(thread_id, id), results: results(&input.messages) }
@@ -190,13 +209,21 @@ impl<'a> Asks<'a> {
         let (channels, thread_id) = (&state.channels, self.thread_id);
         let given = |caller: agents::Caller| Some(caller).filter(|caller| *caller != agents::Caller::default());
         Ok(match &self.what {
-            What::Say { id, text, files, results } => {
-                let known = Some(agent.to_owned());
-                let mut message = SendMessage { message_id: *id, agent: known, ..SendMessage::new(thread_id, text) };
+            What::Say { id, external_id, text, files, results } => {
+                let mut message = SendMessage {
+                    message_id: *id,
+                    agent: Some(agent.to_owned()),
+                    external_id: external_id.map(str::to_owned),
+                    ..SendMessage::new(thread_id, text)
+                };
                 threads::check_message(&message)?;
                 ensure_thread(state, user, thread_id, agent).await?;
                 message.attachments = parts::keep(state, (user.id, thread_id), *id, files).await?;
                 caller.results = awaited(state, thread_id, results).await?;
+                if caller.state.as_ref().is_some_and(|given| extent(given).bytes > LARGE_STATE_BYTES) {
+                    let (_, view) = channels.thread(thread_id).await?;
+                    caller.state = caller.state.filter(|given| view.state().as_deref() != Some(given));
+                }
                 let caller = given(caller);
                 (*id, turns::send(channels, state.nodes.runs(), user, &message, caller.as_ref()).await?, None)
             }
@@ -330,6 +357,11 @@ fn answer(entry: &Resume) -> InterruptAnswer {
     InterruptAnswer { interrupt_id, status, payload, metadata }
 }
 
+/// Whether a caller gives nothing, as one that has nothing says it.
+fn is_none(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(Map::is_empty)
+}
+
 /// What the agent is given along. A client that holds no state yet says `{}`, which is none: the thread's counts.
 fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
     // It becomes an event of the run.
@@ -341,6 +373,10 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
     if depth > MAX_STATE_DEPTH {
         return Err(invalid(format!("`state` is nested deeper than {MAX_STATE_DEPTH} levels")));
     }
+    if let Err(error) = agents::check_state(&input.state) {
+        let detail = format!("`state` cannot be kept: {error}");
+        return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
     let given = extent(&(&input.tools, &input.context, &input.forwarded_props)).bytes;
     if given > MAX_GIVEN_BYTES {
         let detail = format!(
@@ -348,11 +384,7 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
         );
         return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
-    let said = |value: &Value| match value {
-        Value::Null => None,
-        Value::Object(fields) if fields.is_empty() => None,
-        value => Some(value.clone()),
-    };
+    let said = |value: &Value| Some(value.clone()).filter(|value| !is_none(value));
     Ok(agents::Caller {
         state: said(&input.state),
         results: Vec::new(),

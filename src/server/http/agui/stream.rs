@@ -20,14 +20,17 @@ use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::ids::id_for;
+use super::{ids::id_for, pieces::Pieces};
 use crate::{
     protocol::{CloseCode, MessageId, RunId, ThreadId, agui::Message},
     server::{
+        agents::SINCE_QUESTION,
         channel::{Channels, Delivery},
+        error::Result,
         threads,
         ws::{Listener, Silence},
     },
+    thread::{Item, ThreadView},
 };
 
 /// How often a caller of whom nothing is heard is written a comment, and so found gone.
@@ -56,12 +59,17 @@ pub(super) struct Names {
 pub(super) struct MessageIds(HashMap<String, String>);
 
 impl MessageIds {
-    pub(super) fn of(thread_id: ThreadId, messages: &[Message]) -> Self {
-        let ids = messages.iter().filter_map(|message| match message {
+    /// Of these messages, and of those that the thread has from before.
+    pub(super) fn of(thread_id: ThreadId, messages: &[Message], thread: &ThreadView) -> Self {
+        let given = messages.iter().filter_map(|message| match message {
             Message::User { id, .. } => Some((id_for::<MessageId>(thread_id, id).to_string(), id.clone())),
             _ => None,
         });
-        Self(ids.filter(|(ours, theirs)| ours != theirs).collect())
+        let known = thread.items.iter().filter_map(|item| match item {
+            Item::Message(said) => Some((said.message.id.to_string(), said.message.external_id.clone()?)),
+            Item::Run(_) => None,
+        });
+        Self(known.chain(given).filter(|(ours, theirs)| ours != theirs).collect())
     }
 
     /// Gives the caller its own ids back, wherever in an event they stand: agents restate conversations in states, too.
@@ -92,8 +100,10 @@ pub(super) struct Told {
     pub(super) asked: MessageId,
     /// The calls whose results the caller gave: it is not told of them.
     pub(super) given: HashSet<String>,
+    /// What was told of texts that come in pieces.
+    pub(super) pieces: Pieces,
     /// What is told after the run's first event.
-    pub(super) restated: Option<Value>,
+    pub(super) restated: Vec<Value>,
     /// What is to be told before anything else.
     pub(super) next: VecDeque<Value>,
     pub(super) over: bool,
@@ -123,18 +133,21 @@ impl Told {
                 return None;
             }
             match timeout(LOOK_AFTER, self.listener.next()).await {
-                Ok(Ok(entry)) => self.take(&entry),
+                Ok(Ok(entry)) => self.take(&entry).await,
                 Ok(Err(silence)) => self.end(&silence),
                 Err(_) => self.look().await,
             }
         }
     }
 
-    fn take(&mut self, entry: &Delivery) {
+    async fn take(&mut self, entry: &Delivery) {
         let Ok(mut push) = serde_json::from_str::<Value>(&entry.frame) else { return };
         let entry = push["payload"]["entry"].take();
         match entry["kind"].as_str() {
-            Some("agent") if entry["run_id"] == self.run_id.to_string() => self.tell(entry),
+            Some("agent") if entry["run_id"] == self.run_id.to_string() => match self.whole(entry).await {
+                Ok(entry) => self.tell(entry),
+                Err(error) => self.end(&Silence::Failed(error)),
+            },
             Some("taken_back") if entry["message_id"] == self.asked.to_string() => {
                 self.next.push_back(self.named(json!({"type": "RUN_STARTED"})));
                 self.next.push_back(self.named(json!({"type": "RUN_FINISHED", "outcome": {"type": "cancelled"}})));
@@ -144,8 +157,31 @@ impl Told {
         }
     }
 
+    /// The log has of a restated conversation what follows the question; a caller takes what it is told for all of it.
+    async fn whole(&self, mut entry: Value) -> Result<Value> {
+        let Some(event) = entry["event"].as_object_mut() else { return Ok(entry) };
+        let Some(Value::Object(more)) = event.get_mut("metadata") else { return Ok(entry) };
+        if more.remove(SINCE_QUESTION).is_none() {
+            return Ok(entry);
+        }
+        if more.is_empty() {
+            event.remove("metadata");
+        }
+        let (_, view) = self.channels.shown(self.thread_id).await?;
+        let Value::Array(mut messages) = json!(view.history(self.run_id)) else { return Ok(entry) };
+        if let Some(Value::Array(turn)) = event.remove("messages") {
+            let asked = turn.first().map(|asked| asked["id"].clone());
+            let before = messages.iter().rposition(|message| Some(&message["id"]) == asked.as_ref());
+            messages.truncate(before.unwrap_or(messages.len()));
+            messages.extend(turn);
+        }
+        event.insert("messages".into(), messages.into());
+        Ok(entry)
+    }
+
     fn tell(&mut self, mut entry: Value) {
-        let mut event = entry["event"].take();
+        let event = entry["event"].take();
+        let Some(mut event) = self.pieces.join(event) else { return };
         if !self.message_ids.0.is_empty() {
             self.message_ids.restore(&mut event);
         }
@@ -167,7 +203,7 @@ impl Told {
         self.next.push_back(event);
         // The first event is RUN_STARTED, or the only one.
         if !self.over {
-            self.next.extend(self.restated.take());
+            self.next.extend(self.restated.drain(..));
         }
     }
 

@@ -1,0 +1,26 @@
+//! Texts that are longer than an entry of the log: they stand in several entries, each with a piece.
+//!
+//! Of a state, the operation of a delta that sets the text has the first piece and says that it [`BEGINS`]; operations that
+//! [`CONTINUES`] follow, each alone in its delta. Of a tool's result, the metadata of `TOOL_CALL_RESULT` says the same. The last
+//! one is marked [`LAST`], the others between [`MORE`]. The reducer puts them together; whoever is told of a run as AG-UI has it is
+//! told the whole.
+
+use serde_json::Value;
+
+/// The field of the first piece.
+pub const BEGINS: &str = "netraBegins";
+/// The field of the pieces that follow.
+pub const CONTINUES: &str = "netraContinues";
+/// The value of [`CONTINUES`] where another piece follows.
+pub const MORE: &str = "more";
+/// The value of [`CONTINUES`] of the last piece.
+pub const LAST: &str = "last";
+
+/// The path and the text of a delta that continues a text.
+#[must_use]
+pub fn continued(delta: &[Value]) -> Option<(&str, &str)> {
+    match delta {
+        [only] if only.get(CONTINUES).is_some() => Some((only["path"].as_str()?, only["value"].as_str()?)),
+        _ => None,
+    }
+}

@@ -1,0 +1,86 @@
+//! The memory that large events of remote agents may take: bounded for all runs of a server together.
+//!
+//! Promises: an event of more than [`SMALL`] bytes is read no further than there is room for; whoever waits for room in vain
+//! is told so in bounded time, which is also what ends it where several wait for each other.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+/// Up to here an event needs no room, in bytes: as much as an entry of the log has at most.
+pub(super) const SMALL: usize = 256 * 1024;
+/// How many times its bytes an event takes, once it is parsed beside its text.
+const WEIGHT: usize = 4;
+/// The room for all remote agents of this process, in KiB.
+const MAX_HELD_KIB: usize = 256 * 1024;
+/// How long an event waits for others.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The room of this process.
+pub(super) static ROOM: Room = Room::new(MAX_HELD_KIB, ROOM_TIMEOUT);
+
+/// Room for large events.
+#[derive(Debug)]
+pub(crate) struct Room {
+    free: Semaphore,
+    kib: usize,
+    timeout: Duration,
+}
+
+/// There was no room in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("other runs' large events take all the memory that this server has for them; ask again in a moment")]
+pub(crate) struct NoRoom;
+
+impl Room {
+    /// Room for so many KiB, waited for no longer than that.
+    pub(super) const fn new(kib: usize, timeout: Duration) -> Self {
+        Self { free: Semaphore::const_new(kib), kib, timeout }
+    }
+
+    /// Nothing of it.
+    pub(super) fn none(&'static self) -> Held {
+        Held { room: self, permit: None }
+    }
+}
+
+/// What one run takes of a room; given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    room: &'static Room,
+    permit: Option<SemaphorePermit<'static>>,
+}
+
+impl Held {
+    /// Takes room for an event that has so many bytes by now. It is taken in steps that double, so that few are needed.
+    ///
+    /// # Errors
+    /// Where there is none in time.
+    pub(super) async fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        let kib = |bytes: usize| (bytes * WEIGHT).div_ceil(1024);
+        let held = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        if bytes <= SMALL || kib(bytes).min(self.room.kib) <= held {
+            return Ok(());
+        }
+        // One that is larger than the room has all of it.
+        let wanted = kib(bytes.next_power_of_two()).min(self.room.kib);
+        let more = u32::try_from(wanted - held).map_err(|_| NoRoom)?;
+        let more = timeout(self.room.timeout, self.room.free.acquire_many(more)).await;
+        let more = more.ok().and_then(Result::ok).ok_or(NoRoom)?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
+        }
+        Ok(())
+    }
+
+    /// Gives back what is not needed for so many bytes.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        if bytes <= SMALL {
+            self.permit = None;
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Texts that stand in several entries of the log, as a caller of AG-UI is told them: whole.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::protocol::pieces::{BEGINS, CONTINUES, LAST};
+
+/// What was told of texts that come in pieces: as much as their run keeps at most.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    /// Of the shared state, by their paths.
+    texts: HashMap<String, String>,
+    /// Results of tools, by their calls.
+    results: HashMap<String, Value>,
+}
+
+impl Pieces {
+    /// The event as it is told, without marks of its own; nothing while pieces are to come.
+    pub(super) fn join(&mut self, event: Value) -> Option<Value> {
+        match event["type"].as_str() {
+            Some("STATE_DELTA") => self.join_state(event),
+            Some("TOOL_CALL_RESULT") => self.join_result(event),
+            _ => Some(event),
+        }
+    }
+
+    /// The first piece is told as it comes, so that what follows it has its place.
+    fn join_state(&mut self, mut event: Value) -> Option<Value> {
+        for operation in event["delta"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            let path = operation.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let more = operation.get("value").and_then(Value::as_str).unwrap_or_default();
+            if operation.contains_key(BEGINS) {
+                self.texts.insert(path, more.to_owned());
+                operation.remove(BEGINS);
+            } else if operation.contains_key(CONTINUES) {
+                let mark = operation.remove(CONTINUES);
+                let more = operation.get("value").and_then(Value::as_str).unwrap_or_default();
+                self.texts.entry(path.clone()).or_default().push_str(more);
+                if mark != Some(LAST.into()) {
+                    return None;
+                }
+                operation.insert("value".into(), self.texts.remove(&path).into());
+            }
+        }
+        Some(event)
+    }
+
+    fn join_result(&mut self, mut event: Value) -> Option<Value> {
+        let call = event["toolCallId"].as_str().unwrap_or_default().to_owned();
+        let mark = |event: &Value, field: &str| event.get("metadata").and_then(|more| more.get(field)).cloned();
+        if mark(&event, BEGINS).is_some() {
+            event["metadata"].as_object_mut().map(|more| more.remove(BEGINS));
+            if event["metadata"].as_object().is_some_and(serde_json::Map::is_empty) {
+                event.as_object_mut().map(|event| event.remove("metadata"));
+            }
+            self.results.insert(call, event);
+            return None;
+        }
+        let Some(mark) = mark(&event, CONTINUES) else { return Some(event) };
+        if let (Some(Value::String(text)), Some(more)) =
+            (self.results.get_mut(&call).and_then(|whole| whole.get_mut("content")), event["content"].as_str())
+        {
+            text.push_str(more);
+        }
+        if mark == LAST { self.results.remove(&call) } else { None }
+    }
+}
