@@ -13,6 +13,7 @@ interface Input {
   runId: string;
   messages: { role: string; content?: unknown; toolCallId?: string; toolCalls?: { id: string; function: { arguments: string } }[] }[];
   resume?: Resume[];
+  forwardedProps?: { command?: { resume?: unknown } };
 }
 
 /** What the tool is asked to do unless a person says otherwise. */
@@ -75,7 +76,11 @@ export class ScriptedAgent {
     const said = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
     const [resumed] = input.resume ?? [];
     // What was given up is told with the next message, which is answered as any other.
-    if (resumed?.status === 'resolved' && resumed.interruptId.startsWith('form-')) {
+    const command = input.forwardedProps?.command?.resume;
+    if (command !== undefined) {
+      say(command === true ? 'Deployed.' : `Not deployed: ${JSON.stringify(command)}`);
+      emit({ type: 'RUN_FINISHED', threadId, runId });
+    } else if (resumed?.status === 'resolved' && resumed.interruptId.startsWith('form-')) {
       say(`Filled in: ${JSON.stringify(resumed.payload)}`);
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
     } else if (resumed?.status === 'resolved') {
@@ -98,6 +103,10 @@ export class ScriptedAgent {
         metadata: { toolName: 'send_mail', args },
       };
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
+    } else if (/deploy/.test(said)) {
+      // As LangGraph's adapter asks, where nothing else is switched on.
+      emit({ type: 'CUSTOM', name: 'on_interrupt', value: 'Deploy to production?' });
+      emit({ type: 'RUN_FINISHED', threadId, runId });
     } else if (/form/.test(said)) {
       const interrupt = { id: `form-${runId}`, reason: 'question', message: 'How shall the report be?', responseSchema: form };
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });

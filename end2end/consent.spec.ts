@@ -125,6 +125,24 @@ test('a question is a form: each field of its kind, and what is wrong stands at 
   await expect(lastRun(page)).toContainText('{"title":"Third quarter","pages":7,"urgent":false,"size":"large","more":{"a":1}}');
 });
 
+test('a question that names no kind of answer takes yes, no or words', async ({ page, signedIn }) => {
+  await haveAsk(page, '', 'Please deploy');
+  const question = page.getByRole('region', { name: 'Question of the agent' });
+  await expect(question).toContainText('Deploy to production?');
+  await expectAccessible(page);
+  await question.getByRole('button', { name: 'Yes' }).click();
+  await runIs(page, 'finished');
+  await expect(lastRun(page)).toContainText('Deployed.');
+  await expect(question).toContainText(`Answered by ${signedIn.name}: Yes`);
+  await haveAsk(page, '', 'Please deploy');
+  await question.getByRole('button', { name: 'No', exact: true }).click();
+  await expect(lastRun(page)).toContainText('Not deployed: false');
+  await haveAsk(page, '', 'Please deploy');
+  await question.getByLabel('Answer').fill('To staging first');
+  await page.keyboard.press('Enter');
+  await expect(lastRun(page)).toContainText('Not deployed: "To staging first"');
+});
+
 test('a refusal has a reason, which the agent reads', async ({ page, signedIn }) => {
   await haveAsk(page);
   await page.getByRole('button', { name: 'Refuse' }).click();

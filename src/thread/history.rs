@@ -17,7 +17,7 @@ use crate::protocol::{
 /// What stands in for the result of a call that was not carried out.
 pub const NOT_CARRIED_OUT: &str = "This call was not carried out: its run ended before, or nobody allowed it.";
 /// The same for one that may have been.
-const MAYBE_CARRIED_OUT: &str =
+pub const MAYBE_CARRIED_OUT: &str =
     "No result of this call is known: it may or may not have been carried out. Check before you repeat it.";
 
 impl ThreadView {

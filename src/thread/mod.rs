@@ -23,7 +23,9 @@ pub use close::{Ending, How};
 pub use compact::Compactor;
 pub use encrypted::MAX_ENCRYPTED_BYTES;
 pub use feed::{FeedPlace, ThreadSummary, UserFeed};
-pub use history::NOT_CARRIED_OUT;
+pub use history::{MAYBE_CARRIED_OUT, NOT_CARRIED_OUT};
 pub use patch::{MAX_MOVES, MAX_OPERATIONS};
 pub use reduce::AFTER_CANCELLATION;
-pub use view::{Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
+pub use view::{
+    Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, SERVER_RESTARTED, Said, ThreadView,
+};

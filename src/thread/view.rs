@@ -102,6 +102,9 @@ impl RunState {
     }
 }
 
+/// The reason of the interrupt of a run that the end of its server cut and that goes on by itself, and the code of one that failed so.
+pub const SERVER_RESTARTED: &str = "server_restarted";
+
 /// One run of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
@@ -284,14 +287,26 @@ impl RunView {
         self.nodes_before_message.unwrap_or(0).min(self.nodes.len())
     }
 
+    /// What the run ended with to be answered, whatever became of it since.
+    #[must_use]
+    pub fn interrupts(&self) -> &[Interrupt] {
+        match &self.state {
+            RunState::Interrupted { interrupts } => interrupts,
+            _ => &[],
+        }
+    }
+
+    /// Whether the end of its server cut the run, which goes on by itself: nobody is asked anything.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.interrupts().iter().any(|asked| asked.reason == SERVER_RESTARTED)
+    }
+
     /// What the run waits for a person to answer; nothing where it does not, or not any more. Whether one interrupt of several
     /// has expired is its `expiresAt`'s to say; when all have, the server gives them up.
     #[must_use]
     pub fn asks(&self) -> &[Interrupt] {
-        match &self.state {
-            RunState::Interrupted { interrupts } if self.answered.is_none() => interrupts,
-            _ => &[],
-        }
+        if self.answered.is_none() { self.interrupts() } else { &[] }
     }
 
     /// The calls that the run left to whoever asked, whatever became of them since: those that its end names, else all of a

@@ -37,6 +37,8 @@ impl Step {
 pub(crate) struct Held {
     /// The runs, one a step, as they stand at the end.
     pub(crate) runs: Vec<RunView>,
+    /// The shared state at the end.
+    pub(crate) state: Value,
     /// What the model was sent.
     pub(crate) asked: Vec<Value>,
 }
@@ -65,7 +67,8 @@ pub(crate) async fn through_netra(application: &Application, path: &str, steps: 
     // A run that goes on from another one may have answered that one's calls.
     let view = house.view().await;
     let runs = runs.iter().map(|run| view.run(run.run_id).expect("the run").clone()).collect();
-    Held { runs, asked: conversations(&application.model.take_requests()) }
+    let state = view.state().as_deref().cloned().unwrap_or_default();
+    Held { runs, state, asked: conversations(&application.model.take_requests()) }
 }
 
 /// Holds a conversation through Netra and without it, and holds that the model was sent the same, and took all of it.

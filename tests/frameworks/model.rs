@@ -101,13 +101,18 @@ fn tools(request: &Value) -> Vec<String> {
     tools.filter_map(|tool| tool["function"]["name"].as_str().map(str::to_owned)).collect()
 }
 
+/// The most that the model quotes of a tool's result.
+const MAX_QUOTE_CHARS: usize = 500;
+
 fn reply(messages: &[Value], tools: &[String]) -> Reply {
     let said: Vec<&Value> =
         messages.iter().filter(|message| !matches!(message["role"].as_str(), Some("system" | "developer"))).collect();
     let Some(last) = said.last() else { return Reply::Text("Nothing was said.".into()) };
     if last["role"] == "tool" {
         let results = said.iter().rev().take_while(|message| message["role"] == "tool");
-        let mut results: Vec<String> = results.map(|result| text_of(&result["content"])).collect();
+        // A model says what it read in fewer words.
+        let words = |result: &Value| text_of(&result["content"]).chars().take(MAX_QUOTE_CHARS).collect();
+        let mut results: Vec<String> = results.map(|result| words(result)).collect();
         results.reverse();
         return Reply::Text(format!("The tool says: {}", results.join(" | ")));
     }

@@ -104,12 +104,8 @@ async fn an_agent_may_restate_files_and_their_bytes_are_not_kept_again() {
     let run = house.until_over(run).await;
     assert_eq!((&run.state, said(&run).as_str()), (&RunState::Finished, "I see."));
     let events = house.events(run.run_id).await;
-    let restated = events.iter().find_map(|event| match event {
-        Event::MessagesSnapshot(snapshot) => Some(&snapshot.messages),
-        _ => None,
-    });
-    let content = &restated.expect("it is in the log")[0]["content"];
-    assert_eq!(content, &json!([text("look"), text("[Attached file: large.png, image/png.]")]));
+    let bytes = serde_json::to_string(&events).expect("JSON").len();
+    assert!(bytes < 10_000, "the log has what is new alone, not {bytes} bytes: {events:?}");
 }
 
 #[tokio::test]

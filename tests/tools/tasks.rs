@@ -47,6 +47,23 @@ async fn at_work(desk: &Desk, file: &Path, then: impl FnOnce()) -> Vec<Value> {
     timeout(PATIENCE, asking).await.expect("it ends")
 }
 
+/// The task ends, and its result reaches the model without a word from anybody.
+async fn goes_on_by_itself(desk: &Desk, file: &Path) {
+    assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
+    fs::write(file.with_extension("done"), "").expect("written");
+    let has_result = || desk.model.asked().last().is_some_and(|asked| asked.body.to_string().contains("well rested"));
+    until("the model has the result", has_result).await;
+    assert_eq!(count(file, "called task"), 1, "it is not begun again");
+    assert_eq!(count(file, "cancelled the task"), 0);
+    // The run that went on is over: another says how the conversation stands.
+    let stream = desk.ask("how is it?", None).await;
+    assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");
+    let messages = desk.model.asked().last().expect("requests").body["messages"].clone();
+    let roles: Vec<&str> =
+        messages.as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
+    assert!(roles.ends_with(&["user", "assistant", "tool", "assistant", "user"]), "{roles:?}");
+}
+
 /// Asks once more, when the task is over.
 async fn is_polled_on(desk: &Desk, file: &Path) {
     assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
@@ -59,7 +76,7 @@ async fn is_polled_on(desk: &Desk, file: &Path) {
 }
 
 async fn desk(setup: Setup) -> (Desk, tempfile::TempDir, PathBuf) {
-    desk_with(setup, "modern", "task", &["Good."]).await
+    desk_with(setup, "modern", "task", &["Good.", "Good."]).await
 }
 
 #[tokio::test]
@@ -72,16 +89,18 @@ async fn a_task_is_polled_on_after_a_restart() {
             () = until("it is polled", || count(&file, "polled") > 1) => {}
         }
     }
-    let desk = desk.killed().await;
-    is_polled_on(&desk, &file).await;
+    let desk = desk.killed().await.killed().await;
+    goes_on_by_itself(&desk, &file).await;
 }
 
 #[tokio::test]
-async fn a_task_goes_on_when_its_server_is_told_to_end_and_is_polled_by_the_next_run() {
+async fn a_task_is_polled_on_after_its_server_was_told_to_end() {
     let (desk, _folder, file) = desk(Setup::default().with("SERVER__DRAIN_MS", 200)).await;
-    at_work(&desk, &file, || desk.terminate()).await;
+    let told = at_work(&desk, &file, || desk.terminate()).await;
+    let asks = &told.last().expect("an end")["outcome"]["interrupts"];
+    assert_eq!(asks[0]["reason"], "server_restarted", "{told:#?}");
     let desk = desk.restarted().await;
-    is_polled_on(&desk, &file).await;
+    goes_on_by_itself(&desk, &file).await;
 }
 
 #[tokio::test]
@@ -96,14 +115,9 @@ async fn a_task_goes_on_when_its_run_is_out_of_time_and_is_polled_by_the_next_ru
 
 #[tokio::test]
 async fn a_question_of_a_task_is_answered_after_a_restart_and_what_was_said_since_too() {
-    let (desk, _folder, file) = desk(Setup::default()).await;
-    {
-        let asking = desk.ask("m", None);
-        tokio::select! {
-            told = asking => panic!("it has no end yet: {told:#?}"),
-            () = until("it is polled", || count(&file, "polled") > 1) => {}
-        }
-    }
+    let (desk, _folder, file) = desk(Setup::default().with("RUNS__TIME_LIMIT_MS", 5_000)).await;
+    let cut = at_work(&desk, &file, || {}).await;
+    assert_eq!(cut.last().expect("an end")["code"], "time_limit", "{cut:#?}");
     let desk = desk.killed().await;
     fs::write(file.with_extension("asks"), "1").expect("written");
     let stream = desk.ask("how is it?", None).await;

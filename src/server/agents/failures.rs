@@ -8,15 +8,24 @@ use crate::{
     thread::{Ending, How},
 };
 
-/// The end of a run that the server itself cut: its agent did nothing wrong.
-pub(super) const SERVER_RESTARTED: &str = "server_restarted";
+/// The end of a run that was under way when its server was killed.
+pub(super) use crate::thread::SERVER_RESTARTED;
+/// The end of a run that was under way when its server was told to end.
+pub(super) const SERVER_RESTARTING: &str = "server_restarting";
+/// The end of a run whose node is gone.
+pub(super) const SERVER_LOST: &str = "server_lost";
 /// The longest description of a failure that is kept, in characters.
 const MAX_PROBLEM: usize = 500;
+
+/// Whether a run failed because its server ended: its agent did nothing wrong.
+pub(super) fn is_of_server(code: &str) -> bool {
+    [SERVER_RESTARTED, SERVER_RESTARTING, SERVER_LOST].contains(&code)
+}
 
 /// What the store keeps of a run that failed through its agent.
 pub(super) fn problem(ending: &Ending) -> Option<String> {
     match &ending.how {
-        How::Failed { message, code } if code != SERVER_RESTARTED => Some(message.chars().take(MAX_PROBLEM).collect()),
+        How::Failed { message, code } if !is_of_server(code) => Some(message.chars().take(MAX_PROBLEM).collect()),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     condense::{TooLong, condense},
-    failures,
+    failures, restart,
     runner::RunnerOptions,
 };
 use crate::{
@@ -99,11 +99,14 @@ impl RunLog {
         self.write(events, None).await
     }
 
-    /// Ends the run: what is open is closed, the terminal event follows, and the owner's feed hears of it, in one step.
+    /// Ends the run: what is open is closed, the terminal event follows, and the owner's feed hears of it, in one step. A run that
+    /// its server's end cut goes on by itself where it can.
     pub(super) async fn end(&mut self, ending: &Ending) -> Result<(), Lost> {
         if self.view.run(self.run_id).is_none() {
             self.view.apply(now_ms(), self.entry(RunStarted::new(self.thread_id, self.run_id).into()));
         }
+        let interruption = restart::interruption(&self.view, self.run_id, ending);
+        let ending = interruption.as_ref().unwrap_or(ending);
         let events = self.view.run(self.run_id).map(|run| run.ending(self.thread_id, ending)).unwrap_or_default();
         self.write(events, Some(ending)).await
     }

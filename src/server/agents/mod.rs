@@ -20,6 +20,7 @@ mod queue;
 mod registry;
 pub mod remote;
 mod replay;
+mod restart;
 mod run;
 mod runner;
 pub mod stored;

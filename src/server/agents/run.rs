@@ -18,6 +18,7 @@ use super::{
     AgentError, Done, Emitter, Outcome, beginning,
     coalesce::Coalescer,
     condense::{self, TooLong},
+    failures::SERVER_RESTARTING,
     guard::{Guard, MAX_EVENT_BYTES, Violation},
     log::{Lost, RunLog},
     registry::Agents,
@@ -224,7 +225,7 @@ impl Run {
                 tracing::error!(run = %run_id, agent, cause = cause(&*panic), "an agent panicked");
                 failed("agent_panicked", "the agent met a fault of its own and had to end; what it said so far is kept")
             }
-            Err(_) => failed("server_restarting", "the server restarts; ask again in a moment"),
+            Err(_) => failed(SERVER_RESTARTING, "the server restarts; ask again in a moment"),
         }
     }
 

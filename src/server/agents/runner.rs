@@ -24,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
+    failures::SERVER_RESTARTING,
     queue::{Going, Queue, Rules},
     registry::Agents,
     run::{Run, failed},
@@ -273,7 +274,7 @@ impl Runner {
             return;
         }
         {
-            let ending = failed("server_restarting", "the server restarts; ask again in a moment");
+            let ending = failed(SERVER_RESTARTING, "the server restarts; ask again in a moment");
             let mut state = self.0.state.lock();
             tracing::warn!(runs = state.active.len(), "runs are ended, because the server ends");
             state.active.values().for_each(|run| run.stop(ending.clone()));

@@ -80,8 +80,12 @@ pub async fn expire(channels: &Channels, user: &User, silent: Unanswered) -> Res
     };
     let waits = view.run(run_id);
     let before = waits.and_then(|run| run.resumes).and_then(|before| view.run(before));
+    // A run that its server's end cut asked nobody.
     let again = before.is_some_and(|before| match &before.answered {
-        Some(Answered::By { answers, .. }) => answers.iter().all(|answer| answer.payload.as_ref() == Some(&*EXPIRED)),
+        Some(Answered::By { answers, .. }) => {
+            let is_silence = answers.iter().all(|answer| answer.payload.as_ref() == Some(&*EXPIRED));
+            is_silence && !before.was_cut() && waits.is_some_and(|run| !run.was_cut())
+        }
         _ => false,
     });
     let asks = waits.map(|run| run.asks()).unwrap_or_default();

@@ -13,7 +13,7 @@ use super::{Kind, Node, NodeBody, NodeState, RunState, RunView};
 use crate::{
     protocol::{
         RunId,
-        agui::{EncryptedSubtype, Event, Interrupt, ToolContent},
+        agui::{EncryptedSubtype, Event, ToolContent},
     },
     thread::{Item, ThreadView},
 };
@@ -84,7 +84,7 @@ impl ThreadView {
     /// that was interrupted.
     pub(super) fn add_call_of_interrupt(&mut self, run_id: RunId, at: i64, call: &str) {
         let Some(own) = self.run(run_id).filter(|run| !run.calls(call)) else { return };
-        let asks = |run: &RunView| interrupts(run).iter().any(|asked| asked.tool_call_id.as_deref() == Some(call));
+        let asks = |run: &RunView| run.interrupts().iter().any(|asked| asked.tool_call_id.as_deref() == Some(call));
         let Some(resumed) = own.resumes.filter(|id| self.run(*id).is_some_and(|run| !run.calls(call) && asks(run)))
         else {
             return;
@@ -109,13 +109,6 @@ impl ThreadView {
     }
 }
 
-fn interrupts(run: &RunView) -> &[Interrupt] {
-    match &run.state {
-        RunState::Interrupted { interrupts } => interrupts,
-        _ => &[],
-    }
-}
-
 impl RunView {
     pub(super) fn calls(&self, call: &str) -> bool {
         self.last(Kind::Tool, |node| node.id == call).is_some()
@@ -128,7 +121,7 @@ impl RunView {
             _ => false,
         };
         // An interrupt that names no call may be about any that has no result.
-        let asked = interrupts(self).iter().any(|asked| asked.tool_call_id.as_deref().is_none_or(|id| id == call));
+        let asked = self.interrupts().iter().any(|asked| asked.tool_call_id.as_deref().is_none_or(|id| id == call));
         asked && self.last(Kind::Tool, is_it).is_some()
     }
 
@@ -203,7 +196,7 @@ impl RunView {
 
     /// As the interrupt tells the call: its name and arguments stand in its metadata.
     fn add_call_of_interrupt(&mut self, at: i64, call: &str) {
-        let asked = interrupts(self).iter().find(|asked| asked.tool_call_id.as_deref() == Some(call));
+        let asked = self.interrupts().iter().find(|asked| asked.tool_call_id.as_deref() == Some(call));
         let Some(asked) = asked.cloned() else { return };
         let told = |key: &str| asked.metadata.as_ref().and_then(|more| more.get(key));
         let name = told("toolName").and_then(Value::as_str).unwrap_or("tool").to_owned();

@@ -87,6 +87,10 @@ impl Giving {
 /// What an interrupted run waits for, and what became of it.
 #[component]
 pub(crate) fn Asks(run: Memo<Shared<RunView>>, interrupts: Vec<Interrupt>) -> impl IntoView {
+    if run.with_untracked(|run| run.was_cut()) {
+        let words = interrupts.iter().filter_map(|asked| asked.message.as_deref()).map(visible).collect::<String>();
+        return view! { <p class="verdict">{icon(Glyph::Warning)} <span>{words}</span></p> }.into_any();
+    }
     let giving = Giving::new(expect_context(), run, interrupts.len());
     let answered = Memo::new(move |_| run.with(|run| run.answered.clone()));
     let several = interrupts.len() > 1;
@@ -180,6 +184,7 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
     let shown = pretty(&args.to_string());
     let has_args = !matches!(&args, Value::Null) && is_call;
     let id = StoredValue::new(format!("answer-{}-{index}", giving.run.with_untracked(|run| run.run_id)));
+    let is_open_question = interrupt.response_schema.is_none();
     let schema = StoredValue::new(Wanted::of(interrupt.response_schema.as_ref()));
     let (verdict, args) = (interrupt, StoredValue::new(args));
     let choice = move || {
@@ -192,6 +197,16 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
                 disabled=giving.busy
                 on_answer=Callback::new(move |value| decide.run((AnswerStatus::Resolved, Some(value))))
             >
+                {is_open_question.then(|| [("Yes", true), ("No", false)].map(|(word, yes)| view! {
+                    <button
+                        type="button"
+                        class="button"
+                        disabled=move || giving.busy.get()
+                        on:click=move |_| decide.run((AnswerStatus::Resolved, Some(Value::Bool(yes))))
+                    >
+                        {word}
+                    </button>
+                }))}
                 {of_tool.then(|| view! {
                     <button type="button" class="button quiet-button" disabled=move || giving.busy.get() on:click=decline>
                         "Decline"

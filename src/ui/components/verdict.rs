@@ -22,6 +22,14 @@ pub(crate) fn is_declined(payload: Option<&Value>) -> bool {
     payload.and_then(|payload| payload.get("declined")) == Some(&Value::Bool(true))
 }
 
+/// The answer to a question that takes yes or no, by itself or in its only field.
+fn yes_or_no(payload: &Value) -> Option<bool> {
+    match payload {
+        Value::Object(fields) if fields.len() == 1 => fields.values().next().and_then(Value::as_bool),
+        value => value.as_bool(),
+    }
+}
+
 /// What became of one interrupt, in words.
 #[derive(Debug, Clone, PartialEq)]
 struct Verdict {
@@ -72,6 +80,10 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
                 Glyph::Close,
             )
         }
+        (AnswerStatus::Resolved, _) if yes_or_no(&payload).is_some() => {
+            let word = if yes_or_no(&payload) == Some(true) { "Yes" } else { "No" };
+            plain(format!("Answered by {who}: {word}"), Glyph::Check)
+        }
         (AnswerStatus::Resolved, _) => {
             Verdict { text: format!("Answered by {who}:"), more: Some(payload), glyph: Glyph::Check }
         }
@@ -87,7 +99,10 @@ pub(crate) fn VerdictView(interrupt: Interrupt, answered: Answered) -> impl Into
         Answered::GivenUp => None,
     };
     let more = more.map(|value| {
-        let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+        let text = match value {
+            Value::String(words) => visible(&words),
+            value => serde_json::to_string_pretty(&value).unwrap_or_default(),
+        };
         view! { <Bounded text=Signal::stored(text) label="Answer"/> }
     });
     view! {
@@ -129,6 +144,8 @@ mod tests {
         assert_eq!(call(json!({"approved": false, "reason": "too early"})), "Refused by Ada: too early");
         assert_eq!(call(json!({"approved": "yes"})), "Refused by Ada.");
         assert_eq!(told("question", AnswerStatus::Resolved, json!(7)), "Answered by Ada:");
+        assert_eq!(told("question", AnswerStatus::Resolved, json!(true)), "Answered by Ada: Yes");
+        assert_eq!(told("question", AnswerStatus::Resolved, json!({"confirmed": false})), "Answered by Ada: No");
         assert!(told("question", AnswerStatus::Cancelled, json!(null)).starts_with("Given up by Ada"));
         assert!(
             told("input_required", AnswerStatus::Cancelled, json!({"declined": true})) == "Declined by Ada."

@@ -58,7 +58,7 @@ def send_mail(to: str) -> str:
 @tool
 def read_document(name: str) -> str:
     """A long document."""
-    return f"{name}: " + "all work and no play " * 10_000
+    return f"{name}: " + "all work and no play " * 30_000
 
 
 def build(tools: list, prompt: str):

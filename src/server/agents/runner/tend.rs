@@ -9,7 +9,7 @@ use crate::{
     protocol::RunId,
     server::{
         agents::{
-            failures::SERVER_RESTARTED,
+            failures::{SERVER_LOST, SERVER_RESTARTED},
             log::{Lost, RunLog},
             run::failed,
         },
@@ -102,7 +102,7 @@ impl Runner {
         self.let_go(&waiting, &open);
         open.iter().filter(|run| run.stopped).for_each(|run| self.stop(run.run_id));
         let message = "the server that ran it is gone; what was said so far is kept, ask again";
-        self.end_lost(leases.claim().await?, &failed("server_lost", message)).await?;
+        self.end_lost(leases.claim().await?, &failed(SERVER_LOST, message)).await?;
         let age = i64::try_from(UNATTENDED.as_millis()).unwrap_or(i64::MAX);
         let (before, message) = (
             now_ms().saturating_sub(age),

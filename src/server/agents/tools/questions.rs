@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::ToolOutput;
-use crate::protocol::agui::Interrupt;
+use crate::{
+    protocol::agui::Interrupt,
+    thread::{Item, NodeBody, RunView, ThreadView},
+};
 
 /// The reason of an interrupt that asks what a tool's server wants to know.
 pub const INPUT_REQUIRED: &str = "input_required";
@@ -80,6 +83,28 @@ pub enum Continuation {
     },
     /// The server works on it as a task with this id.
     Task(String),
+}
+
+/// The task that the log keeps, in an activity or in an interrupt's metadata.
+#[must_use]
+pub fn task_of(content: &Map<String, Value>) -> Option<Continuation> {
+    let continuation = serde_json::from_value(content.get(CONTINUATION)?.clone()).ok()?;
+    matches!(continuation, Continuation::Task(_)).then_some(continuation)
+}
+
+/// Whether a server works on a task for a run, as far as the log knows: its call has no result.
+pub(crate) fn has_open_task(thread: &ThreadView, run: &RunView) -> bool {
+    let is_open = |id: &str| {
+        let runs = thread.items.iter().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
+        runs.flat_map(|run| &run.nodes)
+            .any(|node| node.id == id && matches!(node.body, NodeBody::Tool { result: None, .. }))
+    };
+    run.nodes.iter().any(|node| match &node.body {
+        NodeBody::Activity { activity_type, content } if activity_type == TOOL_TASK => {
+            task_of(content).is_some() && content.get("toolCallId").and_then(Value::as_str).is_some_and(is_open)
+        }
+        _ => false,
+    })
 }
 
 /// What a person said to a [`Question`].

@@ -6,7 +6,7 @@
 
 use std::{collections::HashSet, iter};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Act, Asks, Job, Settled, Tools};
 use crate::{
@@ -23,10 +23,10 @@ use crate::{
         tools::{
             ToolOutput,
             consent::{self, Answer, TOOL_CALL},
-            questions::{self, CONTINUATION, Continuation, INPUT_REQUIRED, Resumption, TOOL_TASK},
+            questions::{self, INPUT_REQUIRED, Resumption, TOOL_TASK, task_of},
         },
     },
-    thread::{Answered, Item, NodeBody, RunState, RunView, ThreadView},
+    thread::{Answered, Item, MAYBE_CARRIED_OUT, NodeBody, RunState, RunView, ThreadView},
 };
 
 impl Tools<'_> {
@@ -37,11 +37,20 @@ impl Tools<'_> {
             // Something else was said: nobody answers what was asked before.
             toolbox.abandon(self.input.thread_id);
         }
-        let open = self.open_calls(history);
+        let tasks = tasks(&self.input.thread, &self.input.agent);
+        let mut open = self.open_calls(history);
+        if self.was_cut() {
+            // Nobody was asked about them: their tasks are followed.
+            open.retain(|call| tasks.iter().all(|job| job.id != call.id));
+        }
         let (mut jobs, mut results, mut asks) = (Vec::new(), Results::new(), Asks::default());
         for call in &open {
             if let Some(resumption) = self.resumption(call) {
                 jobs.push(Job::new(call, Ok(Act::Resume(resumption))));
+                continue;
+            }
+            if self.was_cut() {
+                self.result(&call.id, ToolOutput::failed(MAYBE_CARRIED_OUT), &mut results).await?;
                 continue;
             }
             let answer = self.answer(call);
@@ -58,7 +67,7 @@ impl Tools<'_> {
         }
         let on_branch: HashSet<String> = history::call_ids(history).collect();
         let is_to_follow = |job: &Job| on_branch.contains(&job.id) && open.iter().all(|call| call.id != job.id);
-        jobs.extend(tasks(&self.input.thread, &self.input.agent).into_iter().filter(is_to_follow));
+        jobs.extend(tasks.into_iter().filter(is_to_follow));
         results.extend(self.carry_out(jobs, &mut asks).await?);
         let asks = asks.into_interrupts();
         Ok(if asks.is_empty() { Settled::Done(results) } else { Settled::Asked(asks) })
@@ -102,12 +111,14 @@ impl Tools<'_> {
         self.waited_run().is_some_and(|run| matches!(run.answered, Some(Answered::By { .. })))
     }
 
+    /// Whether the end of its server cut the run that this one goes on from.
+    fn was_cut(&self) -> bool {
+        self.waited_run().is_some_and(RunView::was_cut)
+    }
+
     /// What the run asked that this one goes on from.
     fn waited(&self) -> &[Interrupt] {
-        match self.waited_run().map(|run| &run.state) {
-            Some(RunState::Interrupted { interrupts }) => interrupts,
-            _ => &[],
-        }
+        self.waited_run().map(RunView::interrupts).unwrap_or_default()
     }
 
     /// What a person said to a call. What was asked stands in the run that waited.
@@ -162,12 +173,6 @@ fn allows(run: &RunView, call: &str) -> bool {
             matches!(consent::read(asked, resolved, said.payload.as_ref()), Answer::Approved { .. })
         })
     })
-}
-
-/// The task that the log keeps, in an activity or in a question's metadata.
-fn task_of(content: &Map<String, Value>) -> Option<Continuation> {
-    let continuation = serde_json::from_value(content.get(CONTINUATION)?.clone()).ok()?;
-    matches!(continuation, Continuation::Task(_)).then_some(continuation)
 }
 
 /// The calls of an agent in a thread that have no result, and that the agent's own runs keep a task of. Tasks of runs that a

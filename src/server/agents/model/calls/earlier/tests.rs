@@ -11,7 +11,7 @@ use crate::{
         Emitter, RunInput,
         tools::{
             ToolBox, ToolSpec,
-            questions::{Called, Question, Response},
+            questions::{Called, Continuation, Question, Response},
         },
     },
 };
