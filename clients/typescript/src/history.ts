@@ -33,18 +33,21 @@ export function turnsOf(view: ThreadView): Turn[] | undefined {
   return turns.at(-1)?.runs.length ? turns : undefined;
 }
 
-/** What a run said in these nodes. A call of it that streams is announced again by the run that is told after it. */
-const said = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
+/** What the front end calls a message: by the id that it gave it, where the server kept that. */
+export const idOf = ({ message }: Said): string => message.external_id ?? message.id;
+
+/** The messages of an earlier run's nodes. A call whose arguments are not whole is left out: the newest run announces it again. */
+const messagesIn = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
 
 /** The conversation of some turns up to their newest run. What a run said to a cancellation stands before the message that it answers. */
 export function messagesBefore(turns: Turn[]): Message[] {
   const newest = turns.at(-1)?.runs.at(-1);
-  return turns.flatMap(({ said: { message }, runs }): Message[] => {
+  return turns.flatMap(({ said, runs }): Message[] => {
     const told = runs.filter((run) => run !== newest);
     return [
-      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => said(nodes.slice(0, nodes_before_message))),
-      { id: message.external_id ?? message.id, role: 'user', content: message.content },
-      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => said(nodes.slice(nodes_before_message))),
+      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(0, nodes_before_message))),
+      { id: idOf(said), role: 'user', content: said.message.content },
+      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(nodes_before_message))),
     ];
   });
 }
