@@ -66,7 +66,6 @@ export class RunEvents {
   apply(event: BaseEvent): void {
     // A run that was told to have begun before it did, for the sake of what came before it, begins once.
     if (this.ended || (this.started && event.type === EventType.RUN_STARTED)) return;
-    this.note(event as Fields);
     if (event.type === EventType.STATE_DELTA) this.changes += 1;
     this.send(event);
     if (event.type === EventType.RUN_STARTED) this.state.forEach((told) => this.send(told));
@@ -74,7 +73,9 @@ export class RunEvents {
 
   private send(event: BaseEvent): void {
     const joined = this.pieces.join(event);
-    if (joined) this.emit(this.named(this.whole(restored(joined, this.messageIds))));
+    if (!joined) return;
+    this.note(joined as Fields);
+    this.emit(this.named(this.whole(restored(joined, this.messageIds))));
   }
 
   /** The log has of a restated conversation what follows the question; a front end takes what it is told for all of it. */

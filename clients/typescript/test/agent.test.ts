@@ -430,3 +430,22 @@ test('what the log has in pieces is told whole', () => {
   log.forEach((event) => run.apply(event as BaseEvent));
   assert.deepEqual(events, [{ ...result, content: 'abcdef', metadata: { error: 'no' } }, set('ab', {}), set('abcdef', {}), set('gh', {})]);
 });
+
+test('a result that was cut between its pieces is told once, and whole', () => {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'r' };
+  const run = new RunEvents(ids, ids, new Map(), [], (event) => events.push(event));
+  const about = { type: EventType.TOOL_CALL_RESULT, toolCallId: 'c', messageId: 'm' };
+  const log = [
+    { type: EventType.RUN_STARTED, ...ids },
+    { type: EventType.TOOL_CALL_START, toolCallId: 'c', toolCallName: 'read' },
+    { type: EventType.TOOL_CALL_END, toolCallId: 'c' },
+    { ...about, content: 'ab', metadata: { netraBegins: true } },
+  ];
+  log.forEach((event) => run.apply(event as BaseEvent));
+  const body = { is: 'tool', name: 'read', args: '', result: 'abcd', result_id: 'm' } as const;
+  const view: RunView = { run_id: 'r', state: { is: 'running' }, nodes: [{ id: 'c', state: 'done', body }] };
+  run.restate(view);
+  run.restate(view);
+  assert.deepEqual(events.slice(3), [{ ...about, content: 'abcd', role: 'tool' }]);
+});
