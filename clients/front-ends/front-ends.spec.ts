@@ -99,7 +99,7 @@ for (const { name, folder, runtime } of variants) {
       };
 
       await page.goto(address({ ...where[1], thread: crypto.randomUUID() }));
-      /** A person's messages as the page shows them before their answers end, and with that are restated: with the ids that it gave them. */
+      /** A person's messages with the ids that the page gave them: as it shows them before their answers end, when nothing has restated them. */
       const asked: Shown[] = [];
       /** Asks the next question; its answer stops in its middle. */
       const askNext = async () => {
@@ -110,7 +110,10 @@ for (const { name, folder, runtime } of variants) {
         await expect.poll(async () => questionsIn(await shown(page)).at(-1)?.text).toBe(question);
         asked.push(questionsIn(await shown(page)).at(-1)!);
       };
-      /** The page shows the same as with the agent directly, and calls a person's messages what it called them at first. */
+      /**
+       * The page shows the same as with the agent directly, and a person's messages have the ids of `asked`. After a reload they have come
+       * from the server; with the agent in CopilotKit's runtime, from that runtime's memory.
+       */
       const sameAsAsked = async () => {
         await same(asked.length);
         expect(questionsIn(await shown(page)), 'a person’s messages keep the ids that the page gave them').toEqual(asked);

@@ -133,6 +133,13 @@ function beforeJoined(turns: Turn[]): BaseEvent[] {
   return [snapshotOf(shownOf(turns, true)), ...earlier.filter((event) => event.type !== EventType.RUN_STARTED && !isLast(event))];
 }
 
+/** What an event says of messages. */
+interface About {
+  messageId?: string;
+  parentMessageId?: string;
+  messages?: { id?: string }[];
+}
+
 /**
  * A run's events as TanStack's chunks, whose types name each one. A call may name a message that nothing else begins; TanStack would
  * show such a call in the message before, so the message is begun here.
@@ -146,7 +153,7 @@ class Chunks {
   }
 
   of(event: BaseEvent): StreamChunk[] {
-    const { type, messageId, parentMessageId, messages } = event as BaseEvent & { messageId?: string; parentMessageId?: string; messages?: { id?: string }[] };
+    const { type, messageId, parentMessageId, messages } = event as BaseEvent & About;
     const chunk = event as unknown as StreamChunk;
     if (type === EventType.MESSAGES_SNAPSHOT) this.begun = idsOf(messages ?? []);
     if (type === EventType.TEXT_MESSAGE_START && messageId !== undefined) this.begun.add(messageId);
