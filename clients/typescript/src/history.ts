@@ -12,7 +12,7 @@ export interface Turn {
   runs: RunView[];
 }
 
-/** The messages of the branch that leads to one of them, the first one first; without an id, to the newest. */
+/** A person's messages from the first to the one with this id, each said after the one before it; without such a one, to the newest. */
 function branchTo(view: ThreadView, id?: string): Said[] {
   const said = view.items.flatMap((item) => (item.kind === 'message' ? [item.value] : []));
   const last = said.find(({ message }) => message.id === id) ?? said.at(-1);
@@ -33,32 +33,35 @@ export function turnsOf(view: ThreadView): Turn[] | undefined {
   return turns.at(-1)?.runs.length ? turns : undefined;
 }
 
-/** What a run said in these nodes. A call of it that streams is announced again by the run that is told after it. */
-const said = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
+/** What the front end calls a message: by the id that it gave it, where the server kept that. */
+export const idOf = ({ message }: Said): string => message.external_id ?? message.id;
+
+/** The messages of an earlier run's nodes. A call whose arguments are not whole is left out: the newest run announces it again. */
+const messagesIn = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
 
 /** The conversation of some turns up to their newest run. What a run said to a cancellation stands before the message that it answers. */
 export function messagesBefore(turns: Turn[]): Message[] {
   const newest = turns.at(-1)?.runs.at(-1);
-  return turns.flatMap(({ said: { message }, runs }): Message[] => {
+  return turns.flatMap(({ said, runs }): Message[] => {
     const told = runs.filter((run) => run !== newest);
     return [
-      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => said(nodes.slice(0, nodes_before_message))),
-      { id: message.external_id ?? message.id, role: 'user', content: message.content },
-      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => said(nodes.slice(nodes_before_message))),
+      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(0, nodes_before_message))),
+      { id: idOf(said), role: 'user', content: said.message.content },
+      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(nodes_before_message))),
     ];
   });
 }
 
-/** The shared state that a run begins with, as events that bring a front end there. A run that is not in the view yet is the next. */
+/** Events that give a front end the shared state that a run begins with. A run that the view does not have comes after all that it has. */
 export function stateBefore(view: ThreadView, runId: string): BaseEvent[] {
   const runs = runsOf(view);
   const at = runs.findIndex(({ run_id }) => run_id === runId);
   const branch = new Set(branchTo(view, runs[at]?.message_id).map(({ message }) => message.id));
   const before = runs.slice(0, at < 0 ? undefined : at).filter(({ message_id }) => message_id === undefined || branch.has(message_id));
-  const told = before.findLastIndex(({ shared }) => shared !== undefined);
-  const changes = before.slice(told + 1).flatMap(({ shared_changes }) => shared_changes ?? []);
+  const whole = before.findLastIndex(({ shared }) => shared !== undefined);
+  const changes = before.slice(whole + 1).flatMap(({ shared_changes }) => shared_changes ?? []);
   return [
-    ...(told < 0 ? [] : [{ type: EventType.STATE_SNAPSHOT, snapshot: before[told]!.shared } as BaseEvent]),
+    ...(whole < 0 ? [] : [{ type: EventType.STATE_SNAPSHOT, snapshot: before[whole]!.shared } as BaseEvent]),
     ...changes.map((delta) => ({ type: EventType.STATE_DELTA, delta }) as BaseEvent),
   ];
 }

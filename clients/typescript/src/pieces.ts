@@ -1,40 +1,43 @@
 /**
- * Texts that are longer than an entry of the log stand in several: each has a piece, and says whether it begins the text or
- * continues it. A front end is told the whole.
+ * A text that is too long for an entry of the log stands in several entries, a piece in each. Fields of Netra's own mark the piece
+ * that begins the text and those that continue it. A front end is told the whole text, without the marks.
  */
 import { type BaseEvent, EventType } from '@ag-ui/client';
 import { metadataOf } from './versions.js';
 
+/** `true` in the first piece of a text. */
 const BEGINS = 'netraBegins';
+/** In the pieces after it: `last` in the last one, `more` in those before. */
 const CONTINUES = 'netraContinues';
 
 type Operation = { path: string; value?: unknown; [BEGINS]?: boolean; [CONTINUES]?: string };
 type Result = BaseEvent & { toolCallId: string; content: string };
 
 export class Pieces {
-  /** Of the shared state, by their paths. */
+  /** What has come of texts of the shared state, by their paths. */
   private readonly texts = new Map<string, string>();
-  /** Results of tools, by their calls. */
+  /** What has come of tools' results, by the ids of their calls. */
   private readonly results = new Map<string, Result>();
 
-  /** The event as it is told; nothing while pieces are to come. */
+  /** The event as a front end is told it; nothing where it waits for the last piece. */
   join(event: BaseEvent): BaseEvent | undefined {
     if (event.type === EventType.STATE_DELTA) return this.state(event as BaseEvent & { delta: Operation[] });
     if (event.type === EventType.TOOL_CALL_RESULT) return this.result(event as Result);
     return event;
   }
 
-  /** The first piece is told as it comes, so that what follows it has its place. */
+  /** The first piece is told at once, so that operations after it find its place; the last is told as the whole text, in its stead. */
   private state(event: BaseEvent & { delta: Operation[] }): BaseEvent | undefined {
     const delta: Operation[] = [];
     for (const { [BEGINS]: begins, [CONTINUES]: mark, ...operation } of event.delta) {
-      const text = (this.texts.get(operation.path) ?? '') + String(operation.value);
       if (begins) this.texts.set(operation.path, String(operation.value));
       if (mark === undefined) {
         delta.push(operation);
         continue;
       }
+      const text = (this.texts.get(operation.path) ?? '') + String(operation.value);
       this.texts.set(operation.path, text);
+      // A piece that continues a text is alone in its event.
       if (mark !== 'last') return undefined;
       this.texts.delete(operation.path);
       delta.push({ ...operation, value: text });

@@ -12,7 +12,7 @@ import { Pieces } from './pieces.js';
 import { metadataOf, Type } from './versions.js';
 import type { Node, RunView } from './wire.js';
 
-/** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it begins with the message that its run answers. */
+/** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it leaves out what was said before the message that its run answers. */
 const SINCE_QUESTION = 'netraSinceQuestion';
 
 /** What is known of one thing in the run. */
@@ -41,7 +41,7 @@ export class RunEvents {
   private started = false;
   private ended = false;
   private readonly pieces = new Pieces();
-  /** How many changes of the shared state were told. */
+  /** How many of the log's changes of the shared state have come. */
   private changes = 0;
 
   constructor(
@@ -53,7 +53,7 @@ export class RunEvents {
     /** The conversation up to the run, as the caller has it. */
     private readonly before: Message[],
     private readonly emit: Emit,
-    /** The shared state up to the run, for a front end that has none. */
+    /** Events that give a front end that has no state the one that the run begins with. */
     private readonly state: BaseEvent[] = [],
   ) {}
 
@@ -66,7 +66,6 @@ export class RunEvents {
   apply(event: BaseEvent): void {
     // A run that was told to have begun before it did, for the sake of what came before it, begins once.
     if (this.ended || (this.started && event.type === EventType.RUN_STARTED)) return;
-    this.note(event as Fields);
     if (event.type === EventType.STATE_DELTA) this.changes += 1;
     this.send(event);
     if (event.type === EventType.RUN_STARTED) this.state.forEach((told) => this.send(told));
@@ -74,10 +73,12 @@ export class RunEvents {
 
   private send(event: BaseEvent): void {
     const joined = this.pieces.join(event);
-    if (joined) this.emit(this.named(this.whole(restored(joined, this.messageIds))));
+    if (!joined) return;
+    this.note(joined as Fields);
+    this.emit(this.named(this.whole(restored(joined, this.messageIds))));
   }
 
-  /** The log has of a restated conversation what follows the question; a front end takes what it is told for all of it. */
+  /** The log has a restated conversation from the question on; a front end, which takes it for all that was said, is told all of it. */
   private whole(event: BaseEvent): BaseEvent {
     const { [SINCE_QUESTION]: isPart, ...more } = metadataOf(event);
     if (event.type !== EventType.MESSAGES_SNAPSHOT || isPart === undefined) return event;
@@ -120,7 +121,10 @@ export class RunEvents {
     if (terminal) tell(...terminal);
   }
 
-  /** The calls of earlier runs that this run announced again: those told as its own, and those that stream anew. A run that is over has none that stream. */
+  /**
+   * The calls of earlier runs that this run announced again: those that were told as its own, and those that are open. In a run that
+   * is over, a call is open only while a later run announces it again.
+   */
   private announcedAgain(run: RunView, earlier: RunView[]): Node[] {
     const key = (node: Node) => keyOf(node.body.is, nodeId(node), node.within);
     const met = new Set(run.nodes.map(key));

@@ -14,7 +14,7 @@ import { RunEvents } from './restate.js';
 import { type Answer, type Outcome, partsOf } from './versions.js';
 import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
 
-/** The longest id of a message that is given back after a reload. */
+/** The longest id of a message, in UTF-8, that the server keeps and gives back after a reload. */
 const MAX_EXTERNAL_ID_BYTES = 256;
 /** How many interrupts are remembered, and whose they are. */
 const MOST_ASKED = 256;
@@ -128,7 +128,7 @@ export class Run implements Follower {
       return this.overHttp(this.agent, message_id, [...results, ...this.input.messages.slice(-1)]);
     }
     const agent = this.agent !== undefined && { agent: this.agent };
-    const external = id !== message_id && isShort(id) && { external_id: id };
+    const external = id !== message_id && isKept(id) && { external_id: id };
     return this.send('send_message', message_id, { message_id, thread_id: this.threadId, text, ...agent, ...external });
   }
 
@@ -191,13 +191,13 @@ export class Run implements Follower {
     this.events = new RunEvents(known, { threadId, runId }, names, before, (event) => this.tell(event), state);
   }
 
-  /** What the caller calls people's messages, these and those of the thread, by the ids that they have on the server. */
+  /** The caller's ids of a person's messages, by the server's ids: of the messages that it gave, and of those in the thread. */
   private messageIds(messages: Message[], view?: ThreadView): Map<string, string> {
-    const known = (view?.items ?? []).flatMap(({ kind, value }): [string, string][] =>
+    const kept = (view?.items ?? []).flatMap(({ kind, value }): [string, string][] =>
       kind === 'message' && value.message.external_id !== undefined ? [[value.message.id, value.message.external_id]] : [],
     );
     const given = messages.flatMap(({ id, role }): [string, string][] => (role === 'user' ? [[idFor(this.threadId, id), id]] : []));
-    return new Map([...known, ...given].filter(([ours, theirs]) => ours !== theirs));
+    return new Map([...kept, ...given].filter(([ours, theirs]) => ours !== theirs));
   }
 
   entry(seq: number, entry: Entry): void {
@@ -315,8 +315,8 @@ function resultsOf(messages: Message[]): Answer[] | undefined {
   return results.length ? results : undefined;
 }
 
-/** Whether the server keeps an id of the caller's beside its own. */
-const isShort = (id: string): boolean => id !== '' && new TextEncoder().encode(id).length <= MAX_EXTERNAL_ID_BYTES;
+/** Whether the server keeps the caller's id of a message beside its own. */
+const isKept = (id: string): boolean => id !== '' && new TextEncoder().encode(id).length <= MAX_EXTERNAL_ID_BYTES;
 
 /** A message: its words, and whether it carries files beside them. */
 interface Question {
@@ -344,7 +344,7 @@ function question(messages: Message[]): Question {
   return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length, results: said.filter(({ role }) => role === 'tool') };
 }
 
-/** Whether the front end has no state, and is to be told the thread's: it comes anew, or says that it has an empty one. */
+/** Whether the front end is to be told the thread's state: it was loaded anew, or gives an empty state. */
 function needsState(input: RunAgentInput, joins: boolean): boolean {
   return joins || ('state' in input && (input.state == null || JSON.stringify(input.state) === '{}'));
 }

@@ -10,12 +10,12 @@ import type { ConnectConnectionAdapter, ResumableConnectConnectionAdapter } from
 import { Observable } from 'rxjs';
 import { address, type NetraAgentConfig } from './agent.js';
 import { Connection } from './connection.js';
-import type { Turn } from './history.js';
+import { idOf, type Turn } from './history.js';
 import { newId } from './ids.js';
-import { eventsOf, messagesOf } from './restate.js';
+import { eventsOf } from './restate.js';
 import { Run } from './run.js';
 import { metadataOf, type Outcome } from './versions.js';
-import { NetraError, type RunView } from './wire.js';
+import { NetraError } from './wire.js';
 
 type Hydrate = NonNullable<ConnectConnectionAdapter['hydrate']>;
 type Interrupts = NonNullable<Awaited<ReturnType<Hydrate>>['interrupts']>['pending'];
@@ -71,7 +71,7 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
         tools: context?.clientTools ?? [],
         forwardedProps: context?.forwardedProps ?? data ?? {},
       };
-      yield* follow(input as RunAgentInput, (run) => run.begin()).read(signal, () => leaves);
+      yield* follow(input as RunAgentInput, (run) => run.begin()).read(new Chunks(messages), signal, () => leaves);
     },
 
     async *joinRun(runId, signal) {
@@ -82,7 +82,7 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
       }
       const joined = follow({ threadId, runId }, (run) => run.join(beforeJoined));
       // TanStack gives up a run that it joined where nothing comes for a while; that run goes on.
-      yield* joined.read(signal, (told) => leaves || !told);
+      yield* joined.read(new Chunks([]), signal, (told) => leaves || !told);
     },
 
     async hydrate(threadId) {
@@ -109,27 +109,17 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
   };
 }
 
-/**
- * Whether the calls of a turn are in messages of their own. An agent of that kind restates its messages at the end, and TanStack shows
- * those; of other agents it shows a call within the message before.
- */
-const namesMessages = ({ runs }: Turn): boolean =>
-  runs.some(({ nodes }) => nodes.some(({ body }) => body.is === 'tool' && body.message !== undefined));
-
 const snapshotOf = (messages: unknown[]): BaseEvent => ({ type: EventType.MESSAGES_SNAPSHOT, messages }) as unknown as BaseEvent;
-
-const saidIn = (runs: RunView[]): Message[] => runs.flatMap(({ nodes }) => messagesOf(nodes));
 
 /** The conversation as TanStack makes it of what it is told. The turn that goes on is told by `joinRun`. */
 function shownOf(turns: Turn[], active: boolean): UIMessage[] {
   const processor = new StreamProcessor();
-  turns.forEach((turn, index) => {
-    const { said, runs } = turn;
-    processor.addUserMessage(said.message.content, said.message.id);
+  turns.forEach(({ said, runs }, index) => {
+    processor.addUserMessage(said.message.content, idOf(said));
     processor.prepareAssistantMessage();
     if (active && index === turns.length - 1) return;
-    const told = namesMessages(turn) ? [snapshotOf([...processor.getMessages(), ...saidIn(runs)])] : runs.flatMap(eventsOf);
-    for (const event of told) processor.processChunk(chunkOf(event));
+    const chunks = new Chunks(processor.getMessages());
+    for (const chunk of runs.flatMap(eventsOf).flatMap((event) => chunks.of(event))) processor.processChunk(chunk);
   });
   return processor.getMessages();
 }
@@ -139,16 +129,42 @@ function shownOf(turns: Turn[], active: boolean): UIMessage[] {
  * Without the messages, it would drop its newest one as soon as the run says something, with what the run thought before.
  */
 function beforeJoined(turns: Turn[]): BaseEvent[] {
-  const [turn, shown] = [turns.at(-1)!, shownOf(turns, true)];
-  const newest = turn.runs.at(-1)!;
-  const earlier = turn.runs.slice(0, -1);
-  const active = newest.state.is === 'running' || newest.state.is === 'waiting';
-  if (namesMessages(turn)) return [snapshotOf([...shown, ...saidIn(active ? earlier : turn.runs)])];
-  return [snapshotOf(shown), ...earlier.flatMap(eventsOf).filter((event) => event.type !== EventType.RUN_STARTED && !isLast(event))];
+  const earlier = turns.at(-1)!.runs.slice(0, -1).flatMap(eventsOf);
+  return [snapshotOf(shownOf(turns, true)), ...earlier.filter((event) => event.type !== EventType.RUN_STARTED && !isLast(event))];
 }
 
-/** TanStack's chunks are AG-UI's events; its types name each one. */
-const chunkOf = (event: BaseEvent): StreamChunk => event as unknown as StreamChunk;
+/** What an event says of messages. */
+interface About {
+  messageId?: string;
+  parentMessageId?: string;
+  messages?: { id?: string }[];
+}
+
+/**
+ * A run's events as TanStack's chunks, whose types name each one. A call may name a message that nothing else begins; TanStack would
+ * show such a call in the message before, so the message is begun here.
+ */
+class Chunks {
+  private begun: Set<string>;
+
+  /** After these messages. */
+  constructor(messages: { id?: string }[]) {
+    this.begun = idsOf(messages);
+  }
+
+  of(event: BaseEvent): StreamChunk[] {
+    const { type, messageId, parentMessageId, messages } = event as BaseEvent & About;
+    const chunk = event as unknown as StreamChunk;
+    if (type === EventType.MESSAGES_SNAPSHOT) this.begun = idsOf(messages ?? []);
+    if (type === EventType.TEXT_MESSAGE_START && messageId !== undefined) this.begun.add(messageId);
+    if (type !== EventType.TOOL_CALL_START || parentMessageId === undefined || this.begun.has(parentMessageId)) return [chunk];
+    this.begun.add(parentMessageId);
+    const about = { messageId: parentMessageId, role: 'assistant' };
+    return [{ type: EventType.TEXT_MESSAGE_START, ...about }, { type: EventType.TEXT_MESSAGE_END, ...about }, chunk] as StreamChunk[];
+  }
+}
+
+const idsOf = (messages: { id?: string }[]): Set<string> => new Set(messages.flatMap(({ id }) => id ?? []));
 
 const isLast = ({ type }: BaseEvent): boolean => type === EventType.RUN_FINISHED || type === EventType.RUN_ERROR;
 
@@ -193,7 +209,7 @@ class Followed {
   }
 
   /** The events in order. Where they are read no further, the run is stopped, or left if `leaves` says so: `told`, once some were read. */
-  async *read(signal: AbortSignal | undefined, leaves: (told: boolean) => boolean): AsyncGenerator<StreamChunk> {
+  async *read(chunks: Chunks, signal: AbortSignal | undefined, leaves: (told: boolean) => boolean): AsyncGenerator<StreamChunk> {
     let told = false;
     const aborted = () => this.wake();
     signal?.addEventListener('abort', aborted, { once: true });
@@ -205,7 +221,7 @@ class Followed {
           await this.some();
         } else {
           told = true;
-          yield chunkOf(event);
+          yield* chunks.of(event);
         }
       }
       if (this.failure !== undefined && !signal?.aborted) throw this.failure;

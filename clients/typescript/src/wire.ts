@@ -77,6 +77,7 @@ export interface ThreadView {
 }
 
 export interface Said {
+  /** `external_id`: what the program that sent it calls it, where that is another id. */
   message: { id: string; content: string; run_id: string; external_id?: string };
   /** The message that it was said after; absent: the first of its branch. */
   follows?: string;
@@ -95,8 +96,9 @@ export interface RunView {
   /** How many of the nodes stand before the message that the run answers: what the agent said to a cancellation. */
   nodes_before_message?: number;
   usage?: unknown[];
-  /** The shared state. Absent: as the runs before left it, with `shared_changes`: deltas (RFC 6902). */
+  /** The shared state as the run left it. Absent: as the runs before left it, changed by `shared_changes`. */
   shared?: unknown;
+  /** Each a list of operations (RFC 6902), in order. */
   shared_changes?: unknown[][];
   result?: unknown;
 }

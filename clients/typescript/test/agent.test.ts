@@ -31,10 +31,10 @@ function agentOf(config: Partial<NetraAgentConfig> = {}): NetraAgent {
 let questions = 0;
 
 /** Asks something, and answers what was heard of it: `heard` grows as it comes. */
-function ask(agent: NetraAgent, id = `question-${++questions}`) {
+function ask(agent: NetraAgent, id = `question-${++questions}`, more: { forwardedProps?: object } = {}) {
   const heard: BaseEvent[] = [];
   agent.addMessage({ id, role: 'user', content: 'Where do my tokens go?' });
-  const done = agent.runAgent({}, { onEvent: ({ event }) => void heard.push(event) });
+  const done = agent.runAgent(more, { onEvent: ({ event }) => void heard.push(event) });
   return { heard, done };
 }
 
@@ -234,15 +234,18 @@ test('a page that was loaded anew finds the conversation, and the run that goes 
   assert.deepEqual(nobody.messages, []);
 });
 
-test('a page that was loaded anew has its own ids of what a person said before', async () => {
+test('a page that was loaded anew has a person’s messages under the ids that it gave them', async () => {
   const threadId = 'loaded anew, by its own ids';
-  const ids = ['question one', crypto.randomUUID(), 'x'.repeat(256), '', 'y'.repeat(257)];
-  for (const id of ids) await ask(agentOf({ url: `${proxy.url}/api/agents/quick/agui`, threadId }), id).done;
+  const ids = ['question one', crypto.randomUUID(), 'x'.repeat(256), 'asked over HTTP', '', 'y'.repeat(257)];
+  for (const id of ids) {
+    const agent = agentOf({ url: `${proxy.url}/api/agents/quick/agui`, threadId });
+    await ask(agent, id, id === 'asked over HTTP' ? { forwardedProps: { colour: 'blue' } } : {}).done;
+  }
   const page = agentOf({ threadId });
   await page.connectAgent();
   const own = page.messages.flatMap(({ role, id }) => (role === 'user' ? [id] : []));
-  assert.deepEqual(own.slice(0, 3), ids.slice(0, 3));
-  assert.equal(new Set(own).size, ids.length, 'those that are not kept have ids of the server’s');
+  assert.deepEqual(own.slice(0, 4), ids.slice(0, 4));
+  assert.equal(new Set(own).size, ids.length, 'an id that is too short or too long is replaced by the server’s');
 });
 
 test('a call that is announced again is told once, wherever it is joined', async () => {
@@ -253,7 +256,7 @@ test('a call that is announced again is told once, wherever it is joined', async
   const resumed = run('two', []);
   const message = { id: 'm', run_id: 'one', content: 'Send it' };
   const turns = [{ said: { message }, runs: [interrupted, resumed] }];
-  assert.deepEqual(messagesBefore(turns).map(({ id }) => id), ['m'], 'what streams anew is told with its run');
+  assert.deepEqual(messagesBefore(turns).map(({ id }) => id), ['m'], 'a call whose arguments still come is told with the run that announces it again');
   const events: BaseEvent[] = [];
   const ids = { threadId: 't', runId: 'two' };
   const told = new RunEvents(ids, ids, new Map(), messagesBefore(turns), (event) => events.push(event));
@@ -373,7 +376,7 @@ test('what an agent restates has the caller’s own ids, wherever they stand', (
   ]);
 });
 
-test('what the log has in short is told whole', () => {
+test('what the log has as changes alone is told whole', () => {
   const events: BaseEvent[] = [];
   const ids = { threadId: 't', runId: 'r' };
   const before: Message[] = [
@@ -429,4 +432,23 @@ test('what the log has in pieces is told whole', () => {
   ];
   log.forEach((event) => run.apply(event as BaseEvent));
   assert.deepEqual(events, [{ ...result, content: 'abcdef', metadata: { error: 'no' } }, set('ab', {}), set('abcdef', {}), set('gh', {})]);
+});
+
+test('a result that was cut between its pieces is told once, and whole', () => {
+  const events: BaseEvent[] = [];
+  const ids = { threadId: 't', runId: 'r' };
+  const run = new RunEvents(ids, ids, new Map(), [], (event) => events.push(event));
+  const about = { type: EventType.TOOL_CALL_RESULT, toolCallId: 'c', messageId: 'm' };
+  const log = [
+    { type: EventType.RUN_STARTED, ...ids },
+    { type: EventType.TOOL_CALL_START, toolCallId: 'c', toolCallName: 'read' },
+    { type: EventType.TOOL_CALL_END, toolCallId: 'c' },
+    { ...about, content: 'ab', metadata: { netraBegins: true } },
+  ];
+  log.forEach((event) => run.apply(event as BaseEvent));
+  const body = { is: 'tool', name: 'read', args: '', result: 'abcd', result_id: 'm' } as const;
+  const view: RunView = { run_id: 'r', state: { is: 'running' }, nodes: [{ id: 'c', state: 'done', body }] };
+  run.restate(view);
+  run.restate(view);
+  assert.deepEqual(events.slice(3), [{ ...about, content: 'abcd', role: 'tool' }]);
 });

@@ -48,7 +48,7 @@ export class Server {
   ) {}
 
   /** A server with an administrator and the agents `slow`, `quick`, `asks`, whose runs wait for a person, `calls`, whose runs
-   *  leave a call to whoever asked, and `shares`, whose runs tell a state. */
+   *  leave a call to whoever asked, `looks-up`, whose runs call in a message of its own, and `shares`, whose runs tell a state. */
   static async start(env: Record<string, string> = {}, config = ''): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), 'netra-client-'));
     const server = new Server(folder, await port(), env);
@@ -68,14 +68,23 @@ export class Server {
       { type: 'TOOL_CALL_END', toolCallId: 'c' },
       { type: 'RUN_FINISHED', threadId: 't', runId: 'r', outcome: { type: 'success', pendingToolCallIds: ['c'] } },
     ];
+    const lookingUp = [
+      { type: 'TOOL_CALL_START', toolCallId: 'look', toolCallName: 'look_up', parentMessageId: 'looking' },
+      { type: 'TOOL_CALL_ARGS', toolCallId: 'look', delta: '{}' },
+      { type: 'TOOL_CALL_END', toolCallId: 'look' },
+      { type: 'TOOL_CALL_RESULT', toolCallId: 'look', messageId: 'found', content: 'sunny' },
+      { type: 'TEXT_MESSAGE_START', messageId: 'answer', role: 'assistant' },
+      { type: 'TEXT_MESSAGE_CONTENT', messageId: 'answer', delta: 'It is sunny.' },
+      { type: 'TEXT_MESSAGE_END', messageId: 'answer' },
+    ];
     const sharing = [{ type: 'STATE_SNAPSHOT', snapshot: { count: 1 } }];
     const files: string[] = [];
-    for (const [name, events] of Object.entries({ asking, calling, sharing })) {
+    for (const [name, events] of Object.entries({ asking, calling, sharing, lookingUp })) {
       files.push(join(folder, `${name}.jsonl`));
       await writeFile(files.at(-1)!, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
     }
     const agents = [agent('slow', 150), agent('quick', 5_000), agent('asks', 1_000, files[0]), agent('calls', 1_000, files[1])];
-    agents.push(agent('shares', 1_000, files[2]));
+    agents.push(agent('shares', 1_000, files[2]), agent('looks-up', 1_000, files[3]));
     const base = await readFile(join(root, 'Leptos.toml'), 'utf8');
     await writeFile(join(folder, 'Leptos.toml'), `${base}\n${agents.join('')}${config}`);
     await server.start();

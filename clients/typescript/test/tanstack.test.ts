@@ -82,6 +82,9 @@ const content = (events: BaseEvent[]) => events.slice(1, -1).map(({ toolName: _,
 const shown = (messages: UIMessage[]) =>
   messages.map(({ id, role, parts }) => ({ id: role === 'user' ? '' : id, role, parts: parts.map((part) => ({ ...part, stepId: '' })) }));
 
+/** What a chat calls a person's messages. */
+const questionIds = (messages: UIMessage[]) => messages.flatMap(({ id, role }) => (role === 'user' ? [id] : []));
+
 /** What a chat shows that is told the events of runs by nobody else. */
 async function direct(...runs: [question: string, log: BaseEvent[]][]): Promise<UIMessage[]> {
   let events: BaseEvent[] = [];
@@ -126,6 +129,7 @@ test('a chat that is loaded anew in the middle of a run goes on with it', async 
   await until('the second chat has it all', () => second.told.at(-1)?.type === EventType.RUN_FINISHED);
   await second.ready();
   assert.deepEqual(shown(second.messages), shown(first.messages));
+  assert.deepEqual(questionIds(second.messages), questionIds(first.messages));
   const runs = await Promise.all([first.run, second.run].map(({ threadId, runId }) => server.log(threadId, runId)));
   const whole = await direct(['Where do my tokens go?', runs[0]!], ['And the second time?', runs[1]!]);
   assert.deepEqual(shown(second.messages), shown(whole));
@@ -137,10 +141,22 @@ test('a chat that is loaded anew after a run shows it and asks nothing', async (
   const second = new Chat('tanstack comes back later', 'quick');
   await until('the conversation is there', () => second.messages.length > 0);
   assert.deepEqual(shown(second.messages), shown(first.messages));
+  assert.deepEqual(questionIds(second.messages), questionIds(first.messages));
   assert.deepEqual(second.told, []);
 
   await second.client.sendMessage('And the second time?');
   assert.deepEqual(content(second.told), content(await second.log()));
+});
+
+test('a call stands in the message that it names, as it is told and when the chat is loaded anew', async () => {
+  const first = new Chat('tanstack looks up', 'looks-up');
+  await first.client.sendMessage('How is the weather?');
+  await first.client.sendMessage('And now?');
+  const turn = [['text'], ['tool-call', 'tool-result'], ['text']];
+  assert.deepEqual(first.messages.map(({ parts }) => parts.map(({ type }) => type)), [...turn, ...turn]);
+  const second = new Chat('tanstack looks up', 'looks-up');
+  await until('the conversation is there', () => second.messages.length > 0);
+  assert.deepEqual(shown(second.messages), shown(first.messages));
 });
 
 test('a turn of several runs is told whole to a chat that joins the last of them', async () => {
