@@ -3,7 +3,8 @@
 //! Of a state, the operation of a delta that sets the text has the first piece and says that it [`BEGINS`]; operations that
 //! [`CONTINUES`] follow, each alone in its delta. Of a tool's result, the metadata of `TOOL_CALL_RESULT` says the same. The last
 //! one is marked [`LAST`], the others between [`MORE`]. The reducer puts them together; whoever is told of a run as AG-UI has it is
-//! told the whole.
+//! told the whole. A conversation that an agent restates has no room for long results, either: those that are known are marked
+//! [`KNOWN`].
 
 use serde_json::Value;
 
@@ -15,6 +16,9 @@ pub const CONTINUES: &str = "netraContinues";
 pub const MORE: &str = "more";
 /// The value of [`CONTINUES`] of the last piece.
 pub const LAST: &str = "last";
+
+/// The field of a tool's message in a restated conversation whose content is left out: it is the result that its call has already.
+pub const KNOWN: &str = "netraKnown";
 
 /// The path and the text of a delta that continues a text.
 #[must_use]

@@ -5,8 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::view::{Item, RunView, Said, ThreadView};
-use crate::protocol::{MessageId, RunId};
+use serde_json::Value;
+
+use super::view::{Item, NodeBody, RunView, Said, ThreadView};
+use crate::protocol::{MessageId, RunId, pieces::KNOWN};
 
 impl ThreadView {
     /// A message by id.
@@ -81,6 +83,35 @@ impl ThreadView {
             Item::Run(run) => run.message_id.is_none_or(|id| branch.contains(&id)),
         };
         self.items.iter().filter(is_on).collect()
+    }
+
+    /// The runs, in the order in which they were accepted.
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &RunView> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Run(run) => Some(&**run),
+            Item::Message(_) => None,
+        })
+    }
+
+    /// The result of a call; of several calls with that id, the newest one's.
+    #[must_use]
+    pub fn result_of(&self, call: &str) -> Option<&str> {
+        let mut nodes = self.runs().rev().flat_map(|run| run.nodes.iter().rev());
+        nodes.find_map(|node| match &node.body {
+            NodeBody::Tool { result: Some(text), .. } if node.id == call => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Gives the results that a restated conversation leaves out, since the thread has them, their content.
+    pub fn fill_in_results(&self, messages: &mut [Value]) {
+        for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+            if message.remove(KNOWN).is_some()
+                && let Some(text) = message.get("toolCallId").and_then(Value::as_str).and_then(|id| self.result_of(id))
+            {
+                message.insert("content".into(), text.into());
+            }
+        }
     }
 
     fn messages(&self) -> impl DoubleEndedIterator<Item = &Said> {

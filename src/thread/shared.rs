@@ -37,7 +37,7 @@ impl ThreadView {
     /// Gives runs the states that they have in a thread with more of the past: what is no longer kept may have told them. Answers
     /// whether one had another.
     pub fn keep_states_of(&mut self, before: &Self) -> bool {
-        let runs = self.items.iter().filter_map(|item| if let Item::Run(run) = item { Some(run.run_id) } else { None });
+        let runs = self.runs().map(|run| run.run_id);
         let mut had_other = false;
         for run_id in runs.collect::<Vec<_>>() {
             let state = before.state_of(run_id);

@@ -124,6 +124,41 @@ async fn a_caller_has_the_state_and_the_conversation_that_the_agent_restates_tho
 }
 
 #[tokio::test]
+async fn a_caller_has_a_long_result_whole_that_an_agent_restates_under_another_id() {
+    let text = "long ".repeat(120_000);
+    let result = text.clone();
+    let remote = remote::Server::start(move |_, mut answer| {
+        let text = text.clone();
+        async move {
+            answer.begin().await?;
+            let mut messages = answer.input["messages"].as_array().expect("messages").clone();
+            let function = json!({"name": "read", "arguments": "{}"});
+            let call = json!({"id": "c", "type": "function", "function": function});
+            messages.push(json!({"id": "m", "role": "assistant", "content": "", "toolCalls": [call]}));
+            messages.push(json!({"id": "other", "role": "tool", "toolCallId": "c", "content": text}));
+            for event in [
+                json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "read"}),
+                json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c", "delta": "{}"}),
+                json!({"type": "TOOL_CALL_END", "toolCallId": "c"}),
+                json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c", "messageId": "c", "content": text}),
+                json!({"type": "MESSAGES_SNAPSHOT", "messages": messages}),
+            ] {
+                answer.event(&event).await?;
+            }
+            answer.finish().await
+        }
+    })
+    .await;
+    let server = Setup::default().file(&remote_agent(&remote)).start().await;
+    let told = Asker::new(&server, ADMIN).await.ask("remote", &input("t", "first", "Read it")).await;
+    let of = |wanted: &str| told.iter().find(|event| kind(event) == wanted).expect("it is told").clone();
+    assert_eq!(of("TOOL_CALL_RESULT")["content"], result);
+    let restated = of("MESSAGES_SNAPSHOT")["messages"].as_array().expect("messages").last().cloned();
+    assert_eq!(restated, Some(json!({"id": "other", "role": "tool", "toolCallId": "c", "content": result})));
+    assert_eq!(kind(told.last().expect("an end")), "RUN_FINISHED");
+}
+
+#[tokio::test]
 async fn an_interrupt_that_comes_as_a_custom_event_is_answered_as_its_adapter_takes_it() {
     let remote = remote::Server::start(|number, mut answer| async move {
         answer.begin().await?;

@@ -1,6 +1,6 @@
 //! Files of messages, as a remote agent is told of them.
 
-use netra::{protocol::agui::Event, thread::RunState};
+use netra::thread::RunState;
 use serde_json::{Value, json};
 
 use crate::{

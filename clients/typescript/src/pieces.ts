@@ -2,7 +2,7 @@
  * A text that is too long for an entry of the log stands in several entries, a piece in each. Fields of Netra's own mark the piece
  * that begins the text and those that continue it. A front end is told the whole text, without the marks.
  */
-import { type BaseEvent, EventType } from '@ag-ui/client';
+import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent, type ToolCallResultEvent } from '@ag-ui/client';
 import { metadataOf } from './versions.js';
 
 /** `true` in the first piece of a text. */
@@ -10,20 +10,45 @@ const BEGINS = 'netraBegins';
 /** In the pieces after it: `last` in the last one, `more` in those before. */
 const CONTINUES = 'netraContinues';
 
+/** `true` in a tool's message of a restated conversation whose content is left out: it is the result that its call has already. */
+const KNOWN = 'netraKnown';
+
+type Content = ToolCallResultEvent['content'];
 type Operation = { path: string; value?: unknown; [BEGINS]?: boolean; [CONTINUES]?: string };
 type Result = BaseEvent & { toolCallId: string; content: string };
 
 export class Pieces {
   /** What has come of texts of the shared state, by their paths. */
   private readonly texts = new Map<string, string>();
+  /** The results that were told, by the ids of their calls. */
+  private readonly told = new Map<string, Content>();
   /** What has come of tools' results, by the ids of their calls. */
   private readonly results = new Map<string, Result>();
+
+  /** `before`: what was said before the run. */
+  constructor(before: Message[] = []) {
+    for (const message of before) if (message.role === 'tool') this.told.set(message.toolCallId, message.content);
+  }
 
   /** The event as a front end is told it; nothing where it waits for the last piece. */
   join(event: BaseEvent): BaseEvent | undefined {
     if (event.type === EventType.STATE_DELTA) return this.state(event as BaseEvent & { delta: Operation[] });
-    if (event.type === EventType.TOOL_CALL_RESULT) return this.result(event as Result);
-    return event;
+    if (event.type === EventType.MESSAGES_SNAPSHOT) return this.conversation(event as MessagesSnapshotEvent);
+    if (event.type !== EventType.TOOL_CALL_RESULT) return event;
+    const whole = this.result(event as Result);
+    if (whole) this.told.set(whole.toolCallId, whole.content);
+    return whole;
+  }
+
+  private conversation(event: MessagesSnapshotEvent): BaseEvent {
+    const messages = event.messages.map((message) => {
+      if (message.role !== 'tool') return message;
+      const { [KNOWN]: isKnown, ...told } = message as typeof message & { [KNOWN]?: boolean };
+      const content = (isKnown ? this.told.get(told.toolCallId) : undefined) ?? told.content;
+      this.told.set(told.toolCallId, content);
+      return { ...told, content };
+    });
+    return { ...event, messages };
   }
 
   /** The first piece is told at once, so that operations after it find its place; the last is told as the whole text, in its stead. */
@@ -45,7 +70,7 @@ export class Pieces {
     return { ...event, delta } as BaseEvent;
   }
 
-  private result(event: Result): BaseEvent | undefined {
+  private result(event: Result): Result | undefined {
     const { [BEGINS]: begins, [CONTINUES]: mark, ...more } = metadataOf(event);
     if (begins) {
       const { metadata: _, ...first } = event as Result & { metadata?: object };

@@ -40,7 +40,7 @@ export class RunEvents {
   private readonly notes = new Map<string, Note[]>();
   private started = false;
   private ended = false;
-  private readonly pieces = new Pieces();
+  private readonly pieces: Pieces;
   /** How many of the log's changes of the shared state have come. */
   private changes = 0;
 
@@ -55,7 +55,9 @@ export class RunEvents {
     private readonly emit: Emit,
     /** Events that give a front end that has no state the one that the run begins with. */
     private readonly state: BaseEvent[] = [],
-  ) {}
+  ) {
+    this.pieces = new Pieces(before);
+  }
 
   /** Whether the run's last event was told. */
   get done(): boolean {

@@ -429,9 +429,11 @@ test('what the log has in pieces is told whole', () => {
     set('cd', { netraContinues: 'more' }),
     set('ef', { netraContinues: 'last' }),
     set('gh', {}),
+    { type: EventType.MESSAGES_SNAPSHOT, messages: [{ id: 'n', role: 'tool', toolCallId: 'c', content: '', netraKnown: true }] },
   ];
   log.forEach((event) => run.apply(event as BaseEvent));
-  assert.deepEqual(events, [{ ...result, content: 'abcdef', metadata: { error: 'no' } }, set('ab', {}), set('abcdef', {}), set('gh', {})]);
+  const restated = { type: EventType.MESSAGES_SNAPSHOT, messages: [{ id: 'n', role: 'tool', toolCallId: 'c', content: 'abcdef' }] };
+  assert.deepEqual(events, [{ ...result, content: 'abcdef', metadata: { error: 'no' } }, set('ab', {}), set('abcdef', {}), set('gh', {}), restated]);
 });
 
 test('a result that was cut between its pieces is told once, and whole', () => {

@@ -5,10 +5,12 @@
 //! with the reducer before they are used. A state that changed is a delta where that is shorter; one that is longer than an
 //! event may be comes in several.
 
+mod results;
+
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::guard::MAX_EVENT_BYTES;
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
         pieces::{BEGINS, CONTINUES, LAST, MORE},
     },
     server::extent::extent,
-    thread::{Item, MAX_OPERATIONS, Node, NodeBody, RunView, ThreadView},
+    thread::{Item, MAX_OPERATIONS, Node, RunView, ThreadView},
 };
 
 /// The most bytes of a state's change in one event; what else is in the event has room beside it.
@@ -78,7 +80,7 @@ pub(super) fn pieces(mut event: Event) -> Vec<Event> {
         && extent(&event).bytes > MAX_EVENT_BYTES
     {
         let Event::ToolCallResult(result) = event else { return vec![event] };
-        return result_pieces(result);
+        return results::in_pieces(result);
     }
     let is_long = event.delta_mut().is_some_and(|text| text.len() > MAX_PIECE_BYTES);
     if !is_long || extent(&event).bytes <= MAX_EVENT_BYTES {
@@ -234,26 +236,6 @@ fn texts(mut text: &str) -> Vec<&str> {
     texts
 }
 
-/// A tool's result whose text is too long for an event, as several.
-fn result_pieces(event: ToolCallResult) -> Vec<Event> {
-    let ToolContent::Text(text) = &event.content else { return vec![event.into()] };
-    let texts = texts(text);
-    let (last, timestamp) = (texts.len().saturating_sub(1), event.base.timestamp);
-    let piece = |(index, text): (usize, &str)| {
-        let mut piece = ToolCallResult { content: ToolContent::Text(text.to_owned()), ..event.clone() };
-        if index == 0 {
-            piece.base.metadata.get_or_insert_default().insert(BEGINS.into(), true.into());
-        } else {
-            let mark = if index == last { LAST } else { MORE };
-            let metadata = Some(Map::from_iter([(CONTINUES.to_owned(), mark.into())]));
-            // What else it carries, it carries once.
-            piece.base = Base { timestamp, metadata, ..Base::default() };
-        }
-        piece.into()
-    };
-    texts.into_iter().enumerate().map(piece).collect()
-}
-
 fn shortened(path: &str) -> String {
     path.chars().take(100).collect()
 }
@@ -281,30 +263,17 @@ fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot
     if let Some(added) = added.filter(|added| fit(added) && is_enough(added)) {
         return Ok(added);
     }
-    let turn = turn.map(Event::from).filter(|turn| is_enough(std::slice::from_ref(turn)));
-    let mut kept = turn.unwrap_or(whole);
-    if extent(&kept).bytes > MAX_EVENT_BYTES {
-        // Results that are known need not be told again for the thread to look the same.
-        let short = without_known_results(thread, kept.clone());
-        kept = if is_enough(std::slice::from_ref(&short)) { short } else { kept };
-    }
+    let turn = turn.filter(|turn| is_enough(&[turn.clone().into()]));
+    let kept = turn.unwrap_or(event);
     let bytes = extent(&kept).bytes;
-    if bytes > MAX_EVENT_BYTES {
-        return Err(TooLong::Bytes("the restated conversation".into(), bytes));
+    if bytes <= MAX_EVENT_BYTES {
+        return Ok(vec![kept.into()]);
     }
-    Ok(vec![kept])
-}
-
-fn without_known_results(thread: &ThreadView, mut event: Event) -> Event {
-    if let Event::MessagesSnapshot(snapshot) = &mut event {
-        snapshot.messages.retain(|message| match Message::deserialize(message) {
-            Ok(Message::Tool { id, content, tool_call_id, error: None, encrypted_value: None, .. }) => {
-                !is_answered(thread, &tool_call_id, (&id, &content))
-            }
-            _ => true,
-        });
+    let parts = results::apart(thread, kept);
+    if fit(&parts) && is_enough(&parts) {
+        return Ok(parts);
     }
-    event
+    Err(TooLong::Bytes("the restated conversation".into(), bytes))
 }
 
 /// Whether a message is of a kind that a thread shows.
@@ -330,9 +299,9 @@ fn since_question(thread: &ThreadView, run_id: RunId, event: &MessagesSnapshot) 
 /// The messages that a run has not said, as it would have said them; nothing where one of them cannot be said so.
 fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<Event>> {
     let run = thread.run(run_id)?;
-    let others = || thread.items.iter().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
-    let is_of_another =
-        |id: &str| others().filter(|run| run.run_id != run_id).any(|run| run.nodes.iter().any(|node| node.id == id));
+    let is_of_another = |id: &str| {
+        thread.runs().filter(|run| run.run_id != run_id).any(|run| run.nodes.iter().any(|node| node.id == id))
+    };
     let from = messages.iter().rposition(|message| message["role"] == "user").map_or(0, |asked| asked + 1);
     let knows = |id: &str| run.nodes.iter().any(|node| node.id == id);
     let mut events: Vec<Event> = Vec::new();
@@ -363,8 +332,12 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
                 }
             }
             Message::Tool { id, content, tool_call_id, error: None, encrypted_value: None, subagent_run_id } => {
-                if is_answered(thread, &tool_call_id, (&id, &content)) {
+                if results::is_answered(thread, &tool_call_id, (&id, &content)) {
                     continue;
+                }
+                // Whoever has the one before would take this for another.
+                if thread.result_of(&tool_call_id).is_some() {
+                    return None;
                 }
                 let result = Event::from(ToolCallResult::new(id, tool_call_id, content));
                 events.extend(pieces(result.of_subagent(subagent_run_id.as_deref())));
@@ -373,17 +346,6 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
         }
     }
     Some(events)
-}
-
-/// Whether a call has that result, by the result's id and content.
-fn is_answered(thread: &ThreadView, call: &str, (id, content): (&str, &ToolContent)) -> bool {
-    let has = |node: &Node| match &node.body {
-        NodeBody::Tool { result: Some(text), result_id, .. } => {
-            node.id == call && result_id.as_deref() == Some(id) && *text == content.to_text()
-        }
-        _ => false,
-    };
-    thread.items.iter().any(|item| matches!(item, Item::Run(run) if run.nodes.iter().any(|node| has(node))))
 }
 
 /// Whether two threads look the same but for when something ended: a restated conversation says nothing of that.

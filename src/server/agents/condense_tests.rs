@@ -1,9 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::{
-    Author, MessageId, UserId, UserMessage,
-    agui::{RunFinished, RunStarted, ToolCallStart},
+use crate::{
+    protocol::{
+        Author, MessageId, UserId, UserMessage,
+        agui::{RunFinished, RunStarted, ToolCallStart},
+        pieces::KNOWN,
+    },
+    thread::NodeBody,
 };
 
 /// A thread in which a person asks and a run begins, again and again.
@@ -127,8 +131,42 @@ fn a_long_result_comes_in_pieces_and_is_one() {
     assert!(matches!(&log.texts()[0].1, NodeBody::Tool { result: Some(said), .. } if *said == text));
     let calls = json!({"role": "assistant", "id": "m", "toolCalls": [{"id": "c", "type": "function", "function": {"name": "look", "arguments": ""}}]});
     let told = json!({"role": "tool", "id": "r", "toolCallId": "c", "content": text});
-    log.say(log.conversation(&[], &[calls, told])).expect("is kept");
+    log.say(log.conversation(&[], &[calls.clone(), told.clone()])).expect("is kept");
     assert!(matches!(&log.texts()[0].1, NodeBody::Tool { result: Some(said), .. } if *said == text));
+
+    // Some agents give the result another id when they restate it.
+    let before = log.bytes;
+    let mut renamed = told;
+    renamed["id"] = "other".into();
+    log.say(log.conversation(&[], &[calls, renamed])).expect("is kept");
+    let NodeBody::Tool { result, result_id, .. } = log.texts()[0].1.clone() else { panic!("a call") };
+    assert_eq!((result.as_deref(), result_id.as_deref()), (Some(text.as_str()), Some("other")));
+    assert!(log.bytes - before < 1024, "its text is not kept again: {} bytes", log.bytes - before);
+}
+
+#[test]
+fn a_long_result_that_only_a_restated_conversation_tells_is_kept_and_those_known_are_marked() {
+    let mut log = Log::default();
+    log.ask();
+    let text = "long ".repeat(MAX_EVENT_BYTES / 5);
+    let calls = |ids: &[&str]| {
+        let call = |id: &&str| json!({"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}});
+        json!({"role": "assistant", "id": "m", "content": null, "toolCalls": ids.iter().map(call).collect::<Vec<_>>()})
+    };
+    let result = |id: &str, call: &str| json!({"role": "tool", "id": id, "toolCallId": call, "content": text});
+    // An activity is no message of a thread: what holds one is not told as events of its own.
+    let activity = json!({"role": "activity", "id": "a", "activityType": "x", "content": {}});
+    log.say(log.conversation(&[], &[calls(&["c"]), result("r", "c"), activity.clone()])).expect("is kept");
+    assert!(matches!(&log.texts()[0].1, NodeBody::Tool { result: Some(said), .. } if *said == text));
+    let before = log.bytes;
+    let again = [calls(&["c", "d"]), result("r", "c"), result("s", "d"), activity];
+    log.say(log.conversation(&[], &again)).expect("is kept");
+    assert!(matches!(&log.texts()[1].1, NodeBody::Tool { result: Some(said), .. } if *said == text));
+    let more = log.bytes - before;
+    assert!(more < text.len() * 3 / 2, "the first is not kept again: {more} bytes");
+    let kept = results::apart(&log.view, MessagesSnapshot::new(again.to_vec()));
+    let Event::MessagesSnapshot(kept) = &kept[0] else { panic!("a conversation: {kept:?}") };
+    assert_eq!((&kept.messages[1]["content"], &kept.messages[1][KNOWN]), (&json!(""), &json!(true)));
 }
 
 #[test]

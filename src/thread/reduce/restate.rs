@@ -23,7 +23,8 @@ use crate::{
 impl ThreadView {
     /// Takes over what a restated conversation says after the message that the run answers: that is this turn. What cannot be
     /// read is left out.
-    pub(super) fn restate(&mut self, run_id: RunId, at: i64, messages: Vec<Value>) {
+    pub(super) fn restate(&mut self, run_id: RunId, at: i64, mut messages: Vec<Value>) {
+        self.fill_in_results(&mut messages);
         let said: Vec<Message> = messages.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
         let answers = self.run_mut(run_id, at).message_id;
         let own = answers.map(|id| id.to_string());

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::ToolOutput;
 use crate::{
     protocol::agui::Interrupt,
-    thread::{Item, NodeBody, RunView, ThreadView},
+    thread::{NodeBody, RunView, ThreadView},
 };
 
 /// The reason of an interrupt that asks what a tool's server wants to know.
@@ -95,9 +95,8 @@ pub fn task_of(content: &Map<String, Value>) -> Option<Continuation> {
 /// Whether a server works on a task for a run, as far as the log knows: its call has no result.
 pub(crate) fn has_open_task(thread: &ThreadView, run: &RunView) -> bool {
     let is_open = |id: &str| {
-        let runs = thread.items.iter().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
-        runs.flat_map(|run| &run.nodes)
-            .any(|node| node.id == id && matches!(node.body, NodeBody::Tool { result: None, .. }))
+        let mut nodes = thread.runs().flat_map(|run| &run.nodes);
+        nodes.any(|node| node.id == id && matches!(node.body, NodeBody::Tool { result: None, .. }))
     };
     run.nodes.iter().any(|node| match &node.body {
         NodeBody::Activity { activity_type, content } if activity_type == TOOL_TASK => {

@@ -50,7 +50,7 @@ use crate::{
         threads,
         ws::{Listener, Runs, turns},
     },
-    thread::{Item, RunState, RunView, ThreadView},
+    thread::{RunState, RunView, ThreadView},
 };
 
 /// The headers of the answer.
@@ -265,8 +265,7 @@ async fn awaited(state: &AppState, thread_id: ThreadId, given: &[InterruptAnswer
         return Ok(Vec::new());
     }
     let (_, view) = state.channels.thread(thread_id).await?;
-    let runs = view.items.iter().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
-    let awaits: HashSet<&str> = runs.flat_map(|run| run.awaits()).collect();
+    let awaits: HashSet<&str> = view.runs().flat_map(|run| run.awaits()).collect();
     let results = given.iter().filter(|result| awaits.contains(result.interrupt_id.as_str())).cloned();
     let results: Vec<_> = results.collect();
     threads::check_sizes(&results)?;
@@ -285,8 +284,7 @@ async fn go_on(
     threads::authorise(&state.channels, user.id, thread_id).await?;
     let (_, view) = state.channels.thread(thread_id).await?;
     let all = |run: &RunView| answers.iter().all(|answer| asks(run, &answer.interrupt_id));
-    let mut runs = view.items.iter().rev().filter_map(|item| if let Item::Run(run) = item { Some(run) } else { None });
-    let Some(run) = runs.find(|run| all(run)) else {
+    let Some(run) = view.runs().rev().find(|run| all(run)) else {
         let ids: Vec<&str> = answers.iter().map(|answer| answer.interrupt_id.as_str()).collect();
         let message = format!("no run of this thread waits for an answer to {}", ids.join(", "));
         return Err(Error::refused(ErrorCode::Conflict, message));

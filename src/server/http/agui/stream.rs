@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::{ids::id_for, pieces::Pieces};
 use crate::{
-    protocol::{CloseCode, MessageId, RunId, ThreadId, agui::Message},
+    protocol::{CloseCode, MessageId, RunId, ThreadId, agui::Message, pieces::KNOWN},
     server::{
         agents::SINCE_QUESTION,
         channel::{Channels, Delivery},
@@ -157,9 +157,15 @@ impl Told {
         }
     }
 
-    /// The log has of a restated conversation what follows the question; a caller takes what it is told for all of it.
+    /// The log has of a restated conversation what follows the question, and has long results once; a caller takes what it is told
+    /// for all of it.
     async fn whole(&self, mut entry: Value) -> Result<Value> {
         let Some(event) = entry["event"].as_object_mut() else { return Ok(entry) };
+        if let Some(Value::Array(messages)) = event.get_mut("messages")
+            && messages.iter().any(|message| message.get(KNOWN).is_some())
+        {
+            self.channels.thread(self.thread_id).await?.1.fill_in_results(messages);
+        }
         let Some(Value::Object(more)) = event.get_mut("metadata") else { return Ok(entry) };
         if more.remove(SINCE_QUESTION).is_none() {
             return Ok(entry);

@@ -1,0 +1,81 @@
+//! Results of tools that are too long for an event.
+
+use serde::Deserialize;
+use serde_json::Map;
+
+use super::{MAX_PIECE_BYTES, pieces, texts};
+use crate::{
+    protocol::{
+        agui::{Base, Event, Message, MessagesSnapshot, ToolCallResult, ToolContent},
+        pieces::{BEGINS, CONTINUES, KNOWN, LAST, MORE},
+    },
+    thread::{NodeBody, ThreadView},
+};
+
+/// From here on, in bytes, a result is not told again within a restated conversation that is too long.
+const MIN_LONG_BYTES: usize = 1024;
+
+/// A result as several events, each with a piece of its text.
+pub(super) fn in_pieces(event: ToolCallResult) -> Vec<Event> {
+    let ToolContent::Text(text) = &event.content else { return vec![event.into()] };
+    let texts = texts(text);
+    let (last, timestamp) = (texts.len().saturating_sub(1), event.base.timestamp);
+    let piece = |(index, text): (usize, &str)| {
+        let mut piece = ToolCallResult { content: ToolContent::Text(text.to_owned()), ..event.clone() };
+        if index == 0 {
+            piece.base.metadata.get_or_insert_default().insert(BEGINS.into(), true.into());
+        } else {
+            let mark = if index == last { LAST } else { MORE };
+            let metadata = Some(Map::from_iter([(CONTINUES.to_owned(), mark.into())]));
+            // What else it carries, it carries once.
+            piece.base = Base { timestamp, metadata, ..Base::default() };
+        }
+        piece.into()
+    };
+    texts.into_iter().enumerate().map(piece).collect()
+}
+
+/// A restated conversation without its long results: those that the thread has are marked, and the others follow as events of
+/// their own.
+pub(super) fn apart(thread: &ThreadView, mut conversation: MessagesSnapshot) -> Vec<Event> {
+    let mut results = Vec::new();
+    conversation.messages.retain_mut(|value| {
+        let Ok(Message::Tool {
+            id,
+            content: ToolContent::Text(text),
+            tool_call_id,
+            error: None,
+            encrypted_value: None,
+            subagent_run_id,
+        }) = Message::deserialize(&*value)
+        else {
+            return true;
+        };
+        if text.len() < MIN_LONG_BYTES {
+            return true;
+        }
+        if thread.result_of(&tool_call_id) == Some(text.as_str()) {
+            (value["content"], value[KNOWN]) = ("".into(), true.into());
+            return true;
+        }
+        if text.len() <= MAX_PIECE_BYTES {
+            return true;
+        }
+        let result = Event::from(ToolCallResult::new(id, tool_call_id, ToolContent::Text(text)));
+        results.extend(pieces(result.of_subagent(subagent_run_id.as_deref())));
+        false
+    });
+    let mut events = vec![conversation.into()];
+    events.extend(results);
+    events
+}
+
+/// Whether a call has that result, by the result's id and content.
+pub(super) fn is_answered(thread: &ThreadView, call: &str, (id, content): (&str, &ToolContent)) -> bool {
+    thread.runs().flat_map(|run| &run.nodes).any(|node| match &node.body {
+        NodeBody::Tool { result: Some(text), result_id, .. } => {
+            node.id == call && result_id.as_deref() == Some(id) && *text == content.to_text()
+        }
+        _ => false,
+    })
+}
