@@ -199,7 +199,10 @@ fn spread_out(mut operation: Value, out: &mut Vec<Value>) -> Result<(), TooLong>
                 }
             }
         }
-        Value::String(_) if !path.is_empty() && path.len() < MAX_PIECE_BYTES => return Ok(cut(operation, out)),
+        Value::String(_) if !path.is_empty() && path.len() < MAX_PIECE_BYTES => {
+            cut(operation, out);
+            return Ok(());
+        }
         _ => return Err(TooLong::Bytes(format!("the shared state at `{}`", shortened(&path)), bytes)),
     }
     out.push(operation);
