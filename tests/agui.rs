@@ -64,6 +64,11 @@ impl Asker {
         events(&text(self.post(agent, body).await).await)
     }
 
+    async fn get(&self, path: &str) -> Response {
+        let request = self.client.request(Method::GET, path);
+        request.bearer_auth(&self.token).send().await.expect("it answers")
+    }
+
     async fn stop(&self, run: &str) -> StatusCode {
         let request = self.client.request(Method::DELETE, &format!("/api/runs/{run}"));
         request.bearer_auth(&self.token).send().await.expect("it answers").status()

@@ -1,11 +1,13 @@
 //! The JSON bodies of the HTTP calls beside the socket: discovery, sign-in, files. Errors are [`Problem`]s.
 
 mod check;
+mod raw_events;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use check::{AgentCheck, CheckAgent, Finding, FindingLevel};
+pub use raw_events::{RawEvent, RawEvents};
 
 use super::{Cursor, FileId, Person, UserId};
 use crate::thread::{FeedPlace, ThreadSummary};

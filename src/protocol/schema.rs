@@ -108,6 +108,7 @@ fn register(generator: &mut SchemaGenerator) {
     all!(
         http::AgentInfo,
         http::ThreadPage,
+        http::RawEvents,
         http::AdminAgents,
         http::CheckAgent,
         http::AgentCheck,

@@ -25,6 +25,7 @@ pub mod outage;
 mod page;
 pub mod quotas;
 pub mod rates;
+pub mod raw_events;
 pub mod router;
 pub mod site;
 pub mod state;

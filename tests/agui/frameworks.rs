@@ -124,6 +124,41 @@ async fn a_caller_has_the_state_and_the_conversation_that_the_agent_restates_tho
 }
 
 #[tokio::test]
+async fn raw_events_are_read_in_pages_by_the_owner_alone() {
+    let remote = remote::Server::start(|_, mut answer| async move {
+        answer.begin().await?;
+        for number in 0..20 {
+            let event = json!({"number": number, "text": "x".repeat(100_000)});
+            answer.event(&json!({"type": "RAW", "event": event, "source": "it"})).await?;
+        }
+        answer.finish().await
+    })
+    .await;
+    let server = Setup::default().file(&(remote_agent(&remote) + "keep_raw = true\n")).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let told = asker.ask("remote", &input("t", "first", "Say it")).await;
+    assert!(told.iter().all(|event| kind(event) != "RAW"), "they are not told");
+    let ids = &told[0]["metadata"]["netra"];
+    let run = ids["runId"].as_str().expect("an id");
+    let mut numbers = Vec::new();
+    let mut path = format!("/api/runs/{run}/raw");
+    loop {
+        let page: Value = asker.get(&path).await.json().await.expect("JSON");
+        let events = page["events"].as_array().expect("events");
+        assert!((1..20).contains(&events.len()), "a part of them: {}", events.len());
+        numbers.extend(events.iter().map(|kept| kept["event"]["event"]["number"].as_u64().expect("a number")));
+        let Some(next) = page["next"].as_u64() else { break };
+        path = format!("/api/runs/{run}/raw?after={next}");
+    }
+    assert_eq!(numbers, (0..20).collect::<Vec<u64>>());
+    let path = format!("/api/runs/{run}/raw");
+    assert_eq!(asker.get(&format!("{path}?after=x")).await.status(), 422);
+    server.add(ADA).await;
+    let other = Asker::new(&server, ADA).await;
+    assert_eq!(other.get(&path).await.status(), 404);
+}
+
+#[tokio::test]
 async fn a_caller_has_a_long_result_whole_that_an_agent_restates_under_another_id() {
     let text = "long ".repeat(120_000);
     let result = text.clone();

@@ -21,6 +21,7 @@ use netra::{
         },
         channel::{Channel, Channels, Delivery, Hub},
         config::agents::AgUiConfig,
+        raw_events,
         store::Store,
         threads,
     },
@@ -224,6 +225,12 @@ impl House {
             _ => None,
         };
         entries.filter_map(event).collect()
+    }
+
+    /// The RAW events that are kept of a run.
+    pub async fn raw(&self, run: RunId) -> Vec<Value> {
+        let page = raw_events::page(&self.channels, self.user.id, run, 0).await.expect("they are read");
+        page.events.into_iter().map(|kept| kept.event).collect()
     }
 
     /// The events of a run as they stand in the log.

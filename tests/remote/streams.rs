@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use netra::{protocol::agui::Event, thread::RunState};
+use netra::{
+    protocol::{DeleteThread, agui::Event},
+    server::threads,
+    thread::RunState,
+};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -41,7 +45,6 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         json!({"type": "STATE_SNAPSHOT", "snapshot": {"a": 1}}),
         json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/a", "value": 2}]}),
         json!({"type": "ACTIVITY_SNAPSHOT", "messageId": "p", "activityType": "plan", "content": {"steps": []}}),
-        json!({"type": "RAW", "event": {"of": "a framework"}, "source": "it"}),
         json!({"type": "CUSTOM", "name": "mood", "value": null, "metadata": {"k": null}}),
         json!({"type": "CUSTOM", "name": "numbers", "value": floats, "x-vendor": [u64::MAX, i64::MIN, 5e-324, f64::MAX]}),
         json!({"type": "MESSAGES_SNAPSHOT", "messages": [{"id": "v", "role": "vendor", "content": null}, {"id": "m1", "role": "assistant", "content": "All is well.", "x": 0.1}]}),
@@ -62,7 +65,7 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         }
     })
     .await;
-    let house = House::but(&server, json!({"keep_raw": true})).await;
+    let house = House::new(&server).await;
     let run = house.answer("hello").await;
     assert_eq!(run.state, RunState::Finished);
     let log = house.written(run.run_id).await;
@@ -92,7 +95,9 @@ async fn what_a_later_version_says_is_kept_on_demand_and_ends_no_run() {
             answer.stream().await?;
             answer.event(&vendor).await?;
             answer.event(&answer.started()).await?;
-            answer.events(&message("m1", &["Before, "])).await?;
+            let mut before = message("m1", &["Before, "]);
+            before[0]["rawEvent"] = json!({"chunk": 1});
+            answer.events(&before).await?;
             answer.event(&vendor).await?;
             answer.events(&message("m2", &["after."])).await?;
             let mut end = answer.finished();
@@ -105,8 +110,19 @@ async fn what_a_later_version_says_is_kept_on_demand_and_ends_no_run() {
     let run = house.answer("hello").await;
     assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Before, after."));
     let log = house.written(run.run_id).await;
-    let raw: Vec<&Value> = log.iter().filter(|event| event["type"] == "RAW").collect();
-    assert_eq!(raw, [&json!({"type": "RAW", "event": vendor, "source": "unknown AG-UI event"})]);
+    assert!(log.iter().all(|event| event["type"] != "RAW"), "{log:?}");
+    assert!(log[..log.len() - 1].iter().all(|event| event.get("rawEvent").is_none()), "{log:?}");
+    let expected = [
+        json!({"type": "RAW", "event": {"chunk": 1}, "source": "TEXT_MESSAGE_START"}),
+        json!({"type": "RAW", "event": vendor, "source": "unknown AG-UI event"}),
+    ];
+    assert_eq!(house.raw(run.run_id).await, expected);
+
+    let command = DeleteThread { thread_id: house.thread };
+    threads::delete(&house.channels, &house.user, &command).await.expect("it is deleted");
+    let left =
+        sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM raw_events").fetch_one(house.channels.store().reader());
+    assert_eq!(left.await.expect("a number"), 0, "they go with their thread");
 }
 
 #[tokio::test]

@@ -16,19 +16,34 @@ use super::{
 use crate::{
     protocol::{
         RunId, RunPhase, ThreadEntry, ThreadId, UserEntry, UserId,
-        agui::{Event, RunStarted},
+        agui::{Event, Raw, RunStarted},
     },
     server::{
         channel::{Append, Channel, Channels},
         error::{Error, Result},
         extent::extent,
-        metrics, offload,
+        metrics, offload, raw_events,
         store::now_ms,
         threads::expires_at,
         usage,
     },
     thread::{Ending, How, ThreadView},
 };
+
+/// Takes out of events what their framework made them of: `RAW` events, and each `rawEvent`.
+fn raw_of(events: &mut Vec<Event>) -> Vec<Event> {
+    let mut raw = Vec::new();
+    events.retain_mut(|event| {
+        if matches!(event, Event::Raw(_)) {
+            raw.push(event.clone());
+            return false;
+        }
+        let source = Some(event.kind().to_owned());
+        raw.extend(event.base_mut().raw_event.take().map(|event| Event::from(Raw { source, ..Raw::new(event) })));
+        true
+    });
+    raw
+}
 
 /// The AG-UI version that runs declare.
 const AG_UI: &str = "1.0";
@@ -94,8 +109,14 @@ impl RunLog {
         self.append(vec![started.into()]).await
     }
 
-    /// Appends events, all or none.
-    pub(super) async fn append(&mut self, events: Vec<Event>) -> Result<(), Lost> {
+    /// Appends events, all or none. What a framework made them of is kept apart, where it comes along.
+    pub(super) async fn append(&mut self, mut events: Vec<Event>) -> Result<(), Lost> {
+        let raw = raw_of(&mut events);
+        if !raw.is_empty()
+            && let Err(error) = raw_events::keep(&self.channels, self.thread_id, self.run_id, &raw).await
+        {
+            tracing::warn!(run = %self.run_id, %error, lost = raw.len(), "RAW events of a run cannot be kept");
+        }
         self.write(events, None).await
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod health;
 mod info;
 mod masks;
 pub mod problem;
+mod runs;
 pub(crate) mod session_cookie;
 mod threads;
 
@@ -64,7 +65,8 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/auth/token", post(accounts::token).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
         .route("/auth/ticket", post(accounts::ticket))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
-        .route("/runs/{run_id}", delete(agui::stop))
+        .route("/runs/{run_id}", delete(runs::stop))
+        .route("/runs/{run_id}/raw", get(runs::raw))
         .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::disable()))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))
         .route("/threads/{thread_id}/files/{file_id}", get(files::download))

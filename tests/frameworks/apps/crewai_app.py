@@ -1,11 +1,13 @@
 """CrewAI, served by ag-ui-crewai: a flow that asks a model and carries out its tools.
 
-`python crewai_app.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a person, and `/default`, as
-the adapter is installed.
+`python crewai_app.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a person; `/default`, as
+the adapter is installed; and `/team`, a flow with a crew that is a tool.
 """
 
+import asyncio
 import json
 import sys
+from contextvars import Context
 
 import uvicorn
 from ag_ui_crewai import (
@@ -16,8 +18,10 @@ from ag_ui_crewai import (
     copilotkit_emit_tool_result,
     copilotkit_stream,
 )
+from crewai import LLM, Agent, Crew, Task
 from crewai.flow.flow import Flow, listen, router, start
 from crewai.flow.human_feedback import HumanFeedbackResult, human_feedback
+from crewai.tools import tool as crew_tool
 from fastapi import FastAPI
 from litellm import acompletion
 
@@ -36,6 +40,22 @@ TOOLS = [
 ]
 
 
+@crew_tool
+def weather(city: str) -> str:
+    """The weather in a city."""
+    return f"sunny in {city}"
+
+
+async def research(request: str) -> str:
+    """What a crew of one agent finds out."""
+    model = LLM(model="openai/scripted", base_url=model_url, api_key="none", max_retries=0)
+    researcher = Agent(role="Researcher", goal="Find out.", backstory="Finds out.", llm=model, tools=[weather])
+    task = Task(description=request, expected_output="A short answer.", agent=researcher)
+    crew = Crew(agents=[researcher], tasks=[task])
+    # In the flow's context its calls are told as the flow's own, and restated before the first answer of the conversation.
+    return (await asyncio.create_task(crew.akickoff(), context=Context())).raw
+
+
 class State(CopilotKitState):
     """What the conversation and the page share."""
 
@@ -44,6 +64,8 @@ class State(CopilotKitState):
 
 class Assistant(Flow[State]):
     """Asks the model until it calls no tool; a person allows a mail before it is sent."""
+
+    tools: list[dict] = TOOLS
 
     def call(self) -> tuple[str, str, dict]:
         """The call that the model made last."""
@@ -55,7 +77,7 @@ class Assistant(Flow[State]):
             await acompletion(
                 model="openai/scripted", api_base=model_url, api_key="none", max_retries=0,
                 messages=[{"role": "system", "content": "Answer briefly."}, *self.state.messages],
-                tools=TOOLS, stream=True,
+                tools=self.tools, stream=True,
             )
         )
         message = response.choices[0].message.model_dump(exclude_none=True)
@@ -85,6 +107,8 @@ class Assistant(Flow[State]):
             self.state.facts.append(arguments["fact"])
             await copilotkit_emit_state(self.state)
             return await self.answer(f"kept {arguments['fact']}")
+        if name == "researcher":
+            return await self.answer(await research(arguments["request"]))
         return await self.answer(f"sunny in {arguments['city']}")
 
     @listen("mail")
@@ -99,9 +123,12 @@ class Assistant(Flow[State]):
         return await self.answer(f"mail sent to {to}" if allowed else f"not sent to {to}")
 
 
+team = Assistant(tools=[tool("researcher", "request", "Asks the researcher.")])
+
 app = FastAPI()
 add_crewai_flow_fastapi_endpoint(app, Assistant(), "/", emit_interrupt_outcome=True)
 add_crewai_flow_fastapi_endpoint(app, Assistant(), "/default")
+add_crewai_flow_fastapi_endpoint(app, team, "/team")
 
 if __name__ == "__main__":
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")

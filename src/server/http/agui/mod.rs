@@ -125,19 +125,6 @@ pub(super) async fn run(
     Ok(told.response(accepted.seq))
 }
 
-/// `DELETE /api/runs/<run_id>`: stops a run. One that is over is fine.
-pub(super) async fn stop(
-    State(state): State<AppState>,
-    Caller(identity): Caller,
-    run: std::result::Result<Path<RunId>, PathRejection>,
-) -> Result<StatusCode, Problem> {
-    let Path(run) = run.map_err(|_| Error::not_found("run"))?;
-    if threads::ask_to_stop(&state.channels, identity.user.id, run).await? {
-        state.nodes.stop_run(run);
-    }
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// What a caller asks, in Netra's terms.
 #[derive(Debug)]
 struct Asks<'a> {

@@ -1,0 +1,56 @@
+//! A person's runs, by their ids.
+
+use axum::{
+    Json as Answer,
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
+use serde::Deserialize;
+
+use super::{Caller, problem::problem};
+use crate::{
+    protocol::{RunId, http::Problem},
+    server::{error::Error, raw_events, state::AppState, threads},
+};
+
+type RunPath = std::result::Result<Path<RunId>, PathRejection>;
+
+/// The query of `GET /api/runs/<run_id>/raw`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// The `next` of the page before; absent: from the first.
+    #[serde(default)]
+    after: u64,
+}
+
+/// `DELETE /api/runs/<run_id>`: stops a run. One that is over is fine.
+pub(super) async fn stop(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    run: RunPath,
+) -> Result<StatusCode, Problem> {
+    let Path(run) = run.map_err(|_| Error::not_found("run"))?;
+    if threads::ask_to_stop(&state.channels, identity.user.id, run).await? {
+        state.nodes.stop_run(run);
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /api/runs/<run_id>/raw?after=<seq>`.
+pub(super) async fn raw(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    run: RunPath,
+    wanted: std::result::Result<Query<Wanted>, QueryRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let Path(run) = run.map_err(|_| Error::not_found("run"))?;
+    let Query(Wanted { after }) =
+        wanted.map_err(|why| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", why.body_text()))?;
+    let page = raw_events::page(&state.channels, identity.user.id, run, after).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Answer(page)))
+}

@@ -1,0 +1,72 @@
+//! RAW events of agents that keep them (`keep_raw`): what a framework made its own events of.
+//!
+//! They stand apart from the entries of the thread, so that whoever opens it does not load them, and are deleted with their run.
+
+use futures_util::TryStreamExt;
+use serde_json::Value;
+use sqlx::Row;
+
+use crate::{
+    protocol::{
+        RunId, ThreadId, UserId,
+        agui::Event,
+        http::{RawEvent, RawEvents},
+    },
+    server::{
+        channel::Channels,
+        error::{Error, Result},
+        store::now_ms,
+    },
+};
+
+/// From here on, in bytes, a page takes no further event.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
+
+/// Keeps events of a run, in order.
+///
+/// # Errors
+/// Where the store fails, or the run is gone.
+pub async fn keep(channels: &Channels, thread_id: ThreadId, run_id: RunId, events: &[Event]) -> Result<()> {
+    let (run, at) = (run_id.to_string(), now_ms());
+    let mut tx = channels.begin().await?;
+    let last = "SELECT COALESCE(MAX(seq), 0) FROM raw_events WHERE run_id = $1";
+    let last: i64 = sqlx::query_scalar(last).bind(run.clone()).fetch_one(tx.sql()).await?;
+    let mut bytes = 0;
+    for (seq, event) in (last + 1..).zip(events) {
+        let event = serde_json::to_string(event)?;
+        bytes += event.len();
+        let sql = "INSERT INTO raw_events (run_id, seq, at, event) VALUES ($1, $2, $3, $4)";
+        sqlx::query(sql).bind(run.clone()).bind(seq).bind(at).bind(event).execute(tx.sql()).await?;
+    }
+    tx.count_bytes(thread_id, bytes).await?;
+    tx.commit().await
+}
+
+/// A page of the events of a person's run, after a place; 0 is before the first.
+///
+/// # Errors
+/// `not_found`; where the store fails.
+pub async fn page(channels: &Channels, owner: UserId, run_id: RunId, after: u64) -> Result<RawEvents> {
+    let mut reader = channels.store().reader().acquire().await?;
+    let known = sqlx::query("SELECT 1 FROM runs WHERE id = $1 AND owner = $2")
+        .bind(run_id.to_string())
+        .bind(owner.to_string())
+        .fetch_optional(&mut *reader)
+        .await?;
+    known.ok_or_else(|| Error::not_found("run"))?;
+    let sql = "SELECT seq, at, event FROM raw_events WHERE run_id = $1 AND seq > $2 ORDER BY seq";
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let mut rows = sqlx::query(sql).bind(run_id.to_string()).bind(after).fetch(&mut *reader);
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let (seq, at, text) = (row.try_get::<i64, _>(0)?, row.try_get(1)?, row.try_get::<String, _>(2)?);
+        let seq = u64::try_from(seq).unwrap_or_default();
+        if bytes > MAX_PAGE_BYTES {
+            let next = events.last().map(|event: &RawEvent| event.seq);
+            return Ok(RawEvents { events, next });
+        }
+        bytes += text.len();
+        events.push(RawEvent { seq, at, event: serde_json::from_str::<Value>(&text)? });
+    }
+    Ok(RawEvents { events, next: None })
+}
