@@ -20,6 +20,9 @@ pub const LAST: &str = "last";
 /// The field of a tool's message in a restated conversation whose content is left out: it is the result that its call has already.
 pub const KNOWN: &str = "netraKnown";
 
+/// In the metadata of the events that say the state which the caller of a run gave: who gave it is not told of it.
+pub const GIVEN: &str = "netraGiven";
+
 /// The path and the text of a delta that continues a text.
 #[must_use]
 pub fn continued(delta: &[Value]) -> Option<(&str, &str)> {

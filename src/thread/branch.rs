@@ -105,9 +105,14 @@ impl ThreadView {
 
     /// Gives the results that a restated conversation leaves out, since the thread has them, their content.
     pub fn fill_in_results(&self, messages: &mut [Value]) {
+        // Each once: whoever wrote the marks, no conversation gets larger than the thread.
+        let mut filled = HashSet::new();
         for message in messages.iter_mut().filter_map(Value::as_object_mut) {
-            if message.remove(KNOWN).is_some()
-                && let Some(text) = message.get("toolCallId").and_then(Value::as_str).and_then(|id| self.result_of(id))
+            let Some(call) = message.remove(KNOWN).and(message.get("toolCallId")).and_then(Value::as_str) else {
+                continue;
+            };
+            if filled.insert(call.to_owned())
+                && let Some(text) = self.result_of(call)
             {
                 message.insert("content".into(), text.into());
             }

@@ -22,9 +22,23 @@ const MAX_COPIED_SIZE: usize = 4 * 1024 * 1024;
 
 /// Changes a document as told; answers whether it could be.
 pub(super) fn apply(document: &mut Value, operations: Vec<Value>) -> bool {
+    apply_to(document, operations, &mut None)
+}
+
+/// Changes a document by several deltas in turn, as [`apply`] does. It is not measured anew for each.
+pub(super) fn apply_all<'d>(document: &mut Value, deltas: impl Iterator<Item = &'d Vec<Value>>) {
+    let mut most = None;
+    for delta in deltas {
+        apply_to(document, delta.clone(), &mut most);
+    }
+}
+
+/// `most`: what the document is not larger than, where that is known.
+fn apply_to(document: &mut Value, operations: Vec<Value>, most: &mut Option<usize>) -> bool {
     if let Some((path, more)) = pieces::continued(&operations) {
         let Some(Value::String(text)) = document.pointer_mut(path) else { return false };
         let is_within = text.len() + more.len() <= MAX_SIZE;
+        *most = most.map(|most| most + more.len());
         text.push_str(if is_within { more } else { "" });
         return is_within;
     }
@@ -36,8 +50,9 @@ pub(super) fn apply(document: &mut Value, operations: Vec<Value>) -> bool {
     }
     if moves == 0 {
         // Undone where one of them fails: a large document is not copied.
-        return fits(document, &operations) && json_patch::patch(document, &operations).is_ok();
+        return fits(document, &operations, most) && json_patch::patch(document, &operations).is_ok();
     }
+    *most = None;
     match patched(document.clone(), operations) {
         Some(changed) => *document = changed,
         None => return false,
@@ -46,10 +61,15 @@ pub(super) fn apply(document: &mut Value, operations: Vec<Value>) -> bool {
 }
 
 /// Whether a document is within bounds once these have added to it.
-fn fits(document: &Value, operations: &[PatchOperation]) -> bool {
-    let size = size_of(document, 0);
-    let size = size.and_then(|size| operations.iter().try_fold(size, |sum, operation| Some(sum + added(operation)?)));
-    size.is_some_and(|size| size <= MAX_SIZE)
+fn fits(document: &Value, operations: &[PatchOperation], most: &mut Option<usize>) -> bool {
+    let Some(more) = operations.iter().try_fold(0, |sum, operation| Some(sum + added(operation)?)) else {
+        return false;
+    };
+    let is_within = |size: &usize| size + more <= MAX_SIZE;
+    let Some(size) = most.filter(is_within).or_else(|| size_of(document, 0)) else { return false };
+    let fits = is_within(&size);
+    *most = Some(if fits { size + more } else { size });
+    fits
 }
 
 /// How large what an operation says is; nothing where it would lie too deep.
@@ -117,6 +137,25 @@ mod tests {
         assert_eq!(after(json!({"a": 1}), vec![add.clone()]), json!({"a": 1, "b": 2}));
         let wrong = json!({"op": "remove", "path": "/none"});
         assert_eq!(after(json!({"a": 1}), vec![add, wrong]), json!({"a": 1}));
+    }
+
+    #[test]
+    fn several_deltas_make_what_each_by_itself_makes() {
+        let fill = json!({"op": "add", "path": "/a", "value": "x".repeat(MAX_SIZE / 2)});
+        let remove = json!({"op": "remove", "path": "/a"});
+        let copies = json!({"op": "copy", "from": "/b", "path": "/c"});
+        let too_much = json!({"op": "add", "path": "/d", "value": "y".repeat(MAX_SIZE / 2)});
+        // What was removed makes room, and what is refused takes none.
+        let deltas = [&fill, &remove, &fill, &too_much, &remove, &copies, &too_much].map(|one| vec![one.clone()]);
+        let start = json!({"b": [1, 2]});
+        let (mut one_by_one, mut together) = (start.clone(), start);
+        for delta in deltas.clone() {
+            apply(&mut one_by_one, delta);
+        }
+        apply_all(&mut together, deltas.iter());
+        assert!(one_by_one == together, "all of them make the same");
+        assert_eq!(together["c"], json!([1, 2]));
+        assert!(together.get("a").is_none() && together.get("d").is_some());
     }
 
     #[test]

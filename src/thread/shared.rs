@@ -96,9 +96,10 @@ fn changed(runs: &[&RunView]) -> Option<Arc<Value>> {
     let told = runs.iter().rposition(|run| run.shared.is_some());
     let later = &runs[told.map_or(0, |told| told + 1)..];
     let mut state = told.and_then(|told| runs[told].shared.clone());
-    for delta in later.iter().flat_map(|run| &run.shared_changes) {
+    if later.iter().any(|run| !run.shared_changes.is_empty()) {
         let state = state.get_or_insert_with(|| Arc::new(Value::Object(Map::new())));
-        patch::apply(Arc::make_mut(state), delta.to_vec());
+        let deltas = later.iter().flat_map(|run| &run.shared_changes);
+        patch::apply_all(Arc::make_mut(state), deltas.map(|delta| &**delta));
     }
     state
 }

@@ -54,17 +54,20 @@ async fn a_caller_gets_its_own_message_ids_back_in_whatever_an_agent_restates() 
 /// The state as a caller has it that gave none and was told this.
 fn state_of(told: &[Value]) -> Value {
     let mut state = json!({});
-    for event in told {
-        match kind(event) {
-            "STATE_SNAPSHOT" => state = event["snapshot"].clone(),
-            "STATE_DELTA" => {
-                let patch: json_patch::Patch = serde_json::from_value(event["delta"].clone()).expect("a patch");
-                json_patch::patch(&mut state, &patch).expect("fits");
-            }
-            _ => {}
-        }
-    }
+    told.iter().for_each(|event| apply(&mut state, event));
     state
+}
+
+/// Does to a caller's state what an event says.
+fn apply(state: &mut Value, event: &Value) {
+    match kind(event) {
+        "STATE_SNAPSHOT" => *state = event["snapshot"].clone(),
+        "STATE_DELTA" => {
+            let patch: json_patch::Patch = serde_json::from_value(event["delta"].clone()).expect("a patch");
+            json_patch::patch(state, &patch).expect("fits");
+        }
+        _ => {}
+    }
 }
 
 #[tokio::test]
@@ -121,6 +124,35 @@ async fn a_caller_has_the_state_and_the_conversation_that_the_agent_restates_tho
     body["state"] = json!({"notes": notes(3)});
     let told = asker.ask("remote", &body).await;
     assert!(told.iter().all(|event| !kind(event).starts_with("STATE")), "{}", told.len());
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_another_state_is_told_what_the_agent_makes_of_that() {
+    let remote = remote::Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        let mut state = answer.input["state"].clone();
+        state["turns"] = json!(number + 1);
+        answer.event(&json!({"type": "STATE_SNAPSHOT", "snapshot": state})).await?;
+        answer.finish().await
+    })
+    .await;
+    let server = Setup::default().file(&remote_agent(&remote)).start().await;
+    let asker = Asker::new(&server, ADMIN).await;
+    let long = "a long note ".repeat(20);
+    let given = [json!([long]), json!([long, "another"]), json!(["another"])];
+    for (number, notes) in given.iter().enumerate() {
+        let mut body = input("t", &format!("u{number}"), "Go on");
+        body["state"] = json!({"notes": notes, "turns": number});
+        let told = asker.ask("remote", &body).await;
+        let mut state = body["state"].clone();
+        for event in &told {
+            assert!(!event.to_string().contains("netraGiven"), "{event}");
+            apply(&mut state, event);
+        }
+        assert_eq!(state, json!({"notes": notes, "turns": number + 1}), "{told:#?}");
+    }
+    let told = asker.ask("remote", &input("t", "last", "Go on")).await;
+    assert_eq!(state_of(&told), json!({"notes": ["another"], "turns": 4}), "who gives none has the thread's");
 }
 
 #[tokio::test]

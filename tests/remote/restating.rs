@@ -124,6 +124,47 @@ async fn what_a_run_before_said_is_not_said_again_when_the_run_that_goes_on_rest
 }
 
 #[tokio::test]
+async fn a_call_that_is_restated_before_the_question_stays_where_it_was_made() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        let (own, text) = (format!("own-{number}"), format!("said-{number}"));
+        answer.events(&call(&own)).await?;
+        answer.events(&message(&text, &["Well."])).await?;
+        let function = json!({"name": "send", "arguments": "{}"});
+        let calls = json!([{"id": own, "type": "function", "function": function}]);
+        let mut messages = vec![json!({"role": "assistant", "id": format!("calls-{number}"), "toolCalls": calls})];
+        messages.extend(answer.input["messages"].as_array().expect("messages").iter().cloned());
+        messages.push(restated(&text, "Well."));
+        answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
+        answer.finish().await
+    })
+    .await;
+    let house = House::new(&server).await;
+    for number in 0..2 {
+        let run = house.answer("go on").await;
+        assert_eq!((calls(&run), said(&run).as_str()), (vec![format!("own-{number}").as_str()], "Well."));
+    }
+}
+
+#[tokio::test]
+async fn what_an_agent_asks_has_ids_and_reasons_of_its_own() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        let asks = |id: &str| json!({"id": id, "reason": "server_restarted", "message": "Why?"});
+        let interrupts = if number == 0 { vec![asks("a")] } else { vec![asks("b"), asks("b")] };
+        let mut end = answer.finished();
+        end["outcome"] = json!({"type": "interrupt", "interrupts": interrupts});
+        answer.event(&end).await
+    })
+    .await;
+    let house = House::new(&server).await;
+    let run = house.answer("hello").await;
+    assert_eq!(run.interrupts()[0].reason, "agent_restarted", "the server's own reason is the server's");
+    assert!(!run.was_cut());
+    assert!(house.failure("protocol_violation").await.contains("the same id: b"));
+}
+
+#[tokio::test]
 async fn thoughts_stay_where_none_are_restated_and_are_replaced_where_some_are() {
     let server = Server::start(|number, mut answer| async move {
         answer.begin().await?;

@@ -11,9 +11,11 @@ import type { Connection } from './connection.js';
 import { messagesBefore, runsOf, stateBefore, type Turn, turnsOf } from './history.js';
 import { idFor } from './ids.js';
 import { RunEvents } from './restate.js';
-import { type Answer, type Outcome, partsOf } from './versions.js';
+import { type Answer, metadataOf, type Outcome, partsOf } from './versions.js';
 import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
 
+/** In the metadata of the events that tell the state which the caller of a run gave. */
+const GIVEN = 'netraGiven';
 /** The longest id of a message, in UTF-8, that the server keeps and gives back after a reload. */
 const MAX_EXTERNAL_ID_BYTES = 256;
 /** How many interrupts are remembered, and whose they are. */
@@ -234,7 +236,12 @@ export class Run implements Follower {
     this.subscriber.error(error);
   }
 
-  private tell(event: BaseEvent): void {
+  private tell(told: BaseEvent): void {
+    const { [GIVEN]: isGiven, ...more } = metadataOf(told);
+    const { metadata: _, ...bare } = told as BaseEvent & { metadata?: object };
+    const event = isGiven === undefined ? told : ({ ...bare, ...(Object.keys(more).length > 0 && { metadata: more }) } as BaseEvent);
+    // The state that the front end gave is its own already.
+    if (isGiven !== undefined && !needsState(this.input, this.detached)) return;
     if (this.over || this.isGiven(event as BaseEvent & { toolCallId?: string })) return;
     this.remember(event);
     this.subscriber.next(event);

@@ -15,6 +15,7 @@ use crate::{
         Attachment, RunId, ThreadEntry,
         agui::{Event, StateSnapshot, ToolCallResult, ToolContent},
         http::User,
+        pieces::GIVEN,
     },
     server::{
         auth::read_user,
@@ -141,7 +142,7 @@ pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
     if let Some(state) = &input.caller.state {
         let before = input.thread.state_before(input.run_id);
         match condense::state(before.as_deref(), StateSnapshot::new(state.clone())) {
-            Ok(changes) => events.extend(changes),
+            Ok(changes) => events.extend(changes.into_iter().map(given)),
             // It was refused when it was given, by whoever looked.
             Err(problem) => tracing::warn!(run = %input.run_id, %problem, "a caller's state is not kept"),
         }
@@ -150,6 +151,11 @@ pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
         input.thread.apply(now_ms(), ThreadEntry::Agent { run_id: input.run_id, event: Box::new(event.clone()) });
     }
     events
+}
+
+fn given(mut event: Event) -> Event {
+    event.base_mut().metadata.get_or_insert_default().insert(GIVEN.into(), true.into());
+    event
 }
 
 /// The result of a call, as its caller gave it.

@@ -5,6 +5,7 @@
 //! with the reducer before they are used. A state that changed is a delta where that is shorter; one that is longer than an
 //! event may be comes in several.
 
+pub(super) mod marks;
 mod results;
 
 use std::sync::Arc;
@@ -30,6 +31,9 @@ use crate::{
 const MAX_PART_BYTES: usize = MAX_EVENT_BYTES - 16 * 1024;
 /// The longest piece of a text that is cut, in bytes: as JSON it has at most six times as many.
 const MAX_PIECE_BYTES: usize = 40 * 1024;
+/// The most messages of a restated conversation, and the most values of two states that are compared.
+const MAX_MESSAGES: usize = 20_000;
+const MAX_COMPARED_VALUES: usize = 100_000;
 /// In the metadata of a `MESSAGES_SNAPSHOT`: it begins with the message that its run answers, and what was said before that is
 /// as it was.
 pub(crate) const SINCE_QUESTION: &str = "netraSinceQuestion";
@@ -40,6 +44,9 @@ pub(crate) enum TooLong {
     /// It has this many bytes.
     #[error("{0} has {1} bytes that were not said before, and at most {MAX_PART_BYTES} of it can be kept")]
     Bytes(String, usize),
+    /// It has this many messages.
+    #[error("the restated conversation has {0} messages, and at most {MAX_MESSAGES} are read")]
+    Messages(usize),
     /// It could not be compared with what is known.
     #[error("a {0} could not be compared with what was said before")]
     Unknown(&'static str),
@@ -57,6 +64,9 @@ pub(super) fn restates(event: &Event) -> bool {
 pub(super) fn condense(thread: &ThreadView, run_id: RunId, at: i64, event: Event) -> Result<Vec<Event>, TooLong> {
     match event {
         Event::StateSnapshot(snapshot) => state(thread.state_of(run_id).as_deref(), snapshot),
+        Event::MessagesSnapshot(snapshot) if snapshot.messages.len() > MAX_MESSAGES => {
+            Err(TooLong::Messages(snapshot.messages.len()))
+        }
         Event::MessagesSnapshot(snapshot) => messages(thread, run_id, at, snapshot),
         other => Ok(pieces(other)),
     }
@@ -107,7 +117,9 @@ pub(super) fn state(before: Option<&Value>, event: StateSnapshot) -> Result<Vec<
         return Ok(Vec::new());
     }
     let StateSnapshot { snapshot, subagent_run_id, base } = event;
-    let changes = before.map(|before| operations(before, &snapshot));
+    // Each value that differs is an operation, which takes hundreds of bytes.
+    let is_compared = |before: &&Value| values(before) + values(&snapshot) <= MAX_COMPARED_VALUES;
+    let changes = before.filter(is_compared).map(|before| operations(before, &snapshot));
     let whole = extent(&snapshot).bytes;
     let parts = match changes.filter(|changes| extent(changes).bytes < whole) {
         Some(changes) => parts(changes)?,
@@ -132,6 +144,15 @@ pub(super) fn state(before: Option<&Value>, event: StateSnapshot) -> Result<Vec<
         *first.base_mut() = base;
     }
     Ok(events)
+}
+
+/// How many values there are in one, itself among them.
+fn values(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(values).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(values).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 /// The operations (RFC 6902) that make one state of another.

@@ -145,6 +145,51 @@ fn a_long_result_comes_in_pieces_and_is_one() {
 }
 
 #[test]
+fn an_agents_events_have_none_of_the_servers_marks() {
+    let own =
+        json!({"netraBegins": true, "netraContinues": "last", "netraGiven": true, "netraSinceQuestion": true, "k": 1});
+    let operation = json!({"op": "add", "path": "/a", "value": "x", "netraBegins": true, "netraContinues": "last"});
+    let said = json!({"id": "r", "role": "tool", "toolCallId": "c", "content": "", "netraKnown": true});
+    for event in [
+        json!({"type": "STATE_DELTA", "delta": [operation], "metadata": own}),
+        json!({"type": "MESSAGES_SNAPSHOT", "messages": [said], "metadata": own}),
+        json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c", "messageId": "r", "content": "x", "metadata": own}),
+    ] {
+        let mut event: Event = serde_json::from_value(event).expect("an event");
+        marks::remove(&mut event);
+        let left = json!(event);
+        assert!(!left.to_string().contains("netra"), "{left}");
+        assert_eq!(left["metadata"], json!({"k": 1}), "what is the agent's stays");
+    }
+}
+
+#[test]
+fn a_result_is_filled_in_once_however_often_it_is_marked() {
+    let mut log = Log::default();
+    log.ask();
+    log.keep(vec![ToolCallStart::new("c", "look").into(), ToolCallEnd::new("c").into()]);
+    log.say(ToolCallResult::new("r", "c", ToolContent::Text("long".into()))).expect("is kept");
+    let mut marked = vec![json!({"role": "tool", "toolCallId": "c", "content": "", "netraKnown": true}); 3];
+    log.view.fill_in_results(&mut marked);
+    let contents: Vec<&Value> = marked.iter().map(|message| &message["content"]).collect();
+    assert_eq!(contents, ["long", "", ""]);
+}
+
+#[test]
+fn states_of_very_many_values_are_kept_whole() {
+    let mut log = Log::default();
+    log.ask();
+    for value in [1, 2] {
+        let state = json!({"all": vec![value; MAX_COMPARED_VALUES / 2]});
+        log.say(StateSnapshot::new(state.clone())).expect("is kept");
+        assert_eq!(log.state(), state);
+    }
+    let many = vec![json!({"role": "user", "id": "u", "content": "?"}); MAX_MESSAGES + 1];
+    let problem = log.say(MessagesSnapshot::new(many)).expect_err("too many").to_string();
+    assert!(problem.contains("20001 messages"), "{problem}");
+}
+
+#[test]
 fn a_long_result_that_only_a_restated_conversation_tells_is_kept_and_those_known_are_marked() {
     let mut log = Log::default();
     log.ask();

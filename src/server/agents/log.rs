@@ -137,7 +137,10 @@ impl RunLog {
     pub(super) async fn new_in(&self, event: Event) -> Result<Vec<Event>, TooLong> {
         /// Up to here, in bytes of JSON, it is compared at once.
         const MAX_SHORT_BYTES: usize = 32 * 1024;
-        if extent(&event).bytes <= MAX_SHORT_BYTES {
+        /// Up to here, in deltas that make up the state.
+        const MAX_CHANGES: usize = 64;
+        let changes: usize = self.view.runs().map(|run| run.shared_changes.len()).sum();
+        if extent(&event).bytes <= MAX_SHORT_BYTES && changes <= MAX_CHANGES {
             return condense(&self.view, self.run_id, now_ms(), event);
         }
         let (view, run_id) = (self.view.clone(), self.run_id);

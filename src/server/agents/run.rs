@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        agui::{Base, Event, RunError},
+        agui::{Base, Event, Interrupt, RunError},
         limits::MAX_DEPTH,
     },
     server::{
@@ -34,7 +35,7 @@ use crate::{
         extent::{Extent, extent},
         threads::NewRun,
     },
-    thread::{Ending, How},
+    thread::{Ending, How, SERVER_RESTARTED},
 };
 
 /// How many events wait between an agent and its log.
@@ -210,7 +211,13 @@ impl Run {
                     Outcome::Interrupt(interrupts) if interrupts.is_empty() => {
                         return failed("protocol_violation", "the agent waits for a person and does not say for what");
                     }
-                    Outcome::Interrupt(interrupts) => How::Interrupted(interrupts),
+                    Outcome::Interrupt(interrupts) => match own_interrupts(interrupts) {
+                        Ok(interrupts) => How::Interrupted(interrupts),
+                        Err(id) => {
+                            let problem = format!("the agent asks two questions with the same id: {id}");
+                            return failed("protocol_violation", problem);
+                        }
+                    },
                     Outcome::Cancelled => How::Cancelled,
                 };
                 Ending { how, usage, metadata, base }
@@ -284,7 +291,8 @@ impl Order {
         out: &mut Vec<Event>,
         log: &mut RunLog,
     ) -> Result<Result<(), Broken>, Lost> {
-        for event in heard.drain(..) {
+        for mut event in heard.drain(..) {
+            condense::marks::remove(&mut event);
             let kept = if condense::restates(&event) && extent(&event).depth <= MAX_DEPTH {
                 self.coalescer.flush(Instant::now(), out);
                 log.append(std::mem::take(out)).await?;
@@ -344,6 +352,21 @@ async fn halt<T>(mut task: JoinHandle<T>, cancel: &CancellationToken, run: &NewR
         tracing::warn!(run = %run.run_id, agent = run.agent, "an agent did not stop when asked, and was made to");
         task.abort();
     }
+}
+
+/// What an agent asks, with reasons of its own; or an id that two of the questions have: an answer names one of them.
+fn own_interrupts(mut interrupts: Vec<Interrupt>) -> Result<Vec<Interrupt>, String> {
+    let mut ids = HashSet::new();
+    for asked in &mut interrupts {
+        if !ids.insert(asked.id.clone()) {
+            return Err(asked.id.clone());
+        }
+        // Says that the server itself ended the run.
+        if asked.reason == SERVER_RESTARTED {
+            asked.reason = "agent_restarted".into();
+        }
+    }
+    Ok(interrupts)
 }
 
 /// Whether the log can hold what a run ends with.

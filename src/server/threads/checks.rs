@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::TITLE_FROM_MESSAGE;
 use crate::{
-    protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, SendMessage, agui::Interrupt, limits},
+    protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits},
     server::{
         error::{Error, Result},
         extent::{Extent, extent},
@@ -35,6 +35,9 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
     }
     if command.external_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > limits::MAX_EXTERNAL_ID_BYTES) {
         return Err(invalid(format!("`external_id` has 1 to {} bytes", limits::MAX_EXTERNAL_ID_BYTES)));
+    }
+    if command.external_id.as_ref().is_some_and(|id| id.parse::<MessageId>().is_ok_and(|own| own.to_string() == *id)) {
+        return Err(invalid("`external_id` is an id of this server's own form; give it as `message_id`"));
     }
     if command.after.is_some() && command.replaces.is_some() {
         return Err(invalid("a message is said `after` another, or `replaces` one, not both"));

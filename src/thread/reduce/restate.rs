@@ -49,7 +49,8 @@ impl ThreadView {
         // Where the turn begins may not be where the agent says: it may have said something in a person's name.
         let scope = if begins.is_some() { &said[turn..] } else { &said[..] };
         let mut before = Before::of(self, run_id, turn_of, (scope, begins.is_some()));
-        self.run_mut(run_id, at).withdraw(at, (scope, &said[turn..]), &before);
+        let elsewhere = self.named_before(run_id, if begins.is_some() { &said[..turn] } else { &[] });
+        self.run_mut(run_id, at).withdraw(at, (scope, &said[turn..]), (&before, &elsewhere));
         for message in said.into_iter().skip(turn) {
             match message {
                 Message::Tool { id, content, tool_call_id, error, encrypted_value, .. } => {
@@ -74,6 +75,17 @@ impl ThreadView {
 }
 
 impl ThreadView {
+    /// What a restated conversation names before the turn, and no run before this one said: this run's, in another place.
+    fn named_before(&self, run_id: RunId, said: &[Message]) -> HashSet<(Kind, String)> {
+        let mut elsewhere: HashSet<_> = named(said).into_iter().map(|(kind, id)| (kind, id.to_owned())).collect();
+        for node in self.runs_before(run_id).into_iter().flat_map(|run| &run.nodes) {
+            if let Some(kind) = Kind::of(&node.body) {
+                elsewhere.remove(&(kind, node.id.clone()));
+            }
+        }
+        elsewhere
+    }
+
     /// The run before this one, where it waited for a person and this one was begun instead of an answer.
     fn cancelled_by(&self, run_id: RunId) -> Option<&RunView> {
         let before = self.runs_before(run_id).last().copied()?;
@@ -142,7 +154,12 @@ impl Before {
 impl RunView {
     /// Gives what is restated under another id that id, and withdraws what is not restated. What still goes on is not known to be
     /// left out; nor are thoughts and sub-agents' words, which most agents restate never, where none are restated.
-    fn withdraw(&mut self, at: i64, (said, turn): (&[Message], &[Message]), before: &Before) {
+    fn withdraw(
+        &mut self,
+        at: i64,
+        (said, turn): (&[Message], &[Message]),
+        (before, elsewhere): (&Before, &HashSet<(Kind, String)>),
+    ) {
         let named = named(said);
         let thinks = said.iter().any(|message| matches!(message, Message::Reasoning { .. }));
         let delegates = said.iter().any(|message| message.subagent().is_some());
@@ -154,7 +171,11 @@ impl RunView {
                 _ => false,
             };
             let over = node.state != NodeState::Open || node.chunked;
-            restated && over && (delegates || node.within.is_none()) && !named.contains(&(kind, node.id.as_str()))
+            restated
+                && over
+                && (delegates || node.within.is_none())
+                && !named.contains(&(kind, node.id.as_str()))
+                && !elsewhere.contains(&(kind, node.id.clone()))
         };
         let from = self.answer_start();
         let mut gone: Vec<usize> = (from..self.nodes.len()).filter(|index| goes(&self.nodes[*index])).collect();

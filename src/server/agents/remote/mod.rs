@@ -258,7 +258,7 @@ impl Remote {
                 },
             };
             match heard {
-                Heard::Sign => {}
+                Heard::Sign => stream.release(),
                 Heard::Data(text) => {
                     let is_large = text.len() > room::SMALL;
                     if let Some(event) = read(conversation, text).await? {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Up to here an event needs no room, in bytes: as much as an entry of the log has at most.
@@ -16,6 +16,8 @@ pub(super) const SMALL: usize = 256 * 1024;
 const WEIGHT: usize = 4;
 /// The room for all remote agents of this process, in KiB.
 const MAX_HELD_KIB: usize = 256 * 1024;
+/// How long an event may take room before it is read whole.
+const MAX_HELD_TIME: Duration = Duration::from_secs(120);
 /// How long an event waits for others.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -30,10 +32,16 @@ pub(crate) struct Room {
     timeout: Duration,
 }
 
-/// There was no room in time.
+/// Why an event is read no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("other runs' large events take all the memory that this server has for them; ask again in a moment")]
-pub(crate) struct NoRoom;
+pub(crate) enum NoRoom {
+    /// There was no room in time.
+    #[error("other runs' large events take all the memory that this server has for them; ask again in a moment")]
+    Taken,
+    /// It kept room from others for longer than it may.
+    #[error("a large event did not arrive whole within {MAX_HELD_TIME:?}; ask again")]
+    Slow,
+}
 
 impl Room {
     /// Room for so many KiB, waited for no longer than that.
@@ -43,7 +51,7 @@ impl Room {
 
     /// Nothing of it.
     pub(super) fn none(&'static self) -> Held {
-        Held { room: self, permit: None }
+        Held { room: self, permit: None, since: None }
     }
 }
 
@@ -52,6 +60,8 @@ impl Room {
 pub(super) struct Held {
     room: &'static Room,
     permit: Option<SemaphorePermit<'static>>,
+    /// Since when there is a permit.
+    since: Option<Instant>,
 }
 
 impl Held {
@@ -62,17 +72,20 @@ impl Held {
     pub(super) async fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let kib = |bytes: usize| (bytes * WEIGHT).div_ceil(1024);
         let held = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        if self.since.is_some_and(|since| since.elapsed() > MAX_HELD_TIME) {
+            return Err(NoRoom::Slow);
+        }
         if bytes <= SMALL || kib(bytes).min(self.room.kib) <= held {
             return Ok(());
         }
         // One that is larger than the room has all of it.
         let wanted = kib(bytes.next_power_of_two()).min(self.room.kib);
-        let more = u32::try_from(wanted - held).map_err(|_| NoRoom)?;
+        let more = u32::try_from(wanted - held).map_err(|_| NoRoom::Taken)?;
         let more = timeout(self.room.timeout, self.room.free.acquire_many(more)).await;
-        let more = more.ok().and_then(Result::ok).ok_or(NoRoom)?;
+        let more = more.ok().and_then(Result::ok).ok_or(NoRoom::Taken)?;
         match &mut self.permit {
             Some(permit) => permit.merge(more),
-            None => self.permit = Some(more),
+            None => (self.permit, self.since) = (Some(more), Some(Instant::now())),
         }
         Ok(())
     }
@@ -80,7 +93,7 @@ impl Held {
     /// Gives back what is not needed for so many bytes.
     pub(super) fn shrink(&mut self, bytes: usize) {
         if bytes <= SMALL {
-            self.permit = None;
+            (self.permit, self.since) = (None, None);
         }
     }
 }

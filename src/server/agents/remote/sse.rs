@@ -227,6 +227,28 @@ mod tests {
         assert!(matches!(first.next().await, Ok(Heard::Data(data)) if data.len() == 600 * 1024));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_event_keeps_no_room_and_an_event_that_comes_slowly_keeps_it_for_a_while() {
+        let room: &'static Room = Box::leak(Box::new(Room::new(4 * 1024, Duration::from_millis(50))));
+        let comment = format!(":{}\n", "x".repeat(600 * 1024)).into_bytes();
+        let mut first = Sse::new(&comment[..], 1024 * 1024).within(room);
+        assert_eq!(first.next().await.expect("has room"), Heard::Sign);
+        first.release();
+        let event = format!("data: {}\n\n", "x".repeat(600 * 1024)).into_bytes();
+        let mut second = Sse::new(&event[..], 1024 * 1024).within(room);
+        assert_eq!(second.next().await.expect("has room"), Heard::Sign);
+        drop(second);
+
+        let (mut far, near) = duplex(1024 * 1024);
+        let mut slow = Sse::new(near, 1024 * 1024).within(room);
+        far.write_all(format!("data: {}\n", "x".repeat(600 * 1024)).as_bytes()).await.expect("writes");
+        assert_eq!(slow.next().await.expect("has room"), Heard::Sign);
+        tokio::time::advance(Duration::from_secs(121)).await;
+        far.write_all(b"data: more\n").await.expect("writes");
+        let broken = slow.next().await.expect_err("took too long").to_string();
+        assert!(broken.contains("did not arrive whole"), "{broken}");
+    }
+
     #[tokio::test]
     async fn what_is_no_text_is_refused() {
         let broken = heard(b"data: \xff\xfe\n\n", &[], 100).await.expect_err("is no text");

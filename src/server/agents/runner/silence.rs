@@ -12,7 +12,7 @@ use super::Runner;
 use crate::server::{
     agents::run::failed,
     auth::by_id,
-    error::Result,
+    error::{Error, Result},
     threads::{self, Silence},
 };
 
@@ -39,7 +39,16 @@ impl Runner {
                 continue;
             }
             let Some(owner) = by_id(channels.store(), silent.owner).await? else { continue };
-            let Some(Silence { run, again }) = threads::expire(channels, &owner, silent).await? else { continue };
+            let expired = match threads::expire(channels, &owner, silent).await {
+                Err(error @ (Error::Store(_) | Error::Shared(_))) => return Err(error),
+                // One that cannot be given up keeps no other waiting.
+                Err(error) => {
+                    tracing::warn!(run = %silent.run_id, %error, "what nobody answered cannot be given up");
+                    continue;
+                }
+                Ok(expired) => expired,
+            };
+            let Some(Silence { run, again }) = expired else { continue };
             tracing::info!(run = %silent.run_id, thread = %silent.thread_id, again, "nobody answered in time");
             if again {
                 let ending = failed("unanswered", "nobody answered, twice in a row; say something to go on");

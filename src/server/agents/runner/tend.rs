@@ -18,7 +18,7 @@ use crate::{
         store::now_ms,
         threads::{self, NewRun},
     },
-    thread::{Ending, RunState},
+    thread::{Ending, How, RunState},
 };
 
 impl Runner {
@@ -164,7 +164,8 @@ impl Runner {
                 continue;
             }
             let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (owner, &agent));
-            match log.at(seq, view).end(ending).await {
+            let cancelled = Ending::from(How::Cancelled);
+            match log.at(seq, view).end(if stopped { &cancelled } else { ending }).await {
                 Ok(()) => {
                     tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");
                     ended += 1;

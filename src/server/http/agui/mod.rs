@@ -117,6 +117,7 @@ pub(super) async fn run(
         run_id: accepted.run_id,
         asked,
         given: results,
+        gave_state: !is_none(&input.state),
         pieces: Pieces::default(),
         restated,
         next: VecDeque::new(),

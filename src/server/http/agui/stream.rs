@@ -22,7 +22,11 @@ use tokio::time::timeout;
 
 use super::{ids::id_for, pieces::Pieces};
 use crate::{
-    protocol::{CloseCode, MessageId, RunId, ThreadId, agui::Message, pieces::KNOWN},
+    protocol::{
+        CloseCode, MessageId, RunId, ThreadId,
+        agui::Message,
+        pieces::{GIVEN, KNOWN},
+    },
     server::{
         agents::SINCE_QUESTION,
         channel::{Channels, Delivery},
@@ -100,6 +104,8 @@ pub(super) struct Told {
     pub(super) asked: MessageId,
     /// The calls whose results the caller gave: it is not told of them.
     pub(super) given: HashSet<String>,
+    /// Whether the caller gave a state: it is not told of what that changes.
+    pub(super) gave_state: bool,
     /// What was told of texts that come in pieces.
     pub(super) pieces: Pieces,
     /// What is told after the run's first event.
@@ -188,6 +194,16 @@ impl Told {
     fn tell(&mut self, mut entry: Value) {
         let event = entry["event"].take();
         let Some(mut event) = self.pieces.join(event) else { return };
+        if let Some(Value::Object(more)) = event.get_mut("metadata")
+            && more.remove(GIVEN).is_some()
+        {
+            if self.gave_state {
+                return;
+            }
+            if more.is_empty() {
+                event.as_object_mut().map(|event| event.remove("metadata"));
+            }
+        }
         if !self.message_ids.0.is_empty() {
             self.message_ids.restore(&mut event);
         }

@@ -1,0 +1,26 @@
+//! Marks of the server's own in events: an agent's events have none of them.
+
+use serde_json::{Map, Value};
+
+use super::SINCE_QUESTION;
+use crate::protocol::{
+    agui::Event,
+    pieces::{BEGINS, CONTINUES, GIVEN, KNOWN},
+};
+
+/// Takes the server's marks out of an event of an agent's.
+pub(in super::super) fn remove(event: &mut Event) {
+    if let Some(metadata) = &mut event.base_mut().metadata {
+        [BEGINS, CONTINUES, GIVEN, SINCE_QUESTION].iter().for_each(|mark| drop(metadata.remove(*mark)));
+        if metadata.is_empty() {
+            event.base_mut().metadata = None;
+        }
+    }
+    let (values, marks): (_, &[&str]) = match event {
+        Event::StateDelta(e) => (&mut e.delta, &[BEGINS, CONTINUES]),
+        Event::MessagesSnapshot(e) => (&mut e.messages, &[KNOWN]),
+        _ => return,
+    };
+    let remove = |fields: &mut Map<String, Value>| marks.iter().for_each(|mark| drop(fields.remove(*mark)));
+    values.iter_mut().filter_map(Value::as_object_mut).for_each(remove);
+}
