@@ -43,6 +43,8 @@ export class Connection {
   private advertised: number | undefined;
   private readonly backoff: Backoff;
   private readonly channels = new Channels();
+  /** The threads of which a shared state was seen. */
+  readonly withState = new Set<string>();
   private readonly queue: Command[] = [];
   private inFlight: number | undefined;
   private lastId = 0;

@@ -59,6 +59,9 @@ export class Run implements Follower {
       const { user } = await this.connection.ready();
       this.threadId = idFor(user.id, this.input.threadId);
       if (!this.over) await this.follow();
+      // Known from before, the thread was not told as it is.
+      const lacksState = !this.known && needsState(this.input, this.detached) && this.connection.withState.has(this.threadId);
+      if (lacksState && !this.over) await this.view();
       if (this.over) return;
       const accepted = resume ? await this.answer(resume) : await this.say(said!);
       if (accepted) this.accepted(accepted);
@@ -204,6 +207,7 @@ export class Run implements Follower {
 
   entry(seq: number, entry: Entry): void {
     if (this.over) return;
+    if (entry.kind === 'agent' && isOfState(entry.event)) this.connection.withState.add(this.threadId);
     if (entry.kind === 'message' && entry.message.id === this.command?.id) this.begins(entry.message.run_id, seq);
     if (entry.kind === 'answer' && entry.answer.id === this.command?.id) this.begins(entry.answer.resumed_by, seq);
     if (entry.kind === 'taken_back' && entry.message_id === this.command?.id) this.cancelled();
@@ -216,6 +220,7 @@ export class Run implements Follower {
     // Places of the log before mean nothing in this one.
     if (replaced) this.seen = this.begun = 0;
     if (!this.events) this.known = view;
+    if (runsOf(view).some(({ shared }) => shared !== undefined)) this.connection.withState.add(this.threadId);
     if (this.joining) return this.joined(seq, view);
     this.wanted?.resolve(view);
     this.wanted = undefined;
@@ -350,6 +355,9 @@ function question(messages: Message[]): Question {
   const said = messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
   return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length, results: said.filter(({ role }) => role === 'tool') };
 }
+
+/** Whether an event tells a shared state. */
+const isOfState = ({ type }: BaseEvent): boolean => type === EventType.STATE_SNAPSHOT || type === EventType.STATE_DELTA;
 
 /** Whether the front end is to be told the thread's state: it was loaded anew, or gives an empty state. */
 function needsState(input: RunAgentInput, joins: boolean): boolean {

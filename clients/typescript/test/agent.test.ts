@@ -362,6 +362,18 @@ test('what cannot be asked is refused with what to do', async () => {
   assert.throws(() => new NetraAgent({ url: 'no address' }), /no address/);
 });
 
+test('a front end without a state has the thread’s, and one with another is told what is made of that', async () => {
+  const agent = agentOf({ url: `${proxy.url}/api/agents/shares/agui`, threadId: 'shares', idleMs: 60_000 });
+  for (const state of [{}, {}, { count: 1 }, { count: 5, own: true }, {}]) {
+    agent.setState(state);
+    const { heard, done } = ask(agent);
+    await done;
+    assert.deepEqual(agent.state, { count: 1 });
+    assert.ok(heard.every((event) => !JSON.stringify(event).includes('netraGiven')));
+  }
+  agent.abortRun();
+});
+
 test('what an agent restates has the caller’s own ids, wherever they stand', () => {
   const events: BaseEvent[] = [];
   const ids = { threadId: 't', runId: 'r' };

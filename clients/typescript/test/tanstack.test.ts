@@ -66,8 +66,10 @@ class Chat {
     return server.log(this.run.threadId, this.run.runId);
   }
 
+  /** Waits for so many chunks, or for the end of the run: what is restated after a cut comes in fewer. */
   async said(count: number): Promise<void> {
-    await until(`${count} chunks`, () => this.told.length >= count);
+    const isOver = () => this.told.at(-1)?.type === EventType.RUN_FINISHED;
+    await until(`${count} chunks`, () => this.told.length >= count || isOver());
   }
 
   async ready(): Promise<void> {
