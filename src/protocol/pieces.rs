@@ -1,9 +1,8 @@
 //! Texts that are longer than an entry of the log: they stand in several entries, each with a piece.
 //!
-//! Of a state, the operation of a delta that sets the text has the first piece and says that it [`BEGINS`]; operations that
-//! [`CONTINUES`] follow, each alone in its delta. Of a tool's result, the metadata of `TOOL_CALL_RESULT` says the same. The last
-//! one is marked [`LAST`], the others between [`MORE`]. The reducer puts them together; whoever is told of a run as AG-UI has it is
-//! told the whole. A conversation that an agent restates has no room for long results, either: those that are known are marked
+//! A long text of a state takes several `STATE_DELTA`s: the operation that sets it has the first piece and [`BEGINS`]; each later
+//! piece is alone in its delta and has [`CONTINUES`]. Of a tool's result, the metadata of `TOOL_CALL_RESULT` has the same marks. The
+//! last piece is marked [`LAST`], those between [`MORE`]. The reducer puts them together; callers of AG-UI are told the whole text. A conversation that an agent restates has no room for long results, either: those that are known are marked
 //! [`KNOWN`].
 
 use serde_json::Value;

@@ -17,7 +17,7 @@ pub const MAX_MOVES: usize = 32;
 const MAX_SIZE: usize = 96 * 1024 * 1024;
 /// What a value takes in memory, in bytes.
 const VALUE_SIZE: usize = 32;
-/// Up to here a document may grow by what is copied within it, which no event pays for.
+/// The largest document that copy and move operations may make: what they add is in no event's bytes.
 const MAX_COPIED_SIZE: usize = 4 * 1024 * 1024;
 
 /// Changes a document as told; answers whether it could be.

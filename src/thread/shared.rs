@@ -1,7 +1,8 @@
 //! The state that an agent shares with its front end, through the runs of a branch.
 //!
-//! Promises: a run that says nothing of it leaves it as it was. A large one is held once, with the run that told it whole: what
-//! later runs change of it stands with them as deltas, so that a thread is as large as what was said in it.
+//! Promises: a run that says nothing of it leaves it as it was. A large one is held once, with the run that told it whole; later
+//! runs keep only their deltas, and the state is the last whole one with all deltas after it. So a thread is as large as what was
+//! said in it.
 
 use std::sync::Arc;
 

@@ -102,7 +102,7 @@ impl RunState {
     }
 }
 
-/// The reason of the interrupt of a run that the end of its server cut and that goes on by itself, and the code of one that failed so.
+/// Why a run ended that its server's end cut: the reason of its interrupt where it goes on by itself, else the code of its error.
 pub const SERVER_RESTARTED: &str = "server_restarted";
 
 /// One run of an agent.

@@ -34,8 +34,7 @@ const MAX_PIECE_BYTES: usize = 40 * 1024;
 /// The most messages of a restated conversation, and the most values of two states that are compared.
 const MAX_MESSAGES: usize = 20_000;
 const MAX_COMPARED_VALUES: usize = 100_000;
-/// In the metadata of a `MESSAGES_SNAPSHOT`: it begins with the message that its run answers, and what was said before that is
-/// as it was.
+/// In the metadata of a `MESSAGES_SNAPSHOT`: it leaves out what was said before the message that its run answers.
 pub(crate) const SINCE_QUESTION: &str = "netraSinceQuestion";
 
 /// Something that no event can hold.

@@ -1,7 +1,8 @@
 //! The memory that large events of remote agents may take: bounded for all runs of a server together.
 //!
-//! Promises: an event of more than [`SMALL`] bytes is read no further than there is room for; whoever waits for room in vain
-//! is told so in bounded time, which is also what ends it where several wait for each other.
+//! Promises: an event of more than [`SMALL`] bytes is read no further than there is room for. A wait for room ends after
+//! [`ROOM_TIMEOUT`] with an error; so do the waits of runs that hold room and wait for each other's. None holds it, unread, for
+//! longer than [`MAX_HELD_TIME`].
 
 use std::time::Duration;
 
