@@ -16,6 +16,17 @@ async fn what_was_stopped_before_it_began_does_not_begin_after_a_restart_either(
 }
 
 #[tokio::test]
+async fn a_run_that_somebody_stopped_ends_so_though_its_server_died_before_it_heard() {
+    let house = House::new().await;
+    let run = house.begin("gate").await;
+    house.until_open(run).await;
+    assert!(threads::ask_to_stop(&house.channels, house.user.id, run).await.expect("noted"));
+    let (_, after) = house.node().await;
+    assert_eq!(after.recover().await.expect("recovers"), 1);
+    assert_eq!(house.until_over(run).await, RunState::Cancelled);
+}
+
+#[tokio::test]
 async fn what_is_accepted_while_the_server_ends_begins_at_the_next_start() {
     let house = House::new().await;
     let run = house.accept("script", "answer").await;
