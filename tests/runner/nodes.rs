@@ -27,6 +27,28 @@ async fn a_run_that_somebody_stopped_ends_so_though_its_server_died_before_it_he
 }
 
 #[tokio::test]
+async fn a_question_that_cannot_be_given_up_keeps_no_other_waiting() {
+    let house = House::new().await;
+    let asks = |run| move |view: &ThreadView| view.run(run).is_some_and(|run| !run.asks().is_empty());
+    let broken = house.begin("too late").await;
+    house.until(asks(broken)).await;
+    // Of two questions with one id none can be answered: agents may not ask so any more, and older logs may have it.
+    let doubled =
+        r#"UPDATE entries SET entry = REPLACE(entry, '"interrupts":[', '"interrupts":[{"id":"i","reason":"x"},')"#;
+    house.sql(doubled).await;
+    let thread = thread(&house.channels, &house.user).await;
+    let next = house.ask("script", &SendMessage::new(thread, "too late")).await;
+    let id = next.run_id;
+    house.runner.start(next);
+    house.until_of(thread, asks(id)).await;
+    let (channels, after) = house.node().await;
+    let _tended = Tended::new(&after);
+    house.until_of(thread, |view| view.run(id).is_some_and(|run| run.answered.is_some())).await;
+    let (_, view) = channels.thread(house.thread).await.expect("reads");
+    assert_eq!(view.run(broken).expect("the run").asks().len(), 2, "it still waits");
+}
+
+#[tokio::test]
 async fn what_is_accepted_while_the_server_ends_begins_at_the_next_start() {
     let house = House::new().await;
     let run = house.accept("script", "answer").await;
