@@ -52,7 +52,8 @@ async def research(request: str) -> str:
     researcher = Agent(role="Researcher", goal="Find out.", backstory="Finds out.", llm=model, tools=[weather])
     task = Task(description=request, expected_output="A short answer.", agent=researcher)
     crew = Crew(agents=[researcher], tasks=[task])
-    # In the flow's context its calls are told as the flow's own, and restated before the first answer of the conversation.
+    # In the flow's context its calls are told as the flow's own, and restated before the first answer of the conversation: the
+    # model would be told of them in another order than without Netra.
     return (await asyncio.create_task(crew.akickoff(), context=Context())).raw
 
 
