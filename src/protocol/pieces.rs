@@ -2,8 +2,8 @@
 //!
 //! A long text of a state takes several `STATE_DELTA`s: the operation that sets it has the first piece and [`BEGINS`]; each later
 //! piece is alone in its delta and has [`CONTINUES`]. Of a tool's result, the metadata of `TOOL_CALL_RESULT` has the same marks. The
-//! last piece is marked [`LAST`], those between [`MORE`]. The reducer puts them together; callers of AG-UI are told the whole text. A conversation that an agent restates has no room for long results, either: those that are known are marked
-//! [`KNOWN`].
+//! last piece is marked [`LAST`], those between [`MORE`]. The reducer puts them together; callers of AG-UI are told the whole text.
+//! A conversation that an agent restates has no room for long results, either: those that are known are marked [`KNOWN`].
 
 use serde_json::Value;
 
@@ -16,10 +16,10 @@ pub const MORE: &str = "more";
 /// The value of [`CONTINUES`] of the last piece.
 pub const LAST: &str = "last";
 
-/// The field of a tool's message in a restated conversation whose content is left out: it is the result that its call has already.
+/// Marks a tool's message in a restated conversation: its content is left out, since the thread has the result of its call already.
 pub const KNOWN: &str = "netraKnown";
 
-/// In the metadata of the events that say the state which the caller of a run gave: who gave it is not told of it.
+/// Marks, in their metadata, the events by which a run takes over the state that its caller gave: they are not told to that caller.
 pub const GIVEN: &str = "netraGiven";
 
 /// The path and the text of a delta that continues a text.

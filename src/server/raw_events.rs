@@ -42,7 +42,7 @@ pub async fn keep(channels: &Channels, thread_id: ThreadId, run_id: RunId, event
     tx.commit().await
 }
 
-/// A page of the events of a person's run, after a place; 0 is before the first.
+/// A page of the RAW events of a person's run: those after the one numbered `after`. 0 begins with the first.
 ///
 /// # Errors
 /// `not_found`; where the store fails.

@@ -93,7 +93,7 @@ impl ThreadView {
         })
     }
 
-    /// The result of a call; of several calls with that id, the newest one's.
+    /// The newest result of the calls with this id.
     #[must_use]
     pub fn result_of(&self, call: &str) -> Option<&str> {
         let mut nodes = self.runs().rev().flat_map(|run| run.nodes.iter().rev());
@@ -103,7 +103,7 @@ impl ThreadView {
         })
     }
 
-    /// Gives the results that a restated conversation leaves out, since the thread has them, their content.
+    /// Puts into a restated conversation the results that it leaves out because the thread has them.
     pub fn fill_in_results(&self, messages: &mut [Value]) {
         // Each once: whoever wrote the marks, no conversation gets larger than the thread.
         let mut filled = HashSet::new();

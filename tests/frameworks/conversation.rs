@@ -96,8 +96,8 @@ pub(crate) fn same(through_netra: &[Value], directly: &[Value]) {
     assert_eq!(through_netra.len(), directly.len(), "{through_netra:#?}\n{directly:#?}");
 }
 
-/// A client that keeps a restated conversation sends the instructions in it back, and the model is sent them again. Netra keeps
-/// no instructions of an agent.
+/// Some applications restate their instructions, too. AG-UI's client sends them back with the conversation, so that the model gets
+/// them twice. Netra does not keep them, and the model gets them once.
 fn without_repeated_instructions(request: &Value) -> Value {
     let messages = request.as_array().into_iter().flatten();
     let is_repeated =

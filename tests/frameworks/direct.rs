@@ -1,4 +1,4 @@
-//! The same conversation without Netra: the protocol's own client asks the application.
+//! Holds the same conversation without Netra: AG-UI's own client asks the application directly.
 
 use std::path::Path;
 

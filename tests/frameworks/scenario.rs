@@ -34,7 +34,7 @@ pub(crate) struct Framework {
     pub(crate) answers: [fn() -> Value; 2],
     /// Whether it stops its model once nobody reads what it says. Where it does not, nothing over HTTP makes it.
     pub(crate) stops_its_model: bool,
-    /// Whether the same conversation goes on without Netra when something else is said instead of an answer.
+    /// Whether the application, asked directly, goes on where a person says something else instead of answering its question.
     pub(crate) goes_on_without_netra: bool,
 }
 

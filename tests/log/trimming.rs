@@ -5,10 +5,11 @@ use std::time::Duration;
 use netra::{
     protocol::{
         RunId, ThreadId,
-        agui::{RunFinished, RunStarted, StateDelta, StateSnapshot, TextMessageEnd, TextMessageStart},
+        agui::{Raw, RunFinished, RunStarted, StateDelta, StateSnapshot, TextMessageEnd, TextMessageStart},
     },
     server::{
         channel::{Channel, Channels, Extent, Trimming},
+        raw_events,
         store::now_ms,
     },
 };
@@ -92,6 +93,38 @@ async fn what_is_too_old_or_too_much_goes_in_whole_turns() {
         assert!(view.run(last).is_none() && view.info.is_some(), "the thread itself stays");
         let Extent { trimmed, head } = channels.extent(Channel::Thread(thread)).await.expect("reads");
         assert_eq!((trimmed > 0, trimmed), (true, trimmed.min(head)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn raw_events_count_as_long_as_they_are_kept_and_go_with_their_run() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let raw = [Raw::new(json!("x".repeat(1_000_000))).into()];
+        let old = told(house, &channels, thread, Some(now_ms() - 3 * 24 * 3600 * 1000)).await;
+        let new = told(house, &channels, thread, Some(now_ms())).await;
+        for run in [old, new] {
+            raw_events::keep(&channels, thread, run, &raw).await.expect("are kept");
+        }
+        let counted = async || {
+            let sql = "SELECT bytes FROM channels WHERE id = $1";
+            let query = sqlx::query_scalar::<_, i64>(sql).bind(Channel::Thread(thread).to_string());
+            query.fetch_one(channels.store().reader()).await.expect("counts")
+        };
+        assert!(counted().await > 2_000_000);
+        let day = Duration::from_secs(24 * 3600);
+        let aged = Trimming { compact_after: 100 * day, keep_for: Some(day), keep_bytes: None };
+        assert!(channels.trim(&aged).await.expect("looks") > 0);
+        assert!(
+            (1_000_000..2_000_000).contains(&counted().await),
+            "those of the run that is left: {}",
+            counted().await
+        );
+        assert!(raw_events::page(&channels, house.user.id, old, 0).await.is_err(), "they went with their run");
+        let left = raw_events::page(&channels, house.user.id, new, 0).await.expect("reads");
+        assert_eq!(left.events.len(), 1);
     })
     .await;
 }

@@ -35,6 +35,9 @@ const PROVING_MS = 5_000;
 const MOST_COMMANDS = 256;
 const MOST_TRIES = 10;
 
+/** How many threads with a shared state are remembered. */
+const MOST_WITH_STATE = 256;
+
 export class Connection {
   private socket: Socket | undefined;
   private welcomed: Welcome | undefined;
@@ -43,8 +46,8 @@ export class Connection {
   private advertised: number | undefined;
   private readonly backoff: Backoff;
   private readonly channels = new Channels();
-  /** The threads of which a shared state was seen. */
-  readonly withState = new Set<string>();
+  /** Threads in which a shared state was seen. */
+  private readonly withState = new Set<string>();
   private readonly queue: Command[] = [];
   private inFlight: number | undefined;
   private lastId = 0;
@@ -62,6 +65,16 @@ export class Connection {
     const welcome = new Promise<Welcome>((resolve, reject) => this.waiting.add({ resolve, reject }));
     this.wake();
     return welcome;
+  }
+
+  /** Remembers that a thread has a shared state. */
+  noteState(threadId: string): void {
+    if (this.withState.size < MOST_WITH_STATE) this.withState.add(threadId);
+  }
+
+  /** Whether a thread has a shared state, as far as this connection has seen; of more threads than are remembered each may. */
+  mayHaveState(threadId: string): boolean {
+    return this.withState.size >= MOST_WITH_STATE || this.withState.has(threadId);
   }
 
   /** Keeps the socket until the returned function is called. */

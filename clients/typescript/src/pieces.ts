@@ -3,7 +3,7 @@
  * that begins the text and those that continue it. A front end is told the whole text, without the marks.
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent, type ToolCallResultEvent } from '@ag-ui/client';
-import { metadataOf } from './versions.js';
+import { metadataOf, withoutMarks } from './versions.js';
 
 /** `true` in the first piece of a text. */
 const BEGINS = 'netraBegins';
@@ -62,7 +62,7 @@ export class Pieces {
       }
       const text = (this.texts.get(operation.path) ?? '') + String(operation.value);
       this.texts.set(operation.path, text);
-      // A piece that continues a text is alone in its event.
+      // Each later piece of a text is the only operation of its event.
       if (mark !== 'last') return undefined;
       this.texts.delete(operation.path);
       delta.push({ ...operation, value: text });
@@ -71,10 +71,9 @@ export class Pieces {
   }
 
   private result(event: Result): Result | undefined {
-    const { [BEGINS]: begins, [CONTINUES]: mark, ...more } = metadataOf(event);
+    const { [BEGINS]: begins, [CONTINUES]: mark } = metadataOf(event);
     if (begins) {
-      const { metadata: _, ...first } = event as Result & { metadata?: object };
-      this.results.set(event.toolCallId, { ...first, ...(Object.keys(more).length > 0 && { metadata: more }) } as Result);
+      this.results.set(event.toolCallId, withoutMarks(event, BEGINS));
       return undefined;
     }
     if (mark === undefined) return event;

@@ -9,7 +9,7 @@
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent } from '@ag-ui/client';
 import { Pieces } from './pieces.js';
-import { metadataOf, Type } from './versions.js';
+import { metadataOf, Type, withoutMarks } from './versions.js';
 import type { Node, RunView } from './wire.js';
 
 /** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it leaves out what was said before the message that its run answers. */
@@ -82,12 +82,11 @@ export class RunEvents {
 
   /** The log has a restated conversation from the question on; a front end, which takes it for all that was said, is told all of it. */
   private whole(event: BaseEvent): BaseEvent {
-    const { [SINCE_QUESTION]: isPart, ...more } = metadataOf(event);
-    if (event.type !== EventType.MESSAGES_SNAPSHOT || isPart === undefined) return event;
-    const { metadata: _, messages, ...rest } = event as unknown as MessagesSnapshotEvent & { metadata?: object };
+    if (event.type !== EventType.MESSAGES_SNAPSHOT || !(SINCE_QUESTION in metadataOf(event))) return event;
+    const { messages, ...rest } = withoutMarks(event as MessagesSnapshotEvent, SINCE_QUESTION);
     const asked = this.before.findIndex(({ id }) => id === messages[0]?.id);
     const all = [...this.before.slice(0, asked < 0 ? undefined : asked), ...messages];
-    return { ...rest, messages: all, ...(Object.keys(more).length > 0 && { metadata: more }) } as BaseEvent;
+    return { ...rest, messages: all } as BaseEvent;
   }
 
   /** Tells that the run has begun, and the conversation up to it, in the events that are given. */

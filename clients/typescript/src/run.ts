@@ -11,7 +11,7 @@ import type { Connection } from './connection.js';
 import { messagesBefore, runsOf, stateBefore, type Turn, turnsOf } from './history.js';
 import { idFor } from './ids.js';
 import { RunEvents } from './restate.js';
-import { type Answer, metadataOf, type Outcome, partsOf } from './versions.js';
+import { type Answer, metadataOf, type Outcome, partsOf, withoutMarks } from './versions.js';
 import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
 
 /** In the metadata of the events that tell the state which the caller of a run gave. */
@@ -60,7 +60,7 @@ export class Run implements Follower {
       this.threadId = idFor(user.id, this.input.threadId);
       if (!this.over) await this.follow();
       // Known from before, the thread was not told as it is.
-      const lacksState = !this.known && needsState(this.input, this.detached) && this.connection.withState.has(this.threadId);
+      const lacksState = !this.known && needsState(this.input, this.detached) && this.connection.mayHaveState(this.threadId);
       if (lacksState && !this.over) await this.view();
       if (this.over) return;
       const accepted = resume ? await this.answer(resume) : await this.say(said!);
@@ -207,7 +207,7 @@ export class Run implements Follower {
 
   entry(seq: number, entry: Entry): void {
     if (this.over) return;
-    if (entry.kind === 'agent' && isOfState(entry.event)) this.connection.withState.add(this.threadId);
+    if (entry.kind === 'agent' && isOfState(entry.event)) this.connection.noteState(this.threadId);
     if (entry.kind === 'message' && entry.message.id === this.command?.id) this.begins(entry.message.run_id, seq);
     if (entry.kind === 'answer' && entry.answer.id === this.command?.id) this.begins(entry.answer.resumed_by, seq);
     if (entry.kind === 'taken_back' && entry.message_id === this.command?.id) this.cancelled();
@@ -220,7 +220,7 @@ export class Run implements Follower {
     // Places of the log before mean nothing in this one.
     if (replaced) this.seen = this.begun = 0;
     if (!this.events) this.known = view;
-    if (runsOf(view).some(({ shared }) => shared !== undefined)) this.connection.withState.add(this.threadId);
+    if (runsOf(view).some(({ shared }) => shared !== undefined)) this.connection.noteState(this.threadId);
     if (this.joining) return this.joined(seq, view);
     this.wanted?.resolve(view);
     this.wanted = undefined;
@@ -242,11 +242,10 @@ export class Run implements Follower {
   }
 
   private tell(told: BaseEvent): void {
-    const { [GIVEN]: isGiven, ...more } = metadataOf(told);
-    const { metadata: _, ...bare } = told as BaseEvent & { metadata?: object };
-    const event = isGiven === undefined ? told : ({ ...bare, ...(Object.keys(more).length > 0 && { metadata: more }) } as BaseEvent);
+    const isOfCaller = GIVEN in metadataOf(told);
     // The state that the front end gave is its own already.
-    if (isGiven !== undefined && !needsState(this.input, this.detached)) return;
+    if (isOfCaller && !needsState(this.input, this.detached)) return;
+    const event = isOfCaller ? withoutMarks(told, GIVEN) : told;
     if (this.over || this.isGiven(event as BaseEvent & { toolCallId?: string })) return;
     this.remember(event);
     this.subscriber.next(event);

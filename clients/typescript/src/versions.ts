@@ -26,6 +26,13 @@ export function metadataOf(event: BaseEvent): Record<string, unknown> {
   return (event as BaseEvent & { metadata?: Record<string, unknown> }).metadata ?? {};
 }
 
+/** An event without these fields of its metadata, and without any metadata where none is left. */
+export function withoutMarks<E extends BaseEvent>(event: E, ...marks: string[]): E {
+  const { metadata: _, ...bare } = event as E & { metadata?: object };
+  const left = Object.entries(metadataOf(event)).filter(([field]) => !marks.includes(field));
+  return { ...bare, ...(left.length > 0 && { metadata: Object.fromEntries(left) }) } as E;
+}
+
 /** A part of a person's message. */
 export interface Part {
   type: string;

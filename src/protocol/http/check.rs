@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CheckAgent {
-    /// The first message; absent: a greeting. One that makes the agent ask a person shows how that is put to people.
+    /// The first message of the check; absent: a greeting. One that makes the agent ask a person shows what that person would see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }

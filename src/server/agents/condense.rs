@@ -1,8 +1,8 @@
 //! What of an event is new to whoever has the thread as it is: agents restate their state and the whole conversation again and
 //! again, and only what that changes is kept.
 //!
-//! Promises: what comes out are events of AG-UI that make of the thread what the event would have made of it, which is tried
-//! with the reducer before they are used. A state that changed is a delta where that is shorter; one that is longer than an
+//! Promises: what comes out are events of AG-UI that make of the thread what the event would have made of it; of a conversation
+//! this is tried with the reducer before they are used. A state that changed is a delta where that is shorter; one that is longer than an
 //! event may be comes in several.
 
 pub(super) mod marks;
@@ -31,8 +31,9 @@ use crate::{
 const MAX_PART_BYTES: usize = MAX_EVENT_BYTES - 16 * 1024;
 /// The longest piece of a text that is cut, in bytes: as JSON it has at most six times as many.
 const MAX_PIECE_BYTES: usize = 40 * 1024;
-/// The most messages of a restated conversation, and the most values of two states that are compared.
+/// The most messages of a restated conversation.
 const MAX_MESSAGES: usize = 20_000;
+/// The most values of two states together that are compared; beyond, the later one is kept whole.
 const MAX_COMPARED_VALUES: usize = 100_000;
 /// In the metadata of a `MESSAGES_SNAPSHOT`: it leaves out what was said before the message that its run answers.
 pub(crate) const SINCE_QUESTION: &str = "netraSinceQuestion";

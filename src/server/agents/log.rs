@@ -30,19 +30,21 @@ use crate::{
     thread::{Ending, How, ThreadView},
 };
 
-/// Takes out of events what their framework made them of: `RAW` events, and each `rawEvent`.
-fn raw_of(events: &mut Vec<Event>) -> Vec<Event> {
-    let mut raw = Vec::new();
-    events.retain_mut(|event| {
+/// Events without what their framework made them of, and that: `RAW` events, and each `rawEvent` as one.
+fn without_raw(events: Vec<Event>) -> (Vec<Event>, Vec<Event>) {
+    let (mut others, mut raw) = (Vec::with_capacity(events.len()), Vec::new());
+    for mut event in events {
         if matches!(event, Event::Raw(_)) {
-            raw.push(event.clone());
-            return false;
+            raw.push(event);
+            continue;
         }
-        let source = Some(event.kind().to_owned());
-        raw.extend(event.base_mut().raw_event.take().map(|event| Event::from(Raw { source, ..Raw::new(event) })));
-        true
-    });
-    raw
+        if let Some(value) = event.base_mut().raw_event.take() {
+            let source = Some(event.kind().to_owned());
+            raw.push(Raw { source, ..Raw::new(value) }.into());
+        }
+        others.push(event);
+    }
+    (others, raw)
 }
 
 /// The AG-UI version that runs declare.
@@ -110,8 +112,8 @@ impl RunLog {
     }
 
     /// Appends events, all or none. What a framework made them of is kept apart, where it comes along.
-    pub(super) async fn append(&mut self, mut events: Vec<Event>) -> Result<(), Lost> {
-        let raw = raw_of(&mut events);
+    pub(super) async fn append(&mut self, events: Vec<Event>) -> Result<(), Lost> {
+        let (events, raw) = without_raw(events);
         if !raw.is_empty()
             && let Err(error) = raw_events::keep(&self.channels, self.thread_id, self.run_id, &raw).await
         {

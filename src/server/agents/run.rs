@@ -1,13 +1,12 @@
 //! One run, from its first event to its last: the life that the runner gives each in a task of its own.
 
+mod ending;
+
 use std::{
-    any::Any,
-    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinHandle},
@@ -15,6 +14,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::ending::failed;
+use self::ending::{cause, fits, own_interrupts, told};
 use super::{
     AgentError, Done, Emitter, Outcome, beginning,
     coalesce::Coalescer,
@@ -26,16 +27,9 @@ use super::{
     runner::RunnerOptions,
 };
 use crate::{
-    protocol::{
-        agui::{Base, Event, Interrupt, RunError},
-        limits::MAX_DEPTH,
-    },
-    server::{
-        channel::Channels,
-        extent::{Extent, extent},
-        threads::NewRun,
-    },
-    thread::{Ending, How, SERVER_RESTARTED},
+    protocol::{agui::Event, limits::MAX_DEPTH},
+    server::{channel::Channels, extent::extent, threads::NewRun},
+    thread::{Ending, How},
 };
 
 /// How many events wait between an agent and its log.
@@ -351,72 +345,5 @@ async fn halt<T>(mut task: JoinHandle<T>, cancel: &CancellationToken, run: &NewR
     if !task.is_finished() && timeout(GRACE, &mut task).await.is_err() {
         tracing::warn!(run = %run.run_id, agent = run.agent, "an agent did not stop when asked, and was made to");
         task.abort();
-    }
-}
-
-/// What an agent asks, with reasons of its own; or an id that two of the questions have: an answer names one of them.
-fn own_interrupts(mut interrupts: Vec<Interrupt>) -> Result<Vec<Interrupt>, String> {
-    let mut ids = HashSet::new();
-    for asked in &mut interrupts {
-        if !ids.insert(asked.id.clone()) {
-            return Err(asked.id.clone());
-        }
-        // Says that the server itself ended the run.
-        if asked.reason == SERVER_RESTARTED {
-            asked.reason = "agent_restarted".into();
-        }
-    }
-    Ok(interrupts)
-}
-
-/// Whether the log can hold what a run ends with.
-fn fits(done: &Done) -> bool {
-    let interrupts = if let Outcome::Interrupt(interrupts) = &done.outcome { interrupts.as_slice() } else { &[] };
-    is_small(&(&done.result, interrupts, &done.metadata, &done.base))
-}
-
-fn is_small(value: &impl Serialize) -> bool {
-    let Extent { bytes, depth } = extent(value);
-    bytes <= MAX_EVENT_BYTES && depth <= MAX_DEPTH
-}
-
-/// An ending by failure in another's words; what more they say goes along as far as the log can hold it.
-fn told(error: RunError) -> Ending {
-    let RunError { message, code, usage, base } = error;
-    let mut base = if is_small(&base) { base } else { Base::default() };
-    let (usage, metadata) = (usage.unwrap_or_default(), base.metadata.take());
-    Ending { usage, metadata, base, ..failed(&code.unwrap_or_else(|| "agent_error".into()), message) }
-}
-
-/// An ending by failure, its sentence and its code bounded; one that was cut ends with `…`.
-pub(super) fn failed(code: &str, message: impl Into<String>) -> Ending {
-    /// The longest sentence and the longest code that a run ends with, in characters.
-    const MAX: (usize, usize) = (2_000, 64);
-    How::Failed { message: shortened(message.into(), MAX.0), code: shortened(code.to_owned(), MAX.1) }.into()
-}
-
-fn shortened(mut text: String, max: usize) -> String {
-    if text.chars().nth(max).is_some() {
-        let end = text.char_indices().nth(max - 1).map_or(0, |(end, _)| end);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
-/// What a panic said, for the log.
-fn cause(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("not a text")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_too_long_is_cut_and_says_so() {
-        assert_eq!(shortened("ä".repeat(64), 64), "ä".repeat(64));
-        assert_eq!(shortened("ä".repeat(65), 64), "ä".repeat(63) + "…");
     }
 }

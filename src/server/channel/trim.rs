@@ -228,6 +228,8 @@ impl Append {
         let sql = "UPDATE channels SET trimmed = $2, bytes = \
                    (SELECT COALESCE(SUM(OCTET_LENGTH(entry)), 0) FROM entries WHERE channel = $1) + \
                    (SELECT COALESCE(SUM(OCTET_LENGTH(caller)), 0) FROM runs WHERE thread_id = $3) + \
+                   (SELECT COALESCE(SUM(OCTET_LENGTH(event)), 0) FROM raw_events \
+                    WHERE run_id IN (SELECT id FROM runs WHERE thread_id = $3)) + \
                    (SELECT COALESCE(SUM(OCTET_LENGTH(request)), 0) FROM messages WHERE thread_id = $3) WHERE id = $1";
         sqlx::query(sql)
             .bind(&channel)

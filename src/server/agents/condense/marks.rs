@@ -11,8 +11,9 @@ use crate::protocol::{
 /// Takes the server's marks out of an event of an agent's.
 pub(in super::super) fn remove(event: &mut Event) {
     if let Some(metadata) = &mut event.base_mut().metadata {
-        [BEGINS, CONTINUES, GIVEN, SINCE_QUESTION].iter().for_each(|mark| drop(metadata.remove(*mark)));
-        if metadata.is_empty() {
+        let had = metadata.len();
+        metadata.retain(|mark, _| ![BEGINS, CONTINUES, GIVEN, SINCE_QUESTION].contains(&mark.as_str()));
+        if metadata.is_empty() && had > 0 {
             event.base_mut().metadata = None;
         }
     }

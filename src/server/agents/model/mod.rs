@@ -57,7 +57,7 @@ use super::{
 use crate::{
     protocol::http::AgentInfo,
     server::config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
-    thread::{Item, NodeBody, ThreadView},
+    thread::{NodeBody, ThreadView},
 };
 
 /// An agent that is a model with tools.
@@ -305,10 +305,6 @@ impl Run<'_> {
 
 /// The ids of the calls of every run of a thread, whatever its branch: a result is found by its call's id alone.
 fn called(thread: &ThreadView) -> impl Iterator<Item = String> {
-    let runs = thread.items.iter().filter_map(|item| match item {
-        Item::Run(run) => Some(run),
-        Item::Message(_) => None,
-    });
-    let calls = runs.flat_map(|run| &run.nodes).filter(|node| matches!(node.body, NodeBody::Tool { .. }));
+    let calls = thread.runs().flat_map(|run| &run.nodes).filter(|node| matches!(node.body, NodeBody::Tool { .. }));
     calls.map(|node| node.id.clone())
 }

@@ -366,13 +366,13 @@ async fn read(conversation: &mut Conversation, text: String) -> Result<Option<Ev
         return conversation.hear(&text);
     }
     let mut lent = conversation.lend();
-    let read = move || {
+    let hear = move || {
         let event = lent.hear(&text);
         (lent, event)
     };
     let panicked = |_| Failure::new("malformed_event", "the remote agent sent an event that cannot be read");
     let event;
-    (*conversation, event) = offload::run(read).await.map_err(panicked)?;
+    (*conversation, event) = offload::run(hear).await.map_err(panicked)?;
     event
 }
 

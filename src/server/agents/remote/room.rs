@@ -37,7 +37,9 @@ pub(crate) struct Room {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRoom {
     /// There was no room in time.
-    #[error("other runs' large events take all the memory that this server has for them; ask again in a moment")]
+    #[error(
+        "large events of other runs take all the memory that this server has for large events; ask again in a moment"
+    )]
     Taken,
     /// It kept room from others for longer than it may.
     #[error("a large event did not arrive whole within {MAX_HELD_TIME:?}; ask again")]

@@ -26,7 +26,7 @@ use crate::{
             questions::{self, INPUT_REQUIRED, Resumption, TOOL_TASK, task_of},
         },
     },
-    thread::{Answered, Item, MAYBE_CARRIED_OUT, NodeBody, RunState, RunView, ThreadView},
+    thread::{Answered, MAYBE_CARRIED_OUT, NodeBody, RunState, RunView, ThreadView},
 };
 
 impl Tools<'_> {
@@ -178,12 +178,7 @@ fn allows(run: &RunView, call: &str) -> bool {
 /// The calls of an agent in a thread that have no result, and that the agent's own runs keep a task of. Tasks of runs that a
 /// person stopped were cancelled.
 fn tasks(thread: &ThreadView, agent: &str) -> Vec<Job> {
-    let runs = || {
-        thread.items.iter().filter_map(move |item| match item {
-            Item::Run(run) if run.agent == agent => Some(run),
-            _ => None,
-        })
-    };
+    let runs = || thread.runs().filter(move |run| run.agent == agent);
     let open = |id: &str| {
         // The call may stand in an earlier run than its task: a person was asked about it.
         runs().flat_map(|run| &run.nodes).find_map(|node| match &node.body {
