@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunId, ThreadId, ThreadInfo};
-use crate::thread::{ThreadView, UserFeed};
+use super::{
+    ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunId, ThreadId, ThreadInfo, ThreadView, UserFeed,
+};
 
 /// Ties a command's payload to its type on the wire and to its answer.
 pub trait Request: Into<Command> {

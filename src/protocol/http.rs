@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 pub use check::{AgentCheck, CheckAgent, Finding, FindingLevel};
 pub use raw_events::{RawEvent, RawEvents};
 
-use super::{Cursor, FileId, Person, UserId};
-use crate::thread::{FeedPlace, ThreadSummary};
+use super::{Cursor, FeedPlace, FileId, Person, ThreadSummary, UserId};
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

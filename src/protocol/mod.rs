@@ -14,14 +14,16 @@ mod entry;
 mod error;
 #[cfg(feature = "ssr")]
 mod examples;
+pub mod extensions;
+mod feed;
 mod frame;
 pub mod http;
 mod ids;
 pub mod limits;
-pub mod pieces;
 mod push;
 #[cfg(feature = "ssr")]
 pub mod schema;
+mod thread_view;
 pub mod untrusted;
 
 pub use close::CloseCode;
@@ -34,6 +36,7 @@ pub use entry::{
     UserMessage, UserRole,
 };
 pub use error::{ErrorBody, ErrorCode};
+pub use feed::{FeedPlace, ThreadSummary, UserFeed};
 pub use frame::{
     ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_push, encode_reply,
 };
@@ -43,6 +46,7 @@ pub use ids::{
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
 };
+pub use thread_view::{Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
 
 /// The WebSocket subprotocol that this crate speaks.
 pub const PROTOCOL: &str = "netra.v1";

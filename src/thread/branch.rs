@@ -7,8 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::view::{Item, NodeBody, RunView, Said, ThreadView};
-use crate::protocol::{MessageId, RunId, pieces::KNOWN};
+use crate::protocol::{Item, MessageId, NodeBody, RunId, RunView, Said, ThreadView, extensions::KNOWN_RESULT};
 
 impl ThreadView {
     /// A message by id.
@@ -108,7 +107,7 @@ impl ThreadView {
         // Each once: whoever wrote the marks, no conversation gets larger than the thread.
         let mut filled = HashSet::new();
         for message in messages.iter_mut().filter_map(Value::as_object_mut) {
-            let Some(call) = message.remove(KNOWN).and(message.get("toolCallId")).and_then(Value::as_str) else {
+            let Some(call) = message.remove(KNOWN_RESULT).and(message.get("toolCallId")).and_then(Value::as_str) else {
                 continue;
             };
             if filled.insert(call.to_owned())

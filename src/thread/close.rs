@@ -1,18 +1,15 @@
 //! Closing what a run left open, so that it ends as AG-UI's verifier wants it, whatever died.
 
-use super::view::{Node, NodeBody, NodeState, RunView};
 use serde_json::{Map, Value};
 
 use crate::protocol::{
-    RunId, ThreadId,
+    Node, NodeBody, NodeState, RunId, RunView, ThreadId,
     agui::{
         Base, Event, Interrupt, ReasoningEnd, ReasoningMessageEnd, RunError, RunFinished, RunOutcome, StepFinished,
         SubagentError, SubagentFinished, SubagentOutcome, TextMessageEnd, ToolCallEnd, Usage,
     },
+    extensions::UNFINISHED_STEP,
 };
-
-/// In the metadata of a `STEP_FINISHED` that closes a step whose run failed or was stopped: the step was not finished.
-pub(super) const UNFINISHED: &str = "unfinished";
 
 /// How a run ends.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -117,7 +114,7 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
     };
     // AG-UI has no outcome of a step: without this mark it would look as if the step was done.
     if matches!(node.body, NodeBody::Step) && matches!(ending.how, How::Failed { .. } | How::Cancelled) {
-        event.base_mut().metadata = Some(Map::from_iter([(UNFINISHED.to_owned(), true.into())]));
+        event.base_mut().metadata = Some(Map::from_iter([(UNFINISHED_STEP.to_owned(), true.into())]));
     }
     Some(event.of_subagent(node.within.as_deref()))
 }

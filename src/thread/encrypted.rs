@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use super::view::{Encrypted, Item, RunView, ThreadView};
-use crate::protocol::agui::EncryptedSubtype;
+use crate::protocol::{Encrypted, Item, RunView, ThreadView, agui::EncryptedSubtype};
 
 /// The most of encrypted values that a run keeps, in bytes.
 pub const MAX_ENCRYPTED_BYTES: usize = 1024 * 1024;

@@ -8,9 +8,8 @@ use std::{collections::HashMap, sync::Arc};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::view::{Answered, Item, Node, NodeBody, RunState, RunView, ThreadView};
 use crate::protocol::{
-    AnswerStatus, RunId,
+    AnswerStatus, Answered, Item, Node, NodeBody, RunId, RunState, RunView, ThreadView,
     agui::{EncryptedSubtype, FunctionCall, Interrupt, Message, Resume, TextRole, ToolCall, ToolCallKind, ToolContent},
 };
 

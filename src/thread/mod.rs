@@ -19,13 +19,12 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use crate::protocol::{
+    Answered, Encrypted, FeedPlace, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadSummary,
+    ThreadView, UserFeed,
+};
 pub use close::{Ending, How};
 pub use compact::Compactor;
 pub use encrypted::MAX_ENCRYPTED_BYTES;
-pub use feed::{FeedPlace, ThreadSummary, UserFeed};
 pub use history::{MAYBE_CARRIED_OUT, NOT_CARRIED_OUT};
 pub use patch::{MAX_MOVES, MAX_OPERATIONS};
-pub use reduce::AFTER_CANCELLATION;
-pub use view::{
-    Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, SERVER_RESTARTED, Said, ThreadView,
-};

@@ -6,7 +6,7 @@
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
-use crate::protocol::{limits::MAX_DEPTH, pieces};
+use crate::protocol::{extensions, limits::MAX_DEPTH};
 
 /// The most operations of one delta.
 pub const MAX_OPERATIONS: usize = 256;
@@ -35,7 +35,7 @@ pub(super) fn apply_all<'d>(document: &mut Value, deltas: impl Iterator<Item = &
 
 /// `most`: what the document is not larger than, where that is known.
 fn apply_to(document: &mut Value, operations: Vec<Value>, most: &mut Option<usize>) -> bool {
-    if let Some((path, more)) = pieces::continued(&operations) {
+    if let Some((path, more)) = extensions::continued_text(&operations) {
         let Some(Value::String(text)) = document.pointer_mut(path) else { return false };
         let is_within = text.len() + more.len() <= MAX_SIZE;
         *most = most.map(|most| most + more.len());

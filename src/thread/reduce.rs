@@ -7,19 +7,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{
-    close::UNFINISHED,
-    patch,
-    view::{Answered, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView},
-};
+use super::patch;
 use crate::protocol::{
-    MessageId, RunAnswer, RunId, ThreadEntry, UserMessage,
+    Answered, Item, MessageId, Node, NodeBody, NodeState, RunAnswer, RunId, RunState, RunView, Said, ThreadEntry,
+    ThreadView, UserMessage,
     agui::{Base, Event, RunOutcome, TextRole, ToolContent},
-    pieces,
+    extensions::{AFTER_CANCELLATION, LATER_PIECE, UNFINISHED_STEP},
 };
-
-/// In the metadata of an event: what the run before waited for is cancelled, and from here on the run answers its message.
-pub const AFTER_CANCELLATION: &str = "afterCancellation";
 
 impl ThreadView {
     /// Folds the next entry, appended at `at` (milliseconds since 1970).
@@ -132,7 +126,7 @@ impl ThreadView {
 
 /// Whether an event has a further piece of what one before it began.
 fn is_continued(base: &Base) -> bool {
-    base.metadata.as_ref().is_some_and(|more| more.contains_key(pieces::CONTINUES))
+    base.metadata.as_ref().is_some_and(|more| more.contains_key(LATER_PIECE))
 }
 
 /// Which kind of node an id names: ids are the agent's, and a text may share one with a reasoning span.
@@ -216,7 +210,7 @@ impl RunView {
             Event::StepStarted(e) => self.begin(at, within, e.step_name, NodeBody::Step),
             Event::StepFinished(e) => {
                 let step = |node: &Node| node.id == e.step_name && node.within == within;
-                let unfinished = e.base.metadata.as_ref().is_some_and(|more| more.contains_key(UNFINISHED));
+                let unfinished = e.base.metadata.as_ref().is_some_and(|more| more.contains_key(UNFINISHED_STEP));
                 let state = if unfinished { NodeState::Failed } else { NodeState::Done };
                 self.finish(at, self.last_open(Kind::Step, step), state);
             }

@@ -8,11 +8,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{
-    patch,
-    view::{Item, RunView, ThreadView},
-};
-use crate::protocol::RunId;
+use super::patch;
+use crate::protocol::{Item, RunId, RunView, ThreadView};
 
 /// From here on a state is large, in bytes with [`patch::VALUE_SIZE`] for each value: it is not copied into each run that
 /// changes it.

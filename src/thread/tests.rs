@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::{Author, MessageId, RunAnswer, RunId, ThreadEntry, ThreadId, UserId, UserMessage, agui::*};
+use crate::protocol::{
+    Author, MessageId, RunAnswer, RunId, ThreadEntry, ThreadId, UserId, UserMessage, agui::*,
+    extensions::AFTER_CANCELLATION,
+};
 
 /// Any event, with few ids, so that starts, deltas and ends of the same thing meet in every order.
 fn event() -> impl Strategy<Value = Event> {

@@ -14,8 +14,8 @@ use crate::{
     protocol::{
         Attachment, RunId, ThreadEntry,
         agui::{Event, StateSnapshot, ToolCallResult, ToolContent},
+        extensions::CALLER_STATE,
         http::User,
-        pieces::GIVEN,
     },
     server::{
         auth::read_user,
@@ -154,7 +154,7 @@ pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
 }
 
 fn given(mut event: Event) -> Event {
-    event.base_mut().metadata.get_or_insert_default().insert(GIVEN.into(), true.into());
+    event.base_mut().metadata.get_or_insert_default().insert(CALLER_STATE.into(), true.into());
     event
 }
 

@@ -21,7 +21,7 @@ use crate::{
             Base, Event, Message, MessagesSnapshot, StateDelta, StateSnapshot, TextMessageContent, TextMessageEnd,
             TextMessageStart, ToolCallArgs, ToolCallEnd, ToolCallResult, ToolCallStart, ToolContent,
         },
-        pieces::{BEGINS, CONTINUES, LAST, MORE},
+        extensions::{FIRST_PIECE, LAST_PIECE, LATER_PIECE, MORE_FOLLOW},
     },
     server::extent::extent,
     thread::{Item, MAX_OPERATIONS, Node, RunView, ThreadView},
@@ -183,7 +183,7 @@ fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, TooLong> {
 
 /// Whether an operation sets the whole state, or continues a text.
 fn stands_alone(operation: &Value) -> bool {
-    operation["path"] == "" || operation.get(CONTINUES).is_some()
+    operation["path"] == "" || operation.get(LATER_PIECE).is_some()
 }
 
 /// An operation whose value is too long as several: what holds much is added with as much as fits, and the rest after it.
@@ -241,10 +241,10 @@ fn cut(mut operation: Value, out: &mut Vec<Value>) {
     for (index, text) in texts.into_iter().enumerate() {
         out.push(if index == 0 {
             let mut begins = operation.clone();
-            (begins["value"], begins[BEGINS]) = (text.into(), true.into());
+            (begins["value"], begins[FIRST_PIECE]) = (text.into(), true.into());
             begins
         } else {
-            json!({"op": "replace", "path": path, "value": text, CONTINUES: if index == last { LAST } else { MORE }})
+            json!({"op": "replace", "path": path, "value": text, LATER_PIECE: if index == last { LAST_PIECE } else { MORE_FOLLOW }})
         });
     }
 }

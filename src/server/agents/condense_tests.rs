@@ -5,7 +5,7 @@ use crate::{
     protocol::{
         Author, MessageId, UserId, UserMessage,
         agui::{RunFinished, RunStarted, ToolCallStart},
-        pieces::KNOWN,
+        extensions::KNOWN_RESULT,
     },
     thread::NodeBody,
 };
@@ -211,7 +211,7 @@ fn a_long_result_that_only_a_restated_conversation_tells_is_kept_and_those_known
     assert!(more < text.len() * 3 / 2, "the first is not kept again: {more} bytes");
     let kept = results::apart(&log.view, MessagesSnapshot::new(again.to_vec()));
     let Event::MessagesSnapshot(kept) = &kept[0] else { panic!("a conversation: {kept:?}") };
-    assert_eq!((&kept.messages[1]["content"], &kept.messages[1][KNOWN]), (&json!(""), &json!(true)));
+    assert_eq!((&kept.messages[1]["content"], &kept.messages[1][KNOWN_RESULT]), (&json!(""), &json!(true)));
 }
 
 #[test]

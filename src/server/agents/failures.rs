@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The end of a run that was under way when its server was killed.
-pub(super) use crate::thread::SERVER_RESTARTED;
+pub(super) use crate::protocol::extensions::SERVER_RESTARTED;
 /// The end of a run that was under way when its server was told to end.
 pub(super) const SERVER_RESTARTING: &str = "server_restarting";
 /// The end of a run whose node is gone.

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::{failures::is_of_server, tools::questions};
 use crate::{
-    protocol::{RunId, agui::Interrupt},
-    thread::{Ending, How, SERVER_RESTARTED, ThreadView},
+    protocol::{RunId, agui::Interrupt, extensions::SERVER_RESTARTED},
+    thread::{Ending, How, ThreadView},
 };
 
 /// How often in a row a run goes on by itself: one that ends its server each time must not do so for ever.

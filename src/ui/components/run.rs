@@ -8,10 +8,10 @@ use super::{
     fold::Fold,
     icons::{Glyph, icon},
     json::Bounded,
-    tree::{Nodes, Run, Shared, TOOL_TASK, Tree},
+    tree::{Nodes, Run, Shared, Tree},
 };
 use crate::{
-    protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor},
+    protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, extensions::TOOL_TASK},
     thread::{Answered, NodeBody, RunState, RunView},
     ui::{app::Facts, conversation::Conversation, format},
 };

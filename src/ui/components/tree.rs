@@ -15,14 +15,11 @@ use super::{
     tool::ToolCall,
 };
 use crate::{
+    protocol::extensions::TOOL_TASK,
     text::visible,
     thread::{Node, NodeBody, NodeState, RunState, RunView},
     ui::format::sentence,
 };
-
-/// The type of the activity by which an agent notes that a tool's server works on a call as a task. What it notes is for the
-/// agent itself, and is not shown.
-pub(crate) const TOOL_TASK: &str = "tool_task";
 
 /// A shared part of a thread. Two are equal when they are the same one: the reducer replaces what it changes.
 #[derive(Debug)]
@@ -370,12 +367,6 @@ mod tests {
         assert!(run(is("running"), "c1", None) && run(is("failed"), "c1", None));
         assert!(!run(is("running"), "c1", Some("done")) && !run(is("cancelled"), "c1", None));
         assert!(run(is("running"), "another", None) && !run(is("failed"), "another", None));
-    }
-
-    #[cfg(feature = "ssr")]
-    #[test]
-    fn a_task_is_noted_by_the_name_that_it_is_hidden_by() {
-        assert_eq!(TOOL_TASK, crate::server::agents::tools::questions::TOOL_TASK);
     }
 
     #[test]

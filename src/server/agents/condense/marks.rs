@@ -5,21 +5,21 @@ use serde_json::{Map, Value};
 use super::SINCE_QUESTION;
 use crate::protocol::{
     agui::Event,
-    pieces::{BEGINS, CONTINUES, GIVEN, KNOWN},
+    extensions::{CALLER_STATE, FIRST_PIECE, KNOWN_RESULT, LATER_PIECE},
 };
 
 /// Takes the server's marks out of an event of an agent's.
 pub(in super::super) fn remove(event: &mut Event) {
     if let Some(metadata) = &mut event.base_mut().metadata {
         let had = metadata.len();
-        metadata.retain(|mark, _| ![BEGINS, CONTINUES, GIVEN, SINCE_QUESTION].contains(&mark.as_str()));
+        metadata.retain(|mark, _| ![FIRST_PIECE, LATER_PIECE, CALLER_STATE, SINCE_QUESTION].contains(&mark.as_str()));
         if metadata.is_empty() && had > 0 {
             event.base_mut().metadata = None;
         }
     }
     let (values, marks): (_, &[&str]) = match event {
-        Event::StateDelta(e) => (&mut e.delta, &[BEGINS, CONTINUES]),
-        Event::MessagesSnapshot(e) => (&mut e.messages, &[KNOWN]),
+        Event::StateDelta(e) => (&mut e.delta, &[FIRST_PIECE, LATER_PIECE]),
+        Event::MessagesSnapshot(e) => (&mut e.messages, &[KNOWN_RESULT]),
         _ => return,
     };
     let remove = |fields: &mut Map<String, Value>| marks.iter().for_each(|mark| drop(fields.remove(*mark)));

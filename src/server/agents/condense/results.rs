@@ -7,7 +7,7 @@ use super::{MAX_PIECE_BYTES, pieces, texts};
 use crate::{
     protocol::{
         agui::{Base, Event, Message, MessagesSnapshot, ToolCallResult, ToolContent},
-        pieces::{BEGINS, CONTINUES, KNOWN, LAST, MORE},
+        extensions::{FIRST_PIECE, KNOWN_RESULT, LAST_PIECE, LATER_PIECE, MORE_FOLLOW},
     },
     thread::{NodeBody, ThreadView},
 };
@@ -23,10 +23,10 @@ pub(super) fn in_pieces(event: ToolCallResult) -> Vec<Event> {
     let piece = |(index, text): (usize, &str)| {
         let mut piece = ToolCallResult { content: ToolContent::Text(text.to_owned()), ..event.clone() };
         if index == 0 {
-            piece.base.metadata.get_or_insert_default().insert(BEGINS.into(), true.into());
+            piece.base.metadata.get_or_insert_default().insert(FIRST_PIECE.into(), true.into());
         } else {
-            let mark = if index == last { LAST } else { MORE };
-            let metadata = Some(Map::from_iter([(CONTINUES.to_owned(), mark.into())]));
+            let mark = if index == last { LAST_PIECE } else { MORE_FOLLOW };
+            let metadata = Some(Map::from_iter([(LATER_PIECE.to_owned(), mark.into())]));
             // What else it carries, it carries once.
             piece.base = Base { timestamp, metadata, ..Base::default() };
         }
@@ -55,7 +55,7 @@ pub(super) fn apart(thread: &ThreadView, mut conversation: MessagesSnapshot) -> 
             return true;
         }
         if thread.result_of(&tool_call_id) == Some(text.as_str()) {
-            (value["content"], value[KNOWN]) = ("".into(), true.into());
+            (value["content"], value[KNOWN_RESULT]) = ("".into(), true.into());
             return true;
         }
         if text.len() <= MAX_PIECE_BYTES {

@@ -21,12 +21,15 @@ use super::{
     turn::new_id,
 };
 use crate::{
-    protocol::agui::{ActivitySnapshot, Interrupt, ToolCallResult, ToolContent},
+    protocol::{
+        agui::{ActivitySnapshot, Interrupt, ToolCallResult, ToolContent},
+        extensions::TOOL_TASK,
+    },
     server::agents::{
         AgentError, Emitter, RunInput,
         tools::{
             Consent, ToolBox, ToolOutput, ToolSpec, consent,
-            questions::{self, CONTINUATION, Called, Continuation, Resumption, TOOL_TASK},
+            questions::{self, CONTINUATION, Called, Continuation, Resumption},
         },
     },
 };

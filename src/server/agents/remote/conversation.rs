@@ -13,16 +13,18 @@ use super::{
     room::SMALL,
 };
 use crate::{
-    protocol::agui::{Event, Interrupt, RunFinished, RunOutcome, Usage},
+    protocol::{
+        agui::{Event, Interrupt, RunFinished, RunOutcome, Usage},
+        extensions::{AFTER_CANCELLATION, TOOL_TASK},
+    },
     server::{
         agents::{
             guard::{Guard, Violation},
-            tools::questions::{CONTINUATION, TOOL_TASK},
+            tools::questions::CONTINUATION,
         },
         config::agents::AgUiConfig,
         extent::{extent, values},
     },
-    thread::AFTER_CANCELLATION,
 };
 
 /// The most questions that custom events of a run may ask.

@@ -40,10 +40,11 @@ use crate::{
     protocol::{
         RunId, ThreadEntry,
         agui::{Event, RunFinished},
+        extensions::AFTER_CANCELLATION,
         http::{AgentInfo, Finding},
     },
     server::{config::agents::AgUiConfig, offload, store::now_ms},
-    thread::{AFTER_CANCELLATION, ThreadView},
+    thread::ThreadView,
 };
 
 pub use breaker::{Breakers, Pace};

@@ -7,13 +7,14 @@ use serde::Serialize;
 use crate::{
     protocol::{
         agui::{Base, Interrupt, RunError},
+        extensions::SERVER_RESTARTED,
         limits::MAX_DEPTH,
     },
     server::{
         agents::{Done, Outcome, guard::MAX_EVENT_BYTES},
         extent::{Extent, extent},
     },
-    thread::{Ending, How, SERVER_RESTARTED},
+    thread::{Ending, How},
 };
 
 /// What an agent asks, with reasons of its own; or an id that two of the questions have: an answer names one of them.

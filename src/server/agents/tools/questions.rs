@@ -13,14 +13,12 @@ use uuid::Uuid;
 
 use super::ToolOutput;
 use crate::{
-    protocol::agui::Interrupt,
+    protocol::{agui::Interrupt, extensions::TOOL_TASK},
     thread::{NodeBody, RunView, ThreadView},
 };
 
 /// The reason of an interrupt that asks what a tool's server wants to know.
 pub const INPUT_REQUIRED: &str = "input_required";
-/// The type of the activity that keeps the id of a server's task in the log.
-pub const TOOL_TASK: &str = "tool_task";
 /// In an interrupt's metadata and a task's activity: how the call goes on.
 pub const CONTINUATION: &str = "continuation";
 

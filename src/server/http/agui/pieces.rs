@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::protocol::pieces::{BEGINS, CONTINUES, LAST};
+use crate::protocol::extensions::{FIRST_PIECE, LAST_PIECE, LATER_PIECE};
 
 /// What was told of texts that come in pieces: as much as their run keeps at most.
 #[derive(Debug, Default)]
@@ -30,14 +30,14 @@ impl Pieces {
         for operation in event["delta"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
             let path = operation.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
             let more = operation.get("value").and_then(Value::as_str).unwrap_or_default();
-            if operation.contains_key(BEGINS) {
+            if operation.contains_key(FIRST_PIECE) {
                 self.texts.insert(path, more.to_owned());
-                operation.remove(BEGINS);
-            } else if operation.contains_key(CONTINUES) {
-                let mark = operation.remove(CONTINUES);
+                operation.remove(FIRST_PIECE);
+            } else if operation.contains_key(LATER_PIECE) {
+                let mark = operation.remove(LATER_PIECE);
                 let more = operation.get("value").and_then(Value::as_str).unwrap_or_default();
                 self.texts.entry(path.clone()).or_default().push_str(more);
-                if mark != Some(LAST.into()) {
+                if mark != Some(LAST_PIECE.into()) {
                     return None;
                 }
                 operation.insert("value".into(), self.texts.remove(&path).into());
@@ -49,20 +49,20 @@ impl Pieces {
     fn join_result(&mut self, mut event: Value) -> Option<Value> {
         let call = event["toolCallId"].as_str().unwrap_or_default().to_owned();
         let mark = |event: &Value, field: &str| event.get("metadata").and_then(|more| more.get(field)).cloned();
-        if mark(&event, BEGINS).is_some() {
-            event["metadata"].as_object_mut().map(|more| more.remove(BEGINS));
+        if mark(&event, FIRST_PIECE).is_some() {
+            event["metadata"].as_object_mut().map(|more| more.remove(FIRST_PIECE));
             if event["metadata"].as_object().is_some_and(serde_json::Map::is_empty) {
                 event.as_object_mut().map(|event| event.remove("metadata"));
             }
             self.results.insert(call, event);
             return None;
         }
-        let Some(mark) = mark(&event, CONTINUES) else { return Some(event) };
+        let Some(mark) = mark(&event, LATER_PIECE) else { return Some(event) };
         if let (Some(Value::String(text)), Some(more)) =
             (self.results.get_mut(&call).and_then(|whole| whole.get_mut("content")), event["content"].as_str())
         {
             text.push_str(more);
         }
-        if mark == LAST { self.results.remove(&call) } else { None }
+        if mark == LAST_PIECE { self.results.remove(&call) } else { None }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     protocol::{
         CloseCode, MessageId, RunId, ThreadId,
         agui::Message,
-        pieces::{GIVEN, KNOWN},
+        extensions::{CALLER_STATE, KNOWN_RESULT},
     },
     server::{
         agents::SINCE_QUESTION,
@@ -168,7 +168,7 @@ impl Told {
     async fn whole(&self, mut entry: Value) -> Result<Value> {
         let Some(event) = entry["event"].as_object_mut() else { return Ok(entry) };
         if let Some(Value::Array(messages)) = event.get_mut("messages")
-            && messages.iter().any(|message| message.get(KNOWN).is_some())
+            && messages.iter().any(|message| message.get(KNOWN_RESULT).is_some())
         {
             self.channels.thread(self.thread_id).await?.1.fill_in_results(messages);
         }
@@ -195,7 +195,7 @@ impl Told {
         let event = entry["event"].take();
         let Some(mut event) = self.pieces.join(event) else { return };
         if let Some(Value::Object(more)) = event.get_mut("metadata")
-            && more.remove(GIVEN).is_some()
+            && more.remove(CALLER_STATE).is_some()
         {
             if self.gave_state {
                 return;

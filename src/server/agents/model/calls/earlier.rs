@@ -13,6 +13,7 @@ use crate::{
     protocol::{
         AnswerStatus,
         agui::{Interrupt, Message},
+        extensions::TOOL_TASK,
     },
     server::agents::{
         AgentError,
@@ -23,7 +24,7 @@ use crate::{
         tools::{
             ToolOutput,
             consent::{self, Answer, TOOL_CALL},
-            questions::{self, INPUT_REQUIRED, Resumption, TOOL_TASK, task_of},
+            questions::{self, INPUT_REQUIRED, Resumption, task_of},
         },
     },
     thread::{Answered, MAYBE_CARRIED_OUT, NodeBody, RunState, RunView, ThreadView},
