@@ -6,6 +6,7 @@
 
 mod engine;
 mod many;
+mod migrations;
 
 use std::{
     path::Path,
@@ -20,8 +21,6 @@ pub use engine::Engine;
 pub(crate) use many::{chunks, places, rows};
 
 use super::{error::Result, outage::Outage};
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// How much [`Store::try_write`] writes, in bytes.
 const TRIAL_BYTES: usize = 256 * 1024;
@@ -65,7 +64,7 @@ impl Store {
         let engine = Engine::of(url).ok_or_else(unknown)?;
         // One connection first: its error says why, a pool's only that the time was up.
         let mut first = AnyConnection::connect(url).await?;
-        MIGRATIONS.run(&mut first).await.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
+        migrations::migrator().run(&mut first).await.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
         first.close().await?;
         let writer = engine.writer(url).await?;
         let readers = engine.readers(url).await?;
