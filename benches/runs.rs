@@ -18,8 +18,9 @@ use netra::{
         http::{AgentInfo, Role, User},
     },
     server::{
-        agents::{Agent, AgentError, Agents, Done, Emitter, Kinds, RunInput, Runner, RunnerOptions},
+        agents::{AgentRegistry, Kinds},
         channel::{Channels, Delivery, Hub},
+        runs::{Agent, AgentError, Done, Emitter, RunInput, Runner, RunnerOptions},
         store::Store,
         threads,
     },
@@ -73,9 +74,9 @@ impl House {
         person.execute(tx.sql()).await.expect("inserts");
         tx.commit().await.expect("commits");
         let (told, asked) = mpsc::unbounded_channel();
-        let agents = Agents::new([Arc::new(Asked(told)) as Arc<dyn Agent>], &[], Kinds::default());
+        let agents = AgentRegistry::new([Arc::new(Asked(told)) as Arc<dyn Agent>], &[], Kinds::default());
         let options = RunnerOptions { coalesce: Duration::ZERO, ..RunnerOptions::new(std::env::temp_dir()) };
-        let runner = Runner::new(channels.clone(), Arc::new(agents), options);
+        let runner = Runner::new(channels.clone(), agents.agents().clone(), options);
         let long = ThreadId::new();
         let mut house = Self { channels, runner, asked, user, long };
         house.create(long).await;

@@ -8,7 +8,11 @@
 #![recursion_limit = "256"]
 
 #[cfg(feature = "ssr")]
+pub mod analyst;
+#[cfg(feature = "ssr")]
 pub mod cli;
+#[cfg(feature = "ssr")]
+mod json_size;
 pub mod protocol;
 #[cfg(feature = "ssr")]
 pub mod server;

@@ -12,11 +12,12 @@ use tracing::{info, warn};
 
 use super::{Failure, say};
 use crate::server::{
-    agents::{Agent, Agents, Kinds, analyst::Analyst, model, tools::Tools},
+    agents::{AgentRegistry, Kinds, builtin::Analyst, model, tools::Tools},
     config::{self, Config, ConfigError, Flags, MetricsAccess},
     file_modes::{close_all, private_folder},
     http::health,
     router::router,
+    runs::Agent,
     state::AppState,
     tcp::{self, Limits},
     telemetry::{self, Telemetry},
@@ -170,7 +171,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
     })
 }
 
-async fn open(config: Config, agents: Agents) -> Result<AppState, Failure> {
+async fn open(config: Config, agents: AgentRegistry) -> Result<AppState, Failure> {
     let place = config.store_place();
     AppState::open(config, agents).await.map_err(|error| {
         let allowed =
@@ -180,7 +181,7 @@ async fn open(config: Config, agents: Agents) -> Result<AppState, Failure> {
 }
 
 /// The built-in analyst, then what the configuration adds.
-fn agents(config: &Config) -> Result<Agents, ConfigError> {
+fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     let prices = config.analyst.prices.as_deref();
     let analyst =
         Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
@@ -197,7 +198,7 @@ fn agents(config: &Config) -> Result<Agents, ConfigError> {
         }
         None => analyst,
     };
-    Ok(Agents::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, kinds))
+    Ok(AgentRegistry::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, kinds))
 }
 
 /// Where to go first: the setup page while there is nobody, else the front page.

@@ -9,9 +9,9 @@ use super::{
     user::{self, Place},
 };
 use crate::server::{
-    agents::verify,
     channel::Channels,
     config::{Config, ConfigError},
+    runs::verify,
     store::Store,
     ws::ConnectionManager,
 };

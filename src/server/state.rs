@@ -7,7 +7,7 @@ use leptos::config::LeptosOptions;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    agents::{Agents, Runner, RunnerOptions, stored},
+    agents::{AgentRegistry, stored},
     auth::Auth,
     bus::Bus,
     channel::Channels,
@@ -15,6 +15,7 @@ use super::{
     error::{Error, Result},
     metrics,
     page::Admission,
+    runs::{Runner, RunnerOptions},
     site::Site,
     store::Store,
     sweep,
@@ -48,6 +49,8 @@ pub struct AppState {
     pub manager: ConnectionManager,
     /// This node and the others: what is to be done on all of them.
     pub nodes: Nodes,
+    /// Builds the agents from the configuration and the store.
+    pub registry: Arc<AgentRegistry>,
     /// What the agents do.
     pub runner: Runner,
     /// The page's files.
@@ -65,7 +68,7 @@ impl AppState {
     ///
     /// # Errors
     /// Where the store or the disk fails.
-    pub async fn open(config: Config, agents: Agents) -> Result<Self> {
+    pub async fn open(config: Config, registry: AgentRegistry) -> Result<Self> {
         tokio::fs::create_dir_all(config.files_dir()).await?;
         let store = Store::open_url(&config.store_url()).await?;
         let auth = Auth::new(store.clone(), &config).await?;
@@ -85,10 +88,10 @@ impl AppState {
             node: config.server.listen.to_string(),
             ..RunnerOptions::new(config.files_dir())
         };
-        let runner = Runner::new(channels.clone(), Arc::new(agents), options);
+        let runner = Runner::new(channels.clone(), registry.agents().clone(), options);
         runner.agents().allowance().begin(&channels);
         // Runs that wait may need them.
-        stored::load(channels.store(), runner.agents()).await?;
+        stored::load(channels.store(), &registry).await?;
         match runner.recover().await? {
             0 => {}
             runs => tracing::warn!(runs, "ended runs that the server before did not"),
@@ -97,7 +100,19 @@ impl AppState {
         let (site, pages) = (Arc::new(Site::find(&config)), Admission::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);
-        let state = Self { config, channels, auth, manager, nodes, runner, site, pages, stopping, tasks };
+        let state = Self {
+            config,
+            channels,
+            auth,
+            manager,
+            nodes,
+            registry: Arc::new(registry),
+            runner,
+            site,
+            pages,
+            stopping,
+            tasks,
+        };
         let nodes = state.nodes.clone();
         state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
         state.tasks.spawn(state.clone().sweep());
@@ -144,7 +159,7 @@ impl AppState {
         self.manager.begin_drain(COME_BACK_WITHIN + COME_BACK_EACH * sockets);
         self.runner.shutdown(limit).await;
         self.runner.leave().await;
-        tokio::join!(self.manager.finish_drain(), self.runner.agents().tools().close());
+        tokio::join!(self.manager.finish_drain(), self.registry.tools().close());
         self.nodes.leave();
         self.stopping.cancel();
         self.tasks.close();
@@ -155,9 +170,9 @@ impl AppState {
 
     /// Keeps the agents as the store has them.
     async fn tend_agents(self) {
-        let agents = self.runner.agents();
+        let agents = self.registry.agents();
         loop {
-            if let Err(error) = stored::load(self.channels.store(), agents).await {
+            if let Err(error) = stored::load(self.channels.store(), &self.registry).await {
                 tracing::warn!(%error, "the agents of administrators cannot be read");
             }
             let wait = tokio::time::timeout(LOOK_FOR_AGENTS, agents.changed.notified());

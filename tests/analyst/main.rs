@@ -13,10 +13,11 @@ use std::{
 };
 
 use netra::{
+    analyst::{EXAMPLES, analysis::Analysis, ingest, pricing::PriceTable},
     protocol::{Attachment, Author, FileId, UserId, agui::Event},
-    server::agents::{
-        Agent, AgentError, Done, Emitter, InputFile, RunInput,
-        analyst::{Analyst, EXAMPLES, analysis::Analysis, ingest, pricing::PriceTable},
+    server::{
+        agents::builtin::Analyst,
+        runs::{Agent, AgentError, Done, Emitter, InputFile, RunInput},
     },
 };
 use serde_json::Value;

@@ -114,7 +114,7 @@ async fn a_stop_during_heavy_work_ends_the_run_within_a_second() {
     let asked = Instant::now();
     // Whoever runs it goes on reading, as the runner does.
     let drain = tokio::spawn(async move { while events.recv().await.is_some() {} });
-    assert_eq!(run.await.expect("no panic").map(|done| done.outcome), Ok(netra::server::agents::Outcome::Cancelled));
+    assert_eq!(run.await.expect("no panic").map(|done| done.outcome), Ok(netra::server::runs::Outcome::Cancelled));
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     drain.await.expect("drained");
 }

@@ -3,11 +3,14 @@
 use std::{io::Write, path::PathBuf};
 
 use netra::{
+    analyst::pricing::PriceTable,
     protocol::{Attachment, Author, FileId, RunId, ThreadId, UserId, agui::Event},
-    server::agents::{
-        Agent, Caller, Done, Emitter, InputFile, RunInput,
-        analyst::{Analyst, Writer, pricing::PriceTable},
-        model,
+    server::{
+        agents::{
+            builtin::{Analyst, Writer},
+            model,
+        },
+        runs::{Agent, CallerInput, Done, Emitter, InputFile, RunInput},
     },
     thread::ThreadView,
 };
@@ -50,7 +53,7 @@ async fn ask(model: &Model, text: &str) -> Told {
         folder: PathBuf::new(),
         thread: ThreadView::default(),
         resume: Vec::new(),
-        caller: Caller::default(),
+        caller: CallerInput::default(),
         cancel: CancellationToken::new(),
         stopped_by_person: CancellationToken::new(),
     };

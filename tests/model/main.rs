@@ -28,6 +28,7 @@ use std::{
 
 use async_trait::async_trait;
 use netra::{
+    analyst::pricing::PriceTable,
     protocol::{
         Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
         ThreadId, UserId,
@@ -36,16 +37,15 @@ use netra::{
     },
     server::{
         agents::{
-            Agent, Agents, Kinds, RunInput, Runner, RunnerOptions,
-            analyst::pricing::PriceTable,
+            AgentRegistry, Kinds,
             model::{Allowance, ModelAgent},
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
                 questions::{Called, Resumption},
             },
-            verifier::verify,
         },
         channel::{Channel, Channels, Delivery, Hub},
+        runs::{Agent, RunInput, Runner, RunnerOptions, verifier::verify},
         store::Store,
         threads::{self, NewRun},
         usage::{Budget, DayAllowance},
@@ -170,7 +170,7 @@ impl House {
         let info = AgentInfo::new("model", "Model", "");
         let agent = ModelAgent::new(info, config, |_| None, &PriceTable::shipped()).expect("an agent");
         let agent: Arc<dyn Agent> = Arc::new(change(agent.with_tools(tools.clone())));
-        let agents = Arc::new(Agents::new([agent], &[], kinds));
+        let agents = AgentRegistry::new([agent], &[], kinds).agents().clone();
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path().join("files")));
         let user = owner::person(&channels).await;
         let thread = new_thread(&channels, &user).await;

@@ -13,12 +13,13 @@ use netra::{
     protocol::{AnswerStatus, InterruptAnswer, ThreadId, agui::Event},
     server::{
         agents::{
-            Kinds, RunInput,
+            Kinds,
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
                 questions::{Called, Resumption},
             },
         },
+        runs::RunInput,
         usage::Budget,
     },
     thread::RunState,

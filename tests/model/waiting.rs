@@ -155,7 +155,7 @@ async fn an_allowed_call_whose_tools_are_away_says_so() {
     let config = serde_json::from_value(config).expect("a configuration");
     let agent = ModelAgent::new(AgentInfo::new("model", "Model", ""), config, |_| None, &PriceTable::shipped());
     let agent: Arc<dyn Agent> = Arc::new(agent.expect("an agent").with_tools(Arc::new(Away)));
-    let agents = Arc::new(Agents::new([agent], &[], Kinds::default()));
+    let agents = AgentRegistry::new([agent], &[], Kinds::default()).agents().clone();
     let runner = Runner::new(house.channels.clone(), agents, RunnerOptions::new(house.folder.path().join("files")));
     let command = answer_to(&house, &run, json!({"approved": true}));
     let asked = threads::answer(&house.channels, &house.user, &command, None, |_| Ok(())).await.expect("accepted");

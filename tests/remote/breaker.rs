@@ -2,7 +2,7 @@
 
 use netra::{
     protocol::{Author, UserId},
-    server::agents::{Agent, Emitter, RunInput},
+    server::runs::{Agent, Emitter, RunInput},
     thread::RunState,
 };
 use serde_json::json;

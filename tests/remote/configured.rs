@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use netra::server::{
-    agents::{Agents, Kinds},
+    agents::{AgentRegistry, Kinds},
     config::agents::AgentEntry,
+    runs::Agents,
 };
 use serde_json::{Value, json};
 
@@ -17,9 +18,14 @@ pub fn entry(changes: &Value) -> AgentEntry {
     serde_json::from_value(entry).expect("an entry")
 }
 
-pub fn agents(configured: &[AgentEntry]) -> Agents {
+pub fn registry(configured: &[AgentEntry]) -> AgentRegistry {
     let variables = |name: &str| name.ends_with("TOKEN").then(|| SECRET.to_owned());
-    Agents::new([], configured, Kinds { variables: Arc::new(variables), ..Kinds::default() })
+    let kinds = Kinds { variables: Arc::new(variables), ..Kinds::default() };
+    AgentRegistry::new([], configured, kinds)
+}
+
+pub fn agents(configured: &[AgentEntry]) -> Arc<Agents> {
+    registry(configured).agents().clone()
 }
 
 #[test]
@@ -55,7 +61,7 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_with_the_key_as_reason() {
 
 #[test]
 fn an_administrators_page_names_no_variable_but_those_made_for_it() {
-    let agents = agents(&[]);
+    let agents = registry(&[]);
     let headers = |value: &str| entry(&json!({"headers": {"X-Key": value}}));
     assert!(agents.check(&headers("${NETRA_AGENT_TOKEN}")).is_ok());
     let refused = agents.check(&headers("${STORE_TOKEN}")).expect_err("is another's");

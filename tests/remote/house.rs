@@ -15,13 +15,13 @@ use netra::{
     },
     server::{
         agents::{
-            Agent, Agents, Kinds, Runner, RunnerOptions,
+            AgentRegistry, Kinds,
             remote::{Pace, Remote, RemoteOptions},
-            verifier::verify,
         },
         channel::{Channel, Channels, Delivery, Hub},
         config::agents::AgUiConfig,
         raw_events,
+        runs::{Agent, Runner, RunnerOptions, verifier::verify},
         store::Store,
         threads,
     },
@@ -85,8 +85,9 @@ impl House {
         let store = Store::open(folder.path()).await.expect("opens");
         let channels = Channels::new(store, bell.clone()).await.expect("begins");
         let remote = Arc::new(remote(config));
-        let agents = Agents::new([remote.clone() as Arc<dyn Agent>], &[], Kinds::default());
-        let runner = Runner::new(channels.clone(), Arc::new(agents), RunnerOptions::new(folder.path().join("files")));
+        let agents = AgentRegistry::new([remote.clone() as Arc<dyn Agent>], &[], Kinds::default());
+        let runner =
+            Runner::new(channels.clone(), agents.agents().clone(), RunnerOptions::new(folder.path().join("files")));
         let user = crate::owner::person(&channels).await;
         let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
         let thread = threads::create(&channels, &user, &command, "remote").await.expect("made").id;

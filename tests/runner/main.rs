@@ -28,11 +28,9 @@ use netra::{
         http::{AgentInfo, User},
     },
     server::{
-        agents::{
-            Agent, AgentError, Agents, Done, Emitter, Kinds, Outcome, Replay, RunInput, Runner, RunnerOptions,
-            verifier::verify,
-        },
+        agents::{AgentRegistry, Kinds, Replay},
         channel::{Channel, Channels, Delivery, Hub},
+        runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, Runner, RunnerOptions, verifier::verify},
         store::{Store, now_ms},
         threads,
     },
@@ -363,8 +361,8 @@ fn runner(
     let replay = Replay::open(info("replay"), &recording(), 2_000).expect("opens");
     let script = Script { gate: gate.clone(), files: files.clone() };
     let built_in = [Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)];
-    let agents = Agents::new(built_in, &[], Kinds::default());
-    Runner::new(channels.clone(), Arc::new(agents), options)
+    let agents = AgentRegistry::new(built_in, &[], Kinds::default());
+    Runner::new(channels.clone(), agents.agents().clone(), options)
 }
 
 /// Tends a runner as long as this lives.

@@ -198,9 +198,9 @@ async fn who_may_not_use_an_agent_any_more_when_their_turn_comes_is_told_so() {
                         "events_per_second": 5_000, "access": {"roles": ["admin"]}});
     let closed = serde_json::from_value(closed).expect("an entry");
     let script = Script { gate: house.gate.clone(), files: house.files.clone() };
-    let agents = Agents::new([Arc::new(script) as Arc<dyn Agent>], &[closed], Kinds::default());
+    let agents = AgentRegistry::new([Arc::new(script) as Arc<dyn Agent>], &[closed], Kinds::default());
     let options = RunnerOptions::new(house.folder.path().join("files"));
-    let runner = Runner::new(house.channels.clone(), Arc::new(agents), options);
+    let runner = Runner::new(house.channels.clone(), agents.agents().clone(), options);
     let _tended = Tended::new(&runner);
     let ask = async |agent: &str, text: &str| {
         let run = house.accept(agent, text).await;

@@ -1,8 +1,8 @@
 //! The built-in tools over the sample log: their figures are the analyst's.
 
-use netra::server::agents::{
+use netra::{
     analyst::{EXAMPLES, analysis::Analysis, ingest},
-    tools::{BUILTIN, Consent, ToolSpec},
+    server::agents::tools::{BUILTIN, Consent, ToolSpec},
 };
 use serde_json::json;
 
@@ -79,7 +79,7 @@ async fn figures_are_those_of_the_analyst() {
     assert_eq!(compared["models"].as_array().map(Vec::len), Some(2));
     assert_eq!(compared["without_price"], json!(["no-such-model"]));
     let answer = told("answer_question", json!({"question": EXAMPLES[1]})).await;
-    assert_eq!(answer["answers"], json!(netra::server::agents::analyst::answer::answers(&analysis(EXAMPLES[1]))));
+    assert_eq!(answer["answers"], json!(netra::analyst::answer::answers(&analysis(EXAMPLES[1]))));
 }
 
 #[tokio::test]

@@ -27,14 +27,12 @@ use std::{
 };
 
 use netra::{
+    analyst::pricing::PriceTable,
     protocol::{Attachment, Author, FileId, UserId, http::ToolSourceState},
     server::{
-        agents::{
-            InputFile, RunInput,
-            analyst::pricing::PriceTable,
-            tools::{ToolBox, ToolOutput, Tools},
-        },
+        agents::tools::{ToolBox, ToolOutput, Tools},
         config::{Config, tools::ToolsConfig},
+        runs::{InputFile, RunInput},
     },
 };
 use serde_json::Value;

@@ -7,7 +7,7 @@ use std::{io, path::Path};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use tokio::{fs::File, io::AsyncReadExt};
 
-use super::{InputFile, RunInput};
+use crate::server::runs::{InputFile, RunInput};
 use crate::{
     protocol::{MessageId, agui::Message},
     thread::Item,

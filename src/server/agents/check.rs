@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Agent, AgentError, Done, Emitter, Outcome, RunInput};
 use crate::{
+    json_size::extent,
     protocol::{
         AnswerStatus, Author, RunId, ThreadEntry, ThreadId, UserMessage,
         agui::{Event, Interrupt, Resume, RunError, RunFinished, RunOutcome, RunStarted},
         http::{AgentCheck, Finding},
     },
-    server::{extent::extent, store::now_ms},
+    server::{
+        runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput},
+        store::now_ms,
+    },
     thread::{NodeBody, RunView, ThreadView},
 };
 

@@ -6,13 +6,12 @@ use std::{
 };
 
 use super::{
-    Agent,
-    analyst::pricing::PriceTable,
     model::ModelAgent,
     remote::{Breakers, Remote, RemoteOptions},
     replay::Replay,
     tools::Tools,
 };
+use crate::{analyst::pricing::PriceTable, server::runs::Agent};
 use crate::{
     protocol::http::AgentSource,
     server::{

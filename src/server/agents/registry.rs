@@ -5,45 +5,21 @@
 
 use std::{fmt, sync::Arc};
 
-use parking_lot::RwLock;
-use tokio::sync::Notify;
-
 use super::{
-    Agent,
     kinds::{Kinds, PAGE_VARIABLES},
     tools::Tools,
 };
 use crate::{
     protocol::{
         ErrorBody, ErrorCode,
-        http::{AgentInfo, AgentKind, AgentSource, Health, Role, User},
-        limits::MAX_AGENT_ID_BYTES,
+        http::{AgentInfo, AgentKind, AgentSource},
     },
     server::{
-        config::agents::{Access, AgentConfig, AgentEntry, AgentLimits, KindConfig, Secret, is_agent_id},
-        error::{Error, Result},
+        config::agents::{AgentConfig, AgentEntry, KindConfig, Secret, is_agent_id},
         graphemes::cut,
-        usage::DayAllowance,
+        runs::{Agent, Agents, Registered},
     },
 };
-
-/// An agent and who may use it how.
-#[derive(Clone)]
-pub struct Registered {
-    /// Who it is; why it cannot be used, where that is so.
-    pub info: AgentInfo,
-    /// Who may use it.
-    pub access: Access,
-    /// What its runs may take.
-    pub limits: AgentLimits,
-    /// Where it comes from.
-    pub source: AgentSource,
-    /// How it was configured; a built-in one that was not: nothing.
-    pub entry: AgentEntry,
-    /// The id that the store has it by, where it is an administrator's: another than its own, where that one is taken.
-    pub stored: Option<String>,
-    agent: Option<Arc<dyn Agent>>,
-}
 
 /// Where an entry stands.
 #[derive(Clone, Copy)]
@@ -59,43 +35,21 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-impl Registered {
-    fn built_in(agent: Arc<dyn Agent>) -> Self {
-        let (access, limits, entry, stored) = Default::default();
-        Self { info: agent.info(), access, limits, source: AgentSource::BuiltIn, entry, stored, agent: Some(agent) }
-    }
-
-    /// The agent, where it can be used.
-    #[must_use]
-    pub fn agent(&self) -> Option<Arc<dyn Agent>> {
-        self.agent.clone()
-    }
-
-    /// How what it depends on is, where it depends on anything.
-    #[must_use]
-    pub fn health(&self) -> Option<Health> {
-        self.agent.as_ref().and_then(|agent| agent.health())
-    }
-}
-
-/// The agents, in order; the first is the default.
-pub struct Agents {
+/// Builds the agents of the configuration file and of administrators, and keeps [`Agents`] up to date.
+pub struct AgentRegistry {
     kinds: Kinds,
-    /// Those built in and of the file.
+    /// Built-in agents and those of the configuration file.
     fixed: Vec<Registered>,
-    /// All.
-    all: RwLock<Arc<[Registered]>>,
-    /// Told when the store may have others.
-    pub(crate) changed: Notify,
+    agents: Arc<Agents>,
 }
 
-impl fmt::Debug for Agents {
+impl fmt::Debug for AgentRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.all.read().iter().map(|agent| &agent.info.id)).finish()
+        self.agents.fmt(f)
     }
 }
 
-impl Agents {
+impl AgentRegistry {
     /// The built-in agents, then the configured ones. Reads what those need: recordings, variables.
     #[must_use]
     pub fn new(built_in: impl IntoIterator<Item = Arc<dyn Agent>>, configured: &[AgentEntry], kinds: Kinds) -> Self {
@@ -103,14 +57,14 @@ impl Agents {
         for (index, entry) in configured.iter().enumerate() {
             take(&mut fixed, &kinds, Place { source: AgentSource::File, index, stored: None }, entry);
         }
-        let all = RwLock::new(fixed.clone().into());
-        Self { kinds, fixed, all, changed: Notify::new() }
+        let agents = Arc::new(Agents::new(fixed.clone(), kinds.allowance.clone()));
+        Self { kinds, fixed, agents }
     }
 
-    /// What models may be used for while a run goes on.
+    /// The agents by id.
     #[must_use]
-    pub fn allowance(&self) -> &DayAllowance {
-        &self.kinds.allowance
+    pub fn agents(&self) -> &Arc<Agents> {
+        &self.agents
     }
 
     /// Where the tools of agents come from.
@@ -122,7 +76,7 @@ impl Agents {
     /// Takes the entries of administrators, by the ids that the store has them by, in place of those it had. What did not
     /// change stays as it is.
     pub fn set_stored(&self, entries: &[(String, AgentEntry)]) {
-        let before = self.all.read().clone();
+        let before = self.agents.all();
         let mut all = self.fixed.clone();
         for (index, (id, entry)) in entries.iter().enumerate() {
             let stored = Some(id.as_str());
@@ -131,7 +85,7 @@ impl Agents {
                 _ => take(&mut all, &self.kinds, Place { source: AgentSource::Page, index, stored }, entry),
             }
         }
-        *self.all.write() = all.into();
+        self.agents.replace(all);
     }
 
     /// Whether an administrator's entry can be used: nothing is kept of it.
@@ -157,65 +111,6 @@ impl Agents {
         }
         self.kinds.build(&config, AgentSource::Page).map_err(invalid)?;
         Ok(config)
-    }
-
-    /// All, for whoever runs the server.
-    #[must_use]
-    pub fn all(&self) -> Arc<[Registered]> {
-        self.all.read().clone()
-    }
-
-    /// The agent that a person asked for, or the first that they may use.
-    ///
-    /// # Errors
-    /// `not_found`, naming those there are; `unavailable` where it cannot be used now.
-    pub fn resolve(&self, asked: Option<&str>, user: &User) -> Result<String> {
-        let all = self.all();
-        let mut allowed = all.iter().filter(|known| known.access.allows(user));
-        let found = match asked {
-            Some(id) => allowed.find(|known| known.info.id == id),
-            None => allowed.find(|known| known.agent.is_some()),
-        };
-        let Some(found) = found else {
-            let known: Vec<_> = self.list(user).into_iter().map(|info| format!("`{}`", info.id)).collect();
-            let asked: String = asked.unwrap_or_default().chars().take(MAX_AGENT_ID_BYTES).collect();
-            let message = format!("there is no agent `{asked}`; there are {}", known.join(", "));
-            return Err(Error::refused(ErrorCode::NotFound, message));
-        };
-        match &found.info.disabled {
-            None => Ok(found.info.id.clone()),
-            Some(reason) => {
-                let (name, about) =
-                    (&found.info.name, if user.role == Role::Admin { reason } else { "ask an administrator" });
-                Err(Error::refused(ErrorCode::Unavailable, format!("{name} cannot be used now: {about}")))
-            }
-        }
-    }
-
-    /// Those that a person may choose from; administrators are also told of those that cannot be used, and why.
-    #[must_use]
-    pub fn list(&self, user: &User) -> Vec<AgentInfo> {
-        let shown =
-            |known: &&Registered| known.access.allows(user) && (known.agent.is_some() || user.role == Role::Admin);
-        self.all().iter().filter(shown).map(|known| known.info.clone()).collect()
-    }
-
-    /// The id that the store has an administrator's agent by, where it is listed under another.
-    #[must_use]
-    pub fn stored_id(&self, id: &str) -> Option<String> {
-        self.get(id).and_then(|known| known.stored)
-    }
-
-    /// An agent by id.
-    #[must_use]
-    pub fn get(&self, id: &str) -> Option<Registered> {
-        self.all().iter().find(|known| known.info.id == id).cloned()
-    }
-
-    /// What the runs of an agent may take.
-    #[must_use]
-    pub fn limits(&self, id: &str) -> AgentLimits {
-        self.all().iter().find(|known| known.info.id == id).map(|known| known.limits.clone()).unwrap_or_default()
     }
 }
 

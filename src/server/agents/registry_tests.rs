@@ -4,6 +4,10 @@ use serde_json::json;
 
 use super::*;
 use crate::protocol::UserId;
+use crate::{
+    protocol::http::{Role, User},
+    server::error::Error,
+};
 
 fn replay(id: &str) -> AgentEntry {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/replay.jsonl");
@@ -29,7 +33,8 @@ fn ids(agents: &Agents, user: &User) -> Vec<String> {
 
 #[test]
 fn the_first_is_the_default_and_an_unknown_one_is_answered_with_those_there_are() {
-    let agents = Agents::new([], &[replay("demo"), replay("fast")], Kinds::default());
+    let registry = AgentRegistry::new([], &[replay("demo"), replay("fast")], Kinds::default());
+    let agents = registry.agents();
     let ada = user(Role::Member, "ada@example.org");
     assert_eq!(agents.resolve(None, &ada).expect("the default"), "demo");
     assert_eq!(agents.resolve(Some("fast"), &ada).expect("known"), "fast");
@@ -52,7 +57,8 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_and_says_why() {
         (entry(json!({})), "missing field `id`"),
     ];
     for (wrong, expected) in cases {
-        let agents = Agents::new([], &[replay("a"), wrong, replay("z")], Kinds::default());
+        let registry = AgentRegistry::new([], &[replay("a"), wrong, replay("z")], Kinds::default());
+        let agents = registry.agents();
         let listed = agents.list(&admin);
         let reasons: Vec<_> = listed.iter().filter_map(|info| info.disabled.as_deref()).collect();
         assert!(
@@ -69,7 +75,8 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_and_says_why() {
 fn only_those_named_may_use_an_agent() {
     let admins = with(replay("admins"), "access", json!({"roles": ["admin"]}));
     let adas = with(replay("adas"), "access", json!({"people": ["Ada@example.org"]}));
-    let agents = Agents::new([], &[admins, adas], Kinds::default());
+    let registry = AgentRegistry::new([], &[admins, adas], Kinds::default());
+    let agents = registry.agents();
     assert_eq!(ids(&agents, &user(Role::Admin, "root@example.org")), ["admins"]);
     assert_eq!(ids(&agents, &user(Role::Member, "ada@example.org")), ["adas"]);
     assert!(ids(&agents, &user(Role::Member, "bob@example.org")).is_empty());
@@ -79,21 +86,23 @@ fn only_those_named_may_use_an_agent() {
 #[test]
 fn stored_entries_come_and_go_and_never_stand_in_for_the_files() {
     let root = user(Role::Admin, "root@example.org");
-    let agents = Agents::new([], &[replay("a")], Kinds::default());
+    let registry = AgentRegistry::new([], &[replay("a")], Kinds::default());
+    let agents = registry.agents();
     // Recordings are files of the server: no page names them.
-    assert!(agents.check(&replay("b")).expect_err("refused").message.starts_with("kind: "));
-    assert_eq!(agents.check(&replay("a")).expect_err("taken").code, ErrorCode::Conflict);
-    agents.set_stored(&[("b".into(), replay("b"))]);
+    assert!(registry.check(&replay("b")).expect_err("refused").message.starts_with("kind: "));
+    assert_eq!(registry.check(&replay("a")).expect_err("taken").code, ErrorCode::Conflict);
+    registry.set_stored(&[("b".into(), replay("b"))]);
     assert_eq!(ids(&agents, &root), ["a", "b"]);
-    agents.set_stored(&[]);
+    registry.set_stored(&[]);
     assert_eq!(ids(&agents, &root), ["a"]);
 }
 
 #[test]
 fn a_stored_entry_whose_id_the_file_took_is_listed_apart_and_known_by_the_stores() {
     let root = user(Role::Admin, "root@example.org");
-    let agents = Agents::new([], &[replay("a")], Kinds::default());
-    agents.set_stored(&[("a".into(), replay("a")), ("b".into(), replay("b"))]);
+    let registry = AgentRegistry::new([], &[replay("a")], Kinds::default());
+    let agents = registry.agents();
+    registry.set_stored(&[("a".into(), replay("a")), ("b".into(), replay("b"))]);
     assert_eq!(ids(&agents, &root), ["a", "unusable-a", "b"]);
     assert_eq!(agents.stored_id("unusable-a").as_deref(), Some("a"));
     assert_eq!(
@@ -101,6 +110,6 @@ fn a_stored_entry_whose_id_the_file_took_is_listed_apart_and_known_by_the_stores
         (None, Some("b")),
         "the file's is not the store's"
     );
-    agents.set_stored(&[("b".into(), replay("b"))]);
+    registry.set_stored(&[("b".into(), replay("b"))]);
     assert_eq!(ids(&agents, &root), ["a", "b"]);
 }

@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::{Agent, AgentError, Done, Emitter, Outcome, RunInput, guard::Guard};
 use crate::protocol::{agui::Event, http::AgentInfo};
+use crate::server::runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, guard::Guard};
 
 /// The largest recording, in bytes: it is kept in memory.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;

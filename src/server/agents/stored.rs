@@ -4,7 +4,7 @@
 
 use sqlx::Row;
 
-use super::registry::Agents;
+use super::AgentRegistry;
 use crate::server::{
     config::agents::AgentEntry,
     error::Result,
@@ -70,7 +70,7 @@ pub async fn remove(store: &Store, id: &str) -> Result<bool> {
 ///
 /// # Errors
 /// Where the store fails; the registry then stays as it is.
-pub async fn load(store: &Store, agents: &Agents) -> Result<()> {
+pub async fn load(store: &Store, agents: &AgentRegistry) -> Result<()> {
     agents.set_stored(&entries(store).await?);
     Ok(())
 }

@@ -22,9 +22,10 @@ use crate::{
         },
     },
     server::{
-        agents::{Registered, check, last_failure, stored},
+        agents::{check, stored},
         config::agents::AgentEntry,
         error::Error,
+        runs::{Registered, last_failure},
         state::AppState,
         usage,
     },
@@ -63,7 +64,7 @@ pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Result<An
 
 /// `GET /api/admin/tools`.
 pub(super) async fn tools(State(state): State<AppState>, _: Admin) -> Answer<AdminTools> {
-    Answer(AdminTools { sources: state.runner.agents().tools().status() })
+    Answer(AdminTools { sources: state.registry.tools().status() })
 }
 
 /// `PUT /api/admin/agents/<id>`. A secret that comes back as it was shown is kept, where it still goes to the same place.
@@ -76,7 +77,7 @@ pub(super) async fn put_agent(
     let invalid = |detail| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
     let before = stored::entry(state.channels.store(), &id).await?;
     let entry = unmasked(entry, before.as_ref()).map_err(invalid)?;
-    let config = state.runner.agents().check(&entry)?;
+    let config = state.registry.check(&entry)?;
     if config.common.id != id {
         return Err(invalid(format!("id: the address says `{id}`, the entry `{}`", config.common.id)));
     }
@@ -132,7 +133,7 @@ pub(super) async fn remove_agent(
 
 /// Takes the change in here, and tells the other nodes.
 async fn renew(state: &AppState) -> Result<()> {
-    stored::load(state.channels.store(), state.runner.agents()).await?;
+    stored::load(state.channels.store(), &state.registry).await?;
     state.nodes.agents_changed();
     Ok(())
 }

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::TITLE_FROM_MESSAGE;
 use crate::{
+    json_size::{Extent, extent},
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits},
     server::{
         error::{Error, Result},
-        extent::{Extent, extent},
         graphemes::cut,
         json_schema,
         store::now_ms,

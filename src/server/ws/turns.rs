@@ -8,10 +8,10 @@ use tracing::Instrument;
 use crate::{
     protocol::{Answer, MessageAccepted, RunId, SendMessage, ThreadId, UserId, http::User},
     server::{
-        agents::{Caller, Runner},
         bus::InLine,
         channel::Channels,
         error::{Error, Result},
+        runs::{CallerInput, Runner},
         threads::{self, Asked, NewRun},
     },
 };
@@ -124,7 +124,7 @@ pub async fn send(
     runs: &Arc<dyn Runs>,
     user: &User,
     command: &SendMessage,
-    caller: Option<&Caller>,
+    caller: Option<&CallerInput>,
 ) -> Result<MessageAccepted> {
     let caller = caller.map(serde_json::to_string).transpose()?;
     let (channels, runs, user, command) = (channels.clone(), runs.clone(), user.clone(), command.clone());
@@ -148,7 +148,7 @@ pub async fn answer(
     runs: &Arc<dyn Runs>,
     user: &User,
     command: &Answer,
-    caller: Option<&Caller>,
+    caller: Option<&CallerInput>,
 ) -> Result<MessageAccepted> {
     let caller = caller.map(serde_json::to_string).transpose()?;
     let (channels, runs, user, command) = (channels.clone(), runs.clone(), user.clone(), command.clone());

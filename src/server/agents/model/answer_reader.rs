@@ -20,7 +20,7 @@ use super::{
     error::ModelError,
     responses_events,
 };
-use crate::server::agents::remote::sse::{Broken, Heard, Sse};
+use crate::server::outbound::sse::{Broken, Heard, Sse};
 
 /// What a stream of chat completions ends with.
 const DONE: &str = "[DONE]";

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     protocol::agui::{StepFinished, StepStarted},
-    server::agents::AgentError,
+    server::runs::AgentError,
 };
 
 impl Run<'_> {

@@ -25,12 +25,12 @@ use crate::{
         agui::{ActivitySnapshot, Interrupt, ToolCallResult, ToolContent},
         extensions::TOOL_TASK,
     },
-    server::agents::{
-        AgentError, Emitter, RunInput,
-        tools::{
+    server::{
+        agents::tools::{
             Consent, ToolBox, ToolOutput, ToolSpec, consent,
             questions::{self, CONTINUATION, Called, Continuation, Resumption},
         },
+        runs::{AgentError, Emitter, RunInput},
     },
 };
 

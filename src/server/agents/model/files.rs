@@ -8,12 +8,12 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    super::{
-        InputFile, RunInput,
-        attached::{Bounds, Budget, Head, base64, beginning, described},
-    },
     provider::{Media, MediaKind},
     room::text_cost,
+};
+use crate::server::{
+    agents::attached::{Bounds, Budget, Head, base64, beginning, described},
+    runs::{InputFile, RunInput},
 };
 use crate::{
     protocol::agui::Message,

@@ -38,8 +38,8 @@ use super::{
 use crate::{
     protocol::agui,
     server::{
-        agents::remote::address::{self, PublicOnly},
         config::agents::{ModelConfig, Provider, ReasoningEffort as Effort},
+        outbound::address::{self, PublicOnly},
     },
 };
 

@@ -46,17 +46,17 @@ use self::{
     turn::{Answer, remark},
 };
 use super::{
-    Agent, AgentError, Done, Emitter, Health, Outcome, RunInput,
-    analyst::{
-        Writer,
-        pricing::{Price, PriceTable},
-    },
     attached::{IMAGES, LOGS, PDFS, TEXTS},
+    builtin::Writer,
     tools::ToolBox,
 };
 use crate::{
-    protocol::http::AgentInfo,
-    server::config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
+    analyst::pricing::{Price, PriceTable},
+    protocol::http::{AgentInfo, Health},
+    server::{
+        config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
+        runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput},
+    },
     thread::{NodeBody, ThreadView},
 };
 

@@ -14,7 +14,7 @@ use super::{
     room, signed,
     turn::{Answer, remark},
 };
-use crate::{protocol::agui::Message, server::agents::AgentError};
+use crate::{protocol::agui::Message, server::runs::AgentError};
 
 /// The most of a caller's context and of the shared state that goes into the instructions, each.
 const MAX_CONTEXT_BYTES: usize = 16 * 1024;

@@ -16,10 +16,12 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{files::Encoding, room::text_cost};
-use crate::server::agents::{
-    InputFile,
-    attached::Head,
-    tools::{Consent, ToolOutput, ToolSpec},
+use crate::server::{
+    agents::{
+        attached::Head,
+        tools::{Consent, ToolOutput, ToolSpec},
+    },
+    runs::InputFile,
 };
 
 /// The tool's name.

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::provider::ModelProvider;
 use crate::{
+    json_size::extent,
     protocol::agui::{EncryptedSubtype, Event, ReasoningEncryptedValue},
-    server::{agents::guard::MAX_EVENT_BYTES, extent::extent},
+    server::runs::guard::MAX_EVENT_BYTES,
 };
 
 #[derive(Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use crate::{
         ReasoningEnd, ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart, ReasoningRole,
         ReasoningStart, TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallArgs, ToolCallEnd, ToolCallStart,
     },
-    server::agents::{AgentError, Emitter},
+    server::runs::{AgentError, Emitter},
 };
 
 /// The most text, reasoning and arguments of one answer.

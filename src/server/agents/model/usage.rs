@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::provider::{ModelMessage, ModelProvider, ModelRequest};
 use crate::{
+    analyst::pricing::Price,
     protocol::{RunId, UserId, agui::Usage},
-    server::agents::analyst::pricing::Price,
 };
 
 /// Bytes of text that are taken for one token.

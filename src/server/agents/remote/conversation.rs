@@ -10,20 +10,18 @@ use super::{
     input::without_bytes,
     parse::{self, Read, UNKNOWN},
     remarks::Remarks,
-    room::SMALL,
 };
 use crate::{
+    json_size::{extent, values},
     protocol::{
         agui::{Event, Interrupt, RunFinished, RunOutcome, Usage},
         extensions::{AFTER_CANCELLATION, TOOL_TASK},
     },
     server::{
-        agents::{
-            guard::{Guard, Violation},
-            tools::questions::CONTINUATION,
-        },
+        agents::tools::questions::CONTINUATION,
         config::agents::AgUiConfig,
-        extent::{extent, values},
+        outbound::memory::SMALL,
+        runs::guard::{Guard, Violation},
     },
 };
 

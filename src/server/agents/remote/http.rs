@@ -19,11 +19,11 @@ use tokio_util::io::StreamReader;
 
 use super::{
     RemoteError,
-    address::{self, PublicOnly, Refused},
     failure::{Failure, excerpt},
     secrets::{Secrets, in_address, of_query},
 };
 use crate::server::config::agents::AgUiConfig;
+use crate::server::outbound::address::{self, PublicOnly, Refused};
 
 /// The longest that a remote may ask us to wait before the next try; whoever wants longer is not tried again.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);

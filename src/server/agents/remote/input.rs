@@ -7,12 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    super::{
-        Caller, RunInput,
-        attached::{Attached, Bounds, Budget, Head, base64, described},
-    },
-    custom_interrupts,
+use super::custom_interrupts;
+use crate::server::{
+    agents::attached::{Attached, Bounds, Budget, Head, base64, described},
+    runs::{CallerInput, RunInput},
 };
 use crate::{
     protocol::{
@@ -65,7 +63,7 @@ pub(super) struct Request {
 /// What a run's agent is asked. What is absent is said to be empty, since older frameworks want each of it.
 pub(super) async fn request(question: Question, input: &RunInput, config: &AgUiConfig) -> Request {
     let empty = || Value::Object(Map::new());
-    let Caller { tools, context, forwarded_props, .. } = input.caller.clone();
+    let CallerInput { tools, context, forwarded_props, .. } = input.caller.clone();
     let Question { run_id, mut messages, mut resume } = question;
     let command = custom_interrupts::command(&mut resume, waited(input));
     messages.extend(custom_interrupts::results(&mut resume, waited(input)));

@@ -5,8 +5,6 @@
 //! made again only while no event came; an endpoint that fails again and again is left alone for a while; a stopped run closes
 //! its connection at once. Secrets stand in no log and no message.
 
-pub(crate) mod address;
-mod breaker;
 mod conversation;
 pub(crate) mod custom_interrupts;
 mod failure;
@@ -14,10 +12,8 @@ mod http;
 mod input;
 mod parse;
 mod remarks;
-mod room;
 mod secrets;
 mod shape;
-pub(crate) mod sse;
 
 use std::time::{Duration, Instant};
 
@@ -27,27 +23,34 @@ use rand::RngExt;
 use tokio::time::{sleep, timeout, timeout_at};
 
 use self::{
-    breaker::{Breaker, Pass},
     conversation::{Conversation, Rules, cut},
     failure::Failure,
     http::{Body, Endpoint},
     input::{Question, Request},
     remarks::Remarks,
-    sse::{Broken, Heard, Sse},
 };
-use super::{Agent, AgentError, Done, Emitter, Health, RunInput};
 use crate::{
     protocol::{
         RunId, ThreadEntry,
         agui::{Event, RunFinished},
         extensions::AFTER_CANCELLATION,
-        http::{AgentInfo, Finding},
+        http::{AgentInfo, Finding, Health},
     },
-    server::{config::agents::AgUiConfig, offload, store::now_ms},
+    server::{
+        config::agents::AgUiConfig,
+        offload,
+        outbound::{
+            breaker::{Breaker, Pass},
+            memory,
+            sse::{Broken, Heard, Sse},
+        },
+        runs::{Agent, AgentError, Done, Emitter, RunInput},
+        store::now_ms,
+    },
     thread::ThreadView,
 };
 
-pub use breaker::{Breakers, Pace};
+pub use crate::server::outbound::breaker::{Breakers, Pace};
 
 /// How long a finished stream is listened to for a late failure, or for another run.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -261,7 +264,7 @@ impl Remote {
             match heard {
                 Heard::Sign => stream.release(),
                 Heard::Data(text) => {
-                    let is_large = text.len() > room::SMALL;
+                    let is_large = text.len() > memory::SMALL;
                     if let Some(event) = read(conversation, text).await? {
                         out.emit(event).await?;
                     }
@@ -306,7 +309,7 @@ impl Remote {
         let limit = Duration::from_millis(self.config.first_event_timeout_ms);
         let first = async {
             let body = self.endpoint.post(asked.body.clone()).await?;
-            let mut stream = Sse::new(body, asked.max_event_bytes).within(&room::ROOM);
+            let mut stream = Sse::new(body, asked.max_event_bytes).within(&memory::ROOM);
             loop {
                 match stream.next().await.map_err(broken)? {
                     Heard::Sign => {}
@@ -363,7 +366,7 @@ impl Agent for Remote {
 
 /// What the next event says. A large one is read on a thread that serves no socket.
 async fn read(conversation: &mut Conversation, text: String) -> Result<Option<Event>, Failure> {
-    if text.len() <= room::SMALL {
+    if text.len() <= memory::SMALL {
         return conversation.hear(&text);
     }
     let mut lent = conversation.lend();

@@ -18,8 +18,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use self::questions::{Called, Resumption};
-use super::RunInput;
-use crate::protocol::ThreadId;
+use crate::{protocol::ThreadId, server::runs::RunInput};
 
 pub use crate::protocol::http::Consent;
 pub use policy::ConsentRules;

@@ -18,14 +18,12 @@ use super::{
     text::clipped,
 };
 use crate::{
+    analyst::pricing::PriceTable,
     protocol::{
         ThreadId,
         http::{ToolInfo, ToolSource, ToolSourceState},
     },
-    server::{
-        agents::analyst::pricing::PriceTable,
-        config::tools::{BuiltinConfig, McpConfig, ToolsConfig, ToolsKind},
-    },
+    server::config::tools::{BuiltinConfig, McpConfig, ToolsConfig, ToolsKind},
 };
 
 /// The id of the built-in source where the configuration gives it none.

@@ -6,7 +6,7 @@ use genai::adapter::AdapterKind;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Secret;
-use crate::server::{agents::analyst::pricing::Price, config::bounds::within};
+use crate::{analyst::pricing::Price, server::config::bounds::within};
 
 /// An agent that is a model with tools.
 #[derive(Debug, Clone, Deserialize)]

@@ -17,9 +17,9 @@ use tokio::{
 
 use super::invalid;
 use crate::{
+    json_size,
     protocol::{ErrorBody, ErrorCode, agui::RunAgentInput, http::Problem},
     server::{
-        extent,
         http::{
             extract::{check_bytes, check_json},
             problem::problem,
@@ -66,7 +66,7 @@ impl FromRequest<AppState> for Input {
         let (parts, body) = request.into_parts();
         check_json(&parts.headers)?;
         let (bytes, room) = read(body).await?;
-        let values = extent::values(&bytes);
+        let values = json_size::values(&bytes);
         if values > MAX_INPUT_VALUES {
             let detail = format!("the body has {values} values; it has at most {MAX_INPUT_VALUES}");
             return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));

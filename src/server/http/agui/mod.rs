@@ -34,6 +34,7 @@ use self::{
 };
 use super::{Caller, problem::problem};
 use crate::{
+    json_size::{Extent, extent},
     protocol::{
         Answer, AnswerStatus, CreateThread, ErrorBody, ErrorCode, InterruptAnswer, MessageAccepted, MessageId, RunId,
         SendMessage, ThreadId,
@@ -42,10 +43,9 @@ use crate::{
         limits::{MAX_DEPTH, MAX_EXTERNAL_ID_BYTES},
     },
     server::{
-        agents,
         channel::Channel,
         error::{Error, Result},
-        extent::{Extent, extent},
+        runs::{self, CallerInput},
         state::AppState,
         threads,
         ws::{Listener, Runs, turns},
@@ -192,10 +192,10 @@ impl<'a> Asks<'a> {
         state: &AppState,
         user: &User,
         agent: &str,
-        mut caller: agents::Caller,
+        mut caller: CallerInput,
     ) -> Result<(MessageId, MessageAccepted, Option<History>)> {
         let (channels, thread_id) = (&state.channels, self.thread_id);
-        let given = |caller: agents::Caller| Some(caller).filter(|caller| *caller != agents::Caller::default());
+        let given = |caller: CallerInput| Some(caller).filter(|caller| *caller != CallerInput::default());
         Ok(match &self.what {
             What::Say { id, external_id, text, files, results } => {
                 let mut message = SendMessage {
@@ -267,7 +267,7 @@ async fn go_on(
     (thread_id, answer_id, agent): (ThreadId, MessageId, &str),
     answers: Vec<InterruptAnswer>,
     asks: impl Fn(&RunView, &str) -> bool,
-    caller: Option<&agents::Caller>,
+    caller: Option<&CallerInput>,
 ) -> Result<(MessageAccepted, ThreadView)> {
     threads::authorise(&state.channels, user.id, thread_id).await?;
     let (_, view) = state.channels.thread(thread_id).await?;
@@ -349,7 +349,7 @@ fn is_none(value: &Value) -> bool {
 }
 
 /// What the agent is given along. A client that holds no state yet says `{}`, which is none: the thread's counts.
-fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
+fn caller(input: &RunAgentInput) -> Result<CallerInput, Problem> {
     // It becomes an event of the run.
     let Extent { bytes, depth } = extent(&input.state);
     if bytes > MAX_STATE_BYTES {
@@ -359,7 +359,7 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
     if depth > MAX_STATE_DEPTH {
         return Err(invalid(format!("`state` is nested deeper than {MAX_STATE_DEPTH} levels")));
     }
-    if let Err(error) = agents::check_state(&input.state) {
+    if let Err(error) = runs::check_state(&input.state) {
         let detail = format!("`state` cannot be kept: {error}");
         return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
@@ -371,7 +371,7 @@ fn caller(input: &RunAgentInput) -> Result<agents::Caller, Problem> {
         return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
     let said = |value: &Value| Some(value.clone()).filter(|value| !is_none(value));
-    Ok(agents::Caller {
+    Ok(CallerInput {
         state: said(&input.state),
         results: Vec::new(),
         tools: input.tools.clone(),

@@ -28,9 +28,9 @@ use crate::{
         extensions::{CALLER_STATE, KNOWN_RESULT},
     },
     server::{
-        agents::SINCE_QUESTION,
         channel::{Channels, Delivery},
         error::Result,
+        runs::SINCE_QUESTION,
         threads,
         ws::{Listener, Silence},
     },

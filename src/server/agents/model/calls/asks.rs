@@ -1,11 +1,9 @@
 //! What a person is asked at the end of a run.
 
 use crate::{
+    json_size::{Extent, extent},
     protocol::{agui::Interrupt, limits::MAX_DEPTH},
-    server::{
-        agents::{guard::MAX_EVENT_BYTES, tools::ToolOutput},
-        extent::{Extent, extent},
-    },
+    server::{agents::tools::ToolOutput, runs::guard::MAX_EVENT_BYTES},
 };
 
 /// The most that a person is asked at once, in bytes: the event that ends the run holds it, with room for the rest of it.

@@ -15,17 +15,19 @@ use crate::{
         agui::{Interrupt, Message},
         extensions::TOOL_TASK,
     },
-    server::agents::{
-        AgentError,
-        model::{
-            history::{self, Results},
-            provider::ModelCall,
+    server::{
+        agents::{
+            model::{
+                history::{self, Results},
+                provider::ModelCall,
+            },
+            tools::{
+                ToolOutput,
+                consent::{self, Answer, TOOL_CALL},
+                questions::{self, INPUT_REQUIRED, Resumption, task_of},
+            },
         },
-        tools::{
-            ToolOutput,
-            consent::{self, Answer, TOOL_CALL},
-            questions::{self, INPUT_REQUIRED, Resumption, task_of},
-        },
+        runs::AgentError,
     },
     thread::{Answered, MAYBE_CARRIED_OUT, NodeBody, RunState, RunView, ThreadView},
 };

@@ -5,7 +5,7 @@ use std::{error::Error as StdError, time::Duration};
 use genai::Error as GenaiError;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use crate::server::agents::{model::error::ModelError, remote::address::Refused};
+use crate::server::{agents::model::error::ModelError, outbound::address::Refused};
 
 /// What genai's error means to us. genai wraps what the transport said, more than once.
 pub(super) fn failure(error: &GenaiError, secret: Option<&str>) -> ModelError {

@@ -5,7 +5,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::Work;
-use crate::server::agents::analyst::{
+use crate::analyst::{
     analysis::{Analysis, wants_comparison},
     answer, forecast,
     forecast::{Forecast, Speed},
@@ -275,7 +275,7 @@ fn break_down(work: &Work<'_>, args: Value) -> Result<Value, String> {
 fn find_peaks(work: &Work<'_>, _: Value) -> Result<Value, String> {
     let profile = &work.loaded.profile;
     let load = profile.load.as_ref().ok_or("The log has no times, so nothing can be said about peaks.")?;
-    let shift = crate::server::agents::analyst::peaks::PeakShift::of(load);
+    let shift = crate::analyst::peaks::PeakShift::of(load);
     Ok(json!({"load": load, "times_are": "ms since 1970 (UTC)", "spreading": shift}))
 }
 

@@ -14,18 +14,16 @@ use tokio::sync::Semaphore;
 use self::functions::{FUNCTIONS, Function};
 use super::{Consent, ConsentRules, ToolOutput, ToolSpec, text::bounded};
 use crate::{
+    analyst::{
+        goals::Question,
+        ingest::{self, Log},
+        pricing::{PriceTable, Pricing},
+        profile::Profile,
+    },
     protocol::FileId,
     server::{
-        agents::{
-            InputFile, RunInput,
-            analyst::{
-                goals::Question,
-                ingest::{self, Log},
-                pricing::{PriceTable, Pricing},
-                profile::Profile,
-            },
-        },
         json_schema,
+        runs::{InputFile, RunInput},
     },
 };
 
@@ -144,7 +142,7 @@ impl Shared {
         }
         let unread = |error: ingest::LoadError| format!("{}: {error}", file.attachment.name);
         let log = ingest::load(&file.path, stop).map_err(unread)?;
-        let pricing = crate::server::agents::analyst::analysis::pricing(&log, &Question::default(), &self.table);
+        let pricing = crate::analyst::analysis::pricing(&log, &Question::default(), &self.table);
         let profile = Profile::of(&log.data, &pricing, stop).map_err(unread)?;
         let loaded = Arc::new(Loaded { log, pricing, profile });
         self.keep(id, &loaded);

@@ -22,11 +22,6 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    super::{
-        Consent, ToolOutput,
-        questions::{Called, Continuation, Question, Resumption},
-        text::clipped,
-    },
     McpSource,
     connect::is_unsent,
     content,
@@ -35,7 +30,15 @@ use super::{
 };
 use crate::{
     protocol::ThreadId,
-    server::{agents::RunInput, json_schema},
+    server::{
+        agents::tools::{
+            Consent, ToolOutput,
+            questions::{Called, Continuation, Question, Resumption},
+            text::clipped,
+        },
+        json_schema,
+        runs::RunInput,
+    },
 };
 
 /// Most characters of an error that a server answers with.

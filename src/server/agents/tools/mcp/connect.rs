@@ -23,15 +23,15 @@ use tokio::{
 };
 
 use super::{
-    super::text::clipped,
     child::Program,
     http::{Http, is_before_call},
     session::Handler,
     watched::Watched,
 };
 use crate::server::{
-    agents::remote::address,
+    agents::tools::text::clipped,
     config::{agents::Secret, tools::Endpoint},
+    outbound::address,
 };
 
 /// The longest piece of a child's standard error that is one line of the log, in bytes.

@@ -19,7 +19,7 @@ use sse_stream::{Error as SseError, Sse};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::server::agents::remote::address::PublicOnly;
+use crate::server::outbound::address::PublicOnly;
 
 type Failed = StreamableHttpError<reqwest::Error>;
 type Headers = HashMap<HeaderName, HeaderValue>;

@@ -28,7 +28,7 @@ use super::{
     content,
     elicitation::{questions, responses},
 };
-use crate::server::agents::RunInput;
+use crate::server::runs::RunInput;
 
 /// The pause between two questions for a task where its server names none.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

@@ -7,12 +7,12 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     protocol::{Author, RunId, ThreadId, UserId, agui::Event},
-    server::agents::{
-        Emitter, RunInput,
-        tools::{
+    server::{
+        agents::tools::{
             ToolBox, ToolSpec,
             questions::{Called, Continuation, Question, Response},
         },
+        runs::{Emitter, RunInput},
     },
 };
 

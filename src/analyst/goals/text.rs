@@ -1,0 +1,167 @@
+//! The words and figures of a question: clauses, phrases, model names, percents, factors, dollars, months.
+
+use crate::analyst::pricing::PriceTable;
+
+/// Lower case, typographic signs made plain, `5,000` made `5000`.
+pub(super) fn plain(text: &str) -> String {
+    let chars: Vec<char> = text.to_lowercase().replace(['’', '‘'], "'").chars().collect();
+    let digit = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit);
+    let comma = |at: usize| {
+        chars[at] == ',' && digit(at.checked_sub(1)) && (1..=3).all(|n| digit(Some(at + n))) && !digit(Some(at + 4))
+    };
+    chars.iter().enumerate().filter(|(at, _)| !comma(*at)).map(|(_, c)| *c).collect()
+}
+
+/// A question cut at its punctuation and at words that begin another wish.
+pub(super) fn clauses(lower: &str) -> Vec<&str> {
+    let mut clauses = Vec::new();
+    let mut start = 0;
+    for (at, c) in lower.char_indices() {
+        let next_is_space =
+            lower[at + c.len_utf8()..].starts_with(|c: char| c.is_whitespace()) || at + c.len_utf8() == lower.len();
+        if (matches!(c, ',' | '.' | ':') && next_is_space) || matches!(c, ';' | '?' | '!' | '\n') {
+            clauses.push(&lower[start..at]);
+            start = at + c.len_utf8();
+        }
+    }
+    clauses.push(&lower[start..]);
+    // "compare a and b" must stay whole: parts count only when each says something of its own.
+    clauses
+        .into_iter()
+        .flat_map(|clause| {
+            let parts: Vec<&str> = clause
+                .split(" and ")
+                .flat_map(|part| part.split(" but "))
+                .flat_map(|part| part.split(" while "))
+                .collect();
+            if parts.iter().all(|part| part.split_whitespace().count() >= 3) { parts } else { vec![clause] }
+        })
+        .filter(|clause| !clause.trim().is_empty())
+        .collect()
+}
+
+/// Whether `clause` has one of `phrases` (separated by `|`) as whole words; a final `*` takes any ending.
+pub(super) fn has(clause: &str, phrases: &str) -> bool {
+    phrases.split('|').any(|phrase| contains(clause, phrase))
+}
+
+/// Whether `clause` has `phrase` as whole words; a final `*` takes any ending.
+fn contains(clause: &str, phrase: &str) -> bool {
+    let (stem, open) = phrase.strip_suffix('*').map_or((phrase, false), |stem| (stem, true));
+    clause.match_indices(stem).any(|(at, _)| {
+        let before = clause[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric());
+        let after = clause[at + stem.len()..].chars().next().is_none_or(|c| !c.is_alphanumeric());
+        before && (open || after)
+    })
+}
+
+/// Models of the table that the text names, longest names first so that `gpt-4o-mini` is not also `gpt-4o`.
+pub(super) fn models_in(lower: &str, table: &PriceTable) -> Vec<String> {
+    let mut names: Vec<(&str, &str)> =
+        table.models().map(|name| (name.rsplit('/').next().unwrap_or(name), name)).collect();
+    names.sort_by_key(|(bare, _)| std::cmp::Reverse(bare.len()));
+    let mut text = lower.to_owned();
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (bare, name) in names.into_iter().filter(|(bare, _)| bare.contains(|c: char| c == '-' || c.is_ascii_digit())) {
+        // A model name is delimited by what cannot be part of one.
+        let part = |c: char| c.is_alphanumeric() || c == '-';
+        while let Some(at) = text.match_indices(bare).map(|(at, _)| at).find(|&at| {
+            let (before, after) = (text[..at].chars().next_back(), &text[at + bare.len()..]);
+            let dotted = after.starts_with('.') && after[1..].starts_with(|c: char| c.is_ascii_digit());
+            before.is_none_or(|c| !part(c)) && !after.starts_with(part) && !dotted
+        }) {
+            if !found.iter().any(|(_, known)| known == name) {
+                found.push((at, name.to_owned()));
+            }
+            text.replace_range(at..at + bare.len(), &" ".repeat(bare.len()));
+        }
+    }
+    found.sort();
+    found.into_iter().map(|(_, name)| name).collect()
+}
+
+const TIMES: &[(&str, f64)] = &[
+    ("double*|twice|two times|two-fold", 2.0),
+    ("triple*|three times", 3.0),
+    ("quadruple*|four times", 4.0),
+    ("five times", 5.0),
+    ("ten times|tenfold", 10.0),
+];
+
+const MONTHS: &[(&str, u32)] = &[
+    ("half a year|six months", 6),
+    ("three months|next quarter", 3),
+    ("next year|one year|for a year|twelve months", 12),
+];
+
+/// The figures of a clause.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    pub(super) percent: Option<f64>,
+    pub(super) times: Option<f64>,
+    pub(super) usd: Option<f64>,
+    pub(super) months: Option<u32>,
+    pub(super) twice: Option<f64>,
+}
+
+impl Figures {
+    pub(super) fn of(clause: &str) -> Self {
+        let mut figures = Self {
+            twice: TIMES.iter().find(|(words, _)| has(clause, words)).map(|(_, times)| *times),
+            months: MONTHS.iter().find(|(words, _)| has(clause, words)).map(|(_, months)| *months),
+            ..Self::default()
+        };
+        let bytes = clause.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            if !bytes[at].is_ascii_digit()
+                || (at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || matches!(bytes[at - 1], b'-' | b'.')))
+            {
+                at += 1;
+                continue;
+            }
+            // A full stop belongs to the number only with a digit behind it.
+            let digit = |i: usize| bytes.get(i).is_some_and(u8::is_ascii_digit);
+            let end =
+                (at..bytes.len()).find(|&i| !digit(i) && (bytes[i] != b'.' || !digit(i + 1))).unwrap_or(bytes.len());
+            if let Ok(value) = clause[at..end].parse::<f64>() {
+                figures.take(value, clause[..at].trim_end(), &clause[end..]);
+            }
+            at = end;
+        }
+        figures
+    }
+
+    fn take(&mut self, value: f64, before: &str, after: &str) {
+        let (thousands, after) = match after.strip_prefix('k') {
+            Some(rest) if !rest.starts_with(char::is_alphanumeric) => (1e3, rest),
+            _ => (1.0, after),
+        };
+        let word = after.trim_start();
+        let starts = |words: &[&str]| {
+            words.iter().any(|w| word.strip_prefix(w).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)))
+        };
+        if word.starts_with('%') || starts(&["percent", "per cent"]) {
+            self.percent = Some(value / 100.0);
+        } else if starts(&["x", "times", "fold", "×"]) || word.starts_with("-fold") {
+            self.times = Some(value);
+        } else if before.ends_with('$') || starts(&["dollars", "dollar", "usd", "$", "bucks"]) {
+            self.usd = Some(value * thousands);
+        } else if starts(&["months", "month"]) {
+            self.months = Some(value as u32);
+        } else if starts(&["years", "year"]) {
+            self.months = Some(value as u32 * 12);
+        }
+    }
+
+    /// "3x faster", "50 % faster"; where time is to be `less`, "50 % less latency" is twice as fast.
+    pub(super) fn times_faster(&self, less: bool) -> Option<f64> {
+        let by = self.percent.map(|by| if less { 1.0 / (1.0 - by) } else { 1.0 + by });
+        self.times.or(self.twice).or(by).filter(|factor| *factor > 1.0 && factor.is_finite())
+    }
+
+    /// "50 % growth", "2x traffic".
+    pub(super) fn growth(&self) -> Option<f64> {
+        self.percent.or(self.times.or(self.twice).map(|times| times - 1.0)).filter(|by| *by > 0.0)
+    }
+}

@@ -1,0 +1,225 @@
+//! The options, one by one: whom it concerns, what it assumes, what to change, and the requests as they would be.
+
+use super::{
+    ASSUMED_BATCH, ASSUMED_PREFIX, Dataset, Evidence, Found, Price, PriceTable, Pricing, Profile, Quality, Question,
+    SavingOption, Scenario,
+};
+use crate::analyst::{
+    caching::CACHEABLE_FROM,
+    words::{money, whole},
+};
+
+/// Looks for one option in a log; says why there is none.
+type Find = fn(&Dataset, &Pricing, &PriceTable, &Profile, &Question) -> Found;
+
+/// Every option there is.
+pub(super) const ALL: [Find; 5] = [cheaper_model, caching, output_cap, prompt_cap, batch];
+
+fn option(
+    id: &'static str,
+    title: String,
+    quality: Quality,
+    evidence: Evidence,
+    latency: &'static str,
+) -> SavingOption {
+    SavingOption {
+        id,
+        title,
+        saving_usd: 0.0,
+        share: 0.0,
+        requests: 0,
+        quality,
+        evidence,
+        latency,
+        assumption: String::new(),
+        change: String::new(),
+    }
+}
+
+fn count(data: &Dataset, test: impl Fn(usize) -> bool) -> u64 {
+    (0..data.len()).filter(|&i| test(i)).count() as u64
+}
+
+fn cheaper_model(
+    data: &Dataset,
+    pricing: &Pricing,
+    table: &PriceTable,
+    profile: &Profile,
+    question: &Question,
+) -> Found {
+    let used = pricing.used();
+    // A single model that the question names and the log does not use is the one to move to.
+    let named = question
+        .models
+        .iter()
+        .filter_map(|name| table.find(name))
+        .find(|price| !used.iter().any(|used| used.model == price.model));
+    let target = |price: &Price| {
+        let target = named
+            .filter(|named| named.input <= price.input && named.output <= price.output)
+            .or_else(|| table.cheaper_than(price))?;
+        Some(target.clone())
+    };
+    let scenario = Scenario {
+        route: (0..data.models.len().max(1)).map(|model| pricing.of_model(model).and_then(target)).collect(),
+        small: (profile.input.p50 as u32, profile.output.p50 as u32),
+        ..Scenario::default()
+    };
+    let mut moves: Vec<String> =
+        used.iter().filter_map(|price| Some(format!("{} to {}", price.model, target(price)?.model))).collect();
+    moves.truncate(4);
+    if moves.is_empty() {
+        let names: Vec<&str> = used.iter().map(|price| price.model.as_str()).collect();
+        return Err(format!("No cheaper model of the same family is known for {}.", names.join(", ")));
+    }
+    let mut option = option(
+        "cheaper_model",
+        "A cheaper model for small requests".into(),
+        Quality::NeedsTest,
+        Evidence::Log,
+        "usually faster",
+    );
+    option.requests = count(data, |i| scenario.routed(data, i).is_some());
+    let (input, output) = scenario.small;
+    option.assumption = format!(
+        "Small means at most {} input and {} output tokens, the medians of the log; token counts stay as they are ({}).",
+        whole(input.into()),
+        whole(output.into()),
+        moves.join(", ")
+    );
+    option.change = format!(
+        "Route requests with prompts of at most {} tokens and short expected answers ({}). Compare answers on a few hundred logged requests first.",
+        whole(input.into()),
+        moves.join(", ")
+    );
+    Ok((option, scenario))
+}
+
+fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> Found {
+    if !pricing.used().iter().any(|price| price.cached < price.input) {
+        return Err("No model in use has a price for cached input, so caching saves nothing.".into());
+    }
+    let long = |i: usize| data.input[i] >= CACHEABLE_FROM;
+    let requests = count(data, |i| long(i) && data.cached(i) == 0);
+    if requests == 0 {
+        return Err(format!(
+            "No request of {CACHEABLE_FROM} input tokens or more goes without cached tokens: caching is used up."
+        ));
+    }
+    let change = "Put what never changes (instructions, tools, documents) first and what changes last; keep it identical byte by byte; \
+                  send requests that share it close together."
+        .to_owned();
+    if !data.present().cached {
+        let mut option = option(
+            "caching",
+            "Cached prompt prefixes".into(),
+            Quality::Unchanged,
+            Evidence::Assumption,
+            "faster first token",
+        );
+        option.requests = requests;
+        option.assumption = format!(
+            "The log has no cached tokens, so it cannot show whether prompts repeat or are cached already. The amount assumes that \
+             {:.0} % of each prompt of {CACHEABLE_FROM} tokens or more is a prefix that is always found in the cache.",
+            ASSUMED_PREFIX * 100.0
+        );
+        option.change = format!("Log cached tokens first (`cached_tokens`, `cache_read_input_tokens`). {change}");
+        return Ok((option, Scenario { prefix: Some(ASSUMED_PREFIX), ..Scenario::default() }));
+    }
+    let sum = |of: &dyn Fn(usize) -> u32| {
+        (0..data.len()).filter(|&i| long(i) && data.cached(i) > 0).map(|i| f64::from(of(i))).sum::<f64>()
+    };
+    let (hit, input) = (sum(&|i| data.cached(i)), sum(&|i| data.input[i]));
+    if hit == 0.0 {
+        return Err(format!(
+            "No request of {CACHEABLE_FROM} input tokens or more shows cached tokens: the log gives no measure of what caching could reach."
+        ));
+    }
+    let share = hit / input;
+    let mut option = option(
+        "caching",
+        "Cached prefixes for requests that miss".into(),
+        Quality::Unchanged,
+        Evidence::Log,
+        "faster first token",
+    );
+    option.requests = requests;
+    option.assumption = format!(
+        "Requests of {CACHEABLE_FROM} input tokens or more that show no cached tokens reach the {:.1} % that those with cached tokens have.",
+        share * 100.0
+    );
+    option.change = change;
+    Ok((option, Scenario { prefix: Some(share), ..Scenario::default() }))
+}
+
+fn output_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> Found {
+    let cap = profile.output.p95 as u32;
+    let requests = count(data, |i| data.output[i] > cap);
+    if requests == 0 {
+        return Err("No answer is longer than the 95th percentile: a cap on output saves nothing.".into());
+    }
+    let mut option = option(
+        "output_cap",
+        "A cap on the longest answers".into(),
+        Quality::NeedsTest,
+        Evidence::Log,
+        "faster at the top",
+    );
+    option.requests = requests;
+    option.assumption = format!(
+        "Answers longer than {} tokens (the 95th percentile) end there; the rest stays as it is.",
+        whole(cap.into())
+    );
+    option.change = format!(
+        "Set the maximum output tokens to {cap} and ask for short answers; check that cut answers are not asked again."
+    );
+    Ok((option, Scenario { output_cap: Some(cap), ..Scenario::default() }))
+}
+
+fn prompt_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> Found {
+    let cap = profile.input.p95 as u32;
+    let requests = count(data, |i| data.input[i] > cap);
+    if requests == 0 {
+        return Err("No prompt is longer than the 95th percentile: trimming prompts saves nothing.".into());
+    }
+    let mut option =
+        option("prompt_cap", "Trimmed longest prompts".into(), Quality::NeedsTest, Evidence::Log, "faster at the top");
+    option.requests = requests;
+    option.assumption = format!(
+        "Prompts longer than {} tokens (the 95th percentile) are trimmed to it; their cached tokens stay cached.",
+        whole(cap.into())
+    );
+    option.change = format!(
+        "Look at what fills prompts over {} tokens (history, retrieved passages, tool output), and summarise or drop it.",
+        whole(cap.into())
+    );
+    Ok((option, Scenario { input_cap: Some(cap), ..Scenario::default() }))
+}
+
+fn batch(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> Found {
+    let scenario = Scenario { batch_share: ASSUMED_BATCH, ..Scenario::default() };
+    let has_batch = |i: usize| pricing.price(data, i).is_some_and(|price| price.batch.is_some());
+    let requests = count(data, has_batch);
+    if requests == 0 {
+        return Err("No model in use has batch prices in the table.".into());
+    }
+    let all = Scenario { batch_share: 1.0, ..Scenario::default() };
+    let most: f64 = (0..data.len()).map(|i| pricing.cost(data, i) - all.cost(data, pricing, i)).sum();
+    let mut option = option(
+        "batch",
+        "Batch prices for what can wait".into(),
+        Quality::Unchanged,
+        Evidence::Assumption,
+        "answers within 24 hours",
+    );
+    option.requests = (requests as f64 * ASSUMED_BATCH).round() as u64;
+    option.assumption = format!(
+        "The log cannot show which requests can wait: the amount assumes {:.0} % of the work, spread evenly, without a discount for cached \
+         tokens beside the batch price. All of it would save {}.",
+        ASSUMED_BATCH * 100.0,
+        money(most)
+    );
+    option.change =
+        "Send evaluations, summaries, enrichment and reports through the provider's batch interface.".into();
+    Ok((option, scenario))
+}

@@ -1,0 +1,135 @@
+//! What the agents say about what they found: thoughts, tool results in short, the last word.
+
+use serde_json::{Value, json};
+
+use super::{
+    analysis::{Action, Analysis},
+    answer,
+    goals::Question,
+    ingest::Log,
+    optimize::Savings,
+    pricing::Pricing,
+    profile::Profile,
+    words::{list, moment, money, percent, whole},
+};
+
+/// Most characters of a question that a tool call repeats; the question itself stands in the thread.
+const MAX_REPEATED: usize = 2000;
+
+/// The beginning of a long text.
+pub fn clipped(text: &str) -> String {
+    text.chars().take(MAX_REPEATED).collect()
+}
+
+/// Sentences on what was read: rows, columns, rows that cannot be used.
+pub fn about_reading(log: &Log) -> Vec<String> {
+    let report = &log.report;
+    let columns: Vec<String> = report.columns.iter().map(|(role, name)| format!("{role} ({name})")).collect();
+    let mut thoughts = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
+    if report.bad_rows > 0 {
+        let share = report.bad_rows as f64 / (report.rows + report.bad_rows) as f64;
+        thoughts.push(format!(
+            "{} rows ({}) cannot be used and are counted apart.",
+            whole(report.bad_rows as f64),
+            percent(share)
+        ));
+    }
+    thoughts.extend(report.notes.iter().cloned());
+    thoughts
+}
+
+pub(crate) fn priced(pricing: &Pricing) -> Value {
+    let used: Vec<_> = pricing.used().into_iter().take(20).collect();
+    let unpriced: Vec<_> = pricing.unpriced.iter().take(20).collect();
+    json!({"prices_usd_per_token": used, "assumed_for_all": pricing.assumed, "without_price": unpriced})
+}
+
+pub(crate) fn profiled(profile: &Profile) -> Value {
+    json!({
+        "requests": profile.requests,
+        "input": profile.input,
+        "output": profile.output,
+        "latency_ms": profile.latency,
+        "cached_tokens": profile.cached,
+        "cost_usd": profile.cost,
+        "list_cost_usd": profile.list_cost,
+        "by_model": profile.by_model.iter().take(20).collect::<Vec<_>>(),
+        "by_prompt_size": profile.by_size,
+        "load": profile.load,
+        "heaviest": profile.heavy,
+    })
+}
+
+/// Sentences on the load, the cost and where they come from.
+pub fn about_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
+    let mut thoughts = Vec::new();
+    if let Some(model) = &pricing.assumed {
+        thoughts.push(format!("No priced model is named in the log, so every request is priced as {model}."));
+    }
+    if !pricing.unpriced.is_empty() {
+        let requests: u64 = pricing.unpriced.iter().map(|(_, requests)| requests).sum();
+        thoughts.push(format!(
+            "{} requests are of models without a price; they stay out of list costs.",
+            whole(requests as f64)
+        ));
+    }
+    let output = profile.output.sum / profile.tokens().max(1.0);
+    thoughts.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
+    thoughts
+        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heavy.tokens_top_10)));
+    if let Some(load) = &profile.load {
+        thoughts.push(format!(
+            "The busiest minute is {} with {} tokens.",
+            moment(load.peak_tokens.1),
+            whole(load.peak_tokens.0 as f64)
+        ));
+    }
+    thoughts
+}
+
+/// Sentences on what could be saved.
+pub fn about_savings(savings: &Savings, question: &Question) -> Vec<String> {
+    let mut thoughts: Vec<String> = savings
+        .options
+        .iter()
+        .map(|option| format!("{}: {} ({}).", option.title, money(option.saving_usd), percent(option.share)))
+        .collect();
+    thoughts.extend(savings.notes.iter().cloned());
+    if question.same_quality() {
+        thoughts.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
+    }
+    if savings.together.len() > 1 {
+        thoughts.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
+    }
+    thoughts
+}
+
+/// The supervisor's last word: the log in a line, the first sentence for each goal, the first actions.
+pub fn summary(analysis: &Analysis) -> String {
+    let profile = &analysis.profile;
+    let assumed = analysis
+        .assumed_model
+        .as_ref()
+        .map(|model| format!(" (priced as {model}, for the log does not say)"))
+        .unwrap_or_default();
+    let unpriced: u64 = analysis.unpriced.iter().map(|(_, requests)| requests).sum();
+    let left_out = match unpriced {
+        0 => String::new(),
+        requests => format!(", without {} requests of models that have no price", whole(requests as f64)),
+    };
+    let mut text = format!(
+        "{} requests, {} tokens, {}{assumed}{left_out}.\n\n",
+        whole(profile.requests as f64),
+        whole(profile.tokens()),
+        money(profile.cost)
+    );
+    for answer in answer::answers(analysis) {
+        let first = answer.split_once(". ").map_or(answer.as_str(), |(first, _)| first);
+        text += &format!("- {}.\n", first.trim_end_matches('.'));
+    }
+    let next: Vec<&str> = analysis.actions.iter().take(3).map(|action: &Action| action.title.as_str()).collect();
+    if !next.is_empty() {
+        text += &format!("\nDo first: {}. The report has the figures and what they rest on.\n", list(&next));
+    }
+    text
+}

@@ -1,0 +1,7 @@
+//! What the server's own requests to other hosts share: which addresses it may connect to, reading server-sent events within
+//! bounds, and circuit breakers.
+
+pub(crate) mod address;
+pub(crate) mod breaker;
+pub(crate) mod memory;
+pub(crate) mod sse;

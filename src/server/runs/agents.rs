@@ -1,0 +1,147 @@
+//! The agents by id: which there are, who may use them, and what their runs may take.
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use super::Agent;
+use crate::{
+    protocol::{
+        ErrorCode,
+        http::{AgentInfo, AgentSource, Health, Role, User},
+        limits::MAX_AGENT_ID_BYTES,
+    },
+    server::{
+        config::agents::{Access, AgentEntry, AgentLimits},
+        error::{Error, Result},
+        usage::DayAllowance,
+    },
+};
+
+/// An agent and who may use it how.
+#[derive(Clone)]
+pub struct Registered {
+    /// Who it is; why it cannot be used, where that is so.
+    pub info: AgentInfo,
+    /// Who may use it.
+    pub access: Access,
+    /// What its runs may take.
+    pub limits: AgentLimits,
+    /// Where it comes from.
+    pub source: AgentSource,
+    /// How it was configured; a built-in one that was not: nothing.
+    pub entry: AgentEntry,
+    /// The id that the store has it by, where it is an administrator's: another than its own, where that one is taken.
+    pub stored: Option<String>,
+    pub(crate) agent: Option<Arc<dyn Agent>>,
+}
+
+impl Registered {
+    pub(crate) fn built_in(agent: Arc<dyn Agent>) -> Self {
+        let (access, limits, entry, stored) = Default::default();
+        Self { info: agent.info(), access, limits, source: AgentSource::BuiltIn, entry, stored, agent: Some(agent) }
+    }
+
+    /// The agent, where it can be used.
+    #[must_use]
+    pub fn agent(&self) -> Option<Arc<dyn Agent>> {
+        self.agent.clone()
+    }
+
+    /// How what it depends on is, where it depends on anything.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        self.agent.as_ref().and_then(|agent| agent.health())
+    }
+}
+
+/// The agents, in order; the first is the default.
+pub struct Agents {
+    all: RwLock<Arc<[Registered]>>,
+    allowance: Arc<DayAllowance>,
+    /// Notified when the store may hold other agents.
+    pub(crate) changed: Notify,
+}
+
+impl fmt::Debug for Agents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all.read().iter().map(|agent| &agent.info.id)).finish()
+    }
+}
+
+impl Agents {
+    pub(crate) fn new(agents: Vec<Registered>, allowance: Arc<DayAllowance>) -> Self {
+        Self { all: RwLock::new(agents.into()), allowance, changed: Notify::new() }
+    }
+
+    /// Replaces all agents. Runs that go on keep the agent that they began with.
+    pub(crate) fn replace(&self, agents: Vec<Registered>) {
+        *self.all.write() = agents.into();
+    }
+
+    /// What models may be used for while a run goes on.
+    #[must_use]
+    pub fn allowance(&self) -> &DayAllowance {
+        &self.allowance
+    }
+
+    /// All, for whoever runs the server.
+    #[must_use]
+    pub fn all(&self) -> Arc<[Registered]> {
+        self.all.read().clone()
+    }
+
+    /// The agent that a person asked for, or the first that they may use.
+    ///
+    /// # Errors
+    /// `not_found`, naming those there are; `unavailable` where it cannot be used now.
+    pub fn resolve(&self, asked: Option<&str>, user: &User) -> Result<String> {
+        let all = self.all();
+        let mut allowed = all.iter().filter(|known| known.access.allows(user));
+        let found = match asked {
+            Some(id) => allowed.find(|known| known.info.id == id),
+            None => allowed.find(|known| known.agent.is_some()),
+        };
+        let Some(found) = found else {
+            let known: Vec<_> = self.list(user).into_iter().map(|info| format!("`{}`", info.id)).collect();
+            let asked: String = asked.unwrap_or_default().chars().take(MAX_AGENT_ID_BYTES).collect();
+            let message = format!("there is no agent `{asked}`; there are {}", known.join(", "));
+            return Err(Error::refused(ErrorCode::NotFound, message));
+        };
+        match &found.info.disabled {
+            None => Ok(found.info.id.clone()),
+            Some(reason) => {
+                let (name, about) =
+                    (&found.info.name, if user.role == Role::Admin { reason } else { "ask an administrator" });
+                Err(Error::refused(ErrorCode::Unavailable, format!("{name} cannot be used now: {about}")))
+            }
+        }
+    }
+
+    /// Those that a person may choose from; administrators are also told of those that cannot be used, and why.
+    #[must_use]
+    pub fn list(&self, user: &User) -> Vec<AgentInfo> {
+        let shown =
+            |known: &&Registered| known.access.allows(user) && (known.agent.is_some() || user.role == Role::Admin);
+        self.all().iter().filter(shown).map(|known| known.info.clone()).collect()
+    }
+
+    /// The id that the store has an administrator's agent by, where it is listed under another.
+    #[must_use]
+    pub fn stored_id(&self, id: &str) -> Option<String> {
+        self.get(id).and_then(|known| known.stored)
+    }
+
+    /// An agent by id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<Registered> {
+        self.all().iter().find(|known| known.info.id == id).cloned()
+    }
+
+    /// What the runs of an agent may take.
+    #[must_use]
+    pub fn limits(&self, id: &str) -> AgentLimits {
+        self.all().iter().find(|known| known.info.id == id).map(|known| known.limits.clone()).unwrap_or_default()
+    }
+}

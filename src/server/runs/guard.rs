@@ -1,0 +1,402 @@
+//! Holds what an agent says to AG-UI's order, before it is stored.
+//!
+//! The rules are those of the protocol's own verifier: start, content and end by id, steps by owner and name, sub-agents never
+//! announced twice, tags that do not change. As there, a tag may name a sub-agent that was never announced: it says whose
+//! something is, and no more. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
+//! [`Guard`] checks an agent's events one by one; [`Verifier`](super::verifier::Verifier) a whole run's log.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::chunks::{Chunk, Lanes, Taken};
+use crate::{
+    json_size::{Extent, extent},
+    protocol::{
+        agui::{EncryptedSubtype, Event, SubagentError, SubagentFinished},
+        limits::MAX_DEPTH,
+    },
+    thread::{MAX_MOVES, MAX_OPERATIONS},
+};
+
+/// The largest event that is kept, in bytes of JSON: an entry of the log, and a frame that goes to every follower.
+pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+/// The most of one run that is kept, in bytes of JSON.
+pub const MAX_RUN_BYTES: usize = 64 * 1024 * 1024;
+/// The most that one run may say, in bytes of JSON, what it restates counted each time.
+const MAX_SAID_BYTES: usize = 1024 * 1024 * 1024;
+/// The most messages, calls, steps and sub-agents of one run.
+pub const MAX_IDS: usize = 10_000;
+
+/// A rule that an event broke.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{event}: {rule}")]
+pub struct Violation {
+    /// The event's type.
+    pub event: &'static str,
+    /// The rule, in a sentence.
+    pub rule: String,
+}
+
+/// What may be open by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Text,
+    Tool,
+    Reasoning,
+    Span,
+    Activity,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text message",
+            Self::Tool => "tool call",
+            Self::Reasoning => "reasoning message",
+            Self::Span => "reasoning span",
+            Self::Activity => "activity",
+        }
+    }
+
+    /// Whose ids it shares: a span and its message are one for their owner.
+    const fn family(self) -> Self {
+        match self {
+            Self::Span => Self::Reasoning,
+            other => other,
+        }
+    }
+}
+
+/// The order of one run's events so far.
+#[derive(Debug)]
+pub struct Guard {
+    open: HashSet<(Kind, String)>,
+    /// The sub-agent that each id belongs to; `None`: the run itself.
+    owners: HashMap<(Kind, String), Option<String>>,
+    steps: HashSet<(Option<String>, String)>,
+    /// Steps that have ended, at most [`MAX_IDS`].
+    ended_steps: HashSet<(Option<String>, String)>,
+    /// Every sub-agent announced, and whether it goes on.
+    subagents: HashMap<String, bool>,
+    chunks: Lanes,
+    bytes: usize,
+    max_event_bytes: usize,
+    max_bytes: usize,
+}
+
+impl Default for Guard {
+    /// One for what is kept.
+    fn default() -> Self {
+        Self::bounded(MAX_EVENT_BYTES, MAX_RUN_BYTES)
+    }
+}
+
+impl Guard {
+    /// One for what an agent says, of which only what is new is kept: its events have at most so many bytes.
+    #[must_use]
+    pub(crate) fn of_said(max_event_bytes: usize) -> Self {
+        Self::bounded(max_event_bytes, MAX_SAID_BYTES)
+    }
+
+    fn bounded(max_event_bytes: usize, max_bytes: usize) -> Self {
+        let (open, owners, steps, ended_steps, subagents, chunks) = Default::default();
+        Self { open, owners, steps, ended_steps, subagents, chunks, bytes: 0, max_event_bytes, max_bytes }
+    }
+
+    /// Takes the agent's next event.
+    ///
+    /// # Errors
+    /// The rule it breaks. The guard is then of no further use.
+    pub fn check(&mut self, event: &Event) -> Result<(), Violation> {
+        self.follow(event).map_err(|rule| Violation { event: event.kind(), rule })
+    }
+
+    /// What is wrong with an event that ends what has ended already. Without it the order is as it was.
+    pub(crate) fn repeats(&self, event: &Event) -> Option<String> {
+        let is_known = |kind: Kind, id: &str| self.owners.contains_key(&(kind.family(), id.to_owned()));
+        let is_open = |kind: Kind, id: &str| self.open.contains(&(kind, id.to_owned()));
+        let ended = |kind: Kind, id: &str| {
+            // What comes in chunks needs no end.
+            let again = is_known(kind, id) && (!is_open(kind, id) || self.chunks.has(kind, id));
+            again.then(|| format!("the {} `{id}` has ended already", kind.name()))
+        };
+        match event {
+            Event::TextMessageEnd(e) => ended(Kind::Text, &e.message_id),
+            Event::ToolCallEnd(e) => ended(Kind::Tool, &e.tool_call_id),
+            Event::ReasoningEnd(e) => ended(Kind::Span, &e.message_id),
+            Event::ReasoningMessageEnd(e) => ended(Kind::Reasoning, &e.message_id),
+            Event::StepFinished(e) => {
+                let step = (event.subagent().map(str::to_owned), e.step_name.clone());
+                let again = !self.steps.contains(&step) && self.ended_steps.contains(&step);
+                again.then(|| format!("the step `{}` has ended already", e.step_name))
+            }
+            Event::SubagentFinished(SubagentFinished { subagent_run_id: id, .. })
+            | Event::SubagentError(SubagentError { subagent_run_id: id, .. }) => {
+                (self.subagents.get(id) == Some(&false)).then(|| format!("the sub-agent `{id}` has ended already"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the end of a run that finishes: chunks end with it, all else has ended before.
+    ///
+    /// # Errors
+    /// What is still open, in a sentence.
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
+        for (kind, id, owner) in self.chunks.end_all() {
+            self.end(kind, &id, owner.as_deref())?;
+        }
+        let ids = self.open.iter().map(|(kind, id)| format!("{} `{id}`", kind.name()));
+        let steps = self.steps.iter().map(|(_, name)| format!("step `{name}`"));
+        let subagents = self.subagents.iter().filter(|(_, active)| **active).map(|(id, _)| format!("sub-agent `{id}`"));
+        ids.chain(steps).chain(subagents).next().map_or(Ok(()), |open| Err(format!("the {open} is still open")))
+    }
+
+    fn follow(&mut self, event: &Event) -> Result<(), String> {
+        self.measure(event)?;
+        for (kind, id, owner) in self.chunks.ended_by(event) {
+            self.end(kind, &id, owner.as_deref())?;
+        }
+        let tag = event.subagent();
+        let speaks = |delta: Option<&String>| delta.is_some() || event.base().raw_event.is_some();
+        match event {
+            Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) => {
+                Err("a run is begun and ended by its runner, not by the agent".into())
+            }
+            Event::StepStarted(e) => match self.steps.insert((tag.map(str::to_owned), e.step_name.clone())) {
+                true => Ok(()),
+                false => Err(format!("the step `{}` goes on already", e.step_name)),
+            },
+            Event::StepFinished(e) => self.end_step((tag.map(str::to_owned), e.step_name.clone())),
+            Event::TextMessageStart(e) => self.begin(Kind::Text, &e.message_id, tag),
+            Event::TextMessageContent(e) => self.go_on(Kind::Text, &e.message_id, tag),
+            Event::TextMessageEnd(e) => self.end(Kind::Text, &e.message_id, tag),
+            Event::TextMessageChunk(e) => {
+                let says = [e.role.map(|role| format!("{role:?}")), e.name.clone()];
+                self.chunk(Chunk { kind: Kind::Text, id: e.message_id.clone(), says }, speaks(e.delta.as_ref()), tag)
+            }
+            Event::ToolCallStart(e) => {
+                let owner = self.carried(&e.tool_call_id, e.parent_message_id.as_ref(), tag)?;
+                self.begin(Kind::Tool, &e.tool_call_id, owner.as_deref())
+            }
+            Event::ToolCallArgs(e) => self.go_on(Kind::Tool, &e.tool_call_id, tag),
+            Event::ToolCallEnd(e) => self.end(Kind::Tool, &e.tool_call_id, tag),
+            Event::ToolCallChunk(e) => {
+                let says = [e.tool_call_name.clone(), e.parent_message_id.clone()];
+                self.chunk(Chunk { kind: Kind::Tool, id: e.tool_call_id.clone(), says }, speaks(e.delta.as_ref()), tag)
+            }
+            Event::ToolCallResult(e) => {
+                self.owners.insert((Kind::Text, e.message_id.clone()), tag.map(str::to_owned));
+                Ok(())
+            }
+            Event::ReasoningStart(e) => self.begin(Kind::Span, &e.message_id, tag),
+            Event::ReasoningEnd(e) => self.end(Kind::Span, &e.message_id, tag),
+            Event::ReasoningMessageStart(e) => self.begin(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageContent(e) => self.go_on(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageEnd(e) => self.end(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageChunk(e) => {
+                let chunk = Chunk { kind: Kind::Reasoning, id: e.message_id.clone(), says: [None, None] };
+                self.chunk(chunk, speaks(e.delta.as_ref()), tag)
+            }
+            Event::SubagentStarted(e) => {
+                if let Some(parent) = e.parent_subagent_run_id.as_ref().filter(|id| !self.subagents.contains_key(*id)) {
+                    return Err(format!("no SUBAGENT_STARTED announced the parent `{parent}`"));
+                }
+                match self.subagents.insert(e.subagent_run_id.clone(), true) {
+                    None => Ok(()),
+                    Some(_) => Err(format!("the sub-agent `{}` was announced before", e.subagent_run_id)),
+                }
+            }
+            Event::SubagentFinished(e) => self.end_subagent(&e.subagent_run_id),
+            Event::SubagentError(e) => self.end_subagent(&e.subagent_run_id),
+            Event::StateDelta(e) => operations(&e.delta),
+            Event::ActivitySnapshot(e) => {
+                let (key, owner) = ((Kind::Activity, e.message_id.clone()), tag.map(str::to_owned));
+                if e.replace == Some(false) {
+                    self.owners.entry(key).or_insert(owner);
+                } else {
+                    self.owners.insert(key, owner);
+                }
+                Ok(())
+            }
+            Event::ActivityDelta(e) => {
+                self.same_owner(Kind::Activity, &e.message_id, tag)?;
+                operations(&e.patch)
+            }
+            Event::ReasoningEncryptedValue(e) => match e.subtype {
+                EncryptedSubtype::ToolCall => self.same_owner(Kind::Tool, &e.entity_id, tag),
+                EncryptedSubtype::Message if self.owners.contains_key(&(Kind::Text, e.entity_id.clone())) => {
+                    self.same_owner(Kind::Text, &e.entity_id, tag)
+                }
+                EncryptedSubtype::Message => self.same_owner(Kind::Reasoning, &e.entity_id, tag),
+            },
+            Event::MessagesSnapshot(e) => {
+                self.restate(&e.messages, true);
+                Ok(())
+            }
+            Event::StateSnapshot(_) | Event::Raw(_) | Event::Custom(_) => Ok(()),
+        }
+    }
+
+    fn measure(&mut self, event: &Event) -> Result<(), String> {
+        let Extent { bytes, depth } = extent(event);
+        self.bytes += bytes;
+        if depth > MAX_DEPTH {
+            return Err(format!("an event is nested at most {MAX_DEPTH} levels deep, this one {depth}"));
+        }
+        let Self { max_event_bytes, max_bytes, .. } = *self;
+        if bytes > max_event_bytes {
+            return Err(format!("an event has at most {max_event_bytes} bytes, this one has {bytes}"));
+        }
+        if self.bytes > max_bytes {
+            return Err(format!("a run says at most {max_bytes} bytes"));
+        }
+        // Ended steps are forgotten; all else is remembered, since an id may come back.
+        if self.owners.len() + self.subagents.len() + self.steps.len() > MAX_IDS {
+            return Err(format!("a run has at most {MAX_IDS} messages, calls, steps and sub-agents"));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        self.same_owner(kind, id, tag)?;
+        if !self.open.insert((kind, id.to_owned())) {
+            return Err(format!("the {} `{id}` goes on already", kind.name()));
+        }
+        self.owners.entry((kind.family(), id.to_owned())).or_insert_with(|| tag.map(str::to_owned));
+        Ok(())
+    }
+
+    fn go_on(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        if !self.open.contains(&(kind, id.to_owned())) {
+            return Err(format!("no {} `{id}` goes on", kind.name()));
+        }
+        self.same_owner(kind, id, tag)
+    }
+
+    fn end(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        self.go_on(kind, id, tag)?;
+        self.open.remove(&(kind, id.to_owned()));
+        Ok(())
+    }
+
+    fn chunk(&mut self, chunk: Chunk, speaks: bool, tag: Option<&str>) -> Result<(), String> {
+        let (kind, parent) = (chunk.kind, chunk.says[1].clone().filter(|_| chunk.kind == Kind::Tool));
+        let (id, mut owner, ended) = match self.chunks.take(chunk, tag)? {
+            Taken::Begins { id, owner, ended } => (id, owner, ended),
+            // Someone else may have ended it meanwhile; then there is nothing to say more of.
+            Taken::GoesOn { id } => return if speaks { self.go_on(kind, &id, None) } else { Ok(()) },
+        };
+        if let Some((kind, id)) = ended {
+            self.end(kind, &id, None)?;
+        }
+        if kind == Kind::Tool {
+            owner = self.carried(&id, parent.as_ref(), owner.as_deref())?;
+        }
+        self.begin(kind, &id, owner.as_deref())
+    }
+
+    /// Whatever comes back for an id belongs to whom it began with; an absent tag says nothing.
+    fn same_owner(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        match (self.owners.get(&(kind.family(), id.to_owned())), tag) {
+            (Some(owner), Some(tag)) if owner.as_deref() != Some(tag) => {
+                let owner = owner.as_deref().map_or("the run itself".into(), |id| format!("the sub-agent `{id}`"));
+                Err(format!("the {} `{id}` belongs to {owner}, not to `{tag}`", kind.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The sub-agent that a call belongs to: that of the message which carries it. One that comes back stays where it was.
+    fn carried(&self, call: &str, message: Option<&String>, tag: Option<&str>) -> Result<Option<String>, String> {
+        let Some(message) = message else { return Ok(tag.map(str::to_owned)) };
+        self.same_owner(Kind::Text, message, tag)?;
+        let Some(owner) = self.owners.get(&(Kind::Text, message.clone())) else { return Ok(tag.map(str::to_owned)) };
+        match self.owners.get(&(Kind::Tool, call.to_owned())) {
+            Some(before) if before != owner => {
+                Err(format!("the tool call `{call}` belongs to another than the text message `{message}` does"))
+            }
+            _ => Ok(owner.clone()),
+        }
+    }
+
+    /// What restated messages and their calls belong to; `anew`: whatever was known of them before.
+    fn restate(&mut self, messages: &[Value], anew: bool) {
+        for message in messages {
+            let text = |key| message.get(key).and_then(Value::as_str);
+            let kind = match text("role") {
+                Some("reasoning") => Kind::Reasoning,
+                Some("activity") => Kind::Activity,
+                Some("assistant" | "user" | "tool" | "system" | "developer") => Kind::Text,
+                // A later version's.
+                _ => continue,
+            };
+            let calls = message.get("toolCalls").and_then(Value::as_array).into_iter().flatten();
+            let calls = calls.filter_map(|call| call.get("id").and_then(Value::as_str)).map(|id| (Kind::Tool, id));
+            for (kind, id) in text("id").map(|id| (kind, id)).into_iter().chain(calls) {
+                let (key, owner) = ((kind, id.to_owned()), text("subagentRunId").map(str::to_owned));
+                if anew || !self.owners.contains_key(&key) {
+                    self.owners.insert(key, owner);
+                }
+            }
+        }
+    }
+
+    /// Learns whose the messages are that a run begins with: the `input` of its RUN_STARTED.
+    pub(crate) fn seed(&mut self, input: Option<&Value>) {
+        let messages = input.and_then(|input| input.get("messages")).and_then(Value::as_array);
+        self.restate(messages.map_or(&[], Vec::as_slice), false);
+    }
+
+    fn end_step(&mut self, step: (Option<String>, String)) -> Result<(), String> {
+        if !self.steps.remove(&step) {
+            return Err(format!("the step `{}` does not go on here", step.1));
+        }
+        if self.ended_steps.len() < MAX_IDS {
+            self.ended_steps.insert(step);
+        }
+        Ok(())
+    }
+
+    fn end_subagent(&mut self, id: &str) -> Result<(), String> {
+        match self.subagents.get_mut(id) {
+            Some(active) if *active => {
+                *active = false;
+                Ok(())
+            }
+            _ => Err(format!("no sub-agent `{id}` goes on")),
+        }
+    }
+}
+
+/// RFC 6902 operations have a known verb and JSON pointers.
+fn operations(operations: &[Value]) -> Result<(), String> {
+    let pointer = |text: &str| {
+        (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
+    };
+    if operations.len() > MAX_OPERATIONS {
+        return Err(format!("a delta has at most {MAX_OPERATIONS} operations, this one has {}", operations.len()));
+    }
+    let moves = operations.iter().filter(|operation| matches!(operation["op"].as_str(), Some("move" | "copy"))).count();
+    if moves > MAX_MOVES {
+        return Err(format!("a delta moves and copies at most {MAX_MOVES} times, this one {moves} times"));
+    }
+    for operation in operations {
+        let text = |key| operation.get(key).and_then(Value::as_str);
+        let right = match text("op") {
+            Some("add" | "replace" | "test") => operation.get("value").is_some(),
+            Some("move" | "copy") => text("from").is_some_and(pointer),
+            Some("remove") => true,
+            _ => false,
+        };
+        if !right || !text("path").is_some_and(pointer) {
+            return Err("a delta consists of RFC 6902 operations with JSON pointers".into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -1,0 +1,192 @@
+use serde_json::json;
+
+use super::*;
+use crate::protocol::agui::{
+    ActivityDelta, ActivitySnapshot, EncryptedSubtype, MessagesSnapshot, ReasoningEncryptedValue, ReasoningEnd,
+    ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunError,
+    RunFinished, RunStarted, StateDelta, StepFinished, StepStarted, SubagentError, SubagentFinished, SubagentStarted,
+    TextMessageChunk, TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd,
+    ToolCallStart,
+};
+use crate::server::runs::verifier::verify;
+
+type Events = Vec<Event>;
+
+/// What the guard says of an agent's events.
+fn says(events: Events) -> String {
+    let mut guard = Guard::default();
+    let broken = events.iter().find_map(|event| guard.check(event).err());
+    broken.map_or_else(|| "nothing".into(), |violation| violation.to_string())
+}
+
+fn of(subagent: &str, event: impl Into<Event>) -> Event {
+    event.into().of_subagent(Some(subagent))
+}
+
+fn sub(id: &str) -> Event {
+    SubagentStarted::new(id, "Data").into()
+}
+
+fn text(id: &str) -> Event {
+    TextMessageStart::new(id).into()
+}
+
+fn chunk(id: Option<&str>) -> Event {
+    TextMessageChunk { message_id: id.map(Into::into), delta: Some("x".into()), ..TextMessageChunk::new() }.into()
+}
+
+fn tool_chunk(id: Option<&str>, name: Option<&str>) -> Event {
+    let (tool_call_id, tool_call_name) = (id.map(Into::into), name.map(Into::into));
+    ToolCallChunk { tool_call_id, tool_call_name, ..ToolCallChunk::new() }.into()
+}
+
+fn call(id: &str, parent: Option<&str>) -> Event {
+    ToolCallStart { parent_message_id: parent.map(Into::into), ..ToolCallStart::new(id, "profile") }.into()
+}
+
+fn started() -> Event {
+    RunStarted::new("t", "r").into()
+}
+
+fn finished() -> Event {
+    RunFinished::new("t", "r").into()
+}
+
+#[test]
+fn what_is_in_order_passes() {
+    let reasoning = || ReasoningMessageStart::new("a", ReasoningRole::Reasoning).into();
+    let in_order: Vec<Events> = vec![
+        vec![text("a"), text("b"), TextMessageContent::new("a", "").into(), TextMessageEnd::new("a").into()],
+        vec![text("a"), TextMessageEnd::new("a").into(), text("a"), TextMessageEnd::new("a").into()],
+        vec![text("a"), call("a", Some("a")), ReasoningStart::new("a").into(), reasoning()],
+        vec![StepStarted::new("s").into(), sub("x"), of("x", StepStarted::new("s")), StepFinished::new("s").into()],
+        vec![StepStarted::new("s").into(), StepFinished::new("s").into(), StepStarted::new("s").into()],
+        vec![sub("x"), of("x", text("a")), TextMessageContent::new("a", "no tag").into()],
+        vec![sub("x"), of("x", text("a")), call("c", Some("a")), of("x", ToolCallArgs::new("c", "{}"))],
+        vec![chunk(Some("a")), chunk(None), chunk(Some("b")), chunk(Some("a"))],
+        vec![chunk(Some("a")), of("x", chunk(Some("b"))), chunk(None), of("x", chunk(None)), chunk(Some("b"))],
+        vec![chunk(Some("a")), StepStarted::new("s").into(), text("a")],
+        vec![of("x", text("a")), of("x", TextMessageEnd::new("a"))],
+        vec![tool_chunk(Some("c"), Some("profile")), tool_chunk(None, None), tool_chunk(Some("c"), None)],
+        vec![StateDelta::new(vec![json!({"op": "add", "path": "/a~1b/0", "value": null})]).into()],
+    ];
+    for events in in_order {
+        assert_eq!(says(events.clone()), "nothing", "{events:?}");
+    }
+}
+
+#[test]
+fn every_broken_rule_is_named() {
+    let nested = SubagentStarted { parent_subagent_run_id: Some("x".into()), ..SubagentStarted::new("y", "Y") };
+    let activity = || ActivitySnapshot::new("a", "plan", serde_json::Map::new());
+    let reasoning = || ReasoningMessageStart::new("a", ReasoningRole::Reasoning).into();
+    let cases: Vec<(Events, &str)> = vec![
+        (vec![started()], "RUN_STARTED: a run is begun and ended by its runner"),
+        (vec![finished()], "RUN_FINISHED: a run is begun and ended by its runner"),
+        (vec![RunError::new("no").into()], "RUN_ERROR: a run is begun and ended by its runner"),
+        (vec![text("a"), text("a")], "the text message `a` goes on already"),
+        (vec![TextMessageContent::new("a", "x").into()], "TEXT_MESSAGE_CONTENT: no text message `a` goes on"),
+        (vec![text("a"), TextMessageEnd::new("a").into(), TextMessageEnd::new("a").into()], "no text message `a`"),
+        (vec![text("a"), ToolCallArgs::new("a", "{").into()], "no tool call `a` goes on"),
+        (vec![call("c", None), call("c", None)], "the tool call `c` goes on already"),
+        (vec![ToolCallEnd::new("c").into()], "no tool call `c` goes on"),
+        (vec![ReasoningStart::new("a").into(), ReasoningStart::new("a").into()], "reasoning span `a` goes on already"),
+        (vec![ReasoningEnd::new("a").into()], "no reasoning span `a` goes on"),
+        (vec![reasoning(), reasoning()], "the reasoning message `a` goes on already"),
+        (
+            vec![ReasoningStart::new("a").into(), ReasoningMessageContent::new("a", "x").into()],
+            "no reasoning message `a`",
+        ),
+        (vec![ReasoningMessageEnd::new("a").into()], "no reasoning message `a` goes on"),
+        (vec![StepStarted::new("s").into(), StepStarted::new("s").into()], "the step `s` goes on already"),
+        (vec![StepFinished::new("s").into()], "the step `s` does not go on here"),
+        (vec![StepStarted::new("s").into(), sub("x"), of("x", StepFinished::new("s"))], "does not go on here"),
+        (vec![sub("x"), sub("x")], "the sub-agent `x` was announced before"),
+        (vec![sub("x"), SubagentFinished::new("x").into(), sub("x")], "the sub-agent `x` was announced before"),
+        (vec![nested.into()], "no SUBAGENT_STARTED announced the parent `x`"),
+        (vec![SubagentFinished::new("x").into()], "no sub-agent `x` goes on"),
+        (
+            vec![sub("x"), SubagentError::new("x", "no").into(), SubagentError::new("x", "no").into()],
+            "no sub-agent `x`",
+        ),
+        (vec![sub("x"), text("a"), of("x", TextMessageEnd::new("a"))], "belongs to the run itself, not to `x`"),
+        (vec![sub("x"), sub("y"), of("x", text("a")), of("y", TextMessageContent::new("a", ""))], "sub-agent `x`, not"),
+        (vec![sub("x"), text("a"), of("x", call("c", Some("a")))], "the text message `a` belongs to the run itself"),
+        (
+            vec![sub("x"), activity().into(), of("x", ActivityDelta::new("a", "plan", vec![]))],
+            "the activity `a` belongs",
+        ),
+        (vec![chunk(None)], "the first chunk of a text message has its id"),
+        (vec![text("a"), chunk(Some("a"))], "TEXT_MESSAGE_CHUNK: the text message `a` goes on already"),
+        (
+            vec![chunk(Some("a")), StepStarted::new("s").into(), chunk(None)],
+            "the first chunk of a text message has its id",
+        ),
+        (
+            vec![of("x", chunk(Some("a"))), of("y", chunk(Some("a")))],
+            "the text message `a` belongs to another than `y`",
+        ),
+        (
+            vec![of("x", chunk(Some("a"))), of("y", chunk(Some("b"))), chunk(None)],
+            "more than one text message goes on, and the chunk says neither id nor sub-agent",
+        ),
+        (vec![tool_chunk(Some("c"), None)], "the first chunk of a tool call names the tool"),
+        (vec![tool_chunk(Some("c"), Some("a")), tool_chunk(None, Some("b"))], "the tool call `c` began otherwise"),
+        (
+            vec![
+                MessagesSnapshot::new(vec![json!({"id": "a", "role": "assistant", "toolCalls": [{"id": "c"}]})]).into(),
+                of("x", call("c", None)),
+            ],
+            "the tool call `c` belongs to the run itself, not to `x`",
+        ),
+        (
+            vec![call("c", None), of("x", ReasoningEncryptedValue::new(EncryptedSubtype::ToolCall, "c", "v"))],
+            "the tool call `c` belongs to the run itself, not to `x`",
+        ),
+        (vec![StateDelta::new(vec![json!({"op": "add", "path": "a", "value": 1})]).into()], "JSON pointers"),
+        (vec![StateDelta::new(vec![json!({"op": "remove", "path": "/a~2"})]).into()], "JSON pointers"),
+        (vec![StateDelta::new(vec![json!({"op": "put", "path": "/a"})]).into()], "RFC 6902"),
+        (
+            vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_MOVES + 1]).into()],
+            "a delta moves and copies at most 32 times, this one 33 times",
+        ),
+        (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "at most 262144 bytes"),
+    ];
+    for (events, expected) in cases {
+        let said = says(events);
+        assert!(said.contains(expected), "`{said}` should say `{expected}`");
+    }
+}
+
+#[test]
+fn a_run_is_bounded_in_ids_and_in_bytes() {
+    let many = (0..MAX_IDS + 2).map(|id| sub(&id.to_string())).collect();
+    assert!(says(many).contains("at most 10000 messages, calls, steps and sub-agents"));
+    let long = "x".repeat(MAX_EVENT_BYTES - 100);
+    let much = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
+    assert!(says([text("a")].into_iter().chain(much).collect()).contains("a run says at most 67108864 bytes"));
+}
+
+#[test]
+fn a_whole_log_begins_once_ends_once_and_leaves_nothing_open() {
+    let error = || RunError::new("no").into();
+    let whole: Vec<(Events, &str)> = vec![
+        (vec![started(), text("a"), TextMessageEnd::new("a").into(), finished()], ""),
+        (vec![started(), text("a"), error()], ""),
+        (vec![error()], ""),
+        (vec![], "every run ends"),
+        (vec![started(), text("a")], "every run ends"),
+        (vec![text("a")], "a run begins with RUN_STARTED"),
+        (vec![started(), started()], "a run begins once"),
+        (vec![started(), finished(), error()], "nothing follows the end"),
+        (vec![started(), text("a"), finished()], "the text message `a` is still open"),
+        (vec![started(), StepStarted::new("s").into(), finished()], "the step `s` is still open"),
+        (vec![started(), sub("x"), finished()], "the sub-agent `x` is still open"),
+        (vec![started(), call("c", None), finished()], "the tool call `c` is still open"),
+        (vec![started(), ReasoningStart::new("a").into(), finished()], "the reasoning span `a` is still open"),
+    ];
+    for (events, expected) in whole {
+        let said = verify(&events).err().map(|violation| violation.to_string()).unwrap_or_default();
+        assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "`{said}`, not `{expected}`");
+    }
+}

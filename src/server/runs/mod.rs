@@ -1,0 +1,32 @@
+//! Runs: an agent answers a question, and its events become entries of the thread's log.
+//!
+//! An [`Agent`] receives a [`RunInput`] and sends AG-UI events through an [`Emitter`]. The [`Runner`] does the rest: it queues
+//! the run, writes `RUN_STARTED` and the terminal event, checks and coalesces events, appends them to the log, stops a run
+//! within a second, and turns a panic, an error or a timeout into `RUN_ERROR` after closing what is open.
+//!
+//! Floors, low to high: [`agent`] and `agents` (who can answer); [`guard`], [`verifier`] and [`verify`] (AG-UI's rules);
+//! `chunks`, `coalesce`, `condense` (events before they are stored); `failures`, `tool_tasks` and `restart` (runs that the end of a server
+//! cut); `run_log` (appending); `prepare` (what a run starts with); `run`; `queue`; `runner`.
+
+mod agent;
+mod agents;
+mod chunks;
+mod coalesce;
+mod condense;
+mod failures;
+pub mod guard;
+mod prepare;
+mod queue;
+mod restart;
+mod run;
+mod run_log;
+mod runner;
+pub(crate) mod tool_tasks;
+pub mod verifier;
+pub mod verify;
+
+pub use agent::{Agent, AgentError, CallerInput, Done, Emitter, InputFile, Outcome, RunInput};
+pub use agents::{Agents, Registered};
+pub(crate) use condense::{SINCE_QUESTION, check_state};
+pub use failures::last_failure;
+pub use runner::{Runner, RunnerOptions};

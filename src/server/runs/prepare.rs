@@ -1,0 +1,174 @@
+//! What a run begins with: its agent, where its person may still use it, and the question with all that belongs to it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sqlx::{Any, AnyConnection, Row, Transaction};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Agent, CallerInput, InputFile, RunInput, condense,
+    run::{Run, failed},
+};
+use crate::{
+    protocol::{
+        Attachment, RunId, ThreadEntry,
+        agui::{Event, StateSnapshot, ToolCallResult, ToolContent},
+        extensions::CALLER_STATE,
+        http::User,
+    },
+    server::{
+        auth::read_user,
+        error::{Error, Result},
+        store::now_ms,
+        threads::NewRun,
+        usage,
+    },
+    thread::{Ending, RunState},
+};
+
+/// The run's agent and what it is asked. A run can wait for long: what was allowed when the message was sent may not be any
+/// more.
+pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc<dyn Agent>, RunInput), Ending> {
+    let unavailable = |error: Error| {
+        tracing::error!(run = %run.new.run_id, thread = %run.new.thread_id, %error, "what a run begins with cannot be read");
+        failed("thread_unavailable", "the thread cannot be read at the moment; ask again")
+    };
+    let refused = |code: &'static str| {
+        move |error: Error| match error {
+            Error::Refused(body) => failed(code, body.message),
+            error => unavailable(error),
+        }
+    };
+    let moment = async {
+        let mut look = run.channels.store().look().await?;
+        let asked = Asked::read(&mut look, run.new.run_id).await?;
+        Ok::<_, Error>((look, asked))
+    };
+    let (mut look, asked) = moment.await.map_err(unavailable)?;
+    let agent = agent(run, asked.owner.as_ref()).map_err(refused("unknown_agent"))?;
+    let (owner, going) = (run.new.owner, run.agents.allowance().going(run.new.owner));
+    let within = usage::admit(&mut *look, run.options.budget, owner, going).await;
+    within.map_err(refused("budget_used"))?;
+    let input = input(run, look, asked, cancel).await.map_err(unavailable)?;
+    Ok((agent, input))
+}
+
+/// The agent, where the run's person may use it now.
+fn agent(run: &Run, owner: Option<&User>) -> Result<Arc<dyn Agent>> {
+    let owner = owner.ok_or_else(|| Error::not_found("person"))?;
+    let id = run.agents.resolve(Some(&run.new.agent), owner)?;
+    let agent = run.agents.get(&id).and_then(|known| known.agent());
+    agent.ok_or_else(|| Error::not_found("agent"))
+}
+
+/// What the store has of a run beside its thread's log; nothing of a run that is gone.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Whose it is, as they are now.
+    owner: Option<User>,
+    /// What whoever asked gave along.
+    caller: CallerInput,
+    /// The thread's latest file.
+    latest: Option<Attachment>,
+}
+
+impl Asked {
+    async fn read(look: &mut AnyConnection, run: RunId) -> Result<Self> {
+        let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id, f.name, f.bytes \
+                   FROM runs r JOIN users u ON u.id = r.owner LEFT JOIN files f ON f.id = \
+                   (SELECT id FROM files WHERE thread_id = r.thread_id ORDER BY created_at DESC, id DESC LIMIT 1) \
+                   WHERE r.id = $1";
+        let Some(row) = sqlx::query(sql).bind(run.to_string()).fetch_optional(look).await? else {
+            return Ok(Self::default());
+        };
+        let caller = row.try_get::<Option<String>, _>(4)?.map(|text| serde_json::from_str(&text)).transpose()?;
+        let latest = match row.try_get::<Option<String>, _>(5)? {
+            Some(id) => {
+                let bytes = row.try_get::<i64, _>(7)?.cast_unsigned();
+                Some(Attachment { file_id: id.parse()?, name: row.try_get(6)?, bytes })
+            }
+            None => None,
+        };
+        Ok(Self { owner: Some(read_user(&row)?), caller: caller.unwrap_or_default(), latest })
+    }
+}
+
+/// What a run begins with, its thread as it is in that moment of the store.
+async fn input(
+    run: &Run,
+    look: Transaction<'static, Any>,
+    asked: Asked,
+    cancel: CancellationToken,
+) -> Result<RunInput> {
+    let NewRun { run_id, thread_id, ref agent, .. } = run.new;
+    let (_, thread) = run.channels.thread_in(look, thread_id).await?;
+    let message = thread.run(run_id).and_then(|run| run.message_id).and_then(|id| thread.said(id));
+    let message =
+        message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
+    // The message's files, else the thread's latest.
+    let named = if message.attachments.is_empty() { asked.latest.into_iter().collect() } else { message.attachments };
+    let folder = run.options.files.join(thread_id.to_string());
+    let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
+    let files = named.into_iter().map(file).collect();
+    let (parent_run_id, resume) = thread.resume(run_id);
+    Ok(RunInput {
+        run_id,
+        thread_id,
+        parent_run_id,
+        agent: agent.clone(),
+        author: message.author,
+        text: message.content,
+        files,
+        folder,
+        resume,
+        caller: asked.caller,
+        thread,
+        cancel,
+        stopped_by_person: CancellationToken::new(),
+    })
+}
+
+/// What a run's log begins with: the results of calls that a run before left to whoever asked, which are taken out of the
+/// answers, and the state that they share, where it is not the thread's. All of it stands in the thread now.
+pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
+    let before = input.parent_run_id.and_then(|run| input.thread.run(run));
+    let asked = before.is_some_and(|run| matches!(run.state, RunState::Interrupted { .. }));
+    let answers = if asked { Vec::new() } else { std::mem::take(&mut input.resume) };
+    let answers = answers.into_iter().map(|answer| (answer.interrupt_id, answer.payload, answer.metadata));
+    let results = std::mem::take(&mut input.caller.results);
+    let results = results.into_iter().map(|result| (result.interrupt_id, result.payload, result.metadata));
+    let mut events: Vec<Event> = answers.chain(results).map(result).collect();
+    if let Some(state) = &input.caller.state {
+        let before = input.thread.state_before(input.run_id);
+        match condense::state(before.as_deref(), StateSnapshot::new(state.clone())) {
+            Ok(changes) => events.extend(changes.into_iter().map(given)),
+            // It was refused when it was given, by whoever looked.
+            Err(problem) => tracing::warn!(run = %input.run_id, %problem, "a caller's state is not kept"),
+        }
+    }
+    for event in &events {
+        input.thread.apply(now_ms(), ThreadEntry::Agent { run_id: input.run_id, event: Box::new(event.clone()) });
+    }
+    events
+}
+
+fn given(mut event: Event) -> Event {
+    event.base_mut().metadata.get_or_insert_default().insert(CALLER_STATE.into(), true.into());
+    event
+}
+
+/// The result of a call, as its caller gave it.
+fn result((call, payload, mut more): (String, Option<Value>, Option<Map<String, Value>>)) -> Event {
+    let is_part = |part: &Value| part["type"].is_string();
+    let content = match payload {
+        Some(Value::String(text)) => ToolContent::Text(text),
+        Some(Value::Array(parts)) if !parts.is_empty() && parts.iter().all(is_part) => ToolContent::Parts(parts),
+        Some(other) => ToolContent::Text(other.to_string()),
+        None => ToolContent::Text("There is no result: the call was not carried out.".to_owned()),
+    };
+    let id = more.as_mut().and_then(|more| more.remove("messageId")).and_then(|id| id.as_str().map(str::to_owned));
+    let mut event = ToolCallResult::new(id.unwrap_or_else(|| format!("{call}-result")), call, content);
+    event.base.metadata = more.filter(|more| !more.is_empty());
+    event.into()
+}

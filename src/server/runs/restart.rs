@@ -1,0 +1,128 @@
+//! Runs that the end of their server cut while another server worked on a task for them: they go on by themselves.
+//!
+//! Such a run ends with an interrupt that has expired already, so that the first server that looks goes on from it
+//! (`runner/silence.rs`), and the agent follows the task whose id the log has.
+
+use std::iter;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{failures::is_of_server, tool_tasks};
+use crate::{
+    protocol::{RunId, agui::Interrupt, extensions::SERVER_RESTARTED},
+    thread::{Ending, How, ThreadView},
+};
+
+/// How often in a row a run goes on by itself: one that ends its server each time must not do so for ever.
+const MAX_TIMES: usize = 3;
+
+/// How a run ends in place of this failure, where it can go on by itself.
+pub(super) fn interruption(thread: &ThreadView, run_id: RunId, ending: &Ending) -> Option<Ending> {
+    let How::Failed { code, .. } = &ending.how else { return None };
+    let run = thread.run(run_id).filter(|_| is_of_server(code))?;
+    let chain = || iter::successors(Some(run), |run| thread.run(run.resumes?));
+    if chain().filter(|run| run.was_cut()).count() >= MAX_TIMES {
+        return None;
+    }
+    if !chain().any(|run| tool_tasks::has_open_task(thread, run)) {
+        return None;
+    }
+    let interrupt = Interrupt {
+        id: Uuid::now_v7().to_string(),
+        reason: SERVER_RESTARTED.into(),
+        message: Some("The server was restarted while a tool was at work. The run goes on by itself.".into()),
+        tool_call_id: None,
+        response_schema: None,
+        expires_at: Some(Timestamp::now().to_string()),
+        subagent_run_id: None,
+        metadata: None,
+    };
+    Some(Ending { how: How::Interrupted(vec![interrupt]), ..ending.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        protocol::{
+            AnswerStatus, Author, InterruptAnswer, MessageId, RunAnswer, ThreadEntry, ThreadId, UserId, UserMessage,
+            agui::Event,
+        },
+        server::runs::run::failed,
+    };
+
+    fn hear(thread: &mut ThreadView, run_id: RunId, event: Value) {
+        let event: Event = serde_json::from_value(event).expect("an event");
+        thread.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) });
+    }
+
+    /// A thread whose run calls a tool that works on it as a task.
+    fn at_work(activity: Value) -> (ThreadView, RunId) {
+        let (mut thread, run) = (ThreadView::default(), RunId::new());
+        let author = Author { id: UserId::new(), name: "Ada".into() };
+        thread.apply(0, ThreadEntry::Message { message: UserMessage::new(author, "Rest", run, "a") });
+        hear(&mut thread, run, json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}));
+        hear(&mut thread, run, json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "odd__task"}));
+        hear(&mut thread, run, json!({"type": "TOOL_CALL_END", "toolCallId": "c"}));
+        hear(
+            &mut thread,
+            run,
+            json!({"type": "ACTIVITY_SNAPSHOT", "messageId": "t", "activityType": "tool_task", "content": activity}),
+        );
+        (thread, run)
+    }
+
+    fn task() -> Value {
+        json!({"toolCallId": "c", "toolName": "odd__task", "continuation": {"task": "7"}})
+    }
+
+    /// The run ends so, and another goes on from it.
+    fn go_on(thread: &mut ThreadView, run_id: RunId, ending: &Ending) -> RunId {
+        let events = thread.run(run_id).expect("the run").ending(ThreadId::new(), ending);
+        events.into_iter().for_each(|event| thread.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) }));
+        let How::Interrupted(asked) = &ending.how else { panic!("it waits: {ending:?}") };
+        let given_up = |asked: &Interrupt| InterruptAnswer {
+            interrupt_id: asked.id.clone(),
+            status: AnswerStatus::Cancelled,
+            payload: None,
+            metadata: None,
+        };
+        let (author, resumed_by) = (Author { id: UserId::new(), name: "Ada".into() }, RunId::new());
+        let answers = asked.iter().map(given_up).collect();
+        let answer = RunAnswer { id: MessageId::new(), run_id, resumed_by, agent: "a".into(), author, answers };
+        thread.apply(0, ThreadEntry::Answer { answer });
+        resumed_by
+    }
+
+    #[test]
+    fn a_run_whose_task_goes_on_is_interrupted_for_a_moment_and_no_more_than_three_times() {
+        let (mut thread, mut run) = at_work(task());
+        for code in ["server_restarted", "server_restarting", "server_lost"] {
+            let ending = interruption(&thread, run, &failed(code, "x")).expect("it goes on");
+            let How::Interrupted(asked) = &ending.how else { panic!("it waits: {ending:?}") };
+            let expires: Timestamp = asked[0].expires_at.as_ref().expect("a time").parse().expect("a time");
+            assert!(expires <= Timestamp::now(), "nobody is waited for");
+            run = go_on(&mut thread, run, &ending);
+        }
+        assert_eq!(interruption(&thread, run, &failed("server_restarted", "x")), None);
+    }
+
+    #[test]
+    fn a_run_without_an_open_task_ends_as_it_would() {
+        let (mut thread, run) = at_work(task());
+        assert_eq!(interruption(&thread, run, &failed("time_limit", "x")), None);
+        assert_eq!(interruption(&thread, run, &How::Cancelled.into()), None);
+        let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "rested"});
+        hear(&mut thread, run, result);
+        assert_eq!(interruption(&thread, run, &failed("server_restarted", "x")), None);
+        for continuation in [json!({"retry": {"state": null}}), json!(7)] {
+            let mut other = task();
+            other["continuation"] = continuation;
+            let (thread, run) = at_work(other);
+            assert_eq!(interruption(&thread, run, &failed("server_restarted", "x")), None);
+        }
+    }
+}
