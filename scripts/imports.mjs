@@ -1,0 +1,140 @@
+// Checks that imports only point down: a module may import what stands on an earlier line below, never what stands on its own
+// line (outside of itself) or on a later one. Modules of one folder may import each other. Run by `make lint`.
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+// Each line is one floor, the lowest first. Modules on the same line must not import each other.
+const FLOORS = [
+  ['protocol', 'text', 'json_size'],
+  ['thread'],
+  ['analyst', 'socket'],
+  ['ui'],
+  ['server::fault_injection', 'server::graphemes', 'server::json_schema', 'server::offload', 'server::outage', 'server::file_modes'],
+  ['server::config'],
+  ['server::headers', 'server::metrics', 'server::telemetry'],
+  ['server::error'],
+  ['server::store'],
+  ['server::quotas', 'server::outbound', 'server::rates', 'server::sweep'],
+  ['server::channel'],
+  ['server::bus', 'server::usage', 'server::raw_events'],
+  ['server::auth', 'server::threads'],
+  ['server::leases'],
+  ['server::runs'],
+  ['server::agents'],
+  ['server::commands'],
+  ['server::ws', 'server::page'],
+  ['server::site'],
+  ['server::state'],
+  ['server::http'],
+  ['server::router'],
+  ['server::tcp'],
+  ['server'],
+  ['cli'],
+];
+
+const floorOf = new Map(FLOORS.flatMap((modules, floor) => modules.map((module) => [module, floor])));
+
+function* sourceFiles(folder) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* sourceFiles(path);
+    else if (path.endsWith('.rs')) yield path;
+  }
+}
+
+/** The module path of a file: `src/server/ws/mod.rs` is `['server', 'ws']`; tests in a file of their own belong to what they test. */
+function moduleOf(file) {
+  const path = file.slice('src/'.length, -'.rs'.length).split('/');
+  if (path.at(-1) === 'mod') path.pop();
+  else if (path.at(-1).endsWith('_tests')) path.splice(-1, 1, path.at(-1).slice(0, -'_tests'.length), 'tests');
+  return path;
+}
+
+/** All paths of a `use` declaration's tree: `a::{b, c::d}` is `[['a', 'b'], ['a', 'c', 'd']]`. */
+function expand(tree) {
+  let at = 0;
+  const parse = (prefix) => {
+    const paths = [];
+    let name = '';
+    for (;;) {
+      const char = tree[at];
+      if (char === undefined || char === ',' || char === '}') {
+        if (name.trim()) paths.push([...prefix, ...segments(name)]);
+        return paths;
+      }
+      at++;
+      if (char !== '{') {
+        name += char;
+        continue;
+      }
+      const inner = [...prefix, ...segments(name)];
+      do paths.push(...parse(inner));
+      while (tree[at++] === ',');
+      name = '';
+    }
+  };
+  return parse([]);
+}
+
+const segments = (path) =>
+  path
+    .replace(/\bas\s+\w+/, '')
+    .split('::')
+    .map((segment) => segment.trim())
+    .filter(Boolean);
+
+/** Paths into this crate that a source names, each absolute, without `crate`. */
+function imports(source, module) {
+  const [code, tests] = source.replace(/\/\/.*$/gm, '').split(/^mod tests \{$/m);
+  if (tests !== undefined) return [...imports(code, module), ...imports(tests, [...module, 'tests'])];
+  const paths = [];
+  const rest = code.replace(/\buse\s+([^;]+);/g, (_, tree) => {
+    paths.push(...expand(tree));
+    return '';
+  });
+  for (const [path] of rest.matchAll(/\b(?:crate|super)(?:::\w+)+/g)) paths.push(segments(path));
+  return paths.flatMap((path) => {
+    if (path[0] === 'crate') return [path.slice(1)];
+    if (path[0] !== 'super') return [];
+    const base = [...module];
+    while (path[0] === 'super') {
+      base.pop();
+      path = path.slice(1);
+    }
+    return [[...base, ...path]];
+  });
+}
+
+/** The module of [`FLOORS`] that a path lies in. */
+function listed(path) {
+  for (let length = path.length; length > 0; length--) {
+    const name = path.slice(0, length).join('::');
+    if (floorOf.has(name)) return name;
+  }
+  return undefined;
+}
+
+const upward = new Map();
+const unlisted = new Set();
+for (const file of sourceFiles('src')) {
+  const module = moduleOf(file);
+  const from = listed(module);
+  if (from === undefined) {
+    if (!['lib', 'main'].includes(module[0])) unlisted.add(module[0]);
+    continue;
+  }
+  if (from === 'server' && module.length > 1) unlisted.add(module.slice(0, 2).join('::'));
+  for (const path of imports(readFileSync(file, 'utf8'), module)) {
+    const to = listed(path);
+    if (to === undefined || to === from || floorOf.get(to) < floorOf.get(from)) continue;
+    const message = `${file}: ${from} must not import ${to} (${path.join('::')})`;
+    upward.set(message, true);
+  }
+}
+
+for (const name of unlisted) console.error(`error: ${name} is on no floor: add it to FLOORS in scripts/imports.mjs`);
+for (const message of upward.keys()) console.error(`error: ${message}`);
+if (upward.size + unlisted.size > 0) {
+  console.error(`error: ${upward.size} imports point up; move what is shared to a lower floor (docs/architecture.md)`);
+  process.exit(1);
+}
