@@ -7,7 +7,7 @@
 /// What is part of visible writing stays: right-to-left letters, line breaks and tabs, and the joiners and variation selectors
 /// of emoji and of scripts that need them, where they belong.
 #[must_use]
-pub fn visible(text: &str) -> String {
+pub fn escape_invisible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut before = None;
     let mut rest = text.chars();
@@ -29,9 +29,9 @@ pub fn visible(text: &str) -> String {
 }
 
 /// A text as somebody would have typed it: without characters that nobody sees, which come along with what is copied from web
-/// pages, with plain spaces for those that do not break, and lines that end in one way. What [`visible`] leaves stays.
+/// pages, with plain spaces for those that do not break, and lines that end in one way. What [`escape_invisible`] leaves stays.
 #[must_use]
-pub fn typed(text: &str) -> String {
+pub fn normalize_input(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut before = None;
     let text = text.replace("\r\n", "\n");
@@ -126,7 +126,7 @@ mod tests {
             ("\u{3164}\u{115f}\u{2028}", r"\u3164\u115f\u2028"),
             ("\u{1f3f4}\u{e0068}\u{e0069}", "\u{1f3f4}\\udb40\\udc68\\udb40\\udc69"),
         ] {
-            assert_eq!(visible(text), shown, "{text:?}");
+            assert_eq!(escape_invisible(text), shown, "{text:?}");
         }
     }
 
@@ -141,14 +141,14 @@ mod tests {
             "क्\u{200d}ष න\u{dca}\u{200d}\u{dbb}",
             "葛\u{e0100}飾 Übung e\u{301} ｶﾞ 한글",
         ] {
-            assert_eq!(visible(text), text);
-            assert_eq!(typed(text), text);
+            assert_eq!(escape_invisible(text), text);
+            assert_eq!(normalize_input(text), text);
         }
     }
 
     #[test]
     fn what_is_pasted_loses_what_nobody_sees() {
         let page = "\u{feff}price:\u{a0}5\u{202f}000\u{200b}\u{ad} €\r\nnext\u{2028}line\rlast\u{202e}\u{0}";
-        assert_eq!(typed(page), "price: 5 000 €\nnext\nline\nlast");
+        assert_eq!(normalize_input(page), "price: 5 000 €\nnext\nline\nlast");
     }
 }

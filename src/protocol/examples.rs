@@ -176,8 +176,8 @@ fn events() -> Vec<Event> {
     vec![
         RunStarted::new(thread, run).into(),
         SubagentStarted::new("s1", "Data").into(),
-        Event::from(StepStarted::new("profile")).of_subagent(Some("s1")),
-        Event::from(ToolCallStart::new("c1", "profile_workload")).of_subagent(Some("s1")),
+        Event::from(StepStarted::new("profile")).with_subagent(Some("s1")),
+        Event::from(ToolCallStart::new("c1", "profile_workload")).with_subagent(Some("s1")),
         ToolCallResult::new("m2", "c1", ToolContent::Text("{\"requests\":8819}".into())).into(),
         TextMessageStart::new("m1").into(),
         TextMessageContent::new("m1", "Your tokens go").into(),

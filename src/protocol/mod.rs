@@ -46,7 +46,9 @@ pub use ids::{
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
 };
-pub use thread_view::{Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
+pub use thread_view::{
+    Encrypted, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadView,
+};
 
 /// The WebSocket subprotocol that this crate speaks.
 pub const PROTOCOL: &str = "netra.v1";

@@ -27,15 +27,15 @@ pub struct ThreadView {
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 pub enum Item {
     /// A person said something.
-    Message(Arc<Said>),
+    Message(Arc<MessageItem>),
     /// An agent ran.
     Run(Arc<RunView>),
 }
 
-/// A person's message and when it was said.
+/// A person's message and when it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-pub struct Said {
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Said"))]
+pub struct MessageItem {
     /// Milliseconds since 1970.
     pub at: i64,
     /// What was said.
@@ -47,11 +47,12 @@ pub struct Said {
 
 /// What became of a run's interrupts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-#[serde(tag = "is", rename_all = "snake_case")]
-pub enum Answered {
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Answered"))]
+#[serde(tag = "is")]
+pub enum Resolution {
     /// A person answered them.
-    By {
+    #[serde(rename = "by")]
+    Answered {
         /// Who.
         author: Author,
         /// When, in milliseconds since 1970.
@@ -61,8 +62,9 @@ pub enum Answered {
         /// The run in which the agent went on.
         resumed_by: RunId,
     },
-    /// Something else was said in the thread: they will not be answered any more.
-    GivenUp,
+    /// Another message was sent in the thread instead: they can no longer be answered.
+    #[serde(rename = "given_up")]
+    Abandoned,
 }
 
 /// Where a run is.
@@ -112,7 +114,7 @@ pub struct RunView {
     pub state: RunState,
     /// Of an interrupted run, or one with calls pending: what became of what it waited for; absent: it still waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered: Option<Answered>,
+    pub answered: Option<Resolution>,
     /// Tool calls that it ended with for whoever asked to carry out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,

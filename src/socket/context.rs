@@ -21,7 +21,7 @@ use crate::{
 
 /// A state and the position in the log that it is the state at.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct At<T> {
+pub struct StateAt<T> {
     /// The position.
     pub cursor: Cursor,
     /// The state.
@@ -34,9 +34,9 @@ pub struct Seed {
     /// Who is signed in.
     pub user: Option<User>,
     /// Their feed.
-    pub feed: Option<At<UserFeed>>,
+    pub feed: Option<StateAt<UserFeed>>,
     /// The thread of the page.
-    pub thread: Option<(ThreadId, At<ThreadView>)>,
+    pub thread: Option<(ThreadId, StateAt<ThreadView>)>,
 }
 
 /// A channel's state, as far as it is here.

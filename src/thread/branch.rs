@@ -7,25 +7,25 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use crate::protocol::{Item, MessageId, NodeBody, RunId, RunView, Said, ThreadView, extensions::KNOWN_RESULT};
+use crate::protocol::{Item, MessageId, MessageItem, NodeBody, RunId, RunView, ThreadView, extensions::KNOWN_RESULT};
 
 impl ThreadView {
     /// A message by id.
     #[must_use]
-    pub fn said(&self, id: MessageId) -> Option<&Said> {
+    pub fn message(&self, id: MessageId) -> Option<&MessageItem> {
         self.messages().rev().find(|said| said.message.id == id)
     }
 
     /// The newest message.
     #[must_use]
-    pub fn newest(&self) -> Option<MessageId> {
+    pub fn newest_message(&self) -> Option<MessageId> {
         self.messages().next_back().map(|said| said.message.id)
     }
 
     /// The versions of a message, oldest first, itself among them.
     #[must_use]
     pub fn versions(&self, id: MessageId) -> Vec<MessageId> {
-        let Some(said) = self.said(id) else { return Vec::new() };
+        let Some(said) = self.message(id) else { return Vec::new() };
         let follows = said.follows;
         self.messages().filter(|other| other.follows == follows).map(|other| other.message.id).collect()
     }
@@ -34,11 +34,11 @@ impl ThreadView {
     /// there: the branch of the newest message.
     #[must_use]
     pub fn branch(&self, through: Option<MessageId>) -> Vec<MessageId> {
-        let known: HashMap<MessageId, &Said> = self.messages().map(|said| (said.message.id, said)).collect();
+        let known: HashMap<MessageId, &MessageItem> = self.messages().map(|said| (said.message.id, said)).collect();
         let through = through.filter(|id| known.contains_key(id));
         // A message comes after what it follows, so one pass over the log finds all that lead on from it.
         let mut below: HashSet<MessageId> = through.into_iter().collect();
-        let mut last = through.or_else(|| self.newest());
+        let mut last = through.or_else(|| self.newest_message());
         for said in self.messages() {
             if said.follows.is_some_and(|follows| below.contains(&follows)) {
                 below.insert(said.message.id);
@@ -118,7 +118,7 @@ impl ThreadView {
         }
     }
 
-    fn messages(&self) -> impl DoubleEndedIterator<Item = &Said> {
+    fn messages(&self) -> impl DoubleEndedIterator<Item = &MessageItem> {
         self.items.iter().filter_map(|item| match item {
             Item::Message(said) => Some(&**said),
             Item::Run(_) => None,

@@ -13,9 +13,9 @@ use crate::protocol::{
 
 /// How a run ends.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Ending {
+pub struct RunEnd {
     /// In which way.
-    pub how: How,
+    pub kind: EndKind,
     /// The tokens it used.
     pub usage: Vec<Usage>,
     /// What the terminal event says beside: `costUsd`, say.
@@ -53,16 +53,16 @@ impl Default for How {
     }
 }
 
-impl From<How> for Ending {
-    fn from(how: How) -> Self {
-        Self { how, ..Self::default() }
+impl From<EndKind> for RunEnd {
+    fn from(kind: EndKind) -> Self {
+        Self { kind, ..Self::default() }
     }
 }
 
 impl RunView {
     /// The events that end this run from here: what is open is closed, innermost first; then the terminal event.
     #[must_use]
-    pub fn ending(&self, thread_id: ThreadId, ending: &Ending) -> Vec<Event> {
+    pub fn closing_events(&self, thread_id: ThreadId, ending: &RunEnd) -> Vec<Event> {
         let open = self.nodes.iter().rev().filter(|node| node.state == NodeState::Open && !node.chunked);
         let mut events: Vec<Event> = open.filter_map(|node| closing(node, ending)).collect();
         events.push(terminal(thread_id, self.run_id, ending));
@@ -70,18 +70,20 @@ impl RunView {
     }
 }
 
-fn terminal(thread_id: ThreadId, run_id: RunId, ending: &Ending) -> Event {
+fn terminal(thread_id: ThreadId, run_id: RunId, ending: &RunEnd) -> Event {
     let usage = Some(ending.usage.clone()).filter(|usage| !usage.is_empty());
     let finished = |outcome| RunFinished { outcome, usage: usage.clone(), ..RunFinished::new(thread_id, run_id) };
-    let mut event: Event = match &ending.how {
-        How::Finished { result, pending } => {
+    let mut event: Event = match &ending.kind {
+        EndKind::Finished { result, pending } => {
             let outcome = RunOutcome::Success { pending_tool_call_ids: Some(pending.clone()) };
             let outcome = Some(outcome).filter(|_| !pending.is_empty());
             RunFinished { result: result.clone(), ..finished(outcome) }.into()
         }
-        How::Interrupted(interrupts) => finished(Some(RunOutcome::Interrupt { interrupts: interrupts.clone() })).into(),
-        How::Cancelled => finished(Some(RunOutcome::Cancelled)).into(),
-        How::Failed { message, code } => {
+        EndKind::Interrupted(interrupts) => {
+            finished(Some(RunOutcome::Interrupt { interrupts: interrupts.clone() })).into()
+        }
+        EndKind::Cancelled => finished(Some(RunOutcome::Cancelled)).into(),
+        EndKind::Failed { message, code } => {
             RunError { code: Some(code.clone()), usage, ..RunError::new(message.clone()) }.into()
         }
     };
@@ -89,7 +91,7 @@ fn terminal(thread_id: ThreadId, run_id: RunId, ending: &Ending) -> Event {
     event
 }
 
-fn closing(node: &Node, ending: &Ending) -> Option<Event> {
+fn closing(node: &Node, ending: &RunEnd) -> Option<Event> {
     let id = node.id.clone();
     let mut event: Event = match &node.body {
         NodeBody::Text { .. } => TextMessageEnd::new(id).into(),
@@ -97,14 +99,14 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
         NodeBody::Reasoning { .. } => ReasoningMessageEnd::new(id).into(),
         NodeBody::Step => StepFinished::new(id).into(),
         NodeBody::Tool { .. } => ToolCallEnd::new(id).into(),
-        NodeBody::Subagent { .. } => match &ending.how {
-            How::Failed { message, .. } => SubagentError::new(id, message.clone()).into(),
+        NodeBody::Subagent { .. } => match &ending.kind {
+            EndKind::Failed { message, .. } => SubagentError::new(id, message.clone()).into(),
             // A sub-agent cannot finish as cancelled, and finishing without an outcome would claim success.
-            How::Cancelled => {
+            EndKind::Cancelled => {
                 SubagentError { code: Some("cancelled".into()), ..SubagentError::new(id, "stopped") }.into()
             }
-            How::Finished { .. } => SubagentFinished::new(id).into(),
-            How::Interrupted(interrupts) => {
+            EndKind::Finished { .. } => SubagentFinished::new(id).into(),
+            EndKind::Interrupted(interrupts) => {
                 let ids = interrupts.iter().map(|interrupt| interrupt.id.clone()).collect();
                 let outcome = SubagentOutcome::Suspended { interrupt_ids: Some(ids) };
                 SubagentFinished { outcome: Some(outcome), ..SubagentFinished::new(id) }.into()
@@ -113,8 +115,8 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
         NodeBody::Activity { .. } | NodeBody::Custom { .. } | NodeBody::Withdrawn => return None,
     };
     // AG-UI has no outcome of a step: without this mark it would look as if the step was done.
-    if matches!(node.body, NodeBody::Step) && matches!(ending.how, How::Failed { .. } | How::Cancelled) {
+    if matches!(node.body, NodeBody::Step) && matches!(ending.kind, EndKind::Failed { .. } | EndKind::Cancelled) {
         event.base_mut().metadata = Some(Map::from_iter([(UNFINISHED_STEP.to_owned(), true.into())]));
     }
-    Some(event.of_subagent(node.within.as_deref()))
+    Some(event.with_subagent(node.within.as_deref()))
 }

@@ -49,7 +49,7 @@ impl ThreadView {
     /// The thread as people are shown it: nobody but an agent can read its encrypted values. What is folded into it from here
     /// on looks the same.
     #[must_use]
-    pub fn shown(mut self) -> Self {
+    pub fn without_encrypted_values(mut self) -> Self {
         self.thinking_runs().for_each(|run| Arc::make_mut(run).encrypted.clear());
         self
     }
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(told(&view, own), thoughts.map(|(id, value)| (id.to_owned(), value)));
         let other = asks(&mut view, "other");
         assert_eq!(told(&view, other), ["t", "c", "a"].map(|id| (id.to_owned(), None)));
-        let people = told(&view.shown(), own);
+        let people = told(&view.without_encrypted_values(), own);
         assert!(people.iter().all(|(_, value)| value.is_none()), "{people:?}");
     }
 

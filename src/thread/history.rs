@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::protocol::{
-    AnswerStatus, Answered, Item, Node, NodeBody, RunId, RunState, RunView, ThreadView,
+    AnswerStatus, Item, Node, NodeBody, Resolution, RunId, RunState, RunView, ThreadView,
     agui::{EncryptedSubtype, FunctionCall, Interrupt, Message, Resume, TextRole, ToolCall, ToolCallKind, ToolContent},
 };
 
@@ -85,12 +85,12 @@ impl ThreadView {
             Resume { interrupt_id, status, payload, metadata }
         };
         match (&waited.answered, &waited.state) {
-            (Some(Answered::By { resumed_by, answers, .. }), _) if *resumed_by == run_id => {
+            (Some(Resolution::Answered { resumed_by, answers, .. }), _) if *resumed_by == run_id => {
                 let answers =
                     answers.iter().map(|a| entry(&a.interrupt_id, a.status, a.payload.clone(), a.metadata.clone()));
                 (Some(waited.run_id), answers.collect())
             }
-            (Some(Answered::GivenUp), RunState::Interrupted { interrupts }) => {
+            (Some(Resolution::Abandoned), RunState::Interrupted { interrupts }) => {
                 let cancelled = interrupts.iter().map(|i| entry(&i.id, AnswerStatus::Cancelled, None, None));
                 (Some(waited.run_id), cancelled.collect())
             }
@@ -171,7 +171,7 @@ fn unanswered(run: &RunView, call: &Node, args: &str) -> &'static str {
 fn was_allowed(run: &RunView, interrupts: &[Interrupt], call: &str) -> bool {
     let asked = interrupts.iter().find(|asked| asked.tool_call_id.as_deref() == Some(call));
     let Some(asked) = asked else { return true };
-    let Some(Answered::By { answers, .. }) = &run.answered else { return false };
+    let Some(Resolution::Answered { answers, .. }) = &run.answered else { return false };
     let said = answers.iter().find(|answer| answer.interrupt_id == asked.id);
     let is_no = |payload: &Option<Value>| payload.as_ref().is_some_and(|said| said["approved"] == false);
     said.is_some_and(|said| said.status == AnswerStatus::Resolved && !is_no(&said.payload))

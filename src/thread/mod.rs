@@ -20,11 +20,11 @@ mod view;
 mod tests;
 
 pub use crate::protocol::{
-    Answered, Encrypted, FeedPlace, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadSummary,
+    Encrypted, FeedPlace, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadSummary,
     ThreadView, UserFeed,
 };
-pub use close::{Ending, How};
+pub use close::{EndKind, RunEnd};
 pub use compact::Compactor;
 pub use encrypted::MAX_ENCRYPTED_BYTES;
 pub use history::{MAYBE_CARRIED_OUT, NOT_CARRIED_OUT};
-pub use patch::{MAX_MOVES, MAX_OPERATIONS};
+pub use patch::{MAX_PATCH_MOVES, MAX_PATCH_OPERATIONS};

@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::protocol::{extensions, limits::MAX_DEPTH};
 
 /// The most operations of one delta.
-pub const MAX_OPERATIONS: usize = 256;
+pub const MAX_PATCH_OPERATIONS: usize = 256;
 /// The most operations of one delta that copy or move, which may grow a document beyond what they say.
-pub const MAX_MOVES: usize = 32;
+pub const MAX_PATCH_MOVES: usize = 32;
 /// The largest patched document: its keys and texts, in bytes, and [`VALUE_SIZE`] for each of its values. A state of 32 MiB has
 /// room in it, and a change of it beside it.
 const MAX_SIZE: usize = 96 * 1024 * 1024;
@@ -45,7 +45,7 @@ fn apply_to(document: &mut Value, operations: Vec<Value>, most: &mut Option<usiz
     let Ok(Patch(operations)) = serde_json::from_value(Value::Array(operations)) else { return false };
     let is_move = |operation: &PatchOperation| matches!(operation, PatchOperation::Copy(_) | PatchOperation::Move(_));
     let moves = operations.iter().filter(|operation| is_move(operation)).count();
-    if operations.len() > MAX_OPERATIONS || moves > MAX_MOVES {
+    if operations.len() > MAX_PATCH_OPERATIONS || moves > MAX_PATCH_MOVES {
         return false;
     }
     if moves == 0 {
@@ -176,7 +176,7 @@ mod tests {
         let deepens = vec![json!({"op": "copy", "from": "/a", "path": "/a/b"}); 31];
         let document = after(json!({"a": {}}), deepens);
         assert!(size_of(&document, 0).is_some());
-        let many = vec![json!({"op": "add", "path": "/a", "value": 1}); MAX_OPERATIONS + 1];
+        let many = vec![json!({"op": "add", "path": "/a", "value": 1}); MAX_PATCH_OPERATIONS + 1];
         assert_eq!(after(json!({}), many), json!({}));
         let deep = (0..MAX_DEPTH).fold(json!(1), |inner, _| json!([inner]));
         assert_eq!(

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::patch;
 use crate::protocol::{
-    Answered, Item, MessageId, Node, NodeBody, NodeState, RunAnswer, RunId, RunState, RunView, Said, ThreadEntry,
-    ThreadView, UserMessage,
+    Item, MessageId, MessageItem, Node, NodeBody, NodeState, Resolution, RunAnswer, RunId, RunState, RunView,
+    ThreadEntry, ThreadView, UserMessage,
     agui::{Base, Event, RunOutcome, TextRole, ToolContent},
     extensions::{AFTER_CANCELLATION, LATER_PIECE, UNFINISHED_STEP},
 };
@@ -20,27 +20,29 @@ impl ThreadView {
     pub fn apply(&mut self, at: i64, entry: ThreadEntry) {
         match entry {
             ThreadEntry::Thread { thread } => self.info = Some(thread),
-            ThreadEntry::Message { message } => self.say(at, message),
+            ThreadEntry::Message { message } => self.push_message(at, message),
             ThreadEntry::Answer { answer } => self.answer(at, answer),
             ThreadEntry::TakenBack { message_id } => self.take_back(message_id),
-            ThreadEntry::Agent { run_id, event } => self.hear(run_id, at, *event),
+            ThreadEntry::Agent { run_id, event } => self.apply_event(run_id, at, *event),
         }
     }
 
-    fn say(&mut self, at: i64, message: UserMessage) {
-        if self.said(message.id).is_some() {
+    fn push_message(&mut self, at: i64, message: UserMessage) {
+        if self.message(message.id).is_some() {
             return;
         }
         let follows = match (message.replaces, message.after) {
-            (Some(replaced), _) if self.said(replaced).is_some() => self.said(replaced).and_then(|said| said.follows),
-            (None, Some(after)) if self.said(after).is_some() => Some(after),
+            (Some(replaced), _) if self.message(replaced).is_some() => {
+                self.message(replaced).and_then(|said| said.follows)
+            }
+            (None, Some(after)) if self.message(after).is_some() => Some(after),
             // One that is not there any more was taken back or is no longer kept.
-            _ => self.newest(),
+            _ => self.newest_message(),
         };
-        self.give_up();
+        self.abandon_interrupts();
         self.forget_old_thoughts();
         let (id, run_id, agent) = (message.id, message.run_id, message.agent.clone());
-        self.items.push(Item::Message(Arc::new(Said { at, message, follows })));
+        self.items.push(Item::Message(Arc::new(MessageItem { at, message, follows })));
         self.announce(RunView { message_id: Some(id), ..RunView::new(run_id, agent, at) });
     }
 
@@ -52,12 +54,12 @@ impl ThreadView {
     }
 
     /// Something else was said: whatever runs of the thread wait for is not answered any more.
-    fn give_up(&mut self) {
+    fn abandon_interrupts(&mut self) {
         for item in &mut self.items {
             if let Item::Run(run) = item
-                && !run.asks().is_empty()
+                && !run.open_interrupts().is_empty()
             {
-                Arc::make_mut(run).answered = Some(Answered::GivenUp);
+                Arc::make_mut(run).answered = Some(Resolution::Abandoned);
             }
         }
     }
@@ -65,14 +67,14 @@ impl ThreadView {
     fn answer(&mut self, at: i64, answer: RunAnswer) {
         let RunAnswer { run_id, resumed_by, agent, author, answers, .. } = answer;
         let waited = self.run_mut(run_id, at);
-        waited.answered = Some(Answered::By { author, at, answers, resumed_by });
+        waited.answered = Some(Resolution::Answered { author, at, answers, resumed_by });
         let message_id = waited.message_id;
         self.announce(RunView { message_id, resumes: Some(run_id), ..RunView::new(resumed_by, agent, at) });
     }
 
     /// The message goes with its run; what was said after it follows what it followed.
     fn take_back(&mut self, message_id: MessageId) {
-        let follows = self.said(message_id).and_then(|said| said.follows);
+        let follows = self.message(message_id).and_then(|said| said.follows);
         self.items.retain(|item| match item {
             Item::Message(said) => said.message.id != message_id,
             Item::Run(run) => run.message_id != Some(message_id),
@@ -86,7 +88,7 @@ impl ThreadView {
         }
     }
 
-    fn hear(&mut self, run_id: RunId, at: i64, event: Event) {
+    fn apply_event(&mut self, run_id: RunId, at: i64, event: Event) {
         if event.base().metadata.as_ref().is_some_and(|more| more.contains_key(AFTER_CANCELLATION)) {
             let run = self.run_mut(run_id, at);
             run.nodes_before_message = Some(run.nodes.len());

@@ -34,7 +34,7 @@ impl ThreadView {
 
     /// Gives runs the states that they have in a thread with more of the past: what is no longer kept may have told them. Answers
     /// whether one had another.
-    pub fn keep_states_of(&mut self, before: &Self) -> bool {
+    pub fn restore_states_from(&mut self, before: &Self) -> bool {
         let runs = self.runs().map(|run| run.run_id);
         let mut had_other = false;
         for run_id in runs.collect::<Vec<_>>() {

@@ -65,7 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
             28 => ToolCallChunk { delta: Some(text), ..ToolCallChunk::new() }.into(),
             _ => StateSnapshot::new(serde_json::json!(text)).into(),
         };
-        event.of_subagent(sub)
+        event.with_subagent(sub)
     })
 }
 
@@ -125,9 +125,9 @@ proptest! {
         let snapshot: ThreadView = serde_json::from_str(&sent).expect("reads back");
         prop_assert_eq!(&snapshot, &prefix);
         let whole = fold(ThreadView::default(), 0, &entries);
-        let seen = fold(snapshot.clone().shown(), cut, &entries);
+        let seen = fold(snapshot.clone().without_encrypted_values(), cut, &entries);
         prop_assert_eq!(&fold(snapshot, cut, &entries), &whole);
-        prop_assert_eq!(seen.shown(), whole.shown(), "also to people, who are not sent everything");
+        prop_assert_eq!(seen.without_encrypted_values(), whole.without_encrypted_values(), "also to people, who are not sent everything");
     }
 
     #[test]
@@ -149,10 +149,10 @@ proptest! {
     fn an_ending_closes_everything_and_is_terminal(entries in log(), stopped in any::<bool>()) {
         let mut view = fold(ThreadView::default(), 0, &entries);
         let thread = ThreadId::new();
-        let how = if stopped { How::Cancelled } else { How::Failed { message: "gone".into(), code: "lost".into() } };
+        let how = if stopped { EndKind::Cancelled } else { EndKind::Failed { message: "gone".into(), code: "lost".into() } };
         let runs: Vec<RunView> = view.active_runs().cloned().collect();
         for run in runs {
-            let events = run.ending(thread, &how.clone().into());
+            let events = run.closing_events(thread, &how.clone().into());
             let (last, closing) = events.split_last().expect("at least the terminal event");
             prop_assert!(matches!(last, Event::RunFinished(_) | Event::RunError(_)));
             for event in closing {
@@ -233,11 +233,11 @@ fn deltas_of_interleaved_messages_go_to_their_own() {
 #[test]
 fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
     let run_id = RunId::new();
-    let failed = How::Failed { message: "gone".into(), code: "lost".into() };
+    let failed = EndKind::Failed { message: "gone".into(), code: "lost".into() };
     for (how, expected) in [
         (failed, NodeState::Failed),
-        (How::Cancelled, NodeState::Failed),
-        (How::Finished { result: None, pending: Vec::new() }, NodeState::Done),
+        (EndKind::Cancelled, NodeState::Failed),
+        (EndKind::Finished { result: None, pending: Vec::new() }, NodeState::Done),
     ] {
         let events: Vec<Event> = vec![
             StepStarted::new("over").into(),
@@ -247,7 +247,7 @@ fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
         ];
         let entries: Vec<_> = events.into_iter().map(|e| ThreadEntry::Agent { run_id, event: Box::new(e) }).collect();
         let mut view = fold(ThreadView::default(), 0, &entries);
-        let ending = view.run(run_id).expect("the run").ending(ThreadId::new(), &how.into());
+        let ending = view.run(run_id).expect("the run").closing_events(ThreadId::new(), &how.into());
         for event in ending {
             view.apply(9, ThreadEntry::Agent { run_id, event: Box::new(event) });
         }

@@ -32,20 +32,20 @@ impl RunView {
 
     /// Whether the end of its server cut the run, which goes on by itself: nobody is asked anything.
     #[must_use]
-    pub fn was_cut(&self) -> bool {
+    pub fn was_cut_by_restart(&self) -> bool {
         self.interrupts().iter().any(|asked| asked.reason == SERVER_RESTARTED)
     }
 
     /// What the run waits for a person to answer; nothing where it does not, or not any more. Whether one interrupt of several
     /// has expired is its `expiresAt`'s to say; when all have, the server gives them up.
     #[must_use]
-    pub fn asks(&self) -> &[Interrupt] {
+    pub fn open_interrupts(&self) -> &[Interrupt] {
         if self.answered.is_none() { self.interrupts() } else { &[] }
     }
 
     /// The calls that the run left to whoever asked, whatever became of them since: those that its end names, else all of a
-    /// finished run, as AG-UI has it. Which of them got a result in the run itself, [`RunView::awaits`] knows.
-    pub fn left(&self) -> impl Iterator<Item = &str> {
+    /// finished run, as AG-UI has it. Which of them got a result in the run itself, [`RunView::pending_tool_calls`] tells.
+    pub fn client_tool_calls(&self) -> impl Iterator<Item = &str> {
         let (finished, all) = (self.state == RunState::Finished, self.pending.is_empty());
         let is_call = |node: &&Arc<Node>| matches!(node.body, NodeBody::Tool { .. });
         let unnamed = self.nodes.iter().filter(is_call).map(|node| node.id.as_str()).filter(move |_| all);
@@ -54,10 +54,10 @@ impl RunView {
 
     /// The calls whose results the run waits for from whoever asked; nothing where it does not, or not any more.
     #[must_use]
-    pub fn awaits(&self) -> Vec<&str> {
+    pub fn pending_tool_calls(&self) -> Vec<&str> {
         let has_result = |node: &Node| matches!(node.body, NodeBody::Tool { result: Some(_), .. });
         let open = |call: &str| !self.nodes.iter().any(|node| node.id == call && has_result(node));
-        self.left().filter(|call| self.answered.is_none() && open(call)).collect()
+        self.client_tool_calls().filter(|call| self.answered.is_none() && open(call)).collect()
     }
 }
 

@@ -250,7 +250,7 @@ impl Conversation {
 
     /// A message by id, as it is now.
     pub(crate) fn message(self, id: MessageId) -> Option<UserMessage> {
-        self.view.with_untracked(|view| ready(view)?.said(id).map(|said| said.message.clone()))
+        self.view.with_untracked(|view| ready(view)?.message(id).map(|said| said.message.clone()))
     }
 
     /// The id of the agent that answers in the thread.

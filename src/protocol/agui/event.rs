@@ -32,13 +32,13 @@ macro_rules! events {
 
             /// The fields that an event of a type has or leaves out, as this code names them. None for a type that is unknown.
             #[must_use]
-            pub fn optional(kind: &str) -> &'static [&'static str] {
+            pub fn optional_fields(kind: &str) -> &'static [&'static str] {
                 match kind { $($kind => &[$(stringify!($opt)),*],)* _ => &[] }
             }
 
             /// Whether events of a type may say that they belong to a sub-agent.
             #[must_use]
-            pub fn has_tag(kind: &str) -> bool {
+            pub fn allows_subagent(kind: &str) -> bool {
                 match kind { $($kind => matches!(stringify!($tagged), "tagged"),)* _ => false }
             }
 
@@ -61,7 +61,7 @@ macro_rules! events {
 
             /// The same, said to belong to a sub-agent; unchanged where its type has no such tag.
             #[must_use]
-            pub fn of_subagent(mut self, subagent_run_id: Option<&str>) -> Self {
+            pub fn with_subagent(mut self, subagent_run_id: Option<&str>) -> Self {
                 match &mut self { $(Self::$name(event) => event.set_tag(subagent_run_id),)* }
                 self
             }

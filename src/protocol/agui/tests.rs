@@ -12,7 +12,7 @@ fn there_are_thirty_one_events() {
 
 #[test]
 fn fields_are_camel_case_and_absent_ones_left_out() {
-    let event = Event::from(ToolCallStart::new("c1", "load_log")).of_subagent(Some("s1"));
+    let event = Event::from(ToolCallStart::new("c1", "load_log")).with_subagent(Some("s1"));
     let wire =
         json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "load_log", "subagentRunId": "s1"});
     assert_eq!(serde_json::to_value(&event).expect("serializes"), wire);

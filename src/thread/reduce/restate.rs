@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Answered, Kind, Node, NodeBody, NodeState, RunState, RunView};
+use super::{Kind, Node, NodeBody, NodeState, Resolution, RunState, RunView};
 use crate::{
     protocol::{
         MessageId, RunId,
@@ -36,7 +36,7 @@ impl ThreadView {
         if let Some(Message::User { id, .. }) = from.map(|at| &said[at])
             && let Ok(id) = id.parse::<MessageId>()
             && answers != Some(id)
-            && self.said(id).is_some()
+            && self.message(id).is_some()
         {
             if self.cancelled_by(run_id).is_none_or(|run| run.message_id != Some(id)) {
                 // It ends before this turn, and says nothing of it.
@@ -89,7 +89,7 @@ impl ThreadView {
     /// The run before this one, where it waited for a person and this one was begun instead of an answer.
     fn cancelled_by(&self, run_id: RunId) -> Option<&RunView> {
         let before = self.runs_before(run_id).last().copied()?;
-        let is_given_up = before.answered == Some(Answered::GivenUp);
+        let is_given_up = before.answered == Some(Resolution::Abandoned);
         (is_given_up && matches!(before.state, RunState::Interrupted { .. })).then_some(before)
     }
 }

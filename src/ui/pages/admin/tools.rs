@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::loaded::Loaded;
 use crate::{
     protocol::http::{AdminTools, Consent, ToolInfo, ToolSource, ToolSourceState},
-    text::visible,
+    text::escape_invisible,
     ui::{
         components::{
             fold::Fold,
@@ -98,7 +98,7 @@ fn Source(source: ToolSource) -> impl IntoView {
         let summary = counted(&tools);
         let tool = |ToolInfo { name, consent }: ToolInfo| {
             let (consent, label) = consent_of(consent);
-            view! { <li class="tool-row"><code>{visible(&name)}</code> <span class="consent" data-consent=consent>{label}</span></li> }
+            view! { <li class="tool-row"><code>{escape_invisible(&name)}</code> <span class="consent" data-consent=consent>{label}</span></li> }
         };
         let summary = move || view! { {icon(Glyph::Chevron)} <span class="fold-name">{summary.clone()}</span> };
         view! {
