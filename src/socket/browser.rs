@@ -238,7 +238,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(target: &EventTarget, name: &'static str, callback: impl FnMut(web_sys::Event) + 'static) -> Self {
+    pub(crate) fn new(
+        target: &EventTarget,
+        name: &'static str,
+        callback: impl FnMut(web_sys::Event) + 'static,
+    ) -> Self {
         let callback = Closure::<dyn FnMut(web_sys::Event)>::new(callback);
         // Only an options object that throws could make this fail, and none is passed.
         let _ = target.add_event_listener_with_callback(name, callback.as_ref().unchecked_ref());

@@ -272,5 +272,6 @@ where
 {
     let gone = || ErrorBody::new(ErrorCode::Unavailable, "there is no connection here");
     let outcome = reply.ok_or_else(gone)?.await.map_err(|_| gone())??;
-    serde_json::from_value(outcome).map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the reply does not match the protocol: {e}")))
+    serde_json::from_value(outcome)
+        .map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the reply does not match the protocol: {e}")))
 }

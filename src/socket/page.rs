@@ -259,7 +259,9 @@ impl Handler for Rc<State> {
                 socket.feed_behind.set(false);
                 socket.feed.set(feed);
             }
-            Event::Snapshot { channel, snapshot: Snapshot::Thread(view), .. } => self.set_view(channel, Loaded::Ready(view)),
+            Event::Snapshot { channel, snapshot: Snapshot::Thread(view), .. } => {
+                self.set_view(channel, Loaded::Ready(view))
+            }
             Event::Refused { channel, error } => self.set_view(channel, Loaded::Refused(error)),
             Event::Entry { channel, seq, at, entry } => self.on_entry(channel, seq, at, entry),
             Event::Reply { token, outcome } => {

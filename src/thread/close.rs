@@ -26,7 +26,7 @@ pub struct RunEnd {
 
 /// In which way a run ends.
 #[derive(Debug, Clone, PartialEq)]
-pub enum How {
+pub enum EndKind {
     /// It did what was asked.
     Finished {
         /// What came of it.
@@ -47,7 +47,7 @@ pub enum How {
     },
 }
 
-impl Default for How {
+impl Default for EndKind {
     fn default() -> Self {
         Self::Finished { result: None, pending: Vec::new() }
     }

@@ -29,7 +29,13 @@ impl Heartbeat {
     /// The heartbeat of a connection that was welcomed at `now`; both arguments in milliseconds.
     pub(super) fn new(now: i64, interval: u64) -> Self {
         let interval = i64::try_from(interval).unwrap_or(i64::MAX).clamp(1_000, 600_000);
-        Self { interval, opened_at: now, is_stable: false, ping_at: now + STABLE_AFTER_MS.min(interval), answer_by: None }
+        Self {
+            interval,
+            opened_at: now,
+            is_stable: false,
+            ping_at: now + STABLE_AFTER_MS.min(interval),
+            answer_by: None,
+        }
     }
 
     /// A frame was received. True once: when it makes the connection stable.

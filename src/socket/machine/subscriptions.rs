@@ -112,7 +112,8 @@ impl Subscriptions {
 
     /// The next channel to unsubscribe from.
     pub(super) fn next_unsubscribe(&self, now: i64) -> Option<ChannelName> {
-        let due = |(_, leaving): &(&ChannelName, &Unsubscribing)| matches!(leaving, Unsubscribing::Due(at) if *at <= now);
+        let due =
+            |(_, leaving): &(&ChannelName, &Unsubscribing)| matches!(leaving, Unsubscribing::Due(at) if *at <= now);
         self.leaving.iter().find(due).map(|(channel, _)| *channel)
     }
 

@@ -220,7 +220,9 @@ impl Driver {
                 // The caller may have dropped its receiver.
                 let _ = self.replies.remove(&token).map(|reply| reply.send(outcome));
             }
-            Event::Snapshot { channel, cursor, snapshot } => self.deliver(channel, Update::Snapshot { cursor, snapshot }),
+            Event::Snapshot { channel, cursor, snapshot } => {
+                self.deliver(channel, Update::Snapshot { cursor, snapshot })
+            }
             Event::Entry { channel, seq, at, entry } => self.deliver(channel, Update::Entry { seq, at, entry }),
             Event::Refused { channel, error } => self.deliver(channel, Update::Refused(error)),
             Event::Fault(why) => tracing::warn!(why, "unexpected frame or error from the server"),
@@ -282,7 +284,8 @@ async fn open(url: String, config: ClientConfig) -> Result<Ws, Input> {
 
 /// The close that a refused handshake stands for.
 fn refusal<B>(response: &Response<B>) -> Input {
-    let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let seconds =
+        response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let reason = seconds.map(|s| serde_json::json!({ "retry_after_ms": s.saturating_mul(1000) }).to_string());
     let code = match response.status().as_u16() {
         400 => CloseCode::NotProtocol.code(),

@@ -6,7 +6,10 @@ use super::*;
 fn a_silent_connection_is_pinged_and_then_closed() {
     let mut simulation = Simulation::connected();
     wait(&mut simulation, 5_000);
-    assert!(simulation.sent.last().is_some_and(|text| text.contains("ping")), "the first ping is sent early, to find out whether the connection is stable");
+    assert!(
+        simulation.sent.last().is_some_and(|text| text.contains("ping")),
+        "the first ping is sent early, to find out whether the connection is stable"
+    );
     while !simulation.server.inbox.is_empty() {
         simulation.serve(false);
         simulation.deliver();
@@ -110,7 +113,11 @@ fn an_ended_session_signs_out_and_keeps_queued_commands_for_the_same_person() {
     simulation.close(4401, "");
     simulation.rename(0);
     assert_eq!(simulation.machine.status(), Status::SignedOut);
-    assert_eq!((simulation.machine.next_deadline(), simulation.machine.waiting()), (None, 1), "no attempt with invalid credentials");
+    assert_eq!(
+        (simulation.machine.next_deadline(), simulation.machine.waiting()),
+        (None, 1),
+        "no attempt with invalid credentials"
+    );
     simulation.feed(Input::SignedIn);
     simulation.settle();
     assert!(matches!(&simulation.app.replies[..], [(Token(0), Ok(_))]));

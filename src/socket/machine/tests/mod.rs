@@ -113,9 +113,11 @@ impl Server {
             }
             Command::Subscribe(subscribe) => {
                 let head = *self.heads.entry(subscribe.channel).or_insert(0);
-                let from = subscribe.after.filter(|c| c.epoch == self.epoch() && c.seq <= head && c.seq >= self.compacted);
+                let from =
+                    subscribe.after.filter(|c| c.epoch == self.epoch() && c.seq <= head && c.seq >= self.compacted);
                 self.followed.insert(subscribe.channel);
-                let mut answer = json!({"channel": subscribe.channel, "epoch": self.epoch(), "seq": head, "mode": "live"});
+                let mut answer =
+                    json!({"channel": subscribe.channel, "epoch": self.epoch(), "seq": head, "mode": "live"});
                 match from {
                     Some(cursor) if cursor.seq == head => {}
                     Some(cursor) => {

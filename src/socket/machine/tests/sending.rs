@@ -50,7 +50,9 @@ fn a_command_beyond_the_outbox_limit_is_refused() {
         simulation.rename(token);
     }
     assert_eq!(simulation.machine.waiting(), outbox::MAX_QUEUED);
-    let [(token, Err(error))] = &simulation.app.replies[..] else { panic!("one is refused: {:?}", simulation.app.replies) };
+    let [(token, Err(error))] = &simulation.app.replies[..] else {
+        panic!("one is refused: {:?}", simulation.app.replies)
+    };
     assert_eq!((token.0, error.code), (outbox::MAX_QUEUED as u64, ErrorCode::Unavailable));
 }
 

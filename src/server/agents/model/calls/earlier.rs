@@ -116,7 +116,7 @@ impl Tools<'_> {
 
     /// Whether the end of its server cut the run that this one goes on from.
     fn was_cut(&self) -> bool {
-        self.waited_run().is_some_and(RunView::was_cut)
+        self.waited_run().is_some_and(RunView::was_cut_by_restart)
     }
 
     /// What the run asked that this one goes on from.
