@@ -1,10 +1,10 @@
-//! Netra: a durable, authenticated home for AI agents on one WebSocket.
+//! Netra: a server and web page for conversations with AI agents, over one WebSocket.
 //!
-//! One crate, compiled twice: with `ssr` for the server and the command line, with `hydrate` for the page. Floors, low to
-//! high: [`protocol`] (the wire) and [`text`] (text from outside as people are shown it), [`thread`] (the one reducer), then [`socket`] (the client) and the server, then [`ui`],
-//! then the command line. Imports point down only.
+//! One crate, compiled twice: with the feature `ssr` for the server and the command line, with `hydrate` for the page. Layers, low to
+//! high: [`protocol`] (types of the wire) and [`text`] (sanitizing), [`thread`] (the reducer), [`socket`] (the client), [`ui`] (the
+//! page), then the server and the command line. A layer imports only from lower ones.
 
-// The types of nested views are deep.
+// The types of nested Leptos views are deep.
 #![recursion_limit = "256"]
 
 #[cfg(feature = "ssr")]
@@ -21,7 +21,7 @@ pub mod text;
 pub mod thread;
 pub mod ui;
 
-/// Brings the page to life: the browser calls it once, when the module is loaded.
+/// Hydrates the page. The browser calls it once, when the WebAssembly module is loaded.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {

@@ -178,7 +178,7 @@ pub async fn report(channels: &Channels, days: u16, skip: u32) -> Result<UsageRe
     rows.truncate(most);
     sums.truncate(most);
     let row = |row: &AnyRow| -> Result<UsageRow> {
-        Ok(UsageRow { of: sum(row)?, agent: row.try_get(7)?, model: row.try_get(8)? })
+        Ok(UsageRow { sum: sum(row)?, agent: row.try_get(7)?, model: row.try_get(8)? })
     };
     Ok(UsageReport {
         sums: sums.iter().map(sum).collect::<Result<_>>()?,

@@ -24,8 +24,8 @@ pub struct FeedTail {
     applied: u64,
     /// A page that is newer than the last applied entry: it is added once the entries have caught up.
     early_page: Option<(Option<FeedPlace>, ThreadPage)>,
-    /// Threads that had a run after the feed lost sight of them, so that older pages no longer contain them; with the `seq` of their
-    /// newest entry.
+    /// Threads that the feed lacks and that an entry moved to the front, where older pages do not contain them; with the `seq` of
+    /// that entry.
     missing: BTreeMap<ThreadId, u64>,
 }
 

@@ -87,7 +87,7 @@ impl Thread {
         }
     }
 
-    /// Clears what signals told; the next connection sends them again.
+    /// Clears what signals set; the server sends them again on the next connection.
     fn clear_signals(&self) {
         self.present.set(Vec::new());
         self.queue.set(Vec::new());

@@ -262,7 +262,7 @@ async fn a_days_budget_refuses_politely_and_says_until_when() {
     assert_eq!((spent.tokens, spent.usd), (2_000, 0.5));
     let report = netra::server::usage::report(&house.channels, 1, 0).await.expect("reads");
     let amounts = |sum: &UsageSum| (sum.runs, sum.input_tokens, sum.output_tokens, sum.cost_usd);
-    assert_eq!(report.rows.iter().map(|row| amounts(&row.of)).collect::<Vec<_>>(), [(2, 1_800, 200, 0.5)]);
+    assert_eq!(report.rows.iter().map(|row| amounts(&row.sum)).collect::<Vec<_>>(), [(2, 1_800, 200, 0.5)]);
     assert_eq!((report.sums.iter().map(amounts).collect::<Vec<_>>(), report.next), (vec![(2, 1_800, 200, 0.5)], None));
 }
 

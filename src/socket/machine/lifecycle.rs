@@ -134,7 +134,7 @@ impl Machine {
     }
 
     /// Waits for the next attempt. `reconnect_in_ms`: the exact wait that `draining` asked for. `at_least_ms`: the minimum that the
-    /// close reason asked for. Apart from `reconnect_in_ms` a random wait is added.
+    /// close reason asked for. A random wait is added unless only `reconnect_in_ms` is given.
     fn schedule_retry(&mut self, reconnect_in_ms: Option<u64>, at_least_ms: Option<u64>) {
         let jitter = self.backoff.next_wait();
         let minimum = at_least_ms.or(reconnect_in_ms).unwrap_or(0).min(MAX_RETRY_AFTER_MS);

@@ -91,7 +91,7 @@ fn Source(source: ToolSource) -> impl IntoView {
     let (name, label, about) = state_of(&state);
     let (tools, said) = match state {
         ToolSourceState::Ready { tools, .. } => (Some(tools), None),
-        ToolSourceState::Unavailable { said, .. } => (None, said),
+        ToolSourceState::Unavailable { last_output, .. } => (None, last_output),
         ToolSourceState::Idle | ToolSourceState::Disabled { .. } => (None, None),
     };
     let tools = tools.map(|tools| {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_source_is_a_sentence() {
-        let gone = ToolSourceState::Unavailable { reason: "the program ended".into(), said: None };
+        let gone = ToolSourceState::Unavailable { reason: "the program ended".into(), last_output: None };
         let (name, _, about) = state_of(&gone);
         assert_eq!(name, "failing");
         assert_eq!(about.as_deref(), Some("The program ended. It is tried again when a model needs it."));

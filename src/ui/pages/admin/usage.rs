@@ -29,10 +29,10 @@ pub(super) fn UsageView() -> impl IntoView {
         let model = if row.model.is_empty() { "–".to_owned() } else { row.model };
         view! {
             <tr>
-                {whose(&row.of)}
+                {whose(&row.sum)}
                 <td>{facts.agent_name(&row.agent)}</td>
                 <td>{model}</td>
-                {amounts(&row.of)}
+                {amounts(&row.sum)}
             </tr>
         }
     };
