@@ -34,6 +34,7 @@ pub enum Item {
 
 /// A person's message and when it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+// The definition in the schema has this name, which clients may refer to.
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Said"))]
 pub struct MessageItem {
     /// Milliseconds since 1970.
@@ -47,6 +48,7 @@ pub struct MessageItem {
 
 /// How a run's interrupts were resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+// The definition in the schema has this name, which clients may refer to.
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Answered"))]
 #[serde(tag = "is")]
 pub enum Resolution {

@@ -56,7 +56,9 @@ struct State {
     /// Entries of the feed that wait to be folded: `seq`, time, entry.
     feed: RefCell<Vec<(u64, i64, UserEntry)>>,
     tail: RefCell<FeedTail>,
+    /// How many entries wait to be folded, of the feed and all threads.
     pending: Cell<usize>,
+    /// Whether a flush is scheduled.
     scheduled: Cell<bool>,
 }
 
@@ -66,6 +68,7 @@ struct Thread {
     present: ArcRwSignal<Vec<Present>>,
     /// Which of its runs wait, as of the last signal on this connection.
     queue: ArcRwSignal<Vec<Waiting>>,
+    /// Entries that wait to be folded, with their time.
     pending: Vec<(i64, ThreadEntry)>,
     /// How many components use it.
     users: usize,
@@ -95,6 +98,7 @@ impl Thread {
 }
 
 impl PageConnection {
+    /// Opens the connection if the seed has a signed-in person, and follows what the seed shows.
     pub(super) fn start(socket: Socket, seed: Seed) -> Rc<Self> {
         let state = Rc::new_cyclic(|weak_self| State {
             weak_self: weak_self.clone(),
@@ -184,10 +188,10 @@ impl PageConnection {
     pub(super) fn send(&self, command: Command) -> oneshot::Receiver<Outcome> {
         let token = Token(self.next_token.get());
         self.next_token.set(token.0 + 1);
-        let (reply, answer) = oneshot::channel();
-        self.state.replies.borrow_mut().insert(token, reply);
+        let (sender, receiver) = oneshot::channel();
+        self.state.replies.borrow_mut().insert(token, sender);
         self.driver.handle(Input::Send(token, command));
-        answer
+        receiver
     }
 
     pub(super) fn signed_in(&self, person: UserId) {
@@ -275,7 +279,7 @@ impl Handler for Rc<State> {
                 let surplus = notices.len().saturating_sub(MAX_NOTICES);
                 notices.drain(..surplus);
             }),
-            Event::Fault(why) => logging::warn!("socket: {why}"),
+            Event::Fault(error) => logging::warn!("socket: {error}"),
         }
     }
 

@@ -121,29 +121,7 @@ fn push_messages(
                     subagent_run_id,
                 })
             }
-            NodeBody::Tool { name, args, message, result, result_id, parts, error } => {
-                let arguments = if is_json(args) { args.clone() } else { "{}".to_owned() };
-                let function = FunctionCall { name: name.clone(), arguments };
-                let encrypted_value = values.take(EncryptedSubtype::ToolCall, &node.id);
-                let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function, encrypted_value };
-                let parent = (message.as_deref(), node.within.as_deref());
-                let own_message = add_to_message(call, parent, &mut history[start..]);
-                history.extend(own_message);
-                let text = match result {
-                    Some(result) => result.as_str(),
-                    None if may_get_results => continue,
-                    None => missing_result(run, node, args),
-                };
-                let encrypted_value = result_id.as_deref().and_then(|id| values.take(EncryptedSubtype::Message, id));
-                history.push(Message::Tool {
-                    id: result_id.clone().unwrap_or_else(|| format!("{}-result", node.id)),
-                    content: parts.clone().map_or_else(|| ToolContent::Text(text.to_owned()), ToolContent::Parts),
-                    tool_call_id: node.id.clone(),
-                    error: error.clone(),
-                    encrypted_value,
-                    subagent_run_id,
-                });
-            }
+            NodeBody::Tool { .. } => push_call(run, node, may_get_results, &mut values, (start, &mut *history)),
             NodeBody::Reasoning { text } if is_own => {
                 let encrypted_value = values.take(EncryptedSubtype::Message, &node.id);
                 if encrypted_value.is_some() || !text.is_empty() {
@@ -162,6 +140,38 @@ fn push_messages(
             _ => {}
         }
     }
+}
+
+/// Appends a tool call and its result to the history, whose messages from `start` are the run's.
+fn push_call<'a>(
+    run: &RunView,
+    node: &'a Node,
+    may_get_results: bool,
+    values: &mut EncryptedValues<'a>,
+    (start, history): (usize, &mut Vec<Message>),
+) {
+    let NodeBody::Tool { name, args, message, result, result_id, parts, error } = &node.body else { return };
+    let arguments = if is_json(args) { args.clone() } else { "{}".to_owned() };
+    let function = FunctionCall { name: name.clone(), arguments };
+    let encrypted_value = values.take(EncryptedSubtype::ToolCall, &node.id);
+    let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function, encrypted_value };
+    let parent = (message.as_deref(), node.within.as_deref());
+    let own_message = add_to_message(call, parent, &mut history[start..]);
+    history.extend(own_message);
+    let text = match result {
+        Some(result) => result.as_str(),
+        None if may_get_results => return,
+        None => missing_result(run, node, args),
+    };
+    let encrypted_value = result_id.as_deref().and_then(|id| values.take(EncryptedSubtype::Message, id));
+    history.push(Message::Tool {
+        id: result_id.clone().unwrap_or_else(|| format!("{}-result", node.id)),
+        content: parts.clone().map_or_else(|| ToolContent::Text(text.to_owned()), ToolContent::Parts),
+        tool_call_id: node.id.clone(),
+        error: error.clone(),
+        encrypted_value,
+        subagent_run_id: node.within.clone(),
+    });
 }
 
 /// What is known of a call that got no result before its run ended.

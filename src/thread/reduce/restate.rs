@@ -114,6 +114,7 @@ struct Turn {
 /// What earlier runs of the branch contain; the restating run does not repeat it.
 #[derive(Default)]
 struct Earlier {
+    /// The nodes of earlier runs, by kind and id.
     ids: HashSet<(NodeKind, String)>,
     /// The calls whose results may change: calls without a result, and calls of this turn, whose results may have new ids.
     answerable: HashSet<String>,

@@ -49,6 +49,56 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+impl Simulation {
+    /// Takes a step; `commands` counts the commands sent so far.
+    fn take_step(&mut self, step: Step, channels: &[ChannelName; 3], commands: &mut u64) {
+        match step {
+            Step::Arrive => self.arrive(),
+            Step::Append(n) => self.server.append(channels[n]),
+            Step::Ephemeral(n) => {
+                if self.server.followed.contains(&channels[n]) {
+                    self.server.push(channels[n], None);
+                }
+            }
+            Step::Serve(refuse) => self.serve(refuse),
+            Step::Deliver => self.deliver(),
+            Step::DeliverTwice => {
+                let again = self.server.outgoing.front().filter(|text| text.contains("\"event\"")).cloned();
+                self.deliver();
+                if let Some(text) = again {
+                    self.feed(Input::Frame(text));
+                }
+            }
+            // The server skips an entry, which it must not do: the machine detects the gap.
+            Step::Lose => {
+                if self.server.outgoing.front().is_some_and(|text| text.contains("\"event\"")) {
+                    self.server.outgoing.pop_front();
+                }
+            }
+            Step::Close(code) => self.close(code, ""),
+            Step::Advance(ms) => self.advance(ms),
+            Step::Command => {
+                self.rename(*commands);
+                *commands += 1;
+            }
+            Step::Follow(n) => self.feed(Input::Follow(channels[n], None)),
+            Step::PageResumed => self.feed(Input::PageResumed),
+            Step::Offline => self.feed(Input::Offline),
+            Step::Online => self.feed(Input::Online),
+            Step::PageHidden => self.feed(Input::PageHidden),
+            Step::Reconnect => self.feed(Input::Reconnect),
+            Step::Compact => self.server.compacted = self.server.heads.values().copied().max().unwrap_or(0),
+            Step::NewEpoch => {
+                self.close(1012, "");
+                self.server.epoch += 1;
+                self.server.heads.clear();
+                self.server.compacted = 0;
+            }
+            Step::ClockBack(ms) => self.now -= ms,
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -63,50 +113,7 @@ proptest! {
         let mut commands = 0;
         simulation.feed(Input::SignedIn);
         for step in steps {
-            match step {
-                Step::Arrive => simulation.arrive(),
-                Step::Append(n) => simulation.server.append(channels[n]),
-                Step::Ephemeral(n) => {
-                    if simulation.server.followed.contains(&channels[n]) {
-                        simulation.server.push(channels[n], None);
-                    }
-                }
-                Step::Serve(refuse) => simulation.serve(refuse),
-                Step::Deliver => simulation.deliver(),
-                Step::DeliverTwice => {
-                    let again = simulation.server.outgoing.front().filter(|text| text.contains("\"event\"")).cloned();
-                    simulation.deliver();
-                    if let Some(text) = again {
-                        simulation.feed(Input::Frame(text));
-                    }
-                }
-                // The server skips an entry, which it must not do: the machine detects the gap.
-                Step::Lose => {
-                    if simulation.server.outgoing.front().is_some_and(|text| text.contains("\"event\"")) {
-                        simulation.server.outgoing.pop_front();
-                    }
-                }
-                Step::Close(code) => simulation.close(code, ""),
-                Step::Advance(ms) => simulation.advance(ms),
-                Step::Command => {
-                    simulation.rename(commands);
-                    commands += 1;
-                }
-                Step::Follow(n) => simulation.feed(Input::Follow(channels[n], None)),
-                Step::PageResumed => simulation.feed(Input::PageResumed),
-                Step::Offline => simulation.feed(Input::Offline),
-                Step::Online => simulation.feed(Input::Online),
-                Step::PageHidden => simulation.feed(Input::PageHidden),
-                Step::Reconnect => simulation.feed(Input::Reconnect),
-                Step::Compact => simulation.server.compacted = simulation.server.heads.values().copied().max().unwrap_or(0),
-                Step::NewEpoch => {
-                    simulation.close(1012, "");
-                    simulation.server.epoch += 1;
-                    simulation.server.heads.clear();
-                    simulation.server.compacted = 0;
-                }
-                Step::ClockBack(ms) => simulation.now -= ms,
-            }
+            simulation.take_step(step, &channels, &mut commands);
         }
         // A skipped entry is detected when the next one arrives.
         for channel in channels {
