@@ -51,13 +51,13 @@ macro_rules! events {
             /// The sub-agent that this event belongs to.
             #[must_use]
             pub fn subagent(&self) -> Option<&str> {
-                match self { $(Self::$name(event) => event.subagent_run_id().as_deref(),)* }
+                match self { $(Self::$name(event) => event.owning_subagent().as_deref(),)* }
             }
 
             /// Sets the sub-agent that this event belongs to; no effect if its type has no such field.
             #[must_use]
             pub fn with_subagent(mut self, subagent_run_id: Option<&str>) -> Self {
-                match &mut self { $(Self::$name(event) => event.set_subagent_run_id(subagent_run_id),)* }
+                match &mut self { $(Self::$name(event) => event.set_owning_subagent(subagent_run_id),)* }
                 self
             }
         }
@@ -100,9 +100,9 @@ macro_rules! events {
             }
 
             #[allow(clippy::unused_self, reason = "events with a sub-agent have the same method")]
-            const fn subagent_run_id(&self) -> &Option<String> { &None }
+            const fn owning_subagent(&self) -> &Option<String> { &None }
             #[allow(clippy::unused_self, reason = "events with a sub-agent have the same method")]
-            const fn set_subagent_run_id(&mut self, _: Option<&str>) {}
+            const fn set_owning_subagent(&mut self, _: Option<&str>) {}
         }
     };
 
@@ -132,8 +132,8 @@ macro_rules! events {
                 Self { $($req: $req.into(),)* $($opt: None,)* subagent_run_id: None, base: Base::default() }
             }
 
-            const fn subagent_run_id(&self) -> &Option<String> { &self.subagent_run_id }
-            fn set_subagent_run_id(&mut self, id: Option<&str>) { self.subagent_run_id = id.map(str::to_owned); }
+            const fn owning_subagent(&self) -> &Option<String> { &self.subagent_run_id }
+            fn set_owning_subagent(&mut self, id: Option<&str>) { self.subagent_run_id = id.map(str::to_owned); }
         }
     };
 }
