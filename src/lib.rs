@@ -1,8 +1,14 @@
 //! Netra: a server and web page for conversations with AI agents, over one WebSocket.
 //!
-//! One crate, compiled twice: with the feature `ssr` for the server and the command line, with `hydrate` for the page. Layers, low to
-//! high: [`protocol`] (types of the wire) and [`text`] (sanitizing), [`thread`] (the reducer), [`socket`] (the client), [`ui`] (the
-//! page), then the server and the command line. A layer imports only from lower ones.
+//! One crate, compiled twice: with the feature `ssr` for the server and the command line, with `hydrate` for the page. The layers, low
+//! to high; each imports only from lower ones:
+//!
+//! - [`protocol`]: the types of the wire; [`text`]: sanitizing text.
+//! - [`thread`]: the reducer.
+//! - `analyst`: the analysis of usage logs; [`socket`]: the client.
+//! - [`ui`]: the page.
+//! - `server`: everything behind the socket and the HTTP API.
+//! - `cli`: the commands.
 
 // The types of nested Leptos views are deep.
 #![recursion_limit = "256"]
