@@ -1,10 +1,16 @@
-//! Netra: a durable, authenticated home for AI agents on one WebSocket.
+//! Netra: a server and web page for conversations with AI agents, over one WebSocket.
 //!
-//! One crate, compiled twice: with `ssr` for the server and the command line, with `hydrate` for the page. Floors, low to
-//! high: [`protocol`] (the wire) and [`text`] (text from outside as people are shown it), [`thread`] (the one reducer), then [`socket`] (the client) and the server, then [`ui`],
-//! then the command line. Imports point down only.
+//! One crate, compiled twice: with the feature `ssr` for the server and the command line, with `hydrate` for the page. The layers, low
+//! to high; each imports only from lower ones:
+//!
+//! - [`protocol`]: the types of the wire; [`text`]: sanitizing text.
+//! - [`thread`]: the reducer.
+//! - `analyst`: the analysis of usage logs; [`socket`]: the client.
+//! - [`ui`]: the page.
+//! - `server`: everything behind the socket and the HTTP API.
+//! - `cli`: the commands.
 
-// The types of nested views are deep.
+// The types of nested Leptos views are deep.
 #![recursion_limit = "256"]
 
 #[cfg(feature = "ssr")]
@@ -21,7 +27,7 @@ pub mod text;
 pub mod thread;
 pub mod ui;
 
-/// Brings the page to life: the browser calls it once, when the module is loaded.
+/// Hydrates the page. The browser calls it once, when the WebAssembly module is loaded.
 #[cfg(feature = "hydrate")]
 #[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {

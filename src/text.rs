@@ -1,13 +1,12 @@
-//! Text from outside as people are shown it: pure, the same in the page, on the server and on the command line.
+//! Sanitizes text from other people and programs: the same in the page, on the server and on the command line.
 
-/// A text with its invisible characters written as JSON escapes them (`\u202e`), above all those that turn the direction of
-/// writing: what a person reads is what is there. For everything short that somebody else chose: titles, names of files,
-/// agents and people, arguments of a call.
+/// Replaces invisible characters by JSON escapes such as `\u202e`, so that they cannot mislead a reader; above all those that change
+/// the direction of writing. For short texts that somebody else chose: titles, names of files, agents and people, arguments of calls.
 ///
-/// What is part of visible writing stays: right-to-left letters, line breaks and tabs, and the joiners and variation selectors
-/// of emoji and of scripts that need them, where they belong.
+/// Keeps what belongs to visible writing: right-to-left letters, line breaks and tabs, and joiners and variation selectors where
+/// emoji and scripts need them.
 #[must_use]
-pub fn visible(text: &str) -> String {
+pub fn escape_invisible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut before = None;
     let mut rest = text.chars();
@@ -28,10 +27,10 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-/// A text as somebody would have typed it: without characters that nobody sees, which come along with what is copied from web
-/// pages, with plain spaces for those that do not break, and lines that end in one way. What [`visible`] leaves stays.
+/// Normalizes pasted text: removes invisible characters, which often come with text copied from web pages, and replaces no-break
+/// spaces by spaces and all line ends by `\n`. Keeps the characters that [`escape_invisible`] keeps.
 #[must_use]
-pub fn typed(text: &str) -> String {
+pub fn normalize_input(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut before = None;
     let text = text.replace("\r\n", "\n");
@@ -52,10 +51,10 @@ pub fn typed(text: &str) -> String {
     kept
 }
 
-/// The emoji that begins the flag of a part of a country, which invisible tags name: Scotland's, say.
+/// The emoji that begins the flag of a region, such as Scotland; invisible tag characters after it name the region.
 const BLACK_FLAG: char = '\u{1f3f4}';
 
-/// How many tags after [`BLACK_FLAG`] are the rest of one flag: three to six that name it, and one that ends it.
+/// The number of tag characters after [`BLACK_FLAG`] that belong to the flag: three to six for the name, and one that ends it.
 fn flag_tags(after: &str) -> usize {
     let name = after.chars().take_while(|c| matches!(c, '\u{e0030}'..='\u{e0039}' | '\u{e0061}'..='\u{e007a}')).count();
     let ends = after.chars().nth(name) == Some('\u{e007f}');
@@ -65,11 +64,11 @@ fn flag_tags(after: &str) -> usize {
 fn is_shown(before: Option<char>, character: char, after: Option<char>) -> bool {
     match character {
         '\n' | '\t' => true,
-        // The joiners: between emoji, and in scripts whose letters change by them.
+        // Joiners: kept between emoji, and in scripts whose letters they change.
         '\u{200c}' | '\u{200d}' => {
             before.is_some_and(joins) || (before.is_some_and(is_emoji) && after.is_some_and(is_emoji))
         }
-        // Variation selectors: one after what it varies.
+        // Variation selectors: kept, one after each visible character.
         '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => {
             before.is_some_and(|before| !before.is_whitespace() && !is_invisible(before))
         }
@@ -80,9 +79,9 @@ fn is_shown(before: Option<char>, character: char, after: Option<char>) -> bool 
 fn is_invisible(character: char) -> bool {
     matches!(
         character,
-        // Controls; soft hyphen; grapheme joiner; mark of direction; fillers; vowels that are not written.
+        // Control characters; soft hyphen; grapheme joiner; direction mark; fillers; invisible vowels.
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        // Mongolian selectors; zero-width characters and marks of direction; separators and turns of direction.
+        // Mongolian selectors; zero-width characters and direction marks; separators and direction overrides.
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         // Invisible operators and isolates; filler; variation selectors; byte order mark; filler; annotations.
         | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
@@ -91,7 +90,7 @@ fn is_invisible(character: char) -> bool {
     )
 }
 
-/// Pictures, and what may stand between two of them beside the joiner.
+/// Emoji, and the selector that may come between an emoji and a joiner.
 fn is_emoji(character: char) -> bool {
     matches!(
         character,
@@ -99,7 +98,7 @@ fn is_emoji(character: char) -> bool {
     )
 }
 
-/// Letters and marks of scripts in which a joiner changes how they are written: Arabic, the scripts of India and their kin.
+/// Letters and marks of scripts in which joiners change how letters are written: Arabic, the Indic scripts and related ones.
 fn joins(character: char) -> bool {
     matches!(
         character,
@@ -113,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_turns_or_hides_text_is_written_as_its_escape() {
+    fn invisible_and_direction_changing_characters_are_escaped() {
         for (text, shown) in [
             ("pay\u{200f}ment", r"pay\u200fment"),
             ("invoice\u{202e}fdp.exe", r"invoice\u202efdp.exe"),
@@ -126,12 +125,12 @@ mod tests {
             ("\u{3164}\u{115f}\u{2028}", r"\u3164\u115f\u2028"),
             ("\u{1f3f4}\u{e0068}\u{e0069}", "\u{1f3f4}\\udb40\\udc68\\udb40\\udc69"),
         ] {
-            assert_eq!(visible(text), shown, "{text:?}");
+            assert_eq!(escape_invisible(text), shown, "{text:?}");
         }
     }
 
     #[test]
-    fn visible_writing_stays_as_it_is() {
+    fn visible_writing_is_unchanged() {
         for text in [
             "two\nlines,\ta tab",
             "\u{1f469}\u{200d}\u{1f680} \u{1f469}\u{1f3fd}\u{200d}\u{1f4bb} \u{2764}\u{fe0f}\u{200d}\u{1f525} \u{1f1e9}\u{1f1ea} 1\u{fe0f}\u{20e3}",
@@ -141,14 +140,14 @@ mod tests {
             "क्\u{200d}ष න\u{dca}\u{200d}\u{dbb}",
             "葛\u{e0100}飾 Übung e\u{301} ｶﾞ 한글",
         ] {
-            assert_eq!(visible(text), text);
-            assert_eq!(typed(text), text);
+            assert_eq!(escape_invisible(text), text);
+            assert_eq!(normalize_input(text), text);
         }
     }
 
     #[test]
-    fn what_is_pasted_loses_what_nobody_sees() {
+    fn pasted_text_loses_invisible_characters() {
         let page = "\u{feff}price:\u{a0}5\u{202f}000\u{200b}\u{ad} €\r\nnext\u{2028}line\rlast\u{202e}\u{0}";
-        assert_eq!(typed(page), "price: 5 000 €\nnext\nline\nlast");
+        assert_eq!(normalize_input(page), "price: 5 000 €\nnext\nline\nlast");
     }
 }

@@ -12,7 +12,7 @@ use netra::{
     },
     server::{agents::stored, store::Store},
     socket::native::{Client as Socket, ClientConfig, Update},
-    thread::{Answered, RunState, ThreadView},
+    thread::{Resolution, RunState, ThreadView},
 };
 use serde_json::{Value, json};
 use support::{ADMIN, Backends, Client, Engine, PATIENCE, Person, Setup, TestServer, problem, recorded};
@@ -109,7 +109,7 @@ async fn what_waits_is_seen_by_all_who_follow_and_can_be_taken_back() {
     let back = TakeBack { thread_id: tab.thread_id, message_id: message.message_id };
     phone.socket.send(back.clone()).await.expect("taken back");
     phone.socket.send(back).await.expect("again changes nothing");
-    tab.until(|tab| tab.view.said(message.message_id).is_none() && tab.line.is_empty()).await;
+    tab.until(|tab| tab.view.message(message.message_id).is_none() && tab.line.is_empty()).await;
     let again = tab.socket.send(message).await.expect("the same command gets the same answer");
     assert_eq!(again.run_id, run_id);
 }
@@ -124,7 +124,7 @@ async fn a_person_is_asked_in_every_tab_and_one_answers_also_after_the_server_di
     let server = server.kill().await.restart().await;
     // The sockets come back by themselves.
     let mut phone = Watch::of(&server, tab.thread_id).await;
-    phone.until(|phone| phone.view.run(asked).is_some_and(|run| !run.asks().is_empty())).await;
+    phone.until(|phone| phone.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
     let (first, second) = (phone.answer(asked), tab.answer(asked));
     let (one, other) = tokio::join!(phone.socket.send(first.clone()), tab.socket.send(second));
     let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
@@ -133,8 +133,8 @@ async fn a_person_is_asked_in_every_tab_and_one_answers_also_after_the_server_di
     for watch in [&mut tab, &mut phone] {
         watch.until_over(resumed).await;
         let run = watch.view.run(asked).expect("the run");
-        assert!(run.asks().is_empty());
-        let by = matches!(&run.answered, Some(Answered::By { author, resumed_by, .. }) if author.name == ADMIN.name && *resumed_by == resumed);
+        assert!(run.open_interrupts().is_empty());
+        let by = matches!(&run.answered, Some(Resolution::Answered { author, resumed_by, .. }) if author.name == ADMIN.name && *resumed_by == resumed);
         assert!(by, "{:?}", run.answered);
     }
 }
@@ -152,7 +152,7 @@ async fn what_one_node_asks_another_answers_and_what_waits_goes_on_where_a_node_
     let asked = here.say("Delete it.").await;
     here.until_over(asked).await;
     let mut there = Watch::of(&other, here.thread_id).await;
-    there.until(|there| there.view.run(asked).is_some_and(|run| !run.asks().is_empty())).await;
+    there.until(|there| there.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
     let resumed = there.socket.send(there.answer(asked)).await.expect("accepted").run_id;
     here.until_over(resumed).await;
 

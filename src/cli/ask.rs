@@ -19,7 +19,7 @@ use crate::{
         machine::Status,
         native::{Client, ClientConfig, Update},
     },
-    text::visible,
+    text::escape_invisible,
     thread::{Node, NodeBody, RunState, RunView, ThreadView},
 };
 
@@ -132,11 +132,12 @@ fn tell(run: &RunView, node: &Node) {
     let indent = "  ".repeat(depth(run, node));
     match &node.body {
         NodeBody::Subagent { name, description, .. } => {
-            let description = description.as_deref().map(|text| format!(": {}", visible(text))).unwrap_or_default();
-            eprintln!("{indent}{}{description}", visible(name));
+            let description =
+                description.as_deref().map(|text| format!(": {}", escape_invisible(text))).unwrap_or_default();
+            eprintln!("{indent}{}{description}", escape_invisible(name));
         }
-        NodeBody::Step => eprintln!("{indent}- {}", visible(&node.id)),
-        NodeBody::Tool { name, .. } => eprintln!("{indent}> {}", visible(name)),
+        NodeBody::Step => eprintln!("{indent}- {}", escape_invisible(&node.id)),
+        NodeBody::Tool { name, .. } => eprintln!("{indent}> {}", escape_invisible(name)),
         _ => {}
     }
 }

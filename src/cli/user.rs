@@ -20,7 +20,7 @@ use crate::{
         file_modes::private_folder,
         store::Store,
     },
-    text::visible,
+    text::escape_invisible,
 };
 
 #[derive(Subcommand)]
@@ -162,7 +162,12 @@ pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
         UserCommand::List(place) => {
             for user in place.auth().await?.users().await? {
                 let role = if user.role == Role::Admin { "admin" } else { "member" };
-                say(&format!("{}\t{role}\t{}\t{}", user.id, visible(&user.email), visible(&user.name)))?;
+                say(&format!(
+                    "{}\t{role}\t{}\t{}",
+                    user.id,
+                    escape_invisible(&user.email),
+                    escape_invisible(&user.name)
+                ))?;
             }
             Ok(())
         }

@@ -1,6 +1,6 @@
-//! Why a socket was closed, and what its client does next.
+//! The close codes of the socket, and whether a client reconnects after each.
 
-/// Every close code that Netra sends, and the standard ones it meets.
+/// The close codes that Netra sends and the standard ones that it handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CloseCode {
     /// 1000: the client is done.
@@ -11,11 +11,11 @@ pub enum CloseCode {
     TooLarge,
     /// 1012: the server restarts.
     Restarting,
-    /// 4000: no sign of life within the heartbeat's time.
+    /// 4000: no frame within the heartbeat's timeout.
     HeartbeatMissed,
     /// 4001: the client read too slowly; it resumes from its cursors.
     TooSlow,
-    /// 4002: too many commands; come back after `retry_after_ms` (the close reason carries it).
+    /// 4002: too many commands; reconnect after the `retry_after_ms` of the close reason.
     Flooding,
     /// 4400: the client does not speak the protocol.
     NotProtocol,
@@ -29,7 +29,7 @@ pub enum CloseCode {
     Other(u16),
 }
 
-/// Code and variant, both ways.
+/// The numbers of the named codes.
 const CODES: [(u16, CloseCode); 11] = [
     (1000, CloseCode::Normal),
     (1001, CloseCode::GoingAway),
@@ -54,7 +54,7 @@ impl CloseCode {
         }
     }
 
-    /// Whether a client comes back by itself: yes below 4400, except after 1000 and 1009.
+    /// Whether a client reconnects by itself: below 4400, except after 1000 and 1009.
     #[must_use]
     pub fn reconnects(self) -> bool {
         !matches!(self, Self::Normal | Self::TooLarge) && !(4400..5000).contains(&self.code())
@@ -72,13 +72,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_reads_back_and_says_whether_to_return() {
+    fn codes_convert_both_ways_and_tell_whether_to_reconnect() {
         for (number, code) in CODES {
             assert_eq!((CloseCode::from(number), code.code()), (code, number));
         }
-        let returning: Vec<u16> = CODES.iter().filter(|(_, code)| code.reconnects()).map(|(n, _)| *n).collect();
-        assert_eq!(returning, [1001, 1012, 4000, 4001, 4002]);
-        assert!(CloseCode::from(1006).reconnects(), "an unknown close is a lost connection");
+        let reconnecting: Vec<u16> = CODES.iter().filter(|(_, code)| code.reconnects()).map(|(n, _)| *n).collect();
+        assert_eq!(reconnecting, [1001, 1012, 4000, 4001, 4002]);
+        assert!(CloseCode::from(1006).reconnects(), "an unknown code counts as a lost connection");
         assert!(!CloseCode::from(4499).reconnects());
     }
 }

@@ -1,34 +1,34 @@
-//! What a refused command or HTTP call answers.
+//! The errors of refused commands.
 
 use serde::{Deserialize, Serialize};
 
-/// A stable name for what went wrong: what programs decide by.
+/// A stable code for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// The frame itself is wrong: no JSON object, no valid id, binary.
+    /// The frame is invalid: binary, not a JSON object, or without a valid id.
     BadFrame,
-    /// No command has this type.
+    /// There is no command of this type.
     UnknownType,
-    /// The payload breaks its type or a bound; the message says where.
+    /// The payload has a wrong type or exceeds a limit; the message says where.
     InvalidPayload,
-    /// It does not exist, or not for this person.
+    /// It does not exist, or this person may not see it.
     NotFound,
     /// The person may not do this.
     Forbidden,
-    /// The id was used before, with other content; or the state does not allow it now.
+    /// The id was used before with other content, or the current state does not allow the command.
     Conflict,
-    /// Larger than the bound that the message names.
+    /// Larger than the limit that the message names.
     TooLarge,
-    /// More than one person, or this server, keeps; the message says which limit it is and what to do, `details` say it to
-    /// programs (`limit`, `of`, `max`, `used`).
+    /// A quota of the person or the server is used up. The message names the quota and what to do; `details` has `limit`, `of`, `max`
+    /// and `used`.
     QuotaExceeded,
-    /// Too often; `retry_after_ms` says when again.
+    /// Too many commands; try again after `retry_after_ms`.
     RateLimited,
-    /// Not possible at the moment; `retry_after_ms` says when to try again.
+    /// Temporarily unavailable; try again after `retry_after_ms`.
     Unavailable,
-    /// The server failed; the log has the cause.
+    /// The server failed; its log has the cause.
     #[serde(other)]
     Internal,
 }
@@ -38,26 +38,26 @@ pub enum ErrorCode {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct ErrorBody {
-    /// What programs decide by.
+    /// The code, for programs.
     pub code: ErrorCode,
     /// One sentence for a person: what is wrong and what to do.
     pub message: String,
-    /// Milliseconds to wait before the same thing may work.
+    /// Milliseconds after which a retry may succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// More for programs, by code.
+    /// Further data for programs; depends on `code`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
 }
 
 impl ErrorBody {
-    /// An error with a code and a sentence.
+    /// An error with a code and a message.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after_ms: None, details: None }
     }
 
-    /// The same, with the time after which to try again, in milliseconds.
+    /// Sets the time after which to try again, in milliseconds.
     #[must_use]
     pub fn retry_after(mut self, ms: u64) -> Self {
         self.retry_after_ms = Some(ms);

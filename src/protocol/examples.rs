@@ -1,5 +1,5 @@
-//! Examples of every message, for the schema and its readers. Built from the types, so they cannot be out of date; the ids
-//! and times are fixed, so they are the same in every build.
+//! Examples of every message, for the schema. They are built from the types, so they are never out of date, and have fixed ids and
+//! times, so they are the same in every build.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use super::{
 
 const AT: i64 = 1_767_225_600_000;
 
-/// An id that is the same in every build: `n` tells them apart.
+/// A fixed id; `n` distinguishes ids from each other.
 fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(n: u8) -> T {
     format!("019b76da-a800-7000-8000-0000000000{n:02x}").parse().expect("a UUIDv7")
 }
@@ -27,7 +27,7 @@ fn values<T: Serialize>(examples: impl IntoIterator<Item = T>) -> Vec<Value> {
     examples.into_iter().map(|example| serde_json::to_value(example).expect("serializes")).collect()
 }
 
-/// Definition name and its examples.
+/// The examples of each definition, by its name in the schema.
 pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
     let commands = commands();
     let frames = (1..).zip(commands.clone()).map(|(id, command)| ClientFrame { id, command });
@@ -148,7 +148,7 @@ fn thread_entries() -> Vec<ThreadEntry> {
         author: Author { id: id(4), name: "Ada".into() },
         answers: answers(),
     };
-    let [started, ..] = &events()[..] else { unreachable!("there are examples of events") };
+    let [started, ..] = &events()[..] else { unreachable!("there are example events") };
     vec![
         ThreadEntry::Thread { thread: thread() },
         ThreadEntry::Message { message },
@@ -176,8 +176,8 @@ fn events() -> Vec<Event> {
     vec![
         RunStarted::new(thread, run).into(),
         SubagentStarted::new("s1", "Data").into(),
-        Event::from(StepStarted::new("profile")).of_subagent(Some("s1")),
-        Event::from(ToolCallStart::new("c1", "profile_workload")).of_subagent(Some("s1")),
+        Event::from(StepStarted::new("profile")).with_subagent(Some("s1")),
+        Event::from(ToolCallStart::new("c1", "profile_workload")).with_subagent(Some("s1")),
         ToolCallResult::new("m2", "c1", ToolContent::Text("{\"requests\":8819}".into())).into(),
         TextMessageStart::new("m1").into(),
         TextMessageContent::new("m1", "Your tokens go").into(),

@@ -1,4 +1,4 @@
-//! What a person's feed looks like: their threads, which of them run, which have something new.
+//! A person's feed: their threads, which of them have active runs, and which are unread.
 
 use std::{fmt, str::FromStr};
 
@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunId, ThreadId, ThreadInfo};
 
-/// A person's threads, folded from the log of `user`.
+/// A person's threads, folded from the log of the channel `user`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct UserFeed {
-    /// The threads, the one with the newest activity first.
+    /// The threads, most recently active first.
     pub threads: Vec<ThreadSummary>,
-    /// Where the threads begin that are not here, in a feed that is only a part; absent: all are here.
+    /// In a partial feed: the place after which the missing, older threads begin. Absent if the feed is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<FeedPlace>,
 }
 
-/// A place in the order of a feed, on the wire `<active_at>.<thread_id>`: the threads after it are older.
+/// A place in a feed's order, `<active_at>.<thread_id>` on the wire. The threads after it are older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct FeedPlace {
-    /// When the thread at the place was made or last ran, in milliseconds since 1970.
+    /// When the thread at this place was created or last had a run, in milliseconds since 1970.
     pub active_at: i64,
     /// The thread.
     pub thread_id: ThreadId,
@@ -44,7 +44,7 @@ impl FromStr for FeedPlace {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)));
-        let (active_at, thread_id) = parts.ok_or("a place in the feed is what a page of it named in `older`")?;
+        let (active_at, thread_id) = parts.ok_or("not a place in the feed; use the `older` of a page")?;
         Ok(Self { active_at, thread_id })
     }
 }
@@ -65,27 +65,27 @@ impl schemars::JsonSchema for FeedPlace {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "A place in the order of a feed, `<active_at>.<thread_id>`: the threads after it are older.",
+            "description": "A place in a feed's order, `<active_at>.<thread_id>`. The threads after it are older.",
             "type": "string"
         })
     }
 }
 
-/// A thread as a list shows it.
+/// A thread in the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ThreadSummary {
     /// Title and agent.
     pub info: ThreadInfo,
-    /// When it was made or last ran, in milliseconds since 1970.
+    /// When it was created or last had a run, in milliseconds since 1970.
     pub active_at: i64,
-    /// The runs that are not over.
+    /// The runs that have not ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunId>,
-    /// The runs that wait for the person's answer.
+    /// The interrupted runs that wait for the person's answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asking: Vec<RunId>,
-    /// A run ended since the person last looked.
+    /// Whether a run ended since the person last marked the thread as read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_read_as_it_is_written() {
+    fn a_place_parses_as_it_was_written() {
         let place = FeedPlace { active_at: 1_767_225_600_000, thread_id: ThreadId::new() };
         assert_eq!(place.to_string().parse(), Ok(place));
         assert!("1.2".parse::<FeedPlace>().is_err());

@@ -1,4 +1,4 @@
-//! Text frames, one JSON object each: how they are read and written, on both sides.
+//! Encodes and decodes the socket's text frames, one JSON object each, for both sides.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,58 +9,59 @@ use super::{Command, ErrorBody, ErrorCode, Push, limits::MAX_SAFE_INTEGER, untru
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ClientFrame {
-    /// Unique in this connection; the reply carries it.
+    /// Unique on this connection; the reply has the same id.
     pub id: i64,
-    /// What is asked.
+    /// The command.
     #[serde(flatten)]
     pub command: Command,
 }
 
-/// What became of a command.
+/// A command's result: the payload of its `ok` or `error` reply.
 pub type Outcome = Result<Value, ErrorBody>;
 
-/// A frame as a client reads it.
+/// A frame from the server, as a client decodes it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ServerFrame {
-    /// The one reply to a command.
+    /// The reply to a command.
     Reply {
         /// The command's id.
         id: i64,
         /// The `ok` payload, or the error.
         outcome: Outcome,
     },
-    /// Said unasked.
+    /// A push.
     Push(Push),
 }
 
-/// Why a frame is no command.
+/// Why a client's frame is refused.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DecodeError {
-    /// No reply is possible: it has no id. Answered by an `error` push; the third within a minute closes 4400.
+    /// The frame has no valid id, so it gets no reply. The server sends an `error` push; the third within a minute closes the socket
+    /// with 4400.
     Frame(ErrorBody),
-    /// It has an id: answered by an `error` reply.
+    /// The frame has an id and gets an `error` reply.
     Command {
         /// The command's id.
         id: i64,
-        /// What is wrong.
+        /// The error.
         error: ErrorBody,
     },
 }
 
-/// Reads a client's text frame, strictly.
+/// Decodes a client's text frame, strictly.
 ///
 /// # Errors
-/// [`DecodeError::Frame`] where the text is no JSON object, has a key twice or its `id` is no integer within ±2⁵³; [`DecodeError::Command`]
-/// where the type is unknown, a field is, or the payload breaks its type.
+/// [`DecodeError::Frame`] if the text is not a JSON object, has a duplicate key, or its `id` is not an integer within ±2⁵³;
+/// [`DecodeError::Command`] if the type or a field is unknown, or the payload does not match its type.
 pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
     let bad = |message: &str| DecodeError::Frame(ErrorBody::new(ErrorCode::BadFrame, message));
     let frame = untrusted::from_slice(text.as_bytes())
-        .map_err(|e| bad(&format!("not JSON as it is taken: {e}; send one JSON object a frame")))?;
+        .map_err(|e| bad(&format!("invalid JSON: {e}; send one JSON object per frame")))?;
     let Value::Object(mut frame) = frame else {
         return Err(bad("not a JSON object; send {\"type\", \"id\", \"payload\"}"));
     };
     let id = frame.remove("id").and_then(|id| id.as_i64()).filter(|id| id.abs() <= MAX_SAFE_INTEGER);
-    let Some(id) = id else { return Err(bad("no valid `id`; send an integer, unique in this connection")) };
+    let Some(id) = id else { return Err(bad("no valid `id`; send an integer that is unique on this connection")) };
     decode_command(frame).map(|command| ClientFrame { id, command }).map_err(|error| DecodeError::Command { id, error })
 }
 
@@ -71,7 +72,10 @@ fn decode_command(mut frame: Map<String, Value>) -> Result<Command, ErrorBody> {
     if !Command::TYPES.contains(&kind.as_str()) {
         let known = Command::TYPES.join(", ");
         let kind: String = kind.chars().take(64).collect();
-        return Err(ErrorBody::new(ErrorCode::UnknownType, format!("`{kind}` is not a command; known are {known}")));
+        return Err(ErrorBody::new(
+            ErrorCode::UnknownType,
+            format!("`{kind}` is not a command; the commands are {known}"),
+        ));
     }
     let payload = frame.remove("payload").unwrap_or_else(|| Value::Object(Map::new()));
     if let Some(extra) = frame.keys().next() {
@@ -83,10 +87,10 @@ fn decode_command(mut frame: Map<String, Value>) -> Result<Command, ErrorBody> {
     }
     let tagged = Map::from_iter([("type".to_owned(), kind.into()), ("payload".to_owned(), payload)]);
     Command::deserialize(Value::Object(tagged))
-        .map_err(|e| ErrorBody::new(ErrorCode::InvalidPayload, format!("the payload does not fit: {e}")))
+        .map_err(|e| ErrorBody::new(ErrorCode::InvalidPayload, format!("invalid payload: {e}")))
 }
 
-/// Writes a command as a frame.
+/// Encodes a command as a frame.
 #[must_use]
 pub fn encode_command(id: i64, command: &Command) -> String {
     #[derive(Serialize)]
@@ -98,7 +102,7 @@ pub fn encode_command(id: i64, command: &Command) -> String {
     to_text(&Frame { id, command })
 }
 
-/// Writes a reply as a frame.
+/// Encodes a reply as a frame.
 #[must_use]
 pub fn encode_reply(id: i64, outcome: &Outcome) -> String {
     #[derive(Serialize)]
@@ -113,7 +117,7 @@ pub fn encode_reply(id: i64, outcome: &Outcome) -> String {
     }
 }
 
-/// Writes a push as a frame.
+/// Encodes a push as a frame.
 #[must_use]
 pub fn encode_push(push: &Push) -> String {
     to_text(push)
@@ -124,10 +128,10 @@ fn to_text(frame: &impl Serialize) -> String {
 }
 
 impl ServerFrame {
-    /// Reads a server's frame, leniently: unknown fields are ignored, an unknown push is [`Push::Unknown`].
+    /// Decodes a server's frame, leniently: unknown fields are ignored, and an unknown push becomes [`Push::Unknown`].
     ///
     /// # Errors
-    /// Where the text is no frame at all; the sentence says why.
+    /// If the text is not a valid frame; the message says why.
     pub fn decode(text: &str) -> Result<Self, String> {
         let frame: Value = serde_json::from_str(text).map_err(|e| format!("the server's frame is not JSON: {e}"))?;
         let kind = frame.get("type").and_then(Value::as_str).ok_or("the server's frame has no type")?.to_owned();
@@ -135,18 +139,18 @@ impl ServerFrame {
             let known = ["welcome", "event", "error", "draining", "notice"].contains(&kind.as_str());
             return match Push::deserialize(frame) {
                 Ok(push) => Ok(Self::Push(push)),
-                Err(e) if known => Err(format!("the server's `{kind}` push does not fit: {e}")),
+                Err(e) if known => Err(format!("the server's `{kind}` push is invalid: {e}")),
                 Err(_) => Ok(Self::Push(Push::Unknown(kind))),
             };
         };
         let payload = frame.get("payload").cloned().unwrap_or(Value::Null);
-        let outcome = match kind.as_str() {
-            "ok" => Ok(payload),
-            "error" => {
-                Err(ErrorBody::deserialize(payload).map_err(|e| format!("the server's error does not fit: {e}"))?)
-            }
-            other => return Err(format!("`{other}` is not a reply")),
-        };
+        let outcome =
+            match kind.as_str() {
+                "ok" => Ok(payload),
+                "error" => Err(ErrorBody::deserialize(payload)
+                    .map_err(|e| format!("the server's `error` reply is invalid: {e}"))?),
+                other => return Err(format!("`{other}` is not a reply")),
+            };
         Ok(Self::Reply { id, outcome })
     }
 }
@@ -164,17 +168,17 @@ mod tests {
     }
 
     #[test]
-    fn a_command_reads_back_as_it_was_written() {
+    fn a_command_decodes_as_it_was_encoded() {
         let command = Command::from(Subscribe { channel: ChannelName::User, after: None, newest: None });
         let text = encode_command(7, &command);
         assert_eq!(text, r#"{"id":7,"type":"subscribe","payload":{"channel":"user"}}"#);
         assert_eq!(decode_client(&text), Ok(ClientFrame { id: 7, command }));
         let ping = ClientFrame { id: 1, command: Ping {}.into() };
-        assert_eq!(decode_client(r#"{"type":"ping","id":1}"#), Ok(ping), "a payload without fields may be left out");
+        assert_eq!(decode_client(r#"{"type":"ping","id":1}"#), Ok(ping), "an empty payload may be left out");
     }
 
     #[test]
-    fn what_has_no_id_is_a_bad_frame_without_one() {
+    fn a_frame_without_a_valid_id_is_a_bad_frame() {
         for text in [
             "",
             "nope",
@@ -192,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_an_id_is_refused_by_reply() {
+    fn an_invalid_frame_with_an_id_is_refused_by_reply() {
         assert_eq!(code(r#"{"type":"no","id":1,"payload":{}}"#), (Some(1), ErrorCode::UnknownType));
         assert_eq!(code(r#"{"id":1,"payload":{}}"#), (Some(1), ErrorCode::BadFrame));
         assert_eq!(code(r#"{"type":"ping","id":1,"payload":{"x":1}}"#), (Some(1), ErrorCode::InvalidPayload));
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_reads_more_than_it_knows() {
+    fn a_client_accepts_unknown_fields_and_pushes() {
         let newer = r#"{"type":"draining","payload":{"reconnect_in_ms":5,"why":"deploy"}}"#;
         assert!(matches!(ServerFrame::decode(newer), Ok(ServerFrame::Push(Push::Draining(_)))));
         let unknown = ServerFrame::decode(r#"{"type":"weather","payload":{}}"#);

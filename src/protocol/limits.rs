@@ -1,36 +1,36 @@
-//! Bounds that both sides of the wire know. Those a server may configure are its defaults here.
+//! Limits of the protocol. For those that a server can configure, these are the defaults.
 
-/// The longest text of one message, in bytes. Kept under [`MAX_FRAME_BYTES`] with room for JSON's escapes.
+/// The maximum length of a message's text, in bytes. Below [`MAX_FRAME_BYTES`], with room for JSON escapes.
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024;
-/// The shortest password that somebody may choose, in characters.
+/// The minimum length of a new password, in characters.
 pub const MIN_PASSWORD_CHARS: usize = 10;
-/// The longest password, in bytes.
+/// The maximum length of a password, in bytes.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
-/// The longest title of a thread, in characters.
+/// The maximum length of a thread's title, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
-/// The most attachments one message may name.
+/// The maximum number of attachments of a message.
 pub const MAX_ATTACHMENTS: usize = 8;
-/// The longest id of an agent, in bytes.
+/// The maximum length of an agent's id, in bytes.
 pub const MAX_AGENT_ID_BYTES: usize = 64;
-/// The largest frame a client may send, in bytes, unless the server says otherwise in `welcome`.
+/// The maximum size of a client's frame, in bytes, unless `welcome` gives another limit.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
-/// The largest integer that JSON carries exactly everywhere: command ids lie within plus and minus this.
+/// The largest integer that every JSON implementation represents exactly; command ids lie within ± this value.
 pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
-/// Milliseconds between heartbeats, unless the server says otherwise.
+/// The heartbeat interval in milliseconds, unless `welcome` gives another.
 pub const HEARTBEAT_MS: u64 = 25_000;
-/// Milliseconds an unanswered heartbeat may take before the connection counts as dead.
+/// How long a heartbeat may stay unanswered before the connection counts as dead, in milliseconds.
 pub const HEARTBEAT_TIMEOUT_MS: u64 = 10_000;
-/// How many subscriptions one connection may hold.
+/// The maximum number of subscriptions of a connection.
 pub const MAX_SUBSCRIPTIONS: usize = 64;
-/// How many threads a page begins with, and how many more it asks for at once.
+/// How many threads the page shows first, and how many more it fetches at a time.
 pub const FEED_PAGE: u32 = 50;
-/// How many threads one call answers at most.
+/// The maximum number of threads that `GET /api/threads` returns.
 pub const MAX_FEED_PAGE: u32 = 200;
-/// The largest file a thread takes, in bytes.
+/// The maximum size of an uploaded file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
-/// The most bytes of what a calling program calls a thread, a run or a message.
+/// The maximum length of a calling program's own id of a thread, run or message, in bytes.
 pub const MAX_EXTERNAL_ID_BYTES: usize = 256;
-/// The most bytes of a result that a caller gives for a call of its own tools.
+/// The maximum length of the result of a client's tool call, in bytes.
 pub const MAX_RESULT_BYTES: usize = 64 * 1024;
-/// How deep JSON may be nested that others write into a log: readers stop at 127, and what is around it counts, too.
+/// How deep JSON from agents and clients may be nested. Parsers stop at 127 levels, which include the frame around it.
 pub const MAX_DEPTH: usize = 64;

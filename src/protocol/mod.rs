@@ -1,11 +1,11 @@
-//! The wire, `netra.v1`: every type that crosses it, in one place.
+//! The wire protocol `netra.v1`: every type that crosses the wire.
 //!
-//! Frames, commands, replies, pushes, log entries, close codes, AG-UI events, ids, limits and the JSON bodies of the HTTP
-//! calls beside the socket. Pure serde: it compiles for every target and knows neither sockets nor stores nor the page.
+//! Frames, commands, replies, pushes, log entries, views of threads and feeds, close codes, AG-UI events, ids, limits and the JSON
+//! bodies of the HTTP API. Only serde: it compiles for every target and does no I/O.
 //!
-//! Promises: `shared/schema.json` is generated from these types (`schema`, server builds only). What a server reads is
-//! strict (unknown commands and fields are refused); what a client reads is lenient (unknown fields are ignored, unknown
-//! pushes and entries are kept apart, see [`Push::Unknown`] and [`Entry::Unknown`]).
+//! Promises: `shared/schema.json` is generated from these types (`schema`, server builds only). The server decodes strictly
+//! (unknown commands and fields are refused); clients decode leniently (unknown fields are ignored, unknown pushes and entries
+//! become [`Push::Unknown`] and [`Entry::Unknown`]).
 
 pub mod agui;
 mod close;
@@ -46,10 +46,12 @@ pub use ids::{
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
 };
-pub use thread_view::{Answered, Encrypted, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadView};
+pub use thread_view::{
+    Encrypted, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadView,
+};
 
-/// The WebSocket subprotocol that this crate speaks.
+/// The WebSocket subprotocol of this crate.
 pub const PROTOCOL: &str = "netra.v1";
 
-/// The prefix of the second subprotocol that carries a single-use ticket: `ticket.<ticket>`.
+/// The prefix of the second subprotocol, which carries a single-use ticket: `ticket.<ticket>`.
 pub const TICKET_PREFIX: &str = "ticket.";

@@ -1,11 +1,11 @@
-//! What the server says unasked.
+//! The pushes: frames that the server sends without a command.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{ChannelName, ConnectionId, Epoch, ErrorBody, NoticeId, RunId, UserId, http::Role};
 
-/// The person a connection belongs to.
+/// The person who is signed in on a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct WelcomeUser {
@@ -21,19 +21,19 @@ pub struct WelcomeUser {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Welcome {
-    /// This connection.
+    /// The connection's id.
     pub connection_id: ConnectionId,
-    /// Whose it is.
+    /// Who is signed in on it.
     pub user: WelcomeUser,
-    /// The node that serves it.
+    /// The name of the node that serves it.
     pub node: String,
     /// The server's clock, in milliseconds since 1970.
     pub server_time: i64,
-    /// Milliseconds between heartbeats.
+    /// The heartbeat interval, in milliseconds.
     pub heartbeat_ms: u64,
-    /// The largest frame the client may send, in bytes.
+    /// The maximum size of a client's frame, in bytes.
     pub max_frame_bytes: usize,
-    /// When the credentials run out, in milliseconds since 1970: the socket is then closed 4401.
+    /// When the credentials expire, in milliseconds since 1970; the socket is then closed with 4401.
     pub expires_at: i64,
 }
 
@@ -43,18 +43,18 @@ pub struct Welcome {
 pub struct EventPush {
     /// The channel.
     pub channel: ChannelName,
-    /// Its log's epoch.
+    /// The log's epoch.
     pub epoch: Epoch,
-    /// The entry's place: 1, 2, 3 ... per channel. Absent: not kept, and may be lost.
+    /// The entry's place in the channel's log: 1, 2, 3 ... Absent for a signal, which is not stored and may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// When it was appended, in milliseconds since 1970.
     pub at: i64,
-    /// A `ThreadEntry` or a `UserEntry`, by channel; read it with [`super::Entry::decode`]. Without `seq` a `ThreadSignal`.
+    /// A `ThreadEntry` or `UserEntry`, by channel; without `seq`, a `ThreadSignal`. [`super::Entry::decode`] decodes it.
     pub entry: Value,
 }
 
-/// A person, as others see them.
+/// A person, as other people see them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Person {
@@ -64,27 +64,28 @@ pub struct Person {
     pub name: String,
 }
 
-/// Somebody who has a thread open.
+/// A person who has a thread open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Present {
     /// Who.
     pub user: Person,
-    /// In how many places: tabs, devices, programs.
+    /// On how many connections: tabs, devices, programs.
     pub connections: u32,
 }
 
-/// What is said on `thread/<id>` and not kept: an `event` without `seq`. It may be lost, and the next one tells all again.
+/// An ephemeral message on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the one of its kind
+/// before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ThreadSignal {
-    /// Who has the thread open now. Nothing is said to one who is alone and always was.
+    /// Who has the thread open now. Not sent while the receiver has been alone from the start.
     Presence {
-        /// Everyone, by id.
+        /// Everyone, ordered by id.
         present: Vec<Present>,
     },
-    /// Which of the thread's runs wait, and where in line. A run that is not named does not wait.
+    /// Which of the thread's runs wait, with their places in line. A run that is not listed does not wait.
     Queue {
         /// The runs that wait, in order.
         waiting: Vec<Waiting>,
@@ -102,17 +103,17 @@ pub enum WaitsFor {
     Person,
     /// Other runs of the same agent.
     Agent,
-    /// Any run of the server.
+    /// Other runs on the server.
     Server,
 }
 
-/// A run's place in line.
+/// A waiting run's place in line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Waiting {
     /// The run.
     pub run_id: RunId,
-    /// 1: the next to begin of those that wait for the same.
+    /// The place among the runs that wait for the same thing; 1 begins next.
     pub position: u32,
     /// What it waits for.
     pub waits_for: WaitsFor,
@@ -122,17 +123,17 @@ pub struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Draining {
-    /// Milliseconds after the close at which this client comes back; another for each, so that they come spread.
+    /// How many milliseconds after the close this client shall reconnect. Differs per client, so that they do not all return at once.
     pub reconnect_in_ms: u64,
 }
 
-/// Words of an administrator to everyone.
+/// An administrator's message to everyone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Notice {
-    /// This notice.
+    /// The notice's id.
     pub id: NoticeId,
-    /// Plain text.
+    /// The message, as plain text.
     pub text: String,
     /// When it was sent, in milliseconds since 1970.
     pub at: i64,
@@ -143,17 +144,17 @@ pub struct Notice {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "type", content = "payload", rename_all = "snake_case")]
 pub enum Push {
-    /// The connection is open and whose it is.
+    /// The connection is open.
     Welcome(Welcome),
     /// An entry of a channel that the connection follows.
     Event(EventPush),
-    /// A frame that no reply can answer was refused.
+    /// A frame without a valid id was refused.
     Error(ErrorBody),
     /// The server restarts soon.
     Draining(Draining),
-    /// Words of an administrator.
+    /// An administrator's message to everyone.
     Notice(Notice),
-    /// A push of a kind that this build does not know; never sent.
+    /// A push of a type that this build does not know; never sent.
     #[serde(skip)]
     Unknown(String),
 }

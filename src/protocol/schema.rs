@@ -1,4 +1,4 @@
-//! `shared/schema.json`: JSON Schema 2020-12 of every type that crosses the wire, one definition each, with examples.
+//! Generates `shared/schema.json`: the JSON Schema (2020-12) of every type that crosses the wire, with examples.
 
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use super::{
     ThreadReply, ThreadSignal, UserEntry, agui, examples, http,
 };
 
-/// The whole schema, as `netra schema` prints it: stable from build to build.
+/// The schema that `netra schema` prints. The same in every build.
 #[must_use]
 pub fn document() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
@@ -23,14 +23,14 @@ pub fn document() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "netra.v1",
-        "description": "Every message of Netra's socket and of the HTTP calls beside it. A text frame is a ClientFrame (client to server), or a Reply or a Push (server to client).",
+        "description": "The messages of Netra's socket and HTTP API. A text frame is a ClientFrame (client to server), or a Reply or Push (server to client).",
         "oneOf": [{"$ref": "#/$defs/ClientFrame"}, {"$ref": "#/$defs/Reply"}, {"$ref": "#/$defs/Push"}],
         "x-commands": commands,
         "$defs": definitions,
     })
 }
 
-/// Every command's payload and `ok` payload.
+/// The schemas of each command's payload and `ok` payload.
 fn commands(generator: &mut SchemaGenerator) -> Value {
     fn one<R: Request + schemars::JsonSchema>(out: &mut Map<String, Value>, generator: &mut SchemaGenerator)
     where
@@ -52,35 +52,35 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::StopRun>(&mut out, generator);
     one::<super::MarkRead>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
-    debug_assert_eq!(out.len(), Command::TYPES.len(), "every command is in the schema");
+    debug_assert_eq!(out.len(), Command::TYPES.len(), "every command has a schema");
     Value::Object(out)
 }
 
-/// A reply, for the schema only: on either side its payload is read by the command it answers.
+/// A reply. Exists for the schema only: in code, a reply's payload is decoded by the type of its command.
 #[derive(schemars::JsonSchema)]
 #[schemars(tag = "type", rename_all = "snake_case")]
-#[expect(dead_code, reason = "describes the wire; the frames are written by `encode_reply`")]
+#[expect(dead_code, reason = "only describes the wire; `encode_reply` writes the frames")]
 enum Reply {
-    /// It was done.
+    /// The command succeeded.
     Ok {
         /// The command's id.
         id: i64,
-        /// What the command answers; see `x-commands`.
+        /// The command's `ok` payload; see `x-commands`.
         payload: OkPayload,
     },
-    /// It was refused.
+    /// The command was refused.
     Error {
         /// The command's id.
         id: i64,
-        /// Why.
+        /// The error.
         payload: ErrorBody,
     },
 }
 
-/// Any command's answer.
+/// The `ok` payload of any command.
 #[derive(schemars::JsonSchema)]
 #[schemars(untagged)]
-#[expect(dead_code, reason = "describes the wire")]
+#[expect(dead_code, reason = "only describes the wire")]
 enum OkPayload {
     Subscribed(Subscribed),
     ThreadReply(ThreadReply),
@@ -89,6 +89,7 @@ enum OkPayload {
     Accepted(Accepted),
 }
 
+/// Adds the definitions of all types to the generator.
 fn register(generator: &mut SchemaGenerator) {
     macro_rules! all {
         ($($kind:ty),* $(,)?) => {{ $(let _ = generator.subschema_for::<$kind>();)* }};

@@ -1,4 +1,4 @@
-//! What a thread looks like: messages and runs in order, each run a flat list of nodes that form a tree.
+//! The view of a thread: its messages and runs in order. Each run is a flat list of nodes, which form a tree.
 
 use std::sync::Arc;
 
@@ -10,85 +10,89 @@ use super::{
     agui::{EncryptedSubtype, Interrupt, TextRole, Usage},
 };
 
-/// A thread, folded from its log. Shared parts are cheap to clone and copied only where they change.
+/// A thread, folded from its log. Cheap to clone: parts are shared and copied only when they change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ThreadView {
-    /// Title and agent; absent before the thread's first entry.
+    /// The title, agent and time of creation; absent before the log's first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<ThreadInfo>,
-    /// What was said and done, in order.
+    /// The messages and runs, in order.
     pub items: Vec<Item>,
 }
 
-/// One thing in a thread.
+/// A message or run of a thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 pub enum Item {
-    /// A person said something.
-    Message(Arc<Said>),
-    /// An agent ran.
+    /// A person's message.
+    Message(Arc<MessageItem>),
+    /// A run of an agent.
     Run(Arc<RunView>),
 }
 
-/// A person's message and when it was said.
+/// A person's message and when it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-pub struct Said {
+// The definition in the schema has this name, which clients may refer to.
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Said"))]
+pub struct MessageItem {
     /// Milliseconds since 1970.
     pub at: i64,
-    /// What was said.
+    /// The message.
     pub message: UserMessage,
-    /// The message that it was said after; absent: the first of its branch.
+    /// The message that it follows in the tree of messages; absent for the first of a branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<MessageId>,
 }
 
-/// What became of a run's interrupts.
+/// How a run's interrupts were resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-#[serde(tag = "is", rename_all = "snake_case")]
-pub enum Answered {
+// The definition in the schema has this name, which clients may refer to.
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Answered"))]
+#[serde(tag = "is")]
+pub enum Resolution {
     /// A person answered them.
-    By {
-        /// Who.
+    #[serde(rename = "by")]
+    Answered {
+        /// Who answered.
         author: Author,
         /// When, in milliseconds since 1970.
         at: i64,
-        /// What.
+        /// The answers.
         answers: Vec<InterruptAnswer>,
-        /// The run in which the agent went on.
+        /// The run in which the agent continued.
         resumed_by: RunId,
     },
-    /// Something else was said in the thread: they will not be answered any more.
-    GivenUp,
+    /// Another message was sent in the thread instead: they can no longer be answered.
+    #[serde(rename = "given_up")]
+    Abandoned,
 }
 
-/// Where a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum RunState {
-    /// Accepted, not begun.
+    /// Accepted, not begun yet.
     #[default]
     Waiting,
-    /// It goes on.
+    /// Begun, not ended.
     Running,
-    /// It did what was asked.
+    /// It succeeded.
     Finished,
     /// It was stopped.
     Cancelled,
-    /// It waits for a person.
+    /// It ended with interrupts, which wait for a person's answer.
     Interrupted {
-        /// What it waits for.
+        /// The interrupts.
         interrupts: Vec<Interrupt>,
     },
     /// It failed.
     Failed {
-        /// What happened, for a person.
+        /// The error, for a person.
         message: String,
-        /// What happened, for programs.
+        /// The error's code, for programs.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
     },
@@ -98,60 +102,60 @@ pub enum RunState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct RunView {
-    /// The run.
+    /// The run's id.
     pub run_id: RunId,
-    /// The agent's id, where the message that began the run told it.
+    /// The agent's id; empty if no message announced the run.
     pub agent: String,
     /// The message that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
-    /// The interrupted run that it goes on from.
+    /// The interrupted run that it continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumes: Option<RunId>,
-    /// Where it is.
+    /// The run's state.
     pub state: RunState,
-    /// Of an interrupted run, or one with calls pending: what became of what it waited for; absent: it still waits.
+    /// If the run ended with interrupts or client tool calls: how they were resolved; absent while they are open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered: Option<Answered>,
-    /// Tool calls that it ended with for whoever asked to carry out.
+    pub answered: Option<Resolution>,
+    /// The ids of the tool calls that the run left to the client, as its end lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
     /// When it was accepted, in milliseconds since 1970.
     pub started_at: i64,
-    /// When it ended.
+    /// When it ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<i64>,
-    /// What happened in it, in the order it began. A node's index never changes.
+    /// Its texts, calls, steps and so on, in the order in which they began. A node's index never changes.
     pub nodes: Vec<Arc<Node>>,
-    /// Where the run first cancelled what the run before waited for: how many of the nodes, from the first, were said to that,
-    /// before the agent was told of the run's message. Absent: it cancelled nothing, or the agent was not told of the message yet.
+    /// If the run first cancelled the interrupts of the run before: how many of the first nodes belong to that, before the agent was
+    /// given the run's own message. Absent if it cancelled nothing, or was not given the message yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes_before_message: Option<usize>,
-    /// What only its agent can read of what it thought, oldest first; never in what people are sent.
+    /// Encrypted values that only the run's agent can read, oldest first. Never sent to people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ssr", schemars(skip))]
     pub encrypted: Vec<Arc<Encrypted>>,
     /// The tokens it used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usage: Vec<Usage>,
-    /// What they cost in US dollars, where that is known.
+    /// The cost in US dollars, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
-    /// The agent's shared state, as last told. Absent: as the runs before it left it, with `shared_changes`.
+    /// The agent's shared state, as last set. Absent: the state that the runs before it left, with `shared_changes` applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<Arc<Value>>,
-    /// What the run changed in a large state that a run before it told: deltas (RFC 6902), each applied as a whole or not at all.
+    /// The run's changes to a large state that an earlier run set: deltas (RFC 6902), each applied completely or not at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shared_changes: Vec<Arc<Vec<Value>>>,
-    /// What came of it.
+    /// The `result` of its `RUN_FINISHED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
 }
 
-/// An encrypted value, as `REASONING_ENCRYPTED_VALUE` tells it.
+/// The content of a `REASONING_ENCRYPTED_VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encrypted {
-    /// What it belongs to.
+    /// Whether it belongs to a tool call or a message.
     pub subtype: EncryptedSubtype,
     /// The id of the call or message.
     pub entity_id: String,
@@ -159,92 +163,92 @@ pub struct Encrypted {
     pub value: String,
 }
 
-/// Where a node is.
+/// The state of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// Begun, not ended.
     Open,
-    /// A tool call whose arguments are whole and whose answer is awaited.
+    /// A tool call with complete arguments and no result yet.
     Called,
     /// Ended.
     Done,
-    /// Ended by failing.
+    /// Ended with an error.
     Failed,
 }
 
-/// One thing in a run: a text, a call, a step, a sub-agent.
+/// A part of a run: a text, a tool call, a step, a sub-agent ...
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Node {
-    /// The agent's own id of it; unique in the run only together with the body's kind.
+    /// The agent's id of it; unique in the run only per kind of body.
     pub id: String,
-    /// The sub-agent it belongs to; absent: the run itself.
+    /// The sub-agent that it belongs to; absent for the run itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
-    /// Where it is.
+    /// The node's state.
     pub state: NodeState,
     /// When it began, in milliseconds since 1970.
     pub started_at: i64,
-    /// When it ended.
+    /// When it ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<i64>,
-    /// It came in `*_CHUNK` events, which no end event follows.
+    /// Whether it came in `*_CHUNK` events, which have no end event.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub chunked: bool,
-    /// What it is.
+    /// The kind of node, and its content.
     pub body: NodeBody,
 }
 
-/// What a node is.
+/// The kind of a node, and its content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum NodeBody {
     /// A text message.
     Text {
-        /// Who speaks.
+        /// The role of the author.
         role: TextRole,
-        /// What was said so far: Markdown.
+        /// The text so far: Markdown.
         text: String,
     },
-    /// A span of reasoning; its messages are nodes of their own.
+    /// A span of reasoning; its messages are separate nodes.
     ReasoningSpan,
-    /// A message of reasoning.
+    /// A reasoning message.
     Reasoning {
-        /// What was thought so far.
+        /// The text so far.
         text: String,
     },
-    /// A step; `id` is its name.
+    /// A step; the node's `id` is its name.
     Step,
     /// A tool call.
     Tool {
-        /// The tool.
+        /// The tool's name.
         name: String,
         /// The arguments so far: JSON text.
         args: String,
-        /// The message that carries the call.
+        /// The id of the message that contains the call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// The answer, as text.
+        /// The result, as text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<String>,
-        /// The message that the answer is, by the agent's id.
+        /// The agent's id of the result's message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result_id: Option<String>,
-        /// The answer's parts, where it is no plain text.
+        /// The result's parts, if it is not plain text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parts: Option<Vec<Value>>,
         /// Why the call failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
-    /// A sub-agent; its nodes are those `within` its id.
+    /// A sub-agent. Its nodes have its id in `within`.
     Subagent {
         /// Its name.
         name: String,
-        /// What it is for.
+        /// Its task.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
         /// Why it failed.
@@ -258,13 +262,13 @@ pub enum NodeBody {
         /// Its content.
         content: Map<String, Value>,
     },
-    /// An event that the agent and its front end agreed on, such as a chart.
+    /// A custom event that the agent and the page agreed on, such as a chart.
     Custom {
         /// Its name.
         name: String,
         /// Its content.
         value: Value,
     },
-    /// What the agent left out when it restated the conversation. It keeps its place, and nothing else.
+    /// A node that the agent left out of a later `MESSAGES_SNAPSHOT`. Only its index remains.
     Withdrawn,
 }

@@ -1,18 +1,18 @@
-//! JSON from clients, read in one pass. An object that has a key twice is refused: of two readers one would take the first
-//! value and one the last, and what was checked would not be what is done.
+//! Parses JSON from clients. Refuses objects with a duplicate key: one parser would take the first value and another the last, so
+//! that the value that was checked might not be the one that is used.
 
 use std::{collections::HashSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, map::Entry};
 
-/// The most characters of a repeated key that its error quotes.
+/// The maximum number of characters of a duplicate key that the error quotes.
 const MAX_QUOTED_CHARS: usize = 64;
 
-/// Reads the one JSON value that `bytes` hold.
+/// Parses `bytes` as one JSON value.
 ///
 /// # Errors
-/// Where they are no JSON, are nested deeper than 127 levels, or hold an object with a key twice.
+/// If `bytes` are not one JSON value, are nested deeper than 127 levels, or contain an object with a duplicate key.
 pub fn from_slice(bytes: &[u8]) -> serde_json::Result<Value> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = UniqueKeys.deserialize(&mut reader)?;
@@ -20,7 +20,7 @@ pub fn from_slice(bytes: &[u8]) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// Whether `bytes` are one JSON value that [`from_slice`] would read, without holding the value.
+/// Checks that [`from_slice`] would accept `bytes`, without building the value.
 ///
 /// # Errors
 /// As [`from_slice`].
@@ -30,12 +30,12 @@ pub fn check(bytes: &[u8]) -> serde_json::Result<()> {
     reader.end()
 }
 
-fn is_twice<E: Error>(key: &str) -> E {
+fn duplicate_key<E: Error>(key: &str) -> E {
     let key: String = key.chars().take(MAX_QUOTED_CHARS).collect();
-    E::custom(format_args!("the key {key:?} is there twice"))
+    E::custom(format_args!("duplicate key {key:?}"))
 }
 
-/// Reads a value and keeps nothing of it.
+/// Checks a value's keys without building the value.
 struct CheckKeys;
 
 impl<'de> DeserializeSeed<'de> for CheckKeys {
@@ -87,14 +87,14 @@ impl<'de> Visitor<'de> for CheckKeys {
         while let Some(key) = from.next_key::<String>()? {
             from.next_value_seed(CheckKeys)?;
             if let Some(key) = keys.replace(key) {
-                return Err(is_twice(&key));
+                return Err(duplicate_key(&key));
             }
         }
         Ok(())
     }
 }
 
-/// A [`Value`] whose objects have each key once.
+/// Builds a [`Value`] whose objects have no duplicate keys.
 struct UniqueKeys;
 
 impl<'de> DeserializeSeed<'de> for UniqueKeys {
@@ -152,10 +152,10 @@ impl<'de> Visitor<'de> for UniqueKeys {
         let mut fields = Map::new();
         while let Some(key) = from.next_key::<String>()? {
             match fields.entry(key) {
-                Entry::Vacant(free) => {
-                    free.insert(from.next_value_seed(UniqueKeys)?);
+                Entry::Vacant(entry) => {
+                    entry.insert(from.next_value_seed(UniqueKeys)?);
                 }
-                Entry::Occupied(taken) => return Err(is_twice(taken.key())),
+                Entry::Occupied(entry) => return Err(duplicate_key(entry.key())),
             }
         }
         Ok(Value::Object(fields))
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_without_a_repeated_key_reads_as_it_always_does() {
+    fn json_without_duplicate_keys_parses_as_serde_json_parses_it() {
         let texts = [
             "null",
             r#"{"b":1,"a":[-1,1.5,1e300,18446744073709551615,true,"x\u0000\ud83d\ude00",{}],"c":{"a":null,"b":{}}}"#,
@@ -176,27 +176,31 @@ mod tests {
             r#"{"$serde_json::private::Number":"1"}"#,
         ];
         for text in texts {
-            let usual: Value = serde_json::from_str(text).expect("JSON");
-            assert_eq!(from_slice(text.as_bytes()).expect("JSON"), usual, "{text}");
+            let expected: Value = serde_json::from_str(text).expect("JSON");
+            assert_eq!(from_slice(text.as_bytes()).expect("JSON"), expected, "{text}");
             check(text.as_bytes()).expect("JSON");
-            assert_eq!(from_slice(text.as_bytes()).expect("JSON").to_string(), usual.to_string(), "the order stays");
+            assert_eq!(
+                from_slice(text.as_bytes()).expect("JSON").to_string(),
+                expected.to_string(),
+                "the order is kept"
+            );
         }
     }
 
     #[test]
-    fn a_key_that_is_there_twice_is_refused_however_deep_and_however_written() {
+    fn a_duplicate_key_is_refused_at_any_depth_and_in_any_spelling() {
         let texts =
             [r#"{"a":1,"a":1}"#, r#"{"x":[{"y":{"a":1,"b":2,"a":3}}]}"#, r#"{"a":1,"\u0061":2}"#, r#"{"":1,"":2}"#];
         for text in texts {
             let error = from_slice(text.as_bytes()).expect_err(text).to_string();
-            assert!(error.contains("is there twice at line 1"), "{error}");
+            assert!(error.contains("duplicate key") && error.contains("at line 1"), "{error}");
             let checked = check(text.as_bytes()).expect_err(text).to_string();
-            assert!(checked.contains("is there twice at line 1"), "{checked}");
+            assert!(checked.contains("duplicate key") && checked.contains("at line 1"), "{checked}");
         }
     }
 
     #[test]
-    fn what_is_no_json_value_is_refused() {
+    fn input_that_is_not_one_json_value_is_refused() {
         let deep = "[".repeat(100_000);
         for text in ["", "{", "nope", "1 2", r#"{"a":1}x"#, "\u{feff}{}", deep.as_str()] {
             assert!(from_slice(text.as_bytes()).is_err() && check(text.as_bytes()).is_err());

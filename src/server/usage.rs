@@ -21,7 +21,7 @@ use crate::{
         ErrorBody, ErrorCode, Person, RunId, UserId,
         http::{Usage, UsageReport, UsageRow, UsageSum},
     },
-    thread::Ending,
+    thread::RunEnd,
 };
 
 /// The most that one run may say it used: models, tokens each way with one of them, US dollars; and how long a model's name is.
@@ -178,7 +178,7 @@ pub async fn report(channels: &Channels, days: u16, skip: u32) -> Result<UsageRe
     rows.truncate(most);
     sums.truncate(most);
     let row = |row: &AnyRow| -> Result<UsageRow> {
-        Ok(UsageRow { of: sum(row)?, agent: row.try_get(7)?, model: row.try_get(8)? })
+        Ok(UsageRow { sum: sum(row)?, agent: row.try_get(7)?, model: row.try_get(8)? })
     };
     Ok(UsageReport {
         sums: sums.iter().map(sum).collect::<Result<_>>()?,
@@ -208,7 +208,7 @@ fn dollars(micro: i64) -> f64 {
 ///
 /// # Errors
 /// Where the store fails.
-pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &Ending) -> Result<()> {
+pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &RunEnd) -> Result<()> {
     let cost = ending.metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(serde_json::Value::as_f64);
     // What an agent elsewhere says of itself is taken within reason.
     #[expect(clippy::cast_possible_truncation, reason = "within bounds")]

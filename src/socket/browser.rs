@@ -1,7 +1,7 @@
-//! The machine's transport in a page: the browser's WebSocket, timers and signs of sleep and network.
+//! The machine's driver in a page: WebSocket, timers, and the browser's events for network and visibility.
 //!
-//! It owns every callback it registers, so nothing outlives it, and it turns whatever the browser throws into an input of
-//! the machine: it never panics.
+//! It owns every callback that it registers, so dropping it removes them all. It never panics: an exception of the browser
+//! becomes an input of the machine.
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,82 +12,82 @@ use std::{
 use gloo_net::http::Request;
 use gloo_timers::callback::Timeout;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
-use web_sys::{CloseEvent, Event, EventTarget, MessageEvent, WebSocket};
+use web_sys::{CloseEvent, EventTarget, MessageEvent, WebSocket};
 
-use super::machine::{Discovery, Input, Machine, News, Output, Status};
+use super::machine::{Discovery, Event, Input, Machine, Output, Status};
 use crate::protocol::{PROTOCOL, http::Config, limits::FEED_PAGE};
 
-/// What a page hears from its connection.
-pub(crate) trait Listen {
-    /// Something arrived.
-    fn news(&self, news: News);
-    /// What is known about the connection, and how many commands wait, after every step.
-    fn state(&self, status: Status, waiting: usize);
+/// The application's side of the connection.
+pub(crate) trait Handler {
+    /// The machine notified the application.
+    fn on_event(&self, event: Event);
+    /// Called after every input: the connection's status, and how many commands have no reply yet.
+    fn on_status(&self, status: Status, waiting: usize);
 }
 
-/// A connection of this page; dropping it closes the socket.
-pub(crate) struct Browser(Rc<Inner>);
+/// The page's connection; dropping it closes the socket.
+pub(crate) struct Driver(Rc<Inner>);
 
 struct Inner {
-    me: Weak<Inner>,
+    weak_self: Weak<Inner>,
     machine: RefCell<Machine>,
-    socket: RefCell<Option<Open>>,
+    socket: RefCell<Option<OpenSocket>>,
     timer: RefCell<Option<(i64, Timeout)>>,
-    signs: RefCell<Vec<Listener>>,
-    /// An input is being handled: what it causes meanwhile waits here.
+    listeners: RefCell<Vec<Listener>>,
+    /// Inputs that arrive while one is being handled.
     inputs: RefCell<VecDeque<Input>>,
     busy: Cell<bool>,
-    app: Box<dyn Listen>,
+    app: Box<dyn Handler>,
 }
 
-impl Browser {
-    /// A connection that tells `app` everything, at rest until [`Input::SignedIn`].
-    pub(crate) fn new(app: Box<dyn Listen>) -> Self {
+impl Driver {
+    /// A driver that notifies `app` and does nothing before [`Input::SignedIn`].
+    pub(crate) fn new(app: Box<dyn Handler>) -> Self {
         let seed = (js_sys::Math::random() * 9e15) as u64;
-        let inner = Rc::new_cyclic(|me: &Weak<Inner>| Inner {
-            me: me.clone(),
-            machine: RefCell::new(Machine::new(seed).with_newest(FEED_PAGE)),
+        let inner = Rc::new_cyclic(|weak_self: &Weak<Inner>| Inner {
+            weak_self: weak_self.clone(),
+            machine: RefCell::new(Machine::new(seed).with_max_feed_threads(FEED_PAGE)),
             socket: RefCell::default(),
             timer: RefCell::default(),
-            signs: RefCell::default(),
+            listeners: RefCell::default(),
             inputs: RefCell::default(),
             busy: Cell::new(false),
             app,
         });
-        inner.watch();
+        inner.listen();
         Self(inner)
     }
 
-    /// Feeds the machine and does what it says.
+    /// Passes an input to the machine and carries out its outputs.
     pub(crate) fn handle(&self, input: Input) {
         self.0.handle(input);
     }
 }
 
 impl Inner {
-    /// Registers for every sign that the connection should be looked at.
-    fn watch(&self) {
+    /// Listens to the browser's events for network and visibility.
+    fn listen(&self) {
         let Some(window) = web_sys::window() else { return };
-        let mut signs = Vec::new();
+        let mut listeners = Vec::new();
         let mut on = |target: &EventTarget, name: &'static str, input: fn() -> Option<Input>| {
-            let me = self.me.clone();
-            let act = move |_: Event| {
-                if let (Some(me), Some(input)) = (me.upgrade(), input()) {
-                    me.handle(input);
+            let weak = self.weak_self.clone();
+            let callback = move |_: web_sys::Event| {
+                if let (Some(inner), Some(input)) = (weak.upgrade(), input()) {
+                    inner.handle(input);
                 }
             };
-            signs.push(Listener::new(target, name, act));
+            listeners.push(Listener::new(target, name, callback));
         };
         on(&window, "online", || Some(Input::Online));
         on(&window, "offline", || Some(Input::Offline));
-        on(&window, "pageshow", || Some(Input::Woke));
-        on(&window, "pagehide", || Some(Input::Left));
+        on(&window, "pageshow", || Some(Input::PageResumed));
+        on(&window, "pagehide", || Some(Input::PageHidden));
         if let Some(document) = window.document() {
-            on(&document, "visibilitychange", || (!is_hidden()).then_some(Input::Woke));
+            on(&document, "visibilitychange", || (!is_hidden()).then_some(Input::PageResumed));
         }
-        *self.signs.borrow_mut() = signs;
+        *self.listeners.borrow_mut() = listeners;
         if !window.navigator().on_line() {
-            // At rest this changes nothing but what the machine knows.
+            // There is no connection yet, so this has no outputs to carry out.
             self.machine.borrow_mut().handle(now_ms(), Input::Offline);
         }
     }
@@ -97,10 +97,10 @@ impl Inner {
         if self.busy.replace(true) {
             return;
         }
-        while let Some(input) = self.pending() {
+        while let Some(input) = self.next_input() {
             self.machine.borrow_mut().handle(now_ms(), input);
-            while let Some(output) = self.next() {
-                self.act(output);
+            while let Some(output) = self.next_output() {
+                self.carry_out(output);
             }
         }
         self.busy.set(false);
@@ -108,34 +108,35 @@ impl Inner {
             let machine = self.machine.borrow();
             (machine.status(), machine.waiting(), machine.next_deadline())
         };
-        self.arm(deadline);
-        self.app.state(status, waiting);
+        self.set_timer(deadline);
+        self.app.on_status(status, waiting);
     }
 
-    // Both end their borrow before anything is done with what they answer.
-    fn pending(&self) -> Option<Input> {
+    // These two end their `RefCell` borrow before the caller uses the result, which may borrow again.
+    fn next_input(&self) -> Option<Input> {
         self.inputs.borrow_mut().pop_front()
     }
 
-    fn next(&self) -> Option<Output> {
+    fn next_output(&self) -> Option<Output> {
         self.machine.borrow_mut().poll()
     }
 
-    fn act(&self, output: Output) {
+    fn carry_out(&self, output: Output) {
         match output {
-            Output::Tell(news) => self.app.news(news),
+            Output::Notify(event) => self.app.on_event(event),
             Output::Discover => self.discover(),
             Output::Open(url) => {
                 *self.socket.borrow_mut() = None;
-                match Open::new(&url, &self.me) {
-                    Ok(open) => *self.socket.borrow_mut() = Some(open),
-                    Err(why) => {
-                        self.inputs.borrow_mut().push_back(Input::Closed { code: 1006, reason: format!("{why:?}") })
+                match OpenSocket::new(&url, &self.weak_self) {
+                    Ok(socket) => *self.socket.borrow_mut() = Some(socket),
+                    Err(error) => {
+                        let reason = format!("{error:?}");
+                        self.inputs.borrow_mut().push_back(Input::Closed { code: 1006, reason });
                     }
                 }
             }
             Output::Send(text) => {
-                // A socket that cannot send is closing, and says so itself.
+                // If sending fails, the socket is closing and its close event follows.
                 let _ = self.socket.borrow().as_ref().map(|open| open.socket.send_with_str(&text));
             }
             Output::Close(code) => {
@@ -147,17 +148,17 @@ impl Inner {
     }
 
     fn discover(&self) {
-        let me = self.me.clone();
+        let weak = self.weak_self.clone();
         wasm_bindgen_futures::spawn_local(async move {
-            let answer = discover().await;
-            if let Some(me) = me.upgrade() {
-                me.handle(Input::Discovered(answer));
+            let result = discover().await;
+            if let Some(inner) = weak.upgrade() {
+                inner.handle(Input::Discovered(result));
             }
         });
     }
 
-    /// Sees to it that the machine hears of its deadline; a timer that fires early only asks again.
-    fn arm(&self, deadline: Option<i64>) {
+    /// Sets a timer for the machine's deadline. A timer that fires too early only sets the next one.
+    fn set_timer(&self, deadline: Option<i64>) {
         let mut timer = self.timer.borrow_mut();
         let Some(deadline) = deadline else {
             *timer = None;
@@ -166,50 +167,50 @@ impl Inner {
         if timer.as_ref().is_some_and(|(at, _)| *at <= deadline) {
             return;
         }
-        let me = self.me.clone();
+        let weak = self.weak_self.clone();
         let wait = u32::try_from((deadline - now_ms()).clamp(0, 600_000)).unwrap_or(0);
-        let act = move || {
-            if let Some(me) = me.upgrade() {
-                me.timer.borrow_mut().take();
-                me.handle(Input::Tick);
+        let callback = move || {
+            if let Some(inner) = weak.upgrade() {
+                inner.timer.borrow_mut().take();
+                inner.handle(Input::Tick);
             }
         };
-        *timer = Some((deadline, Timeout::new(wait, act)));
+        *timer = Some((deadline, Timeout::new(wait, callback)));
     }
 }
 
-/// Asks the server where its socket is and whether the session is good.
+/// Asks the server for the socket's URL and whether the session is signed in.
 async fn discover() -> Result<Discovery, String> {
-    let answer = Request::get("/api/config").send().await.map_err(|e| e.to_string())?;
-    if !answer.ok() {
-        return Err(format!("GET /api/config answered {}", answer.status()));
+    let response = Request::get("/api/config").send().await.map_err(|e| e.to_string())?;
+    if !response.ok() {
+        return Err(format!("GET /api/config answered {}", response.status()));
     }
-    answer.json::<Config>().await.map(Discovery::from).map_err(|e| e.to_string())
+    response.json::<Config>().await.map(Discovery::from).map_err(|e| e.to_string())
 }
 
-/// An open (or opening) socket with its callbacks. Dropped, it closes and reports nothing more.
-struct Open {
+/// An open (or opening) socket with its callbacks. Dropping it closes the socket and removes them.
+struct OpenSocket {
     socket: WebSocket,
     listeners: Vec<Listener>,
 }
 
-impl Open {
+impl OpenSocket {
     fn new(url: &str, driver: &Weak<Inner>) -> Result<Self, JsValue> {
         let socket = WebSocket::new_with_str(url, PROTOCOL)?;
-        let me = driver.clone();
-        let on_message = move |event: Event| {
+        let weak = driver.clone();
+        let on_message = move |event: web_sys::Event| {
             let text = event.dyn_ref::<MessageEvent>().and_then(|event| event.data().as_string());
-            if let (Some(me), Some(text)) = (me.upgrade(), text) {
-                me.handle(Input::Frame(text));
+            if let (Some(inner), Some(text)) = (weak.upgrade(), text) {
+                inner.handle(Input::Frame(text));
             }
         };
-        let me = driver.clone();
-        let on_close = move |event: Event| {
+        let weak = driver.clone();
+        let on_close = move |event: web_sys::Event| {
             let close = event.dyn_ref::<CloseEvent>();
             let (code, reason) = close.map_or((1006, String::new()), |close| (close.code(), close.reason()));
-            if let Some(me) = me.upgrade() {
-                // Its own callback runs: the socket is forgotten with the next one.
-                me.handle(Input::Closed { code, reason });
+            if let Some(inner) = weak.upgrade() {
+                // The socket is kept until the next one replaces it, since its own callback is running.
+                inner.handle(Input::Closed { code, reason });
             }
         };
         let listeners = vec![Listener::new(&socket, "message", on_message), Listener::new(&socket, "close", on_close)];
@@ -222,41 +223,45 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenSocket {
     fn drop(&mut self) {
         self.listeners.clear();
         let _ = self.socket.close();
     }
 }
 
-/// An event listener that is removed when dropped.
+/// A DOM event listener that is removed when dropped.
 pub(crate) struct Listener {
     target: EventTarget,
     name: &'static str,
-    act: Closure<dyn FnMut(Event)>,
+    callback: Closure<dyn FnMut(web_sys::Event)>,
 }
 
 impl Listener {
-    pub(crate) fn new(target: &EventTarget, name: &'static str, act: impl FnMut(Event) + 'static) -> Self {
-        let act = Closure::<dyn FnMut(Event)>::new(act);
-        // The only failure is an options object that throws; there is none.
-        let _ = target.add_event_listener_with_callback(name, act.as_ref().unchecked_ref());
-        Self { target: target.clone(), name, act }
+    pub(crate) fn new(
+        target: &EventTarget,
+        name: &'static str,
+        callback: impl FnMut(web_sys::Event) + 'static,
+    ) -> Self {
+        let callback = Closure::<dyn FnMut(web_sys::Event)>::new(callback);
+        // Only an options object that throws could make this fail, and none is passed.
+        let _ = target.add_event_listener_with_callback(name, callback.as_ref().unchecked_ref());
+        Self { target: target.clone(), name, callback }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let _ = self.target.remove_event_listener_with_callback(self.name, self.act.as_ref().unchecked_ref());
+        let _ = self.target.remove_event_listener_with_callback(self.name, self.callback.as_ref().unchecked_ref());
     }
 }
 
-/// Whether nobody can see the page: then no animation frame comes.
+/// Whether the page is hidden: the browser then runs no animation frames.
 pub(crate) fn is_hidden() -> bool {
     web_sys::window().and_then(|window| window.document()).is_some_and(|document| document.hidden())
 }
 
-/// This device's clock, in milliseconds since 1970.
+/// The device's clock, in milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
     js_sys::Date::now() as i64
 }

@@ -1,4 +1,4 @@
-//! The one socket of a tab, in application state: it opens when the application loads and outlives every render.
+//! The tab's one connection, as application state. It opens when the application loads and outlives every render.
 
 use std::future::Future;
 
@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "hydrate")]
-use super::state::Live;
+use super::page::PageConnection;
 pub use super::{
     feed::Stale,
     machine::{Cause, Status},
@@ -19,40 +19,40 @@ use crate::{
     thread::{FeedPlace, ThreadView, UserFeed},
 };
 
-/// A state and the position in the log that it is the state at.
+/// A channel's state at a position in its log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct At<T> {
+pub struct StateAt<T> {
     /// The position.
     pub cursor: Cursor,
     /// The state.
     pub state: T,
 }
 
-/// What the server already rendered: the socket goes on from there instead of asking again.
+/// What the server already rendered. The socket subscribes from these positions, so that nothing is fetched twice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seed {
     /// Who is signed in.
     pub user: Option<User>,
     /// Their feed.
-    pub feed: Option<At<UserFeed>>,
-    /// The thread of the page.
-    pub thread: Option<(ThreadId, At<ThreadView>)>,
+    pub feed: Option<StateAt<UserFeed>>,
+    /// The thread that the page shows.
+    pub thread: Option<(ThreadId, StateAt<ThreadView>)>,
 }
 
-/// A channel's state, as far as it is here.
+/// A thread's state in the page.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Loaded<T> {
-    /// Asked for.
+    /// Requested, not here yet.
     Loading,
     /// Here, and kept up to date.
     Ready(T),
-    /// Refused: why.
+    /// The server refused the subscription.
     Refused(ErrorBody),
-    /// It was here, and was deleted meanwhile.
+    /// The thread was deleted.
     Deleted,
 }
 
-/// The app-level handle of the one connection. Cheap to copy; taken from context with [`use_socket`].
+/// The application's handle on its one connection. Cheap to copy; [`use_socket`] takes it from context.
 #[derive(Clone, Copy)]
 pub struct Socket {
     pub(super) user: RwSignal<Option<User>>,
@@ -62,12 +62,12 @@ pub struct Socket {
     pub(super) clock_offset: RwSignal<Option<i64>>,
     pub(super) notices: RwSignal<Vec<Notice>>,
     pub(super) feed: RwSignal<UserFeed>,
-    /// Told whenever something happens in a thread that the feed lacks.
+    /// Whether something happened in a thread that the feed lacks.
     pub(super) feed_behind: RwSignal<bool>,
     #[cfg(not(feature = "hydrate"))]
     thread: StoredValue<Option<(ThreadId, ThreadView)>>,
     #[cfg(feature = "hydrate")]
-    live: StoredValue<Option<std::rc::Rc<Live>>, LocalStorage>,
+    page: StoredValue<Option<std::rc::Rc<PageConnection>>, LocalStorage>,
 }
 
 impl std::fmt::Debug for Socket {
@@ -76,8 +76,8 @@ impl std::fmt::Debug for Socket {
     }
 }
 
-/// Puts the socket into context, once, at the root of the application. In the browser it opens as soon as somebody is
-/// signed in; on the server it only shows the seed.
+/// Puts the socket into context; call it once, at the root of the application. In the browser it opens as soon as a person is
+/// signed in; on the server it only provides the seed's state.
 pub fn provide_socket(seed: Seed) -> Socket {
     let feed = seed.feed.as_ref().map(|at| at.state.clone()).unwrap_or_default();
     let socket = Socket {
@@ -92,10 +92,10 @@ pub fn provide_socket(seed: Seed) -> Socket {
         #[cfg(not(feature = "hydrate"))]
         thread: StoredValue::new(seed.thread.map(|(id, at)| (id, at.state))),
         #[cfg(feature = "hydrate")]
-        live: StoredValue::new_local(None),
+        page: StoredValue::new_local(None),
     };
     #[cfg(feature = "hydrate")]
-    socket.live.set_value(Some(Live::start(socket, seed)));
+    socket.page.set_value(Some(PageConnection::start(socket, seed)));
     provide_context(socket);
     socket
 }
@@ -115,12 +115,12 @@ impl Socket {
         self.user.into()
     }
 
-    /// What is known about the connection.
+    /// The connection's status.
     pub fn status(self) -> Signal<Status> {
         self.status.into()
     }
 
-    /// How many commands wait to be sent or answered.
+    /// How many commands have no reply yet.
     pub fn waiting(self) -> Signal<usize> {
         self.waiting.into()
     }
@@ -130,22 +130,23 @@ impl Socket {
         self.connection.into()
     }
 
-    /// Whether what the page shows is what the server has: only while connected.
+    /// Whether the connection is open, so that the page shows the server's current state.
     pub fn is_connected(self) -> bool {
         self.status.with(|status| *status == Status::Connected)
     }
 
-    /// Whether what the page shows may be acted on: it is connected, or connects for the first time, from what the server rendered.
+    /// Whether a person may act on what the page shows: it is connected, or connects for the first time and shows what the server
+    /// has just rendered.
     pub fn is_up_to_date(self) -> bool {
         self.status.with(|status| matches!(status, Status::Connected | Status::Connecting))
     }
 
-    /// How many milliseconds the server's clock is ahead of this device's, as the last connection's welcome told.
+    /// By how many milliseconds the server's clock was ahead of the device's when the last connection opened.
     pub fn clock_offset(self) -> Signal<Option<i64>> {
         self.clock_offset.into()
     }
 
-    /// What administrators said to everyone, oldest first; [`Self::dismiss`] removes.
+    /// Administrators' notices, oldest first; [`Self::dismiss`] removes one.
     pub fn notices(self) -> Signal<Vec<Notice>> {
         self.notices.into()
     }
@@ -155,37 +156,37 @@ impl Socket {
         self.notices.update(|notices| notices.retain(|known| known.id != notice.id));
     }
 
-    /// The person's feed, kept up to date: their newest threads, and older ones as [`Self::add_threads`] adds them.
+    /// The person's feed, kept up to date: their newest threads, and the older ones that [`Self::add_threads`] added.
     pub fn feed(self) -> Signal<UserFeed> {
         self.feed.into()
     }
 
-    /// Whether something happened in a thread that the feed lacks: [`Self::add_threads`] wants the newest.
+    /// Whether something happened in a thread that the feed lacks. Pass the newest page to [`Self::add_threads`] then.
     pub fn is_feed_behind(self) -> Signal<bool> {
         self.feed_behind.into()
     }
 
-    /// Adds a page of threads to the feed: the one that was asked for `before` a place, or the newest.
+    /// Adds a page of threads to the feed: the page before the place `before`, or the newest page.
     ///
     /// # Errors
-    /// Where it is older than what was told meanwhile: ask for it again.
+    /// [`Stale`] if the page is too old to be brought up to date; fetch it again.
     pub fn add_threads(self, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         #[cfg(feature = "hydrate")]
-        if let Some(live) = self.live() {
-            return live.add_threads(before, page);
+        if let Some(connection) = self.page_connection() {
+            return connection.add_threads(before, page);
         }
         drop((before, page));
         Ok(())
     }
 
-    /// Follows a thread for as long as the calling owner (a component) lives.
+    /// Follows a thread until the current reactive owner (a component) is cleaned up.
     pub fn thread(self, id: ThreadId) -> Signal<Loaded<ThreadView>> {
         #[cfg(feature = "hydrate")]
-        if let Some(live) = self.live() {
-            let view = live.hold(id);
+        if let Some(page) = self.page_connection() {
+            let view = page.acquire(id);
             on_cleanup(move || {
-                if let Some(live) = self.live() {
-                    live.release(id);
+                if let Some(page) = self.page_connection() {
+                    page.release(id);
                 }
             });
             return RwSignal::from(view).into();
@@ -197,79 +198,80 @@ impl Socket {
         Signal::stored(Loaded::Loading)
     }
 
-    /// Who has a thread open, in this tab and everywhere else, while the caller follows it; nobody until that is said.
+    /// Who has a thread open, in this tab and elsewhere; empty until the server's first signal, and unless the caller follows it.
     pub fn present(self, id: ThreadId) -> Signal<Vec<Present>> {
         #[cfg(feature = "hydrate")]
-        if let Some(present) = self.live().and_then(|live| live.present(id)) {
+        if let Some(present) = self.page_connection().and_then(|page| page.present(id)) {
             return RwSignal::from(present).into();
         }
         let _ = id;
         Signal::stored(Vec::new())
     }
 
-    /// Which of a thread's runs wait and for what, while the caller follows it; none until that is said.
+    /// Which of a thread's runs wait, and for what; empty until the server's first signal, and unless the caller follows it.
     pub fn queue(self, id: ThreadId) -> Signal<Vec<Waiting>> {
         #[cfg(feature = "hydrate")]
-        if let Some(queue) = self.live().and_then(|live| live.queue(id)) {
+        if let Some(queue) = self.page_connection().and_then(|page| page.queue(id)) {
             return RwSignal::from(queue).into();
         }
         let _ = id;
         Signal::stored(Vec::new())
     }
 
-    /// Sends a command, now or as soon as there is a connection; answers with its one reply. On the server nothing is
-    /// sent, and the answer says so.
+    /// Sends a command, now or as soon as there is a connection, and returns its reply. During server-side rendering nothing is sent,
+    /// and the result is an error.
     pub fn send<R: Request>(self, request: R) -> impl Future<Output = Result<R::Ok, ErrorBody>> + 'static {
         #[cfg(feature = "hydrate")]
-        let answer = self.live().map(|live| live.send(request.into()));
+        let reply = self.page_connection().map(|page| page.send(request.into()));
         #[cfg(not(feature = "hydrate"))]
-        let answer: Option<std::future::Ready<Result<Outcome, ()>>> = {
+        let reply: Option<std::future::Ready<Result<Outcome, ()>>> = {
             drop(request);
             None
         };
-        answered::<R::Ok, _, _>(answer)
+        decode_reply::<R::Ok, _, _>(reply)
     }
 
-    /// Somebody signed in: the socket opens.
+    /// A person signed in: opens the socket.
     pub fn signed_in(self, user: User) {
         #[cfg(feature = "hydrate")]
-        if let Some(live) = self.live() {
-            live.signed_in(user.id);
+        if let Some(page) = self.page_connection() {
+            page.signed_in(user.id);
         }
         self.user.set(Some(user));
     }
 
-    /// They signed out: the socket closes, and what it showed is forgotten.
+    /// The person signed out: closes the socket and drops their state.
     pub fn signed_out(self) {
         self.user.set(None);
         #[cfg(feature = "hydrate")]
-        if let Some(live) = self.live() {
-            live.signed_out();
+        if let Some(page) = self.page_connection() {
+            page.signed_out();
         }
     }
 
-    /// Tries again at once, whatever closed it.
+    /// Connects again at once, whatever closed the socket.
     pub fn reconnect(self) {
         #[cfg(feature = "hydrate")]
-        if let Some(live) = self.live() {
-            live.reconnect();
+        if let Some(page) = self.page_connection() {
+            page.reconnect();
         }
     }
 
-    /// The connection behind it, as long as the application lives.
+    /// The page's connection; `None` once the application's owner is gone.
     #[cfg(feature = "hydrate")]
-    fn live(self) -> Option<std::rc::Rc<Live>> {
-        self.live.try_get_value().flatten()
+    fn page_connection(self) -> Option<std::rc::Rc<PageConnection>> {
+        self.page.try_get_value().flatten()
     }
 }
 
-/// Waits for a reply and reads it as what the command answers.
-async fn answered<T, F, E>(answer: Option<F>) -> Result<T, ErrorBody>
+/// Waits for a reply and decodes its payload.
+async fn decode_reply<T, F, E>(reply: Option<F>) -> Result<T, ErrorBody>
 where
     T: serde::de::DeserializeOwned,
     F: Future<Output = Result<Outcome, E>>,
 {
     let gone = || ErrorBody::new(ErrorCode::Unavailable, "there is no connection here");
-    let outcome = answer.ok_or_else(gone)?.await.map_err(|_| gone())??;
-    serde_json::from_value(outcome).map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("not understood: {e}")))
+    let outcome = reply.ok_or_else(gone)?.await.map_err(|_| gone())??;
+    serde_json::from_value(outcome)
+        .map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the reply does not match the protocol: {e}")))
 }

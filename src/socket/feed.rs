@@ -1,7 +1,7 @@
-//! A person's feed as a page has it: the newest threads, older ones as they are asked for, and what the log says since.
+//! The part of a person's feed that the page has: the newest threads, older ones as they are fetched, and the log's entries since.
 //!
-//! Pages of older threads come over HTTP and entries over the socket, in any order. So the last entries are kept: a page
-//! that is older than what was told already is brought up to date with them, one that is newer waits until that was told.
+//! Pages of threads come over HTTP and entries over the socket, in any order. The last entries are therefore kept: a page that is
+//! older than the last applied entry is brought up to date with them, and a newer page waits until the entries have caught up.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,87 +10,88 @@ use crate::{
     thread::{FeedPlace, UserFeed},
 };
 
-/// How many entries are kept for pages that are under way, and how many threads are noticed that are not here.
+/// How many entries are kept to bring pages up to date, and how many missing threads are remembered.
 const MAX_RECENT: usize = 512;
 
-/// The last entries of the feed that a page has a part of.
+/// The last entries of the feed, with which pages are brought up to date.
 #[derive(Debug, Default)]
 pub struct FeedTail {
-    /// By place.
+    /// The last entries: `seq`, time, entry.
     recent: VecDeque<(u64, i64, UserEntry)>,
-    /// Everything after this place is kept; what was made before it tells nothing of what is not here.
-    after: u64,
-    /// The place of the last entry that was told.
-    told: u64,
-    /// A page that is newer than what was told: it is added as soon as that has come as far.
-    ahead: Option<(Option<FeedPlace>, ThreadPage)>,
-    /// Threads that are not here and no longer stand where older pages would find them: the place of what last moved each.
-    absent: BTreeMap<ThreadId, u64>,
+    /// All entries after this `seq` are in `recent`. A page from before it cannot be brought up to date.
+    kept_after: u64,
+    /// The `seq` of the last applied entry.
+    applied: u64,
+    /// A page that is newer than the last applied entry: it is added once the entries have caught up.
+    early_page: Option<(Option<FeedPlace>, ThreadPage)>,
+    /// Threads that the feed lacks and that an entry moved to the front, where older pages do not contain them; with the `seq` of
+    /// that entry.
+    missing: BTreeMap<ThreadId, u64>,
 }
 
-/// A page is older than what is kept: it is to be asked for again.
+/// A page is too old to be brought up to date; it has to be fetched again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stale;
 
 impl FeedTail {
-    /// The feed begins anew with its state at a place.
+    /// The feed was replaced by its state at `seq`.
     pub fn restart(&mut self, seq: u64) {
-        *self = Self { after: seq, told: seq, ..Self::default() };
+        *self = Self { kept_after: seq, applied: seq, ..Self::default() };
     }
 
     /// Folds the feed's next entry.
     pub fn apply(&mut self, feed: &mut UserFeed, seq: u64, at: i64, entry: UserEntry) {
         if self.recent.len() == MAX_RECENT
-            && let Some((gone, ..)) = self.recent.pop_front()
+            && let Some((dropped, ..)) = self.recent.pop_front()
         {
-            self.after = self.after.max(gone);
+            self.kept_after = self.kept_after.max(dropped);
         }
-        self.told = seq;
+        self.applied = seq;
         self.recent.push_back((seq, at, entry.clone()));
         self.fold(feed, seq, at, entry);
-        if let Some((before, page)) = self.ahead.take_if(|(_, page)| page.cursor.seq <= seq) {
-            // One that became too old meanwhile is asked for again by whoever still wants it.
+        if let Some((before, page)) = self.early_page.take_if(|(_, page)| page.cursor.seq <= seq) {
+            // If the page became too old meanwhile, it is dropped; the caller can fetch it again.
             let _ = self.merge(feed, before, page);
         }
     }
 
-    /// Whether something happened in a thread that is not here: the newest threads are to be asked for.
+    /// Whether something happened in a thread that the feed lacks, so that the newest page has to be fetched.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        !self.absent.is_empty()
+        !self.missing.is_empty()
     }
 
-    /// Adds the threads of a page: the one that was asked for `before` a place, or the newest.
+    /// Adds the threads of a page: the page before the place `before`, or the newest page.
     ///
     /// # Errors
-    /// [`Stale`] where the page is too old to be brought up to date.
+    /// [`Stale`] if the page is too old to be brought up to date.
     pub fn merge(&mut self, feed: &mut UserFeed, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
-        if page.cursor.seq < self.after {
+        if page.cursor.seq < self.kept_after {
             return Err(Stale);
         }
-        if page.cursor.seq > self.told {
-            self.ahead = Some((before, page));
+        if page.cursor.seq > self.applied {
+            self.early_page = Some((before, page));
             return Ok(());
         }
         let ThreadPage { cursor, threads, older } = page;
         if before.is_some() && before != feed.older {
-            // The page after that place was added already.
+            // This page was added already.
             return Ok(());
         }
         for thread in &threads {
-            self.absent.remove(&thread.info.id);
+            self.missing.remove(&thread.info.id);
         }
         if before.is_some() {
-            self.after = cursor.seq;
+            self.kept_after = cursor.seq;
             feed.older = older;
         } else {
-            // What moved before the page was made and is not in it stands behind it, or was deleted.
-            let missed = self.absent.values().any(|seq| *seq <= cursor.seq);
+            // A missing thread that is not in this page, although its entry is older, comes after the page or was deleted.
+            let has_gap = self.missing.values().any(|seq| *seq <= cursor.seq);
             let oldest_is_new = older.is_some_and(|oldest| feed.thread(oldest.thread_id).is_none());
-            if missed || oldest_is_new {
-                // What stands between the page and what is here would never be asked for: the feed begins anew.
-                self.absent.clear();
-                self.after = cursor.seq;
+            if has_gap || oldest_is_new {
+                // No page would ever contain the threads between this page and the feed: start over from this page.
+                self.missing.clear();
+                self.kept_after = cursor.seq;
                 *feed = UserFeed { threads, older };
                 let since: Vec<_> = self.recent.iter().filter(|(seq, ..)| *seq > cursor.seq).cloned().collect();
                 since.into_iter().for_each(|(seq, at, entry)| self.fold(feed, seq, at, entry));
@@ -108,24 +109,24 @@ impl FeedTail {
         Ok(())
     }
 
-    /// Folds an entry; what is of a thread that is not here is only noticed.
+    /// Folds an entry; a run of a thread that the feed lacks is only remembered in `missing`.
     fn fold(&mut self, feed: &mut UserFeed, seq: u64, at: i64, entry: UserEntry) {
         let id = thread_of(&entry);
-        let is_absent = self.absent.contains_key(&id);
+        let is_missing = self.missing.contains_key(&id);
         match &entry {
             UserEntry::ThreadRemoved { .. } => {
-                self.absent.remove(&id);
+                self.missing.remove(&id);
                 feed.apply(at, entry);
             }
-            UserEntry::Run { .. } if is_absent || feed.lacks(id) => {
-                if self.absent.len() == MAX_RECENT
-                    && let Some(longest) = self.absent.iter().min_by_key(|(_, seq)| **seq).map(|(id, _)| *id)
+            UserEntry::Run { .. } if is_missing || feed.lacks(id) => {
+                if self.missing.len() == MAX_RECENT
+                    && let Some(oldest) = self.missing.iter().min_by_key(|(_, seq)| **seq).map(|(id, _)| *id)
                 {
-                    self.absent.remove(&longest);
+                    self.missing.remove(&oldest);
                 }
-                self.absent.insert(id, seq);
+                self.missing.insert(id, seq);
             }
-            _ if is_absent => {}
+            _ if is_missing => {}
             _ => feed.apply(at, entry),
         }
     }
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
     use crate::protocol::{Cursor, Epoch, RunId, RunPhase, ThreadInfo};
 
-    /// A log of a person's feed: what it looks like after each entry.
+    /// A log of a person's feed, with the feed's state after each entry.
     struct Log {
         entries: Vec<(i64, UserEntry)>,
         states: Vec<UserFeed>,
@@ -200,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_when_the_threads_that_are_here_are_as_the_whole_feed_has_them(
+        fn in_any_order_of_pages_and_entries_each_known_thread_is_as_in_the_whole_feed(
             steps in prop::collection::vec((any::<u8>(), any::<u8>()), 10..80),
             from in 0..100usize,
             pages in prop::collection::vec((0..100usize, 0..100usize), 0..12),
@@ -215,12 +216,12 @@ mod tests {
             for seq in from + 1..=end {
                 let (at, entry) = log.entries[seq - 1].clone();
                 tail.apply(&mut feed, seq as u64, at, entry);
-                // A page arrives that was made at some moment since the beginning, before or after what was told.
+                // A page arrives that was made at any moment since the start, before or after the last applied entry.
                 for (_, made_at) in pages.iter().filter(|(when, _)| when % end + 1 == seq) {
                     let made_at = from + made_at % (end - from + 1);
                     let before = if made_at.is_multiple_of(2) { None } else { feed.older };
                     let page = log.page(made_at, before, 3);
-                    // One that is too old is refused, and changes nothing.
+                    // A page that is too old is refused and changes nothing.
                     let _ = tail.merge(&mut feed, before, page);
                 }
             }
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_in_a_thread_that_is_not_here_is_noticed_and_found() {
+    fn a_run_in_a_thread_that_the_feed_lacks_makes_it_behind_until_a_page_has_the_thread() {
         let log = Log::new(&[(0, 0); 10]);
         let page = log.page(10, None, 4);
         let mut feed = UserFeed { threads: page.threads, older: page.older };
@@ -246,7 +247,7 @@ mod tests {
         let run = UserEntry::Run { thread_id: old, run_id: RunId::new(), phase: RunPhase::Running };
         tail.apply(&mut feed, 11, 5_000, run.clone());
         assert!(tail.is_behind() && feed.thread(old).is_none());
-        // A page that is older than the entry shows it all the same.
+        // Even a page that is older than the entry contains the thread, and the entry is applied to it.
         let whole = UserFeed { older: None, ..log.states[10].page(None, 10) };
         let page = ThreadPage { threads: whole.threads, older: None, ..log.page(10, None, 10) };
         assert_eq!(tail.merge(&mut feed, None, page), Ok(()));
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_is_older_than_what_is_kept_is_refused() {
+    fn a_page_older_than_the_kept_entries_is_refused() {
         let log = Log::new(&[(0, 0); 20]);
         let (mut feed, mut tail) = (log.states[20].clone(), FeedTail::default());
         tail.restart(20);

@@ -1,8 +1,8 @@
 //! The client of the socket.
 //!
-//! `machine` decides everything (backoff, heartbeat, resume, outbox) without I/O, clock or framework, so every timing bug
-//! is a unit test. A transport carries its decisions out: `browser` in the page, `native` in the command line and the
-//! tests. `context` puts the one connection of a tab into application state.
+//! `machine` is a state machine without I/O (backoff, heartbeat, resume, outbox), so unit tests can try every timing. A driver
+//! carries out its outputs: `browser` in the page, `native` in the command line and the tests. `page` keeps the page's signals up
+//! to date, and `context` offers them to components.
 
 #[cfg(feature = "hydrate")]
 pub(crate) mod browser;
@@ -12,4 +12,4 @@ pub mod machine;
 #[cfg(feature = "ssr")]
 pub mod native;
 #[cfg(feature = "hydrate")]
-mod state;
+mod page;

@@ -1,4 +1,4 @@
-//! Closing what a run left open, so that it ends as AG-UI's verifier wants it, whatever died.
+//! The events that end a run: they close what is open and end with the terminal event, as AG-UI's verifier requires.
 
 use serde_json::{Map, Value};
 
@@ -13,83 +13,86 @@ use crate::protocol::{
 
 /// How a run ends.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Ending {
-    /// In which way.
-    pub how: How,
+pub struct RunEnd {
+    /// The kind of end.
+    pub kind: EndKind,
     /// The tokens it used.
     pub usage: Vec<Usage>,
-    /// What the terminal event says beside: `costUsd`, say.
+    /// The metadata of the terminal event, such as `costUsd`.
     pub metadata: Option<Map<String, Value>>,
-    /// What else an agent's own terminal event says, whose metadata stands above.
+    /// The other common fields of the agent's own terminal event.
     pub base: Base,
 }
 
-/// In which way a run ends.
+/// The kind of a run's end.
 #[derive(Debug, Clone, PartialEq)]
-pub enum How {
-    /// It did what was asked.
+pub enum EndKind {
+    /// It succeeded.
     Finished {
-        /// What came of it.
+        /// The result.
         result: Option<Value>,
-        /// Tool calls that whoever asked is to carry out.
+        /// The ids of the tool calls that the client has to execute.
         pending: Vec<String>,
     },
-    /// It waits for a person.
+    /// It ended with interrupts, which wait for a person's answer.
     Interrupted(Vec<Interrupt>),
     /// It was stopped.
     Cancelled,
     /// It failed.
     Failed {
-        /// What happened, for a person.
+        /// The error, for a person.
         message: String,
-        /// What happened, for programs.
+        /// The error's code, for programs.
         code: String,
     },
 }
 
-impl Default for How {
+impl Default for EndKind {
     fn default() -> Self {
         Self::Finished { result: None, pending: Vec::new() }
     }
 }
 
-impl From<How> for Ending {
-    fn from(how: How) -> Self {
-        Self { how, ..Self::default() }
+impl From<EndKind> for RunEnd {
+    fn from(kind: EndKind) -> Self {
+        Self { kind, ..Self::default() }
     }
 }
 
 impl RunView {
-    /// The events that end this run from here: what is open is closed, innermost first; then the terminal event.
+    /// The events that end this run now: they close its open nodes, innermost first; the last is the terminal event.
     #[must_use]
-    pub fn ending(&self, thread_id: ThreadId, ending: &Ending) -> Vec<Event> {
+    pub fn closing_events(&self, thread_id: ThreadId, end: &RunEnd) -> Vec<Event> {
         let open = self.nodes.iter().rev().filter(|node| node.state == NodeState::Open && !node.chunked);
-        let mut events: Vec<Event> = open.filter_map(|node| closing(node, ending)).collect();
-        events.push(terminal(thread_id, self.run_id, ending));
+        let mut events: Vec<Event> = open.filter_map(|node| closing_event(node, end)).collect();
+        events.push(terminal_event(thread_id, self.run_id, end));
         events
     }
 }
 
-fn terminal(thread_id: ThreadId, run_id: RunId, ending: &Ending) -> Event {
-    let usage = Some(ending.usage.clone()).filter(|usage| !usage.is_empty());
+fn terminal_event(thread_id: ThreadId, run_id: RunId, end: &RunEnd) -> Event {
+    let usage = Some(end.usage.clone()).filter(|usage| !usage.is_empty());
     let finished = |outcome| RunFinished { outcome, usage: usage.clone(), ..RunFinished::new(thread_id, run_id) };
-    let mut event: Event = match &ending.how {
-        How::Finished { result, pending } => {
+    let mut event: Event = match &end.kind {
+        EndKind::Finished { result, pending } => {
             let outcome = RunOutcome::Success { pending_tool_call_ids: Some(pending.clone()) };
             let outcome = Some(outcome).filter(|_| !pending.is_empty());
             RunFinished { result: result.clone(), ..finished(outcome) }.into()
         }
-        How::Interrupted(interrupts) => finished(Some(RunOutcome::Interrupt { interrupts: interrupts.clone() })).into(),
-        How::Cancelled => finished(Some(RunOutcome::Cancelled)).into(),
-        How::Failed { message, code } => {
+        EndKind::Interrupted(interrupts) => {
+            finished(Some(RunOutcome::Interrupt { interrupts: interrupts.clone() })).into()
+        }
+        EndKind::Cancelled => finished(Some(RunOutcome::Cancelled)).into(),
+        EndKind::Failed { message, code } => {
             RunError { code: Some(code.clone()), usage, ..RunError::new(message.clone()) }.into()
         }
     };
-    *event.base_mut() = Base { metadata: ending.metadata.clone(), ..ending.base.clone() };
+    *event.base_mut() = Base { metadata: end.metadata.clone(), ..end.base.clone() };
     event
 }
 
-fn closing(node: &Node, ending: &Ending) -> Option<Event> {
+/// The event that closes an open node; `None` for nodes that need none.
+fn closing_event(node: &Node, end: &RunEnd) -> Option<Event> {
     let id = node.id.clone();
     let mut event: Event = match &node.body {
         NodeBody::Text { .. } => TextMessageEnd::new(id).into(),
@@ -97,14 +100,14 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
         NodeBody::Reasoning { .. } => ReasoningMessageEnd::new(id).into(),
         NodeBody::Step => StepFinished::new(id).into(),
         NodeBody::Tool { .. } => ToolCallEnd::new(id).into(),
-        NodeBody::Subagent { .. } => match &ending.how {
-            How::Failed { message, .. } => SubagentError::new(id, message.clone()).into(),
-            // A sub-agent cannot finish as cancelled, and finishing without an outcome would claim success.
-            How::Cancelled => {
+        NodeBody::Subagent { .. } => match &end.kind {
+            EndKind::Failed { message, .. } => SubagentError::new(id, message.clone()).into(),
+            // AG-UI has no cancelled outcome for sub-agents, and finishing without an outcome would mean success.
+            EndKind::Cancelled => {
                 SubagentError { code: Some("cancelled".into()), ..SubagentError::new(id, "stopped") }.into()
             }
-            How::Finished { .. } => SubagentFinished::new(id).into(),
-            How::Interrupted(interrupts) => {
+            EndKind::Finished { .. } => SubagentFinished::new(id).into(),
+            EndKind::Interrupted(interrupts) => {
                 let ids = interrupts.iter().map(|interrupt| interrupt.id.clone()).collect();
                 let outcome = SubagentOutcome::Suspended { interrupt_ids: Some(ids) };
                 SubagentFinished { outcome: Some(outcome), ..SubagentFinished::new(id) }.into()
@@ -112,9 +115,9 @@ fn closing(node: &Node, ending: &Ending) -> Option<Event> {
         },
         NodeBody::Activity { .. } | NodeBody::Custom { .. } | NodeBody::Withdrawn => return None,
     };
-    // AG-UI has no outcome of a step: without this mark it would look as if the step was done.
-    if matches!(node.body, NodeBody::Step) && matches!(ending.how, How::Failed { .. } | How::Cancelled) {
+    // AG-UI has no outcome for steps: without this mark the step would look complete.
+    if matches!(node.body, NodeBody::Step) && matches!(end.kind, EndKind::Failed { .. } | EndKind::Cancelled) {
         event.base_mut().metadata = Some(Map::from_iter([(UNFINISHED_STEP.to_owned(), true.into())]));
     }
-    Some(event.of_subagent(node.within.as_deref()))
+    Some(event.with_subagent(node.within.as_deref()))
 }

@@ -1,7 +1,7 @@
-//! Compaction: what of a log may go without anything looking different.
+//! Compaction of a log: merges deltas without changing the folded state.
 //!
-//! Entries are read in order, each with its place; out come the places that may go and those that say something else now.
-//! Promise: the state folded from what is left is the state folded from all.
+//! Reads the entries in order and returns which to delete and which to replace. Promise: the compacted log folds into the same state
+//! as the whole log.
 
 use std::collections::HashMap;
 
@@ -10,27 +10,29 @@ use crate::protocol::{
     agui::{DeltaKey, Event},
 };
 
-/// The longest text that deltas become, in bytes: an entry of the log is read and sent as a whole.
-const MAX_JOINED_BYTES: usize = 64 * 1024;
+/// The maximum length of a merged text, in bytes. Limited because an entry is read and sent as a whole.
+const MAX_MERGED_BYTES: usize = 64 * 1024;
 
-/// Deltas of a thread become one, where no other event of their run is between them.
+/// Merges deltas of the same text if no other event of their run is between them.
 #[derive(Debug, Default)]
 pub struct Compactor {
+    /// By run: the deltas that later ones can be merged into, as indices of `first_deltas`.
     open: HashMap<RunId, Vec<(DeltaKey, usize)>>,
-    /// The first delta of each, by place, and whether others joined it.
-    grown: Vec<(u64, ThreadEntry, bool)>,
-    gone: Vec<u64>,
+    /// Deltas with their `seq`, and whether others were merged into them.
+    first_deltas: Vec<(u64, ThreadEntry, bool)>,
+    /// The `seq` of the deltas that were merged into others.
+    merged: Vec<u64>,
 }
 
 impl Compactor {
-    /// Reads the next entry.
+    /// Reads the next entry of the log.
     pub fn read(&mut self, seq: u64, entry: ThreadEntry) {
         let ThreadEntry::Agent { run_id, event } = &entry else {
-            // What people do may concern every run.
+            // An entry of a person may affect every run.
             self.open.clear();
             return;
         };
-        if concerns_other_runs(event) {
+        if may_affect_other_runs(event) {
             self.open.retain(|other, _| other == run_id);
         }
         let open = self.open.entry(*run_id).or_default();
@@ -40,33 +42,33 @@ impl Compactor {
         };
         let mut event = event.clone();
         if let Some((_, index)) = open.iter().find(|(known, _)| *known == key) {
-            let (_, first, joined) = &mut self.grown[*index];
+            let (_, first, was_extended) = &mut self.first_deltas[*index];
             if let (ThreadEntry::Agent { event: first, .. }, Some(more)) = (first, event.delta_mut())
                 && let Some(text) = first.delta_mut()
-                && text.len() + more.len() <= MAX_JOINED_BYTES
+                && text.len() + more.len() <= MAX_MERGED_BYTES
             {
                 text.push_str(more);
-                *joined = true;
-                self.gone.push(seq);
+                *was_extended = true;
+                self.merged.push(seq);
                 return;
             }
         }
-        open.retain(|(known, _)| !known.meets(&key));
-        open.push((key, self.grown.len()));
-        self.grown.push((seq, entry, false));
+        open.retain(|(known, _)| !known.has_same_target(&key));
+        open.push((key, self.first_deltas.len()));
+        self.first_deltas.push((seq, entry, false));
     }
 
-    /// The places that may go, and what those say from now on that others joined.
+    /// The `seq` of the entries to delete, and the entries to replace, by `seq`.
     #[must_use]
     pub fn finish(self) -> (Vec<u64>, Vec<(u64, ThreadEntry)>) {
-        let grown = self.grown.into_iter().filter(|(_, _, joined)| *joined);
-        (self.gone, grown.map(|(seq, entry, _)| (seq, entry)).collect())
+        let extended = self.first_deltas.into_iter().filter(|(_, _, was_extended)| *was_extended);
+        (self.merged, extended.map(|(seq, entry, _)| (seq, entry)).collect())
     }
 }
 
-/// Whether an event may change the calls and words of other runs: a run may announce the call of another again, and its end
-/// closes that.
-fn concerns_other_runs(event: &Event) -> bool {
+/// Whether an event may change the calls and texts of other runs: a run may announce a call of another one again, and closes it at
+/// its end.
+fn may_affect_other_runs(event: &Event) -> bool {
     matches!(
         event,
         Event::RunFinished(_)

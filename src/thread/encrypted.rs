@@ -1,29 +1,30 @@
-//! Encrypted reasoning: what only the agent that gave it can read, kept so that it gets it back.
+//! Encrypted reasoning, which only the agent that sent it can read. It is kept to be returned to that agent.
 //!
-//! Promises: of several values of one message or call the last counts; a run keeps its newest within [`MAX_ENCRYPTED_BYTES`],
-//! and once something new is said, all runs of a thread together; what is over that goes, oldest first, and its message or
-//! call is told without. What people are sent has none.
+//! Promises: the last value of a message or call counts. A run keeps its newest values up to [`MAX_ENCRYPTED_BYTES`]; when a new
+//! message is sent, this limit holds for all runs of the thread together. Beyond it, the oldest values are dropped, and their
+//! messages and calls are given to the agent without them. People are never sent these values.
 
 use std::sync::Arc;
 
 use crate::protocol::{Encrypted, Item, RunView, ThreadView, agui::EncryptedSubtype};
 
-/// The most of encrypted values that a run keeps, in bytes.
+/// The maximum size of the encrypted values of a run, in bytes.
 pub const MAX_ENCRYPTED_BYTES: usize = 1024 * 1024;
-/// The most of them, in number.
+/// The maximum number of encrypted values of a run.
 const MAX_VALUES: usize = 1024;
 
 impl RunView {
+    /// Stores a value, replaces the one before of the same call or message, and drops the oldest beyond the limits.
     pub(super) fn keep_encrypted(&mut self, subtype: EncryptedSubtype, entity_id: String, value: String) {
         self.encrypted.retain(|known| known.subtype != subtype || known.entity_id != entity_id);
         self.encrypted.push(Arc::new(Encrypted { subtype, entity_id, value }));
-        let (mut bytes, mut over) = (self.encrypted_bytes(), self.encrypted.len().saturating_sub(MAX_VALUES));
-        bytes -= self.encrypted[..over].iter().map(size).sum::<usize>();
+        let (mut bytes, mut surplus) = (self.encrypted_bytes(), self.encrypted.len().saturating_sub(MAX_VALUES));
+        bytes -= self.encrypted[..surplus].iter().map(size).sum::<usize>();
         while bytes > MAX_ENCRYPTED_BYTES {
-            bytes -= size(&self.encrypted[over]);
-            over += 1;
+            bytes -= size(&self.encrypted[surplus]);
+            surplus += 1;
         }
-        self.encrypted.drain(..over);
+        self.encrypted.drain(..surplus);
     }
 
     fn encrypted_bytes(&self) -> usize {
@@ -32,10 +33,10 @@ impl RunView {
 }
 
 impl ThreadView {
-    /// A new turn begins: agents want back what they thought in the last ones at most.
-    pub(super) fn forget_old_thoughts(&mut self) {
+    /// A new turn begins: keeps the newest values of all runs together up to [`MAX_ENCRYPTED_BYTES`].
+    pub(super) fn trim_encrypted(&mut self) {
         let mut left = MAX_ENCRYPTED_BYTES;
-        for run in self.thinking_runs().rev() {
+        for run in self.runs_with_encrypted().rev() {
             match left.checked_sub(run.encrypted_bytes()) {
                 Some(rest) => left = rest,
                 None => {
@@ -46,15 +47,14 @@ impl ThreadView {
         }
     }
 
-    /// The thread as people are shown it: nobody but an agent can read its encrypted values. What is folded into it from here
-    /// on looks the same.
+    /// The thread as it is sent to people, who cannot read the encrypted values. Later entries fold into it as into the full view.
     #[must_use]
-    pub fn shown(mut self) -> Self {
-        self.thinking_runs().for_each(|run| Arc::make_mut(run).encrypted.clear());
+    pub fn without_encrypted_values(mut self) -> Self {
+        self.runs_with_encrypted().for_each(|run| Arc::make_mut(run).encrypted.clear());
         self
     }
 
-    fn thinking_runs(&mut self) -> impl DoubleEndedIterator<Item = &mut Arc<RunView>> {
+    fn runs_with_encrypted(&mut self) -> impl DoubleEndedIterator<Item = &mut Arc<RunView>> {
         self.items.iter_mut().filter_map(|item| match item {
             Item::Run(run) if !run.encrypted.is_empty() => Some(run),
             _ => None,
@@ -85,8 +85,8 @@ mod tests {
         ReasoningEncryptedValue::new(subtype, id, value).into()
     }
 
-    /// A person's message that an agent is to answer.
-    fn asks(view: &mut ThreadView, agent: &str) -> RunId {
+    /// Sends a message to an agent; returns the run that answers.
+    fn send_message(view: &mut ThreadView, agent: &str) -> RunId {
         let (id, run_id) = (MessageId::new(), RunId::new());
         let author = Author { id: UserId::new(), name: "Ada".into() };
         let message = UserMessage { id, ..UserMessage::new(author, "?", run_id, agent) };
@@ -94,7 +94,7 @@ mod tests {
         run_id
     }
 
-    fn hear(view: &mut ThreadView, run_id: RunId, events: impl IntoIterator<Item = Event>) {
+    fn apply(view: &mut ThreadView, run_id: RunId, events: impl IntoIterator<Item = Event>) {
         events.into_iter().for_each(|event| view.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) }));
     }
 
@@ -102,30 +102,30 @@ mod tests {
         view.run(run).expect("the run").encrypted.iter().map(|known| known.value.as_str()).collect()
     }
 
-    /// What an agent is told of what was thought: the message's or call's id, and the value.
-    fn told(view: &ThreadView, run: RunId) -> Vec<(String, Option<String>)> {
-        let mut told = Vec::new();
+    /// The messages and calls of the history that a run's agent is given, with their encrypted values.
+    fn values_in_history(view: &ThreadView, run: RunId) -> Vec<(String, Option<String>)> {
+        let mut values = Vec::new();
         for message in view.history(run) {
             match message {
                 Message::Reasoning { id, content, encrypted_value, .. } => {
-                    told.push((format!("{id}:{content}"), encrypted_value));
+                    values.push((format!("{id}:{content}"), encrypted_value));
                 }
-                Message::Tool { id, encrypted_value, .. } => told.push((id, encrypted_value)),
+                Message::Tool { id, encrypted_value, .. } => values.push((id, encrypted_value)),
                 Message::Assistant { id, encrypted_value, tool_calls, .. } => {
-                    told.push((id, encrypted_value));
-                    told.extend(tool_calls.into_iter().flatten().map(|call| (call.id, call.encrypted_value)));
+                    values.push((id, encrypted_value));
+                    values.extend(tool_calls.into_iter().flatten().map(|call| (call.id, call.encrypted_value)));
                 }
                 _ => {}
             }
         }
-        told
+        values
     }
 
     #[test]
-    fn an_agent_is_told_its_own_thoughts_and_no_other_agent_is() {
+    fn only_the_agent_itself_gets_its_reasoning_back() {
         let (mut view, message, call) = (ThreadView::default(), EncryptedSubtype::Message, EncryptedSubtype::ToolCall);
-        let run = asks(&mut view, "thinker");
-        hear(
+        let run = send_message(&mut view, "thinker");
+        apply(
             &mut view,
             run,
             [
@@ -150,20 +150,20 @@ mod tests {
             ],
         );
         let some = |text: &str| Some(text.to_owned());
-        let own = asks(&mut view, "thinker");
-        let thoughts =
+        let own = send_message(&mut view, "thinker");
+        let expected =
             [("r:hm", some("R")), ("hidden:", some("H")), ("t", some("T")), ("c", some("C")), ("a", some("A"))];
-        assert_eq!(told(&view, own), thoughts.map(|(id, value)| (id.to_owned(), value)));
-        let other = asks(&mut view, "other");
-        assert_eq!(told(&view, other), ["t", "c", "a"].map(|id| (id.to_owned(), None)));
-        let people = told(&view.shown(), own);
-        assert!(people.iter().all(|(_, value)| value.is_none()), "{people:?}");
+        assert_eq!(values_in_history(&view, own), expected.map(|(id, value)| (id.to_owned(), value)));
+        let other = send_message(&mut view, "other");
+        assert_eq!(values_in_history(&view, other), ["t", "c", "a"].map(|id| (id.to_owned(), None)));
+        let sent_to_people = values_in_history(&view.without_encrypted_values(), own);
+        assert!(sent_to_people.iter().all(|(_, value)| value.is_none()), "{sent_to_people:?}");
     }
 
     #[test]
     fn a_value_belongs_to_the_first_message_of_its_id() {
         let mut view = ThreadView::default();
-        let run = asks(&mut view, "thinker");
+        let run = send_message(&mut view, "thinker");
         let events: [Event; 5] = [
             ReasoningStart::new("1").into(),
             ReasoningMessageStart::new("1", ReasoningRole::Reasoning).into(),
@@ -171,15 +171,15 @@ mod tests {
             TextMessageContent::new("1", "Well.").into(),
             value(EncryptedSubtype::Message, "1", "V"),
         ];
-        hear(&mut view, run, events);
-        let next = asks(&mut view, "thinker");
-        assert_eq!(told(&view, next), [("1:".to_owned(), Some("V".to_owned())), ("1".to_owned(), None)]);
+        apply(&mut view, run, events);
+        let next = send_message(&mut view, "thinker");
+        assert_eq!(values_in_history(&view, next), [("1:".to_owned(), Some("V".to_owned())), ("1".to_owned(), None)]);
     }
 
     #[test]
-    fn restated_messages_carry_their_values() {
+    fn restated_messages_keep_their_values() {
         let mut view = ThreadView::default();
-        let run = asks(&mut view, "thinker");
+        let run = send_message(&mut view, "thinker");
         let call =
             serde_json::json!({"id": "c", "function": {"name": "look", "arguments": "{}"}, "encryptedValue": "C"});
         let messages = serde_json::json!([
@@ -187,43 +187,43 @@ mod tests {
             {"role": "assistant", "id": "a", "content": "Well.", "toolCalls": [call], "encryptedValue": "A"},
         ]);
         let messages: Vec<serde_json::Value> = serde_json::from_value(messages).expect("messages");
-        hear(&mut view, run, [crate::protocol::agui::MessagesSnapshot::new(messages).into()]);
-        let next = asks(&mut view, "thinker");
-        let thoughts = [("r:hm", "R"), ("a", "A"), ("c", "C")];
-        assert_eq!(told(&view, next), thoughts.map(|(id, value)| (id.to_owned(), Some(value.to_owned()))));
+        apply(&mut view, run, [crate::protocol::agui::MessagesSnapshot::new(messages).into()]);
+        let next = send_message(&mut view, "thinker");
+        let expected = [("r:hm", "R"), ("a", "A"), ("c", "C")];
+        assert_eq!(values_in_history(&view, next), expected.map(|(id, value)| (id.to_owned(), Some(value.to_owned()))));
     }
 
     #[test]
-    fn a_run_keeps_its_newest_values_within_the_bound() {
+    fn a_run_keeps_its_newest_values_within_the_limit() {
         let mut view = ThreadView::default();
-        let run = asks(&mut view, "thinker");
+        let run = send_message(&mut view, "thinker");
         let half = "x".repeat(MAX_ENCRYPTED_BYTES / 2);
         for (id, text) in [("1", half.as_str()), ("2", "small"), ("3", half.as_str())] {
-            hear(&mut view, run, [value(EncryptedSubtype::Message, id, text)]);
+            apply(&mut view, run, [value(EncryptedSubtype::Message, id, text)]);
         }
-        assert_eq!(kept(&view, run), ["small", &half], "the oldest went");
-        hear(&mut view, run, [value(EncryptedSubtype::Message, "4", "x".repeat(MAX_ENCRYPTED_BYTES))]);
-        assert_eq!(kept(&view, run), [""; 0], "one that is too large itself goes, too");
+        assert_eq!(kept(&view, run), ["small", &half], "the oldest was dropped");
+        apply(&mut view, run, [value(EncryptedSubtype::Message, "4", "x".repeat(MAX_ENCRYPTED_BYTES))]);
+        assert_eq!(kept(&view, run), [""; 0], "a value that alone is too large is dropped, too");
         let many = (0..MAX_VALUES + 10).map(|at| value(EncryptedSubtype::ToolCall, &at.to_string(), at.to_string()));
-        hear(&mut view, run, many);
+        apply(&mut view, run, many);
         assert_eq!((kept(&view, run).len(), kept(&view, run)[0]), (MAX_VALUES, "10"));
         assert_eq!(view.run(run).expect("the run").state, RunState::Waiting);
     }
 
     #[test]
-    fn a_new_message_lets_go_what_older_runs_kept_beyond_the_bound() {
+    fn a_new_message_drops_the_values_of_older_runs_beyond_the_limit() {
         let mut view = ThreadView::default();
         let most = "x".repeat(MAX_ENCRYPTED_BYTES * 2 / 3);
         let runs: Vec<RunId> = (0..3)
             .map(|_| {
-                let run = asks(&mut view, "thinker");
-                hear(&mut view, run, [value(EncryptedSubtype::Message, "r", most.as_str())]);
+                let run = send_message(&mut view, "thinker");
+                apply(&mut view, run, [value(EncryptedSubtype::Message, "r", most.as_str())]);
                 run
             })
             .collect();
         let counts = |view: &ThreadView| runs.iter().map(|run| kept(view, *run).len()).collect::<Vec<_>>();
-        assert_eq!(counts(&view), [0, 1, 1], "while a turn goes on, it has all its own");
-        asks(&mut view, "thinker");
+        assert_eq!(counts(&view), [0, 1, 1], "a new message trims earlier runs only");
+        send_message(&mut view, "thinker");
         assert_eq!(counts(&view), [0, 0, 1]);
     }
 }

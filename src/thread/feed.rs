@@ -1,14 +1,14 @@
-//! A person's feed: their threads, which of them run, which have something new.
+//! Folds the log of the channel `user` into a person's feed.
 
 use std::cmp::Reverse;
 
 use crate::protocol::{FeedPlace, RunPhase, ThreadId, ThreadSummary, UserEntry, UserFeed};
 
-/// How many threads beside the newest are in the first page of a feed because they wait for the person.
+/// How many threads that wait for the person the first page contains beside the newest threads.
 const MAX_ASKING: usize = 50;
 
 impl ThreadSummary {
-    /// Where it stands in the order of a feed.
+    /// Its place in the feed's order.
     #[must_use]
     pub fn place(&self) -> FeedPlace {
         FeedPlace { active_at: self.active_at, thread_id: self.info.id }
@@ -16,8 +16,8 @@ impl ThreadSummary {
 }
 
 impl UserFeed {
-    /// The newest threads, or those after a place; at most `limit`. With the newest come those that wait for the person's
-    /// answer, at most [`MAX_ASKING`].
+    /// A page of at most `limit` threads: those after the place `before`, or the newest. The newest page also contains up to
+    /// [`MAX_ASKING`] further threads that wait for the person's answer.
     #[must_use]
     pub fn page(&self, before: Option<FeedPlace>, limit: usize) -> Self {
         let mut rest: Vec<&ThreadSummary> =
@@ -31,7 +31,7 @@ impl UserFeed {
         }
     }
 
-    /// Puts a thread of the person's into a part of the feed that may lack it, where its activity says.
+    /// Inserts a thread into a partial feed, by its activity; no effect if the feed has it.
     pub fn insert(&mut self, thread: ThreadSummary) {
         if self.thread(thread.info.id).is_none() {
             let at = self.threads.partition_point(|other| other.active_at >= thread.active_at);
@@ -39,20 +39,20 @@ impl UserFeed {
         }
     }
 
-    /// Whether this is a part that lacks the thread.
+    /// Whether this is a partial feed without the thread.
     #[must_use]
     pub fn lacks(&self, id: ThreadId) -> bool {
         self.older.is_some() && self.thread(id).is_none()
     }
 
-    /// Folds the next entry, appended at `at` (milliseconds since 1970). What it says of a thread that a part lacks changes
-    /// nothing; a new thread is none of those.
+    /// Folds the next entry, which was appended at `at` (milliseconds since 1970). In a partial feed, entries of a thread that it lacks
+    /// have no effect; new threads are added.
     pub fn apply(&mut self, at: i64, entry: UserEntry) {
         let older = self.older;
         match entry {
             UserEntry::Thread { thread } => match self.thread_mut(thread.id) {
                 Some(known) => known.info = thread,
-                // Whatever is not here was active last before the place, and so was made before it.
+                // The thread is older than the partial feed: it is renamed, not new.
                 None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
                 None => {
                     let (running, asking) = Default::default();
@@ -102,18 +102,18 @@ mod tests {
     use super::*;
     use crate::protocol::{RunId, ThreadInfo};
 
-    fn made(at: i64) -> ThreadInfo {
-        ThreadInfo { id: ThreadId::new(), title: format!("made at {at}"), agent: "a".into(), created_at: at }
+    fn thread_created(at: i64) -> ThreadInfo {
+        ThreadInfo { id: ThreadId::new(), title: format!("created at {at}"), agent: "a".into(), created_at: at }
     }
 
     fn feed(threads: i64) -> UserFeed {
         let mut feed = UserFeed::default();
-        (0..threads).for_each(|at| feed.apply(at, UserEntry::Thread { thread: made(at) }));
+        (0..threads).for_each(|at| feed.apply(at, UserEntry::Thread { thread: thread_created(at) }));
         feed
     }
 
     #[test]
-    fn pages_that_follow_each_other_are_the_whole_feed_also_where_threads_were_active_at_once() {
+    fn consecutive_pages_are_the_whole_feed_even_if_threads_were_active_at_the_same_time() {
         let mut whole = feed(40);
         for same in &mut whole.threads[10..30] {
             same.active_at = 20;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_page_has_what_waits_for_the_person_too() {
+    fn the_first_page_contains_threads_that_wait_for_the_person() {
         let mut whole = feed(20);
         let (asking, run_id) = (whole.threads[15].info.id, RunId::new());
         whole.threads[15].asking.push(run_id);
@@ -141,11 +141,11 @@ mod tests {
         assert_eq!(page.threads.len(), 6);
         assert!(page.thread(asking).is_some());
         let next = whole.page(page.older, 20);
-        assert_eq!((next.threads.len(), next.older), (15, None), "it stands in its own place, too");
+        assert_eq!((next.threads.len(), next.older), (15, None), "the thread is in its own place, too");
     }
 
     #[test]
-    fn a_part_takes_new_threads_and_leaves_what_it_lacks_alone() {
+    fn a_partial_feed_adds_new_threads_and_ignores_entries_of_threads_that_it_lacks() {
         let whole = feed(20);
         let mut part = whole.page(None, 5);
         let lacking = whole.threads[12].info.clone();
@@ -153,7 +153,7 @@ mod tests {
         part.apply(30, UserEntry::Thread { thread: ThreadInfo { title: "renamed".into(), ..lacking.clone() } });
         part.apply(31, UserEntry::Run { thread_id: lacking.id, run_id: RunId::new(), phase: RunPhase::Running });
         assert_eq!(part, whole.page(None, 5));
-        let new = made(32);
+        let new = thread_created(32);
         part.apply(32, UserEntry::Thread { thread: new.clone() });
         assert_eq!(part.threads[0].info, new);
         part.insert(whole.threads[12].clone());

@@ -1,7 +1,7 @@
-//! A thread's conversation as AG-UI restates it: what an agent is told of what was said before.
+//! A thread's conversation as AG-UI messages: the history that an agent is given.
 //!
-//! Promises: every call of a run that is over has an answer, unless the run that is told of it goes on from there: where none
-//! came, it says what is known. Arguments are JSON, also those of a call that was cut off.
+//! Promises: every call of a run that has ended has a result, unless the requesting run resumes that run; if no result came, a text
+//! says what is known. Arguments are always JSON, also those of a call that was cut off.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,60 +9,59 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::protocol::{
-    AnswerStatus, Answered, Item, Node, NodeBody, RunId, RunState, RunView, ThreadView,
+    AnswerStatus, Item, Node, NodeBody, Resolution, RunId, RunState, RunView, ThreadView,
     agui::{EncryptedSubtype, FunctionCall, Interrupt, Message, Resume, TextRole, ToolCall, ToolCallKind, ToolContent},
 };
 
-/// What stands in for the result of a call that was not carried out.
+/// The result of a call that was not executed.
 pub const NOT_CARRIED_OUT: &str = "This call was not carried out: its run ended before, or nobody allowed it.";
-/// The same for one that may have been.
+/// The result of a call that may have been executed.
 pub const MAYBE_CARRIED_OUT: &str =
     "No result of this call is known: it may or may not have been carried out. Check before you repeat it.";
 
 impl ThreadView {
-    /// The conversation of a run's branch, up to and with the message that it answers and the runs that it goes on from.
-    /// Tool calls stand with the message that carried them, each followed by its answer; one that may still get one has none
-    /// here.
-    /// What an agent thought, and what only it can read of that, is told to that agent alone.
+    /// The conversation of a run's branch, up to the message that the run answers and the runs that it resumes. Each tool call is in
+    /// the message that contained it and is followed by its result; a call that may still get one has none. Reasoning and encrypted
+    /// values are included only for the agent that they came from.
     #[must_use]
     pub fn history(&self, run_id: RunId) -> Vec<Message> {
         self.conversation(run_id, self.resume(run_id).0)
     }
 
-    /// The same once what a run before waited for is cancelled, and this run has told what the agent said to that: it stands
-    /// before the message that the run answers. No call gets an answer any more.
+    /// The history after the agent was told that the interrupts of the run before are cancelled: what this run emitted about that comes
+    /// before the message that the run answers. Calls without a result get none any more.
     #[must_use]
     pub fn history_after_cancellation(&self, run_id: RunId) -> Vec<Message> {
         let mut history = self.conversation(run_id, None);
         let message = history.pop_if(|last| matches!(last, Message::User { .. }));
         if let Some(run) = self.run(run_id) {
-            tell(run, &run.nodes, (true, false), &mut history);
+            push_messages(run, &run.nodes, (true, false), &mut history);
         }
         history.extend(message);
         history
     }
 
-    /// The calls of the run `from` may still get their answers.
-    fn conversation(&self, run_id: RunId, from: Option<RunId>) -> Vec<Message> {
+    /// The history of a run; the calls of the interrupted run `resumed` may still get their results.
+    fn conversation(&self, run_id: RunId, resumed: Option<RunId>) -> Vec<Message> {
         let (message, agent) = self.run(run_id).map(|run| (run.message_id, run.agent.as_str())).unwrap_or_default();
         let mut history = Vec::new();
-        for item in self.until(message) {
+        for item in self.path_to(message) {
             match item {
-                Item::Message(said) => history.push(Message::User {
-                    id: said.message.id.to_string(),
-                    content: ToolContent::Text(said.message.content.clone()),
+                Item::Message(item) => history.push(Message::User {
+                    id: item.message.id.to_string(),
+                    content: ToolContent::Text(item.message.content.clone()),
                     name: None,
                 }),
                 Item::Run(run) if run.run_id == run_id => break,
                 Item::Run(run) => {
-                    let goes_on = !run.state.is_over() || from == Some(run.run_id) && is_interrupted(run);
-                    let (own, (before, after)) = (run.agent == agent, run.nodes.split_at(run.answer_start()));
+                    let may_get_results = !run.state.is_over() || resumed == Some(run.run_id) && is_interrupted(run);
+                    let (is_own, (before, after)) = (run.agent == agent, run.nodes.split_at(run.answer_start()));
                     if !before.is_empty() {
                         let message = history.pop_if(|last| matches!(last, Message::User { .. }));
-                        tell(run, before, (own, goes_on), &mut history);
+                        push_messages(run, before, (is_own, may_get_results), &mut history);
                         history.extend(message);
                     }
-                    tell(run, after, (own, goes_on), &mut history);
+                    push_messages(run, after, (is_own, may_get_results), &mut history);
                 }
             }
         }
@@ -71,39 +70,44 @@ impl ThreadView {
 }
 
 impl ThreadView {
-    /// What a run goes on from: the run that waited for a person, and the answers. Where that was given up, because something
-    /// else was said, its interrupts are cancelled: the agent may still hold them open.
+    /// The interrupted run that a run resumes, and the answers. If its interrupts were abandoned because of another message, each is
+    /// answered as cancelled, since the agent may still hold them open.
     #[must_use]
     pub fn resume(&self, run_id: RunId) -> (Option<RunId>, Vec<Resume>) {
-        let waited = match self.run(run_id).and_then(|run| run.resumes) {
+        let interrupted = match self.run(run_id).and_then(|run| run.resumes) {
             Some(resumed) => self.run(resumed),
             None => self.runs_before(run_id).last().copied(),
         };
-        let Some(waited) = waited else { return (None, Vec::new()) };
+        let Some(interrupted) = interrupted else { return (None, Vec::new()) };
         let entry = |id: &str, status, payload, metadata| {
             let interrupt_id = id.to_owned();
             Resume { interrupt_id, status, payload, metadata }
         };
-        match (&waited.answered, &waited.state) {
-            (Some(Answered::By { resumed_by, answers, .. }), _) if *resumed_by == run_id => {
+        match (&interrupted.answered, &interrupted.state) {
+            (Some(Resolution::Answered { resumed_by, answers, .. }), _) if *resumed_by == run_id => {
                 let answers =
                     answers.iter().map(|a| entry(&a.interrupt_id, a.status, a.payload.clone(), a.metadata.clone()));
-                (Some(waited.run_id), answers.collect())
+                (Some(interrupted.run_id), answers.collect())
             }
-            (Some(Answered::GivenUp), RunState::Interrupted { interrupts }) => {
+            (Some(Resolution::Abandoned), RunState::Interrupted { interrupts }) => {
                 let cancelled = interrupts.iter().map(|i| entry(&i.id, AnswerStatus::Cancelled, None, None));
-                (Some(waited.run_id), cancelled.collect())
+                (Some(interrupted.run_id), cancelled.collect())
             }
             _ => (None, Vec::new()),
         }
     }
 }
 
-/// What a run said and called in these nodes; to its `own` agent also what it thought, and every encrypted value with what it
-/// belongs to. `goes_on`: its calls may still get their answers.
-fn tell(run: &RunView, nodes: &[Arc<Node>], (own, goes_on): (bool, bool), history: &mut Vec<Message>) {
-    let from = history.len();
-    let mut values = Values::of(run, own);
+/// Appends the messages of these nodes to the history. `is_own`: whether the history is for the run's agent, which also gets its
+/// reasoning and encrypted values. `may_get_results`: whether the run's calls may still get results.
+fn push_messages(
+    run: &RunView,
+    nodes: &[Arc<Node>],
+    (is_own, may_get_results): (bool, bool),
+    history: &mut Vec<Message>,
+) {
+    let start = history.len();
+    let mut values = EncryptedValues::new(run, is_own);
     for node in nodes {
         let subagent_run_id = node.within.clone();
         match &node.body {
@@ -117,37 +121,18 @@ fn tell(run: &RunView, nodes: &[Arc<Node>], (own, goes_on): (bool, bool), histor
                     subagent_run_id,
                 })
             }
-            NodeBody::Tool { name, args, message, result, result_id, parts, error } => {
-                let arguments = if is_json(args) { args.clone() } else { "{}".to_owned() };
-                let function = FunctionCall { name: name.clone(), arguments };
-                let encrypted_value = values.take(EncryptedSubtype::ToolCall, &node.id);
-                let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function, encrypted_value };
-                let carrier = (message.as_deref(), node.within.as_deref());
-                carry(call, carrier, &mut history[from..]).into_iter().for_each(|alone| history.push(alone));
-                let text = match result {
-                    Some(result) => result.as_str(),
-                    None if goes_on => continue,
-                    None => unanswered(run, node, args),
-                };
-                let encrypted_value = result_id.as_deref().and_then(|id| values.take(EncryptedSubtype::Message, id));
-                history.push(Message::Tool {
-                    id: result_id.clone().unwrap_or_else(|| format!("{}-result", node.id)),
-                    content: parts.clone().map_or_else(|| ToolContent::Text(text.to_owned()), ToolContent::Parts),
-                    tool_call_id: node.id.clone(),
-                    error: error.clone(),
-                    encrypted_value,
-                    subagent_run_id,
-                });
-            }
-            NodeBody::Reasoning { text } if own => {
+            NodeBody::Tool { .. } => push_call(run, node, may_get_results, &mut values, (start, &mut *history)),
+            NodeBody::Reasoning { text } if is_own => {
                 let encrypted_value = values.take(EncryptedSubtype::Message, &node.id);
                 if encrypted_value.is_some() || !text.is_empty() {
                     let (id, content) = (node.id.clone(), text.clone());
                     history.push(Message::Reasoning { id, content, encrypted_value, subagent_run_id });
                 }
             }
-            // Thoughts that nobody may read have a span and a value, and no message.
-            NodeBody::ReasoningSpan if values.has(EncryptedSubtype::Message, &node.id) && !speaks(run, &node.id) => {
+            // Reasoning that is only encrypted has a span and a value, but no message.
+            NodeBody::ReasoningSpan
+                if values.has(EncryptedSubtype::Message, &node.id) && !has_message(run, &node.id) =>
+            {
                 let encrypted_value = values.take(EncryptedSubtype::Message, &node.id);
                 let (id, content) = (node.id.clone(), String::new());
                 history.push(Message::Reasoning { id, content, encrypted_value, subagent_run_id });
@@ -157,24 +142,56 @@ fn tell(run: &RunView, nodes: &[Arc<Node>], (own, goes_on): (bool, bool), histor
     }
 }
 
-/// What is known of a call that got no answer before its run was over.
-fn unanswered(run: &RunView, call: &Node, args: &str) -> &'static str {
-    let begun = match &run.state {
-        RunState::Interrupted { interrupts } => was_allowed(run, interrupts, &call.id),
-        // One that was cut off was never whole. Some models say nothing where there are no arguments.
-        _ => args.is_empty() || is_json(args),
+/// Appends a tool call and its result to the history, whose messages from `start` are the run's.
+fn push_call<'a>(
+    run: &RunView,
+    node: &'a Node,
+    may_get_results: bool,
+    values: &mut EncryptedValues<'a>,
+    (start, history): (usize, &mut Vec<Message>),
+) {
+    let NodeBody::Tool { name, args, message, result, result_id, parts, error } = &node.body else { return };
+    let arguments = if is_json(args) { args.clone() } else { "{}".to_owned() };
+    let function = FunctionCall { name: name.clone(), arguments };
+    let encrypted_value = values.take(EncryptedSubtype::ToolCall, &node.id);
+    let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function, encrypted_value };
+    let parent = (message.as_deref(), node.within.as_deref());
+    let own_message = add_to_message(call, parent, &mut history[start..]);
+    history.extend(own_message);
+    let text = match result {
+        Some(result) => result.as_str(),
+        None if may_get_results => return,
+        None => missing_result(run, node, args),
     };
-    if begun { MAYBE_CARRIED_OUT } else { NOT_CARRIED_OUT }
+    let encrypted_value = result_id.as_deref().and_then(|id| values.take(EncryptedSubtype::Message, id));
+    history.push(Message::Tool {
+        id: result_id.clone().unwrap_or_else(|| format!("{}-result", node.id)),
+        content: parts.clone().map_or_else(|| ToolContent::Text(text.to_owned()), ToolContent::Parts),
+        tool_call_id: node.id.clone(),
+        error: error.clone(),
+        encrypted_value,
+        subagent_run_id: node.within.clone(),
+    });
 }
 
-/// Whether a call that its run asked about was allowed; one that it did not ask about needed no permission.
+/// What is known of a call that got no result before its run ended.
+fn missing_result(run: &RunView, call: &Node, args: &str) -> &'static str {
+    let may_have_run = match &run.state {
+        RunState::Interrupted { interrupts } => was_allowed(run, interrupts, &call.id),
+        // A call that was cut off has incomplete arguments. Some models send none if a tool has no parameters.
+        _ => args.is_empty() || is_json(args),
+    };
+    if may_have_run { MAYBE_CARRIED_OUT } else { NOT_CARRIED_OUT }
+}
+
+/// Whether a person allowed a call. A call that no interrupt asked about needed no permission.
 fn was_allowed(run: &RunView, interrupts: &[Interrupt], call: &str) -> bool {
-    let asked = interrupts.iter().find(|asked| asked.tool_call_id.as_deref() == Some(call));
-    let Some(asked) = asked else { return true };
-    let Some(Answered::By { answers, .. }) = &run.answered else { return false };
-    let said = answers.iter().find(|answer| answer.interrupt_id == asked.id);
-    let is_no = |payload: &Option<Value>| payload.as_ref().is_some_and(|said| said["approved"] == false);
-    said.is_some_and(|said| said.status == AnswerStatus::Resolved && !is_no(&said.payload))
+    let interrupt = interrupts.iter().find(|interrupt| interrupt.tool_call_id.as_deref() == Some(call));
+    let Some(interrupt) = interrupt else { return true };
+    let Some(Resolution::Answered { answers, .. }) = &run.answered else { return false };
+    let answer = answers.iter().find(|answer| answer.interrupt_id == interrupt.id);
+    let is_refusal = |payload: &Option<Value>| payload.as_ref().is_some_and(|payload| payload["approved"] == false);
+    answer.is_some_and(|answer| answer.status == AnswerStatus::Resolved && !is_refusal(&answer.payload))
 }
 
 fn is_interrupted(run: &RunView) -> bool {
@@ -185,19 +202,19 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Whether a run has a message of that id.
-fn speaks(run: &RunView, id: &str) -> bool {
+/// Whether a run has a message with this id.
+fn has_message(run: &RunView, id: &str) -> bool {
     let is_message = |body: &NodeBody| matches!(body, NodeBody::Text { .. } | NodeBody::Reasoning { .. });
     run.nodes.iter().any(|node| node.id == id && is_message(&node.body))
 }
 
-/// The encrypted values of a run. Each is told once: messages may share an id, and the first of them has it.
-struct Values<'a>(HashMap<(EncryptedSubtype, &'a str), &'a str>);
+/// The encrypted values of a run. Each is used once: if messages share an id, the first one gets the value.
+struct EncryptedValues<'a>(HashMap<(EncryptedSubtype, &'a str), &'a str>);
 
-impl<'a> Values<'a> {
-    /// None for another agent, which could do nothing with them and has no business with them.
-    fn of(run: &'a RunView, own: bool) -> Self {
-        let values = run.encrypted.iter().filter(|_| own);
+impl<'a> EncryptedValues<'a> {
+    /// The run's values; empty unless they are for the run's own agent, since no other agent may have them.
+    fn new(run: &'a RunView, is_own: bool) -> Self {
+        let values = run.encrypted.iter().filter(|_| is_own);
         Self(values.map(|known| ((known.subtype, known.entity_id.as_str()), known.value.as_str())).collect())
     }
 
@@ -210,9 +227,14 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Puts a call into the message that carries it; where there is none, answers a message of its own.
-fn carry(call: ToolCall, (message, within): (Option<&str>, Option<&str>), said: &mut [Message]) -> Option<Message> {
-    for known in said.iter_mut() {
+/// Adds a call to the message that contained it. Without such a message, returns a new one with the call. `message` and `within`: the
+/// ids of the message and of the sub-agent.
+fn add_to_message(
+    call: ToolCall,
+    (message, within): (Option<&str>, Option<&str>),
+    messages: &mut [Message],
+) -> Option<Message> {
+    for known in messages.iter_mut() {
         if let Message::Assistant { id, tool_calls, .. } = known
             && Some(id.as_str()) == message
         {

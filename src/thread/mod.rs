@@ -1,9 +1,10 @@
-//! The one reducer: log entries in, what a thread (or a person's feed) looks like out.
+//! The reducer: folds log entries into the view of a thread or of a person's feed.
 //!
-//! Browser, server and command line fold the same log with the same code. Pure and deterministic: no clock, no I/O. For
-//! every prefix of every log, the state at the prefix plus the rest equals the state of the whole; the state serializes,
-//! so the server sends it as a snapshot. Entries that break a rule (an end without a start, a delta for an unknown id)
-//! never panic and never hide others: they are folded as far as they make sense.
+//! The browser, the server and the command line fold the same log with this code. It is deterministic, without clock or I/O. A
+//! state can be serialized at any entry, sent as a snapshot, and folded on from there with the same result. Invalid entries (an end
+//! without a start, a delta for an unknown id) never panic; they are folded as far as possible and do not affect others.
+//!
+//! The views themselves are types of the wire, defined in [`crate::protocol`].
 
 mod branch;
 mod close;
@@ -20,11 +21,11 @@ mod view;
 mod tests;
 
 pub use crate::protocol::{
-    Answered, Encrypted, FeedPlace, Item, Node, NodeBody, NodeState, RunState, RunView, Said, ThreadSummary,
+    Encrypted, FeedPlace, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadSummary,
     ThreadView, UserFeed,
 };
-pub use close::{Ending, How};
+pub use close::{EndKind, RunEnd};
 pub use compact::Compactor;
 pub use encrypted::MAX_ENCRYPTED_BYTES;
 pub use history::{MAYBE_CARRIED_OUT, NOT_CARRIED_OUT};
-pub use patch::{MAX_MOVES, MAX_OPERATIONS};
+pub use patch::{MAX_PATCH_MOVES, MAX_PATCH_OPERATIONS};

@@ -1,8 +1,8 @@
-//! The state that an agent shares with its front end, through the runs of a branch.
+//! The state that an agent shares with its front end, across the runs of a branch.
 //!
-//! Promises: a run that says nothing of it leaves it as it was. A large one is held once, with the run that told it whole; later
-//! runs keep only their deltas, and the state is the last whole one with all deltas after it. So a thread is as large as what was
-//! said in it.
+//! Promises: a run without state events leaves the state unchanged. A large state is stored once, in the run that set it; later runs
+//! store only their deltas, and the current state is the last complete one with all later deltas applied. So the size of a thread's
+//! view is bounded by the size of its events.
 
 use std::sync::Arc;
 
@@ -11,70 +11,69 @@ use serde_json::{Map, Value};
 use super::patch;
 use crate::protocol::{Item, RunId, RunView, ThreadView};
 
-/// From here on a state is large, in bytes with [`patch::VALUE_SIZE`] for each value: it is not copied into each run that
-/// changes it.
-const LARGE: usize = 64 * 1024;
+/// A larger state is not copied into each run that changes it. In bytes, as `patch` measures sizes.
+const MAX_COPIED_BYTES: usize = 64 * 1024;
 
 impl ThreadView {
-    /// The shared state that a run began with: what the run before it on its branch ended with.
+    /// The shared state with which a run began: that at the end of the run before it on its branch.
     #[must_use]
     pub fn state_before(&self, run_id: RunId) -> Option<Arc<Value>> {
-        changed(&self.runs_before(run_id))
+        fold_state(&self.runs_before(run_id))
     }
 
-    /// The shared state that a run begins with which answers the next message.
+    /// The shared state of the newest branch, with which the next run begins.
     #[must_use]
     pub fn state(&self) -> Option<Arc<Value>> {
         let runs = self.path(None).into_iter().filter_map(|item| match item {
             Item::Run(run) => Some(&**run),
             Item::Message(_) => None,
         });
-        changed(&runs.collect::<Vec<_>>())
+        fold_state(&runs.collect::<Vec<_>>())
     }
 
-    /// Gives runs the states that they have in a thread with more of the past: what is no longer kept may have told them. Answers
-    /// whether one had another.
-    pub fn keep_states_of(&mut self, before: &Self) -> bool {
+    /// After trimming: gives each run the state that it has in `before`, the view of the whole log, since a trimmed run may have set
+    /// it. Returns whether a state changed.
+    pub fn restore_states_from(&mut self, before: &Self) -> bool {
         let runs = self.runs().map(|run| run.run_id);
-        let mut had_other = false;
+        let mut has_changed = false;
         for run_id in runs.collect::<Vec<_>>() {
             let state = before.state_of(run_id);
             if before.run(run_id).is_some() && state != self.state_of(run_id) {
                 let run = self.run_mut(run_id, 0);
                 run.shared = state;
                 run.shared_changes.clear();
-                had_other = true;
+                has_changed = true;
             }
         }
-        had_other
+        has_changed
     }
 
-    /// The shared state as a run leaves it by now.
+    /// The shared state after a run's events so far.
     #[must_use]
     pub fn state_of(&self, run_id: RunId) -> Option<Arc<Value>> {
         let mut runs = self.runs_before(run_id);
         runs.extend(self.run(run_id));
-        changed(&runs)
+        fold_state(&runs)
     }
 
-    /// A run is about to change the state: where it is small, the run gets one of its own.
+    /// Called before a run's first delta: copies a small state into the run, which then changes its copy.
     pub(super) fn begin_state(&mut self, run_id: RunId, at: i64) {
         let run = self.run_mut(run_id, at);
         if run.shared.is_some() || !run.shared_changes.is_empty() {
             return;
         }
         let before = self.runs_before(run_id);
-        let told = before.iter().rev().find_map(|run| run.shared.as_ref());
-        if told.is_some_and(|told| patch::is_larger(told, LARGE)) {
+        let last_set = before.iter().rev().find_map(|run| run.shared.as_ref());
+        if last_set.is_some_and(|state| patch::is_larger(state, MAX_COPIED_BYTES)) {
             return;
         }
-        let state = changed(&before).unwrap_or_else(|| Arc::new(Value::Object(Map::new())));
+        let state = fold_state(&before).unwrap_or_else(|| Arc::new(Value::Object(Map::new())));
         self.run_mut(run_id, at).shared = Some(state);
     }
 }
 
 impl RunView {
-    pub(super) fn tell_state(&mut self, state: Value) {
+    pub(super) fn set_state(&mut self, state: Value) {
         self.shared = Some(Arc::new(state));
         self.shared_changes.clear();
     }
@@ -89,11 +88,11 @@ impl RunView {
     }
 }
 
-/// What these runs of a branch, the oldest first, made of the state.
-fn changed(runs: &[&RunView]) -> Option<Arc<Value>> {
-    let told = runs.iter().rposition(|run| run.shared.is_some());
-    let later = &runs[told.map_or(0, |told| told + 1)..];
-    let mut state = told.and_then(|told| runs[told].shared.clone());
+/// The state after these runs of a branch, oldest first.
+fn fold_state(runs: &[&RunView]) -> Option<Arc<Value>> {
+    let last_set = runs.iter().rposition(|run| run.shared.is_some());
+    let later = &runs[last_set.map_or(0, |index| index + 1)..];
+    let mut state = last_set.and_then(|index| runs[index].shared.clone());
     if later.iter().any(|run| !run.shared_changes.is_empty()) {
         let state = state.get_or_insert_with(|| Arc::new(Value::Object(Map::new())));
         let deltas = later.iter().flat_map(|run| &run.shared_changes);

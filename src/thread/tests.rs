@@ -1,4 +1,4 @@
-//! What the reducer promises: snapshot plus tail equals replay, and every run ends with everything in it closed.
+//! Tests of the reducer: a snapshot plus the tail equals the full replay, and a run's end closes everything in it.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::protocol::{
     extensions::AFTER_CANCELLATION,
 };
 
-/// Any event, with few ids, so that starts, deltas and ends of the same thing meet in every order.
+/// Any event. There are few ids, so that starts, deltas and ends of the same node occur in every order.
 fn event() -> impl Strategy<Value = Event> {
     let id = prop::sample::select(vec!["a", "b", "c"]);
     let sub = prop::option::of(prop::sample::select(vec!["s", "t"]));
@@ -65,7 +65,7 @@ fn event() -> impl Strategy<Value = Event> {
             28 => ToolCallChunk { delta: Some(text), ..ToolCallChunk::new() }.into(),
             _ => StateSnapshot::new(serde_json::json!(text)).into(),
         };
-        event.of_subagent(sub)
+        event.with_subagent(sub)
     })
 }
 
@@ -125,41 +125,41 @@ proptest! {
         let snapshot: ThreadView = serde_json::from_str(&sent).expect("reads back");
         prop_assert_eq!(&snapshot, &prefix);
         let whole = fold(ThreadView::default(), 0, &entries);
-        let seen = fold(snapshot.clone().shown(), cut, &entries);
+        let seen = fold(snapshot.clone().without_encrypted_values(), cut, &entries);
         prop_assert_eq!(&fold(snapshot, cut, &entries), &whole);
-        prop_assert_eq!(seen.shown(), whole.shown(), "also to people, who are not sent everything");
+        prop_assert_eq!(seen.without_encrypted_values(), whole.without_encrypted_values(), "also without the encrypted values, which people are not sent");
     }
 
     #[test]
-    fn a_compacted_log_looks_the_same_and_is_compact(entries in log()) {
+    fn a_compacted_log_folds_into_the_same_view(entries in log()) {
         let mut compactor = Compactor::default();
         for (seq, entry) in (0..).zip(&entries) {
             compactor.read(seq, entry.clone());
         }
-        let (gone, grown) = compactor.finish();
+        let (deleted, replaced) = compactor.finish();
         let mut view = ThreadView::default();
-        for (seq, entry) in (0..).zip(&entries).filter(|(seq, _)| !gone.contains(seq)) {
-            let entry = grown.iter().find(|(at, _)| *at == seq).map_or(entry, |(_, entry)| entry);
+        for (seq, entry) in (0..).zip(&entries).filter(|(seq, _)| !deleted.contains(seq)) {
+            let entry = replaced.iter().find(|(at, _)| *at == seq).map_or(entry, |(_, entry)| entry);
             view.apply(seq as i64, entry.clone());
         }
         prop_assert_eq!(view, fold(ThreadView::default(), 0, &entries));
     }
 
     #[test]
-    fn an_ending_closes_everything_and_is_terminal(entries in log(), stopped in any::<bool>()) {
+    fn the_closing_events_close_everything_and_the_last_is_terminal(entries in log(), stopped in any::<bool>()) {
         let mut view = fold(ThreadView::default(), 0, &entries);
         let thread = ThreadId::new();
-        let how = if stopped { How::Cancelled } else { How::Failed { message: "gone".into(), code: "lost".into() } };
+        let kind = if stopped { EndKind::Cancelled } else { EndKind::Failed { message: "gone".into(), code: "lost".into() } };
         let runs: Vec<RunView> = view.active_runs().cloned().collect();
         for run in runs {
-            let events = run.ending(thread, &how.clone().into());
+            let events = run.closing_events(thread, &kind.clone().into());
             let (last, closing) = events.split_last().expect("at least the terminal event");
             prop_assert!(matches!(last, Event::RunFinished(_) | Event::RunError(_)));
             for event in closing {
                 view.apply(99, ThreadEntry::Agent { run_id: run.run_id, event: Box::new(event.clone()) });
             }
             let open = view.run(run.run_id).expect("known").nodes.iter().filter(|n| n.state == NodeState::Open && !n.chunked).count();
-            prop_assert_eq!(open, 0, "the closing events alone close everything");
+            prop_assert_eq!(open, 0, "the events before the terminal one close everything");
             view.apply(99, ThreadEntry::Agent { run_id: run.run_id, event: Box::new(last.clone()) });
             prop_assert!(view.run(run.run_id).expect("known").state.is_over());
         }
@@ -174,14 +174,14 @@ fn ten_thousand_deltas_of_one_message_become_one() {
         let event = TextMessageContent::new("a", "x");
         compactor.read(seq, ThreadEntry::Agent { run_id, event: Box::new(event.into()) });
     }
-    let (gone, grown) = compactor.finish();
-    assert_eq!(gone, (1..10_000).collect::<Vec<u64>>());
+    let (deleted, replaced) = compactor.finish();
+    assert_eq!(deleted, (1..10_000).collect::<Vec<u64>>());
     let event = Box::new(TextMessageContent::new("a", "x".repeat(10_000)).into());
-    assert_eq!(grown, [(0, ThreadEntry::Agent { run_id, event })]);
+    assert_eq!(replaced, [(0, ThreadEntry::Agent { run_id, event })]);
 }
 
 #[test]
-fn what_goes_on_while_a_conversation_is_restated_is_ended_by_its_own_end() {
+fn nodes_that_are_open_during_a_snapshot_are_closed_by_their_own_end_events() {
     let run_id = RunId::new();
     let call = serde_json::json!({"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}});
     let said = serde_json::json!({"role": "assistant", "id": "m", "content": "Well", "toolCalls": [call]});
@@ -212,7 +212,7 @@ fn what_goes_on_while_a_conversation_is_restated_is_ended_by_its_own_end() {
 }
 
 #[test]
-fn deltas_of_interleaved_messages_go_to_their_own() {
+fn deltas_of_interleaved_messages_go_to_their_own_message() {
     let run_id = RunId::new();
     let events: Vec<Event> = vec![
         TextMessageStart::new("a").into(),
@@ -231,13 +231,13 @@ fn deltas_of_interleaved_messages_go_to_their_own() {
 }
 
 #[test]
-fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
+fn open_steps_and_calls_of_a_failed_or_stopped_run_are_marked_failed() {
     let run_id = RunId::new();
-    let failed = How::Failed { message: "gone".into(), code: "lost".into() };
-    for (how, expected) in [
+    let failed = EndKind::Failed { message: "gone".into(), code: "lost".into() };
+    for (kind, expected) in [
         (failed, NodeState::Failed),
-        (How::Cancelled, NodeState::Failed),
-        (How::Finished { result: None, pending: Vec::new() }, NodeState::Done),
+        (EndKind::Cancelled, NodeState::Failed),
+        (EndKind::Finished { result: None, pending: Vec::new() }, NodeState::Done),
     ] {
         let events: Vec<Event> = vec![
             StepStarted::new("over").into(),
@@ -247,8 +247,8 @@ fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
         ];
         let entries: Vec<_> = events.into_iter().map(|e| ThreadEntry::Agent { run_id, event: Box::new(e) }).collect();
         let mut view = fold(ThreadView::default(), 0, &entries);
-        let ending = view.run(run_id).expect("the run").ending(ThreadId::new(), &how.into());
-        for event in ending {
+        let events = view.run(run_id).expect("the run").closing_events(ThreadId::new(), &kind.into());
+        for event in events {
             view.apply(9, ThreadEntry::Agent { run_id, event: Box::new(event) });
         }
         let states: Vec<_> = view.run(run_id).expect("the run").nodes.iter().map(|node| node.state).collect();
@@ -256,7 +256,7 @@ fn steps_and_calls_that_a_failed_or_stopped_run_leaves_open_are_not_done() {
     }
 }
 
-/// A thread in which a person asked, the agent's call waited for them, and they answered: the entries, and the run that goes on.
+/// The entries of a thread in which a run was interrupted and answered, and its two runs.
 fn answered(interrupt: serde_json::Value, first: Vec<Event>) -> (Vec<ThreadEntry>, [RunId; 2]) {
     let runs = [RunId::new(), RunId::new()];
     let author = Author { id: UserId::new(), name: "Ada".into() };
@@ -264,16 +264,16 @@ fn answered(interrupt: serde_json::Value, first: Vec<Event>) -> (Vec<ThreadEntry
     let interrupts = vec![serde_json::from_value(interrupt).expect("an interrupt")];
     let outcome = Some(RunOutcome::Interrupt { interrupts });
     let end: Event = RunFinished { outcome, ..RunFinished::new("t", "r") }.into();
-    let said = |event: Event| ThreadEntry::Agent { run_id: runs[0], event: Box::new(event) };
-    let mut entries = vec![ThreadEntry::Message { message }, said(RunStarted::new("t", "r").into())];
-    entries.extend(first.into_iter().chain([end]).map(said));
+    let entry = |event: Event| ThreadEntry::Agent { run_id: runs[0], event: Box::new(event) };
+    let mut entries = vec![ThreadEntry::Message { message }, entry(RunStarted::new("t", "r").into())];
+    entries.extend(first.into_iter().chain([end]).map(entry));
     let [run_id, resumed_by] = runs;
     let answer = RunAnswer { id: MessageId::new(), run_id, resumed_by, agent: "a".into(), author, answers: Vec::new() };
     entries.push(ThreadEntry::Answer { answer });
     (entries, runs)
 }
 
-fn said_by(run_id: RunId, events: Vec<Event>) -> Vec<ThreadEntry> {
+fn entries_of(run_id: RunId, events: Vec<Event>) -> Vec<ThreadEntry> {
     events.into_iter().map(|event| ThreadEntry::Agent { run_id, event: Box::new(event) }).collect()
 }
 
@@ -297,29 +297,29 @@ fn a_call_that_the_resuming_run_announces_again_is_the_same_call() {
     let (mut entries, [first, second]) = answered(asked, call("c", r#"{"to":"bob"}"#));
     let result = ToolCallResult::new("m", "c", ToolContent::Text("sent".into()));
     let again = call("c", r#"{"to":"eve"}"#).into_iter().chain([result.clone().into(), result.into()]);
-    entries.extend(said_by(second, again.collect()));
+    entries.extend(entries_of(second, again.collect()));
     let view = fold(ThreadView::default(), 0, &entries);
     let expected = ("c".to_owned(), r#"{"to":"eve"}"#.to_owned(), Some("sent".to_owned()));
     assert_eq!((calls_in(&view, first), calls_in(&view, second)), (vec![expected], Vec::new()));
     assert_eq!(view.run(first).expect("the run").nodes[0].state, NodeState::Done);
 
-    // In chunks, whose later ones name no call, and after the result: it stays what it is.
+    // The call comes again in chunks after its result: it is still the same call and keeps the result.
     let chunk = |id: Option<&str>, delta: &str| ToolCallChunk {
         tool_call_id: id.map(str::to_owned),
         tool_call_name: id.map(|_| "send".to_owned()),
         delta: Some(delta.into()),
         ..ToolCallChunk::new()
     };
-    entries.extend(said_by(second, vec![chunk(Some("c"), "{").into(), chunk(None, "}").into()]));
+    entries.extend(entries_of(second, vec![chunk(Some("c"), "{").into(), chunk(None, "}").into()]));
     let view = fold(ThreadView::default(), 0, &entries);
     let expected = ("c".to_owned(), "{}".to_owned(), Some("sent".to_owned()));
     assert_eq!((calls_in(&view, first), calls_in(&view, second)), (vec![expected], Vec::new()));
     assert_eq!(view.run(first).expect("the run").nodes[0].state, NodeState::Open);
-    entries.extend(said_by(second, vec![RunFinished::new("t", "r").into()]));
+    entries.extend(entries_of(second, vec![RunFinished::new("t", "r").into()]));
     let view = fold(ThreadView::default(), 0, &entries);
     assert_eq!(view.run(first).expect("the run").nodes[0].state, NodeState::Done, "chunks end with their run");
 
-    // What the model is told next: one call, one result.
+    // The history has one call and one result.
     let history = serde_json::to_value(view.history(RunId::new())).expect("is JSON");
     let said: Vec<&str> = history.as_array().expect("messages").iter().filter_map(|m| m["role"].as_str()).collect();
     assert_eq!(said, ["user", "assistant", "tool"]);
@@ -330,24 +330,24 @@ fn the_same_id_in_another_turn_is_another_call() {
     let asked = serde_json::json!({"id": "i", "reason": "tool_call", "toolCallId": "c"});
     let (mut entries, [first, second]) = answered(asked, call("c", "{}"));
     let result = || -> Event { ToolCallResult::new("m", "c", ToolContent::Text("sent".into())).into() };
-    entries.extend(said_by(second, vec![result()]));
+    entries.extend(entries_of(second, vec![result()]));
     let third = RunId::new();
     let ThreadEntry::Message { message } = entries[0].clone() else { unreachable!("a message") };
     let message = UserMessage { id: MessageId::new(), run_id: third, ..message };
     entries.push(ThreadEntry::Message { message });
-    entries.extend(said_by(third, call("c", "[]").into_iter().chain([result()]).collect()));
+    entries.extend(entries_of(third, call("c", "[]").into_iter().chain([result()]).collect()));
     let view = fold(ThreadView::default(), 0, &entries);
     let sent = |args: &str| ("c".to_owned(), args.to_owned(), Some("sent".to_owned()));
     assert_eq!((calls_in(&view, first), calls_in(&view, third)), (vec![sent("{}")], vec![sent("[]")]));
 }
 
 #[test]
-fn a_call_that_only_an_interrupt_told_of_is_shown_with_its_result() {
+fn a_call_that_only_an_interrupt_describes_is_shown_with_its_result() {
     let asked = serde_json::json!({
         "id": "i", "reason": "tool_call", "toolCallId": "c", "metadata": {"toolName": "send", "args": {"to": "bob"}}
     });
     let (mut entries, [first, second]) = answered(asked, Vec::new());
-    entries.extend(said_by(second, vec![ToolCallResult::new("m", "c", ToolContent::Text("sent".into())).into()]));
+    entries.extend(entries_of(second, vec![ToolCallResult::new("m", "c", ToolContent::Text("sent".into())).into()]));
     let view = fold(ThreadView::default(), 0, &entries);
     let expected = ("c".to_owned(), r#"{"to":"bob"}"#.to_owned(), Some("sent".to_owned()));
     assert_eq!(calls_in(&view, first), [expected]);
@@ -366,14 +366,14 @@ fn an_agent_cannot_change_the_calls_of_another() {
     let message = UserMessage { id: MessageId::new(), run_id: others, agent: "b".into(), ..message };
     entries.push(ThreadEntry::Message { message });
     let result = ToolCallResult::new("m", "c", ToolContent::Text("forged".into()));
-    entries.extend(said_by(others, [vec![result.clone().into()], call("c", "[]"), vec![result.into()]].concat()));
+    entries.extend(entries_of(others, [vec![result.clone().into()], call("c", "[]"), vec![result.into()]].concat()));
     let view = fold(ThreadView::default(), 0, &entries);
     assert_eq!(calls_in(&view, first), [("c".to_owned(), "{}".to_owned(), None)]);
     assert_eq!(calls_in(&view, others), [("c".to_owned(), "[]".to_owned(), Some("forged".to_owned()))]);
 }
 
 #[test]
-fn a_call_with_the_id_of_one_that_nobody_answered_is_new_once_the_agent_is_told_of_the_message() {
+fn a_call_with_the_id_of_a_cancelled_one_is_a_new_call_once_the_agent_has_the_new_message() {
     let asked = serde_json::json!({"id": "i", "reason": "tool_call", "toolCallId": "c"});
     let (mut entries, [first, _]) = answered(asked, call("c", "{}"));
     entries.pop();
@@ -381,12 +381,16 @@ fn a_call_with_the_id_of_one_that_nobody_answered_is_new_once_the_agent_is_told_
     let next = RunId::new();
     let message = UserMessage { id: MessageId::new(), run_id: next, ..message };
     entries.push(ThreadEntry::Message { message });
-    let again = fold(ThreadView::default(), 0, &[entries.clone(), said_by(next, call("c", "[1]"))].concat());
-    assert_eq!((calls_in(&again, first)[0].1.as_str(), calls_in(&again, next)), ("[1]", Vec::new()), "it is cancelled");
+    let again = fold(ThreadView::default(), 0, &[entries.clone(), entries_of(next, call("c", "[1]"))].concat());
+    assert_eq!(
+        (calls_in(&again, first)[0].1.as_str(), calls_in(&again, next)),
+        ("[1]", Vec::new()),
+        "it announces the cancelled call again"
+    );
     let mut begins: Event = ToolCallStart::new("c", "send").into();
     begins.base_mut().metadata.get_or_insert_default().insert(AFTER_CANCELLATION.into(), true.into());
     let rest: Vec<Event> = vec![ToolCallArgs::new("c", "[2]").into(), ToolCallEnd::new("c").into()];
-    entries.extend(said_by(next, [vec![begins], rest].concat()));
+    entries.extend(entries_of(next, [vec![begins], rest].concat()));
     let view = fold(ThreadView::default(), 0, &entries);
     assert_eq!((calls_in(&view, first)[0].1.as_str(), calls_in(&view, next)[0].1.as_str()), ("{}", "[2]"));
 }

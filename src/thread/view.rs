@@ -1,4 +1,4 @@
-//! Questions about a [`ThreadView`] and its runs: which are active, what they wait for.
+//! Accessors of a [`ThreadView`] and its runs: which runs are active, and what they wait for.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::protocol::{
 };
 
 impl RunState {
-    /// Whether the run is over (one that waits for a person is, until it is resumed).
+    /// Whether the run has ended. An interrupted run has ended; another run resumes it.
     #[must_use]
     pub fn is_over(&self) -> bool {
         !matches!(self, Self::Waiting | Self::Running)
@@ -15,13 +15,13 @@ impl RunState {
 }
 
 impl RunView {
-    /// The index of the first node that answers the run's message.
+    /// The index of the first node that belongs to the answer to the run's message.
     #[must_use]
     pub fn answer_start(&self) -> usize {
         self.nodes_before_message.unwrap_or(0).min(self.nodes.len())
     }
 
-    /// What the run ended with to be answered, whatever became of it since.
+    /// The interrupts with which the run ended, open or not.
     #[must_use]
     pub fn interrupts(&self) -> &[Interrupt] {
         match &self.state {
@@ -30,34 +30,34 @@ impl RunView {
         }
     }
 
-    /// Whether the end of its server cut the run, which goes on by itself: nobody is asked anything.
+    /// Whether the run ended because its server stopped and is resumed automatically; its interrupts ask people nothing.
     #[must_use]
-    pub fn was_cut(&self) -> bool {
-        self.interrupts().iter().any(|asked| asked.reason == SERVER_RESTARTED)
+    pub fn was_cut_by_restart(&self) -> bool {
+        self.interrupts().iter().any(|interrupt| interrupt.reason == SERVER_RESTARTED)
     }
 
-    /// What the run waits for a person to answer; nothing where it does not, or not any more. Whether one interrupt of several
-    /// has expired is its `expiresAt`'s to say; when all have, the server gives them up.
+    /// The interrupts that a person can still answer; empty once they are answered or abandoned. Some of them may have expired (see
+    /// `expiresAt`); when all have, the server abandons them.
     #[must_use]
-    pub fn asks(&self) -> &[Interrupt] {
+    pub fn open_interrupts(&self) -> &[Interrupt] {
         if self.answered.is_none() { self.interrupts() } else { &[] }
     }
 
-    /// The calls that the run left to whoever asked, whatever became of them since: those that its end names, else all of a
-    /// finished run, as AG-UI has it. Which of them got a result in the run itself, [`RunView::awaits`] knows.
-    pub fn left(&self) -> impl Iterator<Item = &str> {
-        let (finished, all) = (self.state == RunState::Finished, self.pending.is_empty());
+    /// The tool calls that a finished run may have left to the client: those that its end lists, or all of its calls if it lists none,
+    /// as AG-UI defines it. Includes calls that have a result; [`RunView::pending_tool_calls`] does not.
+    pub fn client_tool_calls(&self) -> impl Iterator<Item = &str> {
+        let (is_finished, all) = (self.state == RunState::Finished, self.pending.is_empty());
         let is_call = |node: &&Arc<Node>| matches!(node.body, NodeBody::Tool { .. });
-        let unnamed = self.nodes.iter().filter(is_call).map(|node| node.id.as_str()).filter(move |_| all);
-        self.pending.iter().map(String::as_str).chain(unnamed).filter(move |_| finished)
+        let unlisted = self.nodes.iter().filter(is_call).map(|node| node.id.as_str()).filter(move |_| all);
+        self.pending.iter().map(String::as_str).chain(unlisted).filter(move |_| is_finished)
     }
 
-    /// The calls whose results the run waits for from whoever asked; nothing where it does not, or not any more.
+    /// The tool calls whose results the client still has to send; empty once they were sent or abandoned.
     #[must_use]
-    pub fn awaits(&self) -> Vec<&str> {
+    pub fn pending_tool_calls(&self) -> Vec<&str> {
         let has_result = |node: &Node| matches!(node.body, NodeBody::Tool { result: Some(_), .. });
-        let open = |call: &str| !self.nodes.iter().any(|node| node.id == call && has_result(node));
-        self.left().filter(|call| self.answered.is_none() && open(call)).collect()
+        let is_open = |call: &str| !self.nodes.iter().any(|node| node.id == call && has_result(node));
+        self.client_tool_calls().filter(|call| self.answered.is_none() && is_open(call)).collect()
     }
 }
 
@@ -71,7 +71,7 @@ impl ThreadView {
         })
     }
 
-    /// The runs that are not over, oldest first.
+    /// The runs that have not ended, oldest first.
     pub fn active_runs(&self) -> impl Iterator<Item = &RunView> {
         self.items.iter().filter_map(|item| match item {
             Item::Run(run) if !run.state.is_over() => Some(&**run),

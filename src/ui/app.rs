@@ -30,7 +30,7 @@ use crate::{
         http::{AgentInfo, Config},
     },
     socket::context::provide_socket,
-    text::visible,
+    text::escape_invisible,
 };
 
 /// The document around the page: what the server sends before and after the application.
@@ -73,7 +73,9 @@ impl Facts {
     pub(crate) fn agent_name(self, id: &str) -> String {
         let named =
             |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.id == id).map(|agent| agent.name.clone());
-        self.agents.with_value(named).unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { visible(id) })
+        self.agents
+            .with_value(named)
+            .unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { escape_invisible(id) })
     }
 
     pub(crate) fn needs_setup(self) -> bool {
@@ -83,7 +85,7 @@ impl Facts {
 
 /// An agent as people are shown it.
 fn shown(agent: AgentInfo) -> AgentInfo {
-    AgentInfo { name: visible(&agent.name), description: visible(&agent.description), ..agent }
+    AgentInfo { name: escape_invisible(&agent.name), description: escape_invisible(&agent.description), ..agent }
 }
 
 /// The title of the document: first how many threads wait for the person, so that it is read in a row of tabs.

@@ -159,7 +159,7 @@ impl Conversation {
                 Key::Run(_) => None,
             })
         });
-        let newest = self.view.with_untracked(|view| ready(view).and_then(ThreadView::newest));
+        let newest = self.view.with_untracked(|view| ready(view).and_then(ThreadView::newest_message));
         // What is on its way will be the newest, and what is said now comes after it.
         let on_its_way =
             untrack(|| self.outgoing.to(self.id)).iter().any(|parcel| parcel.error.get_untracked().is_none());
@@ -222,7 +222,7 @@ impl Conversation {
     /// A message of the person's own has arrived: its branch comes into view.
     pub(crate) fn arrived(self, parcel: &Parcel) {
         self.outgoing.forget(parcel.message_id);
-        let newest = self.view.with_untracked(|view| ready(view).and_then(ThreadView::newest));
+        let newest = self.view.with_untracked(|view| ready(view).and_then(ThreadView::newest_message));
         self.through.set((newest != Some(parcel.message_id)).then_some(parcel.message_id));
     }
 
@@ -250,7 +250,7 @@ impl Conversation {
 
     /// A message by id, as it is now.
     pub(crate) fn message(self, id: MessageId) -> Option<UserMessage> {
-        self.view.with_untracked(|view| ready(view)?.said(id).map(|said| said.message.clone()))
+        self.view.with_untracked(|view| ready(view)?.message(id).map(|said| said.message.clone()))
     }
 
     /// The id of the agent that answers in the thread.

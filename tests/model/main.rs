@@ -217,7 +217,7 @@ impl House {
 
     /// Answers what a run waits for; the run that goes on.
     async fn answer(&self, run_id: RunId, payloads: &[Value]) -> RunView {
-        let waiting = self.view().await.run(run_id).expect("the run").asks().to_vec();
+        let waiting = self.view().await.run(run_id).expect("the run").open_interrupts().to_vec();
         let answers = waiting.iter().zip(payloads).map(|(asked, payload)| InterruptAnswer {
             interrupt_id: asked.id.clone(),
             status: AnswerStatus::Resolved,

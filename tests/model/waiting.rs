@@ -3,7 +3,7 @@
 use netra::{
     protocol::{ErrorCode, RunPhase, UserEntry},
     server::error::Error,
-    thread::Answered,
+    thread::Resolution,
 };
 
 use super::*;
@@ -106,8 +106,8 @@ async fn a_server_that_begins_again_goes_on_with_what_expired_while_it_was_away_
     let tending = tokio::spawn(async move { runner.tend().await });
     fn next(view: &ThreadView, run: RunId) -> Option<&RunView> {
         match view.run(run)?.answered.as_ref()? {
-            Answered::By { resumed_by, .. } => view.run(*resumed_by),
-            Answered::GivenUp => None,
+            Resolution::Answered { resumed_by, .. } => view.run(*resumed_by),
+            Resolution::Abandoned => None,
         }
     }
     let last = |view: &ThreadView| next(view, next(view, run.run_id)?.run_id).cloned();

@@ -160,7 +160,7 @@ async fn what_an_agent_asks_has_ids_and_reasons_of_its_own() {
     let house = House::new(&server).await;
     let run = house.answer("hello").await;
     assert_eq!(run.interrupts()[0].reason, "agent_restarted", "the server's own reason is the server's");
-    assert!(!run.was_cut());
+    assert!(!run.was_cut_by_restart());
     assert!(house.failure("protocol_violation").await.contains("the same id: b"));
 }
 

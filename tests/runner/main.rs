@@ -70,7 +70,7 @@ struct Script {
 
 /// Begins one of everything, nested.
 async fn open_everything(out: &Emitter) -> Result<(), AgentError> {
-    let of = |event: Event| event.of_subagent(Some("x"));
+    let of = |event: Event| event.with_subagent(Some("x"));
     out.emit(StepStarted::new("plan")).await?;
     out.emit(SubagentStarted::new("x", "Data")).await?;
     out.emit(of(StepStarted::new("read").into())).await?;
@@ -179,7 +179,7 @@ impl Agent for Script {
                 open_everything(&out).await?;
                 self.gate.acquire().await.map_err(|_| AgentError::Stopped)?.forget();
                 let more: Event = TextMessageContent::new("m", " and more").into();
-                out.emit(more.of_subagent(Some("x"))).await?;
+                out.emit(more.with_subagent(Some("x"))).await?;
                 return Ok(spent());
             }
             other => panic!("no such script: {other}"),

@@ -29,7 +29,7 @@ async fn a_run_that_somebody_stopped_ends_so_though_its_server_died_before_it_he
 #[tokio::test]
 async fn a_question_that_cannot_be_given_up_keeps_no_other_waiting() {
     let house = House::new().await;
-    let asks = |run| move |view: &ThreadView| view.run(run).is_some_and(|run| !run.asks().is_empty());
+    let asks = |run| move |view: &ThreadView| view.run(run).is_some_and(|run| !run.open_interrupts().is_empty());
     let broken = house.begin("too late").await;
     house.until(asks(broken)).await;
     // Of two questions with one id none can be answered: agents may not ask so any more, and older logs may have it.
@@ -45,7 +45,7 @@ async fn a_question_that_cannot_be_given_up_keeps_no_other_waiting() {
     let _tended = Tended::new(&after);
     house.until_of(thread, |view| view.run(id).is_some_and(|run| run.answered.is_some())).await;
     let (_, view) = channels.thread(house.thread).await.expect("reads");
-    assert_eq!(view.run(broken).expect("the run").asks().len(), 2, "it still waits");
+    assert_eq!(view.run(broken).expect("the run").open_interrupts().len(), 2, "it still waits");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use netra::{
     protocol::{Answer, AnswerStatus, ErrorBody, InterruptAnswer, MessageId, TakeBack, http::UsageSum},
     server::{threads::Asked, usage::Budget},
-    thread::{Answered, NodeState},
+    thread::{NodeState, Resolution},
 };
 
 use super::*;
@@ -67,7 +67,7 @@ async fn messages_wait_their_turn_in_order_and_can_be_taken_back() {
     house.gate.add_permits(1);
     assert_eq!(house.until_over(runs[2]).await, RunState::Finished);
     let (view, events) = (house.view().await, house.events(runs[2]).await);
-    assert!(view.run(runs[1]).is_none() && view.said(messages[1].message_id).is_none());
+    assert!(view.run(runs[1]).is_none() && view.message(messages[1].message_id).is_none());
     assert!(house.unverified(runs[1]).await.is_empty(), "what was taken back never begins");
     assert_eq!(house.phases(runs[1]).await, [RunPhase::Running, RunPhase::TakenBack]);
     assert!(matches!(events[0], Event::RunStarted(_)));
@@ -103,7 +103,7 @@ async fn a_run_that_asks_goes_on_from_the_answer_once_and_before_what_was_said_m
     house.events(asking).await;
     assert_eq!(house.phases(asking).await, [RunPhase::Running, RunPhase::Interrupted]);
     let view = house.view().await;
-    assert_eq!(view.run(asking).expect("the run").asks(), [interrupt(None)]);
+    assert_eq!(view.run(asking).expect("the run").open_interrupts(), [interrupt(None)]);
     let call = view.run(asking).and_then(|run| run.nodes.iter().find(|node| node.id == "call")).expect("the call");
     assert_eq!(call.state, NodeState::Called);
     assert_eq!(
@@ -144,7 +144,7 @@ async fn saying_something_else_gives_the_question_up() {
     let told = house.say(&SendMessage::new(house.thread, "tell")).await;
     let result = house.result(told).await;
     assert_eq!(result["resume"], json!([{"interruptId": "i", "status": "cancelled"}]));
-    assert_eq!(house.view().await.run(asking).and_then(|run| run.answered.clone()), Some(Answered::GivenUp));
+    assert_eq!(house.view().await.run(asking).and_then(|run| run.answered.clone()), Some(Resolution::Abandoned));
     assert_eq!(house.phases(asking).await, [RunPhase::Running, RunPhase::Interrupted, RunPhase::Answered]);
     let error = house.try_answer(&house.answer(asking)).await.expect_err("too late");
     assert_eq!(error.code, ErrorCode::Conflict);
@@ -262,7 +262,7 @@ async fn a_days_budget_refuses_politely_and_says_until_when() {
     assert_eq!((spent.tokens, spent.usd), (2_000, 0.5));
     let report = netra::server::usage::report(&house.channels, 1, 0).await.expect("reads");
     let amounts = |sum: &UsageSum| (sum.runs, sum.input_tokens, sum.output_tokens, sum.cost_usd);
-    assert_eq!(report.rows.iter().map(|row| amounts(&row.of)).collect::<Vec<_>>(), [(2, 1_800, 200, 0.5)]);
+    assert_eq!(report.rows.iter().map(|row| amounts(&row.sum)).collect::<Vec<_>>(), [(2, 1_800, 200, 0.5)]);
     assert_eq!((report.sums.iter().map(amounts).collect::<Vec<_>>(), report.next), (vec![(2, 1_800, 200, 0.5)], None));
 }
 
@@ -298,8 +298,8 @@ async fn a_question_is_given_up_wherever_the_next_message_stands() {
     let told = house.say(&again).await;
     house.until_over(told).await;
     let view = house.view().await;
-    assert_eq!(view.run(asking).and_then(|run| run.answered.clone()), Some(Answered::GivenUp));
-    assert!(view.run(asking).expect("the run").asks().is_empty());
+    assert_eq!(view.run(asking).and_then(|run| run.answered.clone()), Some(Resolution::Abandoned));
+    assert!(view.run(asking).expect("the run").open_interrupts().is_empty());
 }
 
 #[tokio::test]

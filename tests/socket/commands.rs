@@ -170,7 +170,7 @@ async fn commands_sent_at_once_are_done_in_order() {
     let started = bench.runs.started.lock().expect("not poisoned").clone();
     let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
     let text = |run: &NewRun| {
-        let message = view.run(run.run_id).and_then(|run| run.message_id).and_then(|id| view.said(id));
+        let message = view.run(run.run_id).and_then(|run| run.message_id).and_then(|id| view.message(id));
         message.expect("its message").message.content.clone()
     };
     let texts: Vec<String> = started.iter().map(text).collect();

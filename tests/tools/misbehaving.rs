@@ -145,7 +145,7 @@ async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
         assert!(house.reason(id).contains(reason), "{id}: {}", house.reason(id));
         assert!(!house.reason(id).contains("hidden"));
     }
-    let ToolSourceState::Unavailable { said, .. } = house.state("dies") else { panic!("away") };
+    let ToolSourceState::Unavailable { last_output: said, .. } = house.state("dies") else { panic!("away") };
     assert_eq!(said.as_deref(), Some("no licence was found"));
     // While it waits before the next attempt, nobody else waits for it.
     let asked = Instant::now();

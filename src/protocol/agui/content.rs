@@ -1,22 +1,22 @@
-//! Parts of a message: what a person sends beside words.
+//! The parts of a message: text and files.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One part of a message. Read leniently, as messages are.
+/// A part of a message. Decoded leniently, as messages are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ContentPart {
-    /// Words.
+    /// Text.
     Text {
-        /// The words.
+        /// The text.
         text: String,
     },
     /// An image.
     Image(Media),
-    /// A sound.
+    /// An audio file.
     Audio(Media),
-    /// A film.
+    /// A video.
     Video(Media),
     /// Any other file.
     Document(Media),
@@ -27,7 +27,7 @@ pub enum ContentPart {
 pub struct Media {
     /// Where its bytes are.
     pub source: PartSource,
-    /// Anything more; a file's name stands in its `filename`.
+    /// Further data; `filename` is the file's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Value>,
 }
@@ -36,36 +36,36 @@ pub struct Media {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum PartSource {
-    /// Here.
+    /// Inline.
     Data {
-        /// They themselves, in base64.
+        /// The bytes, in base64.
         value: String,
-        /// What they are: `image/png`.
+        /// The media type, such as `image/png`.
         mime_type: String,
     },
-    /// At an address.
+    /// At a URL.
     Url {
-        /// The address.
+        /// The URL.
         value: String,
-        /// What they are.
+        /// The media type.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mime_type: Option<String>,
     },
-    /// At a provider, under a handle that it issued.
+    /// At a model provider, under an id that it issued.
     File {
-        /// The handle.
+        /// The provider's id of the file.
         value: String,
-        /// Whose it is.
+        /// The provider.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         provider: Option<String>,
-        /// What they are.
+        /// The media type.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mime_type: Option<String>,
     },
 }
 
 impl ContentPart {
-    /// A file of this type, said whole.
+    /// An inline file; `value` is its base64.
     #[must_use]
     pub fn data(mime_type: &str, value: String, name: &str) -> Self {
         let media = Media {

@@ -1,8 +1,8 @@
-//! Deltas: the events that carry a piece of something longer, and which of them may become one.
+//! Deltas: events that append to a text, and which of them may be merged into one.
 
 use super::{Base, Event};
 
-/// Deltas with the same key, with no other event of their run between them, may be put together.
+/// The target of a delta. Deltas with the same key may be merged if no other event of their run is between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeltaKey {
     kind: &'static str,
@@ -11,15 +11,15 @@ pub struct DeltaKey {
 }
 
 impl DeltaKey {
-    /// Whether both speak of the same thing, whichever sub-agent they name.
+    /// Whether both have the same target, even if they name different sub-agents.
     #[must_use]
-    pub fn meets(&self, other: &Self) -> bool {
+    pub fn has_same_target(&self, other: &Self) -> bool {
         self.kind == other.kind && self.id == other.id
     }
 }
 
 impl Event {
-    /// What it belongs to, where it is a delta that carries nothing but its text.
+    /// The key of a delta that has no data but its text; `None` for any other event.
     #[must_use]
     pub fn delta_key(&self) -> Option<DeltaKey> {
         let id = match self {
@@ -33,7 +33,7 @@ impl Event {
         plain.then(|| DeltaKey { kind: self.kind(), id: id.clone(), subagent: self.subagent().map(str::to_owned) })
     }
 
-    /// A delta's text.
+    /// A delta's text; `None` for any other event.
     pub fn delta_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::TextMessageContent(e) => Some(&mut e.delta),

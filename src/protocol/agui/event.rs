@@ -1,149 +1,14 @@
-//! The 31 events. A macro writes what they share; each line says what is its own.
+//! The 31 events, with their fields.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{EncryptedSubtype, ReasoningRole, RunOutcome, SubagentOutcome, TextRole, ToolContent, ToolRole, Usage};
+use super::{
+    EncryptedSubtype, ReasoningRole, RunOutcome, SubagentOutcome, TextRole, ToolContent, ToolRole, Usage,
+    event_macro::events,
+};
 
-/// Declares the events: `Name = "TYPE" [tagged] { required; optional }`. All carry `timestamp`, `rawEvent` and `metadata`;
-/// those marked `tagged` may belong to a sub-agent. `new` takes the required fields in order.
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $kind:literal $tagged:ident {
-        $($(#[$rdoc:meta])* $req:ident: $rty:ty,)*
-        ; $($(#[$odoc:meta])* $opt:ident: $oty:ty,)*
-    })*) => {
-        /// One event of a run.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-        #[serde(tag = "type")]
-        pub enum Event {
-            $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
-        }
-
-        impl Event {
-            /// Every event's type, in the protocol's order.
-            pub const TYPES: &'static [&'static str] = &[$($kind),*];
-
-            /// This event's type on the wire.
-            #[must_use]
-            pub fn kind(&self) -> &'static str {
-                match self { $(Self::$name(_) => $kind,)* }
-            }
-
-            /// The fields that an event of a type has or leaves out, as this code names them. None for a type that is unknown.
-            #[must_use]
-            pub fn optional(kind: &str) -> &'static [&'static str] {
-                match kind { $($kind => &[$(stringify!($opt)),*],)* _ => &[] }
-            }
-
-            /// Whether events of a type may say that they belong to a sub-agent.
-            #[must_use]
-            pub fn has_tag(kind: &str) -> bool {
-                match kind { $($kind => matches!(stringify!($tagged), "tagged"),)* _ => false }
-            }
-
-            /// What every event may carry.
-            #[must_use]
-            pub fn base(&self) -> &Base {
-                match self { $(Self::$name(event) => &event.base,)* }
-            }
-
-            /// The same, to change.
-            pub fn base_mut(&mut self) -> &mut Base {
-                match self { $(Self::$name(event) => &mut event.base,)* }
-            }
-
-            /// The sub-agent that this event belongs to: for one that may carry such a tag.
-            #[must_use]
-            pub fn subagent(&self) -> Option<&str> {
-                match self { $(Self::$name(event) => event.tag().as_deref(),)* }
-            }
-
-            /// The same, said to belong to a sub-agent; unchanged where its type has no such tag.
-            #[must_use]
-            pub fn of_subagent(mut self, subagent_run_id: Option<&str>) -> Self {
-                match &mut self { $(Self::$name(event) => event.set_tag(subagent_run_id),)* }
-                self
-            }
-        }
-
-        $(
-            events!(@struct $tagged $(#[$doc])* $name {
-                $($(#[$rdoc])* $req: $rty,)*
-                ; $($(#[$odoc])* $opt: $oty,)*
-            });
-
-            impl From<$name> for Event {
-                fn from(event: $name) -> Self {
-                    Self::$name(event)
-                }
-            }
-        )*
-    };
-
-    (@struct run $(#[$doc:meta])* $name:ident {
-        $($(#[$rdoc:meta])* $req:ident: $rty:ty,)* ; $($(#[$odoc:meta])* $opt:ident: $oty:ty,)*
-    }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-        #[serde(rename_all = "camelCase")]
-        pub struct $name {
-            $($(#[$rdoc])* pub $req: $rty,)*
-            $($(#[$odoc])* #[serde(default, skip_serializing_if = "Option::is_none")] pub $opt: Option<$oty>,)*
-            /// What every event may carry.
-            #[serde(flatten)]
-            pub base: Base,
-        }
-
-        impl $name {
-            /// The event with what it must say.
-            #[must_use]
-            #[allow(clippy::new_without_default, reason = "the required fields are what an event is")]
-            pub fn new($($req: impl Into<$rty>),*) -> Self {
-                Self { $($req: $req.into(),)* $($opt: None,)* base: Base::default() }
-            }
-
-            #[allow(clippy::unused_self, reason = "the same call on every event")]
-            const fn tag(&self) -> &Option<String> { &None }
-            #[allow(clippy::unused_self, reason = "the same call on every event")]
-            const fn set_tag(&mut self, _: Option<&str>) {}
-        }
-    };
-
-    (@struct tagged $(#[$doc:meta])* $name:ident {
-        $($(#[$rdoc:meta])* $req:ident: $rty:ty,)* ; $($(#[$odoc:meta])* $opt:ident: $oty:ty,)*
-    }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
-        #[serde(rename_all = "camelCase")]
-        pub struct $name {
-            $($(#[$rdoc])* pub $req: $rty,)*
-            $($(#[$odoc])* #[serde(default, skip_serializing_if = "Option::is_none")] pub $opt: Option<$oty>,)*
-            /// The sub-agent it belongs to.
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub subagent_run_id: Option<String>,
-            /// What every event may carry.
-            #[serde(flatten)]
-            pub base: Base,
-        }
-
-        impl $name {
-            /// The event with what it must say.
-            #[must_use]
-            #[allow(clippy::new_without_default, reason = "the required fields are what an event is")]
-            pub fn new($($req: impl Into<$rty>),*) -> Self {
-                Self { $($req: $req.into(),)* $($opt: None,)* subagent_run_id: None, base: Base::default() }
-            }
-
-            const fn tag(&self) -> &Option<String> { &self.subagent_run_id }
-            fn set_tag(&mut self, id: Option<&str>) { self.subagent_run_id = id.map(str::to_owned); }
-        }
-    };
-}
-
-/// What every event may carry.
+/// The fields that every event may have.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -151,13 +16,13 @@ pub struct Base {
     /// When it happened, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<i64>,
-    /// The framework's own event that it was made from.
+    /// The framework's own event from which this one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_event: Option<Value>,
-    /// Anything more.
+    /// Further data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
-    /// Fields that AG-UI 1.0 does not know: kept as they are, and of no meaning here.
+    /// Fields that AG-UI 1.0 does not define: kept, and without effect.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -165,45 +30,45 @@ pub struct Base {
 events! {
     /// A run begins.
     RunStarted = "RUN_STARTED" run {
-        /// The thread.
+        /// The thread's id.
         thread_id: String,
-        /// The run.
+        /// The run's id.
         run_id: String,
         ;
-        /// The AG-UI version of the emitter.
+        /// The AG-UI version that the agent speaks.
         protocol_version: String,
         /// The run that this one continues.
         parent_run_id: String,
-        /// The `RunAgentInput` that began it.
+        /// The `RunAgentInput` that started it.
         input: Value,
     }
-    /// A run ends, not by failing.
+    /// A run ends without an error.
     RunFinished = "RUN_FINISHED" run {
-        /// The thread.
+        /// The thread's id.
         thread_id: String,
-        /// The run.
+        /// The run's id.
         run_id: String,
         ;
-        /// What came of it.
+        /// The result.
         result: Value,
-        /// How it ended; absent: well.
+        /// How it ended; absent means success.
         outcome: RunOutcome,
         /// The tokens it used.
         usage: Vec<Usage>,
     }
     /// A run failed.
     RunError = "RUN_ERROR" run {
-        /// What happened, for a person.
+        /// The error, for a person.
         message: String,
         ;
-        /// What happened, for programs.
+        /// The error's code, for programs.
         code: String,
         /// The tokens it used.
         usage: Vec<Usage>,
     }
     /// A step begins.
     StepStarted = "STEP_STARTED" tagged {
-        /// Its name, which is its key within the sub-agent.
+        /// Its name, unique within its sub-agent or run.
         step_name: String,
         ;
     }
@@ -215,121 +80,121 @@ events! {
     }
     /// A text message begins.
     TextMessageStart = "TEXT_MESSAGE_START" tagged {
-        /// The message.
+        /// The message's id.
         message_id: String,
         ;
-        /// Who speaks; absent: the assistant.
+        /// The role of the author; absent: assistant.
         role: TextRole,
-        /// The speaker's name.
+        /// The author's name.
         name: String,
     }
-    /// More of a text message.
+    /// Appends to a text message.
     TextMessageContent = "TEXT_MESSAGE_CONTENT" tagged {
-        /// The message.
+        /// The message's id.
         message_id: String,
-        /// What to append.
+        /// The text to append.
         delta: String,
         ;
     }
     /// A text message ends.
     TextMessageEnd = "TEXT_MESSAGE_END" tagged {
-        /// The message.
+        /// The message's id.
         message_id: String,
         ;
     }
-    /// A text message in one kind of event: begins it, goes on with it, or both.
+    /// Begins a text message, appends to it, or both. No end event follows.
     TextMessageChunk = "TEXT_MESSAGE_CHUNK" tagged {
         ;
-        /// The message; needed in the first chunk.
+        /// The message's id; required in the first chunk.
         message_id: String,
-        /// Who speaks.
+        /// The role of the author.
         role: TextRole,
-        /// What to append.
+        /// The text to append.
         delta: String,
-        /// The speaker's name.
+        /// The author's name.
         name: String,
     }
-    /// A tool is called.
+    /// A tool call begins.
     ToolCallStart = "TOOL_CALL_START" tagged {
-        /// The call.
+        /// The call's id.
         tool_call_id: String,
-        /// The tool.
+        /// The tool's name.
         tool_call_name: String,
         ;
-        /// The message that the call belongs to.
+        /// The id of the message that contains the call.
         parent_message_id: String,
     }
-    /// More of a call's arguments.
+    /// Appends to a call's arguments.
     ToolCallArgs = "TOOL_CALL_ARGS" tagged {
-        /// The call.
+        /// The call's id.
         tool_call_id: String,
-        /// What to append: a piece of JSON text.
+        /// The JSON text to append.
         delta: String,
         ;
     }
-    /// A call's arguments are whole.
+    /// A call's arguments are complete.
     ToolCallEnd = "TOOL_CALL_END" tagged {
-        /// The call.
+        /// The call's id.
         tool_call_id: String,
         ;
     }
-    /// A tool call in one kind of event.
+    /// Begins a tool call, appends to its arguments, or both. No end event follows.
     ToolCallChunk = "TOOL_CALL_CHUNK" tagged {
         ;
-        /// The call; needed in the first chunk.
+        /// The call's id; required in the first chunk.
         tool_call_id: String,
-        /// The tool; needed in the first chunk.
+        /// The tool's name; required in the first chunk.
         tool_call_name: String,
-        /// The message that the call belongs to.
+        /// The id of the message that contains the call.
         parent_message_id: String,
-        /// A piece of the arguments' JSON text.
+        /// The JSON text to append.
         delta: String,
     }
-    /// A tool answered.
+    /// The result of a tool call.
     ToolCallResult = "TOOL_CALL_RESULT" tagged {
-        /// The message that the answer is.
+        /// The id of the result's message.
         message_id: String,
-        /// The call.
+        /// The call's id.
         tool_call_id: String,
-        /// The answer.
+        /// The result.
         content: ToolContent,
         ;
         /// Always `tool`.
         role: ToolRole,
     }
-    /// The agent's state, whole.
+    /// The complete shared state.
     StateSnapshot = "STATE_SNAPSHOT" tagged {
         /// The state.
         snapshot: Value,
         ;
     }
-    /// A change of the agent's state.
+    /// A change of the shared state.
     StateDelta = "STATE_DELTA" tagged {
         /// RFC 6902 operations.
         delta: Vec<Value>,
         ;
     }
-    /// The thread's messages, restated.
+    /// The complete messages of the conversation.
     MessagesSnapshot = "MESSAGES_SNAPSHOT" run {
         /// The messages.
         messages: Vec<Value>,
         ;
     }
-    /// An activity, whole.
+    /// The complete content of an activity.
     ActivitySnapshot = "ACTIVITY_SNAPSHOT" tagged {
-        /// The message that shows it.
+        /// The id of the message that shows it.
         message_id: String,
         /// Its kind.
         activity_type: String,
         /// Its content.
         content: Map<String, Value>,
         ;
-        /// Whether it replaces what the message showed; absent: yes.
+        /// Whether it replaces content that is there already; absent means yes.
         replace: bool,
     }
     /// A change of an activity.
     ActivityDelta = "ACTIVITY_DELTA" tagged {
-        /// The message that shows it.
+        /// The id of the message that shows it.
         message_id: String,
         /// Its kind.
         activity_type: String,
@@ -339,101 +204,101 @@ events! {
     }
     /// A span of reasoning begins.
     ReasoningStart = "REASONING_START" tagged {
-        /// The span.
+        /// The span's id.
         message_id: String,
         ;
     }
-    /// A message of reasoning begins.
+    /// A reasoning message begins.
     ReasoningMessageStart = "REASONING_MESSAGE_START" tagged {
-        /// The message.
+        /// The message's id.
         message_id: String,
         /// Always `reasoning`.
         role: ReasoningRole,
         ;
     }
-    /// More of a message of reasoning.
+    /// Appends to a reasoning message.
     ReasoningMessageContent = "REASONING_MESSAGE_CONTENT" tagged {
-        /// The message.
+        /// The message's id.
         message_id: String,
-        /// What to append.
+        /// The text to append.
         delta: String,
         ;
     }
-    /// A message of reasoning ends.
+    /// A reasoning message ends.
     ReasoningMessageEnd = "REASONING_MESSAGE_END" tagged {
-        /// The message.
+        /// The message's id.
         message_id: String,
         ;
     }
-    /// A message of reasoning in one kind of event.
+    /// Begins a reasoning message, appends to it, or both. No end event follows.
     ReasoningMessageChunk = "REASONING_MESSAGE_CHUNK" tagged {
         ;
-        /// The message; needed in the first chunk.
+        /// The message's id; required in the first chunk.
         message_id: String,
-        /// What to append.
+        /// The text to append.
         delta: String,
     }
     /// A span of reasoning ends.
     ReasoningEnd = "REASONING_END" tagged {
-        /// The span.
+        /// The span's id.
         message_id: String,
         ;
     }
-    /// Reasoning that only its provider can read.
+    /// Encrypted reasoning that only the model's provider can read.
     ReasoningEncryptedValue = "REASONING_ENCRYPTED_VALUE" tagged {
-        /// What it belongs to.
+        /// Whether it belongs to a tool call or a message.
         subtype: EncryptedSubtype,
-        /// The call or message it belongs to.
+        /// The id of the call or message.
         entity_id: String,
-        /// The value.
+        /// The encrypted value.
         encrypted_value: String,
         ;
     }
     /// A sub-agent begins.
     SubagentStarted = "SUBAGENT_STARTED" run {
-        /// The sub-agent's run: never used twice in a run.
+        /// The id of the sub-agent's run, unique within the run.
         subagent_run_id: String,
         /// Its name.
         name: String,
         ;
-        /// What it is for.
+        /// Its task.
         description: String,
-        /// The sub-agent that began it.
+        /// The sub-agent that started it.
         parent_subagent_run_id: String,
-        /// The tool call that began it.
+        /// The tool call that started it.
         parent_tool_call_id: String,
-        /// The message that began it.
+        /// The message that started it.
         parent_message_id: String,
     }
-    /// A sub-agent ends, not by failing.
+    /// A sub-agent ends without an error.
     SubagentFinished = "SUBAGENT_FINISHED" run {
-        /// The sub-agent's run.
+        /// The id of the sub-agent's run.
         subagent_run_id: String,
         ;
-        /// What came of it.
+        /// The result.
         result: Value,
-        /// How it ended; absent: well.
+        /// How it ended; absent means success.
         outcome: SubagentOutcome,
     }
     /// A sub-agent failed.
     SubagentError = "SUBAGENT_ERROR" run {
-        /// The sub-agent's run.
+        /// The id of the sub-agent's run.
         subagent_run_id: String,
-        /// What happened, for a person.
+        /// The error, for a person.
         message: String,
         ;
-        /// What happened, for programs.
+        /// The error's code, for programs.
         code: String,
     }
-    /// An event of a framework that AG-UI has no name for.
+    /// A framework's event without an equivalent in AG-UI.
     Raw = "RAW" tagged {
         /// The event.
         event: Value,
         ;
-        /// Where it comes from.
+        /// The framework that it comes from.
         source: String,
     }
-    /// An event that an application agrees on with its front end.
+    /// An event that an agent and its front end agreed on.
     Custom = "CUSTOM" tagged {
         /// Its name.
         name: String,

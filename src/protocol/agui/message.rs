@@ -1,6 +1,4 @@
-//! Messages, as AG-UI restates a conversation, and the request that begins a run.
-//!
-//! Read leniently: what a newer version adds is ignored.
+//! The messages of a conversation, and the request that starts a run. Decoded leniently: unknown fields are ignored.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,62 +11,62 @@ use crate::protocol::AnswerStatus;
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "role", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub enum Message {
-    /// A person's words.
+    /// A person's message.
     User {
         /// Its id.
         id: String,
-        /// Text, or parts with text among them.
+        /// The content: text or parts.
         content: ToolContent,
-        /// Who said it.
+        /// The author's name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
-    /// The agent's words, its tool calls, or both.
+    /// The agent's text, its tool calls, or both.
     Assistant {
         /// Its id.
         id: String,
-        /// What was said.
+        /// The text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         content: Option<String>,
-        /// Who said it.
+        /// The author's name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
-        /// The calls it made.
+        /// The tool calls.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tool_calls: Option<Vec<ToolCall>>,
-        /// What only the agent can read of it, to be given back as it is.
+        /// An encrypted value that only the agent can read; it is returned unchanged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encrypted_value: Option<String>,
-        /// The sub-agent it belongs to.
+        /// The sub-agent that it belongs to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subagent_run_id: Option<String>,
     },
-    /// A tool's answer.
+    /// The result of a tool call.
     Tool {
         /// Its id.
         id: String,
-        /// The answer.
+        /// The result.
         content: ToolContent,
-        /// The call.
+        /// The call's id.
         tool_call_id: String,
-        /// Why it failed.
+        /// The error, if the call failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
-        /// What only the agent can read of it, to be given back as it is.
+        /// An encrypted value that only the agent can read; it is returned unchanged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encrypted_value: Option<String>,
-        /// The sub-agent it belongs to.
+        /// The sub-agent that it belongs to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subagent_run_id: Option<String>,
     },
-    /// Instructions of the system.
+    /// System instructions.
     System {
         /// Its id.
         id: String,
         /// The instructions.
         content: String,
     },
-    /// Instructions of a developer.
+    /// Developer instructions.
     Developer {
         /// Its id.
         id: String,
@@ -79,13 +77,13 @@ pub enum Message {
     Reasoning {
         /// Its id.
         id: String,
-        /// What was thought.
+        /// The text.
         #[serde(default)]
         content: String,
-        /// What only the agent can read of it, to be given back as it is.
+        /// An encrypted value that only the agent can read; it is returned unchanged.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         encrypted_value: Option<String>,
-        /// The sub-agent it belongs to.
+        /// The sub-agent that it belongs to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subagent_run_id: Option<String>,
     },
@@ -113,7 +111,7 @@ impl Message {
     }
 }
 
-/// A call of a tool.
+/// A tool call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct ToolCall {
@@ -122,14 +120,14 @@ pub struct ToolCall {
     /// Always a function.
     #[serde(rename = "type", default)]
     pub kind: ToolCallKind,
-    /// What is called.
+    /// The function and its arguments.
     pub function: FunctionCall,
-    /// What only the agent can read of it, to be given back as it is.
+    /// An encrypted value that only the agent can read; it is returned unchanged.
     #[serde(default, rename = "encryptedValue", skip_serializing_if = "Option::is_none")]
     pub encrypted_value: Option<String>,
 }
 
-/// What is called: always a function.
+/// The kind of a tool call: always a function.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -143,13 +141,13 @@ pub enum ToolCallKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct FunctionCall {
-    /// The function.
+    /// The function's name.
     pub name: String,
-    /// Its arguments: JSON text.
+    /// The arguments, as JSON text.
     pub arguments: String,
 }
 
-/// A tool that the caller carries out.
+/// A tool that the client executes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Tool {
@@ -161,18 +159,18 @@ pub struct Tool {
     /// The JSON Schema of its arguments.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub parameters: Value,
-    /// Anything more.
+    /// Further data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// Something that the agent may want to know.
+/// Context for the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Context {
     /// What it is.
     pub description: String,
-    /// The thing.
+    /// The content.
     pub value: String,
 }
 
@@ -181,48 +179,48 @@ pub struct Context {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Resume {
-    /// The interrupt.
+    /// The interrupt's id.
     pub interrupt_id: String,
     /// Whether it was answered.
     pub status: AnswerStatus,
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Value>,
-    /// Anything more.
+    /// Further data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// What begins a run over AG-UI's HTTP binding.
+/// The request body that starts a run over AG-UI's HTTP binding.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RunAgentInput {
-    /// The thread.
+    /// The thread's id.
     pub thread_id: String,
-    /// The run.
+    /// The run's id.
     pub run_id: String,
-    /// The AG-UI version of the caller.
+    /// The AG-UI version that the client speaks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol_version: Option<String>,
-    /// The run that this one goes on from.
+    /// The run that this one continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_run_id: Option<String>,
-    /// The conversation, the newest message last.
+    /// The conversation, newest message last.
     pub messages: Vec<Message>,
-    /// The state that caller and agent share. The protocol's own models want it said, so it is, as `null` where there is none.
+    /// The shared state. Required by the protocol's own models, so it is `null` if there is none.
     #[serde(default)]
     pub state: Value,
-    /// Tools that the caller carries out.
+    /// Tools that the client executes.
     #[serde(default)]
     pub tools: Vec<Tool>,
-    /// What the agent may want to know.
+    /// Context for the agent.
     #[serde(default)]
     pub context: Vec<Context>,
-    /// What the caller passes on, whatever it is.
+    /// Arbitrary data that the client passes to the agent.
     #[serde(default)]
     pub forwarded_props: Value,
-    /// Answers to what the run before waited for.
+    /// Answers to the interrupts of the run before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Vec<Resume>>,
 }

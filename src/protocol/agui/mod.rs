@@ -1,11 +1,12 @@
-//! AG-UI 1.0: the 31 events that an agent's run consists of.
+//! AG-UI 1.0: the events of an agent's run, and the messages of a conversation.
 //!
-//! Followed from the protocol's published schemas (`@ag-ui/core` 1.0.0). `type` is SCREAMING_SNAKE, fields are camelCase,
-//! absent optionals are left out and never `null`. Ids inside events are the agent's own and any string.
+//! Written from the protocol's published schemas (`@ag-ui/core` 1.0.0). `type` is SCREAMING_SNAKE, fields are camelCase, and absent
+//! optional fields are left out, never `null`. Ids inside events are arbitrary strings of the agent.
 
 mod content;
 mod delta;
 mod event;
+mod event_macro;
 mod message;
 mod parts;
 

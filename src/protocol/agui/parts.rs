@@ -1,4 +1,4 @@
-//! What events are made of: roles, outcomes, interrupts, usage, messages.
+//! Parts of events: roles, outcomes, interrupts, usage.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TextRole {
-    /// Instructions of a developer.
+    /// A developer.
     Developer,
-    /// Instructions of the system.
+    /// The system.
     System,
-    /// The agent's own words.
+    /// The agent.
     #[default]
     Assistant,
-    /// A person's words.
+    /// A person.
     User,
 }
 
@@ -24,7 +24,7 @@ pub enum TextRole {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningRole {
-    /// The agent's reasoning.
+    /// Reasoning.
     #[default]
     Reasoning,
 }
@@ -34,12 +34,12 @@ pub enum ReasoningRole {
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ToolRole {
-    /// A tool's answer.
+    /// A tool.
     #[default]
     Tool,
 }
 
-/// What an encrypted value belongs to.
+/// The kind of thing that an encrypted value belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -50,7 +50,7 @@ pub enum EncryptedSubtype {
     Message,
 }
 
-/// A tool's answer: text, or parts in the shape of the agent's model.
+/// The content of a message: text, or parts in the format of the agent's model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(untagged)]
@@ -62,7 +62,7 @@ pub enum ToolContent {
 }
 
 impl ToolContent {
-    /// The answer as one text: its own, or its parts as JSON.
+    /// The content as one text; parts are written as JSON.
     #[must_use]
     pub fn to_text(&self) -> String {
         match self {
@@ -72,97 +72,97 @@ impl ToolContent {
     }
 }
 
-/// How a run ended, where it did not fail.
+/// How a run ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunOutcome {
-    /// It did what was asked.
+    /// It succeeded.
     Success {
-        /// Tool calls that the caller is to carry out.
+        /// The ids of the tool calls that the client has to execute.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pending_tool_call_ids: Option<Vec<String>>,
     },
-    /// It waits for a person.
+    /// It waits for a person's answer.
     Interrupt {
-        /// What it waits for; at least one.
+        /// The interrupts; at least one.
         interrupts: Vec<Interrupt>,
     },
     /// It was stopped.
     Cancelled,
 }
 
-/// How a sub-agent ended, where it did not fail. It is never `cancelled`: one that was stopped ends by failing.
+/// How a sub-agent ended that did not fail. There is no `cancelled`: a stopped sub-agent ends with an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SubagentOutcome {
-    /// It did what was asked.
+    /// It succeeded.
     Success,
-    /// It waits for a person.
+    /// It waits for a person's answer.
     Suspended {
-        /// The run's interrupts that it waits for.
+        /// The ids of the run's interrupts that it waits for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interrupt_ids: Option<Vec<String>>,
     },
 }
 
-/// What a run waits for.
+/// A question or request of an agent that ends its run until a person answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Interrupt {
-    /// Its id, which the resume names.
+    /// Its id, which the answer refers to.
     pub id: String,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub reason: String,
-    /// Why, for a person.
+    /// The question, for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The tool call that waits.
+    /// The tool call that waits for the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
-    /// The JSON Schema that the answer must fit.
+    /// The JSON Schema of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_schema: Option<Value>,
-    /// ISO 8601: when it can no longer be answered.
+    /// When it expires, in ISO 8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// The sub-agent that waits.
+    /// The sub-agent that waits for the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subagent_run_id: Option<String>,
-    /// Anything more.
+    /// Further data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
 }
 
-/// What a model was used for, in tokens.
+/// The tokens that a model used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
-    /// Who serves the model.
+    /// The model's provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
-    /// The model.
+    /// The model's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Tokens in.
+    /// Input tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
-    /// Tokens out.
+    /// Output tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
     /// All tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_tokens: Option<u64>,
-    /// Tokens out that were reasoning.
+    /// Output tokens that were reasoning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_tokens: Option<u64>,
-    /// Tokens in that a cache had.
+    /// Input tokens that were read from a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_input_tokens: Option<u64>,
-    /// Tokens in that a cache now has.
+    /// Input tokens that were written to a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_input_tokens: Option<u64>,
 }

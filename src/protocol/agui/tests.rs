@@ -1,4 +1,4 @@
-//! The events on the wire are AG-UI's, to the letter.
+//! Tests that events on the wire have exactly AG-UI's format.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -12,7 +12,7 @@ fn there_are_thirty_one_events() {
 
 #[test]
 fn fields_are_camel_case_and_absent_ones_left_out() {
-    let event = Event::from(ToolCallStart::new("c1", "load_log")).of_subagent(Some("s1"));
+    let event = Event::from(ToolCallStart::new("c1", "load_log")).with_subagent(Some("s1"));
     let wire =
         json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "load_log", "subagentRunId": "s1"});
     assert_eq!(serde_json::to_value(&event).expect("serializes"), wire);
@@ -21,7 +21,7 @@ fn fields_are_camel_case_and_absent_ones_left_out() {
 }
 
 #[test]
-fn what_every_event_may_carry_stands_beside_its_own() {
+fn fields_that_every_event_may_have_are_flattened() {
     let wire = json!({"type": "RUN_ERROR", "message": "no", "timestamp": 5, "metadata": {"a": 1}});
     let event: Event = serde_json::from_value(wire.clone()).expect("reads");
     assert_eq!(event.base().timestamp, Some(5));
@@ -29,22 +29,26 @@ fn what_every_event_may_carry_stands_beside_its_own() {
 }
 
 #[test]
-fn what_the_protocol_does_not_know_stays_where_it_stood() {
+fn unknown_fields_are_kept_in_place() {
     let wire = json!({
         "type": "MESSAGES_SNAPSHOT", "messages": [], "subagentRunId": "s", "x-vendor": {"k": [1, null]}, "metadata": {"a": 1},
     });
     let event: Event = serde_json::from_value(wire.clone()).expect("reads");
-    assert_eq!((event.subagent(), &event.base().extra["subagentRunId"]), (None, &json!("s")), "it has no such field");
+    assert_eq!(
+        (event.subagent(), &event.base().extra["subagentRunId"]),
+        (None, &json!("s")),
+        "MESSAGES_SNAPSHOT does not define this field"
+    );
     assert_eq!(serde_json::to_value(&event).expect("serializes"), wire);
     let marked = json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "mark": 1});
     let marked: Event = serde_json::from_value(marked).expect("reads");
-    assert_eq!(marked.delta_key(), None, "put together with others it would be lost");
+    assert_eq!(marked.delta_key(), None, "merged with other deltas, the unknown field would be lost");
 }
 
 proptest! {
     #[test]
-    fn an_event_that_is_read_and_written_again_is_the_same_text(
-        float in any::<f64>().prop_filter("JSON has no others", |float| float.is_finite()),
+    fn an_event_that_is_decoded_and_encoded_is_the_same_text(
+        float in any::<f64>().prop_filter("JSON has only finite numbers", |float| float.is_finite()),
         whole: i64,
         large: u64,
     ) {
@@ -57,7 +61,7 @@ proptest! {
 }
 
 #[test]
-fn outcomes_have_the_protocols_shape() {
+fn outcomes_have_the_protocols_format() {
     let mut finished = RunFinished::new("t", "r");
     finished.outcome = Some(RunOutcome::Cancelled);
     let wire = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "cancelled"}});
@@ -67,7 +71,7 @@ fn outcomes_have_the_protocols_shape() {
 }
 
 #[test]
-fn a_tool_answers_in_text_or_parts() {
+fn a_tools_result_is_text_or_parts() {
     let reasoning = Event::from(ReasoningMessageStart::new("m", ReasoningRole::Reasoning));
     assert_eq!(serde_json::to_value(reasoning).expect("serializes")["role"], "reasoning");
     let parts = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": [{"type": "text", "text": "4"}]});

@@ -1,27 +1,28 @@
-//! What a framework made the events of a run of.
+//! The framework's own events from which an agent made the events of a run.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// `GET /api/runs/<run_id>/raw?after=<seq>`: the `RAW` events of a run of the caller's, where its agent keeps them.
+/// The response to `GET /api/runs/<run_id>/raw?after=<seq>`: the `RAW` events of one of the caller's runs, if its agent is
+/// configured to keep them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct RawEvents {
-    /// In the order in which they came.
+    /// The events, in the order in which they arrived.
     pub events: Vec<RawEvent>,
-    /// The `after` of the next page; absent: there is none.
+    /// The `after` for the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
 
-/// One of them.
+/// A stored `RAW` event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct RawEvent {
-    /// Its place among those of its run, from 1.
+    /// Its place among the run's `RAW` events, from 1.
     pub seq: u64,
-    /// When it was kept, in milliseconds since 1970.
+    /// When it was stored, in milliseconds since 1970.
     pub at: i64,
-    /// The event of AG-UI. Where the framework said it in the `rawEvent` of another event, `source` names that event's type.
+    /// The AG-UI event. If it came as the `rawEvent` of another event, `source` is that event's type.
     pub event: Value,
 }

@@ -52,7 +52,7 @@ impl RunInput {
         });
         let mut all = Vec::new();
         for (place, id) in ids.enumerate() {
-            let said = id.parse::<MessageId>().ok().and_then(|id| self.thread.said(id));
+            let said = id.parse::<MessageId>().ok().and_then(|id| self.thread.message(id));
             let named = said.map(|said| said.message.attachments.as_slice()).unwrap_or_default();
             let named = named.iter().map(|attachment| InputFile {
                 path: self.folder.join(attachment.file_id.to_string()),

@@ -62,7 +62,7 @@ impl Channels {
     /// Where the store fails.
     pub async fn shown(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
         let (cursor, view) = self.thread(id).await?;
-        Ok((cursor, offload::run(move || view.shown()).await?))
+        Ok((cursor, offload::run(move || view.without_encrypted_values()).await?))
     }
 
     /// A person's feed as it looks now, and the place it looks so at.

@@ -164,7 +164,7 @@ impl Channels {
         tx.remove(thread, &gone, gone.last().copied().unwrap_or_default().max(trimmed)).await?;
         let mut left = tx.folded(thread).await?;
         // What is left of the log may tell a state as changes of one that went: the thread as it looks is kept beside it.
-        if left.keep_states_of(&before) {
+        if left.restore_states_from(&before) {
             let text = serde_json::to_string(&left)?;
             let query = sqlx::query("INSERT INTO snapshots (channel, seq, state) VALUES ($1, $2, $3)");
             let query = query.bind(Channel::Thread(thread).to_string()).bind(head.cast_signed()).bind(text);

@@ -35,7 +35,7 @@ use crate::{
         store::Store,
         threads,
     },
-    text::typed,
+    text::normalize_input,
 };
 
 /// The form's field that holds the file.
@@ -247,7 +247,7 @@ fn shortened(name: &str) -> String {
 /// How a download is named (RFC 6266): as it is for whoever reads `filename*`, in ASCII for the others. Characters that nobody
 /// sees are left out: one that turns the direction of writing makes another ending of a name.
 fn disposition(name: &str) -> String {
-    let name = typed(name).replace(['\n', '\t'], " ");
+    let name = normalize_input(name).replace(['\n', '\t'], " ");
     let plain = |c: char| if c.is_ascii() && !matches!(c, '"' | '\\' | '%') { c } else { '_' };
     let ascii: String = name.chars().map(plain).collect();
     format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", escaped(&name))

@@ -91,7 +91,7 @@ mod tests {
             Cursor, Epoch, ThreadEntry, ThreadId, ThreadInfo, UserId,
             http::{Role, User},
         },
-        socket::context::{At, Seed},
+        socket::context::{Seed, StateAt},
         thread::{ThreadView, UserFeed},
         ui::app::{App, shell},
     };
@@ -109,8 +109,8 @@ mod tests {
         let user = User { id: UserId::new(), name: "Ada".into(), email: "ada@example.org".into(), role: Role::Member };
         let seed = Seed {
             user: Some(user),
-            feed: Some(At { cursor: cursor.clone(), state: feed }),
-            thread: Some((shown.id, At { cursor, state: view })),
+            feed: Some(StateAt { cursor: cursor.clone(), state: feed }),
+            thread: Some((shown.id, StateAt { cursor, state: view })),
         };
         let boot = Boot { seed, ..Boot::default() };
         Source { address: format!("/threads/{}", shown.id), boot, nonce: Nonce::new() }

@@ -39,7 +39,7 @@ use crate::{
         http::{Problem, User},
         limits::FEED_PAGE,
     },
-    socket::context::{At, Seed},
+    socket::context::{Seed, StateAt},
     ui::{
         app::{App, shell},
         boot::Boot,
@@ -160,12 +160,12 @@ async fn seed(
     if let Some(shown) = shown {
         feed.insert(shown);
     }
-    let mut seed = Seed { feed: Some(At { cursor, state: feed }), thread: None, user: Some(user.clone()) };
+    let mut seed = Seed { feed: Some(StateAt { cursor, state: feed }), thread: None, user: Some(user.clone()) };
     let Some(id) = thread else { return Ok((seed, None)) };
     match threads::authorise(&state.channels, user.id, id).await {
         Ok(_) => {
             let (cursor, state) = state.channels.shown(id).await?;
-            seed.thread = Some((id, At { cursor, state }));
+            seed.thread = Some((id, StateAt { cursor, state }));
             Ok((seed, None))
         }
         Err(error::Error::Refused(body)) => Ok((seed, Some(body))),

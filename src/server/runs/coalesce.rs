@@ -174,7 +174,7 @@ mod tests {
                 6 => StepStarted::new(text).into(),
                 _ => StepFinished::new(text).into(),
             };
-            event.of_subagent(sub)
+            event.with_subagent(sub)
         })
     }
 

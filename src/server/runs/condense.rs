@@ -24,7 +24,7 @@ use crate::{
         },
         extensions::{FIRST_PIECE, LAST_PIECE, LATER_PIECE, MORE_FOLLOW},
     },
-    thread::{Item, MAX_OPERATIONS, Node, RunView, ThreadView},
+    thread::{Item, MAX_PATCH_OPERATIONS, Node, RunView, ThreadView},
 };
 
 /// The most bytes of a state's change in one event; what else is in the event has room beside it.
@@ -138,7 +138,7 @@ pub(super) fn state(before: Option<&Value>, event: StateSnapshot) -> Result<Vec<
             Some(snapshot) => StateSnapshot::new(snapshot).into(),
             None => StateDelta::new(delta).into(),
         };
-        events.push(event.of_subagent(subagent_run_id.as_deref()));
+        events.push(event.with_subagent(subagent_run_id.as_deref()));
     }
     if let Some(first) = events.first_mut() {
         *first.base_mut() = base;
@@ -169,7 +169,7 @@ fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, TooLong> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
     for operation in spread {
         let more = extent(&operation).bytes + 1;
-        let is_full = bytes + more > MAX_PART_BYTES || part.len() == MAX_OPERATIONS;
+        let is_full = bytes + more > MAX_PART_BYTES || part.len() == MAX_PATCH_OPERATIONS;
         if !part.is_empty() && (is_full || stands_alone(&operation) || part.last().is_some_and(stands_alone)) {
             parts.push(std::mem::take(&mut part));
             bytes = 0;
@@ -341,7 +341,7 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
                     let mut said = vec![TextMessageStart::new(&*id).into()];
                     said.extend(pieces(TextMessageContent::new(&*id, text).into()));
                     said.push(TextMessageEnd::new(&*id).into());
-                    events.extend(said.into_iter().map(|event: Event| event.of_subagent(tag)));
+                    events.extend(said.into_iter().map(|event: Event| event.with_subagent(tag)));
                 }
                 for call in tool_calls.into_iter().flatten().filter(|call| !knows(&call.id)) {
                     if is_of_another(&call.id) {
@@ -352,7 +352,7 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
                     let mut called = vec![ToolCallStart { parent_message_id, ..start }.into()];
                     called.extend(pieces(ToolCallArgs::new(&*call.id, call.function.arguments).into()));
                     called.push(ToolCallEnd::new(&*call.id).into());
-                    events.extend(called.into_iter().map(|event: Event| event.of_subagent(tag)));
+                    events.extend(called.into_iter().map(|event: Event| event.with_subagent(tag)));
                 }
             }
             Message::Tool { id, content, tool_call_id, error: None, encrypted_value: None, subagent_run_id } => {
@@ -364,7 +364,7 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
                     return None;
                 }
                 let result = Event::from(ToolCallResult::new(id, tool_call_id, content));
-                events.extend(pieces(result.of_subagent(subagent_run_id.as_deref())));
+                events.extend(pieces(result.with_subagent(subagent_run_id.as_deref())));
             }
             _ => return None,
         }

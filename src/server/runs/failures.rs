@@ -5,7 +5,7 @@ use sqlx::Row;
 use crate::{
     protocol::http::LastFailure,
     server::{error::Result, store::Store},
-    thread::{Ending, How},
+    thread::{EndKind, RunEnd},
 };
 
 /// The end of a run that was under way when its server was killed.
@@ -23,9 +23,9 @@ pub(super) fn is_of_server(code: &str) -> bool {
 }
 
 /// What the store keeps of a run that failed through its agent.
-pub(super) fn problem(ending: &Ending) -> Option<String> {
-    match &ending.how {
-        How::Failed { message, code } if !is_of_server(code) => Some(message.chars().take(MAX_PROBLEM).collect()),
+pub(super) fn problem(ending: &RunEnd) -> Option<String> {
+    match &ending.kind {
+        EndKind::Failed { message, code } if !is_of_server(code) => Some(message.chars().take(MAX_PROBLEM).collect()),
         _ => None,
     }
 }

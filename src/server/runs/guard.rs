@@ -16,7 +16,7 @@ use crate::{
         agui::{EncryptedSubtype, Event, SubagentError, SubagentFinished},
         limits::MAX_DEPTH,
     },
-    thread::{MAX_MOVES, MAX_OPERATIONS},
+    thread::{MAX_PATCH_MOVES, MAX_PATCH_OPERATIONS},
 };
 
 /// The largest event that is kept, in bytes of JSON: an entry of the log, and a frame that goes to every follower.
@@ -375,12 +375,15 @@ fn operations(operations: &[Value]) -> Result<(), String> {
     let pointer = |text: &str| {
         (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
     };
-    if operations.len() > MAX_OPERATIONS {
-        return Err(format!("a delta has at most {MAX_OPERATIONS} operations, this one has {}", operations.len()));
+    if operations.len() > MAX_PATCH_OPERATIONS {
+        return Err(format!(
+            "a delta has at most {MAX_PATCH_OPERATIONS} operations, this one has {}",
+            operations.len()
+        ));
     }
     let moves = operations.iter().filter(|operation| matches!(operation["op"].as_str(), Some("move" | "copy"))).count();
-    if moves > MAX_MOVES {
-        return Err(format!("a delta moves and copies at most {MAX_MOVES} times, this one {moves} times"));
+    if moves > MAX_PATCH_MOVES {
+        return Err(format!("a delta moves and copies at most {MAX_PATCH_MOVES} times, this one {moves} times"));
     }
     for operation in operations {
         let text = |key| operation.get(key).and_then(Value::as_str);

@@ -20,7 +20,7 @@ fn says(events: Events) -> String {
 }
 
 fn of(subagent: &str, event: impl Into<Event>) -> Event {
-    event.into().of_subagent(Some(subagent))
+    event.into().with_subagent(Some(subagent))
 }
 
 fn sub(id: &str) -> Event {
@@ -147,7 +147,7 @@ fn every_broken_rule_is_named() {
         (vec![StateDelta::new(vec![json!({"op": "remove", "path": "/a~2"})]).into()], "JSON pointers"),
         (vec![StateDelta::new(vec![json!({"op": "put", "path": "/a"})]).into()], "RFC 6902"),
         (
-            vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_MOVES + 1]).into()],
+            vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_PATCH_MOVES + 1]).into()],
             "a delta moves and copies at most 32 times, this one 33 times",
         ),
         (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "at most 262144 bytes"),

@@ -24,12 +24,12 @@ use crate::{
         threads::NewRun,
         usage,
     },
-    thread::{Ending, RunState},
+    thread::{RunEnd, RunState},
 };
 
 /// The run's agent and what it is asked. A run can wait for long: what was allowed when the message was sent may not be any
 /// more.
-pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc<dyn Agent>, RunInput), Ending> {
+pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc<dyn Agent>, RunInput), RunEnd> {
     let unavailable = |error: Error| {
         tracing::error!(run = %run.new.run_id, thread = %run.new.thread_id, %error, "what a run begins with cannot be read");
         failed("thread_unavailable", "the thread cannot be read at the moment; ask again")
@@ -103,7 +103,7 @@ async fn input(
 ) -> Result<RunInput> {
     let NewRun { run_id, thread_id, ref agent, .. } = run.new;
     let (_, thread) = run.channels.thread_in(look, thread_id).await?;
-    let message = thread.run(run_id).and_then(|run| run.message_id).and_then(|id| thread.said(id));
+    let message = thread.run(run_id).and_then(|run| run.message_id).and_then(|id| thread.message(id));
     let message =
         message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
     // The message's files, else the thread's latest.

@@ -11,18 +11,18 @@ use uuid::Uuid;
 use super::{failures::is_of_server, tool_tasks};
 use crate::{
     protocol::{RunId, agui::Interrupt, extensions::SERVER_RESTARTED},
-    thread::{Ending, How, ThreadView},
+    thread::{EndKind, RunEnd, ThreadView},
 };
 
 /// How often in a row a run goes on by itself: one that ends its server each time must not do so for ever.
 const MAX_TIMES: usize = 3;
 
 /// How a run ends in place of this failure, where it can go on by itself.
-pub(super) fn interruption(thread: &ThreadView, run_id: RunId, ending: &Ending) -> Option<Ending> {
-    let How::Failed { code, .. } = &ending.how else { return None };
+pub(super) fn interruption(thread: &ThreadView, run_id: RunId, ending: &RunEnd) -> Option<RunEnd> {
+    let EndKind::Failed { code, .. } = &ending.kind else { return None };
     let run = thread.run(run_id).filter(|_| is_of_server(code))?;
     let chain = || iter::successors(Some(run), |run| thread.run(run.resumes?));
-    if chain().filter(|run| run.was_cut()).count() >= MAX_TIMES {
+    if chain().filter(|run| run.was_cut_by_restart()).count() >= MAX_TIMES {
         return None;
     }
     if !chain().any(|run| tool_tasks::has_open_task(thread, run)) {
@@ -38,7 +38,7 @@ pub(super) fn interruption(thread: &ThreadView, run_id: RunId, ending: &Ending) 
         subagent_run_id: None,
         metadata: None,
     };
-    Some(Ending { how: How::Interrupted(vec![interrupt]), ..ending.clone() })
+    Some(RunEnd { kind: EndKind::Interrupted(vec![interrupt]), ..ending.clone() })
 }
 
 #[cfg(test)]
@@ -80,10 +80,10 @@ mod tests {
     }
 
     /// The run ends so, and another goes on from it.
-    fn go_on(thread: &mut ThreadView, run_id: RunId, ending: &Ending) -> RunId {
-        let events = thread.run(run_id).expect("the run").ending(ThreadId::new(), ending);
+    fn go_on(thread: &mut ThreadView, run_id: RunId, ending: &RunEnd) -> RunId {
+        let events = thread.run(run_id).expect("the run").closing_events(ThreadId::new(), ending);
         events.into_iter().for_each(|event| thread.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) }));
-        let How::Interrupted(asked) = &ending.how else { panic!("it waits: {ending:?}") };
+        let EndKind::Interrupted(asked) = &ending.kind else { panic!("it waits: {ending:?}") };
         let given_up = |asked: &Interrupt| InterruptAnswer {
             interrupt_id: asked.id.clone(),
             status: AnswerStatus::Cancelled,
@@ -102,7 +102,7 @@ mod tests {
         let (mut thread, mut run) = at_work(task());
         for code in ["server_restarted", "server_restarting", "server_lost"] {
             let ending = interruption(&thread, run, &failed(code, "x")).expect("it goes on");
-            let How::Interrupted(asked) = &ending.how else { panic!("it waits: {ending:?}") };
+            let EndKind::Interrupted(asked) = &ending.kind else { panic!("it waits: {ending:?}") };
             let expires: Timestamp = asked[0].expires_at.as_ref().expect("a time").parse().expect("a time");
             assert!(expires <= Timestamp::now(), "nobody is waited for");
             run = go_on(&mut thread, run, &ending);
@@ -114,7 +114,7 @@ mod tests {
     fn a_run_without_an_open_task_ends_as_it_would() {
         let (mut thread, run) = at_work(task());
         assert_eq!(interruption(&thread, run, &failed("time_limit", "x")), None);
-        assert_eq!(interruption(&thread, run, &How::Cancelled.into()), None);
+        assert_eq!(interruption(&thread, run, &EndKind::Cancelled.into()), None);
         let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "rested"});
         hear(&mut thread, run, result);
         assert_eq!(interruption(&thread, run, &failed("server_restarted", "x")), None);

@@ -31,7 +31,7 @@ use crate::{
     json_size::extent,
     protocol::{agui::Event, limits::MAX_DEPTH},
     server::{channel::Channels, threads::NewRun},
-    thread::{Ending, How},
+    thread::{EndKind, RunEnd},
 };
 
 /// How many events wait between an agent and its log.
@@ -52,7 +52,7 @@ pub(super) struct Run {
     /// How long it may take.
     pub(super) time_limit: Duration,
     /// Told how to end before the agent does.
-    pub(super) stop: watch::Receiver<Option<Ending>>,
+    pub(super) stop: watch::Receiver<Option<RunEnd>>,
 }
 
 /// An agent at work.
@@ -79,11 +79,11 @@ impl Run {
         match self.answer(&mut log).await {
             Ok(ending) => {
                 let ms = began.elapsed().as_millis();
-                match ending.how {
-                    How::Finished { .. } => tracing::info!(run = %run_id, ms, "a run finished"),
-                    How::Interrupted(_) => tracing::info!(run = %run_id, ms, "a run waits for a person"),
-                    How::Cancelled => tracing::info!(run = %run_id, ms, "a run was stopped"),
-                    How::Failed { message, code } => {
+                match ending.kind {
+                    EndKind::Finished { .. } => tracing::info!(run = %run_id, ms, "a run finished"),
+                    EndKind::Interrupted(_) => tracing::info!(run = %run_id, ms, "a run waits for a person"),
+                    EndKind::Cancelled => tracing::info!(run = %run_id, ms, "a run was stopped"),
+                    EndKind::Failed { message, code } => {
                         tracing::warn!(run = %run_id, ms, code, message, "a run failed");
                     }
                 }
@@ -95,7 +95,7 @@ impl Run {
         }
     }
 
-    async fn answer(mut self, log: &mut RunLog) -> Result<Ending, Lost> {
+    async fn answer(mut self, log: &mut RunLog) -> Result<RunEnd, Lost> {
         log.begin().await?;
         let cancel = CancellationToken::new();
         let mut stop = self.stop.clone();
@@ -136,7 +136,7 @@ impl Run {
         log: &mut RunLog,
         mut events: mpsc::Receiver<Event>,
         task: &mut Asked,
-    ) -> (Ending, Result<(), Lost>) {
+    ) -> (RunEnd, Result<(), Lost>) {
         let mut order = Order { guard: Guard::default(), coalescer: Coalescer::new(self.options.coalesce) };
         let (mut heard, mut out, mut speaks) = (Vec::with_capacity(BATCH), Vec::new(), true);
         let deadline = tokio::time::Instant::now() + self.time_limit;
@@ -148,7 +148,7 @@ impl Run {
                 biased;
                 ending = stopped(&mut self.stop) => {
                     // Before the agent learns that it shall stop.
-                    if matches!(ending.how, How::Cancelled) {
+                    if matches!(ending.kind, EndKind::Cancelled) {
                         task.stopped_by_person.cancel();
                     }
                     break ending;
@@ -168,7 +168,7 @@ impl Run {
             match checked.and_then(|checked| kept.map(|()| checked)) {
                 Ok(Ok(())) => {}
                 Ok(Err(broken)) => break self.broken(broken),
-                Err(lost) => return (How::Cancelled.into(), Err(lost)),
+                Err(lost) => return (EndKind::Cancelled.into(), Err(lost)),
             }
         };
         // What was said before the end still counts.
@@ -178,7 +178,7 @@ impl Run {
             match order.take(&mut heard, &mut out, log).await {
                 Ok(Ok(())) => {}
                 Ok(Err(broken)) => {
-                    if matches!(ending.how, How::Finished { .. } | How::Interrupted(_)) {
+                    if matches!(ending.kind, EndKind::Finished { .. } | EndKind::Interrupted(_)) {
                         ending = self.broken(broken);
                     }
                     break;
@@ -191,7 +191,7 @@ impl Run {
         (ending, kept)
     }
 
-    fn returned(&self, returned: Returned) -> Ending {
+    fn returned(&self, returned: Returned) -> RunEnd {
         let NewRun { run_id, agent, .. } = &self.new;
         match returned {
             Ok(Ok(done)) if !fits(&done) => {
@@ -203,24 +203,24 @@ impl Run {
             }
             Ok(Ok(Done { result, outcome, usage, metadata, base })) => {
                 let how = match outcome {
-                    Outcome::Success { pending_tool_call_ids: pending } => How::Finished { result, pending },
+                    Outcome::Success { pending_tool_call_ids: pending } => EndKind::Finished { result, pending },
                     Outcome::Interrupt(interrupts) if interrupts.is_empty() => {
                         return failed("protocol_violation", "the agent waits for a person and does not say for what");
                     }
                     Outcome::Interrupt(interrupts) => match own_interrupts(interrupts) {
-                        Ok(interrupts) => How::Interrupted(interrupts),
+                        Ok(interrupts) => EndKind::Interrupted(interrupts),
                         Err(id) => {
                             let problem = format!("the agent asks two questions with the same id: {id}");
                             return failed("protocol_violation", problem);
                         }
                     },
-                    Outcome::Cancelled => How::Cancelled,
+                    Outcome::Cancelled => EndKind::Cancelled,
                 };
-                Ending { how, usage, metadata, base }
+                RunEnd { kind: how, usage, metadata, base }
             }
-            Ok(Err(AgentError::Stopped)) => How::Cancelled.into(),
+            Ok(Err(AgentError::Stopped)) => EndKind::Cancelled.into(),
             Ok(Err(AgentError::Failed { code, message, usage, metadata })) => {
-                Ending { usage, metadata, ..failed(&code, message) }
+                RunEnd { usage, metadata, ..failed(&code, message) }
             }
             Ok(Err(AgentError::Told(error))) => told(*error),
             Err(error) if error.is_panic() => {
@@ -232,12 +232,12 @@ impl Run {
         }
     }
 
-    fn out_of_time(&self) -> Ending {
+    fn out_of_time(&self) -> RunEnd {
         let seconds = self.time_limit.as_secs_f32();
         failed("time_limit", format!("the run took longer than the {seconds} s that runs have; ask for less at once"))
     }
 
-    fn broken(&self, broken: Broken) -> Ending {
+    fn broken(&self, broken: Broken) -> RunEnd {
         let (run, agent) = (self.new.run_id, &self.new.agent);
         match broken {
             Broken::Rule(violation) => {
@@ -314,7 +314,7 @@ impl Order {
 }
 
 /// Resolves when the run is to end before its agent does. Never, once the runner is gone: the agent then decides.
-async fn stopped(stop: &mut watch::Receiver<Option<Ending>>) -> Ending {
+async fn stopped(stop: &mut watch::Receiver<Option<RunEnd>>) -> RunEnd {
     let told = stop.wait_for(Option::is_some).await.ok().and_then(|ending| ending.clone());
     match told {
         Some(ending) => ending,
@@ -323,7 +323,7 @@ async fn stopped(stop: &mut watch::Receiver<Option<Ending>>) -> Ending {
 }
 
 /// What a run that was ended before its agent did has used, where the agent tells at once.
-async fn told_late(ending: Ending, task: &mut Asked, cancel: &CancellationToken) -> Ending {
+async fn told_late(ending: RunEnd, task: &mut Asked, cancel: &CancellationToken) -> RunEnd {
     if task.is_answered {
         return ending;
     }
@@ -332,10 +332,10 @@ async fn told_late(ending: Ending, task: &mut Asked, cancel: &CancellationToken)
     task.is_answered = returned.is_ok();
     match returned {
         Ok(Ok(Ok(Done { usage, metadata, .. }) | Err(AgentError::Failed { usage, metadata, .. }))) => {
-            Ending { usage, metadata, ..ending }
+            RunEnd { usage, metadata, ..ending }
         }
         Ok(Ok(Err(AgentError::Told(error)))) => {
-            Ending { usage: error.usage.unwrap_or_default(), metadata: error.base.metadata, ..ending }
+            RunEnd { usage: error.usage.unwrap_or_default(), metadata: error.base.metadata, ..ending }
         }
         _ => ending,
     }

@@ -27,7 +27,7 @@ use crate::{
         threads::expires_at,
         usage,
     },
-    thread::{Ending, How, ThreadView},
+    thread::{EndKind, RunEnd, ThreadView},
 };
 
 /// Events without what their framework made them of, and that: `RAW` events, and each `rawEvent` as one.
@@ -124,13 +124,14 @@ impl RunLog {
 
     /// Ends the run: what is open is closed, the terminal event follows, and the owner's feed hears of it, in one step. A run that
     /// its server's end cut goes on by itself where it can.
-    pub(super) async fn end(&mut self, ending: &Ending) -> Result<(), Lost> {
+    pub(super) async fn end(&mut self, ending: &RunEnd) -> Result<(), Lost> {
         if self.view.run(self.run_id).is_none() {
             self.view.apply(now_ms(), self.entry(RunStarted::new(self.thread_id, self.run_id).into()));
         }
         let interruption = restart::interruption(&self.view, self.run_id, ending);
         let ending = interruption.as_ref().unwrap_or(ending);
-        let events = self.view.run(self.run_id).map(|run| run.ending(self.thread_id, ending)).unwrap_or_default();
+        let events =
+            self.view.run(self.run_id).map(|run| run.closing_events(self.thread_id, ending)).unwrap_or_default();
         self.write(events, Some(ending)).await
     }
 
@@ -151,7 +152,7 @@ impl RunLog {
         compared.unwrap_or_else(|_| Err(TooLong::Unknown(kind)))
     }
 
-    async fn write(&mut self, events: Vec<Event>, end: Option<&Ending>) -> Result<(), Lost> {
+    async fn write(&mut self, events: Vec<Event>, end: Option<&RunEnd>) -> Result<(), Lost> {
         if events.is_empty() {
             return Ok(());
         }
@@ -185,7 +186,7 @@ impl RunLog {
 
     /// One try; answers the last place known, or nothing where the run is not ours to go on with. `doubt`: a try before may
     /// have been stored though its answer was lost; nobody else writes to this run, so what is new of it is that.
-    async fn once(&self, entries: &[ThreadEntry], end: Option<&Ending>, doubt: bool) -> Result<Option<u64>> {
+    async fn once(&self, entries: &[ThreadEntry], end: Option<&RunEnd>, doubt: bool) -> Result<Option<u64>> {
         if doubt && self.channels.has_after(self.thread_id, self.seen, self.run_id).await? {
             return Ok(Some(self.channels.extent(Channel::Thread(self.thread_id)).await?.head));
         }
@@ -196,7 +197,7 @@ impl RunLog {
     }
 
     /// The run's end, with what the owner's feed hears of it and what it used.
-    async fn last(&self, entries: &[ThreadEntry], ending: &Ending, doubt: bool) -> Result<Option<u64>> {
+    async fn last(&self, entries: &[ThreadEntry], ending: &RunEnd, doubt: bool) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
         // A deleted thread took its runs along: no row says so, and its log stays deleted.
         let sql = "UPDATE runs SET ended_at = $2, asks_until = $4, problem = $5 \
@@ -232,17 +233,17 @@ impl RunLog {
 }
 
 /// How the owner's feed tells an ending.
-fn phase(ending: &Ending) -> RunPhase {
-    match ending.how {
-        How::Finished { .. } => RunPhase::Finished,
-        How::Interrupted(_) => RunPhase::Interrupted,
-        How::Cancelled => RunPhase::Cancelled,
-        How::Failed { .. } => RunPhase::Failed,
+fn phase(ending: &RunEnd) -> RunPhase {
+    match ending.kind {
+        EndKind::Finished { .. } => RunPhase::Finished,
+        EndKind::Interrupted(_) => RunPhase::Interrupted,
+        EndKind::Cancelled => RunPhase::Cancelled,
+        EndKind::Failed { .. } => RunPhase::Failed,
     }
 }
 
 /// Until when a person may answer what a run waits for: until the last of its interrupts has expired.
-fn asks_until(ending: &Ending) -> Option<i64> {
-    let How::Interrupted(interrupts) = &ending.how else { return None };
+fn asks_until(ending: &RunEnd) -> Option<i64> {
+    let EndKind::Interrupted(interrupts) = &ending.kind else { return None };
     interrupts.iter().map(|interrupt| expires_at(interrupt).unwrap_or(i64::MAX)).max()
 }

@@ -39,7 +39,7 @@ use crate::{
         threads::NewRun,
         usage::{self, Budget},
     },
-    thread::{Ending, How},
+    thread::{EndKind, RunEnd},
 };
 
 /// How many stops are remembered for runs that did not begin yet.
@@ -127,17 +127,17 @@ struct State {
     /// Runs stopped before they began: a message is seen a moment before its run starts.
     early: VecDeque<RunId>,
     /// How runs end from now on.
-    all: Option<Ending>,
+    all: Option<RunEnd>,
 }
 
 struct Active {
     run: Going,
-    stop: watch::Sender<Option<Ending>>,
+    stop: watch::Sender<Option<RunEnd>>,
 }
 
 impl Active {
     /// The first word counts.
-    fn stop(&self, ending: Ending) {
+    fn stop(&self, ending: RunEnd) {
         self.stop.send_if_modified(|told| told.is_none() && told.replace(ending).is_none());
     }
 }
@@ -228,7 +228,7 @@ impl Runner {
         }
         if let Some(index) = state.early.iter().position(|stopped| *stopped == run_id) {
             state.early.remove(index);
-            return self.0.begin(&mut state, new, Some(How::Cancelled.into()));
+            return self.0.begin(&mut state, new, Some(EndKind::Cancelled.into()));
         }
         let blocked = new.blocked;
         state.queue.push(new);
@@ -242,10 +242,10 @@ impl Runner {
     pub fn stop(&self, run_id: RunId) {
         let mut state = self.0.state.lock();
         if let Some(run) = state.active.get(&run_id) {
-            return run.stop(How::Cancelled.into());
+            return run.stop(EndKind::Cancelled.into());
         }
         if let Some(new) = state.queue.remove(run_id) {
-            self.0.begin(&mut state, new, Some(How::Cancelled.into()));
+            self.0.begin(&mut state, new, Some(EndKind::Cancelled.into()));
             return self.0.pump(&mut state);
         }
         if !state.early.contains(&run_id) {
@@ -306,7 +306,7 @@ impl Shared {
     }
 
     /// Begins a run; `told`: only to end it so.
-    fn begin(self: &Arc<Self>, state: &mut State, new: NewRun, told: Option<Ending>) {
+    fn begin(self: &Arc<Self>, state: &mut State, new: NewRun, told: Option<RunEnd>) {
         let NewRun { run_id, thread_id, owner, .. } = new;
         let (stop, stopped) = watch::channel(told.or_else(|| state.all.clone()));
         let run = Going { thread_id, owner, agent: new.agent.clone() };

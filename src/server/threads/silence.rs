@@ -13,7 +13,7 @@ use crate::{
         error::{Error, Result},
         store::now_ms,
     },
-    thread::Answered,
+    thread::Resolution,
 };
 
 /// The most that are looked at in one turn.
@@ -82,13 +82,13 @@ pub async fn expire(channels: &Channels, user: &User, silent: Unanswered) -> Res
     let before = waits.and_then(|run| run.resumes).and_then(|before| view.run(before));
     // A run that its server's end cut asked nobody.
     let again = before.is_some_and(|before| match &before.answered {
-        Some(Answered::By { answers, .. }) => {
+        Some(Resolution::Answered { answers, .. }) => {
             let is_silence = answers.iter().all(|answer| answer.payload.as_ref() == Some(&*EXPIRED));
-            is_silence && !before.was_cut() && waits.is_some_and(|run| !run.was_cut())
+            is_silence && !before.was_cut_by_restart() && waits.is_some_and(|run| !run.was_cut_by_restart())
         }
         _ => false,
     });
-    let asks = waits.map(|run| run.asks()).unwrap_or_default();
+    let asks = waits.map(|run| run.open_interrupts()).unwrap_or_default();
     let answers: Vec<_> = asks.iter().map(|interrupt| given_up(&interrupt.id)).collect();
     if answers.is_empty() {
         // No longer kept, or answered a moment ago.

@@ -155,7 +155,8 @@ pub async fn answer(
     .await?
     .ok_or_else(|| Error::not_found("run in this thread"))?;
     let conflict = |message: &str| Err(Error::refused(ErrorCode::Conflict, message));
-    let (asks, awaits) = view.run(waiting).map(|run| (run.asks(), run.awaits())).unwrap_or_default();
+    let (asks, awaits) =
+        view.run(waiting).map(|run| (run.open_interrupts(), run.pending_tool_calls())).unwrap_or_default();
     let named = view.run(waiting).is_some_and(|run| !run.pending.is_empty());
     let asked = row.try_get::<Option<i64>, _>(3)?.is_some();
     if row.try_get::<Option<i64>, _>(4)?.is_some() {

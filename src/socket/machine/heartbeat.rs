@@ -1,11 +1,11 @@
-//! Whether the other side is alive. Only what arrives counts; what is sent never renews anything.
+//! Detects a dead connection. Only received frames count as a sign of life, never sent ones.
 
 use crate::protocol::limits::HEARTBEAT_TIMEOUT_MS;
 
-/// Milliseconds a connection has to live after its welcome before it counts as good.
-const PROVING_MS: i64 = 5_000;
-/// Milliseconds for an answer when there is reason to doubt the connection (the tab woke up).
-const DOUBT_MS: i64 = 4_000;
+/// How long after its welcome a connection counts as stable, in milliseconds.
+const STABLE_AFTER_MS: i64 = 5_000;
+/// How long an answer may take when the connection is suspect (the page was suspended), in milliseconds.
+const PROBE_TIMEOUT_MS: i64 = 4_000;
 
 /// What is due now.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,46 +13,53 @@ pub(super) enum Due {
     Nothing,
     Ping,
     /// No answer in time: the connection is dead.
-    Dead,
+    TimedOut,
 }
 
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     interval: i64,
-    born: i64,
-    proved: bool,
+    opened_at: i64,
+    is_stable: bool,
     ping_at: i64,
     answer_by: Option<i64>,
 }
 
 impl Heartbeat {
-    /// A connection was welcomed; both in milliseconds.
+    /// The heartbeat of a connection that was welcomed at `now`; both arguments in milliseconds.
     pub(super) fn new(now: i64, interval: u64) -> Self {
         let interval = i64::try_from(interval).unwrap_or(i64::MAX).clamp(1_000, 600_000);
-        Self { interval, born: now, proved: false, ping_at: now + PROVING_MS.min(interval), answer_by: None }
+        Self {
+            interval,
+            opened_at: now,
+            is_stable: false,
+            ping_at: now + STABLE_AFTER_MS.min(interval),
+            answer_by: None,
+        }
     }
 
-    /// Something arrived. True once: when that proves the connection good.
-    pub(super) fn heard(&mut self, now: i64) -> bool {
-        let proving = self.born + PROVING_MS.min(self.interval);
-        let proves = !self.proved && now >= proving;
-        self.proved |= proves;
+    /// A frame was received. True once: when it makes the connection stable.
+    pub(super) fn on_receive(&mut self, now: i64) -> bool {
+        let stable_at = self.opened_at + STABLE_AFTER_MS.min(self.interval);
+        let becomes_stable = !self.is_stable && now >= stable_at;
+        self.is_stable |= becomes_stable;
         self.answer_by = None;
-        self.ping_at = if self.proved { now + self.interval } else { proving };
-        proves
+        self.ping_at = if self.is_stable { now + self.interval } else { stable_at };
+        becomes_stable
     }
 
-    /// There is reason to doubt: an answer is due soon. True when a ping has to go out for it.
-    pub(super) fn doubt(&mut self, now: i64) -> bool {
-        let unasked = self.answer_by.is_none();
-        let soon = now + DOUBT_MS;
+    /// The connection may be dead: expects an answer within [`PROBE_TIMEOUT_MS`]. True if the caller has to send a ping, false
+    /// if one is unanswered already.
+    pub(super) fn probe(&mut self, now: i64) -> bool {
+        let needs_ping = self.answer_by.is_none();
+        let soon = now + PROBE_TIMEOUT_MS;
         self.answer_by = Some(self.answer_by.map_or(soon, |by| by.min(soon)));
-        unasked
+        needs_ping
     }
 
     pub(super) fn due(&mut self, now: i64) -> Due {
         match self.answer_by {
-            Some(by) if now >= by => Due::Dead,
+            Some(by) if now >= by => Due::TimedOut,
             None if now >= self.ping_at => {
                 self.answer_by = Some(now + HEARTBEAT_TIMEOUT_MS as i64);
                 Due::Ping

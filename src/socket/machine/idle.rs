@@ -1,25 +1,25 @@
-//! Whether something between client and server closes connections on which nothing is sent.
+//! Detects a proxy that closes idle connections.
 //!
-//! A proxy with an idle timeout shorter than the heartbeat cuts every quiet connection after the same time. Two connections in
-//! a row that are lost so make the next ones send their heartbeats in half that time.
+//! A proxy whose idle timeout is shorter than the heartbeat interval closes every quiet connection after the same time. When two
+//! connections in a row are lost after the same idle time, later connections send heartbeats twice as often as that.
 
-/// The shortest idle time, in milliseconds, that is taken for a timeout: no proxy has a shorter one.
+/// The shortest idle time, in milliseconds, that may be a proxy's timeout.
 const MIN_IDLE_MS: i64 = 2_000;
-/// By how much two idle times may differ, in milliseconds, and count as the same timeout.
+/// Two idle times that differ by at most this many milliseconds count as the same timeout.
 const TOLERANCE_MS: i64 = 1_500;
 
-/// What the losses of idle connections tell.
+/// What was learned from connections that were lost while idle.
 #[derive(Debug, Default)]
 pub(super) struct IdleCloses {
-    /// How long the connection lost last had been idle, in milliseconds.
+    /// How long the most recently lost connection had been idle, in milliseconds.
     last_ms: Option<i64>,
-    /// The idle timeout that was found, in milliseconds: the shortest.
+    /// The shortest idle timeout found so far, in milliseconds.
     timeout_ms: Option<i64>,
 }
 
 impl IdleCloses {
-    /// A connection was lost without a close frame after nothing was sent either way for `idle_ms` milliseconds.
-    pub(super) fn lost(&mut self, idle_ms: i64) {
+    /// Records that a connection was lost without a close frame, `idle_ms` milliseconds after the last frame in either direction.
+    pub(super) fn record_loss(&mut self, idle_ms: i64) {
         let same = self.last_ms.is_some_and(|last| (last - idle_ms).abs() <= TOLERANCE_MS);
         if same && idle_ms >= MIN_IDLE_MS {
             self.timeout_ms = Some(self.timeout_ms.map_or(idle_ms, |known| known.min(idle_ms)));
@@ -27,10 +27,10 @@ impl IdleCloses {
         self.last_ms = Some(idle_ms);
     }
 
-    /// The heartbeat's interval for the next connection, in milliseconds, where the server asks for `asked`.
-    pub(super) fn heartbeat_ms(&self, asked: u64) -> u64 {
+    /// The heartbeat interval for the next connection, in milliseconds; `requested` is what the server asks for.
+    pub(super) fn heartbeat_ms(&self, requested: u64) -> u64 {
         let found = self.timeout_ms.and_then(|timeout| u64::try_from(timeout / 2).ok());
-        found.map_or(asked, |found| found.min(asked))
+        found.map_or(requested, |found| found.min(requested))
     }
 }
 
@@ -39,22 +39,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_losses_after_the_same_idle_time_make_heartbeats_twice_as_frequent_as_that() {
+    fn two_losses_after_the_same_idle_time_halve_it_for_the_heartbeat() {
         let mut closes = IdleCloses::default();
-        closes.lost(15_040);
-        assert_eq!(closes.heartbeat_ms(25_000), 25_000, "one loss may be anything");
-        closes.lost(15_010);
+        closes.record_loss(15_040);
+        assert_eq!(closes.heartbeat_ms(25_000), 25_000, "a single loss may have any cause");
+        closes.record_loss(15_010);
         assert_eq!(closes.heartbeat_ms(25_000), 7_505);
         assert_eq!(closes.heartbeat_ms(5_000), 5_000, "never less often than the server asks");
-        closes.lost(4_000);
-        assert_eq!(closes.heartbeat_ms(25_000), 7_505, "what was found stays");
+        closes.record_loss(4_000);
+        assert_eq!(closes.heartbeat_ms(25_000), 7_505, "the timeout found before is kept");
     }
 
     #[test]
-    fn losses_after_different_times_or_in_the_middle_of_traffic_change_nothing() {
+    fn losses_after_different_idle_times_change_nothing() {
         let mut closes = IdleCloses::default();
         for idle in [15_000, 3_000, 40, 60, 9_000] {
-            closes.lost(idle);
+            closes.record_loss(idle);
         }
         assert_eq!(closes.heartbeat_ms(25_000), 25_000);
     }

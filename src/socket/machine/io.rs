@@ -1,60 +1,60 @@
-//! What goes into the machine, and what comes out.
+//! The machine's inputs, outputs and status.
 
 use crate::protocol::{
     ChannelName, CloseCode, Command, Cursor, Entry, ErrorBody, Notice, Outcome, Snapshot, Welcome, http::Config,
 };
 
-/// What the machine knows about the connection: what the indicator shows.
+/// The state of the connection, as the page's indicator shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// Nobody is signed in: there is no connection and none is tried.
+    /// Nobody is signed in: there is no connection, and none is attempted.
     SignedOut,
     /// The first attempt is under way.
     Connecting,
-    /// Open and proved alive.
+    /// Open: the server's welcome has arrived.
     Connected,
-    /// Lost; attempt `attempt` begins at `retry_at_ms` (milliseconds since 1970; in the past: it is under way).
+    /// Lost; the next attempt is waiting or under way.
     Reconnecting {
-        /// Which attempt, from 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
-        /// When it begins.
+        /// When it begins, in milliseconds since 1970; in the past if it is under way.
         retry_at_ms: i64,
-        /// What keeps it from connecting, as far as the attempts so far tell.
+        /// Why attempts fail, if known.
         cause: Option<Cause>,
     },
-    /// The browser says there is no network.
+    /// The browser reports no network.
     Offline,
-    /// Closed for good; the sentence says why. `can_reconnect`: offer to open it again.
+    /// Closed; the machine does not reconnect by itself.
     Closed {
-        /// For a person.
+        /// Why, for a person.
         reason: String,
-        /// Whether to offer a button.
+        /// Whether the page offers a button that reconnects.
         can_reconnect: bool,
     },
 }
 
-/// What keeps a client from connecting.
+/// Why a client cannot connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Discovery got no answer, or none that could be read.
+    /// Discovery got no valid answer.
     ServerUnreachable,
-    /// Discovery is answered, and yet no WebSocket opened several times in a row: something between client and server does
-    /// not pass the upgrade, or the server refuses it.
+    /// Discovery succeeds, but the WebSocket handshake failed several times in a row: a proxy does not support the upgrade, or
+    /// the server refuses it.
     UpgradeRefused,
 }
 
-/// A command's sender, as the driver names it.
+/// Identifies a command to the driver, which chooses the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
-/// Where the socket is and whether its person is signed in.
+/// The answer of `GET /api/config`, as far as the machine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovery {
-    /// Absolute, `ws:` or `wss:`.
+    /// The socket's absolute URL, `ws:` or `wss:`.
     pub url: String,
-    /// The subprotocol the server speaks.
+    /// The subprotocol that the server speaks.
     pub protocol: String,
-    /// Whether the credentials are good.
+    /// Whether the caller's credentials are valid.
     pub signed_in: bool,
 }
 
@@ -64,69 +64,69 @@ impl From<Config> for Discovery {
     }
 }
 
-/// What happens to a connection.
+/// An event that the driver reports to the machine.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// Somebody is signed in: connect. Again while connected: nothing changes.
+    /// A person is signed in: connect. No effect if there is a connection or an attempt already.
     SignedIn,
-    /// They signed out: close, and forget everything of theirs.
+    /// The person signed out: close the connection, drop their subscriptions and fail their commands.
     SignedOut,
-    /// [`Output::Discover`] came back; with why not, where it did not.
+    /// The result of [`Output::Discover`], or why it failed.
     Discovered(Result<Discovery, String>),
     /// A text frame arrived.
     Frame(String),
-    /// The socket closed, or could not be opened; 1006 where there was no code.
+    /// The socket closed, or could not be opened; code 1006 if there was no close frame.
     Closed {
         /// The close code.
         code: u16,
         /// The close reason.
         reason: String,
     },
-    /// The browser says there is no network.
+    /// The browser reports that the network is gone.
     Offline,
-    /// The browser says there is one again.
+    /// The browser reports that the network is back.
     Online,
-    /// The page is visible again, or the machine it runs on woke up.
-    Woke,
-    /// The page is put away (and may come back: [`Self::Woke`]).
-    Left,
-    /// Follow a channel, from a position or from nothing.
+    /// The page became visible again, or the device woke up.
+    PageResumed,
+    /// The page was unloaded into the browser's cache; [`Self::PageResumed`] follows if it returns.
+    PageHidden,
+    /// Follow a channel, from a position or from its beginning.
     Follow(ChannelName, Option<Cursor>),
     /// Stop following a channel.
     Unfollow(ChannelName),
     /// Send a command, now or as soon as there is a connection.
     Send(Token, Command),
-    /// The person asks to try at once.
+    /// The person asked to reconnect now.
     Reconnect,
-    /// Nothing but that time went by.
+    /// A deadline passed: see [`super::Machine::next_deadline`].
     Tick,
 }
 
-/// What the driver has to do. After [`Self::Close`] and after an [`Self::Open`] it reports nothing of the former socket.
+/// What the driver has to do. After [`Self::Close`] and [`Self::Open`] it reports nothing more about the former socket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
-    /// Ask where the socket is: [`Input::Discovered`].
+    /// Call `GET /api/config` and report [`Input::Discovered`].
     Discover,
-    /// Open a socket at this address, with the subprotocol [`crate::protocol::PROTOCOL`].
+    /// Open a socket at this URL, with the subprotocol [`crate::protocol::PROTOCOL`].
     Open(String),
     /// Send a text frame.
     Send(String),
-    /// Close the socket and forget it.
+    /// Close the socket.
     Close(CloseCode),
-    /// Tell the application.
-    Tell(News),
+    /// Pass an event on to the application.
+    Notify(Event),
 }
 
-/// What the application learns.
+/// What the application is notified of.
 #[derive(Debug, Clone, PartialEq)]
-pub enum News {
+pub enum Event {
     /// The connection is open.
     Welcome(Welcome),
-    /// A channel's whole state, in place of what was known.
+    /// A channel's whole state; it replaces the state before.
     Snapshot {
         /// The channel.
         channel: ChannelName,
-        /// The position it is the state at.
+        /// The log position of this state.
         cursor: Cursor,
         /// The state.
         snapshot: Snapshot,
@@ -135,7 +135,7 @@ pub enum News {
     Entry {
         /// The channel.
         channel: ChannelName,
-        /// Its place; absent: it is not kept.
+        /// Its place in the log; absent for an ephemeral entry.
         seq: Option<u64>,
         /// When it was appended, in milliseconds since 1970.
         at: i64,
@@ -149,15 +149,15 @@ pub enum News {
         /// Why.
         error: ErrorBody,
     },
-    /// A command's one answer.
+    /// A command's one reply.
     Reply {
-        /// Whose.
+        /// The command.
         token: Token,
-        /// The answer.
+        /// The reply.
         outcome: Outcome,
     },
-    /// Words of an administrator.
+    /// An administrator's message to everyone.
     Notice(Notice),
-    /// The server said something unexpected: for the log.
+    /// An error that belongs to no command or channel: for the log.
     Fault(String),
 }

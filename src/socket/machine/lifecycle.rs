@@ -1,14 +1,14 @@
-//! How a connection begins, is lost and comes back: the machine's phases.
+//! The machine's phases: how a connection is opened, lost and opened again.
 
 use serde::Deserialize;
 
-use super::{Discovery, Machine, News, Output, Phase};
+use super::{Discovery, Event, Machine, Output, Phase};
 use crate::protocol::{CloseCode, ErrorBody, ErrorCode, PROTOCOL, Ping};
 
 /// The longest wait that a server may ask for before the next attempt, in milliseconds.
-const MOST_WAIT_MS: u64 = 5 * 60_000;
-/// What a browser reports for a connection that ended without a close frame.
-const LOST: CloseCode = CloseCode::Other(1006);
+const MAX_RETRY_AFTER_MS: u64 = 5 * 60_000;
+/// The code that a browser reports for a connection that ended without a close frame.
+const ABNORMAL_CLOSURE: CloseCode = CloseCode::Other(1006);
 
 impl Machine {
     pub(super) fn connect(&mut self) {
@@ -25,43 +25,46 @@ impl Machine {
         }
     }
 
-    pub(super) fn discovered(&mut self, answer: Result<Discovery, String>) {
+    pub(super) fn on_discovered(&mut self, result: Result<Discovery, String>) {
         if !matches!(self.phase, Phase::Discovering { .. }) {
             return;
         }
-        match answer {
-            Ok(found) if !found.signed_in => self.phase = Phase::Out,
-            Ok(found) if found.protocol != PROTOCOL => self.stop("The server speaks a newer version; reload.", false),
-            Ok(found) => {
+        match result {
+            Ok(discovery) if !discovery.signed_in => self.phase = Phase::SignedOut,
+            Ok(discovery) if discovery.protocol != PROTOCOL => {
+                self.close_for_good("The server speaks a newer version; reload.", false);
+            }
+            Ok(discovery) => {
                 self.unreachable = false;
-                self.discovery = Some(found);
+                self.discovery = Some(discovery);
                 self.connect();
             }
-            Err(why) => {
+            Err(error) => {
                 self.unreachable = true;
-                self.tell(News::Fault(why));
-                self.retry(None, None);
+                self.notify(Event::Fault(error));
+                self.schedule_retry(None, None);
             }
         }
     }
 
     pub(super) fn sign_out(&mut self) {
-        if matches!(self.phase, Phase::Live(_) | Phase::Opening { .. }) {
+        if matches!(self.phase, Phase::Connected(_) | Phase::Opening { .. }) {
             self.out.push_back(Output::Close(CloseCode::Normal));
         }
-        self.phase = Phase::Out;
+        self.phase = Phase::SignedOut;
         self.signed_in = false;
         self.discovery = None;
-        self.backoff.proved();
-        self.follows.clear();
-        self.give_up(&ErrorBody::new(ErrorCode::Unavailable, "signed out before it was answered"));
+        self.backoff.reset();
+        self.subscriptions.clear();
+        self.fail_commands(&ErrorBody::new(ErrorCode::Unavailable, "signed out before the server replied"));
     }
 
-    pub(super) fn woke(&mut self) {
+    /// The connection may have died unnoticed: pings the server, or ends the wait for the next attempt.
+    pub(super) fn check_connection(&mut self) {
         match &mut self.phase {
-            Phase::Live(live) => {
-                let unasked = live.heartbeat.doubt(self.now);
-                if unasked {
+            Phase::Connected(connection) => {
+                let needs_ping = connection.heartbeat.probe(self.now);
+                if needs_ping {
                     self.send(&Ping {}.into());
                 }
             }
@@ -70,72 +73,74 @@ impl Machine {
         }
     }
 
-    /// Gives the present attempt or connection up and waits for the next.
+    /// Ends the current connection or attempt and schedules the next.
     pub(super) fn abandon(&mut self, code: CloseCode) {
         match self.phase {
-            Phase::Live(_) | Phase::Opening { .. } => {
+            Phase::Connected(_) | Phase::Opening { .. } => {
                 self.out.push_back(Output::Close(code));
-                self.closed(CloseCode::HeartbeatMissed, "");
+                self.on_closed(CloseCode::HeartbeatMissed, "");
             }
-            Phase::Discovering { .. } => self.retry(None, None),
+            Phase::Discovering { .. } => self.schedule_retry(None, None),
             _ => {}
         }
     }
 
-    pub(super) fn closed(&mut self, code: CloseCode, reason: &str) {
-        let advertised = match &self.phase {
-            Phase::Live(live) => {
-                if code == LOST {
-                    self.idle_closes.lost(self.now - live.last_traffic);
+    pub(super) fn on_closed(&mut self, code: CloseCode, reason: &str) {
+        let reconnect_in_ms = match &self.phase {
+            Phase::Connected(connection) => {
+                if code == ABNORMAL_CLOSURE {
+                    self.idle_closes.record_loss(self.now - connection.last_traffic);
                 }
-                live.reconnect_in_ms
+                connection.reconnect_in_ms
             }
             Phase::Opening { .. } => {
                 self.failed_handshakes = self.failed_handshakes.saturating_add(1);
-                // Look whether the session is over before trying again.
+                // Discover again before the next attempt: the session may have ended.
                 self.discovery = None;
                 None
             }
             _ => return,
         };
-        let sent = self.outbox.in_flight().is_some();
-        let unanswered = self.outbox.lost();
-        self.answer(unanswered);
-        self.follows.lost();
+        let was_in_flight = self.outbox.in_flight().is_some();
+        let failed = self.outbox.on_connection_lost();
+        self.finish_command(failed);
+        self.subscriptions.on_connection_lost();
         match code {
-            code if code.reconnects() => self.retry(advertised, retry_after_ms(reason)),
+            code if code.reconnects() => self.schedule_retry(reconnect_in_ms, retry_after_ms(reason)),
             CloseCode::SessionEnded => {
                 self.discovery = None;
-                self.phase = Phase::Out;
+                self.phase = Phase::SignedOut;
             }
             CloseCode::TooLarge => {
-                let large = ErrorBody::new(ErrorCode::TooLarge, "the server found it too large");
-                let refused = sent.then(|| self.outbox.take(Err(large))).flatten();
-                self.answer(refused);
-                self.stop("Something sent was too large.", true);
+                let error = ErrorBody::new(ErrorCode::TooLarge, "larger than the server accepts");
+                let refused = if was_in_flight { self.outbox.finish_first(Err(error)) } else { None };
+                self.finish_command(refused);
+                self.close_for_good("Something sent was too large.", true);
             }
-            CloseCode::Disconnected => self.stop("An administrator closed this connection.", false),
-            CloseCode::TooManyConnections => self.stop("This page was open in too many places.", true),
-            CloseCode::NotProtocol => self.stop("This page does not fit the server; reload it.", false),
-            _ => self.stop("The server closed the connection.", true),
+            CloseCode::Disconnected => self.close_for_good("An administrator closed this connection.", false),
+            CloseCode::TooManyConnections => self.close_for_good("This page was open in too many places.", true),
+            CloseCode::NotProtocol => self.close_for_good("This page does not fit the server; reload it.", false),
+            _ => self.close_for_good("The server closed the connection.", true),
         }
     }
 
-    pub(super) fn stop(&mut self, reason: &str, can_reconnect: bool) {
+    /// Stays closed until [`Input::Reconnect`](super::Input::Reconnect); without `can_reconnect`, queued commands fail.
+    fn close_for_good(&mut self, reason: &str, can_reconnect: bool) {
         self.discovery = None;
         self.phase = Phase::Closed { reason: reason.to_owned(), can_reconnect };
         if !can_reconnect {
-            self.give_up(&ErrorBody::new(ErrorCode::Unavailable, reason));
+            self.fail_commands(&ErrorBody::new(ErrorCode::Unavailable, reason));
         }
     }
 
-    /// Waits for the next attempt: as long as advertised, else at random; never less than the server asked for.
-    pub(super) fn retry(&mut self, advertised: Option<u64>, at_least: Option<u64>) {
-        let jitter = self.backoff.failed();
-        let floor = at_least.or(advertised).unwrap_or(0).min(MOST_WAIT_MS);
-        let wait = if advertised.is_some() && at_least.is_none() { floor } else { floor + jitter };
-        let at = |wait| self.now.saturating_add_unsigned(wait);
-        self.phase = Phase::Waiting { until: at(wait), earliest: at(floor) };
+    /// Waits for the next attempt. `reconnect_in_ms`: the exact wait that `draining` asked for. `at_least_ms`: the minimum that the
+    /// close reason asked for. A random wait is added unless only `reconnect_in_ms` is given.
+    fn schedule_retry(&mut self, reconnect_in_ms: Option<u64>, at_least_ms: Option<u64>) {
+        let jitter = self.backoff.next_wait();
+        let minimum = at_least_ms.or(reconnect_in_ms).unwrap_or(0).min(MAX_RETRY_AFTER_MS);
+        let wait = if reconnect_in_ms.is_some() && at_least_ms.is_none() { minimum } else { minimum + jitter };
+        let after = |wait| self.now.saturating_add_unsigned(wait);
+        self.phase = Phase::Waiting { until: after(wait), earliest: after(minimum) };
     }
 }
 

@@ -1,51 +1,51 @@
-//! The connection machine: everything a client of the socket decides, without I/O, clock, randomness or framework.
+//! The connection machine: the client's side of the protocol, without I/O, clock, randomness or framework.
 //!
-//! A driver feeds it [`Input`]s with the time and carries out its [`Output`]s; between the two, [`Machine::next_deadline`]
-//! says when to feed [`Input::Tick`]. Promises, whatever the order of inputs: every entry of a followed channel is told
-//! exactly once and in order; every command is answered exactly once, and commands reach the server in the order they
-//! were given; nothing waits forever and nothing grows without bound.
+//! A driver passes [`Input`]s with the time to [`Machine::handle`] and carries out the [`Output`]s of [`Machine::poll`];
+//! [`Machine::next_deadline`] says when [`Input::Tick`] is due. Promises, in any order of inputs: the application is notified of
+//! every entry of a followed channel exactly once and in order; every command gets exactly one reply, and commands reach the
+//! server in the order in which they were sent; every wait ends and every queue is bounded.
 
 mod backoff;
-mod follows;
 mod heartbeat;
 mod idle;
 mod io;
 mod lifecycle;
 mod outbox;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 
-pub use self::io::{Cause, Discovery, Input, News, Output, Status, Token};
+pub use self::io::{Cause, Discovery, Event, Input, Output, Status, Token};
 use self::{
     backoff::Backoff,
-    follows::Follows,
     heartbeat::{Due, Heartbeat},
     idle::IdleCloses,
     outbox::Outbox,
+    subscriptions::Subscriptions,
 };
 use crate::protocol::{
     ChannelName, CloseCode, Command, Cursor, ErrorBody, ErrorCode, Outcome, Ping, Push, ServerFrame, Subscribe,
     Unsubscribe, encode_command,
 };
 
-/// Milliseconds for discovery, and for a handshake up to its welcome.
-const CONNECT_MS: i64 = 10_000;
-/// Handshakes that fail in a row, each after an answered discovery, before that is told as the cause: one alone may be a restart.
-const REFUSALS_UNTIL_TOLD: u32 = 2;
+/// How long discovery may take, and a handshake up to its welcome, in milliseconds.
+const CONNECT_TIMEOUT_MS: i64 = 10_000;
+/// How many handshakes in a row must fail before [`Cause::UpgradeRefused`] is reported: a single one may be a restart.
+const REPORTED_HANDSHAKE_FAILURES: u32 = 2;
 
 #[derive(Debug)]
 enum Phase {
-    Out,
+    SignedOut,
     Discovering {
         since: i64,
     },
     Opening {
         since: i64,
     },
-    Live(Live),
-    /// Between two attempts. Waking up may shorten the wait, though not below what the server asked for.
+    Connected(Connection),
+    /// Between two attempts. [`Machine::check_connection`] may shorten the wait to `earliest`, which the server asked for.
     Waiting {
         until: i64,
         earliest: i64,
@@ -57,16 +57,16 @@ enum Phase {
 }
 
 #[derive(Debug)]
-struct Live {
+struct Connection {
     heartbeat: Heartbeat,
     max_frame_bytes: usize,
-    /// When something was last sent or received.
+    /// When a frame was last sent or received.
     last_traffic: i64,
-    /// What `draining` told.
+    /// The wait that a `draining` push asked for.
     reconnect_in_ms: Option<u64>,
 }
 
-/// The machine. See the [module](self).
+/// The connection machine; see the [module](self).
 #[derive(Debug)]
 pub struct Machine {
     phase: Phase,
@@ -77,26 +77,26 @@ pub struct Machine {
     idle_closes: IdleCloses,
     /// Whether the last discovery failed.
     unreachable: bool,
-    /// Handshakes that failed since a connection last opened.
+    /// How many handshakes failed since the last open connection.
     failed_handshakes: u32,
     outbox: Outbox,
-    follows: Follows,
-    /// How many threads a snapshot of the feed is to have at most; none: all.
-    newest: Option<u32>,
+    subscriptions: Subscriptions,
+    /// The maximum number of threads in a snapshot of the feed; `None` for all.
+    max_feed_threads: Option<u32>,
     next_id: i64,
-    /// The machine's time: it never goes back, whatever the driver's clock does.
+    /// The machine's time, in milliseconds. It never goes back, even if the driver's clock does.
     now: i64,
-    /// What turns the driver's clock into it.
+    /// The machine's time minus the driver's.
     skew: i64,
     out: VecDeque<Output>,
 }
 
 impl Machine {
-    /// A machine at rest: nobody is signed in. `seed` is its source of randomness.
+    /// A machine with nobody signed in. `seed` seeds its random waits.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
-            phase: Phase::Out,
+            phase: Phase::SignedOut,
             signed_in: false,
             offline: false,
             discovery: None,
@@ -105,8 +105,8 @@ impl Machine {
             unreachable: false,
             failed_handshakes: 0,
             outbox: Outbox::default(),
-            follows: Follows::default(),
-            newest: None,
+            subscriptions: Subscriptions::default(),
+            max_feed_threads: None,
             next_id: 1,
             now: i64::MIN,
             skew: 0,
@@ -114,14 +114,14 @@ impl Machine {
         }
     }
 
-    /// Asks for no more than so many threads, the newest, where the feed comes as a snapshot.
+    /// Limits snapshots of the feed to the newest `threads`.
     #[must_use]
-    pub fn with_newest(mut self, threads: u32) -> Self {
-        self.newest = Some(threads);
+    pub fn with_max_feed_threads(mut self, threads: u32) -> Self {
+        self.max_feed_threads = Some(threads);
         self
     }
 
-    /// Takes an input at a time in milliseconds since 1970. [`Self::poll`] has what follows from it.
+    /// Handles an input at `now_ms`, in milliseconds since 1970. [`Self::poll`] returns the resulting outputs.
     pub fn handle(&mut self, now_ms: i64, input: Input) {
         if now_ms + self.skew < self.now {
             self.skew = self.now - now_ms;
@@ -130,78 +130,78 @@ impl Machine {
         match input {
             Input::SignedIn => {
                 self.signed_in = true;
-                if matches!(self.phase, Phase::Out) {
+                if matches!(self.phase, Phase::SignedOut) {
                     self.connect();
                 }
             }
             Input::SignedOut => self.sign_out(),
-            Input::Discovered(answer) => self.discovered(answer),
-            Input::Frame(text) => self.frame(&text),
-            Input::Closed { code, reason } => self.closed(code.into(), &reason),
+            Input::Discovered(result) => self.on_discovered(result),
+            Input::Frame(text) => self.on_frame(&text),
+            Input::Closed { code, reason } => self.on_closed(code.into(), &reason),
             Input::Offline => {
                 self.offline = true;
                 self.abandon(CloseCode::HeartbeatMissed);
             }
             Input::Online => {
                 self.offline = false;
-                self.woke();
+                self.check_connection();
             }
-            Input::Woke => self.woke(),
-            Input::Left => {
+            Input::PageResumed => self.check_connection(),
+            Input::PageHidden => {
                 self.abandon(CloseCode::Normal);
                 if let Phase::Waiting { until, .. } = &mut self.phase {
                     *until = i64::MAX;
                 }
             }
             Input::Follow(channel, after) => {
-                if let Err(error) = self.follows.add(channel, after) {
-                    self.tell(News::Refused { channel, error });
+                if let Err(error) = self.subscriptions.add(channel, after) {
+                    self.notify(Event::Refused { channel, error });
                 }
             }
-            Input::Unfollow(channel) => self.follows.remove(channel),
+            Input::Unfollow(channel) => self.subscriptions.remove(channel),
             Input::Send(token, command) => self.enqueue(token, command),
             Input::Reconnect => match self.phase {
-                Phase::Out if !self.signed_in => {}
-                Phase::Out | Phase::Waiting { .. } | Phase::Closed { .. } => self.connect(),
-                Phase::Live(_) => self.woke(),
+                Phase::SignedOut if !self.signed_in => {}
+                Phase::SignedOut | Phase::Waiting { .. } | Phase::Closed { .. } => self.connect(),
+                Phase::Connected(_) => self.check_connection(),
                 Phase::Discovering { .. } | Phase::Opening { .. } => {}
             },
             Input::Tick => {}
         }
-        self.tick();
-        self.pump();
+        self.on_tick();
+        self.send_due();
     }
 
-    /// What to do next; call it until there is nothing more.
+    /// The next output; call it until it returns `None`.
     pub fn poll(&mut self) -> Option<Output> {
         self.out.pop_front()
     }
 
-    /// When to feed [`Input::Tick`] at the latest, in the driver's time.
+    /// When [`Input::Tick`] is due, in the driver's time.
     #[must_use]
     pub fn next_deadline(&self) -> Option<i64> {
         let deadline = match &self.phase {
-            Phase::Out | Phase::Closed { .. } => return None,
-            Phase::Discovering { since } | Phase::Opening { since } => since + CONNECT_MS,
+            Phase::SignedOut | Phase::Closed { .. } => return None,
+            Phase::Discovering { since } | Phase::Opening { since } => since + CONNECT_TIMEOUT_MS,
             Phase::Waiting { until: i64::MAX, .. } => return None,
             Phase::Waiting { until, .. } => *until,
-            Phase::Live(live) => {
-                // What is due already was sent, or waits for an answer that comes as a frame.
+            Phase::Connected(connection) => {
+                // What is due already was sent, or waits for a reply, which comes as a frame.
                 let later = |at: &i64| *at > self.now;
-                let waits = [self.outbox.deadline(), self.follows.deadline(self.now)];
-                waits.into_iter().flatten().filter(later).fold(live.heartbeat.deadline(), i64::min)
+                let waits = [self.outbox.deadline(), self.subscriptions.deadline(self.now)];
+                waits.into_iter().flatten().filter(later).fold(connection.heartbeat.deadline(), i64::min)
             }
         };
         Some(deadline - self.skew)
     }
 
-    /// What is known about the connection.
+    /// The state of the connection.
     #[must_use]
     pub fn status(&self) -> Status {
         let attempt = self.backoff.failures();
         match &self.phase {
-            Phase::Out => Status::SignedOut,
-            Phase::Live(_) => Status::Connected,
+            Phase::SignedOut => Status::SignedOut,
+            Phase::Connected(_) => Status::Connected,
             Phase::Closed { reason, can_reconnect } => {
                 Status::Closed { reason: reason.clone(), can_reconnect: *can_reconnect }
             }
@@ -219,25 +219,25 @@ impl Machine {
     fn cause(&self) -> Option<Cause> {
         match self.failed_handshakes {
             _ if self.unreachable => Some(Cause::ServerUnreachable),
-            REFUSALS_UNTIL_TOLD.. => Some(Cause::UpgradeRefused),
+            REPORTED_HANDSHAKE_FAILURES.. => Some(Cause::UpgradeRefused),
             _ => None,
         }
     }
 
-    /// How many commands are not answered yet.
+    /// How many commands have no reply yet.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.outbox.len()
     }
 
-    /// How far a followed channel has come.
+    /// The position that a followed channel has reached.
     #[must_use]
     pub fn cursor(&self, channel: ChannelName) -> Option<&Cursor> {
-        self.follows.cursor(channel)
+        self.subscriptions.cursor(channel)
     }
 
-    fn tell(&mut self, news: News) {
-        self.out.push_back(Output::Tell(news));
+    fn notify(&mut self, event: Event) {
+        self.out.push_back(Output::Notify(event));
     }
 
     fn send(&mut self, command: &Command) -> i64 {
@@ -248,126 +248,129 @@ impl Machine {
     }
 
     fn transmit(&mut self, text: String) {
-        if let Phase::Live(live) = &mut self.phase {
-            live.last_traffic = self.now;
+        if let Phase::Connected(connection) = &mut self.phase {
+            connection.last_traffic = self.now;
         }
         self.out.push_back(Output::Send(text));
     }
 
-    fn frame(&mut self, text: &str) {
-        if let Phase::Live(live) = &mut self.phase {
-            live.last_traffic = self.now;
-            if live.heartbeat.heard(self.now) {
-                self.backoff.proved();
+    fn on_frame(&mut self, text: &str) {
+        if let Phase::Connected(connection) = &mut self.phase {
+            connection.last_traffic = self.now;
+            if connection.heartbeat.on_receive(self.now) {
+                self.backoff.reset();
             }
         }
         match (ServerFrame::decode(text), &mut self.phase) {
             (Ok(ServerFrame::Push(Push::Welcome(welcome))), Phase::Opening { .. }) => {
                 (self.unreachable, self.failed_handshakes) = (false, 0);
                 let interval = self.idle_closes.heartbeat_ms(welcome.heartbeat_ms);
-                self.phase = Phase::Live(Live {
+                self.phase = Phase::Connected(Connection {
                     heartbeat: Heartbeat::new(self.now, interval),
                     max_frame_bytes: welcome.max_frame_bytes,
                     last_traffic: self.now,
                     reconnect_in_ms: None,
                 });
-                self.tell(News::Welcome(welcome));
+                self.notify(Event::Welcome(welcome));
             }
-            (Ok(ServerFrame::Push(Push::Draining(draining))), Phase::Live(live)) => {
-                live.reconnect_in_ms = Some(draining.reconnect_in_ms);
+            (Ok(ServerFrame::Push(Push::Draining(draining))), Phase::Connected(connection)) => {
+                connection.reconnect_in_ms = Some(draining.reconnect_in_ms);
             }
-            (Ok(ServerFrame::Push(Push::Event(event))), Phase::Live(_)) => {
-                if let Some(news) = self.follows.event(self.now, event, &mut self.backoff) {
-                    self.tell(news);
+            (Ok(ServerFrame::Push(Push::Event(push))), Phase::Connected(_)) => {
+                if let Some(event) = self.subscriptions.on_event(self.now, push, &mut self.backoff) {
+                    self.notify(event);
                 }
             }
-            (Ok(ServerFrame::Reply { id, outcome }), Phase::Live(_)) => self.replied(id, outcome),
-            (Ok(ServerFrame::Push(Push::Notice(notice))), Phase::Live(_)) => self.tell(News::Notice(notice)),
-            (Ok(ServerFrame::Push(Push::Error(error))), _) => self.tell(News::Fault(error.message)),
+            (Ok(ServerFrame::Reply { id, outcome }), Phase::Connected(_)) => self.on_reply(id, outcome),
+            (Ok(ServerFrame::Push(Push::Notice(notice))), Phase::Connected(_)) => self.notify(Event::Notice(notice)),
+            (Ok(ServerFrame::Push(Push::Error(error))), _) => self.notify(Event::Fault(error.message)),
             (Ok(_), _) => {}
-            (Err(why), _) => self.tell(News::Fault(why)),
+            (Err(error), _) => self.notify(Event::Fault(error)),
         }
     }
 
-    fn replied(&mut self, id: i64, outcome: Outcome) {
+    fn on_reply(&mut self, id: i64, outcome: Outcome) {
         if self.outbox.in_flight() == Some(id) {
-            let answered = self.outbox.answered(self.now, id, outcome);
-            self.answer(answered);
-        } else if let Some(news) = self.follows.answered(self.now, id, outcome, &mut self.backoff) {
-            self.tell(news);
+            let finished = self.outbox.on_reply(self.now, id, outcome);
+            self.finish_command(finished);
+        } else if let Some(event) = self.subscriptions.on_reply(self.now, id, outcome, &mut self.backoff) {
+            self.notify(event);
         }
     }
 
-    fn answer(&mut self, answered: Option<(Token, Command, Outcome)>) {
-        let Some((token, command, outcome)) = answered else { return };
+    /// Notifies the application of a finished command's outcome, if there is one.
+    fn finish_command(&mut self, finished: Option<(Token, Command, Outcome)>) {
+        let Some((token, command, outcome)) = finished else { return };
         if let Command::CreateThread(new) = command {
-            self.follows.nudge(ChannelName::Thread(new.thread_id));
+            self.subscriptions.retry_now(ChannelName::Thread(new.thread_id));
         }
-        self.tell(News::Reply { token, outcome });
+        self.notify(Event::Reply { token, outcome });
     }
 
     fn enqueue(&mut self, token: Token, command: Command) {
         let refused = match &self.phase {
-            Phase::Out if !self.signed_in => Err(ErrorBody::new(ErrorCode::Forbidden, "sign in first")),
+            Phase::SignedOut if !self.signed_in => Err(ErrorBody::new(ErrorCode::Forbidden, "sign in first")),
             Phase::Closed { reason, can_reconnect: false } => Err(ErrorBody::new(ErrorCode::Unavailable, reason)),
             _ => self.outbox.push(token, command),
         };
         if let Err(error) = refused {
-            self.tell(News::Reply { token, outcome: Err(error) });
+            self.notify(Event::Reply { token, outcome: Err(error) });
         }
     }
 
-    fn give_up(&mut self, error: &ErrorBody) {
+    /// Fails all queued commands with this error.
+    fn fail_commands(&mut self, error: &ErrorBody) {
         let tokens: Vec<Token> = self.outbox.clear().collect();
         for token in tokens {
-            self.tell(News::Reply { token, outcome: Err(error.clone()) });
+            self.notify(Event::Reply { token, outcome: Err(error.clone()) });
         }
     }
 
-    fn tick(&mut self) {
+    /// Does what is due by time alone.
+    fn on_tick(&mut self) {
         let overdue = self.outbox.is_overdue(self.now);
         match &mut self.phase {
             Phase::Waiting { until, .. } if self.now >= *until => self.connect(),
-            Phase::Discovering { since } | Phase::Opening { since } if self.now >= *since + CONNECT_MS => {
+            Phase::Discovering { since } | Phase::Opening { since } if self.now >= *since + CONNECT_TIMEOUT_MS => {
                 self.abandon(CloseCode::HeartbeatMissed);
             }
-            Phase::Live(live) => match live.heartbeat.due(self.now) {
+            Phase::Connected(connection) => match connection.heartbeat.due(self.now) {
                 Due::Ping => {
                     self.send(&Ping {}.into());
                 }
                 Due::Nothing if !overdue => {}
-                Due::Nothing | Due::Dead => self.abandon(CloseCode::HeartbeatMissed),
+                Due::Nothing | Due::TimedOut => self.abandon(CloseCode::HeartbeatMissed),
             },
             _ => {}
         }
     }
 
-    /// Sends what may be sent: what is left first, which frees places, then what is followed, then the next command.
-    fn pump(&mut self) {
-        let Phase::Live(Live { max_frame_bytes, .. }) = self.phase else { return };
-        while let Some(channel) = self.follows.due_to_leave(self.now) {
+    /// Sends what is due: first `unsubscribe`, which frees slots, then `subscribe`, then the next command.
+    fn send_due(&mut self) {
+        let Phase::Connected(Connection { max_frame_bytes, .. }) = self.phase else { return };
+        while let Some(channel) = self.subscriptions.next_unsubscribe(self.now) {
             let id = self.send(&Unsubscribe { channel }.into());
-            self.follows.asked_to_leave(channel, id);
+            self.subscriptions.on_unsubscribe_sent(channel, id);
         }
         loop {
             let outbox = &self.outbox;
-            // A thread that is still to be made is asked for once it is.
-            let held = |channel| matches!(channel, ChannelName::Thread(id) if outbox.creates(id));
-            let Some((channel, after)) = self.follows.due(self.now, held) else { break };
-            let newest = self.newest.filter(|_| channel == ChannelName::User);
+            // A thread whose `create_thread` is still queued cannot be followed yet.
+            let is_held = |channel| matches!(channel, ChannelName::Thread(id) if outbox.creates(id));
+            let Some((channel, after)) = self.subscriptions.next_subscribe(self.now, is_held) else { break };
+            let newest = self.max_feed_threads.filter(|_| channel == ChannelName::User);
             let id = self.send(&Subscribe { channel, after, newest }.into());
-            self.follows.asked(channel, id);
+            self.subscriptions.on_subscribe_sent(channel, id);
         }
         while let Some(command) = self.outbox.ready(self.now) {
             let text = encode_command(self.next_id, command);
             if text.len() <= max_frame_bytes {
-                self.outbox.sent(self.now, self.next_id);
+                self.outbox.on_sent(self.now, self.next_id);
                 self.next_id += 1;
                 self.transmit(text);
             } else {
-                let large = format!("{} bytes; the server takes {max_frame_bytes} in one command", text.len());
-                let refused = self.outbox.take(Err(ErrorBody::new(ErrorCode::TooLarge, large)));
-                self.answer(refused);
+                let too_large = format!("{} bytes; a command may have at most {max_frame_bytes}", text.len());
+                let refused = self.outbox.finish_first(Err(ErrorBody::new(ErrorCode::TooLarge, too_large)));
+                self.finish_command(refused);
             }
         }
     }

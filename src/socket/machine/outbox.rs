@@ -1,127 +1,132 @@
-//! The commands that are not answered yet, in order, across connections.
+//! The outbox: commands that have no reply yet, in order, across connections.
 //!
-//! One is in flight at a time: a command that has to be sent again (the connection broke, the server asked to wait) can
-//! then never be overtaken by a later one.
+//! Only one command is in flight at a time, so that a command that is sent again (the connection was lost, or the server asked to
+//! wait) is never overtaken by a later one.
 
 use std::collections::VecDeque;
 
 use super::Token;
 use crate::protocol::{Command, ErrorBody, ErrorCode, Outcome, ThreadId};
 
-/// The most commands that wait.
-pub(super) const MOST_WAITING: usize = 256;
-/// The most times a command is sent before its sender is told that no answer comes.
-const MOST_TRIES: u32 = 10;
-/// Milliseconds for a reply on a connection that is otherwise alive.
-const ANSWER_MS: i64 = 30_000;
-/// The longest that the server may make commands wait, in milliseconds.
-const MOST_PAUSE_MS: u64 = 5 * 60_000;
+/// The maximum number of queued commands.
+pub(super) const MAX_QUEUED: usize = 256;
+/// How often a command is sent before it fails.
+const MAX_ATTEMPTS: u32 = 10;
+/// How long a reply may take on a live connection, in milliseconds.
+const REPLY_TIMEOUT_MS: i64 = 30_000;
+/// The longest pause that the server may ask for with `retry_after_ms`, in milliseconds.
+const MAX_PAUSE_MS: u64 = 5 * 60_000;
 
 #[derive(Debug)]
-struct Waiting {
+struct Queued {
     token: Token,
     command: Command,
-    tries: u32,
+    attempts: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Flight {
+struct InFlight {
     id: i64,
-    answer_by: i64,
+    reply_by: i64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    queue: VecDeque<Waiting>,
-    flight: Option<Flight>,
+    queue: VecDeque<Queued>,
+    in_flight: Option<InFlight>,
     paused_until: Option<i64>,
 }
 
 impl Outbox {
-    /// Takes a command, or refuses it when too many wait already.
+    /// Queues a command.
+    ///
+    /// # Errors
+    /// `unavailable` if [`MAX_QUEUED`] commands are queued already.
     pub(super) fn push(&mut self, token: Token, command: Command) -> Result<(), ErrorBody> {
-        if self.queue.len() >= MOST_WAITING {
-            let full = format!("{MOST_WAITING} commands wait already; wait until the connection is back");
+        if self.queue.len() >= MAX_QUEUED {
+            let full = format!("{MAX_QUEUED} commands are waiting already; try again once the connection is back");
             return Err(ErrorBody::new(ErrorCode::Unavailable, full));
         }
-        self.queue.push_back(Waiting { token, command, tries: 0 });
+        self.queue.push_back(Queued { token, command, attempts: 0 });
         Ok(())
     }
 
-    /// The command to send now, if one may be.
+    /// The command to send now, if any.
     pub(super) fn ready(&self, now: i64) -> Option<&Command> {
         let paused = self.paused_until.is_some_and(|until| now < until);
-        if paused || self.flight.is_some() { None } else { self.queue.front().map(|first| &first.command) }
+        if paused || self.in_flight.is_some() { None } else { self.queue.front().map(|first| &first.command) }
     }
 
-    /// It was sent under this id.
-    pub(super) fn sent(&mut self, now: i64, id: i64) {
+    /// The first command was sent with this id.
+    pub(super) fn on_sent(&mut self, now: i64, id: i64) {
         if let Some(first) = self.queue.front_mut() {
-            first.tries += 1;
-            self.flight = Some(Flight { id, answer_by: now + ANSWER_MS });
+            first.attempts += 1;
+            self.in_flight = Some(InFlight { id, reply_by: now + REPLY_TIMEOUT_MS });
             self.paused_until = None;
         }
     }
 
-    /// The reply to `id`: whose it was and what to tell them; nothing when it was no command's, or is to be sent again.
-    pub(super) fn answered(&mut self, now: i64, id: i64, outcome: Outcome) -> Option<(Token, Command, Outcome)> {
-        self.flight.take_if(|flight| flight.id == id)?;
+    /// A reply arrived. Returns the finished command with its outcome; `None` if `id` is not in flight, or if the command will be
+    /// sent again.
+    pub(super) fn on_reply(&mut self, now: i64, id: i64, outcome: Outcome) -> Option<(Token, Command, Outcome)> {
+        self.in_flight.take_if(|sent| sent.id == id)?;
         let retry_after = outcome.as_ref().err().and_then(retry_after);
         if let (Some(ms), Some(first)) = (retry_after, self.queue.front())
-            && first.tries < MOST_TRIES
+            && first.attempts < MAX_ATTEMPTS
         {
-            self.paused_until = Some(now + ms.min(MOST_PAUSE_MS) as i64);
+            self.paused_until = Some(now + ms.min(MAX_PAUSE_MS) as i64);
             return None;
         }
-        self.take(outcome)
+        self.finish_first(outcome)
     }
 
-    /// The first command will not be sent (again): its sender is told this.
-    pub(super) fn take(&mut self, outcome: Outcome) -> Option<(Token, Command, Outcome)> {
-        self.flight = None;
+    /// Removes the first command, which is not sent (again), and returns it with its outcome.
+    pub(super) fn finish_first(&mut self, outcome: Outcome) -> Option<(Token, Command, Outcome)> {
+        self.in_flight = None;
         self.queue.pop_front().map(|first| (first.token, first.command, outcome))
     }
 
-    /// The connection is gone. Answers the command that was in flight too often, if that is so.
-    pub(super) fn lost(&mut self) -> Option<(Token, Command, Outcome)> {
-        self.flight.take()?;
-        let tries = self.queue.front()?.tries;
-        let silent = "the server did not answer; look whether it was done before you try again";
-        (tries >= MOST_TRIES).then(|| self.take(Err(ErrorBody::new(ErrorCode::Unavailable, silent)))).flatten()
+    /// The connection was lost. Returns the command in flight if it was sent [`MAX_ATTEMPTS`] times; otherwise it stays queued.
+    pub(super) fn on_connection_lost(&mut self) -> Option<(Token, Command, Outcome)> {
+        self.in_flight.take()?;
+        let attempts = self.queue.front()?.attempts;
+        let no_reply = "the server did not reply; check whether the command took effect before you try again";
+        let error = ErrorBody::new(ErrorCode::Unavailable, no_reply);
+        if attempts >= MAX_ATTEMPTS { self.finish_first(Err(error)) } else { None }
     }
 
-    /// Gives up on all of them, in order.
+    /// Removes all commands, in order.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Token> {
-        self.flight = None;
+        self.in_flight = None;
         self.paused_until = None;
-        std::mem::take(&mut self.queue).into_iter().map(|waiting| waiting.token)
+        std::mem::take(&mut self.queue).into_iter().map(|queued| queued.token)
     }
 
     pub(super) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether a thread is still to be made by a command here.
+    /// Whether a queued command creates this thread.
     pub(super) fn creates(&self, id: ThreadId) -> bool {
-        self.queue.iter().any(|waiting| matches!(&waiting.command, Command::CreateThread(new) if new.thread_id == id))
+        self.queue.iter().any(|queued| matches!(&queued.command, Command::CreateThread(new) if new.thread_id == id))
     }
 
-    /// The id of the command whose reply is awaited.
+    /// The id of the command in flight.
     pub(super) fn in_flight(&self) -> Option<i64> {
-        self.flight.map(|flight| flight.id)
+        self.in_flight.map(|sent| sent.id)
     }
 
-    /// Whether the reply is overdue.
+    /// Whether the reply to the command in flight is overdue.
     pub(super) fn is_overdue(&self, now: i64) -> bool {
-        self.flight.is_some_and(|flight| now >= flight.answer_by)
+        self.in_flight.is_some_and(|sent| now >= sent.reply_by)
     }
 
     pub(super) fn deadline(&self) -> Option<i64> {
-        self.flight.map(|flight| flight.answer_by).or(self.paused_until.filter(|_| !self.queue.is_empty()))
+        self.in_flight.map(|sent| sent.reply_by).or(self.paused_until.filter(|_| !self.queue.is_empty()))
     }
 }
 
-/// The wait that an error asks for, where waiting helps.
+/// The wait that an error asks for, in milliseconds, if sending the command again may succeed.
 fn retry_after(error: &ErrorBody) -> Option<u64> {
     error.retry_after_ms.filter(|_| matches!(error.code, ErrorCode::RateLimited | ErrorCode::Unavailable))
 }

@@ -1,4 +1,4 @@
-//! The task that owns the socket and carries out what the machine says.
+//! The task that owns the socket and carries out the machine's outputs.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,15 +22,15 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Ask, ClientConfig, Credentials, Update};
+use super::{ClientConfig, Credentials, Operation, Update};
 use crate::{
     protocol::{ChannelName, CloseCode, Notice, Outcome, PROTOCOL, Welcome},
-    socket::machine::{Discovery, Input, Machine, News, Output, Status, Token},
+    socket::machine::{Discovery, Event, Input, Machine, Output, Status, Token},
 };
 
-/// The longest a write to the socket may take.
+/// How long a write to the socket may take.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest a courteous close may take.
+/// How long the close handshake may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -43,7 +43,7 @@ enum Link {
 }
 
 impl Link {
-    /// What the socket says next; never, where there is none. Cancel safe.
+    /// The socket's next input; pending forever without a socket. Cancel safe.
     async fn next(&mut self) -> Input {
         let lost = |reason: String| Input::Closed { code: 1006, reason };
         loop {
@@ -75,8 +75,8 @@ impl Link {
     }
 }
 
-/// What the client's clones see of it.
-pub(super) struct Said {
+/// Where the driver publishes what [`super::Client`] shows.
+pub(super) struct Watches {
     pub(super) status: watch::Sender<Status>,
     pub(super) welcome: watch::Sender<Option<Welcome>>,
     pub(super) notice: watch::Sender<Option<Notice>>,
@@ -88,14 +88,14 @@ pub(super) struct Driver {
     link: Link,
     followers: HashMap<ChannelName, mpsc::Sender<Update>>,
     replies: HashMap<Token, oneshot::Sender<Outcome>>,
-    /// What a full follower has not taken yet: while there is any, the socket is not read.
+    /// Updates for which a follower's buffer had no room. While there are any, the socket is not read.
     overflow: VecDeque<(ChannelName, Update)>,
     next_token: u64,
-    said: Said,
+    watches: Watches,
 }
 
 impl Driver {
-    pub(super) fn new(config: ClientConfig, said: Said) -> Self {
+    pub(super) fn new(config: ClientConfig, watches: Watches) -> Self {
         Self {
             config,
             machine: Machine::new(rand::random()),
@@ -104,11 +104,11 @@ impl Driver {
             replies: HashMap::new(),
             overflow: VecDeque::new(),
             next_token: 0,
-            said,
+            watches,
         }
     }
 
-    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+    pub(super) async fn run(mut self, mut operations: mpsc::Receiver<Operation>) {
         self.handle(Input::SignedIn).await;
         loop {
             let deadline = self.machine.next_deadline().map(|at| at.saturating_sub(now_ms()).max(0).unsigned_abs());
@@ -116,12 +116,12 @@ impl Driver {
             let stalled = self.overflow.front().and_then(|(channel, _)| self.followers.get(channel)).cloned();
             let is_stalled = stalled.is_some();
             let input = tokio::select! {
-                ask = asks.recv() => match ask {
-                    Some(ask) => self.take(ask),
+                operation = operations.recv() => match operation {
+                    Some(operation) => Some(self.input_of(operation)),
                     None => break,
                 },
-                () = room(stalled), if is_stalled => {
-                    self.drain();
+                () = has_room(stalled), if is_stalled => {
+                    self.deliver_overflow();
                     continue;
                 }
                 input = self.link.next(), if !is_stalled => Some(input),
@@ -134,29 +134,29 @@ impl Driver {
         self.handle(Input::SignedOut).await;
     }
 
-    fn take(&mut self, ask: Ask) -> Option<Input> {
-        Some(match ask {
-            Ask::Send(command, reply) => {
+    fn input_of(&mut self, operation: Operation) -> Input {
+        match operation {
+            Operation::Send(command, reply) => {
                 self.next_token += 1;
                 self.replies.insert(Token(self.next_token), reply);
                 Input::Send(Token(self.next_token), command)
             }
-            Ask::Follow(channel, after, updates) => {
+            Operation::Follow(channel, after, updates) => {
                 if self.followers.insert(channel, updates).is_some() {
                     self.overflow.retain(|(waiting, _)| *waiting != channel);
                     self.machine.handle(now_ms(), Input::Unfollow(channel));
                 }
                 Input::Follow(channel, after)
             }
-            Ask::Unfollow(channel) => {
-                self.forget(channel);
+            Operation::Unfollow(channel) => {
+                self.remove_follower(channel);
                 Input::Unfollow(channel)
             }
-            Ask::Reconnect => Input::Reconnect,
-        })
+            Operation::Reconnect => Input::Reconnect,
+        }
     }
 
-    fn forget(&mut self, channel: ChannelName) {
+    fn remove_follower(&mut self, channel: ChannelName) {
         self.followers.remove(&channel);
         self.overflow.retain(|(waiting, _)| *waiting != channel);
     }
@@ -167,23 +167,23 @@ impl Driver {
             match output {
                 Output::Discover => {
                     let (url, protocol) = (self.config.url.clone(), PROTOCOL.to_owned());
-                    let found = Discovery { url, protocol, signed_in: true };
-                    self.machine.handle(now_ms(), Input::Discovered(Ok(found)));
+                    let discovery = Discovery { url, protocol, signed_in: true };
+                    self.machine.handle(now_ms(), Input::Discovered(Ok(discovery)));
                 }
                 Output::Open(url) => self.link = Link::Opening(Box::pin(open(url, self.config.clone()))),
                 Output::Send(text) => self.write(text).await,
                 Output::Close(code) => self.close(code).await,
-                Output::Tell(news) => self.tell(news),
+                Output::Notify(event) => self.on_event(event),
             }
         }
         let status = self.machine.status();
-        self.said.status.send_if_modified(|known| (*known != status).then(|| *known = status.clone()).is_some());
+        self.watches.status.send_if_modified(|known| (*known != status).then(|| *known = status.clone()).is_some());
         if status == Status::SignedOut {
-            // Nobody will sign in here: whoever waits is told.
+            // This client cannot sign in again: fail the queued commands.
             self.machine.handle(now_ms(), Input::SignedOut);
             while let Some(output) = self.machine.poll() {
-                if let Output::Tell(news) = output {
-                    self.tell(news);
+                if let Output::Notify(event) = output {
+                    self.on_event(event);
                 }
             }
         }
@@ -192,7 +192,7 @@ impl Driver {
     async fn write(&mut self, text: String) {
         let Link::Open(socket) = &mut self.link else { return };
         let failed = match timeout(WRITE_TIMEOUT, socket.send(Message::text(text))).await {
-            // The close frame that explains this is still to be read.
+            // The server has closed; its close frame is still to be read.
             Ok(Ok(())) | Ok(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::Protocol(_))) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "a write took too long".to_owned(),
@@ -208,32 +208,34 @@ impl Driver {
         }
     }
 
-    fn tell(&mut self, news: News) {
-        match news {
-            News::Welcome(welcome) => {
-                self.said.welcome.send_replace(Some(welcome));
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Welcome(welcome) => {
+                self.watches.welcome.send_replace(Some(welcome));
             }
-            News::Notice(notice) => {
-                self.said.notice.send_replace(Some(notice));
+            Event::Notice(notice) => {
+                self.watches.notice.send_replace(Some(notice));
             }
-            News::Reply { token, outcome } => {
-                // Whoever asked may be gone.
+            Event::Reply { token, outcome } => {
+                // The caller may have dropped its receiver.
                 let _ = self.replies.remove(&token).map(|reply| reply.send(outcome));
             }
-            News::Snapshot { channel, cursor, snapshot } => self.pass(channel, Update::Snapshot { cursor, snapshot }),
-            News::Entry { channel, seq, at, entry } => self.pass(channel, Update::Entry { seq, at, entry }),
-            News::Refused { channel, error } => self.pass(channel, Update::Refused(error)),
-            News::Fault(why) => tracing::warn!(why, "the socket's server said something unexpected"),
+            Event::Snapshot { channel, cursor, snapshot } => {
+                self.deliver(channel, Update::Snapshot { cursor, snapshot })
+            }
+            Event::Entry { channel, seq, at, entry } => self.deliver(channel, Update::Entry { seq, at, entry }),
+            Event::Refused { channel, error } => self.deliver(channel, Update::Refused(error)),
+            Event::Fault(why) => tracing::warn!(why, "unexpected frame or error from the server"),
         }
     }
 
-    fn pass(&mut self, channel: ChannelName, update: Update) {
+    fn deliver(&mut self, channel: ChannelName, update: Update) {
         self.overflow.push_back((channel, update));
-        self.drain();
+        self.deliver_overflow();
     }
 
-    /// Hands out what waits, as far as the followers have room.
-    fn drain(&mut self) {
+    /// Delivers waiting updates in order until a follower's buffer is full.
+    fn deliver_overflow(&mut self) {
         while let Some((channel, update)) = self.overflow.pop_front() {
             let Some(follower) = self.followers.get(&channel) else { continue };
             match follower.try_send(update) {
@@ -243,7 +245,7 @@ impl Driver {
                     return;
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => {
-                    self.forget(channel);
+                    self.remove_follower(channel);
                     self.machine.handle(now_ms(), Input::Unfollow(channel));
                 }
             }
@@ -251,20 +253,20 @@ impl Driver {
     }
 }
 
-/// Waits until a follower has room, or is gone.
-async fn room(follower: Option<mpsc::Sender<Update>>) {
+/// Waits until a follower's buffer has room or its receiver is dropped.
+async fn has_room(follower: Option<mpsc::Sender<Update>>) {
     if let Some(follower) = follower {
         let _ = follower.reserve().await;
     }
 }
 
-/// Opens a socket; a refused handshake becomes the close that means the same.
+/// Opens a socket. A refused handshake is returned as the close that has the same meaning.
 async fn open(url: String, config: ClientConfig) -> Result<Ws, Input> {
     let closed = |code: u16, reason: String| Input::Closed { code, reason };
     let mut request = url.into_client_request().map_err(|e| closed(CloseCode::NotProtocol.code(), e.to_string()))?;
     let mut header = |name: HeaderName, value: String| match HeaderValue::from_str(&value) {
         Ok(value) => drop(request.headers_mut().insert(name, value)),
-        Err(_) => tracing::warn!("a header of the socket's handshake is not plain text and was left out"),
+        Err(_) => tracing::warn!("left out a handshake header that is not ASCII"),
     };
     header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL.to_owned());
     match config.credentials {
@@ -275,21 +277,23 @@ async fn open(url: String, config: ClientConfig) -> Result<Ws, Input> {
     config.origin.into_iter().for_each(|origin| header(header::ORIGIN, origin));
     match connect_async(request).await {
         Ok((socket, _)) => Ok(socket),
-        Err(tungstenite::Error::Http(answer)) => Err(refusal(&answer)),
+        Err(tungstenite::Error::Http(response)) => Err(refusal(&response)),
         Err(error) => Err(closed(1006, error.to_string())),
     }
 }
 
-fn refusal<B>(answer: &Response<B>) -> Input {
-    let seconds = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+/// The close that a refused handshake stands for.
+fn refusal<B>(response: &Response<B>) -> Input {
+    let seconds =
+        response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let reason = seconds.map(|s| serde_json::json!({ "retry_after_ms": s.saturating_mul(1000) }).to_string());
-    let code = match answer.status().as_u16() {
+    let code = match response.status().as_u16() {
         400 => CloseCode::NotProtocol.code(),
         401 => CloseCode::SessionEnded.code(),
         403 => CloseCode::Disconnected.code(),
         _ => 1006,
     };
-    Input::Closed { code, reason: reason.unwrap_or_else(|| answer.status().to_string()) }
+    Input::Closed { code, reason: reason.unwrap_or_else(|| response.status().to_string()) }
 }
 
 fn now_ms() -> i64 {

@@ -1,40 +1,40 @@
-//! The machine's transport outside of a page: the command line, tests and benchmarks.
+//! The client outside of a page: for the command line, tests and benchmarks.
 //!
-//! One task owns the socket. A follower that reads slowly stops the reading of the socket, never the memory: in the end
-//! the server closes the connection as too slow, and the machine resumes from its cursors.
+//! One task owns the socket. While a follower's buffer is full, the task does not read the socket, so memory stays bounded; if
+//! that goes on, the server closes the connection as too slow, and the machine resumes from its cursors.
 
 mod driver;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::driver::{Driver, Said};
+use self::driver::{Driver, Watches};
 use super::machine::Status;
 use crate::protocol::{
     ChannelName, Command, Cursor, Entry, ErrorBody, ErrorCode, Notice, Outcome, Request, Snapshot, Welcome,
 };
 
-/// How many updates may wait for a follower before the socket is read no further.
+/// How many updates a follower's buffer holds before reading from the socket stops.
 const FOLLOWER_BUFFER: usize = 1024;
-/// How many requests may wait for the connection's task.
-const REQUEST_BUFFER: usize = 64;
+/// How many operations may wait for the connection's task.
+const OPERATION_BUFFER: usize = 64;
 
-/// Who connects.
+/// How the client signs in.
 #[derive(Clone)]
 pub enum Credentials {
     /// An access token (`Authorization: Bearer`).
     Bearer(String),
     /// A `Cookie` header.
     Cookie(String),
-    /// Nobody.
+    /// No credentials.
     None,
 }
 
-/// Where to and as whom.
+/// What to connect to, and with which credentials.
 #[derive(Clone)]
 pub struct ClientConfig {
-    /// The socket's address, `ws:` or `wss:`; `GET /api/config` tells it.
+    /// The socket's URL, `ws:` or `wss:`, as `GET /api/config` returns it.
     pub url: String,
-    /// Who connects.
+    /// How the client signs in.
     pub credentials: Credentials,
     /// The `Origin` header, if any.
     pub origin: Option<String>,
@@ -48,19 +48,19 @@ impl ClientConfig {
     }
 }
 
-/// What a follower of a channel hears, in order, each once.
+/// What a follower of a channel receives, in order, each exactly once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
-    /// The whole state, in place of what was known.
+    /// The whole state; it replaces the state before.
     Snapshot {
-        /// The position it is the state at.
+        /// The log position of this state.
         cursor: Cursor,
         /// The state.
         snapshot: Snapshot,
     },
     /// The next entry.
     Entry {
-        /// Its place; absent: it is not kept.
+        /// Its place in the log; absent for an ephemeral entry.
         seq: Option<u64>,
         /// When it was appended, in milliseconds since 1970.
         at: i64,
@@ -71,17 +71,17 @@ pub enum Update {
     Refused(ErrorBody),
 }
 
-enum Ask {
+enum Operation {
     Send(Command, oneshot::Sender<Outcome>),
     Follow(ChannelName, Option<Cursor>, mpsc::Sender<Update>),
     Unfollow(ChannelName),
     Reconnect,
 }
 
-/// A connection that keeps itself alive. Cheap to clone; the last clone dropped closes it.
+/// A connection that reconnects by itself. Cheap to clone; dropping the last clone closes it.
 #[derive(Clone)]
 pub struct Client {
-    asks: mpsc::Sender<Ask>,
+    operations: mpsc::Sender<Operation>,
     status: watch::Receiver<Status>,
     welcome: watch::Receiver<Option<Welcome>>,
     notices: watch::Receiver<Option<Notice>>,
@@ -91,53 +91,53 @@ impl Client {
     /// Connects in the background, now and whenever the connection is lost. Needs a tokio runtime.
     #[must_use]
     pub fn connect(config: ClientConfig) -> Self {
-        let (asks, inbox) = mpsc::channel(REQUEST_BUFFER);
+        let (operations, inbox) = mpsc::channel(OPERATION_BUFFER);
         let (status, status_rx) = watch::channel(Status::Connecting);
         let (welcome, welcome_rx) = watch::channel(None);
         let (notice, notices) = watch::channel(None);
-        tokio::spawn(Driver::new(config, Said { status, welcome, notice }).run(inbox));
-        Self { asks, status: status_rx, welcome: welcome_rx, notices }
+        tokio::spawn(Driver::new(config, Watches { status, welcome, notice }).run(inbox));
+        Self { operations, status: status_rx, welcome: welcome_rx, notices }
     }
 
-    /// Sends a command, now or as soon as there is a connection; answers with its one reply.
+    /// Sends a command, now or as soon as there is a connection, and returns its reply.
     ///
     /// # Errors
-    /// The server's, or `unavailable` when the connection is closed for good.
+    /// The server's error, or `unavailable` if the connection is closed for good.
     pub async fn send<R: Request>(&self, request: R) -> Result<R::Ok, ErrorBody> {
         let gone = || ErrorBody::new(ErrorCode::Unavailable, "the connection is closed");
-        let (reply, answer) = oneshot::channel();
-        self.asks.send(Ask::Send(request.into(), reply)).await.map_err(|_| gone())?;
-        let payload = answer.await.map_err(|_| gone())??;
+        let (sender, reply) = oneshot::channel();
+        self.operations.send(Operation::Send(request.into(), sender)).await.map_err(|_| gone())?;
+        let payload = reply.await.map_err(|_| gone())??;
         serde_json::from_value(payload)
-            .map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the answer does not fit: {e}")))
+            .map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the reply does not match the protocol: {e}")))
     }
 
-    /// Follows a channel, from a position or from nothing, until the receiver is dropped. A second follower of the same
-    /// channel takes the place of the first.
+    /// Follows a channel, from a position or from its beginning, until the receiver is dropped. A second follower of the same
+    /// channel replaces the first.
     pub async fn follow(&self, channel: ChannelName, after: Option<Cursor>) -> mpsc::Receiver<Update> {
         let (updates, receiver) = mpsc::channel(FOLLOWER_BUFFER);
-        // Without a task the receiver ends at once, which is what there is to say.
-        let _ = self.asks.send(Ask::Follow(channel, after, updates)).await;
+        // If the task has ended, the receiver ends at once, which tells the caller.
+        let _ = self.operations.send(Operation::Follow(channel, after, updates)).await;
         receiver
     }
 
     /// Stops following a channel.
     pub async fn unfollow(&self, channel: ChannelName) {
-        let _ = self.asks.send(Ask::Unfollow(channel)).await;
+        let _ = self.operations.send(Operation::Unfollow(channel)).await;
     }
 
-    /// Tries again at once, whatever closed the connection.
+    /// Connects again at once, whatever closed the connection.
     pub async fn reconnect(&self) {
-        let _ = self.asks.send(Ask::Reconnect).await;
+        let _ = self.operations.send(Operation::Reconnect).await;
     }
 
-    /// What is known about the connection, as it changes.
+    /// The connection's status, as it changes.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// The latest connection's welcome.
+    /// The welcome of the latest connection.
     #[must_use]
     pub fn welcome(&self) -> watch::Receiver<Option<Welcome>> {
         self.welcome.clone()

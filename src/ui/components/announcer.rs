@@ -4,8 +4,8 @@ use leptos::prelude::*;
 
 use crate::{
     protocol::RunId,
-    text::visible,
-    thread::{Answered, Item, RunState, RunView},
+    text::escape_invisible,
+    thread::{Item, Resolution, RunState, RunView},
     ui::{
         app::Facts,
         conversation::{Conversation, ready},
@@ -27,10 +27,10 @@ fn words(run: &RunView, agent: &str) -> String {
             let asked = interrupts.iter().find_map(|interrupt| interrupt.message.as_deref());
             format!("{agent} waits for you. {}", sentence(asked.unwrap_or_default()))
         }
-        (RunState::Interrupted { .. }, Some(Answered::By { author, .. })) => {
-            format!("Answered by {}.", visible(&author.name))
+        (RunState::Interrupted { .. }, Some(Resolution::Answered { author, .. })) => {
+            format!("Answered by {}.", escape_invisible(&author.name))
         }
-        (RunState::Interrupted { .. }, Some(Answered::GivenUp)) => String::new(),
+        (RunState::Interrupted { .. }, Some(Resolution::Abandoned)) => String::new(),
     }
 }
 

@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, agui::Interrupt},
-    text::visible,
-    thread::{Answered, NodeBody, RunView},
+    text::escape_invisible,
+    thread::{NodeBody, Resolution, RunView},
     ui::{browser, conversation::Conversation, format},
 };
 
@@ -87,8 +87,9 @@ impl Giving {
 /// What an interrupted run waits for, and what became of it.
 #[component]
 pub(crate) fn Asks(run: Memo<Shared<RunView>>, interrupts: Vec<Interrupt>) -> impl IntoView {
-    if run.with_untracked(|run| run.was_cut()) {
-        let words = interrupts.iter().filter_map(|asked| asked.message.as_deref()).map(visible).collect::<String>();
+    if run.with_untracked(|run| run.was_cut_by_restart()) {
+        let words =
+            interrupts.iter().filter_map(|asked| asked.message.as_deref()).map(escape_invisible).collect::<String>();
         return view! { <p class="verdict">{icon(Glyph::Warning)} <span>{words}</span></p> }.into_any();
     }
     let giving = Giving::new(expect_context(), run, interrupts.len());
@@ -146,16 +147,16 @@ fn call_of(interrupt: &Interrupt, run: &RunView) -> (String, Value) {
 
 /// One interrupt.
 #[component]
-fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option<Answered>>) -> impl IntoView {
+fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option<Resolution>>) -> impl IntoView {
     let clock = use_clock();
     let is_call = interrupt.reason == TOOL_CALL;
     let (tool, args) = giving.run.with_untracked(|run| call_of(&interrupt, run));
-    let tool = visible(&tool);
+    let tool = escape_invisible(&tool);
     let asked = || match is_call {
         true => format!("May the agent call {tool}?"),
         false => "The agent asks for an answer.".into(),
     };
-    let words = interrupt.message.as_deref().map_or_else(asked, visible);
+    let words = interrupt.message.as_deref().map_or_else(asked, escape_invisible);
     let expires = interrupt.expires_at.as_deref().and_then(browser::time_of);
     let left = Memo::new(move |_| Some((expires? - clock.server_now.get()?).max(0) / 1000));
     let expired = Memo::new(move |_| left.get() == Some(0));

@@ -6,7 +6,7 @@ use super::icons::{Glyph, icon};
 use crate::{
     protocol::{Attachment, RunId, StopRun, ThreadId, limits},
     socket::context::Socket,
-    text::visible,
+    text::escape_invisible,
     ui::{
         browser::LocalFile,
         drafts::{Drafts, Kept},
@@ -193,7 +193,7 @@ impl Draft {
 
 /// Why a file cannot be attached.
 fn refusal(name: &str, bytes: u64, attached: usize) -> Option<String> {
-    let name = visible(name);
+    let name = escape_invisible(name);
     if attached >= limits::MAX_ATTACHMENTS {
         return Some(format!("A message takes at most {} files.", limits::MAX_ATTACHMENTS));
     }
@@ -263,7 +263,7 @@ pub(super) fn Chips(draft: Draft) -> impl IntoView {
             attached.update(|attached| attached.retain(|other| other.file_id != file.file_id));
             draft.keep();
         };
-        chip(visible(&file.name), file.bytes, remove)
+        chip(escape_invisible(&file.name), file.bytes, remove)
     };
     let new = move |(index, file): (usize, LocalFile)| {
         let (name, bytes) = (file.name(), file.bytes());
@@ -276,7 +276,7 @@ pub(super) fn Chips(draft: Draft) -> impl IntoView {
             });
             draft.keep();
         };
-        chip(visible(&name), bytes, remove)
+        chip(escape_invisible(&name), bytes, remove)
     };
     view! {
         <Show when=move || { draft.count() > 0 }>

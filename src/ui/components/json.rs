@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use serde_json::Value;
 
-use crate::text::visible;
+use crate::text::escape_invisible;
 
 /// How much of a long text is shown at first, in characters.
 const SHOWN: usize = 2_000;
@@ -14,7 +14,7 @@ pub(crate) fn pretty(text: &str) -> String {
         .ok()
         .filter(|value| value.is_object() || value.is_array())
         .and_then(|value| serde_json::to_string_pretty(&value).ok());
-    visible(indented.as_deref().unwrap_or(text))
+    escape_invisible(indented.as_deref().unwrap_or(text))
 }
 
 /// What is wrong with what should be JSON, in a sentence.

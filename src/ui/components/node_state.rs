@@ -8,7 +8,7 @@ use super::{
     tree::{Run, Shared},
 };
 use crate::{
-    thread::{Answered, Node, NodeBody, NodeState, RunState, RunView},
+    thread::{Node, NodeBody, NodeState, Resolution, RunState, RunView},
     ui::conversation::{Conversation, ready},
 };
 
@@ -96,7 +96,7 @@ pub(super) fn calls_of(run: Run) -> Memo<Calls> {
             calls.filter(|calls| *calls != Calls::Ask)
         };
         run.view.with(|run| match &run.answered {
-            Some(Answered::By { resumed_by, .. }) => goes_on_in(*resumed_by).unwrap_or(Calls::GoOn),
+            Some(Resolution::Answered { resumed_by, .. }) => goes_on_in(*resumed_by).unwrap_or(Calls::GoOn),
             _ => calls_without_answer(run),
         })
     })
@@ -104,7 +104,7 @@ pub(super) fn calls_of(run: Run) -> Memo<Calls> {
 
 fn calls_without_answer(run: &RunView) -> Calls {
     match run.state {
-        _ if !run.asks().is_empty() => Calls::Ask,
+        _ if !run.open_interrupts().is_empty() => Calls::Ask,
         RunState::Waiting | RunState::Running => Calls::GoOn,
         _ => Calls::Stopped(run.ended_at),
     }

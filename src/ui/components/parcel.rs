@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     socket::context::use_socket,
-    text::visible,
+    text::escape_invisible,
     ui::{
         format,
         outgoing::{Outgoing, Parcel, ParcelFile},
@@ -60,7 +60,7 @@ fn on_its_way(connected: bool) -> AnyView {
 /// A file on its way.
 #[component]
 fn Upload(file: ParcelFile) -> impl IntoView {
-    let name = visible(&file.file.name());
+    let name = escape_invisible(&file.file.name());
     let (bar, text) = (file.share.clone(), file.share.clone());
     view! {
         <li class="chip">

@@ -3,7 +3,7 @@
 use leptos::ev::ClipboardEvent;
 
 use super::draft::Draft;
-use crate::{text::typed, ui::browser};
+use crate::{text::normalize_input, ui::browser};
 
 /// Takes what is pasted into a field; without a `draft` there is nowhere to attach files.
 pub(crate) fn paste(event: &ClipboardEvent, draft: Option<Draft>) {
@@ -16,7 +16,7 @@ pub(crate) fn paste(event: &ClipboardEvent, draft: Option<Draft>) {
         }
         return;
     }
-    let plain = typed(&text);
+    let plain = normalize_input(&text);
     if plain != text && browser::insert_text(&plain) {
         event.prevent_default();
     }

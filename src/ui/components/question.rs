@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     protocol::{Attachment, MessageId, UserMessage, limits},
-    text::visible,
-    thread::Said,
+    text::escape_invisible,
+    thread::MessageItem,
     ui::{
         app::Facts,
         conversation::Conversation,
@@ -24,12 +24,12 @@ use crate::{
 /// What a person said.
 #[component]
 pub(crate) fn Question(
-    said: Said,
+    said: MessageItem,
     /// Whether its run has not begun.
     waits: Memo<bool>,
 ) -> impl IntoView {
     let facts: Facts = expect_context();
-    let Said { at, message, .. } = said;
+    let MessageItem { at, message, .. } = said;
     let conversation: Conversation = expect_context();
     let id = message.id;
     let editing = Memo::new(move |_| conversation.is_edited(id));
@@ -48,7 +48,7 @@ pub(crate) fn Question(
             }
         });
     };
-    let author = message.with_value(|message| visible(&message.author.name));
+    let author = message.with_value(|message| escape_invisible(&message.author.name));
     let attachments = message.with_value(|message| message.attachments.clone());
     view! {
         <article class="question" aria-label="Question" data-message-id=id.to_string()>
@@ -239,8 +239,8 @@ pub(crate) fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
         view! {
             <li class="chip">
                 {icon(Glyph::File)}
-                <a class="chip-name" href=address rel="external" download=visible(&file.name) title="Download">
-                    <bdi>{visible(&file.name)}</bdi>
+                <a class="chip-name" href=address rel="external" download=escape_invisible(&file.name) title="Download">
+                    <bdi>{escape_invisible(&file.name)}</bdi>
                 </a>
                 <span class="chip-size">{format::size(file.bytes)}</span>
             </li>

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, extensions::TOOL_TASK},
-    thread::{Answered, NodeBody, RunState, RunView},
+    thread::{NodeBody, Resolution, RunState, RunView},
     ui::{app::Facts, conversation::Conversation, format},
 };
 
@@ -29,7 +29,7 @@ fn name_of(state: &RunState) -> &'static str {
 }
 
 /// A run's state for people. Without a connection a run that was under way may have ended since.
-fn label_of(state: &RunState, answered: Option<&Answered>, place: Option<Waiting>, connected: bool) -> String {
+fn label_of(state: &RunState, answered: Option<&Resolution>, place: Option<Waiting>, connected: bool) -> String {
     let label = match (state, answered, place) {
         (RunState::Waiting | RunState::Running, ..) if !connected => "Not connected: state unknown",
         (RunState::Waiting, _, Some(place)) => return format!("Waiting: {} in line", format::ordinal(place.position)),
@@ -38,8 +38,8 @@ fn label_of(state: &RunState, answered: Option<&Answered>, place: Option<Waiting
         (RunState::Finished, ..) => "Finished",
         (RunState::Cancelled, ..) => "Stopped",
         (RunState::Interrupted { .. }, None, _) => "Waiting for you",
-        (RunState::Interrupted { .. }, Some(Answered::By { .. }), _) => "Answered",
-        (RunState::Interrupted { .. }, Some(Answered::GivenUp), _) => "Not answered",
+        (RunState::Interrupted { .. }, Some(Resolution::Answered { .. }), _) => "Answered",
+        (RunState::Interrupted { .. }, Some(Resolution::Abandoned), _) => "Not answered",
         (RunState::Failed { .. }, ..) => "Failed",
     };
     label.to_owned()
@@ -198,7 +198,7 @@ fn has_content(run: &RunView) -> bool {
         NodeBody::Custom { .. } => true,
         _ => false,
     };
-    run.nodes.iter().any(|node| shows(&node.body)) || !run.awaits().is_empty()
+    run.nodes.iter().any(|node| shows(&node.body)) || !run.pending_tool_calls().is_empty()
 }
 
 /// What is said about a run that is over, and what can be done then.
@@ -236,7 +236,7 @@ fn ending(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
 /// What was asked and not answered can be asked once more.
 #[component]
 fn GivenUp(run: Memo<Shared<RunView>>) -> impl IntoView {
-    let given_up = Memo::new(move |_| run.with(|run| run.answered == Some(Answered::GivenUp)));
+    let given_up = Memo::new(move |_| run.with(|run| run.answered == Some(Resolution::Abandoned)));
     view! { <Show when=move || given_up.get()><div class="ended"><Again run label="Ask again"/></div></Show> }
 }
 
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(label_of(&RunState::Waiting, None, None, true), "Waiting to start");
         let asks = RunState::Interrupted { interrupts: Vec::new() };
         assert_eq!(label_of(&asks, None, None, true), "Waiting for you");
-        assert_eq!(label_of(&asks, Some(&Answered::GivenUp), None, true), "Not answered");
+        assert_eq!(label_of(&asks, Some(&Resolution::Abandoned), None, true), "Not answered");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     protocol::{DeleteThread, RenameThread, ThreadId, http::ThreadPage, limits},
     socket::context::{Socket, use_socket},
-    text::visible,
+    text::escape_invisible,
     thread::{FeedPlace, ThreadSummary, UserFeed},
     ui::{
         browser,
@@ -44,7 +44,7 @@ pub(crate) const UNTITLED: &str = "New thread";
 
 /// A thread's title, as lists and headings show it.
 pub(crate) fn title_of(title: &str) -> String {
-    if title.trim().is_empty() { UNTITLED.into() } else { visible(title) }
+    if title.trim().is_empty() { UNTITLED.into() } else { escape_invisible(title) }
 }
 
 /// The sidebar.

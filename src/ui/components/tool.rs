@@ -11,7 +11,7 @@ use super::{
     tree::{Run, Shared},
 };
 use crate::{
-    text::visible,
+    text::escape_invisible,
     thread::{Node, NodeBody},
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl
         Calls::Stopped(_) => "No result: it was stopped before it told any",
         Calls::Ask | Calls::GoOn => "No result yet",
     };
-    let label = visible(&name);
+    let label = escape_invisible(&name);
     let summary = move || {
         view! {
             {move || icon_of(shown.get())}

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     protocol::extensions::TOOL_TASK,
-    text::visible,
+    text::escape_invisible,
     thread::{Node, NodeBody, NodeState, RunState, RunView},
     ui::format::sentence,
 };
@@ -193,7 +193,7 @@ fn custom(name: &str, value: &serde_json::Value) -> AnyView {
         _ => None,
     };
     shown.unwrap_or_else(|| {
-        let (name, text) = (visible(name), serde_json::to_string_pretty(value).unwrap_or_default());
+        let (name, text) = (escape_invisible(name), serde_json::to_string_pretty(value).unwrap_or_default());
         view! {
             <Fold open=false class="aside" summary=move || plain_summary(Glyph::Spark, name.clone())>
                 <Bounded text=Signal::stored(text.clone()) label="Data"/>
@@ -211,7 +211,7 @@ fn plain_summary(glyph: Glyph, text: String) -> impl IntoView {
 #[component]
 fn Step(run: Run, node: Memo<Shared<Node>>) -> impl IntoView {
     let shown = shown_of(run, node);
-    let name = node.with_untracked(|node| visible(&node.id));
+    let name = node.with_untracked(|node| escape_invisible(&node.id));
     view! {
         <div class="step" data-node="step">
             {move || icon_of(shown.get())}
@@ -270,11 +270,12 @@ fn Subagent(
         let children = run.tree.with(|tree| tree.within(Some(index)).to_vec());
         run.view.with(|run| summary_of(children.iter().filter_map(|child| run.nodes.get(*child)).map(|node| &**node)))
     });
-    let title = visible(&name);
+    let title = escape_invisible(&name);
     let label = title.clone();
     let time = time_of(node);
     let summary = move || {
-        let description = description.as_deref().map(|text| view! { <span class="fold-about">{visible(text)}</span> });
+        let description =
+            description.as_deref().map(|text| view! { <span class="fold-about">{escape_invisible(text)}</span> });
         view! {
             {move || icon_of(shown.get())}
             <span class="fold-name">{title.clone()}</span>

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     protocol::{AnswerStatus, InterruptAnswer, agui::Interrupt},
-    text::visible,
-    thread::Answered,
+    text::escape_invisible,
+    thread::Resolution,
 };
 
 /// The reason of interrupts that ask for consent to a tool call.
@@ -39,12 +39,12 @@ struct Verdict {
     glyph: Glyph,
 }
 
-fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
+fn verdict(interrupt: &Interrupt, answered: &Resolution) -> Verdict {
     let plain = |text: String, glyph| Verdict { text, more: None, glyph };
-    let Answered::By { author, answers, .. } = answered else {
+    let Resolution::Answered { author, answers, .. } = answered else {
         return plain("Not answered: something else was said.".into(), Glyph::Close);
     };
-    let who = visible(&author.name);
+    let who = escape_invisible(&author.name);
     let Some(InterruptAnswer { status, payload, .. }) = answers.iter().find(|one| one.interrupt_id == interrupt.id)
     else {
         return plain(format!("Not answered by {who}."), Glyph::Close);
@@ -75,7 +75,7 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
             plain(
                 reason.map_or_else(
                     || format!("Refused by {who}."),
-                    |reason| format!("Refused by {who}: {}", visible(reason)),
+                    |reason| format!("Refused by {who}: {}", escape_invisible(reason)),
                 ),
                 Glyph::Close,
             )
@@ -92,15 +92,15 @@ fn verdict(interrupt: &Interrupt, answered: &Answered) -> Verdict {
 
 /// What became of one interrupt.
 #[component]
-pub(crate) fn VerdictView(interrupt: Interrupt, answered: Answered) -> impl IntoView {
+pub(crate) fn VerdictView(interrupt: Interrupt, answered: Resolution) -> impl IntoView {
     let Verdict { text, more, glyph } = verdict(&interrupt, &answered);
     let at = match answered {
-        Answered::By { at, .. } => Some(view! { <Moment at/> }),
-        Answered::GivenUp => None,
+        Resolution::Answered { at, .. } => Some(view! { <Moment at/> }),
+        Resolution::Abandoned => None,
     };
     let more = more.map(|value| {
         let text = match value {
-            Value::String(words) => visible(&words),
+            Value::String(words) => escape_invisible(&words),
             value => serde_json::to_string_pretty(&value).unwrap_or_default(),
         };
         view! { <Bounded text=Signal::stored(text) label="Answer"/> }
@@ -133,7 +133,7 @@ mod tests {
         let author = Author { id: UserId::new(), name: "Ada".into() };
         let answers =
             vec![InterruptAnswer { interrupt_id: "a".into(), status, payload: Some(payload), metadata: None }];
-        verdict(&interrupt, &Answered::By { author, at: 0, answers, resumed_by: RunId::new() }).text
+        verdict(&interrupt, &Resolution::Answered { author, at: 0, answers, resumed_by: RunId::new() }).text
     }
 
     #[test]

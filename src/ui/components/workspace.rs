@@ -23,7 +23,7 @@ use crate::{
         http::{OwnUsage, Role, User},
     },
     socket::context::{Status, use_socket},
-    text::visible,
+    text::escape_invisible,
     ui::{app::Facts, browser, format, keys::is_escape, layout::follow_keyboard, leaving::SignOut},
 };
 
@@ -157,7 +157,7 @@ fn UserMenu(user: User) -> impl IntoView {
         });
     };
     let is_admin = user.role == Role::Admin;
-    let name = visible(&user.name);
+    let name = escape_invisible(&user.name);
     let letters = initials(&name);
     let label = format!("Account of {name}");
     view! {

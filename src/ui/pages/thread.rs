@@ -12,7 +12,7 @@ use super::not_found::answer_not_found;
 use crate::{
     protocol::{ErrorBody, ErrorCode, MarkRead, Present, SetAgent, ThreadId},
     socket::context::{Loaded, use_socket},
-    text::visible,
+    text::escape_invisible,
     thread::{Item, ThreadView},
     ui::{
         app::Facts,
@@ -228,7 +228,7 @@ fn Presence(id: ThreadId) -> impl IntoView {
 /// Where a thread is open, in words; nothing where that is one place.
 fn open_in(present: &[Present]) -> String {
     let places: u32 = present.iter().map(|who| who.connections).sum();
-    let names: Vec<String> = present.iter().map(|who| visible(&who.user.name)).collect();
+    let names: Vec<String> = present.iter().map(|who| escape_invisible(&who.user.name)).collect();
     match (places, &names[..]) {
         (0 | 1, _) => String::new(),
         (_, [_]) => format!("Open in {places} places"),

@@ -111,7 +111,7 @@ impl<'a> Voice<'a> {
     }
 
     async fn emit(&self, event: impl Into<Event>) -> Said {
-        self.out.emit(event.into().of_subagent(self.subagent.as_deref())).await
+        self.out.emit(event.into().with_subagent(self.subagent.as_deref())).await
     }
 }
 

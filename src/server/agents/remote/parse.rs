@@ -92,8 +92,8 @@ fn is_optional(kind: &str, field: &str) -> bool {
     };
     match field {
         "timestamp" | "metadata" => true,
-        "subagentRunId" => Event::has_tag(kind),
-        _ => Event::optional(kind).iter().any(|name| camel(name) == field),
+        "subagentRunId" => Event::allows_subagent(kind),
+        _ => Event::optional_fields(kind).iter().any(|name| camel(name) == field),
     }
 }
 

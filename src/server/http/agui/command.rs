@@ -67,7 +67,7 @@ pub(super) async fn to_resume(state: &AppState, user: &User, input: &mut RunAgen
 /// run again. Only where the conversation ends with the message that it is about: what is said now is no answer to that.
 fn waiting(view: &ThreadView, asked: Option<MessageId>) -> Option<&[Interrupt]> {
     let newest = view.items.iter().rev().find_map(|item| if let Item::Run(run) = item { Some(run) } else { None })?;
-    let run = match (newest.asks(), newest.resumes) {
+    let run = match (newest.open_interrupts(), newest.resumes) {
         ([], Some(resumed)) => view.run(resumed)?,
         _ => newest,
     };

@@ -227,7 +227,7 @@ impl<'a> Asks<'a> {
                 (*id, accepted, history)
             }
             What::Results { id, results } => {
-                let asks = |run: &RunView, id: &str| run.left().any(|call| call == id);
+                let asks = |run: &RunView, id: &str| run.client_tool_calls().any(|call| call == id);
                 let place = (thread_id, *id, agent);
                 let (accepted, _) = go_on(state, user, place, results.clone(), asks, given(caller).as_ref()).await?;
                 (*id, accepted, None)
@@ -253,7 +253,7 @@ async fn awaited(state: &AppState, thread_id: ThreadId, given: &[InterruptAnswer
         return Ok(Vec::new());
     }
     let (_, view) = state.channels.thread(thread_id).await?;
-    let awaits: HashSet<&str> = view.runs().flat_map(|run| run.awaits()).collect();
+    let awaits: HashSet<&str> = view.runs().flat_map(|run| run.pending_tool_calls()).collect();
     let results = given.iter().filter(|result| awaits.contains(result.interrupt_id.as_str())).cloned();
     let results: Vec<_> = results.collect();
     threads::check_sizes(&results)?;

@@ -62,7 +62,7 @@ pub(super) fn apart(thread: &ThreadView, mut conversation: MessagesSnapshot) -> 
             return true;
         }
         let result = Event::from(ToolCallResult::new(id, tool_call_id, ToolContent::Text(text)));
-        results.extend(pieces(result.of_subagent(subagent_run_id.as_deref())));
+        results.extend(pieces(result.with_subagent(subagent_run_id.as_deref())));
         false
     });
     let mut events = vec![conversation.into()];

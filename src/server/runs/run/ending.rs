@@ -12,7 +12,7 @@ use crate::{
         limits::MAX_DEPTH,
     },
     server::runs::{Done, Outcome, guard::MAX_EVENT_BYTES},
-    thread::{Ending, How},
+    thread::{EndKind, RunEnd},
 };
 
 /// What an agent asks, with reasons of its own; or an id that two of the questions have: an answer names one of them.
@@ -42,18 +42,18 @@ fn is_small(value: &impl Serialize) -> bool {
 }
 
 /// An ending by failure in another's words; what more they say goes along as far as the log can hold it.
-pub(super) fn told(error: RunError) -> Ending {
+pub(super) fn told(error: RunError) -> RunEnd {
     let RunError { message, code, usage, base } = error;
     let mut base = if is_small(&base) { base } else { Base::default() };
     let (usage, metadata) = (usage.unwrap_or_default(), base.metadata.take());
-    Ending { usage, metadata, base, ..failed(&code.unwrap_or_else(|| "agent_error".into()), message) }
+    RunEnd { usage, metadata, base, ..failed(&code.unwrap_or_else(|| "agent_error".into()), message) }
 }
 
 /// An ending by failure, its sentence and its code bounded; one that was cut ends with `…`.
-pub(in super::super) fn failed(code: &str, message: impl Into<String>) -> Ending {
+pub(in super::super) fn failed(code: &str, message: impl Into<String>) -> RunEnd {
     /// The longest sentence and the longest code that a run ends with, in characters.
     const MAX: (usize, usize) = (2_000, 64);
-    How::Failed { message: shortened(message.into(), MAX.0), code: shortened(code.to_owned(), MAX.1) }.into()
+    EndKind::Failed { message: shortened(message.into(), MAX.0), code: shortened(code.to_owned(), MAX.1) }.into()
 }
 
 fn shortened(mut text: String, max: usize) -> String {

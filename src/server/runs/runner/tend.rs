@@ -18,7 +18,7 @@ use crate::{
         store::now_ms,
         threads::{self, NewRun},
     },
-    thread::{Ending, How, RunState},
+    thread::{EndKind, RunEnd, RunState},
 };
 
 impl Runner {
@@ -136,7 +136,7 @@ impl Runner {
         }
     }
 
-    async fn end_lost(&self, orphans: Vec<OpenRun>, ending: &Ending) -> Result<usize> {
+    async fn end_lost(&self, orphans: Vec<OpenRun>, ending: &RunEnd) -> Result<usize> {
         let mut ended = 0;
         for OpenRun { run_id, thread_id, owner, agent, place, stopped, .. } in orphans {
             let is_known = {
@@ -164,7 +164,7 @@ impl Runner {
                 continue;
             }
             let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (owner, &agent));
-            let cancelled = Ending::from(How::Cancelled);
+            let cancelled = RunEnd::from(EndKind::Cancelled);
             match log.at(seq, view).end(if stopped { &cancelled } else { ending }).await {
                 Ok(()) => {
                     tracing::warn!(run = %run_id, thread = %thread_id, "a lost run was ended");

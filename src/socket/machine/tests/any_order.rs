@@ -1,4 +1,4 @@
-//! Whatever happens, in any order: nothing is lost, doubled or reordered.
+//! A property test: in any order of events, no entry and no command is lost, repeated or reordered.
 
 use super::*;
 
@@ -12,17 +12,17 @@ enum Step {
     DeliverTwice,
     Lose,
     Close(u16),
-    Pass(i64),
+    Advance(i64),
     Command,
     Follow(usize),
-    Woke,
+    PageResumed,
     Offline,
     Online,
-    Left,
+    PageHidden,
     Reconnect,
     Compact,
     NewEpoch,
-    Back(i64),
+    ClockBack(i64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -35,101 +35,108 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::DeliverTwice),
         1 => Just(Step::Lose),
         1 => prop::sample::select(vec![1001, 1006, 1011, 1012, 4000, 4001, 4002]).prop_map(Step::Close),
-        4 => (0..40_000i64).prop_map(Step::Pass),
+        4 => (0..40_000i64).prop_map(Step::Advance),
         4 => Just(Step::Command),
         3 => (0..3usize).prop_map(Step::Follow),
-        1 => Just(Step::Woke),
+        1 => Just(Step::PageResumed),
         1 => Just(Step::Offline),
         1 => Just(Step::Online),
-        1 => Just(Step::Left),
+        1 => Just(Step::PageHidden),
         1 => Just(Step::Reconnect),
         1 => Just(Step::Compact),
         1 => Just(Step::NewEpoch),
-        1 => (0..5_000i64).prop_map(Step::Back),
+        1 => (0..5_000i64).prop_map(Step::ClockBack),
     ]
+}
+
+impl Simulation {
+    /// Takes a step; `commands` counts the commands sent so far.
+    fn take_step(&mut self, step: Step, channels: &[ChannelName; 3], commands: &mut u64) {
+        match step {
+            Step::Arrive => self.arrive(),
+            Step::Append(n) => self.server.append(channels[n]),
+            Step::Ephemeral(n) => {
+                if self.server.followed.contains(&channels[n]) {
+                    self.server.push(channels[n], None);
+                }
+            }
+            Step::Serve(refuse) => self.serve(refuse),
+            Step::Deliver => self.deliver(),
+            Step::DeliverTwice => {
+                let again = self.server.outgoing.front().filter(|text| text.contains("\"event\"")).cloned();
+                self.deliver();
+                if let Some(text) = again {
+                    self.feed(Input::Frame(text));
+                }
+            }
+            // The server skips an entry, which it must not do: the machine detects the gap.
+            Step::Lose => {
+                if self.server.outgoing.front().is_some_and(|text| text.contains("\"event\"")) {
+                    self.server.outgoing.pop_front();
+                }
+            }
+            Step::Close(code) => self.close(code, ""),
+            Step::Advance(ms) => self.advance(ms),
+            Step::Command => {
+                self.rename(*commands);
+                *commands += 1;
+            }
+            Step::Follow(n) => self.feed(Input::Follow(channels[n], None)),
+            Step::PageResumed => self.feed(Input::PageResumed),
+            Step::Offline => self.feed(Input::Offline),
+            Step::Online => self.feed(Input::Online),
+            Step::PageHidden => self.feed(Input::PageHidden),
+            Step::Reconnect => self.feed(Input::Reconnect),
+            Step::Compact => self.server.compacted = self.server.heads.values().copied().max().unwrap_or(0),
+            Step::NewEpoch => {
+                self.close(1012, "");
+                self.server.epoch += 1;
+                self.server.heads.clear();
+                self.server.compacted = 0;
+            }
+            Step::ClockBack(ms) => self.now -= ms,
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// The assertions on the way are in [`World::feed`] and [`World::told`].
+    /// [`Simulation::feed`] and [`Simulation::on_event`] assert along the way.
     #[test]
-    fn whatever_happens_no_entry_and_no_command_is_lost_doubled_or_reordered(
+    fn no_order_of_events_loses_repeats_or_reorders_an_entry_or_command(
         seed: u64,
         steps in prop::collection::vec(step(), 0..120),
     ) {
         let channels = [ChannelName::User, ChannelName::Thread(ThreadId::new()), ChannelName::Thread(ThreadId::new())];
-        let mut world = World::new(seed);
+        let mut simulation = Simulation::new(seed);
         let mut commands = 0;
-        world.feed(Input::SignedIn);
+        simulation.feed(Input::SignedIn);
         for step in steps {
-            match step {
-                Step::Arrive => world.arrive(),
-                Step::Append(n) => world.server.append(channels[n]),
-                Step::Ephemeral(n) => {
-                    if world.server.followed.contains(&channels[n]) {
-                        world.server.push(channels[n], None);
-                    }
-                }
-                Step::Serve(refuse) => world.serve(refuse),
-                Step::Deliver => world.deliver(),
-                Step::DeliverTwice => {
-                    let again = world.server.wire.front().filter(|text| text.contains("\"event\"")).cloned();
-                    world.deliver();
-                    if let Some(text) = again {
-                        world.feed(Input::Frame(text));
-                    }
-                }
-                // A server that skips an entry (it must not): the gap is seen.
-                Step::Lose => {
-                    if world.server.wire.front().is_some_and(|text| text.contains("\"event\"")) {
-                        world.server.wire.pop_front();
-                    }
-                }
-                Step::Close(code) => world.close(code, ""),
-                Step::Pass(ms) => world.pass(ms),
-                Step::Command => {
-                    world.rename(commands);
-                    commands += 1;
-                }
-                Step::Follow(n) => world.feed(Input::Follow(channels[n], None)),
-                Step::Woke => world.feed(Input::Woke),
-                Step::Offline => world.feed(Input::Offline),
-                Step::Online => world.feed(Input::Online),
-                Step::Left => world.feed(Input::Left),
-                Step::Reconnect => world.feed(Input::Reconnect),
-                Step::Compact => world.server.compacted = world.server.heads.values().copied().max().unwrap_or(0),
-                Step::NewEpoch => {
-                    world.close(1012, "");
-                    world.server.epoch += 1;
-                    world.server.heads.clear();
-                    world.server.compacted = 0;
-                }
-                Step::Back(ms) => world.now -= ms,
-            }
+            simulation.take_step(step, &channels, &mut commands);
         }
-        // Whatever was skipped by the server shows with the next entry.
+        // A skipped entry is detected when the next one arrives.
         for channel in channels {
-            world.server.append(channel);
+            simulation.server.append(channel);
         }
-        world.settle();
+        simulation.settle();
         for channel in channels {
-            if let Some((epoch, places)) = world.app.states.get(&channel) {
-                prop_assert_eq!(epoch, &world.server.epoch());
-                let head = world.server.heads[&channel];
+            if let Some((epoch, places)) = simulation.app.states.get(&channel) {
+                prop_assert_eq!(epoch, &simulation.server.epoch());
+                let head = simulation.server.heads[&channel];
                 prop_assert_eq!(places, &(1..=head).collect::<Vec<_>>());
             }
         }
-        let answered: Vec<u64> = world.app.replies.iter().map(|(token, _)| token.0).collect();
-        prop_assert_eq!(answered, (0..commands).collect::<Vec<_>>(), "each once, in order");
-        let mut done = world.server.done.clone();
+        let answered: Vec<u64> = simulation.app.replies.iter().map(|(token, _)| token.0).collect();
+        prop_assert_eq!(answered, (0..commands).collect::<Vec<_>>(), "each exactly once, in order");
+        let mut done = simulation.server.done.clone();
         done.sort_by_key(|title| title[1..].parse::<u64>().unwrap_or(0));
-        prop_assert_eq!(&done, &world.server.done, "done in the order given");
-        for (token, outcome) in &world.app.replies {
+        prop_assert_eq!(&done, &simulation.server.done, "commands take effect in the order in which they were sent");
+        for (token, outcome) in &simulation.app.replies {
             if outcome.is_ok() {
-                prop_assert!(done.contains(&format!("c{}", token.0)), "answered, so done");
+                prop_assert!(done.contains(&format!("c{}", token.0)), "a successful reply means that the command took effect");
             }
         }
-        prop_assert_eq!(world.app.faults, 0);
+        prop_assert_eq!(simulation.app.faults, 0);
     }
 }

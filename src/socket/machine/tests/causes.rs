@@ -1,78 +1,78 @@
-//! What is told about connections that cannot be opened or do not stay open.
+//! Tests of the reported cause of failures, and of connections that a proxy closes when idle.
 
 use super::*;
 
-fn cause(world: &World) -> Option<Cause> {
-    match world.machine.status() {
+fn cause(simulation: &Simulation) -> Option<Cause> {
+    match simulation.machine.status() {
         Status::Reconnecting { cause, .. } => cause,
         other => panic!("not reconnecting: {other:?}"),
     }
 }
 
-/// Runs until the next attempt; its discovery is answered, its handshake fails.
-fn refused_handshake(world: &mut World) {
-    while !world.opening {
-        if std::mem::take(&mut world.discovering) {
-            let found = Discovery { url: "ws://s/ws".into(), protocol: PROTOCOL.into(), signed_in: true };
-            world.feed(Input::Discovered(Ok(found)));
+/// Runs until the next attempt: discovery succeeds, the handshake fails.
+fn fail_handshake(simulation: &mut Simulation) {
+    while !simulation.opening {
+        if std::mem::take(&mut simulation.discovering) {
+            let discovery = Discovery { url: "ws://s/ws".into(), protocol: PROTOCOL.into(), signed_in: true };
+            simulation.feed(Input::Discovered(Ok(discovery)));
         } else {
-            let wake = world.machine.next_deadline().expect("there will be another attempt");
-            world.pass((wake - world.now).max(0));
+            let wake = simulation.machine.next_deadline().expect("another attempt is scheduled");
+            simulation.advance((wake - simulation.now).max(0));
         }
     }
-    world.close(1006, "");
+    simulation.close(1006, "");
 }
 
 #[test]
-fn a_server_that_does_not_answer_discovery_is_told_as_the_cause_until_it_answers() {
-    let mut world = World::new(7);
-    world.feed(Input::SignedIn);
-    world.discovering = false;
-    world.feed(Input::Discovered(Err("no answer".into())));
-    assert_eq!(cause(&world), Some(Cause::ServerUnreachable));
-    come_back(&mut world);
-    world.close(1006, "");
-    assert_eq!(cause(&world), None, "a connection that was open and is lost has no known cause");
+fn failed_discovery_is_the_cause_until_it_succeeds() {
+    let mut simulation = Simulation::new(7);
+    simulation.feed(Input::SignedIn);
+    simulation.discovering = false;
+    simulation.feed(Input::Discovered(Err("no answer".into())));
+    assert_eq!(cause(&simulation), Some(Cause::ServerUnreachable));
+    reconnect(&mut simulation);
+    simulation.close(1006, "");
+    assert_eq!(cause(&simulation), None, "why an open connection is lost is not known");
 }
 
 #[test]
-fn a_second_refused_upgrade_is_told_as_the_cause_until_a_connection_opens() {
-    let mut world = World::new(7);
-    world.feed(Input::SignedIn);
-    refused_handshake(&mut world);
-    assert_eq!(cause(&world), None, "one may be a restart");
-    refused_handshake(&mut world);
-    assert_eq!(cause(&world), Some(Cause::UpgradeRefused));
-    come_back(&mut world);
-    assert_eq!(world.machine.status(), Status::Connected);
-    world.close(1006, "");
-    assert_eq!(cause(&world), None);
+fn a_second_failed_handshake_is_the_cause_until_a_connection_opens() {
+    let mut simulation = Simulation::new(7);
+    simulation.feed(Input::SignedIn);
+    fail_handshake(&mut simulation);
+    assert_eq!(cause(&simulation), None, "a single failure may be a restart");
+    fail_handshake(&mut simulation);
+    assert_eq!(cause(&simulation), Some(Cause::UpgradeRefused));
+    reconnect(&mut simulation);
+    assert_eq!(simulation.machine.status(), Status::Connected);
+    simulation.close(1006, "");
+    assert_eq!(cause(&simulation), None);
 }
 
 #[test]
-fn a_proxy_that_cuts_idle_connections_cuts_two_and_no_more() {
+fn a_proxy_with_an_idle_timeout_closes_two_connections_and_no_more() {
     const PROXY_TIMEOUT_MS: i64 = 15_000;
-    let mut world = World::connected();
-    let (mut last_traffic, mut cuts) = (world.now, 0);
-    let end = world.now + 10 * 60_000;
-    while world.now < end {
-        if !world.open {
-            come_back(&mut world);
-            last_traffic = world.now;
+    let mut simulation = Simulation::connected();
+    let (mut last_traffic, mut cuts) = (simulation.now, 0);
+    let end = simulation.now + 10 * 60_000;
+    while simulation.now < end {
+        if !simulation.open {
+            reconnect(&mut simulation);
+            last_traffic = simulation.now;
         }
         let cut_at = last_traffic + PROXY_TIMEOUT_MS;
-        let wake = world.machine.next_deadline().expect("a connection has a deadline").min(cut_at);
-        let sent = world.sent.len();
-        world.pass((wake - world.now).max(0));
-        while !world.server.inbox.is_empty() {
-            world.serve(false);
-            world.deliver();
+        let wake = simulation.machine.next_deadline().expect("a connection has a deadline").min(cut_at);
+        let sent = simulation.sent.len();
+        simulation.advance((wake - simulation.now).max(0));
+        while !simulation.server.inbox.is_empty() {
+            simulation.serve(false);
+            simulation.deliver();
         }
-        if world.sent.len() > sent {
-            last_traffic = world.now;
-        } else if world.now >= cut_at {
+        if simulation.sent.len() > sent {
+            last_traffic = simulation.now;
+        } else if simulation.now >= cut_at {
             cuts += 1;
-            world.close(1006, "");
+            simulation.close(1006, "");
         }
     }
     assert_eq!(cuts, 2);

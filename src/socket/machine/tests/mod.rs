@@ -1,4 +1,4 @@
-//! The machine against a model of the server.
+//! Tests of the machine against a model of the server.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,46 +13,46 @@ use crate::protocol::{
 mod any_order;
 mod causes;
 mod closing;
+mod following;
 mod sending;
-mod subscriptions;
 
 const HEARTBEAT_MS: i64 = 25_000;
 
-/// What the application saw.
+/// What the application was notified of.
 #[derive(Default)]
 struct App {
-    /// Per channel: epoch and the entries' places, as folded.
+    /// Per channel: the epoch and the `seq` of each applied entry.
     states: HashMap<ChannelName, (Epoch, Vec<u64>)>,
     replies: Vec<(Token, Outcome)>,
     refused: Vec<ChannelName>,
     faults: usize,
 }
 
-/// A server that keeps one log per channel: entry n of epoch e is a thread with title "e/n".
+/// A server with one log per channel. The entry at place n sets a thread's title to "n".
 struct Server {
     epoch: u32,
     heads: HashMap<ChannelName, u64>,
     /// The last position that was compacted away.
     compacted: u64,
     followed: HashSet<ChannelName>,
-    /// How many channels it lets a connection follow.
-    places: usize,
-    /// Commands in the order they were done, each once.
+    /// How many channels a connection may follow.
+    slots: usize,
+    /// The titles of the commands that took effect, in order.
     done: Vec<String>,
-    /// What it said that has not arrived yet.
-    wire: VecDeque<String>,
-    /// What the machine said that has not arrived yet.
+    /// Frames sent to the machine that have not arrived yet.
+    outgoing: VecDeque<String>,
+    /// Frames from the machine that have not arrived yet.
     inbox: VecDeque<String>,
 }
 
-struct World {
+struct Simulation {
     now: i64,
     machine: Machine,
     server: Server,
     app: App,
     /// What the application wants to follow.
     wanted: HashSet<ChannelName>,
-    /// Whether a socket is open; a machine that says more than it should fails the test.
+    /// Whether a socket is open; a frame sent without one fails the test.
     open: bool,
     opening: bool,
     discovering: bool,
@@ -70,7 +70,7 @@ fn place(entry: &Entry) -> u64 {
     let info = match entry {
         Entry::Thread(crate::protocol::ThreadEntry::Thread { thread }) => thread,
         Entry::User(UserEntry::Thread { thread }) => thread,
-        other => panic!("not an entry of the model: {other:?}"),
+        other => panic!("the model has no such entry: {other:?}"),
     };
     info.title.parse().expect("the title is the place")
 }
@@ -81,9 +81,9 @@ impl Server {
     }
 
     fn push(&mut self, channel: ChannelName, seq: Option<u64>) {
-        let some = ThreadId::new();
-        let event = EventPush { channel, epoch: self.epoch(), seq, at: 0, entry: entry(some, seq.unwrap_or(0)) };
-        self.wire.push_back(encode_push(&Push::Event(event)));
+        let entry = entry(ThreadId::new(), seq.unwrap_or(0));
+        let event = EventPush { channel, epoch: self.epoch(), seq, at: 0, entry };
+        self.outgoing.push_back(encode_push(&Push::Event(event)));
     }
 
     fn append(&mut self, channel: ChannelName) {
@@ -95,24 +95,29 @@ impl Server {
         }
     }
 
-    fn take(&mut self, text: &str, refuse: bool) {
-        let ClientFrame { id, command } = decode_client(text).expect("the machine speaks the protocol");
+    /// Handles a command; with `refuse`, answers `rate_limited`.
+    fn handle(&mut self, text: &str, refuse: bool) {
+        let ClientFrame { id, command } = decode_client(text).expect("the machine sends valid frames");
         let mut after = Vec::new();
         let outcome = match command {
             Command::Ping(_) => Ok(json!({"server_time": 0})),
             _ if refuse => Err(ErrorBody::new(ErrorCode::RateLimited, "slowly").retry_after(700)),
-            Command::Unsubscribe(gone) => {
-                self.followed.remove(&gone.channel);
+            Command::Unsubscribe(unsubscribe) => {
+                self.followed.remove(&unsubscribe.channel);
                 Ok(json!({}))
             }
-            Command::Subscribe(ask) if self.followed.len() >= self.places && !self.followed.contains(&ask.channel) => {
+            Command::Subscribe(subscribe)
+                if self.followed.len() >= self.slots && !self.followed.contains(&subscribe.channel) =>
+            {
                 Err(ErrorBody::new(ErrorCode::Conflict, "too many channels; leave one first"))
             }
-            Command::Subscribe(ask) => {
-                let head = *self.heads.entry(ask.channel).or_insert(0);
-                let from = ask.after.filter(|c| c.epoch == self.epoch() && c.seq <= head && c.seq >= self.compacted);
-                self.followed.insert(ask.channel);
-                let mut answer = json!({"channel": ask.channel, "epoch": self.epoch(), "seq": head, "mode": "live"});
+            Command::Subscribe(subscribe) => {
+                let head = *self.heads.entry(subscribe.channel).or_insert(0);
+                let from =
+                    subscribe.after.filter(|c| c.epoch == self.epoch() && c.seq <= head && c.seq >= self.compacted);
+                self.followed.insert(subscribe.channel);
+                let mut answer =
+                    json!({"channel": subscribe.channel, "epoch": self.epoch(), "seq": head, "mode": "live"});
                 match from {
                     Some(cursor) if cursor.seq == head => {}
                     Some(cursor) => {
@@ -122,14 +127,14 @@ impl Server {
                     }
                     None => {
                         answer["mode"] = "snapshot".into();
-                        answer["snapshot"] = match ask.channel {
+                        answer["snapshot"] = match subscribe.channel {
                             ChannelName::User => json!({"kind": "user", "threads": []}),
                             ChannelName::Thread(_) => json!({"kind": "thread", "items": []}),
                         };
                     }
                 }
-                let channel = ask.channel;
-                self.wire.push_back(encode_reply(id, &Ok(answer)));
+                let channel = subscribe.channel;
+                self.outgoing.push_back(encode_reply(id, &Ok(answer)));
                 after.into_iter().for_each(|seq| self.push(channel, Some(seq)));
                 return;
             }
@@ -139,9 +144,9 @@ impl Server {
                 }
                 Ok(json!({}))
             }
-            other => panic!("not a command of the model: {other:?}"),
+            other => panic!("the model has no such command: {other:?}"),
         };
-        self.wire.push_back(encode_reply(id, &outcome));
+        self.outgoing.push_back(encode_reply(id, &outcome));
     }
 }
 
@@ -152,16 +157,16 @@ fn welcome() -> String {
     .to_string()
 }
 
-impl World {
+impl Simulation {
     fn new(seed: u64) -> Self {
         let server = Server {
             epoch: 0,
             heads: HashMap::new(),
             compacted: 0,
             followed: HashSet::new(),
-            places: crate::protocol::limits::MAX_SUBSCRIPTIONS,
+            slots: crate::protocol::limits::MAX_SUBSCRIPTIONS,
             done: Vec::new(),
-            wire: VecDeque::new(),
+            outgoing: VecDeque::new(),
             inbox: VecDeque::new(),
         };
         Self {
@@ -179,14 +184,15 @@ impl World {
         }
     }
 
-    /// Signed in, welcomed.
+    /// A simulation that is signed in and connected.
     fn connected() -> Self {
-        let mut world = Self::new(7);
-        world.feed(Input::SignedIn);
-        world.arrive();
-        world
+        let mut simulation = Self::new(7);
+        simulation.feed(Input::SignedIn);
+        simulation.arrive();
+        simulation
     }
 
+    /// Passes an input to the machine and carries out its outputs.
     fn feed(&mut self, input: Input) {
         match &input {
             Input::Follow(channel, _) => drop(self.wanted.insert(*channel)),
@@ -215,43 +221,43 @@ impl World {
                     self.closes.push(code);
                     self.cut();
                 }
-                Output::Tell(news) => self.told(news),
+                Output::Notify(event) => self.on_event(event),
             }
         }
     }
 
-    fn told(&mut self, news: News) {
-        match news {
-            News::Snapshot { channel, cursor, .. } => {
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Snapshot { channel, cursor, .. } => {
                 let places = (1..=cursor.seq).collect();
                 self.app.states.insert(channel, (cursor.epoch, places));
             }
-            News::Entry { channel, seq: Some(seq), entry, .. } => {
+            Event::Entry { channel, seq: Some(seq), entry, .. } => {
                 assert_eq!(place(&entry), seq);
                 let (_, places) = self.app.states.get_mut(&channel).expect("entries follow a state");
                 assert_eq!(seq, places.last().map_or(1, |last| last + 1), "lost, doubled or reordered");
                 places.push(seq);
             }
-            News::Reply { token, outcome } => self.app.replies.push((token, outcome)),
-            News::Refused { channel, .. } => self.app.refused.push(channel),
-            News::Fault(_) => self.app.faults += 1,
-            News::Welcome(_) | News::Notice(_) | News::Entry { seq: None, .. } => {}
+            Event::Reply { token, outcome } => self.app.replies.push((token, outcome)),
+            Event::Refused { channel, .. } => self.app.refused.push(channel),
+            Event::Fault(_) => self.app.faults += 1,
+            Event::Welcome(_) | Event::Notice(_) | Event::Entry { seq: None, .. } => {}
         }
     }
 
-    /// The socket is gone with everything on the way.
+    /// Cuts the connection; frames under way are lost.
     fn cut(&mut self) {
         (self.open, self.opening) = (false, false);
         self.server.inbox.clear();
-        self.server.wire.clear();
+        self.server.outgoing.clear();
         self.server.followed.clear();
     }
 
-    /// Discovery answers and handshakes succeed.
+    /// Pending discovery and handshake succeed.
     fn arrive(&mut self) {
         if std::mem::take(&mut self.discovering) {
-            let found = Discovery { url: "ws://s/ws".into(), protocol: PROTOCOL.into(), signed_in: true };
-            self.feed(Input::Discovered(Ok(found)));
+            let discovery = Discovery { url: "ws://s/ws".into(), protocol: PROTOCOL.into(), signed_in: true };
+            self.feed(Input::Discovered(Ok(discovery)));
         }
         if std::mem::take(&mut self.opening) {
             self.open = true;
@@ -266,44 +272,44 @@ impl World {
         }
     }
 
-    /// The server takes the next command.
+    /// The server handles the next command.
     fn serve(&mut self, refuse: bool) {
         if let Some(text) = self.server.inbox.pop_front() {
-            self.server.take(&text, refuse);
+            self.server.handle(&text, refuse);
         }
     }
 
-    /// The next frame arrives.
+    /// The server's next frame arrives.
     fn deliver(&mut self) {
-        if let Some(text) = self.server.wire.pop_front() {
+        if let Some(text) = self.server.outgoing.pop_front() {
             self.feed(Input::Frame(text));
         }
     }
 
-    fn pass(&mut self, ms: i64) {
+    fn advance(&mut self, ms: i64) {
         self.now += ms;
         self.feed(Input::Tick);
     }
 
-    /// Lets everything happen that is due, until nothing is on the way and no command waits.
+    /// Runs until no frame is under way, no command waits and every channel is caught up.
     fn settle(&mut self) {
         self.feed(Input::Online);
         for _ in 0..10_000 {
             self.arrive();
-            while !(self.server.inbox.is_empty() && self.server.wire.is_empty()) {
+            while !(self.server.inbox.is_empty() && self.server.outgoing.is_empty()) {
                 self.serve(false);
                 self.deliver();
             }
-            if matches!(self.machine.phase, Phase::Live(_)) && self.machine.waiting() == 0 && self.caught_up() {
+            if matches!(self.machine.phase, Phase::Connected(_)) && self.machine.waiting() == 0 && self.caught_up() {
                 return;
             }
-            let wake = self.machine.next_deadline().expect("something is still to happen");
-            self.pass((wake - self.now).max(0));
+            let wake = self.machine.next_deadline().expect("a deadline is pending");
+            self.advance((wake - self.now).max(0));
         }
-        panic!("never settles: {:?}", self.machine);
+        panic!("does not settle: {:?}", self.machine);
     }
 
-    /// Whether exactly what is wanted is followed, each to its end.
+    /// Whether exactly the wanted channels are followed, each up to its head.
     fn caught_up(&self) -> bool {
         self.server.followed == self.wanted
             && self.server.followed.iter().all(|channel| {
@@ -319,21 +325,21 @@ impl World {
     }
 }
 
-/// Runs until the machine asks for nothing more before `ms` have gone by.
-fn wait(world: &mut World, ms: i64) {
-    let end = world.now + ms;
-    while let Some(wake) = world.machine.next_deadline().filter(|wake| *wake <= end) {
-        let pass = (wake - world.now).max(0);
-        world.pass(pass);
+/// Advances the time by `ms`, stopping at each deadline of the machine.
+fn wait(simulation: &mut Simulation, ms: i64) {
+    let end = simulation.now + ms;
+    while let Some(wake) = simulation.machine.next_deadline().filter(|wake| *wake <= end) {
+        let ms = (wake - simulation.now).max(0);
+        simulation.advance(ms);
     }
-    world.now = end;
+    simulation.now = end;
 }
 
-/// Runs until the next attempt, which succeeds.
-fn come_back(world: &mut World) {
-    while !world.opening && !world.discovering {
-        let wake = world.machine.next_deadline().expect("there will be another attempt");
-        world.pass((wake - world.now).max(0));
+/// Runs until the next connection attempt, which succeeds.
+fn reconnect(simulation: &mut Simulation) {
+    while !simulation.opening && !simulation.discovering {
+        let wake = simulation.machine.next_deadline().expect("another attempt is scheduled");
+        simulation.advance((wake - simulation.now).max(0));
     }
-    world.arrive();
+    simulation.arrive();
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{check::Check, form::AgentForm, loaded::Loaded};
 use crate::{
     protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
-    text::visible,
+    text::escape_invisible,
     ui::{
         app::Facts,
         browser,
@@ -153,7 +153,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
         (None, health) => ("usable", "Usable", health.as_ref().map(|health| health.about.clone())),
     };
     let (state, label, about) = state;
-    let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(visible(&info.name)));
+    let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(escape_invisible(&info.name)));
     let remove = move |_| {
         if !sure.get_untracked() {
             sure.set(true);

@@ -4,7 +4,7 @@ use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
 use crate::{
     protocol::http::{AgentCheck, CheckAgent, Finding, FindingLevel},
-    text::visible,
+    text::escape_invisible,
     ui::{
         browser,
         components::{
@@ -28,7 +28,7 @@ fn row(finding: Finding) -> impl IntoView {
     let (kind, glyph, word) = level(finding.level);
     view! {
         <li data-level=kind>
-            {icon(glyph)} <span><span class="sr-only">{format!("{word}: ")}</span> {visible(&finding.about)}</span>
+            {icon(glyph)} <span><span class="sr-only">{format!("{word}: ")}</span> {escape_invisible(&finding.about)}</span>
         </li>
     }
 }

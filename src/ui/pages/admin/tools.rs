@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::loaded::Loaded;
 use crate::{
     protocol::http::{AdminTools, Consent, ToolInfo, ToolSource, ToolSourceState},
-    text::visible,
+    text::escape_invisible,
     ui::{
         components::{
             fold::Fold,
@@ -91,14 +91,14 @@ fn Source(source: ToolSource) -> impl IntoView {
     let (name, label, about) = state_of(&state);
     let (tools, said) = match state {
         ToolSourceState::Ready { tools, .. } => (Some(tools), None),
-        ToolSourceState::Unavailable { said, .. } => (None, said),
+        ToolSourceState::Unavailable { last_output, .. } => (None, last_output),
         ToolSourceState::Idle | ToolSourceState::Disabled { .. } => (None, None),
     };
     let tools = tools.map(|tools| {
         let summary = counted(&tools);
         let tool = |ToolInfo { name, consent }: ToolInfo| {
             let (consent, label) = consent_of(consent);
-            view! { <li class="tool-row"><code>{visible(&name)}</code> <span class="consent" data-consent=consent>{label}</span></li> }
+            view! { <li class="tool-row"><code>{escape_invisible(&name)}</code> <span class="consent" data-consent=consent>{label}</span></li> }
         };
         let summary = move || view! { {icon(Glyph::Chevron)} <span class="fold-name">{summary.clone()}</span> };
         view! {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_source_is_a_sentence() {
-        let gone = ToolSourceState::Unavailable { reason: "the program ended".into(), said: None };
+        let gone = ToolSourceState::Unavailable { reason: "the program ended".into(), last_output: None };
         let (name, _, about) = state_of(&gone);
         assert_eq!(name, "failing");
         assert_eq!(about.as_deref(), Some("The program ended. It is tried again when a model needs it."));

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::loaded::Loaded;
 use crate::{
     protocol::http::{UsageReport, UsageRow, UsageSum},
-    text::visible,
+    text::escape_invisible,
     ui::{app::Facts, format},
 };
 
@@ -29,10 +29,10 @@ pub(super) fn UsageView() -> impl IntoView {
         let model = if row.model.is_empty() { "–".to_owned() } else { row.model };
         view! {
             <tr>
-                {whose(&row.of)}
+                {whose(&row.sum)}
                 <td>{facts.agent_name(&row.agent)}</td>
                 <td>{model}</td>
-                {amounts(&row.of)}
+                {amounts(&row.sum)}
             </tr>
         }
     };
@@ -106,7 +106,7 @@ fn heads(names: &'static [&'static str], class: &'static str) -> impl IntoView {
 fn whose(sum: &UsageSum) -> impl IntoView + use<> {
     view! {
         <th scope="row">{sum.day.clone()}</th>
-        <td>{visible(&sum.user.name)}</td>
+        <td>{escape_invisible(&sum.user.name)}</td>
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
         },
         runs::AgentError,
     },
-    thread::{Answered, MAYBE_CARRIED_OUT, NodeBody, RunState, RunView, ThreadView},
+    thread::{MAYBE_CARRIED_OUT, NodeBody, Resolution, RunState, RunView, ThreadView},
 };
 
 impl Tools<'_> {
@@ -111,12 +111,12 @@ impl Tools<'_> {
 
     /// Whether a person answered what that run asked; else something else was said.
     fn is_answered(&self) -> bool {
-        self.waited_run().is_some_and(|run| matches!(run.answered, Some(Answered::By { .. })))
+        self.waited_run().is_some_and(|run| matches!(run.answered, Some(Resolution::Answered { .. })))
     }
 
     /// Whether the end of its server cut the run that this one goes on from.
     fn was_cut(&self) -> bool {
-        self.waited_run().is_some_and(RunView::was_cut)
+        self.waited_run().is_some_and(RunView::was_cut_by_restart)
     }
 
     /// What the run asked that this one goes on from.
@@ -166,7 +166,9 @@ fn asks_for_task(asked: &Interrupt) -> bool {
 
 /// Whether a person was asked about a call in a run, and said yes.
 fn allows(run: &RunView, call: &str) -> bool {
-    let (RunState::Interrupted { interrupts }, Some(Answered::By { answers, .. })) = (&run.state, &run.answered) else {
+    let (RunState::Interrupted { interrupts }, Some(Resolution::Answered { answers, .. })) =
+        (&run.state, &run.answered)
+    else {
         return false;
     };
     interrupts.iter().filter(|asked| asks_consent(asked, call)).any(|asked| {

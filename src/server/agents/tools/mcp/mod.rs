@@ -261,7 +261,7 @@ impl McpSource {
 
     fn unavailable(&self, refusal: &Refusal) {
         let (reason, said) = (refusal.reason.clone(), refusal.said.clone());
-        *self.state.write() = ToolSourceState::Unavailable { reason, said };
+        *self.state.write() = ToolSourceState::Unavailable { reason, last_output: said };
     }
 }
 
