@@ -61,14 +61,14 @@ databases:
 	@scripts/databases
 
 # As in the unit tests, but more of everything, and NATS gone for a minute.
-chaos: databases ## Faults for as long as you like (ROUNDS=10, NETRA_CHAOS_SEED=7, NETRA_CHAOS_FAULTS, NETRA_CHAOS_CLIENTS, ARGS=name-of-a-test)
+chaos: databases ## Faults for as long as you like (ROUNDS=10, NETRA_CHAOS_SEED=7, NETRA_CHAOS_FAULTS, NETRA_CHAOS_CLIENTS, ARGS=how-its-name-begins)
 	for round in $$(seq $${ROUNDS:-1}); do \
 	NETRA_CHAOS_FAULTS="$${NETRA_CHAOS_FAULTS:-10000}" NETRA_CHAOS_CLIENTS="$${NETRA_CHAOS_CLIENTS:-5000}" \
 	NETRA_CHAOS_BUS_AWAY_MS="$${NETRA_CHAOS_BUS_AWAY_MS:-60000}" \
-	cargo test --locked --features ssr --test faults -- --test-threads=1 --nocapture $(ARGS); done
+	cargo test --locked --features ssr --test integration -- faults::$(ARGS) --skip runner:: --test-threads=1 --nocapture; done
 
 frameworks: ## Conversations with applications of all frameworks, real ones from PyPI (ARGS="adk" for one; the quick ones are in `unit`)
-	cargo test --locked --features ssr --test frameworks -- --include-ignored --test-threads=2 $(ARGS)
+	cargo test --locked --features ssr --test integration -- frameworks::$(ARGS) --skip agui:: --include-ignored --test-threads=2
 
 model: ## A real small model on this machine, behind the API that model agents speak (PORT=8081)
 	@scripts/model

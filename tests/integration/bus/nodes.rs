@@ -1,0 +1,211 @@
+//! Whole nodes with people on them: what one does, the others do; and what is stored is seen, whoever is away.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use netra::{
+    protocol::{
+        ChannelName, DeleteThread, ErrorCode, Notice, NoticeId, Ping, Push, RunId, StopRun, ThreadId, http::Role,
+    },
+    server::{
+        bus::Status,
+        channel::{Channel, Channels, Delivery, Hub},
+        config::Config,
+        store::now_ms,
+    },
+};
+
+use crate::{
+    socket::bench::{Bench, Client, Person, message, until},
+    support::nats::Nats,
+};
+
+/// Two nodes over one store and one NATS, and one person with a thread and a connection to each.
+struct Two {
+    nats: Nats,
+    a: Bench,
+    b: Bench,
+    ada: Person,
+    at_a: Client,
+    at_b: Client,
+    thread: ThreadId,
+}
+
+impl Two {
+    async fn start() -> Self {
+        let nats = Nats::start().await;
+        let on_nats = |config: &mut Config| config.bus.url = nats.url();
+        let a = Bench::with(on_nats).await;
+        let b = a.another(on_nats).await;
+        for bench in [&a, &b] {
+            until("the bus", || bench.bus.status() == Status::Connected).await;
+        }
+        let ada = a.person("ada").await;
+        let (mut at_a, mut at_b) = (ada.connect().await, ada.at(&b).connect().await);
+        let thread = at_a.create_thread().await;
+        at_a.follow(thread).await;
+        at_b.follow(thread).await;
+        // Each hears the other.
+        at_a.until_present(2).await;
+        at_b.until_present(2).await;
+        Self { nats, a, b, ada, at_a, at_b, thread }
+    }
+}
+
+#[tokio::test]
+async fn clients_of_two_nodes_see_the_same() {
+    let mut two = Two::start().await;
+    for (bench, count) in [(&two.a, 300), (&two.b, 300), (&two.a, 1)] {
+        bench.append(two.thread, count).await;
+    }
+    let mut expected = two.at_a.subscribe(ChannelName::User, None).await.seq;
+    assert!(expected > 0);
+    expected = 2;
+    while expected <= 602 {
+        let (a, b) = (two.at_a.event().await, two.at_b.event().await);
+        assert_eq!((a.seq, b.seq, &a.entry), (Some(expected), Some(expected), &b.entry));
+        expected += 1;
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_of_one_node_is_done_on_all() {
+    let mut two = Two::start().await;
+    let accepted = two.at_a.ask(message(two.thread, "Hello")).await.expect("accepted");
+    let run_id: RunId = serde_json::from_value(accepted["run_id"].clone()).expect("a run");
+    two.at_b.ask(StopRun { run_id }).await.expect("stops");
+    until("the stop", || two.a.runs.stopped.lock().expect("not poisoned").contains(&run_id)).await;
+
+    let notice = Notice { id: NoticeId::new(), text: "Noon.".into(), at: now_ms() };
+    two.a.gateway.nodes.notice(notice.clone());
+    loop {
+        if let Push::Notice(heard) = two.at_b.push().await {
+            assert_eq!(heard, notice);
+            break;
+        }
+    }
+    two.at_a.ask(DeleteThread { thread_id: two.thread }).await.expect("deletes");
+    until("that nobody follows it", || two.b.manager().counts().channels == 0).await;
+
+    let session = two.a.session(&two.ada, i64::MAX).await;
+    let ticket = two.a.ticket(&two.ada, &session).await;
+    let protocols = format!("netra.v1, ticket.{ticket}");
+    let mut third = Client::open(two.b.address, &[("sec-websocket-protocol", &protocols)]).await.expect("opens");
+    two.a.gateway.nodes.end_session(&session);
+    assert_eq!(third.closed().await.0, 4401);
+    assert_eq!(two.a.gateway.nodes.disconnect(two.ada.id()), 1);
+    assert_eq!((two.at_a.closed().await.0, two.at_b.closed().await.0), (4403, 4403));
+}
+
+#[tokio::test]
+async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
+    let mut two = Two::start().await;
+    two.nats.stop().await;
+    until("that it is noticed", || two.b.bus.status().is_degraded()).await;
+    let begun = Instant::now();
+    two.a.append(two.thread, 3).await;
+    for seq in 2..=4 {
+        assert_eq!(two.at_b.event().await.seq, Some(seq));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(3), "polled every second: {:?}", begun.elapsed());
+    assert!(two.at_b.ask(Ping {}).await.is_ok(), "the socket stayed open");
+    two.nats.restart().await;
+    two.a.append(two.thread, 2).await;
+    for seq in 5..=6 {
+        assert_eq!(two.at_b.event().await.seq, Some(seq));
+    }
+    until("that it is well again", || two.b.bus.status() == Status::Connected).await;
+}
+
+#[tokio::test]
+async fn presence_adds_up_over_nodes_and_tabs_and_goes_with_them() {
+    let Two { a, b, ada, mut at_a, at_b, thread, nats: _nats } = Two::start().await;
+    let mut third = ada.at(&b).connect().await;
+    third.follow(thread).await;
+    at_a.until_present(3).await;
+    third.until_present(3).await;
+    drop(third);
+    at_a.until_present(2).await;
+    b.gateway.nodes.leave();
+    at_a.until_present(1).await;
+    drop((at_b, a, b));
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_is_found_without_a_bus() {
+    struct Nobody;
+    impl Hub for Nobody {
+        fn deliver(&self, _: &Delivery) {}
+    }
+    let bench = Bench::start().await;
+    let mut client = bench.person("ada").await.connect().await;
+    let thread = client.create_thread().await;
+    client.follow(thread).await;
+    // Stored, and nobody told.
+    let silent = Channels::new(bench.store.clone(), Arc::new(Nobody)).await.expect("begins");
+    let event = netra::protocol::agui::Custom::new("netra.note", serde_json::json!({}));
+    let entry = netra::protocol::ThreadEntry::Agent { run_id: RunId::new(), event: Box::new(event.into()) };
+    let mut tx = silent.begin().await.expect("begins");
+    tx.thread(thread, &[entry]).await.expect("appends");
+    tx.commit().await.expect("commits");
+    bench.bus.uncertain(Channel::Thread(thread));
+    assert_eq!(client.event().await.seq, Some(2));
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
+    let bench = Bench::start().await;
+    let ada = bench.person("ada").await;
+    let (mut client, mut other) = (ada.connect().await, ada.connect().await);
+    let thread = client.create_thread().await;
+    client.follow(thread).await;
+    bench.append(thread, 3).await;
+    // All connections that read are taken: the store is out of reach for whoever asks for one.
+    let mut taken = Vec::new();
+    for _ in 0..4 {
+        taken.push(bench.store.reader().acquire().await.expect("is there"));
+    }
+    let refused = other.ask(StopRun { run_id: RunId::new() });
+    let refused = refused.await.expect_err("cannot be done");
+    assert_eq!((refused.code, refused.retry_after_ms.is_some()), (ErrorCode::Unavailable, true));
+    bench.append(thread, 2).await;
+    drop(taken);
+    for seq in 2..=6 {
+        assert_eq!(client.event().await.seq, Some(seq));
+    }
+    assert!(client.ask(Ping {}).await.is_ok() && other.ask(Ping {}).await.is_ok());
+}
+
+#[tokio::test]
+async fn authority_that_was_taken_away_closes_sockets_within_a_second_or_so() {
+    let bench = Bench::start().await;
+    let mut admin = bench.person("admin").await;
+    bench.gateway.auth.set_role("admin@example.org", Role::Admin).await.expect("changes");
+    // Another role ended what they were signed in with.
+    admin.token = bench.gateway.auth.mint_token(admin.user.id).await.expect("minted").0;
+    let [ada, bob, eve] = [bench.person("ada").await, bench.person("bob").await, bench.person("eve").await];
+    let session = bench.session(&ada, i64::MAX).await;
+    let protocols = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
+    let mut by_session = Client::open(bench.address, &[("sec-websocket-protocol", &protocols)]).await.expect("opens");
+    let (mut bobs, mut eves) = (bob.connect().await, eve.connect().await);
+    let mut stays = admin.connect().await;
+    let begun = Instant::now();
+    // As other processes do it: nobody tells this one.
+    bench.gateway.auth.set_role("ada@example.org", Role::Admin).await.expect("changes");
+    bench.gateway.auth.set_role("bob@example.org", Role::Admin).await.expect("changes");
+    bench.gateway.auth.remove("eve@example.org").await.expect("removes");
+    for client in [&mut by_session, &mut bobs, &mut eves] {
+        assert_eq!(client.closed().await.0, 4401);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
+    assert!(stays.ask(Ping {}).await.is_ok(), "whoever still may stays");
+    let last = bench.gateway.auth.remove("nobody@example.org").await.expect_err("is nobody").into_body();
+    assert_eq!(last.code, ErrorCode::NotFound);
+    for email in ["ada@example.org", "bob@example.org"] {
+        bench.gateway.auth.remove(email).await.expect("removes");
+    }
+    let last = bench.gateway.auth.set_role("admin@example.org", Role::Member).await.expect_err("the last").into_body();
+    assert_eq!(last.code, ErrorCode::Conflict);
+}

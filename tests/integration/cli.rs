@@ -1,0 +1,199 @@
+//! What the command line answers: exit codes, and one sentence that says what to do.
+
+use std::{
+    fs::Permissions,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use netra::server::store::Store;
+
+use crate::support::{ADMIN, Client, Person, SETUP_TOKEN, Setup, TestServer, blocking, cookie, netra};
+
+async fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = netra();
+    command.current_dir(folder).args(arguments).envs(variables.iter().copied());
+    blocking(move || command.output()).await.expect("it ran")
+}
+
+/// Holds that it exits with 2 and says one thing, with all these parts.
+fn refused(output: &Output, parts: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let message: Vec<&str> = said.lines().filter(|line| line.starts_with("netra: ")).collect();
+    assert_eq!((output.status.code(), message.len()), (Some(2), 1), "{said}");
+    for part in parts {
+        assert!(message[0].contains(part), "`{part}` is missing: {said}");
+    }
+    assert!(output.stdout.is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_ends_with_two_and_names_file_key_and_what_is_allowed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    std::fs::write(folder.path().join("Leptos.toml"), "[socket]\ncoalesce_ms = 900\n").expect("written");
+    refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "socket.coalesce_ms", "0 to 500"]);
+    std::fs::write(folder.path().join("Leptos.toml"), "[analyst]\nprices = \"none.json\"\n").expect("written");
+    refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "analyst.prices", "none.json"]);
+    std::fs::write(folder.path().join("Leptos.toml"), "[socket\n").expect("written");
+    refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "line 1"]);
+    std::fs::remove_file(folder.path().join("Leptos.toml")).expect("removed");
+    let variable = [("NETRA_SOCKET__HEARTBEAT_MS", "soon")];
+    refused(&run(folder.path(), &serve, &variable).await, &["NETRA_SOCKET__HEARTBEAT_MS", "100 to 300000"]);
+    let file = ["serve", "--config", "none.toml"];
+    refused(&run(folder.path(), &file, &[]).await, &["none.toml", "--config"]);
+    let url = [("NETRA_STORE__URL", "mysql://localhost/netra")];
+    refused(&run(folder.path(), &serve, &url).await, &["NETRA_STORE__URL", "sqlite:"]);
+    let bus = [("NETRA_BUS__URL", "nats://127.0.0.1:4222")];
+    refused(&run(folder.path(), &serve, &bus).await, &["bus.url", "store.url = \"postgres://"]);
+    assert!(!folder.path().join("data").exists(), "nothing is made for a server that does not start");
+}
+
+#[tokio::test]
+async fn wrong_arguments_end_with_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for arguments in [&["serve", "--listen", "here"][..], &["serve", "--port", "1"], &["dance"], &["user", "add"]] {
+        assert_eq!(run(folder.path(), arguments, &[]).await.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_ends_with_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    refused(&run(folder.path(), &["serve", "--listen", &address], &[]).await, &[&address, "--listen"]);
+}
+
+#[tokio::test]
+async fn a_data_folder_that_cannot_be_written_to_ends_with_two() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let serve = |data: &str| ["serve", "--listen", "127.0.0.1:0", "--data", data].map(ToOwned::to_owned);
+    std::fs::write(folder.path().join("file"), "").expect("written");
+    let output = run(folder.path(), &serve("file").each_ref().map(String::as_str), &[]).await;
+    refused(&output, &["data folder file", "--data"]);
+
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).expect("made");
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o500)).expect("closed");
+    if std::fs::write(closed.join("probe"), "").is_ok() {
+        eprintln!("not tested: this user may write to folders that are closed to it");
+        return;
+    }
+    let output = run(folder.path(), &serve("closed").each_ref().map(String::as_str), &[]).await;
+    refused(&output, &["data folder closed", "--data"]);
+}
+
+#[tokio::test]
+async fn two_servers_do_not_share_a_data_folder() {
+    let server = Setup::default().empty().await;
+    let data = server.data();
+    let output =
+        run(server.folder(), &["serve", "--listen", "127.0.0.1:0", "--data", &data.to_string_lossy()], &[]).await;
+    refused(&output, &["data folder", "another netra"]);
+}
+
+#[tokio::test]
+async fn accounts_are_made_and_listed_beside_a_running_server() {
+    let server = TestServer::start().await;
+    let ada = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
+    server.add(ada).await;
+    assert_eq!(Client::new(&server).sign_in(ada).await.status(), 200);
+    let data = server.data();
+    let list = run(server.folder(), &["user", "list", "--data", &data.to_string_lossy()], &[]).await;
+    let lines: Vec<String> = String::from_utf8_lossy(&list.stdout).lines().map(ToOwned::to_owned).collect();
+    assert!(lines[0].ends_with(&format!("\tadmin\t{}\t{}", ADMIN.email, ADMIN.name)), "{lines:?}");
+    assert!(lines[1].ends_with("\tmember\tada@example.com\tAda"), "{lines:?}");
+    assert_eq!(lines.len(), 2);
+
+    let mut again = netra();
+    again.args(["user", "add", "--email", "ADA@example.com", "--name", "Ada", "--password-stdin", "--data"]);
+    again.arg(&data).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = again.spawn().expect("it starts");
+    std::io::Write::write_all(&mut child.stdin.take().expect("standard input"), b"correct horse\n").expect("it reads");
+    let output = blocking(move || child.wait_with_output()).await.expect("it ran");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("has an account already"));
+
+    let browser = server.signed_in(ada).await;
+    for (new, code) in [("password123\n", 1), ("another horse\n", 0)] {
+        let mut change = netra();
+        change.args(["user", "password", "--email", "Ada@example.com", "--password-stdin", "--data"]);
+        change.arg(&data).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = change.spawn().expect("it starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("standard input"), new.as_bytes()).expect("it reads");
+        let output = blocking(move || child.wait_with_output()).await.expect("it ran");
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(browser.get("/api/auth/me").await.status(), 401, "all sessions ended");
+    assert_eq!(Client::new(&server).sign_in(ada).await.status(), 401);
+    let ada = Person { password: "another horse", ..ada };
+    assert_eq!(Client::new(&server).sign_in(ada).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_restored_store_begins_a_new_epoch_while_nobody_serves_it() {
+    let server = TestServer::start().await;
+    let data = server.data();
+    let restored = ["store", "restored", "--data", &data.to_string_lossy()];
+    let elsewhere = server.folder().join("elsewhere");
+    let verify = ["store", "verify", "--data", &elsewhere.to_string_lossy()];
+    refused(&run(server.folder(), &verify, &[]).await, &["there is none at", "--data"]);
+    assert!(!elsewhere.exists(), "nothing is made by looking");
+    refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
+    let epoch = async || Store::open(&data).await.expect("opens").setting("epoch").await.expect("reads");
+    let before = epoch().await;
+    let (_, _stopped) = server.stop().await;
+    let output = run(&data, &restored, &[]).await;
+    assert!(output.status.success(), "{output:?}");
+    let after = epoch().await.expect("there is one");
+    assert_ne!(Some(&after), before.as_ref());
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&after));
+}
+
+#[tokio::test]
+async fn neither_secrets_nor_passwords_stand_in_the_data_in_the_clear() {
+    let server = Setup::default().empty().await;
+    server.set_up().await;
+    let browser = server.signed_in(ADMIN).await;
+    let ticket: serde_json::Value = browser.call("/api/auth/ticket").await.json().await.expect("JSON");
+    let signed_in = browser.sign_in(ADMIN).await;
+    let cookie = cookie(&signed_in);
+    let secrets = [
+        ADMIN.password,
+        SETUP_TOKEN,
+        ticket["ticket"].as_str().expect("a ticket"),
+        cookie.split_once('=').expect("a value").1,
+    ];
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(server.data()).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_file() {
+            bytes.extend(std::fs::read(path).expect("readable"));
+        }
+    }
+    assert!(bytes.len() > 10_000);
+    for secret in secrets {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn help_names_the_kinds_of_agents_and_schema_prints_the_wire() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let help = run(folder.path(), &["serve", "--help"], &[]).await;
+    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    assert!(text.contains("[[agents]]") && text.contains("kind = \"replay\""), "{text}");
+    let schema = run(folder.path(), &["schema"], &[]).await;
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).expect("JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_with_zero() {
+    let server = TestServer::start().await;
+    server.signal("INT");
+    assert_eq!(server.ended().await, Some(0));
+}

@@ -1,0 +1,187 @@
+//! The client against a real server: the terminal's question, and a connection that is cut in the middle of a run.
+
+use std::{
+    io::Write,
+    process::{Output, Stdio},
+};
+
+use netra::{
+    protocol::{ChannelName, CreateThread, Cursor, Entry, ErrorCode, RunId, SendMessage, StopRun, ThreadId},
+    socket::{
+        machine::Status,
+        native::{Client, ClientConfig, Update},
+    },
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::support::{ADMIN, PATIENCE, TestServer, blocking, netra};
+
+/// A small log of requests: three models, one of them expensive.
+fn log() -> String {
+    let mut text = "timestamp,model,input_tokens,output_tokens\n".to_owned();
+    for minute in 0..120 {
+        let model = ["gpt-4o", "gpt-4o-mini", "gpt-4.1"][minute % 3];
+        text.push_str(&format!(
+            "2024-05-10T{:02}:{:02}:00Z,{model},{},{}\n",
+            minute / 60,
+            minute % 60,
+            900 + minute,
+            60 + minute
+        ));
+    }
+    text
+}
+
+async fn ask(server: &TestServer, more: &[&str], password: &str) -> Output {
+    let mut command = netra();
+    command.args(["ask", "--server", &server.url, "--email", ADMIN.email, "--password-stdin"]).args(more);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    child.stdin.take().expect("its input").write_all(password.as_bytes()).expect("it reads the password");
+    blocking(move || child.wait_with_output()).await.expect("it ran")
+}
+
+#[tokio::test]
+async fn the_terminal_asks_watches_and_prints_the_report() {
+    let server = TestServer::start().await;
+    let file = server.folder().join("log.csv");
+    std::fs::write(&file, log()).expect("the log is written");
+    let file = file.to_str().expect("a plain path");
+    let answer =
+        ask(&server, &["Where do my tokens go, and what should I change?", "--file", file], ADMIN.password).await;
+    let (out, err) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+    assert_eq!(answer.status.code(), Some(0), "{out}\n{err}");
+    assert!(out.contains("gpt-4o") && out.contains('|'), "a report with tables: {out}");
+    for agent in ["Triage", "Data", "Optimizations", "Actions", "Report"] {
+        assert!(err.contains(agent), "{agent} is told of: {err}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_ends_with_two_and_says_why() {
+    let server = TestServer::start().await;
+    let wrong = ask(&server, &["why?"], "not the password").await;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(!wrong.stderr.is_empty());
+
+    let missing = ask(&server, &["why?", "--file", "/nowhere/log.csv"], ADMIN.password).await;
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nowhere/log.csv"));
+
+    let thread = ThreadId::new().to_string();
+    let unknown = ask(&server, &["why?", "--thread", &thread], ADMIN.password).await;
+    assert_eq!(unknown.status.code(), Some(2), "{}", String::from_utf8_lossy(&unknown.stderr));
+
+    let mut nobody = netra();
+    nobody.args(["ask", "why?", "--server", &server.url, "--token", "no.such.token"]);
+    let refused = blocking(move || nobody.output()).await.expect("it ran");
+    assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
+}
+
+/// A road to the server that can be cut: every change of the number cuts all who are on it.
+async fn road(server: &TestServer) -> (String, watch::Sender<u32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("ws://{}/ws", listener.local_addr().expect("an address"));
+    let target = server.url.trim_start_matches("http://").to_owned();
+    let (cut, cuts) = watch::channel(0);
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (target, mut cuts) = (target.clone(), cuts.clone());
+            cuts.mark_unchanged();
+            tokio::spawn(async move {
+                let Ok(mut far) = TcpStream::connect(target).await else { return };
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    _ = cuts.changed() => {}
+                }
+            });
+        }
+    });
+    (url, cut)
+}
+
+async fn until(client: &Client, wanted: impl FnMut(&Status) -> bool) -> Status {
+    let mut status = client.status();
+    timeout(PATIENCE, status.wait_for(wanted)).await.expect("in time").expect("the client lives").clone()
+}
+
+async fn next(updates: &mut tokio::sync::mpsc::Receiver<Update>) -> Update {
+    timeout(PATIENCE, updates.recv()).await.expect("in time").expect("the client lives")
+}
+
+#[tokio::test]
+async fn a_follower_that_is_cut_again_and_again_hears_every_entry_once_and_in_order() {
+    let server = TestServer::start().await;
+    let token = server.token(ADMIN).await;
+    let (url, cut) = road(&server).await;
+    let watching = Client::connect(ClientConfig::bearer(url, &token));
+    let asking = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", &token));
+
+    let thread_id = ThreadId::new();
+    asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    let mut updates = watching.follow(ChannelName::Thread(thread_id), None).await;
+    let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else { panic!("a state comes first") };
+    for round in 1..=5u32 {
+        let ask = |text: &str| SendMessage::new(thread_id, text);
+        cut.send_replace(round);
+        let accepted = asking.send(ask("What can you do?")).await.expect("accepted");
+        // The run ends with or without a log attached; its last entry is what counts.
+        loop {
+            let (seq, last) = match next(&mut updates).await {
+                Update::Entry { seq: Some(seq), entry: Entry::Thread(entry), .. } => {
+                    (seq, ends(&entry, accepted.run_id))
+                }
+                Update::Entry { seq: None, .. } => continue,
+                other => panic!("after a cut of moments the server replays: {other:?}"),
+            };
+            assert_eq!(seq, cursor.seq + 1, "lost, doubled or reordered");
+            cursor = Cursor { seq, ..cursor };
+            if last {
+                break;
+            }
+        }
+    }
+    assert_eq!(until(&watching, |status| *status == Status::Connected).await, Status::Connected);
+}
+
+fn ends(entry: &netra::protocol::ThreadEntry, run: RunId) -> bool {
+    use netra::protocol::{ThreadEntry, agui::Event};
+    matches!(entry, ThreadEntry::Agent { run_id, event }
+        if *run_id == run && matches!(**event, Event::RunFinished(_) | Event::RunError(_)))
+}
+
+#[tokio::test]
+async fn commands_given_without_a_connection_arrive_later_in_order_and_once() {
+    let server = TestServer::start().await;
+    let token = server.token(ADMIN).await;
+    let (url, cut) = road(&server).await;
+    let client = Client::connect(ClientConfig::bearer(url, &token));
+    until(&client, |status| *status == Status::Connected).await;
+    cut.send_replace(1);
+    let ids: Vec<ThreadId> = (0..8).map(|_| ThreadId::new()).collect();
+    let create = |thread_id| client.send(CreateThread { thread_id, title: Some("t".into()), agent: None });
+    let made = timeout(PATIENCE, futures_util::future::join_all(ids.iter().map(|id| create(*id)))).await;
+    assert!(made.expect("in time").iter().all(Result::is_ok));
+    let mut feed = client.follow(ChannelName::User, None).await;
+    let Update::Snapshot { snapshot: netra::protocol::Snapshot::User(feed), .. } = next(&mut feed).await else {
+        panic!("the feed comes first")
+    };
+    let mut listed: Vec<ThreadId> = feed.threads.iter().map(|thread| thread.info.id).collect();
+    listed.reverse();
+    assert_eq!(listed, ids, "each made once, in the order given");
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_taken_ends_the_client_with_answers() {
+    let server = TestServer::start().await;
+    let client = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", "no.such.token"));
+    let refused = timeout(PATIENCE, client.send(StopRun { run_id: RunId::new() })).await.expect("in time");
+    let code = refused.expect_err("refused").code;
+    assert!(matches!(code, ErrorCode::Unavailable | ErrorCode::Forbidden), "{code:?}");
+    assert_eq!(until(&client, |status| *status != Status::Connecting).await, Status::SignedOut);
+}

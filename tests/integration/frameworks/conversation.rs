@@ -1,0 +1,152 @@
+//! Conversations with an application, through Netra and without it, and what of them reached the model.
+
+use netra::{
+    protocol::AnswerStatus,
+    thread::{NodeBody, RunState, RunView},
+};
+use serde_json::{Value, json};
+
+use crate::frameworks::{application::Application, direct, model::text_of};
+
+/// What a person does next.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// Says something. Where the last run waits for an answer, this is said instead of one.
+    Say(&'static str),
+    /// Answers what the last run waits for.
+    Answer(Value),
+    /// The same where the run ended without an outcome, which takes the answer as a command.
+    Command(Value),
+    /// The same where the answer is the result of the call that waits.
+    Result(Value),
+}
+
+impl Step {
+    /// As `direct.mjs` takes it.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Say(text) => json!({"say": text}),
+            Self::Answer(payload) => json!({"answer": payload}),
+            Self::Command(payload) => json!({"answer": payload, "command": true}),
+            Self::Result(payload) => json!({"result": payload.to_string()}),
+        }
+    }
+}
+
+/// A conversation that was held through Netra.
+pub(crate) struct Held {
+    /// The runs, one a step, as they stand at the end.
+    pub(crate) runs: Vec<RunView>,
+    /// The shared state at the end.
+    pub(crate) state: Value,
+    /// What the model was sent.
+    pub(crate) asked: Vec<Value>,
+}
+
+/// Carries out the steps through Netra, and waits for the end of each run. Where a run waits for an answer, the next step is that
+/// answer, or a message instead.
+pub(crate) async fn through_netra(application: &Application, path: &str, steps: &[Step]) -> Held {
+    let house = application.house(path).await;
+    application.model.take_requests();
+    let mut runs: Vec<RunView> = Vec::new();
+    for step in steps {
+        let run = match step {
+            Step::Say(text) => house.answer(text).await,
+            Step::Answer(payload) | Step::Command(payload) | Step::Result(payload) => {
+                let last = runs.last().expect("a run that waits");
+                let RunState::Interrupted { interrupts } = &last.state else { panic!("waits, not {last:#?}") };
+                house.reply(last.run_id, &interrupts[0].id, AnswerStatus::Resolved, payload.clone()).await
+            }
+        };
+        if let RunState::Failed { message, .. } = &run.state {
+            let last = conversations(&application.model.take_requests()).pop().unwrap_or_default();
+            panic!("{path}, {step:?}: {message}; the model was sent {last:#}");
+        }
+        runs.push(run);
+    }
+    // A run that goes on from another one may have answered that one's calls.
+    let view = house.view().await;
+    let runs = runs.iter().map(|run| view.run(run.run_id).expect("the run").clone()).collect();
+    let state = view.state().as_deref().cloned().unwrap_or_default();
+    Held { runs, state, asked: conversations(&application.model.take_requests()) }
+}
+
+/// Holds a conversation through Netra and without it, and holds that the model was sent the same, and took all of it.
+pub(crate) async fn held_alike(application: &Application, path: &str, steps: &[Step]) -> Held {
+    let directly = without_netra(application, path, steps).await;
+    let held = through_netra(application, path, steps).await;
+    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model takes the order of messages");
+    same(&held.asked, &directly);
+    held
+}
+
+/// Holds a conversation without Netra; answers what the model was sent.
+pub(crate) async fn without_netra(application: &Application, path: &str, steps: &[Step]) -> Vec<Value> {
+    application.model.take_requests();
+    direct::converse(&format!("{}{path}", application.url), steps).await;
+    conversations(&application.model.take_requests())
+}
+
+/// Holds that the model was sent the same in both.
+pub(crate) fn same(through_netra: &[Value], directly: &[Value]) {
+    for (at, (ours, theirs)) in through_netra.iter().zip(directly).enumerate() {
+        let theirs = &without_repeated_instructions(theirs);
+        assert_eq!(ours, theirs, "request {at}: through Netra {ours:#}\nwithout it {theirs:#}");
+    }
+    assert_eq!(through_netra.len(), directly.len(), "{through_netra:#?}\n{directly:#?}");
+}
+
+/// Some applications restate their instructions, too. AG-UI's client sends them back with the conversation, so that the model gets
+/// them twice. Netra does not keep them, and the model gets them once.
+fn without_repeated_instructions(request: &Value) -> Value {
+    let messages = request.as_array().into_iter().flatten();
+    let is_repeated =
+        |(at, message): &(usize, &Value)| *at > 0 && message["role"] == "system" && **message == request[0];
+    messages.enumerate().filter(|one| !is_repeated(one)).map(|(_, message)| message.clone()).collect()
+}
+
+/// Requests to a model as their messages: roles, contents, calls with their arguments, results. Ids are replaced by the order in
+/// which they appear, since they are made anew each time.
+fn conversations(requests: &[Value]) -> Vec<Value> {
+    let mut ids: Vec<String> = Vec::new();
+    let mut number = |id: &Value| {
+        let id = id.as_str().unwrap_or_default().to_owned();
+        ids.iter().position(|known| *known == id).unwrap_or_else(|| {
+            ids.push(id);
+            ids.len() - 1
+        })
+    };
+    let mut message = |message: &Value| {
+        let calls = message["tool_calls"].as_array().into_iter().flatten();
+        let calls: Vec<Value> = calls
+            .map(|call| {
+                let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+                let arguments: Value = serde_json::from_str(arguments).unwrap_or_else(|_| arguments.into());
+                json!({"id": number(&call["id"]), "name": call["function"]["name"], "arguments": arguments})
+            })
+            .collect();
+        let result = message.get("tool_call_id").map(&mut number);
+        json!({"role": message["role"], "content": text_of(&message["content"]), "calls": calls, "result_of": result})
+    };
+    let request = |request: &Value| {
+        let messages = request["messages"].as_array().into_iter().flatten();
+        Value::Array(messages.map(&mut message).collect())
+    };
+    requests.iter().map(request).collect()
+}
+
+/// The calls of a run with their results.
+pub(crate) fn calls(run: &RunView) -> Vec<(&str, Option<&str>)> {
+    let nodes = run.nodes.iter();
+    let calls = nodes.filter_map(|node| match &node.body {
+        NodeBody::Tool { name, result, .. } => Some((name.as_str(), result.as_deref())),
+        _ => None,
+    });
+    calls.collect()
+}
+
+/// The question that a run waits for an answer to.
+pub(crate) fn question(run: &RunView) -> &str {
+    let RunState::Interrupted { interrupts } = &run.state else { panic!("waits, not {run:#?}") };
+    interrupts[0].message.as_deref().expect("a question in words")
+}

@@ -1,0 +1,84 @@
+//! The files that a server keeps: its user's alone.
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+};
+
+use netra::{
+    protocol::{CreateThread, ThreadId},
+    socket::native::{Client as SocketClient, ClientConfig},
+};
+
+use crate::support::{ADMIN, TestServer};
+
+/// Everything in a folder, and the folder.
+fn all(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => found.extend(all(&path)),
+            false => found.push(path),
+        }
+    }
+    found
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+/// Holds that nobody else on this machine can open anything there.
+fn nobody_else_opens(folder: &Path) {
+    let open: Vec<PathBuf> = all(folder).into_iter().filter(|path| mode(path) & 0o077 != 0).collect();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+async fn upload(server: &TestServer) {
+    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
+    let thread_id = ThreadId::new();
+    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    let browser = server.signed_in(ADMIN).await;
+    assert_eq!(browser.upload(&thread_id.to_string(), "a.csv", "a,b").await.status(), 201);
+}
+
+#[tokio::test]
+async fn whatever_a_server_makes_or_finds_in_its_folders_nobody_else_can_open() {
+    let server = TestServer::start().await;
+    upload(&server).await;
+    let data = server.data();
+    nobody_else_opens(&data);
+    let names: Vec<String> =
+        all(&data).iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into())).collect();
+    for name in ["netra.db", "netra.db-wal", "netra.db-shm", "netra.lock", "files"] {
+        assert!(names.iter().any(|known| known == name), "{name} is among {names:?}");
+    }
+    assert_eq!((mode(&data), mode(&data.join("netra.db"))), (0o700, 0o600));
+
+    // As older versions left them, and a copy that somebody made beside.
+    let (_, stopped) = server.stop().await;
+    fs::copy(data.join("netra.db"), data.join("netra.db.backup")).expect("copied");
+    for path in all(&data) {
+        let wide = if path.is_dir() { 0o755 } else { 0o644 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(wide)).expect("set");
+    }
+    let server = stopped.restart().await;
+    upload(&server).await;
+    nobody_else_opens(&data);
+}
+
+#[test]
+fn a_command_on_the_store_makes_its_files_for_its_user_alone() {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = place.path().join("new/data");
+    let mut command = super::netra();
+    command.args(["user", "list", "--data"]).arg(&data).current_dir(place.path());
+    // A session whose files everybody may read and write.
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+    let done = shell.current_dir(place.path()).process_group(0).output().expect("it ran");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    nobody_else_opens(&data);
+}

@@ -1,0 +1,337 @@
+//! Transactions that fail, in whatever way: afterwards every connection is as if they had never been.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+};
+
+use netra::{
+    protocol::ErrorCode,
+    server::{
+        channel::Channel,
+        error::Error,
+        outage::Outage,
+        store::{Engine, Store},
+    },
+};
+use sqlx::AssertSqlSafe;
+use tokio::time::timeout;
+
+use crate::{
+    log::house::{House, delta, on_both},
+    support::{PATIENCE, disk::SmallDisk, postgres::Postgres},
+};
+
+/// As many as any engine has connections of one kind.
+const CONNECTIONS: usize = 4;
+
+async fn insert(connection: &mut sqlx::AnyConnection, key: &str, value: &str) -> Result<(), Error> {
+    let query = sqlx::query("INSERT INTO settings (key, value) VALUES ($1, $2)").bind(key).bind(value);
+    query.execute(connection).await?;
+    Ok(())
+}
+
+async fn count(store: &Store, like: &str) -> i64 {
+    let query = sqlx::query_scalar("SELECT COUNT(*) FROM settings WHERE key LIKE $1").bind(like);
+    query.fetch_one(store.reader()).await.expect("reads")
+}
+
+/// Writes and reads on every connection, all of one kind held at once; nothing of what failed is there.
+async fn assert_all_work(store: &Store, after: &str) {
+    let writers = store.engine().writers() as usize;
+    let mut open = Vec::new();
+    for _ in 0..writers {
+        let begun = timeout(PATIENCE, store.begin()).await.unwrap_or_else(|_| panic!("no turn after {after}"));
+        open.push(begun.unwrap_or_else(|error| panic!("a connection cannot begin after {after}: {error}")));
+    }
+    for (number, mut tx) in open.into_iter().enumerate() {
+        insert(&mut tx, &format!("kept/{after}/{number}"), "").await.expect("writes");
+        tx.commit().await.expect("commits");
+    }
+    let mut looks = Vec::new();
+    for _ in 0..CONNECTIONS {
+        looks.push(store.look().await.unwrap_or_else(|error| panic!("no look after {after}: {error}")));
+    }
+    for look in &mut looks {
+        let _: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM settings").fetch_one(&mut **look).await.expect("reads");
+    }
+    drop(looks);
+    assert_eq!(count(store, &format!("kept/{after}/%")).await, writers as i64);
+    assert_eq!(count(store, "lost/%").await, 0, "something of {after} was stored");
+}
+
+/// A transaction that wrote something, which must not be seen.
+async fn begun(store: &Store) -> sqlx::Transaction<'static, sqlx::Any> {
+    let mut tx = store.begin().await.expect("begins");
+    insert(&mut tx, "lost/before", "").await.expect("writes");
+    tx
+}
+
+/// Polls a future so many times, each time when it is woken, and drops it; answers whether it ended.
+async fn cancel_after<T>(polls: usize, work: impl Future<Output = T>) -> bool {
+    let (mut work, mut left) = (pin!(work), polls);
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(_) => Poll::Ready(true),
+            Poll::Pending if left == 0 => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_fails_leaves_no_connection_in_a_transaction() {
+    on_both(async |house| {
+        let store = house.node().await.0.store().clone();
+        let mut tx = begun(&store).await;
+        sqlx::query("SELECT * FROM nothing").execute(&mut *tx).await.expect_err("there is no such table");
+        drop(tx);
+        assert_all_work(&store, "a wrong statement").await;
+        // SQLite rolls back by itself where the disk is full or fails, and says so nowhere; so it does here.
+        let (twice, expected) = match store.engine() {
+            Engine::Sqlite => ("INSERT OR ROLLBACK INTO settings (key, value) VALUES ('lost/before', '')", "1555"),
+            Engine::Postgres => ("INSERT INTO settings (key, value) VALUES ('lost/before', '')", "23505"),
+        };
+        for ending in ["dropped", "rolled back", "committed"] {
+            let mut tx = begun(&store).await;
+            let error = sqlx::query(twice).execute(&mut *tx).await.expect_err("it is there");
+            assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some(expected));
+            let _ = match ending {
+                "dropped" => {
+                    drop(tx);
+                    Ok(())
+                }
+                "rolled back" => tx.rollback().await,
+                _ => tx.commit().await,
+            };
+            assert_all_work(&store, ending).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_leaves_no_connection_in_a_transaction() {
+    on_both(async |house| {
+        let store = house.node().await.0.store().clone();
+        let mut tx = begun(&store).await;
+        let checked_at_commit = match store.engine() {
+            Engine::Sqlite => {
+                "PRAGMA defer_foreign_keys = ON; INSERT INTO tickets (hash, user_id, expires_at) VALUES ('lost', 'nobody', 0)"
+            }
+            Engine::Postgres => {
+                "CREATE TEMPORARY TABLE once (id INT UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO once VALUES (1), (1)"
+            }
+        };
+        sqlx::raw_sql(checked_at_commit).execute(&mut *tx).await.expect("is checked at the commit");
+        tx.commit().await.expect_err("it is wrong");
+        assert_all_work(&store, "a failed commit").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_future_that_is_dropped_anywhere_leaves_no_connection_in_a_transaction() {
+    on_both(async |house| {
+        let store = house.node().await.0.store().clone();
+        for polls in 0.. {
+            assert!(polls < 1_000, "it never ends");
+            let work = async {
+                let mut tx = store.begin().await?;
+                insert(&mut tx, "lost/cancelled", "").await?;
+                insert(&mut tx, "lost/cancelled", "").await
+            };
+            let ended = cancel_after(polls, work).await;
+            assert_all_work(&store, &format!("{polls} polls")).await;
+            if ended {
+                break;
+            }
+        }
+        // Within a commit nobody knows what came of it; the connection is as good as new.
+        for polls in 0..8 {
+            let mut tx = store.begin().await.expect("begins");
+            insert(&mut tx, &format!("doubtful/{polls}"), "").await.expect("writes");
+            cancel_after(polls, tx.commit()).await;
+            assert_all_work(&store, &format!("{polls} polls of a commit")).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_leaves_no_connection_in_a_transaction() {
+    on_both(async |house| {
+        let store = house.node().await.0.store().clone();
+        let inside = store.clone();
+        let panicking = tokio::spawn(async move {
+            let _tx = begun(&inside).await;
+            panic!("in the middle of a transaction");
+        });
+        assert!(panicking.await.expect_err("it panics").is_panic());
+        assert_all_work(&store, "a panic").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
+    on_both(async |house| {
+        let (store, other) = (house.node().await.0.store().clone(), house.node().await.0.store().clone());
+        let soon = match store.engine() {
+            Engine::Sqlite => "PRAGMA busy_timeout = 50",
+            Engine::Postgres => "SET LOCAL lock_timeout = '50ms'",
+        };
+        let holding = begun(&other).await;
+        let waiting = async {
+            if store.engine() == Engine::Sqlite {
+                // It stays with the connection.
+                sqlx::raw_sql(soon).execute(&mut *store.look().await?).await?;
+            }
+            let mut tx = store.begin().await?;
+            sqlx::raw_sql(soon).execute(&mut *tx).await?;
+            insert(&mut tx, "lost/before", "").await
+        };
+        let error = waiting.await.expect_err("another has it");
+        assert_eq!(error.outage(), Some(Outage::OutOfReach), "{error}");
+        drop(holding);
+        assert_all_work(&store, "a lock").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_dies_in_a_transaction_is_replaced() {
+    let house = House::on(Engine::Postgres).await;
+    let (store, other) = (house.node().await.0.store().clone(), house.node().await.0.store().clone());
+    let mut tx = begun(&store).await;
+    let id: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *tx).await.expect("has one");
+    let end = format!("SELECT pg_terminate_backend({id})");
+    sqlx::raw_sql(AssertSqlSafe(end)).execute(other.reader()).await.expect("ends it");
+    let error = insert(&mut tx, "lost/after", "").await.expect_err("it is gone");
+    assert_eq!(error.outage(), Some(Outage::OutOfReach), "{error}");
+    drop(tx);
+    assert_all_work(&store, "a lost connection").await;
+}
+
+/// A store on a disk that has no room for much, and how to fill and clear it.
+struct Small {
+    store: Store,
+    disk: Option<SmallDisk>,
+    _folder: tempfile::TempDir,
+    _postgres: Option<Postgres>,
+}
+
+impl Small {
+    async fn on(engine: Engine) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = SmallDisk::mount(16 << 20);
+        let place = disk.as_ref().map_or(folder.path(), SmallDisk::path).to_owned();
+        let (url, postgres) = match engine {
+            Engine::Sqlite => (format!("sqlite:{}?mode=rwc", place.join("netra.db").display()), None),
+            Engine::Postgres => {
+                let postgres = Postgres::start().await;
+                let url = match &disk {
+                    Some(disk) => postgres.database_on(disk.path()).await,
+                    None => postgres.database().await,
+                };
+                (url, Some(postgres))
+            }
+        };
+        let store = Store::open_url(&url).await.expect("opens");
+        Self { store, disk, _folder: folder, _postgres: postgres }
+    }
+
+    /// Leaves no room: the disk is filled. Where none could be mounted, the database is told to refuse with the error that a full disk
+    /// gives.
+    async fn fill(&self) {
+        let refuse = match (&self.disk, self.store.engine()) {
+            (Some(disk), _) => return disk.fill(),
+            (None, Engine::Sqlite) => "PRAGMA max_page_count = 1",
+            (None, Engine::Postgres) => {
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$; \
+                 CREATE TRIGGER full_disk BEFORE INSERT ON settings FOR EACH ROW EXECUTE FUNCTION refuse();"
+            }
+        };
+        let mut tx = self.store.begin().await.expect("begins");
+        sqlx::raw_sql(refuse).execute(&mut *tx).await.expect("done");
+        tx.commit().await.expect("commits");
+    }
+
+    async fn make_room(&self) {
+        match (&self.disk, self.store.engine()) {
+            (Some(disk), _) => disk.make_room(),
+            (None, Engine::Sqlite) => {}
+            (None, Engine::Postgres) => {
+                let mut tx = self.store.begin().await.expect("begins");
+                sqlx::raw_sql("DROP TRIGGER full_disk ON settings").execute(&mut *tx).await.expect("done");
+                tx.commit().await.expect("commits");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_is_over_once_there_is_room() {
+    for engine in [Engine::Sqlite, Engine::Postgres] {
+        let small = Small::on(engine).await;
+        eprintln!("on {engine:?}, a disk of its own: {}", small.disk.is_some());
+        let store = &small.store;
+        small.fill().await;
+        let large = "x".repeat(64 << 10);
+        for attempt in 0..2 * CONNECTIONS {
+            // What still fits into pages that are there is written; more is not.
+            let write = async {
+                let mut tx = store.begin().await?;
+                for number in 0..200 {
+                    // Nothing that could be compressed away.
+                    let text: String =
+                        std::iter::repeat_with(|| char::from(rand::random_range(b' '..b'~'))).take(4_000).collect();
+                    insert(&mut tx, &format!("lost/{attempt}/{number}"), &text).await?;
+                }
+                insert(&mut tx, "lost/large", &large).await?;
+                tx.commit().await.map_err(Error::from)
+            };
+            let error = write.await.expect_err("there is no room");
+            assert_eq!(error.outage(), Some(Outage::StoreFull), "{error}");
+            let body = error.into_body();
+            assert_eq!(body.code, ErrorCode::Unavailable);
+            assert!(body.message.contains("disk of the server's store is full"), "{}", body.message);
+            assert_eq!(count(store, "lost/%").await, 0, "it can be read, and nothing is half written");
+        }
+        small.make_room().await;
+        assert_all_work(store, "a full disk").await;
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_of_runs_go_on_after_a_step_that_failed() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let run = house.run(&channels, thread).await;
+        let head = channels.extent(Channel::Thread(thread)).await.expect("reads").head;
+        // Somebody else took the place: the step fails with an error of its own.
+        let bad = "INSERT INTO entries (channel, seq, at, entry) VALUES ($1, $2, 0, '{}')";
+        let mut tx = channels.begin().await.expect("begins");
+        let query = sqlx::query(bad).bind(Channel::Thread(thread).to_string()).bind((head + 1).cast_signed());
+        query.execute(tx.sql()).await.expect("writes");
+        tx.commit().await.expect("commits");
+        channels.append(thread, run, &[delta(run, "a")]).await.expect_err("the place is taken");
+        let mut tx = channels.begin().await.expect("begins");
+        let query = sqlx::query("DELETE FROM entries WHERE channel = $1 AND seq = $2");
+        let query = query.bind(Channel::Thread(thread).to_string()).bind((head + 1).cast_signed());
+        query.execute(tx.sql()).await.expect("deletes");
+        tx.commit().await.expect("commits");
+        assert_eq!(channels.append(thread, run, &[delta(run, "a")]).await.expect("appends"), Some(head + 1));
+        assert_all_work(channels.store(), "a failed step").await;
+    })
+    .await;
+}

@@ -1,0 +1,8 @@
+//! The log on both databases: places without gaps whoever writes, one node to a run, and what may go.
+
+mod commands;
+mod failing;
+mod house;
+mod leases;
+mod trimming;
+mod writing;

@@ -1,0 +1,165 @@
+//! What may go of the logs of finished runs.
+
+use std::time::Duration;
+
+use netra::{
+    protocol::{
+        RunId, ThreadId,
+        agui::{Raw, RunFinished, RunStarted, StateDelta, StateSnapshot, TextMessageEnd, TextMessageStart},
+    },
+    server::{
+        channel::{Channel, Channels, Extent, Trimming},
+        raw_events,
+        store::now_ms,
+    },
+};
+
+use serde_json::json;
+
+use crate::log::house::{House, delta, entry, log, on_both};
+
+const NOW: Trimming = Trimming { compact_after: Duration::ZERO, keep_for: None, keep_bytes: None };
+
+/// A run that says something in a thousand deltas; over at a time, or not.
+async fn told(house: &House, channels: &Channels, thread: ThreadId, ended_at: Option<i64>) -> RunId {
+    let run = house.run(channels, thread).await;
+    let mut entries = vec![entry(run, RunStarted::new(thread, run)), entry(run, TextMessageStart::new("m"))];
+    entries.extend((0..1_000).map(|number| delta(run, format!("{number} "))));
+    entries.push(entry(run, TextMessageEnd::new("m")));
+    if ended_at.is_some() {
+        entries.push(entry(run, RunFinished::new(thread, run)));
+    }
+    channels.append(thread, run, &entries).await.expect("appends").expect("goes on");
+    let mut tx = channels.begin().await.expect("begins");
+    let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);
+    over.execute(tx.sql()).await.expect("updates");
+    tx.commit().await.expect("commits");
+    run
+}
+
+#[tokio::test]
+async fn a_finished_runs_deltas_become_one_and_the_thread_looks_the_same() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let open = told(house, &channels, thread, None).await;
+        assert_eq!(channels.trim(&NOW).await.expect("looks"), 0, "a run goes on");
+        let mut tx = channels.begin().await.expect("begins");
+        let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(open.to_string()).bind(now_ms() - 1);
+        over.execute(tx.sql()).await.expect("updates");
+        tx.commit().await.expect("commits");
+        let before = channels.thread(thread).await.expect("folds");
+        assert_eq!(channels.trim(&NOW).await.expect("looks"), 999);
+        assert_eq!(channels.trim(&NOW).await.expect("looks"), 0, "once");
+        assert_eq!(channels.thread(thread).await.expect("folds"), before);
+        let head = before.0.seq;
+        assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("reads"), Extent { trimmed: head, head });
+        // A store that keeps no folded state folds what is left to the same.
+        let mut tx = channels.begin().await.expect("begins");
+        sqlx::query("DELETE FROM snapshots").execute(tx.sql()).await.expect("deletes");
+        tx.commit().await.expect("commits");
+        assert_eq!(channels.thread(thread).await.expect("folds"), before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_too_old_or_too_much_goes_in_whole_turns() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let day = 24 * 3600 * 1000;
+        let old = told(house, &channels, thread, Some(now_ms() - 3 * day)).await;
+        let recent = told(house, &channels, thread, Some(now_ms() - day)).await;
+        let newest = told(house, &channels, thread, Some(now_ms() - 1)).await;
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 3600));
+        let never = Duration::from_secs(100 * 24 * 3600);
+        let aged = Trimming { compact_after: never, keep_for: days(2), keep_bytes: None };
+        let runs = async || {
+            let view = channels.thread(thread).await.expect("folds").1;
+            [old, recent, newest].map(|run| view.run(run).is_some())
+        };
+        assert_eq!(runs().await, [true; 3]);
+        assert!(channels.trim(&aged).await.expect("looks") > 1_000);
+        assert_eq!(runs().await, [false, true, true]);
+        let bytes: usize = log(&channels, Channel::Thread(thread)).await.iter().map(|(_, frame)| frame.len()).sum();
+        let sized = Trimming { keep_bytes: Some(bytes as u64 / 2), ..NOW };
+        assert!(channels.trim(&sized).await.expect("looks") > 0);
+        assert!(runs().await[2], "the newest is small enough once its deltas are one");
+        let tight = Trimming { compact_after: Duration::ZERO, keep_for: None, keep_bytes: Some(1) };
+        let last = told(house, &channels, thread, Some(now_ms() - 1)).await;
+        assert!(channels.trim(&tight).await.expect("looks") > 0);
+        let view = channels.thread(thread).await.expect("folds").1;
+        assert!(view.run(last).is_none() && view.info.is_some(), "the thread itself stays");
+        let Extent { trimmed, head } = channels.extent(Channel::Thread(thread)).await.expect("reads");
+        assert_eq!((trimmed > 0, trimmed), (true, trimmed.min(head)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn raw_events_count_as_long_as_they_are_kept_and_go_with_their_run() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let raw = [Raw::new(json!("x".repeat(1_000_000))).into()];
+        let old = told(house, &channels, thread, Some(now_ms() - 3 * 24 * 3600 * 1000)).await;
+        let new = told(house, &channels, thread, Some(now_ms())).await;
+        for run in [old, new] {
+            raw_events::keep(&channels, thread, run, &raw).await.expect("are kept");
+        }
+        let counted = async || {
+            let sql = "SELECT bytes FROM channels WHERE id = $1";
+            let query = sqlx::query_scalar::<_, i64>(sql).bind(Channel::Thread(thread).to_string());
+            query.fetch_one(channels.store().reader()).await.expect("counts")
+        };
+        assert!(counted().await > 2_000_000);
+        let day = Duration::from_secs(24 * 3600);
+        let aged = Trimming { compact_after: 100 * day, keep_for: Some(day), keep_bytes: None };
+        assert!(channels.trim(&aged).await.expect("looks") > 0);
+        assert!(
+            (1_000_000..2_000_000).contains(&counted().await),
+            "those of the run that is left: {}",
+            counted().await
+        );
+        assert!(raw_events::page(&channels, house.user.id, old, 0).await.is_err(), "they went with their run");
+        let left = raw_events::page(&channels, house.user.id, new, 0).await.expect("reads");
+        assert_eq!(left.events.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_state_outlives_the_turn_that_told_it() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let large = json!({"text": "x".repeat(100_000), "turns": 1});
+        let mut runs = Vec::new();
+        for turn in 1..=3 {
+            let run = told(house, &channels, thread, None).await;
+            let delta = json!([{"op": "replace", "path": "/turns", "value": turn}]);
+            let told = match turn {
+                1 => entry(run, StateSnapshot::new(large.clone())),
+                _ => entry(run, StateDelta::new(delta.as_array().expect("operations").clone())),
+            };
+            channels.append(thread, run, &[told]).await.expect("appends").expect("goes on");
+            let mut tx = channels.begin().await.expect("begins");
+            let ended_at = now_ms() - if turn == 3 { 1 } else { 3 * 24 * 3600 * 1000 };
+            let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);
+            over.execute(tx.sql()).await.expect("updates");
+            tx.commit().await.expect("commits");
+            runs.push(run);
+        }
+        let never = Duration::from_secs(100 * 24 * 3600);
+        let day = Duration::from_secs(24 * 3600);
+        let aged = Trimming { compact_after: never, keep_for: Some(day), keep_bytes: None };
+        assert!(channels.trim(&aged).await.expect("looks") > 0);
+        let (_, view) = channels.thread(thread).await.expect("folds");
+        assert!(view.run(runs[0]).is_none() && view.run(runs[1]).is_none());
+        let mut expected = large;
+        expected["turns"] = json!(3);
+        assert_eq!(view.state_of(runs[2]).as_deref(), Some(&expected));
+    })
+    .await;
+}

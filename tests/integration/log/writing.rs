@@ -1,0 +1,100 @@
+//! Many writers.
+
+use futures_util::future::join_all;
+use netra::{
+    protocol::RunId,
+    server::{
+        channel::{Channel, Channels},
+        store::Engine,
+    },
+};
+
+use crate::log::house::{House, delta, log, on_both};
+
+/// Appends `count` numbered deltas of a run, one after the other.
+async fn write(channels: &Channels, thread: netra::protocol::ThreadId, run: RunId, count: usize) {
+    let mut last = 0;
+    for number in 0..count {
+        let seq = channels.append(thread, run, &[delta(run, format!("{number};"))]).await.expect("appends");
+        let seq = seq.expect("the run is this node's");
+        assert!(seq > last, "a run's appends stay in order");
+        last = seq;
+    }
+}
+
+/// The log has every place once, and of every run every delta once, in order.
+async fn assert_whole(channels: &Channels, thread: netra::protocol::ThreadId, runs: &[RunId], count: usize) {
+    let log = log(channels, Channel::Thread(thread)).await;
+    let seqs: Vec<u64> = log.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(seqs, (1..=log.len() as u64).collect::<Vec<u64>>());
+    for run in runs {
+        let of_run = |(_, frame): &&(u64, String)| frame.contains(&run.to_string()) && frame.contains("\"delta\"");
+        let numbers: Vec<String> = log.iter().filter(of_run).map(|(_, frame)| text(frame)).collect();
+        assert_eq!(numbers, (0..count).map(|number| format!("{number};")).collect::<Vec<_>>());
+    }
+}
+
+fn text(frame: &str) -> String {
+    let push: serde_json::Value = serde_json::from_str(frame).expect("JSON");
+    push["payload"]["entry"]["event"]["delta"].as_str().expect("a delta").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_runs_at_once_lose_nothing_and_repeat_nothing() {
+    on_both(async |house| {
+        let (channels, heard) = house.node().await;
+        let mut threads = Vec::new();
+        for _ in 0..5 {
+            let thread = house.thread(&channels).await;
+            let runs = [house.run(&channels, thread).await, house.run(&channels, thread).await];
+            threads.push((thread, runs));
+        }
+        let channels = &channels;
+        let writers = threads.iter().flat_map(|(thread, runs)| runs.map(|run| write(channels, *thread, run, 40)));
+        join_all(writers).await;
+        for (thread, runs) in &threads {
+            assert_whole(channels, *thread, runs, 40).await;
+            let mut delivered = heard.of(Channel::Thread(*thread));
+            if channels.store().engine() == Engine::Postgres {
+                delivered.sort_unstable();
+            }
+            let all: Vec<u64> = (1..=delivered.len() as u64).collect();
+            assert_eq!(delivered, all, "delivered once; on SQLite in order, too");
+            assert_eq!(channels.extent(Channel::Thread(*thread)).await.expect("reads").head, all.len() as u64);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_share_a_threads_log_without_a_gap() {
+    let house = House::on(Engine::Postgres).await;
+    let ((one, _), (other, _)) = (house.node().await, house.node().await);
+    let thread = house.thread(&one).await;
+    let (first, second) = (house.run(&one, thread).await, house.run(&other, thread).await);
+    tokio::join!(write(&one, thread, first, 50), write(&other, thread, second, 50));
+    assert_whole(&one, thread, &[first, second], 50).await;
+    assert_eq!(one.epoch(), other.epoch(), "one store, one epoch");
+    assert_ne!(one.node(), other.node());
+}
+
+#[tokio::test]
+async fn a_run_that_is_over_or_gone_takes_nothing_more() {
+    on_both(async |house| {
+        let (channels, _) = house.node().await;
+        let thread = house.thread(&channels).await;
+        let run = house.run(&channels, thread).await;
+        let head = channels.append(thread, run, &[delta(run, "a")]).await.expect("appends").expect("goes on");
+        assert!(channels.has_after(thread, head - 1, run).await.expect("reads"));
+        assert!(!channels.has_after(thread, head, run).await.expect("reads"));
+        let mut tx = channels.begin().await.expect("begins");
+        let over = sqlx::query("UPDATE runs SET ended_at = 1 WHERE id = $1").bind(run.to_string());
+        over.execute(tx.sql()).await.expect("updates");
+        tx.commit().await.expect("commits");
+        assert_eq!(channels.append(thread, run, &[delta(run, "b")]).await.expect("answers"), None);
+        let stranger = RunId::new();
+        assert_eq!(channels.append(thread, stranger, &[delta(stranger, "c")]).await.expect("answers"), None);
+        assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("reads").head, head);
+    })
+    .await;
+}

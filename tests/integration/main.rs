@@ -1,0 +1,36 @@
+//! The integration tests of the server, in one program so that the server is linked once.
+//!
+//! One part: `cargo nextest run --features ssr -E 'test(/^agui::/)'`.
+#![cfg(feature = "ssr")]
+#![allow(unreachable_pub, reason = "nothing outside this program uses it")]
+
+mod agui;
+mod analyst;
+mod authority;
+mod bus;
+mod cli;
+mod client;
+mod connections;
+mod credentials;
+mod databases;
+mod disk;
+mod drain;
+mod faults;
+mod files;
+mod frameworks;
+mod http;
+mod leptos_config;
+mod log;
+mod metrics;
+mod model;
+mod pages;
+mod quotas;
+mod remote;
+mod runner;
+mod schema;
+mod socket;
+mod support;
+mod telemetry;
+mod tools;
+mod turns;
+mod wire;

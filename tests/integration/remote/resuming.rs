@@ -1,0 +1,280 @@
+//! What an endpoint is told: the conversation, the state, a person's answers.
+
+use netra::{
+    protocol::{AnswerStatus, agui::Event},
+    server::channel::Channel,
+    thread::RunState,
+};
+use serde_json::{Value, json};
+
+use crate::remote::{
+    house::{House, said},
+    server::{Server, message},
+};
+
+/// An endpoint that calls a tool and leaves a state, then says a word.
+async fn talkative() -> Server {
+    Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number == 0 {
+            answer.events(&message("m1", &["Let me look."])).await?;
+            answer
+                .events(&[
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "look", "parentMessageId": "m1"}),
+                    json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": "{\"at\":1}"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                    json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "4"}),
+                    json!({"type": "STATE_SNAPSHOT", "snapshot": {"looked": 1}}),
+                    json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/looked", "value": 2}]}),
+                ])
+                .await?;
+        }
+        answer.events(&message("m2", &["Four."])).await?;
+        answer.finish().await
+    })
+    .await
+}
+
+/// Messages without their ids.
+fn bare(messages: &Value) -> Vec<Value> {
+    let bare = |message: &Value| {
+        let mut message = message.clone();
+        assert!(message["id"].as_str().is_some_and(|id| !id.is_empty()), "{message}");
+        message.as_object_mut().expect("an object").remove("id");
+        message
+    };
+    messages.as_array().expect("messages").iter().map(bare).collect()
+}
+
+#[tokio::test]
+async fn the_conversation_and_the_state_are_sent_as_they_stand() {
+    let server = talkative().await;
+    let house = House::new(&server).await;
+    let first = house.answer("How many?").await;
+    let second = house.answer("Sure?").await;
+    let asked: Vec<Value> = server.asked().into_iter().map(|asked| asked.input).collect();
+    assert_eq!(asked.len(), 2);
+    for (input, run) in asked.iter().zip([&first, &second]) {
+        assert_eq!(input["threadId"], json!(house.thread.to_string()));
+        assert_eq!(input["runId"], json!(run.run_id.to_string()));
+        assert_eq!(input["protocolVersion"], "1.0");
+        assert_eq!(
+            (&input["tools"], &input["context"], &input["forwardedProps"]),
+            (&json!([]), &json!([]), &json!({}))
+        );
+        assert!(input.get("resume").is_none() && input.get("parentRunId").is_none(), "{input}");
+    }
+    assert_eq!(
+        (&asked[0]["state"], bare(&asked[0]["messages"])),
+        (&json!({}), vec![json!({"role": "user", "content": "How many?"})])
+    );
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{\"at\":1}"}});
+    let conversation = vec![
+        json!({"role": "user", "content": "How many?"}),
+        json!({"role": "assistant", "content": "Let me look.", "toolCalls": [call]}),
+        json!({"role": "tool", "toolCallId": "c1", "content": "4"}),
+        json!({"role": "assistant", "content": "Four."}),
+        json!({"role": "user", "content": "Sure?"}),
+    ];
+    assert_eq!((&asked[1]["state"], bare(&asked[1]["messages"])), (&json!({"looked": 2}), conversation));
+}
+
+#[tokio::test]
+async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number == 0 {
+            answer
+                .events(&[
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
+                    json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": "{}"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                ])
+                .await?;
+            let mut end = answer.finished();
+            let interrupt = json!({"id": "i1", "reason": "tool_call", "message": "Send it?", "toolCallId": "c1"});
+            end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+            return answer.event(&end).await;
+        }
+        answer
+            .event(&json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "sent"}))
+            .await?;
+        answer.events(&message("m", &["Done."])).await?;
+        answer.finish().await
+    })
+    .await;
+    let house = House::new(&server).await;
+    let waiting = house.answer("Send it").await;
+    let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
+    assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i1", Some("Send it?")));
+    let run = house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
+    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Done."));
+    let events = house.events(run.run_id).await;
+    assert!(events.iter().any(|event| matches!(event, Event::ToolCallResult(_))));
+    let parent = waiting.run_id.to_string();
+    assert!(matches!(&events[0], Event::RunStarted(e) if e.parent_run_id.as_ref() == Some(&parent)), "{events:?}");
+    let input = &server.asked()[1].input;
+    assert_eq!(input["parentRunId"], json!(waiting.run_id.to_string()));
+    assert_eq!(input["runId"], json!(run.run_id.to_string()));
+    assert_eq!(input["resume"], json!([{"interruptId": "i1", "status": "resolved", "payload": {"approved": true}}]));
+    let messages = bare(&input["messages"]);
+    let roles: Vec<_> = messages.iter().map(|message| message["role"].as_str().unwrap_or_default()).collect();
+    assert_eq!(roles, ["user", "assistant"], "the call that waits has no answer yet: {messages:?}");
+    assert_eq!(messages[1]["toolCalls"][0]["id"], "c1");
+}
+
+#[tokio::test]
+async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_next_turn() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number > 0 {
+            answer.events(&message("m2", &["Done."])).await?;
+            return answer.finish().await;
+        }
+        let value = |subtype: &str, id: &str, value: &str| json!({"type": "REASONING_ENCRYPTED_VALUE", "subtype": subtype, "entityId": id, "encryptedValue": value});
+        answer
+            .events(&[
+                json!({"type": "REASONING_START", "messageId": "r1"}),
+                json!({"type": "REASONING_MESSAGE_START", "messageId": "r1", "role": "reasoning"}),
+                json!({"type": "REASONING_MESSAGE_CONTENT", "messageId": "r1", "delta": "Risky."}),
+                value("message", "r1", "signature of r1"),
+                json!({"type": "REASONING_MESSAGE_END", "messageId": "r1"}),
+                json!({"type": "REASONING_END", "messageId": "r1"}),
+                json!({"type": "REASONING_START", "messageId": "r2"}),
+                value("message", "r2", "all of r2"),
+                json!({"type": "REASONING_END", "messageId": "r2"}),
+                json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send", "parentMessageId": "m1"}),
+                json!({"type": "TOOL_CALL_ARGS", "toolCallId": "c1", "delta": "{}"}),
+                json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                value("tool-call", "c1", "signature of c1"),
+            ])
+            .await?;
+        let mut end = answer.finished();
+        let interrupt = json!({"id": "i1", "reason": "tool_call", "toolCallId": "c1"});
+        end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+        answer.event(&end).await
+    })
+    .await;
+    let house = House::new(&server).await;
+    let waiting = house.answer("Send it").await;
+    house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
+    house.answer("Thanks").await;
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "send", "arguments": "{}"}, "encryptedValue": "signature of c1"});
+    let thoughts = [
+        json!({"role": "reasoning", "id": "r1", "content": "Risky.", "encryptedValue": "signature of r1"}),
+        json!({"role": "reasoning", "id": "r2", "content": "", "encryptedValue": "all of r2"}),
+        json!({"role": "assistant", "id": "m1", "toolCalls": [call]}),
+    ];
+    for asked in &server.asked()[1..] {
+        assert_eq!(asked.input["messages"].as_array().expect("messages")[1..4], thoughts);
+    }
+    let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread), None).await.expect("reads");
+    assert!(!json!(seen).to_string().contains("signature of"), "people are not sent it");
+}
+
+#[tokio::test]
+async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cancelled() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        match number {
+            0 => {
+                let call = [
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                ];
+                answer.events(&call).await?;
+                let mut end = answer.finished();
+                let interrupt = json!({"id": "i1", "reason": "tool_call", "toolCallId": "c1"});
+                end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+                return answer.event(&end).await;
+            }
+            // LangGraph's interrupts name no call: it announces the call again, and restates its result under another id.
+            1 => {
+                let call = [
+                    json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
+                    json!({"type": "TOOL_CALL_END", "toolCallId": "c1"}),
+                    json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": "denied"}),
+                ];
+                answer.events(&call).await?;
+                answer.events(&message("m1", &["Not sent."])).await?;
+                let call = json!({"id": "c1", "type": "function", "function": {"name": "send", "arguments": ""}});
+                let messages = json!([
+                    answer.input["messages"][0],
+                    {"id": "a1", "role": "assistant", "toolCalls": [call]},
+                    {"id": "canon-r", "role": "tool", "toolCallId": "c1", "content": "denied"},
+                    {"id": "m1", "role": "assistant", "content": "Not sent."},
+                ]);
+                answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
+            }
+            2 => {
+                answer.events(&message("m2", &["It rains."])).await?;
+                let mut messages = answer.input["messages"].as_array().expect("messages").clone();
+                messages.push(json!({"id": "m2", "role": "assistant", "content": "It rains."}));
+                answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
+            }
+            _ => {}
+        }
+        let mut end = answer.finished();
+        end["usage"] = json!([{"inputTokens": number}]);
+        answer.event(&end).await
+    })
+    .await;
+    let house = House::new(&server).await;
+    house.answer("Send it").await;
+    let run = house.answer("What is the weather?").await;
+    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Not sent.It rains."));
+    let used: Vec<_> = run.usage.iter().filter_map(|usage| usage.input_tokens).collect();
+    assert_eq!(used, [2, 1], "both requests count");
+
+    let asked: Vec<Value> = server.asked().into_iter().map(|asked| asked.input).collect();
+    assert_eq!(asked.len(), 3);
+    let roles = |input: &Value| -> Vec<String> {
+        let messages = input["messages"].as_array().expect("messages").iter();
+        messages.map(|message| message["role"].as_str().expect("a role").to_owned()).collect()
+    };
+    assert_eq!(asked[1]["resume"], json!([{"interruptId": "i1", "status": "cancelled"}]));
+    assert_eq!(
+        roles(&asked[1]),
+        ["user", "assistant"],
+        "what was said then is not told yet, and the call may get its result"
+    );
+    assert!(asked[2].get("resume").is_none() && asked[2]["runId"] != asked[1]["runId"]);
+    assert_eq!(roles(&asked[2]), ["user", "assistant", "tool", "assistant", "user"]);
+    assert_eq!(asked[2]["messages"][3]["content"], "Not sent.");
+    assert_eq!(asked[2]["messages"][2]["id"], "canon-r");
+    assert_eq!(asked[2]["messages"][4]["content"], "What is the weather?");
+
+    house.answer("Thanks").await;
+    let last = &server.asked()[3].input;
+    assert_eq!(roles(last), ["user", "assistant", "tool", "assistant", "user", "assistant", "user"]);
+    let told = last["messages"].as_array().expect("messages").iter().map(|message| &message["content"]);
+    let told: Vec<&str> = told.filter_map(Value::as_str).collect();
+    assert_eq!(told, ["Send it", "denied", "Not sent.", "What is the weather?", "It rains.", "Thanks"]);
+}
+
+#[tokio::test]
+async fn a_message_is_asked_though_the_cancellation_before_it_fails() {
+    for failure in ["500 Internal Server Error", "silence"] {
+        let server = Server::start(move |number, mut answer| async move {
+            if number == 1 {
+                return match failure {
+                    "silence" => answer.stream().await,
+                    status => answer.status(status, &[], "no").await,
+                };
+            }
+            answer.begin().await?;
+            if number == 0 {
+                let mut end = answer.finished();
+                end["outcome"] = json!({"type": "interrupt", "interrupts": [{"id": "i1", "reason": "confirm"}]});
+                return answer.event(&end).await;
+            }
+            answer.events(&message("m", &["It rains."])).await?;
+            answer.finish().await
+        })
+        .await;
+        let house = House::new(&server).await;
+        house.answer("Send it").await;
+        let run = house.answer("What is the weather?").await;
+        assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "It rains."), "{failure}");
+    }
+}

@@ -1,0 +1,215 @@
+//! What an endpoint is told of what it shares with its callers, and of what is more than text.
+
+use netra::{
+    protocol::{AnswerStatus, InterruptAnswer, agui::Event},
+    thread::{NodeBody, NodeState, RunState},
+};
+use serde_json::{Value, json};
+
+use crate::remote::{
+    house::House,
+    server::{Answer, Server, message},
+};
+
+fn call(id: &str, args: &str) -> [Value; 3] {
+    [
+        json!({"type": "TOOL_CALL_START", "toolCallId": id, "toolCallName": "pick"}),
+        json!({"type": "TOOL_CALL_ARGS", "toolCallId": id, "delta": args}),
+        json!({"type": "TOOL_CALL_END", "toolCallId": id}),
+    ]
+}
+
+/// Ends a run by asking a person.
+async fn ask(mut answer: Answer, call: Option<&str>) -> std::io::Result<()> {
+    let mut end = answer.finished();
+    let mut interrupt = json!({"id": "i1", "reason": "tool_call"});
+    call.into_iter().for_each(|call| interrupt["toolCallId"] = json!(call));
+    end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
+    answer.event(&end).await
+}
+
+/// The messages of a kind that the n-th request tells.
+fn told(server: &Server, number: usize, role: &str) -> Vec<Value> {
+    let asked = server.asked()[number].input["messages"].clone();
+    asked.as_array().expect("messages").iter().filter(|message| message["role"] == role).cloned().collect()
+}
+
+#[tokio::test]
+async fn the_state_of_a_caller_is_the_threads_and_goes_on_through_runs_that_wait() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        let delta = json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/count", "value": number + 2}]});
+        answer.event(&delta).await?;
+        if number == 1 { ask(answer, None).await } else { answer.finish().await }
+    })
+    .await;
+    let house = House::new(&server).await;
+    let run = house.answer_given("one", json!({"state": {"count": 1}, "tools": [], "context": []})).await;
+    assert_eq!(run.shared.as_deref(), Some(&json!({"count": 2})));
+    let first: Vec<_> = house.events(run.run_id).await.iter().map(Event::kind).collect();
+    assert_eq!(first, ["RUN_STARTED", "STATE_SNAPSHOT", "STATE_DELTA", "RUN_FINISHED"]);
+    let tool = json!({"name": "pick", "description": "Picks.", "parameters": {"type": "object"}, "metadata": {"k": 1}});
+    let given = json!({
+        "state": {"count": 10}, "tools": [tool], "context": [{"description": "where", "value": "here"}],
+        "forwarded_props": {"theme": "dark"},
+    });
+    let waiting = house.answer_given("two", given).await;
+    assert_eq!(waiting.shared.as_deref(), Some(&json!({"count": 3})));
+    house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!(true)).await;
+    let same = house.answer_given("three", json!({"state": {"count": 4}})).await;
+    assert!(!house.events(same.run_id).await.iter().any(|event| matches!(event, Event::StateSnapshot(_))), "no news");
+    let asked = server.asked();
+    let states: Vec<_> = asked.iter().map(|asked| asked.input["state"]["count"].clone()).collect();
+    assert_eq!(json!(states), json!([1, 10, 3, 4]));
+    for number in [1, 2] {
+        let input = &asked[number].input;
+        assert_eq!((&input["tools"], &input["forwardedProps"]), (&json!([tool]), &json!({"theme": "dark"})));
+        assert_eq!(input["context"], json!([{"description": "where", "value": "here"}]));
+    }
+    assert_eq!(asked[3].input["tools"], json!([]));
+}
+
+#[tokio::test]
+async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
+    let parts = json!([{"type": "text", "text": "Blue."}, {"type": "image", "source": {"type": "url", "value": "https://example.com/b.png"}}]);
+    let result = parts.clone();
+    let server = Server::start(move |number, mut answer| {
+        let parts = result.clone();
+        async move {
+            answer.begin().await?;
+            if number > 0 {
+                return answer.finish().await;
+            }
+            answer.event(&json!({"type": "SUBAGENT_STARTED", "subagentRunId": "s", "name": "Data"})).await?;
+            for mut event in message("of s", &["I looked."]).into_iter().chain(call("c1", "{}")) {
+                event["subagentRunId"] = json!("s");
+                answer.event(&event).await?;
+            }
+            let answered = json!({"type": "TOOL_CALL_RESULT", "toolCallId": "c1", "messageId": "r1", "content": parts, "subagentRunId": "s"});
+            answer.events(&[answered, json!({"type": "SUBAGENT_FINISHED", "subagentRunId": "s"})]).await?;
+            answer.events(&message("m", &["It is blue."])).await?;
+            answer.events(&call("p1", "{}")).await?;
+            let mut end = answer.finished();
+            end["outcome"] = json!({"type": "success", "pendingToolCallIds": ["p1"]});
+            answer.event(&end).await
+        }
+    })
+    .await;
+    let house = House::new(&server).await;
+    let left = house.answer("Which?").await;
+    let Value::Object(more) = json!({"messageId": "r2", "error": "no such colour"}) else { unreachable!() };
+    let answer = InterruptAnswer {
+        interrupt_id: "p1".into(),
+        status: AnswerStatus::Resolved,
+        payload: Some(json!("")),
+        metadata: Some(more),
+    };
+    house.reply_with(left.run_id, answer).await;
+    let failed = house.view().await.run(left.run_id).expect("the run").nodes.last().expect("the call").clone();
+    assert!(
+        matches!(&failed.body, NodeBody::Tool { result: Some(result), .. } if result == "no such colour"),
+        "{failed:?}"
+    );
+    assert_eq!(failed.state, NodeState::Failed);
+    let function = json!({"name": "pick", "arguments": "{}"});
+    let one = json!({"id": "c1", "type": "function", "function": function});
+    let said = [
+        json!({"role": "assistant", "id": "of s", "content": "I looked.", "subagentRunId": "s"}),
+        json!({"role": "assistant", "id": "c1-call", "toolCalls": [one], "subagentRunId": "s"}),
+        json!({"role": "assistant", "id": "m", "content": "It is blue."}),
+    ];
+    assert_eq!(told(&server, 1, "assistant")[..3], said);
+    let results = [
+        json!({"role": "tool", "id": "r1", "toolCallId": "c1", "content": parts, "subagentRunId": "s"}),
+        json!({"role": "tool", "id": "r2", "toolCallId": "p1", "content": "no such colour", "error": "no such colour"}),
+    ];
+    assert_eq!(told(&server, 1, "tool"), results);
+}
+
+#[tokio::test]
+async fn an_answer_is_given_on_with_all_that_was_said_beside_it() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number == 0 { ask(answer, None).await } else { answer.finish().await }
+    })
+    .await;
+    let house = House::new(&server).await;
+    let waiting = house.answer("May I?").await;
+    let Value::Object(more) = json!({"by": "phone"}) else { unreachable!() };
+    let (status, payload) = (AnswerStatus::Resolved, Some(json!(1)));
+    let answer = InterruptAnswer { interrupt_id: "i1".into(), status, payload, metadata: Some(more) };
+    house.reply_with(waiting.run_id, answer).await;
+    let entry = json!({"interruptId": "i1", "status": "resolved", "payload": 1, "metadata": {"by": "phone"}});
+    assert_eq!(server.asked()[1].input["resume"], json!([entry]));
+}
+
+#[tokio::test]
+async fn calls_whose_run_was_stopped_are_told_as_what_is_known_of_them() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number > 0 {
+            return answer.finish().await;
+        }
+        answer.events(&call("whole", "{\"city\":\"Rome\"}")).await?;
+        answer.events(&call("cut", "{\"cit")[..2]).await?;
+        answer.events(&message("m", &["One moment."])).await?;
+        answer.hold().await
+    })
+    .await;
+    let house = House::new(&server).await;
+    let run = house.ask("Pay").await;
+    house.until_said(run, "One moment.").await;
+    house.stop(run).await;
+    house.answer("And now?").await;
+    let calls = told(&server, 1, "assistant");
+    let arguments: Vec<_> =
+        calls.iter().filter_map(|said| said["toolCalls"][0]["function"]["arguments"].as_str()).collect();
+    assert_eq!(arguments, ["{\"city\":\"Rome\"}", "{}"]);
+    let results: Vec<_> = told(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
+    assert!(results.len() == 2 && results[0].contains("may or may not have been carried out"), "{results:?}");
+    assert!(results[1].contains("was not carried out"), "{results:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_was_allowed_may_have_been_carried_out_and_one_that_was_refused_was_not() {
+    for (approved, expected) in [(true, "may or may not"), (false, "was not carried out")] {
+        let server = Server::start(|number, mut answer| async move {
+            answer.begin().await?;
+            match number {
+                0 => {
+                    answer.events(&call("c1", "{}")).await?;
+                    ask(answer, Some("c1")).await
+                }
+                1 => answer.event(&json!({"type": "RUN_ERROR", "message": "no luck"})).await,
+                _ => answer.finish().await,
+            }
+        })
+        .await;
+        let house = House::new(&server).await;
+        let waiting = house.answer("Pay").await;
+        let run = house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": approved})).await;
+        assert!(matches!(run.state, RunState::Failed { .. }), "{:?}", run.state);
+        assert!(told(&server, 1, "tool").is_empty(), "the agent still holds it");
+        house.answer("Paid?").await;
+        let results = told(&server, 2, "tool");
+        assert!(results.len() == 1 && results[0]["content"].as_str().expect("text").contains(expected), "{results:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_no_list_names_takes_its_callers_result() {
+    let server = Server::start(|number, mut answer| async move {
+        answer.begin().await?;
+        if number == 0 {
+            answer.events(&call("p1", "{}")).await?;
+            answer.events(&call("its own", "{}")).await?;
+        }
+        answer.finish().await
+    })
+    .await;
+    let house = House::new(&server).await;
+    let left = house.answer("Paint it").await;
+    house.reply(left.run_id, "p1", AnswerStatus::Resolved, json!("BLUE")).await;
+    let results: Vec<_> = told(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
+    assert!(results[0] == "\"BLUE\"" && results[1].contains("No result of this call is known"), "{results:?}");
+}

@@ -1,0 +1,123 @@
+//! What a child process has of the server that started it: as little as possible.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    os::fd::AsRawFd,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use super::{House, fs, node};
+
+fn program() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs")
+}
+
+/// What the child says of itself.
+async fn facts(house: &House) -> Value {
+    let said = house.call("child__facts", json!({})).await;
+    assert!(!said.failed, "{}", said.text);
+    serde_json::from_str(&said.text).expect("facts")
+}
+
+/// A line of `/proc/self/status`.
+fn status<'a>(facts: &'a Value, name: &str) -> &'a str {
+    let status = facts["status"].as_str().expect("text");
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect(name).trim()
+}
+
+/// The soft and the hard limit, as `/proc/self/limits` has them.
+fn limit(facts: &Value, name: &str) -> Vec<String> {
+    let limits = facts["limits"].as_str().expect("text");
+    let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect(name);
+    line.split_whitespace().take(2).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_child_has_no_privileges_and_no_open_files_of_the_server_and_a_folder_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let open = File::open("/proc/self/status").expect("opened");
+    let of_server = [listener.as_raw_fd(), open.as_raw_fd()]
+        .map(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).expect("a link").display().to_string());
+    let house = House::new(&node("child", &program(), &["facts"], ""));
+    let facts = facts(&house).await;
+
+    assert_eq!(status(&facts, "NoNewPrivs"), "1");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(status(&facts, set).trim_start_matches('0'), "", "{set}");
+    }
+    let files = facts["files"].as_array().expect("a list");
+    assert!(files.len() > 2 && !files.iter().any(|file| of_server.iter().any(|known| file == known)), "{files:?}");
+    let folder = house.folder.path().join("child");
+    assert_eq!((&facts["folder"], &facts["home"]), (&json!(folder), &json!(folder)));
+    assert_eq!(fs::metadata(&folder).expect("made").permissions().mode() & 0o777, 0o700);
+    house.tools.close().await;
+
+    let own = fs::read_to_string("/proc/self/status").expect("read");
+    assert!(own.contains("NoNewPrivs:\t0"), "the server itself gave nothing up");
+}
+
+#[tokio::test]
+async fn a_child_is_held_to_the_limits_of_its_entry() {
+    let more = "limits = { memory_bytes = 1500000000, open_files = 200, processes = 0, file_bytes = 1000000, cpu_seconds = 60 }";
+    let house = House::new(&node("child", &program(), &["facts"], more));
+    let facts = facts(&house).await;
+    assert_eq!(limit(&facts, "Max data size"), ["1500000000", "1500000000"]);
+    assert_eq!(limit(&facts, "Max open files"), ["200", "200"]);
+    assert_eq!(limit(&facts, "Max file size"), ["1000000", "1000000"]);
+    assert_eq!(limit(&facts, "Max cpu time"), ["60", "60"]);
+    assert_eq!(limit(&facts, "Max core file size"), ["0", "0"]);
+    let own = json!({"limits": fs::read_to_string("/proc/self/limits").expect("read")});
+    assert_eq!(limit(&facts, "Max processes"), limit(&own, "Max processes"), "0 is as much as the server");
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn a_child_is_started_through_its_sandbox() {
+    // Any program that runs another will do.
+    let more = "sandbox = [\"env\", \"--chdir={folder}\", \"OF_SANDBOX={folder}\"]";
+    let house = House::new(&node("child", &program(), &["plain"], more));
+    let env = house.call("child__env", json!({})).await.text;
+    let env: Value = serde_json::from_str(&env).expect("its environment");
+    assert_eq!(env["OF_SANDBOX"], json!(house.folder.path().join("child")));
+    house.tools.close().await;
+
+    let more = "sandbox = [\"no-such-sandbox-anywhere\"]";
+    let house = House::new(&node("child", &program(), &["plain"], more));
+    assert!(house.names().await.is_empty());
+    assert!(
+        house.reason("child").contains("`no-such-sandbox-anywhere` could not be started"),
+        "{}",
+        house.reason("child")
+    );
+}
+
+/// The sandbox that the documentation shows, where this machine lets a user make namespaces.
+#[tokio::test]
+async fn the_documented_sandbox_shows_a_child_its_own_folder_and_nothing_of_the_servers() {
+    let documented = include_str!("../../../docs/agents.md");
+    let start = documented.find("sandbox = [\"bwrap\"").expect("an example");
+    let length = documented[start..].find("]\n").expect("its end") + 1;
+    let sandbox = &documented[start..start + length];
+    let possible = Command::new("bwrap").args(["--unshare-all", "--ro-bind", "/", "/", "true"]).status();
+    let is_root = fs::metadata("/proc/self").expect("there").uid() == 0;
+    if is_root || !possible.is_ok_and(|status| status.success()) {
+        // Without capabilities root makes no namespace. The source is away, and nothing runs unguarded.
+        let house = House::new(&node("child", &program(), &["facts"], sandbox));
+        assert!(house.names().await.is_empty());
+        assert!(house.reason("child").contains("`bwrap`"), "{}", house.reason("child"));
+        return;
+    }
+    let script = program();
+    let tests = script.parent().expect("a folder").display().to_string();
+    let sandbox = sandbox.replacen("\"--bind\"", &format!("\"--ro-bind\", {tests:?}, {tests:?}, \"--bind\""), 1);
+    let house = House::new(&node("child", &script, &["facts"], &sandbox));
+    let facts = facts(&house).await;
+    assert_eq!(facts["folder"], json!(house.folder.path().join("child")));
+    assert_eq!(status(&facts, "NoNewPrivs"), "1");
+    house.tools.close().await;
+}

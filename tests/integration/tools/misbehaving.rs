@@ -1,0 +1,254 @@
+//! Servers that misbehave: each costs its own tools, says why, and nothing else.
+
+use std::{io::Write, net::TcpListener, time::Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A scripted server in a mode, and the file in which it notes what it is told.
+pub(super) fn scripted(mode: &str, more: &str) -> (House, TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("notes");
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
+    let house = House::new(&node("odd", &program, &[mode, &file.display().to_string()], more));
+    (house, folder, file)
+}
+
+pub(super) fn notes(file: &Path) -> Vec<String> {
+    fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// The process that noted its id last.
+pub(super) fn process(file: &Path, what: &str) -> u32 {
+    let id = notes(file).iter().rev().find_map(|line| line.strip_prefix(what)?.trim().parse().ok());
+    id.expect("a process id")
+}
+
+#[tokio::test]
+async fn a_call_of_a_stopped_run_is_cancelled_at_the_server_too() {
+    let (house, _folder, file) = scripted("plain", "");
+    let run = input(&[]);
+    let (agent, cancel) = (Arc::clone(&house.agent), run.cancel.clone());
+    let call = tokio::spawn(async move { agent.call("odd__sleep", json!({}), &run).await.output() });
+    until("the call arrived", || notes(&file).contains(&"sleeping".into())).await;
+    let told = Instant::now();
+    cancel.cancel();
+    assert!(call.await.expect("no panic").failed);
+    assert!(told.elapsed() < Duration::from_secs(1));
+    until("it is cancelled there", || notes(&file).contains(&"notifications/cancelled".into())).await;
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_is_cancelled_and_says_so() {
+    let (house, _folder, file) = scripted("plain", "call_timeout_ms = 300");
+    let output = house.call("odd__sleep", json!({})).await;
+    assert!(output.failed && output.text.contains("did not answer within 0.3 s"), "{output:?}");
+    until("it is cancelled there", || notes(&file).contains(&"notifications/cancelled".into())).await;
+    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn errors_are_results_and_results_are_bounded() {
+    let (house, _folder, _) = scripted("plain", "max_output_bytes = 1000");
+    assert_eq!(house.call("odd__refuse", json!({})).await, ToolOutput::failed("the disk is full"));
+    let broken = house.call("odd__broken", json!({})).await;
+    assert_eq!(broken, ToolOutput::failed("`odd__broken` failed: an internal error of the server"));
+    let huge = house.call("odd__huge", json!({})).await;
+    assert!(!huge.failed && huge.text.len() <= 1_000, "{}", huge.text.len());
+    assert!(huge.text.ends_with("[cut here: 2000000 bytes in all, at most 1000 are taken]"), "{}", huge.text);
+    let unknown = house.call("odd__none", json!({})).await;
+    assert!(unknown.failed && unknown.text.contains("no tool"), "{unknown:?}");
+    assert!(house.call("other__none", json!({})).await.failed);
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
+    let (house, _folder, file) = scripted("plain", "");
+    let calls = |name: &str| notes(&file).iter().filter(|line| **line == format!("called {name}")).count();
+    let died = house.call("odd__die", json!({})).await;
+    assert!(died.failed && died.text.contains("may or may not have been carried out"), "{died:?}");
+    let first = process(&file, "began");
+    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    assert_ne!(process(&file, "began"), first);
+    assert_eq!((calls("die"), calls("refuse")), (1, 1), "what may have been done is not done again");
+    // Killed from outside, while nothing goes on.
+    let second = process(&file, "began");
+    assert!(Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1)").success());
+    until("it is gone", || !is_alive(second)).await;
+    let mut output = house.call("odd__refuse", json!({})).await;
+    if output.text.contains("ended during the call") {
+        output = house.call("odd__refuse", json!({})).await;
+    }
+    assert!(output.text.contains("the disk is full"), "{output:?}");
+    house.tools.close().await;
+    let last = process(&file, "began");
+    until("the last one is gone", || !is_alive(last)).await;
+}
+
+#[tokio::test]
+async fn a_list_that_changed_is_asked_for_again() {
+    let (house, _folder, _) = scripted("plain", "");
+    assert!(house.names().await.contains(&"odd__rename".into()));
+    assert_eq!(house.call("odd__rename", json!({})).await.text, "done");
+    let end = Instant::now() + PATIENCE;
+    while !house.names().await.contains(&"odd__renamed".into()) {
+        assert!(Instant::now() < end, "the list is still the old one");
+    }
+    assert_eq!(house.call("odd__renamed", json!({})).await.text, "still here");
+    assert!(house.call("odd__rename", json!({})).await.text.contains("no tool"));
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
+    let (house, _folder, _) = scripted("endless", "max_tools = 5");
+    assert_eq!(house.names().await.len(), 5);
+    assert!(matches!(house.state("odd"), ToolSourceState::Ready { left_out: 1.., .. }));
+    house.tools.close().await;
+
+    let (house, _folder, _) = scripted("odd", "");
+    let names = house.names().await;
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names[0], "odd__twice");
+    assert!(names[1].starts_with("odd__a_b_c_") && names[2].len() == 64, "{names:?}");
+    assert!(matches!(house.state("odd"), ToolSourceState::Ready { left_out: 2, .. }), "{:?}", house.state("odd"));
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
+    let mut text = node("good", &program, &["plain"], "");
+    text += "[[tools]]\nid = \"missing\"\nkind = \"mcp\"\ncommand = \"no-such-program-anywhere\"\n";
+    text += &node("dies", &program, &["dies"], "");
+    text += &node("mute", &program, &["mute"], "connect_timeout_ms = 700");
+    text += "[[tools]]\nid = \"shut\"\nkind = \"mcp\"\nurl = \"http://127.0.0.1:9/mcp?key=hidden\"\nallow_private_network = true\n";
+    text += "[[tools]]\nid = \"wrong\"\nkind = \"mcp\"\n";
+    text += "[[tools]]\nid = \"unset\"\nkind = \"mcp\"\ncommand = \"x\"\nenv = { KEY = \"${NETRA_NO_SUCH}\" }\n";
+    let house = House::new(&text);
+    let names = house.names().await;
+    assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("good__")), "{names:?}");
+    let expected = [
+        ("missing", "could not be started"),
+        ("dies", "is no MCP server, or ended"),
+        ("mute", "did not answer within 0.7 s"),
+        ("shut", "refused"),
+        ("wrong", "expected either command"),
+        ("unset", "NETRA_NO_SUCH is not set"),
+    ];
+    for (id, reason) in expected {
+        assert!(house.reason(id).contains(reason), "{id}: {}", house.reason(id));
+        assert!(!house.reason(id).contains("hidden"));
+    }
+    let ToolSourceState::Unavailable { last_output: said, .. } = house.state("dies") else { panic!("away") };
+    assert_eq!(said.as_deref(), Some("no licence was found"));
+    // While it waits before the next attempt, nobody else waits for it.
+    let asked = Instant::now();
+    let output = house.call("mute__x", json!({})).await;
+    assert!(output.failed && output.text.contains("at the earliest"), "{output:?}");
+    assert!(asked.elapsed() < Duration::from_millis(600));
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_after_it_began_costs_its_time_out_and_no_more() {
+    let (house, _folder, _) = scripted("mute-list", "connect_timeout_ms = 500");
+    let asked = Instant::now();
+    assert_eq!(house.names().await, Vec::<String>::new());
+    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(!house.reason("odd").is_empty());
+    timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+}
+
+#[tokio::test]
+async fn a_server_of_the_newest_version_alone_is_served_too() {
+    let (house, _folder, _) = scripted("modern", "");
+    assert!(house.names().await.contains(&"odd__refuse".into()), "{:?}", house.state("odd"));
+    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn noise_on_either_output_harms_nothing() {
+    for mode in ["garbage", "loud"] {
+        let (house, _folder, _) = scripted(mode, "");
+        assert!(house.names().await.contains(&"odd__refuse".into()), "{mode}: {:?}", house.state("odd"));
+        house.tools.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_does_not_end_is_made_to_with_the_processes_it_began() {
+    let (house, _folder, file) = scripted("family", "");
+    assert!(house.names().await.contains(&"odd__refuse".into()));
+    let (parent, child) = (process(&file, "began"), process(&file, "grandchild"));
+    assert!(is_alive(parent) && is_alive(child));
+    timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+    until("both are gone", || !is_alive(parent) && !is_alive(child)).await;
+}
+
+#[tokio::test]
+async fn a_child_that_floods_this_server_loses_its_session_and_says_why() {
+    for (tool, reason) in [("flood-ping", "without reading them"), ("flood-talk", "messages a second")] {
+        let (house, _folder, file) = scripted("plain", "");
+        let output = house.call(&format!("odd__{tool}"), json!({})).await;
+        assert!(output.failed && output.text.contains("may or may not have been carried out"), "{output:?}");
+        assert!(house.reason("odd").contains(reason), "{tool}: {}", house.reason("odd"));
+        let child = process(&file, "began");
+        until("it is gone", || !is_alive(child)).await;
+        assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"), "another is begun");
+        timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+    }
+}
+
+#[tokio::test]
+async fn a_child_gets_what_its_entry_gives_it_and_nothing_else() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
+    let entry = node("odd", &program, &["plain"], "env = { KEY = \"a-${TOKEN}\" }");
+    let house = House::with(&entry, |name| (name == "TOKEN").then(|| "token".into()));
+    let env: Value = serde_json::from_str(&house.call("odd__env", json!({})).await.text).expect("its environment");
+    assert_eq!(env["KEY"], "a-token");
+    assert!(env.as_object().expect("an object").keys().all(|name| ["HOME", "KEY", "PATH"].contains(&name.as_str())));
+    house.tools.close().await;
+}
+
+#[tokio::test]
+async fn an_address_that_serves_something_else_is_unavailable_with_a_reason() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let body = "<html>not here</html>";
+            let answer = format!(
+                "HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.and_then(|mut stream| stream.write_all(answer.as_bytes()));
+        }
+    });
+    let entry = format!(
+        "[[tools]]\nid = \"page\"\nkind = \"mcp\"\nurl = \"http://127.0.0.1:{port}/\"\nallow_private_network = true\n"
+    );
+    let house = House::new(&entry);
+    assert_eq!(house.names().await, Vec::<String>::new());
+    assert!(!house.reason("page").is_empty());
+}
+
+#[tokio::test]
+async fn an_address_of_this_hosts_own_network_is_refused_without_leave() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.set_nonblocking(true).expect("a listener that does not wait");
+    let port = listener.local_addr().expect("an address").port();
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let house =
+            House::new(&format!("[[tools]]\nid = \"near\"\nkind = \"mcp\"\nurl = \"http://{host}:{port}/mcp\"\n"));
+        assert_eq!(house.names().await, Vec::<String>::new());
+        assert!(house.reason("near").contains("private network"), "{host}: {}", house.reason("near"));
+        assert!(listener.accept().is_err(), "{host} was connected to");
+    }
+}

@@ -1,0 +1,338 @@
+//! Turns on the real program: who may ask whom, what waits, who is asked, and that none of it depends on a process that lives.
+
+use std::{fmt::Write as _, path::Path};
+
+use netra::{
+    protocol::{
+        Answer, AnswerStatus, ChannelName, CreateThread, Entry, ErrorCode, InterruptAnswer, MessageId, RunId,
+        SendMessage, SetAgent, Snapshot, StopRun, TakeBack, ThreadId, ThreadSignal, Waiting, WaitsFor,
+    },
+    server::{agents::stored, store::Store},
+    socket::native::{Client as Socket, ClientConfig, Update},
+    thread::{Resolution, RunState, ThreadView},
+};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::support::{ADMIN, Backends, Client, Engine, PATIENCE, Person, Setup, TestServer, problem, recorded};
+
+const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
+
+/// A thread as somebody sees it who follows it.
+struct Watch {
+    socket: Socket,
+    thread_id: ThreadId,
+    updates: mpsc::Receiver<Update>,
+    view: ThreadView,
+    line: Vec<Waiting>,
+}
+
+impl Watch {
+    async fn of(server: &TestServer, thread_id: ThreadId) -> Self {
+        let token = server.token(ADMIN).await;
+        let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
+        let updates = socket.follow(ChannelName::Thread(thread_id), None).await;
+        Self { socket, thread_id, updates, view: ThreadView::default(), line: Vec::new() }
+    }
+
+    /// A new thread.
+    async fn new(server: &TestServer, agent: &str) -> Self {
+        let (thread_id, token) = (ThreadId::new(), server.token(ADMIN).await);
+        let maker = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
+        maker.send(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("made");
+        Self::of(server, thread_id).await
+    }
+
+    async fn until(&mut self, is: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !is(self) {
+                match self.updates.recv().await.expect("the client lives") {
+                    Update::Snapshot { snapshot: Snapshot::Thread(view), .. } => self.view = view,
+                    Update::Entry { at, entry: Entry::Thread(entry), .. } => self.view.apply(at, entry),
+                    Update::Entry { entry: Entry::Signal(ThreadSignal::Queue { waiting }), .. } => self.line = waiting,
+                    _ => {}
+                }
+            }
+        };
+        timeout(PATIENCE, wait).await.expect("happens at all");
+    }
+
+    async fn until_over(&mut self, run: RunId) -> RunState {
+        self.until(|watch| watch.view.run(run).is_some_and(|run| run.state.is_over())).await;
+        self.view.run(run).expect("the run").state.clone()
+    }
+
+    async fn say(&self, text: &str) -> RunId {
+        self.socket.send(SendMessage::new(self.thread_id, text)).await.expect("accepted").run_id
+    }
+
+    fn answer(&self, run_id: RunId) -> Answer {
+        let payload = Some(json!({"approved": true}));
+        let answers =
+            vec![InterruptAnswer { interrupt_id: "i".into(), status: AnswerStatus::Resolved, payload, metadata: None }];
+        Answer { answer_id: MessageId::new(), thread_id: self.thread_id, run_id, answers }
+    }
+}
+
+/// An agent that asks, every time.
+fn asking(folder: &Path) -> String {
+    let file = folder.join("asks.jsonl");
+    let events = [
+        json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}),
+        json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "delete_file"}),
+        json!({"type": "TOOL_CALL_END", "toolCallId": "c"}),
+        json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt",
+               "interrupts": [{"id": "i", "reason": "tool_call", "toolCallId": "c"}]}}),
+    ];
+    let lines = events.iter().fold(String::new(), |mut text, event| {
+        let _ = writeln!(text, "{event}");
+        text
+    });
+    std::fs::write(&file, lines).expect("written");
+    format!("[[agents]]\nid = \"asks\"\nname = \"Asks\"\nkind = \"replay\"\nfile = \"{}\"\n", file.display())
+}
+
+#[tokio::test]
+async fn what_waits_is_seen_by_all_who_follow_and_can_be_taken_back() {
+    let server = Setup::default().file(&recorded(50)).start().await;
+    let mut tab = Watch::new(&server, "replay").await;
+    let going = tab.say("First.").await;
+    tab.until(|tab| tab.view.run(going).is_some_and(|run| run.state == RunState::Running)).await;
+    let message = SendMessage::new(tab.thread_id, "Second.");
+    let run_id = tab.socket.send(message.clone()).await.expect("accepted").run_id;
+    let place = Waiting { run_id, position: 1, waits_for: WaitsFor::Thread };
+    tab.until(|tab| tab.line == [place]).await;
+    let mut phone = Watch::of(&server, tab.thread_id).await;
+    phone.until(|phone| phone.line == [place]).await;
+    let back = TakeBack { thread_id: tab.thread_id, message_id: message.message_id };
+    phone.socket.send(back.clone()).await.expect("taken back");
+    phone.socket.send(back).await.expect("again changes nothing");
+    tab.until(|tab| tab.view.message(message.message_id).is_none() && tab.line.is_empty()).await;
+    let again = tab.socket.send(message).await.expect("the same command gets the same answer");
+    assert_eq!(again.run_id, run_id);
+}
+
+#[tokio::test]
+async fn a_person_is_asked_in_every_tab_and_one_answers_also_after_the_server_died() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = Setup::default().file(&asking(folder.path())).start().await;
+    let mut tab = Watch::new(&server, "asks").await;
+    let asked = tab.say("Delete it.").await;
+    assert!(matches!(tab.until_over(asked).await, RunState::Interrupted { .. }));
+    let server = server.kill().await.restart().await;
+    // The sockets come back by themselves.
+    let mut phone = Watch::of(&server, tab.thread_id).await;
+    phone.until(|phone| phone.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
+    let (first, second) = (phone.answer(asked), tab.answer(asked));
+    let (one, other) = tokio::join!(phone.socket.send(first.clone()), tab.socket.send(second));
+    let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
+    assert_eq!(lost.expect_err("answered once").code, ErrorCode::Conflict);
+    let resumed = won.expect("accepted").run_id;
+    for watch in [&mut tab, &mut phone] {
+        watch.until_over(resumed).await;
+        let run = watch.view.run(asked).expect("the run");
+        assert!(run.open_interrupts().is_empty());
+        let by = matches!(&run.answered, Some(Resolution::Answered { author, resumed_by, .. }) if author.name == ADMIN.name && *resumed_by == resumed);
+        assert!(by, "{:?}", run.answered);
+    }
+}
+
+#[tokio::test]
+async fn what_one_node_asks_another_answers_and_what_waits_goes_on_where_a_node_still_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let agents = asking(folder.path()) + &recorded(50);
+    let backends = Backends::start(None).await;
+    let node =
+        || Setup::default().engine(Engine::Distributed).on(&backends).with("RUNS__LEASE_MS", 2_000).file(&agents);
+    let one = node().start().await;
+    let other = node().empty().await;
+    let mut here = Watch::new(&one, "asks").await;
+    let asked = here.say("Delete it.").await;
+    here.until_over(asked).await;
+    let mut there = Watch::of(&other, here.thread_id).await;
+    there.until(|there| there.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
+    let resumed = there.socket.send(there.answer(asked)).await.expect("accepted").run_id;
+    here.until_over(resumed).await;
+
+    // A message that waits on a node that dies begins on the other.
+    let mut tab = Watch::new(&one, "replay").await;
+    let going = tab.say("First.").await;
+    tab.until(|tab| tab.view.run(going).is_some_and(|run| run.state == RunState::Running)).await;
+    let waiting = tab.say("Second.").await;
+    let mut phone = Watch::of(&other, tab.thread_id).await;
+    phone.until(|phone| phone.view.run(waiting).is_some()).await;
+    // Whoever comes to the other node later sees the place, too.
+    let place = Waiting { run_id: waiting, position: 1, waits_for: WaitsFor::Thread };
+    phone.until(|phone| phone.line == [place]).await;
+    let third = phone.say("Third.").await;
+    let behind = Waiting { run_id: third, position: 2, waits_for: WaitsFor::Thread };
+    for watch in [&mut tab, &mut phone] {
+        watch.until(|watch| watch.line == [place, behind]).await;
+    }
+    // What waits there is stopped from here.
+    tab.socket.send(StopRun { run_id: third }).await.expect("stops");
+    for watch in [&mut tab, &mut phone] {
+        assert_eq!(watch.until_over(third).await, RunState::Cancelled);
+        watch.until(|watch| watch.line == [place]).await;
+    }
+    drop(one.kill().await);
+    assert!(matches!(phone.until_over(going).await, RunState::Failed { .. }));
+    phone.until(|phone| phone.view.run(waiting).is_some_and(|run| run.state == RunState::Running)).await;
+}
+
+/// Changes a server's store beside it.
+async fn sql(data: &Path, statement: &'static str) {
+    let store = Store::open(data).await.expect("opens");
+    let mut tx = store.begin().await.expect("begins");
+    sqlx::query(statement).execute(&mut *tx).await.expect("executes");
+    tx.commit().await.expect("commits");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_run_that_began_and_has_nothing_in_the_log_begins_anew_at_the_next_start() {
+    let server = Setup::default().file(&recorded(5_000)).start().await;
+    let mut tab = Watch::new(&server, "replay").await;
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON entries WHEN NEW.entry LIKE '%RUN_STARTED%' \
+                  BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    sql(&server.data(), refuse).await;
+    let run = tab.say("Play.").await;
+    // It has begun: what it appends first is refused, and it tries again.
+    let client = Client::new(&server);
+    let waits = async {
+        loop {
+            let metrics = client.get("/metrics").await.text().await.expect("text");
+            let errors = metrics.lines().find_map(|line| line.strip_prefix("netra_store_errors_total "));
+            if errors.is_some_and(|count| count != "0") {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, waits).await.expect("it tries");
+    let stopped = server.kill().await;
+    sql(&stopped.data(), "DROP TRIGGER refuse").await;
+    let _server = stopped.restart().await;
+    assert_eq!(tab.until_over(run).await, RunState::Finished);
+}
+
+#[tokio::test]
+async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
+    let closed = recorded(1_000).replace("id = \"replay\"", "id = \"closed\"\naccess = { roles = [\"admin\"] }");
+    let wrong = "[[agents]]\nid = \"wrong\"\nname = \"Wrong\"\nkind = \"ag-ui\"\nurl = \"nowhere\"\n";
+    let server = Setup::default().file(&recorded(1_000)).file(&closed).file(wrong).start().await;
+    server.add(ADA).await;
+    let ids = async |client: &Client| -> Vec<(String, bool)> {
+        let agents: Vec<Value> = client.get("/api/agents").await.json().await.expect("JSON");
+        agents
+            .iter()
+            .map(|agent| (agent["id"].as_str().expect("an id").into(), agent["disabled"].is_string()))
+            .collect()
+    };
+    let (root, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
+    let usable = |id: &str| (id.to_owned(), false);
+    assert_eq!(ids(&ada).await, [usable("analyst"), usable("replay")]);
+    let all = [usable("analyst"), usable("replay"), usable("closed"), ("wrong".to_owned(), true)];
+    assert_eq!(ids(&root).await, all);
+
+    let mut tab = Watch::new(&server, "analyst").await;
+    let set = |agent: &str| SetAgent { thread_id: tab.thread_id, agent: agent.into() };
+    assert_eq!(tab.socket.send(set("wrong")).await.expect_err("cannot be used").code, ErrorCode::Unavailable);
+    let thread = tab.socket.send(set("replay")).await.expect("set").thread;
+    assert_eq!(thread.agent, "replay");
+    let run = tab.say("Play.").await;
+    tab.until_over(run).await;
+    assert_eq!(tab.view.run(run).expect("the run").agent, "replay");
+    let once = SendMessage { agent: Some("analyst".into()), ..SendMessage::new(tab.thread_id, "Help.") };
+    let run = tab.socket.send(once).await.expect("accepted").run_id;
+    tab.until_over(run).await;
+    assert_eq!(tab.view.run(run).expect("the run").agent, "analyst");
+    assert_eq!(tab.view.info.as_ref().map(|info| info.agent.as_str()), Some("replay"));
+    let token = server.token(ADA).await;
+    let other = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
+    let made = other.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: Some("closed".into()) }).await;
+    assert_eq!(made.expect_err("not hers").code, ErrorCode::NotFound);
+}
+
+#[tokio::test]
+async fn administrators_add_change_and_remove_agents_of_a_running_server() {
+    let server = Setup::default().file(&recorded(1_000)).start().await;
+    server.add(ADA).await;
+    let (root, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
+    problem(ada.get("/api/admin/agents").await, 403, "forbidden").await;
+    problem(ada.get("/api/admin/usage").await, 403, "forbidden").await;
+    let entry = json!({"id": "far", "name": "Far", "kind": "ag-ui", "url": "https://agent.example.org/",
+                       "headers": {"authorization": "Bearer ${NETRA_AGENT_NONE}"}});
+    let refused = root.put("/api/admin/agents/far", &entry).await;
+    let detail = problem(refused, 422, "invalid_payload").await["detail"].to_string();
+    assert!(detail.contains("headers") && detail.contains("NETRA_AGENT_NONE"), "{detail}");
+    let stolen = json!({"id": "far", "name": "Far", "kind": "ag-ui", "url": "https://agent.example.org/",
+                        "headers": {"x-path": "${PATH}"}});
+    let detail =
+        problem(root.put("/api/admin/agents/far", &stolen).await, 422, "invalid_payload").await["detail"].to_string();
+    assert!(detail.contains("NETRA_AGENT_"), "only such variables may be sent anywhere: {detail}");
+    let entry = json!({"id": "far", "name": "Far", "kind": "ag-ui", "url": "https://agent.example.org/"});
+    problem(root.put("/api/admin/agents/other", &entry).await, 422, "invalid_payload").await;
+    problem(
+        root.put(
+            "/api/admin/agents/replay",
+            &json!({"id": "replay", "name": "R", "kind": "ag-ui", "url": "https://a.example/"}),
+        )
+        .await,
+        409,
+        "conflict",
+    )
+    .await;
+    let set = root.put("/api/admin/agents/far", &entry).await;
+    assert_eq!(set.status(), 200, "{}", set.text().await.unwrap_or_default());
+    let listed: Value = ada.get("/api/agents").await.json().await.expect("JSON");
+    assert!(listed.as_array().expect("a list").iter().any(|agent| agent["id"] == "far"), "{listed}");
+    let server = server.kill().await.restart().await;
+    let root = server.signed_in(ADMIN).await;
+    let shown: Value = root.get("/api/admin/agents").await.json().await.expect("JSON");
+    let far =
+        shown["agents"].as_array().expect("a list").iter().find(|agent| agent["info"]["id"] == "far").expect("kept");
+    assert_eq!((&far["source"], &far["entry"]["url"]), (&json!("page"), &json!("https://agent.example.org/")));
+    assert_eq!(root.delete("/api/admin/agents/far").await.status(), 204);
+    problem(root.delete("/api/admin/agents/far").await, 404, "not_found").await;
+}
+
+#[tokio::test]
+async fn administrators_check_an_agent_and_nobody_else_does() {
+    let server = Setup::default().file(&recorded(1)).start().await;
+    server.add(ADA).await;
+    let (root, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
+    let check = |id: &str| format!("/api/admin/agents/{id}/check");
+    problem(ada.post(&check("analyst"), &json!({})).await, 403, "forbidden").await;
+    problem(root.post(&check("nobody"), &json!({})).await, 404, "not_found").await;
+    problem(root.post(&check("analyst"), &json!({"text": "x".repeat(5_000)})).await, 422, "invalid_payload").await;
+    let answer = root.post(&check("analyst"), &json!({"text": "What can you do?"})).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap_or_default());
+    let found: Value = answer.json().await.expect("JSON");
+    let findings = found["findings"].as_array().expect("a list");
+    assert!(findings.len() >= 2 && findings.iter().all(|finding| finding["level"] == "good"), "{found}");
+    let threads: Value = root.get("/api/threads").await.json().await.expect("JSON");
+    assert!(!threads.to_string().contains("What can you do?"), "nothing of it is kept: {threads}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_shown_stays_where_it_is_and_goes_nowhere_else() {
+    let server = Setup::default().start().await;
+    let root = server.signed_in(ADMIN).await;
+    let entry = |name: &str, url: &str, key: &str| json!({"id": "far", "name": name, "kind": "ag-ui", "url": url, "headers": {"x-key": key}});
+    let (here, path) = ("https://agent.example.org/run", "/api/admin/agents/far");
+    let nothing = problem(root.put(path, &entry("Far", here, "(set)")).await, 422, "invalid_payload").await;
+    assert!(nothing["detail"].as_str().is_some_and(|detail| detail.starts_with("headers.x-key: ")), "{nothing}");
+    assert_eq!(root.put(path, &entry("Far", here, "a-literal-secret")).await.status(), 200);
+    let changed = root.put(path, &entry("Farther", "https://agent.example.org/other", "(set)")).await;
+    assert_eq!(changed.status(), 200);
+    let shown: Value = changed.json().await.expect("JSON");
+    assert_eq!((&shown["info"]["name"], &shown["entry"]["headers"]), (&json!("Farther"), &json!({"x-key": "(set)"})));
+    for elsewhere in ["https://elsewhere.example.org/run", "http://agent.example.org/run"] {
+        let moved = problem(root.put(path, &entry("Far", elsewhere, "(set)")).await, 422, "invalid_payload").await;
+        let detail = moved["detail"].as_str().expect("a sentence");
+        assert!(detail.starts_with("headers.x-key: ") && !detail.contains("literal"), "{detail}");
+    }
+    let store = Store::open(&server.data()).await.expect("opens");
+    let kept = stored::entry(&store, "far").await.expect("read").expect("there");
+    assert_eq!((&kept.0["name"], &kept.0["headers"]), (&json!("Farther"), &json!({"x-key": "a-literal-secret"})));
+}

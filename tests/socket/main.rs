@@ -1,9 +1,0 @@
-//! The socket over real TCP: each refusal, each close code, each error code, and what a connection hears.
-#![cfg(feature = "ssr")]
-
-mod bench;
-mod closing;
-mod commands;
-mod following;
-mod handshake;
-mod isolation;
