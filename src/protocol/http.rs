@@ -13,7 +13,8 @@ use super::{Cursor, FeedPlace, FileId, Person, ThreadSummary, UserId};
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema, clap::ValueEnum))]
+#[cfg_attr(feature = "server", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Own threads.

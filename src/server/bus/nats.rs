@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Message, ServerAddr, Subscriber};
 use axum::extract::ws::Utf8Bytes;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -43,12 +43,14 @@ pub(super) async fn run(
 ) {
     let Some(queues) = &bus.0.nats else { return };
     let subjects = Subjects::new(epoch);
-    let places: Vec<String> = queues.servers.iter().map(|s| format!("{}:{}", s.host(), s.port())).collect();
+    let servers = queues.servers.iter().cloned().map(ServerAddr::from_url).collect::<Result<Vec<_>, _>>();
+    let servers = servers.expect("the configuration takes nats:// and tls:// alone");
+    let places: Vec<String> = servers.iter().map(|s| format!("{}:{}", s.host(), s.port())).collect();
     tracing::info!(servers = places.join(","), subjects = subjects.root, "the bus is NATS");
     let mut attempt = 0;
     while !stopping.is_cancelled() {
-        let options = options(bus, node, &queues.servers);
-        match options.connect(&queues.servers[..]).await {
+        let options = options(bus, node, &servers);
+        match options.connect(&servers[..]).await {
             // It ends only with `stopping`, or where NATS refuses us: then we begin anew, for that may change.
             Ok(client) => talk(bus, &client, &subjects, &*listener, &mut waiting, &stopping).await,
             Err(error) => tracing::warn!(%error, "NATS cannot be used; check bus.url"),
@@ -59,7 +61,7 @@ pub(super) async fn run(
     }
 }
 
-fn options(bus: &Bus, node: &str, servers: &[async_nats::ServerAddr]) -> ConnectOptions {
+fn options(bus: &Bus, node: &str, servers: &[ServerAddr]) -> ConnectOptions {
     // Weak: the client must not keep alive what keeps it alive.
     let weak = Arc::downgrade(&bus.0);
     let options = ConnectOptions::new()

@@ -2,8 +2,8 @@
 
 use std::{fmt, net::IpAddr};
 
-use async_nats::ServerAddr;
 use ipnet::IpNet;
+use reqwest::Url;
 use serde::{Deserializer, de};
 
 use super::MetricsAccess;
@@ -100,15 +100,14 @@ const BUS_URLS: &str = "\"local\", or \"nats://\" or \"tls://\", then [user:pass
                         with commas between";
 
 /// The servers of `nats://[user:password@]host:port[,...]`; `tls://` encrypts. Nothing where it is no such address.
-pub(super) fn nats_servers(text: &str) -> Option<Vec<ServerAddr>> {
+pub(super) fn nats_servers(text: &str) -> Option<Vec<Url>> {
     let (scheme, _) = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "nats" | "tls"))?;
     let server = |part: &str| {
         let part = if part.contains("://") { part.to_owned() } else { format!("{scheme}://{part}") };
-        let server: ServerAddr = part.parse().ok()?;
-        let url = server.clone().into_inner();
+        let url: Url = part.parse().ok()?;
         let bare = url.query().is_none() && matches!(url.path(), "" | "/");
-        let fits = matches!(server.scheme(), "nats" | "tls") && !server.host().is_empty() && bare;
-        fits.then_some(server)
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        (matches!(url.scheme(), "nats" | "tls") && has_host && bare).then_some(url)
     };
     text.split(',').map(|part| server(part.trim())).collect()
 }

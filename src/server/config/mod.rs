@@ -98,6 +98,16 @@ impl Config {
     /// # Errors
     /// What would lose data, and what to set instead.
     pub fn check(&self) -> Result<(), ConfigError> {
+        let left_out = |key: &str, feature: &str| {
+            let problem = format!("{key}: this build of netra cannot do that; build it with the feature `{feature}`");
+            Err(ConfigError::new(self.place(), problem))
+        };
+        if cfg!(not(feature = "nats")) && self.bus.servers().is_some() {
+            return left_out("bus.url", "nats");
+        }
+        if cfg!(not(feature = "otlp")) && self.telemetry.otlp_endpoint.is_some() {
+            return left_out("telemetry.otlp_endpoint", "otlp");
+        }
         if self.bus.servers().is_some() && Engine::of(&self.store_url()) == Some(Engine::Sqlite) {
             let problem = "bus.url joins several nodes, and an SQLite file is one node's: set store.url = \
                            \"postgres://user:password@host/database\", the same for all, or bus.url = \"local\"";

@@ -213,7 +213,7 @@ impl fmt::Debug for BusConfig {
 impl BusConfig {
     /// The NATS servers, where there are other nodes.
     #[must_use]
-    pub fn servers(&self) -> Option<Vec<async_nats::ServerAddr>> {
+    pub fn servers(&self) -> Option<Vec<reqwest::Url>> {
         nats_servers(&self.url)
     }
 }

@@ -8,6 +8,10 @@
 
 pub mod consent;
 mod data;
+#[cfg(feature = "mcp")]
+mod mcp;
+#[cfg(not(feature = "mcp"))]
+#[path = "no_mcp.rs"]
 mod mcp;
 mod policy;
 pub mod questions;
