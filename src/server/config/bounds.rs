@@ -7,7 +7,6 @@ use reqwest::Url;
 use serde::{Deserializer, de};
 
 use super::MetricsAccess;
-use crate::server::store::Engine;
 
 /// An integer from `MIN` to `MAX`.
 pub(super) fn within<'de, const MIN: u64, const MAX: u64, T, D>(from: D) -> Result<T, D::Error>
@@ -75,7 +74,16 @@ pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<std::net::So
 /// `sqlite:` and a path, or `postgres://` and a database.
 pub(super) fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let allowed = "\"sqlite:\" and a path, or \"postgres://USER:PASSWORD@HOST/DATABASE\"";
-    secret(from, allowed, |text| Engine::of(text).is_some()).map(Some)
+    secret(from, allowed, |text| is_sqlite(text) || is_postgres(text)).map(Some)
+}
+
+/// Whether the store's address is an SQLite file.
+pub(super) fn is_sqlite(url: &str) -> bool {
+    url.starts_with("sqlite:")
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
 }
 
 /// `local`, or the addresses of NATS servers.

@@ -6,6 +6,7 @@
 pub mod agents;
 mod bounds;
 mod connections;
+mod consent;
 mod load;
 mod quotas;
 mod tables;
@@ -15,6 +16,7 @@ pub mod tools;
 mod tests;
 
 pub use connections::ConnectionsConfig;
+pub use consent::ConsentRules;
 pub use load::{ConfigError, Flags, load};
 pub use quotas::QuotasConfig;
 pub use tables::{
@@ -29,7 +31,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{quotas::Quotas, store::Engine};
+use bounds::is_sqlite;
 
 /// Everything a server is told.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -75,8 +77,7 @@ impl Config {
     pub fn store_url(&self) -> String {
         let file = || format!("sqlite:{}", self.server.data.join("netra.db").display());
         let url = self.store.url.clone().unwrap_or_else(file);
-        let made = Engine::of(&url) == Some(Engine::Sqlite) && !url.contains('?');
-        if made { format!("{url}?mode=rwc") } else { url }
+        if is_sqlite(&url) && !url.contains('?') { format!("{url}?mode=rwc") } else { url }
     }
 
     /// The SQLite file of the store, where it is one.
@@ -108,7 +109,7 @@ impl Config {
         if cfg!(not(feature = "otlp")) && self.telemetry.otlp_endpoint.is_some() {
             return left_out("telemetry.otlp_endpoint", "otlp");
         }
-        if self.bus.servers().is_some() && Engine::of(&self.store_url()) == Some(Engine::Sqlite) {
+        if self.bus.servers().is_some() && is_sqlite(&self.store_url()) {
             let problem = "bus.url joins several nodes, and an SQLite file is one node's: set store.url = \
                            \"postgres://user:password@host/database\", the same for all, or bus.url = \"local\"";
             return Err(ConfigError::new(self.place(), problem));
@@ -131,20 +132,6 @@ impl Config {
     #[must_use]
     pub fn files_dir(&self) -> PathBuf {
         self.server.files.clone().unwrap_or_else(|| self.server.data.join("files"))
-    }
-
-    /// How much people may keep here.
-    #[must_use]
-    pub fn quotas(&self) -> Quotas {
-        let sqlite = Engine::of(&self.store_url()) == Some(Engine::Sqlite);
-        let file = self.store.url.as_deref().and_then(|url| url.strip_prefix("sqlite:"));
-        let folder = match file.map(|file| Path::new(file.split('?').next().unwrap_or_default())) {
-            None => self.server.data.clone(),
-            Some(file) => {
-                file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
-            }
-        };
-        Quotas::new(&self.quotas, self.analyst.max_thread_bytes, sqlite.then_some(folder), self.files_dir())
     }
 
     /// Whether people reach the server by HTTPS.

@@ -4,7 +4,6 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
-    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -14,10 +13,7 @@ use super::bounds::{
     address, bus_url, dollars, log_filter, metrics_access, nats_servers, networks, origins, public_url, redacted,
     store_url, telemetry_endpoint, unit_interval, within,
 };
-use crate::{
-    protocol::limits,
-    server::{channel::Trimming, usage::Budget},
-};
+use crate::protocol::{http::Budget, limits};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -115,26 +111,18 @@ pub struct StoreConfig {
 /// The address holds a password.
 impl std::fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreConfig").field("trimming", &self.trimming()).finish_non_exhaustive()
+        let Self { compact_after_minutes, keep_days, keep_thread_bytes, .. } = self;
+        f.debug_struct("StoreConfig")
+            .field("compact_after_minutes", compact_after_minutes)
+            .field("keep_days", keep_days)
+            .field("keep_thread_bytes", keep_thread_bytes)
+            .finish_non_exhaustive()
     }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self { url: None, compact_after_minutes: 10, keep_days: 0, keep_thread_bytes: 0 }
-    }
-}
-
-impl StoreConfig {
-    /// What may go of the logs.
-    #[must_use]
-    pub fn trimming(&self) -> Trimming {
-        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-        Trimming {
-            compact_after: minutes(self.compact_after_minutes.into()),
-            keep_for: (self.keep_days > 0).then(|| minutes(u64::from(self.keep_days) * 24 * 60)),
-            keep_bytes: (self.keep_thread_bytes > 0).then_some(self.keep_thread_bytes),
-        }
     }
 }
 

@@ -154,7 +154,12 @@ fn the_file_that_is_shipped_says_the_defaults() {
 fn a_bus_has_one_server_or_several() {
     let servers = |url: &str| {
         let servers = BusConfig { url: url.into() }.servers()?;
-        Some(servers.iter().map(|s| format!("{}://{}:{}", s.scheme(), s.host_str().unwrap(), s.port().unwrap_or(4222))).collect::<Vec<_>>())
+        Some(
+            servers
+                .iter()
+                .map(|s| format!("{}://{}:{}", s.scheme(), s.host_str().unwrap(), s.port().unwrap_or(4222)))
+                .collect::<Vec<_>>(),
+        )
     };
     assert_eq!(servers("local"), None);
     assert_eq!(servers("nats://u:p@a").unwrap(), ["nats://a:4222"]);

@@ -16,8 +16,8 @@ use toml::{Table, Value};
 use super::{
     agents::{Secret, unrepeated},
     bounds::within,
+    consent::ConsentRules,
 };
-use crate::server::agents::tools::ConsentRules;
 
 /// How many sources there may be.
 const MAX_SOURCES: usize = 64;
@@ -290,7 +290,7 @@ fn is_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::agents::tools::Consent;
+    use crate::protocol::http::Consent;
 
     #[derive(Deserialize)]
     struct File {
@@ -316,8 +316,8 @@ mod tests {
         let Endpoint::Child { command, args, env, sandbox, limits } = &files.endpoint else { panic!("{files:?}") };
         assert_eq!((command.as_str(), args.len(), &env["KEY"]), ("npx", 2, &Secret::from("v")));
         assert_eq!((sandbox.len(), limits), (0, &ChildLimits::default()));
-        assert_eq!(files.consent.of("read_x", Consent::Ask), Consent::Automatic);
-        assert_eq!(files.consent.of("write", Consent::Ask), Consent::Off);
+        assert_eq!(files.consent.for_tool("read_x", Consent::Ask), Consent::Automatic);
+        assert_eq!(files.consent.for_tool("write", Consent::Ask), Consent::Off);
         assert_eq!((files.connect_timeout.as_secs(), files.call_timeout.as_secs()), (10, 60));
         let Ok(ToolsKind::Mcp(web)) = &web.kind else { panic!("{web:?}") };
         assert!(

@@ -13,7 +13,6 @@ mod mcp;
 #[cfg(not(feature = "mcp"))]
 #[path = "no_mcp.rs"]
 mod mcp;
-mod policy;
 pub mod questions;
 mod sources;
 mod text;
@@ -25,7 +24,6 @@ use self::questions::{Called, Resumption};
 use crate::{protocol::ThreadId, server::runs::RunInput};
 
 pub use crate::protocol::http::Consent;
-pub use policy::ConsentRules;
 pub use sources::{BUILTIN, Tools};
 
 /// A tool that a model may be offered.

@@ -17,12 +17,7 @@ use crate::{
 pub(super) enum McpSource {}
 
 impl McpSource {
-    pub(super) fn new(
-        _: String,
-        _: McpConfig,
-        _: &Path,
-        _: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, String> {
+    pub(super) fn new(_: String, _: McpConfig, _: &Path, _: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         Err("kind: this build of netra has no \"mcp\"; build it with the feature `mcp`".into())
     }
 
