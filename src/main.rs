@@ -1,7 +1,6 @@
 //! The `netra` command.
 
-/// Gives memory back to the system after a burst of work, where the system's allocator keeps it in fragments; `docs/performance.md`
-/// has figures.
+/// Returns memory to the system after a burst of work, where the system's allocator keeps it fragmented; see `docs/performance.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

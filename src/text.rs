@@ -28,6 +28,16 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
+/// The first `max` characters of a text in one line (control characters become spaces), with `…` after them if there are more.
+#[must_use]
+pub fn clip(text: &str, max: usize) -> String {
+    let mut line: String = text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(max).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// A text as somebody would have typed it: without characters that nobody sees, which come along with what is copied from web
 /// pages, with plain spaces for those that do not break, and lines that end in one way. What [`visible`] leaves stays.
 #[must_use]
@@ -111,6 +121,13 @@ fn joins(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clipped_text_is_one_line() {
+        assert_eq!(clip("a\nb\u{1b}c", 9), "a b c");
+        assert_eq!(clip("abcd", 3), "abc…");
+        assert_eq!(clip("äbc", 3), "äbc");
+    }
 
     #[test]
     fn what_turns_or_hides_text_is_written_as_its_escape() {

@@ -1,5 +1,6 @@
 //! The JSON bodies of the HTTP calls beside the socket: discovery, sign-in, files. Errors are [`Problem`]s.
 
+pub mod agent_entry;
 mod check;
 mod raw_events;
 

@@ -118,7 +118,7 @@ impl AppState {
         state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
         state.tasks.spawn(state.clone().sweep());
         state.tasks.spawn(state.clone().tend_agents());
-        state.tasks.spawn(metrics::tend(state.stopping.clone()));
+        state.tasks.spawn(metrics::run_upkeep(state.stopping.clone()));
         let runner = state.runner.clone();
         state.tasks.spawn(async move { runner.tend().await });
         Ok(state)

@@ -15,16 +15,18 @@ use tokio_util::sync::CancellationToken;
 use super::{Bus, Listener, NodeMessage, Waiting};
 use crate::{
     protocol::Epoch,
-    server::channel::{Channel, Delivery},
+    server::{
+        backoff::Backoff,
+        channel::{Channel, Delivery},
+    },
 };
 
 /// After how much silence NATS is asked for a sign of life; the third that it owes ends the connection.
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Between two attempts: about so long at first, so long at most.
-const RETRY: Duration = Duration::from_millis(100);
-const RETRY_MOST: Duration = Duration::from_secs(2);
+/// Delays between attempts to connect.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// How much waits within the client, beside our own queue.
 const CLIENT_QUEUE: usize = 256;
 /// How many messages wait to be heard, for each subscription.
@@ -106,10 +108,9 @@ fn happened(bus: &Bus, event: Event) {
     }
 }
 
-/// Longer each time, and never in step with the other nodes.
+/// The delay before the `attempt`th attempt to connect, counted from 1.
 fn pause(attempt: usize) -> Duration {
-    let doubled = RETRY * 2_u32.pow(u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(10));
-    doubled.min(RETRY_MOST).mul_f64(rand::random_range(0.5..1.0))
+    RETRY.jittered(u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX))
 }
 
 /// Speaks and listens through one client.
@@ -330,7 +331,7 @@ mod tests {
 
     #[test]
     fn attempts_come_ever_more_slowly_up_to_a_limit() {
-        assert!(pause(1) <= RETRY && pause(1) >= RETRY / 2);
-        assert!((RETRY_MOST / 2..=RETRY_MOST).contains(&pause(usize::MAX)));
+        assert!((RETRY.delay(0) / 2..=RETRY.delay(0)).contains(&pause(1)));
+        assert!((RETRY.delay(9) / 2..=RETRY.delay(9)).contains(&pause(usize::MAX)));
     }
 }
