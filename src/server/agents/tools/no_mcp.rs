@@ -5,12 +5,12 @@ use std::{path::Path, sync::Arc};
 use serde_json::Value;
 
 use super::{
-    RunInput, ToolSpec,
+    ToolSpec,
     questions::{Called, Resumption},
 };
 use crate::{
     protocol::{ThreadId, http::ToolSourceState},
-    server::config::tools::McpConfig,
+    server::{config::tools::McpConfig, runs::RunInput},
 };
 
 /// There is none.
