@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     Failure,
     admin::{AdminClient, Credentials},
-    password, print_line,
+    print_line, read_password,
     serve::variables,
 };
 use crate::{
