@@ -43,7 +43,7 @@ test('the tools are shown with their policy, and a source that is wrong with its
   await expect(data).toHaveAttribute('data-state', 'usable');
   await data.getByText(/\d+ tools: \d+ automatic/).click();
   await expect(data.getByRole('listitem').first()).toContainText(/Automatic|Asks first/);
-  await tools.getByRole('button', { name: 'Look again' }).click();
+  await tools.getByRole('button', { name: 'Refresh' }).click();
   await expect(data).toHaveAttribute('data-state', 'usable');
   await expectAccessible(page);
 });

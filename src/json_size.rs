@@ -1,38 +1,38 @@
-//! How large and how deep something is as JSON, without writing it anywhere.
+//! How large and how deeply nested a value is as JSON, counted without building the JSON.
 
 use std::io;
 
-/// The extent of a value as JSON.
+/// Size and nesting of a value as JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// Bytes.
+    /// Length in bytes.
     pub(crate) bytes: usize,
-    /// Levels of objects and arrays.
+    /// Levels of nested objects and arrays.
     pub(crate) depth: usize,
 }
 
-/// How large and how deep a value is. What cannot be written at all is as bad as what is too large.
+/// Measures a value. One that cannot be serialised counts as larger than any limit.
 pub(crate) fn extent(value: &impl serde::Serialize) -> Extent {
     let mut count = Count::default();
     let beyond = Extent { bytes: usize::MAX / 2, depth: usize::MAX / 2 };
     serde_json::to_writer(&mut count, value).map_or(beyond, |()| count.extent)
 }
 
-/// How many values a text holds as JSON, before it is parsed: its brackets, commas and colons, which are about one for each
-/// value and each field's name.
+/// How many values a JSON text has, estimated without parsing it: counts brackets, commas and colons, about one for each value
+/// and each field name.
 pub(crate) fn values(text: &[u8]) -> usize {
     let mut count = Count::default();
     count.add(text);
     count.values
 }
 
-/// Counts what is written to it.
+/// Counts the JSON that is written to it.
 #[derive(Default)]
 struct Count {
     extent: Extent,
     values: usize,
     open: usize,
-    in_text: bool,
+    in_string: bool,
     escaped: bool,
 }
 
@@ -42,15 +42,15 @@ impl Count {
         for byte in bytes {
             match byte {
                 _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_text => self.escaped = true,
-                b'"' => self.in_text = !self.in_text,
-                b'{' | b'[' if !self.in_text => {
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                b'{' | b'[' if !self.in_string => {
                     self.open += 1;
                     self.values += 1;
                     self.extent.depth = self.extent.depth.max(self.open);
                 }
-                b'}' | b']' if !self.in_text => self.open = self.open.saturating_sub(1),
-                b',' | b':' if !self.in_text => self.values += 1,
+                b'}' | b']' if !self.in_string => self.open = self.open.saturating_sub(1),
+                b',' | b':' if !self.in_string => self.values += 1,
                 _ => {}
             }
         }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn brackets_count_outside_of_texts() {
+    fn brackets_inside_strings_do_not_count() {
         let cases = [
             (json!(1), 0, 0),
             (json!([]), 1, 1),
@@ -86,6 +86,6 @@ mod tests {
             assert_eq!(extent(&value), Extent { bytes: value.to_string().len(), depth }, "{value}");
             assert_eq!(values(value.to_string().as_bytes()), count, "{value}");
         }
-        assert_eq!(values(b"]]}[1,2"), 2, "what is no JSON is counted as well as it can be");
+        assert_eq!(values(b"]]}[1,2"), 2, "invalid JSON is counted as far as possible");
     }
 }

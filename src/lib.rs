@@ -1,6 +1,6 @@
 //! Netra: a server and web page for conversations with AI agents, over one WebSocket.
 //!
-//! One crate, compiled twice: with the feature `ssr` for the server and the command line, with `hydrate` for the page. The layers, low
+//! One crate, compiled twice: with the feature `ssr` (or `server`, which leaves out NATS, OTLP and MCP) for the server and the command line, with `hydrate` for the page. The layers, low
 //! to high; each imports only from lower ones:
 //!
 //! - [`protocol`]: the types of the wire; [`text`]: sanitizing text.
@@ -13,14 +13,14 @@
 // The types of nested Leptos views are deep.
 #![recursion_limit = "256"]
 
-#[cfg(feature = "ssr")]
+#[cfg(feature = "server")]
 pub mod analyst;
-#[cfg(feature = "ssr")]
+#[cfg(feature = "server")]
 pub mod cli;
-#[cfg(feature = "ssr")]
+#[cfg(feature = "server")]
 mod json_size;
 pub mod protocol;
-#[cfg(feature = "ssr")]
+#[cfg(feature = "server")]
 pub mod server;
 pub mod socket;
 pub mod text;

@@ -27,6 +27,16 @@ pub fn escape_invisible(text: &str) -> String {
     shown
 }
 
+/// The first `max` characters of a text in one line (control characters become spaces), with `…` after them if there are more.
+#[must_use]
+pub fn clip(text: &str, max: usize) -> String {
+    let mut line: String = text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(max).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// Normalizes pasted text: removes invisible characters, which often come with text copied from web pages, and replaces no-break
 /// spaces by spaces and all line ends by `\n`. Keeps the characters that [`escape_invisible`] keeps.
 #[must_use]
@@ -110,6 +120,13 @@ fn joins(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clipped_text_is_one_line() {
+        assert_eq!(clip("a\nb\u{1b}c", 9), "a b c");
+        assert_eq!(clip("abcd", 3), "abc…");
+        assert_eq!(clip("äbc", 3), "äbc");
+    }
 
     #[test]
     fn invisible_and_direction_changing_characters_are_escaped() {

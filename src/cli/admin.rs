@@ -1,61 +1,61 @@
-//! What an administrator asks of a running server, through its own HTTP calls.
+//! Administrators' HTTP calls to a running server.
 
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{Failure, password, user::Place};
+use super::{Failure, read_password, user::Location};
 use crate::protocol::http::{AccessToken, Problem, Role};
 
-/// How long the server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the server may take to respond.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// By what right it is asked.
-pub(super) enum Right {
+/// How the administrator is authenticated.
+pub(super) enum Credentials {
     /// An administrator's access token.
     Token(String),
-    /// An administrator's address; the password is read from standard input or asked for.
+    /// An administrator's email address; the password is read from standard input or a prompt.
     Account { email: String, password_stdin: bool },
-    /// The server's data folder: who may read it may speak.
-    Data(PathBuf),
+    /// The server's data folder: whoever can read it may act as an administrator.
+    DataFolder(PathBuf),
 }
 
-impl Right {
-    /// The first that was given.
-    pub(super) fn of(
+impl Credentials {
+    /// The first that is given.
+    pub(super) fn from_args(
         token: Option<String>,
         email: Option<String>,
         password_stdin: bool,
         data: Option<PathBuf>,
     ) -> Option<Self> {
         let account = email.map(|email| Self::Account { email, password_stdin });
-        token.map(Self::Token).or(account).or(data.map(Self::Data))
+        token.map(Self::Token).or(account).or(data.map(Self::DataFolder))
     }
 }
 
-/// A server, and an administrator's token for it.
-pub(super) struct Admin {
+/// A client of a server, with an administrator's access token.
+pub(super) struct AdminClient {
     client: reqwest::Client,
     server: String,
     token: String,
 }
 
-impl Admin {
-    /// Shows the right that there is.
-    pub(super) async fn at(server: &str, right: Right) -> Result<Self, Failure> {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build().map_err(failed)?;
+impl AdminClient {
+    /// Gets an access token with these credentials.
+    pub(super) async fn new(server: &str, credentials: Credentials) -> Result<Self, Failure> {
+        let client = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(failed)?;
         let server = server.trim_end_matches('/').to_owned();
-        let token = match right {
-            Right::Token(token) => token,
-            Right::Account { email, password_stdin } => {
-                let body = json!({"email": email, "password": password(password_stdin)?});
-                let answer = answer(client.post(format!("{server}/api/auth/token")).json(&body)).await?;
-                let answer: AccessToken =
-                    serde_json::from_value(answer).map_err(|error| Failure::Failed(error.to_string()))?;
-                answer.access_token
+        let token = match credentials {
+            Credentials::Token(token) => token,
+            Credentials::Account { email, password_stdin } => {
+                let body = json!({"email": email, "password": read_password(password_stdin)?});
+                let token = send(client.post(format!("{server}/api/auth/token")).json(&body)).await?;
+                let token: AccessToken =
+                    serde_json::from_value(token).map_err(|error| Failure::Failed(error.to_string()))?;
+                token.access_token
             }
-            Right::Data(data) => {
-                let auth = Place::of(data).auth().await?;
+            Credentials::DataFolder(data) => {
+                let auth = Location::from_data_folder(data).auth().await?;
                 let admin = auth.users().await?.into_iter().find(|user| user.role == Role::Admin);
                 let admin = admin.ok_or_else(|| Failure::Failed("this server has no administrator yet".into()))?;
                 auth.mint_short_token(admin.id).await?
@@ -64,19 +64,20 @@ impl Admin {
         Ok(Self { client, server, token })
     }
 
-    /// Posts to `/api/<path>`, each part of the path as it is.
+    /// Posts to `/api/<path>`; the segments of the path are escaped.
     pub(super) async fn post(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
         let mut url: reqwest::Url = self.server.parse().map_err(|_| {
-            Failure::Failed(format!("`{}` is no address of a server, such as http://127.0.0.1:3000", self.server))
+            Failure::Failed(format!("`{}` is not the URL of a server, such as http://127.0.0.1:3000", self.server))
         })?;
-        if let Ok(mut parts) = url.path_segments_mut() {
-            parts.pop_if_empty().push("api").extend(path);
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("api").extend(path);
         }
-        answer(self.client.post(url).bearer_auth(&self.token).json(body)).await
+        send(self.client.post(url).bearer_auth(&self.token).json(body)).await
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Result<Value, Failure> {
+/// Sends a request; returns the JSON body of the response.
+async fn send(request: reqwest::RequestBuilder) -> Result<Value, Failure> {
     let response = request.send().await.map_err(failed)?;
     let status = response.status();
     if status.is_success() {

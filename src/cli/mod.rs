@@ -1,7 +1,7 @@
 //! The `netra` command.
 //!
-//! Exit codes: 0 done, 1 it failed, 2 it was told something wrong (arguments, configuration, a port that is taken) or, of
-//! `ask`, that it could not ask; 130 or 143, a second SIGINT or SIGTERM ended a server that was about to stop.
+//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration, a port that is in use, or a server that cannot be
+//! reached or refuses the request; 130 or 143 a second SIGINT or SIGTERM while the server was stopping.
 
 mod admin;
 mod ask;
@@ -33,55 +33,58 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start the server and print one link to it
+    /// Start the server and print a link to it
     Serve(serve::ServeArgs),
-    /// Ask the agents, watch them work, print their report
+    /// Send a message to an agent, show its progress, print its answer
     Ask(ask::AskArgs),
-    /// Make, list, change and remove accounts; disconnect people
+    /// Add, list, change and remove accounts; disconnect users
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Say something to everyone who is connected (administrators)
+    /// Show a notice to everyone who is connected (administrators)
     Notice(notice::NoticeArgs),
-    /// Look after the store
+    /// Maintain the store
     #[command(subcommand)]
     Store(store::StoreCommand),
-    /// Measure a running server over real sockets (a tool for work on Netra)
+    /// Benchmark a running server over real sockets (for developers of Netra)
     #[command(hide = true)]
     Bench(bench::BenchArgs),
-    /// Print the JSON Schema of everything on the wire
+    /// Print the JSON Schema of the wire protocol
     Schema,
 }
 
-/// Which server, and who asks.
+/// The server, and the account to use.
 #[derive(Args)]
 struct ServerArgs {
-    /// The server's address
+    /// URL of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
     server: String,
     /// An access token
     #[arg(long, env = "NETRA_TOKEN", hide_env_values = true, conflicts_with = "email")]
     token: Option<String>,
-    /// An account's address, instead of a token
+    /// Sign in with this email address instead of a token
     #[arg(long)]
     email: Option<String>,
-    /// Read the password of --email from the first line of standard input; without this it is asked for
+    /// Read the password of --email from the first line of standard input instead of prompting for it
     #[arg(long, requires = "email")]
     password_stdin: bool,
 }
 
-/// Why a command ended without doing what it was asked.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    /// What it was told is wrong: exit 2.
+    /// The configuration is wrong: exit 2.
     #[error(transparent)]
-    Told(#[from] ConfigError),
-    /// It could not be asked: exit 2.
+    Config(#[from] ConfigError),
+    /// An argument is wrong or missing: exit 2.
     #[error("{0}")]
-    Unasked(String),
-    /// A second signal ended it: exit with this.
-    #[error("ended at once")]
+    Usage(String),
+    /// The server cannot be reached, or refuses the request: exit 2.
+    #[error("{0}")]
+    Unreachable(String),
+    /// A second signal ended the process: exit with this code.
+    #[error("stopped at once by a second signal")]
     Signalled(u8),
-    /// It failed: exit 1.
+    /// Anything else: exit 1.
     #[error("{0}")]
     Failed(String),
 }
@@ -92,14 +95,14 @@ impl From<crate::server::error::Error> for Failure {
     }
 }
 
-/// Reads the arguments and does what they say.
+/// Parses the arguments and runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     file_modes::set_umask();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return told(&Failure::Failed(format!("no threads to work with: {error}"))),
+        Err(error) => return report(&Failure::Failed(format!("cannot start the runtime's threads: {error}"))),
     };
     let done = runtime.block_on(async {
         match cli.command {
@@ -109,28 +112,29 @@ pub fn main() -> ExitCode {
             Command::Notice(args) => notice::run(args).await,
             Command::Store(command) => store::run(command).await,
             Command::Bench(args) => bench::run(args).await,
-            Command::Schema => say(&format!("{:#}", schema::document())),
+            Command::Schema => print_line(&format!("{:#}", schema::document())),
         }
     });
-    // Not waiting for what blocks a thread: all that must be done is done.
+    // Without waiting for blocking tasks: what must be finished is finished by now.
     runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => told(&failure),
+        Err(failure) => report(&failure),
     }
 }
 
-fn told(failure: &Failure) -> ExitCode {
+/// Prints the failure; returns its exit code.
+fn report(failure: &Failure) -> ExitCode {
     eprintln!("netra: {failure}");
     ExitCode::from(match failure {
-        Failure::Told(_) | Failure::Unasked(_) => 2,
+        Failure::Config(_) | Failure::Usage(_) | Failure::Unreachable(_) => 2,
         Failure::Signalled(code) => *code,
         Failure::Failed(_) => 1,
     })
 }
 
-/// A line on standard output. Nobody there to read it is no error.
-fn say(line: &str) -> Result<(), Failure> {
+/// Prints a line to standard output. A closed pipe is not an error.
+fn print_line(line: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{line}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::Failed(format!("standard output: {error}")))
@@ -139,12 +143,13 @@ fn say(line: &str) -> Result<(), Failure> {
     }
 }
 
-/// A password: the first line of standard input, or asked for on the terminal.
-fn password(from_stdin: bool) -> Result<String, Failure> {
+/// Reads a password: from the first line of standard input, or from a prompt on the terminal.
+fn read_password(from_stdin: bool) -> Result<String, Failure> {
     if !from_stdin {
         let asked = rpassword::prompt_password("Password: ");
-        return asked
-            .map_err(|error| Failure::Failed(format!("no terminal to ask on ({error}); use --password-stdin")));
+        return asked.map_err(|error| {
+            Failure::Failed(format!("cannot prompt for the password ({error}); use --password-stdin"))
+        });
     }
     let mut text = String::new();
     let read = std::io::stdin().take(8 * 1024).read_to_string(&mut text);

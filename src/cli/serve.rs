@@ -10,11 +10,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::server::{
     agents::{AgentRegistry, Kinds, builtin::Analyst, model, tools::Tools},
     config::{self, Config, ConfigError, Flags, MetricsAccess},
-    file_modes::{close_all, private_folder},
+    file_modes::{make_all_private, private_folder},
     http::health,
     router::router,
     runs::Agent,
@@ -24,38 +24,36 @@ use crate::server::{
     usage::DayAllowance,
 };
 
-/// Connections that may wait to be accepted: a thousand tabs come back at once after a restart.
+/// Length of the queue of connections to accept: after a restart all clients reconnect at once.
 const BACKLOG: u32 = 4096;
-/// How long requests under way may take once the server stops.
-const LAST_REQUESTS: Duration = Duration::from_secs(5);
+/// How long requests under way may take once the server is stopping.
+const DRAIN_REQUESTS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Start the server and print one link to it.
+/// Start the server and print a link to it.
 ///
-/// Configuration: Leptos.toml in the working directory (or --config FILE), then variables (NETRA_SOCKET__HEARTBEAT_MS for
-/// `heartbeat_ms` of `[socket]`), then flags. NETRA_SETUP_TOKEN presets the token that makes the first administrator;
-/// NETRA_LOG filters the log (`debug`, `netra=trace`).
+/// Configuration: Leptos.toml in the working directory (or --config FILE), overridden by environment variables
+/// (NETRA_SOCKET__HEARTBEAT_MS for `heartbeat_ms` of `[socket]`), overridden by flags. NETRA_SETUP_TOKEN sets the token that creates
+/// the first administrator; NETRA_LOG filters the log (`debug`, `netra=trace`).
 ///
-/// SIGTERM or SIGINT: new sockets are refused, runs may finish for server.drain_ms, sockets are closed with the word when to
-/// come back, exit 0. A second signal ends at once, with 143 or 130; runs that it cuts are ended at the next start.
+/// On SIGTERM or SIGINT the server refuses new sockets, lets runs finish for up to server.drain_ms, closes sockets with a time to
+/// reconnect, and exits with 0. A second signal stops it at once, with 143 or 130; the next start ends the runs that were cut off.
 #[derive(Args)]
-#[command(
-    after_help = "A recorded run can answer as an agent, for demonstrations, interface work, load and fault tests:
+#[command(after_help = "An agent can replay a recorded run, for demonstrations and tests:
 
     [[agents]]
     id = \"demo\"
     name = \"Recorded run\"
     kind = \"replay\"
     file = \"run.jsonl\"           # JSON Lines, one AG-UI event each
-    events_per_second = 50"
-)]
+    events_per_second = 50")]
 pub(super) struct ServeArgs {
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:3000]
+    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:3000]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Folder that holds everything the server keeps; made if missing [default: data]
+    /// Data folder of the server; created if missing [default: data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Configuration file [default: Leptos.toml, where it exists]
+    /// Configuration file [default: Leptos.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -64,37 +62,37 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags = Flags { config: args.config, listen: args.listen, data: args.data };
     let mut config = config::load(&flags, variables())?;
     let telemetry = telemetry::init(&config)?;
-    // Whatever is wrong with their entries is logged.
+    // Logs what is wrong with the entries of agents.
     let agents = agents(&config)?;
     let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
-    let _lock = lock(&config)?;
-    close_all(&config).map_err(|error| {
-        let allowed = "server.data and server.files name folders that this user may write to";
-        ConfigError::new(config.place(), format!("file modes: {error}; {allowed}"))
+    let _lock = lock_data_folder(&config)?;
+    make_all_private(&config).map_err(|error| {
+        let allowed = "server.data and server.files must name folders that this user may write to";
+        ConfigError::new(config.source(), format!("file modes: {error}; {allowed}"))
     })?;
-    // Before anything is opened: the store and the runs may need as many.
+    // Raises the limit of file descriptors, so before anything is opened.
     let limits = Limits::new(&config);
     let listener = listen(config.server.listen)?;
-    // The port that port 0 became.
+    // The real port, in place of port 0.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
-    let apart = match config.server.metrics {
+    let metrics_listener = match config.server.metrics {
         MetricsAccess::Listen(address) => Some(listen(address)?),
         _ => None,
     };
     let state = open(config, agents).await?;
-    if let Some(apart) = apart {
-        serve_metrics(&state, apart);
+    if let Some(listener) = metrics_listener {
+        serve_metrics(&state, listener);
     }
-    let link = link(&state).await?;
+    let link = start_link(&state).await?;
     info!(listen = %state.config.server.listen, data = %state.config.server.data.display(), "ready");
-    say(&link)?;
+    print_line(&link)?;
     serve(state, listener, limits, signals, telemetry).await
 }
 
-/// Serves the metrics on an address of their own, until the very end.
+/// Serves the metrics on an address of their own, until the process ends.
 fn serve_metrics(state: &AppState, listener: TcpListener) {
     if let Ok(address) = listener.local_addr() {
-        info!(%address, "metrics");
+        info!(%address, "serving metrics");
     }
     let (service, limits) = (health::own_routes(state.clone()), Limits::for_monitors(&state.config));
     tokio::spawn(tcp::serve(listener, service, limits, CancellationToken::new()));
@@ -110,11 +108,11 @@ async fn serve(
     let server = tcp::serve(listener, router(state.clone()), limits, state.stopping.clone());
     let server = tokio::spawn(server);
     signals.next().await;
-    info!("stopping; a second signal ends at once");
+    info!("stopping; a second signal stops at once");
     let stop = async {
         state.drain().await;
-        if tokio::time::timeout(LAST_REQUESTS, server).await.is_err() {
-            warn!("requests under way were cut");
+        if tokio::time::timeout(DRAIN_REQUESTS_TIMEOUT, server).await.is_err() {
+            warn!("requests under way were cut off");
         }
         state.channels.store().close().await;
         info!("stopped");
@@ -126,17 +124,17 @@ async fn serve(
     }
 }
 
-/// The environment's variables that are text.
+/// Environment variables that are valid UTF-8.
 pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Makes the data folder and takes it for this process: two servers on one would not see each other's changes.
-pub(super) fn lock(config: &Config) -> Result<fs::File, ConfigError> {
+/// Creates the data folder and locks it for this process: two servers on one folder would miss each other's changes.
+pub(super) fn lock_data_folder(config: &Config) -> Result<fs::File, ConfigError> {
     let folder = &config.server.data;
     let place = format!("data folder {}", folder.display());
     let unusable = |error: io::Error| {
-        let allowed = "server.data (--data) names a folder that this user may write to";
+        let allowed = "server.data (--data) must name a folder that this user may write to";
         ConfigError::new(&place, format!("cannot be written to ({error}); {allowed}"))
     };
     private_folder(folder).map_err(unusable)?;
@@ -146,7 +144,7 @@ pub(super) fn lock(config: &Config) -> Result<fs::File, ConfigError> {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(ConfigError::new(
             &place,
-            "another netra serves it; stop that one, or give this one another with --data",
+            "another netra process uses it; stop that one, or use another folder with --data",
         )),
         Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
     }
@@ -162,29 +160,31 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
     open().map_err(|error| {
         let problem = match error.kind() {
             io::ErrorKind::AddrInUse => {
-                "is taken by another program; choose another with --listen (port 0 takes a free one)".into()
+                "is in use by another program; choose another with --listen (port 0 picks a free one)".into()
             }
             io::ErrorKind::PermissionDenied => "needs more rights than this user has; ports from 1024 on do not".into(),
-            _ => format!("cannot be listened on ({error}); server.listen (--listen) names an address of this machine"),
+            _ => {
+                format!("cannot be listened on ({error}); server.listen (--listen) must be an address of this machine")
+            }
         };
         ConfigError::new(format!("address {address}"), problem)
     })
 }
 
 async fn open(config: Config, agents: AgentRegistry) -> Result<AppState, Failure> {
-    let place = config.store_place();
+    let place = config.redacted_store_url();
     AppState::open(config, agents).await.map_err(|error| {
         let allowed =
-            "store.url names an SQLite file that this user may write to, or a PostgreSQL database that answers";
+            "store.url must name an SQLite file that this user may write to, or a reachable PostgreSQL database";
         ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {allowed}")).into()
     })
 }
 
-/// The built-in analyst, then what the configuration adds.
+/// The built-in analyst, and the agents of the configuration.
 fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     let prices = config.analyst.prices.as_deref();
     let analyst =
-        Analyst::new(prices).map_err(|error| ConfigError::new(config.place(), format!("analyst.prices: {error}")))?;
+        Analyst::new(prices).map_err(|error| ConfigError::new(config.source(), format!("analyst.prices: {error}")))?;
     let kinds = Kinds { folder: config.folder(), prices: Arc::clone(analyst.prices()), ..Kinds::default() };
     let folder = config.server.data.join("tools");
     let tools = Tools::new(&config.tools, &kinds.prices, &folder, &*kinds.variables);
@@ -193,7 +193,7 @@ fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     let analyst = match &config.analyst.model {
         Some(id) => {
             let writer = model::writer(id, &config.agents, &*kinds.variables, &kinds.prices);
-            let wrong = |problem| ConfigError::new(config.place(), format!("analyst.model: {problem}"));
+            let wrong = |problem| ConfigError::new(config.source(), format!("analyst.model: {problem}"));
             analyst.with_writer(writer.map_err(wrong)?)
         }
         None => analyst,
@@ -201,8 +201,8 @@ fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     Ok(AgentRegistry::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, kinds))
 }
 
-/// Where to go first: the setup page while there is nobody, else the front page.
-async fn link(state: &AppState) -> Result<String, Failure> {
+/// The URL to open first: the setup page while there are no accounts, else the front page.
+async fn start_link(state: &AppState) -> Result<String, Failure> {
     let server = &state.config.server;
     let address = match server.listen.ip() {
         ip if ip.is_unspecified() => format!("localhost:{}", server.listen.port()),
@@ -227,7 +227,7 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next one; answers what a program exits with that is ended by it.
+    /// Waits for the next one; returns the exit code of a process that it ends.
     async fn next(&mut self) -> u8 {
         let signal = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),

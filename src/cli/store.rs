@@ -1,12 +1,12 @@
-//! `netra store`: what is done to a store as a whole.
+//! `netra store`: maintenance of the store as a whole.
 
 use std::sync::Arc;
 
 use clap::Subcommand;
 
 use super::{
-    Failure, say, serve,
-    user::{self, Place},
+    Failure, print_line, serve,
+    user::{self, Location},
 };
 use crate::server::{
     channel::Channels,
@@ -18,37 +18,37 @@ use crate::server::{
 
 #[derive(Subcommand)]
 pub(super) enum StoreCommand {
-    /// Say that the store was restored from a copy, while no server uses it: clients begin anew instead of going on from places
-    /// that it has not
-    Restored(Place),
-    /// Hold every run in the log to AG-UI's rules; servers may use the store meanwhile
-    Verify(Place),
+    /// Run this after restoring the store from a backup, while no server uses it: clients then reload everything instead of
+    /// resuming from positions that the restored log does not have
+    Restored(Location),
+    /// Check every run in the log against AG-UI's rules; servers may use the store meanwhile
+    Verify(Location),
 }
 
-/// A store that is there: a wrong folder is no empty store.
-async fn existing(config: &Config) -> Result<Store, Failure> {
+/// Opens a store that exists: with a wrong folder, a new and empty one would be created.
+async fn open_existing(config: &Config) -> Result<Store, Failure> {
     if let Some(path) = config.sqlite_file().filter(|path| !path.exists()) {
-        let nothing = format!("there is none at {}; name the folder of a server that ran, with --data", path.display());
-        return Err(ConfigError::new("store", nothing).into());
+        let missing = format!("there is none at {}; name the data folder of a server with --data", path.display());
+        return Err(ConfigError::new("store", missing).into());
     }
-    user::store(config).await
+    user::open_store(config).await
 }
 
 pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
     match command {
-        StoreCommand::Restored(place) => {
-            let config = place.config()?;
-            let _lock = serve::lock(&config)?;
-            let epoch = Channels::renew_epoch(&existing(&config).await?).await?;
-            say(&format!("epoch {}; now start the servers", epoch.0))
+        StoreCommand::Restored(location) => {
+            let config = location.config()?;
+            let _lock = serve::lock_data_folder(&config)?;
+            let epoch = Channels::renew_epoch(&open_existing(&config).await?).await?;
+            print_line(&format!("epoch {}; now start the servers", epoch.0))
         }
-        StoreCommand::Verify(place) => {
-            let config = place.config()?;
-            let nobody = Arc::new(ConnectionManager::new(&config.socket));
-            let channels = Channels::new(existing(&config).await?, nobody).await?;
+        StoreCommand::Verify(location) => {
+            let config = location.config()?;
+            let no_connections = Arc::new(ConnectionManager::new(&config.socket));
+            let channels = Channels::new(open_existing(&config).await?, no_connections).await?;
             let report = verify::every_thread(&channels).await?;
             for (thread, run, violation) in &report.broken {
-                say(&format!("run {run} of thread {thread}: {violation}"))?;
+                print_line(&format!("run {run} of thread {thread}: {violation}"))?;
             }
             let (runs, threads) = (report.runs, report.threads);
             if !report.broken.is_empty() {
@@ -56,7 +56,7 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
                     "of {runs} runs in {threads} threads, those above break AG-UI's rules"
                 )));
             }
-            say(&format!("{runs} runs in {threads} threads: every event is in order"))
+            print_line(&format!("{runs} runs in {threads} threads: every event is in order"))
         }
     }
 }

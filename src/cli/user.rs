@@ -1,5 +1,5 @@
-//! `netra user`: accounts, straight in the store. A running server sees what changed within a second or so, and closes the
-//! sockets of whoever lost the right to them. Disconnecting is asked of the server.
+//! `netra user`: accounts, changed directly in the store. A running server notices a change within about a second, and closes
+//! the sockets of users whose sessions ended. `disconnect` is a request to the server.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{
     Failure,
-    admin::{Admin, Right},
-    password, say,
+    admin::{AdminClient, Credentials},
+    print_line, read_password,
     serve::variables,
 };
 use crate::{
@@ -25,27 +25,27 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
-    /// Make an account
+    /// Add an account
     Add(AddArgs),
-    /// List the accounts: id, role, address, name
-    List(Place),
-    /// Give a person another role; all their sessions and access tokens end
+    /// List the accounts: id, role, email address, name
+    List(Location),
+    /// Change a user's role; ends all their sessions and access tokens
     Role(RoleArgs),
-    /// Give a person another password; all their sessions and access tokens end
+    /// Change a user's password; ends all their sessions and access tokens
     Password(PasswordArgs),
-    /// Remove a person with all their threads and files
+    /// Remove a user with all their threads and files
     Remove(RemoveArgs),
-    /// End all sessions and access tokens of a person and close their sockets, on all nodes (administrators)
+    /// End all sessions and access tokens of a user and close their sockets, on all nodes (administrators)
     Disconnect(DisconnectArgs),
 }
 
-/// Where the accounts are.
+/// Where the store is.
 #[derive(Args)]
-pub(super) struct Place {
-    /// Folder that holds everything the server keeps [default: data]
+pub(super) struct Location {
+    /// Data folder of the server [default: data]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Configuration file [default: Leptos.toml, where it exists]
+    /// Configuration file [default: Leptos.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -53,17 +53,17 @@ pub(super) struct Place {
 #[derive(Args)]
 pub(super) struct AddArgs {
     #[command(flatten)]
-    place: Place,
-    /// The address that signs in
+    location: Location,
+    /// Email address to sign in with
     #[arg(long)]
     email: String,
-    /// The name
+    /// Display name
     #[arg(long)]
     name: String,
-    /// What the person may do
+    /// Role of the user
     #[arg(long, value_enum, default_value = "member")]
     role: Role,
-    /// Read the password from the first line of standard input; without this it is asked for
+    /// Read the password from the first line of standard input instead of prompting for it
     #[arg(long)]
     password_stdin: bool,
 }
@@ -71,11 +71,11 @@ pub(super) struct AddArgs {
 #[derive(Args)]
 pub(super) struct RoleArgs {
     #[command(flatten)]
-    place: Place,
-    /// The person's address
+    location: Location,
+    /// Email address of the user
     #[arg(long)]
     email: String,
-    /// What the person may do from now on
+    /// New role of the user
     #[arg(long, value_enum)]
     role: Role,
 }
@@ -83,11 +83,11 @@ pub(super) struct RoleArgs {
 #[derive(Args)]
 pub(super) struct PasswordArgs {
     #[command(flatten)]
-    place: Place,
-    /// The person's address
+    location: Location,
+    /// Email address of the user
     #[arg(long)]
     email: String,
-    /// Read the new password from the first line of standard input; without this it is asked for
+    /// Read the new password from the first line of standard input instead of prompting for it
     #[arg(long)]
     password_stdin: bool,
 }
@@ -95,37 +95,37 @@ pub(super) struct PasswordArgs {
 #[derive(Args)]
 pub(super) struct RemoveArgs {
     #[command(flatten)]
-    place: Place,
-    /// The person's address
+    location: Location,
+    /// Email address of the user
     #[arg(long)]
     email: String,
 }
 
 #[derive(Args)]
 pub(super) struct DisconnectArgs {
-    /// The person's address
+    /// Email address of the user
     #[arg(long)]
     email: String,
-    /// The server's address
+    /// URL of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
     server: String,
     /// An administrator's access token
     #[arg(long, env = "NETRA_TOKEN", hide_env_values = true, conflicts_with_all = ["admin", "data"])]
     token: Option<String>,
-    /// An administrator's address, instead of a token
+    /// Sign in as this administrator (email address) instead of using a token
     #[arg(long, value_name = "EMAIL", conflicts_with = "data")]
     admin: Option<String>,
-    /// Read the password of --admin from the first line of standard input; without this it is asked for
+    /// Read the password of --admin from the first line of standard input instead of prompting for it
     #[arg(long, requires = "admin")]
     password_stdin: bool,
-    /// The server's data folder, instead of a token or an address: who may read it may disconnect
+    /// Act as an administrator by access to the server's data folder, instead of a token or --admin
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
 
-impl Place {
-    /// A data folder.
-    pub(super) fn of(data: PathBuf) -> Self {
+impl Location {
+    /// A data folder, with the default configuration.
+    pub(super) fn from_data_folder(data: PathBuf) -> Self {
         Self { data: Some(data), config: None }
     }
 
@@ -139,14 +139,14 @@ impl Place {
 }
 
 async fn open(config: &Config) -> Result<Auth, Failure> {
-    Ok(Auth::new(store(config).await?, config).await?)
+    Ok(Auth::new(open_store(config).await?, config).await?)
 }
 
-/// The store, with its folder.
-pub(super) async fn store(config: &Config) -> Result<Store, Failure> {
+/// Opens the store; creates its folder where that is missing.
+pub(super) async fn open_store(config: &Config) -> Result<Store, Failure> {
     let folder = &config.server.data;
     private_folder(folder).map_err(|error| {
-        config::ConfigError::new(format!("data folder {}", folder.display()), format!("cannot be made ({error})"))
+        config::ConfigError::new(format!("data folder {}", folder.display()), format!("cannot be created ({error})"))
     })?;
     Ok(Store::open_url(&config.store_url()).await?)
 }
@@ -154,15 +154,15 @@ pub(super) async fn store(config: &Config) -> Result<Store, Failure> {
 pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add(args) => {
-            let password = password(args.password_stdin)?;
+            let password = read_password(args.password_stdin)?;
             let account = NewAccount { email: args.email, name: args.name, role: args.role, password };
-            let user = args.place.auth().await?.add(account).await?;
-            say(&user.id.to_string())
+            let user = args.location.auth().await?.add(account).await?;
+            print_line(&user.id.to_string())
         }
-        UserCommand::List(place) => {
-            for user in place.auth().await?.users().await? {
+        UserCommand::List(location) => {
+            for user in location.auth().await?.users().await? {
                 let role = if user.role == Role::Admin { "admin" } else { "member" };
-                say(&format!(
+                print_line(&format!(
                     "{}\t{role}\t{}\t{}",
                     user.id,
                     escape_invisible(&user.email),
@@ -172,37 +172,37 @@ pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
             Ok(())
         }
         UserCommand::Role(args) => {
-            let user = args.place.auth().await?.set_role(&args.email, args.role).await?;
-            say(&user.id.to_string())
+            let user = args.location.auth().await?.set_role(&args.email, args.role).await?;
+            print_line(&user.id.to_string())
         }
         UserCommand::Password(args) => {
-            let password = password(args.password_stdin)?;
-            let user = args.place.auth().await?.set_password(&args.email, &password).await?;
-            say(&user.id.to_string())
+            let password = read_password(args.password_stdin)?;
+            let user = args.location.auth().await?.set_password(&args.email, &password).await?;
+            print_line(&user.id.to_string())
         }
         UserCommand::Remove(args) => remove(args).await,
         UserCommand::Disconnect(args) => {
-            let right = Right::of(args.token, args.admin, args.password_stdin, args.data);
-            let right = right.ok_or_else(|| Failure::Failed("who asks? give --token, --admin or --data".into()))?;
-            let admin = Admin::at(&args.server, right).await?;
-            let answer = admin.post(&["users", &args.email, "disconnect"], &json!({})).await?;
-            let connections = &answer["connections"];
-            say(&format!("signed out everywhere; closed {connections} connections of the node that was asked"))
+            let credentials = Credentials::from_args(args.token, args.admin, args.password_stdin, args.data);
+            let credentials = credentials.ok_or_else(|| Failure::Failed("give --token, --admin or --data".into()))?;
+            let client = AdminClient::new(&args.server, credentials).await?;
+            let closed = client.post(&["users", &args.email, "disconnect"], &json!({})).await?;
+            let connections = &closed["connections"];
+            print_line(&format!("signed out everywhere; this node closed {connections} connections"))
         }
     }
 }
 
 async fn remove(args: RemoveArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+    let config = args.location.config()?;
     let (user, threads) = open(&config).await?.remove(&args.email).await?;
     for thread in threads {
         let folder = config.files_dir().join(thread.to_string());
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::Failed(format!("{} is left behind: {error}", folder.display())));
+                return Err(Failure::Failed(format!("{} could not be removed: {error}", folder.display())));
             }
             _ => {}
         }
     }
-    say(&user.id.to_string())
+    print_line(&user.id.to_string())
 }

@@ -1,5 +1,6 @@
 //! The JSON bodies of the HTTP API. Errors are [`Problem`]s.
 
+pub mod agent_entry;
 mod agents;
 mod auth;
 mod check;

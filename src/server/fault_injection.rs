@@ -1,5 +1,5 @@
-//! Deliberate bugs, by which the tests test their audit. Debug builds alone have them, and only where
-//! `NETRA_TEST_BUG` names one.
+//! Deliberate bugs, which prove that the audit of the fault tests finds them. Only in debug builds, and only the one that
+//! `NETRA_TEST_BUG` names.
 
 use std::sync::{
     LazyLock,
@@ -9,12 +9,12 @@ use std::sync::{
 static BUG: LazyLock<String> = LazyLock::new(|| std::env::var("NETRA_TEST_BUG").unwrap_or_default());
 static COMMITS: AtomicU32 = AtomicU32::new(0);
 
-/// `skip_delivery`: the end of a run is told to nobody.
-pub(super) fn skips(frame: &str) -> bool {
+/// `skip_delivery`: the end of a run is not delivered.
+pub(super) fn skips_delivery(frame: &str) -> bool {
     *BUG == "skip_delivery" && frame.contains("RUN_FINISHED")
 }
 
-/// `publish_before_commit`: now and then a step is told, and then not stored.
+/// `publish_before_commit`: one transaction in 20 is delivered and then not committed.
 pub(super) fn loses_commit() -> bool {
     *BUG == "publish_before_commit" && COMMITS.fetch_add(1, Ordering::Relaxed) % 20 == 19
 }

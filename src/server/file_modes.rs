@@ -1,5 +1,5 @@
-//! What the server keeps is for its own user: folders have mode 700 and files 600, whatever the umask was and whatever was
-//! there before. The store holds the key that signs access tokens; who reads it is everybody.
+//! Keeps the server's files private to its user: folders have mode 700 and files 600, whatever the umask or the modes of
+//! existing files were. The store holds the key that signs access tokens: with it anyone could sign in as anyone.
 
 use std::{
     fs,
@@ -10,39 +10,40 @@ use std::{
 
 use super::config::Config;
 
-/// What a group and others may do.
-const OF_OTHERS: u32 = 0o077;
-/// How deep folders are looked through: uploads lie two below the data folder.
+/// The permission bits of group and others.
+const GROUP_AND_OTHERS: u32 = 0o077;
+/// How deep folders are searched; uploads are two levels below the data folder.
 const MAX_DEPTH: usize = 8;
 
-/// Has every file and folder that this process and its children make belong to its user alone.
+/// Makes files and folders that this process and its children create private to their user.
 pub fn set_umask() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(OF_OTHERS));
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(GROUP_AND_OTHERS));
 }
 
-/// Makes a folder of mode 700, with those above it. One that is there already loses what others may do in it.
+/// Creates a folder, and its parents, with mode 700. An existing folder loses the permissions of group and others.
 ///
 /// # Errors
-/// Where it cannot be made. One of another user stays as it is, and the log says so.
+/// It cannot be created. The mode of another user's folder stays as it is; a warning is logged.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    close(path, &fs::metadata(path)?);
+    make_private(path, &fs::metadata(path)?);
     Ok(())
 }
 
-/// Takes away what others may do with anything in the folders of data and uploads, and with a store elsewhere.
+/// Removes the permissions of group and others from the data folder, the upload folder, all files in them, and an SQLite file
+/// elsewhere.
 ///
 /// # Errors
-/// Where a folder cannot be made or read.
-pub fn close_all(config: &Config) -> io::Result<()> {
+/// A folder cannot be created or read.
+pub fn make_all_private(config: &Config) -> io::Result<()> {
     private_folder(&config.server.data)?;
     private_folder(&config.files_dir())?;
-    close_below(&config.server.data, MAX_DEPTH)?;
+    make_contents_private(&config.server.data, MAX_DEPTH)?;
     if let Some(file) = config.sqlite_file() {
         for ending in ["", "-wal", "-shm", "-journal"] {
             let path = PathBuf::from(format!("{}{ending}", file.display()));
             match fs::metadata(&path) {
-                Ok(known) => close(&path, &known),
+                Ok(known) => make_private(&path, &known),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -50,29 +51,30 @@ pub fn close_all(config: &Config) -> io::Result<()> {
     }
     let files = config.files_dir();
     if !files.starts_with(&config.server.data) {
-        // Many nodes may share it, far away: its own mode keeps others out, and what lies in it follows while people are served.
+        // It may be a large network folder that many nodes share. The folder's own mode protects its files already, so those are
+        // changed in the background, while the server starts.
         std::thread::spawn(move || {
-            if let Err(error) = close_below(&files, MAX_DEPTH) {
-                tracing::warn!(folder = %files.display(), %error, "the modes of uploaded files could not be looked at");
+            if let Err(error) = make_contents_private(&files, MAX_DEPTH) {
+                tracing::warn!(folder = %files.display(), %error, "the modes of uploaded files could not be checked");
             }
         });
     }
     Ok(())
 }
 
-/// Closes what is in a folder. Symbolic links are neither followed nor changed.
-fn close_below(folder: &Path, depth: usize) -> io::Result<()> {
+/// Makes everything in a folder private. Symbolic links are neither followed nor changed.
+fn make_contents_private(folder: &Path, depth: usize) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         match fs::symlink_metadata(&path) {
             Ok(known) if known.is_symlink() => {}
             Ok(known) => {
-                close(&path, &known);
+                make_private(&path, &known);
                 if known.is_dir() && depth > 0 {
-                    close_below(&path, depth - 1)?;
+                    make_contents_private(&path, depth - 1)?;
                 }
             }
-            // Files come and go.
+            // It was removed meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -80,17 +82,17 @@ fn close_below(folder: &Path, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn close(path: &Path, known: &fs::Metadata) {
-    let mode = known.permissions().mode();
-    if mode & OF_OTHERS == 0 {
+fn make_private(path: &Path, metadata: &fs::Metadata) {
+    let mode = metadata.permissions().mode();
+    if mode & GROUP_AND_OTHERS == 0 {
         return;
     }
-    match fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777 & !OF_OTHERS)) {
-        Ok(()) => tracing::info!(path = %path.display(), "others could open it; now they cannot"),
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777 & !GROUP_AND_OTHERS)) {
+        Ok(()) => tracing::info!(path = %path.display(), "removed the permissions of group and others"),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => {
-            let advice = "have the server's user own it, or run chmod go-rwx on it";
-            tracing::warn!(path = %path.display(), %error, "others may open it, and that could not be changed; {advice}");
+            let advice = "make the server's user its owner, or run chmod go-rwx on it";
+            tracing::warn!(path = %path.display(), %error, "other users can open it, and its mode could not be changed; {advice}");
         }
     }
 }
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_open_is_closed_and_what_a_link_points_to_is_left_alone() {
+    fn files_become_private_and_targets_of_links_stay_as_they_are() {
         let place = tempfile::tempdir().expect("a folder");
         let (data, outside) = (place.path().join("data"), place.path().join("outside"));
         let files = data.join("files/thread");
@@ -124,7 +126,7 @@ mod tests {
 
         let mut config = Config::default();
         config.server.data = data.clone();
-        close_all(&config).expect("closed");
+        make_all_private(&config).expect("closed");
         assert!(written.iter().all(|path| mode(path) == 0o600));
         assert_eq!([&data, &files, &data.join("files")].map(|folder| mode(folder)), [0o700; 3]);
         assert_eq!(mode(&outside), 0o644);

@@ -1,8 +1,8 @@
-//! Cutting text where people see a border: never inside an emoji, a flag, or a letter with its marks.
+//! Cuts text between visible characters: never inside an emoji, a flag, or a letter with its combining marks.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The longest beginning of `text` that has at most `max_chars` characters and ends where a visible one does.
+/// The longest prefix of `text` of at most `max_chars` code points that ends between visible characters.
 #[must_use]
 pub(crate) fn cut(text: &str, max_chars: usize) -> &str {
     let (mut end, mut chars) = (0, 0);
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_never_goes_through_a_visible_character() {
+    fn a_visible_character_is_never_cut() {
         let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
         assert_eq!(cut(&format!("ab{family}c"), 6), "ab");
         assert_eq!(cut(&format!("ab{family}c"), 7), format!("ab{family}"));
@@ -31,7 +31,7 @@ mod tests {
         assert_eq!(
             cut(&format!("e{}", "\u{301}".repeat(500)), 10),
             "",
-            "one that is longer than all there is room for"
+            "a visible character longer than the limit is left out whole"
         );
     }
 }

@@ -1,28 +1,31 @@
-//! Whether JSON fits a schema: a tool's arguments, before a person is asked about them and before it is called; a person's
-//! answer, before it is taken.
+//! Validates JSON against a JSON Schema: a tool's arguments, before the user is asked for consent and before the call; a user's
+//! answer, before it is accepted.
 //!
-//! Looks as deep as the schema does: types, enumerations, required and unknown names, numbers' and lengths' bounds, items,
-//! alternatives, references within the schema. Schemas come from servers, so nothing outside of them is looked up, no regular
-//! expression is run, and the work has a bound; what is beyond that is the tool's own to judge.
+//! Checks types, enumerations, required and additional properties, bounds of numbers and lengths, items, `allOf`, `anyOf`, `oneOf`,
+//! and references within the schema. Schemas come from other servers, so no external reference is resolved, no regular expression
+//! is run, and the work is bounded; what is not checked is left to the tool.
 //!
-//! One liberty: `null` stands for a property that may be left out, as models and forms write it.
+//! Differs from the standard in one point: `null` counts as absent for an optional property, because models and forms write it so.
+//! This is why the crate `jsonschema` is not used here; the tests compare both.
 
 use serde_json::{Map, Value};
 
-/// Most problems that are told at once.
-const MAX_TOLD: usize = 5;
-/// The most parts of a value that are held to parts of a schema.
-const MAX_STEPS: usize = 100_000;
-/// How deep references and alternatives may lead.
-const MAX_LEVELS: usize = 96;
+use crate::text::clip;
 
-/// What is wrong with a tool's `args`, in words that a model can act on; nothing where they fit as far as this looks.
+/// Most problems that are reported.
+const MAX_PROBLEMS: usize = 5;
+/// Most checks of a value against a subschema.
+const MAX_STEPS: usize = 100_000;
+/// Deepest nesting of subschemas.
+const MAX_DEPTH: usize = 96;
+
+/// Validates a tool's arguments.
 ///
 /// # Errors
-/// One sentence.
+/// One sentence for the model.
 pub(crate) fn check(schema: &Value, args: &Value) -> Result<(), String> {
     if !args.is_object() {
-        return Err(format!("The arguments must be a JSON object, and are {}.", kind(args)));
+        return Err(format!("The arguments must be a JSON object, and are {}.", type_name(args)));
     }
     let problems = problems(schema, args, "the arguments");
     if problems.is_empty() {
@@ -32,12 +35,12 @@ pub(crate) fn check(schema: &Value, args: &Value) -> Result<(), String> {
     }
 }
 
-/// What of `value` does not fit `schema`, each in a few words that name the part; the value itself is called `whole`.
+/// Where `value` does not match `schema`: each problem names its place; `whole` is the name of the value itself.
 #[must_use]
 pub(crate) fn problems(schema: &Value, value: &Value, whole: &str) -> Vec<String> {
     let mut check = Check { root: schema, whole, steps: MAX_STEPS, problems: Vec::new() };
     check.value(schema, value, &mut String::new(), 0);
-    check.problems.truncate(MAX_TOLD);
+    check.problems.truncate(MAX_PROBLEMS);
     check.problems
 }
 
@@ -49,91 +52,97 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn value(&mut self, schema: &'a Value, value: &Value, at: &mut String, level: usize) {
-        if self.steps == 0 || level > MAX_LEVELS || self.problems.len() >= MAX_TOLD {
+    fn value(&mut self, schema: &'a Value, value: &Value, at: &mut String, depth: usize) {
+        if self.steps == 0 || depth > MAX_DEPTH || self.problems.len() >= MAX_PROBLEMS {
             return;
         }
         self.steps -= 1;
         let schema = match schema {
-            Value::Bool(false) => return self.tell(at, "is not taken"),
+            Value::Bool(false) => return self.report(at, "is not allowed"),
             Value::Object(schema) => schema,
             _ => return,
         };
         if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
             return;
         }
-        if let Some(meant) = schema.get("$ref").and_then(Value::as_str).and_then(|path| self.referred(path)) {
-            self.value(meant, value, at, level + 1);
+        if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(|path| self.resolve(path)) {
+            self.value(target, value, at, depth + 1);
         }
-        if !self.kinds(schema, value, at) {
+        if !self.type_and_enum(schema, value, at) {
             return;
         }
         match value {
-            Value::Object(members) => self.members(schema, members, at, level),
-            Value::Array(items) => self.items(schema, items, at, level),
+            Value::Object(members) => self.properties(schema, members, at, depth),
+            Value::Array(items) => self.items(schema, items, at, depth),
             Value::String(text) => {
                 self.length(schema, ["minLength", "maxLength"], text.chars().count(), "characters", at);
             }
             Value::Number(_) => self.bounds(schema, value.as_f64().unwrap_or_default(), at),
             _ => {}
         }
-        self.alternatives(schema, value, at, level);
+        self.combinations(schema, value, at, depth);
     }
 
-    /// A part of the schema itself: nothing else is ever read.
-    fn referred(&self, path: &str) -> Option<&'a Value> {
+    /// Resolves a reference within the schema; external ones are ignored.
+    fn resolve(&self, path: &str) -> Option<&'a Value> {
         self.root.pointer(path.strip_prefix('#')?)
     }
 
-    /// Types and enumerations; whether what is inside is worth a look.
-    fn kinds(&mut self, schema: &Map<String, Value>, value: &Value, at: &str) -> bool {
+    /// Checks `type`, `enum` and `const`; returns whether they match.
+    fn type_and_enum(&mut self, schema: &Map<String, Value>, value: &Value, at: &str) -> bool {
         let types: Vec<&str> = match schema.get("type") {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
-        if !types.is_empty() && !types.iter().any(|wanted| is(wanted, value)) {
-            self.tell(at, &format!("must be {}, and is {}", types.join(" or "), kind(value)));
+        if !types.is_empty() && !types.iter().any(|wanted| is_type(wanted, value)) {
+            self.report(at, &format!("must be {}, and is {}", types.join(" or "), type_name(value)));
             return false;
         }
         let allowed = schema.get("enum").and_then(Value::as_array).map(Vec::as_slice);
         let allowed = allowed.or_else(|| schema.get("const").map(std::slice::from_ref));
-        let Some(allowed) = allowed.filter(|allowed| !allowed.iter().any(|allowed| same(allowed, value))) else {
+        let Some(allowed) = allowed.filter(|allowed| !allowed.iter().any(|allowed| equal(allowed, value))) else {
             return true;
         };
-        let shown: Vec<String> = allowed.iter().take(20).map(|value| clipped(&value.to_string())).collect();
-        self.tell(at, &format!("must be one of {}", shown.join(", ")));
+        let shown: Vec<String> = allowed.iter().take(20).map(|value| clip(&value.to_string(), 64)).collect();
+        self.report(at, &format!("must be one of {}", shown.join(", ")));
         false
     }
 
-    fn members(&mut self, schema: &'a Map<String, Value>, members: &Map<String, Value>, at: &mut String, level: usize) {
+    fn properties(
+        &mut self,
+        schema: &'a Map<String, Value>,
+        members: &Map<String, Value>,
+        at: &mut String,
+        depth: usize,
+    ) {
         let properties = schema.get("properties").and_then(Value::as_object);
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         let required: Vec<&str> = required.filter_map(Value::as_str).collect();
         for name in required.iter().filter(|name| !members.contains_key(**name)) {
-            within(at, name, |at| self.tell(at, "is missing"));
+            within(at, name, |at| self.report(at, "is missing"));
         }
-        self.length(schema, ["minProperties", "maxProperties"], members.len(), "members", at);
+        self.length(schema, ["minProperties", "maxProperties"], members.len(), "properties", at);
         let rest = schema.get("additionalProperties").filter(|_| !schema.contains_key("patternProperties"));
         for (name, value) in members {
             match (properties.and_then(|properties| properties.get(name)), rest) {
                 (Some(_), _) if value.is_null() && !required.contains(&name.as_str()) => {}
-                (Some(schema), _) => within(at, name, |at| self.value(schema, value, at, level + 1)),
-                (None, Some(Value::Bool(false))) => within(at, name, |at| self.tell(at, "is not known")),
-                (None, Some(rest)) => within(at, name, |at| self.value(rest, value, at, level + 1)),
+                (Some(schema), _) => within(at, name, |at| self.value(schema, value, at, depth + 1)),
+                (None, Some(Value::Bool(false))) => within(at, name, |at| self.report(at, "is not a known property")),
+                (None, Some(rest)) => within(at, name, |at| self.value(rest, value, at, depth + 1)),
                 (None, None) => {}
             }
         }
     }
 
-    fn items(&mut self, schema: &'a Map<String, Value>, items: &[Value], at: &mut String, level: usize) {
+    fn items(&mut self, schema: &'a Map<String, Value>, items: &[Value], at: &mut String, depth: usize) {
         self.length(schema, ["minItems", "maxItems"], items.len(), "items", at);
         let first = schema.get("prefixItems").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for (place, item) in items.iter().enumerate() {
             if let Some(schema) = first.get(place).or_else(|| schema.get("items")) {
                 let length = at.len();
                 at.push_str(&format!("[{place}]"));
-                self.value(schema, item, at, level + 1);
+                self.value(schema, item, at, depth + 1);
                 at.truncate(length);
             }
         }
@@ -149,7 +158,7 @@ impl<'a> Check<'a> {
         ];
         for (word, bound) in broken {
             if let Some(bound) = bound {
-                self.tell(at, &format!("must be {word} {bound}, and is {number}"));
+                self.report(at, &format!("must be {word} {bound}, and is {number}"));
             }
         }
     }
@@ -162,72 +171,66 @@ impl<'a> Check<'a> {
         ];
         for (word, bound) in broken {
             if let Some(bound) = bound {
-                self.tell(at, &format!("must have {word} {bound} {of}, and has {length}"));
+                self.report(at, &format!("must have {word} {bound} {of}, and has {length}"));
             }
         }
     }
 
-    /// All of these, any of those, exactly one of them.
-    fn alternatives(&mut self, schema: &'a Map<String, Value>, value: &Value, at: &mut String, level: usize) {
+    /// Checks `allOf`, `anyOf` and `oneOf`.
+    fn combinations(&mut self, schema: &'a Map<String, Value>, value: &Value, at: &mut String, depth: usize) {
         let listed = |name: &str| schema.get(name).and_then(Value::as_array).map(Vec::as_slice);
         for part in listed("allOf").unwrap_or_default() {
-            self.value(part, value, at, level + 1);
+            self.value(part, value, at, depth + 1);
         }
         for (name, exactly) in [("anyOf", false), ("oneOf", true)] {
             let Some(parts) = listed(name) else { continue };
             let before = std::mem::take(&mut self.problems);
-            let (mut fitting, mut nearest) = (0, None::<Vec<String>>);
+            let (mut matching, mut nearest) = (0, None::<Vec<String>>);
             for part in parts {
-                self.value(part, value, at, level + 1);
+                self.value(part, value, at, depth + 1);
                 let found = std::mem::take(&mut self.problems);
                 if found.is_empty() {
-                    fitting += 1;
+                    matching += 1;
                 } else if part["type"] != "null" {
                     nearest.get_or_insert(found);
                 }
             }
             self.problems = before;
-            match (fitting, nearest) {
-                // Of something or nothing, what is wrong inside says more.
+            match (matching, nearest) {
+                // For an optional value, the problems of its schema say more than that neither matches.
                 (0, Some(found)) if parts.iter().filter(|part| part["type"] != "null").count() == 1 => {
                     self.problems.extend(found);
                 }
-                (0, _) => self.tell(at, "fits none of the forms that are taken"),
-                (2.., _) if exactly && self.steps > 0 => {
-                    self.tell(at, "fits more than one of the forms that are taken")
-                }
+                (0, _) => self.report(at, "matches none of the allowed forms"),
+                (2.., _) if exactly && self.steps > 0 => self.report(at, "matches more than one of the allowed forms"),
                 _ => {}
             }
         }
     }
 
-    fn tell(&mut self, at: &str, problem: &str) {
+    fn report(&mut self, at: &str, problem: &str) {
         let named = if at.is_empty() { self.whole.to_owned() } else { format!("`{at}`") };
         self.problems.push(format!("{named} {problem}"));
     }
 }
 
-/// Goes on with a member's place.
+/// Runs `then` with the place of a property.
 fn within(at: &mut String, name: &str, then: impl FnOnce(&mut String)) {
     let length = at.len();
     if length > 0 {
         at.push('.');
     }
-    at.push_str(&clipped(name));
+    at.push_str(&clip(name, 64));
     then(at);
     at.truncate(length);
 }
 
-fn clipped(text: &str) -> String {
-    text.chars().take(64).collect()
-}
-
-/// Whether two values are the same; numbers by what they are, not by how they are written.
-fn same(one: &Value, other: &Value) -> bool {
+/// Whether two values are equal; numbers by value, not by notation.
+fn equal(one: &Value, other: &Value) -> bool {
     one == other || (one.is_number() && other.is_number() && one.as_f64() == other.as_f64())
 }
 
-fn is(wanted: &str, value: &Value) -> bool {
+fn is_type(wanted: &str, value: &Value) -> bool {
     match wanted {
         "string" => value.is_string(),
         "number" => value.is_number(),
@@ -236,12 +239,12 @@ fn is(wanted: &str, value: &Value) -> bool {
         "array" => value.is_array(),
         "object" => value.is_object(),
         "null" => value.is_null(),
-        // A type that the standard does not know: the tool judges.
+        // Not a type of the standard: left to the tool.
         _ => true,
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -260,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_held_to_the_whole_schema() {
+    fn arguments_are_validated_against_the_whole_schema() {
         let schema = json!({
             "type": "object",
             "properties": {
@@ -274,14 +277,14 @@ mod tests {
             "additionalProperties": false,
             "$defs": {"item": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
         });
-        let fitting = [
+        let matching = [
             json!({"a": 1}),
             json!({"a": 1.5, "n": 3, "who": null, "unit": "day"}),
             json!({"a": 1, "n": 3.0, "tag": "äö"}),
             json!({"a": 1, "unit": null, "maybe": null}),
             json!({"a": 1, "deep": {"x": 1, "y": "z"}, "list": [{"name": "n"}], "maybe": {"name": "n"}}),
         ];
-        for args in fitting {
+        for args in matching {
             assert_eq!(check(&schema, &args), Ok(()), "{args}");
         }
         let wrong = [
@@ -297,7 +300,7 @@ mod tests {
             (json!({"a": 1, "list": [{"name": "n"}, {"name": 2}]}), "`list[1].name` must be string, and is a number"),
             (json!({"a": 1, "list": [{"name": ""}, {"name": ""}, {"name": ""}]}), "`list` must have at most 2 items"),
             (json!({"a": 1, "maybe": {"name": false}}), "`maybe.name` must be string, and is a boolean"),
-            (json!({"a": 1, "b": 2}), "`b` is not known"),
+            (json!({"a": 1, "b": 2}), "`b` is not a known property"),
             (json!([1]), "must be a JSON object, and are an array"),
             (json!("{\"a\":1}"), "must be a JSON object, and are a string"),
         ];
@@ -308,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_says_nothing_or_nonsense_takes_any_object() {
+    fn an_empty_or_invalid_schema_accepts_any_object() {
         let nonsense = json!({
             "properties": 3, "required": {"a": 1}, "enum": {}, "anyOf": 1, "minimum": "x", "$ref": "https://example.com/x",
         });
@@ -318,17 +321,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_problems_are_told() {
+    fn only_the_first_problems_are_reported() {
         let names: Vec<String> = (0..100).map(|n| format!("p{n}")).collect();
         let said = check(&json!({"required": names}), &json!({})).expect_err("much is missing");
-        assert_eq!(said.matches("is missing").count(), MAX_TOLD);
+        assert_eq!(said.matches("is missing").count(), MAX_PROBLEMS);
     }
 
     #[test]
-    fn a_schema_that_refers_to_itself_costs_no_more_than_its_bound() {
+    fn the_work_for_a_recursive_schema_is_bounded() {
         let loops = json!({"$ref": "#"});
         assert_eq!(check(&loops, &json!({"a": 1})), Ok(()));
-        // Each level asks twice for the next one.
+        // Each level refers twice to the next one.
         let level =
             |n: u32| json!({"allOf": [{"$ref": format!("#/$defs/{}", n + 1)}, {"$ref": format!("#/$defs/{}", n + 1)}]});
         let levels: Map<String, Value> = (0..60).map(|n| (n.to_string(), level(n))).collect();
@@ -379,8 +382,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_standard_has_the_same_verdict(schema in schema(), one in schema(), value in value()) {
-            // One that refers to itself has no end.
+        fn the_crate_jsonschema_has_the_same_verdict(schema in schema(), one in schema(), value in value()) {
+            // Without recursion, which the crate does not bound.
             let one = if one.to_string().contains("$ref") { json!({"type": "string"}) } else { one };
             let schema = json!({"allOf": [schema], "$defs": {"one": one}});
             if let Ok(standard) = jsonschema::validator_for(&schema) {

@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod auth;
+mod backoff;
 pub mod bus;
 pub mod channel;
 pub mod config;

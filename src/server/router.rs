@@ -34,7 +34,7 @@ pub fn router(state: AppState) -> Router {
         .layer(sessions)
         .layer(from_fn_with_state(cookie_name(&state.config), only_session_cookie));
     let router = calls.merge(http::health::routes(&state.config.server.metrics));
-    let of_every_answer = headers::of_every_answer(&state.config);
+    let of_every_answer = headers::common_headers(&state.config);
     let missing = page::missing().layer(CompressionLayer::new());
     state
         .site

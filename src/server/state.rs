@@ -10,11 +10,12 @@ use super::{
     agents::{AgentRegistry, stored},
     auth::Auth,
     bus::Bus,
-    channel::Channels,
+    channel::{Channels, Trimming},
     config::Config,
     error::{Error, Result},
     metrics,
     page::Admission,
+    quotas::Quotas,
     runs::{Runner, RunnerOptions},
     site::Site,
     store::Store,
@@ -76,7 +77,7 @@ impl AppState {
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         // Nobody else writes to an SQLite file: an upload that was under way when the last server process ended is never completed.
         sweep::abandoned(&store, &config.files_dir(), sweep::When::Start).await?;
-        let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(config.quotas());
+        let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(Quotas::from_config(&config));
         let options = RunnerOptions {
             coalesce: Duration::from_millis(config.socket.coalesce_ms),
             time_limit: Duration::from_millis(config.runs.time_limit_ms),
@@ -117,7 +118,7 @@ impl AppState {
         state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
         state.tasks.spawn(state.clone().sweep());
         state.tasks.spawn(state.clone().tend_agents());
-        state.tasks.spawn(metrics::tend(state.stopping.clone()));
+        state.tasks.spawn(metrics::run_upkeep(state.stopping.clone()));
         let runner = state.runner.clone();
         state.tasks.spawn(async move { runner.tend().await });
         Ok(state)
@@ -201,7 +202,7 @@ impl AppState {
 
     /// Lets go of what of the logs may go, until there is nothing more.
     async fn trim(&self) {
-        let trimming = self.config.store.trimming();
+        let trimming = Trimming::from(&self.config.store);
         let all = async {
             let mut entries = 0;
             loop {

@@ -9,7 +9,7 @@ pub(crate) mod browser;
 pub mod context;
 pub mod feed;
 pub mod machine;
-#[cfg(feature = "ssr")]
+#[cfg(feature = "server")]
 pub mod native;
 #[cfg(feature = "hydrate")]
 mod page;

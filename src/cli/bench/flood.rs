@@ -1,4 +1,4 @@
-//! One person makes very many threads and loads their page again and again, many at once: how long another waits for an answer.
+//! One user creates very many threads and loads pages in parallel; measures the latency of another user's `ping` meanwhile.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bench, PATIENCE, percentiles,
+    Bench, RESPONSE_TIMEOUT, percentiles,
     socket::{Socket, Target, failed},
 };
 use crate::{
@@ -19,21 +19,21 @@ use crate::{
     protocol::{CreateThread, Ping, ThreadId, http::SignIn},
 };
 
-/// How many sockets make threads.
-const MAKERS: usize = 8;
-/// Between two pings.
-const PAUSE: Duration = Duration::from_millis(2);
+/// Sockets that create threads.
+const CREATORS: usize = 8;
+/// Pause between two pings.
+const PING_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The person who floods.
+/// The user who floods.
 pub(super) struct Flooder {
     pub(super) server: String,
     pub(super) sign_in: SignIn,
     pub(super) target: Target,
-    /// How many threads they make.
+    /// Threads to create.
     pub(super) threads: usize,
 }
 
-/// What became of the pages.
+/// Results of page requests.
 #[derive(Default)]
 struct Pages {
     whole: AtomicU64,
@@ -42,13 +42,13 @@ struct Pages {
     largest: AtomicU64,
 }
 
-/// What another's ping takes, with nothing else going on, while the threads are made, and while the pages are loaded.
+/// Measures the other user's ping: on the idle server, while threads are created, and while pages are loaded.
 pub(super) async fn flood(bench: &Bench, flooder: &Flooder) -> Result<Value, Failure> {
     let mut other = bench.target.open(0).await?;
-    let quiet = pings_while(&mut other, sleep(bench.time)).await?;
+    let idle = ping_during(&mut other, sleep(bench.time)).await?;
     let began = Instant::now();
-    let making = pings_while(&mut other, make_threads(flooder)).await?;
-    making.1?;
+    let creating = ping_during(&mut other, create_threads(flooder)).await?;
+    creating.1?;
     let took = began.elapsed();
     let (pages, stop) = (Pages::default(), CancellationToken::new());
     let browser = sign_in(flooder).await?;
@@ -60,13 +60,13 @@ pub(super) async fn flood(bench: &Bench, flooder: &Flooder) -> Result<Value, Fai
         };
         tokio::join!(join_all(loads), stopping)
     };
-    let loaded = pings_while(&mut other, loading).await?;
+    let loaded = ping_during(&mut other, loading).await?;
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Ok(json!({
         "threads": flooder.threads,
         "threads_made_ms": took.as_millis(),
-        "ping_quiet": percentiles(quiet.0),
-        "ping_while_threads_are_made": percentiles(making.0),
+        "ping_quiet": percentiles(idle.0),
+        "ping_while_threads_are_made": percentiles(creating.0),
         "ping_while_pages_are_loaded": percentiles(loaded.0),
         "pages": {
             "whole": count(&pages.whole), "refused": count(&pages.refused), "broken": count(&pages.broken),
@@ -75,8 +75,8 @@ pub(super) async fn flood(bench: &Bench, flooder: &Flooder) -> Result<Value, Fai
     }))
 }
 
-/// Pings until something is done; answers what each ping took.
-async fn pings_while<T>(socket: &mut Socket, work: impl Future<Output = T>) -> Result<(Vec<Duration>, T), Failure> {
+/// Pings until `work` is done; returns the latency of each ping.
+async fn ping_during<T>(socket: &mut Socket, work: impl Future<Output = T>) -> Result<(Vec<Duration>, T), Failure> {
     let stop = CancellationToken::new();
     let ping = async {
         let mut times = Vec::new();
@@ -84,7 +84,7 @@ async fn pings_while<T>(socket: &mut Socket, work: impl Future<Output = T>) -> R
             let began = Instant::now();
             socket.ask(Ping {}).await?;
             times.push(began.elapsed());
-            sleep(PAUSE).await;
+            sleep(PING_INTERVAL).await;
         }
         Ok::<_, Failure>(times)
     };
@@ -97,21 +97,21 @@ async fn pings_while<T>(socket: &mut Socket, work: impl Future<Output = T>) -> R
     Ok((times?, done))
 }
 
-async fn make_threads(flooder: &Flooder) -> Result<(), Failure> {
-    let make = async |maker: usize| {
-        let mut socket = flooder.target.open(maker).await?;
-        for number in (maker..flooder.threads).step_by(MAKERS) {
+async fn create_threads(flooder: &Flooder) -> Result<(), Failure> {
+    let create = async |creator: usize| {
+        let mut socket = flooder.target.open(creator).await?;
+        for number in (creator..flooder.threads).step_by(CREATORS) {
             let title = Some(format!("Thread {number} of a flood, with a title as long as titles mostly are"));
             socket.ask(CreateThread { thread_id: ThreadId::new(), title, agent: None }).await?;
         }
         Ok::<_, Failure>(())
     };
-    try_join_all((0..MAKERS).map(make)).await.map(drop)
+    try_join_all((0..CREATORS).map(create)).await.map(drop)
 }
 
-/// A browser in which the person is signed in.
+/// Signs in as the user; returns an HTTP client with the session's cookie.
 async fn sign_in(flooder: &Flooder) -> Result<reqwest::Client, Failure> {
-    let browser = reqwest::Client::builder().cookie_store(true).timeout(PATIENCE).build().map_err(failed)?;
+    let browser = reqwest::Client::builder().cookie_store(true).timeout(RESPONSE_TIMEOUT).build().map_err(failed)?;
     let call = browser.post(format!("{}/api/auth/sign-in", flooder.server)).json(&flooder.sign_in);
     call.send().await.and_then(reqwest::Response::error_for_status).map_err(failed)?;
     Ok(browser)
@@ -119,12 +119,12 @@ async fn sign_in(flooder: &Flooder) -> Result<reqwest::Client, Failure> {
 
 async fn load_pages(browser: &reqwest::Client, server: &str, pages: &Pages, stop: &CancellationToken) {
     while !stop.is_cancelled() {
-        let answer = browser.get(format!("{server}/")).header("accept", "text/html").send().await;
-        let Ok(answer) = answer else {
+        let response = browser.get(format!("{server}/")).header("accept", "text/html").send().await;
+        let Ok(response) = response else {
             pages.broken.fetch_add(1, Ordering::Relaxed);
             continue;
         };
-        let (status, text) = (answer.status(), answer.text().await.unwrap_or_default());
+        let (status, text) = (response.status(), response.text().await.unwrap_or_default());
         let counter = match status.as_u16() {
             200 if text.contains("</html>") => &pages.whole,
             429 | 503 => &pages.refused,

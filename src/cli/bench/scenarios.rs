@@ -1,4 +1,4 @@
-//! What is measured, one function each; each answers its figures.
+//! The scenarios: one function each, which returns its figures.
 
 use std::{
     sync::{
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bench, percentiles,
-    socket::{Socket, entry, failed},
+    socket::{Socket, failed, seq_and_time},
 };
 use crate::{
     cli::Failure,
@@ -27,74 +27,75 @@ use crate::{
     server::store::now_ms,
 };
 
-/// How many sockets are being opened at once, where that is not what is measured.
-const OPENING: usize = 64;
-/// How long a stream flows before it is measured.
-const WARM: Duration = Duration::from_secs(1);
-/// How often a writer looks whether its entry has arrived everywhere.
-const PAUSE: Duration = Duration::from_micros(200);
-/// How often a resume is measured.
+/// Sockets opened at once, where opening them is not measured.
+const OPEN_CONCURRENCY: usize = 64;
+/// How long to wait before a measurement begins.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// How often a writer checks whether its entry has reached all sockets.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
+/// Measurements of each kind of resume.
 const RESUMES: usize = 21;
 
 impl Bench {
-    /// Opens all sockets, some at a time, each following `channel` from now.
+    /// Opens all sockets and subscribes each to `channel`, from its current end.
     async fn open(&self, channel: ChannelName) -> Result<Vec<(Socket, Subscribed)>, Failure> {
         let open = async |index| {
             let mut socket = self.target.open(index).await?;
             let subscribed = socket.ask(Subscribe { channel, after: None, newest: None }).await?;
             Ok((socket, subscribed))
         };
-        stream::iter((0..self.clients).map(open)).buffer_unordered(OPENING).try_collect().await
+        stream::iter((0..self.clients).map(open)).buffer_unordered(OPEN_CONCURRENCY).try_collect().await
     }
 
-    /// A socket with a new thread of the agent.
-    async fn thread(&self, agent: Option<&str>) -> Result<(Socket, ThreadId), Failure> {
+    /// Opens a socket and creates a thread for the agent.
+    async fn create_thread(&self, agent: Option<&str>) -> Result<(Socket, ThreadId), Failure> {
         let mut socket = self.target.open(0).await?;
         let (thread_id, agent) = (ThreadId::new(), agent.map(str::to_owned));
         socket.ask(CreateThread { thread_id, title: Some("Bench".into()), agent }).await?;
         Ok((socket, thread_id))
     }
 
-    fn resident(&self) -> Result<Option<u64>, Failure> {
-        self.process.map(|process| process.resident()).transpose()
+    fn resident_bytes(&self) -> Result<Option<u64>, Failure> {
+        self.process.map(|process| process.resident_bytes()).transpose()
     }
 
-    fn busy(&self) -> Result<Option<Duration>, Failure> {
-        self.process.map(|process| process.busy()).transpose()
+    fn cpu_time(&self) -> Result<Option<Duration>, Failure> {
+        self.process.map(|process| process.cpu_time()).transpose()
     }
 }
 
-async fn say(socket: &mut Socket, thread_id: ThreadId) -> Result<MessageAccepted, Failure> {
+async fn send_message(socket: &mut Socket, thread_id: ThreadId) -> Result<MessageAccepted, Failure> {
     socket.ask(SendMessage::new(thread_id, "Go on.")).await
 }
 
-/// Memory of sockets that only listen.
+/// Memory per socket that only follows its user's feed.
 pub(super) async fn idle(bench: &Bench) -> Result<Value, Failure> {
-    // The first connections make what all share: buffers, pools, pages of the store. Few, for what they give back is used again.
-    let warm = stream::iter(0..OPENING).then(|index| bench.target.open(index)).try_collect::<Vec<_>>().await?;
+    // The first connections allocate what all share: buffers, pools, pages of the store.
+    let warm = stream::iter(0..OPEN_CONCURRENCY).then(|index| bench.target.open(index)).try_collect::<Vec<_>>().await?;
     drop(warm);
-    sleep(WARM).await;
-    let before = bench.resident()?;
+    sleep(WARM_UP).await;
+    let before = bench.resident_bytes()?;
     let began = Instant::now();
     let sockets = bench.open(ChannelName::User).await?;
     let opened = began.elapsed();
-    // Whoever is asked for a sign of life gives it: sockets that nobody reads do not.
+    // Sockets answer the server's pings only while they are read.
     let mut reading: JoinSet<Result<(), Failure>> = JoinSet::new();
     for (mut socket, _) in sockets {
         reading.spawn(async move {
             loop {
-                socket.text().await?;
+                socket.next_text().await?;
             }
         });
     }
-    let busy = bench.busy()?;
+    let busy = bench.cpu_time()?;
     sleep(bench.time).await;
     if let Some(ended) = reading.try_join_next() {
         return Err(ended.map_err(failed)?.err().unwrap_or_else(|| failed("a socket ended")));
     }
-    let after = bench.resident()?;
+    let after = bench.resident_bytes()?;
     let each = before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64 / bench.clients as f64);
-    let cpu = busy.zip(bench.busy()?).map(|(before, after)| (after - before).as_secs_f64() / bench.time.as_secs_f64());
+    let cpu =
+        busy.zip(bench.cpu_time()?).map(|(before, after)| (after - before).as_secs_f64() / bench.time.as_secs_f64());
     Ok(json!({
         "opened_ms": opened.as_millis(),
         "resident_before_bytes": before,
@@ -104,9 +105,9 @@ pub(super) async fn idle(bench: &Bench) -> Result<Value, Failure> {
     }))
 }
 
-/// What a delivery costs.
+/// Cost of a delivery.
 pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
-    let (mut sender, thread) = bench.thread(bench.agent.as_deref()).await?;
+    let (mut sender, thread) = bench.create_thread(bench.agent.as_deref()).await?;
     let sockets = bench.open(ChannelName::Thread(thread)).await?;
     let (count, bytes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
@@ -115,9 +116,9 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
     for (mut socket, Subscribed { mut seq, .. }) in sockets {
         let (count, bytes, times, stop) = (count.clone(), bytes.clone(), times.clone(), stop.clone());
         reading.spawn(async move {
-            while let Some(text) = stop.run_until_cancelled(socket.text()).await {
+            while let Some(text) = stop.run_until_cancelled(socket.next_text()).await {
                 let text = text?;
-                let Some((next, at)) = entry(&text) else { continue };
+                let Some((next, at)) = seq_and_time(&text) else { continue };
                 if next != seq + 1 {
                     return Err(failed(format!("entry {next} came after {seq}")));
                 }
@@ -132,20 +133,25 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
         });
     }
     let run = match &bench.agent {
-        Some(_) => Some(say(&mut sender, thread).await?.run_id),
+        Some(_) => Some(send_message(&mut sender, thread).await?.run_id),
         None => {
             write(bench, thread, &count, &stop, &mut reading).await?;
             None
         }
     };
-    sleep(WARM).await;
+    sleep(WARM_UP).await;
     times.lock().clear();
-    let look = || {
-        Ok::<_, Failure>((Instant::now(), bench.busy()?, count.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed)))
+    let read_counters = || {
+        Ok::<_, Failure>((
+            Instant::now(),
+            bench.cpu_time()?,
+            count.load(Ordering::Relaxed),
+            bytes.load(Ordering::Relaxed),
+        ))
     };
-    let before = look()?;
+    let before = read_counters()?;
     sleep(bench.time).await;
-    let after = look()?;
+    let after = read_counters()?;
     let times = std::mem::take(&mut *times.lock());
     if let Some(run_id) = run {
         sender.ask(StopRun { run_id }).await?;
@@ -170,7 +176,8 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
     }))
 }
 
-/// Writes to a thread, with so many entries under way to everyone at once. An entry is a new title: small, and stored.
+/// Keeps writing to a thread, with `in_flight` entries on their way to all sockets at once. An entry is a new title: small, and
+/// stored in a transaction of its own.
 async fn write(
     bench: &Bench,
     thread_id: ThreadId,
@@ -179,16 +186,16 @@ async fn write(
     writing: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<(), Failure> {
     let written = Arc::new(AtomicU64::new(0));
-    let (clients, under_way) = (bench.clients as u64, bench.under_way as u64);
-    for index in 0..bench.under_way {
+    let (clients, in_flight) = (bench.clients as u64, bench.in_flight as u64);
+    for index in 0..bench.in_flight {
         let mut socket = bench.target.open(index).await?;
         let (count, written, stop) = (count.clone(), written.clone(), stop.clone());
         writing.spawn(async move {
             while !stop.is_cancelled() {
                 socket.call(RenameThread { thread_id, title: MessageId::new().to_string() }).await?;
                 let mine = written.fetch_add(1, Ordering::Relaxed) + 1;
-                while count.load(Ordering::Relaxed) < mine.saturating_sub(under_way) * clients && !stop.is_cancelled() {
-                    sleep(PAUSE).await;
+                while count.load(Ordering::Relaxed) < mine.saturating_sub(in_flight) * clients && !stop.is_cancelled() {
+                    sleep(POLL_INTERVAL).await;
                 }
             }
             Ok(())
@@ -197,17 +204,17 @@ async fn write(
     Ok(())
 }
 
-/// Times of commands.
+/// Round trips of commands.
 pub(super) async fn echo(bench: &Bench) -> Result<Value, Failure> {
     let sockets = bench.open(ChannelName::User).await?;
     let mut sockets: Vec<Socket> = sockets.into_iter().map(|(socket, _)| socket).collect();
     let half = bench.time / 2;
     let (ping, pings) = rounds(&mut sockets, half, async |socket, _| socket.call(Ping {}).await.map(drop)).await?;
-    // Following nothing, and each a thread of its own: what is stored is measured, not who is told.
+    // Each with a thread of its own and without subscriptions, so that writing is measured and not delivery.
     drop(sockets);
-    let make = async |_| bench.thread(None).await;
+    let make = async |_| bench.create_thread(None).await;
     let made: Vec<(Socket, ThreadId)> =
-        stream::iter((0..bench.clients).map(make)).buffered(OPENING).try_collect().await?;
+        stream::iter((0..bench.clients).map(make)).buffered(OPEN_CONCURRENCY).try_collect().await?;
     let (mut sockets, threads): (Vec<_>, Vec<_>) = made.into_iter().unzip();
     let rename = async |socket: &mut Socket, index: usize| {
         let command = RenameThread { thread_id: threads[index], title: MessageId::new().to_string() };
@@ -220,7 +227,7 @@ pub(super) async fn echo(bench: &Bench) -> Result<Value, Failure> {
     }))
 }
 
-/// Every socket asks again and again for so long. Answers how often a second, and each time.
+/// Has every socket send commands one after the other for this long. Returns commands per second, and the time of each.
 async fn rounds(
     sockets: &mut [Socket],
     time: Duration,
@@ -241,15 +248,15 @@ async fn rounds(
     Ok(((times.len() as f64 / began.elapsed().as_secs_f64()).round(), times))
 }
 
-/// Everyone is cut, and comes back.
+/// All sockets disconnect, then resume at once.
 pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
-    let (_owner, thread) = bench.thread(None).await?;
+    let (_owner, thread) = bench.create_thread(None).await?;
     let channel = ChannelName::Thread(thread);
     let cursors: Vec<Cursor> = {
         let sockets = bench.open(channel).await?;
         sockets.into_iter().map(|(_, Subscribed { epoch, seq, .. })| Cursor { epoch, seq }).collect()
     };
-    let (began, busy) = (Instant::now(), bench.busy()?);
+    let (began, busy) = (Instant::now(), bench.cpu_time()?);
     let mut coming: JoinSet<Result<(Duration, Socket), Failure>> = JoinSet::new();
     for (index, cursor) in cursors.into_iter().enumerate() {
         let target = bench.target.clone();
@@ -258,12 +265,15 @@ pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
             let subscribed = socket.ask(Subscribe { channel, after: Some(cursor), newest: None }).await?;
             let took = began.elapsed();
             if subscribed.mode != Mode::Live {
-                return Err(failed(format!("nothing was missed, and yet it goes on by {:?}", subscribed.mode)));
+                return Err(failed(format!(
+                    "nothing was missed, but the subscription's mode is {:?}",
+                    subscribed.mode
+                )));
             }
             Ok((took, socket))
         });
     }
-    // All are kept until all are back.
+    // All stay open until all are back.
     let (mut times, mut sockets) = (Vec::with_capacity(bench.clients), Vec::with_capacity(bench.clients));
     while let Some(back) = coming.join_next().await {
         let (took, socket) = back.map_err(failed)??;
@@ -271,21 +281,21 @@ pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
         sockets.push(socket);
     }
     let took = began.elapsed();
-    let cpu = busy.zip(bench.busy()?).map(|(before, after)| (after - before).as_millis());
+    let cpu = busy.zip(bench.cpu_time()?).map(|(before, after)| (after - before).as_millis());
     Ok(json!({"all_back_ms": took.as_millis(), "server_cpu_ms": cpu, "each": percentiles(times)}))
 }
 
-/// Coming back to a long log.
+/// Resuming a long log.
 pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
-    let agent = bench.agent.as_deref().ok_or_else(|| Failure::Unasked("whose run? give --agent".into()))?;
-    let (mut socket, thread) = bench.thread(Some(agent)).await?;
+    let agent = bench.agent.as_deref().ok_or_else(|| Failure::Usage("`resume` needs --agent".into()))?;
+    let (mut socket, thread) = bench.create_thread(Some(agent)).await?;
     let channel = ChannelName::Thread(thread);
     let first = socket.ask(Subscribe { channel, after: None, newest: None }).await?;
-    say(&mut socket, thread).await?;
+    send_message(&mut socket, thread).await?;
     let mut head = first.seq;
-    while let Ok(text) = tokio::time::timeout(bench.time, socket.text()).await {
+    while let Ok(text) = tokio::time::timeout(bench.time, socket.next_text()).await {
         let text = text?;
-        head = entry(&text).map_or(head, |(seq, _)| seq);
+        head = seq_and_time(&text).map_or(head, |(seq, _)| seq);
         if text.contains(r#""type":"RUN_FINISHED""#) || text.contains(r#""type":"RUN_ERROR""#) {
             break;
         }
@@ -315,13 +325,13 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
     Ok(figures)
 }
 
-/// Reads entries up to this one; answers their bytes.
+/// Reads entries up to this one; returns their size in bytes.
 async fn read_to(socket: &mut Socket, head: u64) -> Result<usize, Failure> {
     let mut bytes = 0;
     loop {
-        let text = socket.text().await?;
+        let text = socket.next_text().await?;
         bytes += text.len();
-        if entry(&text).is_some_and(|(seq, _)| seq >= head) {
+        if seq_and_time(&text).is_some_and(|(seq, _)| seq >= head) {
             return Ok(bytes);
         }
     }

@@ -1,5 +1,5 @@
-//! The bench's own client: a bare WebSocket that reads what comes without understanding more of it than it must, so that
-//! many of them do not outweigh the server that is measured.
+//! The client of the benchmarks: a WebSocket that parses as little as possible, so that many of them use little CPU time beside the
+//! server that is measured.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,18 +14,18 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
-use super::PATIENCE;
+use super::RESPONSE_TIMEOUT;
 use crate::{
     cli::Failure,
     protocol::{PROTOCOL, Request, ServerFrame, encode_command},
 };
 
-/// How many sockets one source address has: ports run out at some 28,000.
-const PER_ADDRESS: usize = 20_000;
-/// What a socket reads at once.
-const READ_BUFFER: usize = 4 * 1024;
+/// Sockets per source address: there are about 28,000 ports for each.
+const SOCKETS_PER_ADDRESS: usize = 20_000;
+/// Size of a socket's read buffer, in bytes.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// The server, and who comes.
+/// The server, and an access token for it.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     address: SocketAddr,
@@ -34,12 +34,13 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// A server by its address, `http://HOST:PORT`.
+    /// Resolves a server's URL, `http://HOST:PORT`.
     ///
     /// # Errors
-    /// Where that is none.
-    pub(super) async fn of(server: &str, token: String) -> Result<Self, Failure> {
-        let wrong = || Failure::Unasked(format!("`{server}` is no address; expected http://HOST:PORT, without TLS"));
+    /// It is not such a URL, or the host is unknown.
+    pub(super) async fn resolve(server: &str, token: String) -> Result<Self, Failure> {
+        let wrong =
+            || Failure::Usage(format!("`{server}` is not a server's URL; expected http://HOST:PORT, without TLS"));
         let host = server.trim_end_matches('/').strip_prefix("http://").ok_or_else(wrong)?;
         let named = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
         let address =
@@ -47,15 +48,15 @@ impl Target {
         Ok(Self { address, url: format!("ws://{host}/ws"), token })
     }
 
-    /// Opens a socket, the `index`th.
+    /// Opens a socket; `index` counts them, to spread many over source addresses.
     pub(super) async fn open(&self, index: usize) -> Result<Socket, Failure> {
-        timeout(PATIENCE, self.connect(index)).await.map_err(|_| failed("opening a socket took too long"))?
+        timeout(RESPONSE_TIMEOUT, self.connect(index)).await.map_err(|_| failed("opening a socket took too long"))?
     }
 
     async fn connect(&self, index: usize) -> Result<Socket, Failure> {
         let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
-        if index >= PER_ADDRESS && self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-            let source = Ipv4Addr::new(127, 0, 1, u8::try_from(index / PER_ADDRESS).unwrap_or(u8::MAX));
+        if index >= SOCKETS_PER_ADDRESS && self.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            let source = Ipv4Addr::new(127, 0, 1, u8::try_from(index / SOCKETS_PER_ADDRESS).unwrap_or(u8::MAX));
             socket.bind((source, 0).into()).map_err(failed)?;
         }
         let stream = socket.connect(self.address).await.map_err(failed)?;
@@ -65,15 +66,15 @@ impl Target {
         headers.insert("authorization", format!("Bearer {}", self.token).parse().map_err(failed)?);
         headers.insert("sec-websocket-protocol", PROTOCOL.parse().map_err(failed)?);
         let config =
-            WebSocketConfig::default().read_buffer_size(READ_BUFFER).max_message_size(None).max_frame_size(None);
+            WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES).max_message_size(None).max_frame_size(None);
         let (stream, _) = client_async_with_config(request, stream, Some(config)).await.map_err(failed)?;
         let mut socket = Socket { stream, next_id: 0 };
-        socket.text().await?;
+        socket.next_text().await?;
         Ok(socket)
     }
 }
 
-/// An open socket, welcomed.
+/// An open socket, after its welcome frame.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: WebSocketStream<TcpStream>,
@@ -81,8 +82,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// The next text frame, however long it takes.
-    pub(super) async fn text(&mut self) -> Result<Utf8Bytes, Failure> {
+    /// Waits for the next text frame, without a time limit.
+    pub(super) async fn next_text(&mut self) -> Result<Utf8Bytes, Failure> {
         loop {
             match self.stream.next().await {
                 Some(Ok(Message::Text(text))) => return Ok(text.as_str().into()),
@@ -98,14 +99,14 @@ impl Socket {
         }
     }
 
-    /// Sends a command and waits for its reply, unread. What is pushed before it is passed over.
+    /// Sends a command; returns its reply unparsed. Skips what is pushed before it.
     pub(super) async fn call(&mut self, request: impl Request) -> Result<Utf8Bytes, Failure> {
         self.next_id += 1;
         let command = Message::text(encode_command(self.next_id, &request.into()));
         let reply = async {
             self.stream.send(command).await.map_err(failed)?;
             loop {
-                let text = self.text().await?;
+                let text = self.next_text().await?;
                 if text.starts_with(r#"{"type":"ok""#) {
                     return Ok(text);
                 }
@@ -114,10 +115,10 @@ impl Socket {
                 }
             }
         };
-        timeout(PATIENCE, reply).await.map_err(|_| failed("a reply took too long"))?
+        timeout(RESPONSE_TIMEOUT, reply).await.map_err(|_| failed("a reply took too long"))?
     }
 
-    /// Sends a command and reads its reply.
+    /// Sends a command; returns its parsed reply.
     pub(super) async fn ask<R: Request>(&mut self, request: R) -> Result<R::Ok, Failure> {
         let text = self.call(request).await?;
         match ServerFrame::decode(&text) {
@@ -127,8 +128,8 @@ impl Socket {
     }
 }
 
-/// The place of an entry, if the frame is one: its `seq`, and its time.
-pub(super) fn entry(frame: &str) -> Option<(u64, i64)> {
+/// The `seq` and the timestamp of an entry, if the frame is one.
+pub(super) fn seq_and_time(frame: &str) -> Option<(u64, i64)> {
     let rest = frame.strip_prefix(r#"{"type":"event""#)?;
     let number = |rest: &str, name: &str| -> Option<i64> {
         let (_, rest) = rest.split_once(name)?;
@@ -147,10 +148,10 @@ mod tests {
     use crate::protocol::{ChannelName, Epoch, EventPush, Push, encode_push};
 
     #[test]
-    fn the_place_of_an_entry_is_read_without_parsing_it() {
-        let (epoch, entry_) = (Epoch("e".into()), serde_json::json!({"seq": 1, "at": 2}));
-        let push = EventPush { channel: ChannelName::User, epoch, seq: Some(77), at: 1_700_000_000_123, entry: entry_ };
-        assert_eq!(entry(&encode_push(&Push::Event(push))), Some((77, 1_700_000_000_123)));
-        assert_eq!(entry(r#"{"type":"ok","id":1,"payload":{}}"#), None);
+    fn seq_and_time_of_an_entry_are_read_without_parsing_it() {
+        let (epoch, entry) = (Epoch("e".into()), serde_json::json!({"seq": 1, "at": 2}));
+        let push = EventPush { channel: ChannelName::User, epoch, seq: Some(77), at: 1_700_000_000_123, entry };
+        assert_eq!(seq_and_time(&encode_push(&Push::Event(push))), Some((77, 1_700_000_000_123)));
+        assert_eq!(seq_and_time(r#"{"type":"ok","id":1,"payload":{}}"#), None);
     }
 }

@@ -6,7 +6,8 @@ use crate::protocol::UserId;
 
 /// What a person may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema, clap::ValueEnum))]
+#[cfg_attr(feature = "server", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Use their own threads.

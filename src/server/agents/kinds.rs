@@ -1,4 +1,4 @@
-//! What makes agents of entries: the kinds there are, and what all of them share.
+//! Builds agents from their configuration, with what all agents share.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,32 +15,28 @@ use crate::{analyst::pricing::PriceTable, server::runs::Agent};
 use crate::{
     protocol::http::AgentSource,
     server::{
-        config::agents::{AgUiConfig, AgentConfig, KindConfig, ModelConfig},
+        config::agents::{AgUiConfig, AgentConfig, KindConfig, ModelConfig, PAGE_VAR_PREFIX},
         usage::DayAllowance,
     },
 };
 
-/// Answers what a variable holds.
+/// Looks up an environment variable.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The only variables that an entry of an administrator's page may name: an administrator is not whoever runs the machine,
-/// and could otherwise have any variable sent to an address of their own.
-pub const PAGE_VARIABLES: &str = "NETRA_AGENT_";
-
-/// What agents are made with.
+/// What agents are built with.
 #[derive(Clone)]
 pub struct Kinds {
-    /// The folder that relative paths begin in.
+    /// The folder that relative paths are resolved against.
     pub folder: PathBuf,
-    /// What secrets refer to.
+    /// The environment variables that secrets refer to.
     pub variables: Variables,
-    /// What models cost.
+    /// Prices of models.
     pub prices: Arc<PriceTable>,
-    /// Where tools come from.
+    /// All sources of tools.
     pub tools: Arc<Tools>,
-    /// What models may be used for while a run goes on.
+    /// The daily budgets of users.
     pub allowance: Arc<DayAllowance>,
-    /// The breakers of the endpoints of remote agents.
+    /// The circuit breakers of remote agents, by endpoint.
     pub breakers: Breakers,
 }
 
@@ -56,15 +52,15 @@ impl Default for Kinds {
 }
 
 impl Kinds {
-    /// The agent that an entry describes.
+    /// Builds the agent that an entry describes.
     ///
     /// # Errors
-    /// The key that is wrong, and what is allowed.
+    /// Names the wrong key and what is allowed.
     pub fn build(&self, config: &AgentConfig, source: AgentSource) -> Result<Arc<dyn Agent>, String> {
         match &config.kind {
-            KindConfig::Builtin => Err("kind: a built-in agent is configured in the file".into()),
+            KindConfig::Builtin => Err("kind: built-in agents are configured in the file".into()),
             KindConfig::Replay(_) if source == AgentSource::Page => {
-                Err("kind: a recording is a file of the server, which only the configuration file names".into())
+                Err("kind: only the configuration file may name a recording, which is a file of the server".into())
             }
             KindConfig::Replay(replay) => {
                 let file = self.folder.join(&replay.file);
@@ -75,7 +71,7 @@ impl Kinds {
             | KindConfig::Model(ModelConfig { allow_private_network: Some(true), .. })
                 if source == AgentSource::Page =>
             {
-                Err("allow_private_network: only the configuration file opens the host's own network".into())
+                Err("allow_private_network: only the configuration file may allow the host's own network".into())
             }
             KindConfig::AgUi(endpoint) => {
                 let variables = |name: &str| self.variable(name, source);
@@ -91,7 +87,7 @@ impl Kinds {
             return Err(format!("tools: there is no source of tools `{id}`"));
         }
         let mut model = model.clone();
-        // Models of one's own are what the file is for; an administrator is not whoever runs the machine.
+        // The file is written by the operator of the server, who may use models on its network.
         model.allow_private_network.get_or_insert(source != AgentSource::Page);
         let tools = model.tools.clone();
         let agent = ModelAgent::new(config.info(), model, |name| self.variable(name, source), &self.prices)?
@@ -99,9 +95,9 @@ impl Kinds {
         Ok(if tools.is_empty() { agent } else { agent.with_tools(self.tools.select(&tools)) })
     }
 
-    /// What a variable holds that an entry from there may name.
+    /// The value of a variable that entries of this source may refer to.
     fn variable(&self, name: &str, source: AgentSource) -> Option<String> {
-        let may = source != AgentSource::Page || name.starts_with(PAGE_VARIABLES);
-        may.then(|| (self.variables)(name)).flatten()
+        let is_allowed = source != AgentSource::Page || name.starts_with(PAGE_VAR_PREFIX);
+        is_allowed.then(|| (self.variables)(name)).flatten()
     }
 }

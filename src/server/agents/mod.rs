@@ -13,7 +13,7 @@ mod replay;
 pub mod stored;
 pub mod tools;
 
-pub use kinds::{Kinds, PAGE_VARIABLES, Variables};
+pub use kinds::{Kinds, Variables};
 pub use registry::AgentRegistry;
 pub(crate) use remote::custom_interrupts::is_answered_by_command;
 pub use replay::{Replay, ReplayError};

@@ -5,17 +5,14 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{
-    kinds::{Kinds, PAGE_VARIABLES},
-    tools::Tools,
-};
+use super::{kinds::Kinds, tools::Tools};
 use crate::{
     protocol::{
         ErrorBody, ErrorCode,
         http::{AgentInfo, AgentKind, AgentSource},
     },
     server::{
-        config::agents::{AgentConfig, AgentEntry, KindConfig, Secret, is_agent_id},
+        config::agents::{AgentConfig, AgentEntry, KindConfig, PAGE_VAR_PREFIX, Secret, is_agent_id},
         graphemes::cut,
         runs::{Agent, Agents, Registered},
     },
@@ -94,13 +91,13 @@ impl AgentRegistry {
     /// `invalid_payload` with the key that is wrong and what is allowed, `conflict` for an id that is taken.
     pub fn check(&self, entry: &AgentEntry) -> Result<AgentConfig, ErrorBody> {
         let invalid = |text: String| ErrorBody::new(ErrorCode::InvalidPayload, text);
-        let config = AgentConfig::read(entry).map_err(|problem| invalid(problem.to_string()))?;
+        let config = AgentConfig::parse(entry).map_err(|problem| invalid(problem.to_string()))?;
         for (key, value) in &entry.0 {
             let text = value.to_string();
             let named = Secret::from(text.as_str());
-            if let Some(name) = named.references().find(|name| !name.starts_with(PAGE_VARIABLES)) {
+            if let Some(name) = named.references().find(|name| !name.starts_with(PAGE_VAR_PREFIX)) {
                 let message =
-                    format!("{key}: {name} is not for pages, which name variables that begin with {PAGE_VARIABLES}");
+                    format!("{key}: {name} is not for pages, which name variables that begin with {PAGE_VAR_PREFIX}");
                 return Err(invalid(message));
             }
         }
@@ -116,7 +113,7 @@ impl AgentRegistry {
 
 /// Adds what an entry says, or that it is wrong.
 fn take(agents: &mut Vec<Registered>, kinds: &Kinds, place: Place<'_>, entry: &AgentEntry) {
-    let config = match AgentConfig::read(entry) {
+    let config = match AgentConfig::parse(entry) {
         Ok(config) => config,
         Err(problem) => return agents.push(unusable(agents, place, entry, format!("{place}.{problem}"))),
     };

@@ -15,6 +15,8 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::sleep};
 
+use crate::server::backoff::Backoff;
+
 /// How many keys each count remembers. One more forgets the one that failed, or succeeded, longest ago.
 const MAX_KEYS: usize = 10_000;
 /// A count is halved for each of these without a failure.
@@ -174,7 +176,7 @@ impl<K: Hash + Eq + Clone> Counts<K> {
     fn delay(&self, key: &K, now: Instant, longest: Duration) -> Duration {
         let failures = self.counts.get(key).map_or(0, |count| count.failures_at(now));
         match failures.checked_sub(self.free) {
-            Some(above) => (FIRST_WAIT * 2_u32.pow(above.min(16))).min(longest),
+            Some(above) => Backoff::new(FIRST_WAIT, longest).delay(above),
             None => Duration::ZERO,
         }
     }

@@ -5,7 +5,14 @@
 //! telling never blocks and never fails; whatever is lost on the way (the bus is away, a queue is full) is a counted hint,
 //! marked in [`Status`] and made good from the store, because [`Bus::asked`] has the heads of the logs compared.
 
+// Without NATS nothing leaves this process: what only NATS reads is unused.
+#![cfg_attr(not(feature = "nats"), allow(dead_code))]
+
 mod message;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(not(feature = "nats"))]
+#[path = "no_nats.rs"]
 mod nats;
 
 use std::{
@@ -86,7 +93,7 @@ struct Inner {
 
 /// What waits for NATS.
 struct Queues {
-    servers: Vec<async_nats::ServerAddr>,
+    servers: Vec<reqwest::Url>,
     entries: mpsc::Sender<Delivery>,
     messages: mpsc::Sender<NodeMessage>,
     /// Of the entries that wait.

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Client, ConnectOptions, Event, Message, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Message, ServerAddr, Subscriber};
 use axum::extract::ws::Utf8Bytes;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -15,16 +15,18 @@ use tokio_util::sync::CancellationToken;
 use super::{Bus, Listener, NodeMessage, Waiting};
 use crate::{
     protocol::Epoch,
-    server::channel::{Channel, Delivery},
+    server::{
+        backoff::Backoff,
+        channel::{Channel, Delivery},
+    },
 };
 
 /// After how much silence NATS is asked for a sign of life; the third that it owes ends the connection.
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_secs(2);
-/// Between two attempts: about so long at first, so long at most.
-const RETRY: Duration = Duration::from_millis(100);
-const RETRY_MOST: Duration = Duration::from_secs(2);
+/// Delays between attempts to connect.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// How much waits within the client, beside our own queue.
 const CLIENT_QUEUE: usize = 256;
 /// How many messages wait to be heard, for each subscription.
@@ -43,12 +45,14 @@ pub(super) async fn run(
 ) {
     let Some(queues) = &bus.0.nats else { return };
     let subjects = Subjects::new(epoch);
-    let places: Vec<String> = queues.servers.iter().map(|s| format!("{}:{}", s.host(), s.port())).collect();
+    let servers = queues.servers.iter().cloned().map(ServerAddr::from_url).collect::<Result<Vec<_>, _>>();
+    let servers = servers.expect("the configuration takes nats:// and tls:// alone");
+    let places: Vec<String> = servers.iter().map(|s| format!("{}:{}", s.host(), s.port())).collect();
     tracing::info!(servers = places.join(","), subjects = subjects.root, "the bus is NATS");
     let mut attempt = 0;
     while !stopping.is_cancelled() {
-        let options = options(bus, node, &queues.servers);
-        match options.connect(&queues.servers[..]).await {
+        let options = options(bus, node, &servers);
+        match options.connect(&servers[..]).await {
             // It ends only with `stopping`, or where NATS refuses us: then we begin anew, for that may change.
             Ok(client) => talk(bus, &client, &subjects, &*listener, &mut waiting, &stopping).await,
             Err(error) => tracing::warn!(%error, "NATS cannot be used; check bus.url"),
@@ -59,7 +63,7 @@ pub(super) async fn run(
     }
 }
 
-fn options(bus: &Bus, node: &str, servers: &[async_nats::ServerAddr]) -> ConnectOptions {
+fn options(bus: &Bus, node: &str, servers: &[ServerAddr]) -> ConnectOptions {
     // Weak: the client must not keep alive what keeps it alive.
     let weak = Arc::downgrade(&bus.0);
     let options = ConnectOptions::new()
@@ -104,10 +108,9 @@ fn happened(bus: &Bus, event: Event) {
     }
 }
 
-/// Longer each time, and never in step with the other nodes.
+/// The delay before the `attempt`th attempt to connect, counted from 1.
 fn pause(attempt: usize) -> Duration {
-    let doubled = RETRY * 2_u32.pow(u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(10));
-    doubled.min(RETRY_MOST).mul_f64(rand::random_range(0.5..1.0))
+    RETRY.jittered(u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX))
 }
 
 /// Speaks and listens through one client.
@@ -328,7 +331,7 @@ mod tests {
 
     #[test]
     fn attempts_come_ever_more_slowly_up_to_a_limit() {
-        assert!(pause(1) <= RETRY && pause(1) >= RETRY / 2);
-        assert!((RETRY_MOST / 2..=RETRY_MOST).contains(&pause(usize::MAX)));
+        assert!((RETRY.delay(0) / 2..=RETRY.delay(0)).contains(&pause(1)));
+        assert!((RETRY.delay(9) / 2..=RETRY.delay(9)).contains(&pause(usize::MAX)));
     }
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
     server::{
+        config::StoreConfig,
         error::Result,
         store::{chunks, now_ms, places},
     },
@@ -34,6 +35,17 @@ pub struct Trimming {
     pub keep_for: Option<Duration>,
     /// How many bytes of log a thread may keep; none: any.
     pub keep_bytes: Option<u64>,
+}
+
+impl From<&StoreConfig> for Trimming {
+    fn from(config: &StoreConfig) -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        Self {
+            compact_after: minutes(config.compact_after_minutes.into()),
+            keep_for: (config.keep_days > 0).then(|| minutes(u64::from(config.keep_days) * 24 * 60)),
+            keep_bytes: (config.keep_thread_bytes > 0).then_some(config.keep_thread_bytes),
+        }
+    }
 }
 
 impl Channels {

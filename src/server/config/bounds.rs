@@ -1,13 +1,12 @@
-//! Readers for bounded values: serde's own messages then say what is allowed.
+//! Deserialisers that check values, so that serde's error messages say what is allowed.
 
 use std::{fmt, net::IpAddr};
 
-use async_nats::ServerAddr;
 use ipnet::IpNet;
+use reqwest::Url;
 use serde::{Deserializer, de};
 
 use super::MetricsAccess;
-use crate::server::store::Engine;
 
 /// An integer from `MIN` to `MAX`.
 pub(super) fn within<'de, const MIN: u64, const MAX: u64, T, D>(from: D) -> Result<T, D::Error>
@@ -41,10 +40,10 @@ where
     }
 
     let value = from.deserialize_u64(Within::<MIN, MAX>)?;
-    T::try_from(value).map_err(|_| de::Error::custom("larger than this machine can count"))
+    T::try_from(value).map_err(|_| de::Error::custom("too large for this machine"))
 }
 
-/// An amount of money: 0 to a million.
+/// An amount of money, 0 to a million.
 pub(super) fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     struct Amount;
     impl de::Visitor<'_> for Amount {
@@ -59,7 +58,7 @@ pub(super) fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Erro
             if fits { Ok(value) } else { Err(E::invalid_value(de::Unexpected::Float(value), &self)) }
         }
 
-        #[expect(clippy::cast_precision_loss, reason = "what is too large to be exact is refused")]
+        #[expect(clippy::cast_precision_loss, reason = "an integer too large to be exact is out of bounds")]
         fn visit_i64<E: de::Error>(self, value: i64) -> Result<f64, E> {
             self.visit_f64(value as f64)
         }
@@ -69,22 +68,31 @@ pub(super) fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Erro
 
 /// An address and port to listen on.
 pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<std::net::SocketAddr, D::Error> {
-    parsed(from, "an address and port such as \"127.0.0.1:3000\"", |text| text.parse().ok())
+    parse_text(from, "an address and port such as \"127.0.0.1:3000\"", |text| text.parse().ok())
 }
 
 /// `sqlite:` and a path, or `postgres://` and a database.
 pub(super) fn store_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let allowed = "\"sqlite:\" and a path, or \"postgres://USER:PASSWORD@HOST/DATABASE\"";
-    secret(from, allowed, |text| Engine::of(text).is_some()).map(Some)
+    parse_url(from, allowed, |text| is_sqlite(text) || is_postgres(text)).map(Some)
 }
 
-/// `local`, or the addresses of NATS servers.
+/// Whether the store's URL names an SQLite file.
+pub(super) fn is_sqlite(url: &str) -> bool {
+    url.starts_with("sqlite:")
+}
+
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres:") || url.starts_with("postgresql:")
+}
+
+/// `local`, or the URLs of NATS servers.
 pub(super) fn bus_url<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    secret(from, BUS_URLS, |text| text == "local" || nats_servers(text).is_some())
+    parse_url(from, ALLOWED_BUS_URLS, |text| text == "local" || nats_servers(text).is_some())
 }
 
-/// An address as it was given. One that does not fit is not repeated whole: it may hold a password.
-fn secret<'de, D: Deserializer<'de>>(
+/// A URL that passes a check. An error repeats it without its password.
+fn parse_url<'de, D: Deserializer<'de>>(
     from: D,
     allowed: &str,
     fits: impl FnOnce(&str) -> bool,
@@ -96,24 +104,23 @@ fn secret<'de, D: Deserializer<'de>>(
     Err(de::Error::custom(format!("invalid value `{}`, expected {allowed}", redacted(&text))))
 }
 
-const BUS_URLS: &str = "\"local\", or \"nats://\" or \"tls://\", then [user:password@]host:port, or several such addresses \
+const ALLOWED_BUS_URLS: &str = "\"local\", or \"nats://\" or \"tls://\", then [user:password@]host:port, or several such addresses \
                         with commas between";
 
-/// The servers of `nats://[user:password@]host:port[,...]`; `tls://` encrypts. Nothing where it is no such address.
-pub(super) fn nats_servers(text: &str) -> Option<Vec<ServerAddr>> {
+/// The servers of `nats://[user:password@]host:port[,...]`, or `tls://` for TLS; none if the text is something else.
+pub(super) fn nats_servers(text: &str) -> Option<Vec<Url>> {
     let (scheme, _) = text.split_once("://").filter(|(scheme, _)| matches!(*scheme, "nats" | "tls"))?;
     let server = |part: &str| {
         let part = if part.contains("://") { part.to_owned() } else { format!("{scheme}://{part}") };
-        let server: ServerAddr = part.parse().ok()?;
-        let url = server.clone().into_inner();
+        let url: Url = part.parse().ok()?;
         let bare = url.query().is_none() && matches!(url.path(), "" | "/");
-        let fits = matches!(server.scheme(), "nats" | "tls") && !server.host().is_empty() && bare;
-        fits.then_some(server)
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        (matches!(url.scheme(), "nats" | "tls") && has_host && bare).then_some(url)
     };
     text.split(',').map(|part| server(part.trim())).collect()
 }
 
-/// An address, or several, without what is said before an `@`.
+/// A URL, or several with commas between, without user and password.
 pub(super) fn redacted(text: &str) -> String {
     let part = |part: &str| {
         let (scheme, rest) = part.split_once("://").map_or(("", part), |(scheme, rest)| (scheme, rest));
@@ -123,23 +130,23 @@ pub(super) fn redacted(text: &str) -> String {
     text.split(',').map(part).collect::<Vec<_>>().join(",")
 }
 
-/// Who may read the metrics.
+/// Access to the metrics.
 pub(super) fn metrics_access<'de, D: Deserializer<'de>>(from: D) -> Result<MetricsAccess, D::Error> {
     let allowed = "\"off\", \"public\", or an address and port of their own such as \"127.0.0.1:9464\"";
-    parsed(from, allowed, |text| match text {
+    parse_text(from, allowed, |text| match text {
         "off" => Some(MetricsAccess::Off),
         "public" => Some(MetricsAccess::Public),
         address => address.parse().ok().map(MetricsAccess::Listen),
     })
 }
 
-/// What the log's filter reads.
+/// A filter of the log.
 pub(super) fn log_filter<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let allowed = "levels by module such as \"info\" or \"info,netra=debug\"";
-    parsed(from, allowed, |text| tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned()))
+    parse_text(from, allowed, |text| tracing_subscriber::EnvFilter::try_new(text).is_ok().then(|| text.to_owned()))
 }
 
-/// Where traces go.
+/// The URL of an OTLP receiver.
 pub(super) fn telemetry_endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let allowed = "\"http://\" or \"https://\", a host, a port and maybe a path such as \"http://localhost:4318\"";
     let read = |text: &str| {
@@ -147,7 +154,7 @@ pub(super) fn telemetry_endpoint<'de, D: Deserializer<'de>>(from: D) -> Result<O
         let known = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
         known.then(|| text.trim_end_matches('/').to_owned())
     };
-    parsed(from, allowed, read).map(Some)
+    parse_text(from, allowed, read).map(Some)
 }
 
 /// A number from 0 to 1.
@@ -157,7 +164,7 @@ pub(super) fn unit_interval<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D
     fits.then_some(value).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Float(value), &"a number from 0 to 1"))
 }
 
-/// Scheme and host, with a port where it is not the scheme's own; without a path.
+/// The origin of a URL that has no path, query or user info.
 pub(super) fn origin(text: &str) -> Option<String> {
     let uri: axum::http::Uri = text.parse().ok()?;
     let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
@@ -166,12 +173,12 @@ pub(super) fn origin(text: &str) -> Option<String> {
     bare.then(|| format!("{scheme}://{authority}").to_ascii_lowercase())
 }
 
-/// The address that people use.
+/// The server's URL for users.
 pub(super) fn public_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    parsed(from, "\"http://\" or \"https://\", a host and maybe a port, without a path", origin).map(Some)
+    parse_text(from, "\"http://\" or \"https://\", a host and maybe a port, without a path", origin).map(Some)
 }
 
-/// Networks (`10.0.0.0/8`) and single addresses.
+/// Networks (`10.0.0.0/8`) and IP addresses.
 pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Error> {
     let list: Vec<String> = de::Deserialize::deserialize(from)?;
     list.iter()
@@ -185,7 +192,7 @@ pub(super) fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>,
         .collect()
 }
 
-/// Origins, each as [`origin`] has it.
+/// A list of origins.
 pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let list: Vec<String> = de::Deserialize::deserialize(from)?;
     list.iter()
@@ -197,7 +204,8 @@ pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>,
         .collect()
 }
 
-fn parsed<'de, D: Deserializer<'de>, T>(
+/// Parses a text. Its error repeats the text without what stands before an `@`.
+fn parse_text<'de, D: Deserializer<'de>, T>(
     from: D,
     allowed: &'static str,
     parse: impl FnOnce(&str) -> Option<T>,

@@ -1,4 +1,4 @@
-//! `[connections]`: how many TCP connections there may be, and how long each may take.
+//! `[connections]`: limits and timeouts of TCP connections.
 
 use std::time::Duration;
 
@@ -10,34 +10,34 @@ use super::bounds::within;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionsConfig {
-    /// Connections in all; the limit of file descriptors may allow fewer.
+    /// Most connections; the limit of file descriptors may allow fewer.
     #[serde(deserialize_with = "within::<16, 10_000_000, _, _>")]
     pub max: usize,
-    /// Connections from one address; from one /64 network of IPv6.
+    /// Most connections from one IPv4 address or one IPv6 /64 network.
     #[serde(deserialize_with = "within::<1, 10_000_000, _, _>")]
     pub max_per_address: usize,
-    /// The largest request line and header together, in bytes.
+    /// Most bytes of a request line and headers together.
     #[serde(deserialize_with = "within::<8_192, 1_048_576, _, _>")]
     pub max_header_bytes: usize,
-    /// Milliseconds until a new connection sends its first byte.
+    /// Milliseconds to wait for the first byte of a new connection.
     #[serde(deserialize_with = "within::<100, 600_000, _, _>")]
     pub first_byte_timeout_ms: u64,
-    /// Milliseconds from the first byte of a request to the end of its header.
+    /// Milliseconds from the first byte of a request to the end of its headers.
     #[serde(deserialize_with = "within::<100, 600_000, _, _>")]
     pub header_timeout_ms: u64,
-    /// Milliseconds that a connection may be idle between two requests.
+    /// Milliseconds that a connection may be idle between requests.
     #[serde(deserialize_with = "within::<100, 3_600_000, _, _>")]
     pub idle_timeout_ms: u64,
-    /// Milliseconds that a request's body, or the reading of an answer, may fall behind `min_bytes_per_second`.
+    /// Milliseconds that a client may fall behind `min_bytes_per_second`.
     #[serde(deserialize_with = "within::<100, 600_000, _, _>")]
     pub stall_timeout_ms: u64,
-    /// Bytes a second at which bodies are sent and answers are read at least.
+    /// Minimum rate at which clients must send request bodies and read responses.
     #[serde(deserialize_with = "within::<1, 1_000_000_000, _, _>")]
     pub min_bytes_per_second: u64,
-    /// Bytes of a refused request's body that are read and discarded, so that the answer arrives.
+    /// Bytes of a refused request's body that are read and discarded, so that the client receives the response.
     #[serde(deserialize_with = "within::<0, 107_374_182_400, _, _>")]
     pub discard_bytes: u64,
-    /// Milliseconds that this may take.
+    /// Milliseconds that discarding may take.
     #[serde(deserialize_with = "within::<0, 600_000, _, _>")]
     pub discard_timeout_ms: u64,
 }
@@ -60,31 +60,31 @@ impl Default for ConnectionsConfig {
 }
 
 impl ConnectionsConfig {
-    /// Until the first byte.
+    /// Time to wait for the first byte.
     #[must_use]
     pub fn first_byte_timeout(&self) -> Duration {
         Duration::from_millis(self.first_byte_timeout_ms)
     }
 
-    /// From the first byte to the end of the header.
+    /// Time from the first byte to the end of the headers.
     #[must_use]
     pub fn header_timeout(&self) -> Duration {
         Duration::from_millis(self.header_timeout_ms)
     }
 
-    /// Between two requests.
+    /// Idle time between requests.
     #[must_use]
     pub fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
     }
 
-    /// Behind the least rate.
+    /// Time behind the minimum rate.
     #[must_use]
     pub fn stall_timeout(&self) -> Duration {
         Duration::from_millis(self.stall_timeout_ms)
     }
 
-    /// For reading what a refused request still sends.
+    /// Time for discarding a refused request's body.
     #[must_use]
     pub fn discard_timeout(&self) -> Duration {
         Duration::from_millis(self.discard_timeout_ms)

@@ -1,5 +1,5 @@
-//! File, then variables, then flags: each source is laid over the one before, and each is checked on its own, so that a
-//! refusal names the source that is wrong.
+//! Loads the configuration from file, variables and flags. Each overrides the one before, and each is checked on its own, so that an
+//! error names its source.
 
 use std::{
     fs, io,
@@ -11,14 +11,14 @@ use toml::{Table, Value};
 
 use super::Config;
 
-/// The file that is read where no other is named and it exists.
+/// The file that is read if no other is named, and if it exists.
 const DEFAULT_FILE: &str = "Leptos.toml";
 
-/// Tables whose keys variables may set.
+/// Tables whose keys can be set by variables.
 const TABLES: [&str; 11] =
     ["server", "connections", "store", "bus", "runs", "quotas", "socket", "auth", "analyst", "log", "telemetry"];
 
-/// What is wrong: one sentence that names where it was said, the key, and what is allowed.
+/// An error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub struct ConfigError {
@@ -29,13 +29,13 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// A refusal of what `place` said.
+    /// An error in what comes from `place`.
     pub fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { place: place.into(), problem: problem.into() }
     }
 }
 
-/// What the command line said.
+/// Settings from the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Flags {
     /// `--config FILE`.
@@ -46,27 +46,27 @@ pub struct Flags {
     pub data: Option<PathBuf>,
 }
 
-/// Reads the configuration. `variables` are the environment's, given so that tests need not change their own.
+/// Loads the configuration. `variables` are those of the environment.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first error that is found.
 pub fn load(flags: &Flags, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
     let file = match &flags.config {
         Some(file) => Some(file.clone()),
         None => Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists()),
     };
-    let mut table = file.as_deref().map(read).transpose()?.unwrap_or_default();
+    let mut table = file.as_deref().map(read_file).transpose()?.unwrap_or_default();
     if let Some(file) = &file {
-        checked(&table, &file.display().to_string())?;
+        parse(&table, &file.display().to_string())?;
     }
     let mut variables: Vec<_> = variables.into_iter().filter(|(name, _)| is_setting(name)).collect();
     variables.sort();
     for (name, text) in variables {
         table = with_variable(table, &name, &text)?;
     }
-    let mut config = checked(&table, "configuration")?;
+    let mut config = parse(&table, "configuration")?;
     if let Some(folder) = file.as_deref().and_then(Path::parent) {
-        config.anchor(folder);
+        config.resolve_paths(folder);
     }
     config.file = file;
     if let Some(listen) = flags.listen {
@@ -79,23 +79,23 @@ pub fn load(flags: &Flags, variables: impl IntoIterator<Item = (String, String)>
     Ok(config)
 }
 
-fn read(file: &Path) -> Result<Table, ConfigError> {
+fn read_file(file: &Path) -> Result<Table, ConfigError> {
     let place = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|error| {
         let problem = match error.kind() {
-            io::ErrorKind::NotFound => "there is no such file; name another with --config".into(),
-            io::ErrorKind::InvalidData => "is no UTF-8 text".into(),
+            io::ErrorKind::NotFound => "no such file; name another with --config".into(),
+            io::ErrorKind::InvalidData => "is not UTF-8 text".into(),
             _ => format!("cannot be read: {error}"),
         };
         ConfigError::new(&place, problem)
     })?;
     text.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-        ConfigError::new(&place, format!("line {line} is no TOML: {}", error.message().replace('\n', "; ")))
+        ConfigError::new(&place, format!("line {line} is not valid TOML: {}", error.message().replace('\n', "; ")))
     })
 }
 
-fn checked(table: &Table, place: &str) -> Result<Config, ConfigError> {
+fn parse(table: &Table, place: &str) -> Result<Config, ConfigError> {
     serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
         let key = error.path().to_string();
         let problem = error.inner().message().replace('\n', "; ");
@@ -103,12 +103,12 @@ fn checked(table: &Table, place: &str) -> Result<Config, ConfigError> {
     })
 }
 
-/// Whether a variable sets a key. Other `NETRA_` variables (the setup token, say) have no table and belong to others.
+/// Whether a variable is a setting. Other `NETRA_` variables, such as the setup token, contain no `__`.
 fn is_setting(name: &str) -> bool {
     name.strip_prefix("NETRA_").is_some_and(|rest| rest.contains("__"))
 }
 
-/// A variable has no type of its own: it is read as TOML where that fits the key, else as text.
+/// Sets a key from a variable, whose value is taken as TOML if that fits the key's type, otherwise as text.
 fn with_variable(table: Table, name: &str, text: &str) -> Result<Table, ConfigError> {
     let path = name.strip_prefix("NETRA_").unwrap_or(name).to_ascii_lowercase();
     let Some((section, key)) = path.split_once("__").filter(|(section, _)| TABLES.contains(section)) else {
@@ -123,10 +123,10 @@ fn with_variable(table: Table, name: &str, text: &str) -> Result<Table, ConfigEr
             break;
         };
         section.insert(key.to_owned(), value);
-        match checked(&attempt, name) {
+        match parse(&attempt, name) {
             Ok(_) => return Ok(attempt),
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    Err(first_error.unwrap_or_else(|| ConfigError::new(name, format!("`{section}` is no table"))))
+    Err(first_error.unwrap_or_else(|| ConfigError::new(name, format!("`{section}` is not a table"))))
 }

@@ -1,11 +1,12 @@
-//! Configuration: what a server is told, from `Leptos.toml`, then variables, then flags.
+//! The server's configuration: `Leptos.toml`, overridden by environment variables, overridden by flags.
 //!
-//! Every table is a small struct with its defaults and its bounds beside each other. What is wrong is said in one message
-//! that names where it was said (file, variable or flag), which key it is, and what is allowed.
+//! Each table is a struct with its defaults and bounds. An error names its source (file, variable or flag), the key, and what is
+//! allowed.
 
 pub mod agents;
 mod bounds;
 mod connections;
+mod consent;
 mod load;
 mod quotas;
 mod tables;
@@ -15,6 +16,7 @@ pub mod tools;
 mod tests;
 
 pub use connections::ConnectionsConfig;
+pub use consent::ConsentRules;
 pub use load::{ConfigError, Flags, load};
 pub use quotas::QuotasConfig;
 pub use tables::{
@@ -29,57 +31,56 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{quotas::Quotas, store::Engine};
+use bounds::is_sqlite;
 
-/// Everything a server is told.
+/// The whole configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where it listens and keeps what it knows.
+    /// Addresses and folders of the server.
     pub server: ServerConfig,
-    /// Its TCP connections.
+    /// TCP connections.
     pub connections: ConnectionsConfig,
     /// The store.
     pub store: StoreConfig,
-    /// How nodes tell each other what happened.
+    /// Messages between nodes.
     pub bus: BusConfig,
-    /// What agents may take.
+    /// Limits of runs.
     pub runs: RunsConfig,
-    /// How much people may keep.
+    /// Limits of what users may store.
     pub quotas: QuotasConfig,
-    /// The socket.
+    /// WebSockets.
     pub socket: SocketConfig,
-    /// People and their rights.
+    /// Sign-in and sessions.
     pub auth: AuthConfig,
     /// The built-in workload analyst.
     pub analyst: AnalystConfig,
-    /// The log.
+    /// Logging.
     pub log: LogConfig,
     /// Traces.
     pub telemetry: TelemetryConfig,
-    /// Agents beside the built-in one, as they are written; see [`agents::AgentConfig::read`].
+    /// Entries of agents besides the built-in one, unparsed; see [`agents::AgentConfig::parse`].
     pub agents: Vec<agents::AgentEntry>,
-    /// Where the tools of model agents come from.
+    /// Sources of the tools of model agents.
     #[serde(deserialize_with = "tools::sources")]
     pub tools: Vec<tools::ToolsConfig>,
-    /// What cargo-leptos writes into the same file; only `metadata.leptos` is read.
+    /// The section of cargo-leptos in the same file; ignored.
     pub package: Option<toml::Table>,
-    /// The file that was read.
+    /// The file that was loaded.
     #[serde(skip)]
     pub file: Option<PathBuf>,
 }
 
 impl Config {
-    /// The store's address: as told, else a file in the data folder; made where it does not exist.
+    /// The store's URL: as configured, or an SQLite file in the data folder. An SQLite file is created if missing.
     #[must_use]
     pub fn store_url(&self) -> String {
         let file = || format!("sqlite:{}", self.server.data.join("netra.db").display());
         let url = self.store.url.clone().unwrap_or_else(file);
-        let made = Engine::of(&url) == Some(Engine::Sqlite) && !url.contains('?');
-        if made { format!("{url}?mode=rwc") } else { url }
+        if is_sqlite(&url) && !url.contains('?') { format!("{url}?mode=rwc") } else { url }
     }
 
-    /// The SQLite file of the store, where it is one.
+    /// The SQLite file of the store, if it is one.
     #[must_use]
     pub fn sqlite_file(&self) -> Option<PathBuf> {
         let url = self.store_url();
@@ -87,31 +88,41 @@ impl Config {
         Some(path.trim_start_matches("//").into())
     }
 
-    /// The store's address as it may stand in messages: without who signs in there, and how.
+    /// The store's URL for messages: without user and password.
     #[must_use]
-    pub fn store_place(&self) -> String {
+    pub fn redacted_store_url(&self) -> String {
         bounds::redacted(&self.store_url())
     }
 
-    /// Whether its parts fit together.
+    /// Checks settings that depend on each other, and on the features of this build.
     ///
     /// # Errors
-    /// What would lose data, and what to set instead.
+    /// Names the setting and what to set instead.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.bus.servers().is_some() && Engine::of(&self.store_url()) == Some(Engine::Sqlite) {
-            let problem = "bus.url joins several nodes, and an SQLite file is one node's: set store.url = \
-                           \"postgres://user:password@host/database\", the same for all, or bus.url = \"local\"";
-            return Err(ConfigError::new(self.place(), problem));
+        let not_built_in = |key: &str, feature: &str| {
+            let problem = format!("{key}: not supported by this build of netra; build it with the feature `{feature}`");
+            Err(ConfigError::new(self.source(), problem))
+        };
+        if cfg!(not(feature = "nats")) && self.bus.servers().is_some() {
+            return not_built_in("bus.url", "nats");
+        }
+        if cfg!(not(feature = "otlp")) && self.telemetry.otlp_endpoint.is_some() {
+            return not_built_in("telemetry.otlp_endpoint", "otlp");
+        }
+        if self.bus.servers().is_some() && is_sqlite(&self.store_url()) {
+            let problem = "bus.url is for several nodes, which cannot share an SQLite file: set store.url = \
+                           \"postgres://user:password@host/database\" on all of them, or bus.url = \"local\"";
+            return Err(ConfigError::new(self.source(), problem));
         }
         if self.bus.servers().is_some() && self.server.files.is_none() {
-            let problem = "bus.url joins several nodes, and a run on one reads files that came in by another: set \
-                           server.files to a folder that all of them share";
-            return Err(ConfigError::new(self.place(), problem));
+            let problem = "bus.url is for several nodes, which must share the uploaded files: set server.files to a \
+                           folder that all of them share";
+            return Err(ConfigError::new(self.source(), problem));
         }
         Ok(())
     }
 
-    /// The folder that relative paths of the file begin in.
+    /// The folder that relative paths in the file are resolved against.
     #[must_use]
     pub fn folder(&self) -> PathBuf {
         self.file.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default()
@@ -123,42 +134,28 @@ impl Config {
         self.server.files.clone().unwrap_or_else(|| self.server.data.join("files"))
     }
 
-    /// How much people may keep here.
-    #[must_use]
-    pub fn quotas(&self) -> Quotas {
-        let sqlite = Engine::of(&self.store_url()) == Some(Engine::Sqlite);
-        let file = self.store.url.as_deref().and_then(|url| url.strip_prefix("sqlite:"));
-        let folder = match file.map(|file| Path::new(file.split('?').next().unwrap_or_default())) {
-            None => self.server.data.clone(),
-            Some(file) => {
-                file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).into()
-            }
-        };
-        Quotas::new(&self.quotas, self.analyst.max_thread_bytes, sqlite.then_some(folder), self.files_dir())
-    }
-
-    /// Whether people reach the server by HTTPS.
+    /// Whether the server's public URL is HTTPS.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.server.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))
     }
 
-    /// How long a session lasts.
+    /// Lifetime of a session.
     #[must_use]
     pub fn session_lifetime(&self) -> Duration {
         Duration::from_secs(u64::from(self.auth.session_days) * 86_400)
     }
 
-    /// Where tables were said, for messages.
+    /// Where the configuration comes from, for messages.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn source(&self) -> String {
         self.file.as_ref().map_or_else(|| "configuration".to_owned(), |file| file.display().to_string())
     }
 
-    /// Makes relative paths relative to the folder of the file that named them.
-    fn anchor(&mut self, folder: &Path) {
-        let named = self.analyst.prices.as_mut().into_iter().chain(self.server.files.as_mut());
-        for path in named {
+    /// Resolves relative paths against the folder of the file.
+    fn resolve_paths(&mut self, folder: &Path) {
+        let paths = self.analyst.prices.as_mut().into_iter().chain(self.server.files.as_mut());
+        for path in paths {
             if path.is_relative() {
                 *path = folder.join(&*path);
             }

@@ -1,43 +1,43 @@
-//! `[quotas]`: how much people may keep.
+//! `[quotas]`: limits of what users may store.
 
 use serde::Deserialize;
 
 use super::bounds::within;
 
-/// A pebibyte: more than any installation has.
+/// A pebibyte, as the largest value that makes sense.
 const MAX_BYTES: u64 = 1 << 50;
-/// More threads or files than any installation has.
+/// The largest number of threads or files that makes sense.
 const MAX_COUNT: u64 = 1_000_000_000;
 
-/// `[quotas]`. Everywhere 0 means no limit.
+/// `[quotas]`. 0 means no limit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuotasConfig {
-    /// Threads of one person.
+    /// Threads of one user.
     #[serde(deserialize_with = "within::<0, MAX_COUNT, _, _>")]
     pub max_threads_per_user: u64,
-    /// Uploaded files of one person.
+    /// Uploaded files of one user.
     #[serde(deserialize_with = "within::<0, MAX_COUNT, _, _>")]
     pub max_files_per_user: u64,
-    /// Bytes of one person's uploaded files together.
+    /// Bytes of one user's uploaded files together.
     #[serde(deserialize_with = "within::<0, MAX_BYTES, _, _>")]
     pub max_file_bytes_per_user: u64,
-    /// Bytes of one person's conversations together.
+    /// Bytes of one user's conversations together.
     #[serde(deserialize_with = "within::<0, MAX_BYTES, _, _>")]
     pub max_log_bytes_per_user: u64,
-    /// Threads of all people.
+    /// Threads of all users.
     #[serde(deserialize_with = "within::<0, MAX_COUNT, _, _>")]
     pub max_threads: u64,
-    /// Uploaded files of all people.
+    /// Uploaded files of all users.
     #[serde(deserialize_with = "within::<0, MAX_COUNT, _, _>")]
     pub max_files: u64,
-    /// Bytes of all people's uploaded files together.
+    /// Bytes of all users' uploaded files together.
     #[serde(deserialize_with = "within::<0, MAX_BYTES, _, _>")]
     pub max_file_bytes: u64,
-    /// Bytes of all people's conversations together.
+    /// Bytes of all users' conversations together.
     #[serde(deserialize_with = "within::<0, MAX_BYTES, _, _>")]
     pub max_log_bytes: u64,
-    /// Bytes that stay free on the disks of the store and of the files: with less, nothing new is taken.
+    /// Bytes to keep free on the disks of the store and of the files; with less, nothing new is accepted.
     #[serde(deserialize_with = "within::<0, MAX_BYTES, _, _>")]
     pub min_free_bytes: u64,
 }
@@ -59,7 +59,7 @@ impl Default for QuotasConfig {
 }
 
 impl QuotasConfig {
-    /// No limit at all: for tools and tests that write a store themselves.
+    /// No limits, for tools and tests that write to a store directly.
     #[must_use]
     pub fn unlimited() -> Self {
         Self {

@@ -4,7 +4,6 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
-    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -14,32 +13,28 @@ use super::bounds::{
     address, bus_url, dollars, log_filter, metrics_access, nats_servers, networks, origins, public_url, redacted,
     store_url, telemetry_endpoint, unit_interval, within,
 };
-use crate::{
-    protocol::limits,
-    server::{channel::Trimming, usage::Budget},
-};
+use crate::protocol::{http::Budget, limits};
 
 /// `[server]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port to listen on; port 0 picks a free one.
     #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
-    /// The folder that holds everything the server keeps.
+    /// The data folder: SQLite store, uploaded files, folders of tool servers.
     pub data: PathBuf,
-    /// The folder of uploaded files, where it is not `files` in the data folder: one that all nodes share.
+    /// Folder of uploaded files; absent: `files` in the data folder. Several nodes need one that they share.
     pub files: Option<PathBuf>,
-    /// The address that people use, where it is not the one listened on: `https://netra.example.com`.
+    /// The URL that users open, if it is not the address listened on: `https://netra.example.com`.
     #[serde(deserialize_with = "public_url")]
     pub public_url: Option<String>,
-    /// The addresses and networks of the proxies in front. Only what they say of where a call comes from
-    /// (`X-Forwarded-For`, `Forwarded`) is believed.
+    /// Addresses and networks of reverse proxies, whose `X-Forwarded-For` and `Forwarded` headers are trusted.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether whoever connects is such a proxy: for one whose address is not known beforehand.
+    /// Whether every peer is a trusted proxy: for proxies whose addresses are not known beforehand.
     pub trust_proxy: bool,
-    /// How long a stop may take, in milliseconds.
+    /// Milliseconds that runs may take to finish when the server stops.
     #[serde(deserialize_with = "within::<0, 600_000, _, _>")]
     pub drain_ms: u64,
     /// Who may read `/metrics`.
@@ -50,12 +45,12 @@ pub struct ServerConfig {
 /// Who may read `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum MetricsAccess {
-    /// Nobody.
+    /// No one.
     #[default]
     Off,
-    /// Whoever reaches the server.
+    /// Everyone who reaches the server.
     Public,
-    /// Whoever reaches this address, which is listened on for this alone.
+    /// Everyone who reaches this address, on which nothing but metrics and health is served.
     Listen(SocketAddr),
 }
 
@@ -75,19 +70,19 @@ impl Default for ServerConfig {
 }
 
 impl ServerConfig {
-    /// Whether what the other end of a connection says of where a call comes from is believed.
+    /// Whether forwarding headers from this peer are trusted.
     #[must_use]
     pub fn trusts_peer(&self, peer: IpAddr) -> bool {
         self.trust_proxy || self.is_proxy(peer)
     }
 
-    /// Whether an address is one of the proxies in front.
+    /// Whether an address is one of the trusted proxies.
     #[must_use]
     pub fn is_proxy(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address.to_canonical()))
     }
 
-    /// Whether there is a proxy in front.
+    /// Whether the server is behind a proxy.
     #[must_use]
     pub fn is_behind_proxy(&self) -> bool {
         self.trust_proxy || !self.trusted_proxies.is_empty()
@@ -98,24 +93,29 @@ impl ServerConfig {
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// `sqlite:PATH` or `postgres://…`; without it a file in the data folder.
+    /// `sqlite:PATH` or `postgres://…`; absent: an SQLite file in the data folder.
     #[serde(deserialize_with = "store_url")]
     pub url: Option<String>,
-    /// Minutes after a thread's last run at which the deltas of its runs are put together.
+    /// Minutes after a thread's last run at which the deltas of its runs are merged.
     #[serde(deserialize_with = "within::<0, 525_600, _, _>")]
     pub compact_after_minutes: u32,
-    /// Days for which a message and its run are kept; 0: for ever.
+    /// Days for which a turn is kept; 0: forever.
     #[serde(deserialize_with = "within::<0, 36_500, _, _>")]
     pub keep_days: u32,
-    /// Bytes of log that a thread keeps; its oldest messages and runs go first; 0: any.
+    /// Most bytes of a thread's log; its oldest turns are removed first; 0: no limit.
     #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
     pub keep_thread_bytes: u64,
 }
 
-/// The address holds a password.
+/// Without the URL, which may contain a password.
 impl std::fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreConfig").field("trimming", &self.trimming()).finish_non_exhaustive()
+        let Self { compact_after_minutes, keep_days, keep_thread_bytes, .. } = self;
+        f.debug_struct("StoreConfig")
+            .field("compact_after_minutes", compact_after_minutes)
+            .field("keep_days", keep_days)
+            .field("keep_thread_bytes", keep_thread_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,42 +125,29 @@ impl Default for StoreConfig {
     }
 }
 
-impl StoreConfig {
-    /// What may go of the logs.
-    #[must_use]
-    pub fn trimming(&self) -> Trimming {
-        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-        Trimming {
-            compact_after: minutes(self.compact_after_minutes.into()),
-            keep_for: (self.keep_days > 0).then(|| minutes(u64::from(self.keep_days) * 24 * 60)),
-            keep_bytes: (self.keep_thread_bytes > 0).then_some(self.keep_thread_bytes),
-        }
-    }
-}
-
 /// `[runs]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunsConfig {
-    /// Milliseconds that a run may take.
+    /// Time limit of a run, in milliseconds.
     #[serde(deserialize_with = "within::<100, 86_400_000, _, _>")]
     pub time_limit_ms: u64,
-    /// Runs of one person that go on at once; more wait their turn.
+    /// Concurrent runs of one user; further ones wait.
     #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
     pub max_per_user: usize,
-    /// Runs of one person that wait; more are refused.
+    /// Waiting runs of one user; further ones are refused.
     #[serde(deserialize_with = "within::<1, 4_096, _, _>")]
     pub max_waiting_per_user: usize,
-    /// Tokens, in and out, that one person's runs may use on a day (UTC); 0: any.
+    /// Input and output tokens that one user's runs may use per day (UTC); 0: no limit.
     #[serde(deserialize_with = "within::<0, 1_000_000_000_000, _, _>")]
     pub daily_tokens_per_user: u64,
-    /// US dollars that one person's runs may cost on a day (UTC), where prices are known; 0: any.
+    /// US dollars that one user's runs may cost per day (UTC), as far as prices are known; 0: no limit.
     #[serde(deserialize_with = "dollars")]
     pub daily_usd_per_user: f64,
-    /// Runs that go on at once on this server.
+    /// Concurrent runs of all users on this server.
     #[serde(deserialize_with = "within::<1, 100_000, _, _>")]
     pub max: usize,
-    /// Milliseconds within which another server ends the runs of one that died.
+    /// Milliseconds after which another server ends the runs of one that died.
     #[serde(deserialize_with = "within::<1_000, 600_000, _, _>")]
     pub lease_ms: u64,
 }
@@ -180,11 +167,11 @@ impl Default for RunsConfig {
 }
 
 impl RunsConfig {
-    /// What one person's runs may use on a day.
+    /// The daily budget of one user.
     #[must_use]
     pub fn budget(&self) -> Budget {
         let (tokens, usd) = (self.daily_tokens_per_user, self.daily_usd_per_user);
-        Budget { tokens: Some(tokens).filter(|most| *most > 0), usd: Some(usd).filter(|most| *most > 0.0) }
+        Budget { tokens: Some(tokens).filter(|limit| *limit > 0), usd: Some(usd).filter(|limit| *limit > 0.0) }
     }
 }
 
@@ -192,7 +179,7 @@ impl RunsConfig {
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BusConfig {
-    /// `local`: one process. `nats://[user:password@]host:port[,...]`: all that share the store.
+    /// `local` for a single server, or `nats://[user:password@]host:port[,...]` for servers that share a store.
     #[serde(deserialize_with = "bus_url")]
     pub url: String,
 }
@@ -203,7 +190,7 @@ impl Default for BusConfig {
     }
 }
 
-/// Without the password.
+/// Without user and password.
 impl fmt::Debug for BusConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BusConfig").field("url", &redacted(&self.url)).finish()
@@ -211,9 +198,9 @@ impl fmt::Debug for BusConfig {
 }
 
 impl BusConfig {
-    /// The NATS servers, where there are other nodes.
+    /// URLs of the NATS servers; none for a single server.
     #[must_use]
-    pub fn servers(&self) -> Option<Vec<async_nats::ServerAddr>> {
+    pub fn servers(&self) -> Option<Vec<reqwest::Url>> {
         nats_servers(&self.url)
     }
 }
@@ -222,31 +209,31 @@ impl BusConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SocketConfig {
-    /// Connections one person may hold; one more closes the oldest (4409).
+    /// Open sockets of one user; one more closes the oldest (4409).
     #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
     pub max_connections_per_user: usize,
-    /// Connections this server takes; one more is refused (429).
+    /// Open sockets of this server; one more is refused (429).
     #[serde(deserialize_with = "within::<1, 10_000_000, _, _>")]
     pub max_connections: usize,
-    /// Commands and calls of one person in a minute, over all their connections to this server.
+    /// Commands and HTTP requests of one user per minute, over all their connections to this server.
     #[serde(deserialize_with = "within::<1, 1_000_000, _, _>")]
     pub commands_per_minute: u32,
-    /// The largest frame a client may send, in bytes.
+    /// Largest frame that a client may send, in bytes.
     #[serde(deserialize_with = "within::<1024, 16_777_216, _, _>")]
     pub max_frame_bytes: usize,
-    /// Milliseconds of silence after which the server asks for a sign of life.
+    /// Milliseconds without data after which the server sends a ping.
     #[serde(deserialize_with = "within::<100, 300_000, _, _>")]
     pub heartbeat_ms: u64,
-    /// Milliseconds that the sign may take.
+    /// Milliseconds to wait for the pong.
     #[serde(deserialize_with = "within::<100, 300_000, _, _>")]
     pub heartbeat_timeout_ms: u64,
-    /// Milliseconds for which deltas of one message are gathered into one entry; 0: not at all.
+    /// Milliseconds for which deltas of one message are collected into one entry; 0: they are not.
     #[serde(deserialize_with = "within::<0, 500, _, _>")]
     pub coalesce_ms: u64,
-    /// Entries a subscription replays at most; further behind, it gets a snapshot.
+    /// Most entries that a subscription replays; a client further behind gets a snapshot.
     #[serde(deserialize_with = "within::<1, 1_000_000, _, _>")]
     pub replay_limit: u64,
-    /// Bytes that may wait for one connection; one more closes it (4001).
+    /// Bytes queued for one socket; more closes it (4001).
     #[serde(deserialize_with = "within::<65_536, 1_073_741_824, _, _>")]
     pub outbound_queue_bytes: usize,
 }
@@ -271,20 +258,19 @@ impl Default for SocketConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// Days after which a session ends.
+    /// Lifetime of a session, in days.
     #[serde(deserialize_with = "within::<1, 3650, _, _>")]
     pub session_days: u32,
-    /// Minutes after which an access token ends.
+    /// Lifetime of an access token, in minutes.
     #[serde(deserialize_with = "within::<1, 525_600, _, _>")]
     pub access_token_minutes: u32,
-    /// Seconds for which a ticket opens a socket.
+    /// Lifetime of a ticket, in seconds.
     #[serde(deserialize_with = "within::<1, 3600, _, _>")]
     pub ticket_seconds: u32,
-    /// Failed sign-ins in a minute, of one account from one address, that are answered at once. Each further one has to wait,
-    /// at first a second (429).
+    /// Failed sign-ins per minute of one account from one address. After that sign-ins are delayed, at first by a second (429).
     #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
     pub sign_in_failures_per_minute: u32,
-    /// Origins beside the server's own whose pages may use its cookies.
+    /// Origins, besides the server's own, whose pages may use its cookies.
     #[serde(deserialize_with = "origins")]
     pub allowed_origins: Vec<String>,
 }
@@ -305,14 +291,14 @@ impl Default for AuthConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AnalystConfig {
-    /// A price list in LiteLLM's cost-map format, instead of the one that is built in.
+    /// A price list in LiteLLM's cost-map format, instead of the built-in one.
     pub prices: Option<PathBuf>,
-    /// The id of an agent of kind `model`, for understanding questions that no rule does and for wording; absent: none.
+    /// Id of an agent of kind `model` that interprets questions which no rule matches and words the summary; absent: none.
     pub model: Option<String>,
-    /// The largest file that is taken, in bytes.
+    /// Largest uploaded file, in bytes.
     #[serde(deserialize_with = "within::<1, 107_374_182_400, _, _>")]
     pub max_file_bytes: u64,
-    /// The most that the files of one thread may hold together, in bytes.
+    /// Most bytes of all files of one thread together.
     #[serde(deserialize_with = "within::<1, 1_099_511_627_776, _, _>")]
     pub max_thread_bytes: u64,
 }
@@ -332,9 +318,9 @@ impl Default for AnalystConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// How lines look.
+    /// Format of the lines.
     pub format: LogFormat,
-    /// What is written, as `tracing_subscriber`'s `EnvFilter` reads it; the variable `NETRA_LOG` wins over it.
+    /// What is logged, as a filter of `tracing_subscriber`'s `EnvFilter`; the variable `NETRA_LOG` overrides it.
     #[serde(deserialize_with = "log_filter")]
     pub filter: String,
 }
@@ -348,13 +334,13 @@ impl Default for LogConfig {
     }
 }
 
-/// How lines of the log look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people.
+    /// Text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -362,10 +348,10 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
-    /// Where traces go by OTLP over HTTP, without `/v1/traces`; none: nowhere.
+    /// Base URL of an OTLP receiver, without `/v1/traces`; absent: no traces are sent.
     #[serde(deserialize_with = "telemetry_endpoint")]
     pub otlp_endpoint: Option<String>,
-    /// Which part of the traces is kept, 0 to 1.
+    /// Fraction of the traces that is sent, 0 to 1.
     #[serde(deserialize_with = "unit_interval")]
     pub sample_ratio: f64,
 }

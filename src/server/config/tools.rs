@@ -1,7 +1,7 @@
-//! `[[tools]]`: where the tools of model agents come from.
+//! `[[tools]]`: the sources of the tools of model agents.
 //!
-//! Each entry is read on its own: one that is wrong is disabled with its reason, and the others serve. Only the file says
-//! what is here, for an entry may name a program to run.
+//! Each entry is parsed on its own: a wrong one disables its source. Sources are only configured in the file, because an entry may
+//! name a program to run.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -14,29 +14,29 @@ use serde::{Deserialize, Deserializer, de};
 use toml::{Table, Value};
 
 use super::{
-    agents::{Secret, unrepeated},
+    agents::{Secret, without_found_text},
     bounds::within,
+    consent::ConsentRules,
 };
-use crate::server::agents::tools::ConsentRules;
 
-/// How many sources there may be.
+/// Most sources.
 const MAX_SOURCES: usize = 64;
-/// The longest id of a source: with `__` it begins the name of each of its tools.
-const MAX_ID: usize = 24;
+/// Longest id of a source, in bytes: with `__` it is the prefix of the names of its tools.
+const MAX_ID_BYTES: usize = 24;
 
 /// One of `[[tools]]`.
 #[derive(Debug, Clone)]
 pub struct ToolsConfig {
-    /// What agents and people name it by.
+    /// The id that agents refer to.
     pub id: String,
-    /// What it is, or why it is disabled.
+    /// Its configuration, or why it is disabled.
     pub kind: Result<ToolsKind, String>,
 }
 
-/// What a source of tools is.
+/// The kinds of sources.
 #[derive(Debug, Clone)]
 pub enum ToolsKind {
-    /// The analyst's tools over the files of a thread.
+    /// The analyst's tools for the files of a thread.
     Builtin(BuiltinConfig),
     /// A server of the Model Context Protocol.
     Mcp(Box<McpConfig>),
@@ -46,73 +46,73 @@ pub enum ToolsKind {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BuiltinConfig {
-    /// Who must say yes to a call; without a word: nobody.
+    /// The consent that calls need; by default none.
     pub consent: ConsentRules,
 }
 
 /// `kind = "mcp"`.
 #[derive(Debug, Clone)]
 pub struct McpConfig {
-    /// Where it is.
+    /// How it is reached.
     pub endpoint: Endpoint,
-    /// Who must say yes to a call; without a word: the person who asked.
+    /// The consent that calls need; by default that of the user.
     pub consent: ConsentRules,
-    /// How long connecting may take, and listing the tools.
+    /// Time limit for connecting, and for listing the tools.
     pub connect_timeout: Duration,
-    /// How long a call may take.
+    /// Time limit of a call.
     pub call_timeout: Duration,
-    /// How long a task may take that a server makes of a call.
+    /// Time limit of a call that the server runs as a task.
     pub task_timeout: Duration,
-    /// Bytes of a result that a model is given; what is longer is cut, and says so.
+    /// Most bytes of a result that the model is given; a longer one is truncated with a notice.
     pub max_output_bytes: usize,
-    /// Tools that are taken of it; more are left out, visibly.
+    /// Most tools of the server that are used; the administrators' page shows how many are left out.
     pub max_tools: usize,
 }
 
-/// Where a server of the Model Context Protocol is.
+/// How a server of the Model Context Protocol is reached.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
-    /// A child process that is spoken to over its standard input and output.
+    /// As a child process, over its standard input and output.
     Child {
-        /// The program: a path, or a name that `PATH` finds.
+        /// The program: a path, or a name found in `PATH`.
         command: String,
-        /// What it is called with.
+        /// Its arguments.
         args: Vec<String>,
-        /// The variables it is given beside `PATH` and `HOME`; it sees no others.
+        /// Its environment variables, besides `PATH` and `HOME`; it gets no others.
         env: BTreeMap<String, Secret>,
-        /// A program with its arguments that it is started through, such as `bwrap`; `{folder}` is the child's own folder.
+        /// A program with arguments that starts it, such as `bwrap`; `{folder}` is replaced by the child's own folder.
         sandbox: Vec<String>,
-        /// What it may use.
+        /// Its resource limits.
         limits: ChildLimits,
     },
-    /// Streamable HTTP.
+    /// Over streamable HTTP.
     Http {
-        /// The address.
+        /// The URL.
         url: Url,
-        /// What each request carries.
+        /// Headers of each request.
         headers: Vec<(HeaderName, Secret)>,
-        /// Whether the address may be of this host's own network.
+        /// Whether the URL may be on this host or in a private network.
         allow_private_network: bool,
     },
 }
 
-/// What a child process may use; 0: as much as this server. A process that it starts has the same limits.
+/// Resource limits of a child process, and of each process that it starts; 0: those of this server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChildLimits {
-    /// Bytes of memory that it writes to.
+    /// Bytes of writable memory.
     #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
     pub memory_bytes: u64,
-    /// Files, sockets and pipes that are open at once.
+    /// Open files, sockets and pipes.
     #[serde(deserialize_with = "within::<0, 1_048_576, _, _>")]
     pub open_files: u64,
-    /// Processes and threads of this server's user at once, the server's own among them. It does not bind root.
+    /// Processes and threads of the server's user, those of the server included. Does not limit root.
     #[serde(deserialize_with = "within::<0, 1_048_576, _, _>")]
     pub processes: u64,
-    /// Bytes of one file that it writes.
+    /// Bytes of a file that it writes.
     #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
     pub file_bytes: u64,
-    /// Seconds of processor time from its start to its end.
+    /// Seconds of CPU time.
     #[serde(deserialize_with = "within::<0, 31_536_000, _, _>")]
     pub cpu_seconds: u64,
 }
@@ -123,10 +123,10 @@ impl Default for ChildLimits {
     }
 }
 
-/// An entry as it is written.
+/// An entry of kind `mcp` as it is entry.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct McpEntry {
     command: Option<String>,
     #[serde(default)]
     args: Vec<String>,
@@ -148,7 +148,7 @@ struct Written {
     call_timeout_ms: u64,
     #[serde(default = "task_timeout_ms", deserialize_with = "within::<100, 86_400_000, _, _>")]
     task_timeout_ms: u64,
-    // Six times as much, as escaped JSON may have, is still less than an event may have.
+    // Escaping in JSON may take six times as much, which still fits in one event.
     #[serde(default = "max_output_bytes", deserialize_with = "within::<256, 40_960, _, _>")]
     max_output_bytes: usize,
     #[serde(default = "max_tools", deserialize_with = "within::<1, 128, _, _>")]
@@ -175,122 +175,123 @@ fn max_tools() -> usize {
     64
 }
 
-impl TryFrom<Written> for McpConfig {
+impl TryFrom<McpEntry> for McpConfig {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
-        let endpoint = match (written.command, written.url) {
+    fn try_from(entry: McpEntry) -> Result<Self, String> {
+        let endpoint = match (entry.command, entry.url) {
             (Some(command), None) => {
-                if !written.headers.is_empty() || written.allow_private_network {
+                if !entry.headers.is_empty() || entry.allow_private_network {
                     return Err("headers and allow_private_network are for a url, not for a command".into());
                 }
                 if command.trim().is_empty() {
                     return Err("command: expected a program".into());
                 }
-                if let Some(name) = written.env.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
-                    return Err(format!("env: `{name}` is no name of a variable"));
+                if let Some(name) = entry.env.keys().find(|name| name.is_empty() || name.contains(['=', '\0'])) {
+                    return Err(format!("env: `{name}` is not a name of a variable"));
                 }
-                if written.sandbox.first().is_some_and(|program| program.trim().is_empty()) {
+                if entry.sandbox.first().is_some_and(|program| program.trim().is_empty()) {
                     return Err("sandbox: expected a program and its arguments".into());
                 }
-                let (sandbox, limits) = (written.sandbox, written.limits.unwrap_or_default());
-                Endpoint::Child { command, args: written.args, env: written.env, sandbox, limits }
+                let (sandbox, limits) = (entry.sandbox, entry.limits.unwrap_or_default());
+                Endpoint::Child { command, args: entry.args, env: entry.env, sandbox, limits }
             }
             (None, Some(url)) => {
-                if !written.args.is_empty() || !written.env.is_empty() {
+                if !entry.args.is_empty() || !entry.env.is_empty() {
                     return Err("args and env are for a command, not for a url".into());
                 }
-                if !written.sandbox.is_empty() || written.limits.is_some() {
+                if !entry.sandbox.is_empty() || entry.limits.is_some() {
                     return Err("sandbox and limits are for a command, not for a url".into());
                 }
-                let headers = written.headers.into_iter().map(header).collect::<Result<_, _>>()?;
-                Endpoint::Http { url: checked(&url)?, headers, allow_private_network: written.allow_private_network }
+                let headers = entry.headers.into_iter().map(parse_header).collect::<Result<_, _>>()?;
+                Endpoint::Http { url: parse_url(&url)?, headers, allow_private_network: entry.allow_private_network }
             }
             _ => return Err("expected either command (a child process) or url (streamable HTTP)".into()),
         };
         Ok(Self {
             endpoint,
-            consent: written.consent,
-            connect_timeout: Duration::from_millis(written.connect_timeout_ms),
-            call_timeout: Duration::from_millis(written.call_timeout_ms),
-            task_timeout: Duration::from_millis(written.task_timeout_ms),
-            max_output_bytes: written.max_output_bytes,
-            max_tools: written.max_tools,
+            consent: entry.consent,
+            connect_timeout: Duration::from_millis(entry.connect_timeout_ms),
+            call_timeout: Duration::from_millis(entry.call_timeout_ms),
+            task_timeout: Duration::from_millis(entry.task_timeout_ms),
+            max_output_bytes: entry.max_output_bytes,
+            max_tools: entry.max_tools,
         })
     }
 }
 
-fn checked(url: &str) -> Result<Url, String> {
-    let allowed = "url: expected \"http://\" or \"https://\", a host and a path, without who signs in";
+fn parse_url(url: &str) -> Result<Url, String> {
+    let allowed = "url: expected \"http://\" or \"https://\", a host and a path, without user and password";
     let url: Url = url.parse().map_err(|_| allowed)?;
     let bare = url.username().is_empty() && url.password().is_none();
     if matches!(url.scheme(), "http" | "https") && url.has_host() && bare { Ok(url) } else { Err(allowed.into()) }
 }
 
-fn header((name, value): (String, Secret)) -> Result<(HeaderName, Secret), String> {
-    // These are the protocol's own.
+fn parse_header((name, value): (String, Secret)) -> Result<(HeaderName, Secret), String> {
+    // The protocol sets these itself.
     const RESERVED: [&str; 4] = ["accept", "last-event-id", "mcp-protocol-version", "mcp-session-id"];
-    let known = name.parse::<HeaderName>().map_err(|_| format!("headers: `{name}` is no name of a header"))?;
+    let known = name.parse::<HeaderName>().map_err(|_| format!("headers: `{name}` is not a name of a header"))?;
     if RESERVED.contains(&known.as_str()) {
-        return Err(format!("headers: `{known}` is the protocol's own"));
+        return Err(format!("headers: `{known}` is set by the protocol"));
     }
     Ok((known, value))
 }
 
-/// Reads all entries; only what is no list of tables is refused as a whole.
+/// Parses all entries. Only a value that is not a list of tables is an error.
 pub(super) fn sources<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ToolsConfig>, D::Error> {
     let tables = Vec::<Table>::deserialize(from)?;
     if tables.len() > MAX_SOURCES {
         return Err(de::Error::custom(format!("at most {MAX_SOURCES} sources of tools")));
     }
     let mut ids = HashSet::new();
-    Ok(tables.into_iter().enumerate().map(|(index, table)| read(index, table, &mut ids)).collect())
+    Ok(tables.into_iter().enumerate().map(|(index, table)| parse_source(index, table, &mut ids)).collect())
 }
 
-fn read(index: usize, mut table: Table, ids: &mut HashSet<String>) -> ToolsConfig {
+fn parse_source(index: usize, mut table: Table, ids: &mut HashSet<String>) -> ToolsConfig {
     let id = match table.remove("id") {
         Some(Value::String(id)) => id,
         _ => String::new(),
     };
     let kind = if !is_id(&id) {
-        Err(format!("id: expected 1 to {MAX_ID} of a-z, 0-9, `-` and single `_`"))
+        Err(format!("id: expected 1 to {MAX_ID_BYTES} of a-z, 0-9, `-` and single `_`"))
     } else if ids.insert(id.clone()) {
-        kind(table)
+        parse_kind(table)
     } else {
-        Err(format!("id: `{id}` is there twice; the first one counts"))
+        Err(format!("id: `{id}` is used twice; the first entry counts"))
     };
-    // An entry without a name of its own still has a place on the administrators' page.
-    let named = !id.is_empty() && id.len() <= 64;
-    ToolsConfig { id: if named { id } else { format!("tools[{index}]") }, kind }
+    // An entry without a usable id still needs a name on the administrators' page.
+    let has_id = !id.is_empty() && id.len() <= 64;
+    ToolsConfig { id: if has_id { id } else { format!("tools[{index}]") }, kind }
 }
 
-fn kind(mut table: Table) -> Result<ToolsKind, String> {
+fn parse_kind(mut table: Table) -> Result<ToolsKind, String> {
     match table.remove("kind").as_ref().and_then(Value::as_str) {
-        Some("builtin") => parsed(table).map(ToolsKind::Builtin),
+        Some("builtin") => parse(table).map(ToolsKind::Builtin),
         Some("mcp") => {
-            parsed::<Written>(table).and_then(McpConfig::try_from).map(|config| ToolsKind::Mcp(Box::new(config)))
+            parse::<McpEntry>(table).and_then(McpConfig::try_from).map(|config| ToolsKind::Mcp(Box::new(config)))
         }
         _ => Err("kind: expected \"mcp\" or \"builtin\"".into()),
     }
 }
 
-fn parsed<T: de::DeserializeOwned>(table: Table) -> Result<T, String> {
+fn parse<T: de::DeserializeOwned>(table: Table) -> Result<T, String> {
     serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-        let (key, problem) = (error.path().to_string(), unrepeated(&error.inner().message().replace('\n', "; ")));
+        let (key, problem) =
+            (error.path().to_string(), without_found_text(&error.inner().message().replace('\n', "; ")));
         if key == "." { problem } else { format!("{key}: {problem}") }
     })
 }
 
-/// An id begins the names of its tools, which models' interfaces restrict; `__` ends it there.
+/// An id is the prefix of tool names, whose characters the APIs of models restrict, and ends with `__` there.
 fn is_id(id: &str) -> bool {
     let letters = id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
-    (1..=MAX_ID).contains(&id.len()) && letters && !id.contains("__") && !id.ends_with('_')
+    (1..=MAX_ID_BYTES).contains(&id.len()) && letters && !id.contains("__") && !id.ends_with('_')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::agents::tools::Consent;
+    use crate::protocol::http::Consent;
 
     #[derive(Deserialize)]
     struct File {
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_source_is_read_with_its_defaults() {
+    fn each_kind_of_source_is_parsed_with_its_defaults() {
         let tools = read(
             "[[tools]]\nid = \"files\"\nkind = \"mcp\"\ncommand = \"npx\"\nargs = [\"-y\", \"x\"]\nenv = { KEY = \"v\" }\n\
              consent = { default = \"off\", \"read_*\" = \"automatic\" }\n\
@@ -316,8 +317,8 @@ mod tests {
         let Endpoint::Child { command, args, env, sandbox, limits } = &files.endpoint else { panic!("{files:?}") };
         assert_eq!((command.as_str(), args.len(), &env["KEY"]), ("npx", 2, &Secret::from("v")));
         assert_eq!((sandbox.len(), limits), (0, &ChildLimits::default()));
-        assert_eq!(files.consent.of("read_x", Consent::Ask), Consent::Automatic);
-        assert_eq!(files.consent.of("write", Consent::Ask), Consent::Off);
+        assert_eq!(files.consent.for_tool("read_x", Consent::Ask), Consent::Automatic);
+        assert_eq!(files.consent.for_tool("write", Consent::Ask), Consent::Off);
         assert_eq!((files.connect_timeout.as_secs(), files.call_timeout.as_secs()), (10, 60));
         let Ok(ToolsKind::Mcp(web)) = &web.kind else { panic!("{web:?}") };
         assert!(
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_entry_is_disabled_with_its_reason_and_the_others_serve() {
+    fn a_wrong_entry_is_disabled_and_the_others_are_not() {
         let wrong = [
             ("kind = \"mcp\"\ncommand = \"x\"", "id: expected"),
             ("id = \"a__b\"\nkind = \"mcp\"\ncommand = \"x\"", "id: expected"),
@@ -342,8 +343,11 @@ mod tests {
             ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nargs = [\"a\"]", "are for a command"),
             ("id = \"x\"\nkind = \"mcp\"\nurl = \"file:///etc\"", "url: expected"),
             ("id = \"x\"\nkind = \"mcp\"\nurl = \"https://me:secret@x/\"", "url: expected"),
-            ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = { \"a b\" = \"c\" }", "no name of a header"),
-            ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = { Accept = \"c\" }", "the protocol's own"),
+            (
+                "id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = { \"a b\" = \"c\" }",
+                "not a name of a header",
+            ),
+            ("id = \"x\"\nkind = \"mcp\"\nurl = \"http://x/\"\nheaders = { Accept = \"c\" }", "set by the protocol"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\ncall_timeout_ms = 1", "call_timeout_ms: invalid value"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nconfine = true", "unknown field"),
             ("id = \"x\"\nkind = \"mcp\"\ncommand = \"x\"\nsandbox = [\" \"]", "sandbox: expected"),

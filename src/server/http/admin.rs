@@ -8,12 +8,7 @@ use axum::{
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{
-    Caller,
-    extract::Json,
-    masks::{masked, unmasked},
-    problem::problem,
-};
+use super::{Caller, extract::Json, problem::problem};
 use crate::{
     protocol::{
         Author,
@@ -23,7 +18,7 @@ use crate::{
     },
     server::{
         agents::{check, stored},
-        config::agents::AgentEntry,
+        config::agents::{AgentEntry, masked, unmasked},
         error::Error,
         runs::{Registered, last_failure},
         state::AppState,

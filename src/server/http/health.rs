@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::server::{
     bus::Status,
     config::MetricsAccess,
-    metrics::{self, Look},
+    metrics::{self, CurrentValues},
     outage::Outage,
     state::AppState,
 };
@@ -105,12 +105,12 @@ fn bus(state: &AppState) -> Part {
 
 fn exposition(state: &AppState) -> impl IntoResponse + use<> {
     let counts = state.manager.counts();
-    let look = Look {
+    let values = CurrentValues {
         users: counts.users,
         channels: counts.channels,
         queue_bytes: state.manager.queue_bytes(),
         runs: state.runner.active(),
         draining: state.manager.is_draining(),
     };
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(look))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::render(values))
 }

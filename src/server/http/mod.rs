@@ -12,7 +12,6 @@ pub mod files;
 mod form;
 pub(crate) mod health;
 mod info;
-mod masks;
 pub mod problem;
 mod runs;
 pub(crate) mod session_cookie;
@@ -76,7 +75,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
             problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
         .layer(from_fn(panics_caught))
-        .layer(map_response(headers::personal))
+        .layer(map_response(headers::no_store))
         .layer(cors(config))
 }
 

@@ -24,7 +24,7 @@ pub use uploads::{Reservation, Upload};
 
 use self::room::Room;
 use super::{
-    config::QuotasConfig,
+    config::{Config, QuotasConfig},
     error::{Error, Result},
     store::{Engine, Store},
 };
@@ -68,6 +68,16 @@ impl Quotas {
     pub fn new(limits: &QuotasConfig, thread_bytes: u64, store: Option<PathBuf>, files: PathBuf) -> Self {
         let room = Room::new(limits.min_free_bytes, store, files);
         Self(Arc::new(Inner { limits: limits.clone(), thread_bytes, room, known: Mutex::default() }))
+    }
+
+    /// The limits of a server. The folder of its store is watched where that is an SQLite file.
+    #[must_use]
+    pub fn from_config(config: &Config) -> Self {
+        let folder = config.sqlite_file().map(|file| match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        });
+        Self::new(&config.quotas, config.analyst.max_thread_bytes, folder, config.files_dir())
     }
 
     /// No limits: for tools and tests that write a store themselves.

@@ -20,6 +20,7 @@ use crate::{
         agui::{Event, Raw, RunStarted},
     },
     server::{
+        backoff::Backoff,
         channel::{Append, Channel, Channels},
         error::{Error, Result},
         metrics, offload, raw_events,
@@ -49,8 +50,8 @@ fn without_raw(events: Vec<Event>) -> (Vec<Event>, Vec<Event>) {
 
 /// The AG-UI version that runs declare.
 const AG_UI: &str = "1.0";
-/// While the store fails: the first and the longest wait between two tries.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Delays between attempts to write while the store fails.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
 /// Why a run's log takes nothing more.
 #[derive(Debug)]
@@ -157,7 +158,7 @@ impl RunLog {
             return Ok(());
         }
         let entries: Vec<ThreadEntry> = events.into_iter().map(|event| self.entry(event)).collect();
-        let (give_up, mut wait, mut doubt) = (Instant::now() + self.patience, RETRY.0, false);
+        let (give_up, mut retries, mut doubt) = (Instant::now() + self.patience, 0, false);
         loop {
             let error = match self.once(&entries, end, doubt).await {
                 Ok(Some(seq)) => {
@@ -173,8 +174,8 @@ impl RunLog {
             tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
             metrics::store_failed();
             doubt = true;
-            sleep(wait).await;
-            wait = (wait * 2).min(RETRY.1);
+            sleep(RETRY.delay(retries)).await;
+            retries += 1;
         }
         let at = now_ms();
         end.map(phase).into_iter().for_each(metrics::run_ended);

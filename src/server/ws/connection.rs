@@ -66,7 +66,7 @@ pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
     let mut counted = metrics::Connection::open();
     let mut state = Connection::new(peer, handle.outbound().clone());
     let end = state.live(&mut socket).await;
-    counted.closes(end.code());
+    counted.closing(end.code());
     let (close, linger) = match end {
         End::Gone(how) => return tracing::info!(%user, %connection, reason = how, "socket gone"),
         End::Close(close) => (close, Duration::ZERO),

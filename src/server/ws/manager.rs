@@ -292,7 +292,7 @@ impl Hub for ConnectionManager {
     fn deliver(&self, delivery: &Delivery) {
         let followers = self.0.registry.lock().delivered(delivery.channel, delivery.seq);
         #[cfg(debug_assertions)]
-        if crate::server::fault_injection::skips(&delivery.frame) {
+        if crate::server::fault_injection::skips_delivery(&delivery.frame) {
             return;
         }
         metrics::fan_out(followers.as_ref().map_or(0, |followers| followers.len()));

@@ -9,13 +9,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::sleep;
 
 use crate::server::{
+    backoff::Backoff,
     channel::{Channel, Channels, Delivery},
     error::Result,
 };
 
-/// Between two tries: about so long at first, so long at most.
-const RETRY: Duration = Duration::from_millis(100);
-const RETRY_MOST: Duration = Duration::from_secs(2);
+/// Delays between attempts to read.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
 /// One that is asked for.
 pub(super) struct Page {
@@ -43,15 +43,14 @@ impl Page {
 
 /// What follows `after`, as soon as the store can be reached. Fails only where asking again does not help.
 pub(super) async fn read(channels: &Channels, channel: Channel, after: u64) -> Result<Vec<Delivery>> {
-    let mut wait = RETRY;
+    let mut retries = 0;
     loop {
         match channels.page(channel, after).await {
             Err(error) if error.is_out_of_reach() => {
                 // Whoever looks after all connections warns.
                 tracing::debug!(%channel, %error, "the log cannot be read; trying again");
-                // Not in step with the others who wait.
-                sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
-                wait = (wait * 2).min(RETRY_MOST);
+                sleep(RETRY.jittered(retries)).await;
+                retries += 1;
             }
             done => return done,
         }

@@ -7,7 +7,7 @@ use crate::ui::components::icons::mark;
 
 /// Tells whoever asked for the document that nothing is here.
 pub(super) fn answer_not_found() {
-    #[cfg(feature = "ssr")]
+    #[cfg(feature = "server")]
     if let Some(response) = use_context::<leptos_axum::ResponseOptions>() {
         response.set_status(axum::http::StatusCode::NOT_FOUND);
     }

@@ -294,7 +294,7 @@ fn entry(source: AgentSource, address: &str, more: serde_json::Value) -> Result<
     let mut entry = json!({"id": "m", "name": "M", "kind": "model", "model": "m", "base_url": address});
     super::merge(&mut entry, more);
     let entry = serde_json::from_value(entry).expect("an entry");
-    let config = AgentConfig::read(&entry).expect("a configuration");
+    let config = AgentConfig::parse(&entry).expect("a configuration");
     Kinds::default().build(&config, source).map(|_| ())
 }
 

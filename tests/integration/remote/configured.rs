@@ -40,13 +40,13 @@ fn an_entry_is_an_agent_and_its_endpoint_is_not_asked_until_somebody_asks() {
 #[test]
 fn a_wrong_entry_is_an_agent_that_cannot_be_used_with_the_key_as_reason() {
     let cases = [
-        (json!({"url": "ftp://a/"}), "agents[0].url: is of a scheme that no agent speaks"),
+        (json!({"url": "ftp://a/"}), "agents[0].url: has another scheme"),
         (json!({"url": "http://10.0.0.1/"}), "agents[0].url: `10.0.0.1` lies in a private network"),
         (json!({"headers": {"X-Key": "${MISSING}"}}), "agents[0].headers.X-Key: the variable MISSING is not set"),
         (json!({"silence_timeout_ms": 0}), "agents[0].silence_timeout_ms: invalid value"),
         (json!({"headers": format!("Bearer {SECRET}")}), "agents[0].headers: invalid type: a text, expected a map"),
         (json!({"headers": {"X-Key": [SECRET]}}), "agents[0].headers.X-Key: invalid type: sequence, expected a text"),
-        (json!({"url": format!("https://me:{SECRET}@a/")}), "agents[0].url: holds a user or a password"),
+        (json!({"url": format!("https://me:{SECRET}@a/")}), "agents[0].url: contains a user or a password"),
         (json!({"url": "https://a/?key=${MISSING}"}), "agents[0].url: the variable MISSING is not set"),
         (json!({"timeout": 1}), "agents[0].timeout: unknown field `timeout`"),
     ];

@@ -102,7 +102,7 @@ async fn what_cannot_be_answered_says_what_would_help() {
         ("break_down", json!({"by": "model", "top": 300}), "do not fit"),
         ("forecast_cost", json!({"growth_percent": -500}), "from -100"),
         ("compare_models", json!({"models": ["none"]}), "has none of these"),
-        ("profile_workload", json!({"colour": "red"}), "`colour` is not known"),
+        ("profile_workload", json!({"colour": "red"}), "`colour` is not a known property"),
     ] {
         let output = house.agent.call(tool, args.clone(), &input(&[&bare])).await.output();
         assert!(output.failed && output.text.contains(expected), "{tool} {args}: {output:?}");

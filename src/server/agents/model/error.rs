@@ -9,6 +9,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use self::said::Said;
+use crate::server::backoff::Backoff;
+
+/// Delays between requests that failed.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(32));
 
 /// Why a model gave no whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -133,7 +137,7 @@ impl ModelError {
     /// the answer was shown.
     #[must_use]
     pub fn retry_in(&self, attempt: u32) -> Option<Duration> {
-        let step = Duration::from_millis(500) * 2u32.saturating_pow(attempt.min(6));
+        let step = RETRY.delay(attempt);
         match self {
             Self::RateLimited { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 Some(retry_after.unwrap_or(step))

@@ -124,7 +124,7 @@ pub fn writer(
 ) -> Result<Writer, String> {
     let entry = entries.iter().find(|entry| entry.0.get("id").and_then(Value::as_str) == Some(id));
     let entry = entry.ok_or_else(|| format!("there is no agent `{id}` in [[agents]]"))?;
-    match AgentConfig::read(entry).map_err(|problem| format!("agent `{id}`: {problem}"))?.kind {
+    match AgentConfig::parse(entry).map_err(|problem| format!("agent `{id}`: {problem}"))?.kind {
         KindConfig::Model(config) => {
             let provider = GenaiProvider::of(&config, variables).map_err(|error| format!("agent `{id}`: {error}"))?;
             Ok(Writer::new(Arc::new(provider), price(&config, table)))

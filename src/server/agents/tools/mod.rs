@@ -8,8 +8,11 @@
 
 pub mod consent;
 mod data;
+#[cfg(feature = "mcp")]
 mod mcp;
-mod policy;
+#[cfg(not(feature = "mcp"))]
+#[path = "no_mcp.rs"]
+mod mcp;
 pub mod questions;
 mod sources;
 mod text;
@@ -21,7 +24,6 @@ use self::questions::{Called, Resumption};
 use crate::{protocol::ThreadId, server::runs::RunInput};
 
 pub use crate::protocol::http::Consent;
-pub use policy::ConsentRules;
 pub use sources::{BUILTIN, Tools};
 
 /// A tool that a model may be offered.

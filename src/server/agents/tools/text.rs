@@ -1,5 +1,7 @@
 //! Bounded text for a model.
 
+pub(super) use crate::text::clip as clipped;
+
 /// `text` in at most `max` bytes, whole characters, with a last line that says what was cut. What a store cannot hold (NUL)
 /// is replaced.
 pub(super) fn bounded(text: String, max: usize) -> String {
@@ -13,15 +15,6 @@ pub(super) fn bounded(text: String, max: usize) -> String {
     text + &note
 }
 
-/// The first `max` characters of a text in one line, for messages and logs.
-pub(super) fn clipped(text: &str, max: usize) -> String {
-    let mut line: String = text.chars().take(max).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(max).is_some() {
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,11 +26,5 @@ mod tests {
         assert!(text.ends_with("[cut here: 2000 bytes in all, at most 501 are taken]"), "{text}");
         assert_eq!(bounded("short".into(), 5), "short");
         assert_eq!(bounded("a\0b".into(), 10), "a\u{fffd}b");
-    }
-
-    #[test]
-    fn a_clipped_text_is_one_line() {
-        assert_eq!(clipped("a\nb\u{1b}c", 9), "a b c");
-        assert_eq!(clipped("abcd", 3), "abc…");
     }
 }

@@ -1,4 +1,4 @@
-//! An AG-UI endpoint, as configured.
+//! `[[agents]]` of kind `ag-ui`.
 
 use std::collections::BTreeMap;
 
@@ -10,45 +10,45 @@ use super::{super::bounds::within, Address, Secret};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgUiConfig {
-    /// Where it is.
+    /// The endpoint's URL.
     pub url: Address,
-    /// Headers of each request, beside its own: `Authorization = "Bearer ${TOKEN}"`.
+    /// Additional headers of each request: `Authorization = "Bearer ${TOKEN}"`.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
-    /// Milliseconds within which a connection stands.
+    /// Milliseconds to connect in.
     #[serde(default = "connect_timeout", deserialize_with = "within::<1, 60_000, _, _>")]
     pub connect_timeout_ms: u64,
     /// Milliseconds from the request to the first event.
     #[serde(default = "first_event_timeout", deserialize_with = "within::<1, 600_000, _, _>")]
     pub first_event_timeout_ms: u64,
-    /// Milliseconds without a word, even a comment, after the first event.
+    /// Milliseconds without an event or a comment after the first event.
     #[serde(default = "silence_timeout", deserialize_with = "within::<1, 3_600_000, _, _>")]
     pub silence_timeout_ms: u64,
     /// Whether it may be on this host or in a private network.
     #[serde(default)]
     pub allow_private_network: bool,
-    /// The largest event, in bytes; of what it restates only what is new is kept.
+    /// Largest event, in bytes. Of restated state or messages only what is new is stored.
     #[serde(default = "max_event_bytes", deserialize_with = "within::<1_024, 33_554_432, _, _>")]
     pub max_event_bytes: usize,
-    /// The most events of one run.
+    /// Most events of one run.
     #[serde(default = "max_events", deserialize_with = "within::<1, 1_000_000, _, _>")]
     pub max_events: usize,
-    /// The largest of a message's files that is sent along, in bytes; 0: none is.
+    /// Largest attached file that is sent to the agent, in bytes; 0: none is sent.
     #[serde(default = "max_file_bytes", deserialize_with = "within::<0, 16_777_216, _, _>")]
     pub max_file_bytes: u64,
-    /// The most that the files of one request have together, in bytes.
+    /// Most bytes of all files of one request together.
     #[serde(default = "max_request_file_bytes", deserialize_with = "within::<0, 33_554_432, _, _>")]
     pub max_request_file_bytes: u64,
-    /// Whether `RAW` events, in which frameworks repeat what they told in other events, are kept in the thread's log.
+    /// Whether `RAW` events, in which frameworks repeat the content of other events, are stored.
     #[serde(default)]
     pub keep_raw: bool,
-    /// Whether a person is asked to allow each call that a run ends with and that has no result; the answer is sent as its result.
+    /// Whether the user is asked to allow each tool call that a run ends with and that has no result; the answer becomes its result.
     #[serde(default)]
     pub confirm_pending_calls: bool,
-    /// Whether a stream that breaks a rule of the protocol fails the run even where nothing is ambiguous.
+    /// Whether any violation of the protocol fails the run, even if its meaning is clear.
     #[serde(default)]
     pub strict: bool,
-    /// How often a request is made again that did not come to its first event, for reasons that pass.
+    /// How often a request is retried that failed for a transient reason before its first event.
     #[serde(default = "retries", deserialize_with = "within::<0, 5, _, _>")]
     pub retries: u32,
 }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_enough() {
+    fn a_url_is_enough() {
         let config = read(&json!({})).expect("is right");
         assert_eq!(config.url.resolve(|_| None).expect("resolves").as_str(), "https://agents.example.com/run");
         let times = (config.connect_timeout_ms, config.first_event_timeout_ms, config.silence_timeout_ms);
@@ -109,16 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_names_its_key_and_repeats_no_secret() {
+    fn errors_name_the_key_and_repeat_no_secret() {
         let cases = [
-            (json!({"url": "agents.example.com"}), "url: is no address (relative URL without a base), expected"),
-            (
-                json!({"url": "ftp://a/"}),
-                "url: is of a scheme that no agent speaks, expected \"http://\" or \"https://\"",
-            ),
-            (json!({"url": "file:///etc/passwd"}), "url: is of a scheme that no agent speaks"),
-            (json!({"url": "https://me:hidden@a/"}), "url: holds a user or a password; say those in `headers`"),
-            (json!({"url": "https://hidden@a/"}), "url: holds a user or a password"),
+            (json!({"url": "agents.example.com"}), "url: is not a URL (relative URL without a base), expected"),
+            (json!({"url": "ftp://a/"}), "url: has another scheme, expected \"http://\" or \"https://\""),
+            (json!({"url": "file:///etc/passwd"}), "url: has another scheme"),
+            (json!({"url": "https://me:hidden@a/"}), "url: contains a user or a password; send those in `headers`"),
+            (json!({"url": "https://hidden@a/"}), "url: contains a user or a password"),
             (json!({"url": "https://a/#b"}), "url: ends with a fragment"),
             (json!({"url": 7}), "url: invalid type: a number, expected a text"),
             (json!({"headers": {"X-Key": 7}}), "headers.X-Key: invalid type: a number, expected a text"),

@@ -1,18 +1,20 @@
-//! `[[agents]]`: each entry on its own, so that a wrong one is an agent that cannot be used, and not a server that cannot.
+//! `[[agents]]`. Each entry is parsed on its own: a wrong one disables its agent, and the server starts without it.
 //!
-//! An entry is a table of TOML, or the same as a JSON object where an administrator's page wrote it: [`AgentConfig::read`]
-//! reads either, and what it refuses names the key and what is allowed.
+//! An entry is a TOML table of the configuration file, or the same as a JSON object from the administrators' page.
+//! [`AgentConfig::parse`] parses both.
 
 mod address;
 mod ag_ui;
+mod masked;
 mod model;
 mod secret;
 
 pub use address::Address;
 pub use ag_ui::AgUiConfig;
+pub use masked::{masked, unmasked};
 pub use model::{ModelConfig, ModelPrices, Provider, ReasoningEffort, Takes};
 pub use secret::Secret;
-pub(super) use secret::unrepeated;
+pub(super) use secret::without_found_text;
 
 use std::path::PathBuf;
 
@@ -21,16 +23,23 @@ use serde_json::{Map, Value};
 
 use super::bounds::within;
 use crate::protocol::{
-    http::{AgentInfo, AgentKind, Role, User},
+    http::{
+        AgentInfo, AgentKind, Role, User,
+        agent_entry::{KEYS, is_common},
+    },
     limits::MAX_AGENT_ID_BYTES,
 };
 
-/// One of `[[agents]]`, as it was written.
+/// The only variables that an entry of the administrators' page may refer to. Without this, an administrator, who need not be the
+/// operator of the server, could have any variable sent to a URL of their choice.
+pub const PAGE_VAR_PREFIX: &str = "NETRA_AGENT_";
+
+/// An entry as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct AgentEntry(pub Map<String, Value>);
 
-/// What is wrong with an entry.
+/// An error in an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct AgentProblem {
@@ -41,25 +50,25 @@ pub struct AgentProblem {
 }
 
 impl AgentProblem {
-    /// A problem of a key.
+    /// An error at a key.
     pub fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { key: key.into(), problem: problem.into() }
     }
 }
 
-/// An agent, as configured.
+/// The parsed entry of an agent.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
-    /// What every agent has.
+    /// The keys of all kinds.
     pub common: Common,
-    /// What it is.
+    /// The keys of its kind.
     pub kind: KindConfig,
 }
 
-/// What agents of each kind have of their own.
+/// The keys that only agents of one kind have.
 #[derive(Debug, Clone)]
 pub enum KindConfig {
-    /// An agent of this server: the id says which.
+    /// A built-in agent: the id says which.
     Builtin,
     /// A recorded run.
     Replay(ReplayConfig),
@@ -69,60 +78,62 @@ pub enum KindConfig {
     Model(ModelConfig),
 }
 
-/// What every agent has.
+/// The keys that agents of all kinds have.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Common {
-    /// What commands name it by.
+    /// The id that commands use.
     pub id: String,
-    /// Its name for people.
+    /// Name shown to users.
     pub name: String,
     /// What it does, in a sentence.
     #[serde(default)]
     pub description: String,
-    /// Prompts to begin with.
+    /// Prompts suggested to users.
     #[serde(default)]
     pub examples: Vec<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: AgentKind,
-    /// Who may use it; nobody named: everyone.
+    /// Who may use it.
     #[serde(default)]
     pub access: Access,
-    /// What its runs may take.
+    /// Limits of its runs.
     #[serde(default)]
     pub limits: AgentLimits,
 }
 
-/// Who may use an agent: whoever has one of the roles or is one of the people; everyone where neither is named.
+/// Who may use an agent: users with one of the roles or addresses; everyone if both lists are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
     /// Roles: `admin`, `member`.
     pub roles: Vec<Role>,
-    /// People, by the address that they sign in with.
+    /// Users, by the email address that they sign in with.
     pub people: Vec<String>,
 }
 
 impl Access {
-    /// Whether a person may.
+    /// Whether this user may use the agent.
     #[must_use]
     pub fn allows(&self, user: &User) -> bool {
-        let all = self.roles.is_empty() && self.people.is_empty();
-        all || self.roles.contains(&user.role) || self.people.iter().any(|who| who.eq_ignore_ascii_case(&user.email))
+        let is_public = self.roles.is_empty() && self.people.is_empty();
+        is_public
+            || self.roles.contains(&user.role)
+            || self.people.iter().any(|who| who.eq_ignore_ascii_case(&user.email))
     }
 }
 
-/// What the runs of one agent may take, on one server; absent: as `[runs]` says.
+/// Limits of one agent's runs on one server; a missing one is that of `[runs]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentLimits {
-    /// Runs of this agent that go on at once.
+    /// Concurrent runs of this agent.
     #[serde(deserialize_with = "some_within::<1, 100_000, _, _>")]
     pub max_runs: Option<usize>,
-    /// Runs of one person with this agent that go on at once.
+    /// Concurrent runs of one user with this agent.
     #[serde(deserialize_with = "some_within::<1, 100_000, _, _>")]
     pub max_runs_per_user: Option<usize>,
-    /// Milliseconds that one run may take.
+    /// Time limit of one run, in milliseconds.
     #[serde(deserialize_with = "some_within::<1, 604_800_000, _, _>")]
     pub time_limit_ms: Option<u64>,
 }
@@ -139,9 +150,9 @@ where
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayConfig {
-    /// JSON Lines, one AG-UI event each.
+    /// The recording: JSON Lines, one AG-UI event each.
     pub file: PathBuf,
-    /// How fast it is played.
+    /// Speed of the replay.
     #[serde(default = "default_rate", deserialize_with = "within::<1, 1_000_000, _, _>")]
     pub events_per_second: u32,
 }
@@ -150,35 +161,35 @@ fn default_rate() -> u32 {
     50
 }
 
-/// Nothing of its own.
+/// Built-in agents have no keys of their own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+struct NoKeys {}
 
 impl AgentConfig {
-    /// Reads an entry.
+    /// Parses an entry.
     ///
     /// # Errors
-    /// The key that is wrong, and what is allowed.
-    pub fn read(entry: &AgentEntry) -> Result<Self, AgentProblem> {
-        const COMMON: [&str; 7] = ["id", "name", "description", "examples", "kind", "access", "limits"];
-        let (common, own): (Map<_, _>, Map<_, _>) =
-            entry.0.clone().into_iter().partition(|(key, _)| COMMON.contains(&key.as_str()));
-        let common: Common = part(common)?;
+    /// Names the wrong key and what is allowed.
+    pub fn parse(entry: &AgentEntry) -> Result<Self, AgentProblem> {
+        let (common, own): (Map<_, _>, Map<_, _>) = entry.0.clone().into_iter().partition(|(key, _)| is_common(key));
+        require(&common, None)?;
+        let common: Common = parse_keys(common)?;
         if !is_agent_id(&common.id) {
             let allowed = format!("invalid value `{}`, expected 1 to 64 of a-z, 0-9, `-` and `_`", common.id);
             return Err(AgentProblem::new("id", allowed));
         }
+        require(&own, Some(common.kind))?;
         let kind = match common.kind {
-            AgentKind::Builtin => part(own).map(|Nothing {}| KindConfig::Builtin)?,
-            AgentKind::Replay => KindConfig::Replay(part(own)?),
-            AgentKind::AgUi => KindConfig::AgUi(part(own)?),
-            AgentKind::Model => KindConfig::Model(part(own)?),
+            AgentKind::Builtin => parse_keys(own).map(|NoKeys {}| KindConfig::Builtin)?,
+            AgentKind::Replay => KindConfig::Replay(parse_keys(own)?),
+            AgentKind::AgUi => KindConfig::AgUi(parse_keys(own)?),
+            AgentKind::Model => KindConfig::Model(parse_keys(own)?),
         };
         Ok(Self { common, kind })
     }
 
-    /// Who it is, for people.
+    /// What users are shown of it.
     #[must_use]
     pub fn info(&self) -> AgentInfo {
         let Common { id, name, description, examples, kind, .. } = self.common.clone();
@@ -186,16 +197,113 @@ impl AgentConfig {
     }
 }
 
-fn part<T: DeserializeOwned>(table: Map<String, Value>) -> Result<T, AgentProblem> {
-    serde_path_to_error::deserialize(Value::Object(table)).map_err(|error| {
+/// Checks that the required keys of a kind are there; no kind: those of all kinds.
+fn require(keys: &Map<String, Value>, kind: Option<AgentKind>) -> Result<(), AgentProblem> {
+    let missing = KEYS.iter().find(|key| key.required && key.kind == kind && !keys.contains_key(key.name));
+    missing.map_or(Ok(()), |key| Err(AgentProblem::new(key.name, "this is required")))
+}
+
+fn parse_keys<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, AgentProblem> {
+    serde_path_to_error::deserialize(Value::Object(keys)).map_err(|error| {
         let key = error.path().to_string();
-        AgentProblem::new(if key == "." { "entry".into() } else { key }, unrepeated(&error.into_inner().to_string()))
+        let problem = without_found_text(&error.into_inner().to_string());
+        AgentProblem::new(if key == "." { "entry".into() } else { key }, problem)
     })
 }
 
-/// Whether commands and addresses can name an agent so.
+/// Whether this is a valid id, for commands and URLs.
 #[must_use]
 pub fn is_agent_id(id: &str) -> bool {
     let fits = (1..=MAX_AGENT_ID_BYTES).contains(&id.len());
     fits && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::{
+        Deserializer,
+        de::{Error as _, Visitor, value::Error},
+        forward_to_deserialize_any,
+    };
+
+    use super::*;
+    use crate::protocol::http::agent_entry::Holds;
+
+    /// Records the fields that a struct is deserialised from.
+    #[derive(Default)]
+    struct FieldProbe(&'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for &mut FieldProbe {
+        type Error = Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+            Err(Error::custom("no struct"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Error> {
+            self.0 = fields;
+            Err(Error::custom("no value"))
+        }
+
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
+            tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    fn fields<T: DeserializeOwned>() -> BTreeSet<&'static str> {
+        let mut probe = FieldProbe::default();
+        let _ = T::deserialize(&mut probe);
+        probe.0.iter().copied().collect()
+    }
+
+    #[test]
+    fn the_described_keys_are_those_that_are_parsed() {
+        let parsed = [
+            (None, fields::<Common>()),
+            (Some(AgentKind::Builtin), fields::<NoKeys>()),
+            (Some(AgentKind::Replay), fields::<ReplayConfig>()),
+            (Some(AgentKind::AgUi), fields::<AgUiConfig>()),
+            (Some(AgentKind::Model), fields::<ModelConfig>()),
+        ];
+        for (kind, parsed) in parsed {
+            let described: BTreeSet<_> = KEYS.iter().filter(|key| key.kind == kind).map(|key| key.name).collect();
+            assert_eq!(described, parsed, "{kind:?}");
+        }
+        let tables =
+            [("access", fields::<Access>()), ("limits", fields::<AgentLimits>()), ("prices", fields::<ModelPrices>())];
+        for key in KEYS {
+            if let Holds::Table(names) = key.holds {
+                let (_, parsed) = tables.iter().find(|(name, _)| *name == key.name).expect(key.name);
+                assert_eq!(names.iter().copied().collect::<BTreeSet<_>>(), *parsed, "{}", key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn each_key_is_documented() {
+        let documents = [include_str!("../../../../docs/agents.md"), include_str!("../../../../Leptos.toml")];
+        for key in KEYS {
+            assert!(documents.iter().any(|text| text.contains(key.name)), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        for (entry, missing) in [
+            (serde_json::json!({"id": "a", "kind": "ag-ui"}), "name"),
+            (serde_json::json!({"id": "a", "name": "A", "kind": "ag-ui"}), "url"),
+            (serde_json::json!({"id": "a", "name": "A", "kind": "model"}), "model"),
+        ] {
+            let entry: AgentEntry = serde_json::from_value(entry).expect("a table");
+            assert_eq!(AgentConfig::parse(&entry).expect_err(missing), AgentProblem::new(missing, "this is required"));
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `[[agents]]` of kind `model`: a model behind an API, and what it may do.
+//! `[[agents]]` of kind `model`.
 
 use std::num::NonZeroU32;
 
@@ -8,97 +8,96 @@ use serde::{Deserialize, Deserializer, de};
 use super::Secret;
 use crate::{analyst::pricing::Price, server::config::bounds::within};
 
-/// An agent that is a model with tools.
+/// A model behind an API, with tools.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// The API that the model's server speaks.
+    /// The API of the model's server.
     #[serde(default)]
     pub provider: Provider,
-    /// The model's name there.
+    /// The model's name at the provider.
     pub model: String,
-    /// The API's address, such as `http://127.0.0.1:11434/v1/`; absent: the provider's own.
+    /// Base URL of the API, such as `http://127.0.0.1:11434/v1/`; absent: the provider's own.
     #[serde(default, deserialize_with = "base_url")]
     pub base_url: Option<String>,
-    /// The key, best as `${VARIABLE}`; absent for servers that want none.
+    /// API key, best as `${VARIABLE}`; absent: none is sent.
     #[serde(default)]
     pub api_key: Option<Secret>,
-    /// Whether it may be on this host or in a private network; absent: as whoever wrote the entry may, which is yes in the
-    /// configuration file and no on the administrators' page.
+    /// Whether it may be on this host or in a private network; absent: yes for an entry of the configuration file, no for one of the
+    /// administrators' page.
     #[serde(default)]
     pub allow_private_network: Option<bool>,
-    /// Instructions, before those that every model agent gets.
+    /// System prompt, placed before the instructions that every model agent gets.
     #[serde(default)]
     pub system: String,
-    /// The most requests to the model in one run.
-    #[serde(default = "steps", deserialize_with = "within::<1, 100, _, _>")]
+    /// Most requests to the model in one run.
+    #[serde(default = "max_steps", deserialize_with = "within::<1, 100, _, _>")]
     pub max_steps: u32,
-    /// How freely it picks words, 0 to 2; absent: the provider's default.
+    /// Sampling temperature, 0 to 2; absent: the provider's default.
     #[serde(default, deserialize_with = "temperature")]
     pub temperature: Option<f64>,
-    /// The most tokens of one answer; absent: the provider's default.
+    /// Most tokens of one response; absent: the provider's default.
     #[serde(default)]
     pub max_output_tokens: Option<NonZeroU32>,
-    /// How much it reasons, where it can; absent: the provider's default.
+    /// Reasoning effort, for models that reason; absent: the provider's default.
     #[serde(default)]
     pub reasoning_effort: Option<ReasoningEffort>,
-    /// Whether its answers begin inside a thought that ends with `</think>`, as the chat templates of some models open it.
+    /// Whether responses begin with reasoning that ends with `</think>`: some chat templates already contain the opening tag.
     #[serde(default)]
     pub starts_with_reasoning: bool,
-    /// The ids of the `[[tools]]` it may use.
+    /// Ids of the `[[tools]]` that it may use.
     #[serde(default)]
     pub tools: Vec<String>,
-    /// Its prices; absent: those of the price table, if it is there.
+    /// Its prices; absent: those of the price table, if the model is in it.
     #[serde(default)]
     pub prices: Option<ModelPrices>,
-    /// How long to wait for the first word, in milliseconds.
-    #[serde(default = "first_token", deserialize_with = "within::<100, 3_600_000, _, _>")]
+    /// Milliseconds to wait for the first token.
+    #[serde(default = "first_token_timeout", deserialize_with = "within::<100, 3_600_000, _, _>")]
     pub first_token_timeout_ms: u64,
-    /// How long it may be silent after that, in milliseconds.
-    #[serde(default = "silence", deserialize_with = "within::<100, 3_600_000, _, _>")]
+    /// Milliseconds to wait for each further token.
+    #[serde(default = "silence_timeout", deserialize_with = "within::<100, 3_600_000, _, _>")]
     pub silence_timeout_ms: u64,
-    /// The most that is waited, all in all, for a provider that is busy or away, in milliseconds; 0: fail at once.
-    #[serde(default = "retry", deserialize_with = "within::<0, 300_000, _, _>")]
+    /// Milliseconds to spend on retries, in all, while the provider is busy or unreachable; 0: no retries.
+    #[serde(default = "max_retry_wait", deserialize_with = "within::<0, 300_000, _, _>")]
     pub max_retry_wait_ms: u64,
-    /// The most of the conversation that is sent along, in bytes; what is older is left out.
-    #[serde(default = "history", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
+    /// Most bytes of the conversation that are sent; the oldest messages are left out.
+    #[serde(default = "max_history", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
     pub max_history_bytes: u64,
-    /// The tokens that the model reads at once, its answer among them: what fits of the conversation and its files follows from
-    /// it.
-    #[serde(default = "context", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
+    /// Context window of the model in tokens, its response included: determines how much of the conversation and its files is sent.
+    #[serde(default = "context_tokens", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
     pub context_tokens: u64,
-    /// Which files of the conversation it is given; images and PDFs only where the model reads them.
+    /// Types of files that it is given; images and PDFs only if the model reads them.
     #[serde(default = "attachments")]
     pub attachments: Vec<Takes>,
-    /// Whether it is offered a tool that reads text files which do not fit; not for models that take no tools.
+    /// Whether it is offered a tool to read text files that do not fit; not for models without tool calls.
     #[serde(default = "file_tool")]
     pub file_tool: bool,
-    /// How long a person may take to allow a tool call, in seconds; absent: as long as they like.
+    /// Seconds in which the user must allow a tool call; absent: no limit.
     #[serde(default)]
     pub consent_timeout_s: Option<NonZeroU32>,
 }
 
-const fn steps() -> u32 {
+const fn max_steps() -> u32 {
     8
 }
 
-const fn first_token() -> u64 {
+const fn first_token_timeout() -> u64 {
     120_000
 }
 
-const fn silence() -> u64 {
+const fn silence_timeout() -> u64 {
     60_000
 }
 
-const fn retry() -> u64 {
+const fn max_retry_wait() -> u64 {
     20_000
 }
 
-const fn history() -> u64 {
+const fn max_history() -> u64 {
     256 * 1024
 }
 
-const fn context() -> u64 {
+const fn context_tokens() -> u64 {
     65_536
 }
 
@@ -111,19 +110,19 @@ fn attachments() -> Vec<Takes> {
 }
 
 impl ModelConfig {
-    /// Whether the model is given such files. Ollama's own API has no place for a PDF.
+    /// Whether the model is given files of this type. Ollama's own API takes no PDFs.
     #[must_use]
     pub fn takes(&self, what: Takes) -> bool {
         self.attachments.contains(&what) && !(what == Takes::Pdf && self.provider == Provider::Ollama)
     }
 
-    /// The configured prices, for one token.
+    /// The configured prices per token.
     #[must_use]
     pub fn price(&self) -> Option<Price> {
         let ModelPrices { input, output, cached_input } = self.prices?;
         let cached = cached_input.unwrap_or(input);
-        let of = |million: f64| million / 1e6;
-        let (input, output, cached) = (of(input), of(output), of(cached));
+        let per_token = |per_million: f64| per_million / 1e6;
+        let (input, output, cached) = (per_token(input), per_token(output), per_token(cached));
         Some(Price { model: self.model.clone(), input, output, cached, cache_write: input, batch: None })
     }
 }
@@ -137,9 +136,9 @@ fn base_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Err
     if fits {
         return Ok(Some(text));
     }
-    // It is not repeated: it may hold a password.
+    // The value is not repeated: it may hold a password.
     Err(de::Error::custom(
-        "expected \"http://\" or \"https://\", a host and maybe a path, such as \"http://127.0.0.1:11434/v1/\"; a key belongs into api_key",
+        "expected \"http://\" or \"https://\", a host and maybe a path, such as \"http://127.0.0.1:11434/v1/\"; a key belongs in api_key",
     ))
 }
 
@@ -150,24 +149,24 @@ fn temperature<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Err
         .ok_or_else(|| de::Error::invalid_value(de::Unexpected::Float(value), &"a number from 0 to 2"))
 }
 
-/// What a model costs, in US dollars for a million tokens.
+/// Prices in US dollars per million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelPrices {
-    /// Input.
+    /// Input tokens.
     pub input: f64,
-    /// Output.
+    /// Output tokens.
     pub output: f64,
-    /// Input that a cache had; absent: as input.
+    /// Input tokens read from the provider's cache; absent: as `input`.
     #[serde(default)]
     pub cached_input: Option<f64>,
 }
 
-/// Files that a model may be given.
+/// Types of files that a model may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Takes {
-    /// Text files, as text.
+    /// Text files.
     Text,
     /// PNG, JPEG, GIF and WebP.
     Image,
@@ -175,13 +174,13 @@ pub enum Takes {
     Pdf,
 }
 
-/// How much a model reasons before it answers.
+/// How much a model reasons before it responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningEffort {
-    /// Not at all.
+    /// None.
     None,
-    /// A little.
+    /// Little.
     Low,
     /// Some.
     Medium,
@@ -189,11 +188,11 @@ pub enum ReasoningEffort {
     High,
 }
 
-/// The APIs that models are reached by.
+/// The APIs of model providers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provider {
-    /// Chat completions as OpenAI has them, and all who offer the same: Ollama, llama.cpp, vLLM, most hosted ones.
+    /// OpenAI's chat completions, which many servers offer: Ollama, llama.cpp, vLLM and most hosted ones.
     #[default]
     #[serde(rename = "openai")]
     OpenAi,
@@ -244,7 +243,7 @@ impl Provider {
         }
     }
 
-    /// Whether it has an API of its own; the others speak OpenAI's chat completions.
+    /// Whether it is an API of its own; the others are OpenAI's chat completions.
     #[must_use]
     pub const fn is_own_api(self) -> bool {
         matches!(self, Self::OpenAiResponses | Self::Anthropic | Self::Gemini | Self::Ollama)
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_needs_no_more_than_its_name() {
+    fn the_models_name_is_enough() {
         let config = read(json!({"model": "llama3.2"})).expect("a model");
         assert_eq!((config.provider, config.max_steps, config.first_token_timeout_ms), (Provider::OpenAi, 8, 120_000));
         assert_eq!([Takes::Text, Takes::Image, Takes::Pdf].map(|what| config.takes(what)), [true, false, false]);
@@ -270,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn prices_are_for_a_million_tokens() {
+    fn prices_are_per_million_tokens() {
         let config = read(json!({"model": "m", "prices": {"input": 2, "output": 8.0}})).expect("a model");
         let cost = config.price().expect("a price").cost(1_000_000.0, 500_000.0, 0.0, 250_000.0);
         assert!((cost - 4.0).abs() < 1e-9, "{cost}");
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_repeating_secrets() {
+    fn errors_repeat_no_secret() {
         for (entry, said) in [
             (json!({}), "missing field `model`"),
             (json!({"model": "m", "provider": "closedai"}), "unknown variant `closedai`"),

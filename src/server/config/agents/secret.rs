@@ -1,16 +1,19 @@
-//! Values that nobody is shown: written in the configuration with references to variables, `Bearer ${TOKEN}`.
+//! Secrets: texts that may refer to environment variables, `Bearer ${TOKEN}`.
 
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error, Unexpected, Visitor},
 };
 
-/// What a reference begins with.
-const OPEN: &str = "${";
+use crate::protocol::http::agent_entry::MASK;
 
-/// A text with references to variables, or a secret as it is. It is never printed.
+/// The beginning of a reference to a variable.
+const VAR_PREFIX: &str = "${";
+
+/// A secret, in full or with references to variables. `Debug` hides it; `Serialize` writes references, and a mask for anything
+/// else.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -23,6 +26,12 @@ impl fmt::Debug for Secret {
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
         Self(text.to_owned())
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(if self.is_reference() { &self.0 } else { MASK })
     }
 }
 
@@ -41,7 +50,7 @@ impl<'de> Deserialize<'de> for Secret {
                 Ok(text.into())
             }
 
-            // By default a number is repeated, which may be the secret.
+            // The default error would repeat the number, which may be the secret.
             fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
                 Err(E::invalid_type(Unexpected::Other("a number"), &self))
             }
@@ -55,13 +64,13 @@ impl<'de> Deserialize<'de> for Secret {
             }
         }
 
-        // Asked for a text, a reader of JSON repeats a number by itself.
+        // `deserialize_str` of serde_json would repeat a number in its error.
         from.deserialize_any(Text)
     }
 }
 
-/// What a reader says of a wrong entry, without the text that stands where something else belongs: it may be a secret.
-pub(in crate::server::config) fn unrepeated(problem: &str) -> String {
+/// An error of serde without the text that it found in place of another type: the text may be a secret.
+pub(in crate::server::config) fn without_found_text(problem: &str) -> String {
     const STRING: &str = "invalid type: string ";
     let parts = problem.split_once(STRING).and_then(|(key, rest)| Some((key, rest.rsplit_once(", expected ")?.1)));
     match parts {
@@ -71,13 +80,13 @@ pub(in crate::server::config) fn unrepeated(problem: &str) -> String {
 }
 
 impl Secret {
-    /// The secret itself, its references replaced by what `variables` answers.
+    /// The secret in full, with its references replaced by the values that `variables` returns.
     ///
     /// # Errors
-    /// Which variable is not set, or which reference does not end. Never what a variable holds.
+    /// Names a variable that is not set, or a reference without an end. Never contains a variable's value.
     pub fn resolve(&self, variables: impl Fn(&str) -> Option<String>) -> Result<String, String> {
         let (mut whole, mut rest) = (String::new(), self.0.as_str());
-        while let Some((before, after)) = rest.split_once(OPEN) {
+        while let Some((before, after)) = rest.split_once(VAR_PREFIX) {
             let (name, after) = after.split_once('}').ok_or("a reference `${` does not end with `}`")?;
             whole.push_str(before);
             whole.push_str(&variables(name).ok_or_else(|| format!("the variable {name} is not set"))?);
@@ -87,13 +96,13 @@ impl Secret {
         Ok(whole)
     }
 
-    /// Whether it says nothing but which variables to use, behind the name of a scheme at most: `Bearer ${TOKEN}`.
+    /// Whether it consists of references alone, after a scheme at most: `Bearer ${TOKEN}`.
     #[must_use]
     pub fn is_reference(&self) -> bool {
         const SCHEMES: [&str; 6] = ["", "basic", "bearer", "token", "apikey", "key"];
         let (mut rest, mut left, mut refers) = (self.0.as_str(), String::new(), false);
         while let Some((before, (_, after))) =
-            rest.split_once(OPEN).and_then(|(before, after)| Some((before, after.split_once('}')?)))
+            rest.split_once(VAR_PREFIX).and_then(|(before, after)| Some((before, after.split_once('}')?)))
         {
             left.push_str(before);
             (rest, refers) = (after, true);
@@ -103,9 +112,9 @@ impl Secret {
         refers && spaced && SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme))
     }
 
-    /// The variables that it refers to.
+    /// The names of the variables that it refers to.
     pub fn references(&self) -> impl Iterator<Item = &str> {
-        self.0.split(OPEN).skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
+        self.0.split(VAR_PREFIX).skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
     }
 }
 
@@ -114,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_replaced_and_nothing_is_printed() {
+    fn references_are_replaced_and_secrets_are_not_printed() {
         let secret = Secret::from("Bearer ${TOKEN}-${PART}");
         let variables = |name: &str| (name == "TOKEN" || name == "PART").then(|| name.to_lowercase());
         assert_eq!(secret.resolve(variables), Ok("Bearer token-part".into()));
@@ -122,20 +131,24 @@ mod tests {
         assert_eq!(secret.resolve(|_| None), Err("the variable TOKEN is not set".into()));
         assert!(Secret::from("a ${B").resolve(|_| None).expect_err("no end").contains("does not end"));
         assert_eq!(format!("{secret:?}"), "Secret");
+        assert_eq!(
+            serde_json::to_value([secret, "${TOKEN}".into()]).expect("texts"),
+            serde_json::json!([MASK, "${TOKEN}"])
+        );
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_what_stands_there() {
+    fn errors_do_not_repeat_the_value() {
         let read = |value| serde_json::from_value::<Secret>(value).expect_err("no text").to_string();
         assert_eq!(read(serde_json::json!(123_456)), "invalid type: a number, expected a text");
         assert_eq!(read(serde_json::json!(["hidden"])), "invalid type: sequence, expected a text");
         let said = "headers: invalid type: string \"Bearer hidden, expected x\", expected a map";
-        assert_eq!(unrepeated(said), "headers: invalid type: a text, expected a map");
-        assert_eq!(unrepeated("url: is no address"), "url: is no address");
+        assert_eq!(without_found_text(said), "headers: invalid type: a text, expected a map");
+        assert_eq!(without_found_text("url: is no address"), "url: is no address");
     }
 
     #[test]
-    fn what_says_no_more_than_its_variables_is_told_from_what_holds_a_secret() {
+    fn a_reference_is_told_from_a_secret() {
         for text in ["${A}", "Bearer ${A}", "token ${A}", "${A}${B}"] {
             assert!(Secret::from(text).is_reference(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The agents as administrators see them: all, those that cannot be used among them, with the reason.
+//! The list of all agents, with the reason for each that cannot be used.
 
 use leptos::{prelude::*, task::spawn_local};
 use serde_json::{Map, Value};
@@ -20,19 +20,19 @@ use crate::{
     },
 };
 
-/// What is open for writing.
+/// The form that is open.
 #[derive(Debug, Clone, PartialEq)]
 enum Open {
     Nothing,
     New,
-    Changed(String),
+    Edit(String),
 }
 
-/// The button that begins a new agent.
-const ADD: &str = "add-agent";
+/// Id of the button that adds an agent.
+const ADD_BUTTON: &str = "add-agent";
 
-/// The button that begins a change.
-fn edit_of(id: &str) -> String {
+/// Id of the button that edits an agent.
+fn edit_button(id: &str) -> String {
     format!("edit-{id}")
 }
 
@@ -42,14 +42,14 @@ pub(super) fn AgentsView() -> impl IntoView {
     let facts: Facts = expect_context();
     let agents = Loaded::<AdminAgents>::new(|| "/api/admin/agents".into());
     let open = RwSignal::new(Open::Nothing);
-    let told = RwSignal::new(String::new());
+    let status = RwSignal::new(String::new());
     let changed = Callback::new(move |what: String| {
         open.set(Open::Nothing);
-        told.set(what);
-        agents.again();
-        // What was pressed is gone.
-        request_animation_frame(|| focus(ADD));
-        // What the person may ask changed, too.
+        status.set(what);
+        agents.reload();
+        // The button that had the focus is gone.
+        request_animation_frame(|| focus(ADD_BUTTON));
+        // The agents that this user may ask may have changed.
         spawn_local(async move {
             if let Ok(mine) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
                 facts.agents.set_value(mine);
@@ -58,8 +58,8 @@ pub(super) fn AgentsView() -> impl IntoView {
     });
     let close = Callback::new(move |()| {
         let opener = match open.get_untracked() {
-            Open::Changed(id) => edit_of(&id),
-            Open::New | Open::Nothing => ADD.into(),
+            Open::Edit(id) => edit_button(&id),
+            Open::New | Open::Nothing => ADD_BUTTON.into(),
         };
         open.set(Open::Nothing);
         request_animation_frame(move || focus(&opener));
@@ -67,7 +67,7 @@ pub(super) fn AgentsView() -> impl IntoView {
     let row = move |agent: AdminAgent| {
         let id = agent.info.id.clone();
         let entry = agent.entry.clone();
-        let is_open = Memo::new(move |_| open.with(|open| *open == Open::Changed(id.clone())));
+        let is_open = Memo::new(move |_| open.with(|open| *open == Open::Edit(id.clone())));
         view! {
             <li>
                 <Show when=move || is_open.get() fallback=move || view! { <Row agent=agent.clone() open changed/> }>
@@ -83,10 +83,10 @@ pub(super) fn AgentsView() -> impl IntoView {
         <section class="admin-part" aria-labelledby="agents-title">
             <div class="admin-head">
                 <h1 id="agents-title">"Agents"</h1>
-                <button type="button" class="button" id=ADD on:click=move |_| open.set(Open::New)>{icon(Glyph::Plus)} "Add agent"</button>
+                <button type="button" class="button" id=ADD_BUTTON on:click=move |_| open.set(Open::New)>{icon(Glyph::Plus)} "Add agent"</button>
             </div>
-            <p class="quiet">"Those of the configuration file are changed there; those added here take effect at once, on every node."</p>
-            <p class="sr-only" role="status">{told}</p>
+            <p class="quiet">"Agents of the configuration file are changed there. Those added here take effect at once, on every node."</p>
+            <p class="sr-only" role="status">{status}</p>
             <Show when=move || open.with(|open| *open == Open::New)>
                 <AgentForm before=Map::new() changed close/>
             </Show>
@@ -96,7 +96,7 @@ pub(super) fn AgentsView() -> impl IntoView {
     .into_any()
 }
 
-fn kind_of(kind: AgentKind) -> &'static str {
+fn kind_label(kind: AgentKind) -> &'static str {
     match kind {
         AgentKind::Builtin => "Built in",
         AgentKind::Model => "Model",
@@ -105,8 +105,8 @@ fn kind_of(kind: AgentKind) -> &'static str {
     }
 }
 
-/// Who may use an agent, in words.
-fn who(entry: &Map<String, Value>) -> String {
+/// Who may use an agent, as text.
+fn describe_access(entry: &Map<String, Value>) -> String {
     let list = |key: &str| -> Vec<&str> {
         let list = entry.get("access").and_then(|access| access.get(key)).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str).collect()
@@ -116,20 +116,20 @@ fn who(entry: &Map<String, Value>) -> String {
     if all.is_empty() { "everyone".into() } else { all.join(", ") }
 }
 
-/// What an agent's runs may take, in words.
-fn limits(entry: &Map<String, Value>) -> Option<String> {
-    let of = |key: &str| entry.get("limits").and_then(|limits| limits.get(key)).and_then(Value::as_u64);
+/// The limits of an agent's runs, as text.
+fn describe_limits(entry: &Map<String, Value>) -> Option<String> {
+    let limit = |key: &str| entry.get("limits").and_then(|limits| limits.get(key)).and_then(Value::as_u64);
     let parts = [
-        of("max_runs").map(|count| format!("{count} at once")),
-        of("max_runs_per_user").map(|count| format!("{count} at once for each person")),
-        of("time_limit_ms").map(|ms| format!("{} each", format::duration(i64::try_from(ms).unwrap_or(i64::MAX)))),
+        limit("max_runs").map(|count| format!("{count} at once")),
+        limit("max_runs_per_user").map(|count| format!("{count} at once per user")),
+        limit("time_limit_ms").map(|ms| format!("{} each", format::duration(i64::try_from(ms).unwrap_or(i64::MAX)))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// The sources of tools that an agent may use, in words.
-fn tools(entry: &Map<String, Value>) -> Option<String> {
+/// The sources of tools that an agent may use, as text.
+fn describe_tools(entry: &Map<String, Value>) -> Option<String> {
     let ids: Vec<&str> = entry.get("tools")?.as_array()?.iter().filter_map(Value::as_str).collect();
     (!ids.is_empty()).then(|| format!("tools of {}", ids.join(", ")))
 }
@@ -138,9 +138,9 @@ fn tools(entry: &Map<String, Value>) -> Option<String> {
 #[component]
 fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> impl IntoView {
     let AdminAgent { info, source, entry, health, last_failure } = agent;
-    let sure = RwSignal::new(false);
+    let confirming = RwSignal::new(false);
     let error = RwSignal::new(None::<String>);
-    let of_page = source == AgentSource::Page;
+    let is_editable = source == AgentSource::Page;
     let source = match source {
         AgentSource::BuiltIn => "part of this server",
         AgentSource::File => "configuration file",
@@ -155,8 +155,8 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
     let (state, label, about) = state;
     let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(escape_invisible(&info.name)));
     let remove = move |_| {
-        if !sure.get_untracked() {
-            sure.set(true);
+        if !confirming.get_untracked() {
+            confirming.set(true);
             return;
         }
         spawn_local(async move {
@@ -164,14 +164,14 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                 Ok(()) => changed.run(format!("{} was removed.", name.get_value())),
                 Err(refused) => {
                     error.try_set(Some(refused.message()));
-                    sure.try_set(false);
+                    confirming.try_set(false);
                 }
             }
         });
     };
     let removed = name.get_value();
-    let removal = move || format!("Remove {removed}{}", if sure.get() { " for good?" } else { "" });
-    let edit_id = edit_of(&info.id);
+    let removal = move || format!("Remove {removed}{}", if confirming.get() { " for good?" } else { "" });
+    let edit_id = edit_button(&info.id);
     let changes = move || {
         view! {
             <button
@@ -179,12 +179,12 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                 class="small-button"
                 id=edit_id.clone()
                 aria-label=format!("Edit {}", name.get_value())
-                on:click=move |_| open.set(Open::Changed(id.get_value()))
+                on:click=move |_| open.set(Open::Edit(id.get_value()))
             >
                 "Edit"
             </button>
-            <button type="button" class="small-button" aria-label=removal.clone() on:click=remove on:blur=move |_| sure.set(false)>
-                {move || if sure.get() { "Remove for good?" } else { "Remove" }}
+            <button type="button" class="small-button" aria-label=removal.clone() on:click=remove on:blur=move |_| confirming.set(false)>
+                {move || if confirming.get() { "Remove for good?" } else { "Remove" }}
             </button>
         }
     };
@@ -196,7 +196,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
         request_animation_frame(move || focus(&opener.get_value()));
     });
     let usable = info.disabled.is_none();
-    let actions = (usable || of_page).then(|| {
+    let actions = (usable || is_editable).then(|| {
         view! {
             <div class="ask-actions">
                 {usable.then(|| view! {
@@ -211,7 +211,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                         "Check"
                     </button>
                 })}
-                {of_page.then(changes)}
+                {is_editable.then(changes)}
             </div>
         }
     });
@@ -228,9 +228,9 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                 <p class="card-about">"Last run, " <Moment at/> ": " {format::sentence(&message)}</p>
             })}
             <p class="quiet card-facts">
-                {format!("{} · {source} · for {}", kind_of(info.kind), who(&entry))}
-                {limits(&entry).map(|limits| format!(" · {limits}"))}
-                {tools(&entry).map(|tools| format!(" · {tools}"))}
+                {format!("{} · {source} · for {}", kind_label(info.kind), describe_access(&entry))}
+                {describe_limits(&entry).map(|limits| format!(" · {limits}"))}
+                {describe_tools(&entry).map(|tools| format!(" · {tools}"))}
             </p>
             {actions}
             <Show when=move || checks.get()>
@@ -249,15 +249,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_may_use_an_agent_and_how_much_is_said_in_words() {
+    fn access_and_limits_are_described() {
         let entry = |value: Value| value.as_object().cloned().unwrap_or_default();
-        assert_eq!(who(&Map::new()), "everyone");
+        assert_eq!(describe_access(&Map::new()), "everyone");
         assert_eq!(
-            who(&entry(json!({"access": {"roles": ["admin"], "people": ["ada@example.org"]}}))),
+            describe_access(&entry(json!({"access": {"roles": ["admin"], "people": ["ada@example.org"]}}))),
             "administrators, ada@example.org"
         );
-        assert_eq!(limits(&Map::new()), None);
-        let told = limits(&entry(json!({"limits": {"max_runs": 2, "time_limit_ms": 60_000}})));
-        assert_eq!(told.as_deref(), Some("2 at once, 1 min 00 s each"));
+        assert_eq!(describe_limits(&Map::new()), None);
+        let limits = describe_limits(&entry(json!({"limits": {"max_runs": 2, "time_limit_ms": 60_000}})));
+        assert_eq!(limits.as_deref(), Some("2 at once, 1 min 00 s each"));
     }
 }

@@ -1,4 +1,4 @@
-//! The check of an agent: a short conversation with it, and what that found.
+//! The check of an agent: a short conversation with it, and its findings.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// How much a finding matters, as a picture and in a word.
-fn level(level: FindingLevel) -> (&'static str, Glyph, &'static str) {
+/// The level of a finding: its value for `data-level`, an icon and a label.
+fn describe_level(level: FindingLevel) -> (&'static str, Glyph, &'static str) {
     match level {
         FindingLevel::Good => ("good", Glyph::Check, "Works"),
         FindingLevel::Advice => ("advice", Glyph::Spark, "Advice"),
@@ -25,7 +25,7 @@ fn level(level: FindingLevel) -> (&'static str, Glyph, &'static str) {
 }
 
 fn row(finding: Finding) -> impl IntoView {
-    let (kind, glyph, word) = level(finding.level);
+    let (kind, glyph, word) = describe_level(finding.level);
     view! {
         <li data-level=kind>
             {icon(glyph)} <span><span class="sr-only">{format!("{word}: ")}</span> {escape_invisible(&finding.about)}</span>
@@ -73,7 +73,7 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
             <Field
                 id=field
                 label="First message of the check"
-                about="The agent answers it, then “Thank you.” Its tools are really called. A message that makes it ask a person shows how people are asked."
+                about="The agent answers it, and then “Thank you.” Its tools are really called. A message that makes the agent ask a question also tests how it asks."
                 control=Control::Line
                 text
                 wrong=Signal::stored(None::<String>)

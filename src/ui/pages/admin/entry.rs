@@ -1,41 +1,49 @@
-//! An agent's entry as the form shows it: each key a text, and back. What the form does not know stays as it is.
+//! Conversion of an agent's entry to the texts of the form's fields, and back. Keys without a field stay as they are.
 
 use serde_json::{Map, Value};
 
-/// What a field takes.
+use crate::protocol::http::agent_entry::is_common;
+
+/// The format of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Takes {
+pub(super) enum Format {
     /// One line.
     Line,
-    /// Some lines.
+    /// Text of several lines.
     Text,
-    /// A list: one a line.
+    /// A list, one item per line.
     Lines,
-    /// An object: `name: value`, one a line.
+    /// A table: `name: value`, one per line.
     Pairs,
     /// A whole number.
     Number,
-    /// A list of some of these, spaced.
-    Words(&'static [(&'static str, &'static str)]),
+    /// A choice of one of these lists of words.
+    Choice(&'static [(&'static str, &'static str)]),
 }
 
-/// A key of an entry.
+/// A field of the form.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
-    /// Dots lead into objects.
+    /// The key of the entry; after a dot, a key of its table.
     pub(super) key: &'static str,
     pub(super) label: &'static str,
     pub(super) hint: &'static str,
-    pub(super) takes: Takes,
-    /// The kind that has it; empty: each.
+    pub(super) format: Format,
+    /// The kind of agents that has it; empty: all kinds.
     pub(super) kind: &'static str,
 }
 
-const fn field(kind: &'static str, key: &'static str, takes: Takes, label: &'static str, hint: &'static str) -> Field {
-    Field { key, label, hint, takes, kind }
+const fn field(
+    kind: &'static str,
+    key: &'static str,
+    format: Format,
+    label: &'static str,
+    hint: &'static str,
+) -> Field {
+    Field { key, label, hint, format, kind }
 }
 
-/// What the page can add.
+/// The kinds of agents that the page can add.
 pub(super) const KINDS: &[(&str, &str)] = &[("ag-ui", "AG-UI endpoint"), ("model", "Model")];
 
 const ROLES: &[(&str, &str)] = &[
@@ -47,67 +55,67 @@ const ROLES: &[(&str, &str)] = &[
 
 /// The fields, in the order of the form.
 pub(super) const FIELDS: &[Field] = &[
-    field("", "id", Takes::Line, "Id", "1 to 64 of a-z, 0-9, - and _: what @ names it by. It stays."),
-    field("", "name", Takes::Line, "Name", ""),
-    field("", "description", Takes::Line, "Description", "What it does, in a sentence."),
-    field("", "examples", Takes::Lines, "Questions to begin with", "One a line."),
-    field("ag-ui", "url", Takes::Line, "Address", "The AG-UI endpoint: https://agents.example.com/run"),
+    field("", "id", Format::Line, "Id", "1 to 64 of a-z, 0-9, - and _. Used in @mentions; it cannot be changed later."),
+    field("", "name", Format::Line, "Name", ""),
+    field("", "description", Format::Line, "Description", "What the agent does, in one sentence."),
+    field("", "examples", Format::Lines, "Questions to begin with", "One per line."),
+    field("ag-ui", "url", Format::Line, "Address", "The AG-UI endpoint: https://agents.example.com/run"),
     field(
         "ag-ui",
         "headers",
-        Takes::Pairs,
+        Format::Pairs,
         "Headers",
-        "One a line: Authorization: Bearer ${NETRA_AGENT_TOKEN}. Variables begin with NETRA_AGENT_. Anything else is never shown again: (set) keeps it while the address stays at its host.",
+        "One per line: Authorization: Bearer ${NETRA_AGENT_TOKEN}. Names of variables begin with NETRA_AGENT_. Other values are not shown again: (set) keeps the stored value as long as the host stays the same.",
     ),
-    field("ag-ui", "connect_timeout_ms", Takes::Number, "Time to connect (ms)", "Empty: 5,000."),
-    field("ag-ui", "first_event_timeout_ms", Takes::Number, "Time to the first event (ms)", "Empty: 60,000."),
-    field("ag-ui", "silence_timeout_ms", Takes::Number, "Longest silence (ms)", "Empty: 120,000."),
+    field("ag-ui", "connect_timeout_ms", Format::Number, "Time to connect (ms)", "Empty: 5,000."),
+    field("ag-ui", "first_event_timeout_ms", Format::Number, "Time to the first event (ms)", "Empty: 60,000."),
+    field("ag-ui", "silence_timeout_ms", Format::Number, "Longest silence (ms)", "Empty: 120,000."),
     field(
         "model",
         "provider",
-        Takes::Line,
+        Format::Line,
         "Provider",
-        "The API that it speaks. Empty: OpenAI's, which most servers speak.",
+        "The API of the model's server. Empty: OpenAI's, which most servers offer.",
     ),
-    field("model", "model", Takes::Line, "Model", "Its name there."),
+    field("model", "model", Format::Line, "Model", "Name of the model at the provider."),
     field(
         "model",
         "base_url",
-        Takes::Line,
+        Format::Line,
         "Address",
-        "Such as https://models.example.org/v1/; one in a private network is for the file. Empty: the provider's own.",
+        "Such as https://models.example.org/v1/. Addresses in private networks are only allowed in the configuration file. Empty: the provider's own.",
     ),
     field(
         "model",
         "api_key",
-        Takes::Line,
+        Format::Line,
         "Key",
-        "Best as a variable: ${NETRA_AGENT_KEY}. Anything else is never shown again: (set) keeps it while provider and host stay.",
+        "Best as a variable: ${NETRA_AGENT_KEY}. Other values are not shown again: (set) keeps the stored value as long as provider and host stay the same.",
     ),
-    field("model", "system", Takes::Text, "Instructions", ""),
-    field("model", "max_steps", Takes::Number, "Most requests to the model in a run", "Empty: 8."),
-    field("", "access.roles", Takes::Words(ROLES), "Who may use it", ""),
-    field("", "access.people", Takes::Lines, "People", "By the address that they sign in with, one a line."),
-    field("", "limits.max_runs", Takes::Number, "Runs at once", "Empty: as the server allows."),
-    field("", "limits.max_runs_per_user", Takes::Number, "Runs at once of one person", "Empty: as the server allows."),
-    field("", "limits.time_limit_ms", Takes::Number, "Longest run (ms)", "Empty: as the server allows."),
+    field("model", "system", Format::Text, "Instructions", ""),
+    field("model", "max_steps", Format::Number, "Most requests to the model in a run", "Empty: 8."),
+    field("", "access.roles", Format::Choice(ROLES), "Who may use it", ""),
+    field("", "access.people", Format::Lines, "People", "Email addresses that they sign in with, one per line."),
+    field("", "limits.max_runs", Format::Number, "Runs at once", "Empty: as the server allows."),
+    field("", "limits.max_runs_per_user", Format::Number, "Runs at once of one person", "Empty: as the server allows."),
+    field("", "limits.time_limit_ms", Format::Number, "Longest run (ms)", "Empty: as the server allows."),
 ];
 
-/// What is wrong with a field.
+/// An error at a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// Its key; empty: none of the form's.
+    /// The field's key; empty: no field of the form.
     pub(super) key: &'static str,
     pub(super) what: String,
 }
 
 impl Field {
-    /// Whether agents of a kind have it.
+    /// Whether agents of this kind have it.
     pub(super) fn is_of(&self, kind: &str) -> bool {
         self.kind.is_empty() || self.kind == kind
     }
 
-    /// The field as an entry has it.
+    /// The field's text for an entry.
     pub(super) fn text(&self, entry: &Map<String, Value>) -> String {
         let mut keys = self.key.split('.');
         let first = keys.next().and_then(|key| entry.get(key));
@@ -115,8 +123,8 @@ impl Field {
             return String::new();
         };
         let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        match (value, self.takes) {
-            (Value::Array(list), Takes::Words(_)) => list.iter().map(word).collect::<Vec<_>>().join(" "),
+        match (value, self.format) {
+            (Value::Array(list), Format::Choice(_)) => list.iter().map(word).collect::<Vec<_>>().join(" "),
             (Value::Array(list), _) => list.iter().map(word).collect::<Vec<_>>().join("\n"),
             (Value::Object(pairs), _) => {
                 pairs.iter().map(|(name, value)| format!("{name}: {}", word(value))).collect::<Vec<_>>().join("\n")
@@ -125,7 +133,7 @@ impl Field {
         }
     }
 
-    /// What was written; nothing where that is nothing.
+    /// The value of the entry for this text; none if the text is empty.
     fn value(&self, text: &str) -> Result<Option<Value>, Problem> {
         let wrong = |what: &str| Err(Problem { key: self.key, what: what.to_owned() });
         let trimmed = text.trim();
@@ -133,16 +141,16 @@ impl Field {
             return Ok(None);
         }
         let lines = || trimmed.lines().map(str::trim).filter(|line| !line.is_empty());
-        Ok(Some(match self.takes {
-            Takes::Line => trimmed.into(),
-            Takes::Text => text.trim_end().into(),
-            Takes::Lines => lines().collect::<Value>(),
-            Takes::Words(_) => trimmed.split_whitespace().collect::<Value>(),
-            Takes::Number => match trimmed.replace([',', ' '], "").parse::<u64>() {
+        Ok(Some(match self.format {
+            Format::Line => trimmed.into(),
+            Format::Text => text.trim_end().into(),
+            Format::Lines => lines().collect::<Value>(),
+            Format::Choice(_) => trimmed.split_whitespace().collect::<Value>(),
+            Format::Number => match trimmed.replace([',', ' '], "").parse::<u64>() {
                 Ok(number) => number.into(),
                 Err(_) => return wrong("A whole number is needed."),
             },
-            Takes::Pairs => {
+            Format::Pairs => {
                 let mut pairs = Map::new();
                 for line in lines() {
                     let Some((name, value)) = line.split_once(':') else {
@@ -156,18 +164,16 @@ impl Field {
     }
 }
 
-/// The entry that the form makes of `before`.
-pub(super) fn entry_of(
+/// The entry `before` with the values of the form.
+pub(super) fn updated_entry(
     before: &Map<String, Value>,
     kind: &str,
     texts: &[String],
 ) -> Result<Map<String, Value>, Problem> {
     let mut entry = before.clone();
-    // What another kind has of its own does not fit this one.
+    // Keys of another kind would be refused.
     if before.get("kind").and_then(Value::as_str).is_some_and(|other| other != kind) {
-        entry.retain(|key, _| {
-            FIELDS.iter().any(|field| field.kind.is_empty() && field.key.split('.').next() == Some(key))
-        });
+        entry.retain(|key, _| is_common(key));
     }
     entry.insert("kind".into(), kind.into());
     for (field, text) in FIELDS.iter().zip(texts).filter(|(field, _)| field.is_of(kind)) {
@@ -191,19 +197,14 @@ fn set(object: &mut Map<String, Value>, key: &str, value: Option<Value>) {
     }
 }
 
-/// Which field a refusal of the server is about: it says `key: what is wrong`, or which key is missing.
-pub(super) fn problem_of(detail: &str) -> Problem {
-    let missing = detail.split_once("missing field `").and_then(|(_, rest)| rest.split_once('`')).map(|(key, _)| key);
-    let (key, what) = match (missing, detail.split_once(": ")) {
-        (Some(key), _) => (key, "This is needed."),
-        (None, Some((key, what))) => (key, what),
-        (None, None) => ("", detail),
-    };
-    let is_it = |field: &&Field| {
+/// The field that an error of the server belongs to: its detail is `key: problem`.
+pub(super) fn problem_from(detail: &str) -> Problem {
+    let (key, what) = detail.split_once(": ").unwrap_or(("", detail));
+    let belongs = |field: &&Field| {
         let rest = key.strip_prefix(field.key);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    match FIELDS.iter().find(is_it) {
+    match FIELDS.iter().find(belongs) {
         Some(field) => Problem { key: field.key, what: what.to_owned() },
         None => Problem { key: "", what: detail.to_owned() },
     }
@@ -214,6 +215,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::protocol::http::agent_entry::{Holds, KEYS, MASK};
 
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap_or_default()
@@ -224,30 +226,47 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_comes_back_as_it_was_with_what_the_form_does_not_know() {
+    fn an_entry_comes_back_unchanged_with_keys_that_have_no_field() {
         let entry = map(json!({
             "id": "remote", "name": "Remote", "kind": "ag-ui", "url": "https://a.example/run", "retries": 1,
             "examples": ["One?", "Two?"], "headers": {"Authorization": "Bearer ${NETRA_AGENT_T}"},
             "allow_private_network": true, "access": {"roles": ["admin", "member"], "people": ["ada@example.org"]},
             "limits": {"max_runs": 3},
         }));
-        assert_eq!(entry_of(&entry, "ag-ui", &texts(&entry)), Ok(entry));
+        assert_eq!(updated_entry(&entry, "ag-ui", &texts(&entry)), Ok(entry));
     }
 
     #[test]
-    fn another_kind_drops_what_only_the_first_had() {
+    fn keys_of_another_kind_are_dropped() {
         let entry = map(json!({"id": "x", "name": "X", "kind": "ag-ui", "url": "https://a.example", "retries": 1}));
-        let made = entry_of(&entry, "model", &texts(&entry)).expect("is right");
+        let made = updated_entry(&entry, "model", &texts(&entry)).expect("is right");
         assert_eq!(made, map(json!({"id": "x", "name": "X", "kind": "model"})));
     }
 
     #[test]
-    fn a_wrong_field_is_named() {
+    fn each_field_is_a_key_of_its_kind() {
+        for field in FIELDS {
+            let (name, inner) =
+                field.key.split_once('.').map_or((field.key, None), |(name, inner)| (name, Some(inner)));
+            let kind = (!field.kind.is_empty()).then(|| serde_json::from_value(json!(field.kind)).expect("a kind"));
+            let key = KEYS.iter().find(|key| key.name == name && key.kind == kind).expect(field.key);
+            let has_inner = match key.holds {
+                Holds::Table(names) => inner.is_some_and(|inner| names.contains(&inner)),
+                _ => inner.is_none(),
+            };
+            assert!(has_inner, "{}", field.key);
+            let is_secret = matches!(key.holds, Holds::Secret | Holds::Secrets);
+            assert_eq!(field.hint.contains(MASK), is_secret, "{}: the hint explains the mask", field.key);
+        }
+    }
+
+    #[test]
+    fn an_error_belongs_to_its_field() {
         let entry = map(json!({"id": "x", "kind": "model", "max_steps": "many"}));
-        assert_eq!(entry_of(&entry, "model", &texts(&entry)).map_err(|problem| problem.key), Err("max_steps"));
-        assert_eq!(problem_of("limits.max_runs: invalid value").key, "limits.max_runs");
-        assert_eq!(problem_of("access.people[0]: invalid type").key, "access.people");
-        assert_eq!(problem_of("entry: missing field `url`").key, "url");
-        assert_eq!(problem_of("there is an agent `x` already").key, "");
+        assert_eq!(updated_entry(&entry, "model", &texts(&entry)).map_err(|problem| problem.key), Err("max_steps"));
+        assert_eq!(problem_from("limits.max_runs: invalid value").key, "limits.max_runs");
+        assert_eq!(problem_from("access.people[0]: invalid type").key, "access.people");
+        assert_eq!(problem_from("url: this is required").key, "url");
+        assert_eq!(problem_from("there is an agent `x` already").key, "");
     }
 }

@@ -1,9 +1,9 @@
-//! The form of an agent. What the server refuses stands at the field whose key it names.
+//! The form of an agent. An error from the server is shown at the field whose key it names.
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use serde_json::{Map, Value};
 
-use super::entry::{self, FIELDS, KINDS, Problem, Takes, entry_of, problem_of};
+use super::entry::{self, FIELDS, Format, KINDS, Problem, problem_from, updated_entry};
 use crate::{
     protocol::http::AdminAgent,
     ui::{
@@ -16,28 +16,28 @@ use crate::{
     },
 };
 
-/// The id of a field in the document.
-fn id_of(key: &str) -> String {
+/// The id of a field's element.
+fn element_id(key: &str) -> String {
     format!("agent-{}", key.replace('.', "-"))
 }
 
-/// Options as controls have them.
+/// Options of a select element.
 fn options(options: &[(&str, &str)]) -> Vec<(String, String)> {
     options.iter().map(|(value, name)| ((*value).to_owned(), (*name).to_owned())).collect()
 }
 
-/// How a field is filled in.
+/// The control for a field.
 fn control(field: &entry::Field) -> Control {
-    match field.takes {
-        Takes::Line => Control::Line,
-        Takes::Number => Control::Number,
-        Takes::Text | Takes::Lines => Control::Text { code: false },
-        Takes::Pairs => Control::Text { code: true },
-        Takes::Words(words) => Control::Choice(options(words)),
+    match field.format {
+        Format::Line => Control::Line,
+        Format::Number => Control::Number,
+        Format::Text | Format::Lines => Control::Text { code: false },
+        Format::Pairs => Control::Text { code: true },
+        Format::Choice(lists) => Control::Choice(options(lists)),
     }
 }
 
-/// An agent, new (`before` is empty) or being changed.
+/// The form for a new agent (`before` is empty), or to change one.
 #[component]
 pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, close: Callback<()>) -> impl IntoView {
     let is_new = before.is_empty();
@@ -48,12 +48,12 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     let before = StoredValue::new(before);
     let problem = RwSignal::new(None::<Problem>);
     let busy = RwSignal::new(false);
-    let refuse = move |wrong: Problem| {
-        let at = id_of(wrong.key);
+    let show_problem = move |wrong: Problem| {
+        let at = element_id(wrong.key);
         problem.set(Some(wrong));
         request_animation_frame(move || focus(&at));
     };
-    request_animation_frame(move || focus(&id_of(if is_new { "id" } else { "name" })));
+    request_animation_frame(move || focus(&element_id(if is_new { "id" } else { "name" })));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         if busy.get_untracked() {
@@ -61,15 +61,18 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
         }
         problem.set(None);
         let written: Vec<String> = texts.with_value(|texts| texts.iter().map(RwSignal::get_untracked).collect());
-        let made = before.with_value(|before| entry_of(before, &kind.get_untracked(), &written));
+        let made = before.with_value(|before| updated_entry(before, &kind.get_untracked(), &written));
         let entry = match made {
             Ok(entry) => entry,
-            Err(wrong) => return refuse(wrong),
+            Err(wrong) => return show_problem(wrong),
         };
-        let Some(id) = entry.get("id").and_then(Value::as_str).map(str::to_owned).filter(|id| is_in_address(id)) else {
-            let what =
-                if entry.contains_key("id") { "It has other characters, or too many." } else { "This is needed." };
-            return refuse(Problem { key: "id", what: what.into() });
+        let Some(id) = entry.get("id").and_then(Value::as_str).map(str::to_owned).filter(|id| is_url_safe(id)) else {
+            let what = if entry.contains_key("id") {
+                "Only a-z, 0-9, - and _ are allowed, at most 64 of them."
+            } else {
+                "This is required."
+            };
+            return show_problem(Problem { key: "id", what: what.into() });
         };
         busy.set(true);
         spawn_local(async move {
@@ -78,12 +81,12 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
             match answer {
                 Ok(agent) => changed.run(format!("{} was saved.", agent.info.name)),
                 Err(RequestError::Refused(refused)) if refused.code == "invalid_payload" => {
-                    refuse(problem_of(&refused.detail))
+                    show_problem(problem_from(&refused.detail))
                 }
                 Err(RequestError::Refused(refused)) if refused.code == "conflict" => {
-                    refuse(Problem { key: "id", what: refused.detail });
+                    show_problem(Problem { key: "id", what: refused.detail });
                 }
-                Err(other) => refuse(Problem { key: "", what: other.message() }),
+                Err(other) => show_problem(Problem { key: "", what: other.message() }),
             }
         });
     };
@@ -100,7 +103,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
             let wrong = Signal::derive(move || problem_at(field.key));
             view! {
                 <Field
-                    id=id_of(field.key)
+                    id=element_id(field.key)
                     label=field.label
                     about=field.hint
                     control=control(field)
@@ -115,7 +118,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     view! {
         <form class="card agent-form" aria-label=title.clone() novalidate on:submit=submit>
             <h2>{title.clone()}</h2>
-            <Field id=id_of("kind") label="Kind" control=Control::Choice(options(KINDS)) text=kind wrong=Signal::stored(None::<String>)/>
+            <Field id=element_id("kind") label="Kind" control=Control::Choice(options(KINDS)) text=kind wrong=Signal::stored(None::<String>)/>
             {fields}
             {move || problem_at("").map(failure)}
             <div class="ask-actions">
@@ -127,7 +130,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     .into_any()
 }
 
-/// Whether an id can stand in an address: nothing else is sent there.
-fn is_in_address(id: &str) -> bool {
+/// Whether an id can be part of the request's URL.
+fn is_url_safe(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
 }

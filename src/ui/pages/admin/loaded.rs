@@ -1,4 +1,4 @@
-//! What is fetched for a part of the page: until it is there, when it is, and when it could not be had.
+//! Data that a part of the page fetches: its states of loading, loaded and failed.
 
 use leptos::{prelude::*, task::spawn_local};
 use serde::de::DeserializeOwned;
@@ -8,7 +8,7 @@ use crate::ui::{
     components::icons::{Glyph, icon},
 };
 
-/// What was fetched from an address, which may change; what an older address answers then counts no more.
+/// Data fetched from a URL. If the URL changes, responses from the old one are ignored.
 pub(super) struct Loaded<T: Send + Sync + 'static> {
     path: Signal<String>,
     answer: RwSignal<Option<Result<T, String>>>,
@@ -27,13 +27,13 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Loaded<T> {
         let loaded = Self { path: Signal::derive(path), answer: RwSignal::new(None) };
         Effect::new(move |_| {
             loaded.path.track();
-            loaded.again();
+            loaded.reload();
         });
         loaded
     }
 
-    /// Fetches it once more; what is there stays until then.
-    pub(super) fn again(self) {
+    /// Fetches the data again; the old data stays until it arrives.
+    pub(super) fn reload(self) {
         let path = self.path.get_untracked();
         spawn_local(async move {
             let answer = browser::get::<T>(&path).await;
@@ -43,8 +43,8 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Loaded<T> {
         });
     }
 
-    /// Fetches what goes on behind it, and joins it to what is there.
-    pub(super) fn more(self, from: String, join: impl FnOnce(&mut T, T) + Send + 'static) {
+    /// Fetches the next page and joins it to the data.
+    pub(super) fn load_more(self, from: String, join: impl FnOnce(&mut T, T) + Send + 'static) {
         let path = self.path.get_untracked();
         spawn_local(async move {
             let answer = browser::get::<T>(&from).await;
@@ -67,7 +67,7 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Loaded<T> {
                 <div class="failure" role="alert">
                     {icon(Glyph::Warning)}
                     <p>{error}</p>
-                    <button type="button" class="small-button" on:click=move |_| self.again()>"Try again"</button>
+                    <button type="button" class="small-button" on:click=move |_| self.reload()>"Try again"</button>
                 </div>
             }
             .into_any(),

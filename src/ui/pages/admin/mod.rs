@@ -1,4 +1,4 @@
-//! What administrators see and change: the agents, their tools, and what was used.
+//! The administrators' page: agents, tools and usage.
 
 mod agents;
 mod check;
@@ -14,7 +14,7 @@ use leptos_meta::Title;
 use super::not_found::answer_not_found;
 use crate::{protocol::http::Role, socket::context::use_socket};
 
-/// The page of agents. For anyone else it is not there.
+/// The administrators' page; not found for other users.
 #[component]
 pub(crate) fn AdminAgentsPage() -> impl IntoView {
     let user = use_socket().user();

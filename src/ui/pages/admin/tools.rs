@@ -1,4 +1,4 @@
-//! Where the tools of models come from, as administrators see it: how each source is, and what each tool may do by itself.
+//! The sources of tools: their state, and the consent that each tool needs.
 
 use leptos::prelude::*;
 
@@ -28,11 +28,11 @@ pub(super) fn ToolsView() -> impl IntoView {
         <section class="admin-part" aria-labelledby="tools-title">
             <div class="admin-head">
                 <h2 id="tools-title">"Tools"</h2>
-                <button type="button" class="small-button" on:click=move |_| tools.again()>{icon(Glyph::Redo)} "Look again"</button>
+                <button type="button" class="small-button" on:click=move |_| tools.reload()>{icon(Glyph::Redo)} "Refresh"</button>
             </div>
             <p class="quiet">
-                "What models may use, as the configuration file says it under " <code>"[[tools]]"</code>
-                ". Each node connects by itself, when a model first needs it; this is how it is on the node that answers here."
+                "Tools for models, configured in the file under " <code>"[[tools]]"</code>
+                ". Each node connects when a model first needs a tool; this is the state on the node that serves this page."
             </p>
             {list}
         </section>
@@ -40,26 +40,26 @@ pub(super) fn ToolsView() -> impl IntoView {
     .into_any()
 }
 
-/// How a source is: for the document, in a word, and as a sentence.
-fn state_of(state: &ToolSourceState) -> (&'static str, &'static str, Option<String>) {
+/// The state of a source: its value for `data-state`, its label, and details.
+fn describe_state(state: &ToolSourceState) -> (&'static str, &'static str, Option<String>) {
     match state {
         ToolSourceState::Idle => ("idle", "Not connected yet", None),
         ToolSourceState::Ready { left_out, .. } => {
             let more = (*left_out > 0).then(|| {
                 let them = if *left_out == 1 { "1 more is".into() } else { format!("{left_out} more are") };
-                format!("{them} left out: raise max_tools to have them.")
+                format!("{them} left out: raise max_tools to use them.")
             });
             ("usable", "Ready", more)
         }
         ToolSourceState::Unavailable { reason, .. } => {
-            let about = format!("{} It is tried again when a model needs it.", format::sentence(reason));
+            let about = format!("{} The server tries again when a model needs it.", format::sentence(reason));
             ("failing", "Not available", Some(about))
         }
         ToolSourceState::Disabled { reason } => ("disabled", "Cannot be used", Some(format::sentence(reason))),
     }
 }
 
-fn consent_of(consent: Consent) -> (&'static str, &'static str) {
+fn consent_label(consent: Consent) -> (&'static str, &'static str) {
     match consent {
         Consent::Automatic => ("automatic", "Automatic"),
         Consent::Ask => ("ask", "Asks first"),
@@ -67,8 +67,8 @@ fn consent_of(consent: Consent) -> (&'static str, &'static str) {
     }
 }
 
-/// How many tools there are, and what must happen before they are called.
-fn counted(tools: &[ToolInfo]) -> String {
+/// How many tools there are, by the consent they need.
+fn summarize(tools: &[ToolInfo]) -> String {
     let count = |consent| tools.iter().filter(|tool| tool.consent == consent).count();
     let parts = [(Consent::Automatic, "automatic"), (Consent::Ask, "asking first"), (Consent::Off, "off")];
     let parts: Vec<_> =
@@ -84,20 +84,20 @@ fn counted(tools: &[ToolInfo]) -> String {
     }
 }
 
-/// A source.
+/// A source of tools.
 #[component]
 fn Source(source: ToolSource) -> impl IntoView {
     let ToolSource { id, state } = source;
-    let (name, label, about) = state_of(&state);
+    let (name, label, about) = describe_state(&state);
     let (tools, said) = match state {
         ToolSourceState::Ready { tools, .. } => (Some(tools), None),
         ToolSourceState::Unavailable { last_output, .. } => (None, last_output),
         ToolSourceState::Idle | ToolSourceState::Disabled { .. } => (None, None),
     };
     let tools = tools.map(|tools| {
-        let summary = counted(&tools);
+        let summary = summarize(&tools);
         let tool = |ToolInfo { name, consent }: ToolInfo| {
-            let (consent, label) = consent_of(consent);
+            let (consent, label) = consent_label(consent);
             view! { <li class="tool-row"><code>{escape_invisible(&name)}</code> <span class="consent" data-consent=consent>{label}</span></li> }
         };
         let summary = move || view! { {icon(Glyph::Chevron)} <span class="fold-name">{summary.clone()}</span> };
@@ -108,7 +108,7 @@ fn Source(source: ToolSource) -> impl IntoView {
         }
     });
     let said = said.filter(|said| !said.trim().is_empty()).map(|said| {
-        view! { <p class="label">"The last that it said"</p> <Bounded text=Signal::stored(said) label="The last that it said"/> }
+        view! { <p class="label">"Last output"</p> <Bounded text=Signal::stored(said) label="Last output"/> }
     });
     view! {
         <article class="card" aria-label=id.clone() data-tools=id.clone() data-state=name>
@@ -129,22 +129,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_are_counted_by_what_must_happen_before_they_are_called() {
+    fn tools_are_counted_by_consent() {
         let tool = |consent| ToolInfo { name: "t".into(), consent };
-        assert_eq!(counted(&[]), "No tools");
-        assert_eq!(counted(&[tool(Consent::Ask)]), "1 tool, asking first");
-        assert_eq!(counted(&[tool(Consent::Off), tool(Consent::Off)]), "2 tools, all off");
+        assert_eq!(summarize(&[]), "No tools");
+        assert_eq!(summarize(&[tool(Consent::Ask)]), "1 tool, asking first");
+        assert_eq!(summarize(&[tool(Consent::Off), tool(Consent::Off)]), "2 tools, all off");
         let several = [tool(Consent::Ask), tool(Consent::Off), tool(Consent::Automatic), tool(Consent::Ask)];
-        assert_eq!(counted(&several), "4 tools: 1 automatic, 2 asking first, 1 off");
+        assert_eq!(summarize(&several), "4 tools: 1 automatic, 2 asking first, 1 off");
     }
 
     #[test]
-    fn what_is_wrong_with_a_source_is_a_sentence() {
+    fn an_unavailable_source_is_explained() {
         let gone = ToolSourceState::Unavailable { reason: "the program ended".into(), last_output: None };
-        let (name, _, about) = state_of(&gone);
+        let (name, _, about) = describe_state(&gone);
         assert_eq!(name, "failing");
-        assert_eq!(about.as_deref(), Some("The program ended. It is tried again when a model needs it."));
-        let (.., about) = state_of(&ToolSourceState::Ready { tools: Vec::new(), left_out: 2 });
-        assert_eq!(about.as_deref(), Some("2 more are left out: raise max_tools to have them."));
+        assert_eq!(about.as_deref(), Some("The program ended. The server tries again when a model needs it."));
+        let (.., about) = describe_state(&ToolSourceState::Ready { tools: Vec::new(), left_out: 2 });
+        assert_eq!(about.as_deref(), Some("2 more are left out: raise max_tools to use them."));
     }
 }

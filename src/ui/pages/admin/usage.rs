@@ -1,4 +1,4 @@
-//! What was used: by day and person, and of that by agent and model.
+//! Usage by day and user, and by agent and model.
 
 use leptos::prelude::*;
 
@@ -9,17 +9,17 @@ use crate::{
     ui::{app::Facts, format},
 };
 
-/// For how many days.
-const SPANS: [(u16, &str); 3] = [(1, "Today"), (7, "7 days"), (30, "30 days")];
+/// The periods to choose from, in days.
+const PERIODS: [(u16, &str); 3] = [(1, "Today"), (7, "7 days"), (30, "30 days")];
 
-/// The tables of what was used.
+/// The tables of usage.
 #[component]
 pub(super) fn UsageView() -> impl IntoView {
     let facts: Facts = expect_context();
     let days = RwSignal::new(7_u16);
-    let report = Loaded::<UsageReport>::new(move || address(days.get(), 0));
+    let report = Loaded::<UsageReport>::new(move || usage_url(days.get(), 0));
     let more = move |skip: u32| {
-        report.more(address(days.get_untracked(), skip), |known, more| {
+        report.load_more(usage_url(days.get_untracked(), skip), |known, more| {
             known.sums.extend(more.sums);
             known.rows.extend(more.rows);
             known.next = more.next;
@@ -29,37 +29,37 @@ pub(super) fn UsageView() -> impl IntoView {
         let model = if row.model.is_empty() { "–".to_owned() } else { row.model };
         view! {
             <tr>
-                {whose(&row.sum)}
+                {day_and_user(&row.sum)}
                 <td>{facts.agent_name(&row.agent)}</td>
                 <td>{model}</td>
                 {amounts(&row.sum)}
             </tr>
         }
     };
-    let sum = |sum: UsageSum| view! { <tr>{whose(&sum)}{amounts(&sum)}</tr> };
+    let sum = |sum: UsageSum| view! { <tr>{day_and_user(&sum)}{amounts(&sum)}</tr> };
     let table = report.view(move |UsageReport { sums, rows, next }| {
         if rows.is_empty() {
-            return view! { <p class="quiet">"Nothing was used."</p> }.into_any();
+            return view! { <p class="quiet">"No usage in this period."</p> }.into_any();
         }
         let more = next.map(|skip| {
             view! {
                 <p class="quiet">
-                    "There is more than these rows. "
+                    "There are more rows. "
                     <button type="button" class="small-button" on:click=move |_| more(skip)>"Show more"</button>
                 </p>
             }
         });
         view! {
-            <div class="scroll usage" tabindex="0" role="region" aria-label="What each person used on each day">
+            <div class="scroll usage" tabindex="0" role="region" aria-label="Usage by user and day">
                 <table>
-                    <thead><tr>{heads(&WHOSE, "")}{heads(&AMOUNTS, "number")}</tr></thead>
+                    <thead><tr>{heads(&DAY_AND_USER, "")}{heads(&AMOUNTS, "number")}</tr></thead>
                     <tbody>{sums.into_iter().map(sum).collect_view()}</tbody>
                 </table>
             </div>
             <h3>"By agent and model"</h3>
-            <div class="scroll usage" tabindex="0" role="region" aria-label="What was used">
+            <div class="scroll usage" tabindex="0" role="region" aria-label="Usage by agent and model">
                 <table>
-                    <thead><tr>{heads(&WHOSE, "")}{heads(&OF, "")}{heads(&AMOUNTS, "number")}</tr></thead>
+                    <thead><tr>{heads(&DAY_AND_USER, "")}{heads(&AGENT_AND_MODEL, "")}{heads(&AMOUNTS, "number")}</tr></thead>
                     <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
                 </table>
             </div>
@@ -67,13 +67,13 @@ pub(super) fn UsageView() -> impl IntoView {
         }
         .into_any()
     });
-    let span = move |(span, label): (u16, &'static str)| {
+    let period = move |(period, label): (u16, &'static str)| {
         view! {
             <button
                 type="button"
                 class="small-button"
-                aria-pressed=move || if days.get() == span { "true" } else { "false" }
-                on:click=move |_| days.set(span)
+                aria-pressed=move || if days.get() == period { "true" } else { "false" }
+                on:click=move |_| days.set(period)
             >
                 {label}
             </button>
@@ -83,7 +83,7 @@ pub(super) fn UsageView() -> impl IntoView {
         <section class="admin-part" aria-labelledby="usage-title">
             <div class="admin-head">
                 <h2 id="usage-title">"Usage"</h2>
-                <div class="spans" role="group" aria-label="For how long">{SPANS.into_iter().map(span).collect_view()}</div>
+                <div class="spans" role="group" aria-label="Period">{PERIODS.into_iter().map(period).collect_view()}</div>
             </div>
             {table}
         </section>
@@ -91,19 +91,19 @@ pub(super) fn UsageView() -> impl IntoView {
     .into_any()
 }
 
-fn address(days: u16, skip: u32) -> String {
+fn usage_url(days: u16, skip: u32) -> String {
     format!("/api/admin/usage?days={days}&skip={skip}")
 }
 
-const WHOSE: [&str; 2] = ["Day (UTC)", "Person"];
-const OF: [&str; 2] = ["Agent", "Model"];
+const DAY_AND_USER: [&str; 2] = ["Day (UTC)", "User"];
+const AGENT_AND_MODEL: [&str; 2] = ["Agent", "Model"];
 const AMOUNTS: [&str; 4] = ["Runs", "Tokens in", "Tokens out", "Cost"];
 
 fn heads(names: &'static [&'static str], class: &'static str) -> impl IntoView {
     names.iter().map(|name| view! { <th scope="col" class=class>{*name}</th> }).collect_view()
 }
 
-fn whose(sum: &UsageSum) -> impl IntoView + use<> {
+fn day_and_user(sum: &UsageSum) -> impl IntoView + use<> {
     view! {
         <th scope="row">{sum.day.clone()}</th>
         <td>{escape_invisible(&sum.user.name)}</td>
@@ -112,7 +112,7 @@ fn whose(sum: &UsageSum) -> impl IntoView + use<> {
 
 fn amounts(sum: &UsageSum) -> impl IntoView + use<> {
     let numbers = [sum.runs, sum.input_tokens, sum.output_tokens].map(|value| format::number(value as f64));
-    // What has no known price is not free.
+    // Without known prices the sum is 0, which does not mean free.
     let cost = if sum.cost_usd > 0.0 { format::dollars(sum.cost_usd) } else { "–".into() };
     view! {
         {numbers.into_iter().map(|value| view! { <td class="number">{value}</td> }).collect_view()}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use self::functions::{FUNCTIONS, Function};
-use super::{Consent, ConsentRules, ToolOutput, ToolSpec, text::bounded};
+use super::{Consent, ToolOutput, ToolSpec, text::bounded};
 use crate::{
     analyst::{
         goals::Question,
@@ -22,6 +22,7 @@ use crate::{
     },
     protocol::FileId,
     server::{
+        config::ConsentRules,
         json_schema,
         runs::{InputFile, RunInput},
     },
@@ -72,7 +73,7 @@ impl DataTools {
             name: function.name.into(),
             description: function.description.into(),
             parameters: (function.parameters)(),
-            consent: consent.of(function.name, Consent::Automatic),
+            consent: consent.for_tool(function.name, Consent::Automatic),
             source: source.clone(),
         };
         let specs = FUNCTIONS.iter().map(spec).collect();

@@ -76,7 +76,7 @@ impl McpSource {
             name: exposed(&self.id, &name),
             description: bounded(about, MAX_DESCRIPTION),
             parameters,
-            consent: self.config.consent.of(&name, Consent::Ask),
+            consent: self.config.consent.for_tool(&name, Consent::Ask),
             source: self.id.clone(),
         };
         Some(Offered { spec, name })

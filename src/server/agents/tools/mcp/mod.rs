@@ -45,7 +45,10 @@ use self::{
     session::{Handler, Session},
 };
 use super::{ToolSpec, sources::told};
-use crate::{protocol::http::ToolSourceState, server::config::tools::McpConfig};
+use crate::{
+    protocol::http::ToolSourceState,
+    server::{backoff::Backoff, config::tools::McpConfig},
+};
 
 /// The wait before the second attempt to connect; it doubles with each failure.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -268,7 +271,7 @@ impl McpSource {
 /// The wait after that many attempts before.
 fn wait(attempts: u32, misbehaved: bool) -> Duration {
     let longest = if misbehaved { MAX_MISBEHAVED_WAIT } else { MAX_WAIT };
-    FIRST_WAIT.saturating_mul(1 << attempts.min(10)).min(longest)
+    Backoff::new(FIRST_WAIT, longest).delay(attempts)
 }
 
 #[cfg(test)]

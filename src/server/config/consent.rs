@@ -1,23 +1,23 @@
-//! Who must say yes to a tool, by patterns over its name.
+//! The consent that a tool needs before it is called, by patterns over tool names.
 //!
-//! Promises: of the patterns that fit a name, the most specific decides: the name itself, then the pattern with the most
-//! letters that are no `*`; where two are equally specific, the stricter. What a server says of its own tools
-//! (`readOnlyHint` and its like) decides nothing.
+//! Of the patterns that match a name, the most specific decides: the exact name, then the pattern with the most characters
+//! other than `*`; of equally specific ones the stricter. What a server declares of its own tools (`readOnlyHint` and the
+//! like) is ignored.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::Consent;
+use crate::protocol::http::Consent;
 
-/// The key of the rule for every tool that no pattern fits.
-const DEFAULT: &str = "default";
-/// How many patterns a source may have.
+/// The key of the rule for every tool that no pattern matches.
+const DEFAULT_KEY: &str = "default";
+/// The most patterns of one source.
 const MAX_RULES: usize = 256;
 /// The longest pattern, in bytes.
-const MAX_PATTERN: usize = 128;
+const MAX_PATTERN_BYTES: usize = 128;
 
-/// What the `consent` table of a source says: patterns over tool names, `*` for any run of characters.
+/// The `consent` table of a source of tools: patterns over tool names, in which `*` matches any characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsentRules {
     default: Option<Consent>,
@@ -26,21 +26,21 @@ pub struct ConsentRules {
 }
 
 impl ConsentRules {
-    /// What must happen before a tool is called; `otherwise` where nothing is said of it.
+    /// The consent that a tool needs; `default` if no rule covers it.
     #[must_use]
-    pub fn of(&self, tool: &str, otherwise: Consent) -> Consent {
-        let rule = self.rules.iter().find(|(pattern, _)| fits(pattern, tool));
-        rule.map(|(_, consent)| *consent).or(self.default).unwrap_or(otherwise)
+    pub fn for_tool(&self, tool: &str, default: Consent) -> Consent {
+        let rule = self.rules.iter().find(|(pattern, _)| matches(pattern, tool));
+        rule.map(|(_, consent)| *consent).or(self.default).unwrap_or(default)
     }
 
     fn new(mut table: BTreeMap<String, Consent>) -> Result<Self, String> {
         if table.len() > MAX_RULES {
             return Err(format!("at most {MAX_RULES} patterns"));
         }
-        if let Some(bad) = table.keys().find(|pattern| pattern.is_empty() || pattern.len() > MAX_PATTERN) {
-            return Err(format!("`{bad}`: a pattern has 1 to {MAX_PATTERN} bytes"));
+        if let Some(bad) = table.keys().find(|pattern| pattern.is_empty() || pattern.len() > MAX_PATTERN_BYTES) {
+            return Err(format!("`{bad}`: a pattern has 1 to {MAX_PATTERN_BYTES} bytes"));
         }
-        let default = table.remove(DEFAULT);
+        let default = table.remove(DEFAULT_KEY);
         let mut rules: Vec<_> = table.into_iter().collect();
         rules.sort_by_key(|(pattern, consent)| std::cmp::Reverse((specificity(pattern), *consent)));
         Ok(Self { default, rules })
@@ -53,17 +53,17 @@ impl<'de> Deserialize<'de> for ConsentRules {
     }
 }
 
-/// A name is more specific than any pattern; else what counts is how much of it is said.
+/// A sort key: an exact name is more specific than any pattern, a pattern with more literal characters than one with fewer.
 fn specificity(pattern: &str) -> (bool, usize) {
     (!pattern.contains('*'), pattern.chars().filter(|letter| *letter != '*').count())
 }
 
-/// Whether a pattern fits a whole name.
-fn fits(pattern: &str, name: &str) -> bool {
+/// Whether a pattern matches a whole name.
+fn matches(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut name) = name.strip_prefix(head) else { return false };
     let (middle, tail) = rest.rsplit_once('*').unwrap_or(("", rest));
-    // The first place where a part of the middle fits is as good as any later one.
+    // The first place where a part of the middle matches is as good as any later one.
     for part in middle.split('*') {
         let Some(at) = name.find(part) else { return false };
         name = &name[at + part.len()..];
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_fits_a_whole_name() {
+    fn a_pattern_matches_a_whole_name() {
         let table = [
             ("echo", "echo", true),
             ("echo", "echoes", false),
@@ -100,26 +100,27 @@ mod tests {
             ("*é*", "né", true),
         ];
         for (pattern, name, expected) in table {
-            assert_eq!(fits(pattern, name), expected, "`{pattern}` over `{name}`");
+            assert_eq!(matches(pattern, name), expected, "`{pattern}` over `{name}`");
         }
     }
 
-    /// The same by trying everything.
-    fn plainly_fits(pattern: &str, name: &str) -> bool {
+    /// The same by backtracking over every possibility.
+    fn matches_by_backtracking(pattern: &str, name: &str) -> bool {
         match (pattern.split_at_checked(1), name.split_at_checked(1)) {
             (None, rest) => rest.is_none(),
             (Some(("*", pattern)), rest) => {
-                plainly_fits(pattern, name) || rest.is_some_and(|(_, name)| plainly_fits(&format!("*{pattern}"), name))
+                matches_by_backtracking(pattern, name)
+                    || rest.is_some_and(|(_, name)| matches_by_backtracking(&format!("*{pattern}"), name))
             }
-            (Some((letter, pattern)), Some((first, name))) => letter == first && plainly_fits(pattern, name),
+            (Some((letter, pattern)), Some((first, name))) => letter == first && matches_by_backtracking(pattern, name),
             (Some(_), None) => false,
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn any_pattern_fits_what_trying_everything_finds(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {
-            proptest::prop_assert_eq!(fits(&pattern, &name), plainly_fits(&pattern, &name));
+        fn matching_agrees_with_backtracking(pattern in "[ab*]{0,8}", name in "[ab]{0,10}") {
+            proptest::prop_assert_eq!(matches(&pattern, &name), matches_by_backtracking(&pattern, &name));
         }
     }
 
@@ -139,19 +140,19 @@ mod tests {
             ("abc", Consent::Off),
         ];
         for (tool, expected) in table {
-            assert_eq!(rules.of(tool, Consent::Ask), expected, "{tool}");
+            assert_eq!(rules.for_tool(tool, Consent::Ask), expected, "{tool}");
         }
     }
 
     #[test]
-    fn what_nothing_is_said_of_falls_to_the_default_then_to_the_kind_of_source() {
-        assert_eq!(rules("default = \"off\"").of("x", Consent::Ask), Consent::Off);
-        assert_eq!(rules("y = \"off\"").of("x", Consent::Ask), Consent::Ask);
-        assert_eq!(rules("").of("x", Consent::Automatic), Consent::Automatic);
+    fn a_tool_without_a_rule_gets_the_default_rule_then_the_default_of_its_source() {
+        assert_eq!(rules("default = \"off\"").for_tool("x", Consent::Ask), Consent::Off);
+        assert_eq!(rules("y = \"off\"").for_tool("x", Consent::Ask), Consent::Ask);
+        assert_eq!(rules("").for_tool("x", Consent::Automatic), Consent::Automatic);
     }
 
     #[test]
-    fn a_rule_that_is_none_is_refused() {
+    fn an_invalid_rule_is_refused() {
         for text in ["read = \"always\"", "\"\" = \"ask\"", "read = 3"] {
             assert!(toml::from_str::<ConsentRules>(text).is_err(), "{text}");
         }
