@@ -1,6 +1,6 @@
 //! The one error of the server: what the caller is told, and what only the log is.
 
-use super::{metrics, outage::Outage};
+use super::outage::{self, Outage};
 use crate::protocol::{ErrorBody, ErrorCode};
 
 /// Why something was not done.
@@ -65,7 +65,7 @@ impl Error {
             return body;
         }
         if matches!(self, Self::Store(_) | Self::Shared(_)) {
-            metrics::store_failed();
+            outage::count_store_error();
         }
         if let Some(outage) = self.outage() {
             outage.suspect();

@@ -17,7 +17,7 @@ use metrics::{
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tokio_util::sync::CancellationToken;
 
-use super::store::now_ms;
+use super::{clock::now_ms, outage};
 use crate::protocol::{CloseCode, Command, ErrorCode, Mode, RunPhase};
 
 /// How often [`tend`] folds what the histograms gathered.
@@ -301,11 +301,6 @@ pub fn page(result: Page) {
     }
 }
 
-/// The store failed.
-pub fn store_failed() {
-    METERS.store_errors.increment(1);
-}
-
 /// Whether the bus reaches the other nodes, now.
 pub fn bus_connected(connected: bool) {
     METERS.bus_connected.set(f64::from(u8::from(connected)));
@@ -360,6 +355,7 @@ pub fn render(look: Look) -> String {
     meters.queue_bytes.set(look.queue_bytes as f64);
     meters.runs.set(look.runs as f64);
     meters.draining.set(f64::from(u8::from(look.draining)));
+    meters.store_errors.absolute(outage::store_errors());
     meters.handle.run_upkeep();
     meters.handle.render()
 }

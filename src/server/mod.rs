@@ -8,6 +8,7 @@ pub mod agents;
 pub mod auth;
 pub mod bus;
 pub mod channel;
+pub mod clock;
 pub mod config;
 pub mod error;
 #[cfg(debug_assertions)]
@@ -23,6 +24,7 @@ pub mod offload;
 pub mod outage;
 mod outbound;
 mod page;
+pub mod problem;
 pub mod quotas;
 pub mod rates;
 pub mod raw_events;

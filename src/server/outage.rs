@@ -2,11 +2,23 @@
 
 use std::{
     fmt, io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// Whether somebody was refused since the store was last seen to have room.
 static SUSPECTED: AtomicBool = AtomicBool::new(false);
+/// How many operations of the store failed since this process started.
+static STORE_ERRORS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a failed operation of the store, for the metrics.
+pub(super) fn count_store_error() {
+    STORE_ERRORS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many operations of the store failed since this process started.
+pub(super) fn store_errors() -> u64 {
+    STORE_ERRORS.load(Ordering::Relaxed)
+}
 
 /// What is the matter. The same may work later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::{
     auth::{Sessions, cookie_name},
     headers,
-    http::{self, problem, session_cookie::only_session_cookie},
-    page,
+    http::{self, session_cookie::only_session_cookie},
+    page, problem,
     state::AppState,
     ws,
 };

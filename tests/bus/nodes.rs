@@ -12,8 +12,8 @@ use netra::{
     server::{
         bus::Status,
         channel::{Channel, Channels, Delivery, Hub},
+        clock::now_ms,
         config::Config,
-        store::now_ms,
     },
 };
 

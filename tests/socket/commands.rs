@@ -9,7 +9,7 @@ use netra::protocol::{
 };
 use netra::{
     protocol::ChannelName,
-    server::{store::now_ms, threads::NewRun},
+    server::{clock::now_ms, threads::NewRun},
 };
 use serde_json::json;
 

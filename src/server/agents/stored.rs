@@ -5,11 +5,7 @@
 use sqlx::Row;
 
 use super::AgentRegistry;
-use crate::server::{
-    config::agents::AgentEntry,
-    error::Result,
-    store::{Store, now_ms},
-};
+use crate::server::{clock::now_ms, config::agents::AgentEntry, error::Result, store::Store};
 
 /// All entries by id, in the order in which they came.
 ///

@@ -10,8 +10,9 @@ use crate::{
     },
     server::{
         channel::Channel,
+        clock::now_ms,
         error::{Error, Result},
-        store::{Store, now_ms},
+        store::Store,
     },
 };
 

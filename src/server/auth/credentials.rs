@@ -6,8 +6,8 @@ use super::{Auth, Identity, Refusal, Via, sessions, tickets, tokens::Claimed};
 use crate::{
     protocol::{PROTOCOL, TICKET_PREFIX, UserId, http::User},
     server::{
+        clock::now_ms,
         error::{Error, Result},
-        store::now_ms,
     },
 };
 

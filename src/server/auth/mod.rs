@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::request::Parts;
+use axum::http::{StatusCode, request::Parts};
 use tower_sessions::Session;
 
 pub use accounts::NewAccount;
@@ -42,13 +42,15 @@ use self::{
     tokens::Tokens,
 };
 use super::{
+    clock::now_ms,
     config::Config,
     error::{Error, Result},
-    store::{Store, now_ms},
+    problem::problem,
+    store::Store,
 };
 use crate::protocol::{
     UserId,
-    http::{Role, User},
+    http::{Problem, Role, User},
 };
 
 /// Who calls, and by what right.
@@ -109,6 +111,18 @@ pub enum Refusal {
     /// The store failed.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthorized(_) => problem(StatusCode::UNAUTHORIZED, "unauthorized", refusal.to_string()),
+            Refusal::Origin(_) | Refusal::Forbidden(_) => {
+                problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string())
+            }
+            Refusal::Failed(error) => error.into(),
+        }
+    }
 }
 
 /// Accounts and credentials; clones share them.

@@ -26,9 +26,10 @@ use crate::{
         http::{Role, User},
     },
     server::{
+        clock::now_ms,
         config::Config,
         error::{Error, Result},
-        store::{Store, chunks, now_ms, places},
+        store::{Store, chunks, places},
     },
 };
 

@@ -6,10 +6,7 @@ use std::time::Duration;
 use sqlx::Row;
 
 use super::Identity;
-use crate::server::{
-    error::Result,
-    store::{Store, now_ms},
-};
+use crate::server::{clock::now_ms, error::Result, store::Store};
 
 /// How many tickets of a person wait to be used. One more takes the place of the one that would run out first.
 const MAX_TICKETS: i64 = 100;

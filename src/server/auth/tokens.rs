@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     protocol::UserId,
     server::{
+        clock::now_ms,
         error::{Error, Result},
-        store::{Store, now_ms},
+        store::Store,
     },
 };
 

@@ -24,9 +24,9 @@ pub use message::{InLine, NodeMessage, Part};
 
 use super::{
     channel::{Channel, Delivery, Hub},
+    clock::now_ms,
     config::BusConfig,
     metrics,
-    store::now_ms,
 };
 use crate::protocol::Epoch;
 

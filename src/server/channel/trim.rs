@@ -16,8 +16,9 @@ use super::{
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
     server::{
+        clock::now_ms,
         error::Result,
-        store::{chunks, now_ms, places},
+        store::{chunks, places},
     },
     thread::{Compactor, ThreadView},
 };

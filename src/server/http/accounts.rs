@@ -13,12 +13,12 @@ use tower_sessions::Session;
 use super::{
     Caller, Peer,
     extract::{self, Json, SameOrigin},
-    problem::problem,
 };
 use crate::{
     protocol::http::{AccessToken, ChangePassword, Problem, Role, Setup, SignIn, SignedIn, Ticket, User},
     server::{
         auth::{NewAccount, begin_session, session_key_of},
+        problem::problem,
         state::AppState,
     },
 };

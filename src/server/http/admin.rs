@@ -12,7 +12,6 @@ use super::{
     Caller,
     extract::Json,
     masks::{masked, unmasked},
-    problem::problem,
 };
 use crate::{
     protocol::{
@@ -25,6 +24,7 @@ use crate::{
         agents::{check, stored},
         config::agents::AgentEntry,
         error::Error,
+        problem::problem,
         runs::{Registered, last_failure},
         state::AppState,
         usage,

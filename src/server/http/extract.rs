@@ -12,13 +12,10 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{
-    client_address::{client_address, is_forwarded},
-    problem::problem,
-};
+use super::client_address::{client_address, is_forwarded};
 use crate::{
     protocol::{http::Problem, untrusted},
-    server::{auth::Identity, state::AppState},
+    server::{auth::Identity, problem::problem, state::AppState},
 };
 
 /// Who calls. Refused with 401 or 403 where nobody may, with 429 where the person asked too much lately.

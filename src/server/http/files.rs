@@ -19,7 +19,6 @@ use tokio_util::io::ReaderStream;
 use super::{
     Caller,
     form::{Form, broken},
-    problem::problem,
 };
 use crate::{
     protocol::{
@@ -30,6 +29,7 @@ use crate::{
         config::Config,
         error::{Error, Result},
         graphemes::cut,
+        problem::problem,
         quotas::{Reservation, Upload},
         state::AppState,
         store::Store,

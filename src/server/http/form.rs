@@ -15,8 +15,8 @@ use axum::{
 };
 use futures_util::StreamExt;
 
-use super::problem::problem;
 use crate::protocol::http::Problem;
+use crate::server::problem::problem;
 
 /// The most that is read of a form between two fields, in bytes: the rest of the one, and the header of the other.
 const MAX_BYTES_BETWEEN_FIELDS: u64 = 1 << 20;

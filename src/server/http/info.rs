@@ -10,13 +10,13 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, extract::Json, problem::problem};
+use super::{Caller, extract::Json};
 use crate::{
     protocol::{
         Notice, NoticeId, PROTOCOL,
         http::{AgentInfo, AuthConfig, Config, Problem, Role, SocketConfig},
     },
-    server::{error, state::AppState, store::now_ms},
+    server::{clock::now_ms, error, problem::problem, state::AppState},
 };
 
 /// The longest notice, in bytes.

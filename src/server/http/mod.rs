@@ -13,7 +13,6 @@ mod form;
 pub(crate) mod health;
 mod info;
 mod masks;
-pub mod problem;
 mod runs;
 pub(crate) mod session_cookie;
 mod threads;
@@ -34,7 +33,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 pub use extract::{Caller, Peer};
 pub use info::discovery;
 
-use super::{config::Config, headers, state::AppState};
+use super::{config::Config, headers, problem, state::AppState};
 
 /// The largest JSON body, in bytes: an administrator's entry for an agent.
 const MAX_JSON_BYTES: usize = 64 * 1024;

@@ -11,10 +11,10 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Caller, problem::problem};
+use super::Caller;
 use crate::{
     protocol::{RunId, http::Problem},
-    server::{error::Error, raw_events, state::AppState, threads},
+    server::{error::Error, problem::problem, raw_events, state::AppState, threads},
 };
 
 type RunPath = std::result::Result<Path<RunId>, PathRejection>;

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::problem::problem;
+use crate::server::problem::problem;
 
 /// Leaves nothing but the session's cookie in a request's `Cookie`. Two of it are refused with 400: one of them is somebody else's.
 pub(crate) async fn only_session_cookie(

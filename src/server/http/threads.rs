@@ -8,13 +8,13 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Caller, problem::problem};
+use super::Caller;
 use crate::{
     protocol::{
         http::Problem,
         limits::{FEED_PAGE, MAX_FEED_PAGE},
     },
-    server::state::AppState,
+    server::{problem::problem, state::AppState},
     thread::FeedPlace,
 };
 

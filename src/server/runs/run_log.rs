@@ -21,9 +21,9 @@ use crate::{
     },
     server::{
         channel::{Append, Channel, Channels},
+        clock::now_ms,
         error::{Error, Result},
-        metrics, offload, raw_events,
-        store::now_ms,
+        metrics, offload, outage, raw_events,
         threads::expires_at,
         usage,
     },
@@ -170,7 +170,7 @@ impl RunLog {
                 return Err(Lost::Store(error));
             }
             tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
-            metrics::store_failed();
+            outage::count_store_error();
             doubt = true;
             sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use super::bounds::Reached;
-use crate::{protocol::http::Problem, server::http::problem::problem};
+use crate::{protocol::http::Problem, server::problem::problem};
 
 /// After how long somebody may try again who was refused for want of room, in milliseconds.
 const RETRY_AFTER_MS: u64 = 5_000;

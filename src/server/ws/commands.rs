@@ -12,10 +12,9 @@ use crate::{
     },
     server::{
         channel::{Channel, Channels, Extent},
+        clock::now_ms,
         error::{Error, Result},
-        metrics,
-        store::now_ms,
-        threads,
+        metrics, threads,
     },
 };
 

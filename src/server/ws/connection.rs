@@ -34,9 +34,9 @@ use crate::{
     server::{
         auth::Identity,
         channel::{Channel, Delivery},
+        clock::now_ms,
         error::Result,
         metrics,
-        store::now_ms,
     },
 };
 

@@ -19,7 +19,7 @@ use crate::{
         auth::Identity,
         channel::{Channel, Channels, Delivery, PAGE},
         error::{Error, Result},
-        http::problem::problem,
+        problem::problem,
     },
 };
 

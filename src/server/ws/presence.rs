@@ -20,7 +20,7 @@ use crate::{
     server::{
         bus::{InLine, NodeMessage, Part},
         channel::Channel,
-        store::now_ms,
+        clock::now_ms,
     },
 };
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},
-    server::{auth::Auth, channel::Channels, config::SocketConfig, http::problem::problem, metrics},
+    server::{auth::Auth, channel::Channels, config::SocketConfig, metrics, problem::problem},
 };
 
 /// What a socket reads at once: it is held for as long as the socket lives, so it is small.

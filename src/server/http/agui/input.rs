@@ -20,10 +20,8 @@ use crate::{
     json_size,
     protocol::{ErrorBody, ErrorCode, agui::RunAgentInput, http::Problem},
     server::{
-        http::{
-            extract::{check_bytes, check_json},
-            problem::problem,
-        },
+        http::extract::{check_bytes, check_json},
+        problem::problem,
         state::AppState,
     },
 };

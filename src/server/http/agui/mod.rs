@@ -32,7 +32,7 @@ use self::{
     pieces::Pieces,
     stream::{MessageIds, Names, Told},
 };
-use super::{Caller, problem::problem};
+use super::Caller;
 use crate::{
     json_size::{Extent, extent},
     protocol::{
@@ -45,6 +45,7 @@ use crate::{
     server::{
         channel::Channel,
         error::{Error, Result},
+        problem::problem,
         runs::{self, CallerInput},
         state::AppState,
         threads,

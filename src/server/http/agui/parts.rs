@@ -19,11 +19,7 @@ use crate::{
         http::Problem,
         limits::MAX_ATTACHMENTS,
     },
-    server::{
-        error::Result,
-        http::{files, problem::problem},
-        state::AppState,
-    },
+    server::{error::Result, http::files, problem::problem, state::AppState},
 };
 
 /// Base64 with or without its padding: callers differ.

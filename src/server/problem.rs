@@ -8,7 +8,7 @@ use axum::{
 
 use crate::{
     protocol::{ErrorBody, ErrorCode, http::Problem},
-    server::{auth::Refusal, error::Error},
+    server::error::Error,
 };
 
 /// The content type of a problem.
@@ -99,17 +99,5 @@ impl From<ErrorBody> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         error.into_body().into()
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Unauthorized(_) => problem(StatusCode::UNAUTHORIZED, "unauthorized", refusal.to_string()),
-            Refusal::Origin(_) | Refusal::Forbidden(_) => {
-                problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string())
-            }
-            Refusal::Failed(error) => error.into(),
-        }
     }
 }
