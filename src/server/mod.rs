@@ -9,7 +9,9 @@ pub mod auth;
 pub mod bus;
 pub mod channel;
 pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod connections;
 pub mod error;
 #[cfg(debug_assertions)]
 mod fault_injection;

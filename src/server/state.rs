@@ -11,7 +11,9 @@ use super::{
     auth::Auth,
     bus::Bus,
     channel::Channels,
+    commands::Commands,
     config::Config,
+    connections::{ConnectionManager, Nodes},
     error::{Error, Result},
     metrics,
     page::Admission,
@@ -19,7 +21,7 @@ use super::{
     site::Site,
     store::Store,
     sweep,
-    ws::{ConnectionManager, Gateway, Nodes},
+    ws::Gateway,
 };
 use crate::protocol::{
     UserId,
@@ -53,6 +55,8 @@ pub struct AppState {
     pub registry: Arc<AgentRegistry>,
     /// What the agents do.
     pub runner: Runner,
+    /// What commands do.
+    pub commands: Commands,
     /// The page's files.
     pub site: Arc<Site>,
     /// The pages that are asked for.
@@ -96,7 +100,8 @@ impl AppState {
             0 => {}
             runs => tracing::warn!(runs, "ended runs that the server before did not"),
         }
-        let nodes = Nodes::new(&channels, manager.clone(), Arc::new(runner.clone()), bus);
+        let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus);
+        let commands = Commands::new(channels.clone(), runner.clone(), nodes.clone(), config.files_dir());
         let (site, pages) = (Arc::new(Site::find(&config)), Admission::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);
@@ -108,6 +113,7 @@ impl AppState {
             nodes,
             registry: Arc::new(registry),
             runner,
+            commands,
             site,
             pages,
             stopping,
@@ -143,10 +149,9 @@ impl AppState {
             nodes: self.nodes.clone(),
             channels: self.channels.clone(),
             auth: self.auth.clone(),
-            runs: Arc::new(self.runner.clone()),
+            commands: self.commands.clone(),
             config: self.config.socket.clone(),
             node: self.config.server.listen.to_string(),
-            files: self.files(),
         }
     }
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::Caller;
 use crate::{
     protocol::{RunId, http::Problem},
-    server::{error::Error, problem::problem, raw_events, state::AppState, threads},
+    server::{error::Error, problem::problem, raw_events, state::AppState},
 };
 
 type RunPath = std::result::Result<Path<RunId>, PathRejection>;
@@ -35,9 +35,7 @@ pub(super) async fn stop(
     run: RunPath,
 ) -> Result<StatusCode, Problem> {
     let Path(run) = run.map_err(|_| Error::not_found("run"))?;
-    if threads::ask_to_stop(&state.channels, identity.user.id, run).await? {
-        state.nodes.stop_run(run);
-    }
+    state.commands.stop_run(identity.user.id, run).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -17,24 +17,19 @@ use futures_util::SinkExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
-    commands,
-    end::{End, TOO_LARGE, farewell, unreadable},
+    close::{End, TOO_LARGE, farewell, unreadable},
     follow::Follows,
-    inbox::{Done, Inbox, Received},
-    manager::{Follower, Handle},
-    outbound::{Item, Outbound},
-    page::Page,
-    pulse::{Beat, Pulse},
-    route::Gateway,
+    gateway::Peer,
+    heartbeat::{Beat, Pulse},
+    inbox::{Done, Inbox, Received, pong},
+    subscribe,
 };
 use crate::{
-    protocol::{
-        CloseCode, Command, ConnectionId, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_push, encode_reply,
-    },
+    protocol::{CloseCode, Command, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_push, encode_reply},
     server::{
-        auth::Identity,
         channel::{Channel, Delivery},
         clock::now_ms,
+        connections::{Handle, Item, Outbound, Page},
         error::Result,
         metrics,
     },
@@ -49,15 +44,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const KEPT_PLACES: usize = 64;
 /// Credentials that hold longer than this are not looked at by the clock.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Whose connection it is, and what it may use. Shared with the commands that are under way.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) identity: Identity,
-    pub(super) id: ConnectionId,
-    pub(super) follower: Follower,
-}
 
 /// Serves a socket until it ends.
 pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
@@ -211,7 +197,7 @@ impl Connection {
         };
         match received {
             Received::Waits => {}
-            Received::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(commands::pong())))),
+            Received::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(pong())))),
             Received::Refused(id, error) => self.refuse(id, error),
             Received::BadFrame(error) => self.bad_frame(error),
             Received::End(close) => return Err(End::Close(close)),
@@ -239,12 +225,12 @@ impl Connection {
         while let Some((id, command)) = self.inbox.next() {
             let channel = match &command {
                 Command::Subscribe(subscribe) => {
-                    let channel = commands::channel(&self.peer.identity.user, subscribe.channel);
+                    let channel = subscribe::channel(&self.peer.identity.user, subscribe.channel);
                     self.follows.begin(channel);
                     Some(channel)
                 }
                 Command::Unsubscribe(unsubscribe) => {
-                    self.leave(commands::channel(&self.peer.identity.user, unsubscribe.channel));
+                    self.leave(subscribe::channel(&self.peer.identity.user, unsubscribe.channel));
                     self.unsent.push_back(frame(encode_reply(id, &Ok(serde_json::json!({})))));
                     metrics::command(Some(command.kind()), None, Duration::ZERO);
                     continue;

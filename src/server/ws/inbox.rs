@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     task::{AbortHandle, JoinHandle},
     time::{Timeout, timeout},
@@ -19,21 +19,24 @@ use tokio::{
 use tracing::{Instrument, Span};
 
 use super::{
-    commands::{self, Granted},
-    connection::Peer,
+    gateway::{Gateway, Peer},
     limits::{BadFrames, SeenIds},
-    outbound::Close,
+    subscribe::{Granted, subscribe},
 };
 use crate::{
     protocol::{
-        ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, UserId, decode_client, encode_reply,
+        Accepted, ClientFrame, CloseCode, Command, DecodeError, ErrorBody, ErrorCode, Pong, ThreadReply, UserId,
+        decode_client, encode_reply, http::User,
     },
     server::{
         auth::Refusal,
         channel::Channel,
-        error::Error,
+        clock::now_ms,
+        connections::Close,
+        error::{Error, Result},
         metrics, offload,
         rates::{Rate, Rates},
+        threads,
     },
 };
 
@@ -232,13 +235,13 @@ pub(super) async fn work(peer: Arc<Peer>, id: i64, command: Command) -> Done {
         Err(Refusal::Unauthorized(_) | Refusal::Origin(_) | Refusal::Forbidden(_)) => return Done::SignedOut,
     };
     let Command::Subscribe(command) = command else {
-        return match commands::execute(&peer, &user, command).await {
+        return match execute(gateway, &user, command).await {
             Ok(payload) => Done::Reply(encode_reply(id, &Ok(payload))),
             Err(error) => Done::Refused(error.into_body()),
         };
     };
     let limit = gateway.config.replay_limit;
-    match commands::subscribe(&gateway.channels, &peer.follower, limit, &user, &command).await {
+    match subscribe(&gateway.channels, &peer.follower, limit, &user, &command).await {
         Ok(Granted { reply, head }) => {
             let seq = reply.seq;
             // A snapshot may be long.
@@ -258,5 +261,67 @@ pub(super) async fn work(peer: Arc<Peer>, id: i64, command: Command) -> Done {
             Done::Granted { seq, head, reply }
         }
         Err(error) => Done::Refused(error.into_body()),
+    }
+}
+
+/// Does a command that is not about subscriptions, for a person as they are now; answers the payload of its reply.
+async fn execute(gateway: &Gateway, user: &User, command: Command) -> Result<Value> {
+    let Gateway { channels, commands, .. } = gateway;
+    Ok(match command {
+        Command::CreateThread(command) => {
+            let thread = commands.create_thread(user, &command).await?;
+            json!(ThreadReply { thread })
+        }
+        Command::RenameThread(command) => {
+            let thread = threads::rename(channels, user, &command).await?;
+            json!(ThreadReply { thread })
+        }
+        Command::SetAgent(command) => {
+            let thread = commands.set_agent(user, &command).await?;
+            json!(ThreadReply { thread })
+        }
+        Command::DeleteThread(command) => {
+            commands.delete_thread(user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::SendMessage(command) => json!(commands.send_message(user, &command, None).await?),
+        Command::Answer(command) => json!(commands.answer(user, &command, None).await?),
+        Command::TakeBack(command) => {
+            commands.take_back(user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::StopRun(command) => {
+            commands.stop_run(user.id, command.run_id).await?;
+            json!(Accepted {})
+        }
+        Command::MarkRead(command) => {
+            threads::mark_read(channels, user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::Ping(_) => pong(),
+        Command::Subscribe(_) | Command::Unsubscribe(_) => {
+            return Err(Error::Corrupt("subscriptions are the connection's".into()));
+        }
+    })
+}
+
+/// The reply to `ping`.
+pub(super) fn pong() -> Value {
+    json!(Pong { server_time: now_ms() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_panics_is_an_internal_error_and_the_next_one_is_done() {
+        let mut inbox = Inbox::new(UserId::new(), Arc::new(Rates::new(60)));
+        inbox.begin(1, "create_thread", None, Span::none(), async { panic!("of the test") });
+        let (id, _, done) = inbox.done().await;
+        assert_eq!((id, done.refused()), (1, Some(ErrorCode::Internal)));
+        inbox.begin(2, "create_thread", None, Span::none(), async { Done::Reply("done".into()) });
+        let (id, _, done) = inbox.done().await;
+        assert!(id == 2 && matches!(done, Done::Reply(reply) if reply == "done"));
     }
 }

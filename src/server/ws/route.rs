@@ -4,7 +4,7 @@
 //! draining, 400 what is no WebSocket or has no common protocol, 401 without valid credentials (403 where a cookie came
 //! from another origin), 429 when the server is full.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -15,15 +15,13 @@ use axum::{
 };
 
 use super::{
-    connection::{Peer, serve},
+    connection::serve,
+    gateway::{Gateway, Peer},
     inbox::MAX_REPLY_BYTES,
-    manager::{ConnectionManager, Full},
-    nodes::Nodes,
-    turns::Runs,
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},
-    server::{auth::Auth, channel::Channels, config::SocketConfig, metrics, problem::problem},
+    server::{metrics, problem::problem},
 };
 
 /// What a socket reads at once: it is held for as long as the socket lives, so it is small.
@@ -32,35 +30,6 @@ const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 32 * 1024;
 /// A frame somewhat larger than allowed is still read, so that its sender gets to read why the socket closes.
 const READ_BEYOND: usize = 4;
-/// When to try again, where the server has no place.
-pub(super) const RETRY_MS: u64 = 5_000;
-
-/// What sockets need of the server.
-pub struct Gateway {
-    /// Who is connected.
-    pub manager: ConnectionManager,
-    /// What is to be done on all nodes.
-    pub nodes: Nodes,
-    /// The log.
-    pub channels: Channels,
-    /// Who is who.
-    pub auth: Auth,
-    /// The agents' runs.
-    pub runs: Arc<dyn Runs>,
-    /// The bounds.
-    pub config: SocketConfig,
-    /// This node's name, for `welcome`.
-    pub node: String,
-    /// The folder of the threads' files.
-    pub files: PathBuf,
-}
-
-impl std::fmt::Debug for Gateway {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("node", &self.node).field("manager", &self.manager).finish_non_exhaustive()
-    }
-}
-
 /// `GET /ws`. Cookies are seen only below the session layer.
 pub fn routes<S: Clone + Send + Sync + 'static>(gateway: Arc<Gateway>) -> Router<S> {
     Router::new().route("/ws", any(upgrade)).with_state(gateway)
@@ -79,7 +48,7 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
 }
 
 async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Problem> {
-    gateway.manager.admits().map_err(full)?;
+    gateway.manager.admits()?;
     let mut upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
     })?;
@@ -91,7 +60,7 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let identity = gateway.auth.authenticate_socket(parts).await?;
     let user = identity.user.id;
     gateway.manager.rates().check_call(user)?;
-    let handle = gateway.manager.connect(&identity).map_err(full).inspect_err(|_| {
+    let handle = gateway.manager.connect(&identity).inspect_err(|_| {
         tracing::info!(%user, "no place for another socket");
     })?;
     let largest = gateway.config.max_frame_bytes.saturating_mul(READ_BEYOND);
@@ -106,14 +75,4 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
         .on_failed_upgrade(move |error| tracing::info!(%user, connection = %id, %error, "upgrade failed"))
         .on_upgrade(move |socket| serve(socket, handle, peer));
     Ok(response)
-}
-
-pub(super) fn full(full: Full) -> Problem {
-    let refused = match full {
-        Full::Draining => problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon"),
-        Full::Connections => {
-            problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "the server has no place left; come back")
-        }
-    };
-    Problem { retry_after_ms: Some(RETRY_MS), ..refused }
 }

@@ -44,12 +44,13 @@ use crate::{
     },
     server::{
         channel::Channel,
+        commands::run_detached,
+        connections::Listener,
         error::{Error, Result},
         problem::problem,
         runs::{self, CallerInput},
         state::AppState,
         threads,
-        ws::{Listener, Runs, turns},
     },
     thread::{RunState, RunView, ThreadView},
 };
@@ -77,7 +78,7 @@ pub(super) async fn run(
     let user = &identity.user;
     let asks = Asks::read(user, input, state.config.analyst.max_file_bytes)?;
     // What was taken before gets its answer again, whatever became of the agent.
-    if let Err(refused) = state.runner.resolve(Some(&agent), user)
+    if let Err(refused) = state.runner.agents().resolve(Some(&agent), user)
         && !threads::is_known(&state.channels, user.id, asks.id()).await?
     {
         return Err(refused.into());
@@ -213,8 +214,9 @@ impl<'a> Asks<'a> {
                     let (_, view) = channels.thread(thread_id).await?;
                     caller.state = caller.state.filter(|given| view.state().as_deref() != Some(given));
                 }
-                let caller = given(caller);
-                (*id, turns::send(channels, state.nodes.runs(), user, &message, caller.as_ref()).await?, None)
+                let (commands, user, caller) = (state.commands.clone(), user.clone(), given(caller));
+                let send = async move { commands.send_message(&user, &message, caller.as_ref()).await };
+                (*id, run_detached(send).await?, None)
             }
             What::Answer { id, resume } => {
                 let asks = |run: &RunView, id: &str| match &run.state {
@@ -223,14 +225,14 @@ impl<'a> Asks<'a> {
                 };
                 let answers = resume.iter().map(answer).collect();
                 let place = (thread_id, *id, agent);
-                let (accepted, view) = go_on(state, user, place, answers, asks, given(caller).as_ref()).await?;
+                let (accepted, view) = go_on(state, user, place, answers, asks, given(caller)).await?;
                 let history = History::of(&view, accepted.run_id);
                 (*id, accepted, history)
             }
             What::Results { id, results } => {
                 let asks = |run: &RunView, id: &str| run.left().any(|call| call == id);
                 let place = (thread_id, *id, agent);
-                let (accepted, _) = go_on(state, user, place, results.clone(), asks, given(caller).as_ref()).await?;
+                let (accepted, _) = go_on(state, user, place, results.clone(), asks, given(caller)).await?;
                 (*id, accepted, None)
             }
         })
@@ -268,7 +270,7 @@ async fn go_on(
     (thread_id, answer_id, agent): (ThreadId, MessageId, &str),
     answers: Vec<InterruptAnswer>,
     asks: impl Fn(&RunView, &str) -> bool,
-    caller: Option<&CallerInput>,
+    caller: Option<CallerInput>,
 ) -> Result<(MessageAccepted, ThreadView)> {
     threads::authorise(&state.channels, user.id, thread_id).await?;
     let (_, view) = state.channels.thread(thread_id).await?;
@@ -283,7 +285,8 @@ async fn go_on(
         return Err(Error::refused(ErrorCode::Conflict, message));
     }
     let answer = Answer { answer_id, thread_id, run_id: run.run_id, answers };
-    let accepted = turns::answer(&state.channels, state.nodes.runs(), user, &answer, caller).await?;
+    let (commands, user) = (state.commands.clone(), user.clone());
+    let accepted = run_detached(async move { commands.answer(&user, &answer, caller.as_ref()).await }).await?;
     Ok((accepted, state.channels.thread(thread_id).await?.1))
 }
 

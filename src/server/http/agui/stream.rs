@@ -29,10 +29,10 @@ use crate::{
     },
     server::{
         channel::{Channels, Delivery},
+        connections::{Listener, Silence},
         error::Result,
         runs::SINCE_QUESTION,
         threads,
-        ws::{Listener, Silence},
     },
     thread::{Item, ThreadView},
 };

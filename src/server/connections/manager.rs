@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::Utf8Bytes;
+use axum::{extract::ws::Utf8Bytes, http::StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -23,13 +23,15 @@ use super::{
 };
 use crate::{
     protocol::{
-        CloseCode, ConnectionId, Draining, Present, Push, ThreadId, UserId, encode_push, limits::MAX_SUBSCRIPTIONS,
+        CloseCode, ConnectionId, Draining, Present, Push, ThreadId, UserId, encode_push, http::Problem,
+        limits::MAX_SUBSCRIPTIONS,
     },
     server::{
         auth::Identity,
         channel::{Channel, Delivery, Hub},
         config::SocketConfig,
         metrics,
+        problem::problem,
         rates::Rates,
     },
 };
@@ -76,6 +78,24 @@ pub(crate) enum Full {
     Draining,
     /// It has as many as it takes.
     Connections,
+}
+
+/// When to try again, where there is no place for a connection.
+pub(super) const RETRY_MS: u64 = 5_000;
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        let refused = match full {
+            Full::Draining => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon")
+            }
+            Full::Connections => {
+                let detail = "the server has no place left; come back";
+                problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail)
+            }
+        };
+        Self { retry_after_ms: Some(RETRY_MS), ..refused }
+    }
 }
 
 /// A connection's line in the books: dropped, the line is struck out.

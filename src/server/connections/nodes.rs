@@ -9,13 +9,14 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{audit, catch_up, manager::ConnectionManager, presence, turns::Runs};
+use super::{audit, catch_up, manager::ConnectionManager, presence};
 use crate::{
     protocol::{CloseCode, Epoch, Notice, Push, RunId, ThreadId, UserId},
     server::{
         auth::Auth,
         bus::{Bus, Listener, NodeMessage},
         channel::{Channel, Channels, Delivery, Hub},
+        runs::Runner,
     },
 };
 
@@ -27,7 +28,7 @@ pub(super) struct Inner {
     pub(super) name: String,
     pub(super) epoch: Epoch,
     pub(super) manager: ConnectionManager,
-    pub(super) runs: Arc<dyn Runs>,
+    pub(super) runner: Runner,
     pub(super) bus: Bus,
     /// Who is in which thread, elsewhere.
     pub(super) elsewhere: Mutex<presence::Elsewhere>,
@@ -46,22 +47,16 @@ impl std::fmt::Debug for Nodes {
 impl Nodes {
     /// The node of these channels, and the others on its bus.
     #[must_use]
-    pub fn new(channels: &Channels, manager: ConnectionManager, runs: Arc<dyn Runs>, bus: Bus) -> Self {
+    pub fn new(channels: &Channels, manager: ConnectionManager, runner: Runner, bus: Bus) -> Self {
         let (elsewhere, stirred, recheck) = Default::default();
         let (name, epoch) = (channels.node().to_owned(), channels.epoch().clone());
-        Self(Arc::new(Inner { name, epoch, manager, runs, bus, elsewhere, stirred, recheck }))
+        Self(Arc::new(Inner { name, epoch, manager, runner, bus, elsewhere, stirred, recheck }))
     }
 
     /// The bus.
     #[must_use]
     pub fn bus(&self) -> &Bus {
         &self.0.bus
-    }
-
-    /// What asks for runs here.
-    #[must_use]
-    pub fn runs(&self) -> &Arc<dyn Runs> {
-        &self.0.runs
     }
 
     /// Hears the others and sees to what is lost between nodes, to authority and to presence, until `stopping`.
@@ -122,9 +117,9 @@ impl Nodes {
     }
 
     fn here(&self, message: NodeMessage) -> usize {
-        let Inner { manager, runs, bus, elsewhere, stirred, recheck, .. } = &*self.0;
+        let Inner { manager, runner, bus, elsewhere, stirred, recheck, .. } = &*self.0;
         match message {
-            NodeMessage::StopRun { run_id } => runs.stop(run_id),
+            NodeMessage::StopRun { run_id } => runner.stop(run_id),
             NodeMessage::Disconnect { user_id } => {
                 return manager.close_user(user_id, CloseCode::Disconnected, "disconnected by an administrator");
             }
@@ -132,7 +127,7 @@ impl Nodes {
                 return manager.close_session(&session, CloseCode::SessionEnded, "signed out");
             }
             NodeMessage::Recheck {} => recheck.notify_one(),
-            NodeMessage::AgentsChanged {} => runs.agents_changed(),
+            NodeMessage::AgentsChanged {} => runner.agents().changed.notify_one(),
             NodeMessage::Forget { thread_id } => manager.forget(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.ask(),

@@ -79,35 +79,20 @@ mod tests {
     use super::*;
     use crate::{
         protocol::{
-            RunId, UserId,
+            UserId,
             http::{Role, User},
         },
         server::{
+            agents::{AgentRegistry, Kinds},
             auth::{Identity, Via},
             bus::Bus,
             channel::Channels,
             config::Config,
+            connections::{ConnectionManager, Nodes},
+            runs::{Runner, RunnerOptions},
             store::Store,
-            threads::NewRun,
-            ws::{ConnectionManager, Nodes, Runs},
         },
     };
-
-    struct NoRuns;
-
-    impl Runs for NoRuns {
-        fn resolve(&self, _: Option<&str>, _: &User) -> Result<String> {
-            Ok(String::new())
-        }
-
-        fn admit(&self, _: UserId) -> Result<()> {
-            Ok(())
-        }
-
-        fn start(&self, _: NewRun) {}
-
-        fn stop(&self, _: RunId) {}
-    }
 
     #[tokio::test]
     async fn exactly_what_does_not_hold_any_more_is_closed() {
@@ -118,7 +103,9 @@ mod tests {
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
-        let nodes = Nodes::new(&channels, manager.clone(), Arc::new(NoRuns), bus.clone());
+        let agents = AgentRegistry::new([], &[], Kinds::default()).agents().clone();
+        let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path()));
+        let nodes = Nodes::new(&channels, manager.clone(), runner, bus.clone());
         let mut handles = Vec::new();
         let mut tx = store.begin().await.expect("begins");
         for number in 0..SOCKETS {

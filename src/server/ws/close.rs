@@ -7,8 +7,10 @@ use futures_util::SinkExt;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::{manager::Handle, outbound::Close};
-use crate::protocol::CloseCode;
+use crate::{
+    protocol::CloseCode,
+    server::connections::{Close, Handle},
+};
 
 /// How long a close may take, with what is still to be written before it and the other side's answer.
 const FAREWELL: Duration = Duration::from_secs(5);

@@ -8,10 +8,9 @@ use std::collections::VecDeque;
 use axum::http::StatusCode;
 
 use super::{
-    manager::{ConnectionManager, Handle},
+    log_page::read,
+    manager::{ConnectionManager, Handle, RETRY_MS},
     outbound::Item,
-    page::read,
-    route::{RETRY_MS, full},
 };
 use crate::{
     protocol::{CloseCode, http::Problem},
@@ -71,7 +70,7 @@ impl Listener {
             let refused = problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail);
             return Err(Problem { retry_after_ms: Some(RETRY_MS), ..refused });
         }
-        let handle = manager.connect(identity).map_err(full)?;
+        let handle = manager.connect(identity)?;
         Ok(Self {
             manager: manager.clone(),
             channels: channels.clone(),

@@ -51,17 +51,17 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
             () = stopping.cancelled() => return,
             () = node.manager.stirred() => {}
             () = node.stirred.notified() => {}
-            () = node.runs.moved() => {}
+            () = node.runner.moved() => {}
             _ = tell_all.tick() => all = true,
             // The others may have forgotten us.
             now = node.bus.changed(status) => (status, all) = (now, true),
             _ = sweep.tick() => {}
         }
-        let (mut stirred, moved) = (node.manager.take_stirred(), node.runs.take_moved());
+        let (mut stirred, moved) = (node.manager.take_stirred(), node.runner.take_moved());
         let heard = node.elsewhere.lock().take_stirred(Instant::now());
         if !node.bus.is_local() {
             let mut of: HashSet<ThreadId> = stirred.iter().chain(&moved).copied().collect();
-            let lines = node.runs.lines();
+            let lines = node.runner.lines();
             // Whoever came to a thread elsewhere may not know yet what waits here.
             of.extend(lines.into_iter().filter(|thread| all || heard.contains(thread)));
             if all {
@@ -93,7 +93,7 @@ fn threads(channels: Vec<Channel>) -> Vec<ThreadId> {
 fn tell(node: &Inner, threads: &[ThreadId]) {
     for threads in threads.chunks(PER_MESSAGE) {
         let part = |id: &ThreadId| {
-            let (present, waiting) = (node.manager.present(*id), node.runs.waiting(*id));
+            let (present, waiting) = (node.manager.present(*id), node.runner.waiting(*id));
             Part { thread_id: *id, present, waiting }
         };
         let parts = threads.iter().map(part).collect();
@@ -119,7 +119,7 @@ fn push(node: &Inner, epoch: &Epoch, thread: ThreadId, shared: &mut HashSet<Thre
 
 /// Pushes to the followers here which runs of a thread wait. One in which nothing waits nor did needs no words.
 fn push_queue(node: &Inner, epoch: &Epoch, thread: ThreadId, lined: &mut HashSet<ThreadId>) {
-    let waiting = node.elsewhere.lock().line(thread, node.runs.waiting(thread));
+    let waiting = node.elsewhere.lock().line(thread, node.runner.waiting(thread));
     let knew = if waiting.is_empty() { lined.remove(&thread) } else { !lined.insert(thread) };
     if knew || !waiting.is_empty() {
         signal(node, epoch, thread, &ThreadSignal::Queue { waiting });

@@ -18,21 +18,21 @@ const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 
 /// One that is asked for.
-pub(super) struct Page {
+pub(crate) struct Page {
     /// The channel.
-    pub(super) channel: Channel,
+    pub(crate) channel: Channel,
     after: u64,
     entries: BoxFuture<'static, Result<Vec<Delivery>>>,
 }
 
 impl Page {
     /// Asks for what follows `after`.
-    pub(super) fn ask(channels: Channels, channel: Channel, after: u64) -> Self {
+    pub(crate) fn ask(channels: Channels, channel: Channel, after: u64) -> Self {
         Self { channel, after, entries: async move { read(&channels, channel, after).await }.boxed() }
     }
 
     /// Waits for it, where one is asked for. Answers the channel, after which entry, and what follows it.
-    pub(super) async fn next(page: &mut Option<Self>) -> (Channel, u64, Result<Vec<Delivery>>) {
+    pub(crate) async fn next(page: &mut Option<Self>) -> (Channel, u64, Result<Vec<Delivery>>) {
         let Some(asked) = page else { return pending().await };
         let entries = asked.entries.as_mut().await;
         let done = (asked.channel, asked.after, entries);
