@@ -3,7 +3,7 @@
 //!
 //! There is one set for the process, whatever it runs; it begins with the first use. Promises: labels are of fixed, small
 //! sets and never name a person, a thread or a connection; counting is an atomic addition or two, without a lock or a
-//! format; what histograms gather between two looks is folded by [`tend`], so nothing grows while nobody looks.
+//! format; what histograms gather between two looks is folded by [`run`], so nothing grows while nobody looks.
 
 use std::{
     sync::{LazyLock, OnceLock},
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{clock::now_ms, outage};
 use crate::protocol::{CloseCode, Command, ErrorCode, Mode, RunPhase};
 
-/// How often [`tend`] folds what the histograms gathered.
+/// How often [`run`] folds what the histograms gathered.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// The upper bounds of everything that is measured in seconds.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -361,7 +361,7 @@ pub fn render(look: Look) -> String {
 }
 
 /// Folds what the histograms gathered, again and again until told to stop.
-pub async fn tend(stopping: CancellationToken) {
+pub async fn run(stopping: CancellationToken) {
     let mut turns = tokio::time::interval(UPKEEP);
     while stopping.run_until_cancelled(turns.tick()).await.is_some() {
         METERS.handle.run_upkeep();

@@ -1,17 +1,21 @@
 //! How much one person may ask of this node in a minute, over all their sockets and HTTP calls together: opening another
 //! connection gives nobody more.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::protocol::{ErrorBody, ErrorCode, UserId};
 
 /// The time that the quota counts in.
 const MINUTE: Duration = Duration::from_secs(60);
+/// How often people whose quota is full again are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// What the rate says to a command or a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,14 @@ impl Rates {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
+    }
+}
+
+/// Forgets idle people at intervals, until `stopping`.
+pub async fn run(rates: Arc<Rates>, stopping: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        rates.forget_idle();
     }
 }
 

@@ -14,9 +14,10 @@ use super::{
     commands::Commands,
     config::Config,
     connections::{ConnectionManager, Nodes},
-    error::{Error, Result},
+    error::Result,
     metrics,
     page::Admission,
+    rates,
     runs::{Runner, RunnerOptions},
     site::Site,
     store::Store,
@@ -33,10 +34,6 @@ const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
 const COME_BACK_EACH: Duration = Duration::from_millis(1);
 /// How long background work may take to end, once everything that gave it work did.
 const LAST_TASKS: Duration = Duration::from_secs(3);
-/// How often the store is asked which agents there are, where nobody says that they changed.
-const LOOK_FOR_AGENTS: Duration = Duration::from_secs(10);
-/// How often what has run out is deleted.
-const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// The parts of a running server; clones share them.
 #[derive(Debug, Clone)]
@@ -119,14 +116,23 @@ impl AppState {
             stopping,
             tasks,
         };
-        let nodes = state.nodes.clone();
-        state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
-        state.tasks.spawn(state.clone().sweep());
-        state.tasks.spawn(state.clone().tend_agents());
-        state.tasks.spawn(metrics::tend(state.stopping.clone()));
-        let runner = state.runner.clone();
-        state.tasks.spawn(async move { runner.tend().await });
+        state.spawn_loops();
         Ok(state)
+    }
+
+    /// Starts the loops of the parts; they end when `stopping` is cancelled.
+    fn spawn_loops(&self) {
+        let (store, stopping) = (self.channels.store().clone(), &self.stopping);
+        let nodes = self.nodes.clone();
+        self.tasks.spawn(nodes.run(self.channels.clone(), self.auth.clone(), stopping.clone()));
+        let runner = self.runner.clone();
+        self.tasks.spawn(async move { runner.tend().await });
+        self.tasks.spawn(stored::run(store.clone(), self.registry.clone(), stopping.clone()));
+        self.tasks.spawn(self.channels.clone().run_trimming(self.config.store.trimming(), stopping.clone()));
+        self.tasks.spawn(sweep::run(store, self.files(), stopping.clone()));
+        self.tasks.spawn(self.auth.clone().run_sweep(stopping.clone()));
+        self.tasks.spawn(rates::run(self.manager.rates().clone(), stopping.clone()));
+        self.tasks.spawn(metrics::run(stopping.clone()));
     }
 
     /// The agents that a person may talk to.
@@ -170,56 +176,6 @@ impl AppState {
         self.tasks.close();
         if tokio::time::timeout(LAST_TASKS, self.tasks.wait()).await.is_err() {
             tracing::warn!(limit = ?LAST_TASKS, "background work did not end in time");
-        }
-    }
-
-    /// Keeps the agents as the store has them.
-    async fn tend_agents(self) {
-        let agents = self.registry.agents();
-        loop {
-            if let Err(error) = stored::load(self.channels.store(), &self.registry).await {
-                tracing::warn!(%error, "the agents of administrators cannot be read");
-            }
-            let wait = tokio::time::timeout(LOOK_FOR_AGENTS, agents.changed.notified());
-            if self.stopping.run_until_cancelled(wait).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    async fn sweep(self) {
-        let mut turns = tokio::time::interval(SWEEP_EVERY);
-        while self.stopping.run_until_cancelled(turns.tick()).await.is_some() {
-            self.trim().await;
-            self.manager.rates().forget_idle();
-            let swept = sweep::abandoned(self.channels.store(), &self.files(), sweep::When::Running).await;
-            if let Err(error) = swept {
-                tracing::warn!(%error, "what was left of uploads could not be deleted");
-            }
-            match self.auth.sweep().await {
-                Ok(0) => {}
-                Ok(sessions) => tracing::info!(sessions, "forgot sessions that had run out"),
-                Err(error) => tracing::warn!(%error, "what has run out could not be deleted"),
-            }
-        }
-    }
-
-    /// Lets go of what of the logs may go, until there is nothing more.
-    async fn trim(&self) {
-        let trimming = self.config.store.trimming();
-        let all = async {
-            let mut entries = 0;
-            loop {
-                match self.channels.trim(&trimming).await? {
-                    0 => return Ok::<u64, Error>(entries),
-                    gone => entries += gone,
-                }
-            }
-        };
-        match self.stopping.run_until_cancelled(all).await {
-            Some(Ok(1..)) => tracing::info!("trimmed the logs of finished runs"),
-            Some(Err(error)) => tracing::warn!(%error, "the logs could not be trimmed"),
-            _ => {}
         }
     }
 

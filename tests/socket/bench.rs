@@ -115,7 +115,7 @@ impl Bench {
         let (runner, files) = (runner(&channels, &config), config.files_dir());
         let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus.clone());
         let stopping = CancellationToken::new();
-        tokio::spawn(nodes.clone().tend(channels.clone(), auth.clone(), stopping.clone()));
+        tokio::spawn(nodes.clone().run(channels.clone(), auth.clone(), stopping.clone()));
         let gateway = Arc::new(Gateway {
             manager,
             commands: Commands::new(channels.clone(), runner.clone(), nodes.clone(), files.clone()),

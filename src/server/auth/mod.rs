@@ -27,6 +27,7 @@ use std::{
 };
 
 use axum::http::{StatusCode, request::Parts};
+use tokio_util::sync::CancellationToken;
 use tower_sessions::Session;
 
 pub use accounts::NewAccount;
@@ -52,6 +53,9 @@ use crate::protocol::{
     UserId,
     http::{Problem, Role, User},
 };
+
+/// How often expired sessions and tickets are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Who calls, and by what right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,6 +238,18 @@ impl Auth {
     pub async fn sweep(&self) -> Result<u64> {
         tickets::sweep(&self.0.store).await?;
         sessions::sweep(&self.0.store).await
+    }
+
+    /// Deletes expired sessions and tickets at intervals, until `stopping`.
+    pub async fn run_sweep(self, stopping: CancellationToken) {
+        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+        while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+            match self.sweep().await {
+                Ok(0) => {}
+                Ok(sessions) => tracing::info!(sessions, "deleted expired sessions"),
+                Err(error) => tracing::warn!(%error, "expired sessions could not be deleted"),
+            }
+        }
     }
 }
 

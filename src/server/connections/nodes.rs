@@ -60,7 +60,7 @@ impl Nodes {
     }
 
     /// Hears the others and sees to what is lost between nodes, to authority and to presence, until `stopping`.
-    pub async fn tend(self, channels: Channels, auth: Auth, stopping: CancellationToken) {
+    pub async fn run(self, channels: Channels, auth: Auth, stopping: CancellationToken) {
         let (name, epoch) = (self.0.name.clone(), self.0.epoch.clone());
         tokio::join!(
             self.0.bus.clone().run(name, epoch.clone(), Arc::new(self.clone()), stopping.clone()),
