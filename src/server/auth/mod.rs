@@ -214,7 +214,7 @@ impl Auth {
     ///
     /// # Errors
     /// [`Refusal::Unauthorized`] once the session ended, the account went or the time ran out.
-    pub async fn still(&self, identity: &Identity) -> Result<User, Refusal> {
+    pub async fn revalidate(&self, identity: &Identity) -> Result<User, Refusal> {
         if identity.expires_at <= now_ms() {
             return Err(Refusal::Unauthorized("the credentials have run out"));
         }
@@ -227,8 +227,8 @@ impl Auth {
     }
 
     /// Those of these sessions that are live, with their people and those people's roles.
-    pub(crate) async fn sessions_held(&self, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
-        sessions::held(&self.0.store, keys).await
+    pub(crate) async fn live_sessions(&self, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
+        sessions::live(&self.0.store, keys).await
     }
 
     /// Forgets sessions and tickets that have run out; answers how many sessions.

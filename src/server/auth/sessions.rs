@@ -230,8 +230,8 @@ pub(super) async fn end_all(tx: &mut sqlx::AnyConnection, user: UserId, but: Opt
 }
 
 /// Those of these sessions that are live, with their people and those people's roles.
-pub(super) async fn held(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
-    let mut held = HashMap::with_capacity(keys.len());
+pub(super) async fn live(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
+    let mut live = HashMap::with_capacity(keys.len());
     for chunk in chunks(keys) {
         let engine = store.engine();
         let sql = format!(
@@ -246,10 +246,10 @@ pub(super) async fn held(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<Str
         }
         for row in query.fetch_all(store.reader()).await? {
             let (key, user, role): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            held.insert(key, (user.parse()?, accounts::role_of(&role)?));
+            live.insert(key, (user.parse()?, accounts::role_of(&role)?));
         }
     }
-    Ok(held)
+    Ok(live)
 }
 
 /// Deletes what has ended; answers how many.

@@ -115,7 +115,7 @@ async fn a_token_is_worth_nothing_once_its_account_is_gone() {
     sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("deletes");
     tx.commit().await.expect("commits");
     assert!(auth.authenticate(&request).await.is_err());
-    assert!(matches!(auth.still(&identity).await, Err(Refusal::Unauthorized(_))));
+    assert!(matches!(auth.revalidate(&identity).await, Err(Refusal::Unauthorized(_))));
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn what_came_of_a_session_ends_with_it_and_nothing_else_does() {
 
     auth.end_session(&session).await.expect("ends");
     assert!(auth.authenticate(&bearer_of(&token)).await.is_err(), "the token of the session");
-    assert!(matches!(auth.still(&by_token).await, Err(Refusal::Unauthorized(_))));
+    assert!(matches!(auth.revalidate(&by_token).await, Err(Refusal::Unauthorized(_))));
     for ticket in &tickets {
         assert!(auth.authenticate_socket(&ticket_of(ticket)).await.is_err(), "a ticket of the session or its token");
     }

@@ -45,7 +45,7 @@ pub trait Listener: Send + Sync + 'static {
     fn head(&self, channel: Channel, seq: u64);
 
     /// Something is to be done.
-    fn told(&self, message: NodeMessage);
+    fn on_message(&self, message: NodeMessage);
 }
 
 /// How the bus is.

@@ -1,72 +1,78 @@
-//! Authority that was taken away closes live sockets, also where nobody told this node.
+//! Closes connections whose session ended or whose person's role changed, even if no other node reported it.
 //!
-//! The store is asked, over and over, whether the sessions behind the open sockets (cookies' and tokens' alike) still hold, with
-//! the roles that they were let in with; sockets that do not are closed (4401). Twice a second it is asked whether any session
-//! ended before its time; then all of them are looked at. They are in any case, at least every 30 s and for at most a
-//! fiftieth of the time.
+//! Twice a second it reads from the store whether any session ended before it expired. If one did, it audits all sessions behind
+//! open connections (of cookies and tokens) and closes (4401) those that are not valid any more with the role of the handshake. It
+//! also audits them at least every 30 s, but spends at most a fiftieth of the time on that.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{nodes::Inner, outbound::Close, registry::Holder};
+use super::{nodes::Inner, outbound::Close, registry::Owner};
 use crate::{
     protocol::CloseCode,
     server::{auth::Auth, error::Result},
 };
 
-/// How often it is asked whether sessions ended, and the longest time between two rounds.
-const EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// How much longer than a round took is waited for the next, where no session ended.
-const REST: u32 = 50;
+/// How often the store is asked whether a session ended.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest time between two audits.
+const MAX_AUDIT_INTERVAL: Duration = Duration::from_secs(30);
+/// The time between two audits, in multiples of the duration of the first, if no session ended.
+const REST_FACTOR: u32 = 50;
 
 /// Audits until `stopping`.
 pub(super) async fn run(node: &Inner, auth: &Auth, stopping: &CancellationToken) {
-    let (mut seen, mut due) = (None, Instant::now());
+    let (mut last_ended, mut due) = (None, Instant::now());
     loop {
-        match turn(node, auth, &mut seen, due).await {
+        match audit_if_due(node, auth, &mut last_ended, due).await {
             Ok(Some(next)) => due = next,
             Ok(None) => {}
             Err(error) => {
                 due = Instant::now();
-                tracing::warn!(%error, "who is connected cannot be checked; trying again");
+                tracing::warn!(%error, "the sessions of open connections cannot be checked; trying again");
             }
         }
         tokio::select! {
             () = stopping.cancelled() => return,
-            () = sleep(EVERY.0) => {}
+            () = sleep(POLL_INTERVAL) => {}
             () = node.recheck.notified() => due = Instant::now(),
         }
     }
 }
 
-/// A round, where one is due or sessions ended since the one before. Answers when the next is due.
-async fn turn(node: &Inner, auth: &Auth, seen: &mut Option<String>, due: Instant) -> Result<Option<Instant>> {
-    let begun = Instant::now();
-    // First: what ends during the round is seen by the next.
+/// Audits if that is due or a session ended since the last audit; then returns when the next is due.
+async fn audit_if_due(
+    node: &Inner,
+    auth: &Auth,
+    last_ended: &mut Option<String>,
+    due: Instant,
+) -> Result<Option<Instant>> {
+    let started = Instant::now();
+    // Read first, so that a session which ends during the audit causes another.
     let ended = auth.last_ended().await?;
-    if begun < due && ended == *seen {
+    if started < due && ended == *last_ended {
         return Ok(None);
     }
-    let closed = round(node, auth).await?;
-    *seen = ended;
+    let closed = audit(node, auth).await?;
+    *last_ended = ended;
     if closed > 0 {
-        tracing::info!(closed, "closed sockets whose authority was taken away");
+        tracing::info!(closed, "closed connections whose session ended");
     }
-    Ok(Some(Instant::now() + (begun.elapsed() * REST).clamp(EVERY.0, EVERY.1)))
+    Ok(Some(Instant::now() + (started.elapsed() * REST_FACTOR).clamp(POLL_INTERVAL, MAX_AUDIT_INTERVAL)))
 }
 
-/// Closes what does not hold; answers how many.
-async fn round(node: &Inner, auth: &Auth) -> Result<usize> {
-    let holders = node.manager.holders();
-    // Each session is asked of once, however many sockets it has.
-    let sessions: HashSet<Arc<str>> = holders.iter().map(|(holder, _)| holder.session.clone()).collect();
-    let held = auth.sessions_held(&sessions.into_iter().collect::<Vec<_>>()).await?;
-    let holds = |holder: &Holder| held.get(&*holder.session) == Some(&(holder.user, holder.role));
-    let fallen = holders.iter().filter(|(holder, _)| !holds(holder));
+/// Closes the connections whose session is not valid any more; returns how many.
+async fn audit(node: &Inner, auth: &Auth) -> Result<usize> {
+    let owners = node.manager.owners();
+    // One lookup a session, however many connections it has.
+    let sessions: HashSet<Arc<str>> = owners.iter().map(|(owner, _)| owner.session.clone()).collect();
+    let live = auth.live_sessions(&sessions.into_iter().collect::<Vec<_>>()).await?;
+    let is_live = |owner: &Owner| live.get(&*owner.session) == Some(&(owner.user, owner.role));
+    let ended = owners.iter().filter(|(owner, _)| !is_live(owner));
     let mut closed = 0;
-    for (_, outbound) in fallen {
+    for (_, outbound) in ended {
         outbound
             .close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
         closed += 1;
@@ -95,7 +101,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn exactly_what_does_not_hold_any_more_is_closed() {
+    async fn exactly_the_connections_of_invalid_sessions_are_closed() {
         const SOCKETS: usize = 600;
         let (folder, config) = (tempfile::tempdir().expect("a folder"), Config::default());
         let store = Store::open(folder.path()).await.expect("opens");
@@ -122,18 +128,21 @@ mod tests {
             handles.push(manager.connect(&Identity { user, via, expires_at: i64::MAX }).expect("fits"));
         }
         tx.commit().await.expect("commits");
-        assert_eq!(round(&nodes.0, &auth).await.expect("asks"), 0, "all hold");
-        let (mut seen, later) = (auth.last_ended().await.expect("asks"), Instant::now() + EVERY.1);
+        assert_eq!(audit(&nodes.0, &auth).await.expect("asks"), 0, "all are valid");
+        let (mut last_ended, later) = (auth.last_ended().await.expect("asks"), Instant::now() + MAX_AUDIT_INTERVAL);
         assert!(
-            turn(&nodes.0, &auth, &mut seen, later).await.expect("asks").is_none(),
+            audit_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none(),
             "nothing is due and nothing ended"
         );
         auth.end_session("nobody's").await.expect("ends");
-        assert!(turn(&nodes.0, &auth, &mut seen, later).await.expect("asks").is_some(), "a session ended");
-        assert!(turn(&nodes.0, &auth, &mut seen, later).await.expect("asks").is_none());
+        assert!(
+            audit_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_some(),
+            "a session ended"
+        );
+        assert!(audit_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none());
         let begun = Instant::now();
         for _ in 0..20 {
-            round(&nodes.0, &auth).await.expect("asks");
+            audit(&nodes.0, &auth).await.expect("asks");
         }
         println!("{SOCKETS} sockets are audited in {:?}", begun.elapsed() / 20);
 
@@ -147,7 +156,7 @@ mod tests {
             sqlx::query(sql).execute(&mut *tx).await.expect("changes");
         }
         tx.commit().await.expect("commits");
-        assert_eq!(round(&nodes.0, &auth).await.expect("asks"), 6);
+        assert_eq!(audit(&nodes.0, &auth).await.expect("asks"), 6);
         let closed = |number: &usize| {
             let close = handles[*number].outbound().take(&mut std::collections::VecDeque::new());
             close.is_some_and(|close| close.code == CloseCode::SessionEnded)

@@ -1,9 +1,9 @@
-//! The bus is a hint: what it lost is found by comparing where the logs end with what the connections here were told.
+//! Finds entries that the bus lost: compares the ends of the followed logs in the store with what was delivered here.
 //!
-//! Compared at once when something may have been lost (the bus came back, a commit's outcome is not known) and again a
-//! little later, every second while the bus is degraded, and every ten seconds otherwise, for a node may die between a
-//! commit and its telling. With no bus on a store that others may share, every second, too. Connections that are behind
-//! read the store by the road that they have for gaps.
+//! It compares at once when something may have been lost (the bus reconnected, the outcome of a commit is unknown) and again a
+//! little later; every second while the bus is degraded, or if there is no bus and the store is PostgreSQL, which other nodes may
+//! use; otherwise every ten seconds, as a node may die between a commit and its publication. Connections that are behind read the
+//! store, as they do for any missed delivery.
 
 use std::time::Duration;
 
@@ -18,29 +18,29 @@ use crate::server::{
     store::Engine,
 };
 
-/// While the bus is degraded, and after the store failed.
-const OFTEN: Duration = Duration::from_secs(1);
-/// While all is well.
-const SELDOM: Duration = Duration::from_secs(10);
-/// After it was asked for: the subscriptions stand by then, and a commit that was under way is there or not.
-const AGAIN: [Duration; 2] = [OFTEN, SELDOM];
+/// The interval while the bus is degraded, and after the store failed.
+const SHORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval otherwise.
+const LONG_INTERVAL: Duration = Duration::from_secs(10);
+/// The pauses after a comparison was requested: by then the bus subscriptions are made, and a pending commit is done or failed.
+const REPEAT_DELAYS: [Duration; 2] = [SHORT_INTERVAL, LONG_INTERVAL];
 
 /// Compares until `stopping`.
 pub(super) async fn run(node: &Inner, channels: &Channels, stopping: &CancellationToken) {
-    let mut asked = node.bus.asked();
-    let mut again = AGAIN.iter();
+    let mut requests = node.bus.asked();
+    let mut repeats = REPEAT_DELAYS.iter();
     loop {
         let status = node.bus.status();
         let wait = match compare(node, channels).await {
-            Ok(()) => match (status, again.next()) {
-                (Status::Degraded { .. }, _) => Some(OFTEN),
+            Ok(()) => match (status, repeats.next()) {
+                (Status::Degraded { .. }, _) => Some(SHORT_INTERVAL),
                 (_, Some(wait)) => Some(*wait),
-                (Status::Connected, None) => Some(SELDOM),
-                (Status::Local, None) => (channels.store().engine() == Engine::Postgres).then_some(OFTEN),
+                (Status::Connected, None) => Some(LONG_INTERVAL),
+                (Status::Local, None) => (channels.store().engine() == Engine::Postgres).then_some(SHORT_INTERVAL),
             },
             Err(error) => {
                 tracing::warn!(%error, "the logs cannot be compared; trying again");
-                Some(OFTEN)
+                Some(SHORT_INTERVAL)
             }
         };
         let pause = async {
@@ -52,13 +52,13 @@ pub(super) async fn run(node: &Inner, channels: &Channels, stopping: &Cancellati
         tokio::select! {
             () = stopping.cancelled() => return,
             () = pause => {}
-            _ = asked.changed() => again = AGAIN.iter(),
+            _ = requests.changed() => repeats = REPEAT_DELAYS.iter(),
             _ = node.bus.changed(status) => {}
         }
     }
 }
 
-/// Tells every connection that is behind; a thread whose log is gone was deleted.
+/// Reports the heads of the followed logs to the connections that are behind. A thread without a log was deleted.
 async fn compare(node: &Inner, channels: &Channels) -> Result<()> {
     let followed = node.manager.followed();
     if followed.is_empty() {
@@ -68,7 +68,7 @@ async fn compare(node: &Inner, channels: &Channels) -> Result<()> {
     for channel in followed {
         match heads.get(&channel) {
             Some(head) => node.manager.head(channel, *head),
-            // Who may follow a thread follows one that has entries: its first is stored with it.
+            // A thread is created with its first entry, so one that is followed had entries.
             None if matches!(channel, Channel::Thread(_)) => node.manager.forget(channel),
             None => {}
         }

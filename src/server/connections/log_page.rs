@@ -1,7 +1,7 @@
-//! A page of a channel's log on its way to one connection.
+//! Reads pages of a channel's log for one connection.
 //!
-//! Promise: a store that is out of reach is asked again, ever more slowly, for as long as the connection waits: what was to
-//! be read is read once the store is back, and nothing is lost by its absence.
+//! Promise: while the store cannot be reached, reading is retried with growing pauses for as long as the connection waits, so
+//! an outage of the store loses no entry.
 
 use std::{future::pending, time::Duration};
 
@@ -13,26 +13,26 @@ use crate::server::{
     error::Result,
 };
 
-/// Between two tries: about so long at first, so long at most.
-const RETRY: Duration = Duration::from_millis(100);
-const RETRY_MOST: Duration = Duration::from_secs(2);
+/// The first pause between two tries; it doubles up to the longest.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// One that is asked for.
-pub(crate) struct Page {
+/// A page that is being read.
+pub(crate) struct PageRequest {
     /// The channel.
     pub(crate) channel: Channel,
     after: u64,
     entries: BoxFuture<'static, Result<Vec<Delivery>>>,
 }
 
-impl Page {
-    /// Asks for what follows `after`.
-    pub(crate) fn ask(channels: Channels, channel: Channel, after: u64) -> Self {
+impl PageRequest {
+    /// Reads the entries after `after`.
+    pub(crate) fn new(channels: Channels, channel: Channel, after: u64) -> Self {
         Self { channel, after, entries: async move { read(&channels, channel, after).await }.boxed() }
     }
 
-    /// Waits for it, where one is asked for. Answers the channel, after which entry, and what follows it.
-    pub(crate) async fn next(page: &mut Option<Self>) -> (Channel, u64, Result<Vec<Delivery>>) {
+    /// Waits for the page and takes it, for ever if there is none. Returns the channel, the entry before the page, and its entries.
+    pub(crate) async fn finished(page: &mut Option<Self>) -> (Channel, u64, Result<Vec<Delivery>>) {
         let Some(asked) = page else { return pending().await };
         let entries = asked.entries.as_mut().await;
         let done = (asked.channel, asked.after, entries);
@@ -41,17 +41,19 @@ impl Page {
     }
 }
 
-/// What follows `after`, as soon as the store can be reached. Fails only where asking again does not help.
+/// Reads the entries after `after` as soon as the store can be reached.
+///
+/// # Errors
+/// Where a retry would not help.
 pub(super) async fn read(channels: &Channels, channel: Channel, after: u64) -> Result<Vec<Delivery>> {
-    let mut wait = RETRY;
+    let mut delay = FIRST_RETRY_DELAY;
     loop {
         match channels.page(channel, after).await {
             Err(error) if error.is_out_of_reach() => {
-                // Whoever looks after all connections warns.
                 tracing::debug!(%channel, %error, "the log cannot be read; trying again");
-                // Not in step with the others who wait.
-                sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
-                wait = (wait * 2).min(RETRY_MOST);
+                // Jittered: all connections wait for the same store.
+                sleep(delay.mul_f64(rand::random_range(0.5..1.0))).await;
+                delay = (delay * 2).min(MAX_RETRY_DELAY);
             }
             done => return done,
         }

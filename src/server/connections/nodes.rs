@@ -1,7 +1,7 @@
-//! What is done on every node: here directly, on the others through the bus.
+//! Actions on every node: applied here directly, on the others through the bus.
 //!
-//! The one place from which runs are stopped, sockets closed and people told, so that no caller has to know how many nodes
-//! there are. What another node says goes the same way, except that it is not said again.
+//! Stopping runs, closing connections and sending notices goes through here, so that no caller has to care how many nodes there
+//! are. A message of another node is applied the same way, but not sent on.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The nodes, as this one sees them; clones share it.
+/// This node and the others; clones share it.
 #[derive(Clone)]
 pub struct Nodes(pub(super) Arc<Inner>);
 
@@ -30,11 +30,11 @@ pub(super) struct Inner {
     pub(super) manager: ConnectionManager,
     pub(super) runner: Runner,
     pub(super) bus: Bus,
-    /// Who is in which thread, elsewhere.
-    pub(super) elsewhere: Mutex<presence::Elsewhere>,
-    /// Told when presence changed elsewhere.
-    pub(super) stirred: Notify,
-    /// Told when what people may do changed.
+    /// Presence and waiting runs on the other nodes.
+    pub(super) remote: Mutex<presence::RemotePresence>,
+    /// Notified when those change.
+    pub(super) remote_changed: Notify,
+    /// Notified when sessions or roles may have changed.
     pub(super) recheck: Notify,
 }
 
@@ -45,12 +45,12 @@ impl std::fmt::Debug for Nodes {
 }
 
 impl Nodes {
-    /// The node of these channels, and the others on its bus.
+    /// The node that these channels belong to, and the others on the bus.
     #[must_use]
     pub fn new(channels: &Channels, manager: ConnectionManager, runner: Runner, bus: Bus) -> Self {
-        let (elsewhere, stirred, recheck) = Default::default();
+        let (remote, remote_changed, recheck) = Default::default();
         let (name, epoch) = (channels.node().to_owned(), channels.epoch().clone());
-        Self(Arc::new(Inner { name, epoch, manager, runner, bus, elsewhere, stirred, recheck }))
+        Self(Arc::new(Inner { name, epoch, manager, runner, bus, remote, remote_changed, recheck }))
     }
 
     /// The bus.
@@ -59,7 +59,7 @@ impl Nodes {
         &self.0.bus
     }
 
-    /// Hears the others and sees to what is lost between nodes, to authority and to presence, until `stopping`.
+    /// Receives messages, and runs the loops of `catch_up`, `audit` and `presence`, until `stopping`.
     pub async fn run(self, channels: Channels, auth: Auth, stopping: CancellationToken) {
         let (name, epoch) = (self.0.name.clone(), self.0.epoch.clone());
         tokio::join!(
@@ -70,54 +70,54 @@ impl Nodes {
         );
     }
 
-    /// Tells the others that nobody is here any more.
+    /// Reports to the others that this node stops and has no connections any more.
     pub fn leave(&self) {
         self.0.bus.tell(NodeMessage::Leaving { node: self.0.name.clone() });
     }
 
-    /// Stops a run, wherever it goes on.
+    /// Stops a run, whichever node has it.
     pub fn stop_run(&self, run_id: RunId) {
-        self.everywhere(NodeMessage::StopRun { run_id });
+        self.broadcast(NodeMessage::StopRun { run_id });
     }
 
-    /// Closes all sockets of a person (4403). Answers how many there were here.
+    /// Closes all connections of a person (4403); returns how many there were here.
     pub fn disconnect(&self, user_id: UserId) -> usize {
-        self.everywhere(NodeMessage::Disconnect { user_id })
+        self.broadcast(NodeMessage::Disconnect { user_id })
     }
 
-    /// A session ended: closes its sockets (4401). Answers how many there were here.
+    /// Closes the connections of a session that ended (4401); returns how many there were here.
     pub fn end_session(&self, session: &str) -> usize {
-        self.everywhere(NodeMessage::EndSession { session: session.to_owned() })
+        self.broadcast(NodeMessage::EndSession { session: session.to_owned() })
     }
 
-    /// What people may do changed: whoever may not be connected any more is closed (4401).
+    /// Sessions or roles changed: closes connections that are not allowed any more (4401).
     pub fn recheck(&self) {
-        self.everywhere(NodeMessage::Recheck {});
+        self.broadcast(NodeMessage::Recheck {});
     }
 
-    /// Administrators changed the agents.
+    /// Administrators changed the agents: reloads them.
     pub fn agents_changed(&self) {
-        self.everywhere(NodeMessage::AgentsChanged {});
+        self.broadcast(NodeMessage::AgentsChanged {});
     }
 
-    /// A thread was deleted: nobody follows it any more.
+    /// A thread was deleted: ends its subscriptions.
     pub fn forget(&self, thread_id: ThreadId) {
-        self.everywhere(NodeMessage::Forget { thread_id });
+        self.broadcast(NodeMessage::Forget { thread_id });
     }
 
-    /// Says something to everyone. Answers to how many sockets here.
+    /// Sends a notice to everyone; returns to how many connections here.
     pub fn notice(&self, notice: Notice) -> usize {
-        self.everywhere(NodeMessage::Notice { notice })
+        self.broadcast(NodeMessage::Notice { notice })
     }
 
-    /// Does it here and tells the others. Answers how many connections it met here.
-    fn everywhere(&self, message: NodeMessage) -> usize {
+    /// Applies a message here and sends it to the other nodes; returns how many connections it reached here.
+    fn broadcast(&self, message: NodeMessage) -> usize {
         self.0.bus.tell(message.clone());
-        self.here(message)
+        self.apply_local(message)
     }
 
-    fn here(&self, message: NodeMessage) -> usize {
-        let Inner { manager, runner, bus, elsewhere, stirred, recheck, .. } = &*self.0;
+    fn apply_local(&self, message: NodeMessage) -> usize {
+        let Inner { manager, runner, bus, remote, remote_changed, recheck, .. } = &*self.0;
         match message {
             NodeMessage::StopRun { run_id } => runner.stop(run_id),
             NodeMessage::Disconnect { user_id } => {
@@ -132,12 +132,12 @@ impl Nodes {
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.ask(),
             NodeMessage::Present { node, parts } => {
-                elsewhere.lock().hear(node.into(), parts);
-                stirred.notify_one();
+                remote.lock().apply(node.into(), parts);
+                remote_changed.notify_one();
             }
             NodeMessage::Leaving { node } => {
-                elsewhere.lock().leave(&node);
-                stirred.notify_one();
+                remote.lock().remove_node(&node);
+                remote_changed.notify_one();
             }
         }
         0
@@ -153,8 +153,8 @@ impl Listener for Nodes {
         self.0.manager.head(channel, seq);
     }
 
-    fn told(&self, message: NodeMessage) {
-        tracing::debug!(?message, "another node says");
-        self.here(message);
+    fn on_message(&self, message: NodeMessage) {
+        tracing::debug!(?message, "message of another node");
+        self.apply_local(message);
     }
 }

@@ -1,9 +1,9 @@
-//! Presence: who has a thread open and which of its runs wait, over all nodes.
+//! Presence: who follows a thread and which of its runs wait, over all nodes.
 //!
-//! Each node tells its own part when it changes and every ten seconds, and keeps what the others told for 25: whoever
-//! crashed is gone within 30 seconds, and a node that stops takes its part along at once. Followers are pushed the whole on
-//! every change, a few times a second at most, and less often where there are many; it is not kept, and may be lost. One who is alone and always was is told
-//! nothing.
+//! Each node reports its own part of a thread when it changes and every ten seconds, and keeps the reports of the others for 25:
+//! the part of a node that crashed is gone within 30 seconds, that of a node that stops at once. The followers of a thread are
+//! pushed the whole state on every change, at most a few times a second. It is not stored, and a push may be lost. A follower who
+//! is alone, and always was, is pushed nothing.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -24,62 +24,72 @@ use crate::{
     },
 };
 
-/// The least time between two pushes on a thread, and how much more it is for each socket that was pushed to: five thousand
-/// that come at once are not each told of every other.
-const COALESCE: Duration = Duration::from_millis(250);
-const COALESCE_EACH: Duration = Duration::from_micros(500);
-/// How often a node tells all of its part.
-const TELL_EVERY: Duration = Duration::from_secs(10);
-/// How long what it told holds.
-const HOLDS: Duration = Duration::from_secs(25);
-/// How often it is looked for what does not hold any more.
-const SWEEP: Duration = Duration::from_secs(1);
-/// How many threads one message tells of.
-const PER_MESSAGE: usize = 256;
-/// How many parts of other nodes are kept; what is beyond is not shown.
-const MAX_PARTS: usize = 200_000;
+/// The least time between two rounds of pushes, and how much more it is for each connection that was pushed to: when thousands
+/// join a thread at once, they do not all receive each of these changes.
+const MIN_PUSH_INTERVAL: Duration = Duration::from_millis(250);
+const PUSH_INTERVAL_PER_CONNECTION: Duration = Duration::from_micros(500);
+/// The longest time between two rounds of pushes.
+const MAX_PUSH_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a node reports all of its part.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a report is kept.
+const REPORT_TTL: Duration = Duration::from_secs(25);
+/// How often expired reports are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// The most threads in one message to other nodes.
+const MAX_THREADS_PER_MESSAGE: usize = 256;
+/// The most reports (one a node and thread) that are kept; more are ignored.
+const MAX_REPORTS: usize = 200_000;
 
-/// Tells and pushes until `stopping`.
+/// Threads of which the followers here were pushed something that is to be taken back once it is over.
+#[derive(Debug, Default)]
+struct Pushed {
+    /// Threads whose followers were told of another follower.
+    present: HashSet<ThreadId>,
+    /// Threads whose followers were told of waiting runs.
+    queued: HashSet<ThreadId>,
+}
+
+/// Reports and pushes until `stopping`.
 pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToken) {
-    let (mut tell_all, mut sweep) = (interval(TELL_EVERY), interval(SWEEP));
-    // Threads whose followers know of somebody else, and those whose followers know of runs that wait.
-    let (mut shared, mut lined) = (HashSet::new(), HashSet::new());
+    let (mut report_all, mut sweep) = (interval(REPORT_INTERVAL), interval(SWEEP_INTERVAL));
+    let mut pushed = Pushed::default();
     let mut status = node.bus.status();
     loop {
         let mut all = false;
         tokio::select! {
             () = stopping.cancelled() => return,
-            () = node.manager.stirred() => {}
-            () = node.stirred.notified() => {}
+            () = node.manager.presence_changed() => {}
+            () = node.remote_changed.notified() => {}
             () = node.runner.moved() => {}
-            _ = tell_all.tick() => all = true,
-            // The others may have forgotten us.
+            _ = report_all.tick() => all = true,
+            // The other nodes may have dropped our reports meanwhile.
             now = node.bus.changed(status) => (status, all) = (now, true),
             _ = sweep.tick() => {}
         }
-        let (mut stirred, moved) = (node.manager.take_stirred(), node.runner.take_moved());
-        let heard = node.elsewhere.lock().take_stirred(Instant::now());
+        let (mut present_changed, queue_changed) = (node.manager.take_presence_changes(), node.runner.take_moved());
+        let remote_changed = node.remote.lock().take_changes(Instant::now());
         if !node.bus.is_local() {
-            let mut of: HashSet<ThreadId> = stirred.iter().chain(&moved).copied().collect();
-            let lines = node.runner.lines();
-            // Whoever came to a thread elsewhere may not know yet what waits here.
-            of.extend(lines.into_iter().filter(|thread| all || heard.contains(thread)));
+            let mut changed: HashSet<ThreadId> = present_changed.iter().chain(&queue_changed).copied().collect();
+            // A node where somebody just followed a thread may not have our part of its queue yet.
+            let queues = node.runner.lines();
+            changed.extend(queues.into_iter().filter(|thread| all || remote_changed.contains(thread)));
             if all {
-                of.extend(threads(node.manager.followed()));
+                changed.extend(threads(node.manager.followed()));
             }
-            tell(node, &of.into_iter().collect::<Vec<_>>());
+            report(node, &changed.into_iter().collect::<Vec<_>>());
         }
-        stirred.extend(heard);
-        for thread in stirred.iter().copied().chain(moved).collect::<HashSet<_>>() {
-            push_queue(node, epoch, thread, &mut lined);
+        present_changed.extend(remote_changed);
+        for thread in present_changed.iter().copied().chain(queue_changed).collect::<HashSet<_>>() {
+            push_queue(node, epoch, thread, &mut pushed.queued);
         }
-        let mut sockets = 0;
-        for thread in &stirred {
-            sockets += push(node, epoch, *thread, &mut shared);
+        let mut connections = 0;
+        for thread in &present_changed {
+            connections += push_presence(node, epoch, *thread, &mut pushed.present);
         }
-        if !stirred.is_empty() {
-            let pause = COALESCE.max(COALESCE_EACH * u32::try_from(sockets).unwrap_or(u32::MAX)).min(SWEEP * 5);
-            stopping.run_until_cancelled(sleep(pause)).await;
+        if !present_changed.is_empty() {
+            let pause = PUSH_INTERVAL_PER_CONNECTION * u32::try_from(connections).unwrap_or(u32::MAX);
+            stopping.run_until_cancelled(sleep(pause.clamp(MIN_PUSH_INTERVAL, MAX_PUSH_INTERVAL))).await;
         }
     }
 }
@@ -89,9 +99,9 @@ fn threads(channels: Vec<Channel>) -> Vec<ThreadId> {
     channels.into_iter().filter_map(thread).collect()
 }
 
-/// Tells the other nodes who is here and what waits here.
-fn tell(node: &Inner, threads: &[ThreadId]) {
-    for threads in threads.chunks(PER_MESSAGE) {
+/// Reports to the other nodes who follows these threads here and which of their runs wait here.
+fn report(node: &Inner, threads: &[ThreadId]) {
+    for threads in threads.chunks(MAX_THREADS_PER_MESSAGE) {
         let part = |id: &ThreadId| {
             let (present, waiting) = (node.manager.present(*id), node.runner.waiting(*id));
             Part { thread_id: *id, present, waiting }
@@ -101,90 +111,92 @@ fn tell(node: &Inner, threads: &[ThreadId]) {
     }
 }
 
-/// Pushes to the followers here who is in a thread. Answers to how many sockets.
-fn push(node: &Inner, epoch: &Epoch, thread: ThreadId, shared: &mut HashSet<ThreadId>) -> usize {
+/// Pushes who follows a thread to its followers here; returns to how many connections.
+fn push_presence(node: &Inner, epoch: &Epoch, thread: ThreadId, pushed: &mut HashSet<ThreadId>) -> usize {
     let here = node.manager.present(thread);
     if here.is_empty() {
-        shared.remove(&thread);
+        pushed.remove(&thread);
         return 0;
     }
-    let present = node.elsewhere.lock().with(thread, here);
-    let alone = present.iter().map(|who| who.connections).sum::<u32>() == 1;
-    let known = if alone { shared.remove(&thread) } else { !shared.insert(thread) };
-    if alone && !known {
+    let present = node.remote.lock().with_present(thread, here);
+    let is_alone = present.iter().map(|who| who.connections).sum::<u32>() == 1;
+    let was_pushed = if is_alone { pushed.remove(&thread) } else { !pushed.insert(thread) };
+    if is_alone && !was_pushed {
         return 0;
     }
     signal(node, epoch, thread, &ThreadSignal::Presence { present })
 }
 
-/// Pushes to the followers here which runs of a thread wait. One in which nothing waits nor did needs no words.
-fn push_queue(node: &Inner, epoch: &Epoch, thread: ThreadId, lined: &mut HashSet<ThreadId>) {
-    let waiting = node.elsewhere.lock().line(thread, node.runner.waiting(thread));
-    let knew = if waiting.is_empty() { lined.remove(&thread) } else { !lined.insert(thread) };
-    if knew || !waiting.is_empty() {
+/// Pushes which runs of a thread wait to its followers here, unless none wait and none did.
+fn push_queue(node: &Inner, epoch: &Epoch, thread: ThreadId, pushed: &mut HashSet<ThreadId>) {
+    let waiting = node.remote.lock().with_queue(thread, node.runner.waiting(thread));
+    let was_pushed = if waiting.is_empty() { pushed.remove(&thread) } else { !pushed.insert(thread) };
+    if was_pushed || !waiting.is_empty() {
         signal(node, epoch, thread, &ThreadSignal::Queue { waiting });
     }
 }
 
 fn signal(node: &Inner, epoch: &Epoch, thread: ThreadId, signal: &ThreadSignal) -> usize {
-    // Names and numbers: this cannot fail.
+    // Names and numbers only, so this cannot fail.
     let Ok(entry) = serde_json::to_value(signal) else { return 0 };
     let channel = ChannelName::Thread(thread);
     let push = EventPush { channel, epoch: epoch.clone(), seq: None, at: now_ms(), entry };
     node.manager.push_thread(thread, &Push::Event(push))
 }
 
-/// Who is in which thread at other nodes and what waits there, as they told.
+/// Presence and waiting runs on the other nodes, as they reported them.
 #[derive(Debug, Default)]
-pub(super) struct Elsewhere {
-    threads: HashMap<ThreadId, HashMap<Arc<str>, Told>>,
-    parts: usize,
-    /// Threads where something changed since it was asked.
-    stirred: HashSet<ThreadId>,
+pub(super) struct RemotePresence {
+    threads: HashMap<ThreadId, HashMap<Arc<str>, NodeReport>>,
+    reports: usize,
+    /// Threads where something changed since the last [`RemotePresence::take_changes`].
+    changes: HashSet<ThreadId>,
 }
 
+/// A node's part of a thread.
 #[derive(Debug)]
-struct Told {
-    at: Instant,
+struct NodeReport {
+    received: Instant,
     present: Vec<Present>,
     waiting: Vec<InLine>,
 }
 
-impl Elsewhere {
-    /// A node told its part of some threads.
-    pub(super) fn hear(&mut self, node: Arc<str>, parts: Vec<Part>) {
-        let at = Instant::now();
+impl RemotePresence {
+    /// Applies the report of a node.
+    pub(super) fn apply(&mut self, node: Arc<str>, parts: Vec<Part>) {
+        let received = Instant::now();
         for Part { thread_id, present, waiting } in parts {
             let before = self.threads.get(&thread_id).and_then(|nodes| nodes.get(&node));
-            let known = before.map_or((&[][..], &[][..]), |told| (&told.present[..], &told.waiting[..]));
+            let known = before.map_or((&[][..], &[][..]), |report| (&report.present[..], &report.waiting[..]));
             if known != (&present[..], &waiting[..]) {
-                self.stirred.insert(thread_id);
+                self.changes.insert(thread_id);
             }
             if present.is_empty() && waiting.is_empty() {
                 self.remove(thread_id, &node);
-            } else if before.is_some() || self.parts < MAX_PARTS {
-                self.parts += usize::from(before.is_none());
-                self.threads.entry(thread_id).or_default().insert(node.clone(), Told { at, present, waiting });
+            } else if before.is_some() || self.reports < MAX_REPORTS {
+                self.reports += usize::from(before.is_none());
+                let report = NodeReport { received, present, waiting };
+                self.threads.entry(thread_id).or_default().insert(node.clone(), report);
             }
         }
     }
 
-    /// A node stops.
-    pub(super) fn leave(&mut self, node: &str) {
-        self.drop_where(|name, _| **name == *node);
+    /// Removes the reports of a node that stops.
+    pub(super) fn remove_node(&mut self, node: &str) {
+        self.remove_where(|name, _| **name == *node);
     }
 
-    /// Threads where something changed since this was asked before; what does not hold any more is dropped.
-    pub(super) fn take_stirred(&mut self, now: Instant) -> HashSet<ThreadId> {
-        self.drop_where(|_, told| now.duration_since(told.at) >= HOLDS);
-        std::mem::take(&mut self.stirred)
+    /// Removes expired reports; returns the threads where something changed since the last call.
+    pub(super) fn take_changes(&mut self, now: Instant) -> HashSet<ThreadId> {
+        self.remove_where(|_, report| now.duration_since(report.received) >= REPORT_TTL);
+        std::mem::take(&mut self.changes)
     }
 
-    /// Who is in a thread, with those who are here.
-    pub(super) fn with(&self, thread: ThreadId, here: Vec<Present>) -> Vec<Present> {
-        let told = self.threads.get(&thread).into_iter().flat_map(HashMap::values);
+    /// Who follows a thread on any node; `here` is this node's part.
+    pub(super) fn with_present(&self, thread: ThreadId, here: Vec<Present>) -> Vec<Present> {
+        let reports = self.threads.get(&thread).into_iter().flat_map(HashMap::values);
         let mut all: BTreeMap<UserId, Present> = BTreeMap::new();
-        for who in here.into_iter().chain(told.flat_map(|told| told.present.iter().cloned())) {
+        for who in here.into_iter().chain(reports.flat_map(|report| report.present.iter().cloned())) {
             all.entry(who.user.id)
                 .and_modify(|known| known.connections = known.connections.saturating_add(who.connections))
                 .or_insert(who);
@@ -192,13 +204,13 @@ impl Elsewhere {
         all.into_values().collect()
     }
 
-    /// Which runs of a thread wait, with those that wait here: as they stand in the thread, each once.
-    pub(super) fn line(&self, thread: ThreadId, here: Vec<InLine>) -> Vec<Waiting> {
-        let told = self.threads.get(&thread).into_iter().flat_map(HashMap::values);
+    /// The runs of a thread that wait on any node, in the thread's order; `here` is this node's part.
+    pub(super) fn with_queue(&self, thread: ThreadId, here: Vec<InLine>) -> Vec<Waiting> {
+        let reports = self.threads.get(&thread).into_iter().flat_map(HashMap::values);
         let mut all = here;
-        all.extend(told.flat_map(|told| &told.waiting));
+        all.extend(reports.flat_map(|report| &report.waiting));
         all.sort_by_key(|run| (run.turn, run.seq));
-        // One that is taken over may be told by two for a moment.
+        // While a node takes a run over, two nodes report it.
         all.dedup_by_key(|run| run.waiting.run_id);
         let place = |(position, InLine { waiting, .. }): (u32, InLine)| match waiting.waits_for {
             WaitsFor::Thread => Waiting { position, ..waiting },
@@ -209,20 +221,20 @@ impl Elsewhere {
 
     fn remove(&mut self, thread: ThreadId, node: &str) {
         let Some(nodes) = self.threads.get_mut(&thread) else { return };
-        self.parts -= usize::from(nodes.remove(node).is_some());
+        self.reports -= usize::from(nodes.remove(node).is_some());
         if nodes.is_empty() {
             self.threads.remove(&thread);
         }
     }
 
-    fn drop_where(&mut self, gone: impl Fn(&Arc<str>, &Told) -> bool) {
-        let Self { threads, parts, stirred } = self;
+    fn remove_where(&mut self, is_over: impl Fn(&Arc<str>, &NodeReport) -> bool) {
+        let Self { threads, reports, changes } = self;
         threads.retain(|thread, nodes| {
             let before = nodes.len();
-            nodes.retain(|node, told| !gone(node, told));
+            nodes.retain(|node, report| !is_over(node, report));
             if nodes.len() < before {
-                *parts -= before - nodes.len();
-                stirred.insert(*thread);
+                *reports -= before - nodes.len();
+                changes.insert(*thread);
             }
             !nodes.is_empty()
         });
@@ -230,10 +242,10 @@ impl Elsewhere {
 
     #[cfg(test)]
     fn check_invariants(&self) {
-        assert_eq!(self.parts, self.threads.values().map(HashMap::len).sum::<usize>(), "parts are counted");
+        assert_eq!(self.reports, self.threads.values().map(HashMap::len).sum::<usize>(), "reports are counted");
         assert!(!self.threads.values().any(HashMap::is_empty), "an empty thread is kept");
-        let nobody = |told: &Told| told.present.is_empty() && told.waiting.is_empty();
-        assert!(!self.threads.values().flat_map(HashMap::values).any(nobody), "a part that says nothing is kept");
+        let is_empty = |report: &NodeReport| report.present.is_empty() && report.waiting.is_empty();
+        assert!(!self.threads.values().flat_map(HashMap::values).any(is_empty), "an empty report is kept");
     }
 }
 
@@ -242,34 +254,34 @@ mod tests {
     use super::*;
     use crate::protocol::{Person, RunId};
 
-    fn somebody(id: UserId, connections: u32) -> Present {
+    fn follower(id: UserId, connections: u32) -> Present {
         Present { user: Person { id, name: "Ada".into() }, connections }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn parts_add_up_and_are_dropped_when_their_node_falls_silent() {
-        let (mut elsewhere, thread, ada) = (Elsewhere::default(), ThreadId::new(), UserId::new());
+    async fn reports_add_up_and_expire() {
+        let (mut remote, thread, ada) = (RemotePresence::default(), ThreadId::new(), UserId::new());
         let part = |connections| {
-            vec![Part { thread_id: thread, present: vec![somebody(ada, connections)], waiting: Vec::new() }]
+            vec![Part { thread_id: thread, present: vec![follower(ada, connections)], waiting: Vec::new() }]
         };
-        elsewhere.hear("a".into(), part(2));
-        elsewhere.hear("b".into(), part(1));
-        assert_eq!(elsewhere.with(thread, vec![somebody(ada, 1)]), [somebody(ada, 4)]);
-        assert_eq!(elsewhere.take_stirred(Instant::now()), HashSet::from([thread]));
-        sleep(HOLDS - Duration::from_secs(1)).await;
-        elsewhere.hear("b".into(), part(1));
-        assert!(elsewhere.take_stirred(Instant::now()).is_empty(), "told again, and nothing is new");
+        remote.apply("a".into(), part(2));
+        remote.apply("b".into(), part(1));
+        assert_eq!(remote.with_present(thread, vec![follower(ada, 1)]), [follower(ada, 4)]);
+        assert_eq!(remote.take_changes(Instant::now()), HashSet::from([thread]));
+        sleep(REPORT_TTL - Duration::from_secs(1)).await;
+        remote.apply("b".into(), part(1));
+        assert!(remote.take_changes(Instant::now()).is_empty(), "reported again, and nothing is new");
         sleep(Duration::from_secs(2)).await;
-        assert_eq!(elsewhere.take_stirred(Instant::now()), HashSet::from([thread]), "a fell silent");
-        assert_eq!(elsewhere.with(thread, Vec::new()), [somebody(ada, 1)]);
-        elsewhere.leave("b");
-        elsewhere.check_invariants();
-        assert_eq!((elsewhere.with(thread, Vec::new()), elsewhere.parts), (Vec::new(), 0));
+        assert_eq!(remote.take_changes(Instant::now()), HashSet::from([thread]), "the report of a expired");
+        assert_eq!(remote.with_present(thread, Vec::new()), [follower(ada, 1)]);
+        remote.remove_node("b");
+        remote.check_invariants();
+        assert_eq!((remote.with_present(thread, Vec::new()), remote.reports), (Vec::new(), 0));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_at_several_nodes_is_one_line_in_the_threads_order() {
-        let (mut elsewhere, thread) = (Elsewhere::default(), ThreadId::new());
+    async fn runs_that_wait_on_several_nodes_are_one_queue_in_the_threads_order() {
+        let (mut remote, thread) = (RemotePresence::default(), ThreadId::new());
         let run = |seq, position, waits_for| {
             let waiting = Waiting { run_id: RunId::new(), position, waits_for };
             InLine { turn: seq, seq, waiting }
@@ -277,42 +289,42 @@ mod tests {
         let first = run(3, 7, WaitsFor::Person);
         let (second, third) = (run(5, 1, WaitsFor::Thread), run(8, 2, WaitsFor::Thread));
         let parts = |waiting| vec![Part { thread_id: thread, present: Vec::new(), waiting }];
-        elsewhere.hear("a".into(), parts(vec![second]));
-        elsewhere.hear("b".into(), parts(vec![second]));
-        elsewhere.check_invariants();
-        let line = |elsewhere: &Elsewhere| elsewhere.line(thread, vec![first, third]);
-        let places = |line: Vec<Waiting>| line.iter().map(|at| (at.run_id, at.position)).collect::<Vec<_>>();
+        remote.apply("a".into(), parts(vec![second]));
+        remote.apply("b".into(), parts(vec![second]));
+        remote.check_invariants();
+        let queue = |remote: &RemotePresence| remote.with_queue(thread, vec![first, third]);
+        let places = |queue: Vec<Waiting>| queue.iter().map(|at| (at.run_id, at.position)).collect::<Vec<_>>();
         let [one, two, three] = [first, second, third].map(|run| run.waiting.run_id);
-        assert_eq!(places(line(&elsewhere)), [(one, 7), (two, 2), (three, 3)]);
-        elsewhere.hear("a".into(), parts(Vec::new()));
-        sleep(HOLDS).await;
-        assert_eq!(elsewhere.take_stirred(Instant::now()), HashSet::from([thread]), "a has none, b fell silent");
-        assert_eq!(places(line(&elsewhere)), [(one, 7), (three, 2)]);
-        elsewhere.check_invariants();
+        assert_eq!(places(queue(&remote)), [(one, 7), (two, 2), (three, 3)]);
+        remote.apply("a".into(), parts(Vec::new()));
+        sleep(REPORT_TTL).await;
+        assert_eq!(remote.take_changes(Instant::now()), HashSet::from([thread]), "a has none, that of b expired");
+        assert_eq!(places(queue(&remote)), [(one, 7), (three, 2)]);
+        remote.check_invariants();
     }
 
     proptest::proptest! {
         #[test]
-        fn the_books_agree_whatever_is_told(steps in proptest::collection::vec((0..3_usize, 0..4_usize, 0..4_u32), 0..80)) {
+        fn the_counts_agree_whatever_is_reported(steps in proptest::collection::vec((0..3_usize, 0..4_usize, 0..4_u32), 0..80)) {
             let (threads, ada) = ([(); 4].map(|()| ThreadId::new()), UserId::new());
-            let (mut elsewhere, mut model) = (Elsewhere::default(), BTreeMap::<(usize, usize), u32>::new());
+            let (mut remote, mut model) = (RemotePresence::default(), BTreeMap::<(usize, usize), u32>::new());
             for (node, thread, connections) in steps {
                 let name = format!("node {node}");
                 match connections {
                     3 => {
-                        elsewhere.leave(&name);
+                        remote.remove_node(&name);
                         model.retain(|(known, _), _| *known != node);
                     }
                     connections => {
-                        let present = if connections == 0 { Vec::new() } else { vec![somebody(ada, connections)] };
-                        elsewhere.hear(name.into(), vec![Part { thread_id: threads[thread], present, waiting: Vec::new() }]);
+                        let present = if connections == 0 { Vec::new() } else { vec![follower(ada, connections)] };
+                        remote.apply(name.into(), vec![Part { thread_id: threads[thread], present, waiting: Vec::new() }]);
                         model.insert((node, thread), connections);
                     }
                 }
-                elsewhere.check_invariants();
+                remote.check_invariants();
                 for (index, thread) in threads.iter().enumerate() {
                     let expected: u32 = model.iter().filter(|((_, at), _)| *at == index).map(|(_, n)| n).sum();
-                    let found = elsewhere.with(*thread, Vec::new());
+                    let found = remote.with_present(*thread, Vec::new());
                     proptest::prop_assert_eq!(found.iter().map(|who| who.connections).sum::<u32>(), expected);
                 }
             }

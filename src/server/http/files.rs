@@ -108,7 +108,7 @@ pub(super) async fn download(
 ///
 /// # Errors
 /// `too_large`, `quota_exceeded`; `not_found` where the thread was deleted.
-pub(super) async fn keep(
+pub(super) async fn store(
     state: &AppState,
     (owner, thread): (UserId, ThreadId),
     file_id: FileId,

@@ -1,58 +1,59 @@
-//! Signs of life. No I/O: times go in, what is due comes out.
+//! When to ping a peer, and when it has timed out. No I/O: times go in, what is due comes out.
 //!
-//! Anything received is one, our own pings are not: a peer that never answers is found out however often it is asked.
+//! Any frame that is received counts as a sign of life; pings that we send do not, so a peer that never answers times out
+//! however often it is pinged.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When a connection was heard last, and whether it was asked since.
+/// When a peer last sent anything, and whether it was pinged since.
 #[derive(Debug)]
-pub(crate) struct Pulse {
-    every: Duration,
-    patience: Duration,
-    heard: Instant,
-    asked: Option<Instant>,
+pub(crate) struct Heartbeat {
+    interval: Duration,
+    timeout: Duration,
+    last_received: Instant,
+    pinged_at: Option<Instant>,
 }
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beat {
+pub(crate) enum HeartbeatAction {
     /// Nothing yet.
-    Quiet,
-    /// A ping.
-    Ask,
-    /// The end: it was asked, and said nothing in time.
-    Missed,
+    Idle,
+    /// Send a ping.
+    SendPing,
+    /// Close the connection: the ping was not answered in time.
+    TimedOut,
 }
 
-impl Pulse {
-    /// Asks after `every` of silence, and waits `patience` for the answer.
-    pub(crate) fn new(every: Duration, patience: Duration, now: Instant) -> Self {
-        Self { every, patience, heard: now, asked: None }
+impl Heartbeat {
+    /// Pings after `interval` without a frame, and times out `timeout` after that.
+    pub(crate) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
+        Self { interval, timeout, last_received: now, pinged_at: None }
     }
 
-    /// Something was received.
-    pub(crate) fn heard(&mut self, now: Instant) {
-        self.heard = now;
-        self.asked = None;
+    /// Notes that a frame was received.
+    pub(crate) fn on_receive(&mut self, now: Instant) {
+        self.last_received = now;
+        self.pinged_at = None;
     }
 
-    /// When to look again.
-    pub(crate) fn due(&self) -> Instant {
-        self.asked.map_or(self.heard + self.every, |asked| asked + self.patience)
+    /// When to call [`Heartbeat::poll`] next.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.pinged_at.map_or(self.last_received + self.interval, |pinged| pinged + self.timeout)
     }
 
-    /// Looks: what is due now.
-    pub(crate) fn beat(&mut self, now: Instant) -> Beat {
-        if now < self.due() {
-            return Beat::Quiet;
+    /// Returns what is due now. A ping that is due counts as sent.
+    pub(crate) fn poll(&mut self, now: Instant) -> HeartbeatAction {
+        if now < self.deadline() {
+            return HeartbeatAction::Idle;
         }
-        match self.asked {
-            Some(_) => Beat::Missed,
+        match self.pinged_at {
+            Some(_) => HeartbeatAction::TimedOut,
             None => {
-                self.asked = Some(now);
-                Beat::Ask
+                self.pinged_at = Some(now);
+                HeartbeatAction::SendPing
             }
         }
     }
@@ -63,23 +64,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_is_asked_about_once_and_then_ends() {
+    fn a_silent_peer_is_pinged_once_and_then_times_out() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pulse = Pulse::new(Duration::from_secs(25), Duration::from_secs(10), start);
-        assert_eq!((pulse.beat(at(24)), pulse.due()), (Beat::Quiet, at(25)));
-        assert_eq!((pulse.beat(at(26)), pulse.due()), (Beat::Ask, at(36)), "late to ask, no less patient");
-        assert_eq!(pulse.beat(at(35)), Beat::Quiet, "asking is no sign of life, and is not repeated");
-        assert_eq!(pulse.beat(at(36)), Beat::Missed);
+        let mut heartbeat = Heartbeat::new(Duration::from_secs(25), Duration::from_secs(10), start);
+        assert_eq!((heartbeat.poll(at(24)), heartbeat.deadline()), (HeartbeatAction::Idle, at(25)));
+        let late = (heartbeat.poll(at(26)), heartbeat.deadline());
+        assert_eq!(late, (HeartbeatAction::SendPing, at(36)), "a late ping has the whole timeout");
+        assert_eq!(heartbeat.poll(at(35)), HeartbeatAction::Idle, "the ping is no sign of life and is not repeated");
+        assert_eq!(heartbeat.poll(at(36)), HeartbeatAction::TimedOut);
     }
 
     #[test]
-    fn anything_heard_begins_anew() {
+    fn any_frame_restarts_the_interval() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pulse = Pulse::new(Duration::from_secs(25), Duration::from_secs(10), start);
-        assert_eq!(pulse.beat(at(25)), Beat::Ask);
-        pulse.heard(at(34));
-        assert_eq!((pulse.beat(at(36)), pulse.due()), (Beat::Quiet, at(59)));
+        let mut heartbeat = Heartbeat::new(Duration::from_secs(25), Duration::from_secs(10), start);
+        assert_eq!(heartbeat.poll(at(25)), HeartbeatAction::SendPing);
+        heartbeat.on_receive(at(34));
+        assert_eq!((heartbeat.poll(at(36)), heartbeat.deadline()), (HeartbeatAction::Idle, at(59)));
     }
 }

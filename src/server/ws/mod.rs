@@ -1,19 +1,20 @@
-//! The WebSocket: who gets in, and what one connection does.
+//! The WebSocket: who may open one, and what one connection does.
 //!
-//! [`route`] is the handshake; [`connection`] the one task that reads and writes a socket; [`inbox`] its commands, one after the
-//! other; [`subscribe`] and [`follow`] its subscriptions; [`heartbeat`] and [`close`] how it ends. Promises: every command gets
-//! exactly one reply; a connection is written the entries of a channel it may read, each once and in order, or is closed with a
-//! code that says why; every refusal and close is logged.
+//! [`route`] is the handshake; [`connection`] the one task that reads and writes a socket; [`command_queue`] and [`execute`] its
+//! commands, one after the other; [`subscribe`] and [`subscriptions`] the channels that it follows; [`heartbeat`] and [`close`]
+//! how it ends. Promises: every command gets exactly one reply; a connection is sent the entries of a channel it may read, each
+//! once and in order, or is closed with a code that says why; every refusal and close is logged.
 
 mod close;
+mod command_queue;
 mod connection;
-mod follow;
+mod execute;
 mod gateway;
 mod heartbeat;
-mod inbox;
 mod limits;
 mod route;
 mod subscribe;
+mod subscriptions;
 
 pub use gateway::Gateway;
 pub use route::routes;

@@ -10,16 +10,16 @@ use crate::{
     },
 };
 
-/// A subscription as it was granted.
+/// A subscription that was granted.
 #[derive(Debug)]
 pub(super) struct Granted {
-    /// What the client is told.
+    /// The payload of the reply.
     pub(super) reply: Subscribed,
-    /// Where the log ended.
+    /// The `seq` of the log's last entry.
     pub(super) head: u64,
 }
 
-/// The channel that a name means to a person.
+/// The channel that a person means by a name.
 pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
     match name {
         ChannelName::User => Channel::User(user.id),
@@ -27,7 +27,14 @@ pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
     }
 }
 
-/// Follows a channel from a cursor: registers first and then reads the head, so that no entry falls between.
+/// Follows a channel. The connection is registered before the end of the log is read, so no entry in between is missed.
+///
+/// A client whose cursor is valid gets the entries after it, unless there are more than `replay_limit`; every other client gets
+/// a snapshot.
+///
+/// # Errors
+/// `not_found` for a thread that does not exist or is another person's, `conflict` if the connection follows as many channels as
+/// it may; the store fails.
 pub(super) async fn subscribe(
     channels: &Channels,
     follower: &Follower,
@@ -45,11 +52,11 @@ pub(super) async fn subscribe(
     }
     let Extent { trimmed, head } = channels.extent(channel).await?;
     if head == 0 && matches!(channel, Channel::Thread(_)) {
-        // Deleted between the two: every thread has entries.
+        // Every thread has entries, so it was deleted since it was authorised.
         return Err(Error::not_found("thread"));
     }
-    let known = command.after.as_ref().filter(|after| after.epoch == *channels.epoch());
-    let known = known
+    let cursor = command.after.as_ref().filter(|after| after.epoch == *channels.epoch());
+    let resume_after = cursor
         .map(|after| after.seq)
         .filter(|seq| (trimmed..=head).contains(seq))
         .filter(|seq| head - seq <= replay_limit);
@@ -60,7 +67,7 @@ pub(super) async fn subscribe(
         mode,
         snapshot,
     };
-    let granted = match known {
+    let granted = match resume_after {
         Some(seq) if seq == head => Granted { reply: reply(seq, Mode::Live, None), head },
         Some(seq) => Granted { reply: reply(seq, Mode::Replay, None), head },
         None => {
