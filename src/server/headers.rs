@@ -1,4 +1,4 @@
-//! Headers that every answer has.
+//! Headers of every response.
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -7,14 +7,14 @@ use axum::{
 
 use super::config::Config;
 
-/// Said with every answer.
-const ALWAYS: [(HeaderName, HeaderValue); 5] = [
+/// Headers of every response.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-    // A window of another origin has no handle on ours, and ours none on it.
+    // Windows of other origins cannot access ours, nor ours them.
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-    // What the page uses none of, nothing in it may use. The clipboard stays: code is copied by a button.
+    // Features that the page does not use are off for everything in it. Not the clipboard: a button copies code.
     (
         HeaderName::from_static("permissions-policy"),
         HeaderValue::from_static(
@@ -25,19 +25,19 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
         ),
     ),
 ];
-/// Said where people come by https: from then on their browsers come by nothing else, for a year after each visit.
+/// With HTTPS: for a year after each response, browsers use HTTPS only.
 const HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// What is somebody's own is kept nowhere: not by a proxy, not in a browser's cache after they signed out.
+/// For a person's own data: not to be stored by a proxy, nor in a browser's cache after they signed out.
 const PERSONAL: HeaderValue = HeaderValue::from_static("private, no-store");
 
-/// The headers of every answer of this server.
-pub(super) fn of_every_answer(config: &Config) -> HeaderMap {
+/// The headers of every response with this configuration.
+pub(super) fn security_headers(config: &Config) -> HeaderMap {
     let https = config.is_https().then_some((header::STRICT_TRANSPORT_SECURITY, HTTPS_ONLY));
-    ALWAYS.into_iter().chain(https).collect()
+    SECURITY_HEADERS.into_iter().chain(https).collect()
 }
 
-/// Says that an answer is kept nowhere, unless it says itself how long it may be.
-pub(super) async fn personal(mut response: Response) -> Response {
+/// Forbids caching a response, unless it has a `Cache-Control` already.
+pub(super) async fn forbid_caching(mut response: Response) -> Response {
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(PERSONAL);
     response
 }

@@ -1,8 +1,8 @@
 //! The server: everything between a socket and the store.
 //!
-//! Floors, low to high: `config` and [`error`]; [`store`]; [`quotas`]; [`channel`] (the log and who follows it); [`bus`] (the other
-//! nodes); `auth`; [`threads`]
-//! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`; [`tcp`].
+//! Floors, low to high: `config`, [`error`] and [`problem`]; [`store`]; [`quotas`]; [`channel`] (the log); [`bus`] (the other nodes);
+//! `auth`; [`threads`], [`runs`] and [`agents`] (what changes threads); [`connections`] (who is connected); [`commands`]; `ws` and `http` (the ways
+//! in); `router` and `state`; [`tcp`].
 
 pub mod agents;
 pub mod auth;

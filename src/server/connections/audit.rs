@@ -94,11 +94,32 @@ mod tests {
             bus::Bus,
             channel::Channels,
             config::Config,
-            connections::{ConnectionManager, Nodes},
+            connections::{ConnectionGuard, ConnectionManager, Nodes},
             runs::{Runner, RunnerOptions},
             store::Store,
         },
     };
+
+    /// Connects people with a session each, the first of whom has the number 0.
+    async fn connect(store: &Store, manager: &ConnectionManager, count: usize) -> Vec<ConnectionGuard> {
+        let mut guards = Vec::new();
+        let mut tx = store.begin().await.expect("begins");
+        for number in 0..count {
+            let (id, session) = (UserId::new(), format!("session {number}"));
+            let sql = "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, 'Ada', 'member', '', 0)";
+            let query = sqlx::query(sql).bind(id.to_string()).bind(format!("{number}@example.org"));
+            query.execute(&mut *tx).await.expect("inserts");
+            let sql = "INSERT INTO sessions (id, user_id, data, expires_at) VALUES ($1, $2, '{}', $3)";
+            let query = sqlx::query(sql).bind(&session).bind(id.to_string()).bind(i64::MAX);
+            query.execute(&mut *tx).await.expect("inserts");
+            let user = User { id, name: "Ada".into(), email: String::new(), role: Role::Member };
+            // Every third has a token.
+            let via = if number % 3 == 0 { Via::Bearer { session } } else { Via::Cookie { session } };
+            guards.push(manager.connect(&Identity { user, via, expires_at: i64::MAX }).expect("fits"));
+        }
+        tx.commit().await.expect("commits");
+        guards
+    }
 
     #[tokio::test]
     async fn exactly_the_connections_of_invalid_sessions_are_closed() {
@@ -112,22 +133,7 @@ mod tests {
         let agents = AgentRegistry::new([], &[], Kinds::default()).agents().clone();
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path()));
         let nodes = Nodes::new(&channels, manager.clone(), runner, bus.clone());
-        let mut handles = Vec::new();
-        let mut tx = store.begin().await.expect("begins");
-        for number in 0..SOCKETS {
-            let (id, session) = (UserId::new(), format!("session {number}"));
-            let sql = "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, 'Ada', 'member', '', 0)";
-            let query = sqlx::query(sql).bind(id.to_string()).bind(format!("{number}@example.org"));
-            query.execute(&mut *tx).await.expect("inserts");
-            let sql = "INSERT INTO sessions (id, user_id, data, expires_at) VALUES ($1, $2, '{}', $3)";
-            let query = sqlx::query(sql).bind(&session).bind(id.to_string()).bind(i64::MAX);
-            query.execute(&mut *tx).await.expect("inserts");
-            let user = User { id, name: "Ada".into(), email: String::new(), role: Role::Member };
-            // Every third shows a token.
-            let via = if number % 3 == 0 { Via::Bearer { session } } else { Via::Cookie { session } };
-            handles.push(manager.connect(&Identity { user, via, expires_at: i64::MAX }).expect("fits"));
-        }
-        tx.commit().await.expect("commits");
+        let guards = connect(&store, &manager, SOCKETS).await;
         assert_eq!(audit(&nodes.0, &auth).await.expect("asks"), 0, "all are valid");
         let (mut last_ended, later) = (auth.last_ended().await.expect("asks"), Instant::now() + MAX_AUDIT_INTERVAL);
         assert!(
@@ -158,7 +164,7 @@ mod tests {
         tx.commit().await.expect("commits");
         assert_eq!(audit(&nodes.0, &auth).await.expect("asks"), 6);
         let closed = |number: &usize| {
-            let close = handles[*number].outbound().take(&mut std::collections::VecDeque::new());
+            let close = guards[*number].outbound().take(&mut std::collections::VecDeque::new());
             close.is_some_and(|close| close.code == CloseCode::SessionEnded)
         };
         assert_eq!((0..SOCKETS).filter(closed).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);

@@ -31,7 +31,7 @@ use crate::{
         config::SocketConfig,
         metrics,
         problem::problem,
-        rates::Rates,
+        rates::UserRateLimiter,
     },
 };
 
@@ -48,7 +48,7 @@ struct Inner {
     max_connections: usize,
     max_connections_per_user: usize,
     outbound_bytes: usize,
-    rates: Arc<Rates>,
+    rates: Arc<UserRateLimiter>,
     draining: AtomicBool,
     opened: AtomicU64,
     /// Notified when a connection ends.
@@ -114,7 +114,7 @@ impl ConnectionManager {
             max_connections: config.max_connections,
             max_connections_per_user: config.max_connections_per_user,
             outbound_bytes: config.outbound_queue_bytes,
-            rates: Arc::new(Rates::new(config.commands_per_minute)),
+            rates: Arc::new(UserRateLimiter::new(config.commands_per_minute)),
             draining: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             ended: Notify::new(),
@@ -149,7 +149,7 @@ impl ConnectionManager {
 
     /// The rate limit of each person.
     #[must_use]
-    pub fn rates(&self) -> &Arc<Rates> {
+    pub fn rates(&self) -> &Arc<UserRateLimiter> {
         &self.0.rates
     }
 

@@ -41,12 +41,12 @@ const MAX_THREADS_PER_MESSAGE: usize = 256;
 /// The most reports (one a node and thread) that are kept; more are ignored.
 const MAX_REPORTS: usize = 200_000;
 
-/// Threads of which the followers here were pushed something that is to be taken back once it is over.
+/// Threads whose followers here have a state that must be pushed again when it is over.
 #[derive(Debug, Default)]
 struct Pushed {
-    /// Threads whose followers were told of another follower.
+    /// Threads whose followers were sent another follower.
     present: HashSet<ThreadId>,
-    /// Threads whose followers were told of waiting runs.
+    /// Threads whose followers were sent waiting runs.
     queued: HashSet<ThreadId>,
 }
 

@@ -274,6 +274,27 @@ mod tests {
         proptest::collection::vec(step, 0..120)
     }
 
+    /// The plain list: each connection with its user, its session and what it follows.
+    type Model = Vec<(ConnectionId, UserId, String, Vec<Channel>)>;
+
+    fn check_against(registry: &Registry<usize>, model: &Model, users: &[UserId], channels: &[Channel]) {
+        for user in users {
+            let expected: Vec<_> = model.iter().filter(|entry| entry.1 == *user).map(|entry| entry.0).collect();
+            let found: Vec<_> = registry.of_user(*user).into_iter().map(|(id, _)| id).collect();
+            assert_eq!(registry.count_of(*user), found.len());
+            assert_eq!(found, expected, "the oldest comes first");
+        }
+        for session in ["session 0", "session 1", "session 2"] {
+            let expected = model.iter().filter(|entry| entry.2 == session).count();
+            assert_eq!(registry.of_session(session).len(), expected);
+        }
+        for channel in channels {
+            let expected = model.iter().filter(|entry| entry.3.contains(channel)).count();
+            assert_eq!(registry.followers(*channel).map_or(0, |followers| followers.len()), expected);
+        }
+        assert_eq!(registry.all().len(), model.len());
+    }
+
     proptest! {
         #[test]
         fn the_indexes_agree_with_each_other_and_with_a_plain_list(steps in steps()) {
@@ -282,8 +303,7 @@ mod tests {
             let channels: Vec<Channel> = (0..6).map(|_| Channel::Thread(ThreadId::new())).collect();
             let mut registry = Registry::<usize>::default();
             let mut before: Vec<Vec<(UserId, u32)>> = vec![Vec::new(); channels.len()];
-            // The plain list: the connections, and what each follows.
-            let mut model: Vec<(ConnectionId, UserId, String, Vec<Channel>)> = Vec::new();
+            let mut model = Model::new();
             for step in steps {
                 match step {
                     Step::Insert { user, session } => {
@@ -328,21 +348,7 @@ mod tests {
                     prop_assert!(found == before[index] || changes.contains(&thread), "every change is reported");
                     before[index] = found;
                 }
-                for user in users {
-                    let expected: Vec<_> = model.iter().filter(|entry| entry.1 == user).map(|entry| entry.0).collect();
-                    let found: Vec<_> = registry.of_user(user).into_iter().map(|(id, _)| id).collect();
-                    prop_assert_eq!(registry.count_of(user), found.len());
-                    prop_assert_eq!(found, expected, "the oldest comes first");
-                }
-                for session in ["session 0", "session 1", "session 2"] {
-                    let expected = model.iter().filter(|entry| entry.2 == session).count();
-                    prop_assert_eq!(registry.of_session(session).len(), expected);
-                }
-                for channel in &channels {
-                    let expected = model.iter().filter(|entry| entry.3.contains(channel)).count();
-                    prop_assert_eq!(registry.followers(*channel).map_or(0, |followers| followers.len()), expected);
-                }
-                prop_assert_eq!(registry.all().len(), model.len());
+                check_against(&registry, &model, &users, &channels);
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::{
         channel::Channel,
         connections::Close,
         metrics,
-        rates::{Rate, Rates},
+        rates::{RateDecision, UserRateLimiter},
     },
 };
 
@@ -89,7 +89,7 @@ struct Job {
 pub(super) struct CommandQueue {
     user: UserId,
     /// Shared by all connections of the person.
-    rates: Arc<Rates>,
+    rates: Arc<UserRateLimiter>,
     bad_frames: BadFrames,
     seen: SeenIds,
     queued: VecDeque<(i64, Command)>,
@@ -98,7 +98,7 @@ pub(super) struct CommandQueue {
 
 impl CommandQueue {
     /// An empty queue, limited to the person's rate.
-    pub(super) fn new(user: UserId, rates: Arc<Rates>) -> Self {
+    pub(super) fn new(user: UserId, rates: Arc<UserRateLimiter>) -> Self {
         Self {
             user,
             rates,
@@ -126,13 +126,13 @@ impl CommandQueue {
             return self.bad_frame(ErrorBody::new(ErrorCode::BadFrame, message), now);
         }
         match self.rates.check(self.user) {
-            Rate::Fine => {}
-            Rate::Limited(wait) => {
+            RateDecision::Allowed => {}
+            RateDecision::Limited(wait) => {
                 let kind = decoded.ok().map(|command| command.kind());
                 metrics::command(kind, Some(ErrorCode::RateLimited), Duration::ZERO);
                 return Received::Refused(id, self.rates.refusal(wait));
             }
-            Rate::Flood(wait) => {
+            RateDecision::Flooding(wait) => {
                 let reason = json!({ "retry_after_ms": wait }).to_string().into();
                 return Received::Close(Close { code: CloseCode::Flooding, reason });
             }
@@ -218,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_panics_is_an_internal_error_and_the_next_one_is_executed() {
-        let mut queue = CommandQueue::new(UserId::new(), Arc::new(Rates::new(60)));
+        let mut queue = CommandQueue::new(UserId::new(), Arc::new(UserRateLimiter::new(60)));
         queue.start(1, "create_thread", None, Span::none(), async { panic!("of the test") });
         let (id, _, outcome) = queue.finished().await;
         assert_eq!((id, outcome.error_code()), (1, Some(ErrorCode::Internal)));

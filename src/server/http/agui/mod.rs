@@ -30,6 +30,7 @@ use serde_json::{Map, Value, json};
 
 use self::{
     forwarded::forwarded,
+    history::History,
     ids::id_for,
     input::Input,
     join_pieces::PieceJoiner,
@@ -38,8 +39,9 @@ use self::{
 };
 use super::Caller;
 use crate::{
-    protocol::{http::Problem, limits::MAX_EXTERNAL_ID_BYTES},
+    protocol::{RunId, http::Problem, limits::MAX_EXTERNAL_ID_BYTES},
     server::{channel::Channel, connections::ChannelReader, error::Error, problem::problem, state::AppState, threads},
+    thread::ThreadView,
 };
 
 /// The headers of the answer.
@@ -78,13 +80,7 @@ pub(super) async fn run(
     };
     let (_, view) = state.channels.thread(request.thread_id).await?;
     let message_ids = MessageIds::new(request.thread_id, &parsed.messages, &view);
-    let mut restated: Vec<Value> = Vec::new();
-    if is_none(&parsed.state) {
-        // The run's events change the state of the thread, which the caller may not have.
-        let shared = view.state_before(accepted.run_id);
-        restated.extend(shared.map(|shared| json!({"type": "STATE_SNAPSHOT", "snapshot": shared})));
-    }
-    restated.extend(history.map(|history| history.snapshot(&parsed.messages, || input.messages())));
+    let mut restated = restated_events(&input, &view, accepted.run_id, history);
     restated.iter_mut().for_each(|event| message_ids.restore(event));
     let stream = RunStream {
         reader,
@@ -106,6 +102,14 @@ pub(super) async fn run(
         is_over: false,
     };
     Ok(stream.into_response(accepted.seq))
+}
+
+/// The state and the conversation before the run, as far as its events build on them and the caller may not have them.
+fn restated_events(input: &Input, view: &ThreadView, run: RunId, history: Option<History>) -> Vec<Value> {
+    let state = if is_none(&input.parsed.state) { view.state_before(run) } else { None };
+    let state = state.map(|state| json!({"type": "STATE_SNAPSHOT", "snapshot": state}));
+    let messages = history.map(|history| history.snapshot(&input.parsed.messages, || input.messages()));
+    state.into_iter().chain(messages).collect()
 }
 
 /// Whether a value is absent: null, or the empty object that a client without a state sends.
