@@ -94,7 +94,7 @@ fn serve_metrics(state: &AppState, listener: TcpListener) {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving metrics");
     }
-    let (service, limits) = (health::own_routes(state.clone()), Limits::for_monitors(&state.config));
+    let (service, limits) = (health::standalone_routes(state.clone()), Limits::for_monitors(&state.config));
     tokio::spawn(tcp::serve(listener, service, limits, CancellationToken::new()));
 }
 

@@ -11,9 +11,9 @@ use super::{
 use crate::server::{
     channel::Channels,
     config::{Config, ConfigError},
+    connections::ConnectionManager,
     runs::verify,
     store::Store,
-    ws::ConnectionManager,
 };
 
 #[derive(Subcommand)]

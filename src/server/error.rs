@@ -1,27 +1,27 @@
-//! The one error of the server: what the caller is told, and what only the log is.
+//! The server's error type: what the caller gets, and what only the log gets.
 
-use super::{metrics, outage::Outage};
+use super::outage::{self, Outage};
 use crate::protocol::{ErrorBody, ErrorCode};
 
-/// Why something was not done.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller is told exactly this.
+    /// Refused: the caller gets exactly this.
     #[error(transparent)]
     Refused(#[from] ErrorBody),
-    /// The store failed. The caller is told to try again; the log has the cause.
+    /// The store failed. The caller may try again; the cause is logged.
     #[error("the store failed: {0}")]
     Store(#[from] sqlx::Error),
-    /// A step failed that several shared.
+    /// A step failed whose result several callers share.
     #[error(transparent)]
     Shared(std::sync::Arc<Error>),
-    /// The disk failed. The caller is told that the server failed; the log has the cause.
+    /// The disk failed. The caller gets `internal` or `unavailable`; the cause is logged.
     #[error("the disk failed: {0}")]
     Io(#[from] std::io::Error),
-    /// A step panicked. The caller is told that the server failed; the log has the cause.
+    /// A step panicked. The caller gets `internal`; the cause is logged.
     #[error(transparent)]
     Panicked(#[from] super::offload::Panicked),
-    /// Something stored cannot be read. The caller is told that the server failed; the log has the cause.
+    /// Stored data cannot be read. The caller gets `internal`; the cause is logged.
     #[error("stored data is not as expected: {0}")]
     Corrupt(String),
 }
@@ -30,42 +30,42 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A refusal with a code and a sentence.
+    /// A refusal with a code and a message.
     pub fn refused(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::Refused(ErrorBody::new(code, message))
     }
 
-    /// It does not exist, or not for this person: the two are not told apart.
+    /// It does not exist or is not this person's; the answer is the same.
     #[must_use]
     pub fn not_found(what: &str) -> Self {
         Self::refused(ErrorCode::NotFound, format!("there is no such {what}"))
     }
 
-    /// Why the store, or the disk, cannot be used at the moment, where that is what failed: the same may work later.
+    /// Why the store or the disk cannot be used at the moment, if that is the cause: the same operation may work later.
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         match self {
-            Self::Store(error) => Outage::of_store(error),
-            Self::Io(error) => Outage::of_files(error),
+            Self::Store(error) => Outage::from_store_error(error),
+            Self::Io(error) => Outage::from_io_error(error),
             Self::Shared(error) => error.outage(),
             _ => None,
         }
     }
 
-    /// Whether the store cannot be used at the moment, so that the same may work later.
+    /// Whether the store or the disk cannot be used at the moment, so that the same operation may work later.
     #[must_use]
     pub fn is_out_of_reach(&self) -> bool {
         self.outage().is_some()
     }
 
-    /// What the caller is told. A failure of the server's own is logged here, with its cause.
+    /// What the caller gets. Logs the cause of a failure, except of a refusal.
     #[must_use]
     pub fn into_body(self) -> ErrorBody {
         if let Self::Refused(body) = self {
             return body;
         }
         if matches!(self, Self::Store(_) | Self::Shared(_)) {
-            metrics::store_failed();
+            outage::count_store_error();
         }
         if let Some(outage) = self.outage() {
             outage.suspect();
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_is_away_is_told_from_one_that_refuses() {
+    fn an_outage_of_the_store_is_unavailable_and_any_other_error_internal() {
         let away = [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, std::io::Error::other("cut").into()];
         for error in away {
             let body = Error::Store(error).into_body();

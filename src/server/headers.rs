@@ -7,14 +7,14 @@ use axum::{
 
 use super::config::Config;
 
-/// Sent with every response.
-const ALWAYS: [(HeaderName, HeaderValue); 5] = [
+/// Headers of every response.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-    // Windows of other origins get no reference to ours, and ours none to them.
+    // Windows of other origins cannot access ours, nor ours them.
     (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-    // Features that the page does not use. Clipboard access stays: a button copies code.
+    // Features that the page does not use are off for everything in it. Not the clipboard: a button copies code.
     (
         HeaderName::from_static("permissions-policy"),
         HeaderValue::from_static(
@@ -25,19 +25,19 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
         ),
     ),
 ];
-/// Sent where the public URL is HTTPS: browsers use HTTPS alone for a year after each visit.
+/// With HTTPS: for a year after each response, browsers use HTTPS only.
 const HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// Personal responses are cached nowhere: not by a proxy, and not in a browser after sign-out.
-const NO_STORE: HeaderValue = HeaderValue::from_static("private, no-store");
+/// For a person's own data: not to be stored by a proxy, nor in a browser's cache after they signed out.
+const PERSONAL: HeaderValue = HeaderValue::from_static("private, no-store");
 
-/// The headers of every response.
-pub(super) fn common_headers(config: &Config) -> HeaderMap {
+/// The headers of every response with this configuration.
+pub(super) fn security_headers(config: &Config) -> HeaderMap {
     let https = config.is_https().then_some((header::STRICT_TRANSPORT_SECURITY, HTTPS_ONLY));
-    ALWAYS.into_iter().chain(https).collect()
+    SECURITY_HEADERS.into_iter().chain(https).collect()
 }
 
-/// Forbids caching of a response that sets no `Cache-Control` itself.
-pub(super) async fn no_store(mut response: Response) -> Response {
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+/// Forbids caching a response, unless it has a `Cache-Control` already.
+pub(super) async fn forbid_caching(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(PERSONAL);
     response
 }

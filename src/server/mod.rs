@@ -1,15 +1,18 @@
 //! The server: everything between a socket and the store.
 //!
-//! Floors, low to high: `config` and [`error`]; [`store`]; [`quotas`]; [`channel`] (the log and who follows it); [`bus`] (the other
-//! nodes); `auth`; [`threads`]
-//! and [`agents`] (what people and agents do to threads); `ws` and `http` (how they get in); `router` and `state`; [`tcp`].
+//! Floors, low to high: `config`, [`error`] and [`problem`]; [`store`]; [`quotas`]; [`channel`] (the log); [`bus`] (the other nodes);
+//! `auth`; [`threads`], [`runs`] and [`agents`] (what changes threads); [`connections`] (who is connected); [`commands`]; `ws` and `http` (the ways
+//! in); `router` and `state`; [`tcp`].
 
 pub mod agents;
 pub mod auth;
 mod backoff;
 pub mod bus;
 pub mod channel;
+pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod connections;
 pub mod error;
 #[cfg(debug_assertions)]
 mod fault_injection;
@@ -24,6 +27,7 @@ pub mod offload;
 pub mod outage;
 mod outbound;
 mod page;
+pub mod problem;
 pub mod quotas;
 pub mod rates;
 pub mod raw_events;

@@ -1,9 +1,8 @@
-//! Work that takes the processor for milliseconds or more (rendering a page, folding a long log, encoding a large snapshot),
-//! kept off the threads that serve sockets.
+//! Runs CPU-bound work of milliseconds or more (rendering a page, folding a long log, encoding a large snapshot) off the threads that
+//! serve sockets.
 //!
-//! It runs on tokio's blocking threads, at most [`slots`] of it at once in this process, so that sockets always have a
-//! processor left; what more there is waits in line. Who may add to that line is bounded by the callers: a socket has one
-//! command under way, a page request is admitted by [`super::page`].
+//! It runs on tokio's blocking threads, at most [`slots`] of it at the same time, so that one processor is left for sockets; the rest
+//! waits. The callers bound how much waits: a socket executes one command at a time, and [`super::page`] admits page requests.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -15,45 +14,45 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// How much runs at once: all processors but one.
+/// The number of slots: all processors but one.
 static SLOTS: LazyLock<usize> =
     LazyLock::new(|| available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1)));
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(*SLOTS));
+static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(*SLOTS));
 
 /// The work panicked; the log has the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked; the log has the cause")]
 pub struct Panicked;
 
-/// How much of this work runs at once.
+/// How much of this work may run at the same time.
 #[must_use]
 pub fn slots() -> usize {
     *SLOTS
 }
 
-/// A turn at work. It ends when it is dropped and everything that it ran is over.
+/// The right to run work. The slot is free again when this is dropped and all work that it ran has ended.
 #[derive(Debug, Clone)]
 pub struct Turn {
     _slot: Option<Arc<SemaphorePermit<'static>>>,
 }
 
-/// Waits for a turn, for work of several steps. Whoever holds something that others wait for asks for the turn first.
+/// Waits for a slot, for work in several steps. To avoid deadlocks, call it before taking locks that others wait for.
 pub async fn turn() -> Turn {
-    // The semaphore is never closed; were it, the work would run all the same.
-    Turn { _slot: TURNS.acquire().await.ok().map(Arc::new) }
+    // The semaphore is never closed; if it were, the work would run nevertheless.
+    Turn { _slot: PERMITS.acquire().await.ok().map(Arc::new) }
 }
 
 impl Turn {
-    /// A turn without waiting, for work whose number the caller bounds.
+    /// No slot and no wait, for work that the caller limits otherwise.
     #[must_use]
     pub fn unbounded() -> Self {
         Self { _slot: None }
     }
 
-    /// Runs a step on a thread that serves no socket. What has begun is finished, also where the caller stops waiting.
+    /// Runs a step on a blocking thread. It runs to its end even if the caller stops waiting.
     ///
     /// # Errors
-    /// [`Panicked`] where the step did.
+    /// [`Panicked`] if the step panics.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
         let turn = self.clone();
         let running = spawn_blocking(move || {
@@ -68,10 +67,10 @@ impl Turn {
     }
 }
 
-/// Runs work on a thread that serves no socket, when its turn comes. A caller that stops waiting before then withdraws it.
+/// Runs work on a blocking thread once there is a slot. If the caller stops waiting before that, the work does not run.
 ///
 /// # Errors
-/// [`Panicked`] where the work did.
+/// [`Panicked`] if the work panics.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
     turn().await.run(work).await
 }

@@ -1,56 +1,68 @@
-//! Why the store, or the disk of the uploaded files, cannot be used at the moment: told from the error that it answered.
+//! Why the store, or the disk of the uploaded files, cannot be used at the moment, derived from its errors.
 
 use std::{
     fmt, io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Whether somebody was refused since the store was last seen to have room.
+/// Whether a write failed for want of space since the store was last found to have some.
 static SUSPECTED: AtomicBool = AtomicBool::new(false);
+/// How many operations of the store failed since this process started.
+static STORE_ERRORS: AtomicU64 = AtomicU64::new(0);
 
-/// What is the matter. The same may work later.
+/// Counts a failed operation of the store, for the metrics.
+pub(super) fn count_store_error() {
+    STORE_ERRORS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many operations of the store failed since this process started.
+pub(super) fn store_errors() -> u64 {
+    STORE_ERRORS.load(Ordering::Relaxed)
+}
+
+/// An outage; the same operation may work later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
-    /// The store is away, restarts, or has no connection left.
+    /// The store does not answer, restarts, or has no connection left.
     OutOfReach,
-    /// There is no room on the store's disk.
+    /// The store's disk is full.
     StoreFull,
-    /// The store takes no writes: its disk, or the database, is read-only.
+    /// The store's disk, or the database, is read-only.
     StoreReadOnly,
     /// The store's disk fails.
     StoreDisk,
-    /// There is no room on the disk of the uploaded files.
+    /// The disk of the uploaded files is full.
     FilesFull,
 }
 
 impl Outage {
-    /// The outage that an error of the store means, if it means one.
+    /// The outage behind an error of the store, if there is one.
     #[must_use]
-    pub fn of_store(error: &sqlx::Error) -> Option<Self> {
+    pub fn from_store_error(error: &sqlx::Error) -> Option<Self> {
         use sqlx::Error as E;
         match error {
             E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => {
                 Some(Self::OutOfReach)
             }
-            // A connection that was cut within a message reads as nonsense.
+            // A connection that was cut within a message looks like a malformed one.
             E::Protocol(_) => Some(Self::OutOfReach),
-            E::Database(error) => error.code().and_then(|code| Self::of_code(&code)),
+            E::Database(error) => error.code().and_then(|code| Self::from_code(&code)),
             _ => None,
         }
     }
 
-    /// The outage that an error of a disk means, if it means one.
+    /// The outage behind an error of the file system, if there is one.
     #[must_use]
-    pub fn of_files(error: &io::Error) -> Option<Self> {
+    pub fn from_io_error(error: &io::Error) -> Option<Self> {
         let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         full.then_some(Self::FilesFull)
     }
 
-    /// PostgreSQL's codes (SQLSTATE) have five characters, SQLite's are numbers of at most four digits, of which the last byte
-    /// says the kind.
-    fn of_code(code: &str) -> Option<Self> {
+    /// PostgreSQL's codes (SQLSTATE) have five characters. SQLite's are numbers of at most four digits; their lowest byte is the primary
+    /// code.
+    fn from_code(code: &str) -> Option<Self> {
         if code.len() == 5 {
-            return Self::of_sqlstate(code);
+            return Self::from_sqlstate(code);
         }
         match code.parse::<u32>().ok()? & 0xff {
             // Busy, locked.
@@ -63,9 +75,9 @@ impl Outage {
         }
     }
 
-    /// Connection exceptions; too many connections; operator intervention (shutting down, crashed, starting up, out of time); a
-    /// deadlock, a conflict or a lock that came too late, which pass.
-    fn of_sqlstate(code: &str) -> Option<Self> {
+    /// Out of reach: connection exceptions; too many connections; operator intervention (shutting down, crashed, starting up, time-out);
+    /// deadlocks, conflicts and lock time-outs, which pass.
+    fn from_sqlstate(code: &str) -> Option<Self> {
         match code {
             "53100" => Some(Self::StoreFull),
             "25006" => Some(Self::StoreReadOnly),
@@ -76,32 +88,32 @@ impl Outage {
         }
     }
 
-    /// Notes that a write failed so: small writes may still succeed, where their pages have room.
+    /// Records that a write failed in this way. Small writes may still succeed, in pages that have free space.
     pub fn suspect(self) {
         if self != Self::OutOfReach && self != Self::FilesFull {
             SUSPECTED.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether a write failed for want of room, or of a disk that works, since [`Outage::clear`].
+    /// Whether a write failed because of the store's disk since [`Outage::clear`].
     #[must_use]
     pub fn is_suspected() -> bool {
         SUSPECTED.load(Ordering::Relaxed)
     }
 
-    /// Notes that the store has room.
+    /// Records that the store can be written again.
     pub fn clear() {
         SUSPECTED.store(false, Ordering::Relaxed);
     }
 
-    /// After how many milliseconds to try again: soon where it may pass by itself, later where somebody has to do something.
+    /// After how many milliseconds to try again: soon if the outage may pass by itself, later if somebody has to do something.
     #[must_use]
     pub fn retry_after_ms(self) -> u64 {
         if self == Self::OutOfReach { 1_000 } else { 5_000 }
     }
 }
 
-/// What a person is told.
+/// The message for people.
 impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -119,22 +131,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_the_matter_is_told_from_the_code_of_either_database() {
+    fn the_outage_follows_from_the_code_of_either_database() {
         for code in ["08006", "08001", "53300", "57P01", "57P02", "57P03", "5", "6", "261", "517"] {
-            assert_eq!(Outage::of_code(code), Some(Outage::OutOfReach), "{code}");
+            assert_eq!(Outage::from_code(code), Some(Outage::OutOfReach), "{code}");
         }
         for code in ["23505", "42601", "22P02", "1", "19", "2067", ""] {
-            assert_eq!(Outage::of_code(code), None, "{code}");
+            assert_eq!(Outage::from_code(code), None, "{code}");
         }
-        assert_eq!([Outage::of_code("13"), Outage::of_code("53100")], [Some(Outage::StoreFull); 2]);
-        assert_eq!([Outage::of_code("8"), Outage::of_code("25006")], [Some(Outage::StoreReadOnly); 2]);
-        assert_eq!([Outage::of_code("778"), Outage::of_code("58030")], [Some(Outage::StoreDisk); 2]);
-        assert_eq!(Outage::of_code("4874"), Some(Outage::StoreDisk), "no room for the shared memory of the log");
+        assert_eq!([Outage::from_code("13"), Outage::from_code("53100")], [Some(Outage::StoreFull); 2]);
+        assert_eq!([Outage::from_code("8"), Outage::from_code("25006")], [Some(Outage::StoreReadOnly); 2]);
+        assert_eq!([Outage::from_code("778"), Outage::from_code("58030")], [Some(Outage::StoreDisk); 2]);
+        assert_eq!(Outage::from_code("4874"), Some(Outage::StoreDisk), "no room for the shared memory of the log");
     }
 
     #[test]
-    fn a_full_disk_of_files_is_told_from_other_errors() {
-        assert_eq!(Outage::of_files(&io::ErrorKind::StorageFull.into()), Some(Outage::FilesFull));
-        assert_eq!(Outage::of_files(&io::ErrorKind::NotFound.into()), None);
+    fn a_full_disk_of_files_is_an_outage_and_other_errors_are_not() {
+        assert_eq!(Outage::from_io_error(&io::ErrorKind::StorageFull.into()), Some(Outage::FilesFull));
+        assert_eq!(Outage::from_io_error(&io::ErrorKind::NotFound.into()), None);
     }
 }

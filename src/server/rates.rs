@@ -1,67 +1,71 @@
-//! How much one person may ask of this node in a minute, over all their sockets and HTTP calls together: opening another
-//! connection gives nobody more.
+//! Limits the rate of one person's commands and calls on this node, over all their connections and HTTP requests together.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::protocol::{ErrorBody, ErrorCode, UserId};
 
-/// The time that the quota counts in.
+/// The window of the quota.
 const MINUTE: Duration = Duration::from_secs(60);
+/// How often idle people are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// What the rate says to a command or a call.
+/// What to do with a command or call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rate {
-    /// It may be done.
-    Fine,
-    /// Not now; again after so many milliseconds.
+pub enum RateDecision {
+    /// Execute it.
+    Allowed,
+    /// Refuse it; the client may try again after so many milliseconds.
     Limited(u64),
-    /// As many again were refused: the connection ends, and may come back after so many milliseconds.
-    Flood(u64),
+    /// As many as the quota were refused: close the connection; the client may come back after so many milliseconds.
+    Flooding(u64),
 }
 
-/// Commands and calls of each person in a minute: the quota at once, then as it refills.
+/// A rate limiter with a quota for each person, which refills evenly over a minute.
 #[derive(Debug)]
-pub struct Rates {
+pub struct UserRateLimiter {
     per_minute: u32,
     allowed: DefaultKeyedRateLimiter<UserId>,
+    /// Counts refusals, to tell a flood.
     refused: DefaultKeyedRateLimiter<UserId>,
 }
 
-impl Rates {
-    /// At most so many a minute of each person.
+impl UserRateLimiter {
+    /// Allows each person so many commands and calls in a minute.
     #[must_use]
     pub fn new(per_minute: u32) -> Self {
         let quota = Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
         Self { per_minute, allowed: RateLimiter::keyed(quota), refused: RateLimiter::keyed(quota) }
     }
 
-    /// One more command or call of a person.
-    pub fn check(&self, user: UserId) -> Rate {
-        let Err(until) = self.allowed.check_key(&user) else { return Rate::Fine };
+    /// Counts a command or call of a person.
+    pub fn check(&self, user: UserId) -> RateDecision {
+        let Err(until) = self.allowed.check_key(&user) else { return RateDecision::Allowed };
         let wait = until.wait_time_from(DefaultClock::default().now()).as_millis();
         match self.refused.check_key(&user) {
-            Ok(()) => Rate::Limited(u64::try_from(wait).unwrap_or(u64::MAX).max(1)),
-            Err(_) => Rate::Flood(u64::try_from(MINUTE.as_millis()).unwrap_or(u64::MAX)),
+            Ok(()) => RateDecision::Limited(u64::try_from(wait).unwrap_or(u64::MAX).max(1)),
+            Err(_) => RateDecision::Flooding(u64::try_from(MINUTE.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 
-    /// One more call of a person over HTTP, where a flood ends no connection.
+    /// Counts an HTTP call of a person.
     ///
     /// # Errors
     /// `rate_limited`, with the time to wait.
     pub fn check_call(&self, user: UserId) -> Result<(), ErrorBody> {
         match self.check(user) {
-            Rate::Fine => Ok(()),
-            Rate::Limited(wait) | Rate::Flood(wait) => Err(self.refusal(wait)),
+            RateDecision::Allowed => Ok(()),
+            RateDecision::Limited(wait) | RateDecision::Flooding(wait) => Err(self.refusal(wait)),
         }
     }
 
-    /// What is answered to one too many, which may be sent again after so many milliseconds.
+    /// The error for a command or call that may be sent again after `wait` milliseconds.
     #[must_use]
     pub fn refusal(&self, wait: u64) -> ErrorBody {
         let message =
@@ -69,12 +73,20 @@ impl Rates {
         ErrorBody::new(ErrorCode::RateLimited, message).retry_after(wait)
     }
 
-    /// Forgets the people whose quota is full again. Called now and then, it bounds what is kept to who was there lately.
-    pub fn forget_idle(&self) {
+    /// Removes the people whose quota is full again, so that only recently active people use memory.
+    pub fn remove_idle(&self) {
         for limiter in [&self.allowed, &self.refused] {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
+    }
+}
+
+/// Removes idle people at intervals, until `stopping`.
+pub async fn run(rates: Arc<UserRateLimiter>, stopping: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        rates.remove_idle();
     }
 }
 
@@ -83,15 +95,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_quota_passes_then_as_many_are_refused_then_it_is_a_flood_for_each_person_alone() {
-        let (rates, ada, bob) = (Rates::new(5), UserId::new(), UserId::new());
-        let verdicts: Vec<Rate> = (0..11).map(|_| rates.check(ada)).collect();
-        assert!(verdicts[..5].iter().all(|rate| *rate == Rate::Fine), "{verdicts:?}");
-        assert!(verdicts[5..10].iter().all(|rate| matches!(rate, Rate::Limited(1..=12_000))), "{verdicts:?}");
-        assert_eq!(verdicts[10], Rate::Flood(60_000));
+    fn each_person_has_a_quota_and_after_as_many_refusals_it_is_a_flood() {
+        let (rates, ada, bob) = (UserRateLimiter::new(5), UserId::new(), UserId::new());
+        let decisions: Vec<RateDecision> = (0..11).map(|_| rates.check(ada)).collect();
+        assert!(decisions[..5].iter().all(|rate| *rate == RateDecision::Allowed), "{decisions:?}");
+        assert!(decisions[5..10].iter().all(|rate| matches!(rate, RateDecision::Limited(1..=12_000))), "{decisions:?}");
+        assert_eq!(decisions[10], RateDecision::Flooding(60_000));
         assert_eq!(rates.check_call(ada).expect_err("too many").code, ErrorCode::RateLimited);
-        assert_eq!(rates.check(bob), Rate::Fine, "another has a quota of their own");
-        rates.forget_idle();
-        assert!(matches!(rates.check(ada), Rate::Limited(_) | Rate::Flood(_)), "who was there lately is not forgotten");
+        assert_eq!(rates.check(bob), RateDecision::Allowed, "another person has a quota of their own");
+        rates.remove_idle();
+        assert!(
+            matches!(rates.check(ada), RateDecision::Limited(_) | RateDecision::Flooding(_)),
+            "a person who was active lately is kept"
+        );
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     },
     server::{
         channel::Channels,
+        clock::now_ms,
         error::{Error, Result},
-        store::now_ms,
     },
 };
 

@@ -14,42 +14,42 @@ use std::sync::Arc;
 use super::{
     auth::{Sessions, cookie_name},
     headers,
-    http::{self, problem, session_cookie::only_session_cookie},
-    page,
+    http::{self, session_cookie::only_session_cookie},
+    page, problem,
     state::AppState,
     ws,
 };
 
 /// The server's routes.
 pub fn router(state: AppState) -> Router {
-    // Sessions belong to what asks who is there; the page's files do not.
+    // Only the routes that authenticate need sessions, not the page's files.
     let sessions = Sessions::new(state.channels.store().clone()).layer(&state.config);
-    let calls = Router::new()
+    let routes = Router::new()
         .nest("/api", http::routes(&state.config))
         .merge(page::routes())
         .layer(map_response(problem::as_problem))
         .layer(CompressionLayer::new())
-        // Frames are not compressed, and an upgrade has no body.
+        // Below the compression: an upgrade has no body.
         .merge(ws::routes(Arc::new(state.gateway())))
         .layer(sessions)
         .layer(from_fn_with_state(cookie_name(&state.config), only_session_cookie));
-    let router = calls.merge(http::health::routes(&state.config.server.metrics));
-    let of_every_answer = headers::common_headers(&state.config);
+    let router = routes.merge(http::health::routes(&state.config.server.metrics));
+    let security_headers = headers::security_headers(&state.config);
     let missing = page::missing().layer(CompressionLayer::new());
     state
         .site
         .serve(router, missing, &state)
         .layer(map_response(problem::as_problem))
         .layer(map_response(move |mut response: Response| {
-            response.headers_mut().extend(of_every_answer.clone());
+            response.headers_mut().extend(security_headers.clone());
             std::future::ready(response)
         }))
-        // What fails says so where it does: a 503 of `/readyz` is no error of the log.
+        // Failures are logged where they happen; a 503 of `/readyz` is none.
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .with_state(state)
 }
 
-/// What a request is called in logs and traces: without the query, which may hold secrets.
+/// The span of a request for logs and traces: without the query, which may hold secrets.
 fn span(request: &Request) -> Span {
     tracing::info_span!("request", otel.kind = "server", method = %request.method(), path = request.uri().path())
 }

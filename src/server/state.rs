@@ -1,4 +1,4 @@
-//! What every handler shares: the parts of a running server, built once and handed down.
+//! The parts of a running server, built once and shared by all handlers.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,62 +10,62 @@ use super::{
     agents::{AgentRegistry, stored},
     auth::Auth,
     bus::Bus,
-    channel::{Channels, Trimming},
+    channel::Channels,
+    commands::Commands,
     config::Config,
-    error::{Error, Result},
+    connections::{ConnectionManager, Nodes},
+    error::Result,
     metrics,
     page::Admission,
-    quotas::Quotas,
+    rates,
     runs::{Runner, RunnerOptions},
     site::Site,
     store::Store,
     sweep,
-    ws::{ConnectionManager, Gateway, Nodes},
+    ws::Gateway,
 };
 use crate::protocol::{
     UserId,
     http::{AgentInfo, User},
 };
 
-/// Over what time clients are told to come back after a restart: so long in any case, and so much more for each of them.
-const COME_BACK_WITHIN: Duration = Duration::from_millis(500);
-const COME_BACK_EACH: Duration = Duration::from_millis(1);
-/// How long background work may take to end, once everything that gave it work did.
-const LAST_TASKS: Duration = Duration::from_secs(3);
-/// How often the store is asked which agents there are, where nobody says that they changed.
-const LOOK_FOR_AGENTS: Duration = Duration::from_secs(10);
-/// How often what has run out is deleted.
-const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Over what time clients reconnect after a restart: this long, and so much longer for each connection.
+const MIN_RECONNECT_WINDOW: Duration = Duration::from_millis(500);
+const RECONNECT_WINDOW_PER_CONNECTION: Duration = Duration::from_millis(1);
+/// How long the background loops may take to end.
+const TASKS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The parts of a running server; clones share them.
 #[derive(Debug, Clone)]
 pub struct AppState {
-    /// What the server was told.
+    /// The configuration.
     pub config: Arc<Config>,
-    /// The log and who follows it; the store below it.
+    /// The log, and the store below it.
     pub channels: Channels,
-    /// Who is there.
+    /// Accounts and credentials.
     pub auth: Auth,
-    /// Who is connected: the single source of truth.
+    /// The open connections of this node.
     pub manager: ConnectionManager,
-    /// This node and the others: what is to be done on all of them.
+    /// This node and the others.
     pub nodes: Nodes,
     /// Builds the agents from the configuration and the store.
     pub registry: Arc<AgentRegistry>,
-    /// What the agents do.
+    /// The runs of this node.
     pub runner: Runner,
+    /// What commands do.
+    pub commands: Commands,
     /// The page's files.
     pub site: Arc<Site>,
-    /// The pages that are asked for.
+    /// Limits the page requests at the same time.
     pub(crate) pages: Admission,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
-    /// What is still done in the background when it does.
+    /// The background loops.
     pub tasks: TaskTracker,
 }
 
 impl AppState {
-    /// Opens the store, ends the runs that a process before left without an end, and builds everything above it.
+    /// Opens the store, ends the runs that an earlier process left open, builds everything above, and starts the background loops.
     ///
     /// # Errors
     /// Where the store or the disk fails.
@@ -75,7 +75,7 @@ impl AppState {
         let auth = Auth::new(store.clone(), &config).await?;
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
-        // Nobody else writes to an SQLite file: an upload that was under way when the last server process ended is never completed.
+        // Before this server takes uploads.
         sweep::abandoned(&store, &config.files_dir(), sweep::When::Start).await?;
         let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(Quotas::from_config(&config));
         let options = RunnerOptions {
@@ -91,13 +91,14 @@ impl AppState {
         };
         let runner = Runner::new(channels.clone(), registry.agents().clone(), options);
         runner.agents().allowance().begin(&channels);
-        // Runs that wait may need them.
+        // Before runs that waited begin: they may need them.
         stored::load(channels.store(), &registry).await?;
         match runner.recover().await? {
             0 => {}
-            runs => tracing::warn!(runs, "ended runs that the server before did not"),
+            runs => tracing::warn!(runs, "ended runs that an earlier process left open"),
         }
-        let nodes = Nodes::new(&channels, manager.clone(), Arc::new(runner.clone()), bus);
+        let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus);
+        let commands = Commands::new(channels.clone(), runner.clone(), nodes.clone(), config.files_dir());
         let (site, pages) = (Arc::new(Site::find(&config)), Admission::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);
@@ -109,34 +110,44 @@ impl AppState {
             nodes,
             registry: Arc::new(registry),
             runner,
+            commands,
             site,
             pages,
             stopping,
             tasks,
         };
-        let nodes = state.nodes.clone();
-        state.tasks.spawn(nodes.tend(state.channels.clone(), state.auth.clone(), state.stopping.clone()));
-        state.tasks.spawn(state.clone().sweep());
-        state.tasks.spawn(state.clone().tend_agents());
-        state.tasks.spawn(metrics::run_upkeep(state.stopping.clone()));
-        let runner = state.runner.clone();
-        state.tasks.spawn(async move { runner.tend().await });
+        state.spawn_loops();
         Ok(state)
     }
 
-    /// The agents that a person may talk to.
+    /// Starts the loops of the parts; they end when `stopping` is cancelled.
+    fn spawn_loops(&self) {
+        let (store, stopping) = (self.channels.store().clone(), &self.stopping);
+        let nodes = self.nodes.clone();
+        self.tasks.spawn(nodes.run(self.channels.clone(), self.auth.clone(), stopping.clone()));
+        let runner = self.runner.clone();
+        self.tasks.spawn(async move { runner.tend().await });
+        self.tasks.spawn(stored::run(store.clone(), self.registry.clone(), stopping.clone()));
+        self.tasks.spawn(self.channels.clone().run_trimming(self.config.store.trimming(), stopping.clone()));
+        self.tasks.spawn(sweep::run(store, self.files(), stopping.clone()));
+        self.tasks.spawn(self.auth.clone().run_sweep(stopping.clone()));
+        self.tasks.spawn(rates::run(self.manager.rates().clone(), stopping.clone()));
+        self.tasks.spawn(metrics::run_upkeep(stopping.clone()));
+    }
+
+    /// The agents that a person may use.
     #[must_use]
     pub fn agents(&self, user: &User) -> Vec<AgentInfo> {
         self.runner.agents().list(user)
     }
 
-    /// How many sockets a person has open here.
+    /// How many connections a person has to this node.
     #[must_use]
     pub fn connections_of(&self, user: UserId) -> usize {
         self.manager.connections_of(user)
     }
 
-    /// What sockets need of the server.
+    /// The parts of the server that sockets use.
     #[must_use]
     pub fn gateway(&self) -> Gateway {
         Gateway {
@@ -144,82 +155,31 @@ impl AppState {
             nodes: self.nodes.clone(),
             channels: self.channels.clone(),
             auth: self.auth.clone(),
-            runs: Arc::new(self.runner.clone()),
+            commands: self.commands.clone(),
             config: self.config.socket.clone(),
             node: self.config.server.listen.to_string(),
-            files: self.files(),
         }
     }
 
-    /// Ends everything that would outlive the last request. From the call on the server is not ready, takes no sockets and
-    /// begins no runs; sockets are told when to come back, runs may finish for as long as the configuration allows, sockets
-    /// are closed (1012), tool servers and background work end. Where nothing runs this takes no longer than closing the sockets.
+    /// Shuts down. From the call on the server is not ready, accepts no connections and starts no runs. Clients are told when to
+    /// reconnect, runs may finish for `server.drain_ms`, then connections are closed (1012), and tool servers and background loops end.
+    /// Without runs this takes only as long as closing the connections.
     pub async fn drain(&self) {
         let limit = Duration::from_millis(self.config.server.drain_ms);
-        let sockets = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
-        self.manager.begin_drain(COME_BACK_WITHIN + COME_BACK_EACH * sockets);
+        let connections = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
+        self.manager.begin_drain(MIN_RECONNECT_WINDOW + RECONNECT_WINDOW_PER_CONNECTION * connections);
         self.runner.shutdown(limit).await;
         self.runner.leave().await;
         tokio::join!(self.manager.finish_drain(), self.registry.tools().close());
         self.nodes.leave();
         self.stopping.cancel();
         self.tasks.close();
-        if tokio::time::timeout(LAST_TASKS, self.tasks.wait()).await.is_err() {
-            tracing::warn!(limit = ?LAST_TASKS, "background work did not end in time");
+        if tokio::time::timeout(TASKS_TIMEOUT, self.tasks.wait()).await.is_err() {
+            tracing::warn!(limit = ?TASKS_TIMEOUT, "background loops did not end in time");
         }
     }
 
-    /// Keeps the agents as the store has them.
-    async fn tend_agents(self) {
-        let agents = self.registry.agents();
-        loop {
-            if let Err(error) = stored::load(self.channels.store(), &self.registry).await {
-                tracing::warn!(%error, "the agents of administrators cannot be read");
-            }
-            let wait = tokio::time::timeout(LOOK_FOR_AGENTS, agents.changed.notified());
-            if self.stopping.run_until_cancelled(wait).await.is_none() {
-                return;
-            }
-        }
-    }
-
-    async fn sweep(self) {
-        let mut turns = tokio::time::interval(SWEEP_EVERY);
-        while self.stopping.run_until_cancelled(turns.tick()).await.is_some() {
-            self.trim().await;
-            self.manager.rates().forget_idle();
-            let swept = sweep::abandoned(self.channels.store(), &self.files(), sweep::When::Running).await;
-            if let Err(error) = swept {
-                tracing::warn!(%error, "what was left of uploads could not be deleted");
-            }
-            match self.auth.sweep().await {
-                Ok(0) => {}
-                Ok(sessions) => tracing::info!(sessions, "forgot sessions that had run out"),
-                Err(error) => tracing::warn!(%error, "what has run out could not be deleted"),
-            }
-        }
-    }
-
-    /// Lets go of what of the logs may go, until there is nothing more.
-    async fn trim(&self) {
-        let trimming = Trimming::from(&self.config.store);
-        let all = async {
-            let mut entries = 0;
-            loop {
-                match self.channels.trim(&trimming).await? {
-                    0 => return Ok::<u64, Error>(entries),
-                    gone => entries += gone,
-                }
-            }
-        };
-        match self.stopping.run_until_cancelled(all).await {
-            Some(Ok(1..)) => tracing::info!("trimmed the logs of finished runs"),
-            Some(Err(error)) => tracing::warn!(%error, "the logs could not be trimmed"),
-            _ => {}
-        }
-    }
-
-    /// Where uploaded files are.
+    /// The folder of uploaded files.
     #[must_use]
     pub fn files(&self) -> PathBuf {
         self.config.files_dir()

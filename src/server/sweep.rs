@@ -14,6 +14,7 @@ use std::{
 
 use sqlx::AssertSqlSafe;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{Error, Result},
@@ -23,6 +24,8 @@ use crate::protocol::{FileId, ThreadId};
 
 /// How old a file must be that another node may be writing, or recording, at the moment.
 const MIN_AGE: Duration = Duration::from_secs(15 * 60);
+/// How often it is looked for what is left while the server runs.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// How the name of a file ends that is not whole.
 const PART: &str = ".part";
 
@@ -33,6 +36,16 @@ pub(super) enum When {
     Start,
     /// While it, and others over the same store, take files.
     Running,
+}
+
+/// Deletes abandoned files at intervals, until `stopping`.
+pub(super) async fn run(store: Store, files: PathBuf, stopping: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = abandoned(&store, &files, When::Running).await {
+            tracing::warn!(%error, "what was left of uploads could not be deleted");
+        }
+    }
 }
 
 /// Deletes what is nobody's, and reservations that ran out.

@@ -249,5 +249,5 @@ fn day_before(days: u16) -> String {
 
 fn until_midnight_ms() -> u64 {
     const DAY: i64 = 24 * 3600 * 1000;
-    (DAY - super::store::now_ms().rem_euclid(DAY)).cast_unsigned()
+    (DAY - super::clock::now_ms().rem_euclid(DAY)).cast_unsigned()
 }

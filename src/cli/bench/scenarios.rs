@@ -24,7 +24,7 @@ use crate::{
         ChannelName, CreateThread, Cursor, MessageAccepted, MessageId, Mode, Ping, RenameThread, SendMessage, StopRun,
         Subscribe, Subscribed, ThreadId,
     },
-    server::store::now_ms,
+    server::clock::now_ms,
 };
 
 /// Sockets opened at once, where opening them is not measured.

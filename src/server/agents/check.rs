@@ -16,8 +16,8 @@ use crate::{
         http::{AgentCheck, Finding},
     },
     server::{
+        clock::now_ms,
         runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput},
-        store::now_ms,
     },
     thread::{NodeBody, RunView, ThreadView},
 };

@@ -2,14 +2,16 @@
 //!
 //! A change is told to the other nodes at once; whoever missed it looks every ten seconds.
 
+use std::{sync::Arc, time::Duration};
+
 use sqlx::Row;
+use tokio_util::sync::CancellationToken;
 
 use super::AgentRegistry;
-use crate::server::{
-    config::agents::AgentEntry,
-    error::Result,
-    store::{Store, now_ms},
-};
+use crate::server::{clock::now_ms, config::agents::AgentEntry, error::Result, store::Store};
+
+/// How often the store is read, where nobody says that the agents changed.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// All entries by id, in the order in which they came.
 ///
@@ -73,4 +75,17 @@ pub async fn remove(store: &Store, id: &str) -> Result<bool> {
 pub async fn load(store: &Store, agents: &AgentRegistry) -> Result<()> {
     agents.set_stored(&entries(store).await?);
     Ok(())
+}
+
+/// Keeps the registry as the store has it, until `stopping`.
+pub async fn run(store: Store, registry: Arc<AgentRegistry>, stopping: CancellationToken) {
+    loop {
+        if let Err(error) = load(&store, &registry).await {
+            tracing::warn!(%error, "the agents of administrators cannot be read");
+        }
+        let changed = tokio::time::timeout(RELOAD_INTERVAL, registry.agents().changed.notified());
+        if stopping.run_until_cancelled(changed).await.is_none() {
+            return;
+        }
+    }
 }

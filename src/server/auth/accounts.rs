@@ -10,20 +10,21 @@ use crate::{
     },
     server::{
         channel::Channel,
+        clock::now_ms,
         error::{Error, Result},
-        store::{Store, now_ms},
+        store::Store,
     },
 };
 
-/// The longest address, in bytes (RFC 5321).
+/// The longest e-mail address, in bytes (RFC 5321).
 const MAX_EMAIL_BYTES: usize = 254;
 /// The longest name, in characters.
 const MAX_NAME_CHARS: usize = 100;
 
-/// An account to be made.
+/// An account to create.
 #[derive(Clone)]
 pub struct NewAccount {
-    /// The address that signs in.
+    /// The e-mail address to sign in with.
     pub email: String,
     /// The name.
     pub name: String,
@@ -34,10 +35,10 @@ pub struct NewAccount {
 }
 
 impl NewAccount {
-    /// The account as it will be kept: trimmed, the address in lower case. The password is for others to judge.
-    pub(super) fn checked(mut self) -> Result<Self> {
+    /// Checks the address and the name, and normalises them: trimmed, the address in lower case. The password is not checked.
+    pub(super) fn normalised(mut self) -> Result<Self> {
         let refuse = |message: &str| Err(Error::refused(ErrorCode::InvalidPayload, message));
-        self.email = normal(&self.email);
+        self.email = normalise(&self.email);
         self.name = self.name.split_whitespace().collect::<Vec<_>>().join(" ");
         if !is_email(&self.email) {
             return refuse("this is no e-mail address; it looks like `name@example.com`");
@@ -55,12 +56,12 @@ impl std::fmt::Debug for NewAccount {
     }
 }
 
-/// An address as it is compared.
-pub(super) fn normal(email: &str) -> String {
+/// Normalises an e-mail address, for comparison.
+pub(super) fn normalise(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
-/// One `@` with something before it and a host after it. Whether mail arrives there, only mail can tell.
+/// Whether a text has one `@` with something before it and a host after it. Nothing more can be checked without sending mail.
 fn is_email(text: &str) -> bool {
     let fits = text.len() <= MAX_EMAIL_BYTES && !text.contains(|c: char| c.is_whitespace() || c.is_control());
     fits && text.split_once('@').is_some_and(|(name, host)| {
@@ -68,14 +69,14 @@ fn is_email(text: &str) -> bool {
     })
 }
 
-/// A person from a row that begins with id, email, name and role.
+/// Reads a person from a row that begins with id, email, name and role.
 pub(crate) fn read(row: &AnyRow) -> Result<User> {
     let (id, role): (String, String) = (row.try_get(0)?, row.try_get(3)?);
-    Ok(User { id: id.parse()?, email: row.try_get(1)?, name: row.try_get(2)?, role: role_of(&role)? })
+    Ok(User { id: id.parse()?, email: row.try_get(1)?, name: row.try_get(2)?, role: parse_role(&role)? })
 }
 
-/// A role by its name in the store.
-pub(super) fn role_of(name: &str) -> Result<Role> {
+/// Parses a role as it is stored.
+pub(super) fn parse_role(name: &str) -> Result<Role> {
     match name {
         "admin" => Ok(Role::Admin),
         "member" => Ok(Role::Member),
@@ -95,14 +96,14 @@ pub(crate) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
     query.fetch_optional(store.reader()).await?.as_ref().map(read).transpose()
 }
 
-/// A person by address.
+/// The person with an e-mail address.
 pub(super) async fn by_email(store: &Store, email: &str) -> Result<User> {
-    let email = normal(email);
+    let email = normalise(email);
     let found = with_hash(store, &email).await?.map(|(user, _)| user);
     found.ok_or_else(|| Error::refused(ErrorCode::NotFound, format!("{email} has no account here")))
 }
 
-/// Gives a person another role, and ends their sessions and tokens: what they may do is asked anew when they sign in.
+/// Changes a person's role, and ends their sessions and tokens, so that they sign in again with the new one.
 pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<User> {
     let user = by_email(store, email).await?;
     if user.role == role {
@@ -112,20 +113,20 @@ pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<U
     let id = user.id.to_string();
     let sql = "UPDATE users SET role = $2 WHERE id = $1";
     sqlx::query(sql).bind(&id).bind(role_name(role)).execute(&mut *tx).await?;
-    keep_an_administrator(&mut tx).await?;
+    check_administrator_left(&mut tx).await?;
     sessions::end_all(&mut tx, user.id, None).await?;
     tx.commit().await?;
     Ok(User { role, ..user })
 }
 
-/// Deletes a person with all that is theirs. Answers who it was and their threads, whose files the caller deletes.
+/// Deletes a person and everything of theirs; returns them and their threads, whose files the caller deletes.
 pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<ThreadId>)> {
     let user = by_email(store, email).await?;
     let id = user.id.to_string();
     let mut tx = store.begin().await?;
     let threads: Vec<String> =
         sqlx::query_scalar("SELECT id FROM threads WHERE owner = $1").bind(&id).fetch_all(&mut *tx).await?;
-    // The logs do not hang on the account's row; everything else does.
+    // Logs do not reference the account's row; everything else is deleted with it.
     for sql in [
         "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
         "DELETE FROM snapshots WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
@@ -134,15 +135,15 @@ pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<Thre
         sqlx::query(sql).bind(&id).bind(Channel::User(user.id).to_string()).execute(&mut *tx).await?;
     }
     sqlx::query("DELETE FROM users WHERE id = $1").bind(&id).execute(&mut *tx).await?;
-    keep_an_administrator(&mut tx).await?;
+    check_administrator_left(&mut tx).await?;
     sessions::mark_ended(&mut tx).await?;
     tx.commit().await?;
     let threads = threads.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
     Ok((user, threads))
 }
 
-/// Refuses what would leave nobody to run the server.
-async fn keep_an_administrator(tx: &mut sqlx::AnyConnection) -> Result<()> {
+/// Fails if no administrator is left.
+async fn check_administrator_left(tx: &mut sqlx::AnyConnection) -> Result<()> {
     let admins = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM users WHERE role = 'admin'").fetch_one(tx).await?;
     if admins == 0 {
         return Err(Error::refused(ErrorCode::Conflict, "this is the last administrator; make another one first"));
@@ -150,7 +151,7 @@ async fn keep_an_administrator(tx: &mut sqlx::AnyConnection) -> Result<()> {
     Ok(())
 }
 
-/// A person by address, with the hash of their password.
+/// The person with a normalised e-mail address, and the hash of their password.
 pub(super) async fn with_hash(store: &Store, email: &str) -> Result<Option<(User, String)>> {
     let query = sqlx::query("SELECT id, email, name, role, password_hash FROM users WHERE email = $1").bind(email);
     let Some(row) = query.fetch_optional(store.reader()).await? else { return Ok(None) };

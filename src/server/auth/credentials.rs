@@ -1,18 +1,18 @@
-//! Sessions, tokens and tickets: what each is worth, what gives it, and what ends it.
+//! Sessions, access tokens and tickets: authenticating by them, creating and ending them.
 
 use axum::http::{HeaderMap, header};
 
-use super::{Auth, Identity, Refusal, Via, sessions, tickets, tokens::Claimed};
+use super::{Auth, Identity, Refusal, Via, sessions, tickets, tokens::TokenIdentity};
 use crate::{
     protocol::{PROTOCOL, TICKET_PREFIX, UserId, http::User},
     server::{
+        clock::now_ms,
         error::{Error, Result},
-        store::now_ms,
     },
 };
 
-/// How long a token for one call of this machine's own holds, in milliseconds.
-const SHORT_TOKEN_MS: i64 = 60_000;
+/// The lifetime of a token for one call of the command line, in milliseconds.
+const SHORT_TOKEN_TTL_MS: i64 = 60_000;
 
 impl Auth {
     /// The person of a live session, and when it ends.
@@ -27,7 +27,7 @@ impl Auth {
 
     pub(super) async fn by_token(&self, token: &str) -> Result<Identity, Refusal> {
         let refused = Refusal::Unauthorized("the access token is not valid, has run out or was taken back");
-        let Some(Claimed { user: id, session }) = self.0.tokens.read(token) else { return Err(refused) };
+        let Some(TokenIdentity { user: id, session }) = self.0.tokens.read(token) else { return Err(refused) };
         match sessions::user(&self.0.store, &session).await? {
             Some((user, expires_at)) if user.id == id => {
                 Ok(Identity { user, via: Via::Bearer { session }, expires_at })
@@ -43,7 +43,7 @@ impl Auth {
         Ok(Identity { user, via: Via::Ticket { session }, expires_at })
     }
 
-    /// An access token for whoever just proved who they are with a password, and the seconds it holds.
+    /// Creates an access token for a person whose password was just checked; returns it with its lifetime in seconds.
     ///
     /// # Errors
     /// Where the store or signing fails.
@@ -52,20 +52,20 @@ impl Auth {
         self.token(user, None, now, now + self.0.tokens.lifetime_ms()).await
     }
 
-    /// An access token for one call of this machine's own, on behalf of a person.
+    /// Creates an access token for one call that the command line makes for a person.
     ///
     /// # Errors
     /// Where the store or signing fails.
     pub async fn mint_short_token(&self, user: UserId) -> Result<String> {
         let now = now_ms();
-        Ok(self.token(user, None, now, now + SHORT_TOKEN_MS).await?.0)
+        Ok(self.token(user, None, now, now + SHORT_TOKEN_TTL_MS).await?.0)
     }
 
-    /// An access token for the holder of a session's cookie, which ends with that session, and the seconds it holds. A token
-    /// cannot ask for its successor: else one that leaked would hold for ever.
+    /// Creates an access token that ends with the session of a cookie; returns it with its lifetime in seconds. A token cannot request
+    /// another one, or a leaked one could be renewed for ever.
     ///
     /// # Errors
-    /// [`Refusal::Forbidden`] where a token or a ticket asks; [`Refusal::Unauthorized`] where the session ended meanwhile.
+    /// [`Refusal::Forbidden`] for the identity of a token or ticket; [`Refusal::Unauthorized`] if the session ended meanwhile.
     pub async fn mint_session_token(&self, identity: &Identity) -> Result<(String, u64), Refusal> {
         let Via::Cookie { session } = &identity.via else {
             return Err(Refusal::Forbidden(
@@ -88,7 +88,7 @@ impl Auth {
         self.0.tokens.mint(user, &session, now, until)
     }
 
-    /// A ticket for whoever this is, and the seconds it holds.
+    /// Creates a ticket for a caller; returns it with its lifetime in seconds.
     ///
     /// # Errors
     /// Where the store fails.
@@ -97,7 +97,7 @@ impl Auth {
         Ok((tickets::mint(&self.0.store, identity, lifetime).await?, lifetime.as_secs()))
     }
 
-    /// The keys of a session and of the tokens that it asked for: whose sockets its end closes.
+    /// The keys of a session and of its tokens: when it ends, the connections of all of them are closed.
     ///
     /// # Errors
     /// Where the store fails.
@@ -105,7 +105,7 @@ impl Auth {
         sessions::family(&self.0.store, key).await
     }
 
-    /// Ends a session, with the tokens and tickets that came of it. Closing the sockets is the caller's.
+    /// Ends a session with its tokens and tickets. The caller closes the connections.
     ///
     /// # Errors
     /// Where the store fails.
@@ -113,7 +113,7 @@ impl Auth {
         sessions::end(&self.0.store, key).await
     }
 
-    /// Ends all sessions of a person, with the tokens and tickets that came of them. Closing the sockets is the caller's.
+    /// Ends all sessions of a person with their tokens and tickets; returns how many. The caller closes the connections.
     ///
     /// # Errors
     /// Where the store fails.
@@ -125,7 +125,7 @@ impl Auth {
     }
 }
 
-/// The ticket among the subprotocols, where the first is ours.
+/// The ticket among the offered subprotocols, if the first of them is Netra's.
 pub(super) fn ticket(headers: &HeaderMap) -> Option<&str> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let mut offered = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));

@@ -1,9 +1,9 @@
-//! Who is there: accounts, sessions, access tokens, tickets, and the one function that tells a caller's identity.
+//! Accounts, sessions, access tokens and tickets, and who a caller is.
 //!
-//! [`Auth::authenticate`] takes credentials in the order of the protocol: a bearer token, the session's cookie; a socket
-//! ([`Auth::authenticate_socket`]) may show a ticket (second subprotocol) before them. One that is given and wrong is refused;
-//! the next is not tried. Promises: no password, token or ticket is stored or logged in the clear; every credential belongs to
-//! a session and ends with it; an identity is asked of the store each time, so what was taken away stays away.
+//! [`Auth::authenticate`] takes the first of these that a request has: a bearer token, a session's cookie; for a WebSocket
+//! ([`Auth::authenticate_socket`]) a ticket (second subprotocol) comes before them. If it is invalid the request is refused, and the
+//! others are not tried. Promises: no password, token or ticket is stored or logged in the clear; every credential belongs to a
+//! session and ends with it; each request asks the store, so a credential that was ended is refused from then on.
 
 mod accounts;
 mod credentials;
@@ -26,7 +26,8 @@ use std::{
     time::Duration,
 };
 
-use axum::http::request::Parts;
+use axum::http::{StatusCode, request::Parts};
+use tokio_util::sync::CancellationToken;
 use tower_sessions::Session;
 
 pub use accounts::NewAccount;
@@ -42,32 +43,37 @@ use self::{
     tokens::Tokens,
 };
 use super::{
+    clock::now_ms,
     config::Config,
     error::{Error, Result},
-    store::{Store, now_ms},
+    problem::problem,
+    store::Store,
 };
 use crate::protocol::{
     UserId,
-    http::{Role, User},
+    http::{Problem, Role, User},
 };
 
-/// Who calls, and by what right.
+/// How often expired sessions and tickets are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The person, as the store had them just now.
+    /// The person, as in the store at that time.
     pub user: User,
-    /// What was shown.
+    /// The credential.
     pub via: Via,
-    /// Until when it holds, in milliseconds since 1970.
+    /// When the credential expires, in milliseconds since 1970.
     pub expires_at: i64,
 }
 
-/// What an identity was shown by, with the key of the session behind it: fit for logs, and worth nothing to whoever reads it.
+/// The kind of credential, with the key of the session behind it. The key may be logged: it is a digest, and gives no access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Via {
     /// The session's cookie.
     Cookie {
-        /// The session's key: a digest of what the cookie holds.
+        /// The session's key: a digest of the cookie's value.
         session: String,
     },
     /// An access token.
@@ -77,13 +83,13 @@ pub enum Via {
     },
     /// A ticket.
     Ticket {
-        /// The key of the session that asked for it: a cookie's or a token's. Its end ends this too.
+        /// The key of the cookie's or token's session that requested it, and ends with it.
         session: String,
     },
 }
 
 impl Identity {
-    /// The key of the session behind it.
+    /// The key of the session behind the credential.
     #[must_use]
     pub fn session(&self) -> &str {
         let (Via::Cookie { session } | Via::Bearer { session } | Via::Ticket { session }) = &self.via;
@@ -91,24 +97,36 @@ impl Identity {
     }
 }
 
-/// Why a caller is not let in. The sentence is for the log and, in general terms, for the caller.
+/// Why a caller is refused. The text is for the log and for the caller.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// No credentials, or none that are valid: 401.
+    /// No credentials, or invalid ones: 401.
     #[error("not signed in: {0}")]
     Unauthorized(&'static str),
-    /// A cookie from a page of another origin: 403.
+    /// A cookie, sent by a page of another origin: 403.
     #[error(
         "the request comes from a page at {0}, which is not this server's address; open the server's own, or have its \
              operator set server.public_url or auth.allowed_origins"
     )]
     Origin(String),
-    /// The credentials are valid, and not enough for this: 403.
+    /// The credentials are valid, but not allowed for this: 403.
     #[error("{0}")]
     Forbidden(&'static str),
     /// The store failed.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthorized(_) => problem(StatusCode::UNAUTHORIZED, "unauthorized", refusal.to_string()),
+            Refusal::Origin(_) | Refusal::Forbidden(_) => {
+                problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string())
+            }
+            Refusal::Failed(error) => error.into(),
+        }
+    }
 }
 
 /// Accounts and credentials; clones share them.
@@ -123,12 +141,12 @@ struct Inner {
     passwords: Passwords,
     failures: Throttle,
     ticket_lifetime: Duration,
-    /// The token that this process was given for making the first administrator.
+    /// The setup token that this process was given, in place of the stored one.
     setup_preset: OnceLock<String>,
 }
 
 impl Auth {
-    /// Over a store. Mints the secrets that the store does not have yet.
+    /// Authentication over a store. Creates the secrets that the store does not have yet.
     ///
     /// # Errors
     /// Where the store fails.
@@ -152,7 +170,7 @@ impl Auth {
         &self.0.origins
     }
 
-    /// Who calls.
+    /// Authenticates the caller of an HTTP request.
     ///
     /// # Errors
     /// [`Refusal`], with the reason.
@@ -168,7 +186,7 @@ impl Auth {
         self.by_cookie(key).await
     }
 
-    /// Who opens a socket: as [`Self::authenticate`], and by a ticket.
+    /// Authenticates the client of a WebSocket handshake: as [`Self::authenticate`], and by a ticket.
     ///
     /// # Errors
     /// [`Refusal`], with the reason.
@@ -179,7 +197,7 @@ impl Auth {
         }
     }
 
-    /// Whose session's cookie it is, whatever page led here: for what only reads and answers with a page.
+    /// The person of the session's cookie, if there is one, from a page of any origin: for requests that only render a page.
     ///
     /// # Errors
     /// Where the store fails.
@@ -192,34 +210,46 @@ impl Auth {
         }
     }
 
-    /// The person as they are now: an identity given earlier still holds, with the rights of this moment.
+    /// Checks that an identity is still valid; returns the person with their current role.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorized`] once the session ended, the account went or the time ran out.
-    pub async fn still(&self, identity: &Identity) -> Result<User, Refusal> {
+    /// [`Refusal::Unauthorized`] if the session ended, the account was removed or the credential expired.
+    pub async fn revalidate(&self, identity: &Identity) -> Result<User, Refusal> {
         if identity.expires_at <= now_ms() {
             return Err(Refusal::Unauthorized("the credentials have run out"));
         }
         Ok(self.by_session(identity.session()).await?.0)
     }
 
-    /// Something else whenever sessions ended before their time, on whatever node.
+    /// A value that changes whenever a session ends before it expires, on any node.
     pub(crate) async fn last_ended(&self) -> Result<Option<String>> {
         sessions::last_ended(&self.0.store).await
     }
 
-    /// Those of these sessions that are live, with their people and those people's roles.
-    pub(crate) async fn sessions_held(&self, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
-        sessions::held(&self.0.store, keys).await
+    /// Those of these sessions that have not ended, each with its person and their role.
+    pub(crate) async fn live_sessions(&self, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
+        sessions::live(&self.0.store, keys).await
     }
 
-    /// Forgets sessions and tickets that have run out; answers how many sessions.
+    /// Deletes expired sessions and tickets; returns how many sessions.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn sweep(&self) -> Result<u64> {
         tickets::sweep(&self.0.store).await?;
         sessions::sweep(&self.0.store).await
+    }
+
+    /// Deletes expired sessions and tickets at intervals, until `stopping`.
+    pub async fn run_sweep(self, stopping: CancellationToken) {
+        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+        while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+            match self.sweep().await {
+                Ok(0) => {}
+                Ok(sessions) => tracing::info!(sessions, "deleted expired sessions"),
+                Err(error) => tracing::warn!(%error, "expired sessions could not be deleted"),
+            }
+        }
     }
 }
 
@@ -233,7 +263,7 @@ fn secret() -> String {
     hex(&rand::random::<[u8; 32]>())
 }
 
-/// What of a secret is kept.
+/// The SHA-256 digest of a secret, in hexadecimal: what is stored of it.
 fn digest(text: &str) -> String {
     use sha2::Digest;
     hex(&sha2::Sha256::digest(text))

@@ -1,8 +1,8 @@
-//! Whose pages may use cookies.
+//! Which origins may use cookies (protection against cross-site request forgery).
 //!
-//! A browser sends cookies wherever a page asks it to, and says which page asked. A cookie therefore counts only where
-//! `Origin` is the server's own or an allowed one. Without `Origin` the caller is no cross-site page (browsers always send
-//! it on WebSockets and on what is not `GET` or `HEAD`), unless `Sec-Fetch-Site` says so.
+//! A browser sends cookies also with requests that pages of other origins make. So a cookie counts only if `Origin` is the server's own
+//! or an allowed one. Without `Origin` the request is not from another site (browsers always send it with WebSockets and with methods
+//! other than `GET` and `HEAD`), unless `Sec-Fetch-Site` says that it is.
 
 use axum::http::{HeaderMap, header};
 
@@ -16,13 +16,13 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// The public address and the others that are allowed, each as `scheme://host[:port]` in lower case.
+    /// The server's public origin and other allowed ones, each as `scheme://host[:port]` in lower case.
     #[must_use]
     pub fn new(public: Option<String>, allowed: Vec<String>) -> Self {
         Self { public, allowed }
     }
 
-    /// Whether a cookie counts here.
+    /// Checks that a request with a cookie comes from an allowed origin.
     ///
     /// # Errors
     /// [`Refusal::Origin`] with the origin that is not allowed.
@@ -36,14 +36,16 @@ impl Origins {
         };
         let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
         let same = match &self.public {
-            Some(public) => bare(public) == bare(&origin),
+            Some(public) => without_default_port(public) == without_default_port(&origin),
             None => headers.get(header::HOST).and_then(|host| host.to_str().ok()).is_some_and(|host| {
                 let host = host.to_ascii_lowercase();
-                // What stands before the server decides the scheme; the host and port are what a page cannot choose.
-                ["http", "https"].iter().any(|scheme| bare(&origin) == bare(&format!("{scheme}://{host}")))
+                // A proxy may have changed the scheme, so both count; a page cannot choose the host and port.
+                ["http", "https"]
+                    .iter()
+                    .any(|scheme| without_default_port(&origin) == without_default_port(&format!("{scheme}://{host}")))
             }),
         };
-        if same || self.allowed.iter().any(|allowed| bare(allowed) == bare(&origin)) {
+        if same || self.allowed.iter().any(|allowed| without_default_port(allowed) == without_default_port(&origin)) {
             Ok(())
         } else {
             Err(Refusal::Origin(origin.chars().take(200).collect()))
@@ -51,8 +53,8 @@ impl Origins {
     }
 }
 
-/// Without the port that the scheme implies.
-fn bare(origin: &str) -> &str {
+/// An origin without the default port of its scheme.
+fn without_default_port(origin: &str) -> &str {
     let port = if origin.starts_with("https:") { ":443" } else { ":80" };
     origin.strip_suffix(port).unwrap_or(origin)
 }
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_is_the_one_that_counts() {
+    fn with_a_public_address_only_that_counts() {
         let origins = Origins::new(Some("https://netra.example.com".into()), Vec::new());
         assert!(allows(&origins, &[("host", "10.0.0.1"), ("origin", "https://netra.example.com:443")]));
         assert!(!allows(&origins, &[("host", "evil.example"), ("origin", "https://evil.example")]));

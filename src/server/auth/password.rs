@@ -1,7 +1,7 @@
-//! Passwords: argon2id, off the async threads, a few at a time, in memory that is used again.
+//! Hashes and verifies passwords: argon2id, on blocking threads, a few at a time, in reused memory.
 //!
-//! A hash fills 19 MiB. Allocated for each on whatever thread is free, such blocks leave gigabytes of fragments behind a
-//! burst of sign-ins; so there are as many as hashes go on at once, and one stays.
+//! A hash needs 19 MiB. Allocated on any thread for each hash, a burst of sign-ins would leave gigabytes of fragmented heap; so there
+//! are only as many such blocks as hashes at the same time, and one is kept.
 
 use std::{mem, sync::Arc, thread, time::Duration};
 
@@ -25,54 +25,57 @@ use crate::{
     server::error::{Error, Result},
 };
 
-/// Hashes that go on at once, where there are as many cores.
-const MAX_AT_ONCE: usize = 4;
-/// Calls that wait for their turn; one more is refused.
+/// The most hashes at the same time, and no more than there are cores.
+const MAX_CONCURRENT: usize = 4;
+/// The most calls that wait; one more is refused.
 const MAX_WAITING: usize = 64;
-/// How long a call waits for its turn before it is told to come back.
-const TURN_TIMEOUT: Duration = Duration::from_secs(10);
-/// When whoever is refused may try again, in milliseconds.
+/// How long a call waits before it is refused.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a refused call may be tried again, in milliseconds.
 const RETRY_AFTER_MS: u64 = 2_000;
 
-/// Hashes and verifies.
+/// Hashes and verifies passwords.
 #[derive(Debug)]
 pub(super) struct Passwords {
-    /// Those at work and those that wait.
+    /// A permit for each call, waiting or not.
     places: Arc<Semaphore>,
+    /// A permit for each hash that is computed.
     turns: Arc<Semaphore>,
     memory: Arc<Mutex<Vec<Memory>>>,
-    /// Stands in for the hash of an account that does not exist.
-    nobody: Arc<str>,
+    /// The hash to verify against if there is no account.
+    dummy_hash: Arc<str>,
 }
 
 impl Passwords {
     pub(super) async fn new() -> Result<Self> {
-        let at_once = thread::available_parallelism().map_or(1, usize::from).min(MAX_AT_ONCE);
-        let mut passwords = Self::with_nobody(at_once, MAX_WAITING, "".into());
-        passwords.nobody = passwords.hash(&super::secret()).await?.into();
+        let at_once = thread::available_parallelism().map_or(1, usize::from).min(MAX_CONCURRENT);
+        let mut passwords = Self::with_dummy_hash(at_once, MAX_WAITING, "".into());
+        passwords.dummy_hash = passwords.hash(&super::secret()).await?.into();
         Ok(passwords)
     }
 
-    fn with_nobody(at_once: usize, waiting: usize, nobody: Arc<str>) -> Self {
+    fn with_dummy_hash(at_once: usize, waiting: usize, dummy_hash: Arc<str>) -> Self {
         let places = Arc::new(Semaphore::new(at_once + waiting));
-        Self { places, turns: Arc::new(Semaphore::new(at_once)), memory: Arc::default(), nobody }
+        Self { places, turns: Arc::new(Semaphore::new(at_once)), memory: Arc::default(), dummy_hash }
     }
 
+    /// Hashes a password.
+    ///
     /// # Errors
-    /// `rate_limited` where too many are being hashed.
+    /// `rate_limited` if too many calls wait.
     pub(super) async fn hash(&self, password: &str) -> Result<String> {
         let password = password.to_owned();
         let hash = self.work(move |memory| memory.hash(password.as_bytes()).map(|hash| hash.to_string()));
         hash.await?.map_err(|error| Error::Corrupt(format!("argon2: {error}")))
     }
 
-    /// Whether the password is right. Without a hash the same work is done, and the answer is no.
+    /// Whether a password matches a hash. Without a hash this takes the same time and returns false.
     ///
     /// # Errors
-    /// `rate_limited` where too many are being verified.
+    /// `rate_limited` if too many calls wait.
     pub(super) async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool> {
         let known = hash.is_some();
-        let hash = hash.unwrap_or(&self.nobody).to_owned();
+        let hash = hash.unwrap_or(&self.dummy_hash).to_owned();
         let password = password.to_owned();
         let right = self.work(move |memory| memory.verify(password.as_bytes(), &PasswordHash::new(&hash)?));
         let right = right.await?.map_err(|error| Error::Corrupt(format!("a password's hash: {error}")))?;
@@ -81,7 +84,7 @@ impl Passwords {
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce(&mut Memory) -> T + Send + 'static) -> Result<T> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| busy())?;
-        let turn = timeout(TURN_TIMEOUT, self.turns.clone().acquire_owned()).await;
+        let turn = timeout(WAIT_TIMEOUT, self.turns.clone().acquire_owned()).await;
         let turn = turn.ok().and_then(std::result::Result::ok).ok_or_else(busy)?;
         let (turns, memory) = (self.turns.clone(), self.memory.clone());
         let done = spawn_blocking(move || {
@@ -95,13 +98,13 @@ impl Passwords {
     }
 }
 
-/// Keeps memory for whoever comes next: for each while all turns are taken, else for one.
+/// Keeps memory for the next hash: each block while calls wait, otherwise one.
 fn give_back(mine: Memory, memory: &Mutex<Vec<Memory>>, turns: &Semaphore) {
     let mut kept = memory.lock();
     if kept.is_empty() || turns.available_permits() == 0 {
         kept.push(mine);
     } else {
-        // The rest of a burst.
+        // The blocks that a burst of calls left.
         drop(mem::take(&mut *kept));
         kept.push(mine);
     }
@@ -112,7 +115,7 @@ fn busy() -> Error {
     ErrorBody::new(ErrorCode::RateLimited, message).retry_after(RETRY_AFTER_MS).into()
 }
 
-/// What one hash is computed in.
+/// The memory that a hash is computed in.
 #[derive(Debug, Default)]
 struct Memory(Vec<Block>);
 
@@ -167,7 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_are_those_of_the_library_both_ways() {
-        let passwords = Passwords::with_nobody(2, 8, "".into());
+        let passwords = Passwords::with_dummy_hash(2, 8, "".into());
         let ours = passwords.hash("correct horse").await.unwrap();
         assert!(Argon2::default().verify_password(b"correct horse", ours.as_str()).is_ok());
         let theirs = Argon2::default().hash_password(b"correct horse").unwrap().to_string();
@@ -178,8 +181,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn memory_is_used_again_and_one_piece_stays() {
-        let passwords = Passwords::with_nobody(2, 64, "".into());
+    async fn memory_is_reused_and_one_block_is_kept() {
+        let passwords = Passwords::with_dummy_hash(2, 64, "".into());
         let hash = passwords.hash("correct horse").await.unwrap();
         let address =
             |passwords: &Passwords| passwords.memory.lock().iter().map(|m| m.0.as_ptr() as usize).collect::<Vec<_>>();
@@ -195,8 +198,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_too_many_is_told_when_to_come_back() {
-        let passwords = Passwords::with_nobody(1, 1, "".into());
+    async fn one_call_too_many_is_refused_with_the_time_to_wait() {
+        let passwords = Passwords::with_dummy_hash(1, 1, "".into());
         let hash = passwords.hash("correct horse").await.unwrap();
         let _all = passwords.places.clone().acquire_many_owned(2).await.unwrap();
         let refused = passwords.verify("correct horse", Some(&hash)).await.unwrap_err().into_body();

@@ -1,4 +1,4 @@
-//! What is done with accounts: signing in, making and changing them, the first administrator.
+//! Actions on accounts: signing in, creating and changing them, and the first administrator.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -12,16 +12,16 @@ use crate::{
 };
 
 impl Auth {
-    /// Checks an address and a password; `peer` is where they came from. Answers the same, in the same time, whether the
-    /// account or the password is wrong.
+    /// Checks an e-mail address and a password; `peer` is the address of the caller. Returns nothing if one of them is wrong; which one
+    /// cannot be told from the answer or its time.
     ///
     /// # Errors
-    /// `Ok(None)` where they are wrong; `rate_limited`, with the time to wait, after too many of those.
+    /// `rate_limited`, with the time to wait, after too many failures.
     pub async fn sign_in(&self, email: &str, password: &str, peer: IpAddr) -> Result<Option<User>> {
-        let email = accounts::normal(email);
+        let email = accounts::normalise(email);
         let attempt = self.0.failures.begin(peer, &email).map_err(too_many)?;
-        attempt.slow_down().await.map_err(too_many)?;
-        match self.verified(&email, password).await {
+        attempt.wait().await.map_err(too_many)?;
+        match self.verify(&email, password).await {
             Ok(Some(user)) => {
                 attempt.succeeded();
                 Ok(Some(user))
@@ -34,24 +34,24 @@ impl Auth {
         }
     }
 
-    /// Whose address and password it is.
-    async fn verified(&self, email: &str, password: &str) -> Result<Option<User>> {
+    /// The person with this address and password.
+    async fn verify(&self, email: &str, password: &str) -> Result<Option<User>> {
         let found = accounts::with_hash(&self.0.store, email).await?;
         let hash = found.as_ref().map(|(_, hash)| hash.as_str());
         let right = self.0.passwords.verify(password, hash).await?;
         Ok(found.filter(|_| right).map(|(user, _)| user))
     }
 
-    /// Makes an account.
+    /// Creates an account.
     ///
     /// # Errors
-    /// `invalid_payload` for what is not allowed, `conflict` where the address has an account.
+    /// `invalid_payload` for an invalid address, name or password; `conflict` if the address has an account.
     pub async fn add(&self, account: NewAccount) -> Result<User> {
-        let (account, hash) = self.prepared(account).await?;
+        let (account, hash) = self.prepare(account).await?;
         accounts::insert(&self.0.store, account, hash).await
     }
 
-    /// Every account, the oldest first.
+    /// All accounts, oldest first.
     ///
     /// # Errors
     /// Where the store fails.
@@ -59,19 +59,21 @@ impl Auth {
         accounts::all(&self.0.store).await
     }
 
-    /// The person of this id or this address.
+    /// The person with this id or e-mail address.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn find(&self, id_or_email: &str) -> Result<Option<UserId>> {
         let found = match id_or_email.parse() {
             Ok(id) => accounts::by_id(&self.0.store, id).await?,
-            Err(_) => accounts::with_hash(&self.0.store, &accounts::normal(id_or_email)).await?.map(|(user, _)| user),
+            Err(_) => {
+                accounts::with_hash(&self.0.store, &accounts::normalise(id_or_email)).await?.map(|(user, _)| user)
+            }
         };
         Ok(found.map(|user| user.id))
     }
 
-    /// Gives a person another role and ends their sessions and tokens.
+    /// Changes a person's role, and ends their sessions and tokens.
     ///
     /// # Errors
     /// `not_found`; `conflict` for the last administrator.
@@ -79,40 +81,40 @@ impl Auth {
         accounts::set_role(&self.0.store, email, role).await
     }
 
-    /// Gives a person who shows their password another one. Ends their other sessions and all tokens; of a session's cookie
-    /// that session goes on. Answers whether the password they showed is theirs. Closing the sockets is the caller's.
+    /// Changes the caller's password; returns false if `current` is not their password. Ends their tokens and sessions, except the one
+    /// that the caller's cookie is of. The caller closes the connections.
     ///
     /// # Errors
-    /// `invalid_payload` for a password that is not taken; `rate_limited` after too many wrong ones.
-    pub async fn change_password(&self, identity: &Identity, shown: &str, new: &str, peer: IpAddr) -> Result<bool> {
+    /// `invalid_payload` if the new password is too weak or equals the current one; `rate_limited` after too many failures.
+    pub async fn change_password(&self, identity: &Identity, current: &str, new: &str, peer: IpAddr) -> Result<bool> {
         let user = &identity.user;
         strength::check(new, &[&user.email, &user.name]).await?;
-        if shown == new {
+        if current == new {
             return Err(Error::refused(ErrorCode::InvalidPayload, "this is the password that you have; take another"));
         }
-        if self.sign_in(&user.email, shown, peer).await?.is_none() {
+        if self.sign_in(&user.email, current, peer).await?.is_none() {
             return Ok(false);
         }
         let keep = match &identity.via {
             Via::Cookie { session } => Some(session.as_str()),
             Via::Bearer { .. } | Via::Ticket { .. } => None,
         };
-        self.keep_password(user.id, new, keep).await?;
+        self.store_password(user.id, new, keep).await?;
         Ok(true)
     }
 
-    /// Gives a person another password and ends all their sessions and tokens.
+    /// Sets a person's password, and ends all their sessions and tokens.
     ///
     /// # Errors
-    /// `not_found`; `invalid_payload` for a password that is not taken.
+    /// `not_found`; `invalid_payload` if the password is too weak.
     pub async fn set_password(&self, email: &str, new: &str) -> Result<User> {
         let user = accounts::by_email(&self.0.store, email).await?;
         strength::check(new, &[&user.email, &user.name]).await?;
-        self.keep_password(user.id, new, None).await?;
+        self.store_password(user.id, new, None).await?;
         Ok(user)
     }
 
-    async fn keep_password(&self, user: UserId, new: &str, keep: Option<&str>) -> Result<()> {
+    async fn store_password(&self, user: UserId, new: &str, keep: Option<&str>) -> Result<()> {
         let hash = self.0.passwords.hash(new).await?;
         let mut tx = self.0.store.begin().await?;
         let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
@@ -121,7 +123,7 @@ impl Auth {
         Ok(tx.commit().await?)
     }
 
-    /// Deletes a person with everything of theirs in the store. Answers their threads, whose files the caller deletes.
+    /// Deletes a person and everything of theirs in the store; returns their threads, whose files the caller deletes.
     ///
     /// # Errors
     /// `not_found`; `conflict` for the last administrator.
@@ -129,7 +131,7 @@ impl Auth {
         accounts::remove(&self.0.store, email).await
     }
 
-    /// Whether the first administrator is still to be made.
+    /// Whether there is no account yet, so that the first administrator can be created.
     ///
     /// # Errors
     /// Where the store fails.
@@ -137,31 +139,32 @@ impl Auth {
         setup::is_needed(&self.0.store).await
     }
 
-    /// The token that makes the first administrator, while there is none: the one that this process was given, else the
-    /// store's, which is the same for all servers over it until it is used.
+    /// The token to create the first administrator with, if there is no account: `preset`, or else the store's, which is the same for
+    /// all nodes until it is used.
     ///
     /// # Errors
     /// Where the store fails.
     pub async fn setup_token(&self, preset: Option<String>) -> Result<Option<String>> {
-        let Some(kept) = setup::token(&self.0.store).await? else { return Ok(None) };
+        let Some(stored) = setup::token(&self.0.store).await? else { return Ok(None) };
         let preset = preset.filter(|token| !token.is_empty());
-        Ok(Some(preset.map_or(kept, |preset| self.0.setup_preset.get_or_init(|| preset).clone())))
+        Ok(Some(preset.map_or(stored, |preset| self.0.setup_preset.get_or_init(|| preset).clone())))
     }
 
-    /// Makes the first administrator, once.
+    /// Creates the first administrator.
     ///
     /// # Errors
-    /// `conflict` once there is an account, `forbidden` for a wrong token, `invalid_payload`, `rate_limited`.
+    /// `conflict` if there is an account, `forbidden` for a wrong token, `invalid_payload`, `rate_limited`.
     pub async fn setup(&self, token: &str, account: NewAccount, peer: IpAddr) -> Result<User> {
         let attempt = self.0.failures.begin(peer, "").map_err(too_many)?;
         setup::check(&self.0.store, token, self.0.setup_preset.get().map(String::as_str)).await?;
         attempt.succeeded();
-        let (account, hash) = self.prepared(account).await?;
+        let (account, hash) = self.prepare(account).await?;
         setup::complete(&self.0.store, account, hash).await
     }
 
-    async fn prepared(&self, account: NewAccount) -> Result<(NewAccount, String)> {
-        let account = account.checked()?;
+    /// Checks a new account; returns it normalised, with the hash of its password.
+    async fn prepare(&self, account: NewAccount) -> Result<(NewAccount, String)> {
+        let account = account.normalised()?;
         strength::check(&account.password, &[&account.email, &account.name]).await?;
         let hash = self.0.passwords.hash(&account.password).await?;
         Ok((account, hash))

@@ -1,11 +1,10 @@
-//! Sessions: tower-sessions over our store, so that they survive a restart.
+//! Sessions in the store, also as the store of tower-sessions.
 //!
-//! Whatever lets somebody in is a row here: a browser's cookie, and each access token. A token that a session asked for has
-//! that session as its parent and ends with it; one that a password asked for stands alone. So ending sessions ends all that
-//! came of them, on every node.
+//! Each browser's cookie and each access token has a row. A token that was requested with a cookie has the cookie's session as its
+//! parent and ends with it; one that was requested with a password has none. So ending a session ends its tokens, on every node.
 //!
-//! The cookie holds the id, the store only a digest of it ([`key`]): who reads the database cannot sign in with it, and
-//! the digest may stand in logs and in the connection registry.
+//! The cookie holds the id, the store only a digest of it ([`key`]): nobody can sign in with what is in the database, and the digest
+//! may be logged.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -26,23 +25,24 @@ use crate::{
         http::{Role, User},
     },
     server::{
+        clock::now_ms,
         config::Config,
         error::{Error, Result},
-        store::{Store, chunks, now_ms, places},
+        store::{Store, chunks, places},
     },
 };
 
-/// The cookie's name over plain HTTP, where browsers refuse the prefix.
+/// The cookie's name over plain HTTP, where browsers refuse the prefix `__Host-`.
 const PLAIN_COOKIE: &str = "netra_session";
-/// The cookie's name behind https: browsers take one of this name only from this very host, over https and for all paths.
+/// The cookie's name over HTTPS: browsers accept a cookie of this name only from this host, over HTTPS and for all paths.
 const HOST_COOKIE: &str = "__Host-netra_session";
-/// Where a session's data names its person.
-const USER: &str = "user_id";
+/// The key of the person's id in a session's data.
+const USER_KEY: &str = "user_id";
 
-/// How many access tokens a person has at once.
+/// The most access tokens of a person.
 const MAX_TOKENS: i64 = 1_000;
-/// The setting that changes whenever sessions end before their time.
-const ENDED: &str = "sessions_ended";
+/// The setting that changes whenever a session ends before it expires.
+const LAST_ENDED_SETTING: &str = "sessions_ended";
 
 /// The name of the cookie.
 #[must_use]
@@ -50,12 +50,12 @@ pub fn cookie_name(config: &Config) -> &'static str {
     if config.is_https() { HOST_COOKIE } else { PLAIN_COOKIE }
 }
 
-/// What a session is known by everywhere but in its cookie.
+/// The key of a session: the digest of the id in its cookie.
 fn key(id: &Id) -> String {
     super::digest(&id.to_string())
 }
 
-/// The key of a request's session, where its cookie named one.
+/// The key of a request's session, if it has one.
 pub(crate) fn key_of(session: &tower_sessions::Session) -> Option<String> {
     session.id().map(|id| key(&id))
 }
@@ -65,7 +65,7 @@ pub(crate) fn key_of(session: &tower_sessions::Session) -> Option<String> {
 pub struct Sessions(Store);
 
 impl Sessions {
-    /// Over a store.
+    /// Sessions in this store.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self(store)
@@ -84,7 +84,7 @@ impl Sessions {
     }
 
     async fn write(&self, record: &Record, sql: &'static str) -> Result<bool> {
-        let person = record.data.get(USER).and_then(serde_json::Value::as_str);
+        let person = record.data.get(USER_KEY).and_then(serde_json::Value::as_str);
         let mut tx = self.0.begin().await?;
         let done = sqlx::query(sql)
             .bind(key(&record.id))
@@ -122,7 +122,7 @@ impl SessionStore for Sessions {
         Ok(())
     }
 
-    /// Saves what is there: a session that was ended meanwhile does not come back.
+    /// Updates a session. One that ended meanwhile is not created again.
     async fn save(&self, record: &Record) -> SessionResult<()> {
         let sql = "UPDATE sessions SET user_id = $2, data = $3, expires_at = $4 WHERE id = $1";
         self.write(record, sql).await.map_err(backend)?;
@@ -145,7 +145,7 @@ impl SessionStore for Sessions {
     }
 }
 
-/// With what the caller is told: sessions' errors have a text and nothing else.
+/// Keeps only the message for the caller: errors of tower-sessions hold no more than a text.
 fn backend(error: Error) -> SessionError {
     SessionError::Backend(error.into_body().message)
 }
@@ -154,7 +154,7 @@ fn milliseconds(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// The person of a live session, and its end.
+/// The person of a session that has not ended, and when it expires.
 pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>> {
     let row = sqlx::query(
         "SELECT u.id, u.email, u.name, u.role, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id \
@@ -168,8 +168,8 @@ pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>
     Ok(Some((accounts::read(&row)?, row.try_get(4)?)))
 }
 
-/// Begins the session of an access token, within the one that asked for it, where one did. Answers its key. Where the person
-/// has as many tokens as allowed, the one that would run out first ends.
+/// Creates the session of an access token; returns its key. `parent` is the session that requested it, if one did. If the person has
+/// [`MAX_TOKENS`] already, the one that expires first ends.
 pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str>, expires_at: i64) -> Result<String> {
     let key = super::secret();
     let mut tx = store.begin().await?;
@@ -180,7 +180,7 @@ pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str
         .bind(parent)
         .execute(&mut *tx)
         .await?;
-    // Sessions of cookies have data.
+    // Only the sessions of tokens have no data.
     let surplus = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND data = '{}' AND id <> $2 \
                    ORDER BY expires_at DESC, id LIMIT 1000000 OFFSET $3)";
     let ended = sqlx::query(surplus).bind(user.to_string()).bind(&key).bind(MAX_TOKENS - 1).execute(&mut *tx).await?;
@@ -191,13 +191,13 @@ pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str
     Ok(key)
 }
 
-/// The keys of a session and of all that came of it.
+/// The keys of a session and of its tokens.
 pub(super) async fn family(store: &Store, key: &str) -> Result<Vec<String>> {
     let query = sqlx::query_scalar("SELECT id FROM sessions WHERE id = $1 OR parent = $1").bind(key);
     Ok(query.fetch_all(store.reader()).await?)
 }
 
-/// Ends a session, with all that came of it.
+/// Ends a session with its tokens and tickets.
 pub(super) async fn end(store: &Store, key: &str) -> Result<()> {
     let mut tx = store.begin().await?;
     sqlx::query("DELETE FROM sessions WHERE id = $1").bind(key).execute(&mut *tx).await?;
@@ -206,31 +206,31 @@ pub(super) async fn end(store: &Store, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Says that sessions ended before their time, last in the transaction that ends them: whoever audits open sockets asks this
-/// often, and all the sessions only when it changed.
+/// Records that sessions ended before they expired; last in the transaction that ends them. The audit of open connections polls this,
+/// and reads all sessions only if it changed.
 pub(super) async fn mark_ended(tx: &mut sqlx::AnyConnection) -> Result<()> {
     let sql =
         "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    sqlx::query(sql).bind(ENDED).bind(uuid::Uuid::now_v7().to_string()).execute(tx).await?;
+    sqlx::query(sql).bind(LAST_ENDED_SETTING).bind(uuid::Uuid::now_v7().to_string()).execute(tx).await?;
     Ok(())
 }
 
-/// What [`mark_ended`] wrote last.
+/// The last value of [`mark_ended`].
 pub(super) async fn last_ended(store: &Store) -> Result<Option<String>> {
-    store.setting(ENDED).await
+    store.setting(LAST_ENDED_SETTING).await
 }
 
-/// Ends all sessions of a person but one, within the caller's transaction.
-pub(super) async fn end_all(tx: &mut sqlx::AnyConnection, user: UserId, but: Option<&str>) -> Result<u64> {
+/// Ends all sessions of a person except `keep`, within the caller's transaction; returns how many.
+pub(super) async fn end_all(tx: &mut sqlx::AnyConnection, user: UserId, keep: Option<&str>) -> Result<u64> {
     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
-    let done = sqlx::query(sql).bind(user.to_string()).bind(but.unwrap_or_default()).execute(&mut *tx).await?;
+    let done = sqlx::query(sql).bind(user.to_string()).bind(keep.unwrap_or_default()).execute(&mut *tx).await?;
     mark_ended(tx).await?;
     Ok(done.rows_affected())
 }
 
-/// Those of these sessions that are live, with their people and those people's roles.
-pub(super) async fn held(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
-    let mut held = HashMap::with_capacity(keys.len());
+/// Those of these sessions that have not ended, each with its person and their role.
+pub(super) async fn live(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
+    let mut live = HashMap::with_capacity(keys.len());
     for chunk in chunks(keys) {
         let engine = store.engine();
         let sql = format!(
@@ -245,13 +245,13 @@ pub(super) async fn held(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<Str
         }
         for row in query.fetch_all(store.reader()).await? {
             let (key, user, role): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            held.insert(key, (user.parse()?, accounts::role_of(&role)?));
+            live.insert(key, (user.parse()?, accounts::parse_role(&role)?));
         }
     }
-    Ok(held)
+    Ok(live)
 }
 
-/// Deletes what has ended; answers how many.
+/// Deletes expired sessions; returns how many.
 pub(super) async fn sweep(store: &Store) -> Result<u64> {
     let mut tx = store.begin().await?;
     let done = sqlx::query("DELETE FROM sessions WHERE expires_at <= $1").bind(now_ms()).execute(&mut *tx).await?;
@@ -259,8 +259,8 @@ pub(super) async fn sweep(store: &Store) -> Result<u64> {
     Ok(done.rows_affected())
 }
 
-/// Signs a person in: a new id, so that one known before is worth nothing. It is saved here, and not when the answer is under way:
-/// where that fails the caller is told why.
+/// Signs a person in: gives the session a new id, so that one known before gives no access, and saves it. tower-sessions would save it
+/// after the handler, when a failure could not be answered any more.
 ///
 /// # Errors
 /// `unavailable` where the store fails.
@@ -273,6 +273,6 @@ pub(crate) async fn begin(session: &tower_sessions::Session, user: UserId) -> Re
         error => Error::Corrupt(format!("the session: {error}")),
     };
     session.cycle_id().await.map_err(failed)?;
-    session.insert(USER, user).await.map_err(failed)?;
+    session.insert(USER_KEY, user).await.map_err(failed)?;
     session.save().await.map_err(failed)
 }

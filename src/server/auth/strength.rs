@@ -1,4 +1,4 @@
-//! Which passwords are taken from people who choose one. Whoever has a password signs in with what they have.
+//! Which passwords are accepted when somebody chooses one. Existing passwords are not checked.
 
 use tokio::task::spawn_blocking;
 use zxcvbn::{Score, zxcvbn};
@@ -11,11 +11,11 @@ use crate::{
     server::error::{Error, Result},
 };
 
-/// What is refused is guessed within a million tries: the most common passwords, words, keys in a row, repetitions.
+/// Passwords that can be guessed within a million tries are refused: common ones, words, rows of keys, repetitions.
 const MIN_SCORE: Score = Score::Two;
 
-/// Refuses a password that is too short, too long or among the first that are guessed; `about` are words that stand for the
-/// person.
+/// Refuses a password that is too short, too long or easy to guess. `about`: the person's name and address, which make a password easy
+/// to guess.
 ///
 /// # Errors
 /// `invalid_payload`, with what to do.
@@ -31,7 +31,7 @@ pub(super) async fn check(password: &str, about: &[&str]) -> Result<()> {
     }
     let password = password.to_owned();
     let about: Vec<String> = about.iter().flat_map(|text| words(text)).collect();
-    // Some milliseconds of work.
+    // This takes some milliseconds.
     let weak = spawn_blocking(move || is_weak(&password, &about)).await.map_err(|gone| Error::Io(gone.into()))?;
     if weak {
         let message = "this password is among the first that are guessed; three or four words that do not belong together \
@@ -46,7 +46,7 @@ fn is_weak(password: &str, about: &[String]) -> bool {
     password.trim().is_empty() || zxcvbn(password, &about).score() < MIN_SCORE
 }
 
-/// A text and the words in it, as somebody may put them into a password.
+/// A text and its words.
 fn words(text: &str) -> Vec<String> {
     let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
     parts.map(ToOwned::to_owned).chain([text.to_owned()]).collect()
@@ -64,14 +64,14 @@ mod tests {
     #[tokio::test]
     async fn a_password_of_fewer_than_ten_characters_is_refused() {
         for password in ["", "password", "12345678", "        ", "kX9$pQ2!z", "äöüäöüäöü"] {
-            assert!(refusal(password).await.is_some_and(|said| said.contains("at least 10")), "{password}");
+            assert!(refusal(password).await.is_some_and(|message| message.contains("at least 10")), "{password}");
         }
         assert!(refusal("äpfelöltür").await.is_none(), "characters are counted, not bytes");
-        assert!(refusal(&"x9Q$".repeat(300)).await.is_some_and(|said| said.contains("at most 1024")));
+        assert!(refusal(&"x9Q$".repeat(300)).await.is_some_and(|message| message.contains("at most 1024")));
     }
 
     #[tokio::test]
-    async fn what_is_guessed_first_is_refused_with_what_to_do() {
+    async fn a_password_that_is_easy_to_guess_is_refused_with_what_to_do() {
         for password in [
             "1234567890",
             "qwertyuiop",
@@ -85,12 +85,12 @@ mod tests {
             "adalovelace",
             "netra12345",
         ] {
-            assert!(refusal(password).await.is_some_and(|said| said.contains("words")), "{password}");
+            assert!(refusal(password).await.is_some_and(|message| message.contains("words")), "{password}");
         }
     }
 
     #[tokio::test]
-    async fn a_few_words_or_chance_are_taken() {
+    async fn a_few_words_or_random_characters_are_accepted() {
         for password in ["correct horse", "correct horse battery staple", "kX9$pQ2!zR", "grüner Hund am Fenster"] {
             assert_eq!(refusal(password).await, None, "{password}");
         }

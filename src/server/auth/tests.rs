@@ -53,7 +53,7 @@ async fn only_the_right_password_of_an_account_signs_in() {
 }
 
 #[tokio::test]
-async fn what_is_no_account_is_refused_with_what_is_allowed() {
+async fn an_invalid_account_is_refused_with_the_reason() {
     let bench = bench().await;
     let auth = &bench.auth;
     for email in ["", "ada", "@example.com", "ada@", "a da@example.com", "ada@.com", "a@b@c"] {
@@ -70,18 +70,18 @@ async fn what_is_no_account_is_refused_with_what_is_allowed() {
 }
 
 #[tokio::test]
-async fn a_ticket_opens_once_and_not_after_its_time() {
+async fn a_ticket_is_valid_once_and_until_it_expires() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let (token, _) = auth.mint_token(user.id).await.expect("signs");
-    let identity = auth.authenticate(&bearer_of(&token)).await.expect("lets in");
+    let identity = auth.authenticate(&bearer_of(&token)).await.expect("authenticates");
     let (ticket, _) = auth.mint_ticket(&identity).await.expect("minted");
     let request = ticket_of(&ticket);
     assert!(auth.authenticate(&request).await.is_err(), "it opens a socket and nothing else");
     let first = auth.authenticate_socket(&request).await.expect("opens");
     assert_eq!((first.session(), &first.user), (identity.session(), &user));
-    assert_eq!(first.expires_at, identity.expires_at, "it holds no longer than the token");
+    assert_eq!(first.expires_at, identity.expires_at, "it expires with the token");
     assert!(matches!(auth.authenticate_socket(&request).await, Err(Refusal::Unauthorized(_))));
 
     let late = tickets::mint(store, &identity, Duration::ZERO).await.expect("minted");
@@ -89,13 +89,13 @@ async fn a_ticket_opens_once_and_not_after_its_time() {
 }
 
 #[tokio::test]
-async fn a_wrong_credential_is_refused_though_a_right_one_follows() {
+async fn an_invalid_credential_is_refused_even_if_a_valid_one_follows() {
     let bench = bench().await;
     let auth = &bench.auth;
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let (token, _) = auth.mint_token(user.id).await.expect("signs");
     let bearer = format!("Bearer {token}");
-    assert_eq!(auth.authenticate(&parts(&[("authorization", &bearer)])).await.expect("lets in").user, user);
+    assert_eq!(auth.authenticate(&parts(&[("authorization", &bearer)])).await.expect("authenticates").user, user);
     let both = parts(&[("authorization", &bearer), ("sec-websocket-protocol", "netra.v1, ticket.none")]);
     assert!(auth.authenticate(&both).await.is_err());
     assert!(auth.authenticate_socket(&both).await.is_err());
@@ -104,22 +104,22 @@ async fn a_wrong_credential_is_refused_though_a_right_one_follows() {
 }
 
 #[tokio::test]
-async fn a_token_is_worth_nothing_once_its_account_is_gone() {
+async fn a_token_is_invalid_once_its_account_is_removed() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let (token, _) = auth.mint_token(user.id).await.expect("signs");
     let request = bearer_of(&token);
-    let identity = auth.authenticate(&request).await.expect("lets in");
+    let identity = auth.authenticate(&request).await.expect("authenticates");
     let mut tx = store.begin().await.expect("begins");
     sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("deletes");
     tx.commit().await.expect("commits");
     assert!(auth.authenticate(&request).await.is_err());
-    assert!(matches!(auth.still(&identity).await, Err(Refusal::Unauthorized(_))));
+    assert!(matches!(auth.revalidate(&identity).await, Err(Refusal::Unauthorized(_))));
 }
 
 #[tokio::test]
-async fn what_came_of_a_session_ends_with_it_and_nothing_else_does() {
+async fn the_tokens_and_tickets_of_a_session_end_with_it_and_no_others_do() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
@@ -127,14 +127,14 @@ async fn what_came_of_a_session_ends_with_it_and_nothing_else_does() {
     let session = sessions::begin_token(store, user.id, None, i64::MAX).await.expect("begins");
     let cookie = auth.by_cookie(session.clone()).await.expect("is there");
     let (token, _) = auth.mint_session_token(&cookie).await.expect("signs");
-    let by_token = auth.authenticate(&bearer_of(&token)).await.expect("lets in");
+    let by_token = auth.authenticate(&bearer_of(&token)).await.expect("authenticates");
     let (of_token, of_cookie) = (auth.mint_ticket(&by_token).await, auth.mint_ticket(&cookie).await);
     let tickets = [of_token, of_cookie].map(|minted| minted.expect("minted").0);
     assert_eq!(auth.session_family(&session).await.expect("answers").len(), 2);
 
     auth.end_session(&session).await.expect("ends");
     assert!(auth.authenticate(&bearer_of(&token)).await.is_err(), "the token of the session");
-    assert!(matches!(auth.still(&by_token).await, Err(Refusal::Unauthorized(_))));
+    assert!(matches!(auth.revalidate(&by_token).await, Err(Refusal::Unauthorized(_))));
     for ticket in &tickets {
         assert!(auth.authenticate_socket(&ticket_of(ticket)).await.is_err(), "a ticket of the session or its token");
     }
@@ -146,7 +146,7 @@ async fn what_came_of_a_session_ends_with_it_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn whatever_ends_sessions_before_their_time_says_so_to_all_nodes() {
+async fn whatever_ends_sessions_early_changes_last_ended() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     for email in ["admin@example.com", "ada@example.com"] {
@@ -173,12 +173,12 @@ async fn whatever_ends_sessions_before_their_time_says_so_to_all_nodes() {
 }
 
 #[tokio::test]
-async fn a_person_holds_no_more_tokens_and_tickets_than_are_allowed() {
+async fn a_person_has_no_more_tokens_and_tickets_than_are_allowed() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let (first, _) = auth.mint_token(user.id).await.expect("signs");
-    let identity = auth.authenticate(&bearer_of(&first)).await.expect("lets in");
+    let identity = auth.authenticate(&bearer_of(&first)).await.expect("authenticates");
     for _ in 0..150 {
         auth.mint_ticket(&identity).await.expect("minted");
     }
@@ -192,7 +192,7 @@ async fn a_person_holds_no_more_tokens_and_tickets_than_are_allowed() {
     tx.commit().await.expect("commits");
     assert!(auth.authenticate(&bearer_of(&first)).await.is_ok());
     let (last, _) = auth.mint_token(user.id).await.expect("signs");
-    assert!(auth.authenticate(&bearer_of(&first)).await.is_err(), "the last takes the place of the first to run out");
+    assert!(auth.authenticate(&bearer_of(&first)).await.is_err(), "the last replaces the one that expires first");
     assert!(auth.authenticate(&bearer_of(&last)).await.is_ok());
     for (table, most) in [("sessions", 1_000), ("tickets", 100)] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
@@ -202,12 +202,12 @@ async fn a_person_holds_no_more_tokens_and_tickets_than_are_allowed() {
 }
 
 #[tokio::test]
-async fn a_token_cannot_ask_for_its_successor() {
+async fn a_token_cannot_request_another() {
     let bench = bench().await;
     let auth = &bench.auth;
     let user = auth.add(account("ada@example.com")).await.expect("made");
     let (token, _) = auth.mint_token(user.id).await.expect("signs");
-    let by_token = auth.authenticate(&bearer_of(&token)).await.expect("lets in");
+    let by_token = auth.authenticate(&bearer_of(&token)).await.expect("authenticates");
     assert!(matches!(auth.mint_session_token(&by_token).await, Err(Refusal::Forbidden(_))));
     let (ticket, _) = auth.mint_ticket(&by_token).await.expect("minted");
     let by_ticket = auth.authenticate_socket(&ticket_of(&ticket)).await.expect("opens");
@@ -215,7 +215,7 @@ async fn a_token_cannot_ask_for_its_successor() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_session_holds_no_longer_than_the_session() {
+async fn a_token_of_a_session_expires_with_it() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("made");
@@ -223,7 +223,7 @@ async fn a_token_of_a_session_holds_no_longer_than_the_session() {
     let cookie = auth.by_cookie(session).await.expect("is there");
     let (token, seconds) = auth.mint_session_token(&cookie).await.expect("signs");
     assert!((1..=60).contains(&seconds), "{seconds}");
-    assert_eq!(auth.authenticate(&bearer_of(&token)).await.expect("lets in").expires_at, cookie.expires_at);
+    assert_eq!(auth.authenticate(&bearer_of(&token)).await.expect("authenticates").expires_at, cookie.expires_at);
 }
 
 #[tokio::test]

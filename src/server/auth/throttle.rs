@@ -1,9 +1,10 @@
-//! Sign-ins that fail are slowed down, and nobody can shut another person out.
+//! Slows down failing sign-ins, so that passwords cannot be guessed and nobody can lock another person out.
 //!
-//! Three counts: of one account from one address, of one address over all accounts, of one account over all addresses. The
-//! first two refuse for a while that grows with each failure. The third only makes an attempt take longer, for anybody may
-//! cause it from anywhere. An address from which an account signed in lately is free of what others do: the last two do not
-//! touch it, and its own failures cost it a few seconds at most. A minute without a failure halves a count.
+//! Failures are counted for an account from one address, for an address over all accounts, and for an account over all addresses. The
+//! first two counts refuse attempts, for a time that doubles with each failure. The third only delays them, since anybody can raise it
+//! from anywhere. Where the account signed in successfully from the address lately, the last two do not apply, and its own failures
+//! cost a few seconds at most. A minute without a failure halves a count. This is no rate limit (see `rates.rs`): successes do not
+//! count, and the wait grows.
 
 use std::{
     collections::HashMap,
@@ -17,46 +18,46 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use crate::server::backoff::Backoff;
 
-/// How many keys each count remembers. One more forgets the one that failed, or succeeded, longest ago.
+/// The most keys of each count; one more replaces the oldest.
 const MAX_KEYS: usize = 10_000;
-/// A count is halved for each of these without a failure.
+/// A count is halved after each of these without a failure.
 const HALVING_INTERVAL: Duration = Duration::from_secs(60);
 /// The first wait; each further failure doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest waits: for an account from one address, where it succeeded lately, for one address, and for one account. Less
-/// than a halving, so that waiting is not rewarded.
+/// The longest waits: for an account from one address, for the same after a recent success there, for an address, for an account.
+/// Less than [`HALVING_INTERVAL`], so that waiting does not halve the count.
 const MAX_PAIR_WAIT: Duration = Duration::from_secs(30);
 const MAX_KNOWN_WAIT: Duration = Duration::from_secs(5);
 const MAX_ADDRESS_WAIT: Duration = Duration::from_secs(10);
 const MAX_ACCOUNT_WAIT: Duration = Duration::from_secs(3);
-/// How many times the failures of one account from one address are free for one address, and for one account.
+/// How many times more failures are free for an address, and for an account, than for an account from one address.
 const ADDRESS_FACTOR: u32 = 4;
 const ACCOUNT_FACTOR: u32 = 2;
-/// How long a success counts.
+/// How long a success is remembered.
 const KNOWN_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How many attempts wait at once. More are refused.
+/// The most attempts that are delayed at the same time; more are refused.
 const MAX_WAITING: usize = 256;
 
-/// An account as it is remembered: a digest, for whoever mistypes may write a password in the wrong field.
+/// The digest of an account's e-mail address: somebody may type their password into the wrong field, and it must not be kept.
 type Account = String;
 
-/// Counts attempts that did not succeed.
+/// The counts of failed sign-ins.
 #[derive(Debug)]
 pub(super) struct Throttle {
-    books: Mutex<Books>,
+    state: Mutex<State>,
     waiting: Semaphore,
 }
 
 #[derive(Debug)]
-struct Books {
+struct State {
     pairs: Counts<(IpAddr, Account)>,
     addresses: Counts<IpAddr>,
     accounts: Counts<Account>,
-    /// When an account last signed in from an address.
+    /// When an account last signed in successfully from an address.
     known: HashMap<(IpAddr, Account), Instant>,
 }
 
-/// Failures by key. Those above `free` have to wait.
+/// Failures by key. With more than `free` of them, attempts have to wait.
 #[derive(Debug)]
 struct Counts<K> {
     free: u32,
@@ -69,30 +70,33 @@ struct Count {
     last: Instant,
 }
 
-/// An attempt. It counts as a failure from its beginning, so that many at once count too, unless its end says otherwise.
+/// An attempt. It counts as a failure from its start, so that attempts at the same time count, too, until it succeeds.
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     throttle: &'a Throttle,
     address: IpAddr,
     account: Account,
-    /// How much longer it has to take.
-    slower: Duration,
+    /// How long it has to be delayed.
+    delay: Duration,
 }
 
 impl Throttle {
-    /// `free` failures of one account from one address in a minute are answered at once.
+    /// A throttle that lets `free` failures of an account from one address pass without a wait.
     pub(super) fn new(free: u32) -> Self {
         let counts = |factor: u32| free.saturating_mul(factor);
-        let books = Books {
+        let state = State {
             pairs: Counts { free, counts: HashMap::new() },
             addresses: Counts { free: counts(ADDRESS_FACTOR), counts: HashMap::new() },
             accounts: Counts { free: counts(ACCOUNT_FACTOR), counts: HashMap::new() },
             known: HashMap::new(),
         };
-        Self { books: Mutex::new(books), waiting: Semaphore::new(MAX_WAITING) }
+        Self { state: Mutex::new(state), waiting: Semaphore::new(MAX_WAITING) }
     }
 
-    /// Begins an attempt. Refused with the time to wait; what is refused is not counted.
+    /// Starts an attempt.
+    ///
+    /// # Errors
+    /// The time to wait. A refused attempt does not count.
     pub(super) fn begin(&self, peer: IpAddr, account: &str) -> Result<Attempt<'_>, Duration> {
         self.begin_at(Instant::now(), peer, account)
     }
@@ -100,58 +104,61 @@ impl Throttle {
     fn begin_at(&self, now: Instant, peer: IpAddr, account: &str) -> Result<Attempt<'_>, Duration> {
         let (address, account) = (network(peer), super::digest(account));
         let pair = (address, account.clone());
-        let mut books = self.books.lock();
-        let known = books.known.get(&pair).is_some_and(|at| now.duration_since(*at) < KNOWN_TTL);
+        let mut state = self.state.lock();
+        let known = state.known.get(&pair).is_some_and(|at| now.duration_since(*at) < KNOWN_TTL);
         let wait = if known {
-            books.pairs.wait(&pair, now, MAX_KNOWN_WAIT)
+            state.pairs.remaining(&pair, now, MAX_KNOWN_WAIT)
         } else {
-            let of_address = books.addresses.wait(&address, now, MAX_ADDRESS_WAIT);
-            books.pairs.wait(&pair, now, MAX_PAIR_WAIT).max(of_address)
+            let of_address = state.addresses.remaining(&address, now, MAX_ADDRESS_WAIT);
+            state.pairs.remaining(&pair, now, MAX_PAIR_WAIT).max(of_address)
         };
         if !wait.is_zero() {
             return Err(wait);
         }
-        let slower = if known { Duration::ZERO } else { books.accounts.delay(&account, now, MAX_ACCOUNT_WAIT) };
-        books.pairs.add(pair, now);
-        books.addresses.add(address, now);
-        books.accounts.add(account.clone(), now);
-        Ok(Attempt { throttle: self, address, account, slower })
+        let delay = if known { Duration::ZERO } else { state.accounts.delay(&account, now, MAX_ACCOUNT_WAIT) };
+        state.pairs.add(pair, now);
+        state.addresses.add(address, now);
+        state.accounts.add(account.clone(), now);
+        Ok(Attempt { throttle: self, address, account, delay })
     }
 }
 
 impl Attempt<'_> {
-    /// Waits as long as the account is slowed down. Refused with the time to wait where too many wait already.
-    pub(super) async fn slow_down(&self) -> Result<(), Duration> {
-        if self.slower.is_zero() {
+    /// Waits as long as the account is slowed down.
+    ///
+    /// # Errors
+    /// The time to wait, if too many attempts wait already.
+    pub(super) async fn wait(&self) -> Result<(), Duration> {
+        if self.delay.is_zero() {
             return Ok(());
         }
-        let Ok(_place) = self.throttle.waiting.try_acquire() else { return Err(self.slower) };
-        sleep(self.slower).await;
+        let Ok(_place) = self.throttle.waiting.try_acquire() else { return Err(self.delay) };
+        sleep(self.delay).await;
         Ok(())
     }
 
-    /// It was no failure: the address is known for the account from now on.
+    /// The attempt succeeded: it does not count, and the address is known for the account from now on.
     pub(super) fn succeeded(self) {
         self.succeeded_at(Instant::now());
     }
 
     fn succeeded_at(self, now: Instant) {
         self.take_back();
-        let mut books = self.throttle.books.lock();
+        let mut state = self.throttle.state.lock();
         let pair = (self.address, self.account);
-        books.pairs.counts.remove(&pair);
-        if books.known.len() >= MAX_KEYS && !books.known.contains_key(&pair) {
-            forget_oldest(&mut books.known, |at| *at);
+        state.pairs.counts.remove(&pair);
+        if state.known.len() >= MAX_KEYS && !state.known.contains_key(&pair) {
+            forget_oldest(&mut state.known, |at| *at);
         }
-        books.known.insert(pair, now);
+        state.known.insert(pair, now);
     }
 
-    /// Nobody knows what it was, for the server failed: it does not count.
+    /// The attempt does not count: the server failed.
     pub(super) fn take_back(&self) {
-        let mut books = self.throttle.books.lock();
-        books.pairs.take_back(&(self.address, self.account.clone()));
-        books.addresses.take_back(&self.address);
-        books.accounts.take_back(&self.account);
+        let mut state = self.throttle.state.lock();
+        state.pairs.take_back(&(self.address, self.account.clone()));
+        state.addresses.take_back(&self.address);
+        state.accounts.take_back(&self.account);
     }
 }
 
@@ -172,19 +179,19 @@ impl<K: Hash + Eq + Clone> Counts<K> {
         }
     }
 
-    /// How long an attempt has to wait, by how many failed before.
-    fn delay(&self, key: &K, now: Instant, longest: Duration) -> Duration {
+    /// How long an attempt has to wait after the failures so far, at most `max`.
+    fn delay(&self, key: &K, now: Instant, max: Duration) -> Duration {
         let failures = self.counts.get(key).map_or(0, |count| count.failures_at(now));
         match failures.checked_sub(self.free) {
-            Some(above) => Backoff::new(FIRST_WAIT, longest).delay(above),
+            Some(above) => Backoff::new(FIRST_WAIT, max).delay(above),
             None => Duration::ZERO,
         }
     }
 
-    /// What is left of the delay since the last failure.
-    fn wait(&self, key: &K, now: Instant, longest: Duration) -> Duration {
+    /// What is left of that time since the last failure.
+    fn remaining(&self, key: &K, now: Instant, max: Duration) -> Duration {
         let since = self.counts.get(key).map_or(Duration::MAX, |count| now.saturating_duration_since(count.last));
-        self.delay(key, now, longest).saturating_sub(since)
+        self.delay(key, now, max).saturating_sub(since)
     }
 }
 
@@ -200,7 +207,7 @@ fn forget_oldest<K: Hash + Eq + Clone, V>(map: &mut HashMap<K, V>, at: impl Fn(&
     oldest.and_then(|key| map.remove(&key));
 }
 
-/// One subscriber has a whole IPv6 /64.
+/// The address, or for IPv6 the /64 network, which usually belongs to one subscriber.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -262,12 +269,12 @@ mod tests {
         for n in 0..200 {
             let attempt = throttle.begin_at(now, peer(n), ADA).expect("is never refused");
             let expected = [0, 1, 2, 3][usize::from((n + 1).saturating_sub(20).min(3))];
-            assert_eq!(attempt.slower, seconds(expected), "the attempt number {n}");
+            assert_eq!(attempt.delay, seconds(expected), "the attempt number {n}");
         }
     }
 
     #[test]
-    fn the_address_that_succeeded_lately_does_not_notice_what_others_do() {
+    fn an_address_that_succeeded_lately_is_not_slowed_down_by_others() {
         let throttle = Throttle::new(FREE);
         let now = Instant::now();
         throttle.begin_at(now, peer(1), ADA).expect("begins").succeeded_at(now);
@@ -280,7 +287,7 @@ mod tests {
         }
         assert!(throttle.begin_at(now, peer(1), "another").is_err(), "the address is slowed down");
         let attempt = throttle.begin_at(now, peer(1), ADA).expect("begins");
-        assert!(attempt.slower.is_zero());
+        assert!(attempt.delay.is_zero());
         attempt.take_back();
         // Its own failures cost it seconds.
         let mut later = now;
@@ -314,8 +321,8 @@ mod tests {
             throttle.begin_at(now, peer(1), ADA).expect("never refused").succeeded_at(now);
             throttle.begin_at(now, peer(2), ADA).expect("never refused").take_back();
         }
-        let books = throttle.books.lock();
-        assert!(books.pairs.counts.is_empty() && books.addresses.counts.is_empty() && books.accounts.counts.is_empty());
+        let state = throttle.state.lock();
+        assert!(state.pairs.counts.is_empty() && state.addresses.counts.is_empty() && state.accounts.counts.is_empty());
     }
 
     #[test]
@@ -340,11 +347,11 @@ mod tests {
                 attempt.succeeded_at(now);
             }
         }
-        let books = throttle.books.lock();
-        for remembered in [books.pairs.counts.len(), books.addresses.counts.len(), books.accounts.counts.len()] {
+        let state = throttle.state.lock();
+        for remembered in [state.pairs.counts.len(), state.addresses.counts.len(), state.accounts.counts.len()] {
             assert!(remembered <= MAX_KEYS);
         }
-        assert!(books.known.len() <= MAX_KEYS);
+        assert!(state.known.len() <= MAX_KEYS);
     }
 
     #[tokio::test(start_paused = true)]
@@ -353,10 +360,10 @@ mod tests {
         let now = Instant::now();
         let peers = (0..u8::MAX).map(peer);
         let attempts: Vec<_> = peers.map(|peer| throttle.begin_at(now, peer, ADA).expect("begins")).collect();
-        let slow: Vec<_> = attempts.iter().filter(|attempt| !attempt.slower.is_zero()).collect();
-        let all = (0..2 * MAX_WAITING).map(|n| slow[n % slow.len()].slow_down());
+        let slow: Vec<_> = attempts.iter().filter(|attempt| !attempt.delay.is_zero()).collect();
+        let all = (0..2 * MAX_WAITING).map(|n| slow[n % slow.len()].wait());
         let ended = futures_util::future::join_all(all).await;
         assert_eq!(ended.iter().filter(|ended| ended.is_ok()).count(), MAX_WAITING);
-        assert!(slow[0].slow_down().await.is_ok(), "there is room again");
+        assert!(slow[0].wait().await.is_ok(), "there is room again");
     }
 }

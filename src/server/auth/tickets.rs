@@ -1,17 +1,13 @@
-//! Tickets: each opens one socket, once, for a page of another origin, while the session that asked for it goes on. The
-//! store keeps digests only.
+//! Tickets: each opens one WebSocket for a page of another origin, until the session that requested it ends. Only digests are stored.
 
 use std::time::Duration;
 
 use sqlx::Row;
 
 use super::Identity;
-use crate::server::{
-    error::Result,
-    store::{Store, now_ms},
-};
+use crate::server::{clock::now_ms, error::Result, store::Store};
 
-/// How many tickets of a person wait to be used. One more takes the place of the one that would run out first.
+/// The most unused tickets of a person; one more replaces the one that expires first.
 const MAX_TICKETS: i64 = 100;
 
 pub(super) async fn mint(store: &Store, identity: &Identity, lifetime: Duration) -> Result<String> {
@@ -31,8 +27,7 @@ pub(super) async fn mint(store: &Store, identity: &Identity, lifetime: Duration)
     Ok(ticket)
 }
 
-/// Uses a ticket up: the key of the session that asked for it. Deleting and reading are one statement, so two who try at
-/// once cannot both have it.
+/// Uses a ticket; returns the key of the session that requested it. One statement reads and deletes it, so it cannot be used twice.
 pub(super) async fn redeem(store: &Store, ticket: &str) -> Result<Option<String>> {
     let mut tx = store.begin().await?;
     let row = sqlx::query("DELETE FROM tickets WHERE hash = $1 RETURNING session_id, expires_at")

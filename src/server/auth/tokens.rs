@@ -1,6 +1,6 @@
-//! Access tokens: JWTs (HS256) for clients that are not browsers. The secret is minted once and kept in the store.
+//! Access tokens: JWTs (HS256) for clients that are not browsers. The secret is created once and stored.
 //!
-//! A token names its session (`sid`), and is worth nothing once that ended: the signature alone lets nobody in.
+//! A token names its session (`sid`) and is invalid once that ended: the signature alone gives no access.
 
 use std::{fmt, time::Duration};
 
@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     protocol::UserId,
     server::{
+        clock::now_ms,
         error::{Error, Result},
-        store::{Store, now_ms},
+        store::Store,
     },
 };
 
@@ -28,9 +29,9 @@ struct Claims {
     jti: String,
 }
 
-/// What a valid token says.
+/// The content of a valid token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Claimed {
+pub(super) struct TokenIdentity {
     pub(super) user: UserId,
     /// The key of its session.
     pub(super) session: String,
@@ -38,8 +39,8 @@ pub(super) struct Claimed {
 
 /// Mints and reads access tokens.
 pub(super) struct Tokens {
-    signs: EncodingKey,
-    reads: DecodingKey,
+    encoding_key: EncodingKey,
+    decoding_key: DecodingKey,
     lifetime: Duration,
 }
 
@@ -56,39 +57,42 @@ impl Tokens {
     }
 
     fn with_secret(secret: &str, lifetime: Duration) -> Self {
-        let (signs, reads) = (EncodingKey::from_secret(secret.as_bytes()), DecodingKey::from_secret(secret.as_bytes()));
-        Self { signs, reads, lifetime }
+        Self {
+            encoding_key: EncodingKey::from_secret(secret.as_bytes()),
+            decoding_key: DecodingKey::from_secret(secret.as_bytes()),
+            lifetime,
+        }
     }
 
     pub(super) fn lifetime_ms(&self) -> i64 {
         i64::try_from(self.lifetime.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// A token for a session, from `now` until its end (both in milliseconds since 1970), and the seconds it holds.
+    /// Creates a token for a session, valid from `now` to `until` (milliseconds since 1970); returns it with its lifetime in seconds.
     pub(super) fn mint(&self, user: UserId, session: &str, now: i64, until: i64) -> Result<(String, u64)> {
         let (iat, exp) = (now / 1000, until / 1000);
         let jti = uuid::Uuid::now_v7().to_string();
         let claims = Claims { iss: ISSUER.into(), sub: user, sid: session.to_owned(), iat, exp, jti };
-        let token = encode(&Header::new(Algorithm::HS256), &claims, &self.signs);
+        let token = encode(&Header::new(Algorithm::HS256), &claims, &self.encoding_key);
         let token = token.map_err(|error| Error::Corrupt(format!("signing a token: {error}")))?;
         Ok((token, u64::try_from(exp - iat).unwrap_or_default()))
     }
 
-    /// Whose it is; nothing where it is not valid now. Whether its session goes on is for the store to say.
-    pub(super) fn read(&self, token: &str) -> Option<Claimed> {
-        let mut rules = Validation::new(Algorithm::HS256);
-        rules.leeway = 0;
-        rules.validate_nbf = true;
-        rules.set_issuer(&[ISSUER]);
-        rules.set_required_spec_claims(&["exp", "iss", "sub"]);
-        let token = decode::<Claims>(token, &self.reads, &rules).ok()?;
-        // RFC 7515, 4.1.11: whoever does not understand what is critical refuses the token. No extension is understood here.
+    /// Reads a token; nothing if its signature or its time is invalid. Whether its session has ended is not checked.
+    pub(super) fn read(&self, token: &str) -> Option<TokenIdentity> {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        let token = decode::<Claims>(token, &self.decoding_key, &validation).ok()?;
+        // RFC 7515, 4.1.11: a token with critical extensions that are not supported is invalid. None is supported here.
         if token.header.crit.is_some() {
             return None;
         }
         let Claims { sub, sid, exp, .. } = token.claims;
-        // The library lets the last second pass whole.
-        (exp.saturating_mul(1000) > now_ms()).then_some(Claimed { user: sub, session: sid })
+        // The library accepts a token until the end of its last second.
+        (exp.saturating_mul(1000) > now_ms()).then_some(TokenIdentity { user: sub, session: sid })
     }
 }
 
@@ -105,7 +109,7 @@ mod tests {
     /// A token with our own secret and whatever header and claims.
     fn signed(tokens: &Tokens, header: &Value, claims: &Value) -> String {
         let header: Header = serde_json::from_value(header.clone()).expect("a header");
-        encode(&header, claims, &tokens.signs).expect("signs")
+        encode(&header, claims, &tokens.encoding_key).expect("signs")
     }
 
     #[test]
@@ -114,23 +118,23 @@ mod tests {
         let now = now_ms();
         let (token, seconds) = tokens.mint(user, "a session", now, now + 60_000).expect("signs");
         assert_eq!(seconds, 60);
-        assert_eq!(tokens.read(&token), Some(Claimed { user, session: "a session".into() }));
+        assert_eq!(tokens.read(&token), Some(TokenIdentity { user, session: "a session".into() }));
         assert!(super::tests::tokens("two").read(&token).is_none());
         assert!(tokens.read(&format!("{token}x")).is_none());
     }
 
     #[test]
-    fn a_token_that_ran_out_or_is_unsigned_is_none() {
+    fn an_expired_or_unsigned_token_is_invalid() {
         let tokens = tokens("one");
         let (token, _) = tokens.mint(UserId::new(), "a session", now_ms(), now_ms()).expect("signs");
-        assert!(tokens.read(&token).is_none(), "it ran out as it was minted");
+        assert!(tokens.read(&token).is_none(), "it expired when it was created");
         // {"alg":"none","typ":"JWT"}
         let body = token.split('.').nth(1).expect("three parts");
         assert!(tokens.read(&format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{body}.")).is_none());
     }
 
     #[test]
-    fn a_token_that_holds_later_or_wants_an_unknown_extension_or_names_no_session_is_none() {
+    fn a_token_that_is_not_valid_yet_or_has_a_critical_extension_or_no_session_is_invalid() {
         let (tokens, now) = (tokens("one"), now_ms() / 1000);
         let plain = json!({"alg": "HS256", "typ": "JWT"});
         let claims = json!({"iss": "netra", "sub": UserId::new(), "sid": "s", "iat": now, "exp": now + 60, "jti": "j"});

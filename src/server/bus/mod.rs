@@ -31,9 +31,9 @@ pub use message::{InLine, NodeMessage, Part};
 
 use super::{
     channel::{Channel, Delivery, Hub},
+    clock::now_ms,
     config::BusConfig,
     metrics,
-    store::now_ms,
 };
 use crate::protocol::Epoch;
 
@@ -52,7 +52,7 @@ pub trait Listener: Send + Sync + 'static {
     fn head(&self, channel: Channel, seq: u64);
 
     /// Something is to be done.
-    fn told(&self, message: NodeMessage);
+    fn on_message(&self, message: NodeMessage);
 }
 
 /// How the bus is.

@@ -160,7 +160,7 @@ fn hear_entry(message: &Message, subjects: &Subjects, listener: &dyn Listener) {
 
 fn hear_message(message: &Message, listener: &dyn Listener) {
     match serde_json::from_slice(&message.payload) {
-        Ok(message) => listener.told(message),
+        Ok(message) => listener.on_message(message),
         Err(error) => tracing::debug!(%error, "the bus brought a message of another version"),
     }
 }

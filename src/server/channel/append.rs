@@ -10,9 +10,10 @@ use super::{Channel, Delivery, Shared, frame, rows};
 use crate::{
     protocol::{ThreadEntry, ThreadId, UserEntry, UserId},
     server::{
+        clock::now_ms,
         error::{Error, Result},
         metrics,
-        store::{Engine, now_ms},
+        store::Engine,
     },
 };
 

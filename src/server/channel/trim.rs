@@ -7,6 +7,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sqlx::{AssertSqlSafe, Row as _};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Append, Channel, Channels,
@@ -16,15 +17,19 @@ use super::{
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
     server::{
+        clock::now_ms,
         config::StoreConfig,
         error::Result,
-        store::{chunks, now_ms, places},
+        store::{chunks, places},
     },
     thread::{Compactor, ThreadView},
 };
 
 /// How many threads one look takes on.
 const THREADS: i64 = 32;
+
+/// How often the logs are trimmed.
+const TRIM_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// What may go, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +82,29 @@ impl Channels {
             }
         }
         Ok(gone)
+    }
+
+    /// Trims the logs at intervals, until `stopping`.
+    pub async fn run_trimming(self, options: Trimming, stopping: CancellationToken) {
+        let mut ticks = tokio::time::interval(TRIM_INTERVAL);
+        while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+            match stopping.run_until_cancelled(self.trim_all(&options)).await {
+                Some(Ok(1..)) => tracing::info!("trimmed the logs of finished runs"),
+                Some(Err(error)) => tracing::warn!(%error, "the logs could not be trimmed"),
+                Some(Ok(0)) | None => {}
+            }
+        }
+    }
+
+    /// Trims until nothing more may go; returns the number of entries that went.
+    async fn trim_all(&self, options: &Trimming) -> Result<u64> {
+        let mut entries = 0;
+        loop {
+            match self.trim(options).await? {
+                0 => return Ok(entries),
+                gone => entries += gone,
+            }
+        }
     }
 
     /// Threads whose runs are all over, and some of them since the last look.

@@ -18,9 +18,10 @@ use super::{Channel, Delivery, Shared, frame, rows};
 use crate::{
     protocol::RunId,
     server::{
+        clock::now_ms,
         error::{Error, Result},
         metrics,
-        store::{Engine, now_ms},
+        store::Engine,
     },
 };
 

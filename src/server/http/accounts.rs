@@ -1,5 +1,5 @@
-//! Setup, sign-in, sign-out, tokens, tickets; disconnecting people. What each ends is closed on every node at once where the bus
-//! tells it, else within a second by the audit of open sockets.
+//! Setup, sign-in, sign-out, tokens, tickets, and disconnecting people. Sockets of sessions that end are closed on every node: at once
+//! through the bus, or within a second by the audit of open connections.
 
 use axum::{
     Json as Answer,
@@ -13,26 +13,26 @@ use tower_sessions::Session;
 use super::{
     Caller, Peer,
     extract::{self, Json, SameOrigin},
-    problem::problem,
 };
 use crate::{
     protocol::http::{AccessToken, ChangePassword, Problem, Role, Setup, SignIn, SignedIn, Ticket, User},
     server::{
         auth::{NewAccount, begin_session, session_key_of},
+        problem::problem,
         state::AppState,
     },
 };
 
 type Result<T> = std::result::Result<T, Problem>;
 
-/// Answers that hold a secret are kept nowhere.
+/// For answers that hold a secret.
 const NO_STORE: AppendHeaders<[(header::HeaderName, &str); 1]> = AppendHeaders([(header::CACHE_CONTROL, "no-store")]);
 
-/// `GET /api/auth/me`.
+/// The answer to `GET /api/auth/me`.
 #[derive(Serialize)]
 pub(super) struct Me {
     user: User,
-    /// How many sockets the person has open on this server.
+    /// How many connections the person has to this node.
     connections: usize,
 }
 
@@ -50,8 +50,8 @@ pub(super) async fn setup(
 ) -> Result<impl IntoResponse> {
     let account = NewAccount { email: body.email, name: body.name, role: Role::Admin, password: body.password };
     let user = state.auth.setup(&body.setup_token, account, peer).await?;
-    tracing::info!(user = %user.id, "the first administrator was made");
-    enter(&state, &session, &user).await?;
+    tracing::info!(user = %user.id, "the first administrator was created");
+    start_session(&state, &session, &user).await?;
     Ok((NO_STORE, Answer(SignedIn { user })))
 }
 
@@ -62,14 +62,14 @@ pub(super) async fn sign_in(
     session: Session,
     Json(body): Json<SignIn>,
 ) -> Result<impl IntoResponse> {
-    let user = checked(&state, &body, peer).await?;
-    enter(&state, &session, &user).await?;
+    let user = check_password(&state, &body, peer).await?;
+    start_session(&state, &session, &user).await?;
     tracing::info!(user = %user.id, %peer, "signed in");
     Ok((NO_STORE, Answer(SignedIn { user })))
 }
 
-/// Ends what was shown: an access token where there is one, else the cookie's session with all that came of it. Without
-/// either it is done already.
+/// Ends the access token that was shown, or else the cookie's session with its tokens and tickets. Without either there is nothing to
+/// end.
 pub(super) async fn sign_out(
     State(state): State<AppState>,
     _: SameOrigin,
@@ -93,7 +93,7 @@ pub(super) async fn sign_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends all sessions of whoever asks, with the tokens and tickets that came of them.
+/// Ends all sessions of the caller, with their tokens and tickets.
 pub(super) async fn sign_out_everywhere(
     State(state): State<AppState>,
     Caller(identity): Caller,
@@ -106,7 +106,7 @@ pub(super) async fn sign_out_everywhere(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Another password for whoever asks, who shows the one they have. Their other sessions end, and all their tokens.
+/// Changes the caller's password, if the current one is right. Their other sessions and all their tokens end.
 pub(super) async fn password(
     State(state): State<AppState>,
     Caller(identity): Caller,
@@ -121,7 +121,7 @@ pub(super) async fn password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends the cookie's session and takes the cookie back.
+/// Ends the cookie's session and removes the cookie.
 async fn flush(session: &Session) -> Result<()> {
     session.flush().await.map_err(|error| {
         tracing::error!(%error, "a session could not be ended");
@@ -141,7 +141,7 @@ pub(super) async fn token(
         state.auth.mint_session_token(&identity).await?
     } else {
         let body: SignIn = extract::read_json(&body)?;
-        let user = checked(&state, &body, peer).await?;
+        let user = check_password(&state, &body, peer).await?;
         state.auth.mint_token(user.id).await?
     };
     Ok((NO_STORE, Answer(AccessToken { access_token, token_type: "Bearer".into(), expires_in })))
@@ -152,10 +152,10 @@ pub(super) async fn ticket(State(state): State<AppState>, Caller(identity): Call
     Ok((NO_STORE, Answer(Ticket { ticket, expires_in })))
 }
 
-/// The answer to `POST /api/users/{user_id}/disconnect`; an address does as well as an id.
+/// The answer to `POST /api/users/{user_id}/disconnect`, which also takes an e-mail address.
 #[derive(Serialize)]
 pub(super) struct Disconnected {
-    /// How many sockets were closed on this node; others close theirs, too.
+    /// How many connections were closed on this node; other nodes close theirs, too.
     connections: usize,
 }
 
@@ -169,7 +169,7 @@ pub(super) async fn disconnect(
     }
     let user_id = state.auth.find(&user).await?;
     let user_id = user_id.ok_or_else(|| problem(StatusCode::NOT_FOUND, "not_found", "there is no such person"))?;
-    // First, so that sockets are closed with the reason; whatever came in between is closed by the second look.
+    // First, so that connections are closed with this reason. Those opened before the sessions end are closed by the recheck.
     let connections = state.nodes.disconnect(user_id);
     let sessions = state.auth.end_sessions(user_id).await?;
     state.nodes.recheck();
@@ -177,7 +177,8 @@ pub(super) async fn disconnect(
     Ok(Answer(Disconnected { connections }))
 }
 
-async fn checked(state: &AppState, body: &SignIn, peer: std::net::IpAddr) -> Result<User> {
+/// The person whose e-mail address and password these are.
+async fn check_password(state: &AppState, body: &SignIn, peer: std::net::IpAddr) -> Result<User> {
     let found = state.auth.sign_in(&body.email, &body.password, peer).await?;
     found.ok_or_else(|| {
         tracing::info!(%peer, "a sign-in failed");
@@ -185,8 +186,8 @@ async fn checked(state: &AppState, body: &SignIn, peer: std::net::IpAddr) -> Res
     })
 }
 
-/// Begins a person's session. One that the browser had before is over, with its tokens and sockets.
-async fn enter(state: &AppState, session: &Session, user: &User) -> Result<()> {
+/// Starts a person's session. The session that the browser had before ends, with its tokens and sockets.
+async fn start_session(state: &AppState, session: &Session, user: &User) -> Result<()> {
     let before = match session_key_of(session) {
         Some(key) => state.auth.session_family(&key).await?,
         None => Vec::new(),

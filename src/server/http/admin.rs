@@ -1,4 +1,4 @@
-//! What administrators see and change: the agents, and what was used. And what everyone sees of their own use.
+//! For administrators: the agents, and everyone's usage. For everyone: their own usage.
 
 use axum::{
     Json as Answer,
@@ -8,7 +8,7 @@ use axum::{
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{Caller, extract::Json, problem::problem};
+use super::{Caller, extract::Json};
 use crate::{
     protocol::{
         Author,
@@ -20,20 +20,21 @@ use crate::{
         agents::{check, stored},
         config::agents::{AgentEntry, masked, unmasked},
         error::Error,
+        problem::problem,
         runs::{Registered, last_failure},
         state::AppState,
         usage,
     },
 };
 
-/// The longest message of a check, in bytes.
+/// The longest message to check an agent with, in bytes.
 const MAX_CHECK_BYTES: usize = 4_096;
-/// Checks that go on at once on this server.
+/// Limits the checks at the same time on this node.
 static CHECKS: Semaphore = Semaphore::const_new(2);
 
 type Result<T> = std::result::Result<T, Problem>;
 
-/// An administrator who calls. Refused with 403 where it is somebody else.
+/// The caller, an administrator. Anyone else is refused with 403.
 pub(super) struct Admin(User);
 
 impl FromRequestParts<AppState> for Admin {
@@ -52,7 +53,7 @@ impl FromRequestParts<AppState> for Admin {
 pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Result<Answer<AdminAgents>> {
     let mut agents = Vec::new();
     for agent in state.runner.agents().all().iter() {
-        agents.push(shown(&state, agent).await?);
+        agents.push(admin_agent(&state, agent).await?);
     }
     Ok(Answer(AdminAgents { agents }))
 }
@@ -62,7 +63,8 @@ pub(super) async fn tools(State(state): State<AppState>, _: Admin) -> Answer<Adm
     Answer(AdminTools { sources: state.registry.tools().status() })
 }
 
-/// `PUT /api/admin/agents/<id>`. A secret that comes back as it was shown is kept, where it still goes to the same place.
+/// `PUT /api/admin/agents/<id>`. A secret that is sent back masked, as `GET` shows it, keeps its value if it is still for the same
+/// address.
 pub(super) async fn put_agent(
     State(state): State<AppState>,
     Admin(user): Admin,
@@ -78,9 +80,9 @@ pub(super) async fn put_agent(
     }
     stored::put(state.channels.store(), &id, &entry).await?;
     tracing::info!(agent = id, by = %user.id, "an agent was set");
-    renew(&state).await?;
+    reload(&state).await?;
     let agent = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
-    Ok(Answer(shown(&state, &agent).await?))
+    Ok(Answer(admin_agent(&state, &agent).await?))
 }
 
 /// `POST /api/admin/agents/<id>/check`: a short conversation with the agent, and what it found.
@@ -88,14 +90,14 @@ pub(super) async fn check_agent(
     State(state): State<AppState>,
     Admin(user): Admin,
     Path(id): Path<String>,
-    Json(wanted): Json<CheckAgent>,
+    Json(request): Json<CheckAgent>,
 ) -> Result<Answer<AgentCheck>> {
     let known = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
     let agent = known.agent().ok_or_else(|| {
         let why = known.info.disabled.unwrap_or_default();
         problem(StatusCode::CONFLICT, "conflict", format!("the agent `{id}` cannot be asked: {why}"))
     })?;
-    let text = wanted.text.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| CheckAgent::GREETING.into());
+    let text = request.text.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| CheckAgent::GREETING.into());
     if text.len() > MAX_CHECK_BYTES {
         let detail = format!("text: at most {MAX_CHECK_BYTES} bytes");
         return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
@@ -115,31 +117,32 @@ pub(super) async fn remove_agent(
     Admin(user): Admin,
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
-    // One whose id the file took is listed under another.
+    // An agent whose id is taken by one of the configuration file is listed under another id.
     let id = state.runner.agents().stored_id(&id).unwrap_or(id);
     if !stored::remove(state.channels.store(), &id).await? {
         let detail = format!("there is no agent `{id}` of this page; those of the file are changed there");
         return Err(problem(StatusCode::NOT_FOUND, "not_found", detail));
     }
     tracing::info!(agent = id, by = %user.id, "an agent was removed");
-    renew(&state).await?;
+    reload(&state).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Takes the change in here, and tells the other nodes.
-async fn renew(state: &AppState) -> Result<()> {
+/// Reloads the agents on every node.
+async fn reload(state: &AppState) -> Result<()> {
     stored::load(state.channels.store(), &state.registry).await?;
     state.nodes.agents_changed();
     Ok(())
 }
 
-/// For how many days.
+/// The query of `GET /api/admin/usage`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Days {
+pub(super) struct UsageQuery {
+    /// For how many days, up to today.
     #[serde(default = "a_week")]
     days: u16,
-    /// Where to go on.
+    /// How many people to skip.
     #[serde(default)]
     skip: u32,
 }
@@ -152,7 +155,7 @@ fn a_week() -> u16 {
 pub(super) async fn usage(
     State(state): State<AppState>,
     _: Admin,
-    Query(Days { days, skip }): Query<Days>,
+    Query(UsageQuery { days, skip }): Query<UsageQuery>,
 ) -> Result<Answer<UsageReport>> {
     Ok(Answer(usage::report(&state.channels, days.clamp(1, 366), skip).await?))
 }
@@ -164,7 +167,7 @@ pub(super) async fn own_usage(State(state): State<AppState>, Caller(identity): C
     Ok(Answer(OwnUsage { today, budget: state.config.runs.budget() }))
 }
 
-async fn shown(state: &AppState, agent: &Registered) -> Result<AdminAgent> {
+async fn admin_agent(state: &AppState, agent: &Registered) -> Result<AdminAgent> {
     let Registered { info, source, entry, .. } = agent;
     let last_failure = last_failure(state.channels.store(), &info.id).await?;
     let (entry, health) = (masked(entry.clone()).0, agent.health());

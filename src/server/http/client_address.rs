@@ -1,8 +1,8 @@
-//! Where a call comes from, behind proxies or not.
+//! The address of a caller, behind proxies or not.
 //!
-//! Each proxy appends the address that it saw to `X-Forwarded-For` (or `Forwarded`, RFC 7239). What stands left of the entry
-//! that a trusted proxy wrote is whatever the caller sent. So the list is walked from the right: over the addresses of trusted
-//! proxies, to the first that is none. That is the caller.
+//! Each proxy appends the address that it saw to `X-Forwarded-For` (or `Forwarded`, RFC 7239). Whatever is left of the entry of a
+//! trusted proxy may have been sent by the caller. So the list is read from the right: the first address that is not of a trusted
+//! proxy is the caller's.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,12 +11,12 @@ use axum::http::{HeaderMap, HeaderName, header};
 use crate::server::config::ServerConfig;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// How many hops are walked. A longer list is no chain of proxies.
+/// How many entries are read. No chain of proxies is longer.
 const MAX_HOPS: usize = 32;
 
-/// The caller's address. `peer` is the other end of the connection; the headers count only where that is a trusted proxy.
-/// Where an entry cannot be read the caller is unknown, and the proxy that wrote it stands in for them; so does `peer` where
-/// both headers are there and disagree, for one of them is the caller's own.
+/// The caller's address. `peer` is the other end of the connection; the headers count only if that is a trusted proxy. If an entry
+/// cannot be read, the caller counts as the proxy that wrote it. If both headers are there and disagree, one of them is the caller's
+/// own, and the caller counts as `peer`.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, server: &ServerConfig) -> IpAddr {
     let peer = peer.to_canonical();
     if !server.trusts_peer(peer) {
@@ -42,12 +42,12 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, server: &ServerC
     }
 }
 
-/// Whether a header names a caller, though nobody configured the proxy that sent it.
+/// Whether a header names a caller.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED)
 }
 
-/// A header's lines as one list. What is no text cannot be read.
+/// A header's lines joined to one list; a line that is not ASCII counts as an entry that cannot be read.
 fn lines(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("unknown"));
     let all = lines.collect::<Vec<_>>().join(",");
@@ -70,7 +70,7 @@ fn forwarded(list: &str) -> Vec<Option<IpAddr>> {
     split(list, ',').into_iter().map(hop).collect()
 }
 
-/// The parts of a text between separators that do not stand in quotes.
+/// Splits a text at separators outside of quotes.
 fn split(text: &str, separator: char) -> Vec<String> {
     let (mut parts, mut quoted, mut escaped) = (vec![String::new()], false, false);
     for c in text.chars() {
@@ -101,7 +101,8 @@ fn unquoted(text: &str) -> String {
     inner.chars().filter(keep).collect()
 }
 
-/// An address, with or without a port: `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`. Names (`unknown`, `_hidden`) are none.
+/// Parses an address with or without a port: `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`. Names (`unknown`, `_hidden`) are not
+/// addresses.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix('[') {
@@ -113,7 +114,7 @@ fn address(text: &str) -> Option<IpAddr> {
     ipv4(text).or_else(with_port).or_else(|| ipv6(text))
 }
 
-/// An IPv6 address, without the zone that only its own host knows.
+/// Parses an IPv6 address; its zone, which has a meaning only on its own host, is dropped.
 fn ipv6(text: &str) -> Option<IpAddr> {
     let bare = text.split_once('%').map_or(text, |(bare, _)| bare);
     bare.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
@@ -224,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_end_is_walked_no_further_than_a_chain_of_proxies_is_long() {
+    fn at_most_the_last_32_entries_are_read() {
         let list = vec!["10.0.0.9"; 10_000].join(",");
         let lines = headers(&[("x-forwarded-for", &format!("192.0.2.1,{list}"))]);
         assert_eq!(client_address(ip("10.0.0.1"), &lines, &server(r#""10.0.0.0/8""#)), ip("10.0.0.9"));
     }
 
     #[test]
-    fn the_older_setting_believes_whoever_connects_and_no_other_hop() {
+    fn trust_proxy_trusts_the_peer_and_no_other_entry() {
         let server: ServerConfig = toml::from_str("trust_proxy = true").expect("a configuration");
         let lines = headers(&[("x-forwarded-for", "203.0.113.9, 192.0.2.1:80")]);
         assert_eq!(client_address(ip("198.51.100.7"), &lines, &server), ip("192.0.2.1"));

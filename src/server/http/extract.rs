@@ -1,4 +1,4 @@
-//! What handlers take out of a request.
+//! The extractors of the handlers.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -12,16 +12,13 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{
-    client_address::{client_address, is_forwarded},
-    problem::problem,
-};
+use super::client_address::{client_address, is_forwarded};
 use crate::{
     protocol::{http::Problem, untrusted},
-    server::{auth::Identity, state::AppState},
+    server::{auth::Identity, problem::problem, state::AppState},
 };
 
-/// Who calls. Refused with 401 or 403 where nobody may, with 429 where the person asked too much lately.
+/// The caller. Refused with 401 or 403 without valid credentials, with 429 if the person's rate is exceeded.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Identity);
 
@@ -38,10 +35,10 @@ impl FromRequestParts<AppState> for Caller {
     }
 }
 
-/// Whether the log has it that a proxy is not trusted: once is enough.
-static TOLD: AtomicBool = AtomicBool::new(false);
+/// Whether the warning about a proxy that is not trusted was logged; it is logged once.
+static WARNED: AtomicBool = AtomicBool::new(false);
 
-/// Where the call comes from: the other end of the connection, or what a trusted proxy says.
+/// The caller's address: the other end of the connection, or the address that a trusted proxy reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
@@ -54,11 +51,11 @@ impl FromRequestParts<AppState> for Peer {
         let server = &state.config.server;
         if !server.trusts_peer(peer.to_canonical())
             && is_forwarded(&parts.headers)
-            && !TOLD.swap(true, Ordering::Relaxed)
+            && !WARNED.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(
                 %peer,
-                "a call was forwarded by a proxy that is not trusted, so everybody behind it counts as one address; if the \
+                "a request was forwarded by a proxy that is not trusted, so everybody behind it counts as one address; if the \
                  proxy is yours, add its address to server.trusted_proxies"
             );
         }
@@ -66,7 +63,7 @@ impl FromRequestParts<AppState> for Peer {
     }
 }
 
-/// That a cookie counts here, for calls that hand one out: no page of another origin may sign anybody in.
+/// Refuses pages of other origins; for calls that set a cookie, so that no other page can sign anybody in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SameOrigin;
 
@@ -92,7 +89,7 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     }
 }
 
-/// A whole body, as far as the route's limit lets it.
+/// Reads a whole body, up to the limit of the route.
 pub(super) async fn body(request: Request, state: &AppState) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
         let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
@@ -100,10 +97,10 @@ pub(super) async fn body(request: Request, state: &AppState) -> Result<Bytes, Pr
     })
 }
 
-/// Reads JSON that a client sent: each key of an object once, and as the type wants it.
+/// Parses JSON of a client.
 ///
 /// # Errors
-/// 400 what is no JSON or has a key twice, 422 what does not fit the type; both say where.
+/// 400 if it is not JSON or an object has a key twice, 422 if it does not fit the type; both with the place.
 pub(super) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = untrusted::from_slice(bytes).map_err(not_json)?;
     serde_path_to_error::deserialize(value).map_err(|error| {
@@ -112,10 +109,10 @@ pub(super) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem>
     })
 }
 
-/// Whether bytes that a client sent are JSON with each key of an object once.
+/// Checks that bytes are JSON in which no object has a key twice.
 ///
 /// # Errors
-/// 400, saying where.
+/// 400 with the place.
 pub(super) fn check_bytes(bytes: &[u8]) -> Result<(), Problem> {
     untrusted::check(bytes).map_err(not_json)
 }
@@ -124,7 +121,7 @@ fn not_json(error: serde_json::Error) -> Problem {
     problem(StatusCode::BAD_REQUEST, "bad_request", format!("the body is not JSON as it is taken: {error}"))
 }
 
-/// The body says that it is JSON, or a kind of it (`application/vnd.x+json`).
+/// Checks that the content type is JSON or a kind of it (`application/vnd.x+json`).
 pub(super) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

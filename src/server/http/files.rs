@@ -1,4 +1,4 @@
-//! Files of threads: streamed to disk, written under another name until they are whole.
+//! Files of threads: uploads are streamed to the disk under a temporary name, and renamed once they are complete.
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,7 @@ use tokio_util::io::ReaderStream;
 
 use super::{
     Caller,
-    form::{Form, broken},
-    problem::problem,
+    form::{Form, malformed},
 };
 use crate::{
     protocol::{
@@ -30,6 +29,7 @@ use crate::{
         config::Config,
         error::{Error, Result},
         graphemes::cut,
+        problem::problem,
         quotas::{Reservation, Upload},
         state::AppState,
         store::Store,
@@ -40,22 +40,22 @@ use crate::{
 
 /// The form's field that holds the file.
 const FIELD: &str = "file";
-/// The most that a form has around its file, in bytes: a request that is larger by more than this than the room that is left is
-/// refused before it is read.
+/// The most that a form has beside its file, in bytes. A request that exceeds the quota by more than this is refused before it is
+/// read.
 const MAX_FORM_BYTES: u64 = 64 * 1024;
-/// The longest name that is kept, in characters.
+/// The longest name, in characters; a longer one is cut.
 const MAX_NAME_CHARS: usize = 200;
-/// The longest ending of a name that is kept when the name is cut, in characters, with its dot.
+/// The longest extension, with its dot, that is kept when a name is cut, in characters.
 const MAX_EXTENSION_CHARS: usize = 17;
 
-/// Where a file's bytes are.
+/// The path of a file, below the folder `files`.
 #[must_use]
 pub fn path(files: &Path, thread: ThreadId, file: FileId) -> PathBuf {
     files.join(thread.to_string()).join(file.to_string())
 }
 
-/// How much of a body is read: somewhat more than a file may have, so that whoever sends too much still gets the answer.
-pub(super) fn drained(config: &Config) -> u64 {
+/// How much of a body is read, in bytes: more than a file may have, so that a client which sends too much still gets the answer.
+pub(super) fn max_body_bytes(config: &Config) -> u64 {
     config.analyst.max_file_bytes.saturating_mul(2).saturating_add(1 << 20)
 }
 
@@ -77,59 +77,60 @@ pub(super) async fn upload(
         if field.name() == Some(FIELD) {
             let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
             let uploaded = receive(&state, identity.user.id, thread, length, field).await?;
-            tracing::info!(user = %identity.user.id, %thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file taken");
+            tracing::info!(user = %identity.user.id, %thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file uploaded");
             return Ok((StatusCode::CREATED, Answer(uploaded)));
         }
     }
     Err(problem(StatusCode::BAD_REQUEST, "bad_request", format!("the form has no field `{FIELD}`")))
 }
 
-/// `GET /api/threads/<thread_id>/files/<file_id>`: the file as it came, to be saved and never shown as a page of ours.
+/// `GET /api/threads/<thread_id>/files/<file_id>`: the file as it was uploaded. Always a download, as a file that is shown could run
+/// scripts in our origin.
 pub(super) async fn download(
     State(state): State<AppState>,
     Caller(identity): Caller,
-    named: std::result::Result<UrlPath<(ThreadId, FileId)>, PathRejection>,
+    path: std::result::Result<UrlPath<(ThreadId, FileId)>, PathRejection>,
 ) -> std::result::Result<Response, Problem> {
-    let UrlPath((thread, file)) = named.map_err(|_| Error::not_found("file"))?;
+    let UrlPath((thread, file)) = path.map_err(|_| Error::not_found("file"))?;
     threads::authorise(&state.channels, identity.user.id, thread).await?;
-    let known = known(state.channels.store(), thread, file).await?.ok_or_else(|| Error::not_found("file"))?;
-    let whole = path(&state.config.files_dir(), thread, file);
+    let uploaded = find(state.channels.store(), thread, file).await?.ok_or_else(|| Error::not_found("file"))?;
+    let whole = self::path(&state.config.files_dir(), thread, file);
     let bytes = fs::File::open(whole).await.map_err(Error::from)?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, known.bytes.to_string()),
-        (header::CONTENT_DISPOSITION, disposition(&known.name)),
+        (header::CONTENT_LENGTH, uploaded.bytes.to_string()),
+        (header::CONTENT_DISPOSITION, disposition(&uploaded.name)),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
     ];
     Ok((headers, Body::from_stream(ReaderStream::new(bytes))).into_response())
 }
 
-/// A file that came whole with a message. One that is there already under this id stays as it is.
+/// Stores a file whose bytes came with a message. One that exists under this id stays as it is.
 ///
 /// # Errors
-/// `too_large`, `quota_exceeded`; `not_found` where the thread was deleted.
-pub(super) async fn keep(
+/// `quota_exceeded`; `not_found` if the thread was deleted; the store or the disk fails.
+pub(super) async fn store(
     state: &AppState,
     (owner, thread): (UserId, ThreadId),
     file_id: FileId,
     name: &str,
     bytes: &[u8],
 ) -> Result<()> {
-    if known(state.channels.store(), thread, file_id).await?.is_some() {
+    if find(state.channels.store(), thread, file_id).await?.is_some() {
         return Ok(());
     }
     let whole = path(&state.config.files_dir(), thread, file_id);
     let (length, upload) = (bytes.len() as u64, Upload { file: file_id, thread, owner });
     let reserved = state.channels.quotas().reserve(state.channels.store(), upload, length, length).await?;
-    // The same may come twice at once.
-    let part = Part::create(whole.with_extension(format!("{}.part", FileId::new()))).await?;
+    // A name of its own: the same message may be sent twice at the same time.
+    let part = PartialFile::create(whole.with_extension(format!("{}.part", FileId::new()))).await?;
     let mut file = fs::File::create(&part.0).await?;
     file.write_all(bytes).await?;
     file.sync_all().await?;
-    settle(reserved, (name, length), &part, &whole).await
+    commit(reserved, (name, length), &part, &whole).await
 }
 
-/// Takes a file: `length` is that of the whole request, where it says so.
+/// Stores an uploaded file. `length` is the request's `Content-Length`, if it has one.
 async fn receive(
     state: &AppState,
     owner: UserId,
@@ -138,27 +139,27 @@ async fn receive(
     field: Field<'_>,
 ) -> std::result::Result<Uploaded, Problem> {
     let (file_id, limit) = (FileId::new(), state.config.analyst.max_file_bytes);
-    // What is around the file in the form takes some of the length; a file that is too large is refused as such.
-    let wish = length.unwrap_or_default().min(limit);
-    let least = wish.saturating_sub(MAX_FORM_BYTES);
+    // The length includes the form around the file. More than the limit is not reserved: such a file is refused as too large.
+    let likely = length.unwrap_or_default().min(limit);
+    let least = likely.saturating_sub(MAX_FORM_BYTES);
     let upload = Upload { file: file_id, thread, owner };
-    let mut reserved = state.channels.quotas().reserve(state.channels.store(), upload, least, wish).await?;
+    let mut reserved = state.channels.quotas().reserve(state.channels.store(), upload, least, likely).await?;
     let whole = path(&state.config.files_dir(), thread, file_id);
-    let part = Part::create(whole.with_extension("part")).await.map_err(Error::from)?;
+    let part = PartialFile::create(whole.with_extension("part")).await.map_err(Error::from)?;
     let name = file_name(field.file_name());
-    let bytes = part.fill(field, limit, &mut reserved).await?;
-    settle(reserved, (&name, bytes), &part, &whole).await?;
+    let bytes = part.write(field, limit, &mut reserved).await?;
+    commit(reserved, (&name, bytes), &part, &whole).await?;
     Ok(Uploaded { file_id, name, bytes })
 }
 
-/// Gives a file that is whole its name, and its place in the store.
-async fn settle(reserved: Reservation, (name, bytes): (&str, u64), part: &Part, whole: &Path) -> Result<()> {
-    // A thread that was deleted meanwhile took its folder along.
-    let gone = |error: std::io::Error| match error.kind() {
+/// Renames a complete file and records it in the store.
+async fn commit(reserved: Reservation, (name, bytes): (&str, u64), part: &PartialFile, whole: &Path) -> Result<()> {
+    // The folder is gone if the thread was deleted meanwhile.
+    let not_found = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::not_found("thread"),
         _ => error.into(),
     };
-    fs::rename(&part.0, whole).await.map_err(gone)?;
+    fs::rename(&part.0, whole).await.map_err(not_found)?;
     let recorded = reserved.record(name, bytes).await;
     if recorded.is_err() {
         let _ = fs::remove_file(whole).await;
@@ -166,8 +167,8 @@ async fn settle(reserved: Reservation, (name, bytes): (&str, u64), part: &Part, 
     recorded
 }
 
-/// A file of a thread, as it was uploaded.
-async fn known(store: &Store, thread: ThreadId, file_id: FileId) -> Result<Option<Uploaded>> {
+/// The record of a file of a thread.
+async fn find(store: &Store, thread: ThreadId, file_id: FileId) -> Result<Option<Uploaded>> {
     let row = sqlx::query("SELECT name, bytes FROM files WHERE id = $1 AND thread_id = $2")
         .bind(file_id.to_string())
         .bind(thread.to_string())
@@ -180,10 +181,10 @@ async fn known(store: &Store, thread: ThreadId, file_id: FileId) -> Result<Optio
     row.map(uploaded).transpose()
 }
 
-/// A file on its way. Dropped, also because the caller went away, it is deleted.
-struct Part(PathBuf);
+/// A file that is being written; dropping it deletes it.
+struct PartialFile(PathBuf);
 
-impl Part {
+impl PartialFile {
     async fn create(path: PathBuf) -> std::io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).await?;
@@ -191,8 +192,11 @@ impl Part {
         Ok(Self(path))
     }
 
-    /// Writes the field's bytes, at most `limit`, each after room was reserved for it; answers how many.
-    async fn fill(
+    /// Writes the field's bytes, reserving each before it is written; returns how many there are.
+    ///
+    /// # Errors
+    /// `too_large` beyond `limit`, `quota_exceeded`; the form is malformed, or the disk fails.
+    async fn write(
         &self,
         mut field: Field<'_>,
         limit: u64,
@@ -200,7 +204,7 @@ impl Part {
     ) -> std::result::Result<u64, Problem> {
         let mut file = BufWriter::new(fs::File::create(&self.0).await.map_err(Error::from)?);
         let mut bytes = 0;
-        while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
+        while let Some(chunk) = field.chunk().await.map_err(|error| malformed(&error))? {
             bytes += chunk.len() as u64;
             if bytes <= limit {
                 reserved.hold(bytes).await?;
@@ -216,16 +220,16 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for PartialFile {
     fn drop(&mut self) {
-        // Renamed already when all went well: then there is nothing to delete.
+        // A complete file was renamed, so there is nothing to delete.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// The last part of what the caller named it, as plain text of one line.
+/// The name of a file: the last part of the path that the client gave, without control characters.
 pub(super) fn file_name(given: Option<&str>) -> String {
-    // Browsers write these three so (multipart/form-data in the HTML standard).
+    // Browsers encode these three characters (multipart/form-data in the HTML standard).
     let given = given.unwrap_or_default().replace("%22", "\"").replace("%0D", " ").replace("%0A", " ");
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = last.chars().filter(|c| !c.is_control()).collect();
@@ -233,7 +237,7 @@ pub(super) fn file_name(given: Option<&str>) -> String {
     if name.is_empty() { "file".to_owned() } else { name }
 }
 
-/// A name of at most [`MAX_NAME_CHARS`], cut before its extension: what a file is stays to be seen.
+/// Cuts a name to [`MAX_NAME_CHARS`], but keeps its extension.
 fn shortened(name: &str) -> String {
     if name.chars().nth(MAX_NAME_CHARS).is_none() {
         return name.to_owned();
@@ -244,8 +248,8 @@ fn shortened(name: &str) -> String {
     format!("{}{extension}", cut(stem, MAX_NAME_CHARS - extension.chars().count()).trim_end())
 }
 
-/// How a download is named (RFC 6266): as it is for whoever reads `filename*`, in ASCII for the others. Characters that nobody
-/// sees are left out: one that turns the direction of writing makes another ending of a name.
+/// `Content-Disposition` (RFC 6266), with the name in UTF-8 as `filename*` and in ASCII as `filename`. Invisible characters are removed:
+/// one that changes the direction of writing could disguise the extension.
 fn disposition(name: &str) -> String {
     let name = normalize_input(name).replace(['\n', '\t'], " ");
     let plain = |c: char| if c.is_ascii() && !matches!(c, '"' | '\\' | '%') { c } else { '_' };
@@ -253,7 +257,7 @@ fn disposition(name: &str) -> String {
     format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", escaped(&name))
 }
 
-/// A name as headers have it (RFC 8187).
+/// Percent-encodes a name (RFC 8187).
 fn escaped(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()

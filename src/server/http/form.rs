@@ -1,4 +1,4 @@
-//! Multipart forms, bounded also where the parser is not: it gathers a part's header until that ends, however long it is.
+//! Multipart forms with a limit that the parser does not have: it buffers the header of a field, however long that is.
 
 use std::sync::{
     Arc,
@@ -15,27 +15,26 @@ use axum::{
 };
 use futures_util::StreamExt;
 
-use super::problem::problem;
-use crate::protocol::http::Problem;
+use crate::{protocol::http::Problem, server::problem::problem};
 
-/// The most that is read of a form between two fields, in bytes: the rest of the one, and the header of the other.
+/// The most that is read before the next field begins, in bytes: the rest of the field before and the header.
 const MAX_BYTES_BETWEEN_FIELDS: u64 = 1 << 20;
 
 /// A form whose fields are read one after the other.
 #[derive(Debug)]
 pub(super) struct Form {
     form: Multipart,
-    ahead: Arc<Ahead>,
+    budget: Arc<ReadBudget>,
 }
 
-/// How much more may be read.
+/// How many more bytes may be read.
 #[derive(Debug)]
-struct Ahead {
+struct ReadBudget {
     left: AtomicU64,
     exceeded: AtomicBool,
 }
 
-impl Ahead {
+impl ReadBudget {
     fn take(&self, chunk: Result<Bytes, axum::Error>) -> Result<Bytes, axum::Error> {
         let chunk = chunk?;
         let taken =
@@ -52,39 +51,39 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = MultipartRejection;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, MultipartRejection> {
-        let ahead = Arc::new(Ahead { left: AtomicU64::new(u64::MAX), exceeded: AtomicBool::new(false) });
-        let counted = ahead.clone();
+        let budget = Arc::new(ReadBudget { left: AtomicU64::new(u64::MAX), exceeded: AtomicBool::new(false) });
+        let counted = budget.clone();
         let request =
             request.map(|body| Body::from_stream(body.into_data_stream().map(move |chunk| counted.take(chunk))));
-        Ok(Self { form: Multipart::from_request(request, state).await?, ahead })
+        Ok(Self { form: Multipart::from_request(request, state).await?, budget })
     }
 }
 
 impl Form {
-    /// The next field; what was not read of the one before is skipped.
+    /// The next field; the rest of the field before is skipped.
     ///
     /// # Errors
-    /// `too_large` where it does not begin soon; `bad_request` where the form is broken.
+    /// `too_large` if it does not begin within [`MAX_BYTES_BETWEEN_FIELDS`]; `bad_request` if the form is malformed.
     pub(super) async fn next_field(&mut self) -> Result<Option<Field<'_>>, Problem> {
-        self.ahead.left.store(MAX_BYTES_BETWEEN_FIELDS, Ordering::Relaxed);
+        self.budget.left.store(MAX_BYTES_BETWEEN_FIELDS, Ordering::Relaxed);
         match self.form.next_field().await {
             Ok(field) => {
-                self.ahead.left.store(u64::MAX, Ordering::Relaxed);
+                self.budget.left.store(u64::MAX, Ordering::Relaxed);
                 Ok(field)
             }
-            Err(_) if self.ahead.exceeded.load(Ordering::Relaxed) => {
+            Err(_) if self.budget.exceeded.load(Ordering::Relaxed) => {
                 let detail = format!(
                     "more than {MAX_BYTES_BETWEEN_FIELDS} bytes of the form come before the file: send the file first, with a shorter header"
                 );
                 Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail))
             }
-            Err(error) => Err(broken(&error)),
+            Err(error) => Err(malformed(&error)),
         }
     }
 }
 
-/// What is wrong with a form.
-pub(super) fn broken(error: &MultipartError) -> Problem {
+/// The problem of a form that cannot be read.
+pub(super) fn malformed(error: &MultipartError) -> Problem {
     let code = if error.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
     problem(error.status(), code, format!("the form could not be read: {}", error.body_text()))
 }

@@ -1,8 +1,8 @@
-//! What machines ask about the server: whether it lives, whether to send it people, and its metrics.
+//! Liveness, readiness and metrics, for machines.
 //!
-//! `/healthz` never looks further than this process: whoever restarts what does not answer shall not restart it because
-//! the store is away. `/readyz` does, in bounded time. `/metrics` is there only where `server.metrics` says so: who asks from this
-//! machine may be a proxy that asks for the world, so no address is taken for a right.
+//! `/healthz` depends on this process alone: a supervisor must not restart it because the store is away. `/readyz` asks the store,
+//! within [`STORE_TIMEOUT`]. `/metrics` exists only if `server.metrics` says so; a local address gives no access to it, as a request
+//! from this machine may come from a proxy.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ use crate::server::{
 };
 
 /// How long the store may take to answer `/readyz`.
-const PATIENCE: Duration = Duration::from_secs(2);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether to send people here, and each thing that this depends on.
+/// Whether this node can serve people, and each part that this depends on.
 #[derive(Debug, Serialize)]
 struct Readiness {
     ready: bool,
@@ -35,15 +35,15 @@ struct Readiness {
     server: Part,
 }
 
-/// One thing that readiness depends on.
+/// A part that readiness depends on.
 #[derive(Debug, Serialize)]
 struct Part {
     ok: bool,
-    /// What is the matter, or in what state it is; no addresses and no secrets.
+    /// Its state or what is wrong with it, without addresses and secrets.
     state: &'static str,
 }
 
-/// `/healthz`, `/readyz`, and `/metrics` where it is served beside the rest.
+/// `/healthz`, `/readyz`, and `/metrics` if that is public.
 pub(crate) fn routes(access: &MetricsAccess) -> Router<AppState> {
     let router = Router::new().route("/healthz", get(alive)).route("/readyz", get(ready));
     match access {
@@ -52,8 +52,8 @@ pub(crate) fn routes(access: &MetricsAccess) -> Router<AppState> {
     }
 }
 
-/// The same with `/metrics` for everyone: for an address of their own.
-pub(crate) fn own_routes(state: AppState) -> Router {
+/// `/healthz`, `/readyz` and `/metrics`, for a listener of their own.
+pub(crate) fn standalone_routes(state: AppState) -> Router {
     routes(&MetricsAccess::Public).with_state(state)
 }
 
@@ -62,7 +62,7 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: 200 while people can be served here, else 503; in both cases with each part's state.
+/// `GET /readyz`: 200 if this node can serve people, else 503; with the state of each part.
 async fn ready(State(state): State<AppState>) -> Response {
     let server = match state.manager.is_draining() {
         true => Part { ok: false, state: "draining" },
@@ -77,9 +77,9 @@ async fn ready(State(state): State<AppState>) -> Response {
 async fn store(state: &AppState) -> Part {
     let store = state.channels.store();
     let asked = sqlx::query("SELECT 1").execute(store.reader());
-    match tokio::time::timeout(PATIENCE, asked).await {
-        // Whether it can be written is known from the node's lease, which is renewed every few seconds: nobody who asks here
-        // makes it write.
+    match tokio::time::timeout(STORE_TIMEOUT, asked).await {
+        // Whether it can be written is known from the renewal of the node's lease every few seconds, so that requests cause no
+        // writes.
         Ok(Ok(_)) => match store.broken() {
             None => Part { ok: true, state: "answers" },
             Some(Outage::OutOfReach | Outage::FilesFull) => Part { ok: false, state: "takes no writes" },

@@ -10,19 +10,19 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, extract::Json, problem::problem};
+use super::{Caller, extract::Json};
 use crate::{
     protocol::{
         Notice, NoticeId, PROTOCOL,
         http::{AgentInfo, AuthConfig, Config, Problem, Role, SocketConfig},
     },
-    server::{error, state::AppState, store::now_ms},
+    server::{clock::now_ms, error, problem::problem, state::AppState},
 };
 
 /// The longest notice, in bytes.
 const MAX_NOTICE_BYTES: usize = 2_000;
 
-/// What a caller needs to know first. `signed_in` tells whether they are.
+/// The answer to `GET /api/config`: what a client needs first. `signed_in`: whether the caller is.
 ///
 /// # Errors
 /// Where the store fails.
@@ -40,7 +40,7 @@ pub async fn discovery(state: &AppState, headers: &HeaderMap, signed_in: bool) -
     })
 }
 
-/// Absolute, from the public address, else from the address of the request.
+/// The absolute URL of the WebSocket, from `server.public_url` or else from the request.
 fn socket_url(state: &AppState, headers: &HeaderMap) -> String {
     if let Some(public) = &state.config.server.public_url {
         // `http` becomes `ws` and `https` becomes `wss`.
@@ -48,11 +48,11 @@ fn socket_url(state: &AppState, headers: &HeaderMap) -> String {
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text("x-forwarded-proto") == Some("https") && !state.config.server.is_behind_proxy() {
-        static TOLD: Once = Once::new();
-        TOLD.call_once(|| {
+        static WARNED: Once = Once::new();
+        WARNED.call_once(|| {
             tracing::warn!(
-                "a proxy passes on requests that came over HTTPS, but server.public_url is not set: pages are told to connect \
-                 without TLS, and browsers refuse that; set server.public_url to the address that people open"
+                "a proxy forwards requests that came over HTTPS, but server.public_url is not set: pages will connect without TLS, and \
+                 browsers refuse that; set server.public_url to the address that people open"
             );
         });
     }
@@ -75,18 +75,18 @@ pub(super) async fn agents(State(state): State<AppState>, Caller(identity): Call
     Answer(state.agents(&identity.user))
 }
 
-/// `POST /api/notices`.
+/// The body of `POST /api/notices`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewNotice {
     text: String,
 }
 
-/// The answer to it.
+/// The answer to `POST /api/notices`.
 #[derive(Serialize)]
-pub(super) struct Noticed {
+pub(super) struct NoticeSent {
     notice: Notice,
-    /// How many sockets of this node it went to.
+    /// To how many connections of this node it was sent.
     connections: usize,
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn notice(
     Json(body): Json<NewNotice>,
 ) -> Result<impl IntoResponse, Problem> {
     if identity.user.role != Role::Admin {
-        return Err(problem(StatusCode::FORBIDDEN, "forbidden", "only administrators may speak to everyone"));
+        return Err(problem(StatusCode::FORBIDDEN, "forbidden", "only administrators may send notices"));
     }
     let text = body.text.trim();
     if text.is_empty() || text.len() > MAX_NOTICE_BYTES {
@@ -104,7 +104,7 @@ pub(super) async fn notice(
         return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail));
     }
     let notice = Notice { id: NoticeId::new(), text: text.to_owned(), at: now_ms() };
-    tracing::info!(user = %identity.user.id, notice = %notice.id, "a notice to everyone");
+    tracing::info!(user = %identity.user.id, notice = %notice.id, "a notice was sent to everyone");
     let connections = state.nodes.notice(notice.clone());
-    Ok((StatusCode::CREATED, Answer(Noticed { notice, connections })))
+    Ok((StatusCode::CREATED, Answer(NoticeSent { notice, connections })))
 }

@@ -1,7 +1,8 @@
-//! What is asked over HTTP beside the socket: discovery, sign-in, files, notices, runs for other front ends ([`agui`]), and by machines whether it is well.
+//! The HTTP API beside the WebSocket: discovery, sign-in, files, notices, runs for other front ends ([`agui`]), administration, and
+//! health for machines.
 //!
-//! JSON in, JSON out; every error, also of a route or method that does not exist, is an RFC 9457 problem with a stable
-//! `code`. Calls that a cookie authorises are refused to pages of other origins.
+//! JSON in, JSON out. Every error, also for an unknown route or method, is an RFC 9457 problem with a stable `code`. Calls with a
+//! cookie are refused if they come from a page of another origin.
 
 mod accounts;
 mod admin;
@@ -12,7 +13,6 @@ pub mod files;
 mod form;
 pub(crate) mod health;
 mod info;
-pub mod problem;
 mod runs;
 pub(crate) mod session_cookie;
 mod threads;
@@ -33,16 +33,16 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 pub use extract::{Caller, Peer};
 pub use info::discovery;
 
-use super::{config::Config, headers, state::AppState};
+use super::{config::Config, headers, problem, state::AppState};
 
-/// The largest JSON body, in bytes: an administrator's entry for an agent.
+/// The largest JSON body, in bytes; the largest is an administrator's entry for an agent.
 const MAX_JSON_BYTES: usize = 64 * 1024;
-/// The largest JSON body of a call that anybody may make, in bytes: an address and a password, each character escaped.
+/// The largest JSON body of a call without credentials, in bytes: an e-mail address and a password, each character escaped.
 const MAX_SIGN_IN_BYTES: usize = 16 * 1024;
 
-/// Everything under `/api`.
+/// The routes under `/api`.
 pub fn routes(config: &Config) -> Router<AppState> {
-    let files = DefaultBodyLimit::max(usize::try_from(files::drained(config)).unwrap_or(usize::MAX));
+    let files = DefaultBodyLimit::max(usize::try_from(files::max_body_bytes(config)).unwrap_or(usize::MAX));
     Router::new()
         .route("/config", get(info::config))
         .route("/agents", get(info::agents))
@@ -74,15 +74,15 @@ pub fn routes(config: &Config) -> Router<AppState> {
             let detail = "this call takes another method; `Allow` names it";
             problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
-        .layer(from_fn(panics_caught))
-        .layer(map_response(headers::no_store))
+        .layer(from_fn(catch_panics))
+        .layer(map_response(headers::forbid_caching))
         .layer(cors(config))
 }
 
-/// Answers 500 where a call panics: without this its connection would end without a word.
-async fn panics_caught(request: Request, next: Next) -> Response {
+/// Answers 500 if a handler panics; without this the connection would be closed without an answer.
+async fn catch_panics(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    // What a call shares with others is behind locks that a panic does not poison, or in the store.
+    // Unwind safe: shared state is behind locks that a panic does not poison, or in the store.
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
@@ -93,7 +93,7 @@ async fn panics_caught(request: Request, next: Next) -> Response {
     }
 }
 
-/// What pages of the allowed origins may do: everything, with a token of their own.
+/// CORS: pages of the allowed origins may make every call, with a token of their own.
 fn cors(config: &Config) -> CorsLayer {
     let origins = config.auth.allowed_origins.iter().filter_map(|origin| origin.parse().ok());
     CorsLayer::new()
@@ -113,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_panics_is_answered_with_a_problem() {
         let panics = async || -> StatusCode { panic!("of the test") };
-        let router = Router::<()>::new().route("/", get(panics)).layer(from_fn(panics_caught));
+        let router = Router::<()>::new().route("/", get(panics)).layer(from_fn(catch_panics));
         let answer =
             router.oneshot(Request::get("/").body(Body::empty()).expect("a request")).await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);

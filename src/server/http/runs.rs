@@ -1,4 +1,4 @@
-//! A person's runs, by their ids.
+//! A person's runs, by id.
 
 use axum::{
     Json as Answer,
@@ -11,10 +11,10 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Caller, problem::problem};
+use super::Caller;
 use crate::{
     protocol::{RunId, http::Problem},
-    server::{error::Error, raw_events, state::AppState, threads},
+    server::{error::Error, problem::problem, raw_events, state::AppState},
 };
 
 type RunPath = std::result::Result<Path<RunId>, PathRejection>;
@@ -22,35 +22,33 @@ type RunPath = std::result::Result<Path<RunId>, PathRejection>;
 /// The query of `GET /api/runs/<run_id>/raw`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// The `next` of the page before; absent: from the first.
+pub(super) struct RawQuery {
+    /// The `next` of the page before; absent for the first page.
     #[serde(default)]
     after: u64,
 }
 
-/// `DELETE /api/runs/<run_id>`: stops a run. One that is over is fine.
+/// `DELETE /api/runs/<run_id>`: stops a run. One that has ended stays as it is.
 pub(super) async fn stop(
     State(state): State<AppState>,
     Caller(identity): Caller,
     run: RunPath,
 ) -> Result<StatusCode, Problem> {
     let Path(run) = run.map_err(|_| Error::not_found("run"))?;
-    if threads::ask_to_stop(&state.channels, identity.user.id, run).await? {
-        state.nodes.stop_run(run);
-    }
+    state.commands.stop_run(identity.user.id, run).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /api/runs/<run_id>/raw?after=<seq>`.
+/// `GET /api/runs/<run_id>/raw?after=<seq>`: the `RAW` events of a run, page by page.
 pub(super) async fn raw(
     State(state): State<AppState>,
     Caller(identity): Caller,
     run: RunPath,
-    wanted: std::result::Result<Query<Wanted>, QueryRejection>,
+    query: std::result::Result<Query<RawQuery>, QueryRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     let Path(run) = run.map_err(|_| Error::not_found("run"))?;
-    let Query(Wanted { after }) =
-        wanted.map_err(|why| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", why.body_text()))?;
+    let Query(RawQuery { after }) =
+        query.map_err(|why| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", why.body_text()))?;
     let page = raw_events::page(&state.channels, identity.user.id, run, after).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Answer(page)))
 }

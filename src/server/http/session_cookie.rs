@@ -1,8 +1,8 @@
-//! The session's cookie on its way in: one, under its exact name, and no other.
+//! Passes the session's cookie, and no other, on to the session layer.
 //!
-//! Behind https its name begins with `__Host-`: browsers take such a cookie only from this very host, over https and for all
-//! paths, so no other host of the domain can put one there. Readers of cookies differ in which of two they take, and some
-//! decode names; so what reaches the session layer is settled here, byte for byte.
+//! With HTTPS its name begins with `__Host-`: browsers accept such a cookie only from this host, over HTTPS and for all paths, so no
+//! other host of the domain can set it. Cookie parsers differ in which of two equal names they take, and some decode names; so the
+//! name is compared here, byte for byte.
 
 use axum::{
     extract::{Request, State},
@@ -11,9 +11,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::problem::problem;
+use crate::server::problem::problem;
 
-/// Leaves nothing but the session's cookie in a request's `Cookie`. Two of it are refused with 400: one of them is somebody else's.
+/// Removes all cookies but the session's from a request. Two of that name are refused with 400: one was set by somebody else.
 pub(crate) async fn only_session_cookie(
     State(name): State<&'static str>,
     mut request: Request,
@@ -27,7 +27,7 @@ pub(crate) async fn only_session_cookie(
             }
             next.run(request).await
         }
-        Err(Twice) => {
+        Err(Duplicate) => {
             tracing::info!(path = request.uri().path(), "a call with two session cookies was refused");
             let detail = format!(
                 "two cookies named `{name}` came, and one of them is not this server's; delete this site's cookies and sign in again"
@@ -37,18 +37,18 @@ pub(crate) async fn only_session_cookie(
     }
 }
 
-/// There are two of it.
+/// There are two cookies of that name.
 #[derive(Debug, PartialEq, Eq)]
-struct Twice;
+struct Duplicate;
 
-/// The one `name=value` among a request's cookies.
-fn session_cookie(headers: &HeaderMap, name: &str) -> Result<Option<HeaderValue>, Twice> {
+/// The `name=value` pair of this name among a request's cookies.
+fn session_cookie(headers: &HeaderMap, name: &str) -> Result<Option<HeaderValue>, Duplicate> {
     let mut found = None;
     for header in headers.get_all(header::COOKIE) {
         for pair in header.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
             let named = pair.split(|byte| *byte == b'=').next().is_some_and(|known| known == name.as_bytes());
             if named && found.replace(pair).is_some() {
-                return Err(Twice);
+                return Err(Duplicate);
             }
         }
     }
@@ -61,7 +61,7 @@ mod tests {
 
     const NAME: &str = "__Host-netra_session";
 
-    fn found(headers: &[&str]) -> Result<Option<String>, Twice> {
+    fn found(headers: &[&str]) -> Result<Option<String>, Duplicate> {
         let headers = headers.iter().map(|value| (header::COOKIE, value.parse().expect("a value"))).collect();
         let cookie = session_cookie(&headers, NAME)?;
         Ok(cookie.map(|cookie| cookie.to_str().expect("text").to_owned()))
@@ -78,13 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn two_of_it_are_no_session_wherever_they_stand() {
+    fn two_cookies_of_that_name_are_refused() {
         for headers in [
             &["__Host-netra_session=a; __Host-netra_session=b"][..],
             &["__Host-netra_session=a; x=y", "__Host-netra_session=a"],
             &["__Host-netra_session;__Host-netra_session=a"],
         ] {
-            assert_eq!(found(headers), Err(Twice));
+            assert_eq!(found(headers), Err(Duplicate));
         }
     }
 }

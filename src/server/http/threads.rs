@@ -1,4 +1,4 @@
-//! A person's threads, page by page: what a sidebar shows beyond the newest.
+//! A person's threads, page by page, newest first.
 
 use axum::{
     Json as Answer,
@@ -8,23 +8,23 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{Caller, problem::problem};
+use super::Caller;
 use crate::{
     protocol::{
         http::Problem,
         limits::{FEED_PAGE, MAX_FEED_PAGE},
     },
-    server::state::AppState,
+    server::{problem::problem, state::AppState},
     thread::FeedPlace,
 };
 
 /// The query of `GET /api/threads`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
-    /// The `older` of the page before; absent: the newest.
+pub(super) struct ThreadsQuery {
+    /// The `older` of the page before; absent for the first page.
     before: Option<String>,
-    /// At most so many.
+    /// The most threads in the page.
     limit: Option<u32>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Wanted {
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(identity): Caller,
-    Query(Wanted { before, limit }): Query<Wanted>,
+    Query(ThreadsQuery { before, limit }): Query<ThreadsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let invalid = |detail: String| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
     let before = before.map(|text| text.parse::<FeedPlace>()).transpose();

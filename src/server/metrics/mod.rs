@@ -12,7 +12,7 @@ use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
 use self::meters::{METERS, REFUSALS, RESULTS, UNREAD};
-use super::store::now_ms;
+use super::{clock::now_ms, outage};
 use crate::protocol::{CloseCode, Command, ErrorCode, Mode, RunPhase};
 
 /// How often [`run_upkeep`] folds what the histograms collected.
@@ -135,11 +135,6 @@ pub fn page(result: Page) {
     }
 }
 
-/// Counts an operation that failed because the store failed.
-pub fn store_failed() {
-    METERS.store_errors.increment(1);
-}
-
 /// Sets whether the bus reaches the other nodes.
 pub fn bus_connected(connected: bool) {
     METERS.bus_connected.set(f64::from(u8::from(connected)));
@@ -194,6 +189,7 @@ pub fn render(values: CurrentValues) -> String {
     meters.queue_bytes.set(values.queue_bytes as f64);
     meters.runs.set(values.runs as f64);
     meters.draining.set(f64::from(u8::from(values.draining)));
+    meters.store_errors.absolute(outage::store_errors());
     meters.handle.run_upkeep();
     meters.handle.render()
 }

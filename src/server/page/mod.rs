@@ -28,8 +28,9 @@ use self::{
 };
 use super::{
     error,
-    http::{Peer, discovery, problem::problem},
+    http::{Peer, discovery},
     metrics, offload,
+    problem::problem,
     state::AppState,
     threads,
 };

@@ -8,8 +8,9 @@ use super::{Limit, Quotas, lock_all, lock_person, size};
 use crate::{
     protocol::{ErrorCode, FileId, ThreadId, UserId},
     server::{
+        clock::now_ms,
         error::{Error, Result},
-        store::{Store, now_ms},
+        store::Store,
     },
 };
 

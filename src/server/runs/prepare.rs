@@ -19,8 +19,8 @@ use crate::{
     },
     server::{
         auth::read_user,
+        clock::now_ms,
         error::{Error, Result},
-        store::now_ms,
         threads::NewRun,
         usage,
     },

@@ -22,9 +22,9 @@ use crate::{
     server::{
         backoff::Backoff,
         channel::{Append, Channel, Channels},
+        clock::now_ms,
         error::{Error, Result},
-        metrics, offload, raw_events,
-        store::now_ms,
+        metrics, offload, outage, raw_events,
         threads::expires_at,
         usage,
     },
@@ -172,7 +172,7 @@ impl RunLog {
                 return Err(Lost::Store(error));
             }
             tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
-            metrics::store_failed();
+            outage::count_store_error();
             doubt = true;
             sleep(RETRY.delay(retries)).await;
             retries += 1;

@@ -8,11 +8,7 @@ mod engine;
 mod many;
 mod migrations;
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction, any::install_default_drivers};
@@ -185,11 +181,4 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
-}
-
-/// The server's clock: milliseconds since 1970.
-#[must_use]
-pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

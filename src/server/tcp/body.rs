@@ -1,7 +1,7 @@
-//! Bodies that tell their connection's clock where they are.
+//! Bodies that report to the connection's deadlines when they end.
 //!
-//! A request's body that nobody reads to its end is read on in the background and discarded, up to a bound of bytes and
-//! time: else the connection would be reset, and whoever still sends would never see why the request was refused.
+//! If a handler does not read a request's body to its end, the rest is read and discarded in the background, up to a limit of bytes and
+//! time. Otherwise TCP would reset the connection, and a client that is still sending would not receive the answer.
 
 use std::{
     future::poll_fn,
@@ -17,10 +17,10 @@ use tokio::{runtime::Handle, time::timeout};
 
 use super::stream::Shared;
 
-/// How long a refused request may send nothing before its connection is closed.
+/// How long the client may send nothing while a body is discarded.
 pub(super) const DISCARD_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of a refused request is read and discarded.
+/// How much of an unread body is discarded, at most.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Discard {
     pub(super) bytes: u64,
@@ -30,9 +30,9 @@ pub(super) struct Discard {
 /// The body of a request.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    /// There until it has ended.
+    /// None once it has ended.
     body: Option<Incoming>,
-    /// Whether the other end waits for a word before it sends the body.
+    /// Whether the client waits for `100 Continue` before it sends the body.
     expects_continue: bool,
     shared: Arc<Shared>,
     discard: Discard,
@@ -45,7 +45,7 @@ impl RequestBody {
 
     fn ended(&mut self) {
         if self.body.take().is_some() {
-            self.shared.clock.lock().request_read(Instant::now());
+            self.shared.deadlines.lock().request_read(Instant::now());
         }
     }
 }
@@ -55,7 +55,7 @@ impl HttpBody for RequestBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // Asked for, it is sent.
+        // Polling makes hyper send `100 Continue`.
         self.expects_continue = false;
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
@@ -76,7 +76,7 @@ impl HttpBody for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        // One that was not asked for is not sent.
+        // Without `100 Continue` the client does not send the body.
         if self.is_end_stream() || self.expects_continue {
             return self.ended();
         }
@@ -98,9 +98,9 @@ async fn discard(mut body: Incoming, shared: Arc<Shared>, limits: Discard) {
         }
         false
     };
-    // Where it does not end, dropping the body makes HTTP close the connection.
+    // If it did not end, dropping the body makes hyper close the connection.
     if timeout(limits.timeout, rest).await == Ok(true) {
-        shared.clock.lock().request_read(Instant::now());
+        shared.deadlines.lock().request_read(Instant::now());
     }
 }
 
@@ -136,6 +136,6 @@ impl HttpBody for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.shared.clock.lock().answer_written(Instant::now());
+        self.shared.deadlines.lock().answer_written(Instant::now());
     }
 }

@@ -1,8 +1,8 @@
-//! How many connections there may be: in all, and from one address.
+//! Limits the number of connections: in all, and from one address.
 //!
-//! A connection beyond a bound still gets an answer: a few places are kept for these, where `/healthz` and `/readyz` are
-//! served and everything else is refused with the reason. When those are taken too, the oldest of them is closed (first that
-//! of the same address), so that a monitor gets through while strangers hold connections open.
+//! A connection beyond a limit is still answered: `/healthz` and `/readyz` as usual, everything else with the reason. There are
+//! [`MAX_EXCESS`] places for these; if all are taken the oldest is closed (of the same address, if that has many), so that a monitor
+//! gets an answer while others hold connections open.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,35 +16,35 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::metrics;
 
-/// Places for connections beyond the bounds, and how many of them one address may take.
-pub(super) const SPARE: usize = 64;
-const SPARE_PER_ADDRESS: usize = 8;
+/// The most connections beyond the limits, in all and from one address.
+pub(super) const MAX_EXCESS: usize = 64;
+const MAX_EXCESS_PER_ADDRESS: usize = 8;
 
-/// Which bound was reached.
+/// Which limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// The bound of all connections.
+    /// The limit of all connections.
     All,
-    /// The bound of one address.
+    /// The limit of one address.
     Address,
 }
 
-/// What becomes of a new connection.
+/// What to do with a new connection.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// It is served, and counts until the place is dropped.
+    /// Serve it. It counts until the place is dropped.
     Open(Place),
-    /// It is told why it is not served; cancelled, it is closed.
+    /// Refuse its requests. Close it when the token is cancelled.
     Beyond(Reached, Place, CancellationToken),
 }
 
-/// Counts connections. Clones share the count.
+/// Counts connections; clones share the count.
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
     max: usize,
-    /// None: any.
+    /// None for no limit.
     max_per_address: Option<usize>,
-    /// Proxies, from where everybody's connections come: these have no bound of their own.
+    /// Networks of proxies: many people's connections come from there, so their addresses have no limit of their own.
     proxies: Arc<[IpNet]>,
     counts: Arc<Mutex<Counts>>,
 }
@@ -53,29 +53,29 @@ pub(super) struct Bounds {
 struct Counts {
     open: usize,
     by_address: HashMap<IpAddr, usize>,
-    spare: VecDeque<Spare>,
+    excess: VecDeque<Excess>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Spare {
+struct Excess {
     id: u64,
     address: IpAddr,
     end: CancellationToken,
 }
 
 impl Counts {
-    /// Closes the oldest connection beyond the bounds where there are too many: of this address, else of all.
+    /// If there are too many connections beyond the limits, closes the oldest: of this address, or else of all.
     fn make_room(&mut self, address: IpAddr) {
-        let mut same = self.spare.iter().enumerate().filter(|(_, spare)| spare.address == address).map(|(at, _)| at);
+        let mut same = self.excess.iter().enumerate().filter(|(_, excess)| excess.address == address).map(|(at, _)| at);
         let (oldest, count) = (same.next(), same.count() + 1);
-        let gives_way = match oldest {
-            Some(at) if count >= SPARE_PER_ADDRESS => at,
-            _ if self.spare.len() >= SPARE => 0,
+        let to_close = match oldest {
+            Some(at) if count >= MAX_EXCESS_PER_ADDRESS => at,
+            _ if self.excess.len() >= MAX_EXCESS => 0,
             _ => return,
         };
-        if let Some(spare) = self.spare.remove(gives_way) {
-            spare.end.cancel();
+        if let Some(excess) = self.excess.remove(to_close) {
+            excess.end.cancel();
         }
     }
 }
@@ -85,19 +85,19 @@ impl Bounds {
         Self { max, max_per_address, proxies: Arc::default(), counts: Arc::default() }
     }
 
-    /// These bounds, without the one per address for connections from these networks of proxies.
+    /// The same, without a limit per address for these networks of proxies.
     pub(super) fn with_proxies(self, proxies: &[IpNet]) -> Self {
         Self { proxies: proxies.into(), ..self }
     }
 
-    /// Takes a place for a connection from this address.
+    /// Counts a new connection from this address.
     pub(super) fn admit(&self, peer: IpAddr) -> Admission {
         let address = network(peer);
         let mut counts = self.counts.lock();
         let here = counts.by_address.get(&address).copied().unwrap_or(0);
         let canonical = peer.to_canonical();
         let is_proxy = self.proxies.iter().any(|network| network.contains(&canonical));
-        let reached = if !is_proxy && self.max_per_address.is_some_and(|most| here >= most) {
+        let reached = if !is_proxy && self.max_per_address.is_some_and(|max| here >= max) {
             Reached::Address
         } else if counts.open >= self.max {
             Reached::All
@@ -105,7 +105,7 @@ impl Bounds {
             counts.open += 1;
             *counts.by_address.entry(address).or_default() += 1;
             metrics::tcp_opened();
-            return Admission::Open(Place { bounds: self.clone(), address, spare: None });
+            return Admission::Open(Place { bounds: self.clone(), address, excess: None });
         };
         metrics::tcp_refused(match reached {
             Reached::All => "all",
@@ -114,24 +114,24 @@ impl Bounds {
         counts.make_room(address);
         let (id, end) = (counts.next, CancellationToken::new());
         counts.next += 1;
-        counts.spare.push_back(Spare { id, address, end: end.clone() });
-        Admission::Beyond(reached, Place { bounds: self.clone(), address, spare: Some(id) }, end)
+        counts.excess.push_back(Excess { id, address, end: end.clone() });
+        Admission::Beyond(reached, Place { bounds: self.clone(), address, excess: Some(id) }, end)
     }
 }
 
-/// A connection that counts; dropped, it does not any more.
+/// A counted connection; dropping it ends the count.
 #[derive(Debug)]
 pub(super) struct Place {
     bounds: Bounds,
     address: IpAddr,
-    spare: Option<u64>,
+    excess: Option<u64>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.bounds.counts.lock();
-        if let Some(id) = self.spare {
-            counts.spare.retain(|spare| spare.id != id);
+        if let Some(id) = self.excess {
+            counts.excess.retain(|excess| excess.id != id);
             return;
         }
         counts.open = counts.open.saturating_sub(1);
@@ -146,7 +146,7 @@ impl Drop for Place {
     }
 }
 
-/// What counts as one address: of IPv6 a /64 network, as one subscriber has all of it.
+/// What counts as one address: for IPv6 the /64 network, which usually belongs to one subscriber.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_reaches_its_bound_and_another_is_served() {
+    fn one_address_reaches_its_limit_and_another_is_served() {
         let bounds = Bounds::new(10, Some(2));
         let held = [bounds.admit(from(1)), bounds.admit(from(1))];
         assert!(held.iter().all(|admitted| matches!(admitted, Admission::Open(_))));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_has_no_bound_of_its_own() {
+    fn a_proxy_has_no_limit_of_its_own() {
         let proxies = ["192.0.2.7/32".parse().expect("a network")];
         let bounds = Bounds::new(3, Some(1)).with_proxies(&proxies);
         let _held = [bounds.admit(from(7)), bounds.admit(from(7)), bounds.admit(from(8))];
@@ -197,23 +197,24 @@ mod tests {
     }
 
     #[test]
-    fn beyond_all_bounds_the_oldest_makes_room() {
+    fn beyond_the_limits_the_oldest_is_closed() {
         let bounds = Bounds::new(1, None);
         let _open = bounds.admit(from(0));
-        let mut beyond: Vec<_> = (0..SPARE).map(|n| bounds.admit(from(u8::try_from(n / 4).expect("small")))).collect();
+        let mut beyond: Vec<_> =
+            (0..MAX_EXCESS).map(|n| bounds.admit(from(u8::try_from(n / 4).expect("small")))).collect();
         let ended = |admitted: &Admission| matches!(admitted, Admission::Beyond(_, _, end) if end.is_cancelled());
         assert!(!beyond.iter().any(ended));
         beyond.push(bounds.admit(from(200)));
-        assert!(ended(&beyond[0]) && !ended(&beyond[1]) && !ended(&beyond[SPARE]));
+        assert!(ended(&beyond[0]) && !ended(&beyond[1]) && !ended(&beyond[MAX_EXCESS]));
     }
 
     #[test]
-    fn an_address_makes_room_for_itself_and_takes_no_place_of_others() {
+    fn an_address_with_many_has_its_own_oldest_closed() {
         let bounds = Bounds::new(1, None);
         let _open = bounds.admit(from(0));
         let ended = |admitted: &Admission| matches!(admitted, Admission::Beyond(_, _, end) if end.is_cancelled());
         let other = bounds.admit(from(2));
-        let held: Vec<_> = (0..=SPARE_PER_ADDRESS).map(|_| bounds.admit(from(1))).collect();
+        let held: Vec<_> = (0..=MAX_EXCESS_PER_ADDRESS).map(|_| bounds.admit(from(1))).collect();
         assert!(ended(&held[0]) && !held[1..].iter().any(ended) && !ended(&other));
         drop(held);
         assert!(!ended(&bounds.admit(from(1))));

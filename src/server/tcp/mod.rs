@@ -1,13 +1,13 @@
 //! TCP connections: accepted, counted, served as HTTP/1.1 and closed.
 //!
-//! Promises: nobody holds a connection without using it ([`clock`] has the time limits, [`bounds`] the numbers); what is
-//! refused is told why; a connection is closed only after what the other end still sends was read, up to a bound, because
-//! an unread body would make the kernel reset the connection and lose the answer. Sockets that were upgraded have
-//! heartbeats of their own: of all this they only count.
+//! Promises: a connection that is not used is closed ([`deadlines`]), and there are at most so many ([`bounds`]); a refusal is answered
+//! with its reason; before a connection is closed, what the peer still sends is read, up to a limit, because with unread bytes the
+//! kernel would reset the connection and the answer would be lost. Upgraded connections have heartbeats of their own; here they only
+//! count.
 
 mod body;
 mod bounds;
-mod clock;
+mod deadlines;
 mod refusal;
 mod stream;
 
@@ -42,8 +42,8 @@ use tracing::{debug, info, warn};
 
 use self::{
     body::{AnswerBody, DISCARD_IDLE_TIMEOUT, Discard, RequestBody},
-    bounds::{Admission, Bounds, Place, Reached, SPARE},
-    clock::{Clock, Timeout, Timeouts},
+    bounds::{Admission, Bounds, MAX_EXCESS, Place, Reached},
+    deadlines::{Deadlines, Timeout, Timeouts},
     stream::{Returned, Shared, Stream},
 };
 use super::{
@@ -51,19 +51,19 @@ use super::{
     metrics,
 };
 
-/// How long a connection beyond the bounds may take to send its request.
-const BEYOND_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long accepting pauses when the system has no file descriptors left.
-const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
-/// The most that HTTP buffers of one connection in each direction, in bytes.
+/// How long a connection beyond the limits may take to send its request.
+const EXCESS_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause after accepting failed, as when the system has no file descriptors left.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// The most that hyper buffers for one connection in each direction, in bytes.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
-/// File descriptors that are kept for the store, files, agents and tools: a quarter, within these bounds.
+/// A quarter of the file descriptors is kept for the store, files, agents and tools, within these limits.
 const MIN_OTHER_DESCRIPTORS: usize = 64;
 const MAX_OTHER_DESCRIPTORS: usize = 4_096;
-/// What is assumed where the system does not say how many there are.
+/// The number of file descriptors to assume if the system does not tell.
 const ASSUMED_DESCRIPTORS: u64 = 1_024;
 
-/// What applies to the connections of one listener. Clones share the count of connections.
+/// The limits for the connections of one listener. Clones share the count of connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
     bounds: Bounds,
@@ -78,19 +78,19 @@ impl Limits {
     pub fn new(config: &Config) -> Self {
         let connections = &config.connections;
         let descriptors = raise_descriptors();
-        let other = (descriptors / 4).clamp(MIN_OTHER_DESCRIPTORS, MAX_OTHER_DESCRIPTORS) + SPARE;
+        let other = (descriptors / 4).clamp(MIN_OTHER_DESCRIPTORS, MAX_OTHER_DESCRIPTORS) + MAX_EXCESS;
         let max = connections.max.min(descriptors.saturating_sub(other)).max(1);
-        // Behind a proxy that is believed, all connections come from the proxy. Else an eighth is left to others.
+        // Behind a trusted proxy all connections come from its address. Otherwise one address leaves an eighth to others.
         let per_address = (!config.server.trust_proxy).then(|| connections.max_per_address.min(max - max / 8));
         info!(descriptors, max_connections = max, max_per_address = per_address, "limits of connections");
         let bounds = Bounds::new(max, per_address).with_proxies(&config.server.trusted_proxies);
         Self::with(connections, bounds)
     }
 
-    /// The same for a listener that only monitors use.
+    /// The limits of a listener that only monitors use.
     #[must_use]
     pub fn for_monitors(config: &Config) -> Self {
-        Self::with(&config.connections, Bounds::new(SPARE, None))
+        Self::with(&config.connections, Bounds::new(MAX_EXCESS, None))
     }
 
     fn with(connections: &ConnectionsConfig, bounds: Bounds) -> Self {
@@ -106,13 +106,13 @@ impl Limits {
     fn beyond(&self) -> Self {
         let mut limits = self.clone();
         let timeouts = &mut limits.timeouts;
-        timeouts.first_byte = timeouts.first_byte.min(BEYOND_TIMEOUT);
-        timeouts.header = timeouts.header.min(BEYOND_TIMEOUT);
+        timeouts.first_byte = timeouts.first_byte.min(EXCESS_TIMEOUT);
+        timeouts.header = timeouts.header.min(EXCESS_TIMEOUT);
         limits
     }
 }
 
-/// Lets this process open as many files and connections as the system allows; answers how many.
+/// Raises this process's limit of file descriptors to the hard maximum; returns it.
 fn raise_descriptors() -> usize {
     let raised = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
         warn!(%error, "the limit of file descriptors could not be raised");
@@ -121,7 +121,7 @@ fn raise_descriptors() -> usize {
     usize::try_from(raised.unwrap_or(ASSUMED_DESCRIPTORS)).unwrap_or(usize::MAX)
 }
 
-/// Serves what connects until told to stop; then waits for the requests that are under way.
+/// Serves connections until `stopping`; then waits for the requests that are being answered.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stopping: CancellationToken) {
     let tasks = TaskTracker::new();
     loop {
@@ -134,7 +134,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 warn!(%error, "connections cannot be accepted");
-                sleep(ACCEPT_RETRY_INTERVAL).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -143,7 +143,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stoppi
     tasks.wait().await;
 }
 
-/// Whether it was the connection that failed, not the accepting.
+/// Whether an error of `accept` concerns one connection only.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as E;
     matches!(error.kind(), E::ConnectionRefused | E::ConnectionAborted | E::ConnectionReset)
@@ -157,7 +157,7 @@ fn accept(
     stopping: &CancellationToken,
     tasks: &TaskTracker,
 ) {
-    // Frames are small and wait for nobody.
+    // Small frames are sent at once.
     let _ = tcp.set_nodelay(true);
     let (router, stopping) = (router.clone(), stopping.clone());
     match limits.bounds.admit(peer.ip()) {
@@ -179,32 +179,32 @@ struct Connection {
     peer: SocketAddr,
     router: Router,
     limits: Limits,
-    /// Why it is told to come back later.
+    /// Which limit it exceeds, if one.
     beyond: Option<Reached>,
 }
 
-/// How HTTP ended on a connection.
+/// How serving a connection ended.
 enum End {
-    /// It closed the connection.
+    /// Hyper closed it.
     Closed,
-    /// The other end was too slow.
-    Late(Timeout),
+    /// The peer was too slow.
+    TimedOut(Timeout),
 }
 
 impl Connection {
     async fn run(self, tcp: TcpStream, place: Place, stopping: CancellationToken) {
-        let shared = Arc::new(Shared::new(self.peer, Clock::new(self.limits.timeouts, Instant::now())));
+        let shared = Arc::new(Shared::new(self.peer, Deadlines::new(self.limits.timeouts, Instant::now())));
         let stream = Stream::new(tcp, place, shared.clone());
         let discard = self.limits.discard;
         let end = self.serve(stream, &shared, &stopping).await;
-        // An upgraded connection is not given back.
+        // An upgraded connection is not returned.
         let Some(Returned { mut tcp, ended, .. }) = shared.take_returned() else { return };
         let (refuse, sends) = {
-            let clock = shared.clock.lock();
-            (clock.can_refuse(), clock.may_send_more())
+            let deadlines = shared.deadlines.lock();
+            (deadlines.can_refuse(), deadlines.may_send_more())
         };
         match end {
-            End::Late(limit) => {
+            End::TimedOut(limit) => {
                 metrics::tcp_timed_out(limit.name());
                 debug!(peer = %shared.peer, limit = limit.name(), "connection closed: too slow");
                 if refuse && tcp.try_write(&refusal::timed_out()).is_ok() {
@@ -216,12 +216,12 @@ impl Connection {
         }
     }
 
-    /// Serves requests until HTTP closes the connection or the other end is too slow.
+    /// Serves requests until hyper closes the connection or the peer is too slow.
     async fn serve(self, stream: Stream, shared: &Arc<Shared>, stopping: &CancellationToken) -> End {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            // The clock's limits come first; but with one of its own, HTTP looks at the connection again when an answer
-            // is written, and so does the clock.
+            // Longer than our own deadlines. Without a timeout hyper would not poll again once an answer is written, and a changed
+            // deadline would not be noticed.
             .header_read_timeout(self.limits.timeouts.idle + 2 * self.limits.timeouts.header)
             .max_header_size(self.limits.max_header_bytes)
             .max_buf_size(MAX_BUFFER_BYTES.max(self.limits.max_header_bytes))
@@ -242,7 +242,7 @@ impl Connection {
                 }
                 return Poll::Ready(End::Closed);
             }
-            late(shared, timer.as_mut(), cx).map(End::Late)
+            poll_deadline(shared, timer.as_mut(), cx).map(End::TimedOut)
         })
         .await
     }
@@ -253,7 +253,7 @@ impl Connection {
         shared: Arc<Shared>,
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + use<> {
         let has_body = !hyper::body::Body::is_end_stream(request.body());
-        shared.clock.lock().request(has_body, Instant::now());
+        shared.deadlines.lock().request(has_body, Instant::now());
         let expects = expects_continue(request.headers());
         let discard = self.limits.discard;
         let mut request = request.map(|body| Body::new(RequestBody::new(body, expects, shared.clone(), discard)));
@@ -273,15 +273,15 @@ impl Connection {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             let upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            shared.clock.lock().answer_begins(upgrade, Instant::now());
+            shared.deadlines.lock().answer_begins(upgrade, Instant::now());
             Ok(response.map(|body| AnswerBody::new(body, shared)))
         }
     }
 }
 
-/// Ready when the other end has been too slow.
-fn late(shared: &Shared, mut timer: Pin<&mut Sleep>, cx: &mut std::task::Context<'_>) -> Poll<Timeout> {
-    let deadline = shared.clock.lock().deadline();
+/// Ready when a deadline has passed.
+fn poll_deadline(shared: &Shared, mut timer: Pin<&mut Sleep>, cx: &mut std::task::Context<'_>) -> Poll<Timeout> {
+    let deadline = shared.deadlines.lock().deadline();
     let Some((at, limit)) = deadline else { return Poll::Pending };
     let at = tokio::time::Instant::from(at);
     if timer.deadline() != at {
@@ -294,8 +294,8 @@ fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Ends our side and reads what the other end still sends, up to the bounds: closed before that, the connection would be
-/// reset, and an answer that is on its way would be lost.
+/// Closes our side and reads what the peer still sends, up to the limits. Closed with unread bytes, the connection would be reset, and
+/// an answer that is being sent would be lost.
 async fn drain(tcp: &mut TcpStream, limits: Discard) {
     let rest = async {
         tcp.shutdown().await?;
@@ -309,6 +309,6 @@ async fn drain(tcp: &mut TcpStream, limits: Discard) {
         }
         io::Result::Ok(())
     };
-    // Whatever goes wrong here, the connection is over.
+    // Errors do not matter: the connection is closed anyway.
     let _ = timeout(limits.timeout, rest).await;
 }

@@ -1,20 +1,20 @@
-//! What a connection is told that HTTP does not serve, as bytes: the same problems as everywhere.
+//! Problem documents, as raw bytes, for requests that hyper cannot parse or that time out.
 
 use axum::http::StatusCode;
 
 use super::bounds::Reached;
-use crate::{protocol::http::Problem, server::http::problem::problem};
+use crate::{protocol::http::Problem, server::problem::problem};
 
-/// After how long somebody may try again who was refused for want of room, in milliseconds.
+/// When a client that was refused because of the limits may try again, in milliseconds.
 const RETRY_AFTER_MS: u64 = 5_000;
 
-/// The answer to a request that did not come whole in time.
+/// The answer to a request that was not received in time.
 pub(super) fn timed_out() -> Vec<u8> {
     let detail = "the request did not arrive in time; send it again, whole";
-    written(&problem(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
+    to_bytes(&problem(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
 }
 
-/// Why a connection is not served.
+/// The answer on a connection beyond a limit.
 pub(super) fn beyond(reached: Reached) -> Problem {
     let refused = match reached {
         Reached::All => {
@@ -29,8 +29,8 @@ pub(super) fn beyond(reached: Reached) -> Problem {
     Problem { retry_after_ms: Some(RETRY_AFTER_MS), ..refused }
 }
 
-/// An answer of HTTP's own to a header that it cannot read, with what is wrong as its body; none where it is something else.
-pub(super) fn explained(answer: &[u8]) -> Option<Vec<u8>> {
+/// Adds a problem document to hyper's own answer to a header that it cannot parse, which has no body; none for any other bytes.
+pub(super) fn with_problem(answer: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(answer).ok()?;
     let (status, header) =
         text.strip_prefix("HTTP/1.1 ").or_else(|| text.strip_prefix("HTTP/1.0 "))?.split_at_checked(3)?;
@@ -45,10 +45,10 @@ pub(super) fn explained(answer: &[u8]) -> Option<Vec<u8>> {
         StatusCode::URI_TOO_LONG => ("uri_too_long", "the address is too long"),
         _ => ("bad_request", "the request is not valid HTTP/1.1"),
     };
-    Some(written(&problem(status, code, detail)))
+    Some(to_bytes(&problem(status, code, detail)))
 }
 
-fn written(problem: &Problem) -> Vec<u8> {
+fn to_bytes(problem: &Problem) -> Vec<u8> {
     let body = serde_json::to_string(problem).unwrap_or_default();
     format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -64,15 +64,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_has_no_body_is_explained() {
+    fn only_an_answer_without_a_body_gets_a_problem() {
         let own = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        let answer = String::from_utf8(explained(own).expect("explained")).expect("text");
+        let answer = String::from_utf8(with_problem(own).expect("a problem")).expect("text");
         assert!(answer.starts_with("HTTP/1.1 431 ") && answer.contains("\"header_too_large\""), "{answer}");
         let others: [&[u8]; 3] = [
             b"HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\n\r\nnot there",
             b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n",
             b"\xff\xfe",
         ];
-        assert!(others.iter().all(|other| explained(other).is_none()));
+        assert!(others.iter().all(|other| with_problem(other).is_none()));
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of one connection, with a record of what moved and what waits.
+//! The byte stream of one connection, which reports reads and writes to its [`Deadlines`].
 
 use std::{
     io,
@@ -15,42 +15,42 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{bounds::Place, clock::Clock, refusal};
+use super::{bounds::Place, deadlines::Deadlines, refusal};
 
-/// What all parts of one connection share.
+/// The state that the parts of one connection share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// The other end.
+    /// The address of the other end.
     pub(super) peer: SocketAddr,
-    pub(super) clock: Mutex<Clock>,
-    /// The connection, given back when HTTP is done with it.
+    pub(super) deadlines: Mutex<Deadlines>,
+    /// The connection, once hyper has dropped it.
     returned: Mutex<Option<Returned>>,
 }
 
-/// A connection that HTTP is done with.
+/// A connection that hyper has dropped.
 #[derive(Debug)]
 pub(super) struct Returned {
     pub(super) tcp: TcpStream,
-    /// Whether the other end has closed its side.
+    /// Whether the peer has closed its side.
     pub(super) ended: bool,
     _place: Place,
 }
 
 impl Shared {
-    pub(super) fn new(peer: SocketAddr, clock: Clock) -> Self {
-        Self { peer, clock: Mutex::new(clock), returned: Mutex::new(None) }
+    pub(super) fn new(peer: SocketAddr, deadlines: Deadlines) -> Self {
+        Self { peer, deadlines: Mutex::new(deadlines), returned: Mutex::new(None) }
     }
 
-    /// The connection, where HTTP gave it back.
+    /// The connection, if hyper has dropped it.
     pub(super) fn take_returned(&self) -> Option<Returned> {
         self.returned.lock().take()
     }
 }
 
-/// A TCP connection that tells its clock what happens. Dropped by HTTP it is given back, unless it was upgraded.
+/// A TCP connection for hyper. When hyper drops it, it is returned in [`Shared`], unless it was upgraded.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// There until dropped.
+    /// None only while it is dropped.
     parts: Option<(TcpStream, Place)>,
     shared: Arc<Shared>,
     ended: bool,
@@ -66,14 +66,14 @@ impl Stream {
         Ok(Pin::new(tcp))
     }
 
-    /// What HTTP itself answers to a header it cannot read has no body: this one says what is wrong.
-    fn explained(&mut self, written: &[u8]) -> io::Result<Option<usize>> {
-        if !self.shared.clock.lock().is_before_request() {
+    /// If hyper writes its own answer to a header that it cannot parse, writes one with a problem document instead.
+    fn write_problem(&mut self, written: &[u8]) -> io::Result<Option<usize>> {
+        if !self.shared.deadlines.lock().is_before_request() {
             return Ok(None);
         }
-        let Some(explained) = refusal::explained(written) else { return Ok(None) };
-        // A connection's first bytes fit into its buffer; what does not is the end of an explanation.
-        match self.tcp()?.try_write(&explained) {
+        let Some(answer) = refusal::with_problem(written) else { return Ok(None) };
+        // The first bytes of a connection fit into the kernel's buffer; if they do not, the end of the text is lost.
+        match self.tcp()?.try_write(&answer) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(Some(written.len())),
         }
@@ -82,8 +82,8 @@ impl Stream {
     fn record_write(&self, written: &Poll<io::Result<usize>>) {
         let now = Instant::now();
         match written {
-            Poll::Pending => self.shared.clock.lock().write_blocked(now),
-            Poll::Ready(Ok(bytes)) => self.shared.clock.lock().sent(*bytes, now),
+            Poll::Pending => self.shared.deadlines.lock().write_blocked(now),
+            Poll::Ready(Ok(bytes)) => self.shared.deadlines.lock().sent(*bytes, now),
             Poll::Ready(Err(_)) => {}
         }
     }
@@ -92,7 +92,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if let Some((tcp, place)) = self.parts.take()
-            && !self.shared.clock.lock().is_upgraded()
+            && !self.shared.deadlines.lock().is_upgraded()
         {
             *self.shared.returned.lock() = Some(Returned { tcp, ended: self.ended, _place: place });
         }
@@ -103,15 +103,15 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = self.tcp()?.poll_read(cx, buffer);
-        let mut clock = self.shared.clock.lock();
+        let mut deadlines = self.shared.deadlines.lock();
         match read {
-            Poll::Pending => clock.read_blocked(Instant::now()),
+            Poll::Pending => deadlines.read_blocked(Instant::now()),
             Poll::Ready(Ok(())) => {
                 let bytes = buffer.filled().len() - before;
                 if bytes > 0 {
-                    clock.received(bytes, Instant::now());
+                    deadlines.received(bytes, Instant::now());
                 } else {
-                    drop(clock);
+                    drop(deadlines);
                     self.ended = true;
                 }
             }
@@ -123,7 +123,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if let Some(written) = self.explained(bytes)? {
+        if let Some(written) = self.write_problem(bytes)? {
             return Poll::Ready(Ok(written));
         }
         let written = self.tcp()?.poll_write(cx, bytes);
@@ -137,7 +137,7 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if let [first, ..] = slices
-            && let Some(written) = self.explained(first)?
+            && let Some(written) = self.write_problem(first)?
         {
             return Poll::Ready(Ok(written));
         }

@@ -7,10 +7,10 @@ use crate::{
     json_size::{Extent, extent},
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits},
     server::{
+        clock::now_ms,
         error::{Error, Result},
         graphemes::cut,
         json_schema,
-        store::now_ms,
     },
 };
 

@@ -16,8 +16,8 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{
     channel::{Append, Channel, Channels},
+    clock::now_ms,
     error::{Error, Result},
-    store::now_ms,
 };
 use crate::protocol::{
     CreateThread, DeleteThread, ErrorCode, MarkRead, RenameThread, RunId, ThreadEntry, ThreadId, ThreadInfo, UserEntry,

@@ -10,8 +10,8 @@ use crate::{
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, RunId, ThreadId, UserId, http::User},
     server::{
         channel::Channels,
+        clock::now_ms,
         error::{Error, Result},
-        store::now_ms,
     },
     thread::Resolution,
 };

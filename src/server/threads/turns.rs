@@ -15,8 +15,8 @@ use crate::{
     },
     server::{
         channel::{Append, Channel, Channels},
+        clock::now_ms,
         error::{Error, Result},
-        store::now_ms,
     },
 };
 

@@ -1,14 +1,14 @@
 //! One connection: the one task that reads and writes its socket.
 //!
-//! It takes turns. In each, something happens (a frame, a delivery, an answer, a page of the store, a deadline), and then
-//! everything that waits leaves in one write. Promises: a command gets exactly one reply, and commands that wait for the
-//! store hold up no deliveries; a socket that takes nothing, or from which nothing is heard, is closed in time.
+//! A loop: each iteration handles one event (a frame, a delivery, the outcome of a command, a page of a log, a deadline) and then
+//! writes everything that is queued with one flush. Promises: a command gets exactly one reply; commands that wait for the store
+//! hold up no deliveries; a peer that does not read, or sends nothing and answers no ping, is closed in time.
 
 use std::{
     collections::VecDeque,
     pin::pin,
     sync::Arc,
-    time::{Duration, Instant as Moment},
+    time::{self, Duration},
 };
 
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
@@ -17,109 +17,101 @@ use futures_util::SinkExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
-    commands,
-    end::{End, TOO_LARGE, farewell, unreadable},
-    follow::Follows,
-    inbox::{Done, Inbox, Received},
-    manager::{Follower, Handle},
-    outbound::{Item, Outbound},
-    page::Page,
-    pulse::{Beat, Pulse},
-    route::Gateway,
+    close::{End, TOO_LARGE, close_gracefully, unreadable},
+    command_queue::{CommandQueue, Outcome, Received},
+    execute::{execute, pong},
+    gateway::Peer,
+    heartbeat::{Heartbeat, HeartbeatAction},
+    subscribe,
+    subscriptions::Subscriptions,
 };
 use crate::{
-    protocol::{
-        CloseCode, Command, ConnectionId, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_push, encode_reply,
-    },
+    protocol::{CloseCode, Command, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_push, encode_reply},
     server::{
-        auth::Identity,
         channel::{Channel, Delivery},
+        clock::now_ms,
+        connections::{ConnectionGuard, Item, Outbound, PageRequest},
         error::Result,
         metrics,
-        store::now_ms,
     },
 };
 
 /// How long one write may take.
-const WRITE_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a socket that cannot be read any more is kept, so that what the other side still sends does not reset the
-/// connection before it has read why.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a socket that cannot be read any more is kept open: closed with unread bytes, TCP would reset the connection before
+/// the peer has read the close frame.
 const LINGER: Duration = Duration::from_secs(1);
-/// Queues that grew beyond this many places in a burst give them back.
-const KEPT_PLACES: usize = 64;
-/// Credentials that hold longer than this are not looked at by the clock.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Whose connection it is, and what it may use. Shared with the commands that are under way.
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) identity: Identity,
-    pub(super) id: ConnectionId,
-    pub(super) follower: Follower,
-}
+/// Queues that grew beyond this capacity in a burst are shrunk to it.
+const MAX_IDLE_CAPACITY: usize = 64;
+/// Credentials that expire later than this are treated as if they expired then: `Instant` cannot hold every time.
+const MAX_EXPIRY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Serves a socket until it ends.
-pub(super) async fn serve(mut socket: WebSocket, handle: Handle, peer: Peer) {
-    let (user, connection) = (peer.identity.user.id, peer.id);
-    tracing::info!(%user, %connection, "socket opened");
+pub(super) async fn serve(mut socket: WebSocket, guard: ConnectionGuard, peer: Peer) {
+    let (user, id) = (peer.identity.user.id, peer.id);
+    tracing::info!(%user, connection = %id, "socket opened");
     let mut counted = metrics::Connection::open();
-    let mut state = Connection::new(peer, handle.outbound().clone());
-    let end = state.live(&mut socket).await;
+    let mut connection = Connection::new(peer, guard.outbound().clone());
+    let end = connection.run(&mut socket).await;
     counted.closing(end.code());
     let (close, linger) = match end {
-        End::Gone(how) => return tracing::info!(%user, %connection, reason = how, "socket gone"),
+        End::Gone(how) => return tracing::info!(%user, connection = %id, reason = how, "socket gone"),
         End::Close(close) => (close, Duration::ZERO),
         End::Unreadable(close) => (close, LINGER),
     };
-    tracing::info!(%user, %connection, code = close.code.code(), reason = %close.reason, "socket closed");
-    // Out of the books at once, for the farewell may take a while; only a restart waits for what is written here.
-    let handle = (close.code == CloseCode::Restarting).then_some(handle);
-    // Boxed: what only an end needs is not held by every open socket.
-    if !Box::pin(farewell(socket, state.unsent, close, linger, handle)).await {
-        tracing::debug!(%user, %connection, "the other side did not answer the close");
+    tracing::info!(%user, connection = %id, code = close.code.code(), reason = %close.reason, "socket closed");
+    // Unregistered at once, as closing may take a while; only a drain waits until everything is written.
+    let guard = (close.code == CloseCode::Restarting).then_some(guard);
+    // Boxed, so that the task of an open socket does not reserve the memory of this future.
+    if !Box::pin(close_gracefully(socket, connection.unsent, close, linger, guard)).await {
+        tracing::debug!(%user, connection = %id, "the peer did not answer the close");
     }
 }
 
-/// What can happen in a turn.
+/// What an iteration handles.
 enum Event {
+    /// A WebSocket message was read.
     Message(Option<Result<Message, axum::Error>>),
-    Done(i64, Option<Channel>, Done),
+    /// A command has an outcome: its id, the channel of a subscription, the outcome.
+    Finished(i64, Option<Channel>, Outcome),
+    /// A page was read: the channel, the entry before it, the entries.
     Page(Channel, u64, Result<Vec<Delivery>>),
+    /// A ping, a timeout or the end of the credentials is due.
     Deadline,
+    /// Other tasks queued items.
     Outbound,
 }
 
 struct Connection {
     peer: Arc<Peer>,
     outbound: Arc<Outbound>,
-    /// What leaves at the end of this turn.
+    /// Messages to write at the end of this iteration.
     unsent: VecDeque<Message>,
-    /// When an entry among them was appended, where its way is measured.
+    /// When one of their entries was appended, in milliseconds since 1970, for the metric of delivery times.
     sampled: Option<i64>,
     batch: VecDeque<Item>,
-    inbox: Inbox,
-    follows: Follows,
-    page: Option<Page>,
-    /// The channel that was read last: others come first.
+    commands: CommandQueue,
+    subscriptions: Subscriptions,
+    page: Option<PageRequest>,
+    /// The channel whose log was read last.
     last_read: Option<Channel>,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     expires: Instant,
 }
 
 impl Connection {
     fn new(peer: Peer, outbound: Arc<Outbound>) -> Self {
         let (config, now) = (&peer.gateway.config, Instant::now());
-        let every = Duration::from_millis(config.heartbeat_ms);
+        let interval = Duration::from_millis(config.heartbeat_ms);
         let left = peer.identity.expires_at.saturating_sub(now_ms());
-        let left = Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(FOREVER);
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(MAX_EXPIRY);
         Self {
-            pulse: Pulse::new(every, Duration::from_millis(config.heartbeat_timeout_ms), now),
-            inbox: Inbox::new(peer.identity.user.id, peer.gateway.manager.rates().clone()),
+            heartbeat: Heartbeat::new(interval, Duration::from_millis(config.heartbeat_timeout_ms), now),
+            commands: CommandQueue::new(peer.identity.user.id, peer.gateway.manager.rates().clone()),
             unsent: VecDeque::from([text(&welcome(&peer))]),
             sampled: None,
             batch: VecDeque::new(),
-            follows: Follows::default(),
+            subscriptions: Subscriptions::default(),
             page: None,
             last_read: None,
             expires: now + left,
@@ -128,81 +120,81 @@ impl Connection {
         }
     }
 
-    async fn live(&mut self, socket: &mut WebSocket) -> End {
-        let mut deadline = pin!(sleep_until(self.due()));
+    async fn run(&mut self, socket: &mut WebSocket) -> End {
+        let mut deadline = pin!(sleep_until(self.deadline()));
         loop {
-            self.begin_next();
-            self.read_on();
+            self.start_next_command();
+            self.request_page();
             if let Err(end) = self.write(socket).await {
                 return end;
             }
-            let Self { inbox, page, outbound, .. } = self;
-            let open = inbox.has_room();
-            // In this order: what is received counts before a deadline that it meets; and since every turn ends in
-            // writing what waits, deliveries starve nothing and are not starved.
+            let Self { commands, page, outbound, .. } = self;
+            let may_read = commands.has_room();
+            // The order matters: a frame that was received counts before a deadline that it extends. Every iteration writes what
+            // is queued, so deliveries are not starved by frames, nor frames by deliveries.
             let event = tokio::select! {
                 biased;
-                message = socket.recv(), if open => Event::Message(message),
-                (id, channel, done) = inbox.done() => Event::Done(id, channel, done),
-                (channel, after, entries) = Page::next(page) => Event::Page(channel, after, entries),
+                message = socket.recv(), if may_read => Event::Message(message),
+                (id, channel, outcome) = commands.finished() => Event::Finished(id, channel, outcome),
+                (channel, after, entries) = PageRequest::finished(page) => Event::Page(channel, after, entries),
                 () = &mut deadline => Event::Deadline,
                 () = outbound.ready() => Event::Outbound,
             };
-            let met = matches!(event, Event::Deadline);
-            if let Err(end) = self.happen(event).and_then(|()| self.take()) {
+            let is_deadline = matches!(event, Event::Deadline);
+            if let Err(end) = self.handle(event).and_then(|()| self.take_outbound()) {
                 return end;
             }
-            if met {
-                deadline.as_mut().reset(self.due());
+            if is_deadline {
+                deadline.as_mut().reset(self.deadline());
             }
         }
     }
 
-    fn happen(&mut self, event: Event) -> Result<(), End> {
+    fn handle(&mut self, event: Event) -> Result<(), End> {
         match event {
-            Event::Message(message) => self.received(message),
-            Event::Done(id, channel, done) => self.answered(id, channel, done),
-            Event::Page(channel, after, entries) => self.caught_up(channel, after, entries),
-            Event::Deadline => self.deadline(),
+            Event::Message(message) => self.on_message(message),
+            Event::Finished(id, channel, outcome) => self.on_outcome(id, channel, outcome),
+            Event::Page(channel, after, entries) => self.on_page(channel, after, entries),
+            Event::Deadline => self.on_deadline(),
             Event::Outbound => Ok(()),
         }
     }
 
-    /// When something is to be done though nothing happens.
-    fn due(&self) -> Instant {
-        self.pulse.due().min(self.expires)
+    /// When the heartbeat or the end of the credentials is due.
+    fn deadline(&self) -> Instant {
+        self.heartbeat.deadline().min(self.expires)
     }
 
-    fn deadline(&mut self) -> Result<(), End> {
+    fn on_deadline(&mut self) -> Result<(), End> {
         let now = Instant::now();
         if now >= self.expires {
             return Err(End::close(CloseCode::SessionEnded, "the credentials have run out: sign in again"));
         }
-        if !self.inbox.has_room() {
-            // What the client sends waits for us, not we for it.
-            self.pulse.heard(now);
+        if !self.commands.has_room() {
+            // We are not reading, so the client's silence means nothing.
+            self.heartbeat.on_receive(now);
         }
-        match self.pulse.beat(now) {
-            Beat::Quiet => {}
-            Beat::Ask => self.unsent.push_back(Message::Ping(Bytes::new())),
-            Beat::Missed => return Err(End::close(CloseCode::HeartbeatMissed, "no sign of life in time")),
+        match self.heartbeat.poll(now) {
+            HeartbeatAction::Idle => {}
+            HeartbeatAction::SendPing => self.unsent.push_back(Message::Ping(Bytes::new())),
+            HeartbeatAction::TimedOut => return Err(End::close(CloseCode::HeartbeatMissed, "no sign of life in time")),
         }
         Ok(())
     }
 
-    fn received(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    fn on_message(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         let message = match message {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(unreadable(error)),
             None => return Err(End::Gone("the connection was lost".into())),
         };
-        self.pulse.heard(Instant::now());
+        self.heartbeat.on_receive(Instant::now());
         let received = match message {
             Message::Text(text) if text.len() > self.peer.gateway.config.max_frame_bytes => {
                 return Err(End::close(CloseCode::TooLarge, TOO_LARGE));
             }
-            Message::Text(text) => self.inbox.receive(&text, Moment::now()),
-            Message::Binary(_) => self.inbox.binary(Moment::now()),
+            Message::Text(text) => self.commands.receive(&text, time::Instant::now()),
+            Message::Binary(_) => self.commands.receive_binary(time::Instant::now()),
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Close(frame) => {
                 let how = frame.map_or_else(String::new, |frame| format!(": {} {}", frame.code, frame.reason));
@@ -210,11 +202,11 @@ impl Connection {
             }
         };
         match received {
-            Received::Waits => {}
-            Received::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(commands::pong())))),
+            Received::Queued => {}
+            Received::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(pong())))),
             Received::Refused(id, error) => self.refuse(id, error),
             Received::BadFrame(error) => self.bad_frame(error),
-            Received::End(close) => return Err(End::Close(close)),
+            Received::Close(close) => return Err(End::Close(close)),
         }
         Ok(())
     }
@@ -234,17 +226,17 @@ impl Connection {
         self.unsent.push_back(frame(encode_reply(id, &Err(error))));
     }
 
-    /// Begins the command that waits longest, if none is under way.
-    fn begin_next(&mut self) {
-        while let Some((id, command)) = self.inbox.next() {
+    /// Starts the oldest queued command, unless one is being executed. `unsubscribe` is done at once.
+    fn start_next_command(&mut self) {
+        while let Some((id, command)) = self.commands.next() {
             let channel = match &command {
                 Command::Subscribe(subscribe) => {
-                    let channel = commands::channel(&self.peer.identity.user, subscribe.channel);
-                    self.follows.begin(channel);
+                    let channel = subscribe::channel(&self.peer.identity.user, subscribe.channel);
+                    self.subscriptions.begin(channel);
                     Some(channel)
                 }
                 Command::Unsubscribe(unsubscribe) => {
-                    self.leave(commands::channel(&self.peer.identity.user, unsubscribe.channel));
+                    self.unfollow(subscribe::channel(&self.peer.identity.user, unsubscribe.channel));
                     self.unsent.push_back(frame(encode_reply(id, &Ok(serde_json::json!({})))));
                     metrics::command(Some(command.kind()), None, Duration::ZERO);
                     continue;
@@ -254,33 +246,33 @@ impl Connection {
             let (kind, Peer { identity, id: connection, .. }) = (command.kind(), &*self.peer);
             let span =
                 tracing::info_span!(parent: None, "command", "type" = kind, %connection, user = %identity.user.id);
-            self.inbox.begin(id, kind, channel, span, super::inbox::work(self.peer.clone(), id, command));
+            self.commands.start(id, kind, channel, span, execute(self.peer.clone(), id, command));
         }
     }
 
-    fn leave(&mut self, channel: Channel) {
-        self.follows.stop(channel);
+    fn unfollow(&mut self, channel: Channel) {
+        self.subscriptions.remove(channel);
         self.page.take_if(|page| page.channel == channel);
         self.peer.follower.unfollow(channel);
     }
 
-    fn answered(&mut self, id: i64, channel: Option<Channel>, done: Done) -> Result<(), End> {
-        match (done, channel) {
-            (Done::Granted { seq, head, reply }, Some(channel)) => {
+    fn on_outcome(&mut self, id: i64, channel: Option<Channel>, outcome: Outcome) -> Result<(), End> {
+        match (outcome, channel) {
+            (Outcome::Subscribed { seq, head, reply }, Some(channel)) => {
                 self.page.take_if(|page| page.channel == channel);
-                if self.follows.start(channel, seq, head) {
+                if self.subscriptions.activate(channel, seq, head) {
                     self.unsent.push_back(frame(reply));
                 } else {
-                    self.leave(channel);
+                    self.unfollow(channel);
                     self.refuse(id, ErrorBody::new(ErrorCode::NotFound, "there is no such channel any more"));
                 }
             }
-            (Done::Reply(reply) | Done::Granted { reply, .. }, _) => self.unsent.push_back(frame(reply)),
-            (Done::Refused(error), channel) => {
-                channel.into_iter().for_each(|channel| self.leave(channel));
+            (Outcome::Reply(reply) | Outcome::Subscribed { reply, .. }, _) => self.unsent.push_back(frame(reply)),
+            (Outcome::Refused(error), channel) => {
+                channel.into_iter().for_each(|channel| self.unfollow(channel));
                 self.refuse(id, error);
             }
-            (Done::SignedOut, _) => {
+            (Outcome::SignedOut, _) => {
                 self.refuse(id, ErrorBody::new(ErrorCode::Forbidden, "the session ended; sign in again"));
                 return Err(End::close(CloseCode::SessionEnded, "the session ended: sign in again"));
             }
@@ -288,17 +280,17 @@ impl Connection {
         Ok(())
     }
 
-    /// Asks the store for what a channel lacks, if nothing is asked yet.
-    fn read_on(&mut self) {
+    /// Reads the log of a channel of which entries are missing, unless a page is being read.
+    fn request_page(&mut self) {
         if self.page.is_some() {
             return;
         }
-        let Some((channel, after)) = self.follows.behind(self.last_read) else { return };
-        self.page = Some(Page::ask(self.peer.gateway.channels.clone(), channel, after));
+        let Some((channel, after)) = self.subscriptions.next_behind(self.last_read) else { return };
+        self.page = Some(PageRequest::new(self.peer.gateway.channels.clone(), channel, after));
         self.last_read = Some(channel);
     }
 
-    fn caught_up(&mut self, channel: Channel, after: u64, page: Result<Vec<Delivery>>) -> Result<(), End> {
+    fn on_page(&mut self, channel: Channel, after: u64, page: Result<Vec<Delivery>>) -> Result<(), End> {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
@@ -307,43 +299,43 @@ impl Connection {
             }
         };
         if page.is_empty() {
-            // The log is gone, and with it the right to follow it: its owner's feed says so.
-            self.leave(channel);
+            // The thread was deleted; its owner's feed has an entry about that.
+            self.unfollow(channel);
             return Ok(());
         }
-        let entries = self.follows.page(channel, after, page);
+        let entries = self.subscriptions.on_page(channel, after, page);
         let entries = entries.map_err(|_| End::close(CloseCode::TooSlow, "the log moved on: reconnect and resume"))?;
         self.unsent.extend(entries.into_iter().map(|entry| Message::Text(entry.frame)));
         Ok(())
     }
 
-    /// Takes what was pushed by others, to be written in this turn.
-    fn take(&mut self) -> Result<(), End> {
+    /// Takes the items that other tasks queued, to be written in this iteration.
+    fn take_outbound(&mut self) -> Result<(), End> {
         let close = self.outbound.take(&mut self.batch);
         for item in self.batch.drain(..) {
             match item {
-                Item::Entry(entry) if self.follows.delivered(entry.channel, entry.seq) => {
+                Item::Entry(entry) if self.subscriptions.on_delivery(entry.channel, entry.seq) => {
                     if metrics::is_sampled(entry.seq) {
                         self.sampled = entry.at();
                     }
                     self.unsent.push_back(Message::Text(entry.frame));
                 }
                 Item::Entry(_) => {}
-                Item::Head(channel, head) => self.follows.reached(channel, head),
+                Item::Head(channel, head) => self.subscriptions.on_head(channel, head),
                 Item::Frame(frame) => self.unsent.push_back(Message::Text(frame)),
                 Item::Revoked(channel) => {
-                    self.follows.stop(channel);
+                    self.subscriptions.remove(channel);
                     self.page.take_if(|page| page.channel == channel);
                 }
             }
         }
-        if self.batch.capacity() > KEPT_PLACES {
-            self.batch.shrink_to(KEPT_PLACES);
+        if self.batch.capacity() > MAX_IDLE_CAPACITY {
+            self.batch.shrink_to(MAX_IDLE_CAPACITY);
         }
         close.map_or(Ok(()), |close| Err(End::Close(close)))
     }
 
-    /// Writes what this turn brought, all in one.
+    /// Writes all queued messages with one flush.
     async fn write(&mut self, socket: &mut WebSocket) -> Result<(), End> {
         if self.unsent.is_empty() {
             return Ok(());
@@ -357,7 +349,7 @@ impl Connection {
         };
         tokio::select! {
             biased;
-            written = timeout(WRITE_PATIENCE, writing) => match written {
+            written = timeout(WRITE_TIMEOUT, writing) => match written {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(End::Gone(format!("writing failed: {error}"))),
                 Err(_) => return Err(End::close(CloseCode::TooSlow, "reads too slowly: reconnect and resume")),
@@ -368,8 +360,8 @@ impl Connection {
             }
         }
         self.sampled.take().into_iter().for_each(metrics::delivered);
-        if self.unsent.capacity() > KEPT_PLACES {
-            self.unsent.shrink_to(KEPT_PLACES);
+        if self.unsent.capacity() > MAX_IDLE_CAPACITY {
+            self.unsent.shrink_to(MAX_IDLE_CAPACITY);
         }
         Ok(())
     }

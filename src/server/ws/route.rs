@@ -1,10 +1,10 @@
 //! The handshake: who may open a socket, decided before the upgrade.
 //!
-//! `GET /ws` with the subprotocol `netra.v1`. Refused, in this order and each with the reason in the log: 503 while
-//! draining, 400 what is no WebSocket or has no common protocol, 401 without valid credentials (403 where a cookie came
-//! from another origin), 429 when the server is full.
+//! `GET /ws` with the subprotocol `netra.v1`. Refused, in this order and each with the reason in the log: 503 while draining; 400
+//! if it is no WebSocket handshake or offers no common subprotocol; 401 without valid credentials, 403 with a cookie from another
+//! origin; 429 if the person's rate is exceeded or the server is full.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -15,53 +15,23 @@ use axum::{
 };
 
 use super::{
-    connection::{Peer, serve},
-    inbox::MAX_REPLY_BYTES,
-    manager::{ConnectionManager, Full},
-    nodes::Nodes,
-    turns::Runs,
+    connection::serve,
+    execute::MAX_REPLY_BYTES,
+    gateway::{Gateway, Peer},
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},
-    server::{auth::Auth, channel::Channels, config::SocketConfig, http::problem::problem, metrics},
+    server::{metrics, problem::problem},
 };
 
-/// What a socket reads at once: it is held for as long as the socket lives, so it is small.
-const READ_BUFFER: usize = 1024;
-/// How much is gathered into one write.
-const WRITE_BUFFER: usize = 32 * 1024;
-/// A frame somewhat larger than allowed is still read, so that its sender gets to read why the socket closes.
-const READ_BEYOND: usize = 4;
-/// When to try again, where the server has no place.
-pub(super) const RETRY_MS: u64 = 5_000;
+/// The read buffer of a socket, in bytes. Small, as each open socket has one.
+const READ_BUFFER_BYTES: usize = 1024;
+/// How many bytes are buffered before they are written to the socket.
+const WRITE_BUFFER_BYTES: usize = 32 * 1024;
+/// A frame up to this many times the limit is still read, so that its sender receives the close frame with the reason.
+const OVERSIZE_FACTOR: usize = 4;
 
-/// What sockets need of the server.
-pub struct Gateway {
-    /// Who is connected.
-    pub manager: ConnectionManager,
-    /// What is to be done on all nodes.
-    pub nodes: Nodes,
-    /// The log.
-    pub channels: Channels,
-    /// Who is who.
-    pub auth: Auth,
-    /// The agents' runs.
-    pub runs: Arc<dyn Runs>,
-    /// The bounds.
-    pub config: SocketConfig,
-    /// This node's name, for `welcome`.
-    pub node: String,
-    /// The folder of the threads' files.
-    pub files: PathBuf,
-}
-
-impl std::fmt::Debug for Gateway {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gateway").field("node", &self.node).field("manager", &self.manager).finish_non_exhaustive()
-    }
-}
-
-/// `GET /ws`. Cookies are seen only below the session layer.
+/// `GET /ws`. The session layer must be around it, or cookies are not seen.
 pub fn routes<S: Clone + Send + Sync + 'static>(gateway: Arc<Gateway>) -> Router<S> {
     Router::new().route("/ws", any(upgrade)).with_state(gateway)
 }
@@ -79,7 +49,7 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
 }
 
 async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Problem> {
-    gateway.manager.admits().map_err(full)?;
+    gateway.manager.admits()?;
     let mut upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
     })?;
@@ -91,29 +61,19 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let identity = gateway.auth.authenticate_socket(parts).await?;
     let user = identity.user.id;
     gateway.manager.rates().check_call(user)?;
-    let handle = gateway.manager.connect(&identity).map_err(full).inspect_err(|_| {
+    let guard = gateway.manager.connect(&identity).inspect_err(|_| {
         tracing::info!(%user, "no place for another socket");
     })?;
-    let largest = gateway.config.max_frame_bytes.saturating_mul(READ_BEYOND);
-    let (id, follower) = (handle.id(), handle.follower());
+    let max_message_size = gateway.config.max_frame_bytes.saturating_mul(OVERSIZE_FACTOR);
+    let (id, follower) = (guard.id(), guard.follower());
     let peer = Peer { gateway, identity, id, follower };
     let response = upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_REPLY_BYTES + 2 * WRITE_BUFFER)
-        .max_message_size(largest)
-        .max_frame_size(largest)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_write_buffer_size(MAX_REPLY_BYTES + 2 * WRITE_BUFFER_BYTES)
+        .max_message_size(max_message_size)
+        .max_frame_size(max_message_size)
         .on_failed_upgrade(move |error| tracing::info!(%user, connection = %id, %error, "upgrade failed"))
-        .on_upgrade(move |socket| serve(socket, handle, peer));
+        .on_upgrade(move |socket| serve(socket, guard, peer));
     Ok(response)
-}
-
-pub(super) fn full(full: Full) -> Problem {
-    let refused = match full {
-        Full::Draining => problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon"),
-        Full::Connections => {
-            problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", "the server has no place left; come back")
-        }
-    };
-    Problem { retry_after_ms: Some(RETRY_MS), ..refused }
 }

@@ -39,7 +39,7 @@ impl Listener for Heard {
         self.heads.lock().expect("not poisoned").push((channel, seq));
     }
 
-    fn told(&self, message: NodeMessage) {
+    fn on_message(&self, message: NodeMessage) {
         self.messages.lock().expect("not poisoned").push(message);
     }
 }

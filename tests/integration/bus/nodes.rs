@@ -12,8 +12,8 @@ use netra::{
     server::{
         bus::Status,
         channel::{Channel, Channels, Delivery, Hub},
+        clock::now_ms,
         config::Config,
-        store::now_ms,
     },
 };
 
@@ -75,8 +75,9 @@ async fn what_is_asked_of_one_node_is_done_on_all() {
     let mut two = Two::start().await;
     let accepted = two.at_a.ask(message(two.thread, "Hello")).await.expect("accepted");
     let run_id: RunId = serde_json::from_value(accepted["run_id"].clone()).expect("a run");
+    assert_eq!(two.a.runner.waiting(two.thread).len(), 1, "it waits at the node that was asked");
     two.at_b.ask(StopRun { run_id }).await.expect("stops");
-    until("the stop", || two.a.runs.stopped.lock().expect("not poisoned").contains(&run_id)).await;
+    until("the stop", || two.a.runner.waiting(two.thread).is_empty()).await;
 
     let notice = Notice { id: NoticeId::new(), text: "Noon.".into(), at: now_ms() };
     two.a.gateway.nodes.notice(notice.clone());

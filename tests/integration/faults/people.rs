@@ -136,7 +136,7 @@ impl Someone {
     }
 
     async fn rename(&self, client: &Witness, thread_id: ThreadId) {
-        let title = format!("Renamed at {}", netra::server::store::now_ms());
+        let title = format!("Renamed at {}", netra::server::clock::now_ms());
         let renamed = client.send(RenameThread { thread_id, title }).await;
         self.expect("rename_thread", thread_id, renamed);
     }

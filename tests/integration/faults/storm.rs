@@ -9,7 +9,7 @@ use std::{
 
 use netra::{
     protocol::{ChannelName, CreateThread, RenameThread, ThreadId},
-    server::store::now_ms,
+    server::clock::now_ms,
     socket::{
         machine::Status,
         native::{Client, ClientConfig, Update},

@@ -9,8 +9,8 @@ use netra::{
     },
     server::{
         channel::{Channel, Channels, Extent, Trimming},
+        clock::now_ms,
         raw_events,
-        store::now_ms,
     },
 };
 

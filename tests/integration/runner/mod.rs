@@ -27,8 +27,9 @@ use netra::{
     server::{
         agents::{AgentRegistry, Kinds, Replay},
         channel::{Channel, Channels, Delivery, Hub},
+        clock::now_ms,
         runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, Runner, RunnerOptions, verifier::verify},
-        store::{Store, now_ms},
+        store::Store,
         threads,
     },
     thread::{Item, NodeBody, RunState, ThreadView},

@@ -1,32 +1,27 @@
 //! A server of sockets in this process, people with credentials, and clients over real TCP.
 
-use std::{
-    collections::VecDeque,
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use axum::{Router, serve::ListenerExt};
 use futures_util::{SinkExt, StreamExt};
 use netra::{
     protocol::{
         ChannelName, Command, CreateThread, Cursor, ErrorBody, ErrorCode, EventPush, Mode, Push, RunId, SendMessage,
         ServerFrame, Subscribe, Subscribed, ThreadId, ThreadReply, ThreadSignal, UserId, encode_command,
-        http::{Role, User},
+        http::{AgentInfo, Role, User},
     },
     server::{
+        agents::{AgentRegistry, Kinds},
         auth::{Auth, Identity, NewAccount, Sessions, Via},
         bus::Bus,
         channel::Channels,
+        commands::Commands,
         config::Config,
-        error::{Error, Result},
+        connections::{ConnectionManager, Nodes},
+        runs::{Agent, AgentError, Done, Emitter, RunInput, Runner, RunnerOptions},
         store::Store,
-        threads::NewRun,
-        ws::{self, ConnectionManager, Gateway, Nodes, Runs},
+        ws::{self, Gateway},
     },
 };
 use serde_json::{Value, json};
@@ -45,43 +40,34 @@ use tokio_util::sync::CancellationToken;
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Agents that only note what they are asked.
-#[derive(Debug, Default)]
-pub(crate) struct Noted {
-    pub(crate) started: Mutex<Vec<NewRun>>,
-    pub(crate) stopped: Mutex<Vec<RunId>>,
-    /// Whether no more runs are admitted.
-    pub(crate) full: AtomicBool,
+/// The agent of the threads; no run gets as far as asking it.
+struct Echo;
+
+#[async_trait]
+impl Agent for Echo {
+    fn info(&self) -> AgentInfo {
+        AgentInfo::new("echo", "Echo", "")
+    }
+
+    async fn run(&self, _: RunInput, _: Emitter) -> Result<Done, AgentError> {
+        unreachable!("runs only wait here")
+    }
 }
 
-impl Runs for Noted {
-    fn resolve(&self, agent: Option<&str>, _: &User) -> Result<String> {
-        match agent {
-            None | Some("echo") => Ok("echo".into()),
-            Some("panics") => panic!("as the test wants it"),
-            Some(other) => Err(Error::refused(ErrorCode::NotFound, format!("no agent `{other}`; known are echo"))),
-        }
-    }
-
-    fn admit(&self, _: UserId) -> Result<()> {
-        let full = ErrorBody::new(ErrorCode::RateLimited, "enough of your runs go on").retry_after(2_000);
-        if self.full.load(Ordering::SeqCst) { Err(full.into()) } else { Ok(()) }
-    }
-
-    fn start(&self, run: NewRun) {
-        self.started.lock().expect("not poisoned").push(run);
-    }
-
-    fn stop(&self, run: RunId) {
-        self.stopped.lock().expect("not poisoned").push(run);
-    }
+/// A runner whose runs wait until they are stopped.
+fn runner(channels: &Channels, config: &Config) -> Runner {
+    let agents = AgentRegistry::new([Arc::new(Echo) as Arc<dyn Agent>], &[], Kinds::default());
+    let max_waiting_per_user = config.runs.max_waiting_per_user;
+    let options = RunnerOptions { max_runs: 0, max_waiting_per_user, ..RunnerOptions::new(config.files_dir()) };
+    Runner::new(channels.clone(), agents.agents().clone(), options)
 }
 
 /// The server.
 pub(crate) struct Bench {
     pub(crate) address: SocketAddr,
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) runs: Arc<Noted>,
+    pub(crate) runner: Runner,
+    pub(crate) files: PathBuf,
     pub(crate) store: Store,
     pub(crate) bus: Bus,
     stopping: CancellationToken,
@@ -125,19 +111,18 @@ impl Bench {
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
-        let runs = Arc::new(Noted::default());
-        let nodes = Nodes::new(&channels, manager.clone(), runs.clone(), bus.clone());
+        let (runner, files) = (runner(&channels, &config), config.files_dir());
+        let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus.clone());
         let stopping = CancellationToken::new();
-        tokio::spawn(nodes.clone().tend(channels.clone(), auth.clone(), stopping.clone()));
+        tokio::spawn(nodes.clone().run(channels.clone(), auth.clone(), stopping.clone()));
         let gateway = Arc::new(Gateway {
             manager,
+            commands: Commands::new(channels.clone(), runner.clone(), nodes.clone(), files.clone()),
             nodes,
             channels,
             auth,
-            runs: runs.clone(),
             config: config.socket.clone(),
             node: "bench".into(),
-            files: config.files_dir(),
         });
         let router: Router = ws::routes(gateway.clone());
         let router = router.layer(Sessions::new(store.clone()).layer(&config));
@@ -145,7 +130,7 @@ impl Bench {
         let address = listener.local_addr().expect("bound");
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { address, gateway, runs, store, bus, stopping, folder }
+        Self { address, gateway, runner, files, store, bus, stopping, folder }
     }
 
     pub(crate) fn manager(&self) -> &ConnectionManager {

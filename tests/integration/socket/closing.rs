@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::SinkExt;
 use netra::{
     protocol::{CloseCode, ErrorCode, Notice, NoticeId, Ping, Push, ServerFrame},
-    server::store::now_ms,
+    server::clock::now_ms,
 };
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::{

@@ -1,7 +1,5 @@
 //! What commands answer: each error code, and the same answer to the same id.
 
-use std::sync::atomic::Ordering;
-
 use netra::protocol::{
     CreateThread, DeleteThread, ErrorCode, FileId, MarkRead, MessageAccepted, Ping, Pong, RenameThread, RunId,
     SendMessage, ServerFrame, StopRun, Subscribe, ThreadId, ThreadReply, Unsubscribe,
@@ -9,7 +7,7 @@ use netra::protocol::{
 };
 use netra::{
     protocol::ChannelName,
-    server::{store::now_ms, threads::NewRun},
+    server::{bus::InLine, clock::now_ms},
 };
 use serde_json::json;
 
@@ -26,14 +24,15 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
     assert_eq!((thread.title.as_str(), thread.agent.as_str()), ("Where the tokens go", "echo"));
     assert_eq!(client.ask(MarkRead { thread_id }).await, Ok(json!({})));
 
-    let folder = bench.gateway.files.join(thread_id.to_string());
+    let folder = bench.files.join(thread_id.to_string());
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("log"), "tokens").expect("a file");
     client.follow(thread_id).await;
     let run = client.ask(message(thread_id, "Where do my tokens go?")).await.expect("is said");
     let MessageAccepted { run_id, .. } = serde_json::from_value(run).expect("fits");
+    assert_eq!(bench.runner.waiting(thread_id).iter().map(|run| run.waiting.run_id).collect::<Vec<_>>(), [run_id]);
     assert_eq!(client.ask(DeleteThread { thread_id }).await, Ok(json!({})));
-    assert_eq!(*bench.runs.stopped.lock().expect("not poisoned"), [run_id], "what runs in it is stopped");
+    assert!(bench.runner.waiting(thread_id).is_empty(), "its run is stopped");
     assert!(!folder.exists(), "its files go with it");
     assert_eq!(bench.manager().counts().channels, 0, "nobody follows it");
     assert_eq!(client.ask(DeleteThread { thread_id }).await, Ok(json!({})), "again changes nothing");
@@ -44,7 +43,7 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
 
 #[tokio::test]
 async fn a_message_begins_one_run_however_often_it_is_sent() {
-    let bench = Bench::start().await;
+    let bench = Bench::with(|config| config.runs.max_waiting_per_user = 1).await;
     let ada = bench.person("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);
     let thread_id = tab.create_thread().await;
@@ -52,11 +51,11 @@ async fn a_message_begins_one_run_however_often_it_is_sent() {
     let first = tab.ask(said.clone()).await.expect("is said");
     assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()));
     assert_eq!(phone.ask(said.clone()).await, Ok(first.clone()), "from another connection too");
-    let started = bench.runs.started.lock().expect("not poisoned").clone();
+    let started = bench.runner.waiting(thread_id);
     assert_eq!(started.len(), 1);
-    assert_eq!(json!(started[0].run_id), first["run_id"]);
-    assert_eq!((started[0].agent.as_str(), started[0].thread_id), ("echo", thread_id));
-    bench.runs.full.store(true, Ordering::SeqCst);
+    assert_eq!(json!(started[0].waiting.run_id), first["run_id"]);
+    let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
+    assert_eq!(view.run(started[0].waiting.run_id).expect("a run").agent, "echo");
     assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()), "also when no other run may begin");
     let error = tab.ask(message(thread_id, "And now?")).await.expect_err("refused");
     assert_eq!((error.code, error.retry_after_ms), (ErrorCode::RateLimited, Some(2_000)));
@@ -78,9 +77,10 @@ async fn a_run_is_stopped_by_its_owner_only_and_twice_is_fine() {
     let MessageAccepted { run_id, .. } = serde_json::from_value(reply).expect("fits");
     assert_eq!(bob.refused(StopRun { run_id }).await, ErrorCode::NotFound);
     assert_eq!(ada.refused(StopRun { run_id: RunId::new() }).await, ErrorCode::NotFound);
+    assert_eq!(bench.runner.waiting(thread_id).len(), 1, "it waits for its turn");
     assert_eq!(ada.ask(StopRun { run_id }).await, Ok(json!({})));
     assert_eq!(ada.ask(StopRun { run_id }).await, Ok(json!({})));
-    assert!(bench.runs.stopped.lock().expect("not poisoned").iter().all(|stopped| *stopped == run_id));
+    assert!(bench.runner.waiting(thread_id).is_empty());
 }
 
 #[tokio::test]
@@ -118,17 +118,6 @@ async fn every_refusal_has_its_code() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_internal_error_and_the_connection_goes_on() {
-    let bench = Bench::start().await;
-    let mut client = bench.person("ada").await.connect().await;
-    let thread_id = ThreadId::new();
-    let panics = CreateThread { thread_id, title: None, agent: Some("panics".into()) };
-    assert_eq!(client.refused(panics).await, ErrorCode::Internal);
-    let fine = CreateThread { thread_id, title: None, agent: None };
-    assert!(client.ask(fine).await.is_ok());
-}
-
-#[tokio::test]
 async fn a_store_out_of_reach_is_unavailable_and_then_the_same_command_works() {
     let bench = Bench::start().await;
     let mut client = bench.person("ada").await.connect().await;
@@ -155,7 +144,7 @@ async fn a_ping_is_answered_while_a_command_waits() {
 
 #[tokio::test]
 async fn commands_sent_at_once_are_done_in_order() {
-    let bench = Bench::start().await;
+    let bench = Bench::with(|config| config.runs.max_waiting_per_user = 40).await;
     let mut client = bench.person("ada").await.connect().await;
     let thread_id = ThreadId::new();
     let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;
@@ -167,10 +156,10 @@ async fn commands_sent_at_once_are_done_in_order() {
     for id in said {
         assert!(client.reply(id).await.is_ok());
     }
-    let started = bench.runs.started.lock().expect("not poisoned").clone();
+    let started = bench.runner.waiting(thread_id);
     let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
-    let text = |run: &NewRun| {
-        let message = view.run(run.run_id).and_then(|run| run.message_id).and_then(|id| view.message(id));
+    let text = |run: &InLine| {
+        let message = view.run(run.waiting.run_id).and_then(|run| run.message_id).and_then(|id| view.message(id));
         message.expect("its message").message.content.clone()
     };
     let texts: Vec<String> = started.iter().map(text).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use netra::{
     protocol::{ErrorCode, Ping, http::Problem},
-    server::store::now_ms,
+    server::clock::now_ms,
 };
 
 use crate::socket::bench::{Bench, Client};

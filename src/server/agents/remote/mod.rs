@@ -37,6 +37,7 @@ use crate::{
         http::{AgentInfo, Finding, Health},
     },
     server::{
+        clock::now_ms,
         config::agents::AgUiConfig,
         offload,
         outbound::{
@@ -45,7 +46,6 @@ use crate::{
             sse::{Broken, Heard, Sse},
         },
         runs::{Agent, AgentError, Done, Emitter, RunInput},
-        store::now_ms,
     },
     thread::ThreadView,
 };

@@ -1,7 +1,7 @@
-//! What a caller's message says: its words, and the files that it carries in parts.
+//! The content of a caller's message: its text, and the files inline in its parts.
 //!
-//! Promises: a file in a part is held to what an upload is held to; what is refused says which part, and what to do. Nothing is
-//! fetched from where a caller points.
+//! Promises: a file in a part has the limits of an upload; a refusal names the part and says what to do. Nothing is fetched from a
+//! URL of a caller.
 
 use axum::http::StatusCode;
 use base64::{
@@ -19,28 +19,27 @@ use crate::{
         http::Problem,
         limits::MAX_ATTACHMENTS,
     },
-    server::{
-        error::Result,
-        http::{files, problem::problem},
-        state::AppState,
-    },
+    server::{error::Result, http::files as uploads, problem::problem, state::AppState},
 };
 
-/// Base64 with or without its padding: callers differ.
+/// Base64 with or without padding: callers differ.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// A file that came in a part.
+/// A file in a part of a message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Carried {
+pub(super) struct InlineFile {
     name: String,
     bytes: Vec<u8>,
 }
 
-/// A message's text, its parts one line each, and its files.
-pub(super) fn read(content: &ToolContent, max_file_bytes: u64) -> Result<(String, Vec<Carried>), Problem> {
+/// Reads the text of a message (parts of text are joined by line breaks) and its files.
+///
+/// # Errors
+/// 422 if a part is not as it must be or has no bytes, 413 if a file is too large.
+pub(super) fn read(content: &ToolContent, max_file_bytes: u64) -> Result<(String, Vec<InlineFile>), Problem> {
     let parts = match content {
         ToolContent::Text(text) => return Ok((text.clone(), Vec::new())),
         ToolContent::Parts(parts) => parts,
@@ -67,7 +66,7 @@ pub(super) fn read(content: &ToolContent, max_file_bytes: u64) -> Result<(String
     Ok((texts.join("\n"), files))
 }
 
-fn file(Media { source, metadata }: Media, index: usize, place: &str, max_bytes: u64) -> Result<Carried, Problem> {
+fn file(Media { source, metadata }: Media, index: usize, place: &str, max_bytes: u64) -> Result<InlineFile, Problem> {
     let (value, mime_type) = match source {
         PartSource::Data { value, mime_type } => (value, mime_type),
         PartSource::Url { .. } | PartSource::File { .. } => {
@@ -75,26 +74,26 @@ fn file(Media { source, metadata }: Media, index: usize, place: &str, max_bytes:
             return Err(invalid(format!("{place} points to a file elsewhere, which is not fetched: {instead}")));
         }
     };
-    let most = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    let max_len = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let bytes =
         BASE64.decode(&value).map_err(|error| invalid(format!("{place}: `source.value` is no base64: {error}")))?;
-    if bytes.len() > most {
+    if bytes.len() > max_len {
         let detail = format!("{place} is too large: a file has at most {max_bytes} bytes");
         return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
     }
     let given = metadata.as_ref().and_then(|more| more["filename"].as_str().or_else(|| more["name"].as_str()));
     let name = match given {
         Some(name) => name.to_owned(),
-        None => format!("file-{}.{}", index + 1, ending(&mime_type)),
+        None => format!("file-{}.{}", index + 1, extension(&mime_type)),
     };
-    Ok(Carried { name: files::file_name(Some(&name)), bytes })
+    Ok(InlineFile { name: uploads::file_name(Some(&name)), bytes })
 }
 
-/// How the name of a file of a type ends.
-fn ending(mime_type: &str) -> &'static str {
+/// The extension of the names of files of a type.
+fn extension(mime_type: &str) -> &'static str {
     let plain = mime_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match plain.as_str() {
-        // The first of many would be an unusual one.
+        // For these, the first of the known extensions is an unusual one.
         "image/jpeg" => "jpg",
         "text/plain" => "txt",
         "text/markdown" => "md",
@@ -104,21 +103,24 @@ fn ending(mime_type: &str) -> &'static str {
     }
 }
 
-/// Keeps the files of a message in its thread. The same message with the same files again has the same: their ids are digests.
-pub(super) async fn keep(
+/// Stores the files of a message in its thread. Their ids are digests, so the same message again stores nothing new.
+///
+/// # Errors
+/// The quota is exceeded; the store or the disk fails.
+pub(super) async fn store(
     state: &AppState,
     (owner, thread): (UserId, ThreadId),
     message: MessageId,
-    carried: &[Carried],
+    files: &[InlineFile],
 ) -> Result<Vec<FileId>> {
-    let mut kept = Vec::with_capacity(carried.len());
-    for (index, Carried { name, bytes }) in carried.iter().enumerate() {
+    let mut ids = Vec::with_capacity(files.len());
+    for (index, InlineFile { name, bytes }) in files.iter().enumerate() {
         let digest = Sha256::digest(bytes);
         let id: FileId = id_for(format!("{thread}/{message}"), &format!("{index} {digest:x} {name}"));
-        files::keep(state, (owner, thread), id, name, bytes).await?;
-        kept.push(id);
+        uploads::store(state, (owner, thread), id, name, bytes).await?;
+        ids.push(id);
     }
-    Ok(kept)
+    Ok(ids)
 }
 
 #[cfg(test)]
@@ -127,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    fn said(parts: Value) -> Result<(String, Vec<Carried>), String> {
+    fn parse(parts: Value) -> Result<(String, Vec<InlineFile>), String> {
         let content = serde_json::from_value(parts).expect("parts");
         read(&content, 8).map_err(|problem| problem.detail)
     }
@@ -137,24 +139,24 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_words_and_files_with_names() {
+    fn parts_are_text_and_files_with_names() {
         let mut named = data("document", "text/csv", "YSxi");
         named["metadata"] = json!({"filename": "../../log.csv"});
         let parts = json!([
             {"type": "text", "text": "Look", "id": "1"}, data("image", "image/png", "aGk="), data("audio", "audio/mpeg", "aGk"),
             named, {"type": "text", "text": "and tell"}, data("document", "application/x-unheard-of", ""),
         ]);
-        let (text, files) = said(parts).expect("is right");
+        let (text, files) = parse(parts).expect("is right");
         assert_eq!(text, "Look\nand tell");
-        let file = |name: &str, bytes: &str| Carried { name: name.into(), bytes: bytes.into() };
+        let file = |name: &str, bytes: &str| InlineFile { name: name.into(), bytes: bytes.into() };
         let expected =
             [file("file-2.png", "hi"), file("file-3.mp3", "hi"), file("log.csv", "a,b"), file("file-6.bin", "")];
         assert_eq!(files, expected);
-        assert_eq!(said(json!("plain")).expect("is right"), ("plain".into(), Vec::new()));
+        assert_eq!(parse(json!("plain")).expect("is right"), ("plain".into(), Vec::new()));
     }
 
     #[test]
-    fn what_is_refused_says_which_part_and_what_to_do() {
+    fn a_refusal_names_the_part_and_says_what_to_do() {
         let elsewhere = json!({"type": "image", "source": {"type": "url", "value": "http://127.0.0.1/secret"}});
         let handle = json!({"type": "document", "source": {"type": "file", "value": "file-1"}});
         let text = json!({"type": "text", "text": "hi"});
@@ -167,12 +169,12 @@ mod tests {
             (json!({"type": "image"}), "missing field `source`"),
             (json!("words"), "is no part of a message"),
         ] {
-            let said = said(json!([text, part])).expect_err(expected);
-            assert!(said.starts_with("`content[1]` of the last message") && said.contains(expected), "{said}");
+            let detail = parse(json!([text, part])).expect_err(expected);
+            assert!(detail.starts_with("`content[1]` of the last message") && detail.contains(expected), "{detail}");
         }
         let many = vec![data("image", "image/png", ""); MAX_ATTACHMENTS + 1];
         assert!(
-            said(json!(many)).expect_err("too many").contains("`content[8]` of the last message is one file too many")
+            parse(json!(many)).expect_err("too many").contains("`content[8]` of the last message is one file too many")
         );
     }
 }

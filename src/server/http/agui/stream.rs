@@ -1,7 +1,7 @@
-//! A run's events as a caller of AG-UI reads them: server-sent events, one `data:` line each, up to the terminal one.
+//! Streams a run's events to a caller of AG-UI: server-sent events, one `data:` line each, up to the terminal one.
 //!
-//! Promises: the events are the log's, in its order; the caller's own ids of thread, run and messages stand in them, Netra's in
-//! `metadata.netra` of `RUN_STARTED` and `RUN_FINISHED`; the stream ends with a terminal event, also where the run goes on without the caller.
+//! Promises: the events are those of the log, in its order; they have the caller's ids of thread, run and messages, and Netra's are
+//! in `metadata.netra` of `RUN_STARTED` and `RUN_FINISHED`; the stream ends with a terminal event, even if the run goes on.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,14 +13,14 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{
         IntoResponse, Response,
-        sse::{Event as Sent, KeepAlive, Sse},
+        sse::{Event, KeepAlive, Sse},
     },
 };
 use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{ids::id_for, pieces::Pieces};
+use super::{ids::id_for, join_pieces::PieceJoiner};
 use crate::{
     protocol::{
         CloseCode, MessageId, RunId, ThreadId,
@@ -29,54 +29,53 @@ use crate::{
     },
     server::{
         channel::{Channels, Delivery},
+        connections::{ChannelReader, StreamEnd},
         error::Result,
         runs::SINCE_QUESTION,
         threads,
-        ws::{Listener, Silence},
     },
     thread::{Item, ThreadView},
 };
 
-/// How often a caller of whom nothing is heard is written a comment, and so found gone.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// After how long a silence the store is asked whether the run goes on at all.
-const LOOK_AFTER: Duration = Duration::from_secs(30);
-/// Proxies that hold an answer back until it is whole are asked not to.
+/// How often a comment is sent while there are no events, so that a disconnect is noticed.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// After this time without an entry the store is asked whether the run still goes on.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// Asks proxies not to buffer the answer.
 const UNBUFFERED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-/// What the run is called here: for callers that go on over the socket.
+/// Netra's ids of the thread and the run, and the `seq` of the message, for callers that continue over the WebSocket.
 pub(super) const THREAD_ID: HeaderName = HeaderName::from_static("x-netra-thread-id");
 pub(super) const RUN_ID: HeaderName = HeaderName::from_static("x-netra-run-id");
 pub(super) const SEQ: HeaderName = HeaderName::from_static("x-netra-seq");
 
-/// What a caller calls a run.
+/// The caller's ids of a run.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct ExternalIds {
     pub(super) thread_id: String,
     pub(super) run_id: String,
-    /// The run that it goes on from.
     pub(super) parent_run_id: Option<String>,
 }
 
-/// What a caller calls its messages: by the ids that stand for them here, where those are others.
+/// The caller's ids of messages by Netra's, if they differ.
 #[derive(Debug, Default)]
 pub(super) struct MessageIds(HashMap<String, String>);
 
 impl MessageIds {
-    /// Of these messages, and of those that the thread has from before.
-    pub(super) fn of(thread_id: ThreadId, messages: &[Message], thread: &ThreadView) -> Self {
+    /// The ids of the messages in a request, and of those that the thread has from earlier requests.
+    pub(super) fn new(thread_id: ThreadId, messages: &[Message], thread: &ThreadView) -> Self {
         let given = messages.iter().filter_map(|message| match message {
             Message::User { id, .. } => Some((id_for::<MessageId>(thread_id, id).to_string(), id.clone())),
             _ => None,
         });
         let known = thread.items.iter().filter_map(|item| match item {
-            Item::Message(said) => Some((said.message.id.to_string(), said.message.external_id.clone()?)),
+            Item::Message(item) => Some((item.message.id.to_string(), item.message.external_id.clone()?)),
             Item::Run(_) => None,
         });
         Self(known.chain(given).filter(|(ours, theirs)| ours != theirs).collect())
     }
 
-    /// Gives the caller its own ids back, wherever in an event they stand: agents restate conversations in states, too.
+    /// Replaces Netra's ids by the caller's anywhere in an event: agents may repeat the conversation in their state.
     pub(super) fn restore(&self, value: &mut Value) {
         match value {
             Value::String(text) => {
@@ -91,81 +90,80 @@ impl MessageIds {
     }
 }
 
-/// A run as it is told to its caller.
+/// The events of a run, for its caller.
 #[derive(Debug)]
-pub(super) struct Told {
-    pub(super) listener: Listener,
+pub(super) struct RunStream {
+    pub(super) reader: ChannelReader,
     pub(super) channels: Channels,
-    pub(super) names: Names,
+    pub(super) external_ids: ExternalIds,
     pub(super) message_ids: MessageIds,
     pub(super) thread_id: ThreadId,
     pub(super) run_id: RunId,
-    /// What the run answers.
-    pub(super) asked: MessageId,
-    /// The calls whose results the caller gave: it is not told of them.
-    pub(super) given: HashSet<String>,
-    /// Whether the caller gave a state: it is not told of what that changes.
+    /// The message or answer that the run is for.
+    pub(super) message_id: MessageId,
+    /// The calls whose results the caller gave; their results are not sent.
+    pub(super) given_results: HashSet<String>,
+    /// Whether the caller gave a state; the event that sets it is not sent.
     pub(super) gave_state: bool,
-    /// What was told of texts that come in pieces.
-    pub(super) pieces: Pieces,
-    /// What is told after the run's first event.
+    pub(super) pieces: PieceJoiner,
+    /// Events to send after `RUN_STARTED`.
     pub(super) restated: Vec<Value>,
-    /// What is to be told before anything else.
-    pub(super) next: VecDeque<Value>,
-    pub(super) over: bool,
+    /// Events to send next.
+    pub(super) queue: VecDeque<Value>,
+    pub(super) is_over: bool,
 }
 
-impl Told {
-    /// The answer; its headers tell the run and where the log has what was asked.
-    pub(super) fn response(self, seq: u64) -> Response {
+impl RunStream {
+    /// The answer. `seq` is the place in the log of what was asked.
+    pub(super) fn into_response(self, seq: u64) -> Response {
         let (thread, run) = (self.thread_id.to_string(), self.run_id.to_string());
-        let events = unfold(self, async |mut told| {
-            let event = told.event().await?;
-            Some((Ok::<_, Infallible>(Sent::default().data(event.to_string())), told))
+        let events = unfold(self, async |mut stream| {
+            let event = stream.next().await?;
+            Some((Ok::<_, Infallible>(Event::default().data(event.to_string())), stream))
         });
-        let heartbeat = KeepAlive::new().interval(HEARTBEAT);
-        let named = [(THREAD_ID, thread), (RUN_ID, run), (SEQ, seq.to_string())];
+        let keep_alive = KeepAlive::new().interval(HEARTBEAT_INTERVAL);
+        let ids = [(THREAD_ID, thread), (RUN_ID, run), (SEQ, seq.to_string())];
         let headers = [UNBUFFERED, (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-        (named, headers, Sse::new(events).keep_alive(heartbeat)).into_response()
+        (ids, headers, Sse::new(events).keep_alive(keep_alive)).into_response()
     }
 
-    /// The next event; nothing after the terminal one.
-    async fn event(&mut self) -> Option<Value> {
+    /// The next event; none after the terminal one.
+    async fn next(&mut self) -> Option<Value> {
         loop {
-            if let Some(event) = self.next.pop_front() {
+            if let Some(event) = self.queue.pop_front() {
                 return Some(event);
             }
-            if self.over {
+            if self.is_over {
                 return None;
             }
-            match timeout(LOOK_AFTER, self.listener.next()).await {
-                Ok(Ok(entry)) => self.take(&entry).await,
-                Ok(Err(silence)) => self.end(&silence),
-                Err(_) => self.look().await,
+            match timeout(POLL_INTERVAL, self.reader.next()).await {
+                Ok(Ok(entry)) => self.on_entry(&entry).await,
+                Ok(Err(end)) => self.on_end(&end),
+                Err(_) => self.poll_store().await,
             }
         }
     }
 
-    async fn take(&mut self, entry: &Delivery) {
+    async fn on_entry(&mut self, entry: &Delivery) {
         let Ok(mut push) = serde_json::from_str::<Value>(&entry.frame) else { return };
         let entry = push["payload"]["entry"].take();
         match entry["kind"].as_str() {
-            Some("agent") if entry["run_id"] == self.run_id.to_string() => match self.whole(entry).await {
-                Ok(entry) => self.tell(entry),
-                Err(error) => self.end(&Silence::Failed(error)),
+            Some("agent") if entry["run_id"] == self.run_id.to_string() => match self.expand(entry).await {
+                Ok(entry) => self.emit(entry),
+                Err(error) => self.on_end(&StreamEnd::Failed(error)),
             },
-            Some("taken_back") if entry["message_id"] == self.asked.to_string() => {
-                self.next.push_back(self.named(json!({"type": "RUN_STARTED"})));
-                self.next.push_back(self.named(json!({"type": "RUN_FINISHED", "outcome": {"type": "cancelled"}})));
-                self.over = true;
+            Some("taken_back") if entry["message_id"] == self.message_id.to_string() => {
+                self.queue.push_back(self.with_ids(json!({"type": "RUN_STARTED"})));
+                self.queue.push_back(self.with_ids(json!({"type": "RUN_FINISHED", "outcome": {"type": "cancelled"}})));
+                self.is_over = true;
             }
             _ => {}
         }
     }
 
-    /// The log has of a restated conversation what follows the question, and has long results once; a caller takes what it is told
-    /// for all of it.
-    async fn whole(&self, mut entry: Value) -> Result<Value> {
+    /// Completes a `MESSAGES_SNAPSHOT`. The log stores only what follows the message that the run answers, and each long result once;
+    /// a caller takes a snapshot for the whole conversation.
+    async fn expand(&self, mut entry: Value) -> Result<Value> {
         let Some(event) = entry["event"].as_object_mut() else { return Ok(entry) };
         if let Some(Value::Array(messages)) = event.get_mut("messages")
             && messages.iter().any(|message| message.get(KNOWN_RESULT).is_some())
@@ -191,7 +189,7 @@ impl Told {
         Ok(entry)
     }
 
-    fn tell(&mut self, mut entry: Value) {
+    fn emit(&mut self, mut entry: Value) {
         let event = entry["event"].take();
         let Some(mut event) = self.pieces.join(event) else { return };
         if let Some(Value::Object(more)) = event.get_mut("metadata")
@@ -208,48 +206,50 @@ impl Told {
             self.message_ids.restore(&mut event);
         }
         let event = match event["type"].as_str() {
-            Some("RUN_STARTED") => self.named(event),
+            Some("RUN_STARTED") => self.with_ids(event),
             Some("RUN_FINISHED") => {
-                self.over = true;
-                self.named(event)
+                self.is_over = true;
+                self.with_ids(event)
             }
             Some("RUN_ERROR") => {
-                self.over = true;
+                self.is_over = true;
                 event
             }
-            Some("TOOL_CALL_RESULT") if event["toolCallId"].as_str().is_some_and(|id| self.given.contains(id)) => {
+            Some("TOOL_CALL_RESULT")
+                if event["toolCallId"].as_str().is_some_and(|id| self.given_results.contains(id)) =>
+            {
                 return;
             }
             _ => event,
         };
-        self.next.push_back(event);
-        // The first event is RUN_STARTED, or the only one.
-        if !self.over {
-            self.next.extend(self.restated.drain(..));
+        self.queue.push_back(event);
+        // The first event is `RUN_STARTED`, unless it is the terminal one.
+        if !self.is_over {
+            self.queue.extend(self.restated.drain(..));
         }
     }
 
-    fn named(&self, mut event: Value) -> Value {
-        event["threadId"] = self.names.thread_id.as_str().into();
-        event["runId"] = self.names.run_id.as_str().into();
+    fn with_ids(&self, mut event: Value) -> Value {
+        event["threadId"] = self.external_ids.thread_id.as_str().into();
+        event["runId"] = self.external_ids.run_id.as_str().into();
         event["metadata"]["netra"] = json!({"threadId": self.thread_id, "runId": self.run_id});
         if let Some(parent) = event.as_object_mut().and_then(|event| event.remove("parentRunId")) {
             event["metadata"]["netra"]["parentRunId"] = parent;
-            self.names.parent_run_id.iter().for_each(|id| event["parentRunId"] = id.as_str().into());
+            self.external_ids.parent_run_id.iter().for_each(|id| event["parentRunId"] = id.as_str().into());
         }
         event
     }
 
-    /// Nothing more is heard of the run here.
-    fn end(&mut self, silence: &Silence) {
-        let (code, message) = match silence {
-            Silence::Gone => ("not_found", "the thread was deleted"),
-            Silence::Closed(CloseCode::Restarting) => {
+    /// No more entries come.
+    fn on_end(&mut self, end: &StreamEnd) {
+        let (code, message) = match end {
+            StreamEnd::Gone => ("not_found", "the thread was deleted"),
+            StreamEnd::Closed(CloseCode::Restarting) => {
                 ("server_restarting", "the server restarts; ask again for the rest")
             }
-            Silence::Closed(_) => ("disconnected", "this connection was ended; the run may go on"),
-            Silence::Failed(error) => {
-                tracing::error!(%error, run = %self.run_id, "a run cannot be told");
+            StreamEnd::Closed(_) => ("disconnected", "this connection was ended; the run may go on"),
+            StreamEnd::Failed(error) => {
+                tracing::error!(%error, run = %self.run_id, "a run cannot be streamed");
                 ("internal", "the server failed; its log has the cause")
             }
         };
@@ -257,14 +257,14 @@ impl Told {
     }
 
     fn fail(&mut self, code: &str, message: &str) {
-        self.next.push_back(json!({"type": "RUN_ERROR", "message": message, "code": code}));
-        self.over = true;
+        self.queue.push_back(json!({"type": "RUN_ERROR", "message": message, "code": code}));
+        self.is_over = true;
     }
 
-    /// A run that is over and has nothing more in the log is one of long ago, which is not kept.
-    async fn look(&mut self) {
+    /// Ends the stream if the run is over and its entries were trimmed.
+    async fn poll_store(&mut self) {
         let goes_on = threads::goes_on(&self.channels, self.run_id).await;
-        if matches!(goes_on, Ok(false)) && self.listener.is_up_to_date() {
+        if matches!(goes_on, Ok(false)) && self.reader.is_up_to_date() {
             self.fail("not_kept", "the answer is of long ago, and was not kept; ask again with another message id");
         }
     }

@@ -8,6 +8,7 @@ use super::{LOOK_EVERY, Runner, UNATTENDED};
 use crate::{
     protocol::RunId,
     server::{
+        clock::now_ms,
         error::{Error, Result},
         leases::OpenRun,
         runs::{
@@ -15,7 +16,6 @@ use crate::{
             run::failed,
             run_log::{Lost, RunLog},
         },
-        store::now_ms,
         threads::{self, NewRun},
     },
     thread::{EndKind, RunEnd, RunState},

@@ -1,18 +1,23 @@
-//! What a connection is waiting for, and until when: a state machine without a clock or I/O of its own.
+//! The timeouts of one connection: a state machine without a clock or I/O.
 //!
-//! Only waiting for the other end counts. While the server works, or does not read because it works, no time runs.
+//! Only the time that the connection waits for the peer counts, not the time that the server works.
 
 use std::time::{Duration, Instant};
 
 use crate::server::config::ConnectionsConfig;
 
-/// How long each part of a connection may take.
+/// The timeouts of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
+    /// From the connect to the first byte.
     pub(super) first_byte: Duration,
+    /// From a request's first byte to the end of its header.
     pub(super) header: Duration,
+    /// Between two requests.
     pub(super) idle: Duration,
+    /// How long a body or an answer may wait in all; each byte gives some of it back.
     pub(super) stall: Duration,
+    /// How many bytes give back one second.
     pub(super) bytes_per_second: u64,
 }
 
@@ -28,16 +33,16 @@ impl From<&ConnectionsConfig> for Timeouts {
     }
 }
 
-/// Which of the timeouts has passed.
+/// Which timeout has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timeout {
-    /// Nothing came at all.
+    /// No byte was received.
     FirstByte,
-    /// A header did not end.
+    /// A header was not complete.
     Header,
-    /// A body came too slowly.
+    /// A body was received too slowly.
     Body,
-    /// No further request came.
+    /// No further request was received.
     Idle,
     /// The answer was read too slowly.
     Answer,
@@ -68,26 +73,26 @@ enum Phase {
 
 /// The state of one connection.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(super) struct Deadlines {
     timeouts: Timeouts,
     phase: Phase,
     /// When the phase began.
     since: Instant,
-    reading: Pace,
-    writing: Pace,
+    reading: WaitBudget,
+    writing: WaitBudget,
     request_read: bool,
     answer_begun: bool,
     answer_written: bool,
 }
 
-impl Clock {
+impl Deadlines {
     pub(super) fn new(timeouts: Timeouts, now: Instant) -> Self {
         Self {
             timeouts,
             phase: Phase::FirstByte,
             since: now,
-            reading: Pace::new(timeouts),
-            writing: Pace::new(timeouts),
+            reading: WaitBudget::new(timeouts),
+            writing: WaitBudget::new(timeouts),
             request_read: true,
             answer_begun: false,
             answer_written: true,
@@ -98,7 +103,7 @@ impl Clock {
         (self.phase, self.since) = (phase, now);
     }
 
-    /// So many bytes were read.
+    /// Bytes were read.
     pub(super) fn received(&mut self, bytes: usize, now: Instant) {
         match self.phase {
             Phase::FirstByte | Phase::Idle => {
@@ -110,35 +115,35 @@ impl Clock {
         }
     }
 
-    /// More is to be read, and nothing is there.
+    /// A read found no bytes.
     pub(super) fn read_blocked(&mut self, now: Instant) {
         if self.phase == Phase::Body {
             self.reading.blocked(now);
         }
     }
 
-    /// So many bytes were written.
+    /// Bytes were written.
     pub(super) fn sent(&mut self, bytes: usize, now: Instant) {
         self.writing.moved(bytes, now);
-        // An answer that was handed over whole may still be on its way.
+        // The end of the last answer may be written only now.
         if self.phase == Phase::Idle {
             self.since = now;
         }
     }
 
-    /// More is to be written, and there is no room.
+    /// A write found no room in the kernel's buffer.
     pub(super) fn write_blocked(&mut self, now: Instant) {
         self.writing.blocked(now);
     }
 
-    /// The header of a request is complete.
+    /// A request's header is complete.
     pub(super) fn request(&mut self, has_body: bool, now: Instant) {
         (self.request_read, self.answer_begun, self.answer_written) = (!has_body, false, false);
-        self.reading = Pace::new(self.timeouts);
+        self.reading = WaitBudget::new(self.timeouts);
         self.enter(if has_body { Phase::Body } else { Phase::Answer }, now);
     }
 
-    /// The request's body is read, or nobody reads it any more.
+    /// The request's body was read, or is not read any more.
     pub(super) fn request_read(&mut self, now: Instant) {
         self.request_read = true;
         if self.phase == Phase::Body {
@@ -155,7 +160,7 @@ impl Clock {
         }
     }
 
-    /// The answer is handed over whole.
+    /// HTTP has taken the whole answer.
     pub(super) fn answer_written(&mut self, now: Instant) {
         self.answer_written = true;
         self.end_exchange(now);
@@ -167,17 +172,17 @@ impl Clock {
         }
     }
 
-    /// Whether a request is being read whose header is not complete: what is written now, HTTP itself answers.
+    /// Whether no request's header is complete. What is written now is an answer of hyper itself.
     pub(super) fn is_before_request(&self) -> bool {
         matches!(self.phase, Phase::FirstByte | Phase::Header)
     }
 
-    /// Whether the other end may still be sending what nobody reads.
+    /// Whether the peer may still send bytes that are not read.
     pub(super) fn may_send_more(&self) -> bool {
         self.phase == Phase::Header || !self.request_read
     }
 
-    /// Whether the connection speaks another protocol now.
+    /// Whether the connection was upgraded to another protocol.
     pub(super) fn is_upgraded(&self) -> bool {
         self.phase == Phase::Upgraded
     }
@@ -187,14 +192,14 @@ impl Clock {
         matches!(self.phase, Phase::Header | Phase::Body) && !self.answer_begun
     }
 
-    /// When waiting ends, and what for.
+    /// The next deadline, and which timeout it is of.
     pub(super) fn deadline(&self) -> Option<(Instant, Timeout)> {
         let at = |limit: Duration, what: Timeout| Some((self.since + limit, what));
         let phase = match self.phase {
             Phase::FirstByte => at(self.timeouts.first_byte, Timeout::FirstByte),
             Phase::Header => at(self.timeouts.header, Timeout::Header),
             Phase::Body => self.reading.deadline().map(|at| (at, Timeout::Body)),
-            Phase::Idle if self.writing.blocked.is_none() => at(self.timeouts.idle, Timeout::Idle),
+            Phase::Idle if self.writing.blocked_since.is_none() => at(self.timeouts.idle, Timeout::Idle),
             Phase::Idle | Phase::Answer => None,
             Phase::Upgraded => return None,
         };
@@ -203,27 +208,27 @@ impl Clock {
     }
 }
 
-/// How far a transfer may fall behind a rate: an allowance of waiting that waiting uses up and bytes give back.
+/// A minimum rate with a burst: a budget of waiting time that waiting uses up and bytes give back.
 #[derive(Debug)]
-struct Pace {
+struct WaitBudget {
     full: Duration,
     left: Duration,
     bytes_per_second: u64,
-    blocked: Option<Instant>,
+    blocked_since: Option<Instant>,
 }
 
-impl Pace {
+impl WaitBudget {
     fn new(timeouts: Timeouts) -> Self {
         let (full, bytes_per_second) = (timeouts.stall, timeouts.bytes_per_second.max(1));
-        Self { full, left: full, bytes_per_second, blocked: None }
+        Self { full, left: full, bytes_per_second, blocked_since: None }
     }
 
     fn blocked(&mut self, now: Instant) {
-        self.blocked.get_or_insert(now);
+        self.blocked_since.get_or_insert(now);
     }
 
     fn moved(&mut self, bytes: usize, now: Instant) {
-        if let Some(since) = self.blocked.take() {
+        if let Some(since) = self.blocked_since.take() {
             self.left = self.left.saturating_sub(now.saturating_duration_since(since));
         }
         let earned = Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / self.bytes_per_second);
@@ -231,7 +236,7 @@ impl Pace {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.blocked.map(|since| since + self.left)
+        self.blocked_since.map(|since| since + self.left)
     }
 }
 
@@ -252,102 +257,102 @@ mod tests {
     }
 
     #[test]
-    fn a_headers_time_runs_from_its_first_byte_whatever_follows() {
+    fn the_timeout_of_a_header_runs_from_its_first_byte() {
         let begin = Instant::now();
-        let mut clock = Clock::new(TIMEOUTS, begin);
-        assert_eq!(clock.deadline(), Some((begin + seconds(10), Timeout::FirstByte)));
-        assert!(!clock.can_refuse(), "nothing was asked");
+        let mut deadlines = Deadlines::new(TIMEOUTS, begin);
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(10), Timeout::FirstByte)));
+        assert!(!deadlines.can_refuse(), "nothing was asked");
         for second in [9, 14, 19, 24] {
-            clock.received(20, begin + seconds(second));
+            deadlines.received(20, begin + seconds(second));
         }
-        assert_eq!(clock.deadline(), Some((begin + seconds(29), Timeout::Header)));
-        assert!(clock.can_refuse() && clock.may_send_more());
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(29), Timeout::Header)));
+        assert!(deadlines.can_refuse() && deadlines.may_send_more());
     }
 
     #[test]
-    fn a_body_keeps_its_pace_or_ends() {
+    fn a_body_below_the_minimum_rate_times_out() {
         let begin = Instant::now();
-        let mut clock = Clock::new(TIMEOUTS, begin);
-        clock.received(500, begin);
-        clock.request(true, begin);
-        assert_eq!(clock.deadline(), None, "nobody waits for bytes yet");
-        // A byte every five seconds: the allowance of 30 seconds is used up after six of them.
+        let mut deadlines = Deadlines::new(TIMEOUTS, begin);
+        deadlines.received(500, begin);
+        deadlines.request(true, begin);
+        assert_eq!(deadlines.deadline(), None, "no read waits yet");
+        // A byte every five seconds: the budget of 30 seconds is used up after six of them.
         let mut now = begin;
         for _ in 0..6 {
-            clock.read_blocked(now);
-            assert!(clock.deadline().is_some_and(|(at, what)| at > now && what == Timeout::Body));
+            deadlines.read_blocked(now);
+            assert!(deadlines.deadline().is_some_and(|(at, what)| at > now && what == Timeout::Body));
             now += seconds(5);
-            clock.received(1, now);
+            deadlines.received(1, now);
         }
-        clock.read_blocked(now);
-        assert!(clock.deadline().is_some_and(|(at, _)| at < now + seconds(1)));
-        // What is faster than the rate earns no more than the allowance.
-        clock.received(1_000_000, now);
-        clock.read_blocked(now);
-        assert_eq!(clock.deadline(), Some((now + seconds(30), Timeout::Body)));
+        deadlines.read_blocked(now);
+        assert!(deadlines.deadline().is_some_and(|(at, _)| at < now + seconds(1)));
+        // Bytes above the rate give back no more than the whole budget.
+        deadlines.received(1_000_000, now);
+        deadlines.read_blocked(now);
+        assert_eq!(deadlines.deadline(), Some((now + seconds(30), Timeout::Body)));
     }
 
     #[test]
     fn time_does_not_run_while_the_server_works() {
         let begin = Instant::now();
-        let mut clock = Clock::new(TIMEOUTS, begin);
-        clock.received(500, begin);
-        clock.request(false, begin);
-        clock.read_blocked(begin);
-        assert_eq!(clock.deadline(), None);
-        clock.answer_begins(false, begin + seconds(500));
-        clock.write_blocked(begin + seconds(500));
-        assert_eq!(clock.deadline(), Some((begin + seconds(530), Timeout::Answer)));
-        clock.sent(100_000, begin + seconds(510));
-        assert_eq!(clock.deadline(), None);
-        clock.answer_written(begin + seconds(511));
-        assert_eq!(clock.deadline(), Some((begin + seconds(586), Timeout::Idle)));
-        clock.received(1, begin + seconds(520));
-        assert_eq!(clock.deadline(), Some((begin + seconds(540), Timeout::Header)));
-        assert!(clock.can_refuse(), "the next request has no answer yet");
+        let mut deadlines = Deadlines::new(TIMEOUTS, begin);
+        deadlines.received(500, begin);
+        deadlines.request(false, begin);
+        deadlines.read_blocked(begin);
+        assert_eq!(deadlines.deadline(), None);
+        deadlines.answer_begins(false, begin + seconds(500));
+        deadlines.write_blocked(begin + seconds(500));
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(530), Timeout::Answer)));
+        deadlines.sent(100_000, begin + seconds(510));
+        assert_eq!(deadlines.deadline(), None);
+        deadlines.answer_written(begin + seconds(511));
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(586), Timeout::Idle)));
+        deadlines.received(1, begin + seconds(520));
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(540), Timeout::Header)));
+        assert!(deadlines.can_refuse(), "the next request has no answer yet");
     }
 
     #[test]
     fn a_connection_is_idle_only_once_its_answer_is_written() {
         let begin = Instant::now();
-        let mut clock = Clock::new(TIMEOUTS, begin);
-        clock.received(500, begin);
-        clock.request(false, begin);
-        clock.answer_begins(false, begin);
-        clock.answer_written(begin);
-        clock.write_blocked(begin + seconds(1));
-        assert_eq!(clock.deadline(), Some((begin + seconds(31), Timeout::Answer)));
-        clock.sent(10_000, begin + seconds(20));
-        assert_eq!(clock.deadline(), Some((begin + seconds(95), Timeout::Idle)));
+        let mut deadlines = Deadlines::new(TIMEOUTS, begin);
+        deadlines.received(500, begin);
+        deadlines.request(false, begin);
+        deadlines.answer_begins(false, begin);
+        deadlines.answer_written(begin);
+        deadlines.write_blocked(begin + seconds(1));
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(31), Timeout::Answer)));
+        deadlines.sent(10_000, begin + seconds(20));
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(95), Timeout::Idle)));
     }
 
     #[test]
-    fn an_early_answer_leaves_the_body_its_pace() {
+    fn after_an_early_answer_the_body_keeps_its_minimum_rate() {
         let begin = Instant::now();
-        let mut clock = Clock::new(TIMEOUTS, begin);
-        clock.received(500, begin);
-        clock.request(true, begin);
-        clock.answer_begins(false, begin);
-        clock.answer_written(begin);
-        clock.read_blocked(begin);
-        assert_eq!(clock.deadline(), Some((begin + seconds(30), Timeout::Body)));
-        assert!(clock.may_send_more() && !clock.can_refuse());
-        clock.request_read(begin + seconds(1));
-        assert_eq!(clock.deadline(), Some((begin + seconds(76), Timeout::Idle)));
-        assert!(!clock.may_send_more());
+        let mut deadlines = Deadlines::new(TIMEOUTS, begin);
+        deadlines.received(500, begin);
+        deadlines.request(true, begin);
+        deadlines.answer_begins(false, begin);
+        deadlines.answer_written(begin);
+        deadlines.read_blocked(begin);
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(30), Timeout::Body)));
+        assert!(deadlines.may_send_more() && !deadlines.can_refuse());
+        deadlines.request_read(begin + seconds(1));
+        assert_eq!(deadlines.deadline(), Some((begin + seconds(76), Timeout::Idle)));
+        assert!(!deadlines.may_send_more());
     }
 
     #[test]
     fn an_upgraded_connection_has_no_deadline() {
         let begin = Instant::now();
-        let mut clock = Clock::new(TIMEOUTS, begin);
-        clock.received(500, begin);
-        clock.request(false, begin);
-        clock.answer_begins(true, begin);
-        clock.answer_written(begin);
-        clock.write_blocked(begin);
-        clock.received(5, begin + seconds(1));
-        assert_eq!(clock.deadline(), None);
-        assert!(clock.is_upgraded());
+        let mut deadlines = Deadlines::new(TIMEOUTS, begin);
+        deadlines.received(500, begin);
+        deadlines.request(false, begin);
+        deadlines.answer_begins(true, begin);
+        deadlines.answer_written(begin);
+        deadlines.write_blocked(begin);
+        deadlines.received(5, begin + seconds(1));
+        assert_eq!(deadlines.deadline(), None);
+        assert!(deadlines.is_upgraded());
     }
 }

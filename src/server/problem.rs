@@ -1,4 +1,4 @@
-//! Errors as RFC 9457 `application/problem+json`.
+//! Error responses: RFC 9457 `application/problem+json`.
 
 use axum::{
     body::to_bytes,
@@ -8,15 +8,15 @@ use axum::{
 
 use crate::{
     protocol::{ErrorBody, ErrorCode, http::Problem},
-    server::{auth::Refusal, error::Error},
+    server::error::Error,
 };
 
 /// The content type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
-/// The most bytes of a refusal's plain text that become a problem's sentence.
+/// The most bytes of a plain-text error that become the `detail` of a problem.
 const MAX_DETAIL_BYTES: usize = 2_000;
 
-/// A problem with a status, a code and a sentence.
+/// A problem with a status, a code and a sentence for people.
 pub fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
     Problem {
         status: status.as_u16(),
@@ -42,8 +42,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Makes a problem of an error that came as plain text or without a word, as the framework's own refusals do (a path or a
-/// query that cannot be read, a method that is not taken). Headers such as `Allow` stay; pages and problems stay as they are.
+/// Turns an error response without a body or with plain text into a problem, as axum's own are (a path or query that cannot be parsed, a
+/// method that is not allowed). Its headers are kept, such as `Allow`. HTML pages and problems stay as they are.
 pub async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -59,14 +59,14 @@ pub async fn as_problem(response: Response) -> Response {
         "" => format!("the server answered {status}"),
         text => text.to_owned(),
     };
-    let (problem, body) = problem(status, &code_of(status), detail).into_response().into_parts();
+    let (problem, body) = problem(status, &default_code(status), detail).into_response().into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(problem.headers);
     Response::from_parts(parts, body)
 }
 
-/// The code of an error that says none.
-fn code_of(status: StatusCode) -> String {
+/// The code of an error that has none of its own.
+fn default_code(status: StatusCode) -> String {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => "too_large".into(),
         StatusCode::UNPROCESSABLE_ENTITY => "invalid_payload".into(),
@@ -99,17 +99,5 @@ impl From<ErrorBody> for Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         error.into_body().into()
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Unauthorized(_) => problem(StatusCode::UNAUTHORIZED, "unauthorized", refusal.to_string()),
-            Refusal::Origin(_) | Refusal::Forbidden(_) => {
-                problem(StatusCode::FORBIDDEN, "forbidden", refusal.to_string())
-            }
-            Refusal::Failed(error) => error.into(),
-        }
     }
 }

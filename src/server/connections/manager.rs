@@ -1,8 +1,7 @@
-//! The connection manager: the one place that knows who is connected, who follows what, and how to reach them.
+//! The connection manager: the open connections of this node, the channels that they follow, and how to push to them.
 //!
-//! Built once and handed down; clones share it. Promises: a connection is in the books exactly as long as its [`Handle`]
-//! lives, so there are no ghosts; what is pushed is encoded once; the books are locked only while they are read or
-//! written, never while somebody is told something.
+//! Clones share it. Promises: a connection is registered exactly as long as its [`ConnectionGuard`] exists; a push is encoded
+//! once, however many connections receive it; the registry is not locked while items are queued.
 
 use std::{
     collections::HashSet,
@@ -13,31 +12,33 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::Utf8Bytes;
+use axum::{extract::ws::Utf8Bytes, http::StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
     outbound::{Close, Item, Outbound},
-    registry::{Holder, Registry},
+    registry::{Owner, Registry},
 };
 use crate::{
     protocol::{
-        CloseCode, ConnectionId, Draining, Present, Push, ThreadId, UserId, encode_push, limits::MAX_SUBSCRIPTIONS,
+        CloseCode, ConnectionId, Draining, Present, Push, ThreadId, UserId, encode_push, http::Problem,
+        limits::MAX_SUBSCRIPTIONS,
     },
     server::{
         auth::Identity,
         channel::{Channel, Delivery, Hub},
         config::SocketConfig,
         metrics,
-        rates::Rates,
+        problem::problem,
+        rates::UserRateLimiter,
     },
 };
 
-/// How long [`ConnectionManager::finish_drain`] waits for the closed connections to go.
-const FAREWELL: Duration = Duration::from_secs(3);
+/// How long [`ConnectionManager::finish_drain`] waits for the closed connections to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Who is connected; clones share it.
+/// The open connections of this node; clones share it.
 #[derive(Debug, Clone)]
 pub struct ConnectionManager(Arc<Inner>);
 
@@ -47,47 +48,65 @@ struct Inner {
     max_connections: usize,
     max_connections_per_user: usize,
     outbound_bytes: usize,
-    rates: Arc<Rates>,
+    rates: Arc<UserRateLimiter>,
     draining: AtomicBool,
     opened: AtomicU64,
-    /// Told whenever a connection goes.
-    gone: Notify,
-    /// Told whenever somebody comes to a thread or leaves it.
-    stirred: Notify,
+    /// Notified when a connection ends.
+    ended: Notify,
+    /// Notified when a connection follows a thread or stops to.
+    presence_changed: Notify,
 }
 
-/// How many there are.
+/// Numbers of connections, for metrics and health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Open connections.
     pub connections: usize,
-    /// People who have any.
+    /// People who have at least one.
     pub users: usize,
-    /// Channels that somebody follows.
+    /// Channels that are followed.
     pub channels: usize,
-    /// Connections ever opened.
+    /// Connections opened since the start of the process.
     pub opened: u64,
 }
 
-/// Why a connection is not taken.
+/// Why a connection is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     /// The server is about to stop.
     Draining,
-    /// It has as many as it takes.
+    /// It has as many connections as it may have.
     Connections,
 }
 
-/// A connection's line in the books: dropped, the line is struck out.
+/// When a client whose connection is not accepted should try again.
+pub(super) const RETRY_MS: u64 = 5_000;
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        let refused = match full {
+            Full::Draining => {
+                problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon")
+            }
+            Full::Connections => {
+                let detail = "the server has no place left; come back";
+                problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail)
+            }
+        };
+        Self { retry_after_ms: Some(RETRY_MS), ..refused }
+    }
+}
+
+/// A registered connection; dropping it unregisters the connection.
 #[derive(Debug)]
-pub(crate) struct Handle {
+pub(crate) struct ConnectionGuard {
     manager: ConnectionManager,
     id: ConnectionId,
     outbound: Arc<Outbound>,
 }
 
 impl ConnectionManager {
-    /// With nobody connected.
+    /// A manager without connections.
     #[must_use]
     pub fn new(config: &SocketConfig) -> Self {
         Self(Arc::new(Inner {
@@ -95,16 +114,16 @@ impl ConnectionManager {
             max_connections: config.max_connections,
             max_connections_per_user: config.max_connections_per_user,
             outbound_bytes: config.outbound_queue_bytes,
-            rates: Arc::new(Rates::new(config.commands_per_minute)),
+            rates: Arc::new(UserRateLimiter::new(config.commands_per_minute)),
             draining: AtomicBool::new(false),
             opened: AtomicU64::new(0),
-            gone: Notify::new(),
-            stirred: Notify::new(),
+            ended: Notify::new(),
+            presence_changed: Notify::new(),
         }))
     }
 
-    /// Enters a connection. Where the person has as many as allowed, the oldest is closed (4409).
-    pub(crate) fn connect(&self, identity: &Identity) -> Result<Handle, Full> {
+    /// Registers a connection. If the person then has too many, their oldest is closed (4409).
+    pub(crate) fn connect(&self, identity: &Identity) -> Result<ConnectionGuard, Full> {
         self.admits()?;
         let user = identity.user.id;
         let outbound = Arc::new(Outbound::new(self.0.outbound_bytes));
@@ -119,72 +138,72 @@ impl ConnectionManager {
             registry.remove(*id);
         }
         let id = ConnectionId::new();
-        registry.insert(id, holder(identity), outbound.clone());
+        registry.insert(id, owner(identity), outbound.clone());
         drop(registry);
         for (_, oldest) in oldest {
             oldest.close(Close::new(CloseCode::TooManyConnections, "another connection took the place of this one"));
         }
         self.0.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(Handle { manager: self.clone(), id, outbound })
+        Ok(ConnectionGuard { manager: self.clone(), id, outbound })
     }
 
-    /// How much each person may ask in a minute.
+    /// The rate limit of each person.
     #[must_use]
-    pub fn rates(&self) -> &Arc<Rates> {
+    pub fn rates(&self) -> &Arc<UserRateLimiter> {
         &self.0.rates
     }
 
-    /// Whether connections are taken at all.
+    /// Fails while the server drains.
     pub(crate) fn admits(&self) -> Result<(), Full> {
         if self.0.draining.load(Ordering::Acquire) { Err(Full::Draining) } else { Ok(()) }
     }
 
-    /// Whether the server is about to stop.
+    /// Whether the server drains.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.admits().is_err()
     }
 
-    /// Pushes to all connections of a person. Answers how many.
+    /// Pushes to all connections of a person; returns how many.
     pub fn push_user(&self, user: UserId, push: &Push) -> usize {
         let connections = self.0.registry.lock().of_user(user);
         send(&connections, push)
     }
 
-    /// Pushes to everyone who follows a thread. Answers how many.
+    /// Pushes to all connections that follow a thread; returns how many.
     pub fn push_thread(&self, thread: ThreadId, push: &Push) -> usize {
         let followers = self.0.registry.lock().followers(Channel::Thread(thread));
         followers.map_or(0, |followers| send(&followers, push))
     }
 
-    /// Pushes to everyone. Answers how many connections.
+    /// Pushes to all connections; returns how many.
     pub fn broadcast(&self, push: &Push) -> usize {
         let connections = self.0.registry.lock().all();
         send(&connections, push)
     }
 
-    /// Closes the connections of a session, which `reason` (at most 123 bytes) explains. Answers how many.
+    /// Closes the connections of a session; returns how many. `reason` goes into the close frame (at most 123 bytes).
     pub fn close_session(&self, session: &str, code: CloseCode, reason: &'static str) -> usize {
         let connections = self.0.registry.lock().of_session(session);
         close(&connections, &Close::new(code, reason))
     }
 
-    /// Closes all connections of a person, which `reason` (at most 123 bytes) explains. Answers how many.
+    /// Closes all connections of a person; returns how many. `reason` goes into the close frame (at most 123 bytes).
     pub fn close_user(&self, user: UserId, code: CloseCode, reason: &'static str) -> usize {
         let connections = self.0.registry.lock().of_user(user);
         close(&connections, &Close::new(code, reason))
     }
 
-    /// The person may not follow the channel any more: their connections hear nothing more of it.
+    /// A person may not follow a channel any more: ends the subscriptions of their connections.
     pub fn revoke(&self, user: UserId, channel: Channel) {
         let mut registry = self.0.registry.lock();
         let connections = registry.of_user(user);
-        let told: Vec<_> = connections.into_iter().filter_map(|(id, _)| registry.unfollow(id, channel)).collect();
+        let revoked: Vec<_> = connections.into_iter().filter_map(|(id, _)| registry.unfollow(id, channel)).collect();
         drop(registry);
-        told.iter().for_each(|outbound| outbound.push(Item::Revoked(channel)));
+        revoked.iter().for_each(|outbound| outbound.push(Item::Revoked(channel)));
     }
 
-    /// The channel is no more: nobody follows it.
+    /// A channel was deleted: ends all subscriptions of it.
     pub fn forget(&self, channel: Channel) {
         let mut registry = self.0.registry.lock();
         let Some(followers) = registry.followers(channel) else { return };
@@ -195,86 +214,85 @@ impl ConnectionManager {
         followers.iter().for_each(|(_, outbound)| outbound.push(Item::Revoked(channel)));
     }
 
-    /// The channel has come as far as `head`: those who were not told yet read it from the store.
+    /// The log of a channel has entries up to `head`: connections that were not sent all of them read the store.
     pub(crate) fn head(&self, channel: Channel, head: u64) {
-        let followers = self.0.registry.lock().behind(channel, head);
+        let followers = self.0.registry.lock().for_head(channel, head);
         for (_, outbound) in followers.iter().flat_map(|followers| followers.iter()) {
             outbound.push(Item::Head(channel, head));
         }
     }
 
-    /// Every channel that somebody follows.
+    /// Every channel that is followed.
     pub(crate) fn followed(&self) -> Vec<Channel> {
         self.0.registry.lock().followed()
     }
 
-    /// Whose each connection is, and how it is reached.
-    pub(crate) fn holders(&self) -> Vec<(Holder, Arc<Outbound>)> {
-        self.0.registry.lock().holders()
+    /// The owner and the queue of each connection.
+    pub(crate) fn owners(&self) -> Vec<(Owner, Arc<Outbound>)> {
+        self.0.registry.lock().owners()
     }
 
-    /// Who has a thread open here.
+    /// The people whose connections here follow a thread.
     pub(crate) fn present(&self, thread: ThreadId) -> Vec<Present> {
         self.0.registry.lock().present(thread)
     }
 
-    /// Waits until somebody comes to a thread or leaves it.
-    pub(crate) async fn stirred(&self) {
-        self.0.stirred.notified().await;
+    /// Waits until a connection follows a thread or stops to.
+    pub(crate) async fn presence_changed(&self) {
+        self.0.presence_changed.notified().await;
     }
 
-    /// Threads that somebody came to or left, since this was asked before.
-    pub(crate) fn take_stirred(&self) -> HashSet<ThreadId> {
-        self.0.registry.lock().take_stirred()
+    /// The threads whose followers changed since the last call.
+    pub(crate) fn take_presence_changes(&self) -> HashSet<ThreadId> {
+        self.0.registry.lock().take_presence_changes()
     }
 
-    /// The server is about to stop: nobody is taken any more, and everyone is told when to come back, each at another
-    /// time within `window` after the close.
+    /// Accepts no more connections, and tells each client when to reconnect: at different times within `window` after the close.
     pub fn begin_drain(&self, window: Duration) {
         self.0.draining.store(true, Ordering::Release);
         let connections = self.0.registry.lock().all();
         tracing::info!(connections = connections.len(), "draining");
         let slot = window.as_secs_f64() * 1_000.0 / connections.len().max(1) as f64;
         for (place, (_, outbound)) in connections.iter().enumerate() {
-            // Each its own slot, and a random place in it: spread evenly, and not in step.
+            // A slot each, and a random time in it: spread evenly without a pattern.
             let reconnect_in_ms = ((place as f64 + rand::random::<f64>()) * slot) as u64;
             outbound.push(Item::Frame(encode_push(&Push::Draining(Draining { reconnect_in_ms })).into()));
         }
     }
 
-    /// Closes everyone (1012), after what waits for them, and waits until they went.
+    /// Closes all connections (1012) after writing what is queued for them, and waits until they have ended.
     pub async fn finish_drain(&self) {
         let connections = self.0.registry.lock().all();
         close(&connections, &Close::new(CloseCode::Restarting, "the server restarts"));
         drop(connections);
         let empty = async {
             loop {
-                let gone = self.0.gone.notified();
+                let ended = self.0.ended.notified();
                 if self.counts().connections == 0 {
                     break;
                 }
-                gone.await;
+                ended.await;
             }
         };
-        if tokio::time::timeout(FAREWELL, empty).await.is_err() {
-            tracing::warn!(connections = self.counts().connections, "connections outlast the drain");
+        if tokio::time::timeout(DRAIN_TIMEOUT, empty).await.is_err() {
+            tracing::warn!(connections = self.counts().connections, "connections did not end in time");
         }
     }
 
-    /// Tells everyone when to come back within `window`, and closes them (1012).
+    /// [`Self::begin_drain`] and [`Self::finish_drain`].
     pub async fn drain(&self, window: Duration) {
         self.begin_drain(window);
         self.finish_drain().await;
     }
 
-    /// How many there are.
+    /// The current numbers.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let (connections, users, channels) = self.0.registry.lock().counts();
         Counts { connections, users, channels, opened: self.0.opened.load(Ordering::Relaxed) }
     }
 
-    /// How many bytes wait to be written, over all connections.
+    /// How many bytes are queued for all connections.
     #[must_use]
     pub fn queue_bytes(&self) -> usize {
         let connections = self.0.registry.lock().all();
@@ -290,7 +308,7 @@ impl ConnectionManager {
 
 impl Hub for ConnectionManager {
     fn deliver(&self, delivery: &Delivery) {
-        let followers = self.0.registry.lock().delivered(delivery.channel, delivery.seq);
+        let followers = self.0.registry.lock().for_delivery(delivery.channel, delivery.seq);
         #[cfg(debug_assertions)]
         if crate::server::fault_injection::skips_delivery(&delivery.frame) {
             return;
@@ -302,32 +320,32 @@ impl Hub for ConnectionManager {
     }
 }
 
-impl Handle {
+impl ConnectionGuard {
     /// The connection's id.
     pub(crate) fn id(&self) -> ConnectionId {
         self.id
     }
 
-    /// What waits to be written to it.
+    /// Its queue.
     pub(crate) fn outbound(&self) -> &Arc<Outbound> {
         &self.outbound
     }
 
-    /// A way to follow channels that does not keep the connection in the books.
+    /// Follows channels for the connection without keeping it registered.
     pub(crate) fn follower(&self) -> Follower {
         Follower { manager: self.manager.clone(), id: self.id }
     }
 }
 
-impl Drop for Handle {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.manager.0.registry.lock().remove(self.id);
-        self.manager.0.gone.notify_waiters();
-        self.manager.0.stirred.notify_one();
+        self.manager.0.ended.notify_waiters();
+        self.manager.0.presence_changed.notify_one();
     }
 }
 
-/// Follows channels for one connection; without effect once that is gone.
+/// Follows channels for one connection; has no effect once that is unregistered.
 #[derive(Debug, Clone)]
 pub(crate) struct Follower {
     manager: ConnectionManager,
@@ -335,23 +353,23 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// From now on the channel's deliveries go to the connection. Answers whether there was room.
+    /// Queues the channel's deliveries for the connection from now on; returns false if it follows too many channels.
     pub(crate) fn follow(&self, channel: Channel) -> bool {
         let fits = self.manager.0.registry.lock().follow(self.id, channel, MAX_SUBSCRIPTIONS);
-        self.manager.0.stirred.notify_one();
+        self.manager.0.presence_changed.notify_one();
         fits
     }
 
-    /// From now on they do not.
+    /// Stops that.
     pub(crate) fn unfollow(&self, channel: Channel) {
         self.manager.0.registry.lock().unfollow(self.id, channel);
-        self.manager.0.stirred.notify_one();
+        self.manager.0.presence_changed.notify_one();
     }
 }
 
-fn holder(identity: &Identity) -> Holder {
+fn owner(identity: &Identity) -> Owner {
     let user = &identity.user;
-    Holder { user: user.id, name: user.name.as_str().into(), role: user.role, session: identity.session().into() }
+    Owner { user: user.id, name: user.name.as_str().into(), role: user.role, session: identity.session().into() }
 }
 
 fn send(connections: &[(ConnectionId, Arc<Outbound>)], push: &Push) -> usize {

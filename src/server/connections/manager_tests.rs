@@ -20,7 +20,7 @@ fn identity(session: &str) -> Identity {
     Identity { user, via: Via::Cookie { session: session.into() }, expires_at: i64::MAX }
 }
 
-fn heard(handle: &Handle) -> (Vec<Item>, Option<CloseCode>) {
+fn received(handle: &ConnectionGuard) -> (Vec<Item>, Option<CloseCode>) {
     let mut batch = VecDeque::new();
     let close = handle.outbound().take(&mut batch);
     (batch.into(), close.map(|close| close.code))
@@ -38,11 +38,11 @@ fn one_connection_too_many_closes_the_oldest() {
     let second = manager.connect(&ada).expect("fits");
     let other = manager.connect(&bob).expect("fits");
     let third = manager.connect(&ada).expect("fits");
-    assert_eq!(heard(&first).1, Some(CloseCode::TooManyConnections));
-    assert_eq!([&second, &third, &other].map(|handle| heard(handle).1), [None; 3]);
+    assert_eq!(received(&first).1, Some(CloseCode::TooManyConnections));
+    assert_eq!([&second, &third, &other].map(|handle| received(handle).1), [None; 3]);
     assert_eq!(manager.connections_of(ada.user.id), 2);
     drop(first);
-    assert_eq!(manager.connections_of(ada.user.id), 2, "struck out once");
+    assert_eq!(manager.connections_of(ada.user.id), 2, "unregistered once");
     drop((second, third, other));
     assert_eq!(manager.counts(), Counts { connections: 0, users: 0, channels: 0, opened: 4 });
 }
@@ -70,7 +70,7 @@ fn a_push_reaches_a_person_a_thread_or_everyone() {
     assert_eq!(manager.push_user(ada.user.id, &notice()), 2);
     assert_eq!(manager.push_thread(thread, &notice()), 1);
     assert_eq!(manager.broadcast(&notice()), 3);
-    assert_eq!([&tab, &phone, &other].map(|handle| heard(handle).0.len()), [2, 3, 1]);
+    assert_eq!([&tab, &phone, &other].map(|handle| received(handle).0.len()), [2, 3, 1]);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_channel_that_is_revoked_or_gone_is_heard_no_more() {
     for channel in [first, second] {
         manager.deliver(&Delivery { channel, seq: 2, frame: "{}".into() });
     }
-    let items = heard(&tab).0;
+    let items = received(&tab).0;
     assert!(matches!(items[..], [Item::Entry(_), Item::Revoked(a), Item::Revoked(b)] if (a, b) == (first, second)));
     assert_eq!(manager.counts().channels, 0);
 }
@@ -98,21 +98,21 @@ fn a_session_and_a_person_can_be_closed() {
     let phone = Identity { via: Via::Cookie { session: "b".into() }, ..ada.clone() };
     let (tab, phone) = (manager.connect(&ada).expect("fits"), manager.connect(&phone).expect("fits"));
     assert_eq!(manager.close_session("a", CloseCode::SessionEnded, "signed out"), 1);
-    assert_eq!((heard(&tab).1, heard(&phone).1), (Some(CloseCode::SessionEnded), None));
+    assert_eq!((received(&tab).1, received(&phone).1), (Some(CloseCode::SessionEnded), None));
     assert_eq!(manager.close_user(ada.user.id, CloseCode::Disconnected, "by an administrator"), 2);
-    assert_eq!(heard(&phone).1, Some(CloseCode::Disconnected));
+    assert_eq!(received(&phone).1, Some(CloseCode::Disconnected));
 }
 
 #[tokio::test]
 async fn draining_spreads_the_return_and_takes_nobody() {
     let manager = manager(|config| config.max_connections_per_user = 100);
     let ada = identity("a");
-    let handles: Vec<Handle> = (0..50).map(|_| manager.connect(&ada).expect("fits")).collect();
+    let handles: Vec<ConnectionGuard> = (0..50).map(|_| manager.connect(&ada).expect("fits")).collect();
     manager.begin_drain(Duration::from_secs(10));
     assert_eq!(manager.connect(&ada).err(), Some(Full::Draining));
     let mut delays = std::collections::BTreeSet::new();
     for handle in &handles {
-        let (items, close) = heard(handle);
+        let (items, close) = received(handle);
         let [Item::Frame(frame)] = &items[..] else { panic!("one push each: {items:?}") };
         let push: serde_json::Value = serde_json::from_str(frame).expect("JSON");
         delays.insert(push["payload"]["reconnect_in_ms"].as_u64().expect("a delay"));
@@ -125,7 +125,7 @@ async fn draining_spreads_the_return_and_takes_nobody() {
         async move { manager.finish_drain().await }
     });
     handles[0].outbound().closed().await;
-    assert_eq!(heard(&handles[0]).1, Some(CloseCode::Restarting));
+    assert_eq!(received(&handles[0]).1, Some(CloseCode::Restarting));
     drop(handles);
     going.await.expect("ends once they went");
 }

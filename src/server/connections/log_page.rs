@@ -1,7 +1,7 @@
-//! A page of a channel's log on its way to one connection.
+//! Reads pages of a channel's log for one connection.
 //!
-//! Promise: a store that is out of reach is asked again, ever more slowly, for as long as the connection waits: what was to
-//! be read is read once the store is back, and nothing is lost by its absence.
+//! Promise: while the store cannot be reached, reading is retried with growing pauses for as long as the connection waits, so
+//! an outage of the store loses no entry.
 
 use std::{future::pending, time::Duration};
 
@@ -17,22 +17,22 @@ use crate::server::{
 /// Delays between attempts to read.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 
-/// One that is asked for.
-pub(super) struct Page {
+/// A page that is being read.
+pub(crate) struct PageRequest {
     /// The channel.
-    pub(super) channel: Channel,
+    pub(crate) channel: Channel,
     after: u64,
     entries: BoxFuture<'static, Result<Vec<Delivery>>>,
 }
 
-impl Page {
-    /// Asks for what follows `after`.
-    pub(super) fn ask(channels: Channels, channel: Channel, after: u64) -> Self {
+impl PageRequest {
+    /// Reads the entries after `after`.
+    pub(crate) fn new(channels: Channels, channel: Channel, after: u64) -> Self {
         Self { channel, after, entries: async move { read(&channels, channel, after).await }.boxed() }
     }
 
-    /// Waits for it, where one is asked for. Answers the channel, after which entry, and what follows it.
-    pub(super) async fn next(page: &mut Option<Self>) -> (Channel, u64, Result<Vec<Delivery>>) {
+    /// Waits for the page and takes it, for ever if there is none. Returns the channel, the entry before the page, and its entries.
+    pub(crate) async fn finished(page: &mut Option<Self>) -> (Channel, u64, Result<Vec<Delivery>>) {
         let Some(asked) = page else { return pending().await };
         let entries = asked.entries.as_mut().await;
         let done = (asked.channel, asked.after, entries);
@@ -41,14 +41,17 @@ impl Page {
     }
 }
 
-/// What follows `after`, as soon as the store can be reached. Fails only where asking again does not help.
+/// Reads the entries after `after` as soon as the store can be reached.
+///
+/// # Errors
+/// Where a retry would not help.
 pub(super) async fn read(channels: &Channels, channel: Channel, after: u64) -> Result<Vec<Delivery>> {
     let mut retries = 0;
     loop {
         match channels.page(channel, after).await {
             Err(error) if error.is_out_of_reach() => {
-                // Whoever looks after all connections warns.
                 tracing::debug!(%channel, %error, "the log cannot be read; trying again");
+                // Jittered: all connections wait for the same store.
                 sleep(RETRY.jittered(retries)).await;
                 retries += 1;
             }

@@ -1,7 +1,7 @@
-//! What waits to be written to one socket: bounded in bytes, filled from anywhere, emptied by the connection's task.
+//! The queue of one connection: bounded in bytes, filled by any task, emptied by the connection's own.
 //!
-//! Frames are encoded before they get here and shared by all their receivers. Promise: what does not fit closes the
-//! connection as too slow a consumer; nothing is ever skipped silently.
+//! Frames are encoded before they are queued, and shared by all their receivers. Promise: an item that does not fit closes the
+//! connection as too slow; nothing is skipped silently.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ use crate::{
     server::channel::{Channel, Delivery},
 };
 
-/// What an item costs beside its bytes, so that empty ones are bounded too.
+/// What an item counts beside the bytes of its frame, so that items without a frame are bounded too.
 const ITEM_OVERHEAD: usize = 64;
 
 /// Why a connection ends.
@@ -25,27 +25,27 @@ const ITEM_OVERHEAD: usize = 64;
 pub(crate) struct Close {
     /// The code on the wire.
     pub(crate) code: CloseCode,
-    /// One short sentence (at most 123 bytes) for whoever reads the close frame.
+    /// The reason in the close frame, at most 123 bytes.
     pub(crate) reason: Utf8Bytes,
 }
 
 impl Close {
-    /// A close with a constant sentence.
+    /// A close with a constant reason.
     pub(crate) fn new(code: CloseCode, reason: &'static str) -> Self {
         Self { code, reason: Utf8Bytes::from_static(reason) }
     }
 }
 
-/// One thing that waits.
+/// A queued item.
 #[derive(Debug, Clone)]
 pub(crate) enum Item {
-    /// An entry of a channel, written where it is the next one of a channel that the connection follows.
+    /// An entry of a channel, written if it is the next one that the connection expects.
     Entry(Delivery),
-    /// A frame, written as it is.
+    /// A frame to write.
     Frame(Utf8Bytes),
-    /// The channel has come so far: what is missing is in the store.
+    /// The log of the channel has entries up to this `seq`; those that are missing are read from the store.
     Head(Channel, u64),
-    /// The channel may not be followed any more.
+    /// The channel may not be followed any more, or was deleted.
     Revoked(Channel),
 }
 
@@ -60,7 +60,7 @@ impl Item {
     }
 }
 
-/// The queue. Many push, one takes.
+/// The queue: many producers, one consumer.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     state: Mutex<State>,
@@ -70,8 +70,9 @@ pub(crate) struct Outbound {
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
-    /// What waits here, and what was taken last and is being written.
+    /// The bytes of `items` and of the batch that was taken last, which may still be being written.
     bytes: usize,
+    /// The bytes of that batch.
     taken: usize,
     close: Option<Close>,
     waker: Option<Waker>,
@@ -83,7 +84,7 @@ impl Outbound {
         Self { state: Mutex::default(), limit }
     }
 
-    /// Puts an item in. After a close nothing gets in any more.
+    /// Queues an item. After a close it is dropped.
     pub(crate) fn push(&self, item: Item) {
         let mut state = self.state.lock();
         if state.close.is_some() {
@@ -104,8 +105,8 @@ impl Outbound {
         }
     }
 
-    /// Closes the connection; the first reason counts. What waits is still written where the server restarts: it holds
-    /// the word when to come back. Otherwise it is dropped, for whoever lost the right to it or cannot take it.
+    /// Closes the connection; the first close counts. What is queued is dropped, as the client may not read it any more or cannot
+    /// keep up; except when the server restarts: then it is written, and tells the client when to reconnect.
     pub(crate) fn close(&self, close: Close) {
         let mut state = self.state.lock();
         if state.close.is_some() {
@@ -122,8 +123,8 @@ impl Outbound {
         }
     }
 
-    /// Moves everything that waits into `batch`, which must be empty, and answers why to close, if so. What was taken
-    /// before counts as written now.
+    /// Moves all items into `batch`, which must be empty, and returns the close, if there is one. The batch that was taken before
+    /// counts as written from now on.
     pub(crate) fn take(&self, batch: &mut VecDeque<Item>) -> Option<Close> {
         let mut state = self.state.lock();
         state.bytes -= state.taken;
@@ -132,17 +133,17 @@ impl Outbound {
         state.close.clone()
     }
 
-    /// How many bytes wait, or are being written.
+    /// How many bytes are queued or being written.
     pub(crate) fn bytes(&self) -> usize {
         self.state.lock().bytes
     }
 
-    /// Waits until there is something to take.
+    /// Waits until there is an item or a close to take.
     pub(crate) async fn ready(&self) {
         poll_fn(|cx| self.poll(cx, |state| !state.items.is_empty() || state.close.is_some())).await;
     }
 
-    /// Waits until the connection shall close.
+    /// Waits until the connection is closed.
     pub(crate) async fn closed(&self) {
         poll_fn(|cx| self.poll(cx, |state| state.close.is_some())).await;
     }
@@ -189,17 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_makes_room() {
+    fn what_was_written_frees_its_bytes() {
         let outbound = Outbound::new(ITEM_OVERHEAD + 10);
         for _ in 0..5 {
             outbound.push(frame(10));
             assert_eq!(take(&outbound), (1, None));
-            assert_eq!(take(&outbound), (0, None), "taking again says that the batch before is written");
+            assert_eq!(take(&outbound), (0, None), "the batch before counts as written");
         }
     }
 
     #[test]
-    fn the_first_close_counts_and_only_a_restart_lets_the_rest_out() {
+    fn the_first_close_counts_and_only_a_restart_keeps_what_is_queued() {
         let outbound = Outbound::new(1024);
         outbound.push(frame(1));
         outbound.close(Close::new(CloseCode::SessionEnded, "signed out"));
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_woken_by_an_item_and_by_a_close() {
+    async fn a_waiting_task_is_woken_by_an_item_and_by_a_close() {
         let outbound = Arc::new(Outbound::new(1024));
         let waiting = tokio::spawn({
             let outbound = outbound.clone();

@@ -1,4 +1,4 @@
-//! How a connection ends: why, and what is still said.
+//! How a connection ends: the reasons, and the closing handshake.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,13 +7,15 @@ use futures_util::SinkExt;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::{manager::Handle, outbound::Close};
-use crate::protocol::CloseCode;
+use crate::{
+    protocol::CloseCode,
+    server::connections::{Close, ConnectionGuard},
+};
 
-/// How long a close may take, with what is still to be written before it and the other side's answer.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a close may take: writing what is queued and the close frame, and waiting for the peer's.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a frame that is too large closes the socket.
+/// The reason in the close frame after a frame that is too large.
 pub(super) const TOO_LARGE: &str = "the frame is larger than allowed: see max_frame_bytes";
 
 /// Why a connection ended.
@@ -21,18 +23,19 @@ pub(super) const TOO_LARGE: &str = "the frame is larger than allowed: see max_fr
 pub(super) enum End {
     /// We close it.
     Close(Close),
-    /// We close it, because of something that leaves the socket unreadable.
+    /// We close it, after an error that leaves the socket unreadable.
     Unreadable(Close),
-    /// The other side closed it, or it was lost.
+    /// The peer closed it, or it was lost.
     Gone(String),
 }
 
 impl End {
+    /// A close with this code and reason.
     pub(super) fn close(code: CloseCode, reason: &'static str) -> Self {
         Self::Close(Close::new(code, reason))
     }
 
-    /// The code that is sent, where one is.
+    /// The code that we send, if we close it.
     pub(super) fn code(&self) -> Option<CloseCode> {
         match self {
             Self::Close(close) | Self::Unreadable(close) => Some(close.code),
@@ -41,30 +44,30 @@ impl End {
     }
 }
 
-/// Writes what waits and the close, and waits for the other side's; then for `linger`. `handle` is let go of once it is
-/// written. Answers whether there was time for all of it.
-pub(super) async fn farewell(
+/// Writes what is queued and a close frame, waits for the peer's close frame, and then for `linger`. `guard` is dropped once
+/// our frame is written. Returns false if that took longer than [`CLOSE_TIMEOUT`].
+pub(super) async fn close_gracefully(
     mut socket: WebSocket,
     unsent: VecDeque<Message>,
     close: Close,
     linger: Duration,
-    handle: Option<Handle>,
+    guard: Option<ConnectionGuard>,
 ) -> bool {
     let frame = CloseFrame { code: close.code.code(), reason: close.reason };
-    let farewell = async {
+    let closing = async {
         for message in unsent {
             socket.feed(message).await?;
         }
         socket.send(Message::Close(Some(frame))).await?;
-        drop(handle);
+        drop(guard);
         while let Some(Ok(_)) = socket.recv().await {}
         sleep(linger).await;
         Ok::<(), axum::Error>(())
     };
-    timeout(FAREWELL, farewell).await.is_ok()
+    timeout(CLOSE_TIMEOUT, closing).await.is_ok()
 }
 
-/// Why a socket cannot be read.
+/// How a connection ends whose socket cannot be read.
 pub(super) fn unreadable(error: axum::Error) -> End {
     let close = |code, reason| End::Unreadable(Close::new(code, reason));
     match error.into_inner().downcast_ref::<tungstenite::Error>() {

@@ -1,7 +1,7 @@
-//! Who is connected and who follows what: books only, no locks and no I/O.
+//! The registered connections and what they follow: indexes only, no locks and no I/O.
 //!
-//! One pool with four indexes (connection, user, session, channel), which always agree: `check_invariants` says so in
-//! the tests, after every operation. Nothing is left behind by a connection that went.
+//! Four indexes (by connection, user, session and channel) that always agree: the tests check this after every operation with
+//! `check_invariants`. A connection that is removed leaves nothing behind.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map::Entry},
@@ -14,12 +14,12 @@ use crate::{
     server::channel::Channel,
 };
 
-/// Those who follow one channel. Shared with whoever delivers to them at the moment, and copied only then.
+/// The connections that follow one channel. Copied on write: a delivery may be iterating over it.
 pub(crate) type Followers<T> = Arc<Vec<(ConnectionId, T)>>;
 
-/// Whose a connection is, as it was let in.
+/// Whose a connection is, as of its handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Holder {
+pub(crate) struct Owner {
     /// The person.
     pub(crate) user: UserId,
     /// The name.
@@ -30,61 +30,61 @@ pub(crate) struct Holder {
     pub(crate) session: Arc<str>,
 }
 
-/// One connection's lines in the books.
+/// One connection.
 #[derive(Debug)]
 struct Member<T> {
-    holder: Holder,
+    owner: Owner,
     channels: Vec<Channel>,
     handle: T,
 }
 
-/// A channel that somebody follows.
+/// A channel that is followed.
 #[derive(Debug)]
 struct Followed<T> {
     followers: Followers<T>,
-    /// The last entry that all of them were told of; 0: none yet.
+    /// The `seq` of the last entry that was reported to all of them; 0 if none was.
     head: u64,
 }
 
-/// The pool; `T` is how a connection is reached.
+/// The registry; `T` is what a connection is reached by.
 #[derive(Debug)]
 pub(crate) struct Registry<T> {
     connections: HashMap<ConnectionId, Member<T>>,
-    /// Ids sort by age, so the first is the oldest.
+    /// Ids sort by time, so the first connection is the oldest.
     users: HashMap<UserId, BTreeSet<ConnectionId>>,
     sessions: HashMap<Arc<str>, BTreeSet<ConnectionId>>,
     channels: HashMap<Channel, Followed<T>>,
-    /// Threads that somebody came to or left, since it was asked.
-    stirred: HashSet<ThreadId>,
+    /// Threads whose followers changed since the last [`Registry::take_presence_changes`].
+    presence_changes: HashSet<ThreadId>,
 }
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
         let (connections, users, sessions) = Default::default();
-        Self { connections, users, sessions, channels: HashMap::new(), stirred: HashSet::new() }
+        Self { connections, users, sessions, channels: HashMap::new(), presence_changes: HashSet::new() }
     }
 }
 
 impl<T: Clone> Registry<T> {
-    /// Enters a new connection, which follows nothing yet.
-    pub(crate) fn insert(&mut self, id: ConnectionId, holder: Holder, handle: T) {
-        self.users.entry(holder.user).or_default().insert(id);
-        self.sessions.entry(holder.session.clone()).or_default().insert(id);
-        self.connections.insert(id, Member { holder, channels: Vec::new(), handle });
+    /// Adds a connection that follows nothing yet.
+    pub(crate) fn insert(&mut self, id: ConnectionId, owner: Owner, handle: T) {
+        self.users.entry(owner.user).or_default().insert(id);
+        self.sessions.entry(owner.session.clone()).or_default().insert(id);
+        self.connections.insert(id, Member { owner, channels: Vec::new(), handle });
     }
 
-    /// Strikes out a connection with all that it followed. One that is not there is fine.
+    /// Removes a connection and its subscriptions. An unknown id changes nothing.
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<T> {
         let member = self.connections.remove(&id)?;
-        strike(&mut self.users, &member.holder.user, id);
-        strike(&mut self.sessions, &member.holder.session, id);
+        remove_from_index(&mut self.users, &member.owner.user, id);
+        remove_from_index(&mut self.sessions, &member.owner.session, id);
         for channel in member.channels {
-            self.unlist(channel, id);
+            self.remove_follower(channel, id);
         }
         Some(member.handle)
     }
 
-    /// The connection follows the channel. Answers whether it is there and holds no more than `limit` channels then.
+    /// Subscribes a connection to a channel; returns false if the connection is unknown or follows `limit` channels already.
     pub(crate) fn follow(&mut self, id: ConnectionId, channel: Channel, limit: usize) -> bool {
         let Some(member) = self.connections.get_mut(&id) else { return false };
         if member.channels.contains(&channel) {
@@ -97,21 +97,21 @@ impl<T: Clone> Registry<T> {
         let new = || Followed { followers: Followers::default(), head: 0 };
         let followed = self.channels.entry(channel).or_insert_with(new);
         Arc::make_mut(&mut followed.followers).push((id, member.handle.clone()));
-        self.stir(channel);
+        self.mark_changed(channel);
         true
     }
 
-    /// The connection follows the channel no more. Answers how it is reached, where it did.
+    /// Unsubscribes a connection from a channel; returns what it is reached by if it was subscribed.
     pub(crate) fn unfollow(&mut self, id: ConnectionId, channel: Channel) -> Option<T> {
         let member = self.connections.get_mut(&id)?;
         let place = member.channels.iter().position(|known| *known == channel)?;
         member.channels.swap_remove(place);
         let handle = member.handle.clone();
-        self.unlist(channel, id);
+        self.remove_follower(channel, id);
         Some(handle)
     }
 
-    fn unlist(&mut self, channel: Channel, id: ConnectionId) {
+    fn remove_follower(&mut self, channel: Channel, id: ConnectionId) {
         let Entry::Occupied(mut entry) = self.channels.entry(channel) else { return };
         let followers = Arc::make_mut(&mut entry.get_mut().followers);
         if let Some(place) = followers.iter().position(|(known, _)| *known == id) {
@@ -120,59 +120,59 @@ impl<T: Clone> Registry<T> {
         if followers.is_empty() {
             entry.remove();
         }
-        self.stir(channel);
+        self.mark_changed(channel);
     }
 
-    fn stir(&mut self, channel: Channel) {
+    fn mark_changed(&mut self, channel: Channel) {
         if let Channel::Thread(id) = channel {
-            self.stirred.insert(id);
+            self.presence_changes.insert(id);
         }
     }
 
-    /// Threads that somebody came to or left, since this was asked before.
-    pub(crate) fn take_stirred(&mut self) -> HashSet<ThreadId> {
-        std::mem::take(&mut self.stirred)
+    /// The threads whose followers changed since the last call.
+    pub(crate) fn take_presence_changes(&mut self) -> HashSet<ThreadId> {
+        std::mem::take(&mut self.presence_changes)
     }
 
-    /// Who follows a thread, and how often: by person.
+    /// The people who follow a thread, with the number of their connections that do.
     pub(crate) fn present(&self, thread: ThreadId) -> Vec<Present> {
         let mut present: BTreeMap<UserId, Present> = BTreeMap::new();
         let followers = self.channels.get(&Channel::Thread(thread)).map(|followed| &followed.followers);
         for (id, _) in followers.into_iter().flat_map(|followers| followers.iter()) {
-            let Some(Member { holder, .. }) = self.connections.get(id) else { continue };
-            let user = || Person { id: holder.user, name: holder.name.to_string() };
-            present.entry(holder.user).or_insert_with(|| Present { user: user(), connections: 0 }).connections += 1;
+            let Some(Member { owner, .. }) = self.connections.get(id) else { continue };
+            let user = || Person { id: owner.user, name: owner.name.to_string() };
+            present.entry(owner.user).or_insert_with(|| Present { user: user(), connections: 0 }).connections += 1;
         }
         present.into_values().collect()
     }
 
-    /// Those who follow a channel.
+    /// The connections that follow a channel.
     pub(crate) fn followers(&self, channel: Channel) -> Option<Followers<T>> {
         self.channels.get(&channel).map(|followed| followed.followers.clone())
     }
 
-    /// Those who follow a channel, who are all told of its entry `seq` now.
-    pub(crate) fn delivered(&mut self, channel: Channel, seq: u64) -> Option<Followers<T>> {
+    /// The connections that follow a channel, to deliver its entry `seq` to.
+    pub(crate) fn for_delivery(&mut self, channel: Channel, seq: u64) -> Option<Followers<T>> {
         let followed = self.channels.get_mut(&channel)?;
         followed.head = followed.head.max(seq);
         Some(followed.followers.clone())
     }
 
-    /// Those who follow a channel, where they were not told yet that it has come as far as `head`. They are now.
-    pub(crate) fn behind(&mut self, channel: Channel, head: u64) -> Option<Followers<T>> {
+    /// The connections that follow a channel, if `head` was not reported to them yet; it counts as reported from now on.
+    pub(crate) fn for_head(&mut self, channel: Channel, head: u64) -> Option<Followers<T>> {
         let followed = self.channels.get_mut(&channel).filter(|followed| followed.head < head)?;
         followed.head = head;
         Some(followed.followers.clone())
     }
 
-    /// Every channel that somebody follows.
+    /// Every channel that is followed.
     pub(crate) fn followed(&self) -> Vec<Channel> {
         self.channels.keys().copied().collect()
     }
 
-    /// Whose each connection is.
-    pub(crate) fn holders(&self) -> Vec<(Holder, T)> {
-        self.connections.values().map(|member| (member.holder.clone(), member.handle.clone())).collect()
+    /// The owner of each connection, and what it is reached by.
+    pub(crate) fn owners(&self) -> Vec<(Owner, T)> {
+        self.connections.values().map(|member| (member.owner.clone(), member.handle.clone())).collect()
     }
 
     /// A person's connections, the oldest first.
@@ -209,8 +209,8 @@ impl<T: Clone> Registry<T> {
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {
         for (id, member) in &self.connections {
-            assert!(self.users[&member.holder.user].contains(id), "a connection is missing at its user");
-            assert!(self.sessions[&member.holder.session].contains(id), "a connection is missing at its session");
+            assert!(self.users[&member.owner.user].contains(id), "a connection is missing at its user");
+            assert!(self.sessions[&member.owner.session].contains(id), "a connection is missing at its session");
             for channel in &member.channels {
                 let listed = self.channels[channel].followers.iter().filter(|(known, _)| known == id).count();
                 assert_eq!(listed, 1, "a follower is listed once");
@@ -218,21 +218,25 @@ impl<T: Clone> Registry<T> {
         }
         let follows: usize = self.connections.values().map(|member| member.channels.len()).sum();
         let listed = self.channels.values().map(|followed| followed.followers.len());
-        assert_eq!(listed.sum::<usize>(), follows, "a ghost follows");
-        assert_eq!(self.users.values().map(BTreeSet::len).sum::<usize>(), self.connections.len(), "a ghost of a user");
+        assert_eq!(listed.sum::<usize>(), follows, "an unknown connection follows");
+        assert_eq!(
+            self.users.values().map(BTreeSet::len).sum::<usize>(),
+            self.connections.len(),
+            "a user has an unknown connection"
+        );
         let in_sessions = self.sessions.values().map(BTreeSet::len).sum::<usize>();
-        assert_eq!(in_sessions, self.connections.len(), "a ghost of a session");
+        assert_eq!(in_sessions, self.connections.len(), "a session has an unknown connection");
         assert!(!self.channels.values().any(|followed| followed.followers.is_empty()), "an empty channel is kept");
         for (channel, followed) in &self.channels {
             let Channel::Thread(thread) = channel else { continue };
             let present = self.present(*thread).iter().map(|present| present.connections as usize).sum::<usize>();
-            assert_eq!(present, followed.followers.len(), "a ghost is present");
+            assert_eq!(present, followed.followers.len(), "an unknown connection is present");
         }
         assert!(!self.users.values().chain(self.sessions.values()).any(BTreeSet::is_empty), "an empty set is kept");
     }
 }
 
-fn strike<K: Hash + Eq + Clone>(index: &mut HashMap<K, BTreeSet<ConnectionId>>, key: &K, id: ConnectionId) {
+fn remove_from_index<K: Hash + Eq + Clone>(index: &mut HashMap<K, BTreeSet<ConnectionId>>, key: &K, id: ConnectionId) {
     if let Some(ids) = index.get_mut(key) {
         ids.remove(&id);
         if ids.is_empty() {
@@ -255,8 +259,8 @@ mod tests {
         Unfollow { connection: usize, channel: usize },
     }
 
-    fn holder(user: UserId, session: &str) -> Holder {
-        Holder { user, name: "Ada".into(), role: Role::Member, session: session.into() }
+    fn owner(user: UserId, session: &str) -> Owner {
+        Owner { user, name: "Ada".into(), role: Role::Member, session: session.into() }
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -270,6 +274,27 @@ mod tests {
         proptest::collection::vec(step, 0..120)
     }
 
+    /// The plain list: each connection with its user, its session and what it follows.
+    type Model = Vec<(ConnectionId, UserId, String, Vec<Channel>)>;
+
+    fn check_against(registry: &Registry<usize>, model: &Model, users: &[UserId], channels: &[Channel]) {
+        for user in users {
+            let expected: Vec<_> = model.iter().filter(|entry| entry.1 == *user).map(|entry| entry.0).collect();
+            let found: Vec<_> = registry.of_user(*user).into_iter().map(|(id, _)| id).collect();
+            assert_eq!(registry.count_of(*user), found.len());
+            assert_eq!(found, expected, "the oldest comes first");
+        }
+        for session in ["session 0", "session 1", "session 2"] {
+            let expected = model.iter().filter(|entry| entry.2 == session).count();
+            assert_eq!(registry.of_session(session).len(), expected);
+        }
+        for channel in channels {
+            let expected = model.iter().filter(|entry| entry.3.contains(channel)).count();
+            assert_eq!(registry.followers(*channel).map_or(0, |followers| followers.len()), expected);
+        }
+        assert_eq!(registry.all().len(), model.len());
+    }
+
     proptest! {
         #[test]
         fn the_indexes_agree_with_each_other_and_with_a_plain_list(steps in steps()) {
@@ -278,13 +303,12 @@ mod tests {
             let channels: Vec<Channel> = (0..6).map(|_| Channel::Thread(ThreadId::new())).collect();
             let mut registry = Registry::<usize>::default();
             let mut before: Vec<Vec<(UserId, u32)>> = vec![Vec::new(); channels.len()];
-            // The plain list: who is there, and what each follows.
-            let mut model: Vec<(ConnectionId, UserId, String, Vec<Channel>)> = Vec::new();
+            let mut model = Model::new();
             for step in steps {
                 match step {
                     Step::Insert { user, session } => {
                         let (id, session) = (ConnectionId::new(), format!("session {session}"));
-                        registry.insert(id, holder(users[user], &session), model.len());
+                        registry.insert(id, owner(users[user], &session), model.len());
                         model.push((id, users[user], session, Vec::new()));
                     }
                     Step::Remove { connection } if connection < model.len() => {
@@ -310,7 +334,7 @@ mod tests {
                     _ => prop_assert!(!registry.follow(ConnectionId::new(), channels[0], LIMIT)),
                 }
                 registry.check_invariants();
-                let stirred = registry.take_stirred();
+                let changes = registry.take_presence_changes();
                 for (index, channel) in channels.iter().enumerate() {
                     let Channel::Thread(thread) = *channel else { unreachable!("all are threads") };
                     let mut present = BTreeMap::<UserId, u32>::new();
@@ -320,41 +344,27 @@ mod tests {
                     let present: Vec<(UserId, u32)> = present.into_iter().collect();
                     let found = registry.present(thread);
                     let found: Vec<_> = found.into_iter().map(|who| (who.user.id, who.connections)).collect();
-                    prop_assert_eq!(&found, &present, "who is there is who follows");
-                    prop_assert!(found == before[index] || stirred.contains(&thread), "every change is told");
+                    prop_assert_eq!(&found, &present, "present are those who follow");
+                    prop_assert!(found == before[index] || changes.contains(&thread), "every change is reported");
                     before[index] = found;
                 }
-                for user in users {
-                    let expected: Vec<_> = model.iter().filter(|entry| entry.1 == user).map(|entry| entry.0).collect();
-                    let found: Vec<_> = registry.of_user(user).into_iter().map(|(id, _)| id).collect();
-                    prop_assert_eq!(registry.count_of(user), found.len());
-                    prop_assert_eq!(found, expected, "the oldest comes first");
-                }
-                for session in ["session 0", "session 1", "session 2"] {
-                    let expected = model.iter().filter(|entry| entry.2 == session).count();
-                    prop_assert_eq!(registry.of_session(session).len(), expected);
-                }
-                for channel in &channels {
-                    let expected = model.iter().filter(|entry| entry.3.contains(channel)).count();
-                    prop_assert_eq!(registry.followers(*channel).map_or(0, |followers| followers.len()), expected);
-                }
-                prop_assert_eq!(registry.all().len(), model.len());
+                check_against(&registry, &model, &users, &channels);
             }
         }
     }
 
     #[test]
-    fn followers_are_told_of_a_head_once() {
+    fn a_head_is_reported_to_followers_once() {
         let (mut registry, id) = (Registry::<usize>::default(), ConnectionId::new());
         let channel = Channel::Thread(ThreadId::new());
-        assert!(registry.behind(channel, 3).is_none(), "nobody follows it");
-        registry.insert(id, holder(UserId::new(), "session"), 0);
+        assert!(registry.for_head(channel, 3).is_none(), "nobody follows it");
+        registry.insert(id, owner(UserId::new(), "session"), 0);
         assert!(registry.follow(id, channel, 1));
         assert_eq!(registry.followed(), [channel]);
-        assert!(registry.behind(channel, 3).is_some(), "what was never delivered here may be missing");
-        assert!(registry.behind(channel, 3).is_none());
-        assert!(registry.delivered(channel, 5).is_some() && registry.behind(channel, 5).is_none());
-        assert!(registry.delivered(channel, 4).is_some() && registry.behind(channel, 5).is_none(), "an old one");
-        assert!(registry.behind(channel, 6).is_some());
+        assert!(registry.for_head(channel, 3).is_some(), "what was never delivered here may be missing");
+        assert!(registry.for_head(channel, 3).is_none());
+        assert!(registry.for_delivery(channel, 5).is_some() && registry.for_head(channel, 5).is_none());
+        assert!(registry.for_delivery(channel, 4).is_some() && registry.for_head(channel, 5).is_none(), "an old one");
+        assert!(registry.for_head(channel, 6).is_some());
     }
 }

@@ -1,17 +1,16 @@
-//! One channel followed by somebody who has no socket: whoever asked over HTTP and reads the answer as a stream.
+//! Follows one channel without a socket: for HTTP requests that are answered with a stream.
 //!
-//! Promises: entries come in the order of `seq`, each once and all that are kept; how slowly they are read costs the server
-//! nothing but a place in the books, for what was missed is read from the store. What closes a person's sockets ends this too.
+//! Promises: the entries come in the order of `seq`, each once, and all that are kept; a slow reader costs no memory, as entries
+//! that do not fit its queue are read from the store. It counts as a connection of its person, and whatever closes those ends it.
 
 use std::collections::VecDeque;
 
 use axum::http::StatusCode;
 
 use super::{
-    manager::{ConnectionManager, Handle},
+    log_page::read,
+    manager::{ConnectionGuard, ConnectionManager, RETRY_MS},
     outbound::Item,
-    page::read,
-    route::{RETRY_MS, full},
 };
 use crate::{
     protocol::{CloseCode, http::Problem},
@@ -19,66 +18,66 @@ use crate::{
         auth::Identity,
         channel::{Channel, Channels, Delivery, PAGE},
         error::{Error, Result},
-        http::problem::problem,
+        problem::problem,
     },
 };
 
-/// Why nothing more comes.
+/// Why no more entries come.
 #[derive(Debug)]
-pub(crate) enum Silence {
-    /// The channel is gone, or may not be followed any more.
+pub(crate) enum StreamEnd {
+    /// The channel was deleted, or may not be followed any more.
     Gone,
-    /// As sockets are closed: why.
+    /// It was closed, for this reason.
     Closed(CloseCode),
-    /// The store failed for good.
+    /// The log cannot be read.
     Failed(Error),
 }
 
-/// The follower. Dropped, it is out of the books.
+/// Reads the entries of a channel as they are appended. Dropping it unregisters it.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub(crate) struct ChannelReader {
     manager: ConnectionManager,
     channels: Channels,
     identity: Identity,
-    handle: Handle,
+    guard: ConnectionGuard,
     channel: Channel,
-    /// The last entry that was handed on.
-    told: u64,
-    /// The last entry that is known to exist.
+    /// The `seq` of the last entry that was returned.
+    last: u64,
+    /// The `seq` of the last entry that is known to exist.
     head: u64,
-    /// There may be entries that nobody told of.
+    /// There may be entries that were not delivered.
     stale: bool,
     entries: VecDeque<Delivery>,
     batch: VecDeque<Item>,
 }
 
-impl Listener {
-    /// Registers a connection of the person, who may have `most` at once. Unlike a new socket, it does not close their oldest
-    /// one. It does not follow the channel yet, see [`Listener::begin_after`]: a thread that is followed before it is created
-    /// would be taken for a deleted one (`catch_up.rs`).
+impl ChannelReader {
+    /// Registers a connection of a person who may have `max_connections`. Unlike a new socket, it does not close their oldest. It
+    /// does not follow the channel before [`ChannelReader::start_after`]: a thread that is followed before it exists would be taken
+    /// for a deleted one (`catch_up.rs`).
     ///
     /// # Errors
-    /// 503 while the server stops, 429 where there is no place.
+    /// 503 while the server drains, 429 if the person or the server has too many connections.
     pub(crate) fn open(
         manager: &ConnectionManager,
         channels: &Channels,
         identity: &Identity,
         channel: Channel,
-        most: usize,
+        max_connections: usize,
     ) -> Result<Self, Problem> {
-        if manager.connections_of(identity.user.id) >= most {
-            let detail = format!("{most} of your connections are open, and more are not allowed; close one");
+        if manager.connections_of(identity.user.id) >= max_connections {
+            let detail = format!("{max_connections} of your connections are open, and more are not allowed; close one");
             let refused = problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail);
             return Err(Problem { retry_after_ms: Some(RETRY_MS), ..refused });
         }
-        let handle = manager.connect(identity).map_err(full)?;
+        let guard = manager.connect(identity)?;
         Ok(Self {
             manager: manager.clone(),
             channels: channels.clone(),
             identity: identity.clone(),
-            handle,
+            guard,
             channel,
-            told: 0,
+            last: 0,
             head: 0,
             stale: true,
             entries: VecDeque::new(),
@@ -86,66 +85,66 @@ impl Listener {
         })
     }
 
-    /// Follows the channel and delivers the entries after `seq`. They are read from the store first, so none is missed.
-    pub(crate) fn begin_after(&mut self, seq: u64) {
-        self.handle.follower().follow(self.channel);
-        (self.told, self.stale) = (seq, true);
+    /// Follows the channel, and returns the entries after `seq` from now on. It reads the store first, so none is missed.
+    pub(crate) fn start_after(&mut self, seq: u64) {
+        self.guard.follower().follow(self.channel);
+        (self.last, self.stale) = (seq, true);
     }
 
-    /// Whether everything that is known to exist was handed on.
+    /// Whether all entries that are known to exist were returned.
     pub(crate) fn is_up_to_date(&self) -> bool {
-        self.entries.is_empty() && !self.stale && self.told >= self.head
+        self.entries.is_empty() && !self.stale && self.last >= self.head
     }
 
-    /// Waits for the next entry. Not waiting any longer loses nothing.
+    /// Waits for the next entry. Cancel safe.
     ///
     /// # Errors
-    /// [`Silence`], where there will be none.
-    pub(crate) async fn next(&mut self) -> Result<Delivery, Silence> {
+    /// [`StreamEnd`] if no more entries come.
+    pub(crate) async fn next(&mut self) -> Result<Delivery, StreamEnd> {
         loop {
             if let Some(entry) = self.entries.pop_front() {
-                self.told = entry.seq;
+                self.last = entry.seq;
                 return Ok(entry);
             }
-            if self.stale || self.head > self.told {
-                let page = read(&self.channels, self.channel, self.told).await.map_err(Silence::Failed)?;
+            if self.stale || self.head > self.last {
+                let page = read(&self.channels, self.channel, self.last).await.map_err(StreamEnd::Failed)?;
                 if page.is_empty() {
-                    // What there was is not kept any more.
-                    self.told = self.told.max(self.head);
+                    // The entries were trimmed.
+                    self.last = self.last.max(self.head);
                 }
                 self.stale = page.len() >= PAGE as usize;
                 self.entries.extend(page);
                 continue;
             }
-            self.handle.outbound().ready().await;
-            self.take()?;
+            self.guard.outbound().ready().await;
+            self.take_outbound()?;
         }
     }
 
-    fn take(&mut self) -> Result<(), Silence> {
-        match self.handle.outbound().take(&mut self.batch).map(|close| close.code) {
-            // Sockets come back and resume; this does so here.
+    fn take_outbound(&mut self) -> Result<(), StreamEnd> {
+        match self.guard.outbound().take(&mut self.batch).map(|close| close.code) {
+            // A client would reconnect and resume; this does so at once.
             Some(CloseCode::TooSlow) => {
-                self.handle =
-                    self.manager.connect(&self.identity).map_err(|_| Silence::Closed(CloseCode::Restarting))?;
-                self.handle.follower().follow(self.channel);
+                self.guard =
+                    self.manager.connect(&self.identity).map_err(|_| StreamEnd::Closed(CloseCode::Restarting))?;
+                self.guard.follower().follow(self.channel);
                 self.stale = true;
             }
-            Some(code) => return Err(Silence::Closed(code)),
+            Some(code) => return Err(StreamEnd::Closed(code)),
             None => {}
         }
         for item in self.batch.drain(..) {
             match item {
                 Item::Entry(entry) if entry.channel == self.channel => {
-                    let last = self.entries.back().map_or(self.told, |entry| entry.seq);
-                    if entry.seq == last + 1 {
+                    let newest = self.entries.back().map_or(self.last, |entry| entry.seq);
+                    if entry.seq == newest + 1 {
                         self.entries.push_back(entry);
                     } else {
                         self.head = self.head.max(entry.seq);
                     }
                 }
                 Item::Head(channel, head) if channel == self.channel => self.head = self.head.max(head),
-                Item::Revoked(channel) if channel == self.channel => return Err(Silence::Gone),
+                Item::Revoked(channel) if channel == self.channel => return Err(StreamEnd::Gone),
                 Item::Entry(_) | Item::Head(..) | Item::Revoked(_) | Item::Frame(_) => {}
             }
         }
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_channel_that_is_created_after_the_listener_was_opened_is_followed() {
+    async fn a_channel_that_is_created_after_the_reader_was_opened_is_followed() {
         let folder = tempfile::tempdir().expect("a folder");
         let manager = ConnectionManager::new(&SocketConfig::default());
         let store = Store::open(folder.path()).await.expect("opens");
@@ -183,15 +182,15 @@ mod tests {
         let user = User { id: UserId::new(), name: "Ada".into(), email: "ada@example.org".into(), role: Role::Member };
         let (id, channel) = (user.id, Channel::User(user.id));
         let identity = Identity { user, via: Via::Cookie { session: "a".into() }, expires_at: i64::MAX };
-        let mut listener = Listener::open(&manager, &channels, &identity, channel, 1).expect("fits");
+        let mut reader = ChannelReader::open(&manager, &channels, &identity, channel, 1).expect("fits");
         // As `catch_up.rs` does on every node at intervals: a followed channel without entries counts as deleted.
         for missing in manager.followed() {
             manager.forget(missing);
         }
-        listener.begin_after(append(&channels, id).await);
+        reader.start_after(append(&channels, id).await);
         for seq in 2..=3 {
             append(&channels, id).await;
-            assert_eq!(listener.next().await.expect("goes on").seq, seq);
+            assert_eq!(reader.next().await.expect("goes on").seq, seq);
         }
     }
 }

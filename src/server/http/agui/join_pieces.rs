@@ -1,4 +1,4 @@
-//! Texts that stand in several entries of the log, as a caller of AG-UI is told them: whole.
+//! Joins long texts that are stored as several events of the log, so that a caller of AG-UI gets each as one event.
 
 use std::collections::HashMap;
 
@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::protocol::extensions::{FIRST_PIECE, LAST_PIECE, LATER_PIECE};
 
-/// What was told of texts that come in pieces: as much as their run keeps at most.
+/// The pieces so far; at most as many bytes as a run may keep.
 #[derive(Debug, Default)]
-pub(super) struct Pieces {
-    /// Of the shared state, by their paths.
+pub(super) struct PieceJoiner {
+    /// Texts of the shared state, by path.
     texts: HashMap<String, String>,
-    /// Results of tools, by their calls.
+    /// Results of tools, by call.
     results: HashMap<String, Value>,
 }
 
-impl Pieces {
-    /// The event as it is told, without marks of its own; nothing while pieces are to come.
+impl PieceJoiner {
+    /// Returns the event to send, without the marks of pieces; nothing while more pieces are to come.
     pub(super) fn join(&mut self, event: Value) -> Option<Value> {
         match event["type"].as_str() {
             Some("STATE_DELTA") => self.join_state(event),
@@ -25,7 +25,7 @@ impl Pieces {
         }
     }
 
-    /// The first piece is told as it comes, so that what follows it has its place.
+    /// The first piece is sent at once, so that later operations find its path; the whole text replaces it.
     fn join_state(&mut self, mut event: Value) -> Option<Value> {
         for operation in event["delta"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
             let path = operation.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Answers as front ends of LangGraph give them: in `forwardedProps.command.resume`, with the conversation as it was.
+//! Answers to interrupts as front ends of LangGraph send them: in `forwardedProps.command.resume`.
 
 use serde_json::Value;
 
@@ -18,8 +18,11 @@ use crate::{
     thread::{Item, RunState, ThreadView},
 };
 
-/// Puts such an answer where AG-UI has it, for the run of the thread that waits for it. Where none does it stays what it is:
-/// something that the agent is given along.
+/// Moves such an answer to `resume`, where AG-UI has it, if a run of the thread waits for it. If none does, it stays a forwarded
+/// property.
+///
+/// # Errors
+/// `invalid_payload` if it answers only some of the interrupts; the store fails.
 pub(super) async fn to_resume(state: &AppState, user: &User, input: &mut RunAgentInput) -> Result<()> {
     let is_resumed = input.resume.as_ref().is_some_and(|resume| !resume.is_empty());
     let command = input.forwarded_props.get("command").and_then(|command| command.get("resume"));
@@ -33,21 +36,22 @@ pub(super) async fn to_resume(state: &AppState, user: &User, input: &mut RunAgen
         known => known.map(drop)?,
     }
     let (_, view) = state.channels.thread(thread_id).await?;
-    let asked = input.messages.iter().rev().find_map(|message| match message {
+    let last_message = input.messages.iter().rev().find_map(|message| match message {
         Message::User { id, .. } => Some(id_for::<MessageId>(thread_id, id)),
         _ => None,
     });
-    let Some(interrupts) = waiting(&view, asked) else { return Ok(()) };
-    let own = |asked: &Interrupt| if interrupts.len() > 1 { payload.get(&asked.id) } else { Some(&payload) };
+    let Some(interrupts) = interrupts_to_answer(&view, last_message) else { return Ok(()) };
+    let payload_for =
+        |interrupt: &Interrupt| if interrupts.len() > 1 { payload.get(&interrupt.id) } else { Some(&payload) };
     let answers: Vec<Resume> = interrupts
         .iter()
-        .filter_map(|asked| {
-            let (interrupt_id, payload) = (asked.id.clone(), Some(own(asked)?.clone()));
+        .filter_map(|interrupt| {
+            let (interrupt_id, payload) = (interrupt.id.clone(), Some(payload_for(interrupt)?.clone()));
             Some(Resume { interrupt_id, status: AnswerStatus::Resolved, payload, metadata: None })
         })
         .collect();
     if answers.len() < interrupts.len() {
-        let ids: Vec<&str> = interrupts.iter().map(|asked| asked.id.as_str()).collect();
+        let ids: Vec<&str> = interrupts.iter().map(|interrupt| interrupt.id.as_str()).collect();
         let message = format!(
             "`command.resume` answers {} of {}; give an answer for each of these ids: {}",
             answers.len(),
@@ -63,15 +67,15 @@ pub(super) async fn to_resume(state: &AppState, user: &User, input: &mut RunAgen
     Ok(())
 }
 
-/// What the thread's newest run waits for, or what the run waited for from which it goes on: the same answer again is the same
-/// run again. Only where the conversation ends with the message that it is about: what is said now is no answer to that.
-fn waiting(view: &ThreadView, asked: Option<MessageId>) -> Option<&[Interrupt]> {
+/// The interrupts of the thread's newest run. If that run resumed another one, the other's: the same answer again is the same run
+/// again. None if the conversation ends with a newer message than the run's.
+fn interrupts_to_answer(view: &ThreadView, last_message: Option<MessageId>) -> Option<&[Interrupt]> {
     let newest = view.items.iter().rev().find_map(|item| if let Item::Run(run) = item { Some(run) } else { None })?;
     let run = match (newest.open_interrupts(), newest.resumes) {
         ([], Some(resumed)) => view.run(resumed)?,
         _ => newest,
     };
     let RunState::Interrupted { interrupts } = &run.state else { return None };
-    let is_about = asked.is_none() || run.message_id == asked;
-    Some(interrupts.as_slice()).filter(|all| is_about && all.iter().all(is_answered_by_command))
+    let is_last = last_message.is_none() || run.message_id == last_message;
+    Some(interrupts.as_slice()).filter(|all| is_last && all.iter().all(is_answered_by_command))
 }

@@ -1,0 +1,29 @@
+//! `delete_thread`.
+
+use std::io;
+
+use super::Commands;
+use crate::{
+    protocol::{DeleteThread, ThreadId, http::User},
+    server::{error::Result, threads},
+};
+
+impl Commands {
+    /// Deletes a thread with its files, stops its runs and ends its subscriptions, on every node. Again changes nothing.
+    ///
+    /// # Errors
+    /// As [`threads::delete`]; the files cannot be deleted.
+    pub async fn delete_thread(&self, user: &User, command: &DeleteThread) -> Result<()> {
+        let running = threads::delete(&self.channels, user, command).await?;
+        self.nodes.forget(command.thread_id);
+        running.into_iter().for_each(|run| self.nodes.stop_run(run));
+        self.remove_files(command.thread_id).await
+    }
+
+    async fn remove_files(&self, thread: ThreadId) -> Result<()> {
+        match tokio::fs::remove_dir_all(self.files.join(thread.to_string())).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `send_message`.
+
+use super::Commands;
+use crate::{
+    protocol::{MessageAccepted, SendMessage, http::User},
+    server::{error::Result, runs::CallerInput, threads},
+};
+
+impl Commands {
+    /// Appends a person's message and queues the run that answers it: by the agent that the message names, or the thread's.
+    /// `caller` is what an AG-UI client gives the agent along. Once begun it must not be dropped, see
+    /// [`run_detached`](super::run_detached).
+    ///
+    /// # Errors
+    /// As [`threads::send`]; the agent is unknown or cannot be used; too many runs wait, or today's budget is used up.
+    pub async fn send_message(
+        &self,
+        user: &User,
+        command: &SendMessage,
+        caller: Option<&CallerInput>,
+    ) -> Result<MessageAccepted> {
+        let caller = caller.map(serde_json::to_string).transpose()?;
+        let budget = self.runner.admit_budget(user.id).await;
+        let admit = |of_thread: &str| {
+            let agent = self.agents().resolve(Some(command.agent.as_deref().unwrap_or(of_thread)), user)?;
+            self.runner.admit(user.id)?;
+            budget.map(|()| agent)
+        };
+        Ok(self.start(threads::send(&self.channels, user, command, caller, admit).await?))
+    }
+}

@@ -1,0 +1,20 @@
+//! `stop_run`.
+
+use super::Commands;
+use crate::{
+    protocol::{RunId, UserId},
+    server::{error::Result, threads},
+};
+
+impl Commands {
+    /// Stops a run, whichever node has it. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// As [`threads::ask_to_stop`].
+    pub async fn stop_run(&self, user: UserId, run: RunId) -> Result<()> {
+        if threads::ask_to_stop(&self.channels, user, run).await? {
+            self.nodes.stop_run(run);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! Who is connected to this node, who follows which channel, and what is done on every node.
+//!
+//! [`manager`] has the connections and their subscriptions (over [`registry`], its indexes); [`outbound`] is what waits to be
+//! written to one of them; [`channel_reader`] follows a channel without a socket; [`log_page`] reads a channel's log for either.
+//! [`nodes`] sends to the other nodes and applies what they send, with [`presence`], [`catch_up`] and [`audit`] as its loops.
+
+mod audit;
+mod catch_up;
+mod channel_reader;
+mod log_page;
+mod manager;
+mod nodes;
+mod outbound;
+mod presence;
+mod registry;
+
+pub(crate) use channel_reader::{ChannelReader, StreamEnd};
+pub(crate) use log_page::PageRequest;
+pub(crate) use manager::{ConnectionGuard, Follower};
+pub use manager::{ConnectionManager, Counts};
+pub use nodes::Nodes;
+pub(crate) use outbound::{Close, Item, Outbound};

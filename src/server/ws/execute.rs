@@ -1,0 +1,102 @@
+//! Executes one command of a connection, and encodes its reply.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    command_queue::Outcome,
+    gateway::{Gateway, Peer},
+    subscribe::{Granted, subscribe},
+};
+use crate::{
+    protocol::{Accepted, Command, ErrorBody, ErrorCode, Pong, Subscribe, ThreadReply, encode_reply, http::User},
+    server::{
+        auth::Refusal,
+        clock::now_ms,
+        error::{Error, Result},
+        offload, threads,
+    },
+};
+
+/// The largest reply, in bytes; replies to `subscribe` hold whole snapshots.
+pub(super) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
+
+/// Executes a command with the rights that the connection's person has now.
+pub(super) async fn execute(peer: Arc<Peer>, id: i64, command: Command) -> Outcome {
+    let user = match peer.gateway.auth.revalidate(&peer.identity).await {
+        Ok(user) => user,
+        Err(Refusal::Failed(error)) => return Outcome::Refused(error.into_body()),
+        Err(Refusal::Unauthorized(_) | Refusal::Origin(_) | Refusal::Forbidden(_)) => return Outcome::SignedOut,
+    };
+    let outcome = match command {
+        Command::Subscribe(command) => reply_to_subscribe(&peer, &user, id, command).await,
+        command => {
+            let payload = payload(&peer.gateway, &user, command).await;
+            payload.map(|payload| Outcome::Reply(encode_reply(id, &Ok(payload))))
+        }
+    };
+    outcome.unwrap_or_else(|error| Outcome::Refused(error.into_body()))
+}
+
+async fn reply_to_subscribe(peer: &Peer, user: &User, id: i64, command: Subscribe) -> Result<Outcome> {
+    let limit = peer.gateway.config.replay_limit;
+    let Granted { reply, head } = subscribe(&peer.gateway.channels, &peer.follower, limit, user, &command).await?;
+    let seq = reply.seq;
+    let reply = match reply.snapshot {
+        None => encode_reply(id, &Ok(json!(reply))),
+        // Encoding a long snapshot takes milliseconds.
+        Some(_) => offload::run(move || encode_reply(id, &Ok(json!(reply)))).await?,
+    };
+    if reply.len() > MAX_REPLY_BYTES {
+        let message = format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");
+        return Err(ErrorBody::new(ErrorCode::TooLarge, message).into());
+    }
+    Ok(Outcome::Subscribed { seq, head, reply })
+}
+
+/// Executes a command that is not about subscriptions; returns the payload of its reply.
+async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Value> {
+    let Gateway { channels, commands, .. } = gateway;
+    Ok(match command {
+        Command::CreateThread(command) => {
+            let thread = commands.create_thread(user, &command).await?;
+            json!(ThreadReply { thread })
+        }
+        Command::RenameThread(command) => {
+            let thread = threads::rename(channels, user, &command).await?;
+            json!(ThreadReply { thread })
+        }
+        Command::SetAgent(command) => {
+            let thread = commands.set_agent(user, &command).await?;
+            json!(ThreadReply { thread })
+        }
+        Command::DeleteThread(command) => {
+            commands.delete_thread(user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::SendMessage(command) => json!(commands.send_message(user, &command, None).await?),
+        Command::Answer(command) => json!(commands.answer(user, &command, None).await?),
+        Command::TakeBack(command) => {
+            commands.take_back(user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::StopRun(command) => {
+            commands.stop_run(user.id, command.run_id).await?;
+            json!(Accepted {})
+        }
+        Command::MarkRead(command) => {
+            threads::mark_read(channels, user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::Ping(_) => pong(),
+        Command::Subscribe(_) | Command::Unsubscribe(_) => {
+            return Err(Error::Corrupt("subscriptions belong to the connection".into()));
+        }
+    })
+}
+
+/// The payload of the reply to `ping`.
+pub(super) fn pong() -> Value {
+    json!(Pong { server_time: now_ms() })
+}
