@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use netra::server::{
     agents::model::{
-        GenaiProvider, ModelError, Target,
+        HttpProvider, ModelError, Target,
         provider::{EndReason, ModelCall, ModelEnd, ModelEvent, ModelMessage, ModelProvider, ModelRequest, ModelTool},
     },
     config::agents::{Provider, ReasoningEffort},
@@ -15,8 +15,8 @@ use crate::{
     server::{Model, Piece, Reply},
 };
 
-fn of(provider: Provider, model: &Model) -> GenaiProvider {
-    GenaiProvider::new(Target {
+fn of(provider: Provider, model: &Model) -> HttpProvider {
+    HttpProvider::new(Target {
         provider,
         model: "scripted".into(),
         base_url: Some(model.url.clone()),
@@ -41,7 +41,7 @@ fn question() -> ModelRequest {
 }
 
 /// What is said in all: reasoning, text, and calls with their whole arguments; and the end.
-async fn heard(provider: &GenaiProvider, request: ModelRequest) -> (Vec<String>, Result<ModelEnd, ModelError>) {
+async fn heard(provider: &HttpProvider, request: ModelRequest) -> (Vec<String>, Result<ModelEnd, ModelError>) {
     let stream = provider.stream(request).await.expect("begins");
     let events: Vec<_> = tokio::time::timeout(PATIENCE, stream.collect()).await.expect("ends");
     let (mut said, mut calls) = (Vec::new(), Vec::<(String, String)>::new());
@@ -65,10 +65,10 @@ async fn heard(provider: &GenaiProvider, request: ModelRequest) -> (Vec<String>,
 }
 
 /// The conversation after a call was answered, with whatever the provider wants back.
-fn answered(native: Option<Value>) -> ModelRequest {
+fn answered(provider_state: Option<Value>) -> ModelRequest {
     let mut request = question();
     let call = ModelCall { id: "ours".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() };
-    request.messages.push(ModelMessage::Assistant { text: "Looking.".into(), calls: vec![call], native });
+    request.messages.push(ModelMessage::Assistant { text: "Looking.".into(), calls: vec![call], provider_state });
     request.messages.push(ModelMessage::Tool { call_id: "ours".into(), name: "look".into(), text: "nothing".into() });
     request
 }
@@ -112,7 +112,7 @@ async fn anthropic_gets_its_signed_thoughts_back_with_our_ids() {
     assert_eq!(end.reason, EndReason::ToolCalls);
     let usage = end.usage.expect("usage");
     assert_eq!((usage.input_tokens, usage.cached_input_tokens, usage.output_tokens), (Some(50), Some(30), Some(9)));
-    heard(&provider, answered(end.native)).await.1.expect("an end");
+    heard(&provider, answered(end.provider_state)).await.1.expect("an end");
     let asked = model.asked();
     assert!(asked[0].place.ends_with("/messages"), "{}", asked[0].place);
     let told = asked[1].body["messages"].to_string();
@@ -168,7 +168,7 @@ async fn gemini_gets_its_signatures_back_and_a_stream_without_a_reason_is_cut() 
     assert_eq!(said, ["text Looking.", "call look {\"at\":\"it\"}"]);
     let end = end.expect("an end");
     assert_eq!(end.usage.expect("usage").input_tokens, Some(7));
-    assert_eq!(heard(&provider, answered(end.native)).await.1, Err(ModelError::Cut));
+    assert_eq!(heard(&provider, answered(end.provider_state)).await.1, Err(ModelError::Cut));
     let told = model.asked()[1].body["contents"].to_string();
     assert!(told.contains("c2lnbmVk") && told.contains("functionResponse"), "{told}");
 }

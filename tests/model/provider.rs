@@ -9,7 +9,7 @@ use netra::{
         agents::{
             Kinds,
             model::{
-                GenaiProvider, ModelError, Target,
+                HttpProvider, ModelError, Target,
                 provider::{
                     EndReason, ModelCall, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest,
                     ModelTool,
@@ -35,15 +35,15 @@ fn target(name: &str, url: &str) -> Target {
     }
 }
 
-pub(crate) fn provider(model: &Model, name: &str) -> GenaiProvider {
-    GenaiProvider::new(target(name, &model.url)).expect("a provider")
+pub(crate) fn provider(model: &Model, name: &str) -> HttpProvider {
+    HttpProvider::new(target(name, &model.url)).expect("a provider")
 }
 
 pub(crate) fn question() -> ModelRequest {
     ModelRequest { messages: vec![ModelMessage::user("hello")], ..ModelRequest::default() }
 }
 
-pub(crate) async fn heard(provider: &GenaiProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
+pub(crate) async fn heard(provider: &HttpProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
     let stream = provider.stream(request).await.expect("begins");
     tokio::time::timeout(Duration::from_secs(20), stream.collect()).await.expect("ends")
 }
@@ -155,7 +155,7 @@ async fn a_request_says_all_that_it_was_given() {
             ModelMessage::Assistant {
                 text: "Looking.".into(),
                 calls: vec![ModelCall { id: "a1".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() }],
-                native: None,
+                provider_state: None,
             },
             ModelMessage::Tool { call_id: "a1".into(), name: "look".into(), text: "nothing".into() },
         ],
@@ -316,7 +316,7 @@ async fn a_name_that_stands_for_this_host_is_refused_when_it_is_connected_to() {
     let model = Model::with([says("never")]).await;
     let target =
         Target { allow_private_network: false, ..target("scripted", &model.url.replace("127.0.0.1", "localhost")) };
-    let provider = GenaiProvider::new(target).expect("a provider");
+    let provider = HttpProvider::new(target).expect("a provider");
     let error = heard(&provider, question()).await.pop().expect("something").expect_err("an error");
     assert!(error.code() == "address_refused" && error.to_string().contains("`localhost` lies in"), "{error}");
     assert!(model.asked().is_empty());

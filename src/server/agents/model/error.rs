@@ -1,6 +1,6 @@
 //! What can go wrong with a model: a stable code and one honest sentence for each, and what is worth another try.
 
-mod said;
+mod provider_message;
 #[cfg(test)]
 mod tests;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::said::Said;
+use self::provider_message::ProviderMessage;
 
 /// Why a model gave no whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,7 +146,7 @@ impl ModelError {
     /// An answer that is none: by its status and body. `secret` is kept out of what is shown.
     #[must_use]
     pub fn of_status(status: u16, body: &str, retry_after: Option<Duration>, secret: Option<&str>) -> Self {
-        let said = Said::of(body, secret);
+        let said = ProviderMessage::of(body, secret);
         let retry_after = retry_after.or_else(|| said.retry_after());
         match status {
             401 => Self::Unauthorized,
@@ -165,7 +165,7 @@ impl ModelError {
     /// An error that came in the middle of a stream.
     #[must_use]
     pub fn of_event(body: &Value, secret: Option<&str>) -> Self {
-        let said = Said::of(&body.to_string(), secret);
+        let said = ProviderMessage::of(&body.to_string(), secret);
         let retry_after = said.retry_after();
         if said.is_used_up() {
             Self::refused(None, said)
@@ -190,7 +190,7 @@ impl ModelError {
         }
     }
 
-    fn refused(status: Option<u16>, said: Said) -> Self {
+    fn refused(status: Option<u16>, said: ProviderMessage) -> Self {
         Self::Refused { status, excerpt: said.excerpt() }
     }
 }

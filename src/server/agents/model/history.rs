@@ -47,13 +47,13 @@ pub(super) fn call_ids(history: &[Message]) -> impl Iterator<Item = String> {
 }
 
 /// The conversation, at most about `max_bytes` of it, and how many messages were left out. `settled` are results that
-/// this run found for calls of earlier ones, `files` what goes with messages, by their ids; `native` reads the encrypted values
+/// this run found for calls of earlier ones, `files` what goes with messages, by their ids; `read_state` reads the encrypted values
 /// that are this model's.
 pub(super) fn conversation(
     history: &[Message],
     settled: &Results,
     mut files: HashMap<String, Given>,
-    native: impl Fn(&str) -> Option<Value>,
+    read_state: impl Fn(&str) -> Option<Value>,
     max_bytes: usize,
 ) -> (Vec<ModelMessage>, usize) {
     let mut done = results(history);
@@ -86,16 +86,16 @@ pub(super) fn conversation(
                     text: done.remove(&call.id).unwrap_or_else(|| NOT_CARRIED_OUT.into()),
                 });
                 let results: Vec<ModelMessage> = results.collect();
-                let native = values(message).filter(|_| at >= newest).find_map(&native);
+                let provider_state = values(message).filter(|_| at >= newest).find_map(&read_state);
                 match messages.last_mut() {
                     // Words and calls of one answer may be two messages.
-                    Some(ModelMessage::Assistant { text, calls: known, native: none }) if known.is_empty() => {
+                    Some(ModelMessage::Assistant { text, calls: known, provider_state: none }) if known.is_empty() => {
                         let gap = if text.is_empty() || said.is_empty() { "" } else { "\n\n" };
                         text.push_str(gap);
                         text.push_str(&said);
-                        (*known, *none) = (calls, native);
+                        (*known, *none) = (calls, provider_state);
                     }
-                    _ => messages.push(ModelMessage::Assistant { text: said, calls, native }),
+                    _ => messages.push(ModelMessage::Assistant { text: said, calls, provider_state }),
                 }
                 messages.extend(results);
             }

@@ -10,22 +10,20 @@
 //! code and one honest sentence; what was used is said however the run ends; a stop takes effect at once.
 
 mod answer_reader;
-mod asking;
+mod apis;
 mod calls;
-mod chat_chunks;
 mod error;
 mod files;
-pub mod genai_provider;
 mod history;
-mod passage;
-mod pieces;
+pub mod http_provider;
 mod prepare;
 pub mod provider;
+mod provider_state;
 mod read_file;
-mod responses_events;
+mod retry;
 mod room;
-mod signed;
 mod thoughts;
+mod tool_call_deltas;
 mod turn;
 mod usage;
 
@@ -36,7 +34,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 pub use error::ModelError;
-pub use genai_provider::{GenaiProvider, Target};
+pub use http_provider::{HttpProvider, Target};
 pub use usage::{Allowance, Spent, Tokens};
 
 use self::{
@@ -83,7 +81,7 @@ impl ModelAgent {
         variables: impl Fn(&str) -> Option<String>,
         table: &PriceTable,
     ) -> Result<Self, String> {
-        let provider = Arc::new(GenaiProvider::of(&config, variables)?);
+        let provider = Arc::new(HttpProvider::from_config(&config, variables)?);
         Ok(Self::with_provider(info, config, provider, table))
     }
 
@@ -126,7 +124,8 @@ pub fn writer(
     let entry = entry.ok_or_else(|| format!("there is no agent `{id}` in [[agents]]"))?;
     match AgentConfig::read(entry).map_err(|problem| format!("agent `{id}`: {problem}"))?.kind {
         KindConfig::Model(config) => {
-            let provider = GenaiProvider::of(&config, variables).map_err(|error| format!("agent `{id}`: {error}"))?;
+            let provider =
+                HttpProvider::from_config(&config, variables).map_err(|error| format!("agent `{id}`: {error}"))?;
             Ok(Writer::new(Arc::new(provider), price(&config, table)))
         }
         _ => Err(format!("the agent `{id}` is not of kind \"model\"")),
@@ -231,7 +230,7 @@ impl Run<'_> {
                 remark(self.out, &format!("I stop here, and I am not done: {refused}.")).await?;
                 return Ok((Outcome::default(), Some(json!({"steps": step, "stopped": "budget_used"}))));
             }
-            self.keep(&calls, end.native.as_ref()).await?;
+            self.keep(&calls, end.provider_state.as_ref()).await?;
             let results = match tools.settle(&calls).await? {
                 Settled::Done(results) => results,
                 Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
@@ -245,7 +244,7 @@ impl Run<'_> {
                 text: results.get(&call.id).cloned().unwrap_or_default(),
             });
             let told: Vec<ModelMessage> = told.collect();
-            request.messages.push(ModelMessage::Assistant { text, calls, native: end.native });
+            request.messages.push(ModelMessage::Assistant { text, calls, provider_state: end.provider_state });
             request.messages.extend(told);
         }
         unreachable!("the steps are bounded")
@@ -260,9 +259,9 @@ impl Run<'_> {
     }
 
     /// Has the log keep what only the provider reads of an answer, for the run that goes on after a pause.
-    async fn keep(&mut self, calls: &[ModelCall], native: Option<&Value>) -> Result<(), AgentError> {
-        let (Some(call), Some(native)) = (calls.first(), native) else { return Ok(()) };
-        match signed::event(&*self.agent.provider, &call.id, native) {
+    async fn keep(&mut self, calls: &[ModelCall], state: Option<&Value>) -> Result<(), AgentError> {
+        let (Some(call), Some(state)) = (calls.first(), state) else { return Ok(()) };
+        match provider_state::event(&*self.agent.provider, &call.id, state) {
             Some(event) => self.out.emit(event).await,
             None => {
                 self.forgotten += 1;

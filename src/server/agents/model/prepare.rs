@@ -10,8 +10,9 @@ use super::{
     files::{self, PartialFile},
     history::{self, Results},
     provider::{ModelOptions, ModelRequest, ModelTool},
+    provider_state,
     read_file::FileReader,
-    room, signed,
+    room,
     turn::{Answer, remark},
 };
 use crate::{protocol::agui::Message, server::runs::AgentError};
@@ -45,10 +46,10 @@ impl Run<'_> {
         }
         self.announce(history, &files.partial).await?;
         let agent = self.agent;
-        let native = |value: &str| signed::read(&*agent.provider, value);
+        let read_state = |value: &str| provider_state::read(&*agent.provider, value);
         let conversation = |bytes: u64| {
             let max_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-            history::conversation(history, settled, files.by_message.clone(), native, max_bytes)
+            history::conversation(history, settled, files.by_message.clone(), read_state, max_bytes)
         };
         let (mut messages, mut left_out) = conversation(room - for_reading);
         if config.file_tool && for_reading == 0 && left_out > 0 && !files.texts.is_empty() {

@@ -55,7 +55,7 @@ pub enum ModelMessage {
         /// Its calls.
         calls: Vec<ModelCall>,
         /// What only its provider reads and wants back within the same turn (signed thoughts, say), opaque.
-        native: Option<Value>,
+        provider_state: Option<Value>,
     },
     /// A call's result.
     Tool {
@@ -148,8 +148,8 @@ pub struct ModelEnd {
     pub reason: EndReason,
     /// The tokens it took, where the provider says so.
     pub usage: Option<agui::Usage>,
-    /// See [`ModelMessage::Assistant::native`].
-    pub native: Option<Value>,
+    /// See [`ModelMessage::Assistant::provider_state`].
+    pub provider_state: Option<Value>,
 }
 
 /// Why an answer ended.

@@ -267,7 +267,7 @@ pub(super) fn new_id() -> String {
 
 /// An id for a call whose provider gave none that could be kept: nine letters and digits, which every provider takes.
 fn call_id() -> String {
-    let mut random = Uuid::new_v4().as_u128();
+    let mut random = rand::random::<u128>();
     let digit = |_| {
         let digit = char::from_digit((random % 36) as u32, 36).unwrap_or('0');
         random /= 36;

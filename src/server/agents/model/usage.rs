@@ -215,7 +215,7 @@ mod tests {
             system: "x".repeat(40),
             messages: vec![
                 ModelMessage::User { text: "x".repeat(80), media: vec![media] },
-                ModelMessage::Assistant { text: String::new(), calls: vec![call], native: None },
+                ModelMessage::Assistant { text: String::new(), calls: vec![call], provider_state: None },
                 ModelMessage::Tool { call_id: "c".into(), name: "look".into(), text: "x".repeat(8) },
             ],
             ..ModelRequest::default()

@@ -52,7 +52,7 @@ const CONTEXT: [&str; 18] = [
 const BEFORE_WAIT: [&str; 3] = ["retry in ", "try again in ", "retry after "];
 
 /// What a provider said.
-pub(super) struct Said {
+pub(super) struct ProviderMessage {
     /// All of it, in lower case, to look into; nothing of a web page, which is written for people.
     all: String,
     /// When to come back, where a field of its own says so.
@@ -63,7 +63,7 @@ pub(super) struct Said {
     rest: String,
 }
 
-impl Said {
+impl ProviderMessage {
     /// Reads a body; `secret` is kept out of what is shown.
     pub(super) fn of(body: &str, secret: Option<&str>) -> Self {
         if body.trim_start().starts_with('<') {
