@@ -227,7 +227,7 @@ impl AnswerReader {
         let parts = self.options.decoder.finished_parts();
         let mut events = VecDeque::new();
         self.options.decoder.decode(value, &mut events).map_err(|error| match error {
-            DecodeError::Reported(error) => ModelError::of_event(&error, self.options.secret.as_deref()),
+            DecodeError::Reported(error) => ModelError::from_event(&error, self.options.secret.as_deref()),
             DecodeError::Malformed(what) => malformed(what),
         })?;
         events.into_iter().try_for_each(|event| self.push(event))?;

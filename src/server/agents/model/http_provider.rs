@@ -1,8 +1,8 @@
 //! [`ModelProvider`] over HTTP: sends a request in the format of the provider's API, and reads the answer.
 //!
-//! Promises: no redirect is followed, since it would take the key elsewhere; a model that may not be in a private network is never
-//! connected to there; the key stands in no error; every buffer is bounded. Thoughts that a model writes into its text are told
-//! apart.
+//! Promises: redirects are not followed, since they would take the key elsewhere; without `allow_private_network`, no address of this
+//! host or a private network is connected to; errors do not contain the key; every buffer is bounded. Thoughts that a model writes
+//! into its text are separated from it.
 
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
@@ -22,8 +22,8 @@ use super::{
     thoughts::Thoughts,
 };
 use crate::server::{
-    outbound::address::{self, PublicOnly, Refused},
     config::agents::{ModelConfig, Provider, ReasoningEffort},
+    outbound::address::{self, PublicOnly, Refused},
 };
 
 /// How long a connection may take.
@@ -42,7 +42,7 @@ pub struct Target {
     pub model: String,
     /// The API's address; `None`: the provider's own.
     pub base_url: Option<String>,
-    /// The key; `None`: the provider wants none.
+    /// The key; `None`: the provider needs none.
     pub api_key: Option<String>,
     /// How much it reasons, where it can; `None`: the provider's default.
     pub reasoning_effort: Option<ReasoningEffort>,
@@ -123,7 +123,7 @@ impl HttpProvider {
         }
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = start_of_body(response).await;
-        Err(ModelError::of_status(status, &body, retry_after, self.target.api_key.as_deref()))
+        Err(ModelError::from_status(status, &body, retry_after, self.target.api_key.as_deref()))
     }
 
     fn read(&self, response: Response) -> ModelStream {
@@ -175,14 +175,14 @@ impl ModelProvider for HttpProvider {
     }
 }
 
-/// Tells thoughts from text in an event.
+/// Separates thoughts from the text of an event.
 fn separate(
     thoughts: Option<&mut Thoughts>,
     event: Result<ModelEvent, ModelError>,
 ) -> Vec<Result<ModelEvent, ModelError>> {
     match (thoughts, event) {
         (Some(thoughts), Ok(ModelEvent::Text(text))) => thoughts.read(&text).into_iter().map(Ok).collect(),
-        (thoughts, event) => thoughts.and_then(Thoughts::rest).map(Ok).into_iter().chain([event]).collect(),
+        (thoughts, event) => thoughts.and_then(Thoughts::flush).map(Ok).into_iter().chain([event]).collect(),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct ProviderState {
-    /// Signed or encrypted thoughts, in their order; they stand before all else of the answer.
+    /// Signed or encrypted thoughts, in their order; they come before the rest of the answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<StatePart>,
     /// The signatures of each call, where those of `parts` are others. Empty: no call has any.

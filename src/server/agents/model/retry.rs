@@ -1,12 +1,12 @@
-//! Asking the model: again while its provider is busy or away, within bounds, and where people see it.
+//! Asks the model, and asks again while its provider is busy or away. The waits are bounded, and shown as steps of the run.
 
 use std::{collections::HashSet, time::Duration};
 
 use super::{
     Run,
+    answer::{Answer, AnswerEmitter, Incomplete, Timeouts},
     error::ModelError,
     provider::ModelRequest,
-    turn::{Answer, Patience, Turn, Unfinished},
     usage::{Tokens, prompt_tokens},
 };
 use crate::{
@@ -14,69 +14,74 @@ use crate::{
     server::runs::AgentError,
 };
 
+/// The most times that a request is sent again.
+const MAX_RETRIES: u32 = 5;
+
 impl Run<'_> {
-    /// One answer; asked for again while the provider is busy or away and nothing of it was shown.
+    /// Asks for one answer: again while the provider is busy or away, as long as nothing of it was shown.
     pub(super) async fn ask(
         &mut self,
         request: &ModelRequest,
-        taken: &mut HashSet<String>,
+        used_ids: &mut HashSet<String>,
     ) -> Result<Answer, AgentError> {
         let config = &self.agent.config;
-        let mut patience = Duration::from_millis(config.max_retry_wait_ms);
+        let mut wait_left = Duration::from_millis(config.max_retry_wait_ms);
         for attempt in 0.. {
-            let error = match self.once(request, taken).await {
+            let error = match self.ask_once(request, used_ids).await {
                 Ok(answer) => {
-                    *self.agent.fault.lock() = None;
+                    *self.agent.last_error.lock() = None;
                     return Ok(answer);
                 }
-                Err(Unfinished::Run(error)) => return Err(*error),
-                Err(Unfinished::Model { error, shown }) if shown || attempt >= 5 => return Err(self.failed(error)),
-                Err(Unfinished::Model { error, .. }) => error,
+                Err(Incomplete::Run(error)) => return Err(*error),
+                Err(Incomplete::Model { error, shown }) if shown || attempt == MAX_RETRIES => {
+                    return Err(self.failed(error));
+                }
+                Err(Incomplete::Model { error, .. }) => error,
             };
-            let Some(wait) = error.retry_in(attempt).filter(|wait| *wait <= patience) else {
+            let Some(wait) = error.retry_in(attempt).filter(|wait| *wait <= wait_left) else {
                 return Err(self.failed(error));
             };
-            patience -= wait;
+            wait_left -= wait;
             self.wait(attempt, wait).await?;
         }
-        unreachable!("the attempts are bounded")
+        unreachable!("the retries are bounded")
     }
 
-    async fn once(&mut self, request: &ModelRequest, taken: &mut HashSet<String>) -> Result<Answer, Unfinished> {
-        let patience = Patience {
-            first: Duration::from_millis(self.agent.config.first_token_timeout_ms),
-            silence: Duration::from_millis(self.agent.config.silence_timeout_ms),
+    async fn ask_once(&mut self, request: &ModelRequest, used_ids: &mut HashSet<String>) -> Result<Answer, Incomplete> {
+        let timeouts = Timeouts {
+            first_event: Duration::from_millis(self.agent.config.first_token_timeout_ms),
+            next_event: Duration::from_millis(self.agent.config.silence_timeout_ms),
         };
         let (provider, prompt) = (&*self.agent.provider, prompt_tokens(request));
-        // What is under way counts, so that other runs of the person know of it.
-        self.note(prompt);
-        let mut turn = Turn::new(self.out, taken);
-        let told = match provider.stream(request.clone()).await {
-            Ok(stream) => turn.listen(stream, patience, &self.input.cancel).await,
-            Err(error) => Err(Unfinished::Model { error, shown: false }),
+        // The request counts while it is under way, for the budget checks of the person's other runs.
+        self.report_usage(prompt);
+        let mut emitter = AnswerEmitter::new(self.out, used_ids);
+        let answer = match provider.stream(request.clone()).await {
+            Ok(stream) => emitter.emit_answer(stream, timeouts, &self.input.cancel).await,
+            Err(error) => Err(Incomplete::Model { error, shown: false }),
         };
-        let usage = match &told {
+        let usage = match &answer {
             Ok(answer) => Some(answer.end.usage.clone()),
-            // Who stops a run, or loses patience, has asked all the same; who was refused has not.
-            Err(Unfinished::Run(_) | Unfinished::Model { shown: true, .. }) => Some(None),
-            Err(Unfinished::Model { error, .. }) => matches!(error, ModelError::Timeout { .. }).then_some(None),
+            // A request whose run was stopped or that timed out counts; one that was refused does not.
+            Err(Incomplete::Run(_) | Incomplete::Model { shown: true, .. }) => Some(None),
+            Err(Incomplete::Model { error, .. }) => matches!(error, ModelError::Timeout { .. }).then_some(None),
         };
         if let Some(usage) = usage {
-            self.spent.add(Tokens::of(provider, usage, prompt, turn.bytes()), self.agent.price.as_ref());
+            self.spent.add(Tokens::new(provider, usage, prompt, emitter.bytes()), self.agent.price.as_ref());
         }
-        self.note(0);
-        told
+        self.report_usage(0);
+        answer
     }
 
-    /// Has others know what the run used so far, and the tokens of a question under way.
-    fn note(&self, under_way: u64) {
+    /// Reports what the run used so far, with the tokens of the request under way.
+    fn report_usage(&self, under_way: u64) {
         if let Some(allowance) = &self.agent.allowance {
             let tokens = self.spent.tokens().saturating_add(under_way);
             allowance.used(self.input.run_id, tokens, self.spent.cost_usd().unwrap_or(0.0));
         }
     }
 
-    /// Waits where people see it.
+    /// Waits as a step of the run.
     async fn wait(&self, attempt: u32, wait: Duration) -> Result<(), AgentError> {
         let step = format!("Wait {:.1} s for the model (try {} failed)", wait.as_secs_f64(), attempt + 1);
         self.out.emit(StepStarted::new(step.clone())).await?;
@@ -91,9 +96,9 @@ impl Run<'_> {
         let what = if let ModelError::Malformed { what } = &error { what.as_str() } else { "" };
         tracing::warn!(agent = self.agent.info.id, run = %self.input.run_id, code = error.code(), what, "a model failed");
         let failed = AgentError::failed(error.code(), error.to_string());
-        // A conversation that is too long says nothing of the provider.
+        // A conversation that is too long is no fault of the provider.
         if !matches!(error, ModelError::ContextTooLong | ModelError::TooLong { .. }) {
-            *self.agent.fault.lock() = Some(error);
+            *self.agent.last_error.lock() = Some(error);
         }
         failed
     }

@@ -1,4 +1,4 @@
-//! Tool calls of chat completions, which come in pieces: tells which call a piece belongs to.
+//! Assigns the pieces of tool calls in chat completions to their calls.
 //!
 //! Servers that offer "the same API" differ: pieces without an `index` or all under the same one (Gemini's endpoint), arguments as
 //! an object, ids that change or are missing from piece to piece, names that are repeated.
@@ -145,7 +145,7 @@ mod tests {
             let ModelEvent::Call { index, id, name, arguments } = event else { panic!("{event:?}") };
             match calls.get_mut(index) {
                 Some(known) => {
-                    assert_eq!((id, name), (None, None), "said once");
+                    assert_eq!((id, name), (None, None), "only in the first piece");
                     known.2.push_str(&arguments);
                 }
                 None => calls.push((id, name.expect("a name"), arguments)),

@@ -1,7 +1,7 @@
 //! Anthropic's Messages API: `POST messages`, answered in server-sent events, each with its type in its data.
 //!
-//! The model's thoughts are signed. It goes on thinking after a tool's result only if it is given them back as they were, before
-//! the text and the calls.
+//! The model's thoughts are signed. After a tool's result, it thinks again only if they are sent back unchanged, before the text and
+//! the calls.
 
 use std::collections::VecDeque;
 
@@ -298,8 +298,8 @@ mod tests {
         let kept = state.as_ref().expect("a state").to_string();
         assert!(!kept.contains("Looking") && !kept.contains("look"), "text and calls are kept elsewhere: {kept}");
         let call = ModelCall { id: "a".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() };
-        let said = ModelMessage::Assistant { text: "Looking.".into(), calls: vec![call], provider_state: state };
-        assert_eq!(message(&said)["content"], json!(blocks));
+        let sent = ModelMessage::Assistant { text: "Looking.".into(), calls: vec![call], provider_state: state };
+        assert_eq!(message(&sent)["content"], json!(blocks));
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl AnswerDecoder for Answer {
         let is_complete = match input {
             InputEnd::Done => true,
             InputEnd::Stream => self.finish_reason.is_some(),
-            // A body that is JSON to its end is complete, whatever it says of the reason.
+            // A body that is JSON to its end is complete, with or without a finish reason.
             InputEnd::Body => self.finish_reason.is_some() || self.choices > 0,
         };
         let reason = self.finish_reason.unwrap_or_default();

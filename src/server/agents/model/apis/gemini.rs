@@ -68,7 +68,7 @@ const fn thinking_budget(effort: ReasoningEffort) -> Option<u32> {
     }
 }
 
-/// The conversation. All results of a turn's calls stand in one message.
+/// The conversation. All results of an answer's calls are in one message.
 fn contents(messages: &[ModelMessage], wants_signature: bool) -> Vec<Value> {
     let mut call_ids = HashSet::new();
     let mut contents: Vec<Value> = Vec::new();
@@ -273,10 +273,10 @@ mod tests {
     fn a_call_without_an_id_goes_back_without_one() {
         let calls = [ModelCall { id: made_up_id("look", 0), ..call("a") }];
         let result = |id: &str| ModelMessage::Tool { call_id: id.into(), name: "look".into(), text: "nothing".into() };
-        let said = ModelMessage::Assistant { text: String::new(), calls: calls.to_vec(), provider_state: None };
-        let told = contents(&[said, result(&calls[0].id), result("other")], false);
-        assert_eq!(told.len(), 2, "results of one turn are one message: {told:?}");
-        assert!(!json!(told).to_string().contains("\"id\""), "{told:?}");
+        let answer = ModelMessage::Assistant { text: String::new(), calls: calls.to_vec(), provider_state: None };
+        let contents = contents(&[answer, result(&calls[0].id), result("other")], false);
+        assert_eq!(contents.len(), 2, "results of one answer are one message: {contents:?}");
+        assert!(!json!(contents).to_string().contains("\"id\""), "{contents:?}");
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn is_image(file: &Media) -> bool {
     file.kind == MediaKind::Image
 }
 
-/// A finish reason in the words of any provider.
+/// Maps the finish reasons of all providers.
 fn end_reason(reason: &str) -> EndReason {
     match reason {
         "length" | "max_tokens" | "MAX_TOKENS" | "incomplete" | "model_context_window_exceeded" | "model_length" => {
@@ -192,17 +192,17 @@ fn text<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     value[field].as_str().filter(|text| !text.is_empty())
 }
 
-/// A count of tokens in a breakdown, where 0 says that the provider does not count them.
+/// A count of tokens in a breakdown. Providers that do not count these tokens send 0.
 fn detail(value: &Value, field: &str) -> Option<u64> {
     value[field].as_u64().filter(|count| *count > 0)
 }
 
-/// A usage that counts something.
+/// A usage, unless it counts nothing.
 fn counted(usage: Usage) -> Option<Usage> {
     (usage != Usage::default()).then_some(usage)
 }
 
-/// OpenAI turns automatic caching of prompts, which costs extra, off for `gpt-5.6` and later only when it is told to.
+/// Whether automatic caching of prompts, which costs extra, has to be turned off: for OpenAI's `gpt-5.6` and later.
 fn needs_explicit_cache(model: &str) -> bool {
     let Some(version) = model.strip_prefix("gpt-").and_then(|rest| rest.split('-').next()) else { return false };
     let (major, minor) = version.split_once('.').unwrap_or((version, "0"));

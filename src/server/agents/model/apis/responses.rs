@@ -275,9 +275,9 @@ mod tests {
         let completed = json!({"type": "response.completed", "response": {"status": "completed", "output": [thought]}});
         let Some(ModelEvent::End(end)) = decode(&[done, completed]).pop() else { panic!("no end") };
         assert_eq!(end.provider_state, Some(json!({"parts": [{"ThoughtSignature": "blob"}]})), "once");
-        let said =
+        let answer =
             ModelMessage::Assistant { text: "Hm.".into(), calls: Vec::new(), provider_state: end.provider_state };
-        let items = items(&said);
+        let items = items(&answer);
         assert_eq!((&items[0]["encrypted_content"], &items[1]["type"]), (&json!("blob"), &json!("message")));
     }
 }
