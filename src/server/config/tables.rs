@@ -329,7 +329,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn,rmcp=off,genai=off".into(),
+            filter: "info,sqlx=warn,tower_sessions=warn,tower_sessions_core=warn,rmcp=off".into(),
         }
     }
 }

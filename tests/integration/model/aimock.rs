@@ -1,4 +1,4 @@
-//! Against somebody else's idea of each provider's API: `@copilotkit/aimock`, from npm, installed once into the build folder.
+//! Against an independent mock of each provider's API: `@copilotkit/aimock` from npm, installed once into the build folder.
 
 use std::{
     fs,
@@ -10,9 +10,9 @@ use std::{
 use netra::thread::RunState;
 use serde_json::json;
 
-use crate::model::{House, Model, calls, failure, said};
+use crate::model::{Harness, Model, calls, failure, texts};
 
-/// The mock, which does not outlive its test.
+/// The mock. It stops with the test.
 struct Mock {
     child: Child,
     url: String,
@@ -50,12 +50,12 @@ fn mock(folder: &Path) -> Mock {
     let mut child = node.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("node is there");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let url = lines.find_map(|line| Some(line.ok()?.split_once("listening on ")?.1.trim().to_owned()));
-    // Goes on reading, so that the mock never waits for somebody to.
+    // Keep reading, so that the mock's output never blocks it.
     std::thread::spawn(move || lines.for_each(drop));
     Mock { child, url: url.expect("it listens") }
 }
 
-/// Each provider with the path that its API has below a host.
+/// Each provider with the path of its API.
 const PROVIDERS: [(&str, &str); 5] =
     [("openai", "/v1"), ("openai_responses", "/v1"), ("anthropic", "/v1"), ("gemini", "/v1beta"), ("ollama", "")];
 
@@ -63,29 +63,29 @@ const PROVIDERS: [(&str, &str); 5] =
 async fn every_api_answers_and_calls_tools() {
     let folder = tempfile::tempdir().expect("a folder");
     let mock = mock(folder.path());
-    let nobody = Model::with([]).await;
+    let unused = Model::with([]).await;
     for (provider, path) in PROVIDERS {
         let config = json!({"provider": provider, "base_url": format!("{}{path}", mock.url), "model": "gpt-4.1"});
-        let house = House::with(&nobody, config).await;
-        let run = house.ask("say hello").await;
-        assert_eq!((&run.state, said(&run)), (&RunState::Finished, vec!["Hello there, all is well."]), "{provider}");
-        // Of the mock's APIs only this one counts.
+        let harness = Harness::with(&unused, config).await;
+        let run = harness.ask("say hello").await;
+        assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["Hello there, all is well."]), "{provider}");
+        // Only this API of the mock reports usage.
         let counts = run.usage[0].output_tokens.is_some_and(|tokens| tokens > 0);
         assert!(counts || provider != "openai", "{provider}: {:?}", run.usage);
-        let run = house.ask("look around").await;
-        assert_eq!((&run.state, said(&run)), (&RunState::Finished, vec!["It is at home."]), "{provider}: {run:#?}");
+        let run = harness.ask("look around").await;
+        assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["It is at home."]), "{provider}: {run:#?}");
         assert_eq!(calls(&run)[0], ("look", "{\"at\":\"home\"}", Some("look {\"at\":\"home\"}")), "{provider}");
     }
 }
 
 #[tokio::test]
-async fn every_api_says_that_it_has_too_much_to_do() {
+async fn every_api_reports_a_rate_limit() {
     let folder = tempfile::tempdir().expect("a folder");
     let mock = mock(folder.path());
-    let nobody = Model::with([]).await;
+    let unused = Model::with([]).await;
     for (provider, path) in PROVIDERS {
         let config = json!({"provider": provider, "base_url": format!("{}{path}", mock.url), "model": "gpt-4.1"});
-        let run = House::with(&nobody, config).await.ask("too much").await;
+        let run = Harness::with(&unused, config).await.ask("too much").await;
         assert_eq!(failure(&run).0, "model_rate_limited", "{provider}");
     }
 }

@@ -1,4 +1,4 @@
-//! The analyst with a model at its side: it may introduce things, and every figure stays the analyst's.
+//! The analyst with a model that writes introductions. Every figure stays the analyst's.
 
 use std::{io::Write, path::PathBuf};
 
@@ -17,13 +17,13 @@ use netra::{
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::server::{Model, Reply, says};
+use crate::model::server::{Model, Reply, text_reply};
 
 const LOG: &str = "timestamp,model,input_tokens,output_tokens\n\
                    2026-01-31T12:00:00Z,gpt-4.1,1200,150\n2026-01-31T12:01:00Z,gpt-4.1,900,50\n";
 
-/// What the analyst called its tools with and what they answered, its last words, and its end.
-struct Told {
+/// The analyst's tool calls with their results, its last text, and its end.
+struct Outcome {
     calls: Vec<(String, String)>,
     last: String,
     done: Done,
@@ -38,7 +38,7 @@ fn writer(model: &Model) -> Writer {
     model::writer("helper", &entries, |_| None, &PriceTable::shipped()).expect("a model")
 }
 
-async fn ask(model: &Model, text: &str) -> Told {
+async fn ask(model: &Model, text: &str) -> Outcome {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(LOG.as_bytes()).expect("writes");
     let attachment = Attachment { file_id: FileId::new(), name: "log.csv".into(), bytes: LOG.len() as u64 };
@@ -74,77 +74,77 @@ async fn ask(model: &Model, text: &str) -> Told {
         }
     }
     let done = run.await.expect("no panic").expect("an end");
-    Told { calls, last: texts.pop().expect("a text"), done }
+    Outcome { calls, last: texts.pop().expect("a text"), done }
 }
 
-fn goals(told: &Told) -> Option<Value> {
-    let asked = told.calls.iter().find(|(name, _)| name == "ask_model")?;
+fn goals(outcome: &Outcome) -> Option<Value> {
+    let asked = outcome.calls.iter().find(|(name, _)| name == "ask_model")?;
     Some(serde_json::from_str(&asked.1).expect("JSON"))
 }
 
 #[tokio::test]
-async fn a_question_that_no_rule_reads_is_read_by_the_model_and_its_words_are_signed() {
-    let model = Model::with([says("{\"goals\": [\"peaks\"]}"), says("All in all a quiet log.")]).await;
-    let told = ask(&model, "My boss frets, somehow.").await;
-    assert_eq!(goals(&told), Some(json!([{"goal": "peaks"}])));
-    let (lead, rest) = told.last.split_once("*Worded by scripted").expect("signed");
+async fn the_model_reads_a_question_that_no_rule_matches_and_its_text_is_marked() {
+    let model = Model::with([text_reply("{\"goals\": [\"peaks\"]}"), text_reply("All in all a quiet log.")]).await;
+    let outcome = ask(&model, "My boss frets, somehow.").await;
+    assert_eq!(goals(&outcome), Some(json!([{"goal": "peaks"}])));
+    let (lead, rest) = outcome.last.split_once("*Worded by scripted").expect("signed");
     assert_eq!(lead, "All in all a quiet log.\n\n");
     assert!(rest.contains("below is the analyst's own.*\n\n2 requests, "), "the analyst's words follow: {rest}");
-    assert_eq!(told.done.usage[0].input_tokens, Some(200), "both uses are counted");
-    assert!(told.done.metadata.expect("metadata")["costUsd"].as_f64().is_some_and(|cost| cost > 0.0));
+    assert_eq!(outcome.done.usage[0].input_tokens, Some(200), "both uses are counted");
+    assert!(outcome.done.metadata.expect("metadata")["costUsd"].as_f64().is_some_and(|cost| cost > 0.0));
 }
 
 #[tokio::test]
-async fn a_question_that_the_rules_read_is_left_to_them() {
-    let model = Model::with([says("Look at the peaks.")]).await;
-    let told = ask(&model, "When are our peaks?").await;
-    assert_eq!((goals(&told), model.asked().len()), (None, 1));
+async fn a_question_that_the_rules_match_is_not_given_to_the_model() {
+    let model = Model::with([text_reply("Look at the peaks.")]).await;
+    let outcome = ask(&model, "When are our peaks?").await;
+    assert_eq!((goals(&outcome), model.requests().len()), (None, 1));
 }
 
 #[tokio::test]
-async fn words_with_a_figure_are_not_taken_be_it_the_analysts_own() {
+async fn a_text_of_the_model_with_a_figure_is_not_used() {
     for words in [
         "There were 3 requests.",
-        // True figures that changed places.
+        // True figures in the wrong places.
         "There were 2,100 requests with 2 tokens.",
         "Good news: caching alone saves ninety percent of your spend, and a cheaper model another fifth.",
     ] {
-        let model = Model::with([says(words)]).await;
-        let told = ask(&model, "When are our peaks in the next 30 days?").await;
-        assert!(told.last.starts_with("2 requests, ") && !told.last.contains("Worded by"), "{}", told.last);
-        assert_eq!(told.done.usage[0].input_tokens, Some(100), "what it took is counted all the same");
+        let model = Model::with([text_reply(words)]).await;
+        let outcome = ask(&model, "When are our peaks in the next 30 days?").await;
+        assert!(outcome.last.starts_with("2 requests, ") && !outcome.last.contains("Worded by"), "{}", outcome.last);
+        assert_eq!(outcome.done.usage[0].input_tokens, Some(100), "what it took is counted all the same");
     }
 }
 
 #[tokio::test]
-async fn the_model_sees_no_figure() {
-    let model = Model::with([says("Look at the peaks.")]).await;
+async fn the_model_gets_no_figures() {
+    let model = Model::with([text_reply("Look at the peaks.")]).await;
     ask(&model, "When are our peaks in the next 30 days?").await;
-    let body = &model.asked()[0].body;
-    let told =
+    let body = &model.requests()[0].body;
+    let outcome =
         body["messages"].as_array().and_then(|messages| messages.last()).expect("a message")["content"].to_string();
-    assert!(told.contains("# requests, ") && !told.contains(char::is_numeric), "{told}");
+    assert!(outcome.contains("# requests, ") && !outcome.contains(char::is_numeric), "{outcome}");
 }
 
 #[tokio::test]
-async fn without_its_model_the_analyst_is_what_it_was() {
+async fn the_analyst_works_without_its_model() {
     let down = || Reply::Status(500, Vec::new(), "oops".into());
     let model = Model::with([down(), down()]).await;
-    let told = ask(&model, "My boss frets, somehow.").await;
-    assert!(goals(&told).expect("asked")["error"].is_string());
-    assert!(told.last.starts_with("2 requests, "), "{}", told.last);
-    assert!(told.done.usage.is_empty() && told.done.result.is_some());
+    let outcome = ask(&model, "My boss frets, somehow.").await;
+    assert!(goals(&outcome).expect("asked")["error"].is_string());
+    assert!(outcome.last.starts_with("2 requests, "), "{}", outcome.last);
+    assert!(outcome.done.usage.is_empty() && outcome.done.result.is_some());
 }
 
 #[test]
-fn a_model_that_is_not_there_is_said() {
-    let said = |entries: Value| {
+fn a_missing_or_unusable_model_is_reported() {
+    let error = |entries: Value| {
         let entries: Vec<_> = serde_json::from_value(entries).expect("entries");
         model::writer("helper", &entries, |_| None, &PriceTable::shipped()).expect_err("wrong")
     };
-    assert!(said(json!([])).contains("no agent `helper`"));
+    assert!(error(json!([])).contains("no agent `helper`"));
     let replay = json!([{"id": "helper", "name": "x", "kind": "replay", "file": "x"}]);
-    assert!(said(replay).contains("not of kind"));
+    assert!(error(replay).contains("not of kind"));
     let keyless = json!([{"id": "helper", "name": "x", "kind": "model", "model": "m", "api_key": "${NOT_SET}"}]);
-    assert!(said(keyless).contains("NOT_SET is not set"));
+    assert!(error(keyless).contains("NOT_SET is not set"));
 }

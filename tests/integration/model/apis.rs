@@ -1,9 +1,9 @@
-//! Providers with an API of their own: the same events come of their streams, and what they signed goes back to them.
+//! Providers with an API of their own: their answers become the same events, and what they signed goes back to them.
 
 use futures_util::StreamExt;
 use netra::server::{
     agents::model::{
-        GenaiProvider, ModelError, Target,
+        HttpProvider, ModelError, Target,
         provider::{EndReason, ModelCall, ModelEnd, ModelEvent, ModelMessage, ModelProvider, ModelRequest, ModelTool},
     },
     config::agents::{Provider, ReasoningEffort},
@@ -11,12 +11,12 @@ use netra::server::{
 use serde_json::{Value, json};
 
 use crate::model::{
-    PATIENCE,
+    TEST_TIMEOUT,
     server::{Model, Piece, Reply},
 };
 
-fn of(provider: Provider, model: &Model) -> GenaiProvider {
-    GenaiProvider::new(Target {
+fn provider_for(provider: Provider, model: &Model) -> HttpProvider {
+    HttpProvider::new(Target {
         provider,
         model: "scripted".into(),
         base_url: Some(model.url.clone()),
@@ -40,16 +40,16 @@ fn question() -> ModelRequest {
     }
 }
 
-/// What is said in all: reasoning, text, and calls with their whole arguments; and the end.
-async fn heard(provider: &GenaiProvider, request: ModelRequest) -> (Vec<String>, Result<ModelEnd, ModelError>) {
+/// The parts of an answer: reasoning, text, and calls with their whole arguments; and its end.
+async fn read_answer(provider: &HttpProvider, request: ModelRequest) -> (Vec<String>, Result<ModelEnd, ModelError>) {
     let stream = provider.stream(request).await.expect("begins");
-    let events: Vec<_> = tokio::time::timeout(PATIENCE, stream.collect()).await.expect("ends");
-    let (mut said, mut calls) = (Vec::new(), Vec::<(String, String)>::new());
+    let events: Vec<_> = tokio::time::timeout(TEST_TIMEOUT, stream.collect()).await.expect("ends");
+    let (mut parts, mut calls) = (Vec::new(), Vec::<(String, String)>::new());
     let mut end = Err(ModelError::Cut);
     for event in events {
         match event {
-            Ok(ModelEvent::Text(text)) => said.push(format!("text {text}")),
-            Ok(ModelEvent::Reasoning(text)) => said.push(format!("reasoning {text}")),
+            Ok(ModelEvent::Text(text)) => parts.push(format!("text {text}")),
+            Ok(ModelEvent::Reasoning(text)) => parts.push(format!("reasoning {text}")),
             Ok(ModelEvent::Call { index, name, arguments, .. }) => {
                 if index == calls.len() {
                     calls.push((name.expect("a name first"), String::new()));
@@ -60,15 +60,15 @@ async fn heard(provider: &GenaiProvider, request: ModelRequest) -> (Vec<String>,
             Err(error) => end = Err(error),
         }
     }
-    said.extend(calls.into_iter().map(|(name, arguments)| format!("call {name} {arguments}")));
-    (said, end)
+    parts.extend(calls.into_iter().map(|(name, arguments)| format!("call {name} {arguments}")));
+    (parts, end)
 }
 
-/// The conversation after a call was answered, with whatever the provider wants back.
-fn answered(native: Option<Value>) -> ModelRequest {
+/// The conversation after a call got its result, with the provider state.
+fn with_result(provider_state: Option<Value>) -> ModelRequest {
     let mut request = question();
     let call = ModelCall { id: "ours".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() };
-    request.messages.push(ModelMessage::Assistant { text: "Looking.".into(), calls: vec![call], native });
+    request.messages.push(ModelMessage::Assistant { text: "Looking.".into(), calls: vec![call], provider_state });
     request.messages.push(ModelMessage::Tool { call_id: "ours".into(), name: "look".into(), text: "nothing".into() });
     request
 }
@@ -105,50 +105,50 @@ pub(crate) fn anthropic_call() -> Vec<Value> {
 #[tokio::test]
 async fn anthropic_gets_its_signed_thoughts_back_with_our_ids() {
     let model = Model::with([anthropic(&anthropic_call()), anthropic(&[json!({"type": "message_stop"})])]).await;
-    let provider = of(Provider::Anthropic, &model);
-    let (said, end) = heard(&provider, question()).await;
+    let provider = provider_for(Provider::Anthropic, &model);
+    let (parts, end) = read_answer(&provider, question()).await;
     let end = end.expect("an end");
-    assert_eq!(said, ["reasoning hm", "text Looking.", "call look {\"at\":\"it\"}"]);
+    assert_eq!(parts, ["reasoning hm", "text Looking.", "call look {\"at\":\"it\"}"]);
     assert_eq!(end.reason, EndReason::ToolCalls);
     let usage = end.usage.expect("usage");
     assert_eq!((usage.input_tokens, usage.cached_input_tokens, usage.output_tokens), (Some(50), Some(30), Some(9)));
-    heard(&provider, answered(end.native)).await.1.expect("an end");
-    let asked = model.asked();
-    assert!(asked[0].place.ends_with("/messages"), "{}", asked[0].place);
-    let told = asked[1].body["messages"].to_string();
+    read_answer(&provider, with_result(end.provider_state)).await.1.expect("an end");
+    let requests = model.requests();
+    assert!(requests[0].path.ends_with("/messages"), "{}", requests[0].path);
+    let sent = requests[1].body["messages"].to_string();
     for part in ["\"signature\":\"signed\"", "\"thinking\":\"hm\"", "\"id\":\"ours\"", "\"tool_use_id\":\"ours\""] {
-        assert!(told.contains(part), "{part} is not in {told}");
+        assert!(sent.contains(part), "{part} is not in {sent}");
     }
-    assert!(!told.contains("theirs"), "{told}");
+    assert!(!sent.contains("theirs"), "{sent}");
 }
 
 #[tokio::test]
-async fn anthropic_is_not_asked_to_reason_on_thoughts_that_are_gone() {
+async fn anthropic_is_not_asked_to_think_when_its_signed_thoughts_are_gone() {
     let end = || anthropic(&[json!({"type": "message_stop"})]);
     let model = Model::with([end(), end()]).await;
-    let provider = of(Provider::Anthropic, &model);
-    heard(&provider, question()).await.1.expect("an end");
-    heard(&provider, answered(None)).await.1.expect("an end");
+    let provider = provider_for(Provider::Anthropic, &model);
+    read_answer(&provider, question()).await.1.expect("an end");
+    read_answer(&provider, with_result(None)).await.1.expect("an end");
     let reasons = |body: &Value| body.get("thinking").is_some() || body.to_string().contains("effort");
-    let asked = model.asked();
-    assert!(reasons(&asked[0].body) && !reasons(&asked[1].body), "{asked:#?}");
+    let requests = model.requests();
+    assert!(reasons(&requests[0].body) && !reasons(&requests[1].body), "{requests:#?}");
 }
 
 #[tokio::test]
-async fn a_message_of_anthropic_that_said_why_it_stopped_is_whole() {
+async fn a_message_of_anthropic_with_a_stop_reason_is_complete() {
     let mut events = anthropic_call();
     events.pop();
     let model = Model::with([anthropic(&events)]).await;
-    let end = heard(&of(Provider::Anthropic, &model), question()).await.1.expect("an end");
+    let end = read_answer(&provider_for(Provider::Anthropic, &model), question()).await.1.expect("an end");
     assert_eq!(end.reason, EndReason::ToolCalls);
 }
 
 #[tokio::test]
-async fn anthropic_that_stops_in_the_middle_is_cut() {
+async fn a_message_of_anthropic_without_a_stop_reason_is_cut() {
     let mut events = anthropic_call();
     events.truncate(10);
     let model = Model::with([anthropic(&events)]).await;
-    assert_eq!(heard(&of(Provider::Anthropic, &model), question()).await.1, Err(ModelError::Cut));
+    assert_eq!(read_answer(&provider_for(Provider::Anthropic, &model), question()).await.1, Err(ModelError::Cut));
 }
 
 fn gemini(parts: Value, reason: Option<&str>) -> Piece {
@@ -158,23 +158,23 @@ fn gemini(parts: Value, reason: Option<&str>) -> Piece {
 }
 
 #[tokio::test]
-async fn gemini_gets_its_signatures_back_and_a_stream_without_a_reason_is_cut() {
+async fn gemini_gets_its_signatures_back_and_a_stream_without_a_finish_reason_is_cut() {
     let call = json!([{"functionCall": {"name": "look", "args": {"at": "it"}}, "thoughtSignature": "c2lnbmVk"}]);
     let whole = Reply::Stream(vec![gemini(json!([{"text": "Looking."}]), None), gemini(call, Some("STOP"))]);
     let cut = Reply::Stream(vec![gemini(json!([{"text": "Looking."}]), None)]);
     let model = Model::with([whole, cut]).await;
-    let provider = of(Provider::Gemini, &model);
-    let (said, end) = heard(&provider, question()).await;
-    assert_eq!(said, ["text Looking.", "call look {\"at\":\"it\"}"]);
+    let provider = provider_for(Provider::Gemini, &model);
+    let (parts, end) = read_answer(&provider, question()).await;
+    assert_eq!(parts, ["text Looking.", "call look {\"at\":\"it\"}"]);
     let end = end.expect("an end");
     assert_eq!(end.usage.expect("usage").input_tokens, Some(7));
-    assert_eq!(heard(&provider, answered(end.native)).await.1, Err(ModelError::Cut));
-    let told = model.asked()[1].body["contents"].to_string();
-    assert!(told.contains("c2lnbmVk") && told.contains("functionResponse"), "{told}");
+    assert_eq!(read_answer(&provider, with_result(end.provider_state)).await.1, Err(ModelError::Cut));
+    let sent = model.requests()[1].body["contents"].to_string();
+    assert!(sent.contains("c2lnbmVk") && sent.contains("functionResponse"), "{sent}");
 }
 
 #[tokio::test]
-async fn ollama_speaks_lines() {
+async fn the_lines_of_ollama_are_read() {
     let line = |message: Value, done: bool| {
         let line = json!({"model": "scripted", "message": message, "done": done, "done_reason": "stop", "prompt_eval_count": 5, "eval_count": 2});
         Piece::Raw(format!("{line}\n"))
@@ -187,36 +187,36 @@ async fn ollama_speaks_lines() {
         line(json!({"role": "assistant", "content": ""}), true),
     ];
     let model = Model::with([Reply::Stream(pieces)]).await;
-    let (said, end) = heard(&of(Provider::Ollama, &model), question()).await;
-    assert_eq!(said, ["reasoning hm", "text Looking.", "call look {\"at\":\"it\"}"]);
+    let (parts, end) = read_answer(&provider_for(Provider::Ollama, &model), question()).await;
+    assert_eq!(parts, ["reasoning hm", "text Looking.", "call look {\"at\":\"it\"}"]);
     assert_eq!(end.expect("an end").usage.expect("usage").output_tokens, Some(2));
 }
 
 #[tokio::test]
-async fn an_error_in_the_middle_of_ollamas_stream_is_told_with_its_words() {
+async fn an_error_in_the_middle_of_ollamas_stream_keeps_its_message() {
     let begun = json!({"message": {"role": "assistant", "content": "Hel"}, "done": false});
     let words = "an error was encountered while running the model: unexpected EOF";
     let failed = [format!("{begun}\n"), format!("{}\n", json!({"error": words}))].map(Piece::Raw);
     let cut = Reply::Stream(vec![Piece::Raw(format!("{begun}\n"))]);
     let model = Model::with([Reply::Stream(failed.to_vec()), cut]).await;
-    let provider = of(Provider::Ollama, &model);
-    let (said, end) = heard(&provider, question()).await;
-    assert_eq!(said, ["text Hel"]);
+    let provider = provider_for(Provider::Ollama, &model);
+    let (parts, end) = read_answer(&provider, question()).await;
+    assert_eq!(parts, ["text Hel"]);
     assert_eq!(end, Err(ModelError::Refused { status: None, excerpt: words.into() }));
-    assert_eq!(heard(&provider, question()).await.1, Err(ModelError::Cut), "it never said that it was done");
+    assert_eq!(read_answer(&provider, question()).await.1, Err(ModelError::Cut), "it has no last line");
 }
 
 #[tokio::test]
 async fn ollama_may_write_thoughts_into_its_text() {
     let line = json!({"message": {"role": "assistant", "content": "<think>hm</think>\nIt is 42."}, "done": true, "done_reason": "stop"});
     let model = Model::with([Reply::Stream(vec![Piece::Raw(format!("{line}\n"))])]).await;
-    let (said, end) = heard(&of(Provider::Ollama, &model), question()).await;
-    assert_eq!(said, ["reasoning hm", "text It is 42."]);
+    let (parts, end) = read_answer(&provider_for(Provider::Ollama, &model), question()).await;
+    assert_eq!(parts, ["reasoning hm", "text It is 42."]);
     end.expect("an end");
 }
 
 #[tokio::test]
-async fn answers_that_are_not_streamed_are_taken() {
+async fn answers_that_are_not_streamed_are_read() {
     let gemini = json!({
         "candidates": [{
             "content": {"role": "model", "parts": [{"text": "Looking."}, {"functionCall": {"name": "look", "args": {"at": "it"}}}]},
@@ -249,8 +249,8 @@ async fn answers_that_are_not_streamed_are_taken() {
     ] {
         let reply = Reply::Status(200, vec![("content-type", "application/json".into())], body.to_string());
         let model = Model::with([reply]).await;
-        let (said, end) = heard(&of(api, &model), question()).await;
-        assert_eq!(said, ["text Looking.", "call look {\"at\":\"it\"}"], "{api:?}");
+        let (parts, end) = read_answer(&provider_for(api, &model), question()).await;
+        assert_eq!(parts, ["text Looking.", "call look {\"at\":\"it\"}"], "{api:?}");
         assert_eq!(end.expect("an end").usage.expect("usage").output_tokens, Some(3), "{api:?}");
     }
 }
@@ -260,7 +260,7 @@ fn responses(events: &[Value]) -> Reply {
 }
 
 #[tokio::test]
-async fn a_refusal_of_openai_is_shown_and_its_failure_told_with_its_words() {
+async fn a_refusal_of_the_responses_api_is_shown_and_a_failure_keeps_its_message() {
     let done = json!({"id": "r", "status": "completed", "model": "scripted", "output": []});
     let refused = responses(&[
         json!({"type": "response.refusal.delta", "item_id": "i", "output_index": 0, "content_index": 0, "delta": "I cannot."}),
@@ -271,10 +271,10 @@ async fn a_refusal_of_openai_is_shown_and_its_failure_told_with_its_words() {
     let failed = json!({"id": "r", "status": "failed", "model": "scripted", "output": [], "error": failed});
     let failed = responses(&[json!({"type": "response.failed", "response": failed})]);
     let model = Model::with([refused, failed]).await;
-    let provider = of(Provider::OpenAiResponses, &model);
-    let (said, end) = heard(&provider, question()).await;
-    assert_eq!(said, ["text I cannot."]);
+    let provider = provider_for(Provider::OpenAiResponses, &model);
+    let (parts, end) = read_answer(&provider, question()).await;
+    assert_eq!(parts, ["text I cannot."]);
     end.expect("an end");
-    let overloaded = ModelError::Unavailable { status: None, retry_after: None, said: Some(words.into()) };
-    assert_eq!(heard(&provider, question()).await.1, Err(overloaded));
+    let overloaded = ModelError::Unavailable { status: None, retry_after: None, message: Some(words.into()) };
+    assert_eq!(read_answer(&provider, question()).await.1, Err(overloaded));
 }

@@ -1,4 +1,4 @@
-//! Servers that offer OpenAI's chat completions and differ in parts of it: recorded answers, sent in pieces of every length.
+//! Servers whose chat completions differ from OpenAI's: recorded answers, sent in pieces of several lengths.
 
 use netra::server::agents::model::{
     ModelError,
@@ -7,16 +7,16 @@ use netra::server::agents::model::{
 use serde_json::json;
 
 use crate::model::{
-    House, Model, failure,
-    provider::{error, heard, provider, question, recorded, sorted},
-    said,
-    server::{Piece, Reply, end, says, stream, text},
+    Harness, Model, failure,
+    provider::{error, provider, question, read_answer, reasoning_and_text, recorded},
+    server::{Piece, Reply, end, stream, text, text_reply},
+    texts,
 };
 
 /// The calls of an answer, each with its id, name and arguments, and the last event.
 async fn calls(reply: Reply) -> (Vec<(String, String, String)>, Result<ModelEvent, ModelError>) {
     let model = Model::with([reply]).await;
-    let mut events = heard(&provider(&model, "scripted"), question()).await;
+    let mut events = read_answer(&provider(&model, "scripted"), question()).await;
     let last = events.pop().expect("something");
     let mut calls: Vec<(String, String, String)> = Vec::new();
     for event in events {
@@ -41,7 +41,7 @@ fn body(status: u16, content_type: &str, body: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn calls_without_an_index_are_all_heard() {
+async fn calls_without_an_index_are_all_read() {
     let recording = include_str!("../../data/models/gemini-calls.sse");
     for length in [1, 64, recording.len()] {
         let (calls, last) = calls(recorded(recording, length)).await;
@@ -54,7 +54,7 @@ async fn calls_without_an_index_are_all_heard() {
 }
 
 #[tokio::test]
-async fn arguments_that_are_an_object_are_heard() {
+async fn arguments_that_are_an_object_are_read() {
     let recording = include_str!("../../data/models/object-arguments.sse");
     for length in [1, 64, recording.len()] {
         let (calls, last) = calls(recorded(recording, length)).await;
@@ -68,16 +68,16 @@ async fn a_refusal_is_shown_to_the_person() {
     let recording = include_str!("../../data/models/refusal.sse");
     let words = "I'm sorry, I can't help with that.";
     for length in [1, 64, recording.len()] {
-        let (thoughts, answer, last) = sorted(recorded(recording, length)).await;
+        let (thoughts, answer, last) = reasoning_and_text(recorded(recording, length)).await;
         assert_eq!((thoughts.as_str(), answer.as_str()), ("", words));
         assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
     }
     let model = Model::with([recorded(recording, recording.len())]).await;
-    assert_eq!(said(&House::new(&model).await.ask("Say it").await), [words], "and nothing else");
+    assert_eq!(texts(&Harness::new(&model).await.ask("Say it").await), [words], "and nothing else");
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_streamed_is_taken() {
+async fn an_answer_that_is_not_streamed_is_read() {
     let recording = include_str!("../../data/models/not-streamed.json");
     for content_type in ["application/json", "text/event-stream", "text/plain"] {
         let (calls, last) = calls(body(200, content_type, recording)).await;
@@ -91,7 +91,7 @@ async fn an_answer_that_is_not_streamed_is_taken() {
         assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
     }
     let answer = json!({"choices": [{"message": {"role": "assistant", "content": "<think>hm</think>It is 42."}}]});
-    let (thoughts, answer, last) = sorted(body(200, "application/json", &format!("\n \n{answer}\n"))).await;
+    let (thoughts, answer, last) = reasoning_and_text(body(200, "application/json", &format!("\n \n{answer}\n"))).await;
     assert_eq!((thoughts.as_str(), answer.as_str()), ("hm", "It is 42."));
     assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
     for nothing in ["{}", "{\"choices\":[", "[]", "{\"choices\":[]}", ""] {
@@ -108,30 +108,30 @@ async fn a_body_without_an_end_is_cut_at_its_bound() {
 }
 
 #[tokio::test]
-async fn channels_of_an_answer_are_told_apart() {
+async fn channels_of_an_answer_are_separated() {
     let recording = include_str!("../../data/models/harmony.sse");
     for length in [1, 64, recording.len()] {
-        let (thoughts, answer, last) = sorted(recorded(recording, length)).await;
+        let (thoughts, answer, last) = reasoning_and_text(recorded(recording, length)).await;
         assert_eq!((thoughts.as_str(), answer.as_str()), ("The person wants a sum.", "It is 42."));
         assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
     }
 }
 
 #[tokio::test]
-async fn a_thought_that_the_models_template_opens_is_reasoning_where_the_agent_is_set_up_so() {
+async fn a_thought_that_the_chat_template_opens_is_reasoning_if_the_agent_is_configured_so() {
     let answer = || stream([text("First I look.\n</thi"), text("nk>\n\nIt is 42.")], "stop");
     let model = Model::with([answer()]).await;
-    let house = House::with(&model, json!({"starts_with_reasoning": true})).await;
-    assert_eq!(said(&house.ask("How much?").await), ["It is 42."]);
+    let harness = Harness::with(&model, json!({"starts_with_reasoning": true})).await;
+    assert_eq!(texts(&harness.ask("How much?").await), ["It is 42."]);
 }
 
 #[tokio::test]
-async fn an_error_without_its_key_is_told_with_its_words() {
+async fn an_error_without_its_key_keeps_its_message() {
     let recording = include_str!("../../data/models/overloaded.sse");
     let words = "Service tier capacity exceeded for this model: overloaded.";
-    let overloaded = ModelError::Unavailable { status: None, retry_after: None, said: Some(words.into()) };
+    let overloaded = ModelError::Unavailable { status: None, retry_after: None, message: Some(words.into()) };
     for length in [1, 64, recording.len()] {
-        let (_, answer, last) = sorted(recorded(recording, length)).await;
+        let (_, answer, last) = reasoning_and_text(recorded(recording, length)).await;
         assert_eq!((answer.as_str(), last), ("Half", Err(overloaded.clone())));
     }
     let bare = json!({"object": "error", "message": words}).to_string();
@@ -139,9 +139,10 @@ async fn an_error_without_its_key_is_told_with_its_words() {
 }
 
 #[tokio::test]
-async fn an_error_that_is_null_is_none() {
+async fn an_error_of_null_is_no_error() {
     let chunk = json!({"error": null, "choices": [{"delta": {"content": "Fine."}}]}).to_string();
-    let (_, answer, last) = sorted(Reply::Stream([vec![Piece::Data(chunk)], end("stop", 1, 1)].concat())).await;
+    let (_, answer, last) =
+        reasoning_and_text(Reply::Stream([vec![Piece::Data(chunk)], end("stop", 1, 1)].concat())).await;
     assert_eq!(answer, "Fine.");
     assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
 }
@@ -164,25 +165,25 @@ async fn a_web_page_in_place_of_an_answer_is_one_plain_sentence() {
         ),
     ] {
         let model = Model::with([body(status, "text/html", page)]).await;
-        let run = House::new(&model).await.ask("hello").await;
+        let run = Harness::new(&model).await.ask("hello").await;
         assert_eq!(failure(&run).1, sentence);
     }
 }
 
 #[tokio::test]
-async fn what_a_busy_provider_says_reaches_the_person() {
+async fn the_message_of_a_busy_provider_reaches_the_person() {
     let words = "The model is overloaded. Please try again later.";
     let busy = json!([{"error": {"code": 503, "message": words, "status": "UNAVAILABLE"}}]).to_string();
-    let model = Model::with([body(503, "application/json", &busy), says("never")]).await;
-    let run = House::with(&model, json!({"max_retry_wait_ms": 0})).await.ask("hello").await;
+    let model = Model::with([body(503, "application/json", &busy), text_reply("never")]).await;
+    let run = Harness::with(&model, json!({"max_retry_wait_ms": 0})).await.ask("hello").await;
     let sentence = format!("The model's provider has a fault (HTTP 503). Try again in a while. It says: “{words}”");
     assert_eq!(failure(&run), ("model_unavailable", sentence.as_str()));
 }
 
 #[tokio::test]
-async fn a_last_event_without_a_blank_line_is_heard() {
+async fn a_last_event_without_a_blank_line_is_read() {
     let last = "data: {\"choices\":[{\"delta\":{\"content\":\"lo\"},\"finish_reason\":\"stop\"}]}";
-    let (_, answer, last) = sorted(Reply::Stream(vec![text("Hel"), Piece::Raw(last.into())])).await;
+    let (_, answer, last) = reasoning_and_text(Reply::Stream(vec![text("Hel"), Piece::Raw(last.into())])).await;
     assert_eq!(answer, "Hello");
     assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
 }

@@ -1,18 +1,21 @@
-//! What goes wrong with a model: each with its code and its sentence, and everything open closed.
+//! Errors of a model: each has its code and its sentence, and closes everything that is open.
 
 use netra::thread::{RunState, RunView};
 use serde_json::json;
 
 use crate::model::{
-    House, Model, failure, said,
-    server::{Piece, Reply, call, reasoning, refusal, says, text},
+    Harness, Model, failure,
+    server::{Piece, Reply, call, error_reply, reasoning, text, text_reply},
+    texts,
 };
 
 async fn failed(reply: Reply) -> RunView {
     let model = Model::with([reply]).await;
-    let run =
-        House::with(&model, json!({"first_token_timeout_ms": 300, "silence_timeout_ms": 300})).await.ask("hello").await;
-    assert_eq!(model.asked().len(), 1, "asked once");
+    let run = Harness::with(&model, json!({"first_token_timeout_ms": 300, "silence_timeout_ms": 300}))
+        .await
+        .ask("hello")
+        .await;
+    assert_eq!(model.requests().len(), 1, "asked once");
     run
 }
 
@@ -20,20 +23,32 @@ async fn failed(reply: Reply) -> RunView {
 async fn each_refusal_has_its_code_and_its_sentence() {
     let wait = || vec![("retry-after", "30".to_owned())];
     for (reply, code, words) in [
-        (refusal(401, "invalid_api_key", "Incorrect key"), "model_unauthorized", "does not accept this agent's key"),
+        (
+            error_reply(401, "invalid_api_key", "Incorrect key"),
+            "model_unauthorized",
+            "does not accept this agent's key",
+        ),
         (Reply::Status(429, wait(), "{}".into()), "model_rate_limited", "Try again in 30 s."),
-        (refusal(403, "region", "Country not supported"), "model_refused", "Country not supported"),
-        (refusal(429, "x", "Check your billing details. Please retry in 26s."), "model_rate_limited", "again in 26 s."),
+        (error_reply(403, "region", "Country not supported"), "model_refused", "Country not supported"),
+        (
+            error_reply(429, "x", "Check your billing details. Please retry in 26s."),
+            "model_rate_limited",
+            "again in 26 s.",
+        ),
         (Reply::Status(500, Vec::new(), "oops".into()), "model_unavailable", "HTTP 500"),
         (Reply::Status(529, wait(), "{}".into()), "model_unavailable", "HTTP 529"),
-        (refusal(400, "context_length_exceeded", "maximum context length"), "context_too_long", "Begin a new thread"),
-        (refusal(404, "model_not_found", "The model does not exist"), "model_refused", "The model does not exist"),
+        (
+            error_reply(400, "context_length_exceeded", "maximum context length"),
+            "context_too_long",
+            "Begin a new thread",
+        ),
+        (error_reply(404, "model_not_found", "The model does not exist"), "model_refused", "The model does not exist"),
         (
             Reply::Status(200, Vec::new(), "<html>Sign in</html>".into()),
             "model_malformed",
             "cannot be read as an answer",
         ),
-        (Reply::Silence, "model_timeout", "said nothing"),
+        (Reply::Silence, "model_timeout", "sent nothing"),
     ] {
         let run = failed(reply).await;
         let (found, message) = failure(&run);
@@ -43,7 +58,7 @@ async fn each_refusal_has_its_code_and_its_sentence() {
 }
 
 #[tokio::test]
-async fn what_breaks_off_keeps_what_came_and_closes_it() {
+async fn an_answer_that_breaks_off_keeps_what_came_and_is_closed() {
     for (last, code) in [
         (Piece::Cut, "model_cut"),
         (Piece::Hang, "model_timeout"),
@@ -51,36 +66,39 @@ async fn what_breaks_off_keeps_what_came_and_closes_it() {
         (Piece::Data(json!({"error": {"message": "Overloaded"}}).to_string()), "model_unavailable"),
     ] {
         let run = failed(Reply::Stream(vec![reasoning("hm"), text("So far"), call(0, "c1", "look"), last])).await;
-        assert_eq!((failure(&run).0, said(&run)), (code, vec!["So far"]));
+        assert_eq!((failure(&run).0, texts(&run)), (code, vec!["So far"]));
     }
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_to_be_unreachable() {
+async fn a_provider_that_does_not_listen_is_reported_as_unreachable() {
     let mut model = Model::with([]).await;
     model.url = "http://127.0.0.1:1/v1".into();
-    let run = House::new(&model).await.ask("hello").await;
+    let run = Harness::new(&model).await.ask("hello").await;
     assert_eq!(failure(&run).0, "model_unreachable");
 }
 
 #[tokio::test]
-async fn a_busy_provider_is_asked_again_while_the_person_sees_the_wait() {
+async fn a_busy_provider_is_asked_again_and_the_wait_is_a_step() {
     let busy = || Reply::Status(429, vec![("retry-after-ms", "50".into())], "{}".into());
-    let model =
-        Model::with([busy(), Reply::Status(503, vec![("retry-after-ms", "50".into())], "{}".into()), says("Here.")])
-            .await;
-    let house = House::with(&model, json!({"max_retry_wait_ms": 5000})).await;
-    let run = house.ask("hello").await;
-    assert_eq!((&run.state, said(&run), model.asked().len()), (&RunState::Finished, vec!["Here."], 3));
-    let steps = house.events(run.run_id).await.iter().filter(|event| event.kind() == "STEP_STARTED").count();
+    let model = Model::with([
+        busy(),
+        Reply::Status(503, vec![("retry-after-ms", "50".into())], "{}".into()),
+        text_reply("Here."),
+    ])
+    .await;
+    let harness = Harness::with(&model, json!({"max_retry_wait_ms": 5000})).await;
+    let run = harness.ask("hello").await;
+    assert_eq!((&run.state, texts(&run), model.requests().len()), (&RunState::Finished, vec!["Here."], 3));
+    let steps = harness.events(run.run_id).await.iter().filter(|event| event.kind() == "STEP_STARTED").count();
     assert_eq!(steps, 2);
 }
 
 #[tokio::test]
-async fn a_wait_that_is_too_long_is_told_instead_of_waited() {
+async fn a_wait_that_is_too_long_is_reported_and_not_waited() {
     let model =
-        Model::with([Reply::Status(429, vec![("retry-after", "600".into())], "{}".into()), says("never")]).await;
-    let run = House::with(&model, json!({"max_retry_wait_ms": 5000})).await.ask("hello").await;
+        Model::with([Reply::Status(429, vec![("retry-after", "600".into())], "{}".into()), text_reply("never")]).await;
+    let run = Harness::with(&model, json!({"max_retry_wait_ms": 5000})).await.ask("hello").await;
     assert_eq!(
         failure(&run),
         ("model_rate_limited", "The model's provider takes no more requests just now. Try again in 10 minutes.")
@@ -88,12 +106,12 @@ async fn a_wait_that_is_too_long_is_told_instead_of_waited() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_again_once_something_was_shown() {
+async fn a_request_is_not_repeated_once_something_was_shown() {
     let model = Model::with([
         Reply::Stream(vec![text("Half"), Piece::Data(json!({"error": {"message": "Overloaded"}}).to_string())]),
-        says("never"),
+        text_reply("never"),
     ])
     .await;
-    let run = House::with(&model, json!({"max_retry_wait_ms": 5000})).await.ask("hello").await;
-    assert_eq!((failure(&run).0, model.asked().len()), ("model_unavailable", 1));
+    let run = Harness::with(&model, json!({"max_retry_wait_ms": 5000})).await.ask("hello").await;
+    assert_eq!((failure(&run).0, model.requests().len()), ("model_unavailable", 1));
 }

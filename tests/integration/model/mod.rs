@@ -1,10 +1,11 @@
-//! Model agents against a scripted model over real sockets: every kind of answer, whole or broken, through the real runner
-//! and its log.
+//! Model agents against a scripted model over real sockets: every kind of answer, complete or broken, through the real runner and
+//! its log.
 
 mod aimock;
 mod analyst;
 mod apis;
 mod attached;
+mod consent;
 mod dialects;
 mod errors;
 mod provider;
@@ -52,20 +53,20 @@ use self::server::Model;
 
 use crate::support::{attach, owner};
 
-/// Long enough for any of this on a busy machine; what takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Long enough for every wait on a busy machine.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Says that there is something new in a log.
+/// Notifies of new entries in any log.
 #[derive(Default)]
-struct Bell(Notify);
+struct LogBell(Notify);
 
-impl Hub for Bell {
+impl Hub for LogBell {
     fn deliver(&self, _: &Delivery) {
         self.0.notify_waiters();
     }
 }
 
-/// Two tools: `look` runs at once, `send` asks first; both note what they were called with.
+/// Three tools that record their calls: `look` is automatic, `send` needs consent, `hang` does not end by itself.
 #[derive(Default)]
 struct Toolbox {
     called: Mutex<Vec<(String, Value)>>,
@@ -104,12 +105,12 @@ impl ToolBox for Toolbox {
     fn abandon(&self, _: ThreadId) {}
 }
 
-/// Lets runs spend so many tokens; notes what it was told.
+/// A budget of so many tokens, with the usage that was reported to it.
 #[derive(Default)]
-struct Limit(u64, Mutex<Vec<u64>>);
+struct TokenLimit(u64, Mutex<Vec<u64>>);
 
 #[async_trait]
-impl Allowance for Limit {
+impl Allowance for TokenLimit {
     fn used(&self, _: RunId, tokens: u64, _: f64) {
         self.1.lock().expect("not poisoned").push(tokens);
     }
@@ -121,38 +122,38 @@ impl Allowance for Limit {
 }
 
 /// A store, a thread in it, and an agent whose model is scripted.
-struct House {
+struct Harness {
     folder: tempfile::TempDir,
     channels: Channels,
-    bell: Arc<Bell>,
+    bell: Arc<LogBell>,
     runner: Runner,
     tools: Arc<Toolbox>,
     user: User,
     thread: ThreadId,
 }
 
-impl House {
+impl Harness {
     async fn new(model: &Model) -> Self {
         Self::with(model, json!({})).await
     }
 
-    /// With more or other configuration.
+    /// With additional configuration.
     async fn with(model: &Model, more: Value) -> Self {
-        Self::made(model, more, Kinds::default(), |agent| agent).await
+        Self::build(model, more, Kinds::default(), |agent| agent).await
     }
 
-    /// Held to a budget of a day.
-    async fn within(model: &Model, budget: Budget) -> Self {
+    /// With a daily budget.
+    async fn with_budget(model: &Model, budget: Budget) -> Self {
         let allowance = Arc::new(DayAllowance::new(budget));
         let kinds = Kinds { allowance: allowance.clone(), ..Kinds::default() };
-        let house = Self::made(model, json!({}), kinds, |agent| agent.with_allowance(allowance.clone())).await;
-        allowance.begin(&house.channels);
-        house
+        let harness = Self::build(model, json!({}), kinds, |agent| agent.with_allowance(allowance.clone())).await;
+        allowance.begin(&harness.channels);
+        harness
     }
 
-    async fn made(model: &Model, more: Value, kinds: Kinds, change: impl FnOnce(ModelAgent) -> ModelAgent) -> Self {
+    async fn build(model: &Model, more: Value, kinds: Kinds, change: impl FnOnce(ModelAgent) -> ModelAgent) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(LogBell::default());
         let store = Store::open(folder.path()).await.expect("opens");
         let channels = Channels::new(store, bell.clone()).await.expect("begins");
         let mut config = json!({
@@ -186,14 +187,14 @@ impl House {
         self.begin_with(text, None).await
     }
 
-    /// `caller`: what a program that asks gives along, as JSON.
+    /// `caller`: the input of a calling program, as JSON.
     async fn begin_with(&self, text: &str, caller: Option<Value>) -> RunId {
         let (command, caller) = (SendMessage::new(self.thread, text), caller.map(|caller| caller.to_string()));
         let asked = threads::send(&self.channels, &self.user, &command, caller, |_| Ok("model".into())).await;
         self.start(asked.expect("accepted").run.expect("a run"))
     }
 
-    /// Asks with files, each a name and bytes, and waits for the end.
+    /// Sends a message with files (name and bytes), and waits for the run's end.
     async fn ask_with(&self, text: &str, files: &[(&str, &[u8])]) -> RunView {
         let (folder, mut command) = (self.folder.path().join("files"), SendMessage::new(self.thread, text));
         for (name, bytes) in files {
@@ -201,16 +202,16 @@ impl House {
         }
         let asked = threads::send(&self.channels, &self.user, &command, None, |_| Ok("model".into())).await;
         let run = self.start(asked.expect("accepted").run.expect("a run"));
-        self.over(run).await
+        self.wait_for_end(run).await
     }
 
-    /// Asks, and waits for the end.
+    /// Sends a message, and waits for the run's end.
     async fn ask(&self, text: &str) -> RunView {
         let run = self.begin(text).await;
-        self.over(run).await
+        self.wait_for_end(run).await
     }
 
-    /// Answers what a run waits for; the run that goes on.
+    /// Answers a run's interrupts. Returns the run that resumes it.
     async fn answer(&self, run_id: RunId, payloads: &[Value]) -> RunView {
         let waiting = self.view().await.run(run_id).expect("the run").open_interrupts().to_vec();
         let answers = waiting.iter().zip(payloads).map(|(asked, payload)| InterruptAnswer {
@@ -226,17 +227,17 @@ impl House {
         let command = Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers };
         let asked = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
         let run = self.start(asked.run.expect("a run"));
-        self.over(run).await
+        self.wait_for_end(run).await
     }
 
-    /// Waits for the end of a run, whose log must keep AG-UI's rules.
-    async fn over(&self, run: RunId) -> RunView {
-        self.until(|view| view.run(run).is_some_and(|run| run.state.is_over())).await;
+    /// Waits for the end of a run, and checks its log against AG-UI's rules.
+    async fn wait_for_end(&self, run: RunId) -> RunView {
+        self.wait_until(|view| view.run(run).is_some_and(|run| run.state.is_over())).await;
         self.events(run).await;
         self.view().await.run(run).expect("the run").clone()
     }
 
-    async fn until(&self, is: impl Fn(&ThreadView) -> bool) {
+    async fn wait_until(&self, is: impl Fn(&ThreadView) -> bool) {
         let wait = async {
             loop {
                 let more = self.bell.0.notified();
@@ -248,14 +249,14 @@ impl House {
                 more.await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("happens at all");
+        tokio::time::timeout(TEST_TIMEOUT, wait).await.expect("it happens in time");
     }
 
     async fn view(&self) -> ThreadView {
         self.channels.thread(self.thread).await.expect("reads").1
     }
 
-    /// The events of a run as the log has them, held to AG-UI's rules.
+    /// The events of a run in the log, checked against AG-UI's rules.
     async fn events(&self, wanted: RunId) -> Vec<Event> {
         let (mut events, mut after) = (Vec::new(), 0);
         let channel = Channel::Thread(self.thread);
@@ -291,7 +292,7 @@ fn merge(config: &mut Value, more: Value) {
 }
 
 /// The texts of a run, in order.
-fn said(run: &RunView) -> Vec<&str> {
+fn texts(run: &RunView) -> Vec<&str> {
     let texts = run.nodes.iter().filter_map(|node| match &node.body {
         NodeBody::Text { text, .. } => Some(text.as_str()),
         _ => None,
@@ -308,14 +309,14 @@ fn calls(run: &RunView) -> Vec<(&str, &str, Option<&str>)> {
     calls.collect()
 }
 
-fn asks(run: &RunView) -> &[Interrupt] {
+fn open_interrupts(run: &RunView) -> &[Interrupt] {
     match &run.state {
         RunState::Interrupted { interrupts } => interrupts,
         other => panic!("waits for a person, not {other:?}"),
     }
 }
 
-/// How a run failed: code, sentence.
+/// The code and the sentence of a failed run.
 fn failure(run: &RunView) -> (&str, &str) {
     match &run.state {
         RunState::Failed { code: Some(code), message } => (code, message),

@@ -1,4 +1,4 @@
-//! The provider over genai against a real socket: what comes of each kind of answer, whole or broken.
+//! Chat completions over a real socket: the events of each kind of answer, complete or broken.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use netra::{
         agents::{
             Kinds,
             model::{
-                GenaiProvider, ModelError, Target,
+                HttpProvider, ModelError, Target,
                 provider::{
                     EndReason, ModelCall, ModelEvent, ModelMessage, ModelOptions, ModelProvider, ModelRequest,
                     ModelTool,
@@ -21,7 +21,9 @@ use netra::{
 };
 use serde_json::json;
 
-use crate::model::server::{Model, Piece, Reply, arguments, call, calls, end, reasoning, refusal, says, stream, text};
+use crate::model::server::{
+    Model, Piece, Reply, arguments, call, calls, end, error_reply, reasoning, stream, text, text_reply,
+};
 
 fn target(name: &str, url: &str) -> Target {
     Target {
@@ -35,23 +37,23 @@ fn target(name: &str, url: &str) -> Target {
     }
 }
 
-pub(crate) fn provider(model: &Model, name: &str) -> GenaiProvider {
-    GenaiProvider::new(target(name, &model.url)).expect("a provider")
+pub(crate) fn provider(model: &Model, name: &str) -> HttpProvider {
+    HttpProvider::new(target(name, &model.url)).expect("a provider")
 }
 
 pub(crate) fn question() -> ModelRequest {
     ModelRequest { messages: vec![ModelMessage::user("hello")], ..ModelRequest::default() }
 }
 
-pub(crate) async fn heard(provider: &GenaiProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
+pub(crate) async fn read_answer(provider: &HttpProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
     let stream = provider.stream(request).await.expect("begins");
     tokio::time::timeout(Duration::from_secs(20), stream.collect()).await.expect("ends")
 }
 
-/// What a single reply ends with.
+/// The last event of a reply.
 async fn last(reply: Reply) -> Result<ModelEvent, ModelError> {
     let model = Model::with([reply]).await;
-    heard(&provider(&model, "scripted"), question()).await.pop().expect("something")
+    read_answer(&provider(&model, "scripted"), question()).await.pop().expect("something")
 }
 
 pub(crate) async fn error(reply: Reply) -> ModelError {
@@ -59,10 +61,10 @@ pub(crate) async fn error(reply: Reply) -> ModelError {
 }
 
 #[tokio::test]
-async fn text_reasoning_and_usage_come_as_they_are_said() {
+async fn text_reasoning_and_usage_come_as_they_are_sent() {
     let model = Model::with([stream([reasoning("hm"), text("Hel"), text("lo")], "stop")]).await;
     let mut events: Vec<_> =
-        heard(&provider(&model, "scripted"), question()).await.into_iter().map(Result::unwrap).collect();
+        read_answer(&provider(&model, "scripted"), question()).await.into_iter().map(Result::unwrap).collect();
     let Some(ModelEvent::End(end)) = events.pop() else { panic!("no end") };
     assert_eq!(
         events,
@@ -77,16 +79,16 @@ async fn text_reasoning_and_usage_come_as_they_are_said() {
     assert_eq!((usage.cached_input_tokens, usage.reasoning_tokens), (Some(50), Some(5)));
 }
 
-/// A recorded stream, sent in pieces of so many bytes.
+/// A recorded stream, sent in pieces of `length` characters.
 pub(crate) fn recorded(body: &str, length: usize) -> Reply {
-    let bytes: Vec<_> = body.chars().collect();
-    Reply::Stream(bytes.chunks(length).map(|piece| Piece::Raw(piece.iter().collect())).collect())
+    let chars: Vec<_> = body.chars().collect();
+    Reply::Stream(chars.chunks(length).map(|piece| Piece::Raw(piece.iter().collect())).collect())
 }
 
-/// What comes of a stream: the reasoning, the text, and the last event.
-pub(crate) async fn sorted(reply: Reply) -> (String, String, Result<ModelEvent, ModelError>) {
+/// The reasoning, the text and the last event of a reply.
+pub(crate) async fn reasoning_and_text(reply: Reply) -> (String, String, Result<ModelEvent, ModelError>) {
     let model = Model::with([reply]).await;
-    let mut events = heard(&provider(&model, "scripted"), question()).await;
+    let mut events = read_answer(&provider(&model, "scripted"), question()).await;
     let last = events.pop().expect("something");
     let (mut thoughts, mut answer) = (String::new(), String::new());
     for event in events {
@@ -106,23 +108,23 @@ async fn thoughts_in_the_answer_are_reasoning_however_they_are_cut() {
     for length in [1, 2, 3, 5, 7, 11, whole.len()] {
         let letters: Vec<_> = whole.chars().collect();
         let pieces: Vec<_> = letters.chunks(length).map(|piece| text(&piece.iter().collect::<String>())).collect();
-        let (thoughts, answer, last) = sorted(stream(pieces, "stop")).await;
+        let (thoughts, answer, last) = reasoning_and_text(stream(pieces, "stop")).await;
         assert_eq!((thoughts, answer), right, "{length} letters at a time");
         assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
     }
     let body = include_str!("../../data/models/think-tags.sse");
     for length in [1, 64, body.len()] {
-        let (thoughts, answer, last) = sorted(recorded(body, length)).await;
+        let (thoughts, answer, last) = reasoning_and_text(recorded(body, length)).await;
         assert_eq!((thoughts, answer), right, "{length} bytes at a time");
         assert!(matches!(last, Ok(ModelEvent::End(_))), "{last:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_is_whole_once_it_says_why_it_ended() {
+async fn an_answer_is_complete_once_it_has_a_finish_reason() {
     let body = include_str!("../../data/models/no-done.sse");
     for length in [1, 64, body.len()] {
-        let (thoughts, answer, last) = sorted(recorded(body, length)).await;
+        let (thoughts, answer, last) = reasoning_and_text(recorded(body, length)).await;
         assert_eq!((thoughts.as_str(), answer.as_str()), ("", "This answer is whole."));
         assert!(matches!(last, Ok(ModelEvent::End(end)) if end.reason == EndReason::Stop), "{length} bytes at a time");
     }
@@ -131,12 +133,12 @@ async fn an_answer_is_whole_once_it_says_why_it_ended() {
 }
 
 #[tokio::test]
-async fn an_answer_that_said_why_it_ended_is_whole_though_the_connection_breaks_or_stays_open() {
+async fn an_answer_with_a_finish_reason_is_complete_though_the_connection_breaks_or_stays_open() {
     let [reason, usage, _] = <[Piece; 3]>::try_from(end("stop", 100, 10)).ok().expect("three pieces");
     for after in [Piece::Cut, Piece::Hang] {
         for (pieces, input_tokens) in [(vec![reason.clone()], None), (vec![reason.clone(), usage.clone()], Some(100))] {
             let pieces = [vec![text("Whole.")], pieces, vec![after.clone()]].concat();
-            let (_, answer, last) = sorted(Reply::Stream(pieces)).await;
+            let (_, answer, last) = reasoning_and_text(Reply::Stream(pieces)).await;
             assert_eq!(answer, "Whole.");
             let Ok(ModelEvent::End(ended)) = last else { panic!("{last:?}") };
             let used = ended.usage.and_then(|usage| usage.input_tokens);
@@ -146,16 +148,16 @@ async fn an_answer_that_said_why_it_ended_is_whole_though_the_connection_breaks_
 }
 
 #[tokio::test]
-async fn a_request_says_all_that_it_was_given() {
-    let model = Model::with([says("fine")]).await;
-    let request = ModelRequest {
+async fn a_request_contains_all_that_it_was_given() {
+    let model = Model::with([text_reply("fine")]).await;
+    let outgoing = ModelRequest {
         system: "Be brief.".into(),
         messages: vec![
             ModelMessage::user("look"),
             ModelMessage::Assistant {
                 text: "Looking.".into(),
                 calls: vec![ModelCall { id: "a1".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() }],
-                native: None,
+                provider_state: None,
             },
             ModelMessage::Tool { call_id: "a1".into(), name: "look".into(), text: "nothing".into() },
         ],
@@ -166,11 +168,11 @@ async fn a_request_says_all_that_it_was_given() {
         }],
         options: ModelOptions { temperature: Some(0.5), max_output_tokens: Some(64), json: false },
     };
-    // A name that ends like a reasoning effort stays whole.
-    heard(&provider(&model, "qwen-max"), request).await;
-    let asked = model.asked().remove(0);
-    assert_eq!(asked.key.as_deref(), Some("Bearer sk-of-the-tests"));
-    let body = asked.body;
+    // A name that ends like a reasoning effort is sent as it is.
+    read_answer(&provider(&model, "qwen-max"), outgoing).await;
+    let request = model.requests().remove(0);
+    assert_eq!(request.authorization.as_deref(), Some("Bearer sk-of-the-tests"));
+    let body = request.body;
     assert_eq!(
         (&body["model"], &body["temperature"], &body["max_tokens"], &body["stream"]),
         (&json!("qwen-max"), &json!(0.5), &json!(64), &json!(true))
@@ -200,7 +202,7 @@ async fn calls_come_in_pieces_by_index() {
     ];
     let model = Model::with([stream(pieces, "tool_calls")]).await;
     let (mut names, mut args) = (Vec::new(), [String::new(), String::new()]);
-    let events = heard(&provider(&model, "scripted"), question()).await;
+    let events = read_answer(&provider(&model, "scripted"), question()).await;
     for event in &events {
         if let Ok(ModelEvent::Call { index, name, arguments, id }) = event {
             args[*index].push_str(arguments);
@@ -216,15 +218,15 @@ async fn calls_come_in_pieces_by_index() {
 }
 
 #[tokio::test]
-async fn each_status_is_its_error() {
-    assert_eq!(error(refusal(401, "invalid_api_key", "Incorrect key")).await, ModelError::Unauthorized);
+async fn each_status_has_its_error() {
+    assert_eq!(error(error_reply(401, "invalid_api_key", "Incorrect key")).await, ModelError::Unauthorized);
     let busy = Reply::Status(429, vec![("retry-after", "7".into())], "{}".into());
-    assert_eq!(error(busy).await, ModelError::RateLimited { retry_after: Some(Duration::from_secs(7)), said: None });
+    assert_eq!(error(busy).await, ModelError::RateLimited { retry_after: Some(Duration::from_secs(7)), message: None });
     let down = Reply::Status(503, Vec::new(), "<html>down</html>".into());
-    assert_eq!(error(down).await, ModelError::Unavailable { status: Some(503), retry_after: None, said: None });
-    let long = refusal(400, "context_length_exceeded", "This model's maximum context length is 8192 tokens");
+    assert_eq!(error(down).await, ModelError::Unavailable { status: Some(503), retry_after: None, message: None });
+    let long = error_reply(400, "context_length_exceeded", "This model's maximum context length is 8192 tokens");
     assert_eq!(error(long).await, ModelError::ContextTooLong);
-    let missing = error(refusal(404, "model_not_found", "No model sk-of-the-tests here")).await;
+    let missing = error(error_reply(404, "model_not_found", "No model sk-of-the-tests here")).await;
     assert_eq!(missing, ModelError::Refused { status: Some(404), excerpt: "No model … here".into() });
     let elsewhere = Reply::Status(307, vec![("location", "http://127.0.0.1:1/".into())], String::new());
     assert!(matches!(error(elsewhere).await, ModelError::Refused { status: Some(307), .. }));
@@ -244,30 +246,31 @@ async fn what_cannot_be_read_is_malformed() {
     let nameless =
         Piece::Data(json!({"choices": [{"delta": {"tool_calls": [{"function": {"arguments": "{}"}}]}}]}).to_string());
     let lost = error(Reply::Stream([vec![nameless], end("tool_calls", 1, 1)].concat())).await;
-    assert_eq!(lost.code(), "model_malformed", "a call that the reader passes over is not lost in silence");
+    assert_eq!(lost.code(), "model_malformed", "a call that cannot be read is an error");
 }
 
 #[tokio::test]
-async fn an_error_within_a_stream_is_told_by_what_it_says() {
-    let said =
+async fn an_error_within_a_stream_is_recognised_by_its_message() {
+    let reported =
         |body: serde_json::Value| Reply::Stream(vec![text("Hel"), Piece::Data(json!({"error": body}).to_string())]);
-    let overloaded = error(said(json!({"type": "overloaded_error", "message": "Overloaded"}))).await;
+    let overloaded = error(reported(json!({"type": "overloaded_error", "message": "Overloaded"}))).await;
     let words = Some("Overloaded".into());
-    assert_eq!(overloaded, ModelError::Unavailable { status: None, retry_after: None, said: words });
-    let long = error(said(json!({"message": "the request exceeds the available context size"}))).await;
+    assert_eq!(overloaded, ModelError::Unavailable { status: None, retry_after: None, message: words });
+    let long = error(reported(json!({"message": "the request exceeds the available context size"}))).await;
     assert_eq!(long, ModelError::ContextTooLong);
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable() {
+async fn a_provider_that_does_not_listen_is_unreachable() {
     let mut model = Model::with([]).await;
     model.url = "http://127.0.0.1:1/v1".into();
-    let error = heard(&provider(&model, "scripted"), question()).await.pop().expect("something").expect_err("an error");
+    let error =
+        read_answer(&provider(&model, "scripted"), question()).await.pop().expect("something").expect_err("an error");
     assert_eq!(error, ModelError::Connect);
 }
 
 #[tokio::test]
-async fn ends_say_why() {
+async fn an_end_has_its_reason() {
     for (reason, expected) in
         [("length", EndReason::Length), ("content_filter", EndReason::Filtered), ("stop", EndReason::Stop)]
     {
@@ -284,12 +287,12 @@ async fn comments_carriage_returns_and_split_lines_change_nothing() {
     let at = whole.find('é').expect("it is there");
     let (one, two) = whole.split_at(at);
     let model = Model::with([Reply::Stream(vec![Piece::Raw(one.into()), Piece::Raw(two.into())])]).await;
-    let events = heard(&provider(&model, "scripted"), question()).await;
+    let events = read_answer(&provider(&model, "scripted"), question()).await;
     assert_eq!(events[0], Ok(ModelEvent::Text("é".into())));
     assert!(matches!(events[1], Ok(ModelEvent::End(_))), "{events:?}");
 }
 
-/// What becomes of an entry of a place.
+/// Whether an entry from this source is an agent, or what is wrong with it.
 fn entry(source: AgentSource, address: &str, more: serde_json::Value) -> Result<(), String> {
     let mut entry = json!({"id": "m", "name": "M", "kind": "model", "model": "m", "base_url": address});
     super::merge(&mut entry, more);
@@ -299,27 +302,27 @@ fn entry(source: AgentSource, address: &str, more: serde_json::Value) -> Result<
 }
 
 #[tokio::test]
-async fn only_the_file_opens_this_host_and_its_networks_to_models() {
+async fn only_the_configuration_file_may_allow_private_networks() {
     for address in ["http://127.0.0.1:11434/v1/", "http://[::1]/v1", "http://169.254.169.254/", "http://2130706433/"] {
         let refused = entry(AgentSource::Page, address, json!({})).expect_err("refused");
         assert!(refused.starts_with("base_url: `") && refused.contains("`allow_private_network = true`"), "{refused}");
         let own = entry(AgentSource::Page, address, json!({"allow_private_network": true})).expect_err("refused");
         assert!(own.contains("only the configuration file"), "{own}");
-        assert_eq!(entry(AgentSource::File, address, json!({})), Ok(()), "whoever writes the file runs the machine");
+        assert_eq!(entry(AgentSource::File, address, json!({})), Ok(()), "who writes the file administers the machine");
         assert!(entry(AgentSource::File, address, json!({"allow_private_network": false})).is_err());
     }
     assert_eq!(entry(AgentSource::Page, "https://models.example.com/v1/", json!({})), Ok(()));
 }
 
 #[tokio::test]
-async fn a_name_that_stands_for_this_host_is_refused_when_it_is_connected_to() {
-    let model = Model::with([says("never")]).await;
+async fn a_name_of_this_host_is_refused_when_it_is_connected_to() {
+    let model = Model::with([text_reply("never")]).await;
     let target =
         Target { allow_private_network: false, ..target("scripted", &model.url.replace("127.0.0.1", "localhost")) };
-    let provider = GenaiProvider::new(target).expect("a provider");
-    let error = heard(&provider, question()).await.pop().expect("something").expect_err("an error");
+    let provider = HttpProvider::new(target).expect("a provider");
+    let error = read_answer(&provider, question()).await.pop().expect("something").expect_err("an error");
     assert!(error.code() == "address_refused" && error.to_string().contains("`localhost` lies in"), "{error}");
-    assert!(model.asked().is_empty());
+    assert!(model.requests().is_empty());
 }
 
 #[tokio::test]
@@ -327,15 +330,15 @@ async fn an_event_without_an_end_is_cut_at_its_bound() {
     let mut pieces = vec![text("Hel"), Piece::Raw("data: ".into())];
     pieces.extend(std::iter::repeat_n(Piece::Raw("x".repeat(256 * 1024)), 64));
     let model = Model::with([Reply::Stream(pieces.into_iter().chain([Piece::Hang]).collect())]).await;
-    let mut events = heard(&provider(&model, "scripted"), question()).await;
+    let mut events = read_answer(&provider(&model, "scripted"), question()).await;
     let error = events.pop().expect("something").expect_err("an error");
     assert_eq!(error, ModelError::TooLong { what: "8 MiB in one piece".into() });
     assert_eq!(events, [Ok(ModelEvent::Text("Hel".into()))]);
 }
 
 #[tokio::test]
-async fn a_refusal_is_read_no_further_than_it_says_anything() {
-    let long = refusal(404, "model_not_found", &"no ".repeat(1024 * 1024));
+async fn only_the_start_of_a_refusal_is_read() {
+    let long = error_reply(404, "model_not_found", &"no ".repeat(1024 * 1024));
     let ModelError::Refused { status: Some(404), excerpt } = error(long).await else { panic!("another error") };
     assert!(excerpt.len() < 1000, "{}", excerpt.len());
 }

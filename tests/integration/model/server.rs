@@ -1,4 +1,4 @@
-//! A server of models that says what a test tells it to, over real sockets: OpenAI's chat completions, or events of any API.
+//! A server of models that sends scripted replies over real sockets: OpenAI's chat completions, or the events of any API.
 
 use std::{
     collections::VecDeque,
@@ -17,13 +17,13 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// One answer.
+/// The reply to one request.
 pub(crate) enum Reply {
     /// A stream of server-sent events.
     Stream(Vec<Piece>),
     /// A status with headers and a body.
     Status(u16, Vec<(&'static str, String)>, String),
-    /// Nothing at all, for ever.
+    /// Nothing at all, forever.
     Silence,
 }
 
@@ -32,32 +32,33 @@ pub(crate) enum Reply {
 pub(crate) enum Piece {
     /// `data:` with this.
     Data(String),
-    /// These bytes as they are.
+    /// This text as it is.
     Raw(String),
-    /// Nothing more, and the connection stays.
+    /// Nothing more, and the connection stays open.
     Hang,
     /// The connection breaks.
     Cut,
 }
 
-/// What a request was.
+/// A request that the server received.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    /// Path and query.
-    pub(crate) place: String,
-    pub(crate) key: Option<String>,
+pub(crate) struct Request {
+    /// Its path and query.
+    pub(crate) path: String,
+    /// Its header `Authorization`.
+    pub(crate) authorization: Option<String>,
     pub(crate) body: Value,
 }
 
 #[derive(Default)]
 struct Script {
     replies: Mutex<VecDeque<Reply>>,
-    asked: Mutex<Vec<Asked>>,
-    /// How many streams whose client went away.
-    left: Arc<Mutex<usize>>,
+    requests: Mutex<Vec<Request>>,
+    /// How many streams were abandoned by their client.
+    abandoned: Arc<Mutex<usize>>,
 }
 
-/// The server; it ends with the test.
+/// The server. It stops with the test.
 pub(crate) struct Model {
     pub(crate) url: String,
     script: Arc<Script>,
@@ -73,37 +74,37 @@ impl Model {
         Self { url, script }
     }
 
-    /// What it says after all that it was told to say.
-    pub(crate) fn says_then(&self, replies: impl IntoIterator<Item = Reply>) {
+    /// Adds replies after the others.
+    pub(crate) fn add_replies(&self, replies: impl IntoIterator<Item = Reply>) {
         self.script.replies.lock().expect("not poisoned").extend(replies);
     }
 
-    /// What it was asked so far.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.script.asked.lock().expect("not poisoned").clone()
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.script.requests.lock().expect("not poisoned").clone()
     }
 
-    /// How many of its streams were left by their client.
-    pub(crate) fn left(&self) -> usize {
-        *self.script.left.lock().expect("not poisoned")
+    /// How many of its streams were abandoned by their client.
+    pub(crate) fn abandoned(&self) -> usize {
+        *self.script.abandoned.lock().expect("not poisoned")
     }
 }
 
-/// Counts when it goes before the stream was said to the end.
-struct Leaving(Option<Arc<Mutex<usize>>>);
+/// Counts its stream as abandoned when it is dropped before the end.
+struct AbandonGuard(Option<Arc<Mutex<usize>>>);
 
-impl Drop for Leaving {
+impl Drop for AbandonGuard {
     fn drop(&mut self) {
-        if let Some(left) = &self.0 {
-            *left.lock().expect("not poisoned") += 1;
+        if let Some(abandoned) = &self.0 {
+            *abandoned.lock().expect("not poisoned") += 1;
         }
     }
 }
 
 async fn answer(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let key = headers.get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let authorization = headers.get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = serde_json::from_slice(&body).expect("JSON");
-    script.asked.lock().expect("not poisoned").push(Asked { place: uri.to_string(), key, body });
+    script.requests.lock().expect("not poisoned").push(Request { path: uri.to_string(), authorization, body });
     let reply = script.replies.lock().expect("not poisoned").pop_front();
     match reply {
         None => response(StatusCode::IM_A_TEAPOT, Body::from("the script has ended")),
@@ -116,10 +117,10 @@ async fn answer(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMap,
             response
         }
         Some(Reply::Stream(pieces)) => {
-            let leaving = Leaving(Some(Arc::clone(&script.left)));
-            let pieces = stream::unfold((pieces.into_iter(), leaving), |(mut pieces, mut leaving)| async move {
+            let guard = AbandonGuard(Some(Arc::clone(&script.abandoned)));
+            let pieces = stream::unfold((pieces.into_iter(), guard), |(mut pieces, mut guard)| async move {
                 let Some(piece) = pieces.next() else {
-                    leaving.0.take();
+                    guard.0.take();
                     return None;
                 };
                 let bytes = match piece {
@@ -128,9 +129,9 @@ async fn answer(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMap,
                     Piece::Cut => Err(io::Error::other("cut")),
                     Piece::Hang => std::future::pending().await,
                 };
-                // Each piece leaves on its own.
+                // Each piece is sent on its own.
                 tokio::task::yield_now().await;
-                Some((bytes, (pieces, leaving)))
+                Some((bytes, (pieces, guard)))
             });
             let mut response = response(StatusCode::OK, Body::from_stream(pieces.boxed()));
             response.headers_mut().insert("content-type", "text/event-stream".parse().expect("a header"));
@@ -171,7 +172,7 @@ pub(crate) fn arguments(index: usize, text: &str) -> Piece {
     chunk(json!({"tool_calls": [{"index": index, "function": {"arguments": text}}]}), None)
 }
 
-/// The end: why, what it took, and the last line.
+/// The end of a stream: the finish reason, the usage, and the last line.
 pub(crate) fn end(reason: &str, input: u64, output: u64) -> Vec<Piece> {
     let usage = json!({
         "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output,
@@ -185,17 +186,17 @@ pub(crate) fn end(reason: &str, input: u64, output: u64) -> Vec<Piece> {
     ]
 }
 
-/// A whole stream: pieces, then the end.
+/// A complete stream: pieces, then the end.
 pub(crate) fn stream(pieces: impl IntoIterator<Item = Piece>, reason: &str) -> Reply {
     Reply::Stream(pieces.into_iter().chain(end(reason, 100, 10)).collect())
 }
 
-/// A whole answer of text.
-pub(crate) fn says(words: &str) -> Reply {
+/// A complete answer of text.
+pub(crate) fn text_reply(words: &str) -> Reply {
     stream([text(words)], "stop")
 }
 
-/// A whole answer that calls tools: name, id, arguments.
+/// A complete answer with tool calls: name, id, arguments.
 pub(crate) fn calls(calls: &[(&str, &str, Value)]) -> Reply {
     let pieces = calls.iter().enumerate().flat_map(|(index, (name, id, args))| {
         let args = args.to_string();
@@ -205,7 +206,7 @@ pub(crate) fn calls(calls: &[(&str, &str, Value)]) -> Reply {
     stream(pieces, "tool_calls")
 }
 
-/// An error as OpenAI says it.
-pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Reply {
+/// An error in OpenAI's format.
+pub(crate) fn error_reply(status: u16, code: &str, message: &str) -> Reply {
     Reply::Status(status, Vec::new(), json!({"error": {"message": message, "code": code}}).to_string())
 }

@@ -1,14 +1,14 @@
-//! Reads an answer of a model off the network: a stream of events, or one body where a server does not stream.
+//! Reads an answer of a model off the network: a stream of events or lines, or one body where a server does not stream.
 //!
-//! Promises: one event has at most `max_bytes`, as has a body; each is rewritten in its provider's dialect; a web page in place
-//! of an answer is an error; chat completions that said why they ended are whole, also without the last line `[DONE]`, where the
-//! connection breaks then, and where it stays open; so are messages of Anthropic's API.
+//! Promises: one event has at most `max_bytes`, as has a line and a body; a web page in place of an answer is an error; an answer
+//! that gave its finish reason is complete, also without its last event, where the connection breaks then, and where it stays
+//! open; nothing follows [`ModelEvent::End`] or an error.
 
 use std::{collections::VecDeque, io, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream, stream::BoxStream};
-use serde_json::{Deserializer, Value, json};
+use serde_json::{Deserializer, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{
     codec::{FramedRead, LinesCodec, LinesCodecError},
@@ -16,142 +16,45 @@ use tokio_util::{
 };
 
 use super::{
-    chat_chunks::{self, ChatChunks},
+    apis::{AnswerDecoder, DecodeError, Framing, InputEnd},
     error::ModelError,
-    responses_events,
+    provider::{EndReason, ModelEvent},
 };
 use crate::server::outbound::sse::{Broken, Heard, Sse};
 
 /// What a stream of chat completions ends with.
 const DONE: &str = "[DONE]";
-/// How long to wait, after an answer said why it ended, for what may follow: the tokens that it used, and the end of the stream.
+/// How long to wait, after an answer gave its finish reason, for its usage and the end of the stream.
 const USAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Pieces = BoxStream<'static, io::Result<Bytes>>;
-type Lines = FramedRead<StreamReader<Pieces, Bytes>, LinesCodec>;
+type Bodies = BoxStream<'static, io::Result<Bytes>>;
+type Events = Sse<StreamReader<Bodies, Bytes>>;
+type Lines = FramedRead<StreamReader<Bodies, Bytes>, LinesCodec>;
 
-/// How a provider's events are read. Each has all of an event in its data; Ollama's are lines.
-#[derive(Debug)]
-pub(super) enum Dialect {
-    /// OpenAI's chat completions.
-    Chat(ChatChunks),
-    /// OpenAI's Responses API.
-    Responses,
-    /// Google's own API.
-    Gemini,
-    /// Anthropic's own API.
-    Anthropic {
-        /// It said why the message stopped.
-        has_stop_reason: bool,
-        /// Its last event came.
-        is_stopped: bool,
-    },
-    /// Ollama's own API.
-    Ollama {
-        /// The key, which is kept out of errors.
-        key: Option<String>,
-        /// Whether the last line came.
-        is_done: bool,
-    },
+/// What an answer is read with.
+pub(super) struct ReadOptions {
+    /// Decodes the provider's format.
+    pub decoder: Box<dyn AnswerDecoder>,
+    /// The key, which is kept out of errors.
+    pub secret: Option<String>,
+    /// The most bytes of an event, a line or a body.
+    pub max_bytes: usize,
+    /// The error where one has more.
+    pub too_long: ModelError,
 }
 
-impl Dialect {
-    fn rewrite(&mut self, event: Value) -> Vec<Value> {
-        match self {
-            Self::Chat(chunks) => vec![chunks.rewrite(event)],
-            Self::Responses => responses_events::rewrite(event),
-            Self::Gemini | Self::Ollama { .. } => vec![event],
-            Self::Anthropic { has_stop_reason, is_stopped } => {
-                let events = if event["type"] == "message" { message_events(event) } else { vec![event] };
-                for event in &events {
-                    *has_stop_reason |= event["type"] == "message_delta" && event["delta"]["stop_reason"].is_string();
-                    *is_stopped |= event["type"] == "message_stop";
-                }
-                events
-            }
-        }
-    }
-
-    /// The last event of an answer, where it is missing at the end of a stream or a body that has all the rest.
-    fn missing_end(&self, is_body: bool) -> Option<String> {
-        match self {
-            // A body that is JSON to its end is whole, whatever it says of the reason.
-            Self::Chat(chunks) if chunks.has_finish_reason() || (is_body && chunks.choices() > 0) => Some(DONE.into()),
-            Self::Anthropic { has_stop_reason: true, is_stopped: false } => {
-                Some(json!({"type": "message_stop"}).to_string())
-            }
-            _ => None,
-        }
-    }
-
-    /// How many parts of the answer came, if it said why it ended. For the other APIs, whoever reads their events stops by itself.
-    fn parts_of_whole(&self) -> Option<usize> {
-        match self {
-            Self::Chat(chunks) => chunks.has_finish_reason().then(|| chunks.choices()),
-            Self::Anthropic { has_stop_reason, .. } => has_stop_reason.then_some(1),
-            Self::Responses | Self::Gemini | Self::Ollama { .. } => None,
-        }
-    }
-
-    /// Whether a body that has not ended has all of an answer.
-    fn is_whole_body(&self, body: &[u8]) -> bool {
-        let Ok(answer) = serde_json::from_slice::<Value>(body) else { return false };
-        match self {
-            Self::Chat(_) => answer["choices"][0].as_object().is_some_and(chat_chunks::has_finish_reason),
-            Self::Anthropic { .. } => answer["stop_reason"].is_string(),
-            Self::Responses | Self::Gemini | Self::Ollama { .. } => false,
-        }
-    }
-}
-
-/// The events of a message of Anthropic's that came as one body, but for the last.
-fn message_events(mut message: Value) -> Vec<Value> {
-    let blocks = match message["content"].take() {
-        Value::Array(blocks) => blocks,
-        _ => Vec::new(),
-    };
-    let last = json!({"type": "message_delta", "delta": {"stop_reason": message["stop_reason"].take()}});
-    let mut events = vec![json!({"type": "message_start", "message": message})];
-    for (index, mut block) in blocks.into_iter().enumerate() {
-        // What comes in deltas is left out of the block's first event.
-        let deltas = match block["type"].as_str() {
-            Some("text") => {
-                vec![json!({"type": "text_delta", "text": std::mem::replace(&mut block["text"], "".into())})]
-            }
-            Some("thinking") => vec![
-                json!({"type": "thinking_delta", "thinking": std::mem::replace(&mut block["thinking"], "".into())}),
-                json!({"type": "signature_delta", "signature": std::mem::replace(&mut block["signature"], "".into())}),
-            ],
-            Some("tool_use") => {
-                let input = std::mem::replace(&mut block["input"], json!({}));
-                vec![json!({"type": "input_json_delta", "partial_json": input.to_string()})]
-            }
-            _ => Vec::new(),
-        };
-        events.push(json!({"type": "content_block_start", "index": index, "content_block": block}));
-        let deltas = deltas.into_iter();
-        events.extend(deltas.map(|delta| json!({"type": "content_block_delta", "index": index, "delta": delta})));
-        events.push(json!({"type": "content_block_stop", "index": index}));
-    }
-    events.push(last);
-    events
-}
-
-/// The data of an answer's events, or its lines; up to and with the last one, where the answer is whole. `too_long` is the error of
-/// an event or a body with more than `max_bytes`.
-pub(super) fn events(
-    dialect: Dialect,
-    pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    max_bytes: usize,
-    too_long: ModelError,
-) -> impl Stream<Item = Result<String, ModelError>> + Send {
+/// The events of an answer whose bytes are `bytes`. The last one is [`ModelEvent::End`] or an error.
+pub(super) fn read(
+    options: ReadOptions,
+    bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+) -> impl Stream<Item = Result<ModelEvent, ModelError>> + Send {
     let reader = AnswerReader {
-        source: Source::New(pieces.boxed()),
-        dialect,
+        source: Source::New(bytes.boxed()),
+        options,
         ready: VecDeque::new(),
         ends_at: None,
-        max_bytes,
-        too_long,
+        has_events: false,
+        has_calls: false,
     };
     stream::unfold(reader, |mut reader| async move {
         let next = reader.next().await?;
@@ -165,31 +68,31 @@ pub(super) fn events(
 
 struct AnswerReader {
     source: Source,
-    dialect: Dialect,
-    /// Events that were read and not handed on yet.
-    ready: VecDeque<String>,
-    /// When to wait no longer for what follows an answer that said why it ended; `None` while nobody waits for that.
+    options: ReadOptions,
+    /// Events that were decoded and not handed on yet.
+    ready: VecDeque<ModelEvent>,
+    /// When to stop waiting for what may follow the finish reason; `None` before there is one.
     ends_at: Option<Instant>,
-    max_bytes: usize,
-    too_long: ModelError,
+    has_events: bool,
+    has_calls: bool,
 }
 
 enum Source {
     /// Nothing of it was read.
-    New(Pieces),
-    Events(Box<Sse<StreamReader<Pieces, Bytes>>>),
+    New(Bodies),
+    Events(Box<Events>),
     Lines(Box<Lines>),
     Ended,
 }
 
 impl AnswerReader {
-    async fn next(&mut self) -> Option<Result<String, ModelError>> {
+    async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
         loop {
-            if let Some(data) = self.ready.pop_front() {
-                return Some(Ok(data));
+            if let Some(event) = self.ready.pop_front() {
+                return Some(Ok(event));
             }
             let read = match std::mem::replace(&mut self.source, Source::Ended) {
-                Source::New(pieces) => self.begin(pieces).await,
+                Source::New(bytes) => self.begin(bytes).await,
                 Source::Events(events) => self.event(events).await,
                 Source::Lines(lines) => self.line(lines).await,
                 Source::Ended => return None,
@@ -200,68 +103,71 @@ impl AnswerReader {
         }
     }
 
-    /// Finds out by the first letter what this is. The type that a server names says little: proxies change it.
-    async fn begin(&mut self, mut pieces: Pieces) -> Result<(), ModelError> {
+    /// Tells by the first character what this is. The content type is not relied on: proxies change it.
+    async fn begin(&mut self, mut bytes: Bodies) -> Result<(), ModelError> {
         let first = loop {
-            match pieces.next().await {
-                None => return Ok(()),
+            match bytes.next().await {
+                None => return self.finish(InputEnd::Stream),
                 Some(Err(_)) => return Err(ModelError::Cut),
                 Some(Ok(piece)) if piece.trim_ascii_start().is_empty() => {}
                 Some(Ok(piece)) => break piece,
             }
         };
+        let framing = self.options.decoder.framing();
         match first.trim_ascii_start().first() {
-            Some(b'<') => Err(malformed("a web page")),
-            _ if matches!(self.dialect, Dialect::Ollama { .. }) => {
-                let pieces = stream::once(async { Ok(first) }).chain(pieces).boxed();
-                let lines = LinesCodec::new_with_max_length(self.max_bytes);
-                self.source = Source::Lines(Box::new(FramedRead::new(StreamReader::new(pieces), lines)));
-                Ok(())
-            }
-            Some(b'{' | b'[') => self.body(first, pieces).await,
-            _ => {
-                let pieces = stream::once(async { Ok(first) }).chain(pieces).boxed();
-                self.source = Source::Events(Box::new(Sse::new(StreamReader::new(pieces), self.max_bytes)));
-                Ok(())
-            }
+            Some(b'<') => return Err(malformed("a web page")),
+            Some(b'{' | b'[') if framing == Framing::Events => return self.body(first, bytes).await,
+            _ => {}
         }
+        let all = StreamReader::new(stream::once(async { Ok(first) }).chain(bytes).boxed());
+        self.source = match framing {
+            Framing::Events => Source::Events(Box::new(Sse::new(all, self.options.max_bytes))),
+            Framing::Lines => {
+                let lines = LinesCodec::new_with_max_length(self.options.max_bytes);
+                Source::Lines(Box::new(FramedRead::new(all, lines)))
+            }
+        };
+        Ok(())
     }
 
     /// Reads an answer that is not streamed: a body of one JSON value, or of several one after the other.
-    async fn body(&mut self, first: Bytes, mut pieces: Pieces) -> Result<(), ModelError> {
+    async fn body(&mut self, first: Bytes, mut bytes: Bodies) -> Result<(), ModelError> {
         let mut body = first.to_vec();
         let mut is_cut = false;
         loop {
-            match timeout(USAGE_TIMEOUT, pieces.next()).await {
+            match timeout(USAGE_TIMEOUT, bytes.next()).await {
                 Ok(Some(Ok(piece))) => body.extend_from_slice(&piece),
                 Ok(Some(Err(_))) => {
                     is_cut = true;
                     break;
                 }
                 Ok(None) => break,
-                Err(_) if self.dialect.is_whole_body(&body) => break,
+                Err(_)
+                    if serde_json::from_slice(&body).is_ok_and(|body| self.options.decoder.is_complete_body(&body)) =>
+                {
+                    break;
+                }
                 Err(_) => {}
             }
-            if body.len() > self.max_bytes {
-                return Err(self.too_long.clone());
+            if body.len() > self.options.max_bytes {
+                return Err(self.options.too_long.clone());
             }
         }
-        let broken = || if is_cut { ModelError::Cut } else { malformed("a body that is no JSON") };
         for value in Deserializer::from_slice(&body).into_iter() {
-            let values = match value.map_err(|_| broken())? {
+            let broken = |_| if is_cut { ModelError::Cut } else { malformed("a body that is not JSON") };
+            let values = match value.map_err(broken)? {
                 Value::Array(values) => values,
                 value => vec![value],
             };
-            values.into_iter().for_each(|value| self.rewrite(value));
+            values.into_iter().try_for_each(|value| self.decode(value))?;
         }
-        self.ready.extend(self.dialect.missing_end(true));
-        Ok(())
+        self.finish(InputEnd::Body)
     }
 
-    async fn event(&mut self, mut events: Box<Sse<StreamReader<Pieces, Bytes>>>) -> Result<(), ModelError> {
-        let is_whole = self.dialect.parts_of_whole().is_some();
+    async fn event(&mut self, mut events: Box<Events>) -> Result<(), ModelError> {
+        let is_finished = self.options.decoder.finished_parts().is_some();
         let data = loop {
-            let next = match is_whole {
+            let next = match is_finished {
                 true => {
                     let ends_at = *self.ends_at.get_or_insert_with(|| Instant::now() + USAGE_TIMEOUT);
                     timeout_at(ends_at, events.next()).await
@@ -273,68 +179,88 @@ impl AnswerReader {
                 Ok(Ok(Heard::Sign)) => {}
                 Ok(Ok(Heard::End(rest))) => {
                     if let Some(data) = rest {
-                        self.take(data);
+                        self.take(&data)?;
                     }
-                    self.ready.extend(self.dialect.missing_end(false));
-                    return Ok(());
+                    return self.finish(InputEnd::Stream);
                 }
-                Ok(Err(Broken::TooLarge(_))) => return Err(self.too_long.clone()),
-                // Models' answers are bounded by what they are read with, and take no room.
-                Ok(Err(Broken::NoRoom(_))) => return Err(self.too_long.clone()),
-                Ok(Err(Broken::NotText)) => return Err(malformed("a line that is no UTF-8 text")),
-                Ok(Err(Broken::Cut(_))) if !is_whole => return Err(ModelError::Cut),
-                // The answer is whole, and no more is said of it.
-                Ok(Err(Broken::Cut(_))) | Err(_) => {
-                    self.ready.extend(self.dialect.missing_end(false));
-                    return Ok(());
-                }
+                // This reader takes no room from others, so `NoRoom` does not occur.
+                Ok(Err(Broken::TooLarge(_) | Broken::NoRoom(_))) => return Err(self.options.too_long.clone()),
+                Ok(Err(Broken::NotText)) => return Err(malformed("a line that is not UTF-8")),
+                Ok(Err(Broken::Cut(_))) if !is_finished => return Err(ModelError::Cut),
+                Ok(Err(Broken::Cut(_))) | Err(_) => return self.finish(InputEnd::Stream),
             }
         };
-        self.take(data);
         self.source = Source::Events(events);
-        Ok(())
+        self.take(&data)
     }
 
-    /// The next line of Ollama's. One with an error ends the stream.
     async fn line(&mut self, mut lines: Box<Lines>) -> Result<(), ModelError> {
-        let Dialect::Ollama { key, is_done } = &mut self.dialect else { return Ok(()) };
         let line = match lines.next().await {
-            None if *is_done => return Ok(()),
-            None => return Err(ModelError::Cut),
+            None => return self.finish(InputEnd::Stream),
             Some(Ok(line)) => line,
-            Some(Err(LinesCodecError::MaxLineLengthExceeded)) => return Err(self.too_long.clone()),
+            Some(Err(LinesCodecError::MaxLineLengthExceeded)) => return Err(self.options.too_long.clone()),
             Some(Err(LinesCodecError::Io(error))) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(malformed("a line that is no UTF-8 text"));
+                return Err(malformed("a line that is not UTF-8"));
             }
             Some(Err(LinesCodecError::Io(_))) => return Err(ModelError::Cut),
         };
-        // What is no JSON, whoever reads the lines refuses.
-        let said: Value = serde_json::from_str(&line).unwrap_or_default();
-        if said["error"].is_string() || said["error"].is_object() {
-            return Err(ModelError::of_event(&said, key.as_deref()));
-        }
-        *is_done |= said["done"] == true;
-        self.ready.extend(Some(line).filter(|line| !line.trim().is_empty()));
         self.source = Source::Lines(lines);
+        self.take(&line)
+    }
+
+    /// Decodes an event's data or a line.
+    fn take(&mut self, data: &str) -> Result<(), ModelError> {
+        match data.trim() {
+            "" => Ok(()),
+            DONE => match self.options.decoder.end(InputEnd::Done) {
+                Some(end) => self.push(ModelEvent::End(end)),
+                None => Ok(()),
+            },
+            data => {
+                let value = serde_json::from_str(data).map_err(|_| malformed("an event that is not JSON"))?;
+                self.decode(value)
+            }
+        }
+    }
+
+    fn decode(&mut self, value: Value) -> Result<(), ModelError> {
+        let parts = self.options.decoder.finished_parts();
+        let mut events = VecDeque::new();
+        self.options.decoder.decode(value, &mut events).map_err(|error| match error {
+            DecodeError::Reported(error) => ModelError::from_event(&error, self.options.secret.as_deref()),
+            DecodeError::Malformed(what) => malformed(what),
+        })?;
+        events.into_iter().try_for_each(|event| self.push(event))?;
+        // Some servers give a finish reason in every chunk: each one that has a part of the answer begins the wait again.
+        if self.options.decoder.finished_parts() > parts {
+            self.ends_at = None;
+        }
         Ok(())
     }
 
-    fn take(&mut self, data: String) {
-        let data = data.trim();
-        match serde_json::from_str(data) {
-            Ok(event) => self.rewrite(event),
-            // Of an event without a word nothing is to be read.
-            Err(_) if data.is_empty() => {}
-            Err(_) => self.ready.push_back(data.to_owned()),
+    fn push(&mut self, event: ModelEvent) -> Result<(), ModelError> {
+        self.has_events = true;
+        match &event {
+            ModelEvent::Call { .. } => self.has_calls = true,
+            ModelEvent::End(end) if end.reason == EndReason::ToolCalls && !self.has_calls => {
+                return Err(malformed("an end for tool calls, and no call that can be read"));
+            }
+            ModelEvent::End(_) => self.source = Source::Ended,
+            ModelEvent::Text(_) | ModelEvent::Reasoning(_) => {}
         }
+        self.ready.push_back(event);
+        Ok(())
     }
 
-    fn rewrite(&mut self, event: Value) {
-        let parts = self.dialect.parts_of_whole();
-        self.ready.extend(self.dialect.rewrite(event).into_iter().map(|event| event.to_string()));
-        // Some servers give a reason in every chunk, so each one that has a part of the answer begins the wait again.
-        if self.dialect.parts_of_whole() > parts {
-            self.ends_at = None;
+    /// Ends an answer whose last event may be missing.
+    fn finish(&mut self, input: InputEnd) -> Result<(), ModelError> {
+        if matches!(self.ready.back(), Some(ModelEvent::End(_))) {
+            return Ok(());
+        }
+        match self.options.decoder.end(input) {
+            Some(end) => self.push(ModelEvent::End(end)),
+            None if self.has_events => Err(ModelError::Cut),
+            None => Err(malformed("an empty answer, or none of this kind")),
         }
     }
 }
@@ -344,156 +270,4 @@ fn malformed(what: &str) -> ModelError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = r#"{"choices":[{"delta":{"content":"Whole."}}]}"#;
-    const END: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
-    const ANTHROPIC: Dialect = Dialect::Anthropic { has_stop_reason: false, is_stopped: false };
-    const USAGE: &str = r#"{"choices":[],"usage":{"prompt_tokens":7}}"#;
-
-    /// What comes after these pieces.
-    #[derive(Clone, Copy)]
-    enum Then {
-        Ended,
-        Cut,
-        StaysOpen,
-        /// It stays open, with a comment each second.
-        Comments,
-    }
-
-    /// The data of a chat completion's events, or the error, and how long it took.
-    async fn read(pieces: Vec<String>, then: Then) -> (Vec<Result<String, ModelError>>, Duration) {
-        read_as(Dialect::Chat(ChatChunks::default()), pieces, then).await
-    }
-
-    async fn read_as(dialect: Dialect, pieces: Vec<String>, then: Then) -> (Vec<Result<String, ModelError>>, Duration) {
-        let pieces = stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece))));
-        let pieces = match then {
-            Then::Ended => pieces.boxed(),
-            Then::Cut => pieces.chain(stream::iter([Err(io::Error::other("reset"))])).boxed(),
-            Then::StaysOpen => pieces.chain(stream::pending()).boxed(),
-            Then::Comments => {
-                let comment = || async {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                    Some((Ok(Bytes::from_static(b": ping\n\n")), ()))
-                };
-                pieces.chain(stream::unfold((), move |()| comment())).boxed()
-            }
-        };
-        let too_long = ModelError::TooLong { what: "1 KiB".into() };
-        let begun = Instant::now();
-        let events = events(dialect, pieces, 1024, too_long);
-        let events = timeout(Duration::from_secs(60), events.collect()).await.expect("it ends");
-        (events, begun.elapsed())
-    }
-
-    fn stream_of(events: &[&str]) -> Vec<String> {
-        events.iter().map(|event| format!("data: {event}\n\n")).collect()
-    }
-
-    /// The data that is expected, in the form in which it is rewritten.
-    fn data(events: &[&str]) -> Vec<Result<String, ModelError>> {
-        let same =
-            |event: &&str| Ok(serde_json::from_str::<Value>(event).map_or((*event).into(), |event| event.to_string()));
-        events.iter().map(same).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_said_why_it_ended_is_whole_whatever_the_connection_does() {
-        for then in [Then::Cut, Then::StaysOpen, Then::Comments] {
-            for events in [&[TEXT, END][..], &[TEXT, END, USAGE]] {
-                let (read, took) = read(stream_of(events), then).await;
-                assert_eq!(read, data(&[events, &[DONE]].concat()));
-                assert!(took < USAGE_TIMEOUT * 2, "{took:?}");
-            }
-        }
-        let (read, _) = read(stream_of(&[TEXT]), Then::Cut).await;
-        assert_eq!(read.last(), Some(&Err(ModelError::Cut)), "nothing said that it ended");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_reason_in_every_chunk_does_not_end_an_answer_while_it_goes_on() {
-        let part = r#"{"choices":[{"delta":{"content":"More."},"finish_reason":"stop"}]}"#;
-        let parts = stream::iter(stream_of(&[part; 5])).then(|piece| async {
-            tokio::time::sleep(USAGE_TIMEOUT * 3 / 4).await;
-            Ok(Bytes::from(piece))
-        });
-        let too_long = ModelError::TooLong { what: "1 KiB".into() };
-        let events = events(Dialect::Chat(ChatChunks::default()), parts.chain(stream::pending()), 1024, too_long);
-        assert_eq!(events.collect::<Vec<_>>().await, data(&[part, part, part, part, part, DONE]));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_whole_is_taken_whatever_the_connection_does() {
-        let message = json!({"choices": [{"message": {"content": "Whole."}, "finish_reason": "stop"}]}).to_string();
-        let (one, two) = message.split_at(20);
-        for then in [Then::Cut, Then::StaysOpen] {
-            let (read, took) = read(vec![one.into(), two.into()], then).await;
-            assert_eq!(read.last(), Some(&Ok(DONE.to_owned())), "{read:?}");
-            assert!(read.len() == 2 && took < USAGE_TIMEOUT * 2, "{read:?} after {took:?}");
-        }
-        let (read, _) = read(vec![one.into()], Then::Cut).await;
-        assert_eq!(read, [Err(ModelError::Cut)]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_of_anthropic_that_is_not_streamed_becomes_its_events() {
-        let message = json!({
-            "id": "m", "type": "message", "role": "assistant", "stop_reason": "tool_use",
-            "content": [
-                {"type": "thinking", "thinking": "hm", "signature": "signed"},
-                {"type": "redacted_thinking", "data": "secret"},
-                {"type": "text", "text": "Looking."},
-                {"type": "tool_use", "id": "t", "name": "look", "input": {"at": "it"}},
-            ],
-            "usage": {"input_tokens": 20, "output_tokens": 9},
-        });
-        for then in [Then::Ended, Then::Cut, Then::StaysOpen] {
-            let (read, _) = read_as(ANTHROPIC, vec![message.to_string()], then).await;
-            let events: Vec<Value> =
-                read.into_iter().map(|event| serde_json::from_str(&event.expect("an event")).expect("JSON")).collect();
-            let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().expect("a type")).collect();
-            let ends = ["message_start", "message_delta", "message_stop"];
-            let blocks: Vec<_> = kinds.iter().filter(|kind| !ends.contains(kind)).collect();
-            assert_eq!((kinds[0], &kinds[kinds.len() - 2..], blocks.len()), (ends[0], &ends[1..], 12), "{kinds:?}");
-            assert_eq!(events[0]["message"]["usage"]["input_tokens"], 20);
-            assert_eq!(events[events.len() - 2]["delta"]["stop_reason"], "tool_use");
-            let deltas = events.iter().filter(|event| event["type"] == "content_block_delta");
-            let deltas: Vec<&Value> = deltas.map(|event| &event["delta"]).collect();
-            assert_eq!((&deltas[0]["thinking"], &deltas[1]["signature"]), (&json!("hm"), &json!("signed")));
-            let (text, input) = (json!("Looking."), json!("{\"at\":\"it\"}"));
-            assert_eq!((&deltas[2]["text"], &deltas[3]["partial_json"]), (&text, &input));
-            let tool = json!({"type": "tool_use", "id": "t", "name": "look", "input": {}});
-            assert!(events.iter().any(|event| event["index"] == 3 && event["content_block"] == tool), "{events:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_of_anthropic_that_said_why_it_stopped_is_whole() {
-        const REASON: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
-        const STOP: &str = r#"{"type":"message_stop"}"#;
-        for then in [Then::Ended, Then::Cut, Then::StaysOpen] {
-            let (read, _) = read_as(ANTHROPIC, stream_of(&[REASON]), then).await;
-            assert_eq!(read, data(&[REASON, STOP]));
-        }
-        let (read, _) = read_as(ANTHROPIC, stream_of(&[REASON, STOP]), Then::Ended).await;
-        assert_eq!(read, data(&[REASON, STOP]), "said once");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_error_among_the_lines_of_ollama_is_told_with_its_words() {
-        const LINE: &str = r#"{"message":{"content":"Hel"},"done":false}"#;
-        const DONE_LINE: &str = r#"{"message":{"content":"lo"},"done":true}"#;
-        let dialect = || Dialect::Ollama { key: Some("sk-of-the-tests".into()), is_done: false };
-        let lines = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>();
-        let error = r#"{"error":"model runner has stopped, sk-of-the-tests"}"#;
-        let (read, _) = read_as(dialect(), lines(&[LINE, error]), Then::StaysOpen).await;
-        let excerpt = "model runner has stopped, …".to_owned();
-        assert_eq!(read, [Ok(LINE.to_owned()), Err(ModelError::Refused { status: None, excerpt })]);
-        let (read, _) = read_as(dialect(), lines(&[LINE, DONE_LINE]), Then::Ended).await;
-        assert_eq!(read, data(&[LINE, DONE_LINE]));
-        let (read, _) = read_as(dialect(), lines(&[LINE]), Then::Ended).await;
-        assert_eq!(read, [Ok(LINE.to_owned()), Err(ModelError::Cut)], "it never said that it was done");
-    }
-}
+mod tests;

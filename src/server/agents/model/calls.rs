@@ -1,24 +1,24 @@
-//! What becomes of a model's tool calls: carried out, left to a person's consent, or handed to the caller's own page.
+//! Settles a model's tool calls: carries them out, asks a person first, or leaves them to the caller.
 //!
-//! `asks` is what a person is asked; `earlier` settles what earlier runs left.
+//! `interrupts` collects what a person is asked; `earlier` settles the calls that earlier runs left open.
 //!
-//! Promises: nothing that asks first is carried out without a person's yes; every call that is settled has exactly one
-//! result, in the log and for the model; results are bounded, and are data, whatever they say.
+//! Promises: a call that needs consent is carried out only after a person's yes; every settled call has exactly one result, in the log
+//! and for the model; results are bounded.
 
-mod asks;
 mod earlier;
+mod interrupts;
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value, json};
 
-use self::asks::Asks;
+use self::interrupts::InterruptBatch;
 use super::{
+    answer::new_id,
     history::Results,
     provider::ModelCall,
     read_file::{FileReader, READ_FILE},
-    turn::new_id,
 };
 use crate::{
     protocol::{
@@ -35,8 +35,8 @@ use crate::{
 };
 
 /// The most calls that run at once.
-const PARALLEL: usize = 4;
-/// The most of a result that is kept.
+const MAX_PARALLEL_CALLS: usize = 4;
+/// The most bytes of a result.
 const MAX_RESULT_BYTES: usize = 64 * 1024;
 
 /// The tools of one run.
@@ -45,19 +45,19 @@ pub(super) struct Tools<'a> {
     pub(super) out: &'a Emitter,
     pub(super) toolbox: Option<&'a dyn ToolBox>,
     pub(super) specs: Vec<ToolSpec>,
-    /// Reads text files that do not fit, where there are any.
+    /// The tool `read_file`, if there are text files that do not fit.
     pub(super) reader: Option<FileReader>,
-    /// How long a person may take to answer.
+    /// How long a person may take to answer; `None`: as long as they like.
     pub(super) consent_timeout: Option<Duration>,
 }
 
-/// What became of the calls of one answer.
+/// The outcome of settling the calls of one answer.
 pub(super) enum Settled {
-    /// All have results: the model goes on.
+    /// All have results.
     Done(Results),
-    /// A person is asked.
+    /// A person is asked about some.
     Asked(Vec<Interrupt>),
-    /// The caller carries these out.
+    /// The caller carries these out, by their ids.
     Pending(Vec<String>),
 }
 
@@ -65,28 +65,28 @@ pub(super) enum Settled {
 struct Job {
     id: String,
     name: String,
-    /// What to do, or what the model is told in place of it.
-    what: Result<Act, ToolOutput>,
+    /// What to do, or the result if nothing is done.
+    action: Result<Action, ToolOutput>,
     /// Whether a person changed the arguments.
     edited: bool,
 }
 
-/// What is done of a call.
-enum Act {
-    /// It is made, with these arguments.
-    Make(Value),
-    /// It goes on.
+/// How a call is carried out.
+enum Action {
+    /// It is made with these arguments.
+    Call(Value),
+    /// A call that was made before is resumed.
     Resume(Resumption),
 }
 
 impl Tools<'_> {
-    /// Asks again what there is: a source that came late is offered from now on. What a source that went away offered stays,
-    /// since the conversation speaks of it.
+    /// Lists the tools again, with those of sources that were not there before. Tools of a source that went away stay, since the
+    /// conversation may mention them.
     pub(super) async fn refresh(&mut self) -> Result<(), AgentError> {
         let Some(toolbox) = self.toolbox else { return Ok(()) };
         let listed = self.input.cancel.run_until_cancelled(toolbox.list(self.input)).await;
         let mut specs = listed.ok_or(AgentError::Stopped)?;
-        // The reader takes the name, also of a source's tool.
+        // `read_file` takes precedence over a source's tool with its name.
         let has_reader = self.reader.is_some();
         specs.retain(|spec| !has_reader || spec.name != READ_FILE);
         let is_reader = |old: &ToolSpec| has_reader && old.name == READ_FILE;
@@ -97,13 +97,13 @@ impl Tools<'_> {
         Ok(())
     }
 
-    /// Carries out what may be carried out.
+    /// Carries out the calls that need no consent. Answers what is left for a person or the caller.
     pub(super) async fn settle(&self, calls: &[ModelCall]) -> Result<Settled, AgentError> {
-        let (mut jobs, mut asks, mut callers) = (Vec::new(), Asks::default(), Vec::new());
+        let (mut jobs, mut interrupts, mut of_caller) = (Vec::new(), InterruptBatch::default(), Vec::new());
         for call in calls {
             let Some(spec) = self.spec(&call.name) else {
-                match (self.is_callers(&call.name), consent::measure(&call.arguments)) {
-                    (true, Ok(())) => callers.push(call),
+                match (self.is_of_caller(&call.name), consent::measure(&call.arguments)) {
+                    (true, Ok(())) => of_caller.push(call),
                     (true, Err(output)) => jobs.push(Job::new(call, Err(output))),
                     (false, _) => jobs.push(Job::new(call, Err(self.unknown(&call.name)))),
                 }
@@ -111,29 +111,29 @@ impl Tools<'_> {
             };
             match (consent::arguments(spec, &call.arguments), spec.consent) {
                 (Ok(args), Consent::Ask) => {
-                    let ask = consent::ask(&call.id, spec, &args, self.consent_timeout);
-                    asks.push(ask).unwrap_or_else(|output| jobs.push(Job::new(call, Err(output))));
+                    let interrupt = consent::ask(&call.id, spec, &args, self.consent_timeout);
+                    interrupts.push(interrupt).unwrap_or_else(|output| jobs.push(Job::new(call, Err(output))));
                 }
-                (args, _) => jobs.push(Job::new(call, args.map(Act::Make))),
+                (args, _) => jobs.push(Job::new(call, args.map(Action::Call))),
             }
         }
-        let mut results = self.carry_out(jobs, &mut asks).await?;
-        let asks = asks.into_interrupts();
-        if asks.is_empty() && callers.is_empty() {
+        let mut results = self.carry_out(jobs, &mut interrupts).await?;
+        let interrupts = interrupts.into_vec();
+        if interrupts.is_empty() && of_caller.is_empty() {
             return Ok(Settled::Done(results));
         }
-        if asks.is_empty() {
-            return Ok(Settled::Pending(callers.into_iter().map(|call| call.id.clone()).collect()));
+        if interrupts.is_empty() {
+            return Ok(Settled::Pending(of_caller.into_iter().map(|call| call.id.clone()).collect()));
         }
-        for call in callers {
+        for call in of_caller {
             let text =
-                "Not carried out, for another call of the same answer waits for a person. Call it again if needed.";
+                "Not carried out, because another call of the same answer waits for a person. Call it again if needed.";
             self.result(&call.id, ToolOutput::failed(text), &mut results).await?;
         }
-        Ok(Settled::Asked(asks))
+        Ok(Settled::Asked(interrupts))
     }
 
-    /// Gives calls a result without carrying them out.
+    /// Gives calls a result that says why they are not carried out.
     pub(super) async fn decline(&self, calls: &[ModelCall], why: &str) -> Result<(), AgentError> {
         for call in calls {
             self.result(&call.id, ToolOutput::failed(why), &mut Results::new()).await?;
@@ -141,14 +141,14 @@ impl Tools<'_> {
         Ok(())
     }
 
-    /// Offers `read_file`, in place of a namesake.
+    /// Offers `read_file`, in place of any tool with its name.
     pub(super) fn offer(&mut self, reader: FileReader) {
         self.specs.retain(|spec| spec.name != READ_FILE);
         self.specs.push(reader.spec());
         self.reader = Some(reader);
     }
 
-    /// Offers `read_file` no more. Answers whether it was offered.
+    /// Stops offering `read_file`. Answers whether it was offered.
     pub(super) fn withdraw_reader(&mut self) -> bool {
         self.specs.retain(|spec| self.reader.is_none() || spec.name != READ_FILE);
         self.reader.take().is_some()
@@ -158,14 +158,14 @@ impl Tools<'_> {
         self.specs.iter().find(|spec| spec.name == name)
     }
 
-    fn is_callers(&self, name: &str) -> bool {
+    fn is_of_caller(&self, name: &str) -> bool {
         self.input.caller.tools.iter().any(|tool| tool.name == name)
     }
 
-    /// Carries out `jobs`; what they ask a person is put to `asks`.
-    async fn carry_out(&self, jobs: Vec<Job>, asks: &mut Asks) -> Result<Results, AgentError> {
+    /// Carries out `jobs`, and adds what they ask a person to `interrupts`.
+    async fn carry_out(&self, jobs: Vec<Job>, interrupts: &mut InterruptBatch) -> Result<Results, AgentError> {
         let mut results = Results::new();
-        let mut running = stream::iter(jobs).map(|job| self.call(job)).buffer_unordered(PARALLEL);
+        let mut running = stream::iter(jobs).map(|job| self.call(job)).buffer_unordered(MAX_PARALLEL_CALLS);
         loop {
             let done = tokio::select! {
                 biased;
@@ -176,7 +176,7 @@ impl Tools<'_> {
             let (id, outcome) = done?;
             let output = match outcome {
                 Ok(output) => output,
-                Err(interrupts) => match asks.push_all(interrupts) {
+                Err(asked) => match interrupts.push_all(asked) {
                     Ok(()) => continue,
                     Err(output) => output,
                 },
@@ -185,21 +185,23 @@ impl Tools<'_> {
         }
     }
 
-    /// Does what a job says, up to its output or what it asks a person.
+    /// Carries out a job. Answers its output, or what it asks a person.
     async fn call(&self, job: Job) -> Result<(String, Result<ToolOutput, Vec<Interrupt>>), AgentError> {
-        let Job { id, name, what, edited } = job;
-        if let (Ok(Act::Make(args)), Some(reader)) = (&what, self.reader.as_ref().filter(|_| name == READ_FILE)) {
+        let Job { id, name, action, edited } = job;
+        if let (Ok(Action::Call(args)), Some(reader)) = (&action, self.reader.as_ref().filter(|_| name == READ_FILE)) {
             let output = reader.call(args, &self.input.cancel).await;
             return Ok((id, Ok(output)));
         }
-        let (act, toolbox) = match (what, self.toolbox) {
+        let (action, toolbox) = match (action, self.toolbox) {
             (Err(output), _) => return Ok((id, Ok(output))),
             (Ok(_), None) => return Ok((id, Ok(self.unknown(&name)))),
-            (Ok(act), Some(toolbox)) => (act, toolbox),
+            (Ok(action), Some(toolbox)) => (action, toolbox),
         };
-        let (args, mut called) = match act {
-            Act::Make(args) => (args.clone(), toolbox.call(&name, args, self.input).await),
-            Act::Resume(resumption) => (resumption.args.clone(), toolbox.resume(&name, resumption, self.input).await),
+        let (args, mut called) = match action {
+            Action::Call(args) => (args.clone(), toolbox.call(&name, args, self.input).await),
+            Action::Resume(resumption) => {
+                (resumption.args.clone(), toolbox.resume(&name, resumption, self.input).await)
+            }
         };
         let note = |output: ToolOutput| match edited {
             true => {
@@ -226,7 +228,7 @@ impl Tools<'_> {
         }
     }
 
-    /// Has the log keep a task, so that another run can go on with it.
+    /// Keeps a task in the log, so that another run can follow it.
     async fn keep_task(&self, id: &str, name: &str, continuation: &Continuation) -> Result<(), AgentError> {
         let content = [("toolCallId", json!(id)), ("toolName", json!(name)), (CONTINUATION, json!(continuation))];
         let content: Map<_, _> = content.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
@@ -252,12 +254,12 @@ impl Tools<'_> {
 }
 
 impl Job {
-    fn new(call: &ModelCall, what: Result<Act, ToolOutput>) -> Self {
-        Self { id: call.id.clone(), name: call.name.clone(), what, edited: false }
+    fn new(call: &ModelCall, action: Result<Action, ToolOutput>) -> Self {
+        Self { id: call.id.clone(), name: call.name.clone(), action, edited: false }
     }
 }
 
-/// The last bound on a result, whatever the tools did.
+/// Cuts a result at [`MAX_RESULT_BYTES`].
 fn bounded(mut text: String) -> String {
     if text.len() > MAX_RESULT_BYTES {
         let all = text.len();
@@ -272,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_results_are_cut_and_say_so() {
+    fn a_long_result_is_cut_and_says_so() {
         let text = bounded("é".repeat(MAX_RESULT_BYTES));
         assert!(
             text.len() < MAX_RESULT_BYTES + 64 && text.ends_with("of 131072 bytes]"),

@@ -1,6 +1,6 @@
-//! What can go wrong with a model: a stable code and one honest sentence for each, and what is worth another try.
+//! What can go wrong with a model: for each a stable code, a sentence for people, and whether another try is worth it.
 
-mod said;
+mod provider_message;
 #[cfg(test)]
 mod tests;
 
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use self::said::Said;
+
+use self::provider_message::ProviderMessage;
 use crate::server::backoff::Backoff;
 
 /// Delays between requests that failed.
@@ -17,51 +18,51 @@ const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_s
 /// Why a model gave no whole answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// The provider does not take the key (401, or in its own words).
+    /// The provider does not accept the key (401, or its message says so).
     #[error(
         "The model's provider does not accept this agent's key. An administrator has to check `api_key` in the agent's configuration."
     )]
     Unauthorized,
     /// Too many requests (429).
-    #[error("The model's provider takes no more requests just now. Try again {}.{}", after(*retry_after), quoted(said.as_deref()))]
+    #[error("The model's provider takes no more requests just now. Try again {}.{}", after(*retry_after), quoted(message.as_deref()))]
     RateLimited {
-        /// When it takes some again, if it said so.
+        /// How long to wait before the next try, if it says so.
         retry_after: Option<Duration>,
-        /// Its own words, in short, where it had any.
-        said: Option<String>,
+        /// Its message, shortened, if it sent one.
+        message: Option<String>,
     },
-    /// More than the model can read, or its provider takes at once.
+    /// More than the model can read, or than its provider takes in one request.
     #[error("This conversation is longer than the model can read. Begin a new thread, or ask for less at once.")]
     ContextTooLong,
     /// The provider has a fault (5xx).
-    #[error("The model's provider has a fault{}. Try again in a while.{}", status.map_or(String::new(), |status| format!(" (HTTP {status})")), quoted(said.as_deref()))]
+    #[error("The model's provider has a fault{}. Try again in a while.{}", status.map_or(String::new(), |status| format!(" (HTTP {status})")), quoted(message.as_deref()))]
     Unavailable {
         /// The HTTP status, where the answer had not begun.
         status: Option<u16>,
-        /// When to come back, if it said so.
+        /// How long to wait before the next try, if it says so.
         retry_after: Option<Duration>,
-        /// Its own words, in short, where it had any.
-        said: Option<String>,
+        /// Its message, shortened, if it sent one.
+        message: Option<String>,
     },
     /// No connection.
     #[error(
         "The model's provider cannot be reached. Try again in a while; if that does not help, an administrator has to check `base_url` in the agent's configuration."
     )]
     Connect,
-    /// Its name stands for an address that may not be connected to.
+    /// The host has an address that may not be connected to.
     #[error(
         "The model's provider is not asked: {refused}. An administrator has to check `base_url` in the agent's configuration."
     )]
     Address {
-        /// Which host, why, and the key that would allow it.
+        /// Which host, why, and the configuration key that would allow it.
         refused: String,
     },
-    /// The stream broke off.
+    /// The stream ended or broke off before the answer was complete.
     #[error(
-        "The connection to the model broke before its answer was whole. What came stands above; ask again for the rest."
+        "The connection to the model broke before its answer was complete. What came stands above; ask again for the rest."
     )]
     Cut,
-    /// The stream cannot be read.
+    /// What came cannot be read as an answer.
     #[error(
         "The model's provider sent what cannot be read as an answer. Ask again; if it stays so, an administrator has to check `provider` and `base_url` in the agent's configuration."
     )]
@@ -74,13 +75,13 @@ pub enum ModelError {
     Refused {
         /// The HTTP status, where the answer had not begun.
         status: Option<u16>,
-        /// Its own words, in short.
+        /// Its message, shortened.
         excerpt: String,
     },
     /// Nothing came in time.
-    #[error("{} Try again in a while.", if *first { format!("The model said nothing for {} s.", waited.as_secs()) } else { format!("The model fell silent for {} s in the middle of its answer.", waited.as_secs()) })]
+    #[error("{} Try again in a while.", if *first { format!("The model sent nothing for {} s.", waited.as_secs()) } else { format!("The model sent nothing for {} s in the middle of its answer.", waited.as_secs()) })]
     Timeout {
-        /// Whether nothing had come at all.
+        /// Whether nothing of the answer had come.
         first: bool,
         /// How long was waited.
         waited: Duration,
@@ -101,12 +102,12 @@ fn after(retry_after: Option<Duration>) -> String {
     }
 }
 
-/// What a provider said, behind our own sentence.
-fn quoted(said: Option<&str>) -> String {
-    said.map_or(String::new(), |said| format!(" It says: “{said}”"))
+/// A provider's message, to append to a sentence of ours.
+fn quoted(message: Option<&str>) -> String {
+    message.map_or(String::new(), |message| format!(" It says: “{message}”"))
 }
 
-/// A 403 is about the request (moderation, region) or about the key; only the provider knows.
+/// What to add for a 403, which may be about the request (moderation, region) or about the key.
 fn forbidden(status: Option<u16>) -> &'static str {
     match status {
         Some(403) => " (Where that is not about what was asked, an administrator has to check what `api_key` may do.)",
@@ -115,7 +116,7 @@ fn forbidden(status: Option<u16>) -> &'static str {
 }
 
 impl ModelError {
-    /// For programs, stable.
+    /// The code for programs. It is stable.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -133,8 +134,8 @@ impl ModelError {
         }
     }
 
-    /// How long to wait before the same request is worth sending again; `attempt` counts from 0. Only before anything of
-    /// the answer was shown.
+    /// How long to wait before sending the same request again; `None`: another try is not worth it. `attempt` counts from 0.
+    /// Only before anything of the answer was shown.
     #[must_use]
     pub fn retry_in(&self, attempt: u32) -> Option<Duration> {
         let step = RETRY.delay(attempt);
@@ -147,40 +148,45 @@ impl ModelError {
         }
     }
 
-    /// An answer that is none: by its status and body. `secret` is kept out of what is shown.
+    /// The error of a response that is not a success. `secret` is kept out of what is shown.
     #[must_use]
-    pub fn of_status(status: u16, body: &str, retry_after: Option<Duration>, secret: Option<&str>) -> Self {
-        let said = Said::of(body, secret);
-        let retry_after = retry_after.or_else(|| said.retry_after());
+    pub fn from_status(status: u16, body: &str, retry_after: Option<Duration>, secret: Option<&str>) -> Self {
+        let message = ProviderMessage::parse(body, secret);
+        let retry_after = retry_after.or_else(|| message.retry_after());
         match status {
             401 => Self::Unauthorized,
-            400 | 403 if said.is_about_key() => Self::Unauthorized,
-            // A used-up account answers 429 as well; waiting does not help there, nor where one request alone is too much.
-            429 if said.is_used_up() => Self::refused(Some(status), said),
-            429 if said.is_too_large() => Self::ContextTooLong,
-            429 => Self::RateLimited { retry_after, said: said.words },
-            400 | 413 | 422 if said.is_about_context() => Self::ContextTooLong,
-            408 | 500.. if said.is_about_context() => Self::ContextTooLong,
-            408 | 500.. => Self::Unavailable { status: Some(status), retry_after, said: said.words },
-            _ => Self::refused(Some(status), said),
+            400 | 403 if message.is_about_key() => Self::Unauthorized,
+            // A used-up account answers 429 too. Waiting does not help there, nor where one request alone is too large.
+            429 if message.is_used_up() => Self::refused(Some(status), message),
+            429 if message.is_too_large() => Self::ContextTooLong,
+            429 => Self::RateLimited { retry_after, message: message.text },
+            400 | 413 | 422 if message.is_about_context() => Self::ContextTooLong,
+            408 | 500.. if message.is_about_context() => Self::ContextTooLong,
+            408 | 500.. => Self::Unavailable { status: Some(status), retry_after, message: message.text },
+            _ => Self::refused(Some(status), message),
         }
     }
 
-    /// An error that came in the middle of a stream.
+    /// An error that is reported within an answer. `secret` is kept out of what is shown.
     #[must_use]
-    pub fn of_event(body: &Value, secret: Option<&str>) -> Self {
-        let said = Said::of(&body.to_string(), secret);
-        let retry_after = said.retry_after();
-        if said.is_used_up() {
-            Self::refused(None, said)
-        } else if said.is_any(&["rate_limit", "rate limit", "too many requests", "resource_exhausted", "\"code\":429"])
-        {
-            Self::RateLimited { retry_after, said: said.words }
-        } else if said.is_about_context() {
+    pub fn from_event(body: &Value, secret: Option<&str>) -> Self {
+        let message = ProviderMessage::parse(&body.to_string(), secret);
+        let retry_after = message.retry_after();
+        if message.is_used_up() {
+            Self::refused(None, message)
+        } else if message.contains_any(&[
+            "rate_limit",
+            "rate limit",
+            "too many requests",
+            "resource_exhausted",
+            "\"code\":429",
+        ]) {
+            Self::RateLimited { retry_after, message: message.text }
+        } else if message.is_about_context() {
             Self::ContextTooLong
-        } else if said.is_about_key() {
+        } else if message.is_about_key() {
             Self::Unauthorized
-        } else if said.is_any(&[
+        } else if message.contains_any(&[
             "server_error",
             "internal_error",
             "overloaded",
@@ -188,13 +194,13 @@ impl ModelError {
             "api_error",
             "\"code\":5",
         ]) {
-            Self::Unavailable { status: None, retry_after, said: said.words }
+            Self::Unavailable { status: None, retry_after, message: message.text }
         } else {
-            Self::refused(None, said)
+            Self::refused(None, message)
         }
     }
 
-    fn refused(status: Option<u16>, said: Said) -> Self {
-        Self::Refused { status, excerpt: said.excerpt() }
+    fn refused(status: Option<u16>, message: ProviderMessage) -> Self {
+        Self::Refused { status, excerpt: message.excerpt() }
     }
 }

@@ -1,15 +1,15 @@
-//! A thread's conversation as a model wants it: people's words, its own, and every call with its result right after it.
+//! A thread's conversation as a model gets it: what people wrote, its own answers, and each call with its result right after it.
 //!
-//! Providers refuse a call without a result, so one that never got any (the run was stopped, nobody answered) is said to
-//! have none. What does not fit is left out from the oldest on, whole turns at a time. What only the provider can read of the
-//! newest turn goes back to it, which is all that providers ask for.
+//! Providers refuse a call without a result, so a call that got none (its run was stopped, nobody answered) gets a result that says
+//! so. The oldest turns are left out until the rest fits. The provider state of the newest turn goes back to the provider; no
+//! provider needs older ones.
 
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
 use super::{
-    files::Given,
+    files::MessageFiles,
     provider::{MediaKind, ModelCall, ModelMessage},
 };
 use crate::{
@@ -17,57 +17,57 @@ use crate::{
     thread::NOT_CARRIED_OUT,
 };
 
-/// What files that a model reads itself count for, in bytes of text: it reads their pixels and pages, whatever their bytes.
+/// The bytes of text that an image or a PDF counts for: a model reads its pixels or pages, however many bytes it has.
 const IMAGE_WEIGHT: usize = 8 * 1024;
 const PDF_WEIGHT: usize = 64 * 1024;
 
-/// Calls by id, with what they said.
+/// The results of calls, by the calls' ids.
 pub(super) type Results = HashMap<String, String>;
 
-/// The calls of the newest answer that have no result: what a resumed run is about.
+/// The calls of the newest turn without a result, which a resumed run settles.
 pub(super) fn open_calls(history: &[Message]) -> Vec<ModelCall> {
-    let newest = &history[newest(history)..];
+    let newest = &history[newest_turn(history)..];
     let done = results(newest);
     newest.iter().flat_map(calls).filter(|call| !done.contains_key(&call.id)).collect()
 }
 
-/// A call of the conversation.
+/// The call with that id.
 pub(super) fn call(history: &[Message], id: &str) -> Option<ModelCall> {
     history.iter().flat_map(calls).find(|call| call.id == id)
 }
 
-/// Where the newest turn begins: after a person's last words.
-fn newest(history: &[Message]) -> usize {
+/// Where the answers of the newest turn begin: after the last message of a person.
+fn newest_turn(history: &[Message]) -> usize {
     history.iter().rposition(|message| matches!(message, Message::User { .. })).map_or(0, |at| at + 1)
 }
 
-/// The ids of all calls, which no new call may have.
+/// The ids of all calls. No new call may have one of them.
 pub(super) fn call_ids(history: &[Message]) -> impl Iterator<Item = String> {
     history.iter().flat_map(calls).map(|call| call.id)
 }
 
-/// The conversation, at most about `max_bytes` of it, and how many messages were left out. `settled` are results that
-/// this run found for calls of earlier ones, `files` what goes with messages, by their ids; `native` reads the encrypted values
-/// that are this model's.
+/// The conversation within about `max_bytes`, and how many messages were left out. `settled` has results that this run found for
+/// calls of earlier runs, `files` what is added to messages, by their ids. `read_state` reads an encrypted value if it is this
+/// model's.
 pub(super) fn conversation(
     history: &[Message],
     settled: &Results,
-    mut files: HashMap<String, Given>,
-    native: impl Fn(&str) -> Option<Value>,
+    mut files: HashMap<String, MessageFiles>,
+    read_state: impl Fn(&str) -> Option<Value>,
     max_bytes: usize,
 ) -> (Vec<ModelMessage>, usize) {
     let mut done = results(history);
     done.extend(settled.clone());
-    let several = history.iter().filter_map(author).collect::<BTreeSet<_>>().len() > 1;
-    let newest = newest(history);
+    let has_several_people = history.iter().filter_map(author).collect::<BTreeSet<_>>().len() > 1;
+    let newest = newest_turn(history);
     let mut messages: Vec<ModelMessage> = Vec::new();
     for (at, message) in history.iter().enumerate() {
         match message {
             Message::User { id, content, .. } => {
                 let text = text_of(content);
-                let name = author(message).filter(|_| several);
+                let name = author(message).filter(|_| has_several_people);
                 let text = name.map_or(text.clone(), |name| format!("{name}: {text}"));
-                let Given { texts, media } = files.remove(id).unwrap_or_default();
+                let MessageFiles { texts, media } = files.remove(id).unwrap_or_default();
                 let text = [vec![text], texts].concat().join("\n\n");
                 messages.push(ModelMessage::User { text, media });
             }
@@ -75,9 +75,9 @@ pub(super) fn conversation(
                 messages.push(ModelMessage::user(content));
             }
             Message::Assistant { content, .. } => {
-                let said = content.clone().unwrap_or_default();
+                let new_text = content.clone().unwrap_or_default();
                 let calls: Vec<ModelCall> = calls(message).collect();
-                if said.is_empty() && calls.is_empty() {
+                if new_text.is_empty() && calls.is_empty() {
                     continue;
                 }
                 let results = calls.iter().map(|call| ModelMessage::Tool {
@@ -86,41 +86,41 @@ pub(super) fn conversation(
                     text: done.remove(&call.id).unwrap_or_else(|| NOT_CARRIED_OUT.into()),
                 });
                 let results: Vec<ModelMessage> = results.collect();
-                let native = values(message).filter(|_| at >= newest).find_map(&native);
+                let provider_state = encrypted_values(message).filter(|_| at >= newest).find_map(&read_state);
                 match messages.last_mut() {
-                    // Words and calls of one answer may be two messages.
-                    Some(ModelMessage::Assistant { text, calls: known, native: none }) if known.is_empty() => {
-                        let gap = if text.is_empty() || said.is_empty() { "" } else { "\n\n" };
+                    // Text and calls of one answer may be two messages.
+                    Some(ModelMessage::Assistant { text, calls: known, provider_state: none }) if known.is_empty() => {
+                        let gap = if text.is_empty() || new_text.is_empty() { "" } else { "\n\n" };
                         text.push_str(gap);
-                        text.push_str(&said);
-                        (*known, *none) = (calls, native);
+                        text.push_str(&new_text);
+                        (*known, *none) = (calls, provider_state);
                     }
-                    _ => messages.push(ModelMessage::Assistant { text: said, calls, native }),
+                    _ => messages.push(ModelMessage::Assistant { text: new_text, calls, provider_state }),
                 }
                 messages.extend(results);
             }
             Message::Tool { .. } | Message::Reasoning { .. } | Message::Activity { .. } => {}
         }
     }
-    let left_out = excess(&messages, max_bytes);
+    let left_out = messages_to_omit(&messages, max_bytes);
     (messages.split_off(left_out), left_out)
 }
 
-/// How many messages from the oldest on have to go, so that what stays begins with a person's words and fits; the newest
-/// turn always stays.
-fn excess(messages: &[ModelMessage], max_bytes: usize) -> usize {
+/// How many of the oldest messages to leave out so that the rest fits and begins with a message of a person. The newest turn always
+/// stays.
+fn messages_to_omit(messages: &[ModelMessage], max_bytes: usize) -> usize {
     let mut bytes: usize = messages.iter().map(size).sum();
-    let (mut from, mut gone) = (0, 0);
+    let (mut from, mut omitted) = (0, 0);
     let turns = messages.iter().enumerate().skip(1).filter(|(_, message)| matches!(message, ModelMessage::User { .. }));
     for (at, _) in turns {
         if bytes <= max_bytes {
             break;
         }
-        gone = at;
+        omitted = at;
         bytes -= messages[from..at].iter().map(size).sum::<usize>();
         from = at;
     }
-    gone
+    omitted
 }
 
 fn size(message: &ModelMessage) -> usize {
@@ -137,7 +137,7 @@ fn size(message: &ModelMessage) -> usize {
 }
 
 fn calls(message: &Message) -> impl Iterator<Item = ModelCall> {
-    called(message).iter().map(|call| ModelCall {
+    tool_calls(message).iter().map(|call| ModelCall {
         id: call.id.clone(),
         name: call.function.name.clone(),
         arguments: call.function.arguments.clone(),
@@ -145,11 +145,11 @@ fn calls(message: &Message) -> impl Iterator<Item = ModelCall> {
 }
 
 /// The encrypted values of a message's calls.
-fn values(message: &Message) -> impl Iterator<Item = &str> {
-    called(message).iter().filter_map(|call| call.encrypted_value.as_deref())
+fn encrypted_values(message: &Message) -> impl Iterator<Item = &str> {
+    tool_calls(message).iter().filter_map(|call| call.encrypted_value.as_deref())
 }
 
-fn called(message: &Message) -> &[ToolCall] {
+fn tool_calls(message: &Message) -> &[ToolCall] {
     match message {
         Message::Assistant { tool_calls, .. } => tool_calls.as_deref().unwrap_or_default(),
         _ => &[],
@@ -178,7 +178,7 @@ fn author(message: &Message) -> Option<&str> {
     }
 }
 
-/// A person's words: of parts, the texts, and of what is no text, its kind.
+/// The text of a person's message; of a part that is not text, its type.
 fn text_of(content: &ToolContent) -> String {
     let part = |part: &Value| match part["text"].as_str() {
         Some(text) => text.to_owned(),
@@ -204,7 +204,7 @@ mod tests {
         json!({"id": id, "type": "function", "function": {"name": "look", "arguments": "{}"}})
     }
 
-    fn said(history: &[Message], max_bytes: usize) -> Vec<String> {
+    fn lines(history: &[Message], max_bytes: usize) -> Vec<String> {
         conversation(history, &Results::new(), HashMap::new(), |_| None, max_bytes)
             .0
             .into_iter()
@@ -230,7 +230,7 @@ mod tests {
             {"role": "assistant", "id": "7", "content": "done"},
         ]));
         let expected = ["user hello", "model let me see <a> <b>", "tool a A", "tool b B", "model done"];
-        assert_eq!(said(&history, 9999), expected);
+        assert_eq!(lines(&history, 9999), expected);
         assert!(open_calls(&history).is_empty());
     }
 
@@ -253,11 +253,11 @@ mod tests {
             .collect();
         assert_eq!(texts, [NOT_CARRIED_OUT, "yes", "fine"]);
         all.truncate(3);
-        assert!(open_calls(&all).is_empty(), "a new message goes on without it");
+        assert!(open_calls(&all).is_empty(), "a new message continues without it");
     }
 
     #[test]
-    fn a_result_that_an_older_call_gets_late_stands_with_the_call_and_the_newest_words_stay_last() {
+    fn a_late_result_stands_with_its_call_and_the_newest_message_stays_last() {
         let all = history(json!([
             {"role": "user", "id": "1", "content": "one"},
             {"role": "assistant", "id": "2", "toolCalls": [call("task")]},
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_goes_in_whole_turns_and_the_newest_stays() {
+    fn whole_turns_are_left_out_until_the_rest_fits_and_the_newest_stays() {
         let history = history(json!([
             {"role": "user", "id": "1", "content": "x".repeat(100)},
             {"role": "assistant", "id": "2", "content": "y".repeat(100)},
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn files_count_for_what_a_model_reads_of_them() {
+    fn files_count_as_what_a_model_reads_of_them() {
         let history = history(json!([
             {"role": "user", "id": "1", "content": "look"},
             {"role": "user", "id": "2", "content": "well?"},
@@ -296,7 +296,7 @@ mod tests {
             |kind| Media { kind, mime_type: String::new(), name: String::new(), data: "x".repeat(1 << 20).into() };
         for (kind, weight) in [(MediaKind::Image, IMAGE_WEIGHT), (MediaKind::Pdf, PDF_WEIGHT)] {
             let texts = vec!["a file".to_owned()];
-            let files = HashMap::from([("1".to_owned(), Given { texts, media: vec![media(kind)] })]);
+            let files = HashMap::from([("1".to_owned(), MessageFiles { texts, media: vec![media(kind)] })]);
             let all = weight + "look\n\na file".len() + "well?".len();
             let (messages, left_out) = conversation(&history, &Results::new(), files.clone(), |_| None, all);
             assert_eq!((messages.len(), left_out), (2, 0));
@@ -308,12 +308,12 @@ mod tests {
     }
 
     #[test]
-    fn several_people_are_told_apart() {
+    fn messages_of_several_people_have_their_names() {
         let two = history(json!([
             {"role": "user", "id": "1", "content": "a", "name": "Ada"},
             {"role": "user", "id": "2", "content": [{"type": "text", "text": "b"}, {"type": "image"}], "name": "Bo"},
         ]));
-        assert_eq!(said(&two, 9999), ["user Ada: a", "user Bo: b\n[image]"]);
-        assert_eq!(said(&two[..1], 9999), ["user a"]);
+        assert_eq!(lines(&two, 9999), ["user Ada: a", "user Bo: b\n[image]"]);
+        assert_eq!(lines(&two[..1], 9999), ["user a"]);
     }
 }

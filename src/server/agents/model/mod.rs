@@ -1,32 +1,35 @@
 //! `kind = "model"`: an agent that is a model with tools.
 //!
-//! Floors, low to high: [`provider`] (what a model is to us) and [`genai_provider`] behind it; `error` and `usage`;
-//! `room` (what fits into a model's context), `files` and `history` (a thread as a model wants it) and `signed` (what only the
-//! model's provider reads of it), `turn` (one answer, told as it comes) and `asking` (for one, with patience), `calls` (what
-//! becomes of tool calls) with `read_file` (for texts that do not fit); `prepare` (the first request of a run);
-//! [`ModelAgent`], the loop: model, tools, model, until there is nothing more to call or the steps are used up.
+//! [`ModelAgent`] runs the loop: it asks the model, carries out its tool calls, and asks again, until there are no more calls or
+//! the steps are used up. Its modules, low to high:
 //!
-//! Promises: every call that is shown gets a result, now or in the run that resumes this one; a model's fault is a stable
-//! code and one honest sentence; what was used is said however the run ends; a stop takes effect at once.
+//! - [`provider`]: the types between the loop and a model. [`http_provider`] implements them over HTTP, with `apis` (the formats of
+//!   the providers), `answer_reader`, `tool_call_deltas` and `thoughts`.
+//! - `error` and `usage`.
+//! - `context` (what fits into a model's context), `files` and `history` (a thread as a model gets it), `provider_state`.
+//! - `answer` (emits one answer) and `retry` (asks again while the provider is busy).
+//! - `calls` (carries out tool calls) and `read_file` (a tool for text files that do not fit).
+//! - `prepare` (the first request of a run).
+//!
+//! Promises: every call that is shown gets a result, in this run or in the one that resumes it; an error of the model is a stable
+//! code and a sentence; usage is reported however the run ends; a stop takes effect at once.
 
+mod answer;
 mod answer_reader;
-mod asking;
+mod apis;
 mod calls;
-mod chat_chunks;
+mod context;
 mod error;
 mod files;
-pub mod genai_provider;
 mod history;
-mod passage;
-mod pieces;
+pub mod http_provider;
 mod prepare;
 pub mod provider;
+mod provider_state;
 mod read_file;
-mod responses_events;
-mod room;
-mod signed;
+mod retry;
 mod thoughts;
-mod turn;
+mod tool_call_deltas;
 mod usage;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -36,14 +39,14 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 pub use error::ModelError;
-pub use genai_provider::{GenaiProvider, Target};
+pub use http_provider::{HttpProvider, Target};
 pub use usage::{Allowance, Spent, Tokens};
 
 use self::{
+    answer::{Answer, emit_message},
     calls::{Settled, Tools},
     history::Results,
     provider::{EndReason, ModelCall, ModelMessage, ModelProvider},
-    turn::{Answer, remark},
 };
 use super::{
     attached::{IMAGES, LOGS, PDFS, TEXTS},
@@ -68,26 +71,26 @@ pub struct ModelAgent {
     toolbox: Option<Arc<dyn ToolBox>>,
     allowance: Option<Arc<dyn Allowance>>,
     price: Option<Price>,
-    /// What was wrong with the provider the last time it was asked.
-    fault: Mutex<Option<ModelError>>,
+    /// The error of the newest request; `None` if it was answered.
+    last_error: Mutex<Option<ModelError>>,
 }
 
 impl ModelAgent {
     /// The agent that `config` describes; `variables` answers what its key refers to.
     ///
     /// # Errors
-    /// The key that is wrong, and why.
+    /// The key of the configuration that is wrong, and why.
     pub fn new(
         info: AgentInfo,
         config: ModelConfig,
         variables: impl Fn(&str) -> Option<String>,
         table: &PriceTable,
     ) -> Result<Self, String> {
-        let provider = Arc::new(GenaiProvider::of(&config, variables)?);
+        let provider = Arc::new(HttpProvider::from_config(&config, variables)?);
         Ok(Self::with_provider(info, config, provider, table))
     }
 
-    /// The same over a provider of your own.
+    /// The same with another provider.
     #[must_use]
     pub fn with_provider(
         info: AgentInfo,
@@ -96,7 +99,7 @@ impl ModelAgent {
         table: &PriceTable,
     ) -> Self {
         let price = price(&config, table);
-        Self { info, config, provider, toolbox: None, allowance: None, price, fault: Mutex::default() }
+        Self { info, config, provider, toolbox: None, allowance: None, price, last_error: Mutex::default() }
     }
 
     /// Gives it tools.
@@ -105,14 +108,14 @@ impl ModelAgent {
         Self { toolbox: Some(toolbox), ..self }
     }
 
-    /// Has it ask between steps whether it may go on.
+    /// Has it check a budget between its steps.
     #[must_use]
     pub fn with_allowance(self, allowance: Arc<dyn Allowance>) -> Self {
         Self { allowance: Some(allowance), ..self }
     }
 }
 
-/// The model of the agent `id` among configured ones, for the analyst's wording.
+/// The model of the configured agent `id`, for texts of the analyst.
 ///
 /// # Errors
 /// What is wrong with it, in a sentence.
@@ -126,7 +129,8 @@ pub fn writer(
     let entry = entry.ok_or_else(|| format!("there is no agent `{id}` in [[agents]]"))?;
     match AgentConfig::parse(entry).map_err(|problem| format!("agent `{id}`: {problem}"))?.kind {
         KindConfig::Model(config) => {
-            let provider = GenaiProvider::of(&config, variables).map_err(|error| format!("agent `{id}`: {error}"))?;
+            let provider =
+                HttpProvider::from_config(&config, variables).map_err(|error| format!("agent `{id}`: {error}"))?;
             Ok(Writer::new(Arc::new(provider), price(&config, table)))
         }
         _ => Err(format!("the agent `{id}` is not of kind \"model\"")),
@@ -145,7 +149,7 @@ impl Agent for ModelAgent {
             (takes(Takes::Image), &IMAGES),
             (takes(Takes::Pdf), &PDFS),
             (takes(Takes::Text), &TEXTS),
-            // Its tools may read them.
+            // Tools may read them, too.
             (takes(Takes::Text) || self.toolbox.is_some(), &LOGS),
         ];
         let files =
@@ -154,28 +158,29 @@ impl Agent for ModelAgent {
     }
 
     fn health(&self) -> Option<Health> {
-        let fault = self.fault.lock().as_ref().map(ToString::to_string);
-        let about = fault.clone().unwrap_or_else(|| "The model answered, or was not asked yet.".into());
-        Some(Health { ok: fault.is_none(), about })
+        let error = self.last_error.lock().as_ref().map(ToString::to_string);
+        let about = error.clone().unwrap_or_else(|| "The model answered, or was not asked yet.".into());
+        Some(Health { ok: error.is_none(), about })
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
-        let mut run = Run { agent: self, input: &input, out: &out, spent: Spent::default(), left_out: 0, forgotten: 0 };
-        match run.go().await {
-            Ok(outcome) => Ok(run.done(outcome)),
-            // What a stopped run used is counted too.
+        let (spent, omitted_messages, omitted_states) = (Spent::default(), 0, 0);
+        let mut run = Run { agent: self, input: &input, out: &out, spent, omitted_messages, omitted_states };
+        match run.execute().await {
+            Ok(end) => Ok(run.done(end)),
+            // The usage of a stopped run counts, too.
             Err(AgentError::Stopped) => Ok(run.done((Outcome::Cancelled, None))),
             Err(AgentError::Failed { code, message, .. }) => {
                 let (usage, metadata) = (run.spent.usage(), run.metadata());
                 Err(AgentError::Failed { code, message, usage, metadata })
             }
-            Err(told) => Err(told),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// How a run ended, and what it says came of it.
-type Ended = (Outcome, Option<Value>);
+/// The outcome of a run and its result.
+type RunEnd = (Outcome, Option<Value>);
 
 /// One run.
 struct Run<'a> {
@@ -183,14 +188,14 @@ struct Run<'a> {
     input: &'a RunInput,
     out: &'a Emitter,
     spent: Spent,
-    /// Messages of the conversation that did not fit.
-    left_out: usize,
-    /// Answers whose signed thoughts were too large for the log: after a pause, the model goes on without them.
-    forgotten: usize,
+    /// How many messages of the conversation did not fit.
+    omitted_messages: usize,
+    /// How many answers had a provider state too large for the log. A run that resumes this one does without them.
+    omitted_states: usize,
 }
 
 impl Run<'_> {
-    async fn go(&mut self) -> Result<Ended, AgentError> {
+    async fn execute(&mut self) -> Result<RunEnd, AgentError> {
         let (input, config) = (self.input, &self.agent.config);
         let toolbox = self.agent.toolbox.as_deref();
         let consent_timeout = config.consent_timeout_s.map(|wait| Duration::from_secs(wait.get().into()));
@@ -202,36 +207,36 @@ impl Run<'_> {
             Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
             Settled::Pending(_) => Results::new(),
         };
-        let mut taken: HashSet<String> = history::call_ids(&history).chain(called(&input.thread)).collect();
+        let mut used_ids: HashSet<String> = history::call_ids(&history).chain(thread_call_ids(&input.thread)).collect();
         let mut request = self.request(&mut tools, &history, &settled).await?;
         for step in 1.. {
             if step > 1 {
                 tools.refresh().await?;
-                request.tools = self.offered(&tools);
+                request.tools = self.offered_tools(&tools);
             }
             let answer = match step {
-                1 => self.first_answer(&mut request, &mut tools, &mut taken).await?,
-                _ => self.ask(&request, &mut taken).await?,
+                1 => self.first_answer(&mut request, &mut tools, &mut used_ids).await?,
+                _ => self.ask(&request, &mut used_ids).await?,
             };
             let Answer { text, calls, end } = answer;
             if calls.is_empty() {
-                self.last_word(&text, end.reason).await?;
+                self.explain_end(&text, end.reason).await?;
                 return Ok((Outcome::default(), Some(json!({"steps": step}))));
             }
             if step >= config.max_steps {
                 tools.decline(&calls, "Not carried out: the agent has used up its steps.").await?;
                 let last = format!(
-                    "I have taken {step} steps, the most that I may take for one question, and I am not done. Ask me to go on."
+                    "I have taken {step} steps, the most that I may take for one question, and I am not done. Ask me to continue."
                 );
-                remark(self.out, &last).await?;
+                emit_message(self.out, &last).await?;
                 return Ok((Outcome::default(), Some(json!({"steps": step, "stopped": "max_steps"}))));
             }
-            if let Err(refused) = self.admitted().await {
+            if let Err(refused) = self.check_budget().await {
                 tools.decline(&calls, "Not carried out: the person's budget is used up.").await?;
-                remark(self.out, &format!("I stop here, and I am not done: {refused}.")).await?;
+                emit_message(self.out, &format!("I stop here, and I am not done: {refused}.")).await?;
                 return Ok((Outcome::default(), Some(json!({"steps": step, "stopped": "budget_used"}))));
             }
-            self.keep(&calls, end.native.as_ref()).await?;
+            self.keep_state(&calls, end.provider_state.as_ref()).await?;
             let results = match tools.settle(&calls).await? {
                 Settled::Done(results) => results,
                 Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
@@ -239,72 +244,75 @@ impl Run<'_> {
                     return Ok((Outcome::Success { pending_tool_call_ids }, None));
                 }
             };
-            let told = calls.iter().map(|call| ModelMessage::Tool {
+            let messages = calls.iter().map(|call| ModelMessage::Tool {
                 call_id: call.id.clone(),
                 name: call.name.clone(),
                 text: results.get(&call.id).cloned().unwrap_or_default(),
             });
-            let told: Vec<ModelMessage> = told.collect();
-            request.messages.push(ModelMessage::Assistant { text, calls, native: end.native });
-            request.messages.extend(told);
+            let messages: Vec<ModelMessage> = messages.collect();
+            request.messages.push(ModelMessage::Assistant { text, calls, provider_state: end.provider_state });
+            request.messages.extend(messages);
         }
         unreachable!("the steps are bounded")
     }
 
-    /// Whether the run may take another step, or why not.
-    async fn admitted(&self) -> Result<(), String> {
+    /// Whether the run may take another step.
+    ///
+    /// # Errors
+    /// Why not, for the person.
+    async fn check_budget(&self) -> Result<(), String> {
         match &self.agent.allowance {
             Some(allowance) => allowance.admit(self.input.author.id).await,
             None => Ok(()),
         }
     }
 
-    /// Has the log keep what only the provider reads of an answer, for the run that goes on after a pause.
-    async fn keep(&mut self, calls: &[ModelCall], native: Option<&Value>) -> Result<(), AgentError> {
-        let (Some(call), Some(native)) = (calls.first(), native) else { return Ok(()) };
-        match signed::event(&*self.agent.provider, &call.id, native) {
+    /// Keeps an answer's provider state in the log, for the run that resumes this one.
+    async fn keep_state(&mut self, calls: &[ModelCall], state: Option<&Value>) -> Result<(), AgentError> {
+        let (Some(call), Some(state)) = (calls.first(), state) else { return Ok(()) };
+        match provider_state::event(&*self.agent.provider, &call.id, state) {
             Some(event) => self.out.emit(event).await,
             None => {
-                self.forgotten += 1;
+                self.omitted_states += 1;
                 Ok(())
             }
         }
     }
 
-    /// Says what the answer itself does not: that there is none, or that it was cut off.
-    async fn last_word(&self, text: &str, reason: EndReason) -> Result<(), AgentError> {
-        let word = match (reason, text.trim().is_empty()) {
+    /// Tells the person why an answer is empty or incomplete.
+    async fn explain_end(&self, text: &str, reason: EndReason) -> Result<(), AgentError> {
+        let message = match (reason, text.trim().is_empty()) {
             (EndReason::Length, _) => {
-                "The answer ends here because it reached the limit of its length. Ask me to go on."
+                "The answer ends here because it reached the limit of its length. Ask me to continue."
             }
             (EndReason::Filtered, _) => {
-                "The model's provider held the answer back: its content filter did not let it pass. Ask in other words."
+                "The content filter of the model's provider held the answer back. Rephrase your question."
             }
-            (EndReason::Stop | EndReason::ToolCalls, true) => "The model had nothing to say. Ask in other words.",
+            (EndReason::Stop | EndReason::ToolCalls, true) => "The model sent an empty answer. Rephrase your question.",
             (EndReason::Stop | EndReason::ToolCalls, false) => return Ok(()),
         };
-        remark(self.out, word).await
+        emit_message(self.out, message).await
     }
 
-    fn done(self, (outcome, result): Ended) -> Done {
+    fn done(self, (outcome, result): RunEnd) -> Done {
         Done { result, outcome, usage: self.spent.usage(), metadata: self.metadata(), ..Done::default() }
     }
 
-    /// What the terminal event says beside: the cost, and what was left out.
+    /// The metadata of the terminal event: the cost, and how much was left out.
     fn metadata(&self) -> Option<Map<String, Value>> {
         let mut metadata = self.spent.metadata();
-        if self.left_out > 0 {
-            metadata.insert("omittedMessages".into(), json!(self.left_out));
+        if self.omitted_messages > 0 {
+            metadata.insert("omittedMessages".into(), json!(self.omitted_messages));
         }
-        if self.forgotten > 0 {
-            metadata.insert("omittedThoughts".into(), json!(self.forgotten));
+        if self.omitted_states > 0 {
+            metadata.insert("omittedThoughts".into(), json!(self.omitted_states));
         }
         Some(metadata).filter(|metadata| !metadata.is_empty())
     }
 }
 
-/// The ids of the calls of every run of a thread, whatever its branch: a result is found by its call's id alone.
-fn called(thread: &ThreadView) -> impl Iterator<Item = String> {
+/// The ids of the calls of all runs of a thread, on every branch, since a result belongs to its call by the id alone.
+fn thread_call_ids(thread: &ThreadView) -> impl Iterator<Item = String> {
     let calls = thread.runs().flat_map(|run| &run.nodes).filter(|node| matches!(node.body, NodeBody::Tool { .. }));
     calls.map(|node| node.id.clone())
 }

@@ -1,6 +1,6 @@
-//! What a model is to us: a request in, a stream of events out, and a typed error for whatever went wrong.
+//! The interface to a model: a request in, a stream of events out, and typed errors.
 //!
-//! [`ModelProvider`] is all that the loop knows. Behind it stands [`super::genai_provider`], or a test's own.
+//! The loop only uses [`ModelProvider`]. [`super::http_provider`] implements it; tests have implementations of their own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,57 +19,57 @@ use crate::protocol::agui;
 pub struct ModelRequest {
     /// Instructions.
     pub system: String,
-    /// The conversation, oldest first. Every call has its result right after the message that made it.
+    /// The conversation, oldest first. The results of calls follow right after the message with the calls.
     pub messages: Vec<ModelMessage>,
-    /// What the model may call.
+    /// The tools that the model may call.
     pub tools: Vec<ModelTool>,
-    /// How it shall answer.
+    /// How to answer.
     pub options: ModelOptions,
 }
 
-/// How a model shall answer; what is `None` is the provider's default.
+/// How a model is to answer. `None` is the provider's default.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelOptions {
-    /// How freely it picks words.
+    /// The sampling temperature.
     pub temperature: Option<f64>,
     /// The most tokens of one answer.
     pub max_output_tokens: Option<u32>,
-    /// Whether the answer shall be one JSON value. The instructions must say so too.
+    /// Whether the answer is to be one JSON value. The instructions must say so, too.
     pub json: bool,
 }
 
 /// A message of the conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelMessage {
-    /// A person's words, and files.
+    /// A message of a person, with files.
     User {
-        /// The words.
+        /// The text.
         text: String,
         /// Files that the model reads itself.
         media: Vec<Media>,
     },
-    /// The model's own: words, calls, or both.
+    /// An answer of the model: text, calls, or both.
     Assistant {
-        /// Its words.
+        /// Its text.
         text: String,
         /// Its calls.
         calls: Vec<ModelCall>,
-        /// What only its provider reads and wants back within the same turn (signed thoughts, say), opaque.
-        native: Option<Value>,
+        /// What its provider wants back within the same turn, such as signed thoughts. Only the provider can read it.
+        provider_state: Option<Value>,
     },
-    /// A call's result.
+    /// The result of a call.
     Tool {
-        /// The call.
+        /// The call's id.
         call_id: String,
-        /// The function's name.
+        /// The tool's name.
         name: String,
-        /// What it said.
+        /// The result.
         text: String,
     },
 }
 
 impl ModelMessage {
-    /// A person's words alone.
+    /// A message of a person without files.
     pub fn user(text: impl Into<String>) -> Self {
         Self::User { text: text.into(), media: Vec::new() }
     }
@@ -78,9 +78,9 @@ impl ModelMessage {
 /// A file that a model reads itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Media {
-    /// What it is, to us.
+    /// What kind of file it is.
     pub kind: MediaKind,
-    /// What it is, as its type says.
+    /// Its media type.
     pub mime_type: String,
     /// Its name.
     pub name: String,
@@ -88,7 +88,7 @@ pub struct Media {
     pub data: Arc<str>,
 }
 
-/// What models read themselves.
+/// Kinds of files that models read themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaKind {
     /// An image.
@@ -97,18 +97,18 @@ pub enum MediaKind {
     Pdf,
 }
 
-/// A whole tool call.
+/// A complete tool call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelCall {
     /// Its id, unique in the conversation.
     pub id: String,
-    /// What is called.
+    /// The tool's name.
     pub name: String,
-    /// The arguments as the model wrote them: JSON text, if it kept to its word.
+    /// The arguments as the model wrote them, which should be JSON.
     pub arguments: String,
 }
 
-/// Something a model may call.
+/// A tool that a model may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelTool {
     /// Its name.
@@ -119,86 +119,86 @@ pub struct ModelTool {
     pub parameters: Value,
 }
 
-/// What a model says, as it says it.
+/// A part of a streamed answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelEvent {
-    /// More of the answer.
+    /// More of the answer's text.
     Text(String),
     /// More of its reasoning.
     Reasoning(String),
-    /// More of a call. The first of each `index` carries the name; `arguments` is a piece to append.
+    /// More of a call.
     Call {
-        /// Which call of this answer: 0, 1, …
+        /// The position of the call in this answer, from 0.
         index: usize,
-        /// The provider's id, where it gave one.
+        /// The provider's id, if it gave one; only in the first piece.
         id: Option<String>,
-        /// The function's name, in the first piece.
+        /// The tool's name; only in the first piece.
         name: Option<String>,
-        /// A piece of the arguments' JSON text.
+        /// A piece of the arguments' text, to append.
         arguments: String,
     },
-    /// The answer is whole: the last event. A stream that ends without it was cut.
+    /// The last event: the answer is complete. A stream that ends without it was cut off.
     End(ModelEnd),
 }
 
 /// How an answer ended.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ModelEnd {
-    /// Why.
+    /// Why it ended.
     pub reason: EndReason,
-    /// The tokens it took, where the provider says so.
+    /// The tokens it took, if the provider reports them.
     pub usage: Option<agui::Usage>,
-    /// See [`ModelMessage::Assistant::native`].
-    pub native: Option<Value>,
+    /// See [`ModelMessage::Assistant::provider_state`].
+    pub provider_state: Option<Value>,
 }
 
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EndReason {
-    /// It was done.
+    /// It was complete.
     #[default]
     Stop,
-    /// It wants tools called.
+    /// The model calls tools.
     ToolCalls,
-    /// The limit of output tokens.
+    /// It reached the limit of output tokens.
     Length,
-    /// The provider's content filter.
+    /// The provider's content filter held it back.
     Filtered,
 }
 
-/// An answer as it comes.
+/// A streamed answer.
 pub type ModelStream = BoxStream<'static, Result<ModelEvent, ModelError>>;
 
-/// Something that answers requests.
+/// A model that answers requests.
 #[async_trait]
 pub trait ModelProvider: Send + Sync + 'static {
-    /// Who serves the model, as usage names it.
+    /// The provider's name in the usage of runs.
     fn provider(&self) -> &str;
 
     /// The model's name.
     fn model(&self) -> &str;
 
-    /// Asks. Dropping the stream closes the connection. Waiting is the caller's to bound.
+    /// Asks the model. Dropping the stream closes the connection. There is no timeout: the caller has to set one.
     ///
     /// # Errors
-    /// Where the request cannot even be sent; all that the provider answers comes by the stream.
+    /// Where the request cannot be made. Errors of the connection and the provider come through the stream.
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError>;
 }
 
-/// The most text that [`answer`] takes.
+/// The most bytes of an answer's text that [`answer`] takes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// The text of an answer, whole, and the tokens it took: for those who do not show it as it comes.
+/// The whole text of an answer, and the tokens it took, for callers that do not stream it.
 ///
 /// # Errors
-/// As the stream's; [`ModelError::Timeout`] where the answer is not whole `within` that time.
+/// Those of the stream; [`ModelError::Timeout`] where the answer is not complete `within` that time.
 pub async fn answer(
     provider: &dyn ModelProvider,
     request: ModelRequest,
     within: Duration,
 ) -> Result<(String, Tokens), ModelError> {
     let prompt = prompt_tokens(&request);
-    let whole = async {
+    let read_all = async {
         let (mut stream, mut text) = (provider.stream(request).await?, String::new());
         while let Some(event) = stream.next().await {
             match event? {
@@ -206,12 +206,12 @@ pub async fn answer(
                 ModelEvent::Text(_) => return Err(ModelError::TooLong { what: "64 KiB of text".into() }),
                 ModelEvent::Reasoning(_) | ModelEvent::Call { .. } => {}
                 ModelEvent::End(end) => {
-                    let tokens = Tokens::of(provider, end.usage, prompt, text.len());
+                    let tokens = Tokens::new(provider, end.usage, prompt, text.len());
                     return Ok((text, tokens));
                 }
             }
         }
         Err(ModelError::Cut)
     };
-    tokio::time::timeout(within, whole).await.unwrap_or(Err(ModelError::Timeout { first: true, waited: within }))
+    tokio::time::timeout(within, read_all).await.unwrap_or(Err(ModelError::Timeout { first: true, waited: within }))
 }

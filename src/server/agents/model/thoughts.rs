@@ -1,14 +1,14 @@
-//! Thoughts that a model writes in its answer, between `<think>` and `</think>` and the marks of other models: some servers do
-//! not tell them apart.
+//! Separates the thoughts that a model writes into its answer, between `<think>` and `</think>` or the marks of other models. Some
+//! servers do not separate them.
 //!
-//! Only at the beginning of an answer: an answer that speaks of a mark keeps it. Where a model's template opens the thought, the
-//! answer begins inside of it, which nothing in the text says: a setting does. A thought that does not end is one to the
-//! end. A mark may come in any number of pieces; of it nothing is told before it is whole, or another word.
+//! Only marks at the beginning of an answer count, so that an answer about a mark keeps it. Where a model's chat template opens the
+//! thought, the answer begins inside of it; only a setting says so. A thought without an end lasts to the end. A mark may come in
+//! pieces: its text is held until the mark is complete, or is another text.
 
 use super::provider::ModelEvent;
 
-/// What thoughts stand between.
-const THOUGHTS: [Marks; 11] = [
+/// The marks around thoughts.
+const THOUGHT_MARKS: [Marks; 11] = [
     Marks::new("<think>", "</think>"),
     Marks::new("<thinking>", "</thinking>"),
     Marks::new("<thought>", "</thought>"),
@@ -18,19 +18,19 @@ const THOUGHTS: [Marks; 11] = [
     Marks::new("<seed:think>", "</seed:think>"),
     Marks::new("◁think▷", "◁/think▷"),
     Marks::new("<|begin_of_thought|>", "<|end_of_thought|>"),
-    // Channels: OpenAI's gpt-oss, Google's Gemma.
+    // The channels of OpenAI's gpt-oss and Google's Gemma.
     Marks::new("<|channel|>analysis<|message|>", "<|end|>"),
     Marks::new("<|start|>assistant<|channel|>analysis<|message|>", "<|end|>"),
     Marks::new("<|channel>thought\n", "<channel|>"),
 ];
 
-/// What stands before an answer and is none of it.
-const BEFORE_ANSWER: [&str; 2] = ["<|channel|>final<|message|>", "<|start|>assistant<|channel|>final<|message|>"];
+/// Marks before an answer.
+const ANSWER_MARKS: [&str; 2] = ["<|channel|>final<|message|>", "<|start|>assistant<|channel|>final<|message|>"];
 
-/// The most space before a mark.
+/// The most bytes of white space before a mark.
 const MAX_SPACE_BYTES: usize = 4096;
 
-/// The marks around a thought.
+/// The marks that begin and end a thought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Marks {
     open: &'static str,
@@ -43,27 +43,27 @@ impl Marks {
     }
 }
 
-/// Tells thoughts and answer apart.
+/// Separates thoughts from the answer.
 #[derive(Debug, Default)]
 pub(super) struct Thoughts {
     state: State,
-    /// Whether an answer without a mark begins inside a thought.
+    /// Whether an answer that does not begin with a mark begins inside a thought.
     starts_inside: bool,
-    /// What may be a mark, and the space around it.
+    /// Text that may be a mark, and the white space around it.
     held: String,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Nothing came but space, and perhaps a piece of a mark.
+    /// Only white space came, and maybe a piece of a mark.
     #[default]
     Beginning,
-    /// In a thought; `said`: something of it was told.
+    /// In a thought; `has_text`: some of its text was handed on.
     Thought {
         close: &'static str,
-        said: bool,
+        has_text: bool,
     },
-    /// After a thought, before the answer's first word.
+    /// After a thought, before the answer.
     Gap,
     Answer,
 }
@@ -74,7 +74,7 @@ impl Thoughts {
         Self { starts_inside, ..Self::default() }
     }
 
-    /// More of what the model wrote, as thoughts and answer.
+    /// Reads more of the model's text.
     pub(super) fn read(&mut self, text: &str) -> Vec<ModelEvent> {
         let mut events = Vec::new();
         self.held.push_str(text);
@@ -82,8 +82,8 @@ impl Thoughts {
         events
     }
 
-    /// What is still held: nothing more comes, or not of the text.
-    pub(super) fn rest(&mut self) -> Option<ModelEvent> {
+    /// Hands on what is held, at the end of the text or before an event of another kind.
+    pub(super) fn flush(&mut self) -> Option<ModelEvent> {
         let held = std::mem::take(&mut self.held);
         if held.trim().is_empty() && self.state != State::Answer {
             return None;
@@ -97,11 +97,11 @@ impl Thoughts {
         }
     }
 
-    /// Takes what it can from what is held. Answers whether there may be more to take.
+    /// Takes what it can from the held text. Answers whether there may be more to take.
     fn step(&mut self, events: &mut Vec<ModelEvent>) -> bool {
         match self.state {
             State::Beginning | State::Gap => self.begin(),
-            State::Thought { close, said } => self.think(close, said, events),
+            State::Thought { close, has_text } => self.think(close, has_text, events),
             State::Answer => {
                 if !self.held.is_empty() {
                     events.push(ModelEvent::Text(std::mem::take(&mut self.held)));
@@ -111,26 +111,26 @@ impl Thoughts {
         }
     }
 
-    /// Looks for a mark at the beginning, or right after a thought. What space stands before the answer is part of it where
-    /// no thought came.
+    /// Looks for a mark at the beginning or right after a thought. White space before the answer is part of it only if no thought
+    /// came before.
     fn begin(&mut self) -> bool {
         let text = self.held.trim_start();
         if text.is_empty() && self.state == State::Gap {
             self.held.clear();
             return false;
         }
-        if let Some(Marks { open, close }) = THOUGHTS.iter().find(|marks| text.starts_with(marks.open)) {
+        if let Some(Marks { open, close }) = THOUGHT_MARKS.iter().find(|marks| text.starts_with(marks.open)) {
             self.held = text[open.len()..].to_owned();
-            self.state = State::Thought { close, said: false };
+            self.state = State::Thought { close, has_text: false };
             return true;
         }
-        if let Some(mark) = BEFORE_ANSWER.iter().find(|mark| text.starts_with(**mark)) {
+        if let Some(mark) = ANSWER_MARKS.iter().find(|mark| text.starts_with(**mark)) {
             self.held = text[mark.len()..].to_owned();
             self.state = State::Answer;
             return true;
         }
         let is_short = self.held.len() <= MAX_SPACE_BYTES;
-        let mut marks = THOUGHTS.iter().map(|marks| &marks.open).chain(&BEFORE_ANSWER);
+        let mut marks = THOUGHT_MARKS.iter().map(|marks| &marks.open).chain(&ANSWER_MARKS);
         if is_short && marks.any(|mark| mark.starts_with(text)) {
             return false;
         }
@@ -138,20 +138,20 @@ impl Thoughts {
             self.held = text.to_owned();
         }
         self.state = match self.state {
-            State::Beginning if self.starts_inside => State::Thought { close: "</think>", said: false },
+            State::Beginning if self.starts_inside => State::Thought { close: "</think>", has_text: false },
             _ => State::Answer,
         };
         true
     }
 
-    fn think(&mut self, close: &'static str, said: bool, events: &mut Vec<ModelEvent>) -> bool {
+    fn think(&mut self, close: &'static str, has_text: bool, events: &mut Vec<ModelEvent>) -> bool {
         let (thought, rest) = match self.held.find(close) {
             Some(end) => (&self.held[..end], Some(&self.held[end + close.len()..])),
-            None => (&self.held[..self.held.len() - begun(&self.held, close)], None),
+            None => (&self.held[..self.held.len() - partial_mark(&self.held, close)], None),
         };
-        let thought = if said { thought } else { thought.trim_start() };
-        let is_told = !thought.is_empty();
-        if is_told {
+        let thought = if has_text { thought } else { thought.trim_start() };
+        let has_more = !thought.is_empty();
+        if has_more {
             events.push(ModelEvent::Reasoning(thought.to_owned()));
         }
         match rest {
@@ -160,8 +160,8 @@ impl Thoughts {
                 true
             }
             None => {
-                let kept = self.held.len() - begun(&self.held, close);
-                self.state = State::Thought { close, said: said || is_told };
+                let kept = self.held.len() - partial_mark(&self.held, close);
+                self.state = State::Thought { close, has_text: has_text || has_more };
                 self.held.drain(..kept);
                 false
             }
@@ -169,8 +169,8 @@ impl Thoughts {
     }
 }
 
-/// How many bytes of a mark a text ends with.
-fn begun(text: &str, mark: &str) -> usize {
+/// How many bytes at the end of a text may begin a mark.
+fn partial_mark(text: &str, mark: &str) -> usize {
     let ends = |length: &usize| mark.get(..*length).is_some_and(|mark| text.ends_with(mark));
     (1..mark.len()).rev().find(ends).unwrap_or(0)
 }
@@ -179,46 +179,46 @@ fn begun(text: &str, mark: &str) -> usize {
 mod tests {
     use super::*;
 
-    /// The thoughts and the answer, each in one piece.
-    fn told(pieces: &[&str]) -> (String, String) {
-        sorted(Thoughts::default(), pieces)
+    /// The thoughts and the answer, each joined.
+    fn separate(pieces: &[&str]) -> (String, String) {
+        separate_with(Thoughts::default(), pieces)
     }
 
-    fn sorted(mut thoughts: Thoughts, pieces: &[&str]) -> (String, String) {
-        let mut told = (String::new(), String::new());
+    fn separate_with(mut thoughts: Thoughts, pieces: &[&str]) -> (String, String) {
+        let mut joined = (String::new(), String::new());
         let mut events: Vec<_> = pieces.iter().flat_map(|piece| thoughts.read(piece)).collect();
-        events.extend(thoughts.rest());
+        events.extend(thoughts.flush());
         for event in events {
             match event {
-                ModelEvent::Reasoning(text) => told.0.push_str(&text),
-                ModelEvent::Text(text) => told.1.push_str(&text),
+                ModelEvent::Reasoning(text) => joined.0.push_str(&text),
+                ModelEvent::Text(text) => joined.1.push_str(&text),
                 other => panic!("{other:?}"),
             }
         }
-        told
+        joined
     }
 
     #[test]
-    fn a_thought_at_the_beginning_is_none_of_the_answer_wherever_it_is_cut() {
-        for Marks { open, close } in THOUGHTS {
+    fn a_thought_at_the_beginning_is_separated_wherever_it_is_cut() {
+        for Marks { open, close } in THOUGHT_MARKS {
             let text = format!("\n{open}\nLet é <b> </thin\nsee.\n{close}\n\nIt is **é**: {close}.");
             let right = ("Let é <b> </thin\nsee.\n".to_owned(), format!("It is **é**: {close}."));
             for (one, _) in text.char_indices() {
                 for two in (one..text.len()).filter(|two| text.is_char_boundary(*two)) {
                     assert_eq!(
-                        told(&[&text[..one], &text[one..two], &text[two..]]),
+                        separate(&[&text[..one], &text[one..two], &text[two..]]),
                         right,
                         "{open} at {one} and {two}"
                     );
                 }
             }
             let each: Vec<String> = text.chars().map(String::from).collect();
-            assert_eq!(told(&each.iter().map(String::as_str).collect::<Vec<_>>()), right);
+            assert_eq!(separate(&each.iter().map(String::as_str).collect::<Vec<_>>()), right);
         }
     }
 
     #[test]
-    fn other_answers_stay_as_they_are() {
+    fn answers_without_a_mark_at_the_beginning_stay_as_they_are() {
         for text in [
             "",
             "<thin",
@@ -230,14 +230,14 @@ mod tests {
         ] {
             let each: Vec<String> = text.chars().map(String::from).collect();
             let each: Vec<&str> = each.iter().map(String::as_str).collect();
-            for (thoughts, answer) in [told(&[text]), told(&each)] {
+            for (thoughts, answer) in [separate(&[text]), separate(&each)] {
                 assert_eq!((thoughts.as_str(), answer.as_str()), ("", text));
             }
         }
     }
 
     #[test]
-    fn several_thoughts_and_channels_are_told_apart() {
+    fn several_thoughts_and_channels_are_separated() {
         for (text, thoughts, answer) in [
             ("<think>one</think>\n<think>two</think>\nIt is.", "onetwo", "It is."),
             (
@@ -252,16 +252,16 @@ mod tests {
         ] {
             let each: Vec<String> = text.chars().map(String::from).collect();
             let each: Vec<&str> = each.iter().map(String::as_str).collect();
-            for told in [told(&[text]), told(&each)] {
-                assert_eq!((told.0.as_str(), told.1.as_str()), (thoughts, answer));
+            for found in [separate(&[text]), separate(&each)] {
+                assert_eq!((found.0.as_str(), found.1.as_str()), (thoughts, answer));
             }
         }
     }
 
     #[test]
-    fn a_thought_without_an_end_is_no_answer() {
-        assert_eq!(told(&["<think>a", "b</thi"]), ("ab</thi".into(), String::new()));
-        assert_eq!(told(&["<think>", "\n</think>", "\n\n", "fine"]), (String::new(), "fine".into()));
+    fn a_thought_without_an_end_lasts_to_the_end() {
+        assert_eq!(separate(&["<think>a", "b</thi"]), ("ab</thi".into(), String::new()));
+        assert_eq!(separate(&["<think>", "\n</think>", "\n\n", "fine"]), (String::new(), "fine".into()));
     }
 
     #[test]
@@ -274,8 +274,8 @@ mod tests {
         ] {
             let each: Vec<String> = text.chars().map(String::from).collect();
             let each: Vec<&str> = each.iter().map(String::as_str).collect();
-            for told in [sorted(Thoughts::new(true), &[text]), sorted(Thoughts::new(true), &each)] {
-                assert_eq!((told.0.as_str(), told.1.as_str()), (thoughts, answer));
+            for found in [separate_with(Thoughts::new(true), &[text]), separate_with(Thoughts::new(true), &each)] {
+                assert_eq!((found.0.as_str(), found.1.as_str()), (thoughts, answer));
             }
         }
     }

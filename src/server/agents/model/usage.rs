@@ -1,7 +1,7 @@
-//! What a run used: tokens by provider and model, and what they cost at list prices.
+//! The usage of a run: tokens by provider and model, and their cost at list prices.
 //!
-//! Promises: an answer always counts. Where its provider does not say how much, or it was not whole, its tokens are
-//! estimated, and said to be.
+//! Promises: every answer counts. If its provider reports no usage, or the answer is incomplete, its tokens are estimated, and
+//! reported as estimated.
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
@@ -12,41 +12,41 @@ use crate::{
     protocol::{RunId, UserId, agui::Usage},
 };
 
-/// Bytes of text that are taken for one token.
-const BYTES_A_TOKEN: u64 = 4;
-/// Tokens that a file is taken for.
-const FILE_TOKENS: u64 = 1_000;
+/// Bytes of text that count as one token in an estimate.
+const BYTES_PER_TOKEN: u64 = 4;
+/// Tokens that an image or a PDF counts as in an estimate.
+const TOKENS_PER_FILE: u64 = 1_000;
 
-/// Whether a person's runs may use more, given what those that go on have used so far. Asked between steps, so each run may
-/// pass a budget by one step.
+/// Checks the budgets of people, counting what runs under way have used so far. Runs check between their steps, so each may exceed a
+/// budget by one step.
 #[async_trait]
 pub trait Allowance: Send + Sync + 'static {
-    /// Notes what a run used so far, all steps together.
+    /// Reports what a run used so far, all its steps together.
     fn used(&self, run: RunId, tokens: u64, cost_usd: f64);
 
-    /// Looks at what the person's runs used.
+    /// Checks what the person's runs used.
     ///
     /// # Errors
     /// A sentence for the person, where a budget is used up.
     async fn admit(&self, person: UserId) -> Result<(), String>;
 }
 
-/// The tokens of one answer and what it was asked with.
+/// The tokens of one request and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tokens {
-    /// As its provider counted them.
+    /// As the provider reported them.
     Counted(Usage),
-    /// Estimated from the bytes.
+    /// Estimated from the bytes of text.
     Estimated(Usage),
 }
 
 impl Tokens {
-    /// What the provider told; else an estimate, of a prompt of so many tokens and so many bytes of answer.
-    pub(super) fn of(provider: &dyn ModelProvider, told: Option<Usage>, prompt: u64, answer_bytes: usize) -> Self {
-        if let Some(usage) = told.filter(|usage| in_and_out(usage) > 0) {
+    /// What the provider reported, or else an estimate from a prompt of `prompt` tokens and an answer of `answer_bytes`.
+    pub(super) fn new(provider: &dyn ModelProvider, reported: Option<Usage>, prompt: u64, answer_bytes: usize) -> Self {
+        if let Some(usage) = reported.filter(|usage| total_tokens(usage) > 0) {
             return Self::Counted(usage);
         }
-        let output = (answer_bytes as u64).div_ceil(BYTES_A_TOKEN);
+        let output = (answer_bytes as u64).div_ceil(BYTES_PER_TOKEN);
         Self::Estimated(Usage {
             provider: Some(provider.provider().into()),
             model: Some(provider.model().into()),
@@ -58,7 +58,7 @@ impl Tokens {
     }
 }
 
-/// The tokens that a request may have.
+/// Estimates the tokens of a request.
 pub(super) fn prompt_tokens(request: &ModelRequest) -> u64 {
     let message = |message: &ModelMessage| match message {
         ModelMessage::User { text, media } => (text.len(), media.len()),
@@ -75,15 +75,15 @@ pub(super) fn prompt_tokens(request: &ModelRequest) -> u64 {
         .iter()
         .map(message)
         .fold((request.system.len() + tools.sum::<usize>(), 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    (bytes as u64).div_ceil(BYTES_A_TOKEN) + files as u64 * FILE_TOKENS
+    (bytes as u64).div_ceil(BYTES_PER_TOKEN) + files as u64 * TOKENS_PER_FILE
 }
 
-/// The tokens in and out together.
-fn in_and_out(usage: &Usage) -> u64 {
+/// Input and output tokens together.
+fn total_tokens(usage: &Usage) -> u64 {
     usage.input_tokens.unwrap_or(0).saturating_add(usage.output_tokens.unwrap_or(0))
 }
 
-/// What one run used.
+/// The usage of one run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Spent {
     by_model: Vec<Usage>,
@@ -93,12 +93,12 @@ pub struct Spent {
 }
 
 impl Spent {
-    /// Adds what a step took; `price` is the model's, if it has one.
+    /// Adds a step; `price` is the model's, if it is known.
     pub fn add(&mut self, tokens: Tokens, price: Option<&Price>) {
         let usage = match tokens {
             Tokens::Counted(usage) => usage,
             Tokens::Estimated(usage) => {
-                self.estimated = self.estimated.saturating_add(in_and_out(&usage));
+                self.estimated = self.estimated.saturating_add(total_tokens(&usage));
                 usage
             }
         };
@@ -136,19 +136,19 @@ impl Spent {
         self.by_model.clone()
     }
 
-    /// US dollars at list prices; `None` where no model used has a price.
+    /// The cost in US dollars at list prices; `None` where no model has a price.
     #[must_use]
     pub const fn cost_usd(&self) -> Option<f64> {
         self.cost
     }
 
-    /// The tokens in and out of all models.
+    /// The input and output tokens of all models.
     #[must_use]
     pub fn tokens(&self) -> u64 {
-        self.by_model.iter().map(in_and_out).fold(0, u64::saturating_add)
+        self.by_model.iter().map(total_tokens).fold(0, u64::saturating_add)
     }
 
-    /// `costUsd`, where there is a price, and `estimatedTokens`, where some are.
+    /// `costUsd`, if there is a price, and `estimatedTokens`, if some are estimated.
     #[must_use]
     pub fn metadata(&self) -> Map<String, Value> {
         let cost = self.cost.map(|cost| ("costUsd".to_owned(), json!(cost)));
@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_price_has_no_cost() {
+    fn without_a_price_there_is_no_cost() {
         let mut spent = Spent::default();
         spent.add(counted("a", 5, 5), None);
         assert!(spent.cost_usd().is_none() && spent.metadata().is_empty());
     }
 
     #[test]
-    fn what_is_estimated_is_said() {
+    fn estimated_tokens_are_reported_as_such() {
         let mut spent = Spent::default();
         spent.add(counted("a", 5, 5), None);
         spent.add(Tokens::Estimated(usage("a", 30, 10)), None);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_as_long_as_all_that_it_says() {
+    fn all_parts_of_a_request_count() {
         let call = ModelCall { id: "c".into(), name: "look".into(), arguments: "{}  ".into() };
         let media =
             Media { kind: MediaKind::Image, mime_type: "image/png".into(), name: "x".into(), data: "AAAA".into() };
@@ -215,11 +215,11 @@ mod tests {
             system: "x".repeat(40),
             messages: vec![
                 ModelMessage::User { text: "x".repeat(80), media: vec![media] },
-                ModelMessage::Assistant { text: String::new(), calls: vec![call], native: None },
+                ModelMessage::Assistant { text: String::new(), calls: vec![call], provider_state: None },
                 ModelMessage::Tool { call_id: "c".into(), name: "look".into(), text: "x".repeat(8) },
             ],
             ..ModelRequest::default()
         };
-        assert_eq!(prompt_tokens(&request), 10 + 20 + 2 + 2 + FILE_TOKENS);
+        assert_eq!(prompt_tokens(&request), 10 + 20 + 2 + 2 + TOKENS_PER_FILE);
     }
 }

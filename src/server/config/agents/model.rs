@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 
-use genai::adapter::AdapterKind;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Secret;
@@ -224,22 +223,40 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// genai's adapter for it.
+    /// Its name in the usage of runs.
     #[must_use]
-    pub const fn adapter(self) -> AdapterKind {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::OpenAi => AdapterKind::OpenAI,
-            Self::OpenAiResponses => AdapterKind::OpenAIResp,
-            Self::Anthropic => AdapterKind::Anthropic,
-            Self::Gemini => AdapterKind::Gemini,
-            Self::Ollama => AdapterKind::Ollama,
-            Self::Groq => AdapterKind::Groq,
-            Self::DeepSeek => AdapterKind::DeepSeek,
-            Self::Mistral => AdapterKind::Mistral,
-            Self::Xai => AdapterKind::Xai,
-            Self::Together => AdapterKind::Together,
-            Self::Fireworks => AdapterKind::Fireworks,
-            Self::OpenRouter => AdapterKind::OpenRouter,
+            Self::OpenAi => "openai",
+            Self::OpenAiResponses => "openai_resp",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Ollama => "ollama",
+            Self::Groq => "groq",
+            Self::DeepSeek => "deepseek",
+            Self::Mistral => "mistral",
+            Self::Xai => "xai",
+            Self::Together => "together",
+            Self::Fireworks => "fireworks",
+            Self::OpenRouter => "open_router",
+        }
+    }
+
+    /// The address of its API, where `base_url` names no other.
+    #[must_use]
+    pub const fn default_base_url(self) -> &'static str {
+        match self {
+            Self::OpenAi | Self::OpenAiResponses => "https://api.openai.com/v1/",
+            Self::Anthropic => "https://api.anthropic.com/v1/",
+            Self::Gemini => "https://generativelanguage.googleapis.com/v1beta/",
+            Self::Ollama => "http://localhost:11434/",
+            Self::Groq => "https://api.groq.com/openai/v1/",
+            Self::DeepSeek => "https://api.deepseek.com/v1/",
+            Self::Mistral => "https://api.mistral.ai/v1/",
+            Self::Xai => "https://api.x.ai/v1/",
+            Self::Together => "https://api.together.xyz/v1/",
+            Self::Fireworks => "https://api.fireworks.ai/inference/v1/",
+            Self::OpenRouter => "https://openrouter.ai/api/v1/",
         }
     }
 

@@ -1,14 +1,14 @@
-//! The calls that earlier runs left: those that a person was asked about, and those that their servers work on as tasks.
+//! Settles the calls that earlier runs left open: those that a person was asked about, and those that became tasks of their servers.
 //!
-//! Promises: only what this agent's own runs say is acted on, for other agents of the thread may say anything; a person's answer
-//! goes to the call that they were asked about, in whichever run it was made; a call that asks first is carried out only after a
-//! yes to that very call.
+//! Promises: only calls and tasks of this agent's own runs count, since the events of other agents are not trusted; a person's answer
+//! belongs to the call that they were asked about, in whichever run it was made; a call that needs consent is carried out only after
+//! a yes to that very call.
 
 use std::{collections::HashSet, iter};
 
 use serde_json::Value;
 
-use super::{Act, Asks, Job, Settled, Tools};
+use super::{Action, InterruptBatch, Job, Settled, Tools};
 use crate::{
     protocol::{
         AnswerStatus,
@@ -33,23 +33,22 @@ use crate::{
 };
 
 impl Tools<'_> {
-    /// Acts on a person's answers to the calls that waited, and goes on with calls that became tasks and whose runs were cut
-    /// off.
+    /// Carries out or refuses the calls that a person answered, and follows the tasks of runs that ended before them.
     pub(in super::super) async fn settle_earlier(&self, history: &[Message]) -> Result<Settled, AgentError> {
         if let Some(toolbox) = self.toolbox.filter(|_| !self.is_answered()) {
-            // Something else was said: nobody answers what was asked before.
+            // The person sent a message instead of an answer.
             toolbox.abandon(self.input.thread_id);
         }
         let tasks = tasks(&self.input.thread, &self.input.agent);
         let mut open = self.open_calls(history);
         if self.was_cut() {
-            // Nobody was asked about them: their tasks are followed.
+            // Nobody was asked about these calls; their tasks are followed below.
             open.retain(|call| tasks.iter().all(|job| job.id != call.id));
         }
-        let (mut jobs, mut results, mut asks) = (Vec::new(), Results::new(), Asks::default());
+        let (mut jobs, mut results, mut interrupts) = (Vec::new(), Results::new(), InterruptBatch::default());
         for call in &open {
             if let Some(resumption) = self.resumption(call) {
-                jobs.push(Job::new(call, Ok(Act::Resume(resumption))));
+                jobs.push(Job::new(call, Ok(Action::Resume(resumption))));
                 continue;
             }
             if self.was_cut() {
@@ -58,9 +57,9 @@ impl Tools<'_> {
             }
             let answer = self.answer(call);
             match (answer.output(), answer) {
-                // By its name: what there is may have changed since the person was asked, and its source says how.
+                // The tools may have changed since the person was asked. The call is made by its name, and its source reports a change.
                 (None, Answer::Approved { args, edited }) => {
-                    jobs.push(Job { edited, ..Job::new(call, Ok(Act::Make(args))) });
+                    jobs.push(Job { edited, ..Job::new(call, Ok(Action::Call(args))) });
                 }
                 (output, _) => {
                     let output = output.unwrap_or_else(|| ToolOutput::failed("This call was not made."));
@@ -71,20 +70,20 @@ impl Tools<'_> {
         let on_branch: HashSet<String> = history::call_ids(history).collect();
         let is_to_follow = |job: &Job| on_branch.contains(&job.id) && open.iter().all(|call| call.id != job.id);
         jobs.extend(tasks.into_iter().filter(is_to_follow));
-        results.extend(self.carry_out(jobs, &mut asks).await?);
-        let asks = asks.into_interrupts();
-        Ok(if asks.is_empty() { Settled::Done(results) } else { Settled::Asked(asks) })
+        results.extend(self.carry_out(jobs, &mut interrupts).await?);
+        let interrupts = interrupts.into_vec();
+        Ok(if interrupts.is_empty() { Settled::Done(results) } else { Settled::Asked(interrupts) })
     }
 
-    /// The calls that a resumed run is about: those of the newest answer, and those that the run which waited asked about. They
-    /// may stand before what the person said last: a task outlives its run. Where nobody answered, only tasks go on.
+    /// The open calls of a run that resumes another: those of the newest answer, and those that the interrupted run asked about, which
+    /// may be older than the person's newest message, since a task outlives its run. If nobody answered, only tasks are followed.
     fn open_calls(&self, history: &[Message]) -> Vec<ModelCall> {
         if self.input.resume.is_empty() {
             return Vec::new();
         }
         let mut open = history::open_calls(history);
-        let goes_on = self.waited().iter().filter(|asked| self.is_answered() || asks_for_task(asked));
-        for id in goes_on.filter_map(|asked| asked.tool_call_id.as_deref()) {
+        let followed = self.interrupts().iter().filter(|asked| self.is_answered() || asks_for_task(asked));
+        for id in followed.filter_map(|asked| asked.tool_call_id.as_deref()) {
             if open.iter().all(|call| call.id != id) {
                 open.extend(history::call(history, id));
             }
@@ -92,65 +91,65 @@ impl Tools<'_> {
         open
     }
 
-    /// How a call goes on that asked a person in the run that waited; none where it did not.
+    /// How to resume a call that asked a person something; `None` where it did not.
     fn resumption(&self, call: &ModelCall) -> Option<Resumption> {
-        let asked = self.waited().iter().filter(|asked| asks_of_tool(asked, call));
+        let asked = self.interrupts().iter().filter(|asked| asks_of_tool(asked, call));
         let answered = asked.map(|asked| {
-            let said = self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id);
-            let resolved = said.is_some_and(|said| said.status == AnswerStatus::Resolved);
-            (asked, questions::read(resolved, said.and_then(|said| said.payload.as_ref())))
+            let answer = self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id);
+            let resolved = answer.is_some_and(|answer| answer.status == AnswerStatus::Resolved);
+            (asked, questions::read(resolved, answer.and_then(|answer| answer.payload.as_ref())))
         });
         questions::resumption(answered, self.was_allowed(&call.id))
     }
 
-    /// The run that this one goes on from, where it is this agent's.
-    fn waited_run(&self) -> Option<&RunView> {
+    /// The run that this one resumes, if it is this agent's.
+    fn resumed_run(&self) -> Option<&RunView> {
         let run = self.input.thread.run(self.input.parent_run_id?)?;
         Some(run).filter(|run| run.agent == self.input.agent)
     }
 
-    /// Whether a person answered what that run asked; else something else was said.
+    /// Whether a person answered what that run asked, rather than sending another message.
     fn is_answered(&self) -> bool {
-        self.waited_run().is_some_and(|run| matches!(run.answered, Some(Resolution::Answered { .. })))
+        self.resumed_run().is_some_and(|run| matches!(run.answered, Some(Resolution::Answered { .. })))
     }
 
-    /// Whether the end of its server cut the run that this one goes on from.
+    /// Whether that run was cut off by the end of its server.
     fn was_cut(&self) -> bool {
-        self.waited_run().is_some_and(RunView::was_cut_by_restart)
+        self.resumed_run().is_some_and(RunView::was_cut_by_restart)
     }
 
-    /// What the run asked that this one goes on from.
-    fn waited(&self) -> &[Interrupt] {
-        self.waited_run().map(RunView::interrupts).unwrap_or_default()
+    /// What that run asked.
+    fn interrupts(&self) -> &[Interrupt] {
+        self.resumed_run().map(RunView::interrupts).unwrap_or_default()
     }
 
-    /// What a person said to a call. What was asked stands in the run that waited.
+    /// What a person answered about a call.
     fn answer(&self, call: &ModelCall) -> Answer {
-        let asked = self.waited().iter().find(|asked| asks_consent(asked, &call.id));
-        let said = asked.and_then(|asked| self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id));
-        match (asked, said) {
-            (Some(asked), Some(said)) => {
-                let resolved = said.status == AnswerStatus::Resolved;
-                consent::read(asked, resolved, said.payload.as_ref())
+        let asked = self.interrupts().iter().find(|asked| asks_consent(asked, &call.id));
+        let given = asked.and_then(|asked| self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id));
+        match (asked, given) {
+            (Some(asked), Some(given)) => {
+                let resolved = given.status == AnswerStatus::Resolved;
+                consent::read(asked, resolved, given.payload.as_ref())
             }
-            _ => Answer::Refused { reason: Some("nobody said that it may be made".into()) },
+            _ => Answer::Refused { reason: Some("no person allowed it".into()) },
         }
     }
 
-    /// Whether a person allowed a call, in the run that this one goes on from or in those that it went on from.
+    /// Whether a person allowed a call, in the run that this one resumes or in those that it resumed in turn.
     fn was_allowed(&self, call: &str) -> bool {
         let own = |run: &&RunView| run.agent == self.input.agent;
         let before = |run: &&RunView| self.input.thread.run(run.resumes?).filter(own);
-        iter::successors(self.waited_run(), before).any(|run| allows(run, call))
+        iter::successors(self.resumed_run(), before).any(|run| allows(run, call))
     }
 }
 
-/// Whether an interrupt asks if a call may be made.
+/// Whether an interrupt asks for consent to a call.
 fn asks_consent(asked: &Interrupt, call: &str) -> bool {
     asked.reason == TOOL_CALL && asked.tool_call_id.as_deref() == Some(call)
 }
 
-/// Whether an interrupt asks what the tool of this very call wants to know.
+/// Whether an interrupt has a question of the tool of this call.
 fn asks_of_tool(asked: &Interrupt, call: &ModelCall) -> bool {
     let tool = asked.metadata.as_ref().and_then(|metadata| metadata.get("toolName"));
     let is_of_call =
@@ -158,13 +157,13 @@ fn asks_of_tool(asked: &Interrupt, call: &ModelCall) -> bool {
     asked.reason == INPUT_REQUIRED && is_of_call
 }
 
-/// Whether an interrupt asks what a task wants to know.
+/// Whether an interrupt has a question of a task.
 fn asks_for_task(asked: &Interrupt) -> bool {
     let metadata = asked.metadata.as_ref().filter(|_| asked.reason == INPUT_REQUIRED);
     metadata.is_some_and(|metadata| task_of(metadata).is_some())
 }
 
-/// Whether a person was asked about a call in a run, and said yes.
+/// Whether a person allowed a call in a run.
 fn allows(run: &RunView, call: &str) -> bool {
     let (RunState::Interrupted { interrupts }, Some(Resolution::Answered { answers, .. })) =
         (&run.state, &run.answered)
@@ -172,20 +171,20 @@ fn allows(run: &RunView, call: &str) -> bool {
         return false;
     };
     interrupts.iter().filter(|asked| asks_consent(asked, call)).any(|asked| {
-        let said = answers.iter().find(|answer| answer.interrupt_id == asked.id);
-        said.is_some_and(|said| {
-            let resolved = said.status == AnswerStatus::Resolved;
-            matches!(consent::read(asked, resolved, said.payload.as_ref()), Answer::Approved { .. })
+        let given = answers.iter().find(|answer| answer.interrupt_id == asked.id);
+        given.is_some_and(|given| {
+            let resolved = given.status == AnswerStatus::Resolved;
+            matches!(consent::read(asked, resolved, given.payload.as_ref()), Answer::Approved { .. })
         })
     })
 }
 
-/// The calls of an agent in a thread that have no result, and that the agent's own runs keep a task of. Tasks of runs that a
-/// person stopped were cancelled.
+/// The calls of an agent in a thread that have no result and whose task the agent's own runs keep. Tasks of runs that a person stopped
+/// are left out, since they were cancelled.
 fn tasks(thread: &ThreadView, agent: &str) -> Vec<Job> {
     let runs = || thread.runs().filter(move |run| run.agent == agent);
     let open = |id: &str| {
-        // The call may stand in an earlier run than its task: a person was asked about it.
+        // The call may be in an earlier run than its task, if a person was asked about it.
         runs().flat_map(|run| &run.nodes).find_map(|node| match &node.body {
             NodeBody::Tool { name, args, result: None, .. } if node.id == id => Some((name.clone(), args.clone())),
             _ => None,
@@ -199,13 +198,13 @@ fn tasks(thread: &ThreadView, agent: &str) -> Vec<Job> {
         };
         let id = content.get("toolCallId").and_then(Value::as_str);
         let (Some(id), Some(continuation)) = (id, task_of(content)) else { continue };
-        let noted = content.get("toolName").and_then(Value::as_str);
-        let Some((name, args)) = open(id).filter(|(name, _)| noted == Some(name)) else { continue };
+        let tool_name = content.get("toolName").and_then(Value::as_str);
+        let Some((name, args)) = open(id).filter(|(name, _)| tool_name == Some(name)) else { continue };
         let args = serde_json::from_str(&args).unwrap_or_default();
         let resumption = Resumption { continuation, answers: Vec::new(), args, allowed: false };
-        // Of several tasks of a call the last is the one that goes on.
+        // Of several tasks of a call, the last one counts.
         jobs.retain(|job| job.id != id);
-        jobs.push(Job { id: id.to_owned(), name, what: Ok(Act::Resume(resumption)), edited: false });
+        jobs.push(Job { id: id.to_owned(), name, action: Ok(Action::Resume(resumption)), edited: false });
     }
     jobs
 }

@@ -1,4 +1,4 @@
-//! What providers say, and what it is to us.
+//! Errors as providers send them, and what becomes of them.
 
 use serde_json::json;
 
@@ -6,19 +6,19 @@ use super::*;
 
 #[test]
 fn each_status_is_one_error() {
-    let of = |status, body: &str| ModelError::of_status(status, body, None, Some("sk-secret"));
+    let of = |status, body: &str| ModelError::from_status(status, body, None, Some("sk-secret"));
     assert_eq!(of(401, "{}"), ModelError::Unauthorized);
     assert_eq!(of(403, "no").code(), "model_refused");
-    assert_eq!(of(429, "{}"), ModelError::RateLimited { retry_after: None, said: None });
-    assert_eq!(of(503, ""), ModelError::Unavailable { status: Some(503), retry_after: None, said: None });
+    assert_eq!(of(429, "{}"), ModelError::RateLimited { retry_after: None, message: None });
+    assert_eq!(of(503, ""), ModelError::Unavailable { status: Some(503), retry_after: None, message: None });
 }
 
-/// Bodies as providers send them.
+/// Bodies as providers send them. Longer than other functions because it is a table.
 #[test]
-fn each_provider_is_understood_in_its_own_words() {
-    let of = |status, body: &str| ModelError::of_status(status, body, None, None).code();
+fn errors_of_each_provider_are_recognised() {
+    let of = |status, body: &str| ModelError::from_status(status, body, None, None).code();
     for (status, code, body) in [
-        // OpenAI, and whoever speaks like it: DeepSeek, vLLM, OpenRouter.
+        // OpenAI, and those with the same API: DeepSeek, vLLM, OpenRouter.
         (
             400,
             "context_too_long",
@@ -160,7 +160,7 @@ fn each_provider_is_understood_in_its_own_words() {
             "context_too_long",
             r#"{"error":{"message":"litellm.ContextWindowExceededError: litellm.BadRequestError: Requested token count exceeds the model's limit","type":null,"param":null,"code":"400"}}"#,
         ),
-        // What only looks like one of them.
+        // Errors that only look like one of these.
         (
             400,
             "model_refused",
@@ -173,8 +173,8 @@ fn each_provider_is_understood_in_its_own_words() {
 }
 
 #[test]
-fn when_to_come_back_is_read_from_the_body_too() {
-    let of = |body: &str| match ModelError::of_status(429, body, None, None) {
+fn the_time_to_wait_is_read_from_the_body_too() {
+    let of = |body: &str| match ModelError::from_status(429, body, None, None) {
         ModelError::RateLimited { retry_after, .. } => retry_after.map(|wait| wait.as_millis()),
         other => panic!("{other}: {body}"),
     };
@@ -196,31 +196,34 @@ fn when_to_come_back_is_read_from_the_body_too() {
     ] {
         assert_eq!(of(body), wait, "{body}");
     }
-    let headed = ModelError::of_status(429, "retry in 5s", Some(Duration::from_secs(2)), None);
-    let said = Some("retry in 5s".into());
-    let expected = ModelError::RateLimited { retry_after: Some(Duration::from_secs(2)), said };
-    assert_eq!(headed, expected, "the header counts");
+    let with_header = ModelError::from_status(429, "retry in 5s", Some(Duration::from_secs(2)), None);
+    let message = Some("retry in 5s".into());
+    let expected = ModelError::RateLimited { retry_after: Some(Duration::from_secs(2)), message };
+    assert_eq!(with_header, expected, "the header counts");
 }
 
 #[test]
 fn a_used_up_account_is_not_tried_again_and_a_403_shows_why() {
     let body = r#"{"error":{"code":"insufficient_quota","message":"You exceeded your current quota."}}"#;
-    assert_eq!(ModelError::of_status(429, body, None, None).retry_in(0), None);
+    assert_eq!(ModelError::from_status(429, body, None, None).retry_in(0), None);
     let body = r#"{"error":{"message":"Provider returned error","code":403,"metadata":{"raw":"flagged for violence","reasons":["violence"]}}}"#;
-    let said = ModelError::of_status(403, body, None, None).to_string();
-    assert!(said.contains("HTTP 403") && said.contains("flagged for violence") && said.contains("`api_key`"), "{said}");
+    let error = ModelError::from_status(403, body, None, None).to_string();
+    assert!(
+        error.contains("HTTP 403") && error.contains("flagged for violence") && error.contains("`api_key`"),
+        "{error}"
+    );
 }
 
 #[test]
-fn what_a_provider_says_is_shortened_and_never_repeats_the_key() {
+fn a_message_is_shortened_and_never_contains_the_key() {
     let body = json!({"error": {"message": format!("bad key sk-secret {}", "x".repeat(1000))}}).to_string();
-    let error = ModelError::of_status(404, &body, None, Some("sk-secret")).to_string();
+    let error = ModelError::from_status(404, &body, None, Some("sk-secret")).to_string();
     assert!(error.contains("bad key … x") && !error.contains("sk-secret") && error.len() < 400, "{error}");
 }
 
 #[test]
 fn errors_within_a_stream_are_told_apart() {
-    let of = |body| ModelError::of_event(&body, None).code();
+    let of = |body| ModelError::from_event(&body, None).code();
     assert_eq!(of(json!({"message": "Rate limit reached", "code": "rate_limit_exceeded"})), "model_rate_limited");
     assert_eq!(of(json!({"message": "You exceeded your quota", "code": "insufficient_quota"})), "model_refused");
     assert_eq!(of(json!({"type": "overloaded_error", "message": "Overloaded"})), "model_unavailable");
@@ -229,18 +232,18 @@ fn errors_within_a_stream_are_told_apart() {
 }
 
 #[test]
-fn a_wait_is_said_in_seconds_or_minutes() {
-    for (wait, said) in
+fn a_wait_is_written_in_seconds_or_minutes() {
+    for (wait, written) in
         [(Some(0), "in 1 s"), (Some(30), "in 30 s"), (Some(3000), "in 50 minutes"), (None, "in a minute")]
     {
-        let error = ModelError::RateLimited { retry_after: wait.map(Duration::from_secs), said: None };
-        assert!(error.to_string().ends_with(&format!("{said}.")), "{error}");
+        let error = ModelError::RateLimited { retry_after: wait.map(Duration::from_secs), message: None };
+        assert!(error.to_string().ends_with(&format!("{written}.")), "{error}");
     }
 }
 
 #[test]
-fn what_a_busy_provider_says_is_kept() {
-    for (status, body, said) in [
+fn the_message_of_a_busy_provider_is_kept() {
+    for (status, body, message) in [
         (
             503,
             r#"[{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}]"#,
@@ -255,13 +258,13 @@ fn what_a_busy_provider_says_is_kept() {
         (503, r#"{"error":"Model is overloaded","error_type":"overloaded"}"#, "Model is overloaded"),
         (502, "upstream connect error", "upstream connect error"),
     ] {
-        let error = ModelError::of_status(status, body, None, None).to_string();
-        assert!(error.ends_with(&format!(" It says: “{said}”")), "{error}");
+        let error = ModelError::from_status(status, body, None, None).to_string();
+        assert!(error.ends_with(&format!(" It says: “{message}”")), "{error}");
     }
-    let error = ModelError::of_event(&json!("Model is overloaded"), None);
-    let said = Some("Model is overloaded".into());
-    assert_eq!(error, ModelError::Unavailable { status: None, retry_after: None, said });
-    let bare = ModelError::of_status(503, r#"{"status": 503}"#, None, None).to_string();
+    let error = ModelError::from_event(&json!("Model is overloaded"), None);
+    let message = Some("Model is overloaded".into());
+    assert_eq!(error, ModelError::Unavailable { status: None, retry_after: None, message });
+    let bare = ModelError::from_status(503, r#"{"status": 503}"#, None, None).to_string();
     assert_eq!(bare, "The model's provider has a fault (HTTP 503). Try again in a while.");
 }
 
@@ -278,10 +281,10 @@ fn a_web_page_is_one_plain_sentence() {
         (502, "The model's provider has a fault (HTTP 502). Try again in a while."),
         (429, "The model's provider takes no more requests just now. Try again in a minute."),
     ] {
-        assert_eq!(ModelError::of_status(status, page, None, None).to_string(), sentence);
+        assert_eq!(ModelError::from_status(status, page, None, None).to_string(), sentence);
     }
     for page in ["<html></html>", "<title>", "<title></title>", "<TITLE é", "<"] {
-        let error = ModelError::of_status(400, page, None, None).to_string();
+        let error = ModelError::from_status(400, page, None, None).to_string();
         assert!(error.contains("it sent a web page in place of an answer"), "{error}");
     }
 }

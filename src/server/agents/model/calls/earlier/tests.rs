@@ -16,16 +16,16 @@ use crate::{
     },
 };
 
-/// Notes what it is asked to do.
+/// Tools that record how they are called.
 #[derive(Default)]
-struct Noting {
+struct RecordingToolBox {
     called: Mutex<Vec<String>>,
     resumed: Mutex<Vec<Resumption>>,
     abandoned: Mutex<usize>,
 }
 
 #[async_trait]
-impl ToolBox for Noting {
+impl ToolBox for RecordingToolBox {
     async fn list(&self, _: &RunInput) -> Vec<ToolSpec> {
         Vec::new()
     }
@@ -69,33 +69,36 @@ fn task_node(call: &str, continuation: &Value) -> Value {
     json!({"id": format!("task of {call}"), "state": "done", "started_at": 0, "body": body})
 }
 
-fn found(runs: Vec<Value>) -> Vec<(String, Continuation)> {
+fn found_tasks(runs: Vec<Value>) -> Vec<(String, Continuation)> {
     let jobs = tasks(&thread(runs), "model").into_iter();
-    jobs.map(|job| match job.what {
-        Ok(Act::Resume(resumption)) => (job.id, resumption.continuation),
-        _ => panic!("a task goes on"),
+    jobs.map(|job| match job.action {
+        Ok(Action::Resume(resumption)) => (job.id, resumption.continuation),
+        _ => panic!("a task is resumed"),
     })
     .collect()
 }
 
 #[test]
-fn only_a_task_that_this_agent_noted_itself_is_gone_on_with() {
+fn only_tasks_that_this_agent_kept_itself_are_followed() {
     let task = json!({"task": "t-1"});
-    let noted = |agent: &str, continuation: &Value| {
+    let kept = |agent: &str, continuation: &Value| {
         vec![run(agent, &cut_off(), &[call_node("c1"), task_node("c1", continuation)])]
     };
-    assert_eq!(found(noted("model", &task)), [("c1".to_owned(), Continuation::Task("t-1".into()))]);
-    assert!(found(noted("remote", &task)).is_empty());
+    assert_eq!(found_tasks(kept("model", &task)), [("c1".to_owned(), Continuation::Task("t-1".into()))]);
+    assert!(found_tasks(kept("remote", &task)).is_empty());
     let forged = [json!({"retry": {"state": null}}), json!({"held": RunId::new()}), json!("task"), json!(null)];
     for continuation in &forged {
-        assert!(found(noted("model", continuation)).is_empty(), "{continuation}");
+        assert!(found_tasks(kept("model", continuation)).is_empty(), "{continuation}");
     }
     let mut misnamed = task_node("c1", &task);
     misnamed["body"]["content"]["toolName"] = json!("odd__pay");
-    assert!(found(vec![run("model", &cut_off(), &[call_node("c1"), misnamed])]).is_empty(), "a task of another tool");
+    assert!(
+        found_tasks(vec![run("model", &cut_off(), &[call_node("c1"), misnamed])]).is_empty(),
+        "a task of another tool"
+    );
     let call = run("model", &cut_off(), &[call_node("c1")]);
     let other = run("remote", &cut_off(), &[task_node("c1", &task)]);
-    assert!(found(vec![call, other]).is_empty(), "another agent notes a task of this agent's call");
+    assert!(found_tasks(vec![call, other]).is_empty(), "another agent kept a task of this agent's call");
 }
 
 #[test]
@@ -103,11 +106,11 @@ fn a_task_is_found_where_its_call_was_allowed_and_not_where_a_person_stopped_it(
     let (task, again) = (json!({"task": "t-1"}), json!({"task": "t-2"}));
     let asked = run("model", &json!({"is": "interrupted", "interrupts": []}), &[call_node("c1")]);
     let cut = |task: &Value| run("model", &cut_off(), &[task_node("c1", task)]);
-    assert_eq!(found(vec![asked.clone(), cut(&task)]).len(), 1);
-    let last = found(vec![asked.clone(), cut(&task), cut(&again)]);
-    assert_eq!(last, [("c1".to_owned(), Continuation::Task("t-2".into()))], "the last one goes on");
+    assert_eq!(found_tasks(vec![asked.clone(), cut(&task)]).len(), 1);
+    let last = found_tasks(vec![asked.clone(), cut(&task), cut(&again)]);
+    assert_eq!(last, [("c1".to_owned(), Continuation::Task("t-2".into()))], "the last one counts");
     let stopped = run("model", &json!({"is": "cancelled"}), &[task_node("c1", &task)]);
-    assert!(found(vec![asked, stopped]).is_empty());
+    assert!(found_tasks(vec![asked, stopped]).is_empty());
 }
 
 fn question(continuation: Continuation) -> Interrupt {
@@ -131,8 +134,8 @@ fn retry() -> Interrupt {
     question(Continuation::Retry { state: Some("s".into()) })
 }
 
-/// A run that asked this, and was answered so; without an answer, something else was said.
-fn waited(agent: &str, resumes: Option<RunId>, asked: &Interrupt, payload: Option<&Value>) -> (RunId, Value) {
+/// A run that asked this and was answered with this payload; without one, the person sent another message.
+fn interrupted(agent: &str, resumes: Option<RunId>, asked: &Interrupt, payload: Option<&Value>) -> (RunId, Value) {
     let state = json!({"is": "interrupted", "interrupts": [asked]});
     let mut run = run(agent, &state, &[call_node("c1")]);
     let id = RunId::new();
@@ -150,12 +153,12 @@ fn waited(agent: &str, resumes: Option<RunId>, asked: &Interrupt, payload: Optio
 }
 
 struct After {
-    tools: Noting,
+    tools: RecordingToolBox,
     results: Vec<(String, String)>,
     _events: mpsc::Receiver<Event>,
 }
 
-/// What the agent `model` does in a run that goes on from the last of these; `later`: what the person said since the call.
+/// What the agent `model` does in a run that resumes the last of these; `later`: the person sent another message since the call.
 async fn after(runs: Vec<(RunId, Value)>, asked: &Interrupt, payload: Option<&Value>, later: bool) -> After {
     let parent_run_id = runs.last().map(|(id, _)| *id);
     let author = Author { id: UserId::new(), name: "Ada".into() };
@@ -179,20 +182,20 @@ async fn after(runs: Vec<(RunId, Value)>, asked: &Interrupt, payload: Option<&Va
     }
     let history: Vec<Message> = serde_json::from_value(json!(history)).expect("messages");
     let (out, _events) = Emitter::channel(64);
-    let noting = Noting::default();
+    let tools = RecordingToolBox::default();
     let tools = Tools {
         input: &input,
         out: &out,
-        toolbox: Some(&noting),
+        toolbox: Some(&tools),
         specs: Vec::new(),
         reader: None,
         consent_timeout: None,
     };
     let results = match tools.settle_earlier(&history).await {
         Ok(Settled::Done(results)) => results.into_iter().collect(),
-        _ => panic!("nothing more is asked"),
+        _ => panic!("no more interrupts"),
     };
-    After { tools: noting, results, _events }
+    After { tools: tools, results, _events }
 }
 
 impl After {
@@ -210,11 +213,11 @@ impl After {
 }
 
 #[tokio::test]
-async fn what_another_agent_asked_has_no_tool_called() {
+async fn an_answer_to_another_agents_question_calls_no_tool() {
     let (yes, door) = (json!({"approved": true}), json!({"table": "door"}));
     let task = question(Continuation::Task("t-1".into()));
     for (asked, payload) in [(retry(), &door), (task, &door), (consent(), &yes)] {
-        let of = |agent: &str| vec![waited(agent, None, &asked, Some(payload))];
+        let of = |agent: &str| vec![interrupted(agent, None, &asked, Some(payload))];
         let other = after(of("remote"), &asked, Some(payload), false).await;
         assert_eq!((other.called(), other.resumed()), (0, vec![]), "{asked:?}");
         let own = after(of("model"), &asked, Some(payload), false).await;
@@ -225,20 +228,20 @@ async fn what_another_agent_asked_has_no_tool_called() {
 #[tokio::test]
 async fn an_answer_to_a_question_of_a_tool_is_no_consent() {
     let (asked, yes, no) = (retry(), json!({"approved": true}), json!({"approved": false}));
-    let alone = after(vec![waited("model", None, &asked, Some(&yes))], &asked, Some(&yes), false).await;
-    assert!(!alone.resumed()[0].allowed, "the tool's server asked, and not whether it may be called");
-    for (agent, said, allowed) in [("model", &yes, true), ("model", &no, false), ("remote", &yes, false)] {
-        let first = waited(agent, None, &consent(), Some(said));
-        let second = waited("model", Some(first.0), &asked, Some(&yes));
+    let alone = after(vec![interrupted("model", None, &asked, Some(&yes))], &asked, Some(&yes), false).await;
+    assert!(!alone.resumed()[0].allowed, "the tool's server asked something else than whether it may be called");
+    for (agent, answer, allowed) in [("model", &yes, true), ("model", &no, false), ("remote", &yes, false)] {
+        let first = interrupted(agent, None, &consent(), Some(answer));
+        let second = interrupted("model", Some(first.0), &asked, Some(&yes));
         let after = after(vec![first, second], &asked, Some(&yes), false).await;
-        assert_eq!(after.resumed()[0].allowed, allowed, "{agent} {said}");
+        assert_eq!(after.resumed()[0].allowed, allowed, "{agent} {answer}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_reaches_the_task_of_a_call_that_stands_before_what_was_said_since() {
+async fn an_answer_reaches_the_task_of_a_call_that_is_older_than_the_newest_message() {
     let (asked, door) = (question(Continuation::Task("t-1".into())), json!({"table": "door"}));
-    let after = after(vec![waited("model", None, &asked, Some(&door))], &asked, Some(&door), true).await;
+    let after = after(vec![interrupted("model", None, &asked, Some(&door))], &asked, Some(&door), true).await;
     let resumed = after.resumed();
     assert_eq!(resumed.len(), 1);
     assert_eq!(resumed[0].continuation, Continuation::Task("t-1".into()));
@@ -248,13 +251,13 @@ async fn an_answer_reaches_the_task_of_a_call_that_stands_before_what_was_said_s
 }
 
 #[tokio::test]
-async fn a_task_whose_question_was_given_up_is_told_so_and_nothing_else_goes_on() {
+async fn only_a_task_is_resumed_when_its_question_was_given_up() {
     let task = question(Continuation::Task("t-1".into()));
-    let told = after(vec![waited("model", None, &task, None)], &task, None, true).await;
-    assert_eq!(told.resumed()[0].answers, [("table".to_owned(), Response::Cancelled)]);
-    assert_eq!(told.abandoned(), 1);
+    let followed = after(vec![interrupted("model", None, &task, None)], &task, None, true).await;
+    assert_eq!(followed.resumed()[0].answers, [("table".to_owned(), Response::Cancelled)]);
+    assert_eq!(followed.abandoned(), 1);
     for asked in [retry(), consent()] {
-        let over = after(vec![waited("model", None, &asked, None)], &asked, None, true).await;
+        let over = after(vec![interrupted("model", None, &asked, None)], &asked, None, true).await;
         assert_eq!((over.called(), over.resumed().len(), over.results.len()), (0, 0, 0), "{asked:?}");
         assert_eq!(over.abandoned(), 1);
     }

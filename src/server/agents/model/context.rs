@@ -3,40 +3,42 @@
 use super::provider::{ModelMessage, ModelTool};
 use crate::{protocol::agui::Message, server::config::agents::ModelConfig};
 
-/// Bytes of text that are taken for one token where a text has to fit. Fewer than the four of English prose: code, tables and
-/// other languages have more tokens.
+/// Bytes of text that count as one token where a text has to fit. English prose has four, but code, tables and other languages have
+/// more tokens.
 const BYTES_PER_TOKEN: u64 = 3;
-/// Tokens that are kept free for the answer where `max_output_tokens` does not say, or a quarter of a smaller context.
+/// Tokens that stay free for the answer if `max_output_tokens` is not set, or a quarter of a smaller context.
 const ANSWER_TOKENS: u64 = 8_192;
-/// What a conversation has at least, however long the instructions are.
-const MIN_BYTES: u64 = 1_024;
-/// What one reading of a file has at least and at most.
+/// The least bytes of a conversation, however long the instructions are.
+const MIN_CONVERSATION_BYTES: u64 = 1_024;
+/// The least that one call of `read_file` may read.
 const MIN_READ_BYTES: u64 = 1_024;
+/// The most that one call of `read_file` may read.
 const MAX_READ_BYTES: u64 = 32 * 1024;
 
-/// The bytes that a conversation may have beside the instructions, the tools and the answer.
+/// The bytes that a conversation may have, beside the instructions, the tools and the answer.
 pub(super) fn conversation_bytes(config: &ModelConfig, instructions: &str, tools: &[ModelTool]) -> u64 {
     let context = config.context_tokens;
-    let answer = config.max_output_tokens.map_or(ANSWER_TOKENS.min(context / 4), |most| u64::from(most.get()));
+    let answer = config.max_output_tokens.map_or(ANSWER_TOKENS.min(context / 4), |max| u64::from(max.get()));
     let tools = tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.parameters.to_string().len());
     let beside = instructions.len() + tools.sum::<usize>();
     let bytes = context.saturating_sub(answer).saturating_mul(BYTES_PER_TOKEN).saturating_sub(beside as u64);
-    bytes.max(MIN_BYTES).min(config.max_history_bytes)
+    bytes.max(MIN_CONVERSATION_BYTES).min(config.max_history_bytes)
 }
 
-/// The bytes of these that the text of files may have: all but the newest question, and a quarter for what was said before.
+/// How many of the conversation's bytes the text of files may have: all but those of the newest message, and a quarter for the
+/// messages before it.
 pub(super) fn file_bytes(conversation_bytes: u64, history: &[Message]) -> u64 {
-    let newest = history.iter().rev().find(|message| matches!(message, Message::User { .. })).map_or(0, words);
-    let all: u64 = history.iter().map(words).sum();
+    let newest = history.iter().rev().find(|message| matches!(message, Message::User { .. })).map_or(0, text_bytes);
+    let all: u64 = history.iter().map(text_bytes).sum();
     conversation_bytes.saturating_sub(newest.max(all.min(conversation_bytes / 4)))
 }
 
-/// The most bytes of a file that `read_file` reads at once, where all that it reads in a run may take `budget`.
+/// The most bytes that one call of `read_file` reads, if all of a run's calls may take `budget`.
 pub(super) fn read_bytes(budget: u64) -> usize {
     usize::try_from((budget / 8).clamp(MIN_READ_BYTES, MAX_READ_BYTES)).unwrap_or(usize::MAX)
 }
 
-/// What the text of a conversation takes of the room.
+/// The room that a conversation's text takes.
 pub(super) fn messages_cost(messages: &[ModelMessage]) -> u64 {
     let cost = |message: &ModelMessage| match message {
         ModelMessage::User { text, .. } | ModelMessage::Tool { text, .. } => text_cost(text),
@@ -48,24 +50,25 @@ pub(super) fn messages_cost(messages: &[ModelMessage]) -> u64 {
     messages.iter().map(cost).sum()
 }
 
-/// What a text takes of the room: its bytes, or more where it has more tokens than prose has, as a table of numbers does.
+/// The room that a text takes, in bytes: as many as it has, or more for a text with more tokens than prose, such as a table of numbers.
 ///
-/// Tokenizers differ most there: some have a token for each digit. A letter counts for a quarter of a token, a digit for one, other
-/// signs for two thirds, and a byte of a letter beyond ASCII for a half.
+/// Some tokenizers have a token for each digit. A letter counts as a quarter of a token, a digit as one, another ASCII character as
+/// two thirds, and a byte of a character beyond ASCII as a half.
 pub(super) fn text_cost(text: &str) -> u64 {
-    const PARTS: u64 = 12;
+    const PARTS_PER_TOKEN: u64 = 12;
     let parts = |byte: u8| match byte {
-        b'0'..=b'9' => PARTS,
+        b'0'..=b'9' => PARTS_PER_TOKEN,
         b' ' => 1,
-        _ if byte.is_ascii_alphabetic() => PARTS / 4,
-        _ if byte.is_ascii() => PARTS * 2 / 3,
-        _ => PARTS / 2,
+        _ if byte.is_ascii_alphabetic() => PARTS_PER_TOKEN / 4,
+        _ if byte.is_ascii() => PARTS_PER_TOKEN * 2 / 3,
+        _ => PARTS_PER_TOKEN / 2,
     };
-    let tokens = text.bytes().map(parts).sum::<u64>() / PARTS;
+    let tokens = text.bytes().map(parts).sum::<u64>() / PARTS_PER_TOKEN;
     (tokens * BYTES_PER_TOKEN).max(text.len() as u64)
 }
 
-fn words(message: &Message) -> u64 {
+/// The bytes of a message's text.
+fn text_bytes(message: &Message) -> u64 {
     let bytes = match message {
         Message::User { content, .. } | Message::Tool { content, .. } => content.to_text().len(),
         Message::Assistant { content, .. } => content.as_ref().map_or(0, String::len),
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn instructions_tools_and_the_answer_take_their_part_of_the_context() {
+    fn instructions_tools_and_the_answer_take_room_from_the_conversation() {
         let tools = [ModelTool { name: "look".into(), description: "Looks.".into(), parameters: json!({}) }];
         for (more, bytes) in [
             (json!({}), (65_536 - 8_192) * 3),
@@ -113,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn files_have_what_the_words_leave() {
+    fn files_have_the_room_that_messages_leave() {
         let history = |before: usize, newest: usize| -> Vec<Message> {
-            let said = json!([
+            let messages = json!([
                 {"role": "user", "id": "1", "content": "x".repeat(before)},
                 {"role": "user", "id": "2", "content": "x".repeat(newest)},
             ]);
-            serde_json::from_value(said).expect("messages")
+            serde_json::from_value(messages).expect("messages")
         };
         assert_eq!(file_bytes(1_000, &history(100, 10)), 890);
         assert_eq!(file_bytes(1_000, &history(900, 10)), 750);
