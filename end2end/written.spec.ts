@@ -175,7 +175,7 @@ test('an edit stays when the same question is edited in another tab, and after a
   expect(signedIn.name).not.toBe('');
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
-  const area = (of: Page) => of.getByLabel('Your question in other words');
+  const area = (of: Page) => of.getByLabel('Edit your question');
   await page.getByRole('button', { name: 'Edit' }).click();
   await area(page).fill('my words');
   const other = await context.newPage();
@@ -187,7 +187,7 @@ test('an edit stays when the same question is edited in another tab, and after a
   // Return breaks the line on a phone.
   await other.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
   await expect(questions(other)).toContainText('their words');
-  await expect(page.getByText('Changed elsewhere meanwhile.')).toBeVisible();
+  await expect(page.getByText('This question was edited elsewhere.')).toBeVisible();
   await expect(area(page)).toHaveValue('my words');
   await page.reload();
   await connected(page);

@@ -14,7 +14,7 @@ use leptos_router::{
 use super::{
     boot::Boot,
     browser,
-    components::{clock::Clock, focus::WritesNext, workspace::Workspace},
+    components::{clock::Clock, focus::ComposerFocus, workspace::Workspace},
     context::AppContext,
     drafts::Drafts,
     outgoing::Outgoing,
@@ -78,7 +78,7 @@ pub fn App() -> impl IntoView {
     provide_context(context);
     let socket = provide_socket(boot.seed);
     Clock::provide(socket);
-    WritesNext::provide();
+    ComposerFocus::provide();
     let storage = Storage::provide();
     let outgoing = Outgoing::provide(socket, storage);
     let drafts = Drafts::provide(storage);

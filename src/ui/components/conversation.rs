@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use leptos::{prelude::*, task::spawn_local};
 
-use super::{draft::Draft, scroll::Follow};
+use super::{auto_scroll::AutoScroll, draft::Draft};
 use crate::{
     protocol::{MessageId, RunId, StopRun, ThreadId, UserMessage, Waiting},
     socket::context::{Loaded, Socket},
@@ -109,7 +109,7 @@ pub(crate) struct Conversation {
     pub(crate) keys: Memo<Vec<(usize, ItemKey)>>,
     pub(crate) versions: Memo<Vec<Vec<MessageId>>>,
     /// Whether what is new scrolls into view.
-    pub(crate) follow: Follow,
+    pub(crate) follow: AutoScroll,
     /// The message that takes the focus as soon as it is there, and whether that came of going back.
     focus: StoredValue<Option<(MessageId, bool)>>,
 }
@@ -139,7 +139,7 @@ impl Conversation {
         });
         let versions = Memo::new(move |_| view.with(|view| ready_thread(view).map(versions)).unwrap_or_default());
         let draft = Draft::new(Some(id));
-        let (focus, follow) = (StoredValue::new(None), Follow::new());
+        let (focus, follow) = (StoredValue::new(None), AutoScroll::new());
         let conversation =
             Self { id, view, queue, draft, socket, outgoing, drafts, through, edits, keys, versions, follow, focus };
         provide_context(conversation);
@@ -311,7 +311,7 @@ mod tests {
         let hint = in_view(&thread, None, None)[3].0;
         thread.apply(0, ThreadEntry::TakenBack { message_id: first });
         assert!(
-            matches!(find(&thread, ItemKey::Message(second), hint), Some(Item::Message(said)) if said.message.id == second)
+            matches!(find_item(&thread, ItemKey::Message(second), hint), Some(Item::Message(said)) if said.message.id == second)
         );
     }
 }

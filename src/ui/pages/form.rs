@@ -10,7 +10,7 @@ use crate::{
         address::use_address_problem,
         browser,
         components::{
-            icons::{Glyph, icon, mark},
+            icons::{Glyph, icon, logo},
             theme::ThemeToggle,
         },
     },
@@ -29,7 +29,7 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
         <Title text=title/>
         <div class="gate">
             <header class="gate-head">
-                <span class="brand">{mark()} <span>"Netra"</span></span>
+                <span class="brand">{logo()} <span>"Netra"</span></span>
                 <ThemeToggle/>
             </header>
             <main class="gate-card" id="main">

@@ -8,9 +8,9 @@ use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
         components::{
-            composer::{Choice, Composer},
+            composer::{AgentChoice, Composer},
             draft::Draft,
-            focus::WritesNext,
+            focus::ComposerFocus,
         },
         context::AppContext,
         outgoing::{NewMessage, Outgoing, Place},
@@ -26,19 +26,19 @@ const OFFERED: usize = 6;
 pub(crate) fn Home() -> impl IntoView {
     let app: AppContext = expect_context();
     let outgoing: Outgoing = expect_context();
-    let next: WritesNext = expect_context();
+    let next: ComposerFocus = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new(None);
     // The first that can be used is the server's default.
     let default =
         |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
     let chosen = RwSignal::new(app.agents.with_value(default));
-    let agent = Choice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
+    let agent = AgentChoice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
     let send = move |written: NewMessage| {
         let thread_id = ThreadId::new();
         outgoing.send(thread_id, written, Place::Newest, Some(chosen.get_untracked()));
         let path = format!("/threads/{thread_id}");
-        next.at(&path);
+        next.request(&path);
         navigate.with_value(|navigate| navigate(&path, NavigateOptions::default()));
     };
     let about = move || {
@@ -82,7 +82,7 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
     };
     let example = move |text: String| {
         let suggested = text.clone();
-        view! { <li><button type="button" class="example" on:click=move |_| draft.suggest(suggested.clone())>{text}</button></li> }
+        view! { <li><button type="button" class="example" on:click=move |_| draft.fill(suggested.clone())>{text}</button></li> }
     };
     view! {
         <Show when=move || !examples.with(Vec::is_empty)>

@@ -18,14 +18,14 @@ use crate::{
         browser,
         components::{
             announcer::Announcer,
-            composer::{Choice, Composer},
+            composer::{AgentChoice, Composer},
             conversation::{Conversation, ready_thread},
             draft::Draft,
-            focus::{KeptFocus, focus_on, is_lost},
+            focus::{FocusKeeper, focus_on, is_focus_lost},
             icons::{Glyph, icon},
-            parcel::ParcelCard,
+            outgoing_message::OutgoingMessageCard,
             scroll::{JumpToEnd, Scroller},
-            sidebar::title_of,
+            sidebar::display_title,
             timeline::Timeline,
         },
         context::AppContext,
@@ -85,7 +85,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let title = Memo::new(move |_| {
         let of_thread = view.with(|view| ready_thread(view)?.info.as_ref().map(|info| info.title.clone()));
         let known = || socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()));
-        title_of(&of_thread.or_else(known).unwrap_or_default())
+        display_title(&of_thread.or_else(known).unwrap_or_default())
     });
     let queue = Memo::new(move |_| source.get().map(|_| socket.queue(id)));
     let queue = Signal::derive(move || queue.get().map(|queue| queue.get()).unwrap_or_default());
@@ -129,14 +129,14 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let send = move |written: NewMessage| conversation.send(written);
     let chosen = RwSignal::new(None::<String>);
     let of_thread = conversation.agent();
-    let agent = Choice {
+    let agent = AgentChoice {
         current: Signal::derive(move || chosen.get().or_else(|| of_thread.get())),
         choose: Callback::new(move |agent: String| {
             chosen.set(Some(agent.clone()));
             spawn_local(async move {
                 // What the thread says counts, also where it refused.
                 if let Err(refused) = socket.send(SetAgent { thread_id: id, agent }).await {
-                    draft.refuse(format::error_message(&refused));
+                    draft.show_error(format::error_message(&refused));
                     chosen.try_set(None);
                 }
             });
@@ -151,22 +151,22 @@ fn Thread(id: ThreadId) -> impl IntoView {
             && let Some(run_id) = active.get_untracked()
         {
             event.prevent_default();
-            draft.stop(socket, run_id);
+            draft.stop_run(socket, run_id);
         }
     };
     // Keys that reach nothing else are for the thread that is in view.
     Effect::new(move |_| {
         let keys = window_event_listener(keydown, move |event| {
-            if is_lost() {
+            if is_focus_lost() {
                 escape(event);
             }
         });
         on_cleanup(move || keys.remove());
     });
     // An action that is over goes away, and so does a run that was taken back.
-    let focus = KeptFocus::new(".conversation");
+    let focus = FocusKeeper::new(".conversation");
     let keep = move || {
-        focus.keep(|| {
+        focus.restore_if_lost(|| {
             if is_touch_only() || !focus_on("#message") {
                 follow.focus();
             }
@@ -182,13 +182,13 @@ fn Thread(id: ThreadId) -> impl IntoView {
         <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! {
             <Refused error/>
             // What cannot be sent here can be read, and discarded.
-            <div class="page"><For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/></div>
+            <div class="page"><For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <OutgoingMessageCard parcel=key.0/> }/></div>
         })>
             <Drop draft>
                 <div
                     class="conversation"
                     on:keydown=escape
-                    on:focusin=move |event| focus.moved(&event)
+                    on:focusin=move |event| focus.on_focus_in(&event)
                     on:focusout=move |_| request_animation_frame(keep)
                 >
                     <Announcer/>
@@ -202,7 +202,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
                             <p class="quiet centred">"Nothing was asked here yet."</p>
                         </Show>
                         <Timeline/>
-                        <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/>
+                        <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <OutgoingMessageCard parcel=key.0/> }/>
                     </Scroller>
                     <div class="dock">
                         <JumpToEnd follow/>

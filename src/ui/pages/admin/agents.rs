@@ -10,9 +10,9 @@ use crate::{
     ui::{
         browser,
         components::{
-            clock::Moment,
-            failure::failure,
-            field::focus,
+            clock::Timestamp,
+            error_message::error_message,
+            focus::focus_id,
             icons::{Glyph, icon},
         },
         context::AppContext,
@@ -48,7 +48,7 @@ pub(super) fn AgentsView() -> impl IntoView {
         told.set(what);
         agents.again();
         // What was pressed is gone.
-        request_animation_frame(|| focus(ADD));
+        request_animation_frame(|| focus_id(ADD));
         // What the person may ask changed, too.
         spawn_local(async move {
             if let Ok(mine) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
@@ -62,7 +62,7 @@ pub(super) fn AgentsView() -> impl IntoView {
             Open::New | Open::Nothing => ADD.into(),
         };
         open.set(Open::Nothing);
-        request_animation_frame(move || focus(&opener));
+        request_animation_frame(move || focus_id(&opener));
     });
     let row = move |agent: AdminAgent| {
         let id = agent.info.id.clone();
@@ -193,7 +193,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
     let opener = StoredValue::new(check_id.clone());
     let close = Callback::new(move |()| {
         checks.set(false);
-        request_animation_frame(move || focus(&opener.get_value()));
+        request_animation_frame(move || focus_id(&opener.get_value()));
     });
     let usable = info.disabled.is_none();
     let actions = (usable || of_page).then(|| {
@@ -225,7 +225,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
             {(!info.description.is_empty()).then(|| view! { <p>{info.description.clone()}</p> })}
             {about.map(|about| view! { <p class="card-about">{format::sentence(&about)}</p> })}
             {last_failure.map(|LastFailure { at, message }| view! {
-                <p class="card-about">"Last run, " <Moment at/> ": " {format::sentence(&message)}</p>
+                <p class="card-about">"Last run, " <Timestamp at/> ": " {format::sentence(&message)}</p>
             })}
             <p class="quiet card-facts">
                 {format!("{} · {source} · for {}", kind_of(info.kind), who(&entry))}
@@ -236,7 +236,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
             <Show when=move || checks.get()>
                 <Check id=id.get_value() name=name.get_value() close/>
             </Show>
-            {move || error.get().map(failure)}
+            {move || error.get().map(error_message)}
         </article>
     }
     .into_any()

@@ -8,8 +8,9 @@ use crate::{
     ui::{
         browser,
         components::{
-            failure::failure,
-            field::{Control, Field, focus},
+            error_message::error_message,
+            field::{Control, Field},
+            focus::focus_id,
             icons::{Glyph, icon},
         },
     },
@@ -67,16 +68,16 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
         found.get().map(list)
     };
     let at = field.clone();
-    request_animation_frame(move || focus(&at));
+    request_animation_frame(move || focus_id(&at));
     view! {
         <form class="agent-check" aria-label=format!("Check {name}") on:submit=submit>
             <Field
                 id=field
                 label="First message of the check"
-                about="The agent answers it, then “Thank you.” Its tools are really called. A message that makes it ask a person shows how people are asked."
-                control=Control::Line
+                help="The agent answers it, then “Thank you.” Its tools are really called. A message that makes it ask a person shows how people are asked."
+                control=Control::TextLine
                 text
-                wrong=Signal::stored(None::<String>)
+                error=Signal::stored(None::<String>)
             />
             <div class="ask-actions">
                 <button type="submit" class="button" disabled=move || busy.get()>
@@ -85,7 +86,7 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Close"</button>
             </div>
             <div role="status">{findings}</div>
-            {move || refused.get().map(failure)}
+            {move || refused.get().map(error_message)}
         </form>
     }
     .into_any()

@@ -9,8 +9,9 @@ use crate::{
     ui::{
         browser::{self, RequestError},
         components::{
-            failure::failure,
-            field::{Control, Field, focus},
+            error_message::error_message,
+            field::{Control, Field},
+            focus::focus_id,
         },
         format::sentence,
     },
@@ -29,11 +30,11 @@ fn options(options: &[(&str, &str)]) -> Vec<(String, String)> {
 /// How a field is filled in.
 fn control(field: &entry::Field) -> Control {
     match field.takes {
-        Takes::Line => Control::Line,
+        Takes::Line => Control::TextLine,
         Takes::Number => Control::Number,
-        Takes::Text | Takes::Lines => Control::Text { code: false },
-        Takes::Pairs => Control::Text { code: true },
-        Takes::Words(words) => Control::Choice(options(words)),
+        Takes::Text | Takes::Lines => Control::TextArea { code: false },
+        Takes::Pairs => Control::TextArea { code: true },
+        Takes::Words(words) => Control::Select(options(words)),
     }
 }
 
@@ -51,9 +52,9 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     let refuse = move |wrong: Problem| {
         let at = id_of(wrong.key);
         problem.set(Some(wrong));
-        request_animation_frame(move || focus(&at));
+        request_animation_frame(move || focus_id(&at));
     };
-    request_animation_frame(move || focus(&id_of(if is_new { "id" } else { "name" })));
+    request_animation_frame(move || focus_id(&id_of(if is_new { "id" } else { "name" })));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         if busy.get_untracked() {
@@ -102,11 +103,11 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
                 <Field
                     id=id_of(field.key)
                     label=field.label
-                    about=field.hint
+                    help=field.hint
                     control=control(field)
                     text
-                    wrong
-                    fixed=field.key == "id" && !is_new
+                    error=wrong
+                    read_only=field.key == "id" && !is_new
                 />
             }
         });
@@ -115,9 +116,9 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     view! {
         <form class="card agent-form" aria-label=title.clone() novalidate on:submit=submit>
             <h2>{title.clone()}</h2>
-            <Field id=id_of("kind") label="Kind" control=Control::Choice(options(KINDS)) text=kind wrong=Signal::stored(None::<String>)/>
+            <Field id=id_of("kind") label="Kind" control=Control::Select(options(KINDS)) text=kind error=Signal::stored(None::<String>)/>
             {fields}
-            {move || problem_at("").map(failure)}
+            {move || problem_at("").map(error_message)}
             <div class="ask-actions">
                 <button type="submit" class="button" disabled=move || busy.get()>"Save"</button>
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Cancel"</button>

@@ -8,9 +8,9 @@ use crate::{
     text::visible,
     ui::{
         components::{
-            fold::Fold,
+            collapsible::Collapsible,
             icons::{Glyph, icon},
-            json::Bounded,
+            json::LongText,
         },
         format,
     },
@@ -102,13 +102,13 @@ fn Source(source: ToolSource) -> impl IntoView {
         };
         let summary = move || view! { {icon(Glyph::Chevron)} <span class="fold-name">{summary.clone()}</span> };
         view! {
-            <Fold open=false class="aside" summary>
+            <Collapsible open=false class="aside" summary>
                 <ul class="tool-rows">{tools.iter().cloned().map(tool).collect_view()}</ul>
-            </Fold>
+            </Collapsible>
         }
     });
     let said = said.filter(|said| !said.trim().is_empty()).map(|said| {
-        view! { <p class="label">"The last that it said"</p> <Bounded text=Signal::stored(said) label="The last that it said"/> }
+        view! { <p class="label">"The last that it said"</p> <LongText text=Signal::stored(said) label="The last that it said"/> }
     });
     view! {
         <article class="card" aria-label=id.clone() data-tools=id.clone() data-state=name>

@@ -1,10 +1,10 @@
-//! A message on its way: shown where it will be, with what it waits for.
+//! A message that is being sent, shown in its place in the thread until the server has it.
 
 use leptos::prelude::*;
 
 use super::{
     icons::{Glyph, icon},
-    question::Attachments,
+    user_message::Attachments,
 };
 use crate::{
     socket::context::use_socket,
@@ -15,17 +15,17 @@ use crate::{
     },
 };
 
-/// A message on its way.
+/// A message that is being sent.
 #[component]
-pub(crate) fn ParcelCard(parcel: OutgoingMessage) -> impl IntoView {
+pub(crate) fn OutgoingMessageCard(parcel: OutgoingMessage) -> impl IntoView {
     let (outgoing, socket): (Outgoing, _) = (expect_context(), use_socket());
-    let (failed, error) = (parcel.error.clone(), parcel.error.clone());
+    let (shown_error, error) = (parcel.error.clone(), parcel.error.clone());
     let message_id = parcel.message_id;
-    let again = parcel.clone();
-    let retry = move |_| outgoing.retry(again.clone());
-    let problem = move || {
+    let message = parcel.clone();
+    let retry = move |_| outgoing.retry(message.clone());
+    let failure = move || {
         let retry = retry.clone();
-        error.get().map(|message| {
+        shown_error.get().map(|message| {
             view! {
                 <div class="failure" role="alert">
                     {icon(Glyph::Warning)}
@@ -38,26 +38,25 @@ pub(crate) fn ParcelCard(parcel: OutgoingMessage) -> impl IntoView {
     };
     let files = parcel.files.iter().cloned().map(|file| view! { <Upload file/> }).collect_view();
     view! {
-        <article class="question pending" aria-label="Question on its way" data-message-id=message_id.to_string()>
+        <article class="question pending" aria-label="Question being sent" data-message-id=message_id.to_string()>
             <p class="said">{parcel.text.clone()}</p>
             <Attachments attachments=parcel.attached.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>
-            {move || failed.with(Option::is_none).then(|| on_its_way(socket.is_connected()))}
-            {problem}
+            {move || error.with(Option::is_none).then(|| progress(socket.is_connected()))}
+            {failure}
         </article>
     }
     .into_any()
 }
 
-/// What becomes of a message that is not refused: it is sent now, or as soon as there is a connection.
-fn on_its_way(connected: bool) -> AnyView {
-    match connected {
+fn progress(is_connected: bool) -> AnyView {
+    match is_connected {
         true => view! { <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Sending"</p> }.into_any(),
-        false => view! { <p class="quiet">"Not sent yet: it is sent when the connection is back."</p> }.into_any(),
+        false => view! { <p class="quiet">"Not sent yet. It will be sent when the connection is back."</p> }.into_any(),
     }
 }
 
-/// A file on its way.
+/// A file of the message, with its upload progress.
 #[component]
 fn Upload(file: OutgoingFile) -> impl IntoView {
     let name = visible(&file.file.name());
