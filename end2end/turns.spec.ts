@@ -66,7 +66,7 @@ test('an edited question is another version; each branch goes on by itself', asy
   await expect(area).toHaveValue('What can you do?');
   await expectAccessible(page);
   await area.fill('What can you not do?');
-  await page.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
+  await page.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
   await expect(question(page)).toHaveCount(1);
   await expect(question(page)).toContainText('What can you not do?');
   const versions = page.getByRole('group', { name: 'Versions of this question' });
@@ -126,9 +126,9 @@ test('a thread has another agent from now on, and @ asks one for once', async ({
   await box.pressSequentially('Go on');
   await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'running');
-  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   await expect(question(page).last()).toContainText('to Recorded');
-  await expect(question(page).last().locator('.said')).toHaveText('Go on');
+  await expect(question(page).last().locator('.message-text')).toHaveText('Go on');
   await page.keyboard.press('Escape');
   await runIs(page, 'cancelled');
   await expect(page.getByLabel('Agent')).toHaveValue('analyst');
@@ -138,7 +138,7 @@ test('a thread has another agent from now on, and @ asks one for once', async ({
   await expect(page.getByLabel('Agent')).toHaveValue('recorded');
   await say(page, 'And now?');
   await runIs(page, 'running');
-  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   await page.keyboard.press('Escape');
   await runIs(page, 'cancelled');
 });

@@ -60,7 +60,7 @@ pub(crate) fn Approval(
     move || {
         match mode.get() {
         Mode::Choosing => view! {
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="button" class="button" disabled=busy on:click=move |_| resolve.run(json!({"approved": true}))>
                     {icon(Glyph::Check)} "Approve"
                 </button>
@@ -172,7 +172,7 @@ fn AnswerFieldForm(
     view! {
         <form class="schema-form" novalidate node_ref=form on:submit=on_submit on:keydown=on_keydown>
             {children()}
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="submit" class="button">{icon(glyph)} {label}</button>
                 <button type="button" class="button quiet-button" on:click=move |_| back.run(())>"Back"</button>
             </div>

@@ -138,7 +138,7 @@ pub(crate) fn ChartView(chart: Chart) -> impl IntoView {
             <figcaption>{title} {unit}</figcaption>
             {legend}
             {drawing}
-            <Collapsible open=false class="aside" summary=|| view! { {icon(Glyph::Chevron)} <span class="fold-name">"Data"</span> }>
+            <Collapsible open=false class="aside" summary=|| view! { {icon(Glyph::Chevron)} <span class="summary-name">"Data"</span> }>
                 {data.with_value(data_table)}
             </Collapsible>
         </figure>

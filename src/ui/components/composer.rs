@@ -133,7 +133,7 @@ pub(crate) fn Composer(
             <div class="composer-row">
                 <AttachButton draft accept/>
                 <AgentSelect agent/>
-                <span class="hint" class:obstacle=move || shown_error.with(Option::is_some) id="composer-hint">
+                <span class="hint" class:is-error=move || shown_error.with(Option::is_some) id="composer-hint">
                     {move || shown_error.get().unwrap_or_else(hint)}
                 </span>
                 <StopButton draft active/>

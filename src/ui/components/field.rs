@@ -45,14 +45,14 @@ pub(crate) fn Field(
     };
     let notes = view! {
         <p class="hint" id=help_id>{help}</p>
-        <p class="wrong" id=error_id>{error}</p>
+        <p class="field-error" id=error_id>{error}</p>
     };
     let control = match control {
         Control::Radio(options) => {
             return view! {
                 <fieldset class="field" aria-describedby=aria.described_by.clone()>
                     <legend>{label}</legend>
-                    <div class="picks">{radio_buttons(&id, options, text, &aria)}</div>
+                    <div class="radio-group">{radio_buttons(&id, options, text, &aria)}</div>
                     {notes}
                 </fieldset>
             }
@@ -111,7 +111,7 @@ fn radio_buttons(id: &str, options: Vec<(String, String)>, text: RwSignal<String
     let (first, invalid) = (text.get_untracked(), aria.invalid);
     let radio = |(index, (value, name)): (usize, (String, String))| {
         view! {
-            <label class="pick">
+            <label class="radio-option">
                 <input
                     id=(index == 0).then(|| id.to_owned())
                     type="radio"

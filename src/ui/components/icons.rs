@@ -79,9 +79,9 @@ pub(crate) fn icon(glyph: Glyph) -> impl IntoView {
 /// Netra's logo: an eye whose iris is a signal.
 pub(crate) fn logo() -> impl IntoView {
     view! {
-        <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
-            <path class="mark-lid" d="M3 16C7 9 11.500 6 16 6s9 3 13 10c-4 7-8.500 10-13 10S7 23 3 16z"/>
-            <path class="mark-iris" d="M10 16h3l2-5 2.500 10 2-5H22"/>
+        <svg class="logo" viewBox="0 0 32 32" aria-hidden="true">
+            <path class="logo-lid" d="M3 16C7 9 11.500 6 16 6s9 3 13 10c-4 7-8.500 10-13 10S7 23 3 16z"/>
+            <path class="logo-iris" d="M10 16h3l2-5 2.500 10 2-5H22"/>
         </svg>
     }
 }

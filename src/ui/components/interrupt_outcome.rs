@@ -109,7 +109,7 @@ pub(crate) fn InterruptOutcome(interrupt: Interrupt, answered: Answered) -> impl
         view! { <LongText text=Signal::stored(text) label="Answer"/> }
     });
     view! {
-        <p class="verdict">{icon(glyph)} <span>{text}</span> {at}</p>
+        <p class="outcome">{icon(glyph)} <span>{text}</span> {at}</p>
         {data}
     }
     .into_any()

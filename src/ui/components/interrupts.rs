@@ -101,7 +101,7 @@ pub(crate) fn Interrupts(run: Memo<Shared<RunView>>, interrupts: Vec<Interrupt>)
     if run.with_untracked(|run| run.was_cut()) {
         let text =
             interrupts.iter().filter_map(|interrupt| interrupt.message.as_deref()).map(visible).collect::<String>();
-        return view! { <p class="verdict">{icon(Glyph::Warning)} <span>{text}</span></p> }.into_any();
+        return view! { <p class="outcome">{icon(Glyph::Warning)} <span>{text}</span></p> }.into_any();
     }
     let form = AnswerForm::new(expect_context(), run, interrupts.len());
     let answered = Memo::new(move |_| run.with(|run| run.answered.clone()));
@@ -115,7 +115,7 @@ pub(crate) fn Interrupts(run: Memo<Shared<RunView>>, interrupts: Vec<Interrupt>)
             .then(|| format!("{done} of {all} answered. All answers are sent together."))
     };
     view! {
-        <div class="asks">
+        <div class="interrupts">
             {cards}
             {move || progress().map(|text| view! { <p class="hint" role="status">{text}</p> })}
             <Show when=move || form.busy.get() && is_open()>
@@ -228,14 +228,14 @@ fn InterruptCard(
     };
     view! {
         <section
-            class="ask"
+            class="interrupt"
             aria-label=label
             tabindex="-1"
             node_ref=state.card
-            data-asks=move || if answered.with(Option::is_none) { "open" } else { "over" }
+            data-interrupt=move || if answered.with(Option::is_none) { "open" } else { "over" }
         >
-            <p class="ask-words">{icon(Glyph::Question)} <strong>{question}</strong></p>
-            {is_tool_call.then(|| view! { <p class="ask-tool">{icon(Glyph::Tool)} <code>{tool}</code></p> })}
+            <p class="interrupt-question">{icon(Glyph::Question)} <strong>{question}</strong></p>
+            {is_tool_call.then(|| view! { <p class="interrupt-tool">{icon(Glyph::Tool)} <code>{tool}</code></p> })}
             <Show when=move || has_args && state.mode.get() != Mode::Editing>
                 <LongText text=Signal::stored(args_text.clone()) label="Arguments of the call"/>
             </Show>
@@ -254,7 +254,7 @@ fn card_body(state: CardState, seconds_left: Memo<Option<i64>>) -> impl Fn() -> 
         (None, Some(answer), _) => {
             let is_only = state.form.answers.with(Vec::len) == 1;
             view! {
-                <p class="verdict">
+                <p class="outcome">
                     {icon(Glyph::Check)} <span>{answer_label(&answer, state.is_tool_call())}</span>
                     {(!is_only).then(|| view! {
                         <button
@@ -271,7 +271,7 @@ fn card_body(state: CardState, seconds_left: Memo<Option<i64>>) -> impl Fn() -> 
             .into_any()
         }
         (None, None, true) => view! {
-            <p class="verdict">
+            <p class="outcome">
                 {icon(Glyph::Warning)} <span>"This question has expired."</span>
                 <button
                     type="button"

@@ -41,7 +41,7 @@ pub(crate) fn LongText(
         })
     };
     view! {
-        <pre class="bounded" tabindex="0" role="region" aria-label=label>{shown}</pre>
+        <pre class="long-text" tabindex="0" role="region" aria-label=label>{shown}</pre>
         <Show when=move || cut_at.get().is_some()>
             <button type="button" class="small-button" on:click=move |_| show_all.update(|all| *all = !*all)>
                 {move || if show_all.get() { "Show less" } else { "Show all" }}

@@ -39,7 +39,7 @@ pub(crate) fn OutgoingMessageCard(parcel: OutgoingMessage) -> impl IntoView {
     let files = parcel.files.iter().cloned().map(|file| view! { <Upload file/> }).collect_view();
     view! {
         <article class="question pending" aria-label="Question being sent" data-message-id=message_id.to_string()>
-            <p class="said">{parcel.text.clone()}</p>
+            <p class="message-text">{parcel.text.clone()}</p>
             <Attachments attachments=parcel.attached.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>
             {move || error.with(Option::is_none).then(|| progress(socket.is_connected()))}
@@ -66,7 +66,7 @@ fn Upload(file: OutgoingFile) -> impl IntoView {
             {icon(Glyph::File)}
             <bdi class="chip-name">{name.clone()}</bdi>
             <span class="chip-size">{format::size(file.file.bytes())}</span>
-            <progress max="1" value=move || bar.get() aria-label=format!("Upload of {name}")></progress>
+            <progress max="1" value=move || bar.get() aria-label=format!("Uploading {name}")></progress>
             <span class="chip-size">{move || format!("{:.0} %", text.get() * 100.0)}</span>
         </li>
     }

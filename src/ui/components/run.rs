@@ -91,7 +91,7 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
     view! {
         <article
             class="run"
-            aria-label=format!("Answer of {agent}")
+            aria-label=format!("Answer from {agent}")
             aria-busy=move || if is_active() { "true" } else { "false" }
             data-run-id=run_id.to_string()
             data-run-state=move || state.with(state_attribute)
@@ -157,7 +157,7 @@ fn SharedState(run: Memo<Shared<RunView>>) -> impl IntoView {
         })
         .unwrap_or_default()
     });
-    let summary = || view! { {icon(Glyph::Chevron)} <span class="fold-name">"Shared state"</span> };
+    let summary = || view! { {icon(Glyph::Chevron)} <span class="summary-name">"Shared state"</span> };
     view! {
         <Show when=move || has_state.get()>
             <Collapsible open=false class="aside" summary><LongText text label="Shared state"/></Collapsible>
@@ -190,7 +190,7 @@ fn WaitingRun(run: Memo<Shared<RunView>>, place: Waiting) -> impl IntoView {
     };
     let (glyph, label) = if message_id.is_some() { (Glyph::Undo, "Take back") } else { (Glyph::Stop, "Stop") };
     view! {
-        <div class="ended">
+        <div class="run-end">
             <p>{starts_when(place)}</p>
             <button type="button" class="small-button" disabled=move || busy.get() on:click=cancel>{icon(glyph)} {label}</button>
         </div>
@@ -244,7 +244,7 @@ fn run_end(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
         ),
         RunState::Cancelled => Some(
             view! {
-                <div class="ended">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <AskAgain run label="Ask again"/></div>
+                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <AskAgain run label="Ask again"/></div>
             }
             .into_any(),
         ),
@@ -254,7 +254,7 @@ fn run_end(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="ended">{note} <AskAgain run label="Regenerate"/></div> }.into_any())
+            Some(view! { <div class="run-end">{note} <AskAgain run label="Regenerate"/></div> }.into_any())
         }
         RunState::Waiting | RunState::Running => None,
     }
@@ -264,7 +264,7 @@ fn run_end(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
 #[component]
 fn AskAgainIfAbandoned(run: Memo<Shared<RunView>>) -> impl IntoView {
     let abandoned = Memo::new(move |_| run.with(|run| run.answered == Some(Answered::GivenUp)));
-    view! { <Show when=move || abandoned.get()><div class="ended"><AskAgain run label="Ask again"/></div></Show> }
+    view! { <Show when=move || abandoned.get()><div class="run-end"><AskAgain run label="Ask again"/></div></Show> }
 }
 
 /// A button that sends the run's message again as a new version: same text, agent and files. The old version stays reachable.

@@ -124,7 +124,7 @@ fn custom_event(name: &str, value: &Value) -> AnyView {
     known.unwrap_or_else(|| {
         let (name, text) = (visible(name), serde_json::to_string_pretty(value).unwrap_or_default());
         let summary =
-            move || view! { {icon(Glyph::Chevron)} {icon(Glyph::Spark)} <span class="fold-name">{name.clone()}</span> };
+            move || view! { {icon(Glyph::Chevron)} {icon(Glyph::Spark)} <span class="summary-name">{name.clone()}</span> };
         view! {
             <Collapsible open=false class="aside" summary>
                 <LongText text=Signal::stored(text.clone()) label="Data"/>
@@ -142,7 +142,7 @@ fn Step(run: RunSignals, node: Memo<Shared<Node>>) -> impl IntoView {
     view! {
         <div class="step" data-node="step">
             {move || state_icon(state.get())}
-            <span class="fold-name">{name}</span>
+            <span class="summary-name">{name}</span>
             <span class="time">{node_duration(node)}</span>
         </div>
     }
@@ -160,7 +160,7 @@ fn Reasoning(node: Memo<Shared<Node>>) -> impl IntoView {
     let summary = move || {
         view! {
             {icon(Glyph::Chevron)}
-            <span class="fold-name">{move || if is_open.get() { "Thinking" } else { "Thought" }}</span>
+            <span class="summary-name">{move || if is_open.get() { "Thinking" } else { "Thought" }}</span>
             <span class="time">{time}</span>
         }
     };
@@ -193,7 +193,7 @@ fn Subagent(
             data-subagent=name
             data-state=move || format!("{:?}", state.get()).to_lowercase()
         >
-            <Collapsible open=is_open class="subagent-fold" summary=subagent_summary(run, index, node, title.clone(), description)>
+            <Collapsible open=is_open class="subagent-details" summary=subagent_summary(run, index, node, title.clone(), description)>
                 <div class="subagent-body">
                     {move || error.get().map(|error| view! { <p class="failure">{icon(Glyph::Warning)} <span>{sentence(&error)}</span></p> })}
                     <Nodes run parent=Some(index)/>
@@ -231,12 +231,13 @@ fn subagent_summary(
         run.view.with(|run| count_of(children.iter().filter_map(|child| run.nodes.get(*child)).map(|node| &**node)))
     });
     move || {
-        let description = description.as_deref().map(|text| view! { <span class="fold-about">{visible(text)}</span> });
+        let description =
+            description.as_deref().map(|text| view! { <span class="summary-description">{visible(text)}</span> });
         view! {
             {move || state_icon(state.get())}
-            <span class="fold-name">{title.clone()}</span>
+            <span class="summary-name">{title.clone()}</span>
             {description}
-            <span class="fold-count">{move || count.get()}</span>
+            <span class="summary-count">{move || count.get()}</span>
             <span class="time">{time}</span>
             {icon(Glyph::Chevron)}
         }

@@ -219,7 +219,7 @@ pub(crate) fn SchemaForm(
     view! {
         <form class="schema-form" novalidate on:submit=submit>
             {fields}
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="submit" class="button" disabled=move || disabled.get()>"Answer"</button>
                 {children()}
             </div>

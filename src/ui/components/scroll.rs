@@ -47,7 +47,7 @@ pub(crate) fn JumpToEnd(follow: AutoScroll) -> impl IntoView {
     };
     view! {
         <Show when=move || follow.is_away()>
-            <button type="button" class="jump" on:click=jump>{icon(Glyph::Down)} "Jump to latest"</button>
+            <button type="button" class="jump-to-end" on:click=jump>{icon(Glyph::Down)} "Jump to latest"</button>
         </Show>
     }
     .into_any()

@@ -221,7 +221,7 @@ fn state_mark(thread: &ThreadSummary) -> Option<AnyView> {
     if !thread.asking.is_empty() {
         let label = "Waiting for you";
         return Some(
-            view! { <span class="asking" role="img" aria-label=label title=label>{icon(Glyph::Question)}</span> }
+            view! { <span class="needs-answer" role="img" aria-label=label title=label>{icon(Glyph::Question)}</span> }
                 .into_any(),
         );
     }

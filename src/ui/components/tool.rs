@@ -50,14 +50,14 @@ pub(crate) fn ToolCall(run: RunSignals, node: Memo<Shared<Node>>, name: String) 
         view! {
             {move || state_icon(state.get())}
             {icon(Glyph::Tool)}
-            <code class="fold-name">{label.clone()}</code>
+            <code class="summary-name">{label.clone()}</code>
             <span class="time">{time}</span>
             {icon(Glyph::Chevron)}
         }
     };
     view! {
         <div class="tool" data-tool=name>
-            <Collapsible open=false class="tool-fold" summary>
+            <Collapsible open=false class="tool-details" summary>
                 <Show when=move || has_args.get()>
                     <p class="label">"Arguments"</p>
                     <LongText text=args label="Arguments"/>

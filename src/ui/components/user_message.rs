@@ -38,7 +38,7 @@ pub(crate) fn UserMessageCard(
     let id = message.id;
     let is_edited = Memo::new(move |_| conversation.is_edited(id));
     let agent = (app.agents.with_value(Vec::len) > 1)
-        .then(|| view! { <span class="addressee">{format!("to {}", app.agent_name(&message.agent))}</span> });
+        .then(|| view! { <span class="message-agent">{format!("to {}", app.agent_name(&message.agent))}</span> });
     let (text, author) = (message.content.clone(), visible(&message.author.name));
     let attachments = message.attachments.clone();
     let message = StoredValue::new(message);
@@ -65,13 +65,13 @@ pub(crate) fn UserMessageCard(
                 {agent}
                 <Timestamp at/>
             </header>
-            <Show when=move || is_edited.get() fallback=move || view! { <p class="said">{text.clone()}</p> }>
+            <Show when=move || is_edited.get() fallback=move || view! { <p class="message-text">{text.clone()}</p> }>
                 <EditForm message=message.get_value() focus=takes_focus.get_value() close/>
             </Show>
             <Attachments attachments/>
             <footer class="question-actions">
                 <Show when=move || !is_edited.get() && !is_waiting.get()>
-                    <button type="button" class="quiet-action" node_ref=edit_button on:click=edit>
+                    <button type="button" class="text-button" node_ref=edit_button on:click=edit>
                         {icon(Glyph::Edit)} "Edit"
                     </button>
                 </Show>
@@ -121,7 +121,7 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
     };
     let rows = move || text.with(|text| text.lines().count().clamp(2, 12).to_string());
     view! {
-        <form class="rewrite" on:submit=on_submit>
+        <form class="edit-form" on:submit=on_submit>
             <textarea
                 aria-label="Edit your question"
                 node_ref=area
@@ -134,7 +134,7 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
                 on:keydown=on_keydown
                 on:paste=move |event| paste(&event, None)
             ></textarea>
-            <div class="rewrite-row">
+            <div class="edit-form-row">
                 <span class="hint" role="status">{move || error.get().unwrap_or_else(|| hint().into())}</span>
                 <button type="button" class="small-button" on:click=move |_| close.run(())>"Cancel"</button>
                 <button type="submit" class="button" disabled=move || error.get().is_some()>{icon(Glyph::Send)} "Send"</button>

@@ -55,7 +55,7 @@ pub(crate) fn Workspace() -> impl IntoView {
                     aria-label="Close the sidebar"
                     on:click=move |_| drawer.close()
                 ></button>
-                <div class="stage">
+                <div class="workspace-body">
                     <Header drawer/>
                     <Notices/>
                     <main id="main" tabindex="-1"><Outlet/></main>

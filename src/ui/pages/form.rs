@@ -27,12 +27,12 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
     };
     view! {
         <Title text=title/>
-        <div class="gate">
-            <header class="gate-head">
+        <div class="standalone">
+            <header class="standalone-head">
                 <span class="brand">{logo()} <span>"Netra"</span></span>
                 <ThemeToggle/>
             </header>
-            <main class="gate-card" id="main">
+            <main class="standalone-card" id="main">
                 <h1>{title}</h1>
                 <p class="quiet">{about}</p>
                 {problem}

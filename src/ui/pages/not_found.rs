@@ -19,8 +19,8 @@ pub(crate) fn NotFound() -> impl IntoView {
     answer_not_found();
     view! {
         <Title text="Not found"/>
-        <main class="gate" id="main">
-            <div class="gate-card">
+        <main class="standalone" id="main">
+            <div class="standalone-card">
                 {logo()}
                 <h1>"Nothing here"</h1>
                 <p class="quiet">"This address leads nowhere. The thread may have been deleted, or the link may be incomplete."</p>

@@ -320,7 +320,7 @@ pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
         <div class="drop" on:dragenter=enter on:dragover=enter on:drop=drop>
             {children()}
             <Show when=move || over.get()>
-                <div class="drop-veil" on:dragleave=move |_| over.set(false)><p>{icon(Glyph::Attach)} "Drop to attach"</p></div>
+                <div class="drop-overlay" on:dragleave=move |_| over.set(false)><p>{icon(Glyph::Attach)} "Drop to attach"</p></div>
             </Show>
         </div>
     }

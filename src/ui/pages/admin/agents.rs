@@ -198,7 +198,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
     let usable = info.disabled.is_none();
     let actions = (usable || of_page).then(|| {
         view! {
-            <div class="ask-actions">
+            <div class="form-actions">
                 {usable.then(|| view! {
                     <button
                         type="button"

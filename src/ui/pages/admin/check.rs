@@ -79,7 +79,7 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
                 text
                 error=Signal::stored(None::<String>)
             />
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="submit" class="button" disabled=move || busy.get()>
                     {move || if busy.get() { "Checking" } else { "Run check" }}
                 </button>

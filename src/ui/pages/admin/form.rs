@@ -119,7 +119,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
             <Field id=id_of("kind") label="Kind" control=Control::Select(options(KINDS)) text=kind error=Signal::stored(None::<String>)/>
             {fields}
             {move || problem_at("").map(error_message)}
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="submit" class="button" disabled=move || busy.get()>"Save"</button>
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Cancel"</button>
             </div>

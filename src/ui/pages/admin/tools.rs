@@ -100,7 +100,7 @@ fn Source(source: ToolSource) -> impl IntoView {
             let (consent, label) = consent_of(consent);
             view! { <li class="tool-row"><code>{visible(&name)}</code> <span class="consent" data-consent=consent>{label}</span></li> }
         };
-        let summary = move || view! { {icon(Glyph::Chevron)} <span class="fold-name">{summary.clone()}</span> };
+        let summary = move || view! { {icon(Glyph::Chevron)} <span class="summary-name">{summary.clone()}</span> };
         view! {
             <Collapsible open=false class="aside" summary>
                 <ul class="tool-rows">{tools.iter().cloned().map(tool).collect_view()}</ul>

@@ -83,7 +83,7 @@ pub(super) fn UsageView() -> impl IntoView {
         <section class="admin-part" aria-labelledby="usage-title">
             <div class="admin-head">
                 <h2 id="usage-title">"Usage"</h2>
-                <div class="spans" role="group" aria-label="For how long">{SPANS.into_iter().map(span).collect_view()}</div>
+                <div class="periods" role="group" aria-label="For how long">{SPANS.into_iter().map(span).collect_view()}</div>
             </div>
             {table}
         </section>
