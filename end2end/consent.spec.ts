@@ -28,7 +28,7 @@ async function haveAsk(page: Page, url = '', what = 'Write a mail'): Promise<str
   return new URL(page.url()).pathname;
 }
 
-const card = (page: Page) => page.getByRole('region', { name: 'Consent to send_mail' });
+const card = (page: Page) => page.getByRole('region', { name: 'Approve send_mail' });
 
 test('two browsers see the request; one approves, and both go on', async ({ page, browser, server, signedIn, browserConsole }) => {
   expect(signedIn.name).not.toBe('');
@@ -42,7 +42,7 @@ test('two browsers see the request; one approves, and both go on', async ({ page
     await expect(card(tab)).toContainText('May I send this mail? <b>It cannot be taken back.</b>');
     await expect(card(tab)).toContainText(args.to);
     await expect(tab).toHaveTitle(/^\(1\) /);
-    await expect(tab.locator('.thread-row', { has: tab.locator('[aria-current="page"]') }).getByRole('img', { name: 'Waits for you', includeHidden: true })).toBeAttached();
+    await expect(tab.locator('.thread-row', { has: tab.locator('[aria-current="page"]') }).getByRole('img', { name: 'Waiting for you', includeHidden: true })).toBeAttached();
   }
   await expectAccessible(page);
   await other.getByRole('button', { name: 'Approve' }).click();
@@ -56,7 +56,7 @@ test('two browsers see the request; one approves, and both go on', async ({ page
   await elsewhere.close();
 });
 
-test('arguments can be edited, and what is no JSON is not sent', async ({ page, signedIn }) => {
+test('arguments can be edited, and invalid JSON is not sent', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await haveAsk(page);
   await page.getByRole('button', { name: 'Edit arguments' }).click();
@@ -65,7 +65,7 @@ test('arguments can be edited, and what is no JSON is not sent', async ({ page, 
   await area.fill('{"to": ');
   await page.getByRole('button', { name: 'Approve with these arguments' }).click();
   await expect(area).toBeFocused();
-  await expect(area).toHaveAccessibleDescription(/This is no JSON/);
+  await expect(area).toHaveAccessibleDescription(/Invalid JSON/);
   await expectAccessible(page);
   await area.fill('{"to": "eve@example.org"}');
   await page.getByRole('button', { name: 'Approve with these arguments' }).click();
@@ -81,7 +81,7 @@ test('a request is announced, and keys alone answer it', async ({ page, signedIn
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(card(page)).toBeVisible();
   const told = page.getByRole('status');
-  await expect(told.filter({ hasText: 'Scripted waits for you. May I send this mail?' })).toBeAttached();
+  await expect(told.filter({ hasText: 'Scripted is waiting for you. May I send this mail?' })).toBeAttached();
   await expect(page.getByLabel('Message')).toBeFocused();
   await page.getByRole('button', { name: 'Edit arguments' }).focus();
   await page.keyboard.press('Enter');
@@ -92,7 +92,7 @@ test('a request is announced, and keys alone answer it', async ({ page, signedIn
   await page.keyboard.press('Enter');
   await expect(page.getByLabel(/Reason/)).toBeFocused();
   await page.keyboard.press('Escape');
-  await expect(page.getByRole('button', { name: 'Refuse' })).toBeFocused();
+  await expect(page.getByRole('button', { name: 'Deny' })).toBeFocused();
   await page.keyboard.press('Shift+Tab');
   await page.keyboard.press('Enter');
   await expect(card(page)).toBeFocused();
@@ -104,11 +104,11 @@ test('a request is announced, and keys alone answer it', async ({ page, signedIn
 test('a question is a form: each field of its kind, and what is wrong stands at its field', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await haveAsk(page, '', 'Fill in a form');
-  const form = page.getByRole('region', { name: 'Question of the agent' });
+  const form = page.getByRole('region', { name: 'Question from the agent' });
   await form.getByRole('button', { name: 'Answer', exact: true }).click();
   const title = form.getByLabel('Name of the report');
   await expect(title).toBeFocused();
-  await expect(title).toHaveAccessibleDescription('It stands on the first page. This is needed.');
+  await expect(title).toHaveAccessibleDescription('It stands on the first page. This field is required.');
   await expect(form.getByRole('radio', { name: 'Yes' })).not.toBeChecked();
   await expectAccessible(page);
   await title.fill('Third quarter');
@@ -118,7 +118,7 @@ test('a question is a form: each field of its kind, and what is wrong stands at 
   await form.getByLabel('More (optional)').fill('{"a": 1}');
   await form.getByRole('button', { name: 'Answer', exact: true }).click();
   await expect(form.getByLabel('Pages')).toBeFocused();
-  await expect(form.getByLabel('Pages')).toHaveAccessibleDescription('A whole number is needed.');
+  await expect(form.getByLabel('Pages')).toHaveAccessibleDescription('Enter a whole number.');
   await form.getByLabel('Pages').fill('7');
   await page.keyboard.press('Enter');
   await runIs(page, 'finished');
@@ -127,7 +127,7 @@ test('a question is a form: each field of its kind, and what is wrong stands at 
 
 test('a question that names no kind of answer takes yes, no or words', async ({ page, signedIn }) => {
   await haveAsk(page, '', 'Please deploy');
-  const question = page.getByRole('region', { name: 'Question of the agent' });
+  const question = page.getByRole('region', { name: 'Question from the agent' });
   await expect(question).toContainText('Deploy to production?');
   await expectAccessible(page);
   await question.getByRole('button', { name: 'Yes' }).click();
@@ -145,13 +145,13 @@ test('a question that names no kind of answer takes yes, no or words', async ({ 
 
 test('a refusal has a reason, which the agent reads', async ({ page, signedIn }) => {
   await haveAsk(page);
-  await page.getByRole('button', { name: 'Refuse' }).click();
+  await page.getByRole('button', { name: 'Deny' }).click();
   await page.getByLabel(/Reason/).fill('Not today');
   await page.keyboard.press('Enter');
   await runIs(page, 'finished');
   await expect(lastRun(page)).toContainText('Not sent: Not today');
   await page.reload();
-  await expect(card(page)).toContainText(`Refused by ${signedIn.name}: Not today`);
+  await expect(card(page)).toContainText(`Denied by ${signedIn.name}: Not today`);
 });
 
 test('who says something else gives the request up', async ({ page, signedIn }) => {
@@ -161,7 +161,7 @@ test('who says something else gives the request up', async ({ page, signedIn }) 
   await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'finished');
   await expect(lastRun(page)).toContainText('You said: Never mind');
-  await expect(card(page)).toContainText('Not answered: something else was said.');
+  await expect(card(page)).toContainText('Not answered: another message was sent instead.');
 });
 
 test('a server killed between request and answer goes on where it was @desktop', async ({ page, freshServer, browserConsole }) => {

@@ -42,7 +42,7 @@ test.skip(!path, missing);
 const area = '.scroller';
 const below = (page: Page) => page.$eval(area, ({ scrollHeight, clientHeight, scrollTop }) => scrollHeight - clientHeight - scrollTop);
 const position = (page: Page) => page.$eval(area, ({ scrollTop }) => scrollTop);
-const isAway = async (page: Page) => (await page.$('.jump')) !== null;
+const isAway = async (page: Page) => (await page.$('.jump-to-end')) !== null;
 const runs = (page: Page) => page.$$eval('[data-run-id]', (runs) => runs.map((run) => run.getAttribute('data-run-state')));
 
 async function expectEndInSight(page: Page): Promise<void> {

@@ -34,7 +34,7 @@ for (const [name, press] of Object.entries(composing)) {
     await box(page).fill('');
 
     await question(page).getByRole('button', { name: 'Edit' }).click();
-    const edit = page.getByLabel('Your question in other words');
+    const edit = page.getByLabel('Edit your question');
     for (const key of ['Enter', 'Escape']) {
       await press(edit, '日本', key);
       await expect(edit).toHaveValue('日本');
@@ -84,7 +84,7 @@ test('Return breaks the line on a phone, where the button sends; elsewhere it se
   await runIs(page, 'finished');
 
   await question(page).last().getByRole('button', { name: 'Edit' }).click();
-  const edit = page.getByLabel('Your question in other words');
+  const edit = page.getByLabel('Edit your question');
   await expect(edit).toBeFocused();
   await page.keyboard.press('End');
   await page.keyboard.press(isPhone ? 'Enter' : 'Shift+Enter');
@@ -136,13 +136,13 @@ test('what goes away gives the focus back: a menu, a field, a button, a thread',
   // Another thread than the open one: the focus goes to the one beside it.
   const other = page.locator('.thread-row', { hasText: 'The first one' });
   const beside = other.locator('xpath=following-sibling::li | preceding-sibling::li').first();
-  await choose(page, other, 'Delete', 'Delete for good?');
+  await choose(page, other, 'Delete', 'Delete permanently?');
   await expect(other).toHaveCount(0);
   await expect.poll(() => page.evaluate(() => document.activeElement?.className ?? '')).toMatch(/thread-link|new-thread/);
   expect(await beside.count()).toBeLessThanOrEqual(1);
 
   // The open one: a new one is begun.
-  await choose(page, row, 'Delete', 'Delete for good?');
+  await choose(page, row, 'Delete', 'Delete permanently?');
   await expect(page).toHaveURL(/\/$/);
   await expect(box(page)).toBeFocused();
 });

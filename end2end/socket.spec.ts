@@ -100,7 +100,7 @@ test('a crash of the server ends the run with a reason, and the page goes on @de
   await page.getByRole('button', { name: 'Ask again' }).click();
   await runIs(page, 'running');
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('2/2');
-  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   // A server that is told to end waits for what still runs.
   await page.getByRole('button', { name: 'Stop' }).click();
   await runIs(page, 'cancelled');

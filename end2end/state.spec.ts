@@ -56,11 +56,11 @@ test('without the server a run is not called running, nothing can be stopped, an
   await freshServer.kill9();
   await expect(lastRun(page)).toContainText('Not connected: state unknown');
   await expect(page.getByRole('button', { name: 'Stop' })).toBeDisabled();
-  await expect(page.locator('.indicator-cause')).toContainText('The server does not answer.');
+  await expect(page.locator('.indicator-cause')).toContainText('The server is not responding.');
   const stood = await lastRun(page).locator('.byline .time').first().innerText();
   await page.getByLabel('Message').fill('And then?');
   await page.getByRole('button', { name: 'Send' }).click();
-  await expect(page.locator('.question.pending')).toContainText('Not sent yet: it is sent when the connection is back.');
+  await expect(page.locator('.question.pending')).toContainText('Not sent yet. It will be sent when the connection is back.');
   // The countdown to the next attempt ticks with the same clock.
   await expect(page.locator('[data-status]').first()).toContainText(/attempt [3-9]/, { timeout: 20_000 });
   expect(await lastRun(page).locator('.byline .time').first().innerText()).toBe(stood);
@@ -83,7 +83,7 @@ test('a thread that is deleted elsewhere says so', async ({ page, context, signe
   await row.hover();
   await row.getByRole('button', { name: /Actions for/ }).click();
   await row.getByRole('button', { name: 'Delete' }).click();
-  await row.getByRole('button', { name: 'Delete for good?' }).click();
+  await row.getByRole('button', { name: 'Delete permanently?' }).click();
   await expect(page.getByRole('heading', { name: 'Thread deleted' })).toBeVisible();
   await expect(page.getByText('Open in')).toHaveCount(0);
   await expect(page.locator('[data-run-id]')).toHaveCount(0);

@@ -20,7 +20,7 @@ test('a message waits its turn in line, in every tab, and can be taken back', as
   await say(page, 'And then?');
   await say(page, 'And after that?');
   await expect(lastRun(page)).toContainText('Waiting: 2nd in line');
-  await expect(lastRun(page)).toContainText('after what was asked before in this thread');
+  await expect(lastRun(page)).toContainText('Starts after earlier messages in this thread');
   const other = await context.newPage();
   await other.goto(new URL(page.url()).pathname);
   await expect(lastRun(other)).toContainText('Waiting: 2nd in line');
@@ -31,10 +31,10 @@ test('a message waits its turn in line, in every tab, and can be taken back', as
     await expect(question(tab)).toHaveCount(2);
     await expect(lastRun(tab)).toContainText('Waiting: 1st in line');
   }
-  // What is being written stays: what is taken back now is offered beside it.
+  // The draft stays: a message that is taken back now is listed beside it.
   await lastRun(page).getByRole('button', { name: 'Take back' }).click();
   await expect(page.getByRole('list', { name: 'Taken back' })).toContainText('And then?');
-  await page.getByRole('button', { name: 'Add to what you write' }).click();
+  await page.getByRole('button', { name: 'Add to message' }).click();
   await expect(page.getByLabel('Message')).toHaveValue('And after that?\n\nAnd then?');
   await page.getByRole('button', { name: 'Stop' }).click();
   await runIs(page, 'cancelled');
@@ -61,12 +61,12 @@ test('an edited question is another version; each branch goes on by itself', asy
   await runIs(page, 'finished');
 
   await question(page).first().getByRole('button', { name: 'Edit' }).click();
-  const area = page.getByLabel('Your question in other words');
+  const area = page.getByLabel('Edit your question');
   await expect(area).toBeFocused();
   await expect(area).toHaveValue('What can you do?');
   await expectAccessible(page);
   await area.fill('What can you not do?');
-  await page.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
+  await page.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
   await expect(question(page)).toHaveCount(1);
   await expect(question(page)).toContainText('What can you not do?');
   const versions = page.getByRole('group', { name: 'Versions of this question' });
@@ -114,7 +114,7 @@ test('a thread has another agent from now on, and @ asks one for once', async ({
   await runIs(page, 'finished');
   const box = page.getByLabel('Message');
   await box.pressSequentially('@rec');
-  const offer = page.getByRole('listbox', { name: 'Whom to ask' });
+  const offer = page.getByRole('listbox', { name: 'Suggestions' });
   await expect(offer.getByRole('option')).toHaveCount(1);
   await expectAccessible(page);
   await page.keyboard.press('Escape');
@@ -126,9 +126,9 @@ test('a thread has another agent from now on, and @ asks one for once', async ({
   await box.pressSequentially('Go on');
   await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'running');
-  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   await expect(question(page).last()).toContainText('to Recorded');
-  await expect(question(page).last().locator('.said')).toHaveText('Go on');
+  await expect(question(page).last().locator('.message-text')).toHaveText('Go on');
   await page.keyboard.press('Escape');
   await runIs(page, 'cancelled');
   await expect(page.getByLabel('Agent')).toHaveValue('analyst');
@@ -138,7 +138,7 @@ test('a thread has another agent from now on, and @ asks one for once', async ({
   await expect(page.getByLabel('Agent')).toHaveValue('recorded');
   await say(page, 'And now?');
   await runIs(page, 'running');
-  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer of Recorded');
+  await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   await page.keyboard.press('Escape');
   await runIs(page, 'cancelled');
 });

@@ -175,7 +175,7 @@ test('an edit stays when the same question is edited in another tab, and after a
   expect(signedIn.name).not.toBe('');
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
-  const area = (of: Page) => of.getByLabel('Your question in other words');
+  const area = (of: Page) => of.getByLabel('Edit your question');
   await page.getByRole('button', { name: 'Edit' }).click();
   await area(page).fill('my words');
   const other = await context.newPage();
@@ -185,15 +185,15 @@ test('an edit stays when the same question is edited in another tab, and after a
   await expect(area(other)).toHaveValue('What can you do?');
   await area(other).fill('their words');
   // Return breaks the line on a phone.
-  await other.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
+  await other.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
   await expect(questions(other)).toContainText('their words');
-  await expect(page.getByText('Changed elsewhere meanwhile.')).toBeVisible();
+  await expect(page.getByText('This question was edited elsewhere.')).toBeVisible();
   await expect(area(page)).toHaveValue('my words');
   await page.reload();
   await connected(page);
   await expect(area(page)).toHaveValue('my words');
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('1/2');
-  await page.locator('.rewrite').getByRole('button', { name: 'Send' }).click();
+  await page.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
   await expect(questions(page)).toContainText('my words');
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('3/3');
   await page.reload();

@@ -3,5 +3,5 @@ try {
   const theme = localStorage.getItem("netra.theme");
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
 } catch {
-  // No storage: the system's theme it is.
+  // Storage is not available: the system's theme applies.
 }

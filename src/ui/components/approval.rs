@@ -1,4 +1,4 @@
-//! Yes, yes with other arguments, or no: what a person can say to a tool call that waits.
+//! The approval of a tool call: approve, approve with edited arguments, or deny.
 
 use leptos::{
     ev::{KeyboardEvent, SubmitEvent},
@@ -8,47 +8,51 @@ use leptos::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    field::{Control, Field, focus},
+    field::{Control, Field},
+    focus::focus_id,
     icons::{Glyph, icon},
-    json::{self, pretty},
+    json::{json_error, pretty},
 };
 use crate::{
     protocol::{AnswerStatus, limits},
     ui::keys::is_escape,
 };
 
-/// What is being done with the request.
+/// What the approval shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// The three buttons.
     Choosing,
+    /// A form to edit the arguments.
     Editing,
-    Refusing,
+    /// A form for the reason of a denial.
+    Denying,
 }
 
-/// Approve, approve with other arguments, refuse.
+/// The buttons and forms that approve or deny a tool call.
 #[component]
-pub(crate) fn Consent(
+pub(crate) fn Approval(
     decide: Callback<(AnswerStatus, Option<Value>)>,
     args: StoredValue<Value>,
     mode: RwSignal<Mode>,
-    /// An answer is on its way.
+    /// Whether an answer is being sent.
     busy: RwSignal<bool>,
-    /// Tells its fields from those of other requests of the page.
+    /// A prefix of element ids, unique in the page.
     id: String,
 ) -> impl IntoView {
     let resolve = Callback::new(move |payload: Value| decide.run((AnswerStatus::Resolved, Some(payload))));
-    // The way back ends where it began.
-    let back = move |to: String| {
+    // Going back focuses the button that opened the form.
+    let back = move |button: String| {
         Callback::new(move |()| {
-            let to = to.clone();
+            let button = button.clone();
             mode.set(Mode::Choosing);
-            request_animation_frame(move || focus(&to));
+            request_animation_frame(move || focus_id(&button));
         })
     };
-    let (edit, refuse) = (format!("{id}-edit"), format!("{id}-refuse"));
-    let way = move |id: &String, glyph, label: &'static str, to| {
+    let (edit, deny) = (format!("{id}-edit"), format!("{id}-deny"));
+    let mode_button = move |id: &String, glyph, label: &'static str, next| {
         view! {
-            <button type="button" class="button quiet-button" id=id.clone() disabled=busy on:click=move |_| mode.set(to)>
+            <button type="button" class="button quiet-button" id=id.clone() disabled=busy on:click=move |_| mode.set(next)>
                 {icon(glyph)} {label}
             </button>
         }
@@ -56,55 +60,55 @@ pub(crate) fn Consent(
     move || {
         match mode.get() {
         Mode::Choosing => view! {
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="button" class="button" disabled=busy on:click=move |_| resolve.run(json!({"approved": true}))>
                     {icon(Glyph::Check)} "Approve"
                 </button>
-                {way(&refuse, Glyph::Close, "Refuse", Mode::Refusing)}
-                {way(&edit, Glyph::Edit, "Edit arguments", Mode::Editing)}
+                {mode_button(&deny, Glyph::Close, "Deny", Mode::Denying)}
+                {mode_button(&edit, Glyph::Edit, "Edit arguments", Mode::Editing)}
             </div>
         }
         .into_any(),
         Mode::Editing => view! { <EditArguments id=id.clone() args resolve back=back(edit.clone())/> }.into_any(),
-        Mode::Refusing => view! { <Refuse id=id.clone() resolve back=back(refuse.clone())/> }.into_any(),
+        Mode::Denying => view! { <DenyForm id=id.clone() resolve back=back(deny.clone())/> }.into_any(),
     }
     }
 }
 
-/// Arguments as they were written, where they are an object.
-fn arguments(text: &str) -> Result<Map<String, Value>, String> {
+/// Parses edited arguments; they must be a JSON object.
+fn parse_arguments(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(args)) => Ok(args),
-        Ok(_) => Err("Arguments are a JSON object: { … }.".into()),
-        Err(error) => Err(json::wrong(&error)),
+        Ok(_) => Err("Arguments must be a JSON object: { … }.".into()),
+        Err(error) => Err(json_error(&error)),
     }
 }
 
-/// The arguments, being changed.
+/// A form to edit the arguments.
 #[component]
 fn EditArguments(id: String, args: StoredValue<Value>, resolve: Callback<Value>, back: Callback<()>) -> impl IntoView {
     let text = RwSignal::new(args.with_value(|args| pretty(&args.to_string())));
-    let wrong = RwSignal::new(None::<String>);
+    let error = RwSignal::new(None::<String>);
     let id = format!("{id}-args");
-    let at = id.clone();
-    let submit = move || match arguments(&text.get_untracked()) {
+    let field = id.clone();
+    let submit = move || match parse_arguments(&text.get_untracked()) {
         Ok(args) => resolve.run(json!({"approved": true, "editedArgs": args})),
-        Err(why) => {
-            wrong.set(Some(why));
-            focus(&at);
+        Err(message) => {
+            error.set(Some(message));
+            focus_id(&field);
         }
     };
     view! {
-        <Writing id=id.clone() submit back label="Approve with these arguments" glyph=Glyph::Check>
-            <Field id label="Arguments, as JSON" control=Control::Text { code: true } text wrong/>
-        </Writing>
+        <AnswerFieldForm id=id.clone() submit back label="Approve with these arguments" glyph=Glyph::Check>
+            <Field id label="Arguments, as JSON" control=Control::TextArea { code: true } text error/>
+        </AnswerFieldForm>
     }
     .into_any()
 }
 
-/// Why not, if somebody wants to say.
+/// A form for the reason of a denial, which may be empty.
 #[component]
-fn Refuse(id: String, resolve: Callback<Value>, back: Callback<()>) -> impl IntoView {
+fn DenyForm(id: String, resolve: Callback<Value>, back: Callback<()>) -> impl IntoView {
     let text = RwSignal::new(String::new());
     let submit = move || {
         let reason = text.with_untracked(|text| text.trim().to_owned());
@@ -114,26 +118,26 @@ fn Refuse(id: String, resolve: Callback<Value>, back: Callback<()>) -> impl Into
         });
     };
     let id = format!("{id}-reason");
-    let wrong = Signal::stored(None::<String>);
+    let error = Signal::stored(None::<String>);
     view! {
-        <Writing id=id.clone() submit back label="Refuse" glyph=Glyph::Close>
+        <AnswerFieldForm id=id.clone() submit back label="Deny" glyph=Glyph::Close>
             <Field
                 id
                 label="Reason (optional)"
-                about="The agent reads it."
-                control=Control::Line
+                help="The agent sees this."
+                control=Control::TextLine
                 text
-                wrong
-                most=limits::MAX_TITLE_CHARS
+                error
+                max_length=limits::MAX_TITLE_CHARS
             />
-        </Writing>
+        </AnswerFieldForm>
     }
     .into_any()
 }
 
-/// The form around one field, in sight and with the focus in it. Escape leads back, and does not stop anything.
+/// A form around one field, which it scrolls to and focuses. Escape goes back, and does not stop the run.
 #[component]
-fn Writing(
+fn AnswerFieldForm(
     /// The id of the field.
     id: String,
     submit: impl Fn() + 'static,
@@ -145,30 +149,30 @@ fn Writing(
     let form = NodeRef::<html::Form>::new();
     Effect::new(move |_| {
         if let Some(form) = form.get() {
-            focus(&id);
+            focus_id(&id);
             form.scroll_into_view_with_bool(false);
         }
     });
-    let submit = move |event: SubmitEvent| {
+    let on_submit = move |event: SubmitEvent| {
         event.prevent_default();
         submit();
-        // What was wrong made it longer.
+        // An error message makes the form longer.
         request_animation_frame(move || {
             if let Some(form) = form.try_get_untracked().flatten() {
                 form.scroll_into_view_with_bool(false);
             }
         });
     };
-    let escape = move |event: KeyboardEvent| {
+    let on_keydown = move |event: KeyboardEvent| {
         if is_escape(&event) {
             event.prevent_default();
             back.run(());
         }
     };
     view! {
-        <form class="schema-form" novalidate node_ref=form on:submit=submit on:keydown=escape>
+        <form class="schema-form" novalidate node_ref=form on:submit=on_submit on:keydown=on_keydown>
             {children()}
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="submit" class="button">{icon(glyph)} {label}</button>
                 <button type="button" class="button quiet-button" on:click=move |_| back.run(())>"Back"</button>
             </div>
@@ -182,9 +186,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_are_an_object() {
-        assert_eq!(arguments("{\"a\": 1}").map(|args| args.len()), Ok(1));
-        assert!(arguments("[1]").is_err_and(|wrong| wrong.contains("object")));
-        assert!(arguments("{").is_err_and(|wrong| wrong.contains("no JSON")));
+    fn arguments_must_be_an_object() {
+        assert_eq!(parse_arguments("{\"a\": 1}").map(|args| args.len()), Ok(1));
+        assert!(parse_arguments("[1]").is_err_and(|error| error.contains("object")));
+        assert!(parse_arguments("{").is_err_and(|error| error.contains("Invalid JSON")));
     }
 }

@@ -1,8 +1,8 @@
-//! Time as the page shows it. The server's render and the first one in the browser know no clock, so that they agree;
-//! after that there is one, and it ticks once a second.
+//! The page's clock and views of time. The server and the hydrating browser render without a clock, so that both produce the same
+//! HTML; after hydration the clock ticks once a second.
 //!
-//! How long something on the server takes is told by the server's clock, which the page knows from its connection: a device's
-//! own may be wrong by hours. While there is no connection that time stands still, since nothing later is known.
+//! Durations of what happens on the server use the server's clock, which the page derives from its connection, because the
+//! device's clock may be hours off. While disconnected that clock stands still.
 
 use std::time::Duration;
 
@@ -16,20 +16,22 @@ use crate::{
 /// The page's clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
-    /// This device's clock, in milliseconds since 1970; absent until the page is alive.
+    /// The device's clock, in milliseconds since 1970; `None` before hydration.
     pub(crate) now: RwSignal<Option<i64>>,
-    /// The server's clock, in milliseconds since 1970, up to when the page was last connected; absent until it was.
+    /// The server's clock, in milliseconds since 1970, when the page was last connected; `None` before the first connection.
     pub(crate) server_now: RwSignal<Option<i64>>,
-    offset: RwSignal<Option<i64>>,
-    /// The reader's day, as the calendar counts.
+    /// The time zone's offset from UTC in minutes; `None` before hydration.
+    utc_offset: RwSignal<Option<i64>>,
+    /// Today in the reader's time zone, in days since 1970.
     today: Memo<Option<i64>>,
 }
 
 impl Clock {
     pub(crate) fn provide(socket: Socket) {
-        let (now, offset, server_now) = (RwSignal::new(None), RwSignal::new(None), RwSignal::new(None));
-        let today = Memo::new(move |_| Some(format::day(server_now.get().or_else(|| now.get())?, offset.get()?)));
-        let clock = Self { now, server_now, offset, today };
+        let (now, utc_offset, server_now) = (RwSignal::new(None), RwSignal::new(None), RwSignal::new(None));
+        let today =
+            Memo::new(move |_| Some(format::day_number(server_now.get().or_else(|| now.get())?, utc_offset.get()?)));
+        let clock = Self { now, server_now, utc_offset, today };
         provide_context(clock);
         Effect::new(move |_| {
             let Some(ahead) = socket.clock_offset().get() else { return };
@@ -39,16 +41,16 @@ impl Clock {
         });
         Effect::new(move |_| {
             let tick = move || clock.now.set(Some(browser::now_ms()));
-            clock.offset.set(Some(browser::offset_minutes()));
+            clock.utc_offset.set(Some(browser::utc_offset_minutes()));
             tick();
-            // The application owns it and lives as long as the tab.
+            // Never cleared: the application runs as long as the tab.
             let _ = set_interval_with_handle(tick, Duration::from_secs(1));
         });
     }
 
-    /// Whether the page is alive: what needs code may be used.
-    pub(crate) fn is_alive(self) -> bool {
-        self.offset.get().is_some()
+    /// Whether the page is hydrated, so that event handlers work.
+    pub(crate) fn is_hydrated(self) -> bool {
+        self.utc_offset.get().is_some()
     }
 }
 
@@ -57,23 +59,22 @@ pub(crate) fn use_clock() -> Clock {
     expect_context()
 }
 
-/// A moment (milliseconds since 1970), in the reader's own time as soon as that is known; today's without the day.
+/// A point in time (milliseconds since 1970), in the reader's time zone after hydration. Omits today's date.
 #[component]
-pub(crate) fn Moment(at: i64) -> impl IntoView {
+pub(crate) fn Timestamp(at: i64) -> impl IntoView {
     let clock = use_clock();
-    let text = move || match clock.offset.get() {
-        Some(offset) if clock.today.get() == Some(format::day(at, offset)) => format::time_of_day(at, offset),
-        Some(offset) => format::moment(at, offset),
-        None => format!("{} UTC", format::moment(at, 0)),
+    let text = move || match clock.utc_offset.get() {
+        Some(offset) if clock.today.get() == Some(format::day_number(at, offset)) => format::time_of_day(at, offset),
+        Some(offset) => format::date_time(at, offset),
+        None => format!("{} UTC", format::date_time(at, 0)),
     };
-    view! { <time datetime=format::iso(at)>{text}</time> }
+    view! { <time datetime=format::iso_8601(at)>{text}</time> }
 }
 
-/// How long something took, or takes so far: that in whole seconds, as the server's clock ticks.
+/// How long something took, or has taken so far by the server's clock, in whole seconds. `None` if it is too short to show.
 pub(crate) fn elapsed(started_at: i64, ended_at: Option<i64>) -> Option<String> {
     let so_far = |now: i64| (now - started_at).max(0) / 1000;
     match ended_at {
-        // Less than can be told is nothing to tell.
         Some(end) => (end > started_at).then(|| format::duration(end - started_at)),
         None => match so_far(use_context::<Clock>()?.server_now.get()?) {
             0 => None,

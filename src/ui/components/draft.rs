@@ -1,47 +1,51 @@
-//! What is being written: text and files, and beside it what was taken back.
+//! The draft of one composer: its text, its files, and messages that were taken back.
 
 use leptos::{html, prelude::*, task::spawn_local};
 
-use super::icons::{Glyph, icon};
 use crate::{
-    protocol::{Attachment, RunId, StopRun, ThreadId, limits},
+    protocol::{Attachment, FileId, RunId, StopRun, ThreadId, limits},
     socket::context::Socket,
     text::escape_invisible,
     ui::{
         browser::LocalFile,
-        drafts::{Drafts, Kept},
+        drafts::{DraftContent, Drafts},
         format,
-        storage::record::Returned,
+        storage::record::TakenBackMessage,
     },
 };
 
-/// What is being written. It is kept in the application and stored in the browser, so that neither a look at another thread
-/// nor a reload, a crash or the end of the session loses it. Whatever changes it calls [`Self::keep`].
+/// A draft. It is kept in application state and stored in the browser, so it survives navigation, reloads, crashes and the end of
+/// the session. Every change must be followed by [`Self::save`].
 #[derive(Clone, Copy)]
 pub(crate) struct Draft {
     thread: Option<ThreadId>,
     drafts: Drafts,
-    /// Whether the person wrote here: what other pages left waits until the draft is empty then.
-    touched: StoredValue<bool>,
-    pub(super) text: RwSignal<String>,
-    pub(super) files: RwSignal<Vec<LocalFile>>,
-    /// Files that the thread has already.
-    pub(super) attached: RwSignal<Vec<Attachment>>,
-    returned: RwSignal<Vec<Returned>>,
-    pub(super) error: RwSignal<Option<String>>,
-    pub(super) area: NodeRef<html::Textarea>,
-    pub(super) stopping: RwSignal<Option<RunId>>,
+    /// Whether the person typed here. Drafts that closed pages left are then merged only while this one is empty.
+    was_edited: StoredValue<bool>,
+    pub(crate) text: RwSignal<String>,
+    /// Files that are uploaded when the message is sent.
+    pub(crate) files: RwSignal<Vec<LocalFile>>,
+    /// Files that were uploaded to the thread before.
+    pub(crate) attached: RwSignal<Vec<Attachment>>,
+    /// Messages that were taken back while the composer was not empty.
+    pub(crate) returned: RwSignal<Vec<TakenBackMessage>>,
+    /// Shown above the composer.
+    pub(crate) error: RwSignal<Option<String>>,
+    /// The composer's text field.
+    pub(crate) area: NodeRef<html::Textarea>,
+    /// The run that was asked to stop.
+    pub(crate) stopping: RwSignal<Option<RunId>>,
 }
 
 impl Draft {
-    /// The draft for a thread, or for a new one.
+    /// The draft of a thread; `None` for a new thread.
     pub(crate) fn new(thread: Option<ThreadId>) -> Self {
         let drafts: Drafts = expect_context();
-        let Kept { text, files, attached, returned } = drafts.of(thread);
+        let DraftContent { text, files, attached, returned } = drafts.get(thread);
         let draft = Self {
             thread,
             drafts,
-            touched: StoredValue::new(false),
+            was_edited: StoredValue::new(false),
             text: RwSignal::new(text),
             files: RwSignal::new(files),
             attached: RwSignal::new(attached),
@@ -51,39 +55,39 @@ impl Draft {
             stopping: RwSignal::new(None),
         };
         Effect::new(move |_| {
-            drafts.has_left(thread);
-            draft.take_up_left();
+            drafts.has_leftovers(thread);
+            draft.merge_left_drafts();
         });
         draft
     }
 
-    /// Takes up what pages before this one left, unless that would come in between what the person writes.
-    fn take_up_left(self) {
-        let is_free = !self.touched.get_value() || untrack(|| self.is_empty());
-        if is_free && untrack(|| self.drafts.has_left(self.thread)) {
-            self.drafts.take_up(self.thread, move |missing| self.show(&missing));
+    /// Merges drafts of this thread that closed pages left, unless that would interrupt the person's typing.
+    fn merge_left_drafts(self) {
+        let can_merge = !self.was_edited.get_value() || untrack(|| self.is_empty());
+        if can_merge && untrack(|| self.drafts.has_leftovers(self.thread)) {
+            self.drafts.claim_drafts(self.thread, move |missing| self.reload(&missing));
         }
     }
 
-    /// Begins with what was typed before the page came alive.
-    pub(super) fn begin(self, typed: String) {
+    /// Sets the text to what was typed before hydration.
+    pub(crate) fn restore_typed(self, typed: String) {
         if !typed.is_empty() {
             self.text.set(typed);
-            self.keep();
+            self.save();
         }
     }
 
-    pub(super) fn write(self, text: String) {
-        self.touched.set_value(true);
+    pub(crate) fn set_text(self, text: String) {
+        self.was_edited.set_value(true);
         self.text.set(text);
-        self.keep();
+        self.save();
     }
 
-    /// Empties it; answers the files that were in it.
-    pub(super) fn clear(self) -> (Vec<LocalFile>, Vec<Attachment>) {
+    /// Empties the text and the files; returns the files.
+    pub(crate) fn clear(self) -> (Vec<LocalFile>, Vec<Attachment>) {
         let files = (std::mem::take(&mut *self.files.write()), std::mem::take(&mut *self.attached.write()));
-        self.write(String::new());
-        self.take_up_left();
+        self.set_text(String::new());
+        self.merge_left_drafts();
         files
     }
 
@@ -94,83 +98,110 @@ impl Draft {
             && self.returned.with(Vec::is_empty)
     }
 
-    /// Stores what it is now.
-    fn keep(self) {
-        let kept = Kept {
+    /// Stores the current content.
+    pub(crate) fn save(self) {
+        let kept = DraftContent {
             text: self.text.get_untracked(),
             files: self.files.get_untracked(),
             attached: self.attached.get_untracked(),
             returned: self.returned.get_untracked(),
         };
-        self.drafts.keep(self.thread, kept);
+        self.drafts.save(self.thread, kept);
     }
 
-    /// Shows what is kept of it: something was taken up. `missing` names files that could not be.
-    fn show(self, missing: &[String]) {
-        let Kept { text, files, attached, returned } = self.drafts.of(self.thread);
-        // It may be out of sight by now, where it is kept.
+    /// Shows the stored content again after something was merged into it. `missing` names files that could not be restored.
+    fn reload(self, missing: &[String]) {
+        let DraftContent { text, files, attached, returned } = self.drafts.get(self.thread);
+        // The signals may be disposed by now: the content stays stored.
         self.text.try_set(text);
         self.files.try_set(files);
         self.attached.try_set(attached);
         self.returned.try_set(returned);
         if !missing.is_empty() {
             let names = missing.join(", ");
-            self.refuse(format!("{names} was not stored before the page was closed. Attach it again."));
+            self.show_error(format!("{names} was not saved before the page closed. Attach it again."));
         }
     }
 
-    /// Asks for the end of a run; says why not, if it is refused.
-    pub(crate) fn stop(self, socket: Socket, run_id: RunId) {
+    /// Asks the server to stop a run; shows the error if that is refused.
+    pub(crate) fn stop_run(self, socket: Socket, run_id: RunId) {
         if self.stopping.get_untracked() == Some(run_id) {
             return;
         }
         self.stopping.set(Some(run_id));
         spawn_local(async move {
             if let Err(refused) = socket.send(StopRun { run_id }).await {
-                self.refuse(format::refusal(&refused));
+                self.show_error(format::error_message(&refused));
                 self.stopping.try_set(None);
             }
         });
     }
 
-    /// Says why something did not work.
-    pub(crate) fn refuse(self, why: String) {
-        self.error.try_set(Some(why));
+    pub(crate) fn show_error(self, message: String) {
+        self.error.try_set(Some(message));
     }
 
-    /// Takes a message back: into the composer, or beside what is being written there.
-    pub(crate) fn take_back(self, text: String, attached: Vec<Attachment>) {
-        let is_free = self.text.with_untracked(|text| text.trim().is_empty())
+    /// Puts a message that was taken back into the composer if that is empty, else into a list beside it.
+    pub(crate) fn add_returned(self, text: String, attached: Vec<Attachment>) {
+        let is_blank = self.text.with_untracked(|text| text.trim().is_empty())
             && self.files.with_untracked(Vec::is_empty)
             && self.attached.with_untracked(Vec::is_empty);
-        if is_free {
+        if is_blank {
             self.attached.set(attached);
-            self.suggest(text);
+            self.fill(text);
         } else {
-            self.returned.update(|returned| returned.push(Returned { text, attached }));
-            self.keep();
+            self.returned.update(|returned| returned.push(TakenBackMessage { text, attached }));
+            self.save();
         }
     }
 
-    /// Takes up what was taken back, after what is being written.
-    fn take_up(self, index: usize) {
+    /// Appends a message that was taken back to the draft.
+    pub(crate) fn insert_returned(self, index: usize) {
         let taken =
             self.returned.try_update(|returned| (index < returned.len()).then(|| returned.remove(index))).flatten();
-        let Some(Returned { text, attached }) = taken else { return };
-        self.attached.update(|known| known.extend(attached));
-        let begun = self.text.with_untracked(|text| text.trim_end().to_owned());
-        self.suggest(if begun.is_empty() { text } else { format!("{begun}\n\n{text}") });
+        let Some(TakenBackMessage { text, attached }) = taken else { return };
+        self.attached.update(|attached_before| attached_before.extend(attached));
+        let text_before = self.text.with_untracked(|text| text.trim_end().to_owned());
+        self.fill(if text_before.is_empty() { text } else { format!("{text_before}\n\n{text}") });
     }
 
-    pub(super) fn count(self) -> usize {
+    /// Removes a message that was taken back.
+    pub(crate) fn discard_returned(self, index: usize) {
+        self.returned.update(|returned| {
+            if index < returned.len() {
+                returned.remove(index);
+            }
+        });
+        self.save();
+    }
+
+    /// Removes a file that was uploaded before.
+    pub(crate) fn remove_attached(self, file_id: FileId) {
+        self.attached.update(|attached| attached.retain(|other| other.file_id != file_id));
+        self.save();
+    }
+
+    /// Removes a new file.
+    pub(crate) fn remove_file(self, index: usize, file: &LocalFile) {
+        self.drafts.remove_file(file);
+        self.files.update(|files| {
+            if index < files.len() {
+                files.remove(index);
+            }
+        });
+        self.save();
+    }
+
+    /// How many files are attached.
+    pub(crate) fn file_count(self) -> usize {
         self.files.with(Vec::len) + self.attached.with(Vec::len)
     }
 
-    /// Adds files, as far as they may be added; says why where not.
+    /// Attaches files. Shows an error for each file that is refused; the last one stays.
     pub(crate) fn attach(self, files: Vec<LocalFile>) {
         self.error.set(None);
         for file in files {
-            let count = untrack(|| self.count());
+            let count = untrack(|| self.file_count());
             match refusal(&file.name(), file.bytes(), count) {
                 Some(reason) => self.error.set(Some(reason)),
                 None => {
@@ -179,12 +210,12 @@ impl Draft {
                 }
             }
         }
-        self.keep();
+        self.save();
     }
 
-    /// Begins with a text, ready to be changed.
-    pub(crate) fn suggest(self, text: String) {
-        self.write(text);
+    /// Sets the text and focuses the composer.
+    pub(crate) fn fill(self, text: String) {
+        self.set_text(text);
         if let Some(area) = self.area.get_untracked() {
             let _ = area.focus();
         }
@@ -195,98 +226,13 @@ impl Draft {
 fn refusal(name: &str, bytes: u64, attached: usize) -> Option<String> {
     let name = escape_invisible(name);
     if attached >= limits::MAX_ATTACHMENTS {
-        return Some(format!("A message takes at most {} files.", limits::MAX_ATTACHMENTS));
+        return Some(format!("You can attach up to {} files to a message.", limits::MAX_ATTACHMENTS));
     }
     if bytes > limits::MAX_FILE_BYTES {
-        let most = limits::MAX_FILE_BYTES / 1024 / 1024;
-        return Some(format!("{name} has {}; at most {most} MiB are possible.", format::size(bytes)));
+        let max = limits::MAX_FILE_BYTES / 1024 / 1024;
+        return Some(format!("{name} is too large ({}). The limit is {max} MiB.", format::size(bytes)));
     }
     (bytes == 0).then(|| format!("{name} is empty."))
-}
-
-/// Messages that were taken back and wait until the composer is free for them.
-#[component]
-pub(super) fn Taken(draft: Draft) -> impl IntoView {
-    let row = move |(index, returned): (usize, Returned)| {
-        view! {
-            <li class="returned">
-                <span class="returned-text">"Taken back: " {returned.text}</span>
-                <button type="button" class="small-button" on:click=move |_| draft.take_up(index)>"Add to what you write"</button>
-                <button
-                    type="button"
-                    class="icon-button"
-                    aria-label="Discard what was taken back"
-                    on:click=move |_| {
-                        draft.returned.update(|returned| {
-                            if index < returned.len() {
-                                returned.remove(index);
-                            }
-                        });
-                        draft.keep();
-                    }
-                >
-                    {icon(Glyph::Close)}
-                </button>
-            </li>
-        }
-    };
-    view! {
-        <Show when=move || draft.returned.with(|returned| !returned.is_empty())>
-            <ul class="returned-list" aria-label="Taken back">
-                {move || draft.returned.get().into_iter().enumerate().map(row).collect_view()}
-            </ul>
-        </Show>
-    }
-    .into_any()
-}
-
-/// A file beside a button that leaves it out.
-fn chip(name: String, bytes: u64, remove: impl Fn() + 'static) -> impl IntoView {
-    view! {
-        <li class="chip">
-            {icon(Glyph::File)}
-            <bdi class="chip-name">{name.clone()}</bdi>
-            <span class="chip-size">{format::size(bytes)}</span>
-            <button type="button" class="icon-button" aria-label=format!("Remove {name}") on:click=move |_| remove()>
-                {icon(Glyph::Close)}
-            </button>
-        </li>
-    }
-}
-
-/// The files that go with the message.
-#[component]
-pub(super) fn Chips(draft: Draft) -> impl IntoView {
-    let Draft { files, attached, .. } = draft;
-    let known = move |file: Attachment| {
-        let remove = move || {
-            attached.update(|attached| attached.retain(|other| other.file_id != file.file_id));
-            draft.keep();
-        };
-        chip(escape_invisible(&file.name), file.bytes, remove)
-    };
-    let new = move |(index, file): (usize, LocalFile)| {
-        let (name, bytes) = (file.name(), file.bytes());
-        let remove = move || {
-            draft.drafts.remove_file(&file);
-            files.update(|files| {
-                if index < files.len() {
-                    files.remove(index);
-                }
-            });
-            draft.keep();
-        };
-        chip(escape_invisible(&name), bytes, remove)
-    };
-    view! {
-        <Show when=move || { draft.count() > 0 }>
-            <ul class="chips" aria-label="Attached files">
-                {move || attached.get().into_iter().map(known).collect_view()}
-                {move || files.get().into_iter().enumerate().map(new).collect_view()}
-            </ul>
-        </Show>
-    }
-    .into_any()
 }
 
 #[cfg(test)]

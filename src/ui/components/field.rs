@@ -1,137 +1,69 @@
-//! A field of a form: its label, the control, what it is about and what is wrong with it, tied together for who cannot see
-//! them. What is filled in is text, whatever the control.
+//! A form field: label, control, help text and error, linked for screen readers. Its value is a string, whatever the control.
 
-use leptos::{prelude::*, wasm_bindgen::JsCast, web_sys};
+use leptos::prelude::*;
 
-/// How a field is filled in.
+/// The control of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Control {
-    /// One line.
-    Line,
-    /// One line of digits: phones show those.
+    TextLine,
+    /// A text line for which phones show a numeric keyboard.
     Number,
-    /// Some lines; of code they are shown letter by letter, and nobody corrects them.
-    Text { code: bool },
-    /// One of some: value and name.
-    Choice(Vec<(String, String)>),
-    /// The same with all in sight.
-    Picks(Vec<(String, String)>),
-}
-
-/// Moves the focus to the element of an id, where it is there.
-pub(crate) fn focus(id: &str) {
-    let found = document().get_element_by_id(id).and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok());
-    if let Some(found) = found {
-        let _ = found.focus();
-    }
+    /// Several lines. `code` is shown in monospace, without spell checking.
+    TextArea {
+        code: bool,
+    },
+    /// A drop-down list of (value, label).
+    Select(Vec<(String, String)>),
+    /// Radio buttons of (value, label).
+    Radio(Vec<(String, String)>),
 }
 
 /// A field.
 #[component]
 pub(crate) fn Field(
-    /// The id of the control, of its own in the document.
+    /// The control's element id.
     #[prop(into)]
     id: String,
     #[prop(into)] label: String,
-    /// What it is about, if that needs words.
-    #[prop(into, optional)]
-    about: String,
+    #[prop(into, optional)] help: String,
     control: Control,
     text: RwSignal<String>,
-    /// What is wrong with what was filled in.
+    /// What is wrong with the value.
     #[prop(into)]
-    wrong: Signal<Option<String>>,
-    /// It cannot be changed.
+    error: Signal<Option<String>>,
+    /// For text lines.
     #[prop(optional)]
-    fixed: bool,
-    /// The most characters that it takes; 0: any.
+    read_only: bool,
+    /// In characters, for text lines; 0 for no limit.
     #[prop(optional)]
-    most: usize,
+    max_length: usize,
 ) -> impl IntoView {
-    let (about_id, wrong_id) = (format!("{id}-about"), format!("{id}-wrong"));
-    let described = format!("{about_id} {wrong_id}");
-    let invalid = move || wrong.with(Option::is_some).then_some("true");
-    let first = text.get_untracked();
+    let (help_id, error_id) = (format!("{id}-help"), format!("{id}-error"));
+    let aria = Aria {
+        described_by: format!("{help_id} {error_id}"),
+        invalid: Signal::derive(move || error.with(Option::is_some).then_some("true")),
+    };
     let notes = view! {
-        <p class="hint" id=about_id>{about}</p>
-        <p class="wrong" id=wrong_id>{wrong}</p>
+        <p class="hint" id=help_id>{help}</p>
+        <p class="field-error" id=error_id>{error}</p>
     };
     let control = match control {
-        Control::Picks(options) => {
-            let pick = |(index, (value, name)): (usize, (String, String))| {
-                view! {
-                    <label class="pick">
-                        <input
-                            id=(index == 0).then(|| id.clone())
-                            type="radio"
-                            name=id.clone()
-                            checked=first == value
-                            aria-invalid=invalid
-                            on:change=move |_| text.set(value.clone())
-                        />
-                        <span>{name}</span>
-                    </label>
-                }
-            };
-            let picks = options.into_iter().enumerate().map(pick).collect_view();
+        Control::Radio(options) => {
             return view! {
-                <fieldset class="field" aria-describedby=described>
+                <fieldset class="field" aria-describedby=aria.described_by.clone()>
                     <legend>{label}</legend>
-                    <div class="picks">{picks}</div>
+                    <div class="radio-group">{radio_buttons(&id, options, text, &aria)}</div>
                     {notes}
                 </fieldset>
             }
             .into_any();
         }
-        Control::Choice(options) => {
-            let option = |(value, name): (String, String)| {
-                view! { <option value=value.clone() selected=first == value>{name}</option> }
-            };
-            view! {
-                <select
-                    id=id.clone()
-                    aria-describedby=described
-                    aria-invalid=invalid
-                    on:change:target=move |event| text.set(event.target().value())
-                >
-                    {options.into_iter().map(option).collect_view()}
-                </select>
-            }
-            .into_any()
+        Control::Select(options) => select(id.clone(), options, text, aria),
+        Control::TextArea { code } => text_area(id.clone(), code, text, aria),
+        Control::TextLine | Control::Number => {
+            let limits = Limits { is_number: control == Control::Number, read_only, max_length };
+            text_line(id.clone(), limits, text, aria)
         }
-        Control::Text { code } => {
-            let rows = first.lines().count().clamp(2, 14).to_string();
-            view! {
-                <textarea
-                    id=id.clone()
-                    class:code=code
-                    rows=rows
-                    spellcheck=if code { "false" } else { "true" }
-                    autocapitalize=code.then_some("off")
-                    autocomplete="off"
-                    aria-describedby=described
-                    aria-invalid=invalid
-                    prop:value=first
-                    on:input:target=move |event| text.set(event.target().value())
-                ></textarea>
-            }
-            .into_any()
-        }
-        Control::Line | Control::Number => view! {
-            <input
-                id=id.clone()
-                type="text"
-                inputmode=(control == Control::Number).then_some("decimal")
-                autocomplete="off"
-                readonly=fixed
-                maxlength=(most > 0).then(|| most.to_string())
-                value=first
-                aria-describedby=described
-                aria-invalid=invalid
-                on:input:target=move |event| text.set(event.target().value())
-            />
-        }
-        .into_any(),
     };
     view! {
         <div class="field">
@@ -139,6 +71,96 @@ pub(crate) fn Field(
             {control}
             {notes}
         </div>
+    }
+    .into_any()
+}
+
+/// The ARIA attributes of a field's control.
+struct Aria {
+    described_by: String,
+    invalid: Signal<Option<&'static str>>,
+}
+
+/// What a text line accepts.
+struct Limits {
+    is_number: bool,
+    read_only: bool,
+    max_length: usize,
+}
+
+fn text_line(id: String, limits: Limits, text: RwSignal<String>, aria: Aria) -> AnyView {
+    let Limits { is_number, read_only, max_length } = limits;
+    view! {
+        <input
+            id=id
+            type="text"
+            inputmode=is_number.then_some("decimal")
+            autocomplete="off"
+            readonly=read_only
+            maxlength=(max_length > 0).then(|| max_length.to_string())
+            value=text.get_untracked()
+            aria-describedby=aria.described_by
+            aria-invalid=move || aria.invalid.get()
+            on:input:target=move |event| text.set(event.target().value())
+        />
+    }
+    .into_any()
+}
+
+fn radio_buttons(id: &str, options: Vec<(String, String)>, text: RwSignal<String>, aria: &Aria) -> AnyView {
+    let (first, invalid) = (text.get_untracked(), aria.invalid);
+    let radio = |(index, (value, name)): (usize, (String, String))| {
+        view! {
+            <label class="radio-option">
+                <input
+                    id=(index == 0).then(|| id.to_owned())
+                    type="radio"
+                    name=id.to_owned()
+                    checked=first == value
+                    aria-invalid=move || invalid.get()
+                    on:change=move |_| text.set(value.clone())
+                />
+                <span>{name}</span>
+            </label>
+        }
+    };
+    options.into_iter().enumerate().map(radio).collect_view().into_any()
+}
+
+fn select(id: String, options: Vec<(String, String)>, text: RwSignal<String>, aria: Aria) -> AnyView {
+    let first = text.get_untracked();
+    let option = |(value, name): (String, String)| {
+        view! { <option value=value.clone() selected=first == value>{name}</option> }
+    };
+    view! {
+        <select
+            id=id
+            aria-describedby=aria.described_by
+            aria-invalid=move || aria.invalid.get()
+            on:change:target=move |event| text.set(event.target().value())
+        >
+            {options.into_iter().map(option).collect_view()}
+        </select>
+    }
+    .into_any()
+}
+
+fn text_area(id: String, code: bool, text: RwSignal<String>, aria: Aria) -> AnyView {
+    let first = text.get_untracked();
+    let rows = first.lines().count().clamp(2, 14).to_string();
+    view! {
+        <textarea
+            id=id
+            class:code=code
+            rows=rows
+            spellcheck=if code { "false" } else { "true" }
+            autocapitalize=code.then_some("off")
+            autocomplete="off"
+            aria-describedby=aria.described_by
+            aria-invalid=move || aria.invalid.get()
+            prop:value=first
+            on:input:target=move |event| text.set(event.target().value())
+        ></textarea>
     }
     .into_any()
 }

@@ -1,4 +1,5 @@
-//! Where keys go. A page that changes under the focus leaves it nowhere; here is how it gets a place again.
+//! Keyboard focus. When the page replaces the element that has the focus, browsers move the focus to the body, and keys have
+//! no effect; this module moves it to a useful place.
 
 use leptos::{
     __reexports::send_wrapper::SendWrapper,
@@ -8,21 +9,29 @@ use leptos::{
     web_sys,
 };
 
-/// Moves the focus to an element that a selector names, where it is there and takes it; says whether it did.
+/// Focuses the first element that matches a selector. Returns whether the element exists and took the focus.
 pub(crate) fn focus_on(selector: &str) -> bool {
     let found = document().query_selector(selector).ok().flatten();
     let found = found.and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok());
     found.is_some_and(|found| found.focus().is_ok() && document().active_element().as_ref() == Some(found.as_ref()))
 }
 
-/// Whether nothing has the focus, so that keys reach nothing.
-pub(crate) fn is_lost() -> bool {
-    document().active_element().is_none_or(|at| matches!(at.tag_name().as_str(), "BODY" | "HTML"))
+/// Focuses the element with an id, if it exists.
+pub(crate) fn focus_id(id: &str) {
+    let found = document().get_element_by_id(id).and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok());
+    if let Some(found) = found {
+        let _ = found.focus();
+    }
 }
 
-/// Follows a link to a part of the page: what it names comes into sight and takes the focus. The router would take the
-/// click for a way to another page, and moves no focus.
-pub(crate) fn to_fragment(event: MouseEvent) {
+/// Whether no element has the focus.
+pub(crate) fn is_focus_lost() -> bool {
+    document().active_element().is_none_or(|active| matches!(active.tag_name().as_str(), "BODY" | "HTML"))
+}
+
+/// Handles a click on a link to a fragment (`#id`): scrolls to the element and focuses it. The router would treat the click as
+/// a navigation and leave the focus where it is.
+pub(crate) fn follow_fragment_link(event: MouseEvent) {
     let link = event.current_target().and_then(|link| link.dyn_into::<web_sys::Element>().ok());
     if let Some(fragment) = link.and_then(|link| link.get_attribute("href")) {
         event.prevent_default();
@@ -30,58 +39,60 @@ pub(crate) fn to_fragment(event: MouseEvent) {
     }
 }
 
-/// The page whose composer takes the focus as soon as it is there: whoever goes there goes to write.
+/// A request, from context, that the composer of one page take the focus when it is shown. Set before navigating to a page in
+/// order to write there.
 #[derive(Clone, Copy)]
-pub(crate) struct WritesNext(StoredValue<Option<String>>);
+pub(crate) struct ComposerFocus(StoredValue<Option<String>>);
 
-impl WritesNext {
+impl ComposerFocus {
     pub(crate) fn provide() {
         provide_context(Self(StoredValue::new(None)));
     }
 
-    /// The next page puts the focus into its composer.
-    pub(crate) fn at(self, path: &str) {
+    /// Requests the focus for the composer of the page at `path`.
+    pub(crate) fn request(self, path: &str) {
         self.0.set_value(Some(path.to_owned()));
     }
 
-    /// Whether it is this page; once.
+    /// Whether the focus was requested for the page at `path`. Clears the request, for whichever page it was.
     pub(crate) fn take(self, path: &str) -> bool {
-        self.0.try_update_value(Option::take).flatten().is_some_and(|wanted| wanted == path)
+        self.0.try_update_value(Option::take).flatten().is_some_and(|requested| requested == path)
     }
 }
 
-/// The focus within a part of the page, which is not lost with the element that had it.
+/// Tracks the focus within a region of the page, and restores it when the focused element is removed.
 #[derive(Clone, Copy)]
-pub(crate) struct KeptFocus {
-    /// A selector of that part.
-    part: &'static str,
-    last: StoredValue<Option<SendWrapper<web_sys::Element>>>,
+pub(crate) struct FocusKeeper {
+    /// A selector of the region.
+    region: &'static str,
+    last_focused: StoredValue<Option<SendWrapper<web_sys::Element>>>,
 }
 
-impl KeptFocus {
-    pub(crate) fn new(part: &'static str) -> Self {
-        Self { part, last: StoredValue::new(None) }
+impl FocusKeeper {
+    pub(crate) fn new(region: &'static str) -> Self {
+        Self { region, last_focused: StoredValue::new(None) }
     }
 
-    /// An element of the part got the focus.
-    pub(crate) fn moved(self, event: &FocusEvent) {
+    /// Handles `focusin` in the region.
+    pub(crate) fn on_focus_in(self, event: &FocusEvent) {
         let element = event.target().and_then(|target| target.dyn_into().ok());
-        self.last.set_value(element.map(SendWrapper::new));
+        self.last_focused.set_value(element.map(SendWrapper::new));
     }
 
-    /// Gives the focus a place by `give`, where it went with the element that had it. Browsers tell of that by no event, or not
-    /// all of them: to be called when the part changed.
-    pub(crate) fn keep(self, give: impl Fn()) {
-        let Some(Some(gone)) = self.last.try_with_value(|last| last.as_ref().map(|last| !last.is_connected())) else {
-            return;
-        };
-        let at = document().active_element();
-        if is_lost() && gone {
-            self.last.set_value(None);
-            give();
-        } else if at.is_some_and(|at| !is_lost() && at.closest(self.part).is_ok_and(|part| part.is_none())) {
-            // Who went elsewhere stays there.
-            self.last.set_value(None);
+    /// Calls `restore` if the focused element was removed. Browsers do not reliably fire an event for that, so call this
+    /// whenever the region has changed.
+    pub(crate) fn restore_if_lost(self, restore: impl Fn()) {
+        let is_removed = |last: &Option<SendWrapper<web_sys::Element>>| last.as_ref().map(|last| !last.is_connected());
+        let Some(Some(removed)) = self.last_focused.try_with_value(is_removed) else { return };
+        let active = document().active_element();
+        if is_focus_lost() && removed {
+            self.last_focused.set_value(None);
+            restore();
+        } else if active
+            .is_some_and(|active| !is_focus_lost() && active.closest(self.region).is_ok_and(|region| region.is_none()))
+        {
+            // The person moved the focus out of the region: leave it there.
+            self.last_focused.set_value(None);
         }
     }
 }

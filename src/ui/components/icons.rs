@@ -1,4 +1,5 @@
-//! The icons: strokes on a grid of 24, in the colour of the text around them. All are decoration; names are beside them.
+//! Icons: strokes on a 24 by 24 grid in the colour of the surrounding text. They are hidden from screen readers, so put a text or a
+//! label next to each.
 
 use leptos::prelude::*;
 
@@ -66,7 +67,7 @@ impl Glyph {
     }
 }
 
-/// An icon's drawing.
+/// An icon as SVG.
 pub(crate) fn icon(glyph: Glyph) -> impl IntoView {
     view! {
         <svg class="icon" viewBox="0 0 24 24" aria-hidden="true">
@@ -75,12 +76,12 @@ pub(crate) fn icon(glyph: Glyph) -> impl IntoView {
     }
 }
 
-/// Netra's mark: an eye whose iris is a signal.
-pub(crate) fn mark() -> impl IntoView {
+/// Netra's logo: an eye whose iris is a signal.
+pub(crate) fn logo() -> impl IntoView {
     view! {
-        <svg class="mark" viewBox="0 0 32 32" aria-hidden="true">
-            <path class="mark-lid" d="M3 16C7 9 11.500 6 16 6s9 3 13 10c-4 7-8.500 10-13 10S7 23 3 16z"/>
-            <path class="mark-iris" d="M10 16h3l2-5 2.500 10 2-5H22"/>
+        <svg class="logo" viewBox="0 0 32 32" aria-hidden="true">
+            <path class="logo-lid" d="M3 16C7 9 11.500 6 16 6s9 3 13 10c-4 7-8.500 10-13 10S7 23 3 16z"/>
+            <path class="logo-iris" d="M10 16h3l2-5 2.500 10 2-5H22"/>
         </svg>
     }
 }

@@ -1,14 +1,14 @@
-//! JSON as people read it, bounded until they ask for all of it.
+//! JSON for people to read, and long text that is cut until they ask for all of it.
 
 use leptos::prelude::*;
 use serde_json::Value;
 
 use crate::text::escape_invisible;
 
-/// How much of a long text is shown at first, in characters.
+/// How many characters of a long text are shown at first.
 const SHOWN: usize = 2_000;
 
-/// JSON indented, where it is JSON; else the text as it is. What would change how the rest reads stands as its escape.
+/// Indents text if it is a JSON object or array. Escapes invisible characters and those that change the reading order.
 pub(crate) fn pretty(text: &str) -> String {
     let indented = serde_json::from_str::<Value>(text)
         .ok()
@@ -17,34 +17,34 @@ pub(crate) fn pretty(text: &str) -> String {
     escape_invisible(indented.as_deref().unwrap_or(text))
 }
 
-/// What is wrong with what should be JSON, in a sentence.
-pub(crate) fn wrong(error: &serde_json::Error) -> String {
+/// Says where text is not valid JSON.
+pub(crate) fn json_error(error: &serde_json::Error) -> String {
     match error.is_eof() {
-        true => "This is no JSON: it ends too early.".into(),
-        false => format!("This is no JSON: look at line {}, column {}.", error.line(), error.column()),
+        true => "Invalid JSON: it ends too early.".into(),
+        false => format!("Invalid JSON at line {}, column {}.", error.line(), error.column()),
     }
 }
 
-/// A long text, its beginning at first.
+/// A text, cut after 2,000 characters until the reader asks for all of it.
 #[component]
-pub(crate) fn Bounded(
+pub(crate) fn LongText(
     #[prop(into)] text: Signal<String>,
-    /// What it is, for who cannot see it.
+    /// The accessible name.
     label: &'static str,
 ) -> impl IntoView {
-    let all = RwSignal::new(false);
-    let cut = Memo::new(move |_| text.with(|text| text.char_indices().nth(SHOWN).map(|(at, _)| at)));
+    let show_all = RwSignal::new(false);
+    let cut_at = Memo::new(move |_| text.with(|text| text.char_indices().nth(SHOWN).map(|(at, _)| at)));
     let shown = move || {
-        text.with(|text| match cut.get().filter(|_| !all.get()) {
-            Some(cut) => format!("{}…", &text[..cut]),
+        text.with(|text| match cut_at.get().filter(|_| !show_all.get()) {
+            Some(end) => format!("{}…", &text[..end]),
             None => text.clone(),
         })
     };
     view! {
-        <pre class="bounded" tabindex="0" role="region" aria-label=label>{shown}</pre>
-        <Show when=move || cut.get().is_some()>
-            <button type="button" class="small-button" on:click=move |_| all.update(|all| *all = !*all)>
-                {move || if all.get() { "Show less" } else { "Show all" }}
+        <pre class="long-text" tabindex="0" role="region" aria-label=label>{shown}</pre>
+        <Show when=move || cut_at.get().is_some()>
+            <button type="button" class="small-button" on:click=move |_| show_all.update(|all| *all = !*all)>
+                {move || if show_all.get() { "Show less" } else { "Show all" }}
             </button>
         </Show>
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_turns_or_hides_text_is_shown_and_stays_what_it_is() {
+    fn characters_that_hide_or_reorder_text_are_escaped_and_the_json_stays_the_same() {
         let to = "a\u{202e}gro.elpmaxe@b\u{e0041}";
         let shown = pretty(&serde_json::json!({ "to": to }).to_string());
         assert!(shown.contains(r"a\u202egro.elpmaxe@b\udb40\udc41"), "{shown}");

@@ -1,18 +1,18 @@
-//! A node's text as Markdown that may still grow.
+//! A node's text, rendered as Markdown while it streams.
 //!
-//! The text as it is first is written as HTML, on the server as in the browser. What comes after that changes only what it
-//! must: elements that are settled stay the ones they are, and with them what a reader selected in them.
+//! The first text is rendered as HTML, on the server and in the browser alike. Later text changes as few elements as possible, so
+//! that a selection in finished blocks survives.
 
 use leptos::{html, prelude::*};
 
-use super::tree::Shared;
+use super::run_tree::Shared;
 use crate::{
     thread::{Node, NodeBody, NodeState},
     ui::markdown::{Document, to_html},
 };
 
-/// What a node says.
-pub(crate) fn said(node: &Node) -> &str {
+/// The text of a text or reasoning node; empty for others.
+pub(crate) fn text_of(node: &Node) -> &str {
     match &node.body {
         NodeBody::Text { text, .. } | NodeBody::Reasoning { text } => text,
         _ => "",
@@ -24,36 +24,36 @@ pub(crate) fn said(node: &Node) -> &str {
 pub(crate) fn Markdown(node: Memo<Shared<Node>>) -> impl IntoView {
     let area = NodeRef::<html::Div>::new();
     let first = node.get_untracked();
-    let html = to_html(said(&first));
-    Effect::new(move |before: Option<Shown>| {
-        let mut shown = before.unwrap_or_else(|| Shown { node: first.clone(), document: None });
+    let html = to_html(text_of(&first));
+    Effect::new(move |before: Option<Rendered>| {
+        let mut rendered = before.unwrap_or_else(|| Rendered { node: first.clone(), document: None });
         let node = node.get();
         if let Some(area) = area.get() {
-            shown.update(node, &area);
+            rendered.update(node, &area);
         }
-        shown
+        rendered
     });
     view! { <div class="markdown" inner_html=html node_ref=area></div> }.into_any()
 }
 
-/// What is on the page.
-struct Shown {
+/// What the page shows.
+struct Rendered {
     node: Shared<Node>,
-    /// Made when the text goes on for the first time: most never do.
+    /// Created when the text grows for the first time; most texts never do.
     document: Option<Document>,
 }
 
-impl Shown {
-    /// Shows what `node` says now.
+impl Rendered {
+    /// Updates the page to the node's current text.
     fn update(&mut self, node: Shared<Node>, area: &leptos::web_sys::HtmlDivElement) {
-        let (before, now) = (said(&self.node), said(&node));
-        let is_whole = !matches!(node.state, NodeState::Open);
+        let (before, now) = (text_of(&self.node), text_of(&node));
+        let is_final = !matches!(node.state, NodeState::Open);
         if !now.starts_with(before) {
             area.set_inner_html(&to_html(now));
             self.document = None;
-        } else if now.len() > before.len() || (is_whole && self.document.is_some()) {
+        } else if now.len() > before.len() || (is_final && self.document.is_some()) {
             let document = self.document.get_or_insert_with(|| Document::new(before));
-            for edit in document.update(now, is_whole) {
+            for edit in document.update(now, is_final) {
                 dom::apply(area, edit);
             }
         }
@@ -61,7 +61,7 @@ impl Shown {
     }
 }
 
-/// Edits on the elements that show them.
+/// Applies edits to the DOM.
 mod dom {
     use leptos::{
         wasm_bindgen::JsCast,
@@ -71,7 +71,7 @@ mod dom {
     use crate::ui::markdown::Edit;
 
     pub(super) fn apply(area: &HtmlDivElement, edit: Edit) {
-        // What cannot be done here fails for want of an element, where somebody else changed the page: the rest goes on.
+        // An edit fails only if another script removed its element; the other edits still apply.
         let _ = match edit {
             Edit::Truncate { units } => truncate(area, units),
             Edit::Push(unit) => append(area, &unit.html()),
@@ -88,11 +88,11 @@ mod dom {
         };
     }
 
-    fn child(area: &Element, place: usize) -> Option<Element> {
-        area.children().item(u32::try_from(place).ok()?)
+    fn child(area: &Element, index: usize) -> Option<Element> {
+        area.children().item(u32::try_from(index).ok()?)
     }
 
-    /// The element that holds the parts of a unit.
+    /// The element that contains the parts of a unit: for a table (in a `div`), its `tbody`.
     fn container(area: &Element, unit: usize) -> Option<Element> {
         let unit = child(area, unit)?;
         if unit.tag_name() == "DIV" { unit.query_selector("tbody").ok()? } else { Some(unit) }
@@ -110,18 +110,18 @@ mod dom {
         area.insert_adjacent_html("beforeend", html).ok()
     }
 
-    fn replace(area: &Element, place: usize, html: &str) -> Option<()> {
-        child(area, place)?.set_outer_html(html);
+    fn replace(area: &Element, index: usize, html: &str) -> Option<()> {
+        child(area, index)?.set_outer_html(html);
         Some(())
     }
 
     fn code(area: &Element, unit: usize, keep: usize, text: &str) -> Option<()> {
         let code = child(area, unit)?.first_element_child()?;
-        let Some(shown) = code.first_child().and_then(|node| node.dyn_into::<Text>().ok()) else {
+        let Some(text_node) = code.first_child().and_then(|node| node.dyn_into::<Text>().ok()) else {
             code.set_text_content(Some(text));
             return Some(());
         };
         let keep = u32::try_from(keep).ok()?;
-        shown.replace_data(keep, shown.length().saturating_sub(keep), text).ok()
+        text_node.replace_data(keep, text_node.length().saturating_sub(keep), text).ok()
     }
 }

@@ -1,46 +1,34 @@
-//! What administrators say to everyone, and what this browser could not store, until it is dismissed.
+//! Notices that administrators send to everyone, and warnings that this browser cannot store data. Each stays until dismissed.
 
 use leptos::prelude::*;
 
 use super::icons::{Glyph, icon};
-use crate::{socket::context::use_socket, ui::storage::Storage};
+use crate::{protocol::Notice, socket::context::use_socket, ui::storage::Storage};
 
-/// The banner of notices.
+/// The list of notices.
 #[component]
 pub(crate) fn Notices() -> impl IntoView {
     let socket = use_socket();
     let notices = socket.notices();
     let trouble = expect_context::<Storage>().trouble();
+    let dismiss_button = |dismiss: Callback<()>| {
+        view! {
+            <button type="button" class="icon-button" aria-label="Dismiss notice" on:click=move |_| dismiss.run(())>
+                {icon(Glyph::Close)}
+            </button>
+        }
+    };
+    let storage_notice = move |text: String| {
+        view! { <div class="notice"><p>{text}</p> {dismiss_button(Callback::new(move |()| trouble.set(None)))}</div> }
+    };
+    let notice = move |notice: Notice| {
+        let text = notice.text.clone();
+        view! { <div class="notice"><p>{text}</p> {dismiss_button(Callback::new(move |()| socket.dismiss(&notice)))}</div> }
+    };
     view! {
         <div class="notices" role="region" aria-label="Notices" aria-live="polite">
-            {move || trouble.get().map(|text| view! {
-                <div class="notice">
-                    <p>{text}</p>
-                    <button type="button" class="icon-button" aria-label="Dismiss notice" on:click=move |_| trouble.set(None)>
-                        {icon(Glyph::Close)}
-                    </button>
-                </div>
-            })}
-            <For
-                each=move || notices.get()
-                key=|notice| notice.id
-                children=move |notice| {
-                    let text = notice.text.clone();
-                    view! {
-                        <div class="notice">
-                            <p>{text}</p>
-                            <button
-                                type="button"
-                                class="icon-button"
-                                aria-label="Dismiss notice"
-                                on:click=move |_| socket.dismiss(&notice)
-                            >
-                                {icon(Glyph::Close)}
-                            </button>
-                        </div>
-                    }
-                }
-            />
+            {move || trouble.get().map(storage_notice)}
+            <For each=move || notices.get() key=|notice| notice.id children=notice/>
         </div>
     }
     .into_any()

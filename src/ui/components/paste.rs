@@ -1,14 +1,14 @@
-//! What is pasted into a field: pictures and files are attached, and text comes as somebody would have typed it.
+//! Pasting into a text field: files are attached, and text is reduced to characters that can be typed.
 
 use leptos::ev::ClipboardEvent;
 
 use super::draft::Draft;
 use crate::{text::normalize_input, ui::browser};
 
-/// Takes what is pasted into a field; without a `draft` there is nowhere to attach files.
+/// Handles a paste. Without a `draft`, files are ignored.
 pub(crate) fn paste(event: &ClipboardEvent, draft: Option<Draft>) {
-    let (text, files) = browser::pasted(event);
-    // Office programs give a picture of what they give as text too: the text is meant.
+    let (text, files) = browser::pasted_content(event);
+    // Office programs paste text together with a picture of it: use the text.
     if text.is_empty() {
         if let Some(draft) = draft.filter(|_| !files.is_empty()) {
             event.prevent_default();

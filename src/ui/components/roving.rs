@@ -1,14 +1,14 @@
-//! A list of which one row at a time is a stop of the Tab key, so that what comes after a long list is not far: arrow keys,
-//! Home and End move within it. To the right of a row's link is the button with what can be done with it.
+//! Roving tabindex: only one row of a list is in the tab order, and arrow keys, Home and End move between rows. Each row has two
+//! columns: a link, and a button to its right.
 
 use leptos::{ev::KeyboardEvent, wasm_bindgen::JsCast, web_sys};
 
-/// Where a key leads.
+/// Where a key moves the focus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// To this row, in the same column.
+    /// To a row, in the same column.
     Row(usize),
-    /// To this column of the same row.
+    /// To a column of the same row.
     Column(usize),
 }
 
@@ -24,29 +24,32 @@ fn step(key: &str, row: usize, rows: usize) -> Option<Step> {
     })
 }
 
-/// Moves the focus in the list that the event is for: `rows` names its rows, `columns` what of a row takes the focus.
-pub(crate) fn move_focus(event: &KeyboardEvent, rows: &str, columns: [&str; 2]) {
+/// Moves the focus within the list that handles the event. `row_selector` matches its rows, `columns` the two focusable elements of
+/// a row.
+pub(crate) fn move_focus(event: &KeyboardEvent, row_selector: &str, columns: [&str; 2]) {
     if event.default_prevented() || event.alt_key() || event.ctrl_key() || event.meta_key() || event.shift_key() {
         return;
     }
     let list = event.current_target().and_then(|list| list.dyn_into::<web_sys::Element>().ok());
     let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
     let (Some(list), Some(target)) = (list, target) else { return };
-    // What else is in a row, a field say, has these keys for itself.
+    // Other elements of a row, such as a text field, handle these keys themselves.
     let Some(column) = columns.iter().position(|column| target.matches(column).is_ok_and(|is| is)) else { return };
-    let row = target.closest(rows).ok().flatten();
-    let all: Vec<web_sys::Element> = {
+    let row = target.closest(row_selector).ok().flatten();
+    let rows: Vec<web_sys::Element> = {
         let children = row.as_ref().and_then(|row| row.parent_element()).unwrap_or(list).children();
         (0..children.length()).filter_map(|index| children.item(index)).collect()
     };
-    let Some(at) = all.iter().position(|other| Some(other) == row.as_ref()) else { return };
-    let Some(step) = step(&event.key(), at, all.len()) else { return };
+    let Some(index) = rows.iter().position(|other| Some(other) == row.as_ref()) else { return };
+    let Some(step) = step(&event.key(), index, rows.len()) else { return };
     let (row, column) = match step {
         Step::Row(row) => (row, column),
-        Step::Column(column) => (at, column),
+        Step::Column(column) => (index, column),
     };
     event.prevent_default();
-    let found = [columns[column], columns[0]].into_iter().find_map(|what| all[row].query_selector(what).ok().flatten());
+    let found = [columns[column], columns[0]]
+        .into_iter()
+        .find_map(|selector| rows[row].query_selector(selector).ok().flatten());
     if let Some(found) = found.and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok()) {
         let _ = found.focus();
     }

@@ -1,5 +1,5 @@
-//! The threads, the one with the newest activity first; each can be renamed and deleted. The page begins with the newest, and
-//! asks for older ones when the person does; however many there are, only [`MAX_ROWS`] are in the document at once.
+//! The sidebar: threads by latest activity, which can be renamed and deleted. Older threads are loaded on demand; at most
+//! [`MAX_ROWS`] are in the document at once.
 
 use leptos::{
     ev::{KeyboardEvent, SubmitEvent},
@@ -14,9 +14,9 @@ use leptos_router::{
 };
 
 use super::{
-    failure::failure,
-    focus::{WritesNext, focus_on},
-    icons::{Glyph, icon, mark},
+    error_message::error_message,
+    focus::{ComposerFocus, focus_on},
+    icons::{Glyph, icon, logo},
     menu::Menu,
     roving::move_focus,
 };
@@ -28,70 +28,54 @@ use crate::{
     ui::{
         browser,
         format::sentence,
-        keys::{Asked, Lines, asked},
+        keys::{KeyAction, Lines, key_action},
     },
 };
 
 /// How many threads are in the document at most.
 const MAX_ROWS: usize = 200;
-/// How many more are shown at once.
+/// By how many threads the buttons move the visible part of the list.
 const STEP: usize = limits::FEED_PAGE as usize;
-/// How often a page of threads is asked for that more happened since than the browser remembers.
+/// How often a page of threads is requested that is outdated when it arrives.
 const MAX_ATTEMPTS: usize = 3;
 
-/// What a thread without a title is called.
-pub(crate) const UNTITLED: &str = "New thread";
+/// The title of a thread without one.
+const UNTITLED: &str = "New thread";
 
-/// A thread's title, as lists and headings show it.
-pub(crate) fn title_of(title: &str) -> String {
+/// A thread's title for display.
+pub(crate) fn display_title(title: &str) -> String {
     if title.trim().is_empty() { UNTITLED.into() } else { escape_invisible(title) }
 }
 
 /// The sidebar.
 #[component]
 pub(crate) fn Sidebar() -> impl IntoView {
-    let socket = use_socket();
-    let feed = socket.feed();
-    // The place in the feed of the first row.
+    let feed = use_socket().feed();
+    // The index in the feed of the first row.
     let first = RwSignal::new(0_usize);
-    let ids = Memo::new(move |_| {
-        let rows = |feed: &UserFeed| {
-            // Threads may have been deleted meanwhile: the last rows are shown then.
-            let from = first.get().min(feed.threads.len().saturating_sub(MAX_ROWS));
-            feed.threads.iter().skip(from).take(MAX_ROWS).map(|thread| thread.info.id).collect::<Vec<_>>()
-        };
-        feed.with(rows)
-    });
+    let ids = Memo::new(move |_| feed.with(|feed| row_ids(feed, first.get())));
     let has_older = Memo::new(move |_| {
         feed.with(|feed| feed.older.is_some() || feed.threads.len() > first.get().saturating_add(MAX_ROWS))
     });
     let error = RwSignal::new(None::<String>);
-    catch_up(socket);
-    // The row that the Tab key stops at: the one that had the focus last, else the open thread, else the first.
+    load_when_behind();
     let focused = RwSignal::new(None::<ThreadId>);
-    let path = use_location().pathname;
-    let stop = Memo::new(move |_| {
-        let open = || path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse::<ThreadId>().ok()));
-        ids.with(|ids| {
-            let known = |id: &ThreadId| ids.contains(id);
-            focused.get().filter(known).or_else(|| open().filter(known)).or_else(|| ids.first().copied())
-        })
-    });
+    let tab_stop = tab_stop(ids, focused);
     let row = move |id: ThreadId| {
         let first = feed.with_untracked(|feed| feed.thread(id).cloned())?;
         let thread = Memo::new(move |before: Option<&ThreadSummary>| {
             feed.with(|feed| feed.thread(id).cloned()).unwrap_or_else(|| before.unwrap_or(&first).clone())
         });
-        Some(view! { <Row id thread error stop focused/> })
+        Some(view! { <Row id thread error tab_stop focused/> })
     };
     view! {
         <div class="sidebar-head">
-            <A href="/" exact=true attr:class="brand">{mark()} <span>"Netra"</span></A>
+            <A href="/" exact=true attr:class="brand">{logo()} <span>"Netra"</span></A>
             <A href="/" exact=true attr:class="button new-thread">{icon(Glyph::Plus)} "New thread"</A>
         </div>
         <nav class="threads" aria-label="Threads">
-            <p id="threads-keys" hidden>"Arrow keys move through the threads; to the right is what can be done with one."</p>
-            {move || error.get().map(failure)}
+            <p id="threads-keys" hidden>"Use the up and down arrow keys to move between threads, and the right arrow key for a thread's actions."</p>
+            {move || error.get().map(error_message)}
             <Show
                 when=move || !ids.with(Vec::is_empty)
                 fallback=|| view! { <p class="quiet">"Your threads will be listed here."</p> }
@@ -105,7 +89,7 @@ pub(crate) fn Sidebar() -> impl IntoView {
                     <For each=move || ids.get() key=|id| *id children=row/>
                 </ul>
                 <Show when=move || has_older.get()>
-                    <Older first error/>
+                    <ShowOlderButton first error/>
                 </Show>
             </Show>
         </nav>
@@ -113,7 +97,25 @@ pub(crate) fn Sidebar() -> impl IntoView {
     .into_any()
 }
 
-/// Asks for threads: the newest, or those after a place. The browser has them in its feed then.
+/// The threads whose rows are in the document, from the index `first` on; the last ones if the feed became shorter than that.
+fn row_ids(feed: &UserFeed, first: usize) -> Vec<ThreadId> {
+    let first = first.min(feed.threads.len().saturating_sub(MAX_ROWS));
+    feed.threads.iter().skip(first).take(MAX_ROWS).map(|thread| thread.info.id).collect()
+}
+
+/// The row in the tab order: the one focused last, else the open thread's, else the first.
+fn tab_stop(ids: Memo<Vec<ThreadId>>, focused: RwSignal<Option<ThreadId>>) -> Memo<Option<ThreadId>> {
+    let path = use_location().pathname;
+    Memo::new(move |_| {
+        let open = || path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse::<ThreadId>().ok()));
+        ids.with(|ids| {
+            let has_row = |id: &ThreadId| ids.contains(id);
+            focused.get().filter(has_row).or_else(|| open().filter(has_row)).or_else(|| ids.first().copied())
+        })
+    })
+}
+
+/// Loads a page of threads into the feed: the newest, or those older than `after`.
 async fn load(socket: Socket, after: Option<FeedPlace>) -> Result<(), String> {
     let path = after.map_or_else(|| "/api/threads".to_owned(), |after| format!("/api/threads?before={after}"));
     for _ in 0..MAX_ATTEMPTS {
@@ -122,19 +124,20 @@ async fn load(socket: Socket, after: Option<FeedPlace>) -> Result<(), String> {
             return Ok(());
         }
     }
-    Err("Your threads change faster than they can be loaded. Try again.".into())
+    Err("Your threads changed while they were loading. Try again.".into())
 }
 
-/// Asks for the newest threads whenever something happened in one that is not here.
-fn catch_up(socket: Socket) {
+/// Loads the newest threads whenever an entry arrives for a thread that is not loaded.
+fn load_when_behind() {
+    let socket = use_socket();
     let behind = socket.is_feed_behind();
     let loading = StoredValue::new(false);
     Effect::new(move |_| {
         if behind.get() && !loading.get_value() {
             loading.set_value(true);
             spawn_local(async move {
-                // A failure changes nothing that is shown: the next entry of such a thread asks again. So does a page that
-                // was made before what it was asked for.
+                // A page may have been made before the entry that it was requested for. A failure is not shown: the next
+                // entry requests the page again.
                 for _ in 0..MAX_ATTEMPTS {
                     if load(socket, None).await.is_err() || behind.try_get_untracked() != Some(true) {
                         break;
@@ -148,60 +151,46 @@ fn catch_up(socket: Socket) {
 
 /// The button that shows older threads.
 #[component]
-fn Older(first: RwSignal<usize>, error: RwSignal<Option<String>>) -> impl IntoView {
+fn ShowOlderButton(first: RwSignal<usize>, error: RwSignal<Option<String>>) -> impl IntoView {
     let socket = use_socket();
     let loading = RwSignal::new(false);
-    // The last rows that are here, where they are more than the document holds.
-    let show_last = move || {
-        let here = socket.feed().with_untracked(|feed| feed.threads.len());
-        first.try_update(|first| *first = (*first + STEP).min(here.saturating_sub(MAX_ROWS)));
+    let show_next = move || {
+        let loaded = socket.feed().with_untracked(|feed| feed.threads.len());
+        first.try_update(|first| *first = (*first + STEP).min(loaded.saturating_sub(MAX_ROWS)));
     };
-    let older = move |_| {
-        let (here, after) = socket.feed().with_untracked(|feed| (feed.threads.len(), feed.older));
-        let Some(after) = after.filter(|_| here <= first.get_untracked() + MAX_ROWS) else { return show_last() };
+    let show_older = move |_| {
+        let (loaded, older) = socket.feed().with_untracked(|feed| (feed.threads.len(), feed.older));
+        let Some(older) = older.filter(|_| loaded <= first.get_untracked() + MAX_ROWS) else { return show_next() };
         loading.set(true);
         spawn_local(async move {
-            let loaded = load(socket, Some(after)).await;
+            let result = load(socket, Some(older)).await;
             loading.try_set(false);
-            match loaded {
-                Ok(()) => show_last(),
-                Err(why) => drop(error.try_set(Some(why))),
+            match result {
+                Ok(()) => show_next(),
+                Err(message) => drop(error.try_set(Some(message))),
             }
         });
     };
     view! {
-        <button type="button" class="small-button" disabled=move || loading.get() on:click=older>
+        <button type="button" class="small-button" disabled=move || loading.get() on:click=show_older>
             {move || if loading.get() { "Loading" } else { "Show older threads" }}
         </button>
     }
     .into_any()
 }
 
-/// A thread in the list.
+/// A thread in the list: state, title and menu.
 #[component]
 fn Row(
     id: ThreadId,
     thread: Memo<ThreadSummary>,
     error: RwSignal<Option<String>>,
-    stop: Memo<Option<ThreadId>>,
+    tab_stop: Memo<Option<ThreadId>>,
     focused: RwSignal<Option<ThreadId>>,
 ) -> impl IntoView {
-    let tabindex = move || if stop.get() == Some(id) { "0" } else { "-1" };
+    let tabindex = move || if tab_stop.get() == Some(id) { "0" } else { "-1" };
     let renaming = RwSignal::new(false);
-    let title = Memo::new(move |_| thread.with(|thread| title_of(&thread.info.title)));
-    let mark = move || {
-        let (asking, running, unread) =
-            thread.with(|thread| (!thread.asking.is_empty(), !thread.running.is_empty(), thread.unread));
-        match (running, unread) {
-            _ if asking => {
-                let label = "Waits for you";
-                Some(view! { <span class="asking" role="img" aria-label=label title=label>{icon(Glyph::Question)}</span> }.into_any())
-            }
-            (true, _) => Some(view! { <span class="spinner" role="img" aria-label="Running"></span> }.into_any()),
-            (false, true) => Some(view! { <span class="unread" role="img" aria-label="Unread"></span> }.into_any()),
-            _ => None,
-        }
-    };
+    let title = Memo::new(move |_| thread.with(|thread| display_title(&thread.info.title)));
     view! {
         <li class="thread-row" data-thread-id=id.to_string() on:focusin=move |_| focused.set(Some(id))>
             <Show
@@ -214,7 +203,7 @@ fn Row(
                             attr:tabindex=tabindex
                         >
                             <span class="thread-title" dir="auto">{title}</span>
-                            {mark}
+                            {move || thread.with(state_mark)}
                         </A>
                         <RowMenu id title renaming error/>
                     }
@@ -227,19 +216,35 @@ fn Row(
     .into_any()
 }
 
-/// A selector of the link to a thread.
-fn link(id: ThreadId) -> String {
+/// A mark that a thread waits for an answer, runs, or has unread entries.
+fn state_mark(thread: &ThreadSummary) -> Option<AnyView> {
+    if !thread.asking.is_empty() {
+        let label = "Waiting for you";
+        return Some(
+            view! { <span class="needs-answer" role="img" aria-label=label title=label>{icon(Glyph::Question)}</span> }
+                .into_any(),
+        );
+    }
+    match (!thread.running.is_empty(), thread.unread) {
+        (true, _) => Some(view! { <span class="spinner" role="img" aria-label="Running"></span> }.into_any()),
+        (false, true) => Some(view! { <span class="unread" role="img" aria-label="Unread"></span> }.into_any()),
+        (false, false) => None,
+    }
+}
+
+/// A selector of the link in a thread's row.
+fn link_selector(id: ThreadId) -> String {
     format!("[data-thread-id=\"{id}\"] .thread-link")
 }
 
-/// The thread below one in the list, or the one above the last.
-fn beside(feed: &UserFeed, id: ThreadId) -> Option<ThreadId> {
-    let at = feed.threads.iter().position(|thread| thread.info.id == id)?;
-    let beside = feed.threads.get(at + 1).or_else(|| feed.threads.get(at.checked_sub(1)?))?;
-    Some(beside.info.id)
+/// The thread after one in the feed; for the last one, the thread before it.
+fn neighbour(feed: &UserFeed, id: ThreadId) -> Option<ThreadId> {
+    let index = feed.threads.iter().position(|thread| thread.info.id == id)?;
+    let neighbour = feed.threads.get(index + 1).or_else(|| feed.threads.get(index.checked_sub(1)?))?;
+    Some(neighbour.info.id)
 }
 
-/// What can be done with a thread.
+/// The menu of a thread: rename and delete.
 #[component]
 fn RowMenu(
     id: ThreadId,
@@ -248,31 +253,35 @@ fn RowMenu(
     error: RwSignal<Option<String>>,
 ) -> impl IntoView {
     let socket = use_socket();
-    let next: WritesNext = expect_context();
+    let composer_focus: ComposerFocus = expect_context();
     let navigate = StoredValue::new(use_navigate());
-    let here = use_location().pathname;
+    let path = use_location().pathname;
     let open = RwSignal::new(false);
-    let sure = RwSignal::new(false);
+    let confirming = RwSignal::new(false);
     Effect::new(move |_| {
         if !open.get() {
-            sure.set(false);
+            confirming.set(false);
         }
     });
     let delete = move |_| {
-        if !sure.get_untracked() {
-            sure.set(true);
+        if !confirming.get_untracked() {
+            confirming.set(true);
             return;
         }
         open.set(false);
-        if here.get_untracked() == format!("/threads/{id}") {
-            next.at("/");
+        if path.get_untracked() == format!("/threads/{id}") {
+            composer_focus.request("/");
             navigate.with_value(|navigate| navigate("/", NavigateOptions::default()));
-        } else if !socket.feed().with_untracked(|feed| beside(feed, id)).is_some_and(|row| focus_on(&link(row))) {
+        } else if !socket
+            .feed()
+            .with_untracked(|feed| neighbour(feed, id))
+            .is_some_and(|id| focus_on(&link_selector(id)))
+        {
             focus_on(".new-thread");
         }
         spawn_local(async move {
-            let refused = socket.send(DeleteThread { thread_id: id }).await.err();
-            error.try_set(refused.map(|refused| sentence(&refused.message)));
+            let refusal = socket.send(DeleteThread { thread_id: id }).await.err();
+            error.try_set(refusal.map(|refusal| sentence(&refusal.message)));
         });
     };
     let rename = move |_| {
@@ -290,14 +299,14 @@ fn RowMenu(
             <button type="button" on:click=rename>"Rename"</button>
             <button type="button" class="danger" on:click=delete>
                 {icon(Glyph::Trash)}
-                {move || if sure.get() { "Delete for good?" } else { "Delete" }}
+                {move || if confirming.get() { "Delete permanently?" } else { "Delete" }}
             </button>
         </Menu>
     }
     .into_any()
 }
 
-/// A thread's title, being changed: Enter keeps it, Escape does not.
+/// A form that renames a thread: Enter saves, Escape cancels.
 #[component]
 fn Rename(
     id: ThreadId,
@@ -313,35 +322,35 @@ fn Rename(
             input.select();
         }
     });
-    let keep = move || {
-        // A blur follows the end of the form: once is enough.
+    let save = move || {
+        // Removing the form causes a blur event, which would save again.
         if !renaming.get_untracked() {
             return;
         }
         renaming.set(false);
-        let new = input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();
-        if !new.is_empty() && new != title.get_untracked() {
+        let new_title = input.get_untracked().map(|input| input.value().trim().to_owned()).unwrap_or_default();
+        if !new_title.is_empty() && new_title != title.get_untracked() {
             spawn_local(async move {
-                let refused = socket.send(RenameThread { thread_id: id, title: new }).await.err();
-                error.try_set(refused.map(|refused| sentence(&refused.message)));
+                let refusal = socket.send(RenameThread { thread_id: id, title: new_title }).await.err();
+                error.try_set(refusal.map(|refusal| sentence(&refusal.message)));
             });
         }
     };
-    let key = move |event: KeyboardEvent| {
-        let Some(asked) = asked(&event, Lines::One) else { return };
+    let on_keydown = move |event: KeyboardEvent| {
+        let Some(action) = key_action(&event, Lines::One) else { return };
         event.prevent_default();
-        match asked {
-            Asked::Send => keep(),
-            Asked::Leave => renaming.set(false),
+        match action {
+            KeyAction::Send => save(),
+            KeyAction::Cancel => renaming.set(false),
         }
-        // The field goes; who ended by key is at the thread again.
+        // The field is removed: focus the thread's link.
         request_animation_frame(move || {
-            focus_on(&link(id));
+            focus_on(&link_selector(id));
         });
     };
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        keep();
+        save();
     };
     view! {
         <form class="rename" on:submit=submit>
@@ -351,8 +360,8 @@ fn Rename(
                 node_ref=input
                 maxlength=limits::MAX_TITLE_CHARS.to_string()
                 value=title.get_untracked()
-                on:keydown=key
-                on:blur=move |_| keep()
+                on:keydown=on_keydown
+                on:blur=move |_| save()
             />
         </form>
     }

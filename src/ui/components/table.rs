@@ -1,4 +1,4 @@
-//! `netra.table`: a table that an agent computed.
+//! Tables that agents send in `netra.table` events.
 
 use leptos::prelude::*;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::ui::format;
 
-/// A table as agents send it.
+/// The value of a `netra.table` event.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Table {
     #[serde(default)]
@@ -15,7 +15,7 @@ pub(crate) struct Table {
     rows: Vec<Vec<Value>>,
 }
 
-/// A column: its name, or an object that has one.
+/// A column: its name, or an object with a name and an optional unit.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Column {
@@ -37,8 +37,8 @@ impl Column {
     }
 }
 
-/// A cell as people read it.
-fn text(value: &Value) -> String {
+/// The text of a cell.
+fn cell_text(value: &Value) -> String {
     match value {
         Value::Null => "–".into(),
         Value::String(text) => text.clone(),
@@ -49,7 +49,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Whether a cell holds a number, as such or written out with its unit.
+/// Whether a cell is a number, empty, or a short text that starts with a number.
 fn is_numeric(value: &Value) -> bool {
     match value {
         Value::Number(_) | Value::Null => true,
@@ -61,26 +61,26 @@ fn is_numeric(value: &Value) -> bool {
     }
 }
 
-/// How many rows are shown at first.
-const SHOWN: usize = 50;
+/// How many rows are shown until the reader asks for all.
+const INITIAL_ROWS: usize = 50;
 
 /// A table.
 #[component]
 pub(crate) fn TableView(table: Table) -> impl IntoView {
     let Table { title, columns, rows } = table;
     let numeric: Vec<bool> =
-        (0..columns.len()).map(|at| rows.iter().filter_map(|row| row.get(at)).all(is_numeric)).collect();
-    let class = |numeric: &[bool], at: usize| if numeric.get(at) == Some(&true) { "number" } else { "" };
+        (0..columns.len()).map(|column| rows.iter().filter_map(|row| row.get(column)).all(is_numeric)).collect();
+    let class = |numeric: &[bool], column: usize| if numeric.get(column) == Some(&true) { "number" } else { "" };
     let headings: Vec<_> = columns
         .iter()
         .enumerate()
-        .map(|(at, column)| view! { <th scope="col" class=class(&numeric, at)>{column.heading()}</th> })
+        .map(|(index, column)| view! { <th scope="col" class=class(&numeric, index)>{column.heading()}</th> })
         .collect();
     let count = rows.len();
-    let all = RwSignal::new(false);
+    let show_all = RwSignal::new(false);
     let body = move || {
-        let shown = if all.get() { count } else { SHOWN };
-        let cell = |(at, value): (usize, &Value)| view! { <td class=class(&numeric, at)>{text(value)}</td> };
+        let shown = if show_all.get() { count } else { INITIAL_ROWS };
+        let cell = |(index, value): (usize, &Value)| view! { <td class=class(&numeric, index)>{cell_text(value)}</td> };
         rows.iter()
             .take(shown)
             .map(|row| view! { <tr>{row.iter().enumerate().map(cell).collect_view()}</tr> })
@@ -96,9 +96,9 @@ pub(crate) fn TableView(table: Table) -> impl IntoView {
                     <tbody>{body}</tbody>
                 </table>
             </div>
-            <Show when=move || { count > SHOWN }>
-                <button type="button" class="small-button" on:click=move |_| all.update(|all| *all = !*all)>
-                    {move || if all.get() { "Show less".to_owned() } else { format!("Show all {count} rows") }}
+            <Show when=move || { count > INITIAL_ROWS }>
+                <button type="button" class="small-button" on:click=move |_| show_all.update(|all| *all = !*all)>
+                    {move || if show_all.get() { "Show less".to_owned() } else { format!("Show all {count} rows") }}
                 </button>
             </Show>
         </figure>

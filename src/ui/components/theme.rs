@@ -1,41 +1,41 @@
-//! Light, dark, or as the system has it. The choice is kept in the browser; `public/theme.js` applies it before the first
-//! paint.
+//! The colour theme: light, dark, or the system's. The choice is kept in local storage; `public/theme.js` applies it before the
+//! first paint.
 
 use leptos::prelude::*;
 
 use super::icons::{Glyph, icon};
 use crate::ui::browser;
 
-const KEY: &str = "netra.theme";
+const STORAGE_KEY: &str = "netra.theme";
 
-/// The button that goes from one theme to the next.
+/// A button that switches to the next theme.
 #[component]
 pub(crate) fn ThemeToggle() -> impl IntoView {
     let theme = RwSignal::new(None::<&'static str>);
     Effect::new(move |_| {
-        theme.set(match browser::stored(KEY).as_deref() {
+        theme.set(match browser::read_local_storage(STORAGE_KEY).as_deref() {
             Some("light") => Some("light"),
             Some("dark") => Some("dark"),
             _ => None,
         });
     });
     let next = move |_| {
-        let chosen = match theme.get_untracked() {
+        let next_theme = match theme.get_untracked() {
             None => Some("light"),
             Some("light") => Some("dark"),
             Some(_) => None,
         };
-        theme.set(chosen);
-        browser::store(KEY, chosen);
+        theme.set(next_theme);
+        browser::write_local_storage(STORAGE_KEY, next_theme);
         if let Some(root) = document().document_element() {
-            let _ = match chosen {
-                Some(chosen) => root.set_attribute("data-theme", chosen),
+            let _ = match next_theme {
+                Some(name) => root.set_attribute("data-theme", name),
                 None => root.remove_attribute("data-theme"),
             };
         }
     };
     let label = move || match theme.get() {
-        None => "Theme: as the system",
+        None => "Theme: system",
         Some("light") => "Theme: light",
         Some(_) => "Theme: dark",
     };

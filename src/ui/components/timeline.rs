@@ -1,35 +1,36 @@
-//! A thread's items in order, those of the branch in view: what people said, what agents did.
+//! The items of a thread on the branch in view: messages and runs, in order.
 
 use leptos::prelude::*;
 
-use super::{question::Question, run::RunCard, tree::Shared};
+use super::{run::RunCard, run_tree::Shared, user_message::UserMessageCard};
 use crate::{
     thread::{Item, RunState, RunView},
-    ui::conversation::{Conversation, Key, find, ready},
+    ui::components::conversation::{Conversation, ItemKey, find_item, ready_thread},
 };
 
-/// A thread's items. Each is made once and follows its own changes, so that what grows renders nothing else anew.
+/// A thread's items. Each item is created once and has its own signals, so a change renders only the item that changed.
 #[component]
 pub(crate) fn Timeline() -> impl IntoView {
     let conversation: Conversation = expect_context();
     let Conversation { view, keys, .. } = conversation;
-    let item = move |(hint, key): (usize, Key)| {
-        let now = move || view.with(|view| ready(view).and_then(|thread| find(thread, key, hint).cloned()));
-        match untrack(now)? {
-            Item::Message(said) => {
-                let said = said.as_ref().clone();
-                // Its run is the next item.
-                let run = Key::Run(said.message.run_id);
-                let waits = Memo::new(move |_| {
-                    view.with(|view| match ready(view).and_then(|thread| find(thread, run, hint + 1)) {
+    let item_view = move |(hint, key): (usize, ItemKey)| {
+        let current =
+            move || view.with(|view| ready_thread(view).and_then(|thread| find_item(thread, key, hint).cloned()));
+        match untrack(current)? {
+            Item::Message(item) => {
+                let item = item.as_ref().clone();
+                // The message's run is usually the next item.
+                let run = ItemKey::Run(item.message.run_id);
+                let is_waiting = Memo::new(move |_| {
+                    view.with(|view| match ready_thread(view).and_then(|thread| find_item(thread, run, hint + 1)) {
                         Some(Item::Run(run)) => run.state == RunState::Waiting,
                         _ => false,
                     })
                 });
-                Some(view! { <Question said waits/> }.into_any())
+                Some(view! { <UserMessageCard item is_waiting/> }.into_any())
             }
             Item::Run(first) => {
-                let run = Memo::new(move |before: Option<&Shared<RunView>>| match now() {
+                let run = Memo::new(move |before: Option<&Shared<RunView>>| match current() {
                     Some(Item::Run(run)) => Shared(run),
                     _ => before.cloned().unwrap_or_else(|| Shared(first.clone())),
                 });
@@ -37,5 +38,5 @@ pub(crate) fn Timeline() -> impl IntoView {
             }
         }
     };
-    view! { <For each=move || keys.get() key=|(_, key)| *key children=item/> }
+    view! { <For each=move || keys.get() key=|(_, key)| *key children=item_view/> }
 }

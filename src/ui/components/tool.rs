@@ -1,14 +1,14 @@
-//! A tool call: one line that opens to its arguments and its answer.
+//! A tool call: one line that opens to its arguments and its result.
 
 use leptos::prelude::*;
 
 use super::{
     clock::elapsed,
-    fold::Fold,
+    collapsible::Collapsible,
+    display_state::{PendingCalls, call_display_state, pending_calls, state_icon},
     icons::{Glyph, icon},
-    json::{Bounded, pretty},
-    node_state::{Calls, call_shown, calls_of, icon_of},
-    tree::{Run, Shared},
+    json::{LongText, pretty},
+    run_tree::{RunSignals, Shared},
 };
 use crate::{
     text::escape_invisible,
@@ -17,13 +17,13 @@ use crate::{
 
 /// A tool call.
 #[component]
-pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl IntoView {
-    let calls = calls_of(run);
-    let shown = call_shown(run, node, calls);
+pub(crate) fn ToolCall(run: RunSignals, node: Memo<Shared<Node>>, name: String) -> impl IntoView {
+    let calls = pending_calls(run);
+    let state = call_display_state(run, node, calls);
     let times = Memo::new(move |_| node.with(|node| (node.started_at, node.ended_at)));
     let time = move || {
         let (started_at, ended_at) = times.get();
-        let stopped_at = if let Calls::Stopped(at) = calls.get() { at } else { None };
+        let stopped_at = if let PendingCalls::Stopped(at) = calls.get() { at } else { None };
         elapsed(started_at, ended_at.or(stopped_at))
     };
     let args = Signal::derive(move || {
@@ -40,33 +40,33 @@ pub(crate) fn ToolCall(run: Run, node: Memo<Shared<Node>>, name: String) -> impl
     });
     let has_args = Memo::new(move |_| args.with(|args| !matches!(args.trim(), "" | "{}")));
     let has_result = Memo::new(move |_| result.with(Option::is_some));
-    let answer = Signal::derive(move || result.get().unwrap_or_default());
-    let missing = move || match calls.get() {
-        Calls::Stopped(_) => "No result: it was stopped before it told any",
-        Calls::Ask | Calls::GoOn => "No result yet",
+    let result_text = Signal::derive(move || result.get().unwrap_or_default());
+    let no_result = move || match calls.get() {
+        PendingCalls::Stopped(_) => "No result: the call was stopped",
+        PendingCalls::NeedAnswer | PendingCalls::InProgress => "No result yet",
     };
     let label = escape_invisible(&name);
     let summary = move || {
         view! {
-            {move || icon_of(shown.get())}
+            {move || state_icon(state.get())}
             {icon(Glyph::Tool)}
-            <code class="fold-name">{label.clone()}</code>
+            <code class="summary-name">{label.clone()}</code>
             <span class="time">{time}</span>
             {icon(Glyph::Chevron)}
         }
     };
     view! {
         <div class="tool" data-tool=name>
-            <Fold open=false class="tool-fold" summary>
+            <Collapsible open=false class="tool-details" summary>
                 <Show when=move || has_args.get()>
                     <p class="label">"Arguments"</p>
-                    <Bounded text=args label="Arguments"/>
+                    <LongText text=args label="Arguments"/>
                 </Show>
-                <Show when=move || has_result.get() fallback=move || view! { <p class="label">{missing}</p> }>
-                    <p class="label">"Result, as the tool told it"</p>
-                    <Bounded text=answer label="Result"/>
+                <Show when=move || has_result.get() fallback=move || view! { <p class="label">{no_result}</p> }>
+                    <p class="label">"Result"</p>
+                    <LongText text=result_text label="Result"/>
                 </Show>
-            </Fold>
+            </Collapsible>
         </div>
     }
     .into_any()

@@ -1,6 +1,6 @@
-//! What is around every page of somebody who is signed in: threads, header, notices.
+//! The frame around every page of a signed-in person: sidebar, header, notices.
 
-use leptos::{html, prelude::*, task::spawn_local, wasm_bindgen::JsCast, web_sys};
+use leptos::{ev::KeyboardEvent, html, prelude::*, task::spawn_local, wasm_bindgen::JsCast, web_sys};
 use leptos_router::{
     NavigateOptions,
     components::Outlet,
@@ -8,14 +8,14 @@ use leptos_router::{
 };
 
 use super::{
-    focus::{focus_on, to_fragment},
+    connection_status::ConnectionStatus,
+    focus::{focus_on, follow_fragment_link},
     icons::{Glyph, icon},
-    indicator::Indicator,
     menu::Menu,
     notices::Notices,
-    question::initials,
-    sidebar::{Sidebar, title_of},
+    sidebar::{Sidebar, display_title},
     theme::ThemeToggle,
+    user_message::initials,
 };
 use crate::{
     protocol::{
@@ -24,87 +24,39 @@ use crate::{
     },
     socket::context::{Status, use_socket},
     text::escape_invisible,
-    ui::{app::Facts, browser, format, keys::is_escape, layout::follow_keyboard, leaving::SignOut},
+    ui::{browser, context::AppContext, format, keys::is_escape, layout::track_keyboard_height, sign_out::SignOut},
 };
 
-/// The frame around the pages of somebody who is signed in.
+/// The frame.
 #[component]
 pub(crate) fn Workspace() -> impl IntoView {
-    let socket = use_socket();
-    let sign_out: SignOut = expect_context();
-    let facts: Facts = expect_context();
-    let location = use_location();
-    let navigate = use_navigate();
-    let known = Memo::new(move |_| {
-        socket.user().with(Option::is_some) && socket.status().with(|status| *status != Status::SignedOut)
-    });
-    let drawer = RwSignal::new(false);
-    let path = location.pathname;
-    Effect::new(|_| follow_keyboard());
-    Effect::new(move |before: Option<Option<UserId>>| {
-        let person = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
-        let before = before.flatten();
-        if !known.get() && !sign_out.has_begun() {
-            let to = match (facts.needs_setup(), before) {
-                (true, _) => "/setup".to_owned(),
-                // The session ended: its person reads so, and finds what they wrote when they are back.
-                (false, Some(_)) => format!("/sign-in?next={}&ended=1", path.get_untracked()),
-                (false, None) => format!("/sign-in?next={}", path.get_untracked()),
-            };
-            navigate(&to, NavigateOptions { replace: true, ..NavigateOptions::default() });
-        }
-        person.or(before)
-    });
-    Effect::new(move |_| {
-        path.track();
-        if drawer.get_untracked() {
-            drawer.set(false);
-            // The link that was followed is out of sight with the drawer.
-            focus_on("#main");
-        }
-    });
-    // What opens takes the focus, and gives it back when it is closed by key.
-    let (sidebar, opener) = (NodeRef::<html::Aside>::new(), NodeRef::<html::Button>::new());
-    Effect::new(move |_| {
-        if drawer.get() {
-            request_animation_frame(move || {
-                let sidebar = sidebar.try_get_untracked().flatten();
-                let first = sidebar.and_then(|sidebar| sidebar.query_selector("a").ok().flatten());
-                if let Some(first) = first.and_then(|first| first.dyn_into::<web_sys::HtmlElement>().ok()) {
-                    let _ = first.focus();
-                }
-            });
-        }
-    });
-    let close = move || {
-        drawer.set(false);
-        if let Some(opener) = opener.get_untracked() {
-            let _ = opener.focus();
-        }
-    };
-    let key = move |event: leptos::ev::KeyboardEvent| {
-        if is_escape(&event) && drawer.get_untracked() {
+    let path = use_location().pathname;
+    let is_signed_in = redirect_if_signed_out(path);
+    Effect::new(|_| track_keyboard_height());
+    let drawer = Drawer::new(path);
+    let on_keydown = move |event: KeyboardEvent| {
+        if is_escape(&event) && drawer.open.get_untracked() {
             event.prevent_default();
-            close();
+            drawer.close();
         }
     };
     view! {
-        <Show when=move || known.get() fallback=|| view! { <p class="quiet centred">"Taking you to the sign-in."</p> }>
-            <a class="skip" href="#main" on:click=to_fragment>"Skip to content"</a>
+        <Show when=move || is_signed_in.get() fallback=|| view! { <p class="quiet centred">"Redirecting to the sign-in page."</p> }>
+            <a class="skip" href="#main" on:click=follow_fragment_link>"Skip to content"</a>
             <Show when=move || path.with(|path| path == "/" || path.starts_with("/threads/"))>
-                <a class="skip" href="#message" on:click=to_fragment>"Skip to the message"</a>
+                <a class="skip" href="#message" on:click=follow_fragment_link>"Skip to the message"</a>
             </Show>
-            <div class="workspace" class:drawer-open=move || drawer.get() on:keydown=key>
-                <aside class="sidebar" id="sidebar" aria-label="Sidebar" node_ref=sidebar><Sidebar/></aside>
+            <div class="workspace" class:drawer-open=move || drawer.open.get() on:keydown=on_keydown>
+                <aside class="sidebar" id="sidebar" aria-label="Sidebar" node_ref=drawer.sidebar><Sidebar/></aside>
                 <button
                     type="button"
                     class="scrim"
                     tabindex="-1"
-                    aria-label="Close the list of threads"
-                    on:click=move |_| close()
+                    aria-label="Close the sidebar"
+                    on:click=move |_| drawer.close()
                 ></button>
-                <div class="stage">
-                    <Header drawer opener/>
+                <div class="workspace-body">
+                    <Header drawer/>
                     <Notices/>
                     <main id="main" tabindex="-1"><Outlet/></main>
                 </div>
@@ -114,30 +66,102 @@ pub(crate) fn Workspace() -> impl IntoView {
     .into_any()
 }
 
+/// Navigates to the sign-in page, or to setup, when nobody is signed in. Returns whether somebody is.
+fn redirect_if_signed_out(path: Memo<String>) -> Memo<bool> {
+    let socket = use_socket();
+    let sign_out: SignOut = expect_context();
+    let app: AppContext = expect_context();
+    let navigate = use_navigate();
+    let is_signed_in = Memo::new(move |_| {
+        socket.user().with(Option::is_some) && socket.status().with(|status| *status != Status::SignedOut)
+    });
+    Effect::new(move |user_before: Option<Option<UserId>>| {
+        let user = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
+        let user_before = user_before.flatten();
+        if !is_signed_in.get() && !sign_out.has_begun() {
+            let target = match (app.needs_setup(), user_before) {
+                (true, _) => "/setup".to_owned(),
+                // The session ended: the sign-in page says so, and returns to this page.
+                (false, Some(_)) => format!("/sign-in?next={}&ended=1", path.get_untracked()),
+                (false, None) => format!("/sign-in?next={}", path.get_untracked()),
+            };
+            navigate(&target, NavigateOptions { replace: true, ..NavigateOptions::default() });
+        }
+        user.or(user_before)
+    });
+    is_signed_in
+}
+
+/// The sidebar on a narrow screen, which opens over the page.
+#[derive(Clone, Copy)]
+struct Drawer {
+    open: RwSignal<bool>,
+    sidebar: NodeRef<html::Aside>,
+    /// The button that opens it.
+    opener: NodeRef<html::Button>,
+}
+
+impl Drawer {
+    /// A closed drawer. It focuses its first link when it opens, and closes on navigation.
+    fn new(path: Memo<String>) -> Self {
+        let drawer = Self { open: RwSignal::new(false), sidebar: NodeRef::new(), opener: NodeRef::new() };
+        Effect::new(move |_| {
+            path.track();
+            if drawer.open.get_untracked() {
+                drawer.open.set(false);
+                // The followed link, which has the focus, is hidden now.
+                focus_on("#main");
+            }
+        });
+        Effect::new(move |_| {
+            if drawer.open.get() {
+                request_animation_frame(move || drawer.focus_first_link());
+            }
+        });
+        drawer
+    }
+
+    fn focus_first_link(self) {
+        let sidebar = self.sidebar.try_get_untracked().flatten();
+        let link = sidebar.and_then(|sidebar| sidebar.query_selector("a").ok().flatten());
+        if let Some(link) = link.and_then(|link| link.dyn_into::<web_sys::HtmlElement>().ok()) {
+            let _ = link.focus();
+        }
+    }
+
+    /// Closes the drawer and focuses its opener.
+    fn close(self) {
+        self.open.set(false);
+        if let Some(opener) = self.opener.get_untracked() {
+            let _ = opener.focus();
+        }
+    }
+}
+
 /// The header.
 #[component]
-fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoView {
+fn Header(drawer: Drawer) -> impl IntoView {
     let socket = use_socket();
     let path = use_location().pathname;
     let title = Memo::new(move |_| {
         let id = path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok()));
-        id.and_then(|id| socket.feed().with(|feed| feed.thread(id).map(|thread| title_of(&thread.info.title))))
+        id.and_then(|id| socket.feed().with(|feed| feed.thread(id).map(|thread| display_title(&thread.info.title))))
     });
     view! {
         <header class="header">
             <button
                 type="button"
                 class="icon-button drawer-button"
-                node_ref=opener
+                node_ref=drawer.opener
                 aria-label="Threads"
                 aria-controls="sidebar"
-                aria-expanded=move || if drawer.get() { "true" } else { "false" }
-                on:click=move |_| drawer.update(|open| *open = !*open)
+                aria-expanded=move || if drawer.open.get() { "true" } else { "false" }
+                on:click=move |_| drawer.open.update(|open| *open = !*open)
             >
                 {icon(Glyph::Menu)}
             </button>
             <p class="header-title" dir="auto">{move || title.get()}</p>
-            <Indicator/>
+            <ConnectionStatus/>
             <ThemeToggle/>
             {move || socket.user().get().map(|user| view! { <UserMenu user/> })}
         </header>
@@ -145,7 +169,7 @@ fn Header(drawer: RwSignal<bool>, opener: NodeRef<html::Button>) -> impl IntoVie
     .into_any()
 }
 
-/// Who is signed in, and the way out.
+/// The menu of the signed-in person.
 #[component]
 fn UserMenu(user: User) -> impl IntoView {
     let sign_out: SignOut = expect_context();
@@ -168,41 +192,41 @@ fn UserMenu(user: User) -> impl IntoView {
             open
         >
             <p class="menu-about"><strong><bdi>{name.clone()}</bdi></strong><span>{user.email.clone()}</span></p>
-            <Today/>
+            <TodaysUsage/>
             {is_admin.then(|| view! {
                 <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>
             })}
             <a href="/account" on:click=move |_| open.set(false)>{icon(Glyph::Edit)} "Your account"</a>
             <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
             <Show when=move || failed.get()>
-                <p class="menu-about" role="alert">"That did not work. Try again."</p>
+                <p class="menu-about" role="alert">"Signing out failed. Try again."</p>
             </Show>
         </Menu>
     }
     .into_any()
 }
 
-/// What the person used today, where there is a budget.
+/// What the person used today, if they have a budget.
 #[component]
-fn Today() -> impl IntoView {
+fn TodaysUsage() -> impl IntoView {
     let usage = RwSignal::new(None::<OwnUsage>);
     Effect::new(move |_| {
         spawn_local(async move {
-            // Where it is not known nothing is said: the server holds everyone to it in any case.
-            if let Ok(known) = browser::get::<OwnUsage>("/api/usage").await {
-                usage.try_set(Some(known));
+            // On failure nothing is shown; the server enforces the budget in any case.
+            if let Ok(loaded) = browser::get::<OwnUsage>("/api/usage").await {
+                usage.try_set(Some(loaded));
             }
         });
     });
-    let words = move || usage.with(|usage| usage.as_ref().and_then(budget));
-    move || words().map(|words| view! { <p class="menu-about" role="status"><span>"Today"</span> {words}</p> })
+    let text = move || usage.with(|usage| usage.as_ref().and_then(budget_label));
+    move || text().map(|text| view! { <p class="menu-about" role="status"><span>"Today"</span> {text}</p> })
 }
 
-/// What was used of a budget, in words; nothing where there is none.
-fn budget(OwnUsage { today, budget }: &OwnUsage) -> Option<String> {
+/// Today's usage and the budget; `None` without a budget.
+fn budget_label(OwnUsage { today, budget }: &OwnUsage) -> Option<String> {
     let count = |tokens: u64| format::number(tokens as f64);
-    let tokens = budget.tokens.map(|most| format!("{} of {} tokens", count(today.tokens), count(most)));
-    let usd = budget.usd.map(|most| format!("{} of {}", format::dollars(today.usd), format::dollars(most)));
+    let tokens = budget.tokens.map(|limit| format!("{} of {} tokens", count(today.tokens), count(limit)));
+    let usd = budget.usd.map(|limit| format!("{} of {}", format::dollars(today.usd), format::dollars(limit)));
     let parts: Vec<String> = tokens.into_iter().chain(usd).collect();
     (!parts.is_empty()).then(|| parts.join(" · "))
 }
@@ -213,12 +237,12 @@ mod tests {
     use crate::protocol::http::{Budget, Usage};
 
     #[test]
-    fn a_budget_is_told_with_what_is_used_of_it() {
+    fn usage_is_shown_with_its_budget() {
         let today = Usage { tokens: 1_204, usd: 0.03 };
-        assert_eq!(budget(&OwnUsage { today, budget: Budget::default() }), None);
+        assert_eq!(budget_label(&OwnUsage { today, budget: Budget::default() }), None);
         let both = Budget { tokens: Some(50_000), usd: Some(1.0) };
         assert_eq!(
-            budget(&OwnUsage { today, budget: both }).as_deref(),
+            budget_label(&OwnUsage { today, budget: both }).as_deref(),
             Some("1,204 of 50,000 tokens · $0.030 of $1.00")
         );
     }

@@ -9,10 +9,10 @@ use crate::{
     socket::context::use_socket,
     ui::{
         components::{
-            failure::failure,
+            error_message::error_message,
             icons::{Glyph, icon},
         },
-        leaving::SignOut,
+        sign_out::SignOut,
     },
 };
 
@@ -71,7 +71,7 @@ fn PasswordForm() -> impl IntoView {
                 input=shown
             />
             <NewPassword label="New password" name="new_password" input=new/>
-            {move || error.get().map(failure)}
+            {move || error.get().map(error_message)}
             <p role="status">
                 {move || done.get().then_some("Your password is changed. You are signed out everywhere else.")}
             </p>
@@ -96,7 +96,7 @@ fn SignOutEverywhere() -> impl IntoView {
         <section class="account-form">
             <h2>"Sign out everywhere"</h2>
             <p class="quiet">"Ends your sessions in all browsers, this one too, and the access tokens of your programs."</p>
-            {move || error.get().map(failure)}
+            {move || error.get().map(error_message)}
             <button type="button" class="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out everywhere"</button>
         </section>
     }

@@ -10,7 +10,7 @@ use crate::{
         address::use_address_problem,
         browser,
         components::{
-            icons::{Glyph, icon, mark},
+            icons::{Glyph, icon, logo},
             theme::ThemeToggle,
         },
     },
@@ -27,12 +27,12 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
     };
     view! {
         <Title text=title/>
-        <div class="gate">
-            <header class="gate-head">
-                <span class="brand">{mark()} <span>"Netra"</span></span>
+        <div class="standalone">
+            <header class="standalone-head">
+                <span class="brand">{logo()} <span>"Netra"</span></span>
                 <ThemeToggle/>
             </header>
-            <main class="gate-card" id="main">
+            <main class="standalone-card" id="main">
                 <h1>{title}</h1>
                 <p class="quiet">{about}</p>
                 {problem}
@@ -142,7 +142,7 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         // A full page load, so that the server renders the person's data. The form stays busy until that page replaces it.
-        submission.post(action, &body, move |_: SignedIn| browser::load(&next()));
+        submission.post(action, &body, move |_: SignedIn| browser::navigate_to(&next()));
     };
     view! {
         <form method="post" action=action on:submit=submit>

@@ -7,13 +7,13 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
-        app::Facts,
         components::{
-            composer::{Choice, Composer},
+            composer::{AgentChoice, Composer},
             draft::Draft,
-            focus::WritesNext,
+            focus::ComposerFocus,
         },
-        outgoing::{Outgoing, Place, Written},
+        context::AppContext,
+        outgoing::{NewMessage, Outgoing, Place},
         pages::thread::Drop,
     },
 };
@@ -24,21 +24,21 @@ const OFFERED: usize = 6;
 /// The page of a new thread.
 #[component]
 pub(crate) fn Home() -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let outgoing: Outgoing = expect_context();
-    let next: WritesNext = expect_context();
+    let next: ComposerFocus = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new(None);
     // The first that can be used is the server's default.
     let default =
         |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
-    let chosen = RwSignal::new(facts.agents.with_value(default));
-    let agent = Choice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
-    let send = move |written: Written| {
+    let chosen = RwSignal::new(app.agents.with_value(default));
+    let agent = AgentChoice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
+    let send = move |written: NewMessage| {
         let thread_id = ThreadId::new();
         outgoing.send(thread_id, written, Place::Newest, Some(chosen.get_untracked()));
         let path = format!("/threads/{thread_id}");
-        next.at(&path);
+        next.request(&path);
         navigate.with_value(|navigate| navigate(&path, NavigateOptions::default()));
     };
     let about = move || {
@@ -47,7 +47,7 @@ pub(crate) fn Home() -> impl IntoView {
                 agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.description.clone())
             })
         };
-        facts.agents.with_value(about).unwrap_or_else(|| "Ask, and watch every step of the answer.".into())
+        app.agents.with_value(about).unwrap_or_else(|| "Ask, and watch every step of the answer.".into())
     };
     view! {
         <Title text="New thread"/>
@@ -66,7 +66,7 @@ pub(crate) fn Home() -> impl IntoView {
 /// Questions to begin with.
 #[component]
 fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let all = RwSignal::new(false);
     let examples = Memo::new(move |_| {
         let of = |agents: &Vec<AgentInfo>| {
@@ -74,7 +74,7 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
                 agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.examples.clone())
             })
         };
-        facts.agents.with_value(of).unwrap_or_default()
+        app.agents.with_value(of).unwrap_or_default()
     });
     let offered = move || {
         let shown = if all.get() { usize::MAX } else { OFFERED };
@@ -82,7 +82,7 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
     };
     let example = move |text: String| {
         let suggested = text.clone();
-        view! { <li><button type="button" class="example" on:click=move |_| draft.suggest(suggested.clone())>{text}</button></li> }
+        view! { <li><button type="button" class="example" on:click=move |_| draft.fill(suggested.clone())>{text}</button></li> }
     };
     view! {
         <Show when=move || !examples.with(Vec::is_empty)>

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use crate::ui::components::icons::mark;
+use crate::ui::components::icons::logo;
 
 /// Tells whoever asked for the document that nothing is here.
 pub(super) fn answer_not_found() {
@@ -19,9 +19,9 @@ pub(crate) fn NotFound() -> impl IntoView {
     answer_not_found();
     view! {
         <Title text="Not found"/>
-        <main class="gate" id="main">
-            <div class="gate-card">
-                {mark()}
+        <main class="standalone" id="main">
+            <div class="standalone-card">
+                {logo()}
                 <h1>"Nothing here"</h1>
                 <p class="quiet">"This address leads nowhere. The thread may have been deleted, or the link may be incomplete."</p>
                 <a class="button" href="/">"To your threads"</a>

@@ -15,7 +15,7 @@ pub(crate) fn SignInPage() -> impl IntoView {
     let ended = move || {
         let ended = query.with(|query| query.get("ended").is_some());
         ended.then(
-            || view! { <p class="waits" role="status">"Your session ended. Sign in to go on where you were."</p> },
+            || view! { <p class="session-ended" role="status">"Your session ended. Sign in to go on where you were."</p> },
         )
     };
     view! {

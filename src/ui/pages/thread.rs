@@ -15,24 +15,24 @@ use crate::{
     text::escape_invisible,
     thread::{Item, ThreadView},
     ui::{
-        app::Facts,
         browser,
         components::{
             announcer::Announcer,
-            composer::{Choice, Composer},
+            composer::{AgentChoice, Composer},
+            conversation::{Conversation, ready_thread},
             draft::Draft,
-            focus::{KeptFocus, focus_on, is_lost},
+            focus::{FocusKeeper, focus_on, is_focus_lost},
             icons::{Glyph, icon},
-            parcel::ParcelCard,
+            outgoing_message::OutgoingMessageCard,
             scroll::{JumpToEnd, Scroller},
-            sidebar::title_of,
+            sidebar::display_title,
             timeline::Timeline,
         },
-        conversation::{Conversation, ready},
+        context::AppContext,
         format,
         keys::is_escape,
         layout::is_touch_only,
-        outgoing::{Outgoing, Parcel, Written},
+        outgoing::{NewMessage, Outgoing, OutgoingMessage},
     },
 };
 
@@ -75,17 +75,17 @@ fn per_frame<T: Clone + Send + Sync + 'static>(source: Signal<T>) -> Signal<T> {
 #[component]
 fn Thread(id: ThreadId) -> impl IntoView {
     let socket = use_socket();
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let outgoing: Outgoing = expect_context();
     // A thread that is still to be made cannot be followed yet.
-    let exists = Memo::new(move |_| !outgoing.creates(id));
+    let exists = Memo::new(move |_| !outgoing.is_creating_thread(id));
     let source = Memo::new(move |_| exists.get().then(|| socket.thread(id)));
     let view = per_frame(Signal::derive(move || source.get().map_or(Loaded::Loading, |thread| thread.get())));
 
     let title = Memo::new(move |_| {
-        let of_thread = view.with(|view| ready(view)?.info.as_ref().map(|info| info.title.clone()));
+        let of_thread = view.with(|view| ready_thread(view)?.info.as_ref().map(|info| info.title.clone()));
         let known = || socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()));
-        title_of(&of_thread.or_else(known).unwrap_or_default())
+        display_title(&of_thread.or_else(known).unwrap_or_default())
     });
     let queue = Memo::new(move |_| source.get().map(|_| socket.queue(id)));
     let queue = Signal::derive(move || queue.get().map(|queue| queue.get()).unwrap_or_default());
@@ -93,47 +93,50 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let draft = conversation.draft;
     let active = conversation.running();
     // What the server refused while it rendered this page; it counts for the first thread only.
-    let first_refusal = facts.refused.get_value();
-    facts.refused.set_value(None);
+    let first_refusal = app.refused.get_value();
+    app.refused.set_value(None);
     let refused = Memo::new(move |_| {
         view.with(|view| match view {
             Loaded::Refused(error) => Some(error.clone()),
             // A message that is on its way makes the thread.
-            Loaded::Loading => first_refusal.clone().filter(|_| outgoing.to(id).is_empty()),
+            Loaded::Loading => first_refusal.clone().filter(|_| outgoing.for_thread(id).is_empty()),
             Loaded::Deleted => Some(ErrorBody::new(ErrorCode::NotFound, DELETED)),
             Loaded::Ready(_) => None,
         })
     });
     let parcels = Memo::new(move |_| {
-        let parcels = outgoing.to(id);
-        let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
+        let parcels = outgoing.for_thread(id);
+        let arrived =
+            |parcel: &OutgoingMessage| view.with(|view| ready_thread(view).is_some_and(|thread| has(thread, parcel)));
         parcels.into_iter().filter(|parcel| !arrived(parcel)).map(Key).collect::<Vec<_>>()
     });
     Effect::new(move |_| {
-        let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
-        for parcel in outgoing.to(id).iter().filter(|parcel| arrived(parcel)) {
-            conversation.arrived(parcel);
+        let arrived =
+            |parcel: &OutgoingMessage| view.with(|view| ready_thread(view).is_some_and(|thread| has(thread, parcel)));
+        for parcel in outgoing.for_thread(id).iter().filter(|parcel| arrived(parcel)) {
+            conversation.on_arrival(parcel);
         }
     });
     let is_loading =
         Memo::new(move |_| view.with(|view| matches!(view, Loaded::Loading)) && parcels.with(Vec::is_empty));
     let is_empty = Memo::new(move |_| {
-        view.with(|view| ready(view).is_some_and(|thread| thread.items.is_empty())) && parcels.with(Vec::is_empty)
+        view.with(|view| ready_thread(view).is_some_and(|thread| thread.items.is_empty()))
+            && parcels.with(Vec::is_empty)
     });
     read_while_seen(id);
 
     let follow = conversation.follow;
-    let send = move |written: Written| conversation.say(written);
+    let send = move |written: NewMessage| conversation.send(written);
     let chosen = RwSignal::new(None::<String>);
     let of_thread = conversation.agent();
-    let agent = Choice {
+    let agent = AgentChoice {
         current: Signal::derive(move || chosen.get().or_else(|| of_thread.get())),
         choose: Callback::new(move |agent: String| {
             chosen.set(Some(agent.clone()));
             spawn_local(async move {
                 // What the thread says counts, also where it refused.
                 if let Err(refused) = socket.send(SetAgent { thread_id: id, agent }).await {
-                    draft.refuse(format::refusal(&refused));
+                    draft.show_error(format::error_message(&refused));
                     chosen.try_set(None);
                 }
             });
@@ -148,22 +151,22 @@ fn Thread(id: ThreadId) -> impl IntoView {
             && let Some(run_id) = active.get_untracked()
         {
             event.prevent_default();
-            draft.stop(socket, run_id);
+            draft.stop_run(socket, run_id);
         }
     };
     // Keys that reach nothing else are for the thread that is in view.
     Effect::new(move |_| {
         let keys = window_event_listener(keydown, move |event| {
-            if is_lost() {
+            if is_focus_lost() {
                 escape(event);
             }
         });
         on_cleanup(move || keys.remove());
     });
     // An action that is over goes away, and so does a run that was taken back.
-    let focus = KeptFocus::new(".conversation");
+    let focus = FocusKeeper::new(".conversation");
     let keep = move || {
-        focus.keep(|| {
+        focus.restore_if_lost(|| {
             if is_touch_only() || !focus_on("#message") {
                 follow.focus();
             }
@@ -179,13 +182,13 @@ fn Thread(id: ThreadId) -> impl IntoView {
         <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! {
             <Refused error/>
             // What cannot be sent here can be read, and discarded.
-            <div class="page"><For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/></div>
+            <div class="page"><For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <OutgoingMessageCard parcel=key.0/> }/></div>
         })>
             <Drop draft>
                 <div
                     class="conversation"
                     on:keydown=escape
-                    on:focusin=move |event| focus.moved(&event)
+                    on:focusin=move |event| focus.on_focus_in(&event)
                     on:focusout=move |_| request_animation_frame(keep)
                 >
                     <Announcer/>
@@ -199,7 +202,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
                             <p class="quiet centred">"Nothing was asked here yet."</p>
                         </Show>
                         <Timeline/>
-                        <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <ParcelCard parcel=key.0/> }/>
+                        <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <OutgoingMessageCard parcel=key.0/> }/>
                     </Scroller>
                     <div class="dock">
                         <JumpToEnd follow/>
@@ -238,7 +241,7 @@ fn open_in(present: &[Present]) -> String {
 
 /// A message on its way, the same as long as its id is.
 #[derive(Clone)]
-struct Key(Parcel);
+struct Key(OutgoingMessage);
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
@@ -247,7 +250,7 @@ impl PartialEq for Key {
 }
 
 /// Whether a thread shows a message.
-fn has(thread: &ThreadView, parcel: &Parcel) -> bool {
+fn has(thread: &ThreadView, parcel: &OutgoingMessage) -> bool {
     let is_it = |item: &Item| matches!(item, Item::Message(said) if said.message.id == parcel.message_id);
     thread.items.iter().rev().any(is_it)
 }
@@ -310,14 +313,14 @@ pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
         if browser::drags_files(&event) {
             event.prevent_default();
             over.set(false);
-            draft.attach(browser::dropped(&event));
+            draft.attach(browser::dropped_files(&event));
         }
     };
     view! {
         <div class="drop" on:dragenter=enter on:dragover=enter on:drop=drop>
             {children()}
             <Show when=move || over.get()>
-                <div class="drop-veil" on:dragleave=move |_| over.set(false)><p>{icon(Glyph::Attach)} "Drop to attach"</p></div>
+                <div class="drop-overlay" on:dragleave=move |_| over.set(false)><p>{icon(Glyph::Attach)} "Drop to attach"</p></div>
             </Show>
         </div>
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-
 use self::provider_message::ProviderMessage;
 use crate::server::backoff::Backoff;
 

@@ -8,14 +8,14 @@ use crate::{
     protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
     text::escape_invisible,
     ui::{
-        app::Facts,
         browser,
         components::{
-            clock::Moment,
-            failure::failure,
-            field::focus,
+            clock::Timestamp,
+            error_message::error_message,
+            focus::focus_id,
             icons::{Glyph, icon},
         },
+        context::AppContext,
         format,
     },
 };
@@ -39,7 +39,7 @@ fn edit_button(id: &str) -> String {
 /// The list, and the form.
 #[component]
 pub(super) fn AgentsView() -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let agents = Loaded::<AdminAgents>::new(|| "/api/admin/agents".into());
     let open = RwSignal::new(Open::Nothing);
     let status = RwSignal::new(String::new());
@@ -48,11 +48,11 @@ pub(super) fn AgentsView() -> impl IntoView {
         status.set(what);
         agents.reload();
         // The button that had the focus is gone.
-        request_animation_frame(|| focus(ADD_BUTTON));
+        request_animation_frame(|| focus_id(ADD_BUTTON));
         // The agents that this user may ask may have changed.
         spawn_local(async move {
             if let Ok(mine) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
-                facts.agents.set_value(mine);
+                app.agents.set_value(mine);
             }
         });
     });
@@ -62,7 +62,7 @@ pub(super) fn AgentsView() -> impl IntoView {
             Open::New | Open::Nothing => ADD_BUTTON.into(),
         };
         open.set(Open::Nothing);
-        request_animation_frame(move || focus(&opener));
+        request_animation_frame(move || focus_id(&opener));
     });
     let row = move |agent: AdminAgent| {
         let id = agent.info.id.clone();
@@ -193,12 +193,12 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
     let opener = StoredValue::new(check_id.clone());
     let close = Callback::new(move |()| {
         checks.set(false);
-        request_animation_frame(move || focus(&opener.get_value()));
+        request_animation_frame(move || focus_id(&opener.get_value()));
     });
     let usable = info.disabled.is_none();
     let actions = (usable || is_editable).then(|| {
         view! {
-            <div class="ask-actions">
+            <div class="form-actions">
                 {usable.then(|| view! {
                     <button
                         type="button"
@@ -225,7 +225,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
             {(!info.description.is_empty()).then(|| view! { <p>{info.description.clone()}</p> })}
             {about.map(|about| view! { <p class="card-about">{format::sentence(&about)}</p> })}
             {last_failure.map(|LastFailure { at, message }| view! {
-                <p class="card-about">"Last run, " <Moment at/> ": " {format::sentence(&message)}</p>
+                <p class="card-about">"Last run, " <Timestamp at/> ": " {format::sentence(&message)}</p>
             })}
             <p class="quiet card-facts">
                 {format!("{} · {source} · for {}", kind_label(info.kind), describe_access(&entry))}
@@ -236,7 +236,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
             <Show when=move || checks.get()>
                 <Check id=id.get_value() name=name.get_value() close/>
             </Show>
-            {move || error.get().map(failure)}
+            {move || error.get().map(error_message)}
         </article>
     }
     .into_any()

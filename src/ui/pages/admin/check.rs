@@ -8,8 +8,9 @@ use crate::{
     ui::{
         browser,
         components::{
-            failure::failure,
-            field::{Control, Field, focus},
+            error_message::error_message,
+            field::{Control, Field},
+            focus::focus_id,
             icons::{Glyph, icon},
         },
     },
@@ -67,25 +68,25 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
         found.get().map(list)
     };
     let at = field.clone();
-    request_animation_frame(move || focus(&at));
+    request_animation_frame(move || focus_id(&at));
     view! {
         <form class="agent-check" aria-label=format!("Check {name}") on:submit=submit>
             <Field
                 id=field
                 label="First message of the check"
-                about="The agent answers it, and then “Thank you.” Its tools are really called. A message that makes the agent ask a question also tests how it asks."
-                control=Control::Line
+                help="The agent answers it, and then “Thank you.” Its tools are really called. A message that makes the agent ask a question also tests how it asks."
+                control=Control::TextLine
                 text
-                wrong=Signal::stored(None::<String>)
+                error=Signal::stored(None::<String>)
             />
-            <div class="ask-actions">
+            <div class="form-actions">
                 <button type="submit" class="button" disabled=move || busy.get()>
                     {move || if busy.get() { "Checking" } else { "Run check" }}
                 </button>
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Close"</button>
             </div>
             <div role="status">{findings}</div>
-            {move || refused.get().map(failure)}
+            {move || refused.get().map(error_message)}
         </form>
     }
     .into_any()

@@ -9,8 +9,9 @@ use crate::{
     ui::{
         browser::{self, RequestError},
         components::{
-            failure::failure,
-            field::{Control, Field, focus},
+            error_message::error_message,
+            field::{Control, Field},
+            focus::focus_id,
         },
         format::sentence,
     },
@@ -29,11 +30,11 @@ fn options(options: &[(&str, &str)]) -> Vec<(String, String)> {
 /// The control for a field.
 fn control(field: &entry::Field) -> Control {
     match field.format {
-        Format::Line => Control::Line,
+        Format::Line => Control::TextLine,
         Format::Number => Control::Number,
-        Format::Text | Format::Lines => Control::Text { code: false },
-        Format::Pairs => Control::Text { code: true },
-        Format::Choice(lists) => Control::Choice(options(lists)),
+        Format::Text | Format::Lines => Control::TextArea { code: false },
+        Format::Pairs => Control::TextArea { code: true },
+        Format::Choice(lists) => Control::Select(options(lists)),
     }
 }
 
@@ -51,9 +52,9 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     let show_problem = move |wrong: Problem| {
         let at = element_id(wrong.key);
         problem.set(Some(wrong));
-        request_animation_frame(move || focus(&at));
+        request_animation_frame(move || focus_id(&at));
     };
-    request_animation_frame(move || focus(&element_id(if is_new { "id" } else { "name" })));
+    request_animation_frame(move || focus_id(&element_id(if is_new { "id" } else { "name" })));
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         if busy.get_untracked() {
@@ -105,11 +106,11 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
                 <Field
                     id=element_id(field.key)
                     label=field.label
-                    about=field.hint
+                    help=field.hint
                     control=control(field)
                     text
-                    wrong
-                    fixed=field.key == "id" && !is_new
+                    error=wrong
+                    read_only=field.key == "id" && !is_new
                 />
             }
         });
@@ -118,10 +119,10 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
     view! {
         <form class="card agent-form" aria-label=title.clone() novalidate on:submit=submit>
             <h2>{title.clone()}</h2>
-            <Field id=element_id("kind") label="Kind" control=Control::Choice(options(KINDS)) text=kind wrong=Signal::stored(None::<String>)/>
+            <Field id=element_id("kind") label="Kind" control=Control::Select(options(KINDS)) text=kind error=Signal::stored(None::<String>)/>
             {fields}
-            {move || problem_at("").map(failure)}
-            <div class="ask-actions">
+            {move || problem_at("").map(error_message)}
+            <div class="form-actions">
                 <button type="submit" class="button" disabled=move || busy.get()>"Save"</button>
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Cancel"</button>
             </div>

@@ -8,9 +8,9 @@ use crate::{
     text::escape_invisible,
     ui::{
         components::{
-            fold::Fold,
+            collapsible::Collapsible,
             icons::{Glyph, icon},
-            json::Bounded,
+            json::LongText,
         },
         format,
     },
@@ -100,15 +100,15 @@ fn Source(source: ToolSource) -> impl IntoView {
             let (consent, label) = consent_label(consent);
             view! { <li class="tool-row"><code>{escape_invisible(&name)}</code> <span class="consent" data-consent=consent>{label}</span></li> }
         };
-        let summary = move || view! { {icon(Glyph::Chevron)} <span class="fold-name">{summary.clone()}</span> };
+        let summary = move || view! { {icon(Glyph::Chevron)} <span class="summary-name">{summary.clone()}</span> };
         view! {
-            <Fold open=false class="aside" summary>
+            <Collapsible open=false class="aside" summary>
                 <ul class="tool-rows">{tools.iter().cloned().map(tool).collect_view()}</ul>
-            </Fold>
+            </Collapsible>
         }
     });
     let said = said.filter(|said| !said.trim().is_empty()).map(|said| {
-        view! { <p class="label">"Last output"</p> <Bounded text=Signal::stored(said) label="Last output"/> }
+        view! { <p class="label">"Last output"</p> <LongText text=Signal::stored(said) label="Last output"/> }
     });
     view! {
         <article class="card" aria-label=id.clone() data-tools=id.clone() data-state=name>

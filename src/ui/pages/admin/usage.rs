@@ -6,7 +6,7 @@ use super::loaded::Loaded;
 use crate::{
     protocol::http::{UsageReport, UsageRow, UsageSum},
     text::escape_invisible,
-    ui::{app::Facts, format},
+    ui::{context::AppContext, format},
 };
 
 /// The periods to choose from, in days.
@@ -15,7 +15,7 @@ const PERIODS: [(u16, &str); 3] = [(1, "Today"), (7, "7 days"), (30, "30 days")]
 /// The tables of usage.
 #[component]
 pub(super) fn UsageView() -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let days = RwSignal::new(7_u16);
     let report = Loaded::<UsageReport>::new(move || usage_url(days.get(), 0));
     let more = move |skip: u32| {
@@ -30,7 +30,7 @@ pub(super) fn UsageView() -> impl IntoView {
         view! {
             <tr>
                 {day_and_user(&row.sum)}
-                <td>{facts.agent_name(&row.agent)}</td>
+                <td>{app.agent_name(&row.agent)}</td>
                 <td>{model}</td>
                 {amounts(&row.sum)}
             </tr>
@@ -83,7 +83,7 @@ pub(super) fn UsageView() -> impl IntoView {
         <section class="admin-part" aria-labelledby="usage-title">
             <div class="admin-head">
                 <h2 id="usage-title">"Usage"</h2>
-                <div class="spans" role="group" aria-label="Period">{PERIODS.into_iter().map(period).collect_view()}</div>
+                <div class="periods" role="group" aria-label="Period">{PERIODS.into_iter().map(period).collect_view()}</div>
             </div>
             {table}
         </section>

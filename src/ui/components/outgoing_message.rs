@@ -1,73 +1,72 @@
-//! A message on its way: shown where it will be, with what it waits for.
+//! A message that is being sent, shown in its place in the thread until the server has it.
 
 use leptos::prelude::*;
 
 use super::{
     icons::{Glyph, icon},
-    question::Attachments,
+    user_message::Attachments,
 };
 use crate::{
     socket::context::use_socket,
     text::escape_invisible,
     ui::{
         format,
-        outgoing::{Outgoing, Parcel, ParcelFile},
+        outgoing::{Outgoing, OutgoingFile, OutgoingMessage},
     },
 };
 
-/// A message on its way.
+/// A message that is being sent.
 #[component]
-pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
+pub(crate) fn OutgoingMessageCard(parcel: OutgoingMessage) -> impl IntoView {
     let (outgoing, socket): (Outgoing, _) = (expect_context(), use_socket());
-    let (failed, error) = (parcel.error.clone(), parcel.error.clone());
+    let (shown_error, error) = (parcel.error.clone(), parcel.error.clone());
     let message_id = parcel.message_id;
-    let again = parcel.clone();
-    let retry = move |_| outgoing.retry(again.clone());
-    let problem = move || {
+    let message = parcel.clone();
+    let retry = move |_| outgoing.retry(message.clone());
+    let failure = move || {
         let retry = retry.clone();
-        error.get().map(|message| {
+        shown_error.get().map(|message| {
             view! {
                 <div class="failure" role="alert">
                     {icon(Glyph::Warning)}
                     <p><strong>"Not sent. "</strong> {format::sentence(&message)}</p>
                     <button type="button" class="small-button" on:click=retry>"Try again"</button>
-                    <button type="button" class="small-button" on:click=move |_| outgoing.forget(message_id)>"Discard"</button>
+                    <button type="button" class="small-button" on:click=move |_| outgoing.remove(message_id)>"Discard"</button>
                 </div>
             }
         })
     };
     let files = parcel.files.iter().cloned().map(|file| view! { <Upload file/> }).collect_view();
     view! {
-        <article class="question pending" aria-label="Question on its way" data-message-id=message_id.to_string()>
-            <p class="said">{parcel.text.clone()}</p>
+        <article class="question pending" aria-label="Question being sent" data-message-id=message_id.to_string()>
+            <p class="message-text">{parcel.text.clone()}</p>
             <Attachments attachments=parcel.attached.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>
-            {move || failed.with(Option::is_none).then(|| on_its_way(socket.is_connected()))}
-            {problem}
+            {move || error.with(Option::is_none).then(|| progress(socket.is_connected()))}
+            {failure}
         </article>
     }
     .into_any()
 }
 
-/// What becomes of a message that is not refused: it is sent now, or as soon as there is a connection.
-fn on_its_way(connected: bool) -> AnyView {
-    match connected {
+fn progress(is_connected: bool) -> AnyView {
+    match is_connected {
         true => view! { <p class="quiet"><span class="spinner" aria-hidden="true"></span> " Sending"</p> }.into_any(),
-        false => view! { <p class="quiet">"Not sent yet: it is sent when the connection is back."</p> }.into_any(),
+        false => view! { <p class="quiet">"Not sent yet. It will be sent when the connection is back."</p> }.into_any(),
     }
 }
 
-/// A file on its way.
+/// A file of the message, with its upload progress.
 #[component]
-fn Upload(file: ParcelFile) -> impl IntoView {
+fn Upload(file: OutgoingFile) -> impl IntoView {
     let name = escape_invisible(&file.file.name());
-    let (bar, text) = (file.share.clone(), file.share.clone());
+    let (bar, text) = (file.progress.clone(), file.progress.clone());
     view! {
         <li class="chip">
             {icon(Glyph::File)}
             <bdi class="chip-name">{name.clone()}</bdi>
             <span class="chip-size">{format::size(file.file.bytes())}</span>
-            <progress max="1" value=move || bar.get() aria-label=format!("Upload of {name}")></progress>
+            <progress max="1" value=move || bar.get() aria-label=format!("Uploading {name}")></progress>
             <span class="chip-size">{move || format!("{:.0} %", text.get() * 100.0)}</span>
         </li>
     }

@@ -1,11 +1,11 @@
-//! A part that folds. It follows its default until the reader decides; what is folded away is not in the document.
+//! A `<details>` element that follows a default until the reader opens or closes it. Closed content is not in the document.
 
 use leptos::{ev::MouseEvent, prelude::*};
 
-/// A summary line and what it opens.
+/// A summary line that opens to `children`.
 #[component]
-pub(crate) fn Fold(
-    /// Open unless the reader decided otherwise.
+pub(crate) fn Collapsible(
+    /// Whether it is open by default.
     #[prop(into)]
     open: Signal<bool>,
     class: &'static str,

@@ -1,55 +1,50 @@
-//! The connection as the machine knows it, what keeps it from opening, and how many commands wait.
+//! The state of the connection, what keeps it from opening, and how many commands wait to be sent.
 
 use leptos::prelude::*;
 
 use super::clock::use_clock;
 use crate::{
-    socket::context::{Cause, Status, use_socket},
+    socket::context::{Cause, Socket, Status, use_socket},
     ui::address::use_address_problem,
 };
 
-/// What keeps the page from connecting, and what to do about it.
+/// Why the page cannot connect, and what to do about it.
 fn explain(cause: Cause) -> &'static str {
     match cause {
-        Cause::ServerUnreachable => "The server does not answer.",
+        Cause::ServerUnreachable => "The server is not responding.",
         Cause::UpgradeRefused => {
-            "The server answers requests, but no WebSocket opens. A proxy in front of the server has to pass WebSocket upgrades on /ws."
+            "The server responds, but no WebSocket opens. A proxy in front of the server must pass WebSocket upgrades on /ws."
         }
     }
 }
 
-/// The connection indicator.
-#[component]
-pub(crate) fn Indicator() -> impl IntoView {
-    let socket = use_socket();
-    let clock = use_clock();
-    let status = socket.status();
-    let name = move || match status.get() {
+/// The value of `data-status`, which tests and scripts read.
+fn status_attribute(status: &Status) -> &'static str {
+    match status {
         Status::SignedOut => "signed_out",
         Status::Connecting => "connecting",
         Status::Connected => "connected",
         Status::Reconnecting { .. } => "reconnecting",
         Status::Offline => "offline",
         Status::Closed { .. } => "closed",
-    };
-    let sentence = move || match status.get() {
+    }
+}
+
+fn status_label(status: &Status) -> String {
+    match status {
         Status::SignedOut => "Signed out".to_owned(),
         Status::Connecting => "Connecting".into(),
         Status::Connected => "Connected".into(),
         Status::Reconnecting { attempt, .. } => format!("Reconnecting, attempt {attempt}"),
         Status::Offline => "Offline".into(),
         Status::Closed { reason, .. } => format!("Disconnected: {reason}"),
-    };
-    // Counts down beside the live region: nobody wants to hear every second of it.
-    let countdown = move || match (status.get(), clock.now.get()) {
-        (Status::Reconnecting { retry_at_ms, .. }, Some(now)) if retry_at_ms > now => {
-            Some(format!("in {} s", (retry_at_ms - now + 999) / 1000))
-        }
-        _ => None,
-    };
-    let address_problem = use_address_problem();
-    // A wrong address explains a refused upgrade better than anything else.
-    let explanation = Memo::new(move |_| match status.get() {
+    }
+}
+
+/// Why the page cannot connect. If its address is not the one the server expects, that explains a refused upgrade best.
+fn explanation(socket: Socket) -> Memo<Option<String>> {
+    let (status, address_problem) = (socket.status(), use_address_problem());
+    Memo::new(move |_| match status.get() {
         Status::Connected | Status::SignedOut | Status::Offline => None,
         Status::Reconnecting { cause: Some(Cause::ServerUnreachable), .. } => {
             Some(explain(Cause::ServerUnreachable).to_owned())
@@ -58,7 +53,24 @@ pub(crate) fn Indicator() -> impl IntoView {
             Some(address_problem.get().unwrap_or_else(|| explain(cause).to_owned()))
         }
         Status::Reconnecting { .. } | Status::Connecting | Status::Closed { .. } => address_problem.get(),
-    });
+    })
+}
+
+/// The connection status in the header.
+#[component]
+pub(crate) fn ConnectionStatus() -> impl IntoView {
+    let socket = use_socket();
+    let clock = use_clock();
+    let status = socket.status();
+    let label = move || status.with(status_label);
+    // Outside the live region, so that screen readers do not read every second.
+    let countdown = move || match (status.get(), clock.now.get()) {
+        (Status::Reconnecting { retry_at_ms, .. }, Some(now)) if retry_at_ms > now => {
+            Some(format!("in {} s", (retry_at_ms - now + 999) / 1000))
+        }
+        _ => None,
+    };
+    let explanation = explanation(socket);
     let waiting = move || match socket.waiting().get() {
         0 => None,
         waiting => Some(format!("{waiting} waiting")),
@@ -70,15 +82,15 @@ pub(crate) fn Indicator() -> impl IntoView {
             <span
                 class="indicator-status"
                 role="status"
-                data-status=name
+                data-status=move || status.with(status_attribute)
                 data-connection=move || socket.connection().get().map(|id| id.to_string())
-                title=sentence
+                title=label
             >
                 <span class="dot" aria-hidden="true"></span>
-                <span class="indicator-text">{sentence}</span>
+                <span class="indicator-text">{label}</span>
             </span>
             {move || countdown().map(|text| view! { <span class="indicator-more" aria-hidden="true">{text}</span> })}
-            {move || waiting().map(|text| view! { <span class="indicator-more" title="Commands that wait for the server">{text}</span> })}
+            {move || waiting().map(|text| view! { <span class="indicator-more" title="Commands waiting to be sent">{text}</span> })}
             {move || explanation.get().map(|text| view! { <p class="indicator-cause" role="status">{text}</p> })}
             <Show when=can_reconnect>
                 <button type="button" class="small-button" on:click=move |_| socket.reconnect()>"Reconnect"</button>

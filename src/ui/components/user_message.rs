@@ -1,0 +1,262 @@
+//! A person's message: text, addressed agent and files; editing it, and its other versions.
+
+use leptos::{
+    ev::{KeyboardEvent, SubmitEvent},
+    html,
+    prelude::*,
+};
+
+use super::{
+    clock::Timestamp,
+    composer::too_long,
+    icons::{Glyph, icon},
+    mention::parse_mention,
+    paste::paste,
+};
+use crate::{
+    protocol::{Attachment, MessageId, UserMessage, limits},
+    text::escape_invisible,
+    thread::MessageItem,
+    ui::{
+        components::conversation::Conversation,
+        context::AppContext,
+        format,
+        keys::{KeyAction, Lines, key_action},
+    },
+};
+
+/// A person's message.
+#[component]
+pub(crate) fn UserMessageCard(
+    item: MessageItem,
+    /// Whether its run has not begun.
+    is_waiting: Memo<bool>,
+) -> impl IntoView {
+    let app: AppContext = expect_context();
+    let conversation: Conversation = expect_context();
+    let MessageItem { at, message, .. } = item;
+    let id = message.id;
+    let is_edited = Memo::new(move |_| conversation.is_edited(id));
+    let agent = (app.agents.with_value(Vec::len) > 1)
+        .then(|| view! { <span class="message-agent">{format!("to {}", app.agent_name(&message.agent))}</span> });
+    let (text, author) = (message.content.clone(), escape_invisible(&message.author.name));
+    let attachments = message.attachments.clone();
+    let message = StoredValue::new(message);
+    // An edit restored from storage does not take the focus.
+    let takes_focus = StoredValue::new(false);
+    let edit_button = NodeRef::<html::Button>::new();
+    let close = Callback::new(move |()| {
+        conversation.end_edit(id);
+        request_animation_frame(move || {
+            if let Some(button) = edit_button.try_get_untracked().flatten() {
+                let _ = button.focus();
+            }
+        });
+    });
+    let edit = move |_| {
+        takes_focus.set_value(true);
+        conversation.edit(id);
+    };
+    view! {
+        <article class="question" aria-label="Question" data-message-id=id.to_string()>
+            <header class="byline">
+                <span class="avatar" aria-hidden="true">{initials(&author)}</span>
+                <bdi class="author">{author.clone()}</bdi>
+                {agent}
+                <Timestamp at/>
+            </header>
+            <Show when=move || is_edited.get() fallback=move || view! { <p class="message-text">{text.clone()}</p> }>
+                <EditForm message=message.get_value() focus=takes_focus.get_value() close/>
+            </Show>
+            <Attachments attachments/>
+            <footer class="question-actions">
+                <Show when=move || !is_edited.get() && !is_waiting.get()>
+                    <button type="button" class="text-button" node_ref=edit_button on:click=edit>
+                        {icon(Glyph::Edit)} "Edit"
+                    </button>
+                </Show>
+                <Versions id/>
+            </footer>
+        </article>
+    }
+    .into_any()
+}
+
+/// A form that edits a message. Sending adds a new version; the old one stays reachable.
+#[component]
+fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl IntoView {
+    let conversation: Conversation = expect_context();
+    let app: AppContext = expect_context();
+    let id = message.id;
+    let text = RwSignal::new(conversation.drafts.edited_text(id).unwrap_or_else(|| message.content.clone()));
+    let error = Memo::new(move |_| text.with(|text| edit_error(text)));
+    let hint = edit_hint(conversation, id);
+    let area = NodeRef::<html::Textarea>::new();
+    Effect::new(move |_| {
+        if let Some(area) = area.get() {
+            area.set_value(&text.get_untracked());
+            if focus {
+                let _ = area.focus();
+            }
+        }
+    });
+    let message = StoredValue::new(message);
+    let send = move || {
+        if error.get_untracked().is_none() {
+            message.with_value(|message| send_edit(conversation, app, message, &text.get_untracked()));
+            close.run(());
+        }
+    };
+    let on_keydown = move |event: KeyboardEvent| {
+        let Some(action) = key_action(&event, Lines::Many) else { return };
+        event.prevent_default();
+        match action {
+            KeyAction::Send => send(),
+            KeyAction::Cancel => close.run(()),
+        }
+    };
+    let on_submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        send();
+    };
+    let rows = move || text.with(|text| text.lines().count().clamp(2, 12).to_string());
+    view! {
+        <form class="edit-form" on:submit=on_submit>
+            <textarea
+                aria-label="Edit your question"
+                node_ref=area
+                rows=rows
+                enterkeyhint="enter"
+                on:input:target=move |event| {
+                    text.set(event.target().value());
+                    conversation.save_edit(id, event.target().value());
+                }
+                on:keydown=on_keydown
+                on:paste=move |event| paste(&event, None)
+            ></textarea>
+            <div class="edit-form-row">
+                <span class="hint" role="status">{move || error.get().unwrap_or_else(|| hint().into())}</span>
+                <button type="button" class="small-button" on:click=move |_| close.run(())>"Cancel"</button>
+                <button type="submit" class="button" disabled=move || error.get().is_some()>{icon(Glyph::Send)} "Send"</button>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+/// Sends an edited message. It goes to the same agent, unless the text mentions another one that is available.
+fn send_edit(conversation: Conversation, app: AppContext, message: &UserMessage, text: &str) {
+    let (agent, text) = app.agents.with_value(|agents| match parse_mention(text, agents) {
+        Some((agent, rest)) if agent.disabled.is_none() && !rest.trim().is_empty() => {
+            (Some(agent.id.clone()), rest.trim().to_owned())
+        }
+        _ => (None, text.trim().to_owned()),
+    });
+    conversation.replace_message(message, text, agent);
+}
+
+/// Why an edited text cannot be sent.
+fn edit_error(text: &str) -> Option<String> {
+    match text.trim() {
+        "" => Some("Write a message.".to_owned()),
+        text if text.len() > limits::MAX_MESSAGE_BYTES => Some(too_long(text)),
+        _ => None,
+    }
+}
+
+/// What sending does, with a warning if the message got another version since the edit began.
+fn edit_hint(conversation: Conversation, id: MessageId) -> impl Fn() -> &'static str + Copy + Send + Sync + 'static {
+    let version_count = Memo::new(move |_| versions_of(conversation, id).len().max(1));
+    let count_before = version_count.get_untracked();
+    move || match version_count.get() > count_before {
+        true => "This question was edited elsewhere. Sending adds another version.",
+        false => "The earlier version and its answer are kept.",
+    }
+}
+
+/// The versions of a message, oldest first; empty if there is only one.
+fn versions_of(conversation: Conversation, id: MessageId) -> Vec<MessageId> {
+    conversation.versions.with(|groups| groups.iter().find(|group| group.contains(&id)).cloned()).unwrap_or_default()
+}
+
+/// Buttons that show the previous and the next version of a message.
+#[component]
+fn Versions(id: MessageId) -> impl IntoView {
+    let conversation: Conversation = expect_context();
+    let versions = Memo::new(move |_| versions_of(conversation, id));
+    let index = move || versions.with(|versions| versions.iter().position(|version| *version == id).unwrap_or(0));
+    let neighbour = move |back: bool| {
+        let index = index();
+        let index = if back { index.checked_sub(1) } else { Some(index + 1) };
+        index.and_then(|index| versions.with(|versions| versions.get(index).copied()))
+    };
+    let show = move |back: bool| {
+        if let Some(version) = untrack(|| neighbour(back)) {
+            conversation.show_version(version, back);
+        }
+    };
+    let (previous, next) = (NodeRef::<html::Button>::new(), NodeRef::<html::Button>::new());
+    // After a button showed this version, focus the same button here, or the other one if it is disabled.
+    Effect::new(move |_| {
+        if let (Some(previous), Some(next)) = (previous.get(), next.get())
+            && let Some(back) = conversation.take_focus(id)
+        {
+            let (first, second) = if back { (previous, next) } else { (next, previous) };
+            let _ = if first.disabled() { second.focus() } else { first.focus() };
+        }
+    });
+    let button = move |back: bool, label: &'static str, node_ref: NodeRef<html::Button>| {
+        view! {
+            <button
+                type="button"
+                class="icon-button"
+                class:back=back
+                aria-label=label
+                title=label
+                node_ref=node_ref
+                disabled=move || neighbour(back).is_none()
+                on:click=move |_| show(back)
+            >
+                {icon(Glyph::Chevron)}
+            </button>
+        }
+    };
+    view! {
+        <Show when=move || { versions.with(Vec::len) > 1 }>
+            <div class="versions" role="group" aria-label="Versions of this question">
+                {button(true, "Previous version", previous)}
+                <span class="version">{move || format!("{}/{}", index() + 1, versions.with(Vec::len))}</span>
+                {button(false, "Next version", next)}
+            </div>
+        </Show>
+    }
+    .into_any()
+}
+
+/// The files of a message, as download links.
+#[component]
+pub(crate) fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
+    let Conversation { id, .. } = expect_context();
+    let file = move |file: Attachment| {
+        // `rel="external"` keeps the router from handling the link.
+        let address = format!("/api/threads/{id}/files/{}", file.file_id);
+        view! {
+            <li class="chip">
+                {icon(Glyph::File)}
+                <a class="chip-name" href=address rel="external" download=escape_invisible(&file.name) title="Download">
+                    <bdi>{escape_invisible(&file.name)}</bdi>
+                </a>
+                <span class="chip-size">{format::size(file.bytes)}</span>
+            </li>
+        }
+    };
+    (!attachments.is_empty())
+        .then(|| view! { <ul class="chips" aria-label="Files">{attachments.into_iter().map(file).collect_view()}</ul> })
+}
+
+/// The initials of a name: of its first and its last word.
+pub(crate) fn initials(name: &str) -> String {
+    let mut words = name.split_whitespace().filter_map(|word| word.chars().next());
+    let first = words.next();
+    first.into_iter().chain(words.next_back()).flat_map(char::to_uppercase).collect()
+}
