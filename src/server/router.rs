@@ -38,7 +38,7 @@ pub fn router(state: AppState) -> Router {
     let missing = page::missing().layer(CompressionLayer::new());
     state
         .site
-        .serve(router, missing, &state)
+        .serve(router, missing.with_state(state.clone()))
         .layer(map_response(problem::as_problem))
         .layer(map_response(move |mut response: Response| {
             response.headers_mut().extend(of_every_answer.clone());

@@ -16,7 +16,7 @@ use leptos::config::LeptosOptions;
 use tower::ServiceBuilder;
 use tower_http::services::ServeDir;
 
-use super::{config::Config, state::AppState};
+use super::config::Config;
 
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const FOR_AN_HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
@@ -56,9 +56,12 @@ impl Site {
         Self { options, root: Some(root) }
     }
 
-    /// Serves the files; what is none goes to `otherwise`.
-    pub fn serve(&self, router: Router<AppState>, otherwise: Router<AppState>, state: &AppState) -> Router<AppState> {
-        let Some(root) = &self.root else { return router.fallback_service(otherwise.with_state(state.clone())) };
+    /// Adds the site's files to `router`. A request for a file that does not exist goes to `fallback`.
+    pub fn serve<S>(&self, router: Router<S>, fallback: Router) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let Some(root) = &self.root else { return router.fallback_service(fallback) };
         let pkg = if self.options.hash_files { FOR_EVER } else { REVALIDATED };
         router
             .nest_service(
@@ -68,9 +71,7 @@ impl Site {
                     .service(folder(&root.join(&*self.options.site_pkg_dir))),
             )
             .fallback_service(
-                ServiceBuilder::new()
-                    .map_response(cached(FOR_AN_HOUR))
-                    .service(folder(root).fallback(otherwise.with_state(state.clone()))),
+                ServiceBuilder::new().map_response(cached(FOR_AN_HOUR)).service(folder(root).fallback(fallback)),
             )
     }
 }

@@ -4,16 +4,16 @@
 
 use leptos::prelude::*;
 
-use super::{app::Facts, browser};
+use super::{browser, context::AppContext};
 
 /// What is wrong with the page's address, once the page is alive; nothing where it is right.
 pub(crate) fn use_address_problem() -> Memo<Option<String>> {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let origin = RwSignal::new(None::<String>);
     Effect::new(move |_| origin.set(browser::origin()));
     Memo::new(move |_| {
         let origin = origin.get()?;
-        facts.config.with_value(|config| problem(&origin, &config.as_ref()?.socket.url))
+        app.config.with_value(|config| problem(&origin, &config.as_ref()?.socket.url))
     })
 }
 

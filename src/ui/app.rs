@@ -15,23 +15,17 @@ use super::{
     boot::Boot,
     browser,
     components::{clock::Clock, focus::WritesNext, workspace::Workspace},
+    context::AppContext,
     drafts::Drafts,
-    leaving::SignOut,
     outgoing::Outgoing,
     pages::{
         account::AccountPage, admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage,
         sign_in::SignInPage, thread::ThreadPage,
     },
+    sign_out::SignOut,
     storage::{Found, Storage, record::Content},
 };
-use crate::{
-    protocol::{
-        ErrorBody,
-        http::{AgentInfo, Config},
-    },
-    socket::context::provide_socket,
-    text::visible,
-};
+use crate::{protocol::http::AgentInfo, socket::context::provide_socket, text::visible};
 
 /// The document around the page: what the server sends before and after the application.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -60,27 +54,6 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     }
 }
 
-/// What every page may ask of what the server said first.
-#[derive(Clone, Copy)]
-pub(crate) struct Facts {
-    pub(crate) config: StoredValue<Option<Config>>,
-    pub(crate) agents: StoredValue<Vec<AgentInfo>>,
-    pub(crate) refused: StoredValue<Option<ErrorBody>>,
-}
-
-impl Facts {
-    /// An agent's name for people; its id where it is not known.
-    pub(crate) fn agent_name(self, id: &str) -> String {
-        let named =
-            |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.id == id).map(|agent| agent.name.clone());
-        self.agents.with_value(named).unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { visible(id) })
-    }
-
-    pub(crate) fn needs_setup(self) -> bool {
-        self.config.with_value(|config| config.as_ref().is_some_and(|config| config.auth.needs_setup))
-    }
-}
-
 /// An agent as people are shown it.
 fn shown(agent: AgentInfo) -> AgentInfo {
     AgentInfo { name: visible(&agent.name), description: visible(&agent.description), ..agent }
@@ -97,12 +70,12 @@ fn document_title(title: &str, asking: usize) -> String {
 pub fn App() -> impl IntoView {
     provide_meta_context();
     let boot = SharedValue::new(|| use_context::<Boot>().unwrap_or_default()).into_inner();
-    let facts = Facts {
+    let context = AppContext {
         config: StoredValue::new(boot.config),
         agents: StoredValue::new(boot.agents.into_iter().map(shown).collect()),
         refused: StoredValue::new(boot.refused),
     };
-    provide_context(facts);
+    provide_context(context);
     let socket = provide_socket(boot.seed);
     Clock::provide(socket);
     WritesNext::provide();
@@ -114,8 +87,8 @@ pub fn App() -> impl IntoView {
     if let Some(user) = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id)) {
         storage.start(user, move |key, Found { record, files, missing }| match record.content {
             Content::Message(message) => outgoing.resume(message, files, missing),
-            Content::Answer(answer) => spawn_local(async move { drop(outgoing.answer(answer).await) }),
-            other => drafts.note(key, &other),
+            Content::Answer(answer) => spawn_local(async move { drop(outgoing.send_answer(answer).await) }),
+            other => drafts.add_leftover(key, &other),
         });
     }
     // After the first render: every handler is attached.

@@ -55,11 +55,11 @@ mod here {
 
     impl LocalFile {
         pub(crate) fn new(file: web_sys::File) -> Self {
-            Self::stored(Uuid::now_v7(), file)
+            Self::from_stored(Uuid::now_v7(), file)
         }
 
         /// One that was stored.
-        pub(crate) fn stored(key: Uuid, file: web_sys::File) -> Self {
+        pub(crate) fn from_stored(key: Uuid, file: web_sys::File) -> Self {
             Self(SendWrapper::new(file), key)
         }
 
@@ -86,19 +86,19 @@ mod here {
     }
 
     /// The files in an input, which is then empty again: the same file may be chosen twice.
-    pub(crate) fn chosen(input: &leptos::web_sys::HtmlInputElement) -> Vec<LocalFile> {
+    pub(crate) fn take_chosen_files(input: &leptos::web_sys::HtmlInputElement) -> Vec<LocalFile> {
         let files = list(input.files());
         input.set_value("");
         files
     }
 
     /// The files that are being dropped.
-    pub(crate) fn dropped(event: &leptos::web_sys::DragEvent) -> Vec<LocalFile> {
+    pub(crate) fn dropped_files(event: &leptos::web_sys::DragEvent) -> Vec<LocalFile> {
         list(event.data_transfer().and_then(|transfer| transfer.files()))
     }
 
     /// The plain text and the files that are being pasted.
-    pub(crate) fn pasted(event: &leptos::web_sys::ClipboardEvent) -> (String, Vec<LocalFile>) {
+    pub(crate) fn pasted_content(event: &leptos::web_sys::ClipboardEvent) -> (String, Vec<LocalFile>) {
         let Some(transfer) = event.clipboard_data() else { return Default::default() };
         (transfer.get_data("text/plain").unwrap_or_default(), list(transfer.files()))
     }
@@ -132,12 +132,12 @@ mod here {
     }
 
     /// Minutes east of Greenwich.
-    pub(crate) fn offset_minutes() -> i64 {
+    pub(crate) fn utc_offset_minutes() -> i64 {
         -js_sys::Date::new_0().get_timezone_offset() as i64
     }
 
     /// A moment as ISO 8601 has it, in milliseconds since 1970.
-    pub(crate) fn time_of(text: &str) -> Option<i64> {
+    pub(crate) fn parse_time_ms(text: &str) -> Option<i64> {
         let at = js_sys::Date::parse(text);
         at.is_finite().then_some(at as i64)
     }
@@ -150,12 +150,12 @@ mod here {
         leptos::prelude::window().local_storage().ok().flatten()
     }
 
-    pub(crate) fn stored(key: &str) -> Option<String> {
+    pub(crate) fn read_local_storage(key: &str) -> Option<String> {
         storage()?.get_item(key).ok().flatten()
     }
 
     /// Storage may be full or forbidden; the choice then lasts as long as the page.
-    pub(crate) fn store(key: &str, value: Option<&str>) {
+    pub(crate) fn write_local_storage(key: &str, value: Option<&str>) {
         if let Some(storage) = storage() {
             let _ = match value {
                 Some(value) => storage.set_item(key, value),
@@ -165,12 +165,12 @@ mod here {
     }
 
     /// Loads another page of this server, from the start.
-    pub(crate) fn load(path: &str) {
+    pub(crate) fn navigate_to(path: &str) {
         let _ = leptos::prelude::window().location().assign(path);
     }
 
     /// Removes the fragment, so that no history keeps a token.
-    pub(crate) fn forget_fragment() {
+    pub(crate) fn remove_fragment() {
         let window = leptos::prelude::window();
         if let (Ok(history), Ok(path)) = (window.history(), window.location().pathname()) {
             let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&path));
@@ -276,15 +276,15 @@ mod nowhere {
         }
     }
 
-    pub(crate) fn chosen(_: &leptos::web_sys::HtmlInputElement) -> Vec<LocalFile> {
+    pub(crate) fn take_chosen_files(_: &leptos::web_sys::HtmlInputElement) -> Vec<LocalFile> {
         Vec::new()
     }
 
-    pub(crate) fn dropped(_: &leptos::web_sys::DragEvent) -> Vec<LocalFile> {
+    pub(crate) fn dropped_files(_: &leptos::web_sys::DragEvent) -> Vec<LocalFile> {
         Vec::new()
     }
 
-    pub(crate) fn pasted(_: &leptos::web_sys::ClipboardEvent) -> (String, Vec<LocalFile>) {
+    pub(crate) fn pasted_content(_: &leptos::web_sys::ClipboardEvent) -> (String, Vec<LocalFile>) {
         Default::default()
     }
 
@@ -306,11 +306,11 @@ mod nowhere {
         None
     }
 
-    pub(crate) fn offset_minutes() -> i64 {
+    pub(crate) fn utc_offset_minutes() -> i64 {
         0
     }
 
-    pub(crate) fn time_of(_: &str) -> Option<i64> {
+    pub(crate) fn parse_time_ms(_: &str) -> Option<i64> {
         None
     }
 
@@ -318,15 +318,15 @@ mod nowhere {
         false
     }
 
-    pub(crate) fn stored(_: &str) -> Option<String> {
+    pub(crate) fn read_local_storage(_: &str) -> Option<String> {
         None
     }
 
-    pub(crate) fn store(_: &str, _: Option<&str>) {}
+    pub(crate) fn write_local_storage(_: &str, _: Option<&str>) {}
 
-    pub(crate) fn load(_: &str) {}
+    pub(crate) fn navigate_to(_: &str) {}
 
-    pub(crate) fn forget_fragment() {}
+    pub(crate) fn remove_fragment() {}
 
     pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(_: &str, _: &T) -> Result<R, RequestError> {
         Err(RequestError::Unreachable)

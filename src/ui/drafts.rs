@@ -12,23 +12,23 @@ use super::{
     browser::{self, LocalFile},
     storage::{
         Found, Storage,
-        record::{Content, DraftRecord, EditRecord, FileRecord, Key, Returned, Slot},
+        record::{Content, DraftRecord, EditRecord, FileRecord, RecordKey, Slot, TakenBackMessage},
     },
 };
 use crate::protocol::{Attachment, MessageId, ThreadId};
 
 /// What is in a composer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Kept {
+pub(crate) struct DraftContent {
     pub(crate) text: String,
     pub(crate) files: Vec<LocalFile>,
     /// Files that the thread has already.
     pub(crate) attached: Vec<Attachment>,
     /// Messages that were taken back and wait until the composer is free for them.
-    pub(crate) returned: Vec<Returned>,
+    pub(crate) returned: Vec<TakenBackMessage>,
 }
 
-impl Kept {
+impl DraftContent {
     fn record(&self) -> DraftRecord {
         let file = |file: &LocalFile| FileRecord { key: file.key(), name: file.name(), id: None };
         DraftRecord {
@@ -44,10 +44,10 @@ impl Kept {
 #[derive(Clone, Copy)]
 pub(crate) struct Drafts {
     storage: Storage,
-    drafts: StoredValue<HashMap<Option<ThreadId>, Kept>>,
+    drafts: StoredValue<HashMap<Option<ThreadId>, DraftContent>>,
     edits: StoredValue<HashMap<MessageId, EditRecord>>,
     /// What pages before this one left, and in which thread.
-    left: RwSignal<Vec<(Key, Option<ThreadId>)>>,
+    left: RwSignal<Vec<(RecordKey, Option<ThreadId>)>>,
 }
 
 impl Drafts {
@@ -65,7 +65,7 @@ impl Drafts {
     }
 
     /// A draft or an edit was left by a page that is gone.
-    pub(crate) fn note(self, key: Key, content: &Content) {
+    pub(crate) fn add_leftover(self, key: RecordKey, content: &Content) {
         let thread = match content {
             Content::Edit(edit) => Some(edit.thread_id),
             _ => match key.slot {
@@ -81,12 +81,12 @@ impl Drafts {
     }
 
     /// What is in the composer of a thread, or of a new one.
-    pub(crate) fn of(self, thread: Option<ThreadId>) -> Kept {
+    pub(crate) fn get(self, thread: Option<ThreadId>) -> DraftContent {
         self.drafts.with_value(|drafts| drafts.get(&thread).cloned()).unwrap_or_default()
     }
 
     /// Keeps what is in a composer.
-    pub(crate) fn keep(self, thread: Option<ThreadId>, kept: Kept) {
+    pub(crate) fn save(self, thread: Option<ThreadId>, kept: DraftContent) {
         let record = kept.record();
         let is_empty = record.is_empty();
         self.storage.write(Slot::Draft(thread), (!is_empty).then_some(Content::Draft(record)));
@@ -97,54 +97,54 @@ impl Drafts {
     }
 
     /// Makes what could not be sent, or was taken back, part of a draft, after what was begun.
-    pub(crate) fn give_back(self, thread: Option<ThreadId>, text: &str, attached: Vec<Attachment>) {
-        let mut kept = self.of(thread);
+    pub(crate) fn restore(self, thread: Option<ThreadId>, text: &str, attached: Vec<Attachment>) {
+        let mut kept = self.get(thread);
         kept.text = super::storage::record::join(&kept.text, text);
         kept.attached.extend(attached);
-        self.keep(thread, kept);
+        self.save(thread, kept);
     }
 
     /// Whether there is something that was left in a thread and can be taken up now. Tracks.
-    pub(crate) fn has_left(self, thread: Option<ThreadId>) -> bool {
+    pub(crate) fn has_leftovers(self, thread: Option<ThreadId>) -> bool {
         self.left.with(|left| left.iter().any(|(_, of)| *of == thread)) && browser::is_visible()
     }
 
     /// Takes up the drafts that were left for a composer; `done` hears of each.
-    pub(crate) fn take_up(self, thread: Option<ThreadId>, done: impl Fn(Vec<String>) + Copy + 'static) {
-        for key in self.take_left(thread, |slot| matches!(slot, Slot::Draft(_))) {
+    pub(crate) fn claim_drafts(self, thread: Option<ThreadId>, done: impl Fn(Vec<String>) + Copy + 'static) {
+        for key in self.take_leftovers(thread, |slot| matches!(slot, Slot::Draft(_))) {
             self.storage.claim(key, move |Found { record, files, missing }| {
                 if let Content::Draft(draft) = record.content {
-                    self.put_before(thread, draft, files);
+                    self.prepend(thread, draft, files);
                     done(missing);
                 }
             });
         }
     }
 
-    fn put_before(self, thread: Option<ThreadId>, draft: DraftRecord, files: Vec<LocalFile>) {
-        let now = self.of(thread);
+    fn prepend(self, thread: Option<ThreadId>, draft: DraftRecord, files: Vec<LocalFile>) {
+        let now = self.get(thread);
         let mut joined = DraftRecord { files: Vec::new(), ..draft };
         joined.append(DraftRecord { files: Vec::new(), ..now.record() });
         let files = files.into_iter().chain(now.files).collect();
         let DraftRecord { text, attached, returned, .. } = joined;
-        self.keep(thread, Kept { text, files, attached, returned });
+        self.save(thread, DraftContent { text, files, attached, returned });
     }
 
     /// Takes up the edits that were left in a thread; `done` hears of each.
-    pub(crate) fn take_up_edits(self, thread: ThreadId, done: impl Fn(MessageId) + Copy + 'static) {
-        for key in self.take_left(Some(thread), |slot| matches!(slot, Slot::Edit(_))) {
+    pub(crate) fn claim_edits(self, thread: ThreadId, done: impl Fn(MessageId) + Copy + 'static) {
+        for key in self.take_leftovers(Some(thread), |slot| matches!(slot, Slot::Edit(_))) {
             self.storage.claim(key, move |Found { record, .. }| {
                 if let (Slot::Edit(message), Content::Edit(edit)) = (key.slot, record.content)
-                    && self.edit(message).is_none()
+                    && self.edited_text(message).is_none()
                 {
-                    self.keep_edit(message, Some(edit));
+                    self.save_edit(message, Some(edit));
                     done(message);
                 }
             });
         }
     }
 
-    fn take_left(self, thread: Option<ThreadId>, is_it: fn(Slot) -> bool) -> Vec<Key> {
+    fn take_leftovers(self, thread: Option<ThreadId>, is_it: fn(Slot) -> bool) -> Vec<RecordKey> {
         let mut taken = Vec::new();
         self.left.update_untracked(|left| {
             left.retain(|(key, of)| {
@@ -165,12 +165,12 @@ impl Drafts {
     }
 
     /// What a message is being edited to.
-    pub(crate) fn edit(self, message: MessageId) -> Option<String> {
+    pub(crate) fn edited_text(self, message: MessageId) -> Option<String> {
         self.edits.with_value(|edits| edits.get(&message).map(|edit| edit.text.clone()))
     }
 
     /// Keeps what a message is being edited to; absent: it is edited no more.
-    pub(crate) fn keep_edit(self, message: MessageId, edit: Option<EditRecord>) {
+    pub(crate) fn save_edit(self, message: MessageId, edit: Option<EditRecord>) {
         self.storage.write(Slot::Edit(message), edit.clone().map(Content::Edit));
         self.edits.update_value(|edits| match edit {
             Some(edit) => drop(edits.insert(message, edit)),

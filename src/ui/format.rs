@@ -25,7 +25,7 @@ pub(crate) fn sentence(text: &str) -> String {
 }
 
 /// What was refused, as a sentence for people, with the time after which it may work.
-pub(crate) fn refusal(error: &ErrorBody) -> String {
+pub(crate) fn error_message(error: &ErrorBody) -> String {
     let again = error.retry_after_ms.filter(|wait| *wait > 0).map(|wait| {
         let wait = i64::try_from(wait.div_ceil(1000) * 1000).unwrap_or(i64::MAX);
         format!(" Try again in {}.", if wait < 10_000 { format!("{} s", wait / 1000) } else { duration(wait) })
@@ -110,7 +110,7 @@ pub(crate) fn compact(value: f64) -> String {
 }
 
 /// A moment (milliseconds since 1970), `offset` minutes east of Greenwich.
-pub(crate) fn moment(at: i64, offset: i64) -> String {
+pub(crate) fn date_time(at: i64, offset: i64) -> String {
     let (year, month, day, minutes) = civil(at, offset);
     format!("{day} {} {year}, {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
 }
@@ -122,18 +122,18 @@ pub(crate) fn time_of_day(at: i64, offset: i64) -> String {
 }
 
 /// The day of a moment, counted from 1970.
-pub(crate) fn day(at: i64, offset: i64) -> i64 {
+pub(crate) fn day_number(at: i64, offset: i64) -> i64 {
     (at.div_euclid(60_000) + offset).div_euclid(1440)
 }
 
 /// A moment where only day and time matter, as on an axis.
-pub(crate) fn short_moment(at: i64) -> String {
+pub(crate) fn short_date_time(at: i64) -> String {
     let (_, month, day, minutes) = civil(at, 0);
     format!("{day} {} {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
 }
 
 /// A moment for machines: ISO 8601 in UTC.
-pub(crate) fn iso(at: i64) -> String {
+pub(crate) fn iso_8601(at: i64) -> String {
     let (year, month, day, minutes) = civil(at, 0);
     format!(
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
@@ -167,19 +167,19 @@ mod tests {
     #[test]
     fn a_refusal_says_when_it_may_work_again() {
         let refused = ErrorBody::new(crate::protocol::ErrorCode::RateLimited, "the budget is used");
-        assert_eq!(refusal(&refused), "The budget is used.");
-        assert_eq!(refusal(&refused.clone().retry_after(1_200)), "The budget is used. Try again in 2 s.");
-        assert_eq!(refusal(&refused.retry_after(61_000)), "The budget is used. Try again in 1 min 01 s.");
+        assert_eq!(error_message(&refused), "The budget is used.");
+        assert_eq!(error_message(&refused.clone().retry_after(1_200)), "The budget is used. Try again in 2 s.");
+        assert_eq!(error_message(&refused.retry_after(61_000)), "The budget is used. Try again in 1 min 01 s.");
     }
 
     #[test]
     fn moments_are_those_of_the_calendar() {
-        assert_eq!(iso(0), "1970-01-01T00:00:00Z");
-        assert_eq!(iso(1_709_210_096_000), "2024-02-29T12:34:56Z");
-        assert_eq!(moment(1_709_210_096_000, 60), "29 Feb 2024, 13:34");
-        assert_eq!(moment(1_735_689_599_000, 1), "1 Jan 2025, 00:00");
-        assert_eq!((time_of_day(1_735_689_599_000, 1), day(1_735_689_599_000, 1)), ("00:00".into(), 20_089));
-        assert_eq!(day(1_735_689_599_000, 0), 20_088);
+        assert_eq!(iso_8601(0), "1970-01-01T00:00:00Z");
+        assert_eq!(iso_8601(1_709_210_096_000), "2024-02-29T12:34:56Z");
+        assert_eq!(date_time(1_709_210_096_000, 60), "29 Feb 2024, 13:34");
+        assert_eq!(date_time(1_735_689_599_000, 1), "1 Jan 2025, 00:00");
+        assert_eq!((time_of_day(1_735_689_599_000, 1), day_number(1_735_689_599_000, 1)), ("00:00".into(), 20_089));
+        assert_eq!(day_number(1_735_689_599_000, 0), 20_088);
     }
 
     #[test]

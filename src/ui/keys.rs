@@ -17,11 +17,11 @@ pub(crate) enum Lines {
 
 /// What a person asks for by a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum KeyAction {
     /// To send or keep what they wrote.
     Send,
     /// To leave without that.
-    Leave,
+    Cancel,
 }
 
 /// What a key event says.
@@ -42,12 +42,12 @@ impl Press<'_> {
     }
 
     /// With nothing but a touch screen a keyboard has no Shift and Enter: Return breaks the line there, and a button sends.
-    fn asks(self, lines: Lines, touch_only: bool) -> Option<Asked> {
+    fn asks(self, lines: Lines, touch_only: bool) -> Option<KeyAction> {
         match self.key {
             _ if self.is_composing() => None,
-            "Escape" => Some(Asked::Leave),
-            "Enter" if self.command => Some(Asked::Send),
-            "Enter" if !self.shift && (lines == Lines::One || !touch_only) => Some(Asked::Send),
+            "Escape" => Some(KeyAction::Cancel),
+            "Enter" if self.command => Some(KeyAction::Send),
+            "Enter" if !self.shift && (lines == Lines::One || !touch_only) => Some(KeyAction::Send),
             _ => None,
         }
     }
@@ -69,7 +69,7 @@ pub(crate) fn is_composing(event: &KeyboardEvent) -> bool {
 }
 
 /// What a person asks for by a key in a field.
-pub(crate) fn asked(event: &KeyboardEvent, lines: Lines) -> Option<Asked> {
+pub(crate) fn key_action(event: &KeyboardEvent, lines: Lines) -> Option<KeyAction> {
     press(event, &event.key()).asks(lines, is_touch_only())
 }
 
@@ -87,12 +87,12 @@ mod tests {
 
     #[test]
     fn enter_sends_where_a_line_can_be_broken_otherwise() {
-        assert_eq!(ENTER.asks(Lines::Many, false), Some(Asked::Send));
+        assert_eq!(ENTER.asks(Lines::Many, false), Some(KeyAction::Send));
         assert_eq!(ENTER.asks(Lines::Many, true), None);
-        assert_eq!(ENTER.asks(Lines::One, true), Some(Asked::Send));
+        assert_eq!(ENTER.asks(Lines::One, true), Some(KeyAction::Send));
         assert_eq!(Press { shift: true, ..ENTER }.asks(Lines::Many, false), None);
-        assert_eq!(Press { command: true, ..ENTER }.asks(Lines::Many, true), Some(Asked::Send));
-        assert_eq!(ESCAPE.asks(Lines::Many, true), Some(Asked::Leave));
+        assert_eq!(Press { command: true, ..ENTER }.asks(Lines::Many, true), Some(KeyAction::Send));
+        assert_eq!(ESCAPE.asks(Lines::Many, true), Some(KeyAction::Cancel));
         assert_eq!(Press { key: "a", ..ENTER }.asks(Lines::One, false), None);
     }
 

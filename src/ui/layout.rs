@@ -19,7 +19,7 @@ mod here {
 
     /// Calls `changed` after an element got another size, and before that is painted; at first too. Until the current
     /// owner ends.
-    pub(crate) fn on_resize(elements: &[&Element], changed: impl Fn() + 'static) {
+    pub(crate) fn observe_resize(elements: &[&Element], changed: impl Fn() + 'static) {
         let callback = Closure::<dyn FnMut()>::new(changed);
         let Ok(observer) = web_sys::ResizeObserver::new(callback.as_ref().unchecked_ref()) else { return };
         for element in elements {
@@ -38,7 +38,7 @@ mod here {
 
     impl Anchor {
         /// The innermost part of the content that the top edge of the box is in, or that begins below it.
-        pub(crate) fn take(area: &Element, content: &Element) -> Self {
+        pub(crate) fn capture(area: &Element, content: &Element) -> Self {
             let edge = top_of(area);
             let (mut chain, mut around) = (Vec::new(), content.clone());
             while chain.len() < MAX_DEPTH {
@@ -86,7 +86,7 @@ mod here {
     }
 
     /// Scrolls what is around an element so far that it is in sight.
-    pub(crate) fn bring_into_sight(element: &Element) {
+    pub(crate) fn scroll_into_view(element: &Element) {
         let options = web_sys::ScrollIntoViewOptions::new();
         options.set_block(web_sys::ScrollLogicalPosition::Nearest);
         element.scroll_into_view_with_scroll_into_view_options(&options);
@@ -94,7 +94,7 @@ mod here {
 
     /// Keeps the height that a keyboard leaves to see in `--visible-height`, where the browser lays a keyboard over the
     /// page and does not say so otherwise. Until the current owner ends.
-    pub(crate) fn follow_keyboard() {
+    pub(crate) fn track_keyboard_height() {
         let Some(viewport) = window().visual_viewport() else { return };
         let seen = viewport.clone();
         let update = Closure::<dyn FnMut()>::new(move || {
@@ -128,24 +128,24 @@ mod here {
 mod nowhere {
     use leptos::web_sys::Element;
 
-    pub(crate) fn on_resize(_: &[&Element], _: impl Fn() + 'static) {}
+    pub(crate) fn observe_resize(_: &[&Element], _: impl Fn() + 'static) {}
 
     /// What is at the top of a scroll box; nothing here.
     pub(crate) struct Anchor(());
 
     impl Anchor {
-        pub(crate) fn take(_: &Element, _: &Element) -> Self {
+        pub(crate) fn capture(_: &Element, _: &Element) -> Self {
             Self(())
         }
 
         pub(crate) fn restore(&self, _: &Element) {}
     }
 
-    pub(crate) fn bring_into_sight(_: &Element) {}
+    pub(crate) fn scroll_into_view(_: &Element) {}
 
     pub(crate) fn is_touch_only() -> bool {
         false
     }
 
-    pub(crate) fn follow_keyboard() {}
+    pub(crate) fn track_keyboard_height() {}
 }

@@ -7,15 +7,15 @@ pub mod boot;
 mod browser;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod components;
-mod conversation;
+mod context;
 mod drafts;
-mod following;
 mod format;
 mod keys;
 mod layout;
-mod leaving;
 mod markdown;
 mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod pages;
+mod scroll_state;
+mod sign_out;
 mod storage;

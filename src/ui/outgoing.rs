@@ -9,7 +9,7 @@ use leptos::{prelude::*, task::spawn_local};
 pub(crate) use super::storage::record::Place;
 use super::{
     browser::{LocalFile, upload},
-    format::refusal,
+    format::error_message,
     storage::{
         Storage,
         record::{Content, FileRecord, MessageRecord, NewThread, Slot},
@@ -22,7 +22,7 @@ use crate::{
 
 /// What somebody wrote.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Written {
+pub(crate) struct NewMessage {
     pub(crate) text: String,
     pub(crate) files: Vec<LocalFile>,
     /// Files that the thread has already.
@@ -33,11 +33,11 @@ pub(crate) struct Written {
 
 /// A message on its way.
 #[derive(Debug, Clone)]
-pub(crate) struct Parcel {
+pub(crate) struct OutgoingMessage {
     pub(crate) message_id: MessageId,
     pub(crate) thread_id: ThreadId,
     pub(crate) text: String,
-    pub(crate) files: Vec<ParcelFile>,
+    pub(crate) files: Vec<OutgoingFile>,
     /// Files that the thread has already.
     pub(crate) attached: Vec<Attachment>,
     /// Who is asked; the thread's agent unless it says so.
@@ -56,7 +56,7 @@ pub(crate) struct Parcel {
     accepted: ArcRwSignal<bool>,
 }
 
-impl Parcel {
+impl OutgoingMessage {
     /// Whether nothing goes on with it: it got through, or waits for its person.
     fn is_settled(&self) -> bool {
         self.accepted.get_untracked() || self.error.with_untracked(Option::is_some)
@@ -64,7 +64,7 @@ impl Parcel {
 
     /// What is stored of it.
     fn record(&self) -> MessageRecord {
-        let file = |file: &ParcelFile| FileRecord {
+        let file = |file: &OutgoingFile| FileRecord {
             key: file.file.key(),
             name: file.file.name(),
             id: file.id.get_untracked(),
@@ -84,9 +84,9 @@ impl Parcel {
     /// A stored one, with its files.
     fn from_record(record: MessageRecord, files: Vec<LocalFile>, missing: Vec<String>) -> Self {
         let known = |key| record.files.iter().find(|file| file.key == key).and_then(|file| file.id);
-        let files = files.into_iter().map(|file| ParcelFile {
+        let files = files.into_iter().map(|file| OutgoingFile {
             id: ArcRwSignal::new(known(file.key())),
-            share: ArcRwSignal::new(0.0),
+            progress: ArcRwSignal::new(0.0),
             file,
         });
         Self {
@@ -109,17 +109,17 @@ impl Parcel {
 
 /// A file of a message on its way.
 #[derive(Debug, Clone)]
-pub(crate) struct ParcelFile {
+pub(crate) struct OutgoingFile {
     pub(crate) file: LocalFile,
     /// How much is through, 0 to 1.
-    pub(crate) share: ArcRwSignal<f64>,
+    pub(crate) progress: ArcRwSignal<f64>,
     id: ArcRwSignal<Option<FileId>>,
 }
 
 /// All messages on their way, oldest first.
 #[derive(Clone, Copy)]
 pub(crate) struct Outgoing {
-    parcels: RwSignal<Vec<Parcel>>,
+    parcels: RwSignal<Vec<OutgoingMessage>>,
     socket: Socket,
     storage: Storage,
 }
@@ -132,13 +132,19 @@ impl Outgoing {
     }
 
     /// Sends a message; `new_thread`: makes the thread first, for that agent or the server's default.
-    pub(crate) fn send(self, thread_id: ThreadId, written: Written, place: Place, new_thread: Option<Option<String>>) {
-        let Written { text, files, attached, agent } = written;
+    pub(crate) fn send(
+        self,
+        thread_id: ThreadId,
+        written: NewMessage,
+        place: Place,
+        new_thread: Option<Option<String>>,
+    ) {
+        let NewMessage { text, files, attached, agent } = written;
         let new_thread = new_thread.map(|agent| NewThread { agent });
         let message_id = MessageId::new();
         let none = Vec::new();
         let record = MessageRecord { message_id, thread_id, text, files: none, attached, agent, place, new_thread };
-        let parcel = Parcel::from_record(record, files, Vec::new());
+        let parcel = OutgoingMessage::from_record(record, files, Vec::new());
         // Before anything else: whatever becomes of this page, it is sent.
         self.store(&parcel);
         self.post(parcel);
@@ -146,14 +152,15 @@ impl Outgoing {
 
     /// Goes on with a message of a page that is gone.
     pub(crate) fn resume(self, record: MessageRecord, files: Vec<LocalFile>, missing: Vec<String>) {
-        let is_known = |parcels: &Vec<Parcel>| parcels.iter().any(|known| known.message_id == record.message_id);
+        let is_known =
+            |parcels: &Vec<OutgoingMessage>| parcels.iter().any(|known| known.message_id == record.message_id);
         if !self.parcels.with_untracked(is_known) {
-            self.post(Parcel::from_record(record, files, missing));
+            self.post(OutgoingMessage::from_record(record, files, missing));
         }
     }
 
     /// Answers what a run asks. It is stored until the server took it or refused it for good.
-    pub(crate) async fn answer(self, answer: Answer) -> Result<(), ErrorBody> {
+    pub(crate) async fn send_answer(self, answer: Answer) -> Result<(), ErrorBody> {
         let slot = Slot::Answer(answer.answer_id);
         self.storage.write(slot, Some(Content::Answer(answer.clone())));
         let answered = self.socket.send(answer).await;
@@ -163,17 +170,17 @@ impl Outgoing {
         answered.map(drop)
     }
 
-    fn store(self, parcel: &Parcel) {
+    fn store(self, parcel: &OutgoingMessage) {
         self.storage.write(Slot::Message(parcel.message_id), Some(Content::Message(parcel.record())));
     }
 
     /// Removes what is stored of a message: the server has it, or the person gave it up.
-    fn unstore(self, parcel: &Parcel) {
+    fn unstore(self, parcel: &OutgoingMessage) {
         self.storage.write(Slot::Message(parcel.message_id), None);
         self.storage.remove_files(parcel.files.iter().map(|file| file.file.key()));
     }
 
-    fn post(self, parcel: Parcel) {
+    fn post(self, parcel: OutgoingMessage) {
         self.parcels.update(|parcels| {
             parcels.retain(|known| !known.accepted.get_untracked());
             parcels.push(parcel.clone());
@@ -190,19 +197,20 @@ impl Outgoing {
         });
         if let Some(parcel) = next {
             parcel.begun.set(true);
-            self.go(parcel);
+            self.deliver(parcel);
         }
     }
 
     /// Tries again what did not get through.
-    pub(crate) fn retry(self, parcel: Parcel) {
+    pub(crate) fn retry(self, parcel: OutgoingMessage) {
         parcel.error.set(None);
-        self.go(parcel);
+        self.deliver(parcel);
     }
 
     /// Forgets a message: the thread shows it, or the person gave it up.
-    pub(crate) fn forget(self, message_id: MessageId) {
-        let known = |parcels: &Vec<Parcel>| parcels.iter().find(|known| known.message_id == message_id).cloned();
+    pub(crate) fn remove(self, message_id: MessageId) {
+        let known =
+            |parcels: &Vec<OutgoingMessage>| parcels.iter().find(|known| known.message_id == message_id).cloned();
         if let Some(parcel) = self.parcels.with_untracked(known) {
             self.unstore(&parcel);
         }
@@ -210,7 +218,7 @@ impl Outgoing {
     }
 
     /// The messages on their way to a thread.
-    pub(crate) fn to(self, thread_id: ThreadId) -> Vec<Parcel> {
+    pub(crate) fn for_thread(self, thread_id: ThreadId) -> Vec<OutgoingMessage> {
         self.parcels.with(|parcels| parcels.iter().filter(|parcel| parcel.thread_id == thread_id).cloned().collect())
     }
 
@@ -220,22 +228,22 @@ impl Outgoing {
     }
 
     /// The message whose place another is about to take.
-    pub(crate) fn replacing(self, thread_id: ThreadId) -> Option<MessageId> {
-        let replaced = |parcel: &Parcel| match parcel.place {
-            Place::Instead(id) if parcel.thread_id == thread_id => Some(id),
+    pub(crate) fn replaced_message(self, thread_id: ThreadId) -> Option<MessageId> {
+        let replaced = |parcel: &OutgoingMessage| match parcel.place {
+            Place::Replacing(id) if parcel.thread_id == thread_id => Some(id),
             _ => None,
         };
         self.parcels.with(|parcels| parcels.iter().find_map(replaced))
     }
 
     /// Whether the thread is still to be made.
-    pub(crate) fn creates(self, thread_id: ThreadId) -> bool {
-        self.to(thread_id).iter().any(|parcel| !parcel.created.get())
+    pub(crate) fn is_creating_thread(self, thread_id: ThreadId) -> bool {
+        self.for_thread(thread_id).iter().any(|parcel| !parcel.created.get())
     }
 
-    fn go(self, parcel: Parcel) {
+    fn deliver(self, parcel: OutgoingMessage) {
         spawn_local(async move {
-            match self.deliver(&parcel).await {
+            match self.upload_and_send(&parcel).await {
                 Ok(()) => {
                     self.unstore(&parcel);
                     parcel.accepted.set(true);
@@ -246,7 +254,7 @@ impl Outgoing {
         });
     }
 
-    async fn deliver(self, parcel: &Parcel) -> Result<(), String> {
+    async fn upload_and_send(self, parcel: &OutgoingMessage) -> Result<(), String> {
         if let Some(name) = parcel.missing.first() {
             let gone =
                 "was not stored before its page was closed. Discard this message, and send it again with the file";
@@ -255,7 +263,7 @@ impl Outgoing {
         let thread_id = parcel.thread_id;
         if let Some(NewThread { agent }) = parcel.new_thread.as_ref().filter(|_| !parcel.created.get_untracked()) {
             let create = CreateThread { thread_id, title: None, agent: agent.clone() };
-            self.socket.send(create).await.map_err(|error| refusal(&error))?;
+            self.socket.send(create).await.map_err(|error| error_message(&error))?;
             parcel.created.set(true);
             self.store(parcel);
         }
@@ -265,10 +273,10 @@ impl Outgoing {
             attachments.push(match known {
                 Some(id) => id,
                 None => {
-                    let share = file.share.clone();
-                    let uploaded = upload(thread_id, file.file.clone(), Box::new(move |done| share.set(done))).await;
+                    let progress = file.progress.clone();
+                    let uploaded = upload(thread_id, file.file.clone(), Box::new(move |done| progress.set(done))).await;
                     let id = uploaded.map_err(|error| error.message())?.file_id;
-                    file.share.set(1.0);
+                    file.progress.set(1.0);
                     file.id.set(Some(id));
                     self.store(parcel);
                     id
@@ -279,10 +287,10 @@ impl Outgoing {
         let (after, replaces) = match parcel.place {
             Place::Newest => (None, None),
             Place::After(id) => (Some(id), None),
-            Place::Instead(id) => (None, Some(id)),
+            Place::Replacing(id) => (None, Some(id)),
         };
         let message =
             SendMessage { message_id, agent, attachments, after, replaces, ..SendMessage::new(thread_id, text) };
-        self.socket.send(message).await.map(drop).map_err(|error| refusal(&error))
+        self.socket.send(message).await.map(drop).map_err(|error| error_message(&error))
     }
 }

@@ -7,8 +7,8 @@ use crate::{
     text::visible,
     thread::{Answered, Item, RunState, RunView},
     ui::{
-        app::Facts,
-        conversation::{Conversation, ready},
+        components::conversation::{Conversation, ready_thread},
+        context::AppContext,
         format::sentence,
     },
 };
@@ -48,12 +48,12 @@ fn news(newest: Option<RunId>, before: &[(RunId, String)], now: &[(RunId, String
 #[component]
 pub(crate) fn Announcer() -> impl IntoView {
     let Conversation { view, .. } = expect_context();
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let told = Memo::new(move |_| {
         view.with(|view| {
-            let items = ready(view)?.items.iter().rev().take(NEWEST);
+            let items = ready_thread(view)?.items.iter().rev().take(NEWEST);
             let runs = items.filter_map(|item| match item {
-                Item::Run(run) => Some((run.run_id, words(run, &facts.agent_name(&run.agent)))),
+                Item::Run(run) => Some((run.run_id, words(run, &app.agent_name(&run.agent)))),
                 Item::Message(_) => None,
             });
             Some(runs.collect::<Vec<_>>())

@@ -48,7 +48,7 @@ impl Chart {
             Some(Value::String(label)) => label.clone(),
             // Numbers that could be moments are.
             Some(Value::Number(number)) => match number.as_f64() {
-                Some(ms) if ms > 1e11 => format::short_moment(ms as i64),
+                Some(ms) if ms > 1e11 => format::short_date_time(ms as i64),
                 Some(value) => format::number(value),
                 None => number.to_string(),
             },

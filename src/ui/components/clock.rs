@@ -28,7 +28,8 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn provide(socket: Socket) {
         let (now, offset, server_now) = (RwSignal::new(None), RwSignal::new(None), RwSignal::new(None));
-        let today = Memo::new(move |_| Some(format::day(server_now.get().or_else(|| now.get())?, offset.get()?)));
+        let today =
+            Memo::new(move |_| Some(format::day_number(server_now.get().or_else(|| now.get())?, offset.get()?)));
         let clock = Self { now, server_now, offset, today };
         provide_context(clock);
         Effect::new(move |_| {
@@ -39,7 +40,7 @@ impl Clock {
         });
         Effect::new(move |_| {
             let tick = move || clock.now.set(Some(browser::now_ms()));
-            clock.offset.set(Some(browser::offset_minutes()));
+            clock.offset.set(Some(browser::utc_offset_minutes()));
             tick();
             // The application owns it and lives as long as the tab.
             let _ = set_interval_with_handle(tick, Duration::from_secs(1));
@@ -62,11 +63,11 @@ pub(crate) fn use_clock() -> Clock {
 pub(crate) fn Moment(at: i64) -> impl IntoView {
     let clock = use_clock();
     let text = move || match clock.offset.get() {
-        Some(offset) if clock.today.get() == Some(format::day(at, offset)) => format::time_of_day(at, offset),
-        Some(offset) => format::moment(at, offset),
-        None => format!("{} UTC", format::moment(at, 0)),
+        Some(offset) if clock.today.get() == Some(format::day_number(at, offset)) => format::time_of_day(at, offset),
+        Some(offset) => format::date_time(at, offset),
+        None => format!("{} UTC", format::date_time(at, 0)),
     };
-    view! { <time datetime=format::iso(at)>{text}</time> }
+    view! { <time datetime=format::iso_8601(at)>{text}</time> }
 }
 
 /// How long something took, or takes so far: that in whole seconds, as the server's clock ticks.

@@ -20,12 +20,12 @@ use crate::{
     protocol::{RunId, http::AgentInfo, limits},
     socket::context::use_socket,
     ui::{
-        app::Facts,
-        browser::chosen,
+        browser::take_chosen_files,
+        context::AppContext,
         format,
-        keys::{Asked, Lines, asked},
+        keys::{KeyAction, Lines, key_action},
         layout::is_touch_only,
-        outgoing::Written,
+        outgoing::NewMessage,
     },
 };
 
@@ -90,14 +90,14 @@ pub(crate) fn Composer(
     agent: Choice,
     /// Takes what was written.
     #[prop(into)]
-    on_send: Callback<Written>,
+    on_send: Callback<NewMessage>,
     /// The run to stop, while there is one.
     #[prop(into)]
     active: Signal<Option<RunId>>,
 ) -> impl IntoView {
     let clock = use_clock();
     let socket = use_socket();
-    let agents = expect_context::<Facts>().agents;
+    let agents = expect_context::<AppContext>().agents;
     let Draft { text, error, area, stopping, .. } = draft;
     let input = NodeRef::<html::Input>::new();
     let obstacle =
@@ -140,7 +140,7 @@ pub(crate) fn Composer(
             });
             error.set(None);
             let (files, attached) = draft.clear();
-            on_send.run(Written { text: said, files, attached, agent });
+            on_send.run(NewMessage { text: said, files, attached, agent });
             // The button is disabled now, and would leave the focus nowhere: keys would reach nothing.
             if let Some(area) = area.get_untracked() {
                 let _ = area.focus();
@@ -152,7 +152,7 @@ pub(crate) fn Composer(
         send();
     };
     let key = move |event: KeyboardEvent| {
-        if !mention.key(&event) && asked(&event, Lines::Many) == Some(Asked::Send) {
+        if !mention.key(&event) && key_action(&event, Lines::Many) == Some(KeyAction::Send) {
             event.prevent_default();
             send();
         }
@@ -213,7 +213,7 @@ pub(crate) fn Composer(
                     accept=move || accept.get()
                     tabindex="-1"
                     aria-hidden="true"
-                    on:change:target=move |event| draft.attach(chosen(&event.target()))
+                    on:change:target=move |event| draft.attach(take_chosen_files(&event.target()))
                 />
                 <button
                     type="button"
@@ -252,8 +252,8 @@ pub(crate) fn Composer(
 /// Who answers. Nothing where there is no choice.
 #[component]
 fn AgentSelect(agent: Choice) -> impl IntoView {
-    let facts: Facts = expect_context();
-    let agents = facts.agents.get_value();
+    let app: AppContext = expect_context();
+    let agents = app.agents.get_value();
     let Choice { current, choose } = agent;
     let select = NodeRef::<html::Select>::new();
     // The choice may be made elsewhere, or refused.
@@ -264,7 +264,7 @@ fn AgentSelect(agent: Choice) -> impl IntoView {
     });
     // One that this person may not use, or that is gone, can still be the thread's.
     let unknown = move || {
-        let known = |id: &String| facts.agents.with_value(|agents| agents.iter().any(|agent| agent.id == *id));
+        let known = |id: &String| app.agents.with_value(|agents| agents.iter().any(|agent| agent.id == *id));
         current
             .get()
             .filter(|id| !known(id))

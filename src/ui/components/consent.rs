@@ -19,7 +19,7 @@ use crate::{
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, agui::Interrupt},
     text::visible,
     thread::{Answered, NodeBody, RunView},
-    ui::{browser, conversation::Conversation, format},
+    ui::{browser, components::conversation::Conversation, format},
 };
 
 /// The answer as it is being given.
@@ -61,12 +61,12 @@ impl Giving {
         self.sent.set(Some(answer.clone()));
         self.busy.set(true);
         self.error.set(None);
-        let answered = self.conversation.outgoing.answer(answer);
+        let answered = self.conversation.outgoing.send_answer(answer);
         // What comes of it stands at the end.
         self.conversation.follow.jump();
         spawn_local(async move {
             if let Err(refused) = answered.await {
-                self.error.try_set(Some(format::refusal(&refused)));
+                self.error.try_set(Some(format::error_message(&refused)));
                 if matches!(refused.code, ErrorCode::InvalidPayload | ErrorCode::Conflict) {
                     // The same again would be refused again.
                     self.sent.try_set(None);
@@ -156,7 +156,7 @@ fn Ask(giving: Giving, index: usize, interrupt: Interrupt, answered: Memo<Option
         false => "The agent asks for an answer.".into(),
     };
     let words = interrupt.message.as_deref().map_or_else(asked, visible);
-    let expires = interrupt.expires_at.as_deref().and_then(browser::time_of);
+    let expires = interrupt.expires_at.as_deref().and_then(browser::parse_time_ms);
     let left = Memo::new(move |_| Some((expires? - clock.server_now.get()?).max(0) / 1000));
     let expired = Memo::new(move |_| left.get() == Some(0));
     let decided = Memo::new(move |_| giving.decided.with(|all| all.get(index).cloned().flatten()));

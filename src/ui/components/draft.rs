@@ -9,9 +9,9 @@ use crate::{
     text::visible,
     ui::{
         browser::LocalFile,
-        drafts::{Drafts, Kept},
+        drafts::{DraftContent, Drafts},
         format,
-        storage::record::Returned,
+        storage::record::TakenBackMessage,
     },
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Draft {
     pub(super) files: RwSignal<Vec<LocalFile>>,
     /// Files that the thread has already.
     pub(super) attached: RwSignal<Vec<Attachment>>,
-    returned: RwSignal<Vec<Returned>>,
+    returned: RwSignal<Vec<TakenBackMessage>>,
     pub(super) error: RwSignal<Option<String>>,
     pub(super) area: NodeRef<html::Textarea>,
     pub(super) stopping: RwSignal<Option<RunId>>,
@@ -37,7 +37,7 @@ impl Draft {
     /// The draft for a thread, or for a new one.
     pub(crate) fn new(thread: Option<ThreadId>) -> Self {
         let drafts: Drafts = expect_context();
-        let Kept { text, files, attached, returned } = drafts.of(thread);
+        let DraftContent { text, files, attached, returned } = drafts.get(thread);
         let draft = Self {
             thread,
             drafts,
@@ -51,7 +51,7 @@ impl Draft {
             stopping: RwSignal::new(None),
         };
         Effect::new(move |_| {
-            drafts.has_left(thread);
+            drafts.has_leftovers(thread);
             draft.take_up_left();
         });
         draft
@@ -60,8 +60,8 @@ impl Draft {
     /// Takes up what pages before this one left, unless that would come in between what the person writes.
     fn take_up_left(self) {
         let is_free = !self.touched.get_value() || untrack(|| self.is_empty());
-        if is_free && untrack(|| self.drafts.has_left(self.thread)) {
-            self.drafts.take_up(self.thread, move |missing| self.show(&missing));
+        if is_free && untrack(|| self.drafts.has_leftovers(self.thread)) {
+            self.drafts.claim_drafts(self.thread, move |missing| self.show(&missing));
         }
     }
 
@@ -96,18 +96,18 @@ impl Draft {
 
     /// Stores what it is now.
     fn keep(self) {
-        let kept = Kept {
+        let kept = DraftContent {
             text: self.text.get_untracked(),
             files: self.files.get_untracked(),
             attached: self.attached.get_untracked(),
             returned: self.returned.get_untracked(),
         };
-        self.drafts.keep(self.thread, kept);
+        self.drafts.save(self.thread, kept);
     }
 
     /// Shows what is kept of it: something was taken up. `missing` names files that could not be.
     fn show(self, missing: &[String]) {
-        let Kept { text, files, attached, returned } = self.drafts.of(self.thread);
+        let DraftContent { text, files, attached, returned } = self.drafts.get(self.thread);
         // It may be out of sight by now, where it is kept.
         self.text.try_set(text);
         self.files.try_set(files);
@@ -127,7 +127,7 @@ impl Draft {
         self.stopping.set(Some(run_id));
         spawn_local(async move {
             if let Err(refused) = socket.send(StopRun { run_id }).await {
-                self.refuse(format::refusal(&refused));
+                self.refuse(format::error_message(&refused));
                 self.stopping.try_set(None);
             }
         });
@@ -147,7 +147,7 @@ impl Draft {
             self.attached.set(attached);
             self.suggest(text);
         } else {
-            self.returned.update(|returned| returned.push(Returned { text, attached }));
+            self.returned.update(|returned| returned.push(TakenBackMessage { text, attached }));
             self.keep();
         }
     }
@@ -156,7 +156,7 @@ impl Draft {
     fn take_up(self, index: usize) {
         let taken =
             self.returned.try_update(|returned| (index < returned.len()).then(|| returned.remove(index))).flatten();
-        let Some(Returned { text, attached }) = taken else { return };
+        let Some(TakenBackMessage { text, attached }) = taken else { return };
         self.attached.update(|known| known.extend(attached));
         let begun = self.text.with_untracked(|text| text.trim_end().to_owned());
         self.suggest(if begun.is_empty() { text } else { format!("{begun}\n\n{text}") });
@@ -207,7 +207,7 @@ fn refusal(name: &str, bytes: u64, attached: usize) -> Option<String> {
 /// Messages that were taken back and wait until the composer is free for them.
 #[component]
 pub(super) fn Taken(draft: Draft) -> impl IntoView {
-    let row = move |(index, returned): (usize, Returned)| {
+    let row = move |(index, returned): (usize, TakenBackMessage)| {
         view! {
             <li class="returned">
                 <span class="returned-text">"Taken back: " {returned.text}</span>

@@ -6,6 +6,7 @@ pub(crate) mod chart;
 pub(crate) mod clock;
 pub(crate) mod composer;
 pub(crate) mod consent;
+pub(crate) mod conversation;
 pub(crate) mod draft;
 pub(crate) mod failure;
 pub(crate) mod field;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     thread::{Answered, Node, NodeBody, NodeState, RunState, RunView},
-    ui::conversation::{Conversation, ready},
+    ui::components::conversation::{Conversation, ready_thread},
 };
 
 /// How a step, a call or a sub-agent is shown.
@@ -92,7 +92,7 @@ pub(super) fn calls_of(run: Run) -> Memo<Calls> {
     let conversation = use_context::<Conversation>();
     Memo::new(move |_| {
         let goes_on_in = |next| {
-            let calls = conversation?.view.with(|view| Some(calls_without_answer(ready(view)?.run(next)?)));
+            let calls = conversation?.view.with(|view| Some(calls_without_answer(ready_thread(view)?.run(next)?)));
             calls.filter(|calls| *calls != Calls::Ask)
         };
         run.view.with(|run| match &run.answered {

@@ -11,13 +11,13 @@ use crate::{
     text::visible,
     ui::{
         format,
-        outgoing::{Outgoing, Parcel, ParcelFile},
+        outgoing::{Outgoing, OutgoingFile, OutgoingMessage},
     },
 };
 
 /// A message on its way.
 #[component]
-pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
+pub(crate) fn ParcelCard(parcel: OutgoingMessage) -> impl IntoView {
     let (outgoing, socket): (Outgoing, _) = (expect_context(), use_socket());
     let (failed, error) = (parcel.error.clone(), parcel.error.clone());
     let message_id = parcel.message_id;
@@ -31,7 +31,7 @@ pub(crate) fn ParcelCard(parcel: Parcel) -> impl IntoView {
                     {icon(Glyph::Warning)}
                     <p><strong>"Not sent. "</strong> {format::sentence(&message)}</p>
                     <button type="button" class="small-button" on:click=retry>"Try again"</button>
-                    <button type="button" class="small-button" on:click=move |_| outgoing.forget(message_id)>"Discard"</button>
+                    <button type="button" class="small-button" on:click=move |_| outgoing.remove(message_id)>"Discard"</button>
                 </div>
             }
         })
@@ -59,9 +59,9 @@ fn on_its_way(connected: bool) -> AnyView {
 
 /// A file on its way.
 #[component]
-fn Upload(file: ParcelFile) -> impl IntoView {
+fn Upload(file: OutgoingFile) -> impl IntoView {
     let name = visible(&file.file.name());
-    let (bar, text) = (file.share.clone(), file.share.clone());
+    let (bar, text) = (file.progress.clone(), file.progress.clone());
     view! {
         <li class="chip">
             {icon(Glyph::File)}

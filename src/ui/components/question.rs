@@ -14,10 +14,10 @@ use crate::{
     text::visible,
     thread::Said,
     ui::{
-        app::Facts,
-        conversation::Conversation,
+        components::conversation::Conversation,
+        context::AppContext,
         format,
-        keys::{Asked, Lines, asked},
+        keys::{KeyAction, Lines, key_action},
     },
 };
 
@@ -28,15 +28,15 @@ pub(crate) fn Question(
     /// Whether its run has not begun.
     waits: Memo<bool>,
 ) -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let Said { at, message, .. } = said;
     let conversation: Conversation = expect_context();
     let id = message.id;
     let editing = Memo::new(move |_| conversation.is_edited(id));
     // One that goes on from before does not take the focus.
     let focus = StoredValue::new(false);
-    let to = (facts.agents.with_value(Vec::len) > 1)
-        .then(|| view! { <span class="addressee">{format!("to {}", facts.agent_name(&message.agent))}</span> });
+    let to = (app.agents.with_value(Vec::len) > 1)
+        .then(|| view! { <span class="addressee">{format!("to {}", app.agent_name(&message.agent))}</span> });
     let text = message.content.clone();
     let button = NodeRef::<html::Button>::new();
     let (opener, message) = (button, StoredValue::new(message));
@@ -90,9 +90,9 @@ pub(crate) fn Question(
 #[component]
 fn Rewrite(message: UserMessage, focus: bool, close: Callback<()>) -> impl IntoView {
     let conversation: Conversation = expect_context();
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let id = message.id;
-    let text = RwSignal::new(conversation.drafts.edit(id).unwrap_or_else(|| message.content.clone()));
+    let text = RwSignal::new(conversation.drafts.edited_text(id).unwrap_or_else(|| message.content.clone()));
     let versions = Memo::new(move |_| {
         let of = |groups: &Vec<Vec<MessageId>>| groups.iter().find(|group| group.contains(&id)).map_or(1, Vec::len);
         conversation.versions.with(of)
@@ -124,21 +124,21 @@ fn Rewrite(message: UserMessage, focus: bool, close: Callback<()>) -> impl IntoV
             return;
         }
         let said = text.get_untracked();
-        let (agent, said) = facts.agents.with_value(|agents| match addressed(&said, agents) {
+        let (agent, said) = app.agents.with_value(|agents| match addressed(&said, agents) {
             Some((agent, rest)) if agent.disabled.is_none() && !rest.trim().is_empty() => {
                 (Some(agent.id.clone()), rest.trim().to_owned())
             }
             _ => (None, said.trim().to_owned()),
         });
-        message.with_value(|message| conversation.say_instead(message, said, agent));
+        message.with_value(|message| conversation.replace_message(message, said, agent));
         close.run(());
     };
     let key = move |event: KeyboardEvent| {
-        let Some(asked) = asked(&event, Lines::Many) else { return };
+        let Some(asked) = key_action(&event, Lines::Many) else { return };
         event.prevent_default();
         match asked {
-            Asked::Send => send(),
-            Asked::Leave => close.run(()),
+            KeyAction::Send => send(),
+            KeyAction::Cancel => close.run(()),
         }
     };
     let rows = move || text.with(|text| text.lines().count().clamp(2, 12).to_string());
@@ -157,7 +157,7 @@ fn Rewrite(message: UserMessage, focus: bool, close: Callback<()>) -> impl IntoV
                 enterkeyhint="enter"
                 on:input:target=move |event| {
                     text.set(event.target().value());
-                    conversation.keep_edit(id, event.target().value());
+                    conversation.save_edit(id, event.target().value());
                 }
                 on:keydown=key
                 on:paste=move |event| paste(&event, None)
@@ -188,7 +188,7 @@ fn Versions(id: MessageId) -> impl IntoView {
     };
     let go = move |back: bool| {
         if let Some(version) = untrack(|| neighbour(back)) {
-            conversation.show(version, back);
+            conversation.show_version(version, back);
         }
     };
     let (previous, next) = (NodeRef::<html::Button>::new(), NodeRef::<html::Button>::new());

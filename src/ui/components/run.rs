@@ -13,7 +13,7 @@ use super::{
 use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, extensions::TOOL_TASK},
     thread::{Answered, NodeBody, RunState, RunView},
-    ui::{app::Facts, conversation::Conversation, format},
+    ui::{components::conversation::Conversation, context::AppContext, format},
 };
 
 /// A run's state for the document: what programs that look at the page go by.
@@ -69,9 +69,9 @@ fn spent(run: &RunView) -> Option<String> {
 /// A run.
 #[component]
 pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let conversation: Conversation = expect_context();
-    let (run_id, agent) = run.with_untracked(|run| (run.run_id, facts.agent_name(&run.agent)));
+    let (run_id, agent) = run.with_untracked(|run| (run.run_id, app.agent_name(&run.agent)));
     let state = Memo::new(move |_| run.with(|run| run.state.clone()));
     let answered = Memo::new(move |_| run.with(|run| run.answered.clone()));
     let place = Memo::new(move |_| {
@@ -153,7 +153,7 @@ fn InLine(run: Memo<Shared<RunView>>, place: Waiting) -> impl IntoView {
                 Some(message_id) => take_back(conversation, message_id).await,
                 None => {
                     if let Err(refused) = conversation.socket.send(StopRun { run_id }).await {
-                        conversation.draft.refuse(format::refusal(&refused));
+                        conversation.draft.refuse(format::error_message(&refused));
                     }
                 }
             }
@@ -175,10 +175,11 @@ async fn take_back(conversation: Conversation, message_id: MessageId) {
     let Some(message) = conversation.message(message_id) else { return };
     let thread_id = conversation.id;
     if let Err(refused) = conversation.socket.send(TakeBack { thread_id, message_id }).await {
-        return conversation.draft.refuse(format::refusal(&refused));
+        return conversation.draft.refuse(format::error_message(&refused));
     }
     let of_thread = conversation.view.try_with_untracked(|view| {
-        crate::ui::conversation::ready(view).and_then(|thread| thread.info.as_ref().map(|info| info.agent.clone()))
+        crate::ui::components::conversation::ready_thread(view)
+            .and_then(|thread| thread.info.as_ref().map(|info| info.agent.clone()))
     });
     match of_thread {
         Some(agent) => {
@@ -186,7 +187,7 @@ async fn take_back(conversation: Conversation, message_id: MessageId) {
             let text = if other { format!("@{} {}", message.agent, message.content) } else { message.content };
             conversation.draft.take_back(text, message.attachments);
         }
-        None => conversation.drafts.give_back(Some(thread_id), &message.content, message.attachments),
+        None => conversation.drafts.restore(Some(thread_id), &message.content, message.attachments),
     }
 }
 
@@ -247,7 +248,7 @@ fn Again(run: Memo<Shared<RunView>>, label: &'static str) -> impl IntoView {
     let message_id = run.with_untracked(|run| run.message_id);
     let ask = move |_| {
         if let Some(message) = message_id.and_then(|id| conversation.message(id)) {
-            conversation.say_instead(&message, message.content.clone(), None);
+            conversation.replace_message(&message, message.content.clone(), None);
         }
     };
     message_id.map(|_| {

@@ -1,6 +1,6 @@
 //! A scrolling box that keeps its end in sight while it is followed, and what is read in place while it is not.
 //!
-//! [`Following`] decides; here is what it hears of, and what is done.
+//! [`ScrollState`] decides; here is what it hears of, and what is done.
 
 use leptos::{
     ev::{FocusEvent, KeyboardEvent, MouseEvent, WheelEvent, pointercancel, pointerup},
@@ -11,8 +11,8 @@ use leptos::{
 };
 
 use crate::ui::{
-    following::{Following, Geometry, Input, Output},
-    layout::{Anchor, bring_into_sight, on_resize},
+    layout::{Anchor, observe_resize, scroll_into_view},
+    scroll_state::{Geometry, ScrollAction, ScrollEvent, ScrollState},
 };
 
 /// Where a person writes.
@@ -23,7 +23,7 @@ const WRITING: &str = "textarea, input:not([type=radio])";
 pub(crate) struct Follow {
     area: NodeRef<html::Div>,
     content: NodeRef<html::Div>,
-    state: StoredValue<Following>,
+    state: StoredValue<ScrollState>,
     anchor: StoredValue<Option<Anchor>>,
     away: RwSignal<bool>,
 }
@@ -33,7 +33,7 @@ impl Follow {
         Self {
             area: NodeRef::new(),
             content: NodeRef::new(),
-            state: StoredValue::new(Following::default()),
+            state: StoredValue::new(ScrollState::default()),
             anchor: StoredValue::new(None),
             away: RwSignal::new(false),
         }
@@ -46,12 +46,12 @@ impl Follow {
 
     /// To the end, and from there on with it.
     pub(crate) fn jump(self) {
-        self.apply(Input::ToEnd);
+        self.apply(ScrollEvent::JumpToEnd);
     }
 
     /// The reader went elsewhere, and stays there.
     pub(crate) fn stay(self) {
-        self.apply(Input::Stay);
+        self.apply(ScrollEvent::StartReading);
     }
 
     /// Gives the focus to the box: keys scroll it then.
@@ -67,28 +67,28 @@ impl Follow {
     }
 
     /// Tells the machine what happened, and does what it says.
-    fn apply(self, input: Input) {
+    fn apply(self, input: ScrollEvent) {
         let Some(output) = self.state.try_update_value(|state| state.apply(input)) else { return };
         let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
         let (Some(area), Some(content)) = boxes else { return };
         match output {
-            Output::Nothing => {}
-            Output::ScrollToEnd => area.set_scroll_top(area.scroll_height()),
-            Output::TakeAnchor => self.anchor.set_value(Some(Anchor::take(&area, &content))),
-            Output::RestoreAnchor => self.anchor.with_value(|anchor| {
+            ScrollAction::Nothing => {}
+            ScrollAction::ScrollToEnd => area.set_scroll_top(area.scroll_height()),
+            ScrollAction::SaveAnchor => self.anchor.set_value(Some(Anchor::capture(&area, &content))),
+            ScrollAction::RestoreAnchor => self.anchor.with_value(|anchor| {
                 if let Some(anchor) = anchor {
                     anchor.restore(&area);
                 }
             }),
         }
-        if matches!(output, Output::ScrollToEnd | Output::RestoreAnchor)
+        if matches!(output, ScrollAction::ScrollToEnd | ScrollAction::RestoreAnchor)
             && let Some(now) = self.geometry()
         {
             self.state.update_value(|state| {
-                state.apply(Input::Placed(now));
+                state.apply(ScrollEvent::ActionDone(now));
             });
         }
-        let away = self.state.with_value(Following::is_away);
+        let away = self.state.with_value(ScrollState::is_away);
         if self.away.get_untracked() != away {
             self.away.set(away);
         }
@@ -96,21 +96,21 @@ impl Follow {
 
     fn scrolled(self) {
         if let Some(now) = self.geometry() {
-            self.apply(Input::Scroll(now));
+            self.apply(ScrollEvent::Scroll(now));
         }
     }
 
     fn resized(self) {
         let Some(now) = self.geometry() else { return };
-        let before = self.state.try_with_value(Following::geometry);
-        self.apply(Input::Resize(now));
+        let before = self.state.try_with_value(ScrollState::geometry);
+        self.apply(ScrollEvent::Resize(now));
         // A keyboard takes half of the window: where a person writes stays in sight.
         if before.is_some_and(|before| before.window != now.window)
             && let Some(writing) = document().active_element()
             && writing.matches(WRITING).is_ok_and(|is| is)
             && self.content.get_untracked().is_some_and(|content| content.contains(Some(&writing)))
         {
-            bring_into_sight(&writing);
+            scroll_into_view(&writing);
         }
     }
 
@@ -136,9 +136,9 @@ impl Follow {
             return;
         }
         if event.delta_y() > 0.0 {
-            self.apply(Input::Down);
+            self.apply(ScrollEvent::Down);
         } else if event.delta_y() < 0.0 && !self.is_for_inner(event) {
-            self.apply(Input::Up);
+            self.apply(ScrollEvent::Up);
         }
     }
 
@@ -149,25 +149,25 @@ impl Follow {
         }
         let space = event.key() == " " && !is_in("button, summary, a");
         match event.key().as_str() {
-            "ArrowUp" | "PageUp" | "Home" if !self.is_for_inner(event) => self.apply(Input::Up),
-            "ArrowDown" | "PageDown" | "End" => self.apply(Input::Down),
-            _ if space && event.shift_key() => self.apply(Input::Up),
-            _ if space => self.apply(Input::Down),
+            "ArrowUp" | "PageUp" | "Home" if !self.is_for_inner(event) => self.apply(ScrollEvent::Up),
+            "ArrowDown" | "PageDown" | "End" => self.apply(ScrollEvent::Down),
+            _ if space && event.shift_key() => self.apply(ScrollEvent::Up),
+            _ if space => self.apply(ScrollEvent::Down),
             _ => {}
         }
     }
 
     fn click(self, event: &MouseEvent) {
         if is_in(event, "summary") {
-            self.apply(Input::Toggle);
+            self.apply(ScrollEvent::ToggleSection);
         }
     }
 
     /// Who writes in the content is there, and not at its end.
     fn focused(self, event: &FocusEvent) {
         if let Some(field) = target(event).filter(|target| target.matches(WRITING).is_ok_and(|is| is)) {
-            bring_into_sight(&field);
-            self.apply(Input::Stay);
+            scroll_into_view(&field);
+            self.apply(ScrollEvent::StartReading);
         }
     }
 
@@ -176,11 +176,11 @@ impl Follow {
         let (Some(area), Some(content)) = (self.area.get(), self.content.get()) else { return };
         // Who scrolled before the page came alive reads there.
         if area.scroll_top() > 0 {
-            self.apply(Input::Stay);
+            self.apply(ScrollEvent::StartReading);
         }
-        on_resize(&[&area, &content], move || self.resized());
-        let up = window_event_listener(pointerup, move |_| self.apply(Input::Release));
-        let cancel = window_event_listener(pointercancel, move |_| self.apply(Input::Release));
+        observe_resize(&[&area, &content], move || self.resized());
+        let up = window_event_listener(pointerup, move |_| self.apply(ScrollEvent::Release));
+        let cancel = window_event_listener(pointercancel, move |_| self.apply(ScrollEvent::Release));
         on_cleanup(move || {
             up.remove();
             cancel.remove();
@@ -213,7 +213,7 @@ pub(crate) fn Scroller(
             on:scroll=move |_| follow.scrolled()
             on:wheel=move |event| follow.wheel(&event)
             on:keydown=move |event| follow.key(&event)
-            on:pointerdown=move |_| follow.apply(Input::Press)
+            on:pointerdown=move |_| follow.apply(ScrollEvent::Press)
             on:focusin=move |event| follow.focused(&event)
             // Before what was clicked changes.
             on:click:capture=move |event| follow.click(&event)

@@ -28,7 +28,7 @@ use crate::{
     ui::{
         browser,
         format::sentence,
-        keys::{Asked, Lines, asked},
+        keys::{KeyAction, Lines, key_action},
     },
 };
 
@@ -328,11 +328,11 @@ fn Rename(
         }
     };
     let key = move |event: KeyboardEvent| {
-        let Some(asked) = asked(&event, Lines::One) else { return };
+        let Some(asked) = key_action(&event, Lines::One) else { return };
         event.prevent_default();
         match asked {
-            Asked::Send => keep(),
-            Asked::Leave => renaming.set(false),
+            KeyAction::Send => keep(),
+            KeyAction::Cancel => renaming.set(false),
         }
         // The field goes; who ended by key is at the thread again.
         request_animation_frame(move || {

@@ -13,7 +13,7 @@ const KEY: &str = "netra.theme";
 pub(crate) fn ThemeToggle() -> impl IntoView {
     let theme = RwSignal::new(None::<&'static str>);
     Effect::new(move |_| {
-        theme.set(match browser::stored(KEY).as_deref() {
+        theme.set(match browser::read_local_storage(KEY).as_deref() {
             Some("light") => Some("light"),
             Some("dark") => Some("dark"),
             _ => None,
@@ -26,7 +26,7 @@ pub(crate) fn ThemeToggle() -> impl IntoView {
             Some(_) => None,
         };
         theme.set(chosen);
-        browser::store(KEY, chosen);
+        browser::write_local_storage(KEY, chosen);
         if let Some(root) = document().document_element() {
             let _ = match chosen {
                 Some(chosen) => root.set_attribute("data-theme", chosen),

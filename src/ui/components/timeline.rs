@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::{question::Question, run::RunCard, tree::Shared};
 use crate::{
     thread::{Item, RunState, RunView},
-    ui::conversation::{Conversation, Key, find, ready},
+    ui::components::conversation::{Conversation, ItemKey, find_item, ready_thread},
 };
 
 /// A thread's items. Each is made once and follows its own changes, so that what grows renders nothing else anew.
@@ -13,15 +13,15 @@ use crate::{
 pub(crate) fn Timeline() -> impl IntoView {
     let conversation: Conversation = expect_context();
     let Conversation { view, keys, .. } = conversation;
-    let item = move |(hint, key): (usize, Key)| {
-        let now = move || view.with(|view| ready(view).and_then(|thread| find(thread, key, hint).cloned()));
+    let item = move |(hint, key): (usize, ItemKey)| {
+        let now = move || view.with(|view| ready_thread(view).and_then(|thread| find_item(thread, key, hint).cloned()));
         match untrack(now)? {
             Item::Message(said) => {
                 let said = said.as_ref().clone();
                 // Its run is the next item.
-                let run = Key::Run(said.message.run_id);
+                let run = ItemKey::Run(said.message.run_id);
                 let waits = Memo::new(move |_| {
-                    view.with(|view| match ready(view).and_then(|thread| find(thread, run, hint + 1)) {
+                    view.with(|view| match ready_thread(view).and_then(|thread| find_item(thread, run, hint + 1)) {
                         Some(Item::Run(run)) => run.state == RunState::Waiting,
                         _ => false,
                     })

@@ -24,7 +24,7 @@ use crate::{
     },
     socket::context::{Status, use_socket},
     text::visible,
-    ui::{app::Facts, browser, format, keys::is_escape, layout::follow_keyboard, leaving::SignOut},
+    ui::{browser, context::AppContext, format, keys::is_escape, layout::track_keyboard_height, sign_out::SignOut},
 };
 
 /// The frame around the pages of somebody who is signed in.
@@ -32,7 +32,7 @@ use crate::{
 pub(crate) fn Workspace() -> impl IntoView {
     let socket = use_socket();
     let sign_out: SignOut = expect_context();
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let location = use_location();
     let navigate = use_navigate();
     let known = Memo::new(move |_| {
@@ -40,12 +40,12 @@ pub(crate) fn Workspace() -> impl IntoView {
     });
     let drawer = RwSignal::new(false);
     let path = location.pathname;
-    Effect::new(|_| follow_keyboard());
+    Effect::new(|_| track_keyboard_height());
     Effect::new(move |before: Option<Option<UserId>>| {
         let person = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
         let before = before.flatten();
         if !known.get() && !sign_out.has_begun() {
-            let to = match (facts.needs_setup(), before) {
+            let to = match (app.needs_setup(), before) {
                 (true, _) => "/setup".to_owned(),
                 // The session ended: its person reads so, and finds what they wrote when they are back.
                 (false, Some(_)) => format!("/sign-in?next={}&ended=1", path.get_untracked()),

@@ -12,7 +12,7 @@ use crate::{
             failure::failure,
             icons::{Glyph, icon},
         },
-        leaving::SignOut,
+        sign_out::SignOut,
     },
 };
 

@@ -142,7 +142,7 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         // A full page load, so that the server renders the person's data. The form stays busy until that page replaces it.
-        submission.post(action, &body, move |_: SignedIn| browser::load(&next()));
+        submission.post(action, &body, move |_: SignedIn| browser::navigate_to(&next()));
     };
     view! {
         <form method="post" action=action on:submit=submit>

@@ -7,13 +7,13 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
-        app::Facts,
         components::{
             composer::{Choice, Composer},
             draft::Draft,
             focus::WritesNext,
         },
-        outgoing::{Outgoing, Place, Written},
+        context::AppContext,
+        outgoing::{NewMessage, Outgoing, Place},
         pages::thread::Drop,
     },
 };
@@ -24,7 +24,7 @@ const OFFERED: usize = 6;
 /// The page of a new thread.
 #[component]
 pub(crate) fn Home() -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let outgoing: Outgoing = expect_context();
     let next: WritesNext = expect_context();
     let navigate = StoredValue::new(use_navigate());
@@ -32,9 +32,9 @@ pub(crate) fn Home() -> impl IntoView {
     // The first that can be used is the server's default.
     let default =
         |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
-    let chosen = RwSignal::new(facts.agents.with_value(default));
+    let chosen = RwSignal::new(app.agents.with_value(default));
     let agent = Choice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
-    let send = move |written: Written| {
+    let send = move |written: NewMessage| {
         let thread_id = ThreadId::new();
         outgoing.send(thread_id, written, Place::Newest, Some(chosen.get_untracked()));
         let path = format!("/threads/{thread_id}");
@@ -47,7 +47,7 @@ pub(crate) fn Home() -> impl IntoView {
                 agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.description.clone())
             })
         };
-        facts.agents.with_value(about).unwrap_or_else(|| "Ask, and watch every step of the answer.".into())
+        app.agents.with_value(about).unwrap_or_else(|| "Ask, and watch every step of the answer.".into())
     };
     view! {
         <Title text="New thread"/>
@@ -66,7 +66,7 @@ pub(crate) fn Home() -> impl IntoView {
 /// Questions to begin with.
 #[component]
 fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let all = RwSignal::new(false);
     let examples = Memo::new(move |_| {
         let of = |agents: &Vec<AgentInfo>| {
@@ -74,7 +74,7 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
                 agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.examples.clone())
             })
         };
-        facts.agents.with_value(of).unwrap_or_default()
+        app.agents.with_value(of).unwrap_or_default()
     });
     let offered = move || {
         let shown = if all.get() { usize::MAX } else { OFFERED };

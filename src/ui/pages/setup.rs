@@ -5,22 +5,22 @@ use leptos::{html, prelude::*};
 use super::form::{AuthForm, Field, FormPage, NewPassword, value};
 use crate::{
     protocol::http::Setup,
-    ui::{app::Facts, browser},
+    ui::{browser, context::AppContext},
 };
 
 /// The page where the first administrator is made.
 #[component]
 pub(crate) fn SetupPage() -> impl IntoView {
     let [token, name, email, password] = [(); 4].map(|()| NodeRef::<html::Input>::new());
-    let facts: Facts = expect_context();
-    let is_done = facts.config.with_value(|config| config.as_ref().is_some_and(|config| !config.auth.needs_setup));
+    let app: AppContext = expect_context();
+    let is_done = app.config.with_value(|config| config.as_ref().is_some_and(|config| !config.auth.needs_setup));
     Effect::new(move |_| {
         let fragment = location_hash();
         let given =
             fragment.as_deref().map(|hash| hash.trim_start_matches('#')).and_then(|hash| hash.strip_prefix("token="));
         if let (Some(given), Some(token)) = (given, token.get()) {
             token.set_value(given);
-            browser::forget_fragment();
+            browser::remove_fragment();
         }
     });
     let body = move || Setup {

@@ -15,11 +15,11 @@ use crate::{
     text::visible,
     thread::{Item, ThreadView},
     ui::{
-        app::Facts,
         browser,
         components::{
             announcer::Announcer,
             composer::{Choice, Composer},
+            conversation::{Conversation, ready_thread},
             draft::Draft,
             focus::{KeptFocus, focus_on, is_lost},
             icons::{Glyph, icon},
@@ -28,11 +28,11 @@ use crate::{
             sidebar::title_of,
             timeline::Timeline,
         },
-        conversation::{Conversation, ready},
+        context::AppContext,
         format,
         keys::is_escape,
         layout::is_touch_only,
-        outgoing::{Outgoing, Parcel, Written},
+        outgoing::{NewMessage, Outgoing, OutgoingMessage},
     },
 };
 
@@ -75,15 +75,15 @@ fn per_frame<T: Clone + Send + Sync + 'static>(source: Signal<T>) -> Signal<T> {
 #[component]
 fn Thread(id: ThreadId) -> impl IntoView {
     let socket = use_socket();
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let outgoing: Outgoing = expect_context();
     // A thread that is still to be made cannot be followed yet.
-    let exists = Memo::new(move |_| !outgoing.creates(id));
+    let exists = Memo::new(move |_| !outgoing.is_creating_thread(id));
     let source = Memo::new(move |_| exists.get().then(|| socket.thread(id)));
     let view = per_frame(Signal::derive(move || source.get().map_or(Loaded::Loading, |thread| thread.get())));
 
     let title = Memo::new(move |_| {
-        let of_thread = view.with(|view| ready(view)?.info.as_ref().map(|info| info.title.clone()));
+        let of_thread = view.with(|view| ready_thread(view)?.info.as_ref().map(|info| info.title.clone()));
         let known = || socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()));
         title_of(&of_thread.or_else(known).unwrap_or_default())
     });
@@ -93,37 +93,40 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let draft = conversation.draft;
     let active = conversation.running();
     // What the server refused while it rendered this page; it counts for the first thread only.
-    let first_refusal = facts.refused.get_value();
-    facts.refused.set_value(None);
+    let first_refusal = app.refused.get_value();
+    app.refused.set_value(None);
     let refused = Memo::new(move |_| {
         view.with(|view| match view {
             Loaded::Refused(error) => Some(error.clone()),
             // A message that is on its way makes the thread.
-            Loaded::Loading => first_refusal.clone().filter(|_| outgoing.to(id).is_empty()),
+            Loaded::Loading => first_refusal.clone().filter(|_| outgoing.for_thread(id).is_empty()),
             Loaded::Deleted => Some(ErrorBody::new(ErrorCode::NotFound, DELETED)),
             Loaded::Ready(_) => None,
         })
     });
     let parcels = Memo::new(move |_| {
-        let parcels = outgoing.to(id);
-        let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
+        let parcels = outgoing.for_thread(id);
+        let arrived =
+            |parcel: &OutgoingMessage| view.with(|view| ready_thread(view).is_some_and(|thread| has(thread, parcel)));
         parcels.into_iter().filter(|parcel| !arrived(parcel)).map(Key).collect::<Vec<_>>()
     });
     Effect::new(move |_| {
-        let arrived = |parcel: &Parcel| view.with(|view| ready(view).is_some_and(|thread| has(thread, parcel)));
-        for parcel in outgoing.to(id).iter().filter(|parcel| arrived(parcel)) {
-            conversation.arrived(parcel);
+        let arrived =
+            |parcel: &OutgoingMessage| view.with(|view| ready_thread(view).is_some_and(|thread| has(thread, parcel)));
+        for parcel in outgoing.for_thread(id).iter().filter(|parcel| arrived(parcel)) {
+            conversation.on_arrival(parcel);
         }
     });
     let is_loading =
         Memo::new(move |_| view.with(|view| matches!(view, Loaded::Loading)) && parcels.with(Vec::is_empty));
     let is_empty = Memo::new(move |_| {
-        view.with(|view| ready(view).is_some_and(|thread| thread.items.is_empty())) && parcels.with(Vec::is_empty)
+        view.with(|view| ready_thread(view).is_some_and(|thread| thread.items.is_empty()))
+            && parcels.with(Vec::is_empty)
     });
     read_while_seen(id);
 
     let follow = conversation.follow;
-    let send = move |written: Written| conversation.say(written);
+    let send = move |written: NewMessage| conversation.send(written);
     let chosen = RwSignal::new(None::<String>);
     let of_thread = conversation.agent();
     let agent = Choice {
@@ -133,7 +136,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
             spawn_local(async move {
                 // What the thread says counts, also where it refused.
                 if let Err(refused) = socket.send(SetAgent { thread_id: id, agent }).await {
-                    draft.refuse(format::refusal(&refused));
+                    draft.refuse(format::error_message(&refused));
                     chosen.try_set(None);
                 }
             });
@@ -238,7 +241,7 @@ fn open_in(present: &[Present]) -> String {
 
 /// A message on its way, the same as long as its id is.
 #[derive(Clone)]
-struct Key(Parcel);
+struct Key(OutgoingMessage);
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
@@ -247,7 +250,7 @@ impl PartialEq for Key {
 }
 
 /// Whether a thread shows a message.
-fn has(thread: &ThreadView, parcel: &Parcel) -> bool {
+fn has(thread: &ThreadView, parcel: &OutgoingMessage) -> bool {
     let is_it = |item: &Item| matches!(item, Item::Message(said) if said.message.id == parcel.message_id);
     thread.items.iter().rev().any(is_it)
 }
@@ -310,7 +313,7 @@ pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
         if browser::drags_files(&event) {
             event.prevent_default();
             over.set(false);
-            draft.attach(browser::dropped(&event));
+            draft.attach(browser::dropped_files(&event));
         }
     };
     view! {

@@ -7,7 +7,7 @@
 #[cfg(feature = "hydrate")]
 mod database;
 #[cfg(feature = "hydrate")]
-mod pages;
+mod page_locks;
 #[cfg_attr(not(feature = "hydrate"), allow(dead_code, reason = "only a browser stores something"))]
 pub(crate) mod record;
 #[cfg(feature = "hydrate")]
@@ -16,7 +16,7 @@ mod store;
 use leptos::prelude::*;
 use uuid::Uuid;
 
-use self::record::{Content, Key, Record, Slot};
+use self::record::{Content, Record, RecordKey, Slot};
 use super::browser::LocalFile;
 use crate::protocol::UserId;
 
@@ -57,7 +57,7 @@ impl Storage {
 
     /// Begins to store for a person. `found` is given what pages before this one left of theirs: a message, with its files,
     /// is this page's own from now on; a draft or an edit is to be claimed ([`Self::claim`]) where it is looked at.
-    pub(crate) fn start(self, user: UserId, found: impl Fn(Key, Found) + 'static) {
+    pub(crate) fn start(self, user: UserId, found: impl Fn(RecordKey, Found) + 'static) {
         #[cfg(feature = "hydrate")]
         self.store.set_value(Some(store::Store::start(self.page, user, self.trouble, Box::new(found))));
         #[cfg(not(feature = "hydrate"))]
@@ -73,14 +73,14 @@ impl Storage {
     pub(crate) fn write(self, slot: Slot, content: Option<Content>) {
         #[cfg(feature = "hydrate")]
         if let Some(store) = self.store() {
-            store.write(Key { page: self.page, slot }, content);
+            store.write(RecordKey { page: self.page, slot }, content);
         }
         #[cfg(not(feature = "hydrate"))]
         let _ = (slot, content, self.page);
     }
 
     /// Takes what a page that is gone left, unless another page did so first. `taken` writes it as this page's own.
-    pub(crate) fn claim(self, key: Key, taken: impl FnOnce(Found) + 'static) {
+    pub(crate) fn claim(self, key: RecordKey, taken: impl FnOnce(Found) + 'static) {
         #[cfg(feature = "hydrate")]
         if let Some(store) = self.store() {
             store.claim(key, taken);

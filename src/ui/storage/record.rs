@@ -29,13 +29,13 @@ pub(crate) enum Slot {
 
 /// The name of a record. A page changes its own records only, until it is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
+pub(crate) struct RecordKey {
     /// The page that wrote it: another one for every load.
     pub(crate) page: Uuid,
     pub(crate) slot: Slot,
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let page = self.page;
         match self.slot {
@@ -48,7 +48,7 @@ impl fmt::Display for Key {
     }
 }
 
-impl FromStr for Key {
+impl FromStr for RecordKey {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -124,12 +124,12 @@ pub(crate) struct DraftRecord {
     pub(crate) attached: Vec<Attachment>,
     /// Messages that were taken back and wait until the composer is free for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) returned: Vec<Returned>,
+    pub(crate) returned: Vec<TakenBackMessage>,
 }
 
 /// What was taken back while something else was being written: it waits to be taken up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Returned {
+pub(crate) struct TakenBackMessage {
     pub(crate) text: String,
     pub(crate) attached: Vec<Attachment>,
 }
@@ -175,7 +175,8 @@ pub(crate) enum Place {
     /// After this one.
     After(MessageId),
     /// In the place of this one, as another version of it.
-    Instead(MessageId),
+    #[serde(rename = "instead")]
+    Replacing(MessageId),
 }
 
 /// A message that was sent and not accepted yet.
@@ -266,11 +267,11 @@ mod tests {
             Slot::Answer(MessageId::new()),
         ];
         for slot in slots {
-            let key = Key { page: Uuid::now_v7(), slot };
+            let key = RecordKey { page: Uuid::now_v7(), slot };
             assert_eq!(key.to_string().parse(), Ok(key));
         }
         for wrong in ["", "x/draft/new", "draft/new", &format!("{}/other/new", Uuid::now_v7())] {
-            assert_eq!(wrong.parse::<Key>(), Err(()), "{wrong}");
+            assert_eq!(wrong.parse::<RecordKey>(), Err(()), "{wrong}");
         }
     }
 
@@ -284,7 +285,7 @@ mod tests {
                 files: vec![FileRecord { key: Uuid::now_v7(), name: "log.csv".into(), id: Some(FileId::new()) }],
                 attached: Vec::new(),
                 agent: None,
-                place: Place::Instead(MessageId::new()),
+                place: Place::Replacing(MessageId::new()),
                 new_thread,
             };
             let record = Record { user: UserId::new(), at: 1, content: Content::Message(message) };

@@ -19,8 +19,8 @@ use wasm_bindgen_futures::{future_to_promise, spawn_local};
 use super::{
     Found, Trouble,
     database::{Database, within},
-    pages::{self, Presence},
-    record::{Content, FileRecord, Key, Record, loose_files, overlay, surplus},
+    page_locks::{self, Presence},
+    record::{Content, FileRecord, Record, RecordKey, loose_files, overlay, surplus},
 };
 use crate::{
     protocol::UserId,
@@ -55,7 +55,7 @@ pub(super) struct Store {
     trouble: Trouble,
     /// Whether it was said that nothing is stored.
     complained: Cell<bool>,
-    found: Box<dyn Fn(Key, Found)>,
+    found: Box<dyn Fn(RecordKey, Found)>,
 }
 
 fn local() -> Option<web_sys::Storage> {
@@ -76,7 +76,7 @@ fn all_written() -> Vec<(String, Option<String>)> {
 }
 
 /// The records that a page removed, and that the database may still have.
-fn removed() -> Vec<(String, Key)> {
+fn removed() -> Vec<(String, RecordKey)> {
     let removed = all_written().into_iter().filter(|(_, value)| value.is_none());
     removed.filter_map(|(name, _)| name.parse().ok().map(|key| (name, key))).collect()
 }
@@ -90,7 +90,7 @@ fn unwrite(name: &str) {
 impl Store {
     /// The store of this page. `found` is given what pages before it left: messages to send as this page's own, and each
     /// draft and edit by its name, to be claimed with [`Self::claim`].
-    pub(super) fn start(page: Uuid, user: UserId, trouble: Trouble, found: Box<dyn Fn(Key, Found)>) -> Rc<Self> {
+    pub(super) fn start(page: Uuid, user: UserId, trouble: Trouble, found: Box<dyn Fn(RecordKey, Found)>) -> Rc<Self> {
         let store = Rc::new_cyclic(|me| Self {
             me: me.clone(),
             page,
@@ -136,11 +136,11 @@ impl Store {
                 *presence = Presence::hold(me.page);
             }
         });
-        if pages::are_known() {
+        if page_locks::are_known() {
             on(&window, "storage", |me, event| {
                 let key = event.dyn_ref::<web_sys::StorageEvent>().and_then(web_sys::StorageEvent::key);
                 let name = key.as_deref().and_then(|key| key.strip_prefix(PREFIX));
-                if let Some(Ok(key)) = name.map(str::parse::<Key>) {
+                if let Some(Ok(key)) = name.map(str::parse::<RecordKey>) {
                     me.watch(key.page);
                 }
             });
@@ -156,7 +156,7 @@ impl Store {
     }
 
     /// Writes this page's record, or removes it.
-    pub(super) fn write(&self, key: Key, content: Option<Content>) {
+    pub(super) fn write(&self, key: RecordKey, content: Option<Content>) {
         let record = content.map(|content| Record { user: self.user, at: now_ms(), content });
         self.put(key.to_string(), record.and_then(|record| serde_json::to_string(&record).ok()));
     }
@@ -258,7 +258,7 @@ impl Store {
         }
         self.move_all().await;
         for (name, record) in records {
-            if let (Ok(key), Some(record)) = (name.parse::<Key>(), record)
+            if let (Ok(key), Some(record)) = (name.parse::<RecordKey>(), record)
                 && record.user == self.user
             {
                 self.watch(key.page);
@@ -283,7 +283,7 @@ impl Store {
             return;
         }
         let me = self.me.clone();
-        pages::when_gone(page, RELOAD_GRACE_MS, move || async move {
+        page_locks::when_gone(page, RELOAD_GRACE_MS, move || async move {
             if let Some(me) = me.upgrade() {
                 me.watched.borrow_mut().remove(&page);
                 me.take_over(page).await;
@@ -298,12 +298,12 @@ impl Store {
         }
         // What cannot be read now is there for the next page.
         for (name, record) in self.records().await.unwrap_or_default() {
-            let (Ok(key), Some(record)) = (name.parse::<Key>(), record) else { continue };
+            let (Ok(key), Some(record)) = (name.parse::<RecordKey>(), record) else { continue };
             if key.page != page || record.user != self.user {
                 continue;
             }
             if record.content.is_sent() {
-                let own = Key { page: self.page, slot: key.slot };
+                let own = RecordKey { page: self.page, slot: key.slot };
                 // Its own first: whatever happens in between, one of the two is there.
                 self.put(own.to_string(), serde_json::to_string(&record).ok());
                 self.put(name, None);
@@ -317,9 +317,9 @@ impl Store {
     }
 
     /// Takes what a page that is gone left, unless another page did. `taken` writes it as this page's own.
-    pub(super) fn claim(&self, key: Key, taken: impl FnOnce(Found) + 'static) {
+    pub(super) fn claim(&self, key: RecordKey, taken: impl FnOnce(Found) + 'static) {
         let me = self.me.clone();
-        pages::in_turn(key.page, move || async move {
+        page_locks::in_turn(key.page, move || async move {
             let Some(me) = me.upgrade() else { return };
             let name = key.to_string();
             let database = me.database.borrow().clone();
@@ -347,7 +347,7 @@ impl Store {
                 None => None,
             };
             match stored {
-                Some(file) => files.push(LocalFile::stored(*key, file)),
+                Some(file) => files.push(LocalFile::from_stored(*key, file)),
                 None => missing.push(name.clone()),
             }
         }

@@ -8,7 +8,6 @@ use crate::{
     protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
     text::visible,
     ui::{
-        app::Facts,
         browser,
         components::{
             clock::Moment,
@@ -16,6 +15,7 @@ use crate::{
             field::focus,
             icons::{Glyph, icon},
         },
+        context::AppContext,
         format,
     },
 };
@@ -39,7 +39,7 @@ fn edit_of(id: &str) -> String {
 /// The list, and the form.
 #[component]
 pub(super) fn AgentsView() -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let agents = Loaded::<AdminAgents>::new(|| "/api/admin/agents".into());
     let open = RwSignal::new(Open::Nothing);
     let told = RwSignal::new(String::new());
@@ -52,7 +52,7 @@ pub(super) fn AgentsView() -> impl IntoView {
         // What the person may ask changed, too.
         spawn_local(async move {
             if let Ok(mine) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
-                facts.agents.set_value(mine);
+                app.agents.set_value(mine);
             }
         });
     });

@@ -6,7 +6,7 @@ use super::loaded::Loaded;
 use crate::{
     protocol::http::{UsageReport, UsageRow, UsageSum},
     text::visible,
-    ui::{app::Facts, format},
+    ui::{context::AppContext, format},
 };
 
 /// For how many days.
@@ -15,7 +15,7 @@ const SPANS: [(u16, &str); 3] = [(1, "Today"), (7, "7 days"), (30, "30 days")];
 /// The tables of what was used.
 #[component]
 pub(super) fn UsageView() -> impl IntoView {
-    let facts: Facts = expect_context();
+    let app: AppContext = expect_context();
     let days = RwSignal::new(7_u16);
     let report = Loaded::<UsageReport>::new(move || address(days.get(), 0));
     let more = move |skip: u32| {
@@ -30,7 +30,7 @@ pub(super) fn UsageView() -> impl IntoView {
         view! {
             <tr>
                 {whose(&row.of)}
-                <td>{facts.agent_name(&row.agent)}</td>
+                <td>{app.agent_name(&row.agent)}</td>
                 <td>{model}</td>
                 {amounts(&row.of)}
             </tr>

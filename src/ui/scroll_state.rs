@@ -43,7 +43,7 @@ pub(crate) enum Mode {
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Input {
+pub(crate) enum ScrollEvent {
     /// A wheel or a key asks for what is above.
     Up,
     /// A wheel or a key asks for what is below.
@@ -57,30 +57,30 @@ pub(crate) enum Input {
     /// The content or the window got another size.
     Resize(Geometry),
     /// What the output asked for was done.
-    Placed(Geometry),
+    ActionDone(Geometry),
     /// The person wants to be at the end: they sent a message, or pressed the button that leads there.
-    ToEnd,
+    JumpToEnd,
     /// The person went elsewhere in the content by other means than scrolling.
-    Stay,
+    StartReading,
     /// The person opened or closed a part of the content: it gets another size next.
-    Toggle,
+    ToggleSection,
 }
 
 /// What to do with the box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Output {
+pub(crate) enum ScrollAction {
     Nothing,
     /// Scroll to the end.
     ScrollToEnd,
     /// Remember what is at the top of the window.
-    TakeAnchor,
+    SaveAnchor,
     /// Scroll so that what was remembered is where it was.
     RestoreAnchor,
 }
 
 /// The state of a scroll box.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Following {
+pub(crate) struct ScrollState {
     mode: Mode,
     /// The box as it was last.
     known: Geometry,
@@ -89,7 +89,7 @@ pub(crate) struct Following {
     toggled: bool,
 }
 
-impl Following {
+impl ScrollState {
     #[cfg(test)]
     fn mode(&self) -> Mode {
         self.mode
@@ -106,78 +106,78 @@ impl Following {
     }
 
     /// Takes what happened.
-    pub(crate) fn apply(&mut self, input: Input) -> Output {
+    pub(crate) fn apply(&mut self, input: ScrollEvent) -> ScrollAction {
         match input {
             // Where nothing is above, nobody can leave.
-            Input::Up if self.known.top > ROUNDING => self.read(),
-            Input::Down if self.mode == Mode::Reading && self.known.below() <= NEAR => self.follow(),
-            Input::Up | Input::Down => Output::Nothing,
-            Input::Press | Input::Release => {
-                self.pressed = input == Input::Press;
-                Output::Nothing
+            ScrollEvent::Up if self.known.top > ROUNDING => self.read(),
+            ScrollEvent::Down if self.mode == Mode::Reading && self.known.below() <= NEAR => self.follow(),
+            ScrollEvent::Up | ScrollEvent::Down => ScrollAction::Nothing,
+            ScrollEvent::Press | ScrollEvent::Release => {
+                self.pressed = input == ScrollEvent::Press;
+                ScrollAction::Nothing
             }
-            Input::Scroll(now) => self.scroll(now),
-            Input::Resize(now) => self.resize(now),
-            Input::Placed(now) => {
+            ScrollEvent::Scroll(now) => self.scroll(now),
+            ScrollEvent::Resize(now) => self.resize(now),
+            ScrollEvent::ActionDone(now) => {
                 self.known = now;
-                Output::Nothing
+                ScrollAction::Nothing
             }
-            Input::ToEnd => self.follow(),
-            Input::Stay => self.read(),
-            Input::Toggle => {
+            ScrollEvent::JumpToEnd => self.follow(),
+            ScrollEvent::StartReading => self.read(),
+            ScrollEvent::ToggleSection => {
                 self.toggled = true;
-                Output::TakeAnchor
+                ScrollAction::SaveAnchor
             }
         }
     }
 
-    fn follow(&mut self) -> Output {
+    fn follow(&mut self) -> ScrollAction {
         (self.mode, self.toggled) = (Mode::Following, false);
-        Output::ScrollToEnd
+        ScrollAction::ScrollToEnd
     }
 
-    fn read(&mut self) -> Output {
+    fn read(&mut self) -> ScrollAction {
         self.mode = Mode::Reading;
-        Output::TakeAnchor
+        ScrollAction::SaveAnchor
     }
 
-    fn scroll(&mut self, now: Geometry) -> Output {
+    fn scroll(&mut self, now: Geometry) -> ScrollAction {
         let before = std::mem::replace(&mut self.known, now);
         // A browser moves a box by itself only when sizes change. Who moves one of unchanged size is a person, by the
         // scroll bar, a swipe that goes on, a search in the page or a screen reader; or a script on their behalf.
         if !self.pressed && !now.has_size_of(before) {
             return match self.mode {
-                Mode::Following if !self.toggled && now.below() > ROUNDING => Output::ScrollToEnd,
-                _ => Output::Nothing,
+                Mode::Following if !self.toggled && now.below() > ROUNDING => ScrollAction::ScrollToEnd,
+                _ => ScrollAction::Nothing,
             };
         }
         match self.mode {
             Mode::Following if now.below() > ROUNDING => self.read(),
-            Mode::Following => Output::Nothing,
+            Mode::Following => ScrollAction::Nothing,
             Mode::Reading if now.top > before.top && now.below() <= NEAR => self.follow(),
-            Mode::Reading => Output::TakeAnchor,
+            Mode::Reading => ScrollAction::SaveAnchor,
         }
     }
 
-    fn resize(&mut self, now: Geometry) -> Output {
+    fn resize(&mut self, now: Geometry) -> ScrollAction {
         self.known = now;
         if std::mem::take(&mut self.toggled) {
             // What was opened stays where it was pressed; where the end is still in sight, it goes on being followed.
             if self.mode == Mode::Following && now.below() > NEAR {
                 self.mode = Mode::Reading;
             }
-            return Output::RestoreAnchor;
+            return ScrollAction::RestoreAnchor;
         }
         match self.mode {
-            Mode::Following => Output::ScrollToEnd,
-            Mode::Reading => Output::RestoreAnchor,
+            Mode::Following => ScrollAction::ScrollToEnd,
+            Mode::Reading => ScrollAction::RestoreAnchor,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Geometry, Input, Input::*, Mode, Mode::*, Output, Output::*};
+    use super::{Geometry, Mode, Mode::*, ScrollAction, ScrollAction::*, ScrollEvent, ScrollEvent::*};
 
     /// A box whose window is 500 pixels high, and of whose content so much is above and below.
     fn at(above: i32, below: i32) -> Geometry {
@@ -191,8 +191,8 @@ mod tests {
 
     struct Row {
         name: &'static str,
-        inputs: &'static [fn() -> Input],
-        last: Output,
+        inputs: &'static [fn() -> ScrollEvent],
+        last: ScrollAction,
         mode: Mode,
         away: bool,
     }
@@ -212,41 +212,41 @@ mod tests {
         "a shrunken content clamps, and is followed when it grows": Scroll(at(300, 0)), Resize(at(300, 900)) => ScrollToEnd, Following, false;
         "a clamp that grew again before it was told is no reader": Scroll(at(300, 901)) => ScrollToEnd, Following, false;
         "a clamp while pressed is no reader": Press, Scroll(at(300, 0)) => Nothing, Following, false;
-        "the echo of the own scrolling is no reader": Resize(at(1000, 60)), Placed(at(1060, 0)), Scroll(at(1060, 0)) => Nothing, Following, false;
+        "the echo of the own scrolling is no reader": Resize(at(1000, 60)), ActionDone(at(1060, 0)), Scroll(at(1060, 0)) => Nothing, Following, false;
         "a rounded end is the end": Scroll(at(998, 2)) => Nothing, Following, false;
         // Up leaves, at the first sign and by whatever means.
-        "a wheel up leaves before the box moves": Up => TakeAnchor, Reading, false;
+        "a wheel up leaves before the box moves": Up => SaveAnchor, Reading, false;
         "who left is not pulled back by growth": Up, Scroll(at(900, 100)), Resize(at(900, 400)) => RestoreAnchor, Reading, true;
         "by a little still is left": Up, Scroll(at(990, 10)), Resize(at(990, 70)) => RestoreAnchor, Reading, true;
-        "a swipe leaves": Press, Release, Scroll(at(980, 20)) => TakeAnchor, Reading, false;
-        "a scroll bar that is dragged leaves, also while content grows": Press, Scroll(at(700, 360)) => TakeAnchor, Reading, true;
-        "a search in the page leaves": Scroll(at(0, 1000)) => TakeAnchor, Reading, true;
-        "with nothing above there is nothing to leave": Placed(at(0, 0)), Up, Resize(at(0, 80)) => ScrollToEnd, Following, false;
+        "a swipe leaves": Press, Release, Scroll(at(980, 20)) => SaveAnchor, Reading, false;
+        "a scroll bar that is dragged leaves, also while content grows": Press, Scroll(at(700, 360)) => SaveAnchor, Reading, true;
+        "a search in the page leaves": Scroll(at(0, 1000)) => SaveAnchor, Reading, true;
+        "with nothing above there is nothing to leave": ActionDone(at(0, 0)), Up, Resize(at(0, 80)) => ScrollToEnd, Following, false;
         // Down comes back, if it arrives.
         "a way down that arrives follows": Up, Scroll(at(600, 400)), Scroll(at(990, 10)) => ScrollToEnd, Following, false;
-        "a way down that does not arrive reads on": Up, Scroll(at(600, 400)), Scroll(at(900, 100)) => TakeAnchor, Reading, true;
-        "a way up that ends near the end reads": Up, Scroll(at(600, 400)), Scroll(at(599, 20)), Scroll(at(595, 24)) => TakeAnchor, Reading, false;
+        "a way down that does not arrive reads on": Up, Scroll(at(600, 400)), Scroll(at(900, 100)) => SaveAnchor, Reading, true;
+        "a way up that ends near the end reads": Up, Scroll(at(600, 400)), Scroll(at(599, 20)), Scroll(at(595, 24)) => SaveAnchor, Reading, false;
         "a wheel down at the end follows": Up, Scroll(at(995, 5)), Down => ScrollToEnd, Following, false;
         "a wheel down elsewhere only scrolls": Up, Scroll(at(600, 400)), Down => Nothing, Reading, true;
-        "the button follows": Up, Scroll(at(600, 400)), ToEnd => ScrollToEnd, Following, false;
-        "what is sent is followed": Up, Scroll(at(600, 400)), ToEnd, Resize(at(600, 480)) => ScrollToEnd, Following, false;
+        "the button follows": Up, Scroll(at(600, 400)), JumpToEnd => ScrollToEnd, Following, false;
+        "what is sent is followed": Up, Scroll(at(600, 400)), JumpToEnd, Resize(at(600, 480)) => ScrollToEnd, Following, false;
         // While reading, layout moves nobody to the end.
         "content that shrinks to the end does not follow": Up, Scroll(at(600, 400)), Resize(at(600, 0)) => RestoreAnchor, Reading, false;
         "a clamp to the end does not follow": Up, Scroll(at(600, 400)), Scroll(at(400, 0)), Resize(at(400, 700)) => RestoreAnchor, Reading, true;
         "a taller window that shows the end does not follow": Up, Scroll(at(900, 100)), Resize(in_window(at(900, 100), 650)) => RestoreAnchor, Reading, false;
-        "another version is read where it is": Stay, Resize(at(1000, 300)) => RestoreAnchor, Reading, true;
+        "another version is read where it is": StartReading, Resize(at(1000, 300)) => RestoreAnchor, Reading, true;
         // What a person opens stays under their finger.
-        "what is opened at the end is not pushed out of sight": Toggle, Resize(at(1000, 700)) => RestoreAnchor, Reading, true;
-        "what is opened keeps its place though the focus scrolls": Toggle, Scroll(at(900, 400)), Resize(at(900, 400)) => RestoreAnchor, Reading, true;
-        "what is closed in sight of the end goes on being followed": Toggle, Resize(at(700, 0)), Resize(at(700, 50)) => ScrollToEnd, Following, false;
+        "what is opened at the end is not pushed out of sight": ToggleSection, Resize(at(1000, 700)) => RestoreAnchor, Reading, true;
+        "what is opened keeps its place though the focus scrolls": ToggleSection, Scroll(at(900, 400)), Resize(at(900, 400)) => RestoreAnchor, Reading, true;
+        "what is closed in sight of the end goes on being followed": ToggleSection, Resize(at(700, 0)), Resize(at(700, 50)) => ScrollToEnd, Following, false;
     };
 
     #[test]
     fn only_a_person_changes_whether_the_end_is_followed() {
         for row in TABLE {
-            let mut following = super::Following::default();
-            following.apply(Placed(at(1000, 0)));
-            let outputs: Vec<Output> = row.inputs.iter().map(|input| following.apply(input())).collect();
+            let mut following = super::ScrollState::default();
+            following.apply(ActionDone(at(1000, 0)));
+            let outputs: Vec<ScrollAction> = row.inputs.iter().map(|input| following.apply(input())).collect();
             let got = (outputs.last().copied(), following.mode(), following.is_away());
             assert_eq!(got, (Some(row.last), row.mode, row.away), "{}: {outputs:?}", row.name);
         }

@@ -51,7 +51,7 @@ impl SignOut {
         self.begun.set(true);
         match browser::post::<_, ()>(action, &serde_json::json!({})).await {
             Ok(()) => {
-                browser::store(KEY, Some(&browser::now_ms().to_string()));
+                browser::write_local_storage(KEY, Some(&browser::now_ms().to_string()));
                 self.leave();
                 Ok(())
             }
@@ -69,19 +69,19 @@ impl SignOut {
         spawn_local(async move {
             self.storage.forget().await;
             self.socket.signed_out();
-            browser::load("/sign-in");
+            browser::navigate_to("/sign-in");
         });
     }
 
     fn follow_other_tabs(self) {
         Effect::new(move |_| {
-            let known = StoredValue::new(browser::stored(KEY));
+            let known = StoredValue::new(browser::read_local_storage(KEY));
             let look = move || {
                 // This page is being left; should the browser show it again, it looks again.
                 if !browser::is_visible() && self.begun.try_get_untracked().unwrap_or(true) {
                     return;
                 }
-                let now = browser::stored(KEY);
+                let now = browser::read_local_storage(KEY);
                 if known.try_with_value(|known| *known != now).unwrap_or(false) {
                     known.set_value(now);
                     self.leave();
