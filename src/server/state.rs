@@ -10,13 +10,14 @@ use super::{
     agents::{AgentRegistry, stored},
     auth::Auth,
     bus::Bus,
-    channel::Channels,
+    channel::{Channels, Trimming},
     commands::Commands,
     config::Config,
     connections::{ConnectionManager, Nodes},
     error::Result,
     metrics,
     page::Admission,
+    quotas::Quotas,
     rates,
     runs::{Runner, RunnerOptions},
     site::Site,
@@ -128,7 +129,7 @@ impl AppState {
         let runner = self.runner.clone();
         self.tasks.spawn(async move { runner.tend().await });
         self.tasks.spawn(stored::run(store.clone(), self.registry.clone(), stopping.clone()));
-        self.tasks.spawn(self.channels.clone().run_trimming(self.config.store.trimming(), stopping.clone()));
+        self.tasks.spawn(self.channels.clone().run_trimming(Trimming::from(&self.config.store), stopping.clone()));
         self.tasks.spawn(sweep::run(store, self.files(), stopping.clone()));
         self.tasks.spawn(self.auth.clone().run_sweep(stopping.clone()));
         self.tasks.spawn(rates::run(self.manager.rates().clone(), stopping.clone()));

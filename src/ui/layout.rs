@@ -103,7 +103,7 @@ mod here {
             // A page that is zoomed in shows less of itself too: that is no keyboard.
             let visible = seen.height() * seen.scale();
             if height - visible > 1.0 {
-                let _ = style.set_property("--visible-height", &format!("{escape_invisible}px"));
+                let _ = style.set_property("--visible-height", &format!("{visible}px"));
                 // The browser moved the page to show what is written: it fits now.
                 window().scroll_to_with_x_and_y(0.0, 0.0);
             } else {

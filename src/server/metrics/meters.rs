@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, 
 
 use crate::{
     protocol::{Command, ErrorCode},
-    server::store::now_ms,
+    server::clock::now_ms,
 };
 
 /// Upper bounds of the buckets of durations, in seconds.

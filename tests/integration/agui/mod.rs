@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    model::server::{Model, call, calls, reasoning, says, stream, text as word},
+    model::server::{Model, call, calls, reasoning, stream, text as word, text_reply},
     remote::server as remote,
     support::{ADMIN, Client, PATIENCE, Person, Setup, TestServer, blocking, netra, problem, python, recorded},
 };

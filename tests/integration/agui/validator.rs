@@ -50,7 +50,7 @@ async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_call
         ),
         calls(&[("describe_log", "c2", json!({}))]),
         calls(&[("pick_colour", "c3", json!({"of": "the chart"}))]),
-        says("Blue it is."),
+        text_reply("Blue it is."),
     ])
     .await;
     let agent = format!(
@@ -83,7 +83,7 @@ async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_call
     let third = text(asker.post("model", &body).await).await;
     judge(&program, server.folder(), "with the caller's result", &third).await;
     assert!(third.contains("Blue it is."), "{third}");
-    let asked = scripted.asked();
+    let asked = scripted.requests();
     let known = asked.last().expect("four requests").body["messages"].to_string();
     assert!(asked.len() == 4 && known.contains("blue, said the caller"), "{known}");
 }

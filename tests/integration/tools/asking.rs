@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    model::server::{Model, calls, says},
+    model::server::{Model, calls, text_reply},
     support::Setup,
 };
 
@@ -205,13 +205,13 @@ pub(super) async fn desk_with(
     let tools = node("odd", &program, &[mode, &file.display().to_string()], "consent = { default = \"automatic\" }");
     let name = format!("odd__{tool}");
     let first = calls(&[(name.as_str(), "c1", json!({}))]);
-    let model = Model::with([first].into_iter().chain(then.iter().map(|words| says(words)))).await;
+    let model = Model::with([first].into_iter().chain(then.iter().map(|words| text_reply(words)))).await;
     (Desk::over(setup, model, &["odd"], &tools).await, folder, file)
 }
 
 /// The result of a call as the model was told it in its last request.
 pub(super) fn told(desk: &Desk) -> String {
-    let asked = desk.model.asked();
+    let asked = desk.model.requests();
     let messages = asked.last().expect("requests").body["messages"].clone();
     let messages = messages.as_array().expect("messages").clone();
     let result = messages.iter().find(|message| message["role"] == "tool").expect("a result");
@@ -271,10 +271,10 @@ async fn a_server_that_comes_late_is_offered_in_the_same_run() {
     let tools = node("good", &program, &["plain"], automatic) + &node("odd", &program, &["late", &file], automatic);
     // Each takes longer than the wait before the next attempt.
     let slow = |id| calls(&[("good__slow", id, json!({}))]);
-    let model = Model::with([slow("c1"), slow("c2"), slow("c3"), says("Good.")]).await;
+    let model = Model::with([slow("c1"), slow("c2"), slow("c3"), text_reply("Good.")]).await;
     let desk = Desk::over(Setup::default(), model, &["good", "odd"], &tools).await;
     desk.ask("m", None).await;
-    let offers = |request: usize| desk.model.asked()[request].body["tools"].to_string().contains("odd__refuse");
+    let offers = |request: usize| desk.model.requests()[request].body["tools"].to_string().contains("odd__refuse");
     assert!(!offers(0), "it is too early");
     assert!(offers(3), "it came");
 }

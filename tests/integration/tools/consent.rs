@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::{once::Counting, *};
 use crate::{
-    model::server::{Model, Reply, calls, says},
+    model::server::{Model, Reply, calls, text_reply},
     support::{ADMIN, Client, Setup, TestServer},
 };
 
-/// A model that calls `tool`, and says things after it.
+/// A model that calls `tool`, and text_reply things after it.
 pub(super) struct Desk {
     pub(super) model: Model,
     counting: Arc<Counting>,
@@ -19,7 +19,7 @@ pub(super) struct Desk {
 
 impl Desk {
     async fn new(tool: &str, then: &[&str]) -> Self {
-        Self::with(Setup::default(), tool, then.iter().map(|words| says(words))).await
+        Self::with(Setup::default(), tool, then.iter().map(|words| text_reply(words))).await
     }
 
     async fn with(setup: Setup, tool: &str, then: impl IntoIterator<Item = Reply>) -> Self {
@@ -102,7 +102,7 @@ async fn what_was_asked_before_a_server_died_is_allowed_after_it_and_done_once()
     let told = desk.ask("m", Some(&question)).await;
     assert!(told.iter().any(|event| event["delta"] == "Paid."), "{told:#?}");
     assert_eq!(desk.counting.done("well"), 1);
-    let known = desk.model.asked()[1].body["messages"].to_string();
+    let known = desk.model.requests()[1].body["messages"].to_string();
     assert!(known.contains("\"done\""), "the model has the result: {known}");
     // The same yes once more.
     desk.ask("m", Some(&question)).await;
@@ -126,7 +126,7 @@ async fn an_allowed_call_that_a_dying_server_left_is_never_made_again() {
     let told = desk.ask("what now", None).await;
     assert!(told.iter().any(|event| event["delta"] == "I see."), "{told:#?}");
     assert_eq!(desk.counting.done("hold"), 1);
-    let asked = desk.model.asked();
+    let asked = desk.model.requests();
     let known = asked.last().expect("requests").body["messages"].clone();
     let result = known.as_array().expect("messages").iter().find(|message| message["role"] == "tool");
     assert!(result.is_some_and(|result| !result["content"].to_string().contains("refused")), "{known}");
@@ -135,7 +135,7 @@ async fn an_allowed_call_that_a_dying_server_left_is_never_made_again() {
 #[tokio::test]
 async fn a_no_is_taken_from_whoever_has_used_up_the_budget_and_a_yes_is_not() {
     let setup = Setup::default().with("RUNS__DAILY_TOKENS_PER_USER", 150);
-    let desk = Desk::with(setup, "well", [says("That was the rest of it.")]).await;
+    let desk = Desk::with(setup, "well", [text_reply("That was the rest of it.")]).await;
     let question = desk.question().await;
     desk.post("another", "more", None).await;
     let (status, _) = desk.post("desk", "m", Some((&question, json!({"approved": true})))).await;

@@ -51,14 +51,15 @@ async fn at_work(desk: &Desk, file: &Path, then: impl FnOnce()) -> Vec<Value> {
 async fn goes_on_by_itself(desk: &Desk, file: &Path) {
     assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
     fs::write(file.with_extension("done"), "").expect("written");
-    let has_result = || desk.model.asked().last().is_some_and(|asked| asked.body.to_string().contains("well rested"));
+    let has_result =
+        || desk.model.requests().last().is_some_and(|asked| asked.body.to_string().contains("well rested"));
     until("the model has the result", has_result).await;
     assert_eq!(count(file, "called task"), 1, "it is not begun again");
     assert_eq!(count(file, "cancelled the task"), 0);
     // The run that went on is over: another says how the conversation stands.
     let stream = desk.ask("how is it?", None).await;
     assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");
-    let messages = desk.model.asked().last().expect("requests").body["messages"].clone();
+    let messages = desk.model.requests().last().expect("requests").body["messages"].clone();
     let roles: Vec<&str> =
         messages.as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
     assert!(roles.ends_with(&["user", "assistant", "tool", "assistant", "user"]), "{roles:?}");
@@ -126,7 +127,7 @@ async fn a_question_of_a_task_is_answered_after_a_restart_and_what_was_said_sinc
     let (_, stream) = desk.post("desk", "how is it?", Some((&asks, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");
     assert!(told(&desk).contains("accept") && told(&desk).contains("door"), "{}", told(&desk));
-    let asked = desk.model.asked();
+    let asked = desk.model.requests();
     let messages = asked.last().expect("requests").body["messages"].clone();
     let roles: Vec<&str> =
         messages.as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();

@@ -124,7 +124,7 @@ impl<'a> Request<'a> {
                 Ok((accepted, history))
             }
             RequestKind::Results { results, .. } => {
-                let has_call = |run: &RunView, id: &str| run.left().any(|call| call == id);
+                let has_call = |run: &RunView, id: &str| run.client_tool_calls().any(|call| call == id);
                 let (accepted, _) = self.answer(state, user, agent, results.clone(), has_call, caller).await?;
                 Ok((accepted, None))
             }
@@ -207,7 +207,7 @@ async fn awaited(state: &AppState, thread_id: ThreadId, given: &[InterruptAnswer
         return Ok(Vec::new());
     }
     let (_, view) = state.channels.thread(thread_id).await?;
-    let awaited: HashSet<&str> = view.runs().flat_map(|run| run.awaits()).collect();
+    let awaited: HashSet<&str> = view.runs().flat_map(|run| run.pending_tool_calls()).collect();
     let results = given.iter().filter(|result| awaited.contains(result.interrupt_id.as_str())).cloned();
     let results: Vec<_> = results.collect();
     threads::check_sizes(&results)?;

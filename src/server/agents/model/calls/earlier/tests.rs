@@ -182,11 +182,11 @@ async fn after(runs: Vec<(RunId, Value)>, asked: &Interrupt, payload: Option<&Va
     }
     let history: Vec<Message> = serde_json::from_value(json!(history)).expect("messages");
     let (out, _events) = Emitter::channel(64);
-    let tools = RecordingToolBox::default();
+    let toolbox = RecordingToolBox::default();
     let tools = Tools {
         input: &input,
         out: &out,
-        toolbox: Some(&tools),
+        toolbox: Some(&toolbox),
         specs: Vec::new(),
         reader: None,
         consent_timeout: None,
@@ -195,7 +195,7 @@ async fn after(runs: Vec<(RunId, Value)>, asked: &Interrupt, payload: Option<&Va
         Ok(Settled::Done(results)) => results.into_iter().collect(),
         _ => panic!("no more interrupts"),
     };
-    After { tools: tools, results, _events }
+    After { tools: toolbox, results, _events }
 }
 
 impl After {
