@@ -18,10 +18,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    protocol::schema,
-    server::{config::ConfigError, file_modes},
-};
+use crate::server::{config::ConfigError, file_modes};
 
 /// A durable, authenticated home for AI agents on one WebSocket.
 #[derive(Parser)]
@@ -49,6 +46,7 @@ enum Command {
     #[command(hide = true)]
     Bench(bench::BenchArgs),
     /// Print the JSON Schema of the wire protocol
+    #[cfg(feature = "ssr")]
     Schema,
 }
 
@@ -112,7 +110,8 @@ pub fn main() -> ExitCode {
             Command::Notice(args) => notice::run(args).await,
             Command::Store(command) => store::run(command).await,
             Command::Bench(args) => bench::run(args).await,
-            Command::Schema => print_line(&format!("{:#}", schema::document())),
+            #[cfg(feature = "ssr")]
+            Command::Schema => print_line(&format!("{:#}", crate::protocol::schema::document())),
         }
     });
     // Without waiting for blocking tasks: what must be finished is finished by now.

@@ -105,54 +105,66 @@ pub(super) async fn idle(bench: &Bench) -> Result<Value, Failure> {
     }))
 }
 
+/// What all sockets of [`fanout`] received; clones share it.
+#[derive(Clone, Default)]
+struct Received {
+    entries: Arc<AtomicU64>,
+    bytes: Arc<AtomicU64>,
+    /// The time from an entry's timestamp to its arrival, of every 64th entry.
+    delays: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl Received {
+    /// Reads from a socket until `stop`; checks that the entries after `seq` are in order.
+    async fn read(self, mut socket: Socket, mut seq: u64, stop: CancellationToken) -> Result<(), Failure> {
+        while let Some(text) = stop.run_until_cancelled(socket.next_text()).await {
+            let text = text?;
+            let Some((next, at)) = seq_and_time(&text) else { continue };
+            if next != seq + 1 {
+                return Err(failed(format!("entry {next} came after {seq}")));
+            }
+            seq = next;
+            self.entries.fetch_add(1, Ordering::Relaxed);
+            self.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
+            if seq % 64 == 0 {
+                self.delays.lock().push(Duration::from_millis(now_ms().saturating_sub(at).max(0).unsigned_abs()));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Cost of a delivery.
 pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
     let (mut sender, thread) = bench.create_thread(bench.agent.as_deref()).await?;
     let sockets = bench.open(ChannelName::Thread(thread)).await?;
-    let (count, bytes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
+    let (received, stop) = (Received::default(), CancellationToken::new());
     let mut reading: JoinSet<Result<(), Failure>> = JoinSet::new();
-    let stop = CancellationToken::new();
-    for (mut socket, Subscribed { mut seq, .. }) in sockets {
-        let (count, bytes, times, stop) = (count.clone(), bytes.clone(), times.clone(), stop.clone());
-        reading.spawn(async move {
-            while let Some(text) = stop.run_until_cancelled(socket.next_text()).await {
-                let text = text?;
-                let Some((next, at)) = seq_and_time(&text) else { continue };
-                if next != seq + 1 {
-                    return Err(failed(format!("entry {next} came after {seq}")));
-                }
-                seq = next;
-                count.fetch_add(1, Ordering::Relaxed);
-                bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
-                if seq % 64 == 0 {
-                    times.lock().push(Duration::from_millis(now_ms().saturating_sub(at).max(0).unsigned_abs()));
-                }
-            }
-            Ok(())
-        });
+    for (socket, Subscribed { seq, .. }) in sockets {
+        let (received, stop) = (received.clone(), stop.clone());
+        reading.spawn(async move { received.read(socket, seq, stop).await });
     }
     let run = match &bench.agent {
         Some(_) => Some(send_message(&mut sender, thread).await?.run_id),
         None => {
-            write(bench, thread, &count, &stop, &mut reading).await?;
+            write(bench, thread, &received.entries, &stop, &mut reading).await?;
             None
         }
     };
     sleep(WARM_UP).await;
-    times.lock().clear();
+    received.delays.lock().clear();
     let read_counters = || {
         Ok::<_, Failure>((
             Instant::now(),
             bench.cpu_time()?,
-            count.load(Ordering::Relaxed),
-            bytes.load(Ordering::Relaxed),
+            received.entries.load(Ordering::Relaxed),
+            received.bytes.load(Ordering::Relaxed),
         ))
     };
     let before = read_counters()?;
     sleep(bench.time).await;
     let after = read_counters()?;
-    let times = std::mem::take(&mut *times.lock());
+    let times = std::mem::take(&mut *received.delays.lock());
     if let Some(run_id) = run {
         sender.ask(StopRun { run_id }).await?;
     }

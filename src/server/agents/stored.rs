@@ -1,6 +1,6 @@
-//! The agents that administrators added, in the store: the same on every node.
+//! The entries of agents that administrators added, in the store.
 //!
-//! A change is told to the other nodes at once; whoever missed it looks every ten seconds.
+//! The other nodes are notified of a change; each also reads the entries every ten seconds, in case it missed one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,19 +13,19 @@ use crate::server::{clock::now_ms, config::agents::AgentEntry, error::Result, st
 /// How often the store is read, where nobody says that the agents changed.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// All entries by id, in the order in which they came.
+/// All entries with their ids, in the order in which they were added.
 ///
 /// # Errors
-/// Where the store fails.
+/// The store fails.
 pub async fn entries(store: &Store) -> Result<Vec<(String, AgentEntry)>> {
     let rows = sqlx::query("SELECT entry, id FROM agents ORDER BY updated_at, id").fetch_all(store.reader()).await?;
     rows.iter().map(|row| Ok((row.try_get(1)?, read(row)?))).collect()
 }
 
-/// The entry of an id, where there is one.
+/// The entry with this id, if there is one.
 ///
 /// # Errors
-/// Where the store fails.
+/// The store fails.
 pub async fn entry(store: &Store, id: &str) -> Result<Option<AgentEntry>> {
     let row = sqlx::query("SELECT entry FROM agents WHERE id = $1")
         .bind(id.to_owned())
@@ -34,15 +34,15 @@ pub async fn entry(store: &Store, id: &str) -> Result<Option<AgentEntry>> {
     row.as_ref().map(read).transpose()
 }
 
-/// One that an older build wrote otherwise is an agent that cannot be used.
+/// An entry that cannot be parsed becomes an empty one, which is listed as disabled.
 fn read(row: &sqlx::any::AnyRow) -> Result<AgentEntry> {
     Ok(serde_json::from_str(&row.try_get::<String, _>(0)?).unwrap_or_default())
 }
 
-/// Adds an entry, or puts it in the place of the one of that id.
+/// Adds an entry, or replaces the one with this id.
 ///
 /// # Errors
-/// Where the store fails.
+/// The store fails.
 pub async fn put(store: &Store, id: &str, entry: &AgentEntry) -> Result<()> {
     let mut tx = store.begin().await?;
     sqlx::query(
@@ -57,10 +57,10 @@ pub async fn put(store: &Store, id: &str, entry: &AgentEntry) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// Removes an entry; answers whether there was one.
+/// Removes an entry; returns whether there was one.
 ///
 /// # Errors
-/// Where the store fails.
+/// The store fails.
 pub async fn remove(store: &Store, id: &str) -> Result<bool> {
     let mut tx = store.begin().await?;
     let gone = sqlx::query("DELETE FROM agents WHERE id = $1").bind(id.to_owned()).execute(&mut *tx).await?;
@@ -68,10 +68,10 @@ pub async fn remove(store: &Store, id: &str) -> Result<bool> {
     Ok(gone.rows_affected() > 0)
 }
 
-/// Takes what the store has into the registry.
+/// Loads the entries into the registry.
 ///
 /// # Errors
-/// Where the store fails; the registry then stays as it is.
+/// The store fails; the registry stays as it is.
 pub async fn load(store: &Store, agents: &AgentRegistry) -> Result<()> {
     agents.set_stored(&entries(store).await?);
     Ok(())

@@ -1,40 +1,42 @@
-//! What stands inside events (messages, their parts, calls, outcomes, usage), held to AG-UI's published schemas.
+//! Checks nested values of events (messages, their parts, tool calls, outcomes, usage) against AG-UI's published schemas.
 //!
-//! The events' own types read these leniently or not at all. Here as there, a field of another type is wrong, `null` is no
-//! value, and what a later version may add is none of our business: an unknown field, a message of an unknown role, a part of
-//! an unknown type.
+//! The types of events parse these leniently or not at all. As there, a field of another type is an error, `null` is not a value, and
+//! additions of later versions are accepted: unknown fields, messages of unknown roles, parts of unknown types.
+//!
+//! These are constant tables and not JSON Schemas for [`json_schema`](crate::server::json_schema), because every event must be checked
+//! completely: that module stops at a bound, and treats `null` as absent.
 
 use serde_json::Value;
 
 use crate::protocol::limits::MAX_SAFE_INTEGER;
 
-/// What a place may hold.
+/// The type of a value.
 #[derive(Debug, Clone, Copy)]
-enum Is {
+enum Type {
     /// Text.
     Text,
-    /// This text.
+    /// This text alone.
     Only(&'static str),
-    /// An object of any content.
+    /// An object with any fields.
     Object,
     /// Anything but `null`.
     Something,
-    /// Anything.
+    /// Anything, `null` included.
     Anything,
-    /// A whole number, not less than none.
+    /// A whole number from 0.
     Count,
-    /// A list of such.
+    /// A list of values of this type.
     List(&'static Self),
     /// An object with these fields.
     Fields(&'static [Field]),
-    /// An object that is one of several, and which says a field of it; of another it may be anything.
+    /// An object whose fields depend on the value of this field; with an unknown value any fields are accepted.
     OneOf(&'static str, &'static [(&'static str, &'static [Field])]),
-    /// Text, or such a list of parts.
+    /// Text, or a value of this type.
     Content(&'static Self),
 }
 
-/// A field: its name, whether it may be absent, and what it holds.
-type Field = (&'static str, Need, Is);
+/// A field: its name, whether it may be absent, and its type.
+type Field = (&'static str, Need, Type);
 
 /// Whether a field may be absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +45,10 @@ enum Need {
     Optional,
 }
 
-use Is::{Anything, Content, Count, Fields, List, Object, OneOf, Only, Something, Text};
 use Need::{Optional, Required};
+use Type::{Anything, Content, Count, Fields, List, Object, OneOf, Only, Something, Text};
 
-const SOURCE: Is = OneOf(
+const SOURCE: Type = OneOf(
     "type",
     &[
         ("data", &[("value", Required, Text), ("mimeType", Required, Text)]),
@@ -55,7 +57,7 @@ const SOURCE: Is = OneOf(
     ],
 );
 
-/// Parts, the metadata of whose files may be so.
+/// Parts; the argument is the type of the metadata of files.
 macro_rules! parts {
     ($more:ident) => {
         List(&OneOf(
@@ -72,10 +74,10 @@ macro_rules! parts {
     (file $more:ident) => { &[("id", Optional, Text), ("source", Required, SOURCE), ("metadata", Optional, $more)] };
 }
 
-const PARTS: Is = parts!(Something);
-/// In messages older frameworks say `null` there.
-const MESSAGE_PARTS: Is = parts!(Anything);
-const CALL: Is = Fields(&[
+const PARTS: Type = parts!(Something);
+/// Older frameworks send `null` there in messages.
+const MESSAGE_PARTS: Type = parts!(Anything);
+const CALL: Type = Fields(&[
     ("id", Required, Text),
     ("type", Required, Only("function")),
     ("function", Required, Fields(&[("name", Required, Text), ("arguments", Required, Text)])),
@@ -83,7 +85,7 @@ const CALL: Is = Fields(&[
     ("metadata", Optional, Object),
 ]);
 
-/// The fields of a message: those of all, those of all but a few, and its own.
+/// The fields of a message: those of all roles, those of most roles, and those of its own.
 macro_rules! message {
     (named $($own:tt)*) => { message!(sealed ("name", Optional, Text), $($own)*) };
     (sealed $($own:tt)*) => { message!(any ("encryptedValue", Optional, Text), $($own)*) };
@@ -92,7 +94,7 @@ macro_rules! message {
     };
 }
 
-const MESSAGES: Is = List(&OneOf(
+const MESSAGES: Type = List(&OneOf(
     "role",
     &[
         ("developer", message!(named("content", Required, Text))),
@@ -111,7 +113,7 @@ const MESSAGES: Is = List(&OneOf(
         ("reasoning", message!(sealed("content", Required, Text))),
     ],
 ));
-const USAGE: Is = List(&Fields(&[
+const USAGE: Type = List(&Fields(&[
     ("provider", Optional, Text),
     ("model", Optional, Text),
     ("inputTokens", Optional, Count),
@@ -121,7 +123,7 @@ const USAGE: Is = List(&Fields(&[
     ("cachedInputTokens", Optional, Count),
     ("cacheWriteInputTokens", Optional, Count),
 ]));
-const INTERRUPT: Is = Fields(&[
+const INTERRUPT: Type = Fields(&[
     ("id", Required, Text),
     ("reason", Required, Text),
     ("message", Optional, Text),
@@ -131,16 +133,17 @@ const INTERRUPT: Is = Fields(&[
     ("subagentRunId", Optional, Text),
     ("metadata", Optional, Object),
 ]);
-/// How runs end, and sub-agents.
+/// Outcomes of runs.
 const RUN_OUTCOMES: &[(&str, &[Field])] = &[
     ("success", &[("pendingToolCallIds", Optional, List(&Text))]),
     ("interrupt", &[("interrupts", Required, List(&INTERRUPT))]),
     ("cancelled", &[]),
 ];
+/// Outcomes of sub-agents.
 const SUBAGENT_OUTCOMES: &[(&str, &[Field])] =
     &[("success", &[]), ("suspended", &[("interruptIds", Optional, List(&Text))])];
 
-/// What the events hold that hold anything of this.
+/// The events that contain such values.
 const EVENTS: &[(&str, &[Field])] = &[
     ("MESSAGES_SNAPSHOT", &[("messages", Required, MESSAGES)]),
     ("TOOL_CALL_RESULT", &[("content", Required, Content(&PARTS))]),
@@ -149,10 +152,10 @@ const EVENTS: &[(&str, &[Field])] = &[
     ("SUBAGENT_FINISHED", &[("outcome", Optional, OneOf("type", SUBAGENT_OUTCOMES))]),
 ];
 
-/// Holds an event of this type to what stands inside it.
+/// Checks the nested values of an event of this type.
 ///
 /// # Errors
-/// Which place is wrong and what belongs there.
+/// Names the wrong place and what is expected there.
 pub(super) fn check(kind: &str, event: &Value) -> Result<(), String> {
     let known = EVENTS.iter().find(|(known, _)| *known == kind).map(|(_, fields)| *fields);
     known
@@ -160,13 +163,13 @@ pub(super) fn check(kind: &str, event: &Value) -> Result<(), String> {
         .map_err(|Wrong { path, expected }| format!("`{path}` {expected}"))
 }
 
-/// Whether an outcome is of a kind that the protocol knows; what is no object is wrong in another way.
+/// Whether the protocol defines this type of outcome. A value that is not an object is reported by [`check`].
 pub(super) fn is_known_outcome(kind: &str, outcome: &Value) -> bool {
     let known = if kind == "RUN_FINISHED" { RUN_OUTCOMES } else { SUBAGENT_OUTCOMES };
     !outcome.is_object() || known.iter().any(|(name, _)| outcome["type"] == *name)
 }
 
-/// A place that is wrong, and what belongs there.
+/// A wrong place, and what is expected there.
 struct Wrong {
     path: String,
     expected: String,
@@ -177,7 +180,7 @@ impl Wrong {
         Self { path: String::new(), expected: expected.to_owned() }
     }
 
-    /// The same, seen from outside.
+    /// The same, with the place below `name`.
     fn within(self, name: impl std::fmt::Display) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         Self { path: format!("{name}{dot}{}", self.path), ..self }
@@ -186,17 +189,19 @@ impl Wrong {
 
 fn object(value: &Value, fields: &[Field]) -> Result<(), Wrong> {
     let Value::Object(object) = value else { return Err(Wrong::new("is no object")) };
-    fields.iter().try_for_each(|(name, need, is)| match object.get(*name) {
+    fields.iter().try_for_each(|(name, need, expected)| match object.get(*name) {
         None if *need == Required => Err(Wrong::new("is missing").within(name)),
         None => Ok(()),
-        Some(Value::Null) if !matches!(is, Anything) => Err(Wrong::new("is null; say it or leave it out").within(name)),
-        Some(value) => fits(value, is).map_err(|wrong| wrong.within(name)),
+        Some(Value::Null) if !matches!(expected, Anything) => {
+            Err(Wrong::new("is null; say it or leave it out").within(name))
+        }
+        Some(value) => check_type(value, expected).map_err(|wrong| wrong.within(name)),
     })
 }
 
-fn fits(value: &Value, is: &Is) -> Result<(), Wrong> {
+fn check_type(value: &Value, expected: &Type) -> Result<(), Wrong> {
     let right = |right: bool, expected: &str| if right { Ok(()) } else { Err(Wrong::new(expected)) };
-    match is {
+    match expected {
         Text => right(value.is_string(), "is no text"),
         Only(text) => right(value == text, &format!("is not `{text}`")),
         Object => right(value.is_object(), "is no object"),
@@ -212,13 +217,13 @@ fn fits(value: &Value, is: &Is) -> Result<(), Wrong> {
             items
                 .iter()
                 .enumerate()
-                .try_for_each(|(at, item)| fits(item, each).map_err(|wrong| wrong.within(format_args!("[{at}]"))))
+                .try_for_each(|(at, item)| check_type(item, each).map_err(|wrong| wrong.within(format_args!("[{at}]"))))
         }
         OneOf(field, known) => {
             let known = known.iter().find(|(name, _)| value[*field] == *name);
             object(value, known.map_or(&[], |(_, fields)| fields))
         }
         Content(_) if value.is_string() => Ok(()),
-        Content(parts) => fits(value, parts),
+        Content(parts) => check_type(value, parts),
     }
 }

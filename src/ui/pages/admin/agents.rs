@@ -105,6 +105,14 @@ fn kind_label(kind: AgentKind) -> &'static str {
     }
 }
 
+fn source_label(source: AgentSource) -> &'static str {
+    match source {
+        AgentSource::BuiltIn => "part of this server",
+        AgentSource::File => "configuration file",
+        AgentSource::Page => "added here",
+    }
+}
+
 /// Who may use an agent, as text.
 fn describe_access(entry: &Map<String, Value>) -> String {
     let list = |key: &str| -> Vec<&str> {
@@ -134,26 +142,29 @@ fn describe_tools(entry: &Map<String, Value>) -> Option<String> {
     (!ids.is_empty()).then(|| format!("tools of {}", ids.join(", ")))
 }
 
-/// An agent.
-#[component]
-fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> impl IntoView {
-    let AdminAgent { info, source, entry, health, last_failure } = agent;
-    let confirming = RwSignal::new(false);
-    let error = RwSignal::new(None::<String>);
-    let is_editable = source == AgentSource::Page;
-    let source = match source {
-        AgentSource::BuiltIn => "part of this server",
-        AgentSource::File => "configuration file",
-        AgentSource::Page => "added here",
-    };
-    let state = match (&info.disabled, &health) {
-        (Some(why), _) => ("disabled", "Cannot be used", Some(why.clone())),
+/// The state of an agent: its value for `data-state`, its label, and details.
+fn describe_state(agent: &AdminAgent) -> (&'static str, &'static str, Option<String>) {
+    match (&agent.info.disabled, &agent.health) {
+        (Some(reason), _) => ("disabled", "Cannot be used", Some(reason.clone())),
         (None, Some(health)) if !health.ok => ("failing", "Failing", Some(health.about.clone())),
-        (None, _) if last_failure.is_some() => ("failing", "Last run failed", None),
+        (None, _) if agent.last_failure.is_some() => ("failing", "Last run failed", None),
         (None, health) => ("usable", "Usable", health.as_ref().map(|health| health.about.clone())),
-    };
-    let (state, label, about) = state;
-    let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(escape_invisible(&info.name)));
+    }
+}
+
+/// The buttons that edit and remove an agent; removing takes a second press.
+#[component]
+fn EditButtons(
+    id: String,
+    name: String,
+    open: RwSignal<Open>,
+    error: RwSignal<Option<String>>,
+    changed: Callback<String>,
+) -> impl IntoView {
+    let confirming = RwSignal::new(false);
+    let edit_id = edit_button(&id);
+    let edit_label = format!("Edit {name}");
+    let (id, name) = (StoredValue::new(id), StoredValue::new(name));
     let remove = move |_| {
         if !confirming.get_untracked() {
             confirming.set(true);
@@ -169,49 +180,56 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
             }
         });
     };
-    let removed = name.get_value();
-    let removal = move || format!("Remove {removed}{}", if confirming.get() { " for good?" } else { "" });
-    let edit_id = edit_button(&info.id);
-    let changes = move || {
-        view! {
-            <button
-                type="button"
-                class="small-button"
-                id=edit_id.clone()
-                aria-label=format!("Edit {}", name.get_value())
-                on:click=move |_| open.set(Open::Edit(id.get_value()))
-            >
-                "Edit"
-            </button>
-            <button type="button" class="small-button" aria-label=removal.clone() on:click=remove on:blur=move |_| confirming.set(false)>
-                {move || if confirming.get() { "Remove for good?" } else { "Remove" }}
-            </button>
-        }
-    };
-    let checks = RwSignal::new(false);
-    let check_id = format!("open-check-{}", info.id);
-    let opener = StoredValue::new(check_id.clone());
+    let remove_label =
+        move || format!("Remove {}{}", name.get_value(), if confirming.get() { " for good?" } else { "" });
+    view! {
+        <button
+            type="button"
+            class="small-button"
+            id=edit_id
+            aria-label=edit_label
+            on:click=move |_| open.set(Open::Edit(id.get_value()))
+        >
+            "Edit"
+        </button>
+        <button type="button" class="small-button" aria-label=remove_label on:click=remove on:blur=move |_| confirming.set(false)>
+            {move || if confirming.get() { "Remove for good?" } else { "Remove" }}
+        </button>
+    }
+}
+
+/// An agent.
+#[component]
+fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> impl IntoView {
+    let (state, label, about) = describe_state(&agent);
+    let AdminAgent { info, source, entry, last_failure, .. } = agent;
+    let error = RwSignal::new(None::<String>);
+    let is_editable = source == AgentSource::Page;
+    let source = source_label(source);
+    let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(escape_invisible(&info.name)));
+    let is_checking = RwSignal::new(false);
+    let check_id = StoredValue::new(format!("open-check-{}", info.id));
     let close = Callback::new(move |()| {
-        checks.set(false);
-        request_animation_frame(move || focus_id(&opener.get_value()));
+        is_checking.set(false);
+        request_animation_frame(move || focus_id(&check_id.get_value()));
     });
-    let usable = info.disabled.is_none();
-    let actions = (usable || is_editable).then(|| {
+    let is_usable = info.disabled.is_none();
+    let actions = (is_usable || is_editable).then(|| {
         view! {
             <div class="form-actions">
-                {usable.then(|| view! {
+                {is_usable.then(|| view! {
                     <button
                         type="button"
                         class="small-button"
-                        id=check_id
+                        id=check_id.get_value()
                         aria-label=format!("Check {}", name.get_value())
-                        aria-expanded=move || checks.get().to_string()
-                        on:click=move |_| checks.update(|open| *open = !*open)
+                        aria-expanded=move || is_checking.get().to_string()
+                        on:click=move |_| is_checking.update(|open| *open = !*open)
                     >
                         "Check"
                     </button>
                 })}
-                {is_editable.then(changes)}
+                {is_editable.then(|| view! { <EditButtons id=id.get_value() name=name.get_value() open error changed/> })}
             </div>
         }
     });
@@ -233,7 +251,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                 {describe_tools(&entry).map(|tools| format!(" · {tools}"))}
             </p>
             {actions}
-            <Show when=move || checks.get()>
+            <Show when=move || is_checking.get()>
                 <Check id=id.get_value() name=name.get_value() close/>
             </Show>
             {move || error.get().map(error_message)}

@@ -215,7 +215,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::protocol::http::agent_entry::{Holds, KEYS, MASK};
+    use crate::protocol::http::{
+        AgentKind,
+        agent_entry::{Holds, KEYS, MASK},
+    };
 
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap_or_default()
@@ -248,7 +251,8 @@ mod tests {
         for field in FIELDS {
             let (name, inner) =
                 field.key.split_once('.').map_or((field.key, None), |(name, inner)| (name, Some(inner)));
-            let kind = (!field.kind.is_empty()).then(|| serde_json::from_value(json!(field.kind)).expect("a kind"));
+            let kind: Option<AgentKind> =
+                (!field.kind.is_empty()).then(|| serde_json::from_value(json!(field.kind)).expect("a kind"));
             let key = KEYS.iter().find(|key| key.name == name && key.kind == kind).expect(field.key);
             let has_inner = match key.holds {
                 Holds::Table(names) => inner.is_some_and(|inner| names.contains(&inner)),

@@ -38,92 +38,125 @@ fn control(field: &entry::Field) -> Control {
     }
 }
 
-/// The form for a new agent (`before` is empty), or to change one.
-#[component]
-pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, close: Callback<()>) -> impl IntoView {
-    let is_new = before.is_empty();
-    let title = if is_new { "A new agent".to_owned() } else { format!("Change {}", FIELDS[1].text(&before)) };
-    let kind = RwSignal::new(before.get("kind").and_then(Value::as_str).unwrap_or(KINDS[0].0).to_owned());
-    let texts: StoredValue<Vec<RwSignal<String>>> =
-        StoredValue::new(FIELDS.iter().map(|field| RwSignal::new(field.text(&before))).collect());
-    let before = StoredValue::new(before);
-    let problem = RwSignal::new(None::<Problem>);
-    let busy = RwSignal::new(false);
-    let show_problem = move |wrong: Problem| {
-        let at = element_id(wrong.key);
-        problem.set(Some(wrong));
-        request_animation_frame(move || focus_id(&at));
-    };
-    request_animation_frame(move || focus_id(&element_id(if is_new { "id" } else { "name" })));
-    let submit = move |event: SubmitEvent| {
-        event.prevent_default();
-        if busy.get_untracked() {
+/// The state of the form.
+#[derive(Clone, Copy)]
+struct FormState {
+    /// The entry before the change; empty for a new agent.
+    before: StoredValue<Map<String, Value>>,
+    is_new: bool,
+    kind: RwSignal<String>,
+    /// The text of each of [`FIELDS`].
+    texts: StoredValue<Vec<RwSignal<String>>>,
+    problem: RwSignal<Option<Problem>>,
+    is_saving: RwSignal<bool>,
+}
+
+impl FormState {
+    fn new(before: Map<String, Value>) -> Self {
+        let kind = before.get("kind").and_then(Value::as_str).unwrap_or(KINDS[0].0).to_owned();
+        Self {
+            is_new: before.is_empty(),
+            kind: RwSignal::new(kind),
+            texts: StoredValue::new(FIELDS.iter().map(|field| RwSignal::new(field.text(&before))).collect()),
+            before: StoredValue::new(before),
+            problem: RwSignal::new(None),
+            is_saving: RwSignal::new(false),
+        }
+    }
+
+    /// The id and the entry that the form describes.
+    fn entry(self) -> Result<(String, Map<String, Value>), Problem> {
+        let texts: Vec<String> = self.texts.with_value(|texts| texts.iter().map(RwSignal::get_untracked).collect());
+        let entry = self.before.with_value(|before| updated_entry(before, &self.kind.get_untracked(), &texts))?;
+        let problem = |what: &str| Problem { key: "id", what: what.to_owned() };
+        match entry.get("id").and_then(Value::as_str) {
+            Some(id) if is_url_safe(id) => Ok((id.to_owned(), entry)),
+            Some(_) => Err(problem("Only a-z, 0-9, - and _ are allowed, at most 64 of them.")),
+            None => Err(problem("This is required.")),
+        }
+    }
+
+    /// Sends the entry to the server, unless it is being sent.
+    fn save(self, changed: Callback<String>) {
+        if self.is_saving.get_untracked() {
             return;
         }
-        problem.set(None);
-        let written: Vec<String> = texts.with_value(|texts| texts.iter().map(RwSignal::get_untracked).collect());
-        let made = before.with_value(|before| updated_entry(before, &kind.get_untracked(), &written));
-        let entry = match made {
+        self.problem.set(None);
+        let (id, entry) = match self.entry() {
             Ok(entry) => entry,
-            Err(wrong) => return show_problem(wrong),
+            Err(problem) => return self.show(problem),
         };
-        let Some(id) = entry.get("id").and_then(Value::as_str).map(str::to_owned).filter(|id| is_url_safe(id)) else {
-            let what = if entry.contains_key("id") {
-                "Only a-z, 0-9, - and _ are allowed, at most 64 of them."
-            } else {
-                "This is required."
-            };
-            return show_problem(Problem { key: "id", what: what.into() });
-        };
-        busy.set(true);
+        self.is_saving.set(true);
         spawn_local(async move {
-            let answer = browser::put::<_, AdminAgent>(&format!("/api/admin/agents/{id}"), &entry).await;
-            busy.try_set(false);
-            match answer {
+            let saved = browser::put::<_, AdminAgent>(&format!("/api/admin/agents/{id}"), &entry).await;
+            self.is_saving.try_set(false);
+            match saved {
                 Ok(agent) => changed.run(format!("{} was saved.", agent.info.name)),
                 Err(RequestError::Refused(refused)) if refused.code == "invalid_payload" => {
-                    show_problem(problem_from(&refused.detail))
+                    self.show(problem_from(&refused.detail));
                 }
                 Err(RequestError::Refused(refused)) if refused.code == "conflict" => {
-                    show_problem(Problem { key: "id", what: refused.detail });
+                    self.show(Problem { key: "id", what: refused.detail });
                 }
-                Err(other) => show_problem(Problem { key: "", what: other.message() }),
+                Err(other) => self.show(Problem { key: "", what: other.message() }),
             }
         });
-    };
-    let problem_at = move |key: &str| {
-        problem.with(|problem| {
+    }
+
+    /// Shows an error at its field, and focuses the field.
+    fn show(self, problem: Problem) {
+        let id = element_id(problem.key);
+        self.problem.set(Some(problem));
+        request_animation_frame(move || focus_id(&id));
+    }
+
+    /// The error at a field; empty: one without a field.
+    fn problem_at(self, key: &str) -> Option<String> {
+        self.problem.with(|problem| {
             problem.as_ref().filter(|problem| problem.key == key).map(|problem| sentence(&problem.what))
         })
-    };
-    let fields = move || {
-        let kind = kind.get();
-        let of_kind = FIELDS.iter().enumerate().filter(|(_, field)| field.is_of(&kind));
-        let shown = of_kind.map(|(index, field)| {
-            let text = texts.with_value(|texts| texts[index]);
-            let wrong = Signal::derive(move || problem_at(field.key));
+    }
+
+    /// The fields of agents of the chosen kind.
+    fn fields(self) -> impl IntoView {
+        let kind = self.kind.get();
+        let of_kind = FIELDS.iter().enumerate().filter(move |(_, field)| field.is_of(&kind));
+        let view = of_kind.map(move |(index, field)| {
             view! {
                 <Field
                     id=element_id(field.key)
                     label=field.label
                     help=field.hint
                     control=control(field)
-                    text
-                    error=wrong
-                    read_only=field.key == "id" && !is_new
+                    text=self.texts.with_value(|texts| texts[index])
+                    error=Signal::derive(move || self.problem_at(field.key))
+                    read_only=field.key == "id" && !self.is_new
                 />
             }
         });
-        shown.collect_view()
+        view.collect_view()
+    }
+}
+
+/// The form for a new agent (`before` is empty), or to change one.
+#[component]
+pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, close: Callback<()>) -> impl IntoView {
+    let is_new = before.is_empty();
+    let title = if is_new { "A new agent".to_owned() } else { format!("Change {}", FIELDS[1].text(&before)) };
+    let state = FormState::new(before);
+    let submit = move |event: SubmitEvent| {
+        event.prevent_default();
+        state.save(changed);
     };
+    request_animation_frame(move || focus_id(&element_id(if is_new { "id" } else { "name" })));
     view! {
         <form class="card agent-form" aria-label=title.clone() novalidate on:submit=submit>
             <h2>{title.clone()}</h2>
-            <Field id=element_id("kind") label="Kind" control=Control::Select(options(KINDS)) text=kind error=Signal::stored(None::<String>)/>
-            {fields}
-            {move || problem_at("").map(error_message)}
+            <Field id=element_id("kind") label="Kind" control=Control::Select(options(KINDS)) text=state.kind error=Signal::stored(None::<String>)/>
+            {move || state.fields()}
+            {move || state.problem_at("").map(error_message)}
             <div class="form-actions">
-                <button type="submit" class="button" disabled=move || busy.get()>"Save"</button>
+                <button type="submit" class="button" disabled=move || state.is_saving.get()>"Save"</button>
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Cancel"</button>
             </div>
         </form>

@@ -25,48 +25,7 @@ pub(super) fn UsageView() -> impl IntoView {
             known.next = more.next;
         });
     };
-    let row = move |row: UsageRow| {
-        let model = if row.model.is_empty() { "–".to_owned() } else { row.model };
-        view! {
-            <tr>
-                {day_and_user(&row.sum)}
-                <td>{app.agent_name(&row.agent)}</td>
-                <td>{model}</td>
-                {amounts(&row.sum)}
-            </tr>
-        }
-    };
-    let sum = |sum: UsageSum| view! { <tr>{day_and_user(&sum)}{amounts(&sum)}</tr> };
-    let table = report.view(move |UsageReport { sums, rows, next }| {
-        if rows.is_empty() {
-            return view! { <p class="quiet">"No usage in this period."</p> }.into_any();
-        }
-        let more = next.map(|skip| {
-            view! {
-                <p class="quiet">
-                    "There are more rows. "
-                    <button type="button" class="small-button" on:click=move |_| more(skip)>"Show more"</button>
-                </p>
-            }
-        });
-        view! {
-            <div class="scroll usage" tabindex="0" role="region" aria-label="Usage by user and day">
-                <table>
-                    <thead><tr>{heads(&DAY_AND_USER, "")}{heads(&AMOUNTS, "number")}</tr></thead>
-                    <tbody>{sums.into_iter().map(sum).collect_view()}</tbody>
-                </table>
-            </div>
-            <h3>"By agent and model"</h3>
-            <div class="scroll usage" tabindex="0" role="region" aria-label="Usage by agent and model">
-                <table>
-                    <thead><tr>{heads(&DAY_AND_USER, "")}{heads(&AGENT_AND_MODEL, "")}{heads(&AMOUNTS, "number")}</tr></thead>
-                    <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
-                </table>
-            </div>
-            {more}
-        }
-        .into_any()
-    });
+    let table = report.view(move |report| tables(report, app, more));
     let period = move |(period, label): (u16, &'static str)| {
         view! {
             <button
@@ -87,6 +46,51 @@ pub(super) fn UsageView() -> impl IntoView {
             </div>
             {table}
         </section>
+    }
+    .into_any()
+}
+
+/// The tables of a report; `more` loads the rows from an offset on.
+fn tables(report: UsageReport, app: AppContext, more: impl Fn(u32) + Copy + Send + 'static) -> AnyView {
+    let UsageReport { sums, rows, next } = report;
+    if rows.is_empty() {
+        return view! { <p class="quiet">"No usage in this period."</p> }.into_any();
+    }
+    let row = move |row: UsageRow| {
+        let model = if row.model.is_empty() { "–".to_owned() } else { row.model };
+        view! {
+            <tr>
+                {day_and_user(&row.sum)}
+                <td>{app.agent_name(&row.agent)}</td>
+                <td>{model}</td>
+                {amounts(&row.sum)}
+            </tr>
+        }
+    };
+    let sum = |sum: UsageSum| view! { <tr>{day_and_user(&sum)}{amounts(&sum)}</tr> };
+    let more = next.map(|skip| {
+        view! {
+            <p class="quiet">
+                "There are more rows. "
+                <button type="button" class="small-button" on:click=move |_| more(skip)>"Show more"</button>
+            </p>
+        }
+    });
+    view! {
+        <div class="scroll usage" tabindex="0" role="region" aria-label="Usage by user and day">
+            <table>
+                <thead><tr>{heads(&DAY_AND_USER, "")}{heads(&AMOUNTS, "number")}</tr></thead>
+                <tbody>{sums.into_iter().map(sum).collect_view()}</tbody>
+            </table>
+        </div>
+        <h3>"By agent and model"</h3>
+        <div class="scroll usage" tabindex="0" role="region" aria-label="Usage by agent and model">
+            <table>
+                <thead><tr>{heads(&DAY_AND_USER, "")}{heads(&AGENT_AND_MODEL, "")}{heads(&AMOUNTS, "number")}</tr></thead>
+                <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
+            </table>
+        </div>
+        {more}
     }
     .into_any()
 }
