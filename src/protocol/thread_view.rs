@@ -272,3 +272,24 @@ pub enum NodeBody {
     /// A node that the agent left out of a later `MESSAGES_SNAPSHOT`. Only its index remains.
     Withdrawn,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::protocol::UserId;
+
+    #[test]
+    fn a_resolution_keeps_its_names_on_the_wire() {
+        let (user, run) = (UserId::new(), RunId::new());
+        let author = json!({"id": user, "name": "Ada"});
+        let answered = json!({"is": "by", "author": author, "at": 5, "answers": [], "resumed_by": run});
+        let author = Author { id: user, name: "Ada".into() };
+        let expected = Resolution::Answered { author, at: 5, answers: Vec::new(), resumed_by: run };
+        assert_eq!(serde_json::from_value::<Resolution>(answered.clone()).expect("decodes"), expected);
+        assert_eq!(serde_json::to_value(expected).expect("serializes"), answered);
+        let abandoned = serde_json::to_value(Resolution::Abandoned).expect("serializes");
+        assert_eq!(abandoned, json!({"is": "given_up"}));
+    }
+}
