@@ -1,11 +1,11 @@
-//! The keys of an agent's entry, as `[[agents]]` of the configuration and the administrators' page write it.
+//! The keys of an agent's entry in the configuration (`[[agents]]`) and on the administrators' page.
 //!
-//! The one description of them: the server reads entries and hides their secrets by it, and the page's form and the
-//! documentation are tested against it.
+//! The server uses this list to read entries and to mask their secrets; tests compare the page's form and the documentation with
+//! it.
 
 use super::AgentKind;
 
-/// What stands in place of a secret.
+/// The mask that replaces a secret.
 pub const MASK: &str = "(set)";
 
 /// A key of an entry.
@@ -13,18 +13,18 @@ pub const MASK: &str = "(set)";
 pub struct EntryKey {
     /// Its name.
     pub name: &'static str,
-    /// What it holds.
+    /// What its value is.
     pub holds: Holds,
-    /// Whether an entry must have it.
+    /// Whether every entry needs it.
     pub required: bool,
-    /// The kind of agents that has it; none: all kinds.
+    /// The kind of agents that has this key; `None` for all kinds.
     pub kind: Option<AgentKind>,
 }
 
-/// What a key holds.
+/// What the value of a key is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
-    /// A value that is no secret, or a list of such.
+    /// A value that is not secret, or a list of such values.
     Public,
     /// A URL, whose user info and query may be secret.
     Url,
@@ -39,7 +39,7 @@ pub enum Holds {
 use AgentKind::{AgUi, Model, Replay};
 use Holds::{Public, Secret, Secrets, Table, Url};
 
-/// All keys: those of every kind of agents first.
+/// All keys; those of all kinds of agents come first.
 pub const KEYS: &[EntryKey] = &[
     common("id", Public).required(),
     common("name", Public).required(),
@@ -100,20 +100,20 @@ impl EntryKey {
         Self { required: true, ..self }
     }
 
-    /// Whether agents of this kind have it.
+    /// Whether agents of this kind have this key.
     #[must_use]
     pub fn is_of(&self, kind: AgentKind) -> bool {
         self.kind.is_none_or(|own| own == kind)
     }
 }
 
-/// Whether agents of every kind have a key of this name.
+/// Whether agents of all kinds have a key with this name.
 #[must_use]
 pub fn is_common(name: &str) -> bool {
     KEYS.iter().any(|key| key.kind.is_none() && key.name == name)
 }
 
-/// What a key of this name holds; none: it is unknown.
+/// What the value of the key with this name is; `None` for an unknown key.
 #[must_use]
 pub fn holds(name: &str) -> Option<Holds> {
     KEYS.iter().find(|key| key.name == name).map(|key| key.holds)
