@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Command, ErrorBody, ErrorCode, Push, limits::MAX_SAFE_INTEGER, untrusted};
+use super::{Command, ErrorBody, ErrorCode, Push, ids::excerpt, limits::MAX_SAFE_INTEGER, untrusted};
 
 /// A command on the wire: `{"type", "id", "payload"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -71,7 +71,7 @@ fn decode_command(mut frame: Map<String, Value>) -> Result<Command, ErrorBody> {
     };
     if !Command::TYPES.contains(&kind.as_str()) {
         let known = Command::TYPES.join(", ");
-        let kind: String = kind.chars().take(64).collect();
+        let kind = excerpt(&kind);
         return Err(ErrorBody::new(
             ErrorCode::UnknownType,
             format!("`{kind}` is not a command; the commands are {known}"),
@@ -79,7 +79,7 @@ fn decode_command(mut frame: Map<String, Value>) -> Result<Command, ErrorBody> {
     }
     let payload = frame.remove("payload").unwrap_or_else(|| Value::Object(Map::new()));
     if let Some(extra) = frame.keys().next() {
-        let extra: String = extra.chars().take(64).collect();
+        let extra = excerpt(extra);
         return Err(ErrorBody::new(
             ErrorCode::BadFrame,
             format!("unknown field `{extra}` beside type, id and payload"),

@@ -54,8 +54,8 @@ macro_rules! ids {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let id = Uuid::try_parse(text).map_err(|_| IdError::NotUuid(clip(text)))?;
-                if id.get_version_num() == 7 { Ok(Self(id)) } else { Err(IdError::NotV7(clip(text))) }
+                let id = Uuid::try_parse(text).map_err(|_| IdError::NotUuid(excerpt(text)))?;
+                if id.get_version_num() == 7 { Ok(Self(id)) } else { Err(IdError::NotV7(excerpt(text))) }
             }
         }
 
@@ -108,7 +108,7 @@ ids! {
 }
 
 /// The beginning of a refused text, for an error message.
-fn clip(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
@@ -138,7 +138,7 @@ impl FromStr for ChannelName {
         match text.strip_prefix("thread/") {
             Some(id) => id.parse().map(Self::Thread),
             None if text == "user" => Ok(Self::User),
-            None => Err(IdError::NotChannel(clip(text))),
+            None => Err(IdError::NotChannel(excerpt(text))),
         }
     }
 }
