@@ -305,8 +305,8 @@ mod tests {
             (json!("{\"a\":1}"), "must be a JSON object, and are a string"),
         ];
         for (args, expected) in wrong {
-            let said = check(&schema, &args).expect_err("wrong");
-            assert!(said.contains(expected), "{args}: {said}");
+            let error = check(&schema, &args).expect_err("wrong");
+            assert!(error.contains(expected), "{args}: {error}");
         }
     }
 
@@ -323,8 +323,8 @@ mod tests {
     #[test]
     fn only_the_first_problems_are_reported() {
         let names: Vec<String> = (0..100).map(|n| format!("p{n}")).collect();
-        let said = check(&json!({"required": names}), &json!({})).expect_err("much is missing");
-        assert_eq!(said.matches("is missing").count(), MAX_PROBLEMS);
+        let error = check(&json!({"required": names}), &json!({})).expect_err("much is missing");
+        assert_eq!(error.matches("is missing").count(), MAX_PROBLEMS);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Consent, ToolOutput, ToolSpec, text::clipped};
+use super::{Consent, ToolOutput, ToolSpec, text::clip};
 use crate::{protocol::agui::Interrupt, server::json_schema};
 
 /// The reason of an interrupt that asks about a tool call.
@@ -101,7 +101,7 @@ pub fn read(interrupt: &Interrupt, resolved: bool, payload: Option<&Value>) -> A
         Some(Value::Bool(true)) => {}
         Some(Value::Bool(false)) => {
             let reason = payload.get("reason").and_then(Value::as_str).filter(|reason| !reason.trim().is_empty());
-            return Answer::Refused { reason: reason.map(|reason| clipped(reason, MAX_REASON)) };
+            return Answer::Refused { reason: reason.map(|reason| clip(reason, MAX_REASON)) };
         }
         _ => return refused("the answer did not say"),
     }

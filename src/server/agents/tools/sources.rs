@@ -15,7 +15,7 @@ use super::{
     data::DataTools,
     mcp::McpSource,
     questions::{Called, Resumption},
-    text::clipped,
+    text::clip,
 };
 use crate::{
     analyst::pricing::PriceTable,
@@ -205,7 +205,7 @@ impl ToolBox for Selected {
 }
 
 fn unknown(name: &str) -> Called {
-    ToolOutput::failed(format!("There is no tool `{}`.", clipped(name, 100))).into()
+    ToolOutput::failed(format!("There is no tool `{}`.", clip(name, 100))).into()
 }
 
 async fn unless_stopped(input: &RunInput, call: impl Future<Output = Called>) -> Called {

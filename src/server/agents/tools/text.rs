@@ -1,6 +1,6 @@
 //! Bounded text for a model.
 
-pub(super) use crate::text::clip as clipped;
+pub(super) use crate::text::clip;
 
 /// `text` in at most `max` bytes, whole characters, with a last line that says what was cut. What a store cannot hold (NUL)
 /// is replaced.

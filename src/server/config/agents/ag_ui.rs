@@ -138,8 +138,8 @@ mod tests {
             (json!({"token": "hidden"}), "token: unknown field `token`"),
         ];
         for (changes, expected) in cases {
-            let said = read(&changes).expect_err(expected);
-            assert!(said.contains(expected) && !said.contains("hidden"), "`{said}` should say `{expected}`");
+            let error = read(&changes).expect_err(expected);
+            assert!(error.contains(expected) && !error.contains("hidden"), "`{error}` should contain `{expected}`");
         }
     }
 }

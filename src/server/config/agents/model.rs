@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn errors_repeat_no_secret() {
-        for (entry, said) in [
+        for (entry, expected) in [
             (json!({}), "missing field `model`"),
             (json!({"model": "m", "provider": "closedai"}), "unknown variant `closedai`"),
             (json!({"model": "m", "base_url": "ftp://host"}), "\"http://\""),
@@ -309,7 +309,7 @@ mod tests {
             (json!({"model": "m", "apikey": "x"}), "unknown field `apikey`"),
         ] {
             let error = read(entry).expect_err("refused");
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
         let error = read(json!({"model": "m", "base_url": "https://me:pass@host"})).expect_err("refused");
         assert!(!error.contains("pass@") && error.contains("api_key"), "{error}");

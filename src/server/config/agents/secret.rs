@@ -142,8 +142,8 @@ mod tests {
         let read = |value| serde_json::from_value::<Secret>(value).expect_err("no text").to_string();
         assert_eq!(read(serde_json::json!(123_456)), "invalid type: a number, expected a text");
         assert_eq!(read(serde_json::json!(["hidden"])), "invalid type: sequence, expected a text");
-        let said = "headers: invalid type: string \"Bearer hidden, expected x\", expected a map";
-        assert_eq!(without_found_text(said), "headers: invalid type: a text, expected a map");
+        let error = "headers: invalid type: string \"Bearer hidden, expected x\", expected a map";
+        assert_eq!(without_found_text(error), "headers: invalid type: a text, expected a map");
         assert_eq!(without_found_text("url: is no address"), "url: is no address");
     }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use crate::text::clip;
+
 /// The most characters of a message that are shown.
 const MAX_EXCERPT: usize = 240;
 /// The most characters of a web page's title that are shown.
@@ -131,11 +133,7 @@ fn shortened(text: &str, secret: Option<&str>, max_chars: usize) -> String {
     if let Some(secret) = secret.filter(|secret| !secret.is_empty()) {
         line = line.replace(secret, "…");
     }
-    let mut short: String = line.chars().take(max_chars).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
+    clip(&line, max_chars)
 }
 
 /// The sentence for a web page, which a proxy or a wrong address sends.

@@ -34,7 +34,7 @@ use crate::{
         agents::tools::{
             Consent, ToolOutput,
             questions::{Called, Continuation, Question, Resumption},
-            text::clipped,
+            text::clip,
         },
         json_schema,
         runs::RunInput,
@@ -183,7 +183,7 @@ impl McpSource {
                 ))
             })?;
             let Some(tool) = listed.tools.iter().find(|tool| tool.spec.name == *name) else {
-                return Err(ToolOutput::failed(format!("There is no tool `{}` (any more).", clipped(name, 100))));
+                return Err(ToolOutput::failed(format!("There is no tool `{}` (any more).", clip(name, 100))));
             };
             if tool.spec.consent == Consent::Off {
                 return Err(ToolOutput::failed(format!("The tool `{name}` is switched off here.")));
@@ -304,7 +304,7 @@ impl McpSource {
             }
             Err(ServiceError::McpError(error)) => {
                 live.session.proven.store(true, Ordering::Relaxed);
-                ToolOutput::failed(format!("`{name}` failed: {}", clipped(&error.message, MAX_ERROR)))
+                ToolOutput::failed(format!("`{name}` failed: {}", clip(&error.message, MAX_ERROR)))
             }
             Err(error) => {
                 // Others have another session by now.

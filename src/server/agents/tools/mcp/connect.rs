@@ -29,7 +29,7 @@ use super::{
     watched::Watched,
 };
 use crate::server::{
-    agents::tools::text::clipped,
+    agents::tools::text::clip,
     config::{agents::Secret, tools::Endpoint},
     outbound::address,
 };
@@ -134,7 +134,7 @@ async fn open(
     handler: Handler,
     way: ClientLifecycleMode,
 ) -> Result<RunningService<RoleClient, Handler>, (Refusal, bool)> {
-    let refused = |reason: &str| Refusal { reason: clipped(&place.without_address(reason), MAX_REASON), said: None };
+    let refused = |reason: &str| Refusal { reason: clip(&place.without_address(reason), MAX_REASON), said: None };
     let broken = Arc::clone(&handler.broken);
     let why = |error: &ClientInitializeError| broken.get().map_or_else(|| cause(error), |why| (*why).to_owned());
     match place {
@@ -184,7 +184,7 @@ async fn log(id: String, stderr: Option<ChildStderr>, last: Arc<Mutex<Option<Str
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
-        let text = clipped(String::from_utf8_lossy(&line).trim_end(), MAX_LINE as usize);
+        let text = clip(String::from_utf8_lossy(&line).trim_end(), MAX_LINE as usize);
         if text.is_empty() {
             continue;
         }
@@ -208,7 +208,7 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     while let Some(inner) = inner(cause) {
         cause = inner;
     }
-    clipped(&cause.to_string(), MAX_REASON)
+    clip(&cause.to_string(), MAX_REASON)
 }
 
 /// Whether a call did not leave this host: its server could not be connected to, or its session is gone.

@@ -5,7 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use super::{
     super::{
         ToolOutput,
-        text::{bounded, clipped},
+        text::{bounded, clip},
     },
     structured,
 };
@@ -40,7 +40,7 @@ pub(super) fn output(result: CallToolResult, max: usize) -> ToolOutput {
 }
 
 fn described(block: &ContentBlock) -> String {
-    let short = |text: &str| clipped(text, 200);
+    let short = |text: &str| clip(text, 200);
     // Base64 has four letters for three bytes.
     let bytes = |data: &str| data.len() / 4 * 3;
     match block {

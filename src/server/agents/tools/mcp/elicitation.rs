@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::super::{
     questions::{Continuation, Question, Response},
-    text::clipped,
+    text::clip,
 };
 
 /// How long a call waits in this process for a person's answer.
@@ -175,7 +175,7 @@ pub(super) fn question(
         return Err("it asked the person for more than fits a form (16 KiB of schema)");
     }
     let expires_in = matches!(continuation, Continuation::Held(_)).then_some(HELD_TIMEOUT);
-    let message = clipped(&message, MAX_MESSAGE);
+    let message = clip(&message, MAX_MESSAGE);
     Ok(Question { key, message, schema, source: source.to_owned(), expires_in, continuation })
 }
 

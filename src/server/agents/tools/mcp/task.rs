@@ -21,7 +21,7 @@ use super::{
     super::{
         ToolOutput,
         questions::{Called, Continuation, Response},
-        text::clipped,
+        text::clip,
     },
     McpSource,
     call::{MAX_ERROR, unasked},
@@ -154,8 +154,7 @@ impl McpSource {
                 }
                 Err(ServiceError::McpError(error)) => {
                     followed.settle();
-                    return ToolOutput::failed(format!("`{name}` failed: {}", clipped(&error.message, MAX_ERROR)))
-                        .into();
+                    return ToolOutput::failed(format!("`{name}` failed: {}", clip(&error.message, MAX_ERROR))).into();
                 }
                 // Its connection is gone, which the next session finds; the task is not.
                 Err(_) if away_since.get_or_insert_with(Instant::now).elapsed() < AWAY_TIMEOUT => {
@@ -208,7 +207,7 @@ impl McpSource {
             }
             TaskPayload::Failed { error } => {
                 let message = error.get("message").and_then(Value::as_str).unwrap_or("it did not say why");
-                Step::Over(ToolOutput::failed(format!("The task failed: {}", clipped(message, MAX_ERROR))))
+                Step::Over(ToolOutput::failed(format!("The task failed: {}", clip(message, MAX_ERROR))))
             }
             TaskPayload::Cancelled => Step::Over(ToolOutput::failed("The task was cancelled at its server.")),
             _ => Step::Over(ToolOutput::failed("The task is in a state that is not known here.")),
