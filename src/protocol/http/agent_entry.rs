@@ -99,12 +99,6 @@ impl EntryKey {
     const fn required(self) -> Self {
         Self { required: true, ..self }
     }
-
-    /// Whether agents of this kind have this key.
-    #[must_use]
-    pub fn is_of(&self, kind: AgentKind) -> bool {
-        self.kind.is_none_or(|own| own == kind)
-    }
 }
 
 /// Whether agents of all kinds have a key with this name.

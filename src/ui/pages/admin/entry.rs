@@ -111,7 +111,7 @@ pub(super) struct Problem {
 
 impl Field {
     /// Whether agents of this kind have it.
-    pub(super) fn is_of(&self, kind: &str) -> bool {
+    pub(super) fn applies_to(&self, kind: &str) -> bool {
         self.kind.is_empty() || self.kind == kind
     }
 
@@ -176,7 +176,7 @@ pub(super) fn updated_entry(
         entry.retain(|key, _| is_common(key));
     }
     entry.insert("kind".into(), kind.into());
-    for (field, text) in FIELDS.iter().zip(texts).filter(|(field, _)| field.is_of(kind)) {
+    for (field, text) in FIELDS.iter().zip(texts).filter(|(field, _)| field.applies_to(kind)) {
         let value = field.value(text)?;
         match field.key.split_once('.') {
             None => set(&mut entry, field.key, value),

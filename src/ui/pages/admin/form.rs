@@ -120,7 +120,7 @@ impl FormState {
     /// The fields of agents of the chosen kind.
     fn fields(self) -> impl IntoView {
         let kind = self.kind.get();
-        let of_kind = FIELDS.iter().enumerate().filter(move |(_, field)| field.is_of(&kind));
+        let of_kind = FIELDS.iter().enumerate().filter(move |(_, field)| field.applies_to(&kind));
         let view = of_kind.map(move |(index, field)| {
             view! {
                 <Field
