@@ -97,7 +97,7 @@ impl AgentRegistry {
             let named = Secret::from(text.as_str());
             if let Some(name) = named.references().find(|name| !name.starts_with(PAGE_VAR_PREFIX)) {
                 let message =
-                    format!("{key}: {name} is not for pages, which name variables that begin with {PAGE_VAR_PREFIX}");
+                    format!("{key}: {name} is not allowed here; names of variables begin with {PAGE_VAR_PREFIX}");
                 return Err(invalid(message));
             }
         }
