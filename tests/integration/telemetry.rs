@@ -143,7 +143,7 @@ async fn every_line_of_the_json_log_is_an_object_and_names_connection_and_run() 
         assert!(said(message)["connection"].is_string() && said(message)["user"].is_string(), "{}", said(message));
     }
     let reason = said("an agent cannot be used")["reason"].as_str().expect("a reason");
-    assert!(reason.starts_with("agents[0].url: is of a scheme"), "{reason}");
+    assert!(reason.starts_with("agents[0].url: has another scheme"), "{reason}");
     let ended = &said("a run finished")["span"];
     assert!(ended["run"].is_string() && ended["thread"].is_string() && ended["name"] == "run", "{ended}");
     assert!(lines.len() < 60, "not a line for every frame: {}", lines.len());
