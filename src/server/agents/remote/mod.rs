@@ -269,7 +269,7 @@ impl Remote {
                         out.emit(event).await?;
                     }
                     if is_large {
-                        out.out.until_taken().await?;
+                        out.out.flush().await?;
                         stream.release();
                     }
                 }
@@ -347,8 +347,8 @@ impl Agent for Remote {
         let mut remarks = Remarks::default();
         let ended = input.cancel.run_until_cancelled(self.ask(&input, &out, &mut remarks)).await;
         let done = match ended {
-            Some(Ok(end)) => Ok(Done::of(end)),
-            Some(Err(Ended::Failed(Failure { told: Some(error), .. }))) => Err(AgentError::of(*error)),
+            Some(Ok(end)) => Ok(Done::from_event(end)),
+            Some(Err(Ended::Failed(Failure { told: Some(error), .. }))) => Err(AgentError::from_event(*error)),
             Some(Err(Ended::Failed(failure))) => Err(AgentError::failed(failure.code, failure.message)),
             Some(Err(Ended::Stopped)) | None => Err(AgentError::Stopped),
         };
