@@ -20,7 +20,7 @@ use crate::{
     server::{
         agents::tools::questions::CONTINUATION,
         config::agents::AgUiConfig,
-        outbound::memory::SMALL,
+        outbound::memory::SMALL_EVENT_BYTES,
         runs::guard::{Guard, Violation},
     },
 };
@@ -108,7 +108,7 @@ impl Conversation {
             let message = format!("the remote agent said more than the {max_events} events that a run may have");
             return Err(Failure::new("too_many_events", message));
         }
-        if text.len() > SMALL && values(text.as_bytes()) > MAX_VALUES {
+        if text.len() > SMALL_EVENT_BYTES && values(text.as_bytes()) > MAX_VALUES {
             let message = format!("the remote agent said too much at once: an event has at most {MAX_VALUES} values");
             return Err(Failure::new("event_too_large", message));
         }
