@@ -34,8 +34,9 @@ watch: tools ## Rebuild and restart at every change of a source; open pages reco
 
 test: lint unit client wasm-test schema e2e ## Run everything: the steps below, the quickest first
 
-lint: test-tools ## Formatting; clippy and the TypeScript compiler without a warning
+lint: test-tools ## Formatting; imports that only point down; clippy and the TypeScript compiler without a warning
 	cargo fmt --check
+	node scripts/imports.mjs
 	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs %.py,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
 	npm run --prefix end2end --silent check
 	npm run --prefix clients/typescript --silent check

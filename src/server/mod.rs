@@ -4,6 +4,7 @@
 //! `auth`; [`threads`], [`runs`] and [`agents`] (what changes threads); [`connections`] (who is connected); [`commands`]; `ws` and `http` (the ways
 //! in); `router` and `state`; [`tcp`].
 
+mod admission;
 pub mod agents;
 pub mod auth;
 mod backoff;

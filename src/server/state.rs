@@ -7,6 +7,7 @@ use leptos::config::LeptosOptions;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    admission::Admission,
     agents::{AgentRegistry, stored},
     auth::Auth,
     bus::Bus,
@@ -16,7 +17,6 @@ use super::{
     connections::{ConnectionManager, Nodes},
     error::Result,
     metrics,
-    page::Admission,
     quotas::Quotas,
     rates,
     runs::{Runner, RunnerOptions},

@@ -143,8 +143,8 @@ impl Recording {
                 return Err("a second RUN_STARTED; a recording is one run".into());
             }
             Event::RunStarted(_) => self.begun = true,
-            Event::RunFinished(end) => self.ending = Some(Ok(Done::of(end))),
-            Event::RunError(end) => self.ending = Some(Err(AgentError::of(end))),
+            Event::RunFinished(end) => self.ending = Some(Ok(Done::from_event(end))),
+            Event::RunError(end) => self.ending = Some(Err(AgentError::from_event(end))),
             event => {
                 self.guard.check(&event).map_err(|violation| violation.to_string())?;
                 match serde_json::to_value(event) {

@@ -1,9 +1,8 @@
-//! Which addresses a remote agent or a tool server may have.
+//! Which addresses the server may connect to on behalf of agents (protection against SSRF).
 //!
-//! Promises: without leave, nothing of this host or its networks is ever connected to. What a name resolves to is judged at
-//! the moment of connecting, and the very addresses that were judged are connected to, so that a name which changes its
-//! address between two look-ups (DNS rebinding) gains nothing. Addresses that stand in the URL itself, in whatever notation,
-//! are judged by the same rules.
+//! Unless allowed by configuration, the server never connects to this host or its private networks. Names are checked when connecting, and
+//! the connection uses the checked addresses, so a name that changes its address between two look-ups (DNS rebinding) has no
+//! effect. Addresses in the URL itself, in any notation, are checked by the same rules.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -12,17 +11,17 @@ use reqwest::{
     dns::{Addrs, Name, Resolve, Resolving},
 };
 
-/// An address that may not be connected to.
+/// An address that the server must not connect to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{host}` lies in a private network or on this host, which is reached only with `allow_private_network = true`"
 )]
 pub(crate) struct Refused {
-    /// The host as it was named.
+    /// The host as written.
     pub(crate) host: String,
 }
 
-/// Whether an address belongs to everybody's internet: not to this host, its networks, or a cloud's own services.
+/// Whether an address is on the public internet: not this host, a private network, or a cloud's metadata service.
 #[must_use]
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
@@ -34,17 +33,17 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let reserved = match (a, b, c) {
-        // This network, and what is not in use.
+        // This network, and reserved addresses.
         (0 | 240.., ..) => true,
-        // Shared by a carrier's customers; some clouds' metadata.
+        // Carrier-grade NAT; metadata services of some clouds.
         (100, 64..=127, _) => true,
-        // Protocol assignments; some clouds' metadata. Anycast relays of 6to4.
+        // Protocol assignments, metadata services of some clouds; 6to4 relay anycast.
         (192, 0, 0) | (192, 88, 99) => true,
         // Benchmarks.
         (198, 18 | 19, _) => true,
         _ => false,
     };
-    // A cloud's own service on a public address.
+    // Azure's internal service, on a public address.
     let wire_server = address == Ipv4Addr::new(168, 63, 129, 16);
     !(reserved
         || wire_server
@@ -59,7 +58,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(v4) = embedded(address) {
         return is_public_v4(v4);
     }
-    // Global unicast is 2000::/3; all else is local, reserved or multicast.
+    // Global unicast is 2000::/3; everything else is local, reserved or multicast.
     let [first, second, ..] = address.segments();
     let global = first & 0xe000 == 0x2000;
     // Teredo and other protocol assignments, ORCHID among them; documentation.
@@ -67,7 +66,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     global && !special
 }
 
-/// The IPv4 address that an IPv6 one stands for: mapped, compatible, translated (NAT64) or tunnelled (6to4).
+/// The IPv4 address embedded in an IPv6 one: mapped, compatible, NAT64 or 6to4.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, high, low] = address.segments();
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
@@ -78,8 +77,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Judges the address that stands in a URL; a name passes, and is judged when it is resolved.
-pub(crate) fn judge(url: &Url) -> Result<(), Refused> {
+/// Checks an address in a URL; names are accepted here and checked when they are resolved.
+pub(crate) fn check(url: &Url) -> Result<(), Refused> {
     let host = url.host_str().unwrap_or_default();
     match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(address) if !is_public(address) => Err(Refused { host: host.to_owned() }),
@@ -87,7 +86,7 @@ pub(crate) fn judge(url: &Url) -> Result<(), Refused> {
     }
 }
 
-/// Resolves names by the system and lets public addresses alone through.
+/// Resolves names with the system's resolver and returns public addresses only.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PublicOnly;
 
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_this_host_or_its_networks_is_public() {
+    fn addresses_of_this_host_and_of_private_networks_are_not_public() {
         let private = [
             "0.0.0.0",
             "0.1.2.3",
@@ -153,7 +152,7 @@ mod tests {
             "100::1",
         ];
         for address in private {
-            assert!(!is_public(address.parse().expect(address)), "{address} is not everybody's");
+            assert!(!is_public(address.parse().expect(address)), "{address} is not public");
         }
         let public = [
             "1.1.1.1",
@@ -171,12 +170,12 @@ mod tests {
             "2002:808:808::1",
         ];
         for address in public {
-            assert!(is_public(address.parse().expect(address)), "{address} is everybody's");
+            assert!(is_public(address.parse().expect(address)), "{address} is public");
         }
     }
 
     #[test]
-    fn an_address_in_a_url_is_judged_in_every_notation() {
+    fn an_address_in_a_url_is_checked_in_every_notation() {
         let refused = [
             "http://127.0.0.1/",
             "http://127.1/",
@@ -191,17 +190,17 @@ mod tests {
             "http://[fd00:ec2::254]/",
         ];
         for url in refused {
-            assert!(judge(&url.parse().expect(url)).is_err(), "{url}");
+            assert!(check(&url.parse().expect(url)).is_err(), "{url}");
         }
         for url in ["http://1.1.1.1/", "https://agents.example.com/", "http://[2606:4700:4700::1111]/"] {
-            assert_eq!(judge(&url.parse().expect(url)), Ok(()), "{url}");
+            assert_eq!(check(&url.parse().expect(url)), Ok(()), "{url}");
         }
     }
 
     #[tokio::test]
-    async fn a_name_that_resolves_to_this_host_alone_is_refused() {
+    async fn a_name_that_resolves_only_to_this_host_is_refused() {
         let Err(error) = PublicOnly.resolve("localhost".parse().expect("a name")).await else { panic!("refused") };
-        let refused = error.downcast_ref::<Refused>().expect("by the policy");
+        let refused = error.downcast_ref::<Refused>().expect("an address refusal");
         assert!(refused.to_string().contains("`localhost` lies in a private network"), "{refused}");
     }
 }

@@ -1,8 +1,8 @@
-//! The memory that large events of remote agents may take: bounded for all runs of a server together.
+//! A budget for the memory of large events of remote agents, shared by all runs of a server.
 //!
-//! Promises: an event of more than [`SMALL`] bytes is read no further than there is room for. A wait for room ends after
-//! [`ROOM_TIMEOUT`] with an error; so do the waits of runs that hold room and wait for each other's. None holds it, unread, for
-//! longer than [`MAX_HELD_TIME`].
+//! An event of more than [`SMALL_EVENT_BYTES`] is read only as far as the budget allows. Waiting for memory ends after [`WAIT_TIMEOUT`] with
+//! an error, which also ends deadlocks between runs that hold some and wait for more. An incomplete event holds memory for at most
+//! [`MAX_HOLD_TIME`].
 
 use std::time::Duration;
 
@@ -11,81 +11,79 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Up to here an event needs no room, in bytes: as much as an entry of the log has at most.
-pub(crate) const SMALL: usize = 256 * 1024;
-/// How many times its bytes an event takes, once it is parsed beside its text.
-const WEIGHT: usize = 4;
-/// The room for all remote agents of this process, in KiB.
-const MAX_HELD_KIB: usize = 256 * 1024;
-/// How long an event may take room before it is read whole.
-const MAX_HELD_TIME: Duration = Duration::from_secs(120);
-/// How long an event waits for others.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(20);
+/// Events up to this size, in bytes, need no reservation; it is the largest log entry.
+pub(crate) const SMALL_EVENT_BYTES: usize = 256 * 1024;
+/// The memory of an event as a multiple of its bytes, when it is parsed beside its text.
+const MEMORY_PER_BYTE: usize = 4;
+/// The budget of this process, in KiB.
+const BUDGET_KIB: usize = 256 * 1024;
+/// How long an incomplete event may hold memory.
+const MAX_HOLD_TIME: Duration = Duration::from_secs(120);
+/// How long an event waits for memory.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The room of this process.
-pub(crate) static ROOM: Room = Room::new(MAX_HELD_KIB, ROOM_TIMEOUT);
+/// The budget of this process.
+pub(crate) static BUDGET: MemoryBudget = MemoryBudget::new(BUDGET_KIB, WAIT_TIMEOUT);
 
-/// Room for large events.
+/// Memory for large events.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct MemoryBudget {
     free: Semaphore,
     kib: usize,
     timeout: Duration,
 }
 
-/// Why an event is read no further.
+/// Why an event is not read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoRoom {
-    /// There was no room in time.
-    #[error(
-        "large events of other runs take all the memory that this server has for large events; ask again in a moment"
-    )]
-    Taken,
-    /// It kept room from others for longer than it may.
-    #[error("a large event did not arrive whole within {MAX_HELD_TIME:?}; ask again")]
+pub(crate) enum MemoryError {
+    /// There was no memory in time.
+    #[error("large events of other runs use all the memory that this server has for them; ask again in a moment")]
+    Exhausted,
+    /// It held memory for too long.
+    #[error("a large event did not arrive completely within {MAX_HOLD_TIME:?}; ask again")]
     Slow,
 }
 
-impl Room {
-    /// Room for so many KiB, waited for no longer than that.
+impl MemoryBudget {
+    /// A budget of `kib` KiB, with a limit on the wait for memory.
     pub(crate) const fn new(kib: usize, timeout: Duration) -> Self {
         Self { free: Semaphore::const_new(kib), kib, timeout }
     }
 
-    /// Nothing of it.
-    pub(crate) fn none(&'static self) -> Held {
-        Held { room: self, permit: None, since: None }
+    /// A reservation of nothing.
+    pub(crate) fn empty(&'static self) -> MemoryUse {
+        MemoryUse { budget: self, permit: None, since: None }
     }
 }
 
-/// What one run takes of a room; given back when this is dropped.
+/// The reservation of one stream; released when dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
-    room: &'static Room,
+pub(crate) struct MemoryUse {
+    budget: &'static MemoryBudget,
     permit: Option<SemaphorePermit<'static>>,
-    /// Since when there is a permit.
+    /// When the first memory was reserved.
     since: Option<Instant>,
 }
 
-impl Held {
-    /// Takes room for an event that has so many bytes by now. It is taken in steps that double, so that few are needed.
+impl MemoryUse {
+    /// Reserves memory for an event that has `bytes` so far. Each step doubles, so that few are needed.
     ///
     /// # Errors
-    /// Where there is none in time.
-    pub(crate) async fn grow(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        let kib = |bytes: usize| (bytes * WEIGHT).div_ceil(1024);
+    /// If there is none in time.
+    pub(crate) async fn grow(&mut self, bytes: usize) -> Result<(), MemoryError> {
+        let kib = |bytes: usize| (bytes * MEMORY_PER_BYTE).div_ceil(1024);
         let held = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
-        if self.since.is_some_and(|since| since.elapsed() > MAX_HELD_TIME) {
-            return Err(NoRoom::Slow);
+        if self.since.is_some_and(|since| since.elapsed() > MAX_HOLD_TIME) {
+            return Err(MemoryError::Slow);
         }
-        if bytes <= SMALL || kib(bytes).min(self.room.kib) <= held {
+        if bytes <= SMALL_EVENT_BYTES || kib(bytes).min(self.budget.kib) <= held {
             return Ok(());
         }
-        // One that is larger than the room has all of it.
-        let wanted = kib(bytes.next_power_of_two()).min(self.room.kib);
-        let more = u32::try_from(wanted - held).map_err(|_| NoRoom::Taken)?;
-        let more = timeout(self.room.timeout, self.room.free.acquire_many(more)).await;
-        let more = more.ok().and_then(Result::ok).ok_or(NoRoom::Taken)?;
+        // An event larger than the budget gets all of it.
+        let wanted = kib(bytes.next_power_of_two()).min(self.budget.kib);
+        let more = u32::try_from(wanted - held).map_err(|_| MemoryError::Exhausted)?;
+        let more = timeout(self.budget.timeout, self.budget.free.acquire_many(more)).await;
+        let more = more.ok().and_then(Result::ok).ok_or(MemoryError::Exhausted)?;
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => (self.permit, self.since) = (Some(more), Some(Instant::now())),
@@ -93,9 +91,9 @@ impl Held {
         Ok(())
     }
 
-    /// Gives back what is not needed for so many bytes.
+    /// Releases what is not needed for `bytes`.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        if bytes <= SMALL {
+        if bytes <= SMALL_EVENT_BYTES {
             (self.permit, self.since) = (None, None);
         }
     }

@@ -3,7 +3,6 @@
 //! Promises: a page is answered whole or not at all; it is rendered on a thread that serves no socket, when its turn comes;
 //! whatever fails, the answer says so, as HTML to who accepts that.
 
-mod admission;
 mod document;
 mod failure;
 
@@ -19,14 +18,12 @@ use leptos::nonce::Nonce;
 use leptos_axum::{LeptosRoutes, generate_route_list};
 use tokio::runtime::Handle;
 
-pub(crate) use admission::Admission;
-
 use self::{
-    admission::{Busy, Client},
     document::{Document, Source, document},
     failure::failure,
 };
 use super::{
+    admission::{self, Busy, Client},
     error,
     http::{Peer, discovery},
     metrics, offload,

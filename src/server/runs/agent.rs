@@ -17,24 +17,24 @@ use crate::{
     thread::ThreadView,
 };
 
-/// Something that answers in a thread.
+/// Answers messages in a thread.
 #[async_trait]
 pub trait Agent: Send + Sync + 'static {
-    /// Who it is, for people.
+    /// The agent's id, name and description, for people.
     fn info(&self) -> AgentInfo;
 
-    /// Answers one message. `RUN_STARTED` and the terminal event are the runner's; everything between is the agent's.
+    /// Answers one message. The runner sends `RUN_STARTED` and the terminal event; the agent sends everything in between.
     ///
     /// # Errors
-    /// Where the run cannot go on: it ends with `RUN_ERROR`, after what is open was closed.
+    /// If the run cannot continue. The runner then closes what is open and ends the run with `RUN_ERROR`.
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError>;
 
-    /// As [`Agent::run`]; also returns findings for the administrators' check.
+    /// Like [`Agent::run`], and also returns findings for the administrators' check.
     async fn probe(&self, input: RunInput, out: Emitter) -> (Result<Done, AgentError>, Vec<Finding>) {
         (self.run(input, out).await, Vec::new())
     }
 
-    /// How what it depends on is; `None` where it depends on nothing.
+    /// The state of what the agent depends on; `None` if it depends on nothing.
     fn health(&self) -> Option<Health> {
         None
     }
@@ -43,62 +43,62 @@ pub trait Agent: Send + Sync + 'static {
 /// A file that a run may read.
 #[derive(Debug, Clone)]
 pub struct InputFile {
-    /// Its id, name and size.
+    /// The file's id, name and size.
     pub attachment: Attachment,
-    /// Where its bytes are.
+    /// The path of its bytes.
     pub path: PathBuf,
 }
 
-/// What whoever asked gave along, where that was no page but another program.
+/// What a calling program sent along with a message; the page sends none of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CallerInput {
-    /// The state that they share with the agent; absent: the thread's. It is the thread's once the run has begun.
+    /// The state that the caller shares with the agent; if absent, the thread's. It becomes the thread's when the run starts.
     pub state: Option<Value>,
-    /// With a message: results of calls that an earlier run left to them.
+    /// With a message: results of client-side tool calls of an earlier run.
     pub results: Vec<InterruptAnswer>,
-    /// Tools that they carry out themselves.
+    /// Tools that the caller executes itself.
     pub tools: Vec<Tool>,
-    /// What the agent may want to know.
+    /// Context for the agent.
     pub context: Vec<Context>,
-    /// Whatever they pass on.
+    /// Values that are passed on unchanged.
     pub forwarded_props: Option<Value>,
 }
 
-/// What a run begins with.
+/// The input of a run.
 #[derive(Debug, Clone)]
 pub struct RunInput {
     /// The run.
     pub run_id: RunId,
     /// Its thread.
     pub thread_id: ThreadId,
-    /// The interrupted run that it goes on from.
+    /// The interrupted run that this one continues.
     pub parent_run_id: Option<RunId>,
     /// The agent's id.
     pub agent: String,
-    /// Who asked.
+    /// Who sent the message.
     pub author: Author,
-    /// What was asked.
+    /// The message's text.
     pub text: String,
-    /// The message's files; where it has none, the thread's latest.
+    /// The message's files; if it has none, the thread's latest file.
     pub files: Vec<InputFile>,
-    /// Where all files of the thread are, by their ids.
+    /// The folder of the thread's files, each named by its id.
     pub folder: PathBuf,
-    /// The thread as it was when the run began.
+    /// The thread at the start of the run.
     pub thread: ThreadView,
-    /// A person's answers to what the run before waited for.
+    /// The user's answers to the interrupts of the run before.
     pub resume: Vec<Resume>,
-    /// What whoever asked gave along.
+    /// What a calling program sent along.
     pub caller: CallerInput,
-    /// Cancelled when the run shall stop. Awaiting the emitter ends by itself; long computations check this.
+    /// Cancelled when the run must stop. Awaiting the emitter then returns an error; long computations have to check this.
     pub cancel: CancellationToken,
-    /// Cancelled before that where a person stopped the run: what was begun for it elsewhere shall stop, too. A run that ends
-    /// for its time limit or because the server ends leaves that to the next.
+    /// Cancelled before `cancel` if a person stopped the run: work that was started for it elsewhere must stop, too. If the run
+    /// ends because of its time limit or a shutdown, that work continues for the run that resumes it.
     pub stopped_by_person: CancellationToken,
 }
 
 impl RunInput {
-    /// The only question of a thread of its own, for whoever asks an agent without a runner.
+    /// An input with a single message and an empty thread, for calling an agent without a runner.
     #[must_use]
     pub fn alone(author: Author, text: impl Into<String>) -> Self {
         Self {
@@ -118,13 +118,13 @@ impl RunInput {
         }
     }
 
-    /// The conversation on this branch, up to and with what was asked: as AG-UI messages, tool calls and answers among them.
+    /// The conversation on this branch up to and including the message, as AG-UI messages with tool calls and results.
     #[must_use]
     pub fn history(&self) -> Vec<Message> {
         self.thread.history(self.run_id)
     }
 
-    /// The state that agent and front end share, as the run begins.
+    /// The state that agent and front end share, at the start of the run.
     #[must_use]
     pub fn state(&self) -> Option<Arc<Value>> {
         let given = self.caller.state.clone().map(Arc::new);
@@ -132,25 +132,25 @@ impl RunInput {
     }
 }
 
-/// How a run ended that did not fail.
+/// The end of a run that did not fail.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Done {
-    /// What came of it.
+    /// The result.
     pub result: Option<Value>,
-    /// How.
+    /// How it ended.
     pub outcome: Outcome,
     /// The tokens it used.
     pub usage: Vec<Usage>,
-    /// What the terminal event says beside: `costUsd`, in US dollars.
+    /// Metadata of the terminal event: `costUsd`, in US dollars.
     pub metadata: Option<Map<String, Value>>,
-    /// What else another's terminal event says, whose metadata stands above.
+    /// The other fields of a remote agent's terminal event.
     pub base: Base,
 }
 
 impl Done {
-    /// What another's terminal event says.
+    /// From a remote agent's terminal event.
     #[must_use]
-    pub fn of(end: RunFinished) -> Self {
+    pub fn from_event(end: RunFinished) -> Self {
         let outcome = match end.outcome {
             None => Outcome::default(),
             Some(RunOutcome::Success { pending_tool_call_ids }) => {
@@ -164,24 +164,24 @@ impl Done {
         Self { result: end.result, outcome, usage, metadata, base }
     }
 
-    /// It did what was asked, with a result.
+    /// A success with a result.
     #[must_use]
-    pub fn with(result: Value) -> Self {
+    pub fn with_result(result: Value) -> Self {
         Self { result: Some(result), ..Self::default() }
     }
 }
 
-/// In which way a run ended that did not fail.
+/// How a run ended that did not fail.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It did what was asked.
+    /// It succeeded.
     Success {
-        /// Tool calls that whoever asked is to carry out.
+        /// Tool calls that the caller has to execute.
         pending_tool_call_ids: Vec<String>,
     },
-    /// It waits for a person: at least one interrupt.
+    /// It waits for a person's answer to at least one interrupt.
     Interrupt(Vec<Interrupt>),
-    /// It was stopped where it runs.
+    /// It was stopped at its endpoint.
     Cancelled,
 }
 
@@ -191,7 +191,7 @@ impl Default for Outcome {
     }
 }
 
-/// Why a run could not go on.
+/// Why a run could not continue.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum AgentError {
     /// The run was stopped.
@@ -200,60 +200,60 @@ pub enum AgentError {
     /// It failed.
     #[error("{message}")]
     Failed {
-        /// For programs, stable: `unreadable_file`, say.
+        /// Stable code for programs, such as `unreadable_file`.
         code: String,
-        /// For a person: what happened and what to do.
+        /// For people: what happened and what to do.
         message: String,
         /// The tokens it used.
         usage: Vec<Usage>,
-        /// What the terminal event says beside.
+        /// Metadata of the terminal event.
         metadata: Option<Map<String, Value>>,
     },
-    /// It failed, and another's terminal event says so.
+    /// It failed with a terminal event of a remote agent.
     #[error("{}", .0.message)]
-    Told(Box<RunError>),
+    Reported(Box<RunError>),
 }
 
 impl AgentError {
-    /// What another's terminal event says.
+    /// From a remote agent's terminal event.
     #[must_use]
-    pub fn of(end: RunError) -> Self {
-        Self::Told(Box::new(end))
+    pub fn from_event(end: RunError) -> Self {
+        Self::Reported(Box::new(end))
     }
 
-    /// A failure with a stable code and a sentence.
+    /// A failure with a stable code and a message for people.
     pub fn failed(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Failed { code: code.into(), message: message.into(), usage: Vec::new(), metadata: None }
     }
 }
 
-/// Where an agent says what it does. Bounded: it waits while the log is behind.
+/// Sends an agent's events to the runner. Bounded: sending waits while the log is behind.
 #[derive(Debug, Clone)]
 pub struct Emitter {
     events: mpsc::Sender<Event>,
 }
 
 impl Emitter {
-    /// An emitter and the end that the runner reads; at most `capacity` events wait between them.
+    /// An emitter and the receiver that the runner reads; at most `capacity` events wait in between.
     #[must_use]
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Event>) {
         let (events, receiver) = mpsc::channel(capacity);
         (Self { events }, receiver)
     }
 
-    /// Says one thing.
+    /// Sends an event.
     ///
     /// # Errors
-    /// [`AgentError::Stopped`] once the run has been stopped: return it.
+    /// [`AgentError::Stopped`] when the run was stopped: return it.
     pub async fn emit(&self, event: impl Into<Event> + Send) -> Result<(), AgentError> {
         self.events.send(event.into()).await.map_err(|_| AgentError::Stopped)
     }
 
-    /// Waits until all that was said is taken to the log: for whoever says much at once.
+    /// Waits until the runner has received all events sent so far, for agents that send many at once.
     ///
     /// # Errors
-    /// [`AgentError::Stopped`] once the run has been stopped: return it.
-    pub(crate) async fn until_taken(&self) -> Result<(), AgentError> {
+    /// [`AgentError::Stopped`] when the run was stopped: return it.
+    pub(crate) async fn flush(&self) -> Result<(), AgentError> {
         let all = self.events.reserve_many(self.events.max_capacity()).await;
         all.map(drop).map_err(|_| AgentError::Stopped)
     }

@@ -1,4 +1,4 @@
-//! The agents by id: which there are, who may use them, and what their runs may take.
+//! The agents by id, who may use them, and the limits of their runs.
 
 use std::{fmt, sync::Arc};
 
@@ -19,20 +19,20 @@ use crate::{
     },
 };
 
-/// An agent and who may use it how.
+/// An agent and who may use it.
 #[derive(Clone)]
 pub struct Registered {
-    /// Who it is; why it cannot be used, where that is so.
+    /// The agent's description, with the reason if it cannot be used.
     pub info: AgentInfo,
     /// Who may use it.
     pub access: Access,
-    /// What its runs may take.
+    /// The limits of its runs.
     pub limits: AgentLimits,
-    /// Where it comes from.
+    /// Where it was configured.
     pub source: AgentSource,
-    /// How it was configured; a built-in one that was not: nothing.
+    /// Its configuration; empty for a built-in agent without one.
     pub entry: AgentEntry,
-    /// The id that the store has it by, where it is an administrator's: another than its own, where that one is taken.
+    /// Its id in the store, if an administrator added it. It differs from its own id if that one was taken.
     pub stored: Option<String>,
     pub(crate) agent: Option<Arc<dyn Agent>>,
 }
@@ -43,13 +43,13 @@ impl Registered {
         Self { info: agent.info(), access, limits, source: AgentSource::BuiltIn, entry, stored, agent: Some(agent) }
     }
 
-    /// The agent, where it can be used.
+    /// The agent, if it can be used.
     #[must_use]
     pub fn agent(&self) -> Option<Arc<dyn Agent>> {
         self.agent.clone()
     }
 
-    /// How what it depends on is, where it depends on anything.
+    /// The state of what it depends on, if anything.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
         self.agent.as_ref().and_then(|agent| agent.health())
@@ -80,22 +80,22 @@ impl Agents {
         *self.all.write() = agents.into();
     }
 
-    /// What models may be used for while a run goes on.
+    /// The remaining budgets of users with active runs.
     #[must_use]
     pub fn allowance(&self) -> &DayAllowance {
         &self.allowance
     }
 
-    /// All, for whoever runs the server.
+    /// All agents, whoever may use them.
     #[must_use]
     pub fn all(&self) -> Arc<[Registered]> {
         self.all.read().clone()
     }
 
-    /// The agent that a person asked for, or the first that they may use.
+    /// The id of the requested agent, or of the first that the user may use.
     ///
     /// # Errors
-    /// `not_found`, naming those there are; `unavailable` where it cannot be used now.
+    /// `not_found`, listing the available agents; `unavailable` if the agent cannot be used now.
     pub fn resolve(&self, asked: Option<&str>, user: &User) -> Result<String> {
         let all = self.all();
         let mut allowed = all.iter().filter(|known| known.access.allows(user));
@@ -119,7 +119,7 @@ impl Agents {
         }
     }
 
-    /// Those that a person may choose from; administrators are also told of those that cannot be used, and why.
+    /// The agents that a user may choose from. Administrators also get those that cannot be used, with the reason.
     #[must_use]
     pub fn list(&self, user: &User) -> Vec<AgentInfo> {
         let shown =
@@ -127,7 +127,7 @@ impl Agents {
         self.all().iter().filter(shown).map(|known| known.info.clone()).collect()
     }
 
-    /// The id that the store has an administrator's agent by, where it is listed under another.
+    /// The id in the store of an agent that is listed under another id.
     #[must_use]
     pub fn stored_id(&self, id: &str) -> Option<String> {
         self.get(id).and_then(|known| known.stored)
@@ -139,7 +139,7 @@ impl Agents {
         self.all().iter().find(|known| known.info.id == id).cloned()
     }
 
-    /// What the runs of an agent may take.
+    /// The limits of an agent's runs.
     #[must_use]
     pub fn limits(&self, id: &str) -> AgentLimits {
         self.all().iter().find(|known| known.info.id == id).map(|known| known.limits.clone()).unwrap_or_default()

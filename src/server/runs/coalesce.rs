@@ -1,15 +1,15 @@
-//! Coalescing: many small deltas become few appends, and nothing else changes.
+//! Merges many small deltas into few appends.
 //!
-//! Sans-IO: events and the time go in, events to append come out. Promises: the first delta of a message leaves at once;
-//! after it, at most one append per message and window, unless another event comes, which takes everything that waits
-//! along before it. Per message the concatenated text is the same, and all that is no delta keeps its order.
+//! Without I/O: events and the time go in, events to append come out. The first delta of a message is passed on at once; after it, at
+//! most one per message and window, unless another kind of event arrives: before it, everything that waits is passed on. The
+//! concatenated text of each message stays the same, and all other events keep their order.
 
 use std::time::{Duration, Instant};
 
 use crate::protocol::agui::{DeltaKey, Event};
 
-/// How much may wait before it leaves early, in bytes.
-const MAX_PENDING: usize = 64 * 1024;
+/// How many bytes may wait before they are passed on early.
+const MAX_PENDING_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 struct Pending {
@@ -24,20 +24,20 @@ pub(super) struct Coalescer {
     window: Duration,
     pending: Vec<Pending>,
     bytes: usize,
-    /// When each message last left: those within the window, no others.
-    left: Vec<(DeltaKey, Instant)>,
+    /// When a delta of each message was last passed on, within the window.
+    recent: Vec<(DeltaKey, Instant)>,
 }
 
 impl Coalescer {
     /// A coalescer with a window; zero merges nothing.
     #[must_use]
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, pending: Vec::new(), bytes: 0, left: Vec::new() }
+        Self { window, pending: Vec::new(), bytes: 0, recent: Vec::new() }
     }
 
-    /// Takes an event; what is to be appended now goes to `out`, in order.
+    /// Adds an event; events to append now are pushed to `out`, in order.
     pub(super) fn push(&mut self, now: Instant, mut event: Event, out: &mut Vec<Event>) {
-        // What a raw event repeats is told by others: it needs no place among them.
+        // Raw events only repeat others, so their order does not matter.
         if matches!(event, Event::Raw(_)) {
             out.push(event);
             return;
@@ -48,7 +48,7 @@ impl Coalescer {
             return;
         };
         let bytes = event.delta_mut().map_or(0, |text| text.len());
-        if self.bytes + bytes > MAX_PENDING {
+        if self.bytes + bytes > MAX_PENDING_BYTES {
             self.flush(now, out);
         }
         if let Some(waiting) = self.pending.iter_mut().find(|waiting| waiting.key == key) {
@@ -58,14 +58,14 @@ impl Coalescer {
             self.bytes += bytes;
             return;
         }
-        self.left.retain(|(_, at)| *at + self.window > now);
-        match self.left.iter().find(|(left, _)| *left == key) {
+        self.recent.retain(|(_, at)| *at + self.window > now);
+        match self.recent.iter().find(|(recent, _)| *recent == key) {
             Some((_, at)) => {
                 self.bytes += bytes;
                 self.pending.push(Pending { due: *at + self.window, key, event });
             }
             None => {
-                self.left.push((key, now));
+                self.recent.push((key, now));
                 out.push(event);
             }
         }
@@ -77,22 +77,22 @@ impl Coalescer {
         self.pending.iter().map(|waiting| waiting.due).min()
     }
 
-    /// Takes out what is due.
+    /// Pushes the events that are due to `out`.
     pub(super) fn take_due(&mut self, now: Instant, out: &mut Vec<Event>) {
         self.take(now, |waiting| waiting.due <= now, out);
     }
 
-    /// Takes out all that waits.
+    /// Pushes all waiting events to `out`.
     pub(super) fn flush(&mut self, now: Instant, out: &mut Vec<Event>) {
         self.take(now, |_| true, out);
     }
 
-    fn take(&mut self, now: Instant, is: impl Fn(&Pending) -> bool, out: &mut Vec<Event>) {
-        self.left.retain(|(_, at)| *at + self.window > now);
-        for mut waiting in self.pending.extract_if(.., |waiting| is(waiting)) {
+    fn take(&mut self, now: Instant, is_taken: impl Fn(&Pending) -> bool, out: &mut Vec<Event>) {
+        self.recent.retain(|(_, at)| *at + self.window > now);
+        for mut waiting in self.pending.extract_if(.., |waiting| is_taken(waiting)) {
             self.bytes -= waiting.event.delta_mut().map_or(0, |text| text.len());
-            self.left.retain(|(key, _)| *key != waiting.key);
-            self.left.push((waiting.key, now));
+            self.recent.retain(|(key, _)| *key != waiting.key);
+            self.recent.push((waiting.key, now));
             out.push(waiting.event);
         }
     }
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_delta_leaves_at_once_and_the_next_together_when_the_window_ends() {
+    fn the_first_delta_is_passed_on_at_once_and_the_next_ones_together_when_the_window_ends() {
         let (mut coalescer, start, mut out) = (Coalescer::new(WINDOW), Instant::now(), Vec::new());
         coalescer.push(start, text("a", "1"), &mut out);
         assert_eq!(out, [text("a", "1")]);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn another_event_takes_what_waits_along_before_it() {
+    fn another_event_is_preceded_by_all_waiting_deltas() {
         let (mut coalescer, now, mut out) = (Coalescer::new(WINDOW), Instant::now(), Vec::new());
         for delta in ["1", "2", "3"] {
             coalescer.push(now, text("a", delta), &mut out);
@@ -154,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn much_text_leaves_before_its_window_ends() {
+    fn a_long_text_is_passed_on_before_its_window_ends() {
         let (mut coalescer, now, mut out) = (Coalescer::new(WINDOW), Instant::now(), Vec::new());
-        let long = "x".repeat(MAX_PENDING / 2 + 1);
+        let long = "x".repeat(MAX_PENDING_BYTES / 2 + 1);
         for _ in 0..4 {
             coalescer.push(now, text("a", &long), &mut out);
         }
-        assert_eq!(out.len(), 3, "the first at once, then two that together were too much");
+        assert_eq!(out.len(), 3, "the first at once, then two that together exceed the limit");
     }
 
     fn event() -> impl Strategy<Value = Event> {
@@ -178,8 +178,8 @@ mod tests {
         })
     }
 
-    /// The texts since the last event that is no delta, by key; a new map after each such event.
-    fn told(events: &[Event]) -> Vec<(BTreeMap<String, String>, Option<Event>)> {
+    /// The texts by key between events that are not deltas.
+    fn texts_between_events(events: &[Event]) -> Vec<(BTreeMap<String, String>, Option<Event>)> {
         let mut parts = vec![(BTreeMap::new(), None)];
         for event in events {
             match (event.delta_key(), event.clone().delta_mut()) {
@@ -198,13 +198,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_lost_doubled_or_moved_and_appends_keep_their_distance(
+        fn nothing_is_lost_doubled_or_reordered_and_appends_are_a_window_apart(
             events in prop::collection::vec((0..30u64, event()), 0..80),
             window in prop::sample::select(vec![0, 10, 40, 500]),
         ) {
             let window = ms(window);
             let (mut coalescer, mut now, mut out) = (Coalescer::new(window), Instant::now(), Vec::new());
-            // When each message was last appended since the last event that is no delta.
+            // When each message was last appended since the last event that is not a delta.
             let mut last: Vec<(DeltaKey, Instant)> = Vec::new();
             let mut check = |now: Instant, appended: &[Event]| {
                 for event in appended {
@@ -233,7 +233,7 @@ mod tests {
                 }
             }
             coalescer.flush(now, &mut out);
-            prop_assert_eq!(told(&out), told(&given));
+            prop_assert_eq!(texts_between_events(&out), texts_between_events(&given));
             prop_assert!(!window.is_zero() || out == given, "a window of zero changes nothing");
         }
     }

@@ -1,9 +1,8 @@
-//! What of an event is new to whoever has the thread as it is: agents restate their state and the whole conversation again and
-//! again, and only what that changes is kept.
+//! Reduces restated state and messages to their changes: many agents send their whole state and conversation in each turn.
 //!
-//! Promises: what comes out are events of AG-UI that make of the thread what the event would have made of it; of a conversation
-//! this is tried with the reducer before they are used. A state that changed is a delta where that is shorter; one that is longer than an
-//! event may be comes in several.
+//! The result are AG-UI events with which the reducer produces the same thread as with the original event; for conversations this is
+//! verified with the reducer. A changed state becomes a delta if that is shorter. What is longer than an event may be is split
+//! into several events.
 
 pub(super) mod marks;
 mod results;
@@ -27,40 +26,40 @@ use crate::{
     thread::{Item, MAX_PATCH_OPERATIONS, Node, RunView, ThreadView},
 };
 
-/// The most bytes of a state's change in one event; what else is in the event has room beside it.
+/// The most bytes of a state's change in one event, which leaves space for the event's other fields.
 const MAX_PART_BYTES: usize = MAX_EVENT_BYTES - 16 * 1024;
-/// The longest piece of a text that is cut, in bytes: as JSON it has at most six times as many.
+/// The longest piece of a split text, in bytes. Escaped as JSON it may be six times as long.
 const MAX_PIECE_BYTES: usize = 40 * 1024;
 /// The most messages of a restated conversation.
 const MAX_MESSAGES: usize = 20_000;
-/// The most values of two states together that are compared; beyond, the later one is kept whole.
+/// The most values of two states together that are compared; above that, the later state is stored whole.
 const MAX_COMPARED_VALUES: usize = 100_000;
-/// In the metadata of a `MESSAGES_SNAPSHOT`: it leaves out what was said before the message that its run answers.
+/// Metadata key of a `MESSAGES_SNAPSHOT` that omits the conversation before the message that its run answers.
 pub(crate) const SINCE_QUESTION: &str = "netraSinceQuestion";
 
-/// Something that no event can hold.
+/// A value that does not fit into events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TooLong {
-    /// It has this many bytes.
-    #[error("{0} has {1} bytes that were not said before, and at most {MAX_PART_BYTES} of it can be kept")]
+    /// What it is, and its bytes.
+    #[error("{0} has {1} new bytes, and at most {MAX_PART_BYTES} can be stored")]
     Bytes(String, usize),
-    /// It has this many messages.
-    #[error("the restated conversation has {0} messages, and at most {MAX_MESSAGES} are read")]
+    /// The number of messages.
+    #[error("the restated conversation has {0} messages, and at most {MAX_MESSAGES} are accepted")]
     Messages(usize),
-    /// It could not be compared with what is known.
-    #[error("a {0} could not be compared with what was said before")]
-    Unknown(&'static str),
+    /// The comparison failed; the event's type.
+    #[error("a {0} could not be compared with the thread")]
+    NotCompared(&'static str),
 }
 
-/// Whether an event may restate what is known.
+/// Whether an event may restate what the thread has.
 pub(super) fn restates(event: &Event) -> bool {
     matches!(event, Event::StateSnapshot(_) | Event::MessagesSnapshot(_))
 }
 
-/// What is new in an event of a run, at a time in milliseconds since 1970.
+/// The changes that an event of a run makes to a thread; `at` in milliseconds since 1970.
 ///
 /// # Errors
-/// Where what is new is too long for an event.
+/// If they do not fit into events.
 pub(super) fn condense(thread: &ThreadView, run_id: RunId, at: i64, event: Event) -> Result<Vec<Event>, TooLong> {
     match event {
         Event::StateSnapshot(snapshot) => state(thread.state_of(run_id).as_deref(), snapshot),
@@ -72,10 +71,10 @@ pub(super) fn condense(thread: &ThreadView, run_id: RunId, at: i64, event: Event
     }
 }
 
-/// Whether a state that a caller gives can be kept.
+/// Checks that a state which a caller sends can be stored.
 ///
 /// # Errors
-/// What of it cannot.
+/// If a part of it is too long.
 pub(crate) fn check_state(state: &Value) -> Result<(), TooLong> {
     if extent(state).bytes <= MAX_PART_BYTES {
         return Ok(());
@@ -83,7 +82,7 @@ pub(crate) fn check_state(state: &Value) -> Result<(), TooLong> {
     self::state(None, StateSnapshot::new(state.clone())).map(drop)
 }
 
-/// A delta whose text is too long for an event, as several.
+/// Splits a delta or tool result whose text is too long for an event.
 pub(super) fn pieces(mut event: Event) -> Vec<Event> {
     if let Event::ToolCallResult(result) = &event
         && matches!(&result.content, ToolContent::Text(text) if text.len() > MAX_PIECE_BYTES)
@@ -98,27 +97,27 @@ pub(super) fn pieces(mut event: Event) -> Vec<Event> {
     }
     let text = event.delta_mut().map(std::mem::take).unwrap_or_default();
     let mut pieces = Vec::new();
-    for piece in texts(&text) {
+    for piece in split_text(&text) {
         let mut next = event.clone();
         next.delta_mut().into_iter().for_each(|text| piece.clone_into(text));
-        // What else it carries, it carries once.
+        // Only the first piece keeps the other fields.
         *event.base_mut() = Base { timestamp: event.base().timestamp, ..Base::default() };
         pieces.push(next);
     }
     pieces
 }
 
-/// What a state changes in the one before.
+/// The changes from the state before to a new one.
 ///
 /// # Errors
-/// Where a text of it is too long for an event.
+/// If a part of it does not fit into an event.
 pub(super) fn state(before: Option<&Value>, event: StateSnapshot) -> Result<Vec<Event>, TooLong> {
     if before == Some(&event.snapshot) {
         return Ok(Vec::new());
     }
     let StateSnapshot { snapshot, subagent_run_id, base } = event;
-    // Each value that differs is an operation, which takes hundreds of bytes.
-    let is_compared = |before: &&Value| values(before) + values(&snapshot) <= MAX_COMPARED_VALUES;
+    // Bounded: each difference becomes an operation of hundreds of bytes.
+    let is_compared = |before: &&Value| count_values(before) + count_values(&snapshot) <= MAX_COMPARED_VALUES;
     let changes = before.filter(is_compared).map(|before| operations(before, &snapshot));
     let whole = extent(&snapshot).bytes;
     let parts = match changes.filter(|changes| extent(changes).bytes < whole) {
@@ -146,31 +145,31 @@ pub(super) fn state(before: Option<&Value>, event: StateSnapshot) -> Result<Vec<
     Ok(events)
 }
 
-/// How many values there are in one, itself among them.
-fn values(value: &Value) -> usize {
+/// The number of values in a value, including itself.
+fn count_values(value: &Value) -> usize {
     match value {
-        Value::Array(items) => 1 + items.iter().map(values).sum::<usize>(),
-        Value::Object(fields) => 1 + fields.values().map(values).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(count_values).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(count_values).sum::<usize>(),
         _ => 1,
     }
 }
 
-/// The operations (RFC 6902) that make one state of another.
+/// The operations (RFC 6902) that turn one state into another.
 fn operations(from: &Value, to: &Value) -> Vec<Value> {
     json_patch::diff(from, to).0.into_iter().map(|operation| json!(operation)).collect()
 }
 
-/// Operations in deltas that are each within the bounds of one.
+/// Groups operations into deltas within the limits of an event.
 fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, TooLong> {
-    let mut spread = Vec::with_capacity(operations.len());
+    let mut split = Vec::with_capacity(operations.len());
     for operation in operations {
-        spread_out(operation, &mut spread)?;
+        split_operation(operation, &mut split)?;
     }
     let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for operation in spread {
+    for operation in split {
         let more = extent(&operation).bytes + 1;
         let is_full = bytes + more > MAX_PART_BYTES || part.len() == MAX_PATCH_OPERATIONS;
-        if !part.is_empty() && (is_full || stands_alone(&operation) || part.last().is_some_and(stands_alone)) {
+        if !part.is_empty() && (is_full || needs_own_delta(&operation) || part.last().is_some_and(needs_own_delta)) {
             parts.push(std::mem::take(&mut part));
             bytes = 0;
         }
@@ -181,24 +180,25 @@ fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, TooLong> {
     Ok(parts)
 }
 
-/// Whether an operation sets the whole state, or continues a text.
-fn stands_alone(operation: &Value) -> bool {
+/// Whether an operation needs a delta of its own: it sets the whole state, or is a later piece of a text.
+fn needs_own_delta(operation: &Value) -> bool {
     operation["path"] == "" || operation.get(LATER_PIECE).is_some()
 }
 
-/// An operation whose value is too long as several: what holds much is added with as much as fits, and the rest after it.
-fn spread_out(mut operation: Value, out: &mut Vec<Value>) -> Result<(), TooLong> {
+/// Splits an operation whose value is too long: an object or array is first added with the fields or items that fit, then the rest is
+/// added to it.
+fn split_operation(mut operation: Value, out: &mut Vec<Value>) -> Result<(), TooLong> {
     let bytes = extent(&operation).bytes;
     if bytes <= MAX_PART_BYTES {
         out.push(operation);
         return Ok(());
     }
     let path = operation["path"].as_str().unwrap_or_default().to_owned();
-    let room = MAX_PART_BYTES.saturating_sub(path.len() + 64);
+    let available = MAX_PART_BYTES.saturating_sub(path.len() + 64);
     let mut taken = 0;
     let mut fits = |bytes: usize| {
-        taken = if taken + bytes <= room { taken + bytes } else { usize::MAX / 2 };
-        taken <= room
+        taken = if taken + bytes <= available { taken + bytes } else { usize::MAX / 2 };
+        taken <= available
     };
     let mut rest = Vec::new();
     match &mut operation["value"] {
@@ -221,36 +221,36 @@ fn spread_out(mut operation: Value, out: &mut Vec<Value>) -> Result<(), TooLong>
             }
         }
         Value::String(_) if !path.is_empty() && path.len() < MAX_PIECE_BYTES => {
-            cut(operation, out);
+            split_text_operation(operation, out);
             return Ok(());
         }
         _ => return Err(TooLong::Bytes(format!("the shared state at `{}`", shortened(&path)), bytes)),
     }
     out.push(operation);
     for (key, value) in rest {
-        spread_out(json!({"op": "add", "path": format!("{path}/{key}"), "value": value}), out)?;
+        split_operation(json!({"op": "add", "path": format!("{path}/{key}"), "value": value}), out)?;
     }
     Ok(())
 }
 
-/// An operation that sets a long text, as one that begins it and others that continue it.
-fn cut(mut operation: Value, out: &mut Vec<Value>) {
+/// Splits an operation that sets a long text into one that sets the first piece and others that append.
+fn split_text_operation(mut operation: Value, out: &mut Vec<Value>) {
     let Value::String(text) = operation["value"].take() else { return };
-    let texts = texts(&text);
+    let texts = split_text(&text);
     let (path, last) = (operation["path"].clone(), texts.len().saturating_sub(1));
     for (index, text) in texts.into_iter().enumerate() {
         out.push(if index == 0 {
-            let mut begins = operation.clone();
-            (begins["value"], begins[FIRST_PIECE]) = (text.into(), true.into());
-            begins
+            let mut first = operation.clone();
+            (first["value"], first[FIRST_PIECE]) = (text.into(), true.into());
+            first
         } else {
             json!({"op": "replace", "path": path, "value": text, LATER_PIECE: if index == last { LAST_PIECE } else { MORE_FOLLOW }})
         });
     }
 }
 
-/// A text in pieces that each fit into an event.
-fn texts(mut text: &str) -> Vec<&str> {
+/// Splits a text into pieces that fit into an event.
+fn split_text(mut text: &str) -> Vec<&str> {
     let mut texts = Vec::new();
     while !text.is_empty() {
         let (piece, rest) = text.split_at(text.floor_char_boundary(MAX_PIECE_BYTES));
@@ -264,7 +264,7 @@ fn shortened(path: &str) -> String {
     path.chars().take(100).collect()
 }
 
-/// What a restated conversation changes in the thread.
+/// The changes that a restated conversation makes to a thread.
 fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot) -> Result<Vec<Event>, TooLong> {
     let after = |events: &[Event]| {
         let mut view = thread.clone();
@@ -274,27 +274,27 @@ fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot
         view
     };
     let whole: Event = event.clone().into();
-    let wanted = after(std::slice::from_ref(&whole));
+    let expected = after(std::slice::from_ref(&whole));
     let turn = since_question(thread, run_id, &event);
-    let news = turn.as_ref().map_or(&event.messages, |turn| &turn.messages);
-    // What the thread does not show, a front end may.
-    let is_shown = news.iter().all(is_shown);
-    if is_shown && is_same(thread, &wanted) {
+    let new_messages = turn.as_ref().map_or(&event.messages, |turn| &turn.messages);
+    // Messages that the thread does not show are stored for front ends that do.
+    let is_shown = new_messages.iter().all(is_shown);
+    if is_shown && is_same(thread, &expected) {
         return Ok(Vec::new());
     }
-    let is_enough = |events: &[Event]| is_same(&after(events), &wanted);
-    let added = if is_shown { added(thread, run_id, news) } else { None };
-    if let Some(added) = added.filter(|added| fit(added) && is_enough(added)) {
+    let is_equivalent = |events: &[Event]| is_same(&after(events), &expected);
+    let added = if is_shown { added(thread, run_id, new_messages) } else { None };
+    if let Some(added) = added.filter(|added| fit(added) && is_equivalent(added)) {
         return Ok(added);
     }
-    let turn = turn.filter(|turn| is_enough(&[turn.clone().into()]));
-    let kept = turn.unwrap_or(event);
-    let bytes = extent(&kept).bytes;
+    let turn = turn.filter(|turn| is_equivalent(&[turn.clone().into()]));
+    let snapshot = turn.unwrap_or(event);
+    let bytes = extent(&snapshot).bytes;
     if bytes <= MAX_EVENT_BYTES {
-        return Ok(vec![kept.into()]);
+        return Ok(vec![snapshot.into()]);
     }
-    let parts = results::apart(thread, kept);
-    if fit(&parts) && is_enough(&parts) {
+    let parts = results::separate(thread, snapshot);
+    if fit(&parts) && is_equivalent(&parts) {
         return Ok(parts);
     }
     Err(TooLong::Bytes("the restated conversation".into(), bytes))
@@ -320,30 +320,30 @@ fn since_question(thread: &ThreadView, run_id: RunId, event: &MessagesSnapshot) 
     Some(since)
 }
 
-/// The messages that a run has not said, as it would have said them; nothing where one of them cannot be said so.
+/// The messages that a run has not sent yet, as the events with which it would have sent them; `None` if a message cannot be expressed so.
 fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<Event>> {
     let run = thread.run(run_id)?;
     let is_of_another = |id: &str| {
         thread.runs().filter(|run| run.run_id != run_id).any(|run| run.nodes.iter().any(|node| node.id == id))
     };
     let from = messages.iter().rposition(|message| message["role"] == "user").map_or(0, |asked| asked + 1);
-    let knows = |id: &str| run.nodes.iter().any(|node| node.id == id);
+    let has_node = |id: &str| run.nodes.iter().any(|node| node.id == id);
     let mut events: Vec<Event> = Vec::new();
     for message in &messages[from..] {
         match Message::deserialize(message).ok()? {
             Message::Assistant { id, content, tool_calls, encrypted_value: None, subagent_run_id, .. } => {
                 let tag = subagent_run_id.as_deref();
-                if let Some(text) = content.filter(|text| !text.is_empty() && !knows(&id)) {
-                    // Whoever has the earlier one would take this for more of it.
+                if let Some(text) = content.filter(|text| !text.is_empty() && !has_node(&id)) {
+                    // Clients would append it to the earlier message with this id.
                     if is_of_another(&id) {
                         return None;
                     }
-                    let mut said = vec![TextMessageStart::new(&*id).into()];
-                    said.extend(pieces(TextMessageContent::new(&*id, text).into()));
-                    said.push(TextMessageEnd::new(&*id).into());
-                    events.extend(said.into_iter().map(|event: Event| event.with_subagent(tag)));
+                    let mut message = vec![TextMessageStart::new(&*id).into()];
+                    message.extend(pieces(TextMessageContent::new(&*id, text).into()));
+                    message.push(TextMessageEnd::new(&*id).into());
+                    events.extend(message.into_iter().map(|event: Event| event.with_subagent(tag)));
                 }
-                for call in tool_calls.into_iter().flatten().filter(|call| !knows(&call.id)) {
+                for call in tool_calls.into_iter().flatten().filter(|call| !has_node(&call.id)) {
                     if is_of_another(&call.id) {
                         return None;
                     }
@@ -359,7 +359,7 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
                 if results::is_answered(thread, &tool_call_id, (&id, &content)) {
                     continue;
                 }
-                // Whoever has the one before would take this for another.
+                // Clients would treat it as a second result.
                 if thread.result_of(&tool_call_id).is_some() {
                     return None;
                 }
@@ -372,7 +372,7 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
     Some(events)
 }
 
-/// Whether two threads look the same but for when something ended: a restated conversation says nothing of that.
+/// Whether two threads are the same except for end times, which a restated conversation does not contain.
 fn is_same(one: &ThreadView, other: &ThreadView) -> bool {
     let is_same_item = |(one, other): (&Item, &Item)| match (one, other) {
         (Item::Run(one), Item::Run(other)) => Arc::ptr_eq(one, other) || is_same_run(one, other),
@@ -387,7 +387,7 @@ fn is_same_run(one: &RunView, other: &RunView) -> bool {
             || (&one.id, &one.within, one.state, one.chunked, &one.body)
                 == (&other.id, &other.within, other.state, other.chunked, &other.body)
     };
-    // All else of a run is not a conversation's to change.
+    // A conversation cannot change the other fields of a run.
     one.nodes.len() == other.nodes.len()
         && one.encrypted == other.encrypted
         && one.nodes.iter().zip(&other.nodes).all(is_same_node)

@@ -209,7 +209,7 @@ fn a_long_result_that_only_a_restated_conversation_tells_is_kept_and_those_known
     assert!(matches!(&log.texts()[1].1, NodeBody::Tool { result: Some(said), .. } if *said == text));
     let more = log.bytes - before;
     assert!(more < text.len() * 3 / 2, "the first is not kept again: {more} bytes");
-    let kept = results::apart(&log.view, MessagesSnapshot::new(again.to_vec()));
+    let kept = results::separate(&log.view, MessagesSnapshot::new(again.to_vec()));
     let Event::MessagesSnapshot(kept) = &kept[0] else { panic!("a conversation: {kept:?}") };
     assert_eq!((&kept.messages[1]["content"], &kept.messages[1][KNOWN_RESULT]), (&json!(""), &json!(true)));
 }

@@ -1,4 +1,4 @@
-//! Which agents failed the last time they ran.
+//! Failures of runs that are stored for administrators.
 
 use sqlx::Row;
 
@@ -8,32 +8,34 @@ use crate::{
     thread::{EndKind, RunEnd},
 };
 
-/// The end of a run that was under way when its server was killed.
+/// The code of a run that was executing when its server was killed.
 pub(super) use crate::protocol::extensions::SERVER_RESTARTED;
-/// The end of a run that was under way when its server was told to end.
+/// The code of a run that was executing when its server shut down.
 pub(super) const SERVER_RESTARTING: &str = "server_restarting";
-/// The end of a run whose node is gone.
+/// The code of a run whose node is lost.
 pub(super) const SERVER_LOST: &str = "server_lost";
-/// The longest description of a failure that is kept, in characters.
-const MAX_PROBLEM: usize = 500;
+/// The longest stored message of a failure, in characters.
+const MAX_PROBLEM_CHARS: usize = 500;
 
-/// Whether a run failed because its server ended: its agent did nothing wrong.
-pub(super) fn is_of_server(code: &str) -> bool {
+/// Whether a run failed because its server ended, not because of its agent.
+pub(super) fn is_caused_by_server(code: &str) -> bool {
     [SERVER_RESTARTED, SERVER_RESTARTING, SERVER_LOST].contains(&code)
 }
 
-/// What the store keeps of a run that failed through its agent.
+/// The message to store for a run that failed because of its agent.
 pub(super) fn problem(ending: &RunEnd) -> Option<String> {
     match &ending.kind {
-        EndKind::Failed { message, code } if !is_of_server(code) => Some(message.chars().take(MAX_PROBLEM).collect()),
+        EndKind::Failed { message, code } if !is_caused_by_server(code) => {
+            Some(message.chars().take(MAX_PROBLEM_CHARS).collect())
+        }
         _ => None,
     }
 }
 
-/// The failure of an agent's newest run, on whichever node it ended; nothing where that run did not fail.
+/// The failure of an agent's newest run, whichever node it ended on; `None` if that run did not fail.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails.
 pub async fn last_failure(store: &Store, agent: &str) -> Result<Option<LastFailure>> {
     let sql =
         "SELECT ended_at, problem FROM runs WHERE agent = $1 AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1";

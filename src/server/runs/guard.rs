@@ -1,15 +1,15 @@
-//! Holds what an agent says to AG-UI's order, before it is stored.
+//! Checks an agent's events against AG-UI's rules before they are stored.
 //!
-//! The rules are those of the protocol's own verifier: start, content and end by id, steps by owner and name, sub-agents never
-//! announced twice, tags that do not change. As there, a tag may name a sub-agent that was never announced: it says whose
-//! something is, and no more. Added to them: `RUN_*` events are the runner's, and sizes are bounded.
-//! [`Guard`] checks an agent's events one by one; [`Verifier`](super::verifier::Verifier) a whole run's log.
+//! The rules are those of the protocol's own verifier: start, content and end match by id, steps by owner and name, a sub-agent is
+//! announced once, and tags (`subagentRunId`) do not change. As there, a tag may name a sub-agent that was not announced.
+//! Two rules are added: agents must not send `RUN_*` events, and sizes are bounded.
+//! [`Guard`] checks an agent's events one by one; [`Verifier`](super::verifier::Verifier) the whole log of a run.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::chunks::{Chunk, Lanes, Taken};
+use super::chunks::{Chunk, ChunkEffect, Chunks};
 use crate::{
     json_size::{Extent, extent},
     protocol::{
@@ -19,16 +19,16 @@ use crate::{
     thread::{MAX_PATCH_MOVES, MAX_PATCH_OPERATIONS},
 };
 
-/// The largest event that is kept, in bytes of JSON: an entry of the log, and a frame that goes to every follower.
+/// The largest event that is stored, in bytes of JSON: it is one log entry, and one frame to every follower.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
-/// The most of one run that is kept, in bytes of JSON.
+/// The most that is stored of one run, in bytes of JSON.
 pub const MAX_RUN_BYTES: usize = 64 * 1024 * 1024;
-/// The most that one run may say, in bytes of JSON, what it restates counted each time.
-const MAX_SAID_BYTES: usize = 1024 * 1024 * 1024;
+/// The most that one run may send, in bytes of JSON, with restated content counted each time.
+const MAX_RECEIVED_BYTES: usize = 1024 * 1024 * 1024;
 /// The most messages, calls, steps and sub-agents of one run.
 pub const MAX_IDS: usize = 10_000;
 
-/// A rule that an event broke.
+/// A rule that an event violates.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{event}: {rule}")]
 pub struct Violation {
@@ -38,7 +38,7 @@ pub struct Violation {
     pub rule: String,
 }
 
-/// What may be open by id.
+/// Kinds of things that are started and ended by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Text,
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// Whose ids it shares: a span and its message are one for their owner.
+    /// The kind whose ids it shares: a reasoning span and its message have the same owner.
     const fn family(self) -> Self {
         match self {
             Self::Span => Self::Reasoning,
@@ -68,35 +68,35 @@ impl Kind {
     }
 }
 
-/// The order of one run's events so far.
+/// The state of the check after the events of a run so far.
 #[derive(Debug)]
 pub struct Guard {
     open: HashSet<(Kind, String)>,
-    /// The sub-agent that each id belongs to; `None`: the run itself.
+    /// The sub-agent that each id belongs to; `None` for the run itself.
     owners: HashMap<(Kind, String), Option<String>>,
     steps: HashSet<(Option<String>, String)>,
     /// Steps that have ended, at most [`MAX_IDS`].
     ended_steps: HashSet<(Option<String>, String)>,
-    /// Every sub-agent announced, and whether it goes on.
+    /// Every announced sub-agent, and whether it is active.
     subagents: HashMap<String, bool>,
-    chunks: Lanes,
+    chunks: Chunks,
     bytes: usize,
     max_event_bytes: usize,
     max_bytes: usize,
 }
 
 impl Default for Guard {
-    /// One for what is kept.
+    /// With the limits of stored events.
     fn default() -> Self {
         Self::bounded(MAX_EVENT_BYTES, MAX_RUN_BYTES)
     }
 }
 
 impl Guard {
-    /// One for what an agent says, of which only what is new is kept: its events have at most so many bytes.
+    /// With the limits of received events, of which only changes are stored: `max_event_bytes` each.
     #[must_use]
-    pub(crate) fn of_said(max_event_bytes: usize) -> Self {
-        Self::bounded(max_event_bytes, MAX_SAID_BYTES)
+    pub(crate) fn for_received(max_event_bytes: usize) -> Self {
+        Self::bounded(max_event_bytes, MAX_RECEIVED_BYTES)
     }
 
     fn bounded(max_event_bytes: usize, max_bytes: usize) -> Self {
@@ -104,20 +104,20 @@ impl Guard {
         Self { open, owners, steps, ended_steps, subagents, chunks, bytes: 0, max_event_bytes, max_bytes }
     }
 
-    /// Takes the agent's next event.
+    /// Checks the agent's next event.
     ///
     /// # Errors
-    /// The rule it breaks. The guard is then of no further use.
+    /// The rule that it violates. The guard cannot be used after that.
     pub fn check(&mut self, event: &Event) -> Result<(), Violation> {
-        self.follow(event).map_err(|rule| Violation { event: event.kind(), rule })
+        self.apply(event).map_err(|rule| Violation { event: event.kind(), rule })
     }
 
-    /// What is wrong with an event that ends what has ended already. Without it the order is as it was.
-    pub(crate) fn repeats(&self, event: &Event) -> Option<String> {
+    /// The problem if an event ends something that has ended already. Such an event can be dropped.
+    pub(crate) fn repeated_end(&self, event: &Event) -> Option<String> {
         let is_known = |kind: Kind, id: &str| self.owners.contains_key(&(kind.family(), id.to_owned()));
         let is_open = |kind: Kind, id: &str| self.open.contains(&(kind, id.to_owned()));
         let ended = |kind: Kind, id: &str| {
-            // What comes in chunks needs no end.
+            // Chunks need no end event.
             let again = is_known(kind, id) && (!is_open(kind, id) || self.chunks.has(kind, id));
             again.then(|| format!("the {} `{id}` has ended already", kind.name()))
         };
@@ -139,10 +139,10 @@ impl Guard {
         }
     }
 
-    /// Takes the end of a run that finishes: chunks end with it, all else has ended before.
+    /// Checks the end of a run that finishes: it ends chunks; everything else must have ended before.
     ///
     /// # Errors
-    /// What is still open, in a sentence.
+    /// What is still open.
     pub(crate) fn finish(&mut self) -> Result<(), String> {
         for (kind, id, owner) in self.chunks.end_all() {
             self.end(kind, &id, owner.as_deref())?;
@@ -153,64 +153,72 @@ impl Guard {
         ids.chain(steps).chain(subagents).next().map_or(Ok(()), |open| Err(format!("the {open} is still open")))
     }
 
-    fn follow(&mut self, event: &Event) -> Result<(), String> {
+    fn apply(&mut self, event: &Event) -> Result<(), String> {
         self.measure(event)?;
         for (kind, id, owner) in self.chunks.ended_by(event) {
             self.end(kind, &id, owner.as_deref())?;
         }
         let tag = event.subagent();
-        let speaks = |delta: Option<&String>| delta.is_some() || event.base().raw_event.is_some();
+        let has_content = |delta: Option<&String>| delta.is_some() || event.base().raw_event.is_some();
         match event {
             Event::RunStarted(_) | Event::RunFinished(_) | Event::RunError(_) => {
-                Err("a run is begun and ended by its runner, not by the agent".into())
+                Err("agents must not send this event; the runner starts and ends runs".into())
             }
             Event::StepStarted(e) => match self.steps.insert((tag.map(str::to_owned), e.step_name.clone())) {
                 true => Ok(()),
-                false => Err(format!("the step `{}` goes on already", e.step_name)),
+                false => Err(format!("the step `{}` has started already", e.step_name)),
             },
             Event::StepFinished(e) => self.end_step((tag.map(str::to_owned), e.step_name.clone())),
-            Event::TextMessageStart(e) => self.begin(Kind::Text, &e.message_id, tag),
-            Event::TextMessageContent(e) => self.go_on(Kind::Text, &e.message_id, tag),
+            Event::TextMessageStart(e) => self.start(Kind::Text, &e.message_id, tag),
+            Event::TextMessageContent(e) => self.continues(Kind::Text, &e.message_id, tag),
             Event::TextMessageEnd(e) => self.end(Kind::Text, &e.message_id, tag),
             Event::TextMessageChunk(e) => {
-                let says = [e.role.map(|role| format!("{role:?}")), e.name.clone()];
-                self.chunk(Chunk { kind: Kind::Text, id: e.message_id.clone(), says }, speaks(e.delta.as_ref()), tag)
+                let fields = [e.role.map(|role| format!("{role:?}")), e.name.clone()];
+                self.chunk(
+                    Chunk { kind: Kind::Text, id: e.message_id.clone(), fields },
+                    has_content(e.delta.as_ref()),
+                    tag,
+                )
             }
             Event::ToolCallStart(e) => {
-                let owner = self.carried(&e.tool_call_id, e.parent_message_id.as_ref(), tag)?;
-                self.begin(Kind::Tool, &e.tool_call_id, owner.as_deref())
+                let owner = self.owner_of_call(&e.tool_call_id, e.parent_message_id.as_ref(), tag)?;
+                self.start(Kind::Tool, &e.tool_call_id, owner.as_deref())
             }
-            Event::ToolCallArgs(e) => self.go_on(Kind::Tool, &e.tool_call_id, tag),
+            Event::ToolCallArgs(e) => self.continues(Kind::Tool, &e.tool_call_id, tag),
             Event::ToolCallEnd(e) => self.end(Kind::Tool, &e.tool_call_id, tag),
             Event::ToolCallChunk(e) => {
-                let says = [e.tool_call_name.clone(), e.parent_message_id.clone()];
-                self.chunk(Chunk { kind: Kind::Tool, id: e.tool_call_id.clone(), says }, speaks(e.delta.as_ref()), tag)
+                let fields = [e.tool_call_name.clone(), e.parent_message_id.clone()];
+                self.chunk(
+                    Chunk { kind: Kind::Tool, id: e.tool_call_id.clone(), fields },
+                    has_content(e.delta.as_ref()),
+                    tag,
+                )
             }
             Event::ToolCallResult(e) => {
                 self.owners.insert((Kind::Text, e.message_id.clone()), tag.map(str::to_owned));
                 Ok(())
             }
-            Event::ReasoningStart(e) => self.begin(Kind::Span, &e.message_id, tag),
+            Event::ReasoningStart(e) => self.start(Kind::Span, &e.message_id, tag),
             Event::ReasoningEnd(e) => self.end(Kind::Span, &e.message_id, tag),
-            Event::ReasoningMessageStart(e) => self.begin(Kind::Reasoning, &e.message_id, tag),
-            Event::ReasoningMessageContent(e) => self.go_on(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageStart(e) => self.start(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageContent(e) => self.continues(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageEnd(e) => self.end(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageChunk(e) => {
-                let chunk = Chunk { kind: Kind::Reasoning, id: e.message_id.clone(), says: [None, None] };
-                self.chunk(chunk, speaks(e.delta.as_ref()), tag)
+                let chunk = Chunk { kind: Kind::Reasoning, id: e.message_id.clone(), fields: [None, None] };
+                self.chunk(chunk, has_content(e.delta.as_ref()), tag)
             }
             Event::SubagentStarted(e) => {
                 if let Some(parent) = e.parent_subagent_run_id.as_ref().filter(|id| !self.subagents.contains_key(*id)) {
-                    return Err(format!("no SUBAGENT_STARTED announced the parent `{parent}`"));
+                    return Err(format!("the parent `{parent}` was not announced by SUBAGENT_STARTED"));
                 }
                 match self.subagents.insert(e.subagent_run_id.clone(), true) {
                     None => Ok(()),
-                    Some(_) => Err(format!("the sub-agent `{}` was announced before", e.subagent_run_id)),
+                    Some(_) => Err(format!("the sub-agent `{}` was announced already", e.subagent_run_id)),
                 }
             }
             Event::SubagentFinished(e) => self.end_subagent(&e.subagent_run_id),
             Event::SubagentError(e) => self.end_subagent(&e.subagent_run_id),
-            Event::StateDelta(e) => operations(&e.delta),
+            Event::StateDelta(e) => check_operations(&e.delta),
             Event::ActivitySnapshot(e) => {
                 let (key, owner) = ((Kind::Activity, e.message_id.clone()), tag.map(str::to_owned));
                 if e.replace == Some(false) {
@@ -221,18 +229,18 @@ impl Guard {
                 Ok(())
             }
             Event::ActivityDelta(e) => {
-                self.same_owner(Kind::Activity, &e.message_id, tag)?;
-                operations(&e.patch)
+                self.check_owner(Kind::Activity, &e.message_id, tag)?;
+                check_operations(&e.patch)
             }
             Event::ReasoningEncryptedValue(e) => match e.subtype {
-                EncryptedSubtype::ToolCall => self.same_owner(Kind::Tool, &e.entity_id, tag),
+                EncryptedSubtype::ToolCall => self.check_owner(Kind::Tool, &e.entity_id, tag),
                 EncryptedSubtype::Message if self.owners.contains_key(&(Kind::Text, e.entity_id.clone())) => {
-                    self.same_owner(Kind::Text, &e.entity_id, tag)
+                    self.check_owner(Kind::Text, &e.entity_id, tag)
                 }
-                EncryptedSubtype::Message => self.same_owner(Kind::Reasoning, &e.entity_id, tag),
+                EncryptedSubtype::Message => self.check_owner(Kind::Reasoning, &e.entity_id, tag),
             },
             Event::MessagesSnapshot(e) => {
-                self.restate(&e.messages, true);
+                self.set_owners(&e.messages, true);
                 Ok(())
             }
             Event::StateSnapshot(_) | Event::Raw(_) | Event::Custom(_) => Ok(()),
@@ -243,62 +251,62 @@ impl Guard {
         let Extent { bytes, depth } = extent(event);
         self.bytes += bytes;
         if depth > MAX_DEPTH {
-            return Err(format!("an event is nested at most {MAX_DEPTH} levels deep, this one {depth}"));
+            return Err(format!("an event may be nested {MAX_DEPTH} levels deep, this one has {depth}"));
         }
         let Self { max_event_bytes, max_bytes, .. } = *self;
         if bytes > max_event_bytes {
-            return Err(format!("an event has at most {max_event_bytes} bytes, this one has {bytes}"));
+            return Err(format!("an event may have {max_event_bytes} bytes, this one has {bytes}"));
         }
         if self.bytes > max_bytes {
-            return Err(format!("a run says at most {max_bytes} bytes"));
+            return Err(format!("the events of a run may have {max_bytes} bytes in total"));
         }
-        // Ended steps are forgotten; all else is remembered, since an id may come back.
+        // Everything but ended steps is remembered, since an id may occur again.
         if self.owners.len() + self.subagents.len() + self.steps.len() > MAX_IDS {
-            return Err(format!("a run has at most {MAX_IDS} messages, calls, steps and sub-agents"));
+            return Err(format!("a run may have {MAX_IDS} messages, calls, steps and sub-agents"));
         }
         Ok(())
     }
 
-    fn begin(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
-        self.same_owner(kind, id, tag)?;
+    fn start(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+        self.check_owner(kind, id, tag)?;
         if !self.open.insert((kind, id.to_owned())) {
-            return Err(format!("the {} `{id}` goes on already", kind.name()));
+            return Err(format!("the {} `{id}` has started already", kind.name()));
         }
         self.owners.entry((kind.family(), id.to_owned())).or_insert_with(|| tag.map(str::to_owned));
         Ok(())
     }
 
-    fn go_on(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+    fn continues(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
         if !self.open.contains(&(kind, id.to_owned())) {
-            return Err(format!("no {} `{id}` goes on", kind.name()));
+            return Err(format!("the {} `{id}` has not started or has ended", kind.name()));
         }
-        self.same_owner(kind, id, tag)
+        self.check_owner(kind, id, tag)
     }
 
     fn end(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
-        self.go_on(kind, id, tag)?;
+        self.continues(kind, id, tag)?;
         self.open.remove(&(kind, id.to_owned()));
         Ok(())
     }
 
-    fn chunk(&mut self, chunk: Chunk, speaks: bool, tag: Option<&str>) -> Result<(), String> {
-        let (kind, parent) = (chunk.kind, chunk.says[1].clone().filter(|_| chunk.kind == Kind::Tool));
-        let (id, mut owner, ended) = match self.chunks.take(chunk, tag)? {
-            Taken::Begins { id, owner, ended } => (id, owner, ended),
-            // Someone else may have ended it meanwhile; then there is nothing to say more of.
-            Taken::GoesOn { id } => return if speaks { self.go_on(kind, &id, None) } else { Ok(()) },
+    fn chunk(&mut self, chunk: Chunk, has_content: bool, tag: Option<&str>) -> Result<(), String> {
+        let (kind, parent) = (chunk.kind, chunk.fields[1].clone().filter(|_| chunk.kind == Kind::Tool));
+        let (id, mut owner, ended) = match self.chunks.apply(chunk, tag)? {
+            ChunkEffect::Starts { id, owner, ended } => (id, owner, ended),
+            // A chunk without content may come after the end.
+            ChunkEffect::Continues { id } => return if has_content { self.continues(kind, &id, None) } else { Ok(()) },
         };
         if let Some((kind, id)) = ended {
             self.end(kind, &id, None)?;
         }
         if kind == Kind::Tool {
-            owner = self.carried(&id, parent.as_ref(), owner.as_deref())?;
+            owner = self.owner_of_call(&id, parent.as_ref(), owner.as_deref())?;
         }
-        self.begin(kind, &id, owner.as_deref())
+        self.start(kind, &id, owner.as_deref())
     }
 
-    /// Whatever comes back for an id belongs to whom it began with; an absent tag says nothing.
-    fn same_owner(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+    /// An id keeps the owner that it started with; an event without a tag is accepted.
+    fn check_owner(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
         match (self.owners.get(&(kind.family(), id.to_owned())), tag) {
             (Some(owner), Some(tag)) if owner.as_deref() != Some(tag) => {
                 let owner = owner.as_deref().map_or("the run itself".into(), |id| format!("the sub-agent `{id}`"));
@@ -308,50 +316,50 @@ impl Guard {
         }
     }
 
-    /// The sub-agent that a call belongs to: that of the message which carries it. One that comes back stays where it was.
-    fn carried(&self, call: &str, message: Option<&String>, tag: Option<&str>) -> Result<Option<String>, String> {
+    /// The owner of a tool call: that of its parent message. A call that occurs again keeps its owner.
+    fn owner_of_call(&self, call: &str, message: Option<&String>, tag: Option<&str>) -> Result<Option<String>, String> {
         let Some(message) = message else { return Ok(tag.map(str::to_owned)) };
-        self.same_owner(Kind::Text, message, tag)?;
+        self.check_owner(Kind::Text, message, tag)?;
         let Some(owner) = self.owners.get(&(Kind::Text, message.clone())) else { return Ok(tag.map(str::to_owned)) };
         match self.owners.get(&(Kind::Tool, call.to_owned())) {
             Some(before) if before != owner => {
-                Err(format!("the tool call `{call}` belongs to another than the text message `{message}` does"))
+                Err(format!("the tool call `{call}` belongs to another agent than its parent message `{message}`"))
             }
             _ => Ok(owner.clone()),
         }
     }
 
-    /// What restated messages and their calls belong to; `anew`: whatever was known of them before.
-    fn restate(&mut self, messages: &[Value], anew: bool) {
+    /// Sets the owners of restated messages and their calls; with `replace`, also of known ones.
+    fn set_owners(&mut self, messages: &[Value], replace: bool) {
         for message in messages {
             let text = |key| message.get(key).and_then(Value::as_str);
             let kind = match text("role") {
                 Some("reasoning") => Kind::Reasoning,
                 Some("activity") => Kind::Activity,
                 Some("assistant" | "user" | "tool" | "system" | "developer") => Kind::Text,
-                // A later version's.
+                // A role of a later version.
                 _ => continue,
             };
             let calls = message.get("toolCalls").and_then(Value::as_array).into_iter().flatten();
             let calls = calls.filter_map(|call| call.get("id").and_then(Value::as_str)).map(|id| (Kind::Tool, id));
             for (kind, id) in text("id").map(|id| (kind, id)).into_iter().chain(calls) {
                 let (key, owner) = ((kind, id.to_owned()), text("subagentRunId").map(str::to_owned));
-                if anew || !self.owners.contains_key(&key) {
+                if replace || !self.owners.contains_key(&key) {
                     self.owners.insert(key, owner);
                 }
             }
         }
     }
 
-    /// Learns whose the messages are that a run begins with: the `input` of its RUN_STARTED.
+    /// Sets the owners of the messages that a run starts with: the `input` of its RUN_STARTED.
     pub(crate) fn seed(&mut self, input: Option<&Value>) {
         let messages = input.and_then(|input| input.get("messages")).and_then(Value::as_array);
-        self.restate(messages.map_or(&[], Vec::as_slice), false);
+        self.set_owners(messages.map_or(&[], Vec::as_slice), false);
     }
 
     fn end_step(&mut self, step: (Option<String>, String)) -> Result<(), String> {
         if !self.steps.remove(&step) {
-            return Err(format!("the step `{}` does not go on here", step.1));
+            return Err(format!("the step `{}` has not started or has ended", step.1));
         }
         if self.ended_steps.len() < MAX_IDS {
             self.ended_steps.insert(step);
@@ -365,36 +373,33 @@ impl Guard {
                 *active = false;
                 Ok(())
             }
-            _ => Err(format!("no sub-agent `{id}` goes on")),
+            _ => Err(format!("the sub-agent `{id}` has not started or has ended")),
         }
     }
 }
 
-/// RFC 6902 operations have a known verb and JSON pointers.
-fn operations(operations: &[Value]) -> Result<(), String> {
+/// Checks RFC 6902 operations: their number, their kinds and their JSON pointers.
+fn check_operations(operations: &[Value]) -> Result<(), String> {
     let pointer = |text: &str| {
         (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
     };
     if operations.len() > MAX_PATCH_OPERATIONS {
-        return Err(format!(
-            "a delta has at most {MAX_PATCH_OPERATIONS} operations, this one has {}",
-            operations.len()
-        ));
+        return Err(format!("a delta may have {MAX_PATCH_OPERATIONS} operations, this one has {}", operations.len()));
     }
     let moves = operations.iter().filter(|operation| matches!(operation["op"].as_str(), Some("move" | "copy"))).count();
     if moves > MAX_PATCH_MOVES {
-        return Err(format!("a delta moves and copies at most {MAX_PATCH_MOVES} times, this one {moves} times"));
+        return Err(format!("a delta may have {MAX_PATCH_MOVES} operations that move or copy, this one has {moves}"));
     }
     for operation in operations {
         let text = |key| operation.get(key).and_then(Value::as_str);
-        let right = match text("op") {
+        let is_valid = match text("op") {
             Some("add" | "replace" | "test") => operation.get("value").is_some(),
             Some("move" | "copy") => text("from").is_some_and(pointer),
             Some("remove") => true,
             _ => false,
         };
-        if !right || !text("path").is_some_and(pointer) {
-            return Err("a delta consists of RFC 6902 operations with JSON pointers".into());
+        if !is_valid || !text("path").is_some_and(pointer) {
+            return Err("a delta must consist of RFC 6902 operations with JSON pointers".into());
         }
     }
     Ok(())

@@ -81,30 +81,39 @@ fn every_broken_rule_is_named() {
     let activity = || ActivitySnapshot::new("a", "plan", serde_json::Map::new());
     let reasoning = || ReasoningMessageStart::new("a", ReasoningRole::Reasoning).into();
     let cases: Vec<(Events, &str)> = vec![
-        (vec![started()], "RUN_STARTED: a run is begun and ended by its runner"),
-        (vec![finished()], "RUN_FINISHED: a run is begun and ended by its runner"),
-        (vec![RunError::new("no").into()], "RUN_ERROR: a run is begun and ended by its runner"),
-        (vec![text("a"), text("a")], "the text message `a` goes on already"),
-        (vec![TextMessageContent::new("a", "x").into()], "TEXT_MESSAGE_CONTENT: no text message `a` goes on"),
-        (vec![text("a"), TextMessageEnd::new("a").into(), TextMessageEnd::new("a").into()], "no text message `a`"),
-        (vec![text("a"), ToolCallArgs::new("a", "{").into()], "no tool call `a` goes on"),
-        (vec![call("c", None), call("c", None)], "the tool call `c` goes on already"),
-        (vec![ToolCallEnd::new("c").into()], "no tool call `c` goes on"),
-        (vec![ReasoningStart::new("a").into(), ReasoningStart::new("a").into()], "reasoning span `a` goes on already"),
-        (vec![ReasoningEnd::new("a").into()], "no reasoning span `a` goes on"),
-        (vec![reasoning(), reasoning()], "the reasoning message `a` goes on already"),
+        (vec![started()], "RUN_STARTED: agents must not send this event"),
+        (vec![finished()], "RUN_FINISHED: agents must not send this event"),
+        (vec![RunError::new("no").into()], "RUN_ERROR: agents must not send this event"),
+        (vec![text("a"), text("a")], "the text message `a` has started already"),
+        (
+            vec![TextMessageContent::new("a", "x").into()],
+            "TEXT_MESSAGE_CONTENT: the text message `a` has not started or has ended",
+        ),
+        (
+            vec![text("a"), TextMessageEnd::new("a").into(), TextMessageEnd::new("a").into()],
+            "the text message `a` has not started or has ended",
+        ),
+        (vec![text("a"), ToolCallArgs::new("a", "{").into()], "the tool call `a` has not started or has ended"),
+        (vec![call("c", None), call("c", None)], "the tool call `c` has started already"),
+        (vec![ToolCallEnd::new("c").into()], "the tool call `c` has not started or has ended"),
+        (
+            vec![ReasoningStart::new("a").into(), ReasoningStart::new("a").into()],
+            "reasoning span `a` has started already",
+        ),
+        (vec![ReasoningEnd::new("a").into()], "the reasoning span `a` has not started or has ended"),
+        (vec![reasoning(), reasoning()], "the reasoning message `a` has started already"),
         (
             vec![ReasoningStart::new("a").into(), ReasoningMessageContent::new("a", "x").into()],
             "no reasoning message `a`",
         ),
-        (vec![ReasoningMessageEnd::new("a").into()], "no reasoning message `a` goes on"),
-        (vec![StepStarted::new("s").into(), StepStarted::new("s").into()], "the step `s` goes on already"),
-        (vec![StepFinished::new("s").into()], "the step `s` does not go on here"),
-        (vec![StepStarted::new("s").into(), sub("x"), of("x", StepFinished::new("s"))], "does not go on here"),
-        (vec![sub("x"), sub("x")], "the sub-agent `x` was announced before"),
-        (vec![sub("x"), SubagentFinished::new("x").into(), sub("x")], "the sub-agent `x` was announced before"),
-        (vec![nested.into()], "no SUBAGENT_STARTED announced the parent `x`"),
-        (vec![SubagentFinished::new("x").into()], "no sub-agent `x` goes on"),
+        (vec![ReasoningMessageEnd::new("a").into()], "the reasoning message `a` has not started or has ended"),
+        (vec![StepStarted::new("s").into(), StepStarted::new("s").into()], "the step `s` has started already"),
+        (vec![StepFinished::new("s").into()], "the step `s` has not started or has ended"),
+        (vec![StepStarted::new("s").into(), sub("x"), of("x", StepFinished::new("s"))], "has not started or has ended"),
+        (vec![sub("x"), sub("x")], "the sub-agent `x` was announced already"),
+        (vec![sub("x"), SubagentFinished::new("x").into(), sub("x")], "the sub-agent `x` was announced already"),
+        (vec![nested.into()], "the parent `x` was not announced by SUBAGENT_STARTED"),
+        (vec![SubagentFinished::new("x").into()], "the sub-agent `x` has not started or has ended"),
         (
             vec![sub("x"), SubagentError::new("x", "no").into(), SubagentError::new("x", "no").into()],
             "no sub-agent `x`",
@@ -116,22 +125,22 @@ fn every_broken_rule_is_named() {
             vec![sub("x"), activity().into(), of("x", ActivityDelta::new("a", "plan", vec![]))],
             "the activity `a` belongs",
         ),
-        (vec![chunk(None)], "the first chunk of a text message has its id"),
-        (vec![text("a"), chunk(Some("a"))], "TEXT_MESSAGE_CHUNK: the text message `a` goes on already"),
+        (vec![chunk(None)], "the first chunk of a text message must have its id"),
+        (vec![text("a"), chunk(Some("a"))], "TEXT_MESSAGE_CHUNK: the text message `a` has started already"),
         (
             vec![chunk(Some("a")), StepStarted::new("s").into(), chunk(None)],
-            "the first chunk of a text message has its id",
+            "the first chunk of a text message must have its id",
         ),
-        (
-            vec![of("x", chunk(Some("a"))), of("y", chunk(Some("a")))],
-            "the text message `a` belongs to another than `y`",
-        ),
+        (vec![of("x", chunk(Some("a"))), of("y", chunk(Some("a")))], "the text message `a` does not belong to `y`"),
         (
             vec![of("x", chunk(Some("a"))), of("y", chunk(Some("b"))), chunk(None)],
-            "more than one text message goes on, and the chunk says neither id nor sub-agent",
+            "more than one text message is open, and the chunk has neither an id nor a sub-agent",
         ),
-        (vec![tool_chunk(Some("c"), None)], "the first chunk of a tool call names the tool"),
-        (vec![tool_chunk(Some("c"), Some("a")), tool_chunk(None, Some("b"))], "the tool call `c` began otherwise"),
+        (vec![tool_chunk(Some("c"), None)], "the first chunk of a tool call must name the tool"),
+        (
+            vec![tool_chunk(Some("c"), Some("a")), tool_chunk(None, Some("b"))],
+            "a chunk of the tool call `c` has other fields than the first",
+        ),
         (
             vec![
                 MessagesSnapshot::new(vec![json!({"id": "a", "role": "assistant", "toolCalls": [{"id": "c"}]})]).into(),
@@ -148,7 +157,7 @@ fn every_broken_rule_is_named() {
         (vec![StateDelta::new(vec![json!({"op": "put", "path": "/a"})]).into()], "RFC 6902"),
         (
             vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_PATCH_MOVES + 1]).into()],
-            "a delta moves and copies at most 32 times, this one 33 times",
+            "a delta may have 32 operations that move or copy, this one has 33",
         ),
         (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "at most 262144 bytes"),
     ];
@@ -164,7 +173,10 @@ fn a_run_is_bounded_in_ids_and_in_bytes() {
     assert!(says(many).contains("at most 10000 messages, calls, steps and sub-agents"));
     let long = "x".repeat(MAX_EVENT_BYTES - 100);
     let much = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
-    assert!(says([text("a")].into_iter().chain(much).collect()).contains("a run says at most 67108864 bytes"));
+    assert!(
+        says([text("a")].into_iter().chain(much).collect())
+            .contains("the events of a run may have 67108864 bytes in total")
+    );
 }
 
 #[test]

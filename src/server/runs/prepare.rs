@@ -1,4 +1,4 @@
-//! What a run begins with: its agent, where its person may still use it, and the question with all that belongs to it.
+//! Prepares a run: its agent, if the user may still use it, and the agent's input.
 
 use std::sync::Arc;
 
@@ -27,12 +27,11 @@ use crate::{
     thread::{RunEnd, RunState},
 };
 
-/// The run's agent and what it is asked. A run can wait for long: what was allowed when the message was sent may not be any
-/// more.
+/// The run's agent and its input. Permissions and budget are checked again, because a run may have been queued for long.
 pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc<dyn Agent>, RunInput), RunEnd> {
     let unavailable = |error: Error| {
-        tracing::error!(run = %run.new.run_id, thread = %run.new.thread_id, %error, "what a run begins with cannot be read");
-        failed("thread_unavailable", "the thread cannot be read at the moment; ask again")
+        tracing::error!(run = %run.new.run_id, thread = %run.new.thread_id, %error, "the input of a run cannot be read");
+        failed("thread_unavailable", "the thread cannot be read at the moment; try again")
     };
     let refused = |code: &'static str| {
         move |error: Error| match error {
@@ -42,7 +41,7 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
     };
     let moment = async {
         let mut look = run.channels.store().look().await?;
-        let asked = Asked::read(&mut look, run.new.run_id).await?;
+        let asked = StoredRun::read(&mut look, run.new.run_id).await?;
         Ok::<_, Error>((look, asked))
     };
     let (mut look, asked) = moment.await.map_err(unavailable)?;
@@ -54,7 +53,7 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
     Ok((agent, input))
 }
 
-/// The agent, where the run's person may use it now.
+/// The agent, if the run's owner may use it now.
 fn agent(run: &Run, owner: Option<&User>) -> Result<Arc<dyn Agent>> {
     let owner = owner.ok_or_else(|| Error::not_found("person"))?;
     let id = run.agents.resolve(Some(&run.new.agent), owner)?;
@@ -62,18 +61,18 @@ fn agent(run: &Run, owner: Option<&User>) -> Result<Arc<dyn Agent>> {
     agent.ok_or_else(|| Error::not_found("agent"))
 }
 
-/// What the store has of a run beside its thread's log; nothing of a run that is gone.
+/// What the store has about a run besides its thread's log; empty if the run was deleted.
 #[derive(Debug, Default)]
-struct Asked {
-    /// Whose it is, as they are now.
+struct StoredRun {
+    /// The current owner.
     owner: Option<User>,
-    /// What whoever asked gave along.
+    /// What a calling program sent along.
     caller: CallerInput,
     /// The thread's latest file.
     latest: Option<Attachment>,
 }
 
-impl Asked {
+impl StoredRun {
     async fn read(look: &mut AnyConnection, run: RunId) -> Result<Self> {
         let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id, f.name, f.bytes \
                    FROM runs r JOIN users u ON u.id = r.owner LEFT JOIN files f ON f.id = \
@@ -94,11 +93,11 @@ impl Asked {
     }
 }
 
-/// What a run begins with, its thread as it is in that moment of the store.
+/// The input of a run, with the thread as of this transaction.
 async fn input(
     run: &Run,
     look: Transaction<'static, Any>,
-    asked: Asked,
+    asked: StoredRun,
     cancel: CancellationToken,
 ) -> Result<RunInput> {
     let NewRun { run_id, thread_id, ref agent, .. } = run.new;
@@ -106,7 +105,7 @@ async fn input(
     let message = thread.run(run_id).and_then(|run| run.message_id).and_then(|id| thread.message(id));
     let message =
         message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
-    // The message's files, else the thread's latest.
+    // The message's files, or the thread's latest file.
     let named = if message.attachments.is_empty() { asked.latest.into_iter().collect() } else { message.attachments };
     let folder = run.options.files.join(thread_id.to_string());
     let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
@@ -129,9 +128,9 @@ async fn input(
     })
 }
 
-/// What a run's log begins with: the results of calls that a run before left to whoever asked, which are taken out of the
-/// answers, and the state that they share, where it is not the thread's. All of it stands in the thread now.
-pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
+/// The first events of a run: results of client-side tool calls, which are removed from the answers, and the caller's state if it
+/// differs from the thread's. They are also applied to the input's thread.
+pub(super) fn initial_events(input: &mut RunInput) -> Vec<Event> {
     let before = input.parent_run_id.and_then(|run| input.thread.run(run));
     let asked = before.is_some_and(|run| matches!(run.state, RunState::Interrupted { .. }));
     let answers = if asked { Vec::new() } else { std::mem::take(&mut input.resume) };
@@ -143,8 +142,8 @@ pub(super) fn brought(input: &mut RunInput) -> Vec<Event> {
         let before = input.thread.state_before(input.run_id);
         match condense::state(before.as_deref(), StateSnapshot::new(state.clone())) {
             Ok(changes) => events.extend(changes.into_iter().map(given)),
-            // It was refused when it was given, by whoever looked.
-            Err(problem) => tracing::warn!(run = %input.run_id, %problem, "a caller's state is not kept"),
+            // Normally refused when it was sent.
+            Err(problem) => tracing::warn!(run = %input.run_id, %problem, "a caller's state cannot be stored"),
         }
     }
     for event in &events {
@@ -158,14 +157,14 @@ fn given(mut event: Event) -> Event {
     event
 }
 
-/// The result of a call, as its caller gave it.
+/// The result of a client-side tool call.
 fn result((call, payload, mut more): (String, Option<Value>, Option<Map<String, Value>>)) -> Event {
     let is_part = |part: &Value| part["type"].is_string();
     let content = match payload {
         Some(Value::String(text)) => ToolContent::Text(text),
         Some(Value::Array(parts)) if !parts.is_empty() && parts.iter().all(is_part) => ToolContent::Parts(parts),
         Some(other) => ToolContent::Text(other.to_string()),
-        None => ToolContent::Text("There is no result: the call was not carried out.".to_owned()),
+        None => ToolContent::Text("There is no result: the call was not executed.".to_owned()),
     };
     let id = more.as_mut().and_then(|more| more.remove("messageId")).and_then(|id| id.as_str().map(str::to_owned));
     let mut event = ToolCallResult::new(id.unwrap_or_else(|| format!("{call}-result")), call, content);

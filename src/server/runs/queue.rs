@@ -1,8 +1,7 @@
-//! Runs that wait their turn: in what order they begin, and which place in line each has. Without I/O.
+//! The queue of runs: in which order they start, and which position each has. Without I/O.
 //!
-//! Promises: the runs of a thread go one after the other, in the order of their messages; nobody has more going on than
-//! allowed; of those that may begin, the one that waited longest does; one that may not holds up only those behind it in
-//! its thread.
+//! The runs of a thread execute one after the other, in the order of their messages. Limits are never exceeded. Of the runs that may
+//! start, the one that has waited longest does; a run that may not start delays only later runs of its thread.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +14,7 @@ use crate::{
     },
 };
 
-/// A run that goes on.
+/// A run that is executing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Going {
     pub(super) thread_id: ThreadId,
@@ -23,33 +22,33 @@ pub(super) struct Going {
     pub(super) agent: String,
 }
 
-/// What may go on at once.
+/// How many runs may execute at once.
 pub(super) struct Rules<'a> {
-    /// Of one person.
+    /// Of one user.
     pub(super) per_user: usize,
     /// In all.
     pub(super) all: usize,
-    /// Of an agent.
+    /// Limits of an agent.
     pub(super) of_agent: &'a dyn Fn(&str) -> AgentLimits,
 }
 
-/// The runs that wait, in order.
+/// The queued runs, in order.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: Vec<NewRun>,
-    /// What was last answered of threads in which runs wait.
-    told: HashMap<ThreadId, Vec<InLine>>,
+    /// The positions by thread, as [`Queue::changed`] last saw them.
+    positions: HashMap<ThreadId, Vec<InLine>>,
 }
 
 impl Queue {
-    /// Adds a run; one that goes on from another before those of its thread that were asked for later.
+    /// Adds a run, before later ones of its thread: a run that continues another goes ahead of later messages.
     pub(super) fn push(&mut self, new: NewRun) {
         let behind = |other: &NewRun| other.thread_id == new.thread_id && other.place > new.place;
         let at = self.waiting.iter().position(behind).unwrap_or(self.waiting.len());
         self.waiting.insert(at, new);
     }
 
-    /// Takes a run out.
+    /// Removes a run.
     pub(super) fn remove(&mut self, run_id: RunId) -> Option<NewRun> {
         let at = self.waiting.iter().position(|run| run.run_id == run_id)?;
         Some(self.waiting.remove(at))
@@ -67,19 +66,19 @@ impl Queue {
         self.waiting.iter().filter(|run| run.owner == user).count()
     }
 
-    /// The runs that the store says have to wait for an earlier one of their thread: the first of each thread.
+    /// The first run of each thread, if according to the store it has to wait for an earlier run of its thread.
     pub(super) fn blocked(&self) -> Vec<(RunId, ThreadId, Place)> {
         let mut seen = HashSet::new();
         let first = self.waiting.iter().filter(|run| seen.insert(run.thread_id) && run.blocked);
         first.map(|run| (run.run_id, run.thread_id, run.place)).collect()
     }
 
-    /// The store says that a run need not wait for another of its thread any more.
+    /// Marks that a run no longer waits for an earlier one of its thread.
     pub(super) fn unblock(&mut self, run_id: RunId) {
         self.waiting.iter_mut().filter(|run| run.run_id == run_id).for_each(|run| run.blocked = false);
     }
 
-    /// Takes the next run that may begin.
+    /// Removes and returns the next run that may start.
     pub(super) fn next<'g>(
         &mut self,
         going: impl Iterator<Item = &'g Going> + Clone,
@@ -92,12 +91,12 @@ impl Queue {
         })?;
         let mut run = self.waiting.remove(at);
         run.blocked = false;
-        // Those behind it wait for it, which the store knows, too.
+        // Later runs of the thread wait for it, on other nodes too.
         self.waiting.iter_mut().filter(|other| other.thread_id == run.thread_id).for_each(|other| other.blocked = true);
         Some(run)
     }
 
-    /// Looks at every place in line; answers the threads where something is not as it was when asked before.
+    /// Computes all positions, and returns the threads in which one changed since the last call.
     pub(super) fn changed<'g>(
         &mut self,
         going: impl Iterator<Item = &'g Going> + Clone,
@@ -122,31 +121,33 @@ impl Queue {
             let Place { turn, seq } = run.place;
             now.entry(run.thread_id).or_default().push(InLine { turn, seq, waiting });
         }
-        let gone = self.told.keys().filter(|thread| !now.contains_key(thread));
-        let other =
-            now.iter().filter(|(thread, waiting)| self.told.get(thread) != Some(waiting)).map(|(thread, _)| thread);
+        let gone = self.positions.keys().filter(|thread| !now.contains_key(thread));
+        let other = now
+            .iter()
+            .filter(|(thread, waiting)| self.positions.get(thread) != Some(waiting))
+            .map(|(thread, _)| thread);
         let changed = gone.chain(other).copied().collect();
-        self.told = now;
+        self.positions = now;
         changed
     }
 
-    /// The runs of a thread that wait, as [`Queue::changed`] last saw them.
+    /// The queued runs of a thread, as of the last [`Queue::changed`].
     pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<InLine> {
-        self.told.get(&thread_id).cloned().unwrap_or_default()
+        self.positions.get(&thread_id).cloned().unwrap_or_default()
     }
 
-    /// The threads in which runs wait, as [`Queue::changed`] last saw them.
+    /// The threads with queued runs, as of the last [`Queue::changed`].
     pub(super) fn threads(&self) -> Vec<ThreadId> {
-        self.told.keys().copied().collect()
+        self.positions.keys().copied().collect()
     }
 
-    /// The runs that wait.
+    /// The queued runs.
     pub(super) fn ids(&self) -> Vec<RunId> {
         self.waiting.iter().map(|run| run.run_id).collect()
     }
 }
 
-/// Why the first waiting run of its thread cannot begin; nothing: it can.
+/// Why the first queued run of a thread cannot start; `None` if it can.
 fn waits_for<'g>(run: &NewRun, going: impl Iterator<Item = &'g Going> + Clone, rules: &Rules<'_>) -> Option<WaitsFor> {
     let count = |is: &dyn Fn(&Going) -> bool| going.clone().filter(|other| is(other)).count();
     let limits = (rules.of_agent)(&run.agent);

@@ -28,7 +28,7 @@ impl House {
     }
 
     /// Begins all that may; answers which.
-    fn pump(&mut self) -> Vec<RunId> {
+    fn start_ready(&mut self) -> Vec<RunId> {
         let mut begun = Vec::new();
         while let Some(run) = self.queue.next(self.going.iter().map(|(_, going)| going), &RULES) {
             begun.push(run.run_id);
@@ -55,14 +55,14 @@ impl House {
 fn the_runs_of_a_thread_go_one_after_the_other_in_order() {
     let (mut house, thread, ada) = (House::new(), ThreadId::new(), UserId::new());
     let runs = [(); 3].map(|()| house.ask(thread, ada, "a"));
-    assert_eq!(house.pump(), [runs[0]]);
+    assert_eq!(house.start_ready(), [runs[0]]);
     let thread_line = [(runs[1], 1, WaitsFor::Thread), (runs[2], 2, WaitsFor::Thread)];
     assert_eq!(house.places(thread), thread_line);
     house.end(runs[0]);
-    assert_eq!(house.pump(), [runs[1]]);
+    assert_eq!(house.start_ready(), [runs[1]]);
     assert_eq!(house.queue.remove(runs[2]).map(|run| run.run_id), Some(runs[2]), "taken back");
     house.end(runs[1]);
-    assert_eq!(house.pump(), []);
+    assert_eq!(house.start_ready(), []);
     assert_eq!(house.places(thread), []);
 }
 
@@ -76,12 +76,12 @@ fn a_person_an_agent_and_the_server_have_limits_and_others_pass_by() {
     let fourth = house.ask(threads[3], ada, "a");
     let fifth = house.ask(threads[4], cyd, "a");
     let sixth = house.ask(threads[5], cyd, "a");
-    assert_eq!(house.pump(), [first, third, fifth]);
+    assert_eq!(house.start_ready(), [first, third, fifth]);
     assert_eq!(house.places(threads[1]), [(second, 1, WaitsFor::Agent)]);
     assert_eq!(house.places(threads[3]), [(fourth, 1, WaitsFor::Person)]);
     assert_eq!(house.places(threads[5]), [(sixth, 3, WaitsFor::Server)]);
     house.end(first);
-    assert_eq!(house.pump(), [second], "who waited longest begins first");
+    assert_eq!(house.start_ready(), [second], "who waited longest begins first");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn what_goes_on_from_another_run_comes_before_what_was_said_later() {
     let later = house.ask(thread, ada, "a");
     house.queue.waiting[0].place = Place { turn: 5, seq: 5 };
     house.queue.waiting[0].blocked = true;
-    assert_eq!(house.pump(), [], "what waits for a person is before it");
+    assert_eq!(house.start_ready(), [], "what waits for a person is before it");
     let resumed = RunId::new();
     let place = Place { turn: 1, seq: 7 };
     house.queue.push(NewRun {
@@ -102,21 +102,21 @@ fn what_goes_on_from_another_run_comes_before_what_was_said_later() {
         place,
         blocked: false,
     });
-    assert_eq!(house.pump(), [resumed]);
+    assert_eq!(house.start_ready(), [resumed]);
     house.end(resumed);
-    assert_eq!(house.pump(), [later]);
+    assert_eq!(house.start_ready(), [later]);
 }
 
 #[test]
 fn a_change_is_told_once() {
     let (mut house, thread, ada) = (House::new(), ThreadId::new(), UserId::new());
     let first = house.ask(thread, ada, "a");
-    house.pump();
+    house.start_ready();
     house.ask(thread, ada, "a");
     let changed = |house: &mut House| house.queue.changed(house.going.iter().map(|(_, going)| going), &RULES);
     assert_eq!(changed(&mut house), [thread]);
     assert_eq!(changed(&mut house), []);
     house.end(first);
-    house.pump();
+    house.start_ready();
     assert_eq!(changed(&mut house), [thread], "nobody waits any more");
 }

@@ -1,28 +1,28 @@
-//! Runs that the end of their server cut while another server worked on a task for them: they go on by themselves.
+//! Resumes runs that were cut off by the end of their server while a tool's server worked on a task for them.
 //!
-//! Such a run ends with an interrupt that has expired already, so that the first server that looks goes on from it
-//! (`runner/silence.rs`), and the agent follows the task whose id the log has.
+//! Such a run ends with an interrupt that has already expired. The first node that checks for expired interrupts
+//! (`runner/silence.rs`) starts a run that continues it, whose agent follows the task by the id in the log.
 
 use std::iter;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{failures::is_of_server, tool_tasks};
+use super::{failures::is_caused_by_server, tool_tasks};
 use crate::{
     protocol::{RunId, agui::Interrupt, extensions::SERVER_RESTARTED},
     thread::{EndKind, RunEnd, ThreadView},
 };
 
-/// How often in a row a run goes on by itself: one that ends its server each time must not do so for ever.
-const MAX_TIMES: usize = 3;
+/// How often in a row a run is resumed automatically, in case the run itself crashes its server.
+const MAX_RESUMES: usize = 3;
 
-/// How a run ends in place of this failure, where it can go on by itself.
-pub(super) fn interruption(thread: &ThreadView, run_id: RunId, ending: &RunEnd) -> Option<RunEnd> {
+/// The interrupted end that replaces this failure, if the run can be resumed automatically.
+pub(super) fn resumable_end(thread: &ThreadView, run_id: RunId, ending: &RunEnd) -> Option<RunEnd> {
     let EndKind::Failed { code, .. } = &ending.kind else { return None };
-    let run = thread.run(run_id).filter(|_| is_of_server(code))?;
+    let run = thread.run(run_id).filter(|_| is_caused_by_server(code))?;
     let chain = || iter::successors(Some(run), |run| thread.run(run.resumes?));
-    if chain().filter(|run| run.was_cut_by_restart()).count() >= MAX_TIMES {
+    if chain().filter(|run| run.was_cut_by_restart()).count() >= MAX_RESUMES {
         return None;
     }
     if !chain().any(|run| tool_tasks::has_open_task(thread, run)) {
@@ -31,7 +31,7 @@ pub(super) fn interruption(thread: &ThreadView, run_id: RunId, ending: &RunEnd) 
     let interrupt = Interrupt {
         id: Uuid::now_v7().to_string(),
         reason: SERVER_RESTARTED.into(),
-        message: Some("The server was restarted while a tool was at work. The run goes on by itself.".into()),
+        message: Some("The server restarted while a tool was working. The run continues automatically.".into()),
         tool_call_id: None,
         response_schema: None,
         expires_at: Some(Timestamp::now().to_string()),
@@ -101,28 +101,28 @@ mod tests {
     fn a_run_whose_task_goes_on_is_interrupted_for_a_moment_and_no_more_than_three_times() {
         let (mut thread, mut run) = at_work(task());
         for code in ["server_restarted", "server_restarting", "server_lost"] {
-            let ending = interruption(&thread, run, &failed(code, "x")).expect("it goes on");
+            let ending = resumable_end(&thread, run, &failed(code, "x")).expect("it goes on");
             let EndKind::Interrupted(asked) = &ending.kind else { panic!("it waits: {ending:?}") };
             let expires: Timestamp = asked[0].expires_at.as_ref().expect("a time").parse().expect("a time");
             assert!(expires <= Timestamp::now(), "nobody is waited for");
             run = go_on(&mut thread, run, &ending);
         }
-        assert_eq!(interruption(&thread, run, &failed("server_restarted", "x")), None);
+        assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
     }
 
     #[test]
     fn a_run_without_an_open_task_ends_as_it_would() {
         let (mut thread, run) = at_work(task());
-        assert_eq!(interruption(&thread, run, &failed("time_limit", "x")), None);
-        assert_eq!(interruption(&thread, run, &EndKind::Cancelled.into()), None);
+        assert_eq!(resumable_end(&thread, run, &failed("time_limit", "x")), None);
+        assert_eq!(resumable_end(&thread, run, &EndKind::Cancelled.into()), None);
         let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "rested"});
         hear(&mut thread, run, result);
-        assert_eq!(interruption(&thread, run, &failed("server_restarted", "x")), None);
+        assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
         for continuation in [json!({"retry": {"state": null}}), json!(7)] {
             let mut other = task();
             other["continuation"] = continuation;
             let (thread, run) = at_work(other);
-            assert_eq!(interruption(&thread, run, &failed("server_restarted", "x")), None);
+            assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
         }
     }
 }

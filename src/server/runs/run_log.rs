@@ -90,7 +90,7 @@ impl RunLog {
         run_id: RunId,
         (owner, agent): (UserId, &str),
     ) -> Self {
-        let (channels, patience, view) = (channels.clone(), options.store_patience, ThreadView::default());
+        let (channels, patience, view) = (channels.clone(), options.store_timeout, ThreadView::default());
         Self { channels, patience, thread_id, run_id, owner, agent: agent.to_owned(), parent: None, seen: 0, view }
     }
 
@@ -129,7 +129,7 @@ impl RunLog {
         if self.view.run(self.run_id).is_none() {
             self.view.apply(now_ms(), self.entry(RunStarted::new(self.thread_id, self.run_id).into()));
         }
-        let interruption = restart::interruption(&self.view, self.run_id, ending);
+        let interruption = restart::resumable_end(&self.view, self.run_id, ending);
         let ending = interruption.as_ref().unwrap_or(ending);
         let events =
             self.view.run(self.run_id).map(|run| run.closing_events(self.thread_id, ending)).unwrap_or_default();
@@ -150,7 +150,7 @@ impl RunLog {
         let (view, run_id) = (self.view.clone(), self.run_id);
         let kind = event.kind();
         let compared = offload::run(move || condense(&view, run_id, now_ms(), event)).await;
-        compared.unwrap_or_else(|_| Err(TooLong::Unknown(kind)))
+        compared.unwrap_or_else(|_| Err(TooLong::NotCompared(kind)))
     }
 
     async fn write(&mut self, events: Vec<Event>, end: Option<&RunEnd>) -> Result<(), Lost> {

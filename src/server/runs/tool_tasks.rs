@@ -1,4 +1,4 @@
-//! Calls that a tool's server works on as a task, as the log has them.
+//! Tool calls that run as a task on the tool's server, as recorded in the log.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -9,32 +9,32 @@ use crate::{
     thread::{NodeBody, RunView, ThreadView},
 };
 
-/// In an interrupt's metadata and a task's activity: how the call goes on.
+/// The key of the [`Continuation`] in an interrupt's metadata and in a task's activity.
 pub const CONTINUATION: &str = "continuation";
 
-/// How a call goes on. What is not held in this process survives it.
+/// How a call is continued. All but [`Continuation::Held`] survive a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Continuation {
-    /// The call waits in this process, under an id.
+    /// The call waits in this process under an id.
     Held(Uuid),
-    /// The call is made again, with the answers and with what the server wants back.
+    /// The call is repeated with the answers and the server's state.
     Retry {
-        /// The server's own state, opaque here.
+        /// The server's opaque state.
         state: Option<String>,
     },
-    /// The server works on it as a task with this id.
+    /// The server runs it as a task with this id.
     Task(String),
 }
 
-/// The task that the log keeps, in an activity or in an interrupt's metadata.
+/// The task in an activity's content or an interrupt's metadata.
 #[must_use]
 pub fn task_of(content: &Map<String, Value>) -> Option<Continuation> {
     let continuation = serde_json::from_value(content.get(CONTINUATION)?.clone()).ok()?;
     matches!(continuation, Continuation::Task(_)).then_some(continuation)
 }
 
-/// Whether a server works on a task for a run, as far as the log knows: its call has no result.
+/// Whether a tool's server may still run a task for a run: the log has the task but no result of its call.
 pub(crate) fn has_open_task(thread: &ThreadView, run: &RunView) -> bool {
     let is_open = |id: &str| {
         let mut nodes = thread.runs().flat_map(|run| &run.nodes);

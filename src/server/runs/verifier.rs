@@ -1,9 +1,9 @@
-//! Holds the whole log of a run to AG-UI's order.
+//! Checks the whole log of a run against AG-UI's rules.
 
 use super::guard::{Guard, Violation};
 use crate::protocol::agui::Event;
 
-/// The rules for the whole log of a run: begun once, ended once, and nothing left open where it finished.
+/// Checks the whole log of a run: it starts once, ends once, and has nothing open if it finished.
 #[derive(Debug, Default)]
 pub struct Verifier {
     guard: Guard,
@@ -12,10 +12,10 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Takes the log's next event.
+    /// Checks the log's next event.
     ///
     /// # Errors
-    /// The rule it breaks. The verifier is then of no further use.
+    /// The rule that it violates. The verifier cannot be used after that.
     pub fn check(&mut self, event: &Event) -> Result<(), Violation> {
         let broken = |rule: &str| Err(Violation { event: event.kind(), rule: rule.to_owned() });
         match event {
@@ -36,10 +36,10 @@ impl Verifier {
         Ok(())
     }
 
-    /// Nothing more comes.
+    /// Checks that the log has ended.
     ///
     /// # Errors
-    /// Where the run has not ended.
+    /// If the run has not ended.
     pub fn finish(&self) -> Result<(), Violation> {
         if self.over { Ok(()) } else { Err(Violation { event: "RUN_FINISHED", rule: "every run ends".into() }) }
     }

@@ -1,4 +1,4 @@
-//! Holds all that a store keeps to AG-UI's rules: every run of every thread, as it lies in the log.
+//! Checks every run of every thread in a store against AG-UI's rules.
 
 use std::collections::HashMap;
 
@@ -8,21 +8,21 @@ use crate::{
     server::{channel::Channels, error::Result},
 };
 
-/// The most broken runs that are named.
-const MOST_BROKEN: usize = 50;
+/// The most invalid runs that are listed.
+const MAX_LISTED: usize = 50;
 
-/// What was found.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many threads were read.
+    /// The number of threads.
     pub threads: usize,
-    /// How many runs they have.
+    /// The number of their runs.
     pub runs: usize,
-    /// The runs that break a rule, each with the first one; at most 50.
+    /// The first violation of each invalid run; at most 50 runs.
     pub broken: Vec<(ThreadId, RunId, Violation)>,
 }
 
-/// Reads every thread. A run that goes on need not have ended; servers may use the store meanwhile.
+/// Checks every thread. Active runs need no end; servers may use the store meanwhile.
 ///
 /// # Errors
 /// Where the store fails.
@@ -37,12 +37,12 @@ pub async fn every_thread(channels: &Channels) -> Result<Report> {
 }
 
 async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -> Result<()> {
-    // Before the log is read: what has ended by now has its end there.
+    // Read before the log, so that the log contains the end of each of these.
     let ended = sqlx::query_scalar::<_, String>("SELECT id FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL")
         .bind(thread_id.to_string())
         .fetch_all(channels.store().reader())
         .await?;
-    let mut runs: HashMap<RunId, Verdict> = HashMap::new();
+    let mut runs: HashMap<RunId, RunCheck> = HashMap::new();
     let mut asked = HashMap::new();
     let mut after = 0;
     loop {
@@ -52,7 +52,7 @@ async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -
         for (_, entry) in entries {
             match entry {
                 ThreadEntry::Message { message } => drop(asked.insert(message.id, message.run_id)),
-                // Its run never began, and has nothing in the log.
+                // Its run never started and has no events.
                 ThreadEntry::TakenBack { message_id } => drop(asked.remove(&message_id)),
                 ThreadEntry::Answer { answer } => drop(asked.insert(answer.id, answer.resumed_by)),
                 ThreadEntry::Agent { run_id, event } => runs.entry(run_id).or_default().check(&event),
@@ -64,25 +64,25 @@ async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -
         runs.entry(run).or_default();
     }
     report.runs += runs.len();
-    for (run, mut verdict) in runs {
+    for (run, mut check) in runs {
         if ended.contains(&run.to_string()) {
-            verdict.finish();
+            check.finish();
         }
-        if let Some(violation) = verdict.broken.filter(|_| report.broken.len() < MOST_BROKEN) {
+        if let Some(violation) = check.broken.filter(|_| report.broken.len() < MAX_LISTED) {
             report.broken.push((thread_id, run, violation));
         }
     }
     Ok(())
 }
 
-/// A run's verifier, and the first rule that it saw broken.
+/// A run's verifier and its first violation.
 #[derive(Default)]
-struct Verdict {
+struct RunCheck {
     verifier: Verifier,
     broken: Option<Violation>,
 }
 
-impl Verdict {
+impl RunCheck {
     fn check(&mut self, event: &Event) {
         if self.broken.is_none() {
             self.broken = self.verifier.check(event).err();

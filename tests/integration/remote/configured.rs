@@ -34,7 +34,7 @@ fn an_entry_is_an_agent_and_its_endpoint_is_not_asked_until_somebody_asks() {
     let planner = agents.get("planner").expect("is there");
     assert_eq!((planner.info.name.as_str(), planner.info.disabled.as_deref()), ("Planner", None));
     let health = planner.health().expect("it depends on its endpoint");
-    assert_eq!((health.ok, health.about.as_str()), (true, "it was not asked yet"));
+    assert_eq!((health.ok, health.about.as_str()), (true, "it has not been used yet"));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use netra::{
     server::{
         agents::{
             AgentRegistry, Kinds,
-            remote::{Pace, Remote, RemoteOptions},
+            remote::{BreakerConfig, Remote, RemoteOptions},
         },
         channel::{Channel, Channels, Delivery, Hub},
         config::agents::AgUiConfig,
@@ -66,8 +66,9 @@ pub fn config(url: &str, changes: &Value) -> AgUiConfig {
 
 /// A remote agent; impatient where an endpoint is to be spared.
 pub fn remote(config: &AgUiConfig) -> Remote {
-    let pace = Pace { failures: 3, first: Duration::from_millis(200), longest: Duration::from_secs(1) };
-    let options = RemoteOptions { pace, backoff: Duration::from_millis(10) };
+    let breaker =
+        BreakerConfig { failures: 3, first_pause: Duration::from_millis(200), max_pause: Duration::from_secs(1) };
+    let options = RemoteOptions { breaker, backoff: Duration::from_millis(10) };
     let variables = |name: &str| (name == "TOKEN").then(|| SECRET.to_owned());
     Remote::new(AgentInfo::new("remote", "Remote", ""), config, variables, options).expect("is right")
 }

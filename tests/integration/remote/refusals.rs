@@ -221,7 +221,7 @@ async fn what_an_endpoint_repeats_of_its_secrets_is_told_to_nobody() {
         ("malformed_event", "the headers were Authorization: ..."),
         ("malformed_event", "\"xxx"),
         ("malformed_event", "unknown variant `...`"),
-        ("protocol_violation", "no text message `...` goes on"),
+        ("protocol_violation", "the text message `...` has not started or has ended"),
         ("agent_error", "401 for ..."),
         ("remote_refused", "(400 Bad Request): ..."),
         ("remote_refused", "cannot POST /agent?... or ... or ..."),

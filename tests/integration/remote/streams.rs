@@ -175,9 +175,9 @@ async fn what_cannot_be_read_or_breaks_a_rule_ends_the_run_by_naming_it() {
         (
             b"data: {\"type\":\"TEXT_MESSAGE_END\",\"messageId\":\"m\"}\n\n".into(),
             "protocol_violation",
-            "no text message `m` goes on",
+            "the text message `m` has not started or has ended",
         ),
-        ([open, open].concat().into(), "protocol_violation", "the text message `m` goes on already"),
+        ([open, open].concat().into(), "protocol_violation", "the text message `m` has started already"),
         (
             [open, "data: {\"type\":\"RUN_STARTED\",\"threadId\":\"t\",\"runId\":\"r\"}\n\n"].concat().into(),
             "protocol_violation",

@@ -51,7 +51,7 @@ async fn a_store_that_fails_for_a_while_delays_a_run_and_loses_nothing_of_it() {
 
 #[tokio::test]
 async fn a_run_that_cannot_be_stored_is_dropped_and_ended_once_the_store_is_back() {
-    let house = House::with(|options| options.store_patience = Duration::ZERO).await;
+    let house = House::with(|options| options.store_timeout = Duration::ZERO).await;
     let run = house.begin("gate").await;
     house.until_open(run).await;
     house.sql("ALTER TABLE entries RENAME TO elsewhere").await;

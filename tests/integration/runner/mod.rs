@@ -97,7 +97,7 @@ impl Agent for Script {
                     out.emit(TextMessageContent::new("m", word)).await?;
                 }
                 out.emit(TextMessageEnd::new("m")).await?;
-                return Ok(Done::with(json!({"words": 3})));
+                return Ok(Done::with_result(json!({"words": 3})));
             }
             "stream" => {
                 out.emit(TextMessageStart::new("m")).await?;
@@ -151,7 +151,7 @@ impl Agent for Script {
                 let answer = json!({"parent": input.parent_run_id, "resume": input.resume, "state": input.state()});
                 out.emit(ToolCallResult::new("result", "call", ToolContent::Text("deleted".into()))).await?;
                 out.emit(StateDelta::new(vec![json!({"op": "add", "path": "/answered", "value": true})])).await?;
-                return Ok(Done::with(answer));
+                return Ok(Done::with_result(answer));
             }
             "leave a call" if input.parent_run_id.is_none() => {
                 out.emit(ToolCallStart::new("call", "look_up")).await?;
@@ -167,8 +167,8 @@ impl Agent for Script {
             "deep event" => {
                 out.emit(StateSnapshot::new(deep())).await?;
             }
-            "deep end" => return Ok(Done::with(deep())),
-            "tell" => return Ok(Done::with(json!({"history": input.history(), "resume": input.resume}))),
+            "deep end" => return Ok(Done::with_result(deep())),
+            "tell" => return Ok(Done::with_result(json!({"history": input.history(), "resume": input.resume}))),
             "spend" => return Ok(spent()),
             "spend until stopped" => {
                 open_everything(&out).await?;

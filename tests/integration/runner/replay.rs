@@ -79,7 +79,7 @@ fn a_recording_that_is_none_is_refused_with_its_file_and_line() {
     let cases = [
         ("\n\n".to_owned(), "there is no event in it"),
         (format!("{step}\nno"), "run.jsonl:2: expected"),
-        (format!("{step}\n\n{step}"), "run.jsonl:3: STEP_STARTED: the step `s` goes on already"),
+        (format!("{step}\n\n{step}"), "run.jsonl:3: STEP_STARTED: the step `s` has started already"),
         (r#"{"type":"STEP_STARTED"}"#.into(), "run.jsonl:1: "),
         (r#"{"type":"THINKING_START"}"#.into(), "run.jsonl:1: "),
         (format!("{{\"type\":\"RUN_ERROR\",\"message\":\"no\"}}\n{step}"), "run.jsonl:2: an event after the run's end"),

@@ -111,7 +111,7 @@ impl Agent for Analyst {
             Err(AgentError::Failed { code, message, .. }) => {
                 Err(AgentError::Failed { code, message, usage: spent.usage(), metadata })
             }
-            Err(error @ AgentError::Told(_)) => Err(error),
+            Err(error @ AgentError::Reported(_)) => Err(error),
             // What a stopped run used is counted too.
             Err(AgentError::Stopped) => {
                 Ok(Done { outcome: Outcome::Cancelled, usage: spent.usage(), metadata, ..Done::default() })
@@ -151,7 +151,7 @@ impl Work<'_> {
         let analysis = self.actions(file, question, &data, savings, compared).await?;
         self.report(&analysis).await?;
         supervisor.say(&self.worded(&telling::summary(&analysis)).await?).await?;
-        Ok(Done::with(json!({
+        Ok(Done::with_result(json!({
             "requests": analysis.profile.requests,
             "tokens": analysis.profile.tokens(),
             "cost_usd": analysis.profile.cost,

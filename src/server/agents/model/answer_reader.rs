@@ -20,7 +20,7 @@ use super::{
     error::ModelError,
     provider::{EndReason, ModelEvent},
 };
-use crate::server::outbound::sse::{Broken, Heard, Sse};
+use crate::server::outbound::sse::{Sse, SseError, SseItem};
 
 /// What a stream of chat completions ends with.
 const DONE: &str = "[DONE]";
@@ -175,19 +175,19 @@ impl AnswerReader {
                 false => Ok(events.next().await),
             };
             match next {
-                Ok(Ok(Heard::Data(data))) => break data,
-                Ok(Ok(Heard::Sign)) => {}
-                Ok(Ok(Heard::End(rest))) => {
+                Ok(Ok(SseItem::Data(data))) => break data,
+                Ok(Ok(SseItem::KeepAlive)) => {}
+                Ok(Ok(SseItem::End(rest))) => {
                     if let Some(data) = rest {
                         self.take(&data)?;
                     }
                     return self.finish(InputEnd::Stream);
                 }
                 // This reader takes no room from others, so `NoRoom` does not occur.
-                Ok(Err(Broken::TooLarge(_) | Broken::NoRoom(_))) => return Err(self.options.too_long.clone()),
-                Ok(Err(Broken::NotText)) => return Err(malformed("a line that is not UTF-8")),
-                Ok(Err(Broken::Cut(_))) if !is_finished => return Err(ModelError::Cut),
-                Ok(Err(Broken::Cut(_))) | Err(_) => return self.finish(InputEnd::Stream),
+                Ok(Err(SseError::TooLarge(_) | SseError::Memory(_))) => return Err(self.options.too_long.clone()),
+                Ok(Err(SseError::NotText)) => return Err(malformed("a line that is not UTF-8")),
+                Ok(Err(SseError::Disconnected(_))) if !is_finished => return Err(ModelError::Cut),
+                Ok(Err(SseError::Disconnected(_))) | Err(_) => return self.finish(InputEnd::Stream),
             }
         };
         self.source = Source::Events(events);

@@ -75,7 +75,7 @@ impl HttpProvider {
         let base_url = target.base_url.as_deref().unwrap_or(target.provider.default_base_url());
         let base_url = Url::parse(base_url).map_err(|error| error.to_string())?;
         if target.base_url.is_some() && !target.allow_private_network {
-            address::judge(&base_url).map_err(|refused| refused.to_string())?;
+            address::check(&base_url).map_err(|refused| refused.to_string())?;
         }
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none());
         // A proxy would resolve names without checking what they resolve to.

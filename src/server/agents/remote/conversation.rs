@@ -20,7 +20,7 @@ use crate::{
     server::{
         agents::tools::questions::CONTINUATION,
         config::agents::AgUiConfig,
-        outbound::memory::SMALL,
+        outbound::memory::SMALL_EVENT_BYTES,
         runs::guard::{Guard, Violation},
     },
 };
@@ -85,7 +85,7 @@ enum Stage {
 impl Conversation {
     /// One about this run.
     pub(crate) fn new(thread_id: String, run_id: String, rules: Rules) -> Self {
-        let (stage, guard) = (Stage::Silent, Guard::of_said(rules.max_event_bytes));
+        let (stage, guard) = (Stage::Silent, Guard::for_received(rules.max_event_bytes));
         let (usage, interrupts, calls) = Default::default();
         let (events, warned, remarks) = Default::default();
         Self { thread_id, run_id, stage, guard, usage, events, warned, remarks, rules, interrupts, calls }
@@ -108,7 +108,7 @@ impl Conversation {
             let message = format!("the remote agent said more than the {max_events} events that a run may have");
             return Err(Failure::new("too_many_events", message));
         }
-        if text.len() > SMALL && values(text.as_bytes()) > MAX_VALUES {
+        if text.len() > SMALL_EVENT_BYTES && values(text.as_bytes()) > MAX_VALUES {
             let message = format!("the remote agent said too much at once: an event has at most {MAX_VALUES} values");
             return Err(Failure::new("event_too_large", message));
         }
@@ -195,7 +195,7 @@ impl Conversation {
             }
             (Stage::Running, event) => {
                 if !self.rules.strict
-                    && let Some(rule) = self.guard.repeats(&event)
+                    && let Some(rule) = self.guard.repeated_end(&event)
                 {
                     self.tolerate(kind, &rule);
                     return Ok(None);
@@ -205,7 +205,7 @@ impl Conversation {
             }
             // A stream may carry several runs. All of them are ours, and the last one's end is our end.
             (Stage::Finished(_), Event::RunStarted(e)) => {
-                (self.stage, self.guard) = (Stage::Running, Guard::of_said(self.rules.max_event_bytes));
+                (self.stage, self.guard) = (Stage::Running, Guard::for_received(self.rules.max_event_bytes));
                 self.guard.seed(e.input.as_ref());
                 Ok(None)
             }

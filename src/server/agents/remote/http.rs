@@ -67,7 +67,7 @@ impl Endpoint {
         let noted = |name: &str| variables(name).inspect(|value| held.borrow_mut().extend(in_address(value)));
         let url = config.url.resolve(noted).map_err(|problem| RemoteError::new("url", problem))?;
         if !config.allow_private_network {
-            address::judge(&url).map_err(|refused| RemoteError::new("url", refused.to_string()))?;
+            address::check(&url).map_err(|refused| RemoteError::new("url", refused.to_string()))?;
         }
         let headers = headers(config, noted)?;
         let carried = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());

@@ -41,16 +41,16 @@ use crate::{
         config::agents::AgUiConfig,
         offload,
         outbound::{
-            breaker::{Breaker, Pass},
+            breaker::{Breaker, Permit},
             memory,
-            sse::{Broken, Heard, Sse},
+            sse::{Sse, SseError, SseItem},
         },
         runs::{Agent, AgentError, Done, Emitter, RunInput},
     },
     thread::ThreadView,
 };
 
-pub use crate::server::outbound::breaker::{Breakers, Pace};
+pub use crate::server::outbound::breaker::{BreakerConfig, Breakers};
 
 /// How long a finished stream is listened to for a late failure, or for another run.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -59,15 +59,15 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteOptions {
     /// When its circuit breaker opens.
-    pub pace: Pace,
+    pub breaker: BreakerConfig,
     /// The wait before the first new try; then twice as long each time.
     pub backoff: Duration,
 }
 
 impl Default for RemoteOptions {
-    /// The breaker's own pace, and 250 ms.
+    /// The default breaker, and 250 ms.
     fn default() -> Self {
-        Self { pace: Pace::default(), backoff: Duration::from_millis(250) }
+        Self { breaker: BreakerConfig::default(), backoff: Duration::from_millis(250) }
     }
 }
 
@@ -157,42 +157,42 @@ impl Remote {
         options: RemoteOptions,
     ) -> Result<Self, RemoteError> {
         let endpoint = Endpoint::new(config, variables)?;
-        let (breaker, backoff) = (Breaker::new(options.pace), options.backoff);
+        let (breaker, backoff) = (Breaker::new(options.breaker), options.backoff);
         Ok(Self { info, endpoint, breaker, backoff, config: config.clone() })
     }
 
     /// The same agent, with the breaker that all agents at its endpoint share.
     #[must_use]
     pub fn sharing(self, breakers: &Breakers) -> Self {
-        let breaker = breakers.of(self.endpoint.place(), self.breaker);
+        let breaker = breakers.shared(self.endpoint.place(), self.breaker);
         Self { breaker, ..self }
     }
 
     /// Asks, and passes on what is said; answers how the remote finished. The breaker learns of it.
     async fn ask(&self, input: &RunInput, out: &Emitter, remarks: &mut Remarks) -> Result<RunFinished, Ended> {
-        let mut pass = self.breaker.enter(Instant::now()).map_err(|wait| self.resting(wait))?;
+        let mut permit = self.breaker.acquire(Instant::now()).map_err(|wait| self.circuit_open(wait))?;
         let told = Told { out, seen: None, after_cancellation: false, remarks };
-        let ended = self.requests(input, told, &mut pass).await.map_err(|ended| match ended {
+        let ended = self.requests(input, told, &mut permit).await.map_err(|ended| match ended {
             Ended::Failed(failure) => Ended::Failed(failure.redacted(self.endpoint.secrets())),
             Ended::Stopped => Ended::Stopped,
         });
         match &ended {
-            Ok(_) => pass.well(None),
-            Err(Ended::Stopped) => drop(pass),
-            Err(Ended::Failed(failure)) if failure.blames_endpoint => pass.failed(Instant::now(), &failure.message),
-            Err(Ended::Failed(failure)) => pass.well(Some(&failure.message)),
+            Ok(_) => permit.success(None),
+            Err(Ended::Stopped) => drop(permit),
+            Err(Ended::Failed(failure)) if failure.blames_endpoint => permit.failure(Instant::now(), &failure.message),
+            Err(Ended::Failed(failure)) => permit.success(Some(&failure.message)),
         }
         ended
     }
 
     /// The requests of a run: what nobody answered is cancelled before something else is asked. Most frameworks take either a
     /// cancellation or a message, and would answer the one and forget the other.
-    async fn requests(&self, input: &RunInput, mut told: Told<'_>, pass: &mut Pass) -> Result<RunFinished, Ended> {
+    async fn requests(&self, input: &RunInput, mut told: Told<'_>, permit: &mut Permit) -> Result<RunFinished, Ended> {
         let Some(cancellation) = Question::cancellation(input) else {
-            return self.request(Question::of(input), input, &mut told, pass).await;
+            return self.request(Question::of(input), input, &mut told, permit).await;
         };
         told.seen = Some((input.run_id, input.thread.clone()));
-        let cancelled = self.request(cancellation, input, &mut told, pass).await;
+        let cancelled = self.request(cancellation, input, &mut told, permit).await;
         let usage = match cancelled {
             Ok(end) => end.usage,
             // It does not know what was to be cancelled, had nothing to say, or failed at it: what is asked now can still be
@@ -206,7 +206,7 @@ impl Remote {
         };
         let thread = told.seen.take().map_or_else(|| input.thread.clone(), |(_, thread)| thread);
         told.after_cancellation = true;
-        let mut end = self.request(Question::after_cancellation(input, &thread), input, &mut told, pass).await?;
+        let mut end = self.request(Question::after_cancellation(input, &thread), input, &mut told, permit).await?;
         if let Some(used) = usage {
             end.usage.get_or_insert_default().extend(used);
         }
@@ -218,7 +218,7 @@ impl Remote {
         question: Question,
         input: &RunInput,
         out: &mut Told<'_>,
-        pass: &mut Pass,
+        permit: &mut Permit,
     ) -> Result<RunFinished, Ended> {
         let Request { input: asks, inline } = input::request(question, input, &self.config).await;
         let body = serde_json::to_vec(&asks)
@@ -228,7 +228,7 @@ impl Remote {
         rules.confirm_pending_calls &= asks.tools.is_empty();
         let mut conversation = Conversation::new(asks.thread_id, asks.run_id, rules);
         let asked = Asked { body: body.into(), max_event_bytes: self.config.max_event_bytes + inline };
-        let ended = self.converse(&mut conversation, asked, out, pass).await;
+        let ended = self.converse(&mut conversation, asked, out, permit).await;
         out.remarks.add(conversation.remarks());
         ended?;
         Ok(conversation.end()?)
@@ -239,10 +239,10 @@ impl Remote {
         conversation: &mut Conversation,
         asked: Asked,
         out: &mut Told<'_>,
-        pass: &mut Pass,
+        permit: &mut Permit,
     ) -> Result<(), Ended> {
         let (mut stream, first) = self.begin(&asked).await?;
-        pass.answered();
+        permit.answered();
         let mut next = Some(first);
         let silence = Duration::from_millis(self.config.silence_timeout_ms);
         let mut last_words: Option<tokio::time::Instant> = None;
@@ -262,18 +262,18 @@ impl Remote {
                 },
             };
             match heard {
-                Heard::Sign => stream.release(),
-                Heard::Data(text) => {
-                    let is_large = text.len() > memory::SMALL;
+                SseItem::KeepAlive => stream.release(),
+                SseItem::Data(text) => {
+                    let is_large = text.len() > memory::SMALL_EVENT_BYTES;
                     if let Some(event) = read(conversation, text).await? {
                         out.emit(event).await?;
                     }
                     if is_large {
-                        out.out.until_taken().await?;
+                        out.out.flush().await?;
                         stream.release();
                     }
                 }
-                Heard::End(rest) => {
+                SseItem::End(rest) => {
                     // Half an event is a cut, a whole one counts though no blank line follows it.
                     let whole = rest.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
                     if let Some(text) = whole
@@ -289,7 +289,7 @@ impl Remote {
     }
 
     /// The stream with its first event: asked again where that may help, and never once an event came.
-    async fn begin(&self, asked: &Asked) -> Result<(Sse<Body>, Heard), Failure> {
+    async fn begin(&self, asked: &Asked) -> Result<(Sse<Body>, SseItem), Failure> {
         let (mut wait, mut left) = (self.backoff, self.config.retries);
         loop {
             let ended = self.first(asked).await;
@@ -305,14 +305,14 @@ impl Remote {
         }
     }
 
-    async fn first(&self, asked: &Asked) -> Result<(Sse<Body>, Heard), Failure> {
+    async fn first(&self, asked: &Asked) -> Result<(Sse<Body>, SseItem), Failure> {
         let limit = Duration::from_millis(self.config.first_event_timeout_ms);
         let first = async {
             let body = self.endpoint.post(asked.body.clone()).await?;
-            let mut stream = Sse::new(body, asked.max_event_bytes).within(&memory::ROOM);
+            let mut stream = Sse::new(body, asked.max_event_bytes).with_budget(&memory::BUDGET);
             loop {
                 match stream.next().await.map_err(broken)? {
-                    Heard::Sign => {}
+                    SseItem::KeepAlive => {}
                     heard => return Ok((stream, heard)),
                 }
             }
@@ -323,9 +323,9 @@ impl Remote {
         })
     }
 
-    fn resting(&self, wait: Duration) -> Failure {
+    fn circuit_open(&self, wait: Duration) -> Failure {
         let last =
-            self.breaker.standing(Instant::now()).last_error.map(|error| format!(" ({error})")).unwrap_or_default();
+            self.breaker.snapshot(Instant::now()).last_error.map(|error| format!(" ({error})")).unwrap_or_default();
         let seconds = wait.as_secs_f32().ceil();
         let message =
             format!("the remote agent failed several times in a row{last}; it is asked again in {seconds} s, try then");
@@ -347,8 +347,8 @@ impl Agent for Remote {
         let mut remarks = Remarks::default();
         let ended = input.cancel.run_until_cancelled(self.ask(&input, &out, &mut remarks)).await;
         let done = match ended {
-            Some(Ok(end)) => Ok(Done::of(end)),
-            Some(Err(Ended::Failed(Failure { told: Some(error), .. }))) => Err(AgentError::of(*error)),
+            Some(Ok(end)) => Ok(Done::from_event(end)),
+            Some(Err(Ended::Failed(Failure { told: Some(error), .. }))) => Err(AgentError::from_event(*error)),
             Some(Err(Ended::Failed(failure))) => Err(AgentError::failed(failure.code, failure.message)),
             Some(Err(Ended::Stopped)) | None => Err(AgentError::Stopped),
         };
@@ -359,14 +359,14 @@ impl Agent for Remote {
     }
 
     fn health(&self) -> Option<Health> {
-        let standing = self.breaker.standing(Instant::now());
-        Some(Health { ok: standing.usable(), about: standing.about() })
+        let snapshot = self.breaker.snapshot(Instant::now());
+        Some(Health { ok: snapshot.is_usable(), about: snapshot.describe() })
     }
 }
 
 /// What the next event says. A large one is read on a thread that serves no socket.
 async fn read(conversation: &mut Conversation, text: String) -> Result<Option<Event>, Failure> {
-    if text.len() <= memory::SMALL {
+    if text.len() <= memory::SMALL_EVENT_BYTES {
         return conversation.hear(&text);
     }
     let mut lent = conversation.lend();
@@ -385,18 +385,18 @@ fn silent(limit: Duration) -> Failure {
     Failure::of_endpoint("silence_timeout", message)
 }
 
-fn broken(broken: Broken) -> Failure {
+fn broken(broken: SseError) -> Failure {
     match broken {
-        Broken::TooLarge(_) => {
+        SseError::TooLarge(_) => {
             Failure::new("event_too_large", format!("the remote agent said too much at once: {broken}"))
         }
-        Broken::NoRoom(error) => {
+        SseError::Memory(error) => {
             Failure::new("server_busy", format!("the remote agent's answer was not read on: {error}"))
         }
-        Broken::NotText => {
+        SseError::NotText => {
             Failure::new("malformed_event", format!("the remote agent sent an event that cannot be read: {broken}"))
         }
-        Broken::Cut(error) => {
+        SseError::Disconnected(error) => {
             tracing::info!(%error, "a remote agent's connection died");
             cut("the connection to the remote agent died before the run ended; what it said so far is kept, ask again")
         }

@@ -245,7 +245,7 @@ impl RunStream {
         let (code, message) = match end {
             StreamEnd::Gone => ("not_found", "the thread was deleted"),
             StreamEnd::Closed(CloseCode::Restarting) => {
-                ("server_restarting", "the server restarts; ask again for the rest")
+                ("server_restarting", "the server is restarting; ask again for the rest")
             }
             StreamEnd::Closed(_) => ("disconnected", "this connection was ended; the run may go on"),
             StreamEnd::Failed(error) => {

@@ -1,4 +1,4 @@
-//! Marks of the server's own in events: an agent's events have none of them.
+//! Removes the server's own marks from agents' events, which must not contain them.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,7 @@ use crate::protocol::{
     extensions::{CALLER_STATE, FIRST_PIECE, KNOWN_RESULT, LATER_PIECE},
 };
 
-/// Takes the server's marks out of an event of an agent's.
+/// Removes the server's marks from an agent's event.
 pub(in super::super) fn remove(event: &mut Event) {
     if let Some(metadata) = &mut event.base_mut().metadata {
         let had = metadata.len();

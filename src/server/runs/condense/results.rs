@@ -1,9 +1,9 @@
-//! Results of tools that are too long for an event.
+//! Tool results that are too long for an event.
 
 use serde::Deserialize;
 use serde_json::Map;
 
-use super::{MAX_PIECE_BYTES, pieces, texts};
+use super::{MAX_PIECE_BYTES, pieces, split_text};
 use crate::{
     protocol::{
         agui::{Base, Event, Message, MessagesSnapshot, ToolCallResult, ToolContent},
@@ -12,13 +12,13 @@ use crate::{
     thread::{NodeBody, ThreadView},
 };
 
-/// From here on, in bytes, a result is not told again within a restated conversation that is too long.
+/// Results from this length on, in bytes, are removed from a restated conversation that is too long.
 const MIN_LONG_BYTES: usize = 1024;
 
-/// A result as several events, each with a piece of its text.
+/// Splits a result into several events, each with a piece of its text.
 pub(super) fn in_pieces(event: ToolCallResult) -> Vec<Event> {
     let ToolContent::Text(text) = &event.content else { return vec![event.into()] };
-    let texts = texts(text);
+    let texts = split_text(text);
     let (last, timestamp) = (texts.len().saturating_sub(1), event.base.timestamp);
     let piece = |(index, text): (usize, &str)| {
         let mut piece = ToolCallResult { content: ToolContent::Text(text.to_owned()), ..event.clone() };
@@ -27,7 +27,7 @@ pub(super) fn in_pieces(event: ToolCallResult) -> Vec<Event> {
         } else {
             let mark = if index == last { LAST_PIECE } else { MORE_FOLLOW };
             let metadata = Some(Map::from_iter([(LATER_PIECE.to_owned(), mark.into())]));
-            // What else it carries, it carries once.
+            // Only the first piece keeps the other fields.
             piece.base = Base { timestamp, metadata, ..Base::default() };
         }
         piece.into()
@@ -35,9 +35,8 @@ pub(super) fn in_pieces(event: ToolCallResult) -> Vec<Event> {
     texts.into_iter().enumerate().map(piece).collect()
 }
 
-/// A restated conversation without its long results: those that the thread has are marked, and the others follow as events of
-/// their own.
-pub(super) fn apart(thread: &ThreadView, mut conversation: MessagesSnapshot) -> Vec<Event> {
+/// A restated conversation without its long results: those that the thread has are marked, the others follow as separate events.
+pub(super) fn separate(thread: &ThreadView, mut conversation: MessagesSnapshot) -> Vec<Event> {
     let mut results = Vec::new();
     conversation.messages.retain_mut(|value| {
         let Ok(Message::Tool {
@@ -70,7 +69,7 @@ pub(super) fn apart(thread: &ThreadView, mut conversation: MessagesSnapshot) -> 
     events
 }
 
-/// Whether a call has that result, by the result's id and content.
+/// Whether the thread has this result of a call, by the result's id and content.
 pub(super) fn is_answered(thread: &ThreadView, call: &str, (id, content): (&str, &ToolContent)) -> bool {
     thread.runs().flat_map(|run| &run.nodes).any(|node| match &node.body {
         NodeBody::Tool { result: Some(text), result_id, .. } => {

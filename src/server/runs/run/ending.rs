@@ -1,4 +1,4 @@
-//! How a run ends by what its agent returned, within what its log can hold.
+//! How a run ends, from what its agent returned, within the limits of a log entry.
 
 use std::{any::Any, collections::HashSet};
 
@@ -15,14 +15,17 @@ use crate::{
     thread::{EndKind, RunEnd},
 };
 
-/// What an agent asks, with reasons of its own; or an id that two of the questions have: an answer names one of them.
-pub(super) fn own_interrupts(mut interrupts: Vec<Interrupt>) -> Result<Vec<Interrupt>, String> {
+/// Checks that an agent's interrupts have distinct ids, which answers refer to, and replaces reasons that are reserved for the server.
+///
+/// # Errors
+/// An id that occurs twice.
+pub(super) fn check_interrupts(mut interrupts: Vec<Interrupt>) -> Result<Vec<Interrupt>, String> {
     let mut ids = HashSet::new();
     for asked in &mut interrupts {
         if !ids.insert(asked.id.clone()) {
             return Err(asked.id.clone());
         }
-        // Says that the server itself ended the run.
+        // Reserved: it marks runs that the server itself ended.
         if asked.reason == SERVER_RESTARTED {
             asked.reason = "agent_restarted".into();
         }
@@ -30,7 +33,7 @@ pub(super) fn own_interrupts(mut interrupts: Vec<Interrupt>) -> Result<Vec<Inter
     Ok(interrupts)
 }
 
-/// Whether the log can hold what a run ends with.
+/// Whether the end of a run fits into a log entry.
 pub(super) fn fits(done: &Done) -> bool {
     let interrupts = if let Outcome::Interrupt(interrupts) = &done.outcome { interrupts.as_slice() } else { &[] };
     is_small(&(&done.result, interrupts, &done.metadata, &done.base))
@@ -41,17 +44,17 @@ fn is_small(value: &impl Serialize) -> bool {
     bytes <= MAX_EVENT_BYTES && depth <= MAX_DEPTH
 }
 
-/// An ending by failure in another's words; what more they say goes along as far as the log can hold it.
-pub(super) fn told(error: RunError) -> RunEnd {
+/// The end of a run that failed with a remote agent's `RUN_ERROR`. Its other fields are kept if they fit.
+pub(super) fn from_run_error(error: RunError) -> RunEnd {
     let RunError { message, code, usage, base } = error;
     let mut base = if is_small(&base) { base } else { Base::default() };
     let (usage, metadata) = (usage.unwrap_or_default(), base.metadata.take());
     RunEnd { usage, metadata, base, ..failed(&code.unwrap_or_else(|| "agent_error".into()), message) }
 }
 
-/// An ending by failure, its sentence and its code bounded; one that was cut ends with `…`.
+/// A failed end of a run. Message and code are shortened to their limits; a shortened one ends with `…`.
 pub(in super::super) fn failed(code: &str, message: impl Into<String>) -> RunEnd {
-    /// The longest sentence and the longest code that a run ends with, in characters.
+    /// The longest message and code, in characters.
     const MAX: (usize, usize) = (2_000, 64);
     EndKind::Failed { message: shortened(message.into(), MAX.0), code: shortened(code.to_owned(), MAX.1) }.into()
 }
@@ -65,10 +68,10 @@ fn shortened(mut text: String, max: usize) -> String {
     text
 }
 
-/// What a panic said, for the log.
-pub(super) fn cause(panic: &(dyn Any + Send)) -> &str {
+/// The message of a panic, for the log.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("not a text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]
@@ -76,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_is_cut_and_says_so() {
+    fn a_long_text_is_shortened_and_marked() {
         assert_eq!(shortened("ä".repeat(64), 64), "ä".repeat(64));
         assert_eq!(shortened("ä".repeat(65), 64), "ä".repeat(63) + "…");
     }

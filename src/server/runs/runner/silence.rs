@@ -52,7 +52,7 @@ impl Runner {
             tracing::info!(run = %silent.run_id, thread = %silent.thread_id, again, "nobody answered in time");
             if again {
                 let ending = failed("unanswered", "nobody answered, twice in a row; say something to go on");
-                self.0.begin(&mut self.0.state.lock(), run, Some(ending));
+                self.0.spawn(&mut self.0.state.lock(), run, Some(ending));
             } else {
                 self.start(run);
             }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::{LOOK_EVERY, Runner, UNATTENDED};
+use super::{BLOCKED_CHECK_INTERVAL, ORPHAN_TIMEOUT, Runner};
 use crate::{
     protocol::RunId,
     server::{
@@ -51,11 +51,11 @@ impl Runner {
                 if blocked.is_empty() {
                     self.0.freed.notified().await;
                 } else {
-                    let _ = timeout(LOOK_EVERY, self.0.freed.notified()).await;
+                    let _ = timeout(BLOCKED_CHECK_INTERVAL, self.0.freed.notified()).await;
                 }
                 if let Err(error) = self.look().await {
                     tracing::warn!(%error, "the store cannot be asked whose turn it is");
-                    sleep(LOOK_EVERY).await;
+                    sleep(BLOCKED_CHECK_INTERVAL).await;
                 }
             }
         };
@@ -72,7 +72,7 @@ impl Runner {
             // One of its thread that began since then may end with a question: its end has the store asked again.
             if !state.active.values().any(|active| active.run.thread_id == thread_id) {
                 state.queue.unblock(run_id);
-                self.0.pump(&mut state);
+                self.0.start_ready(&mut state);
             }
         }
         Ok(())
@@ -91,7 +91,7 @@ impl Runner {
     async fn turn(&self) -> Result<()> {
         let leases = &self.0.leases;
         {
-            let _turning = self.0.turning.lock().await;
+            let _lock = self.0.lease_lock.lock().await;
             if self.0.ending.is_cancelled() {
                 return Ok(());
             }
@@ -103,7 +103,7 @@ impl Runner {
         open.iter().filter(|run| run.stopped).for_each(|run| self.stop(run.run_id));
         let message = "the server that ran it is gone; what was said so far is kept, ask again";
         self.end_lost(leases.claim().await?, &failed(SERVER_LOST, message)).await?;
-        let age = i64::try_from(UNATTENDED.as_millis()).unwrap_or(i64::MAX);
+        let age = i64::try_from(ORPHAN_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
         let (before, message) = (
             now_ms().saturating_sub(age),
             "the run's events could not be stored for a while, and it had to end; ask again",
@@ -123,14 +123,14 @@ impl Runner {
             state.queue.remove(*gone);
         }
         if state.queue.len() < before {
-            self.0.pump(&mut state);
+            self.0.start_ready(&mut state);
         }
     }
 
     /// Gives the lease back, when the last run has ended: until then it is renewed, so that nobody takes them over.
     pub async fn leave(&self) {
         self.0.ending.cancel();
-        let _turning = self.0.turning.lock().await;
+        let _lock = self.0.lease_lock.lock().await;
         if let Err(error) = self.0.leases.leave().await {
             tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
         }

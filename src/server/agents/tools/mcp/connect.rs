@@ -83,7 +83,7 @@ impl Place {
             }
             Endpoint::Http { url, headers, allow_private_network } => {
                 if !allow_private_network {
-                    address::judge(url).map_err(|refused| format!("url: {refused}"))?;
+                    address::check(url).map_err(|refused| format!("url: {refused}"))?;
                 }
                 let mut carried = HeaderMap::new();
                 for (name, value) in headers {
