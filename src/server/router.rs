@@ -29,7 +29,7 @@ pub fn router(state: AppState) -> Router {
         .merge(page::routes())
         .layer(map_response(problem::as_problem))
         .layer(CompressionLayer::new())
-        // Below the compression: an upgrade has no body.
+        // Merged after the compression layer, so that it does not apply: an upgrade has no body.
         .merge(ws::routes(Arc::new(state.gateway())))
         .layer(sessions)
         .layer(from_fn_with_state(cookie_name(&state.config), only_session_cookie));

@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl Commands {
-    /// Answers the interrupts of a run and queues the run that goes on from it. `caller` is what an AG-UI client gives the
-    /// agent along. Once begun it must not be dropped, see [`run_detached`](super::run_detached).
+    /// Answers the interrupts of a run and queues the run that continues it. `caller` is what an AG-UI client passes to the agent. The
+    /// future must not be dropped before its end, see [`run_detached`](super::run_detached).
     ///
     /// # Errors
     /// As [`threads::answer`]; the agent is unknown or cannot be used; too many runs wait, or today's budget is used up.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Commands {
-    /// Deletes a thread with its files, stops its runs and ends its subscriptions, on every node. Again changes nothing.
+    /// Deletes a thread with its files, stops its runs and ends its subscriptions, on every node. Deleting it again changes nothing.
     ///
     /// # Errors
     /// As [`threads::delete`]; the files cannot be deleted.

@@ -1,7 +1,7 @@
-//! What the commands of people do, whichever way they come in: over a WebSocket (`ws`) or over HTTP (`http`).
+//! Executes the commands of people, for the WebSocket (`ws`) and the HTTP API (`http`).
 //!
-//! One file a command. Renaming a thread and marking it as read are one call of [`threads`](super::threads) and have none.
-//! Subscriptions belong to a connection, see `ws/subscribe.rs`.
+//! One file for each command. `rename_thread` and `mark_read` are a single call of [`threads`](super::threads), so they have none;
+//! subscriptions belong to a connection, see `ws/subscribe.rs`.
 
 mod answer;
 mod create_thread;
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::protocol::MessageAccepted;
 
-/// The commands, with the parts of the server that they use; clones share those.
+/// Executes commands; clones share the parts of the server that they use.
 #[derive(Debug, Clone)]
 pub struct Commands {
     channels: Channels,
@@ -35,7 +35,7 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// Commands on these parts. The files of a thread are in the folder of its id below `files`.
+    /// Commands over these parts. The files of a thread are in a folder named by its id, below `files`.
     #[must_use]
     pub fn new(channels: Channels, runner: Runner, nodes: Nodes, files: PathBuf) -> Self {
         Self { channels, runner, nodes, files }
@@ -45,20 +45,20 @@ impl Commands {
         self.runner.agents()
     }
 
-    /// Hands an accepted message's run, if it is new, to the runner.
+    /// Passes the run of an accepted message to the runner, unless the command was repeated.
     fn start(&self, asked: Asked) -> MessageAccepted {
         asked.run.into_iter().for_each(|run| self.runner.start(run));
         asked.accepted
     }
 }
 
-/// Runs a command to its end in a task of its own, though the caller stops waiting.
+/// Runs a command to its end in a task of its own, even if the caller stops waiting.
 ///
-/// For HTTP handlers: axum drops a request's future when its client disconnects. Dropped between the commit and the start of
-/// the run, the run would wait until [`Runner::tend`] finds it. A WebSocket's commands have a task each already.
+/// For HTTP handlers: axum drops a request's future when its client disconnects. If that happened between the commit and the start of
+/// the run, the run would wait until [`Runner::tend`] finds it. The commands of a WebSocket have a task each already.
 ///
 /// # Errors
-/// What the command answers; [`Error::Corrupt`] where it panics.
+/// Those of the command; [`Error::Corrupt`] if it panics.
 pub async fn run_detached<T: Send + 'static>(command: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     let panicked = |error| Error::Corrupt(format!("a command did not end: {error}"));
     tokio::spawn(command.in_current_span()).await.map_err(panicked)?

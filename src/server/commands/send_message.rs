@@ -8,7 +8,7 @@ use crate::{
 
 impl Commands {
     /// Appends a person's message and queues the run that answers it: by the agent that the message names, or the thread's.
-    /// `caller` is what an AG-UI client gives the agent along. Once begun it must not be dropped, see
+    /// `caller` is what an AG-UI client passes to the agent. The future must not be dropped before its end, see
     /// [`run_detached`](super::run_detached).
     ///
     /// # Errors

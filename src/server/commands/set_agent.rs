@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Commands {
-    /// Sets the agent that answers in a thread where a message names none.
+    /// Sets the agent that answers in a thread if a message names none.
     ///
     /// # Errors
     /// As [`threads::set_agent`]; the agent is unknown or cannot be used.

@@ -72,23 +72,23 @@ pub struct Counts {
 
 /// Why a connection is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
+pub(crate) enum Rejection {
     /// The server is about to stop.
     Draining,
     /// It has as many connections as it may have.
-    Connections,
+    Full,
 }
 
 /// When a client whose connection is not accepted should try again.
 pub(super) const RETRY_MS: u64 = 5_000;
 
-impl From<Full> for Problem {
-    fn from(full: Full) -> Self {
-        let refused = match full {
-            Full::Draining => {
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let refused = match rejection {
+            Rejection::Draining => {
                 problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon")
             }
-            Full::Connections => {
+            Rejection::Full => {
                 let detail = "the server has no place left; come back";
                 problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail)
             }
@@ -123,13 +123,13 @@ impl ConnectionManager {
     }
 
     /// Registers a connection. If the person then has too many, their oldest is closed (4409).
-    pub(crate) fn connect(&self, identity: &Identity) -> Result<ConnectionGuard, Full> {
-        self.admits()?;
+    pub(crate) fn connect(&self, identity: &Identity) -> Result<ConnectionGuard, Rejection> {
+        self.check_admission()?;
         let user = identity.user.id;
         let outbound = Arc::new(Outbound::new(self.0.outbound_bytes));
         let mut registry = self.0.registry.lock();
         if registry.counts().0 >= self.0.max_connections {
-            return Err(Full::Connections);
+            return Err(Rejection::Full);
         }
         let surplus = (registry.count_of(user) + 1).saturating_sub(self.0.max_connections_per_user);
         let oldest = if surplus > 0 { registry.of_user(user) } else { Vec::new() };
@@ -154,14 +154,14 @@ impl ConnectionManager {
     }
 
     /// Fails while the server drains.
-    pub(crate) fn admits(&self) -> Result<(), Full> {
-        if self.0.draining.load(Ordering::Acquire) { Err(Full::Draining) } else { Ok(()) }
+    pub(crate) fn check_admission(&self) -> Result<(), Rejection> {
+        if self.0.draining.load(Ordering::Acquire) { Err(Rejection::Draining) } else { Ok(()) }
     }
 
     /// Whether the server drains.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.admits().is_err()
+        self.check_admission().is_err()
     }
 
     /// Pushes to all connections of a person; returns how many.

@@ -48,10 +48,10 @@ fn one_connection_too_many_closes_the_oldest() {
 }
 
 #[test]
-fn a_full_server_takes_nobody_until_somebody_goes() {
+fn a_full_server_accepts_no_connection_until_one_ends() {
     let manager = manager(|config| config.max_connections = 1);
     let first = manager.connect(&identity("a")).expect("fits");
-    assert_eq!(manager.connect(&identity("b")).err(), Some(Full::Connections));
+    assert_eq!(manager.connect(&identity("b")).err(), Some(Rejection::Full));
     drop(first);
     assert!(manager.connect(&identity("b")).is_ok());
 }
@@ -74,7 +74,7 @@ fn a_push_reaches_a_person_a_thread_or_everyone() {
 }
 
 #[test]
-fn a_channel_that_is_revoked_or_gone_is_heard_no_more() {
+fn nothing_of_a_revoked_or_deleted_channel_is_delivered() {
     let manager = manager(|_| {});
     let ada = identity("a");
     let tab = manager.connect(&ada).expect("fits");
@@ -104,12 +104,12 @@ fn a_session_and_a_person_can_be_closed() {
 }
 
 #[tokio::test]
-async fn draining_spreads_the_return_and_takes_nobody() {
+async fn draining_spreads_the_reconnects_and_accepts_no_connection() {
     let manager = manager(|config| config.max_connections_per_user = 100);
     let ada = identity("a");
     let handles: Vec<ConnectionGuard> = (0..50).map(|_| manager.connect(&ada).expect("fits")).collect();
     manager.begin_drain(Duration::from_secs(10));
-    assert_eq!(manager.connect(&ada).err(), Some(Full::Draining));
+    assert_eq!(manager.connect(&ada).err(), Some(Rejection::Draining));
     let mut delays = std::collections::BTreeSet::new();
     for handle in &handles {
         let (items, close) = received(handle);

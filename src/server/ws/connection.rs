@@ -40,7 +40,7 @@ use crate::{
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a socket that cannot be read any more is kept open: closed with unread bytes, TCP would reset the connection before
 /// the peer has read the close frame.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Queues that grew beyond this capacity in a burst are shrunk to it.
 const MAX_IDLE_CAPACITY: usize = 64;
 /// Credentials that expire later than this are treated as if they expired then: `Instant` cannot hold every time.
@@ -57,7 +57,7 @@ pub(super) async fn serve(mut socket: WebSocket, guard: ConnectionGuard, peer: P
     let (close, linger) = match end {
         End::Gone(how) => return tracing::info!(%user, connection = %id, reason = how, "socket gone"),
         End::Close(close) => (close, Duration::ZERO),
-        End::Unreadable(close) => (close, LINGER),
+        End::Unreadable(close) => (close, LINGER_TIMEOUT),
     };
     tracing::info!(%user, connection = %id, code = close.code.code(), reason = %close.reason, "socket closed");
     // Unregistered at once, as closing may take a while; only a drain waits until everything is written.

@@ -49,7 +49,7 @@ async fn upgrade(State(gateway): State<Arc<Gateway>>, request: Request) -> Respo
 }
 
 async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Problem> {
-    gateway.manager.admits()?;
+    gateway.manager.check_admission()?;
     let mut upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
     })?;

@@ -1,4 +1,4 @@
-//! The conversation before a run that goes on from another.
+//! The conversation before a run that continues another.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ pub(super) struct History {
 }
 
 impl History {
-    /// The conversation before a run; nothing unless the run that it goes on from waited for calls.
+    /// The conversation before a run; nothing unless the run that it continues waited for calls.
     pub(super) fn before(view: &ThreadView, run: RunId) -> Option<Self> {
         let RunState::Interrupted { interrupts } = &view.run(view.run(run)?.resumes?)?.state else { return None };
         let calls: Vec<String> = interrupts.iter().filter_map(|interrupt| interrupt.tool_call_id.clone()).collect();

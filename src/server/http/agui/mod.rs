@@ -5,7 +5,7 @@
 //! again streams the same run from its beginning; `DELETE /api/runs/<run_id>` stops it.
 //!
 //! Only the end of `messages` is read: a person's message, whose files become files of the thread, or results of tools that the
-//! caller executed, which may also come before a person's message. What comes before that is in the thread already and is ignored.
+//! caller executed, which may also precede a person's message. Everything before that is in the thread already and is ignored.
 //! `resume` answers the interrupts of an earlier run. State, tools, context and forwarded properties are passed to the agent. Errors
 //! in the request are answered before the stream begins.
 

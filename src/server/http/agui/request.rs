@@ -158,7 +158,7 @@ impl<'a> Request<'a> {
         run_detached(async move { commands.send_message(&user, &message, caller.as_ref()).await }).await
     }
 
-    /// Answers the newest run of the agent's that waits for all of `answers`, answered before or not. `waits_for` says whether a
+    /// Answers the agent's newest run that waits, or waited, for all of `answers`. `waits_for` says whether a
     /// run waits for an id.
     async fn answer(
         &self,

@@ -39,7 +39,7 @@ use crate::{
 
 /// How often a comment is sent while there are no events, so that a disconnect is noticed.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-/// After this time without an entry the store is asked whether the run still goes on.
+/// After this time without an entry the store is asked whether the run has ended.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Asks proxies not to buffer the answer.
 const UNBUFFERED: (HeaderName, HeaderValue) =
