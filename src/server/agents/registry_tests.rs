@@ -54,7 +54,7 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_and_says_why() {
         (with(replay("b"), "kind", json!("robot")), "kind: unknown variant `robot`"),
         (with(replay("b"), "id", json!("A b")), "id: invalid value `A b`"),
         (entry(json!({"id": "b", "name": "B", "kind": "builtin"})), "id: there is no built-in agent `b`"),
-        (entry(json!({})), "missing field `id`"),
+        (entry(json!({})), "id: this is required"),
     ];
     for (wrong, expected) in cases {
         let registry = AgentRegistry::new([], &[replay("a"), wrong, replay("z")], Kinds::default());

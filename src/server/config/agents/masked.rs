@@ -52,12 +52,12 @@ pub fn unmasked(mut entry: AgentEntry, before: Option<&AgentEntry>) -> Result<Ag
             Some(known) if same_destination && *value == MASK => known,
             Some(_) if *value == MASK => {
                 return Err(format!(
-                    "{key}: the stored secret was set for another address; write it again for this one"
+                    "{key}: the stored value was set for another address; write it again for this one"
                 ));
             }
             _ => {
                 return Err(format!(
-                    "{key}: `{MASK}` alone keeps the stored secret; write any other value in full, or as the variable that \
+                    "{key}: `{MASK}` alone keeps the stored value; write another one in full, or as the variable that \
                      holds it, `${{{PAGE_VAR_PREFIX}…}}`"
                 ));
             }
