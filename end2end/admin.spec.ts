@@ -1,7 +1,7 @@
-/** The administrators' page: agents are added, changed and removed there. */
+/** The administrators' page: agents are added, edited, checked and removed. */
 import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test } from './fixtures.ts';
-import { createAdmin, signInByCall } from './people.ts';
+import { createAdmin, signInByRequest } from './accounts.ts';
 import type { Server } from './server.ts';
 import { connected } from './threads.ts';
 
@@ -18,7 +18,7 @@ test.use({
   ],
 });
 
-test('a wrong entry is disabled with its reason, and the rest run', async ({ page, signedIn }) => {
+test('an invalid entry is disabled with its reason, and the other agents run', async ({ page, signedIn }) => {
   await page.goto('/');
   await connected(page);
   await page.getByRole('button', { name: `Account of ${signedIn.name}` }).click();
@@ -31,7 +31,7 @@ test('a wrong entry is disabled with its reason, and the rest run', async ({ pag
   await expectAccessible(page);
 });
 
-test('the tools are shown with their policy, and a source that is wrong with its reason', async ({ page, signedIn }) => {
+test('tools are shown with their consent, and an invalid source with its reason', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/admin/agents');
   const tools = page.getByRole('region', { name: 'Tools' });
@@ -48,7 +48,7 @@ test('the tools are shown with their policy, and a source that is wrong with its
   await expectAccessible(page);
 });
 
-test('a check says how an agent answers', async ({ page, signedIn }) => {
+test('a check reports how an agent answers', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/admin/agents');
   await connected(page);
@@ -65,34 +65,34 @@ test('a check says how an agent answers', async ({ page, signedIn }) => {
   await expect(opener).toBeFocused();
 });
 
-/** The form of a new agent, as the first administrator of a server opens it. */
+/** Creates and signs in the first administrator, and opens the form for a new agent. */
 async function addAgent(page: Page, server: Server) {
   await createAdmin(server);
-  await signInByCall(page, server);
+  await signInByRequest(page, server);
   await page.goto(`${server.url}/admin/agents`);
   await connected(page);
   await page.getByRole('button', { name: 'Add agent' }).click();
-  return page.getByRole('form', { name: 'A new agent' });
+  return page.getByRole('form', { name: 'New agent' });
 }
 
-test('a secret is not shown, kept where it was, and never moved', async ({ page, freshServer, browserConsole }) => {
+test('a secret is hidden, kept on edits, and not sent to another host', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/status of 422/);
   const form = await addAgent(page, freshServer);
   await form.getByLabel('Id', { exact: true }).fill('far');
   await form.getByLabel('Name', { exact: true }).fill('Far');
-  await form.getByLabel('Address').fill('https://agents.example.org/run');
+  await form.getByLabel('URL').fill('https://agents.example.org/run');
   await form.getByLabel('Headers').fill('X-Key: a-literal-secret');
   await form.getByRole('button', { name: 'Save' }).click();
 
   await page.getByRole('button', { name: 'Edit Far' }).click();
-  const change = page.getByRole('form', { name: 'Change Far' });
+  const change = page.getByRole('form', { name: 'Edit Far' });
   await expect(change.getByLabel('Headers')).toHaveValue('X-Key: (set)');
   await change.getByLabel('Description').fill('It is far.');
   await change.getByRole('button', { name: 'Save' }).click();
   await expect(page.getByRole('article', { name: 'Far', exact: true })).toContainText('It is far.');
 
   await page.getByRole('button', { name: 'Edit Far' }).click();
-  await change.getByLabel('Address').fill('https://elsewhere.example.org/run');
+  await change.getByLabel('URL').fill('https://elsewhere.example.org/run');
   await change.getByRole('button', { name: 'Save' }).click();
   await expect(change.getByLabel('Headers')).toBeFocused();
   await expect(change.getByLabel('Headers')).toHaveAccessibleDescription(/for another address/);
@@ -100,19 +100,19 @@ test('a secret is not shown, kept where it was, and never moved', async ({ page,
   await expect(page.getByRole('article', { name: 'Far', exact: true })).toContainText('It is far.');
 });
 
-test('an agent is added, offered, changed and removed', async ({ page, freshServer, browserConsole }) => {
+test('an agent is added, offered, edited and removed', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/status of 4\d\d/);
   const form = await addAgent(page, freshServer);
   await expect(form.getByLabel('Id', { exact: true })).toBeFocused();
   await form.getByLabel('Id', { exact: true }).fill('helper');
   await form.getByLabel('Name', { exact: true }).fill('Helper');
-  await form.getByLabel('Address').fill('ftp://example.org');
+  await form.getByLabel('URL').fill('ftp://example.org');
   await form.getByRole('button', { name: 'Save' }).click();
-  await expect(form.getByLabel('Address')).toBeFocused();
-  await expect(form.getByLabel('Address')).toHaveAttribute('aria-invalid', 'true');
+  await expect(form.getByLabel('URL')).toBeFocused();
+  await expect(form.getByLabel('URL')).toHaveAttribute('aria-invalid', 'true');
   await expectAccessible(page);
-  await form.getByLabel('Address').fill('https://agents.example.org/run');
-  await form.getByLabel('Questions to begin with').fill('How are you?\nWho are you?');
+  await form.getByLabel('URL').fill('https://agents.example.org/run');
+  await form.getByLabel('Example questions').fill('How are you?\nWho are you?');
   await form.getByRole('button', { name: 'Save' }).click();
   const helper = page.getByRole('article', { name: 'Helper' });
   await expect(helper).toContainText('added here');
@@ -124,7 +124,7 @@ test('an agent is added, offered, changed and removed', async ({ page, freshServ
 
   await page.goto(`${freshServer.url}/admin/agents`);
   await page.getByRole('button', { name: 'Edit Helper' }).click();
-  const change = page.getByRole('form', { name: 'Change Helper' });
+  const change = page.getByRole('form', { name: 'Edit Helper' });
   await change.getByLabel('Name', { exact: true }).fill('Helping hand');
   await change.getByRole('button', { name: 'Save' }).click();
   await expect(page.getByRole('article', { name: 'Helping hand' })).toBeVisible();

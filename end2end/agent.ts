@@ -1,4 +1,4 @@
-/** An AG-UI endpoint that follows a script: it answers, takes its time, or asks before it calls a tool. */
+/** A scripted AG-UI endpoint: it answers, or asks for approval or input first. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -16,10 +16,10 @@ interface Input {
   forwardedProps?: { command?: { resume?: unknown } };
 }
 
-/** What the tool is asked to do unless a person says otherwise. */
+/** The arguments of the tool call, unless a person edits them. */
 export const args = { to: 'ada@example.org', subject: 'Tokens' };
 
-/** What a form of it asks for: a field of each kind. */
+/** The schema of its form: a field of each kind. */
 const form = {
   type: 'object',
   required: ['title', 'pages', 'urgent', 'size'],
@@ -33,7 +33,7 @@ const form = {
 };
 
 export class ScriptedAgent {
-  /** What it was asked so far, resumes among it. */
+  /** The inputs of all its runs so far, including resumed ones. */
   readonly inputs: Input[] = [];
   private server: Server | undefined;
 
@@ -48,7 +48,7 @@ export class ScriptedAgent {
     return `http://127.0.0.1:${(this.server?.address() as AddressInfo).port}/`;
   }
 
-  /** As the configuration file has it. */
+  /** The agent's entry for the configuration file. */
   get config(): string {
     return `[[agents]]\nid = "scripted"\nname = "Scripted"\ndescription = "Follows a script."\nkind = "ag-ui"\nurl = "${this.url}"\nallow_private_network = true\n`;
   }
@@ -75,7 +75,7 @@ export class ScriptedAgent {
     emit({ type: 'RUN_STARTED', threadId, runId });
     const said = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
     const [resumed] = input.resume ?? [];
-    // What was given up is told with the next message, which is answered as any other.
+    // A next message that comes with an abandoned interrupt is answered like any other.
     const command = input.forwardedProps?.command?.resume;
     if (command !== undefined) {
       say(command === true ? 'Deployed.' : `Not deployed: ${JSON.stringify(command)}`);
@@ -104,7 +104,7 @@ export class ScriptedAgent {
       };
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
     } else if (/deploy/.test(said)) {
-      // As LangGraph's adapter asks, where nothing else is switched on.
+      // The interrupt of LangGraph's adapter in its default configuration.
       emit({ type: 'CUSTOM', name: 'on_interrupt', value: 'Deploy to production?' });
       emit({ type: 'RUN_FINISHED', threadId, runId });
     } else if (/form/.test(said)) {

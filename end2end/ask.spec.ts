@@ -18,16 +18,16 @@ test('a question about a log is answered by a supervisor and five agents', async
   await expectAccessible(page);
 });
 
-test('the Azure trace is read whole and its figures are right', async ({ page, signedIn }) => {
+test('the whole Azure trace is read and its figures are right', async ({ page, signedIn }) => {
   test.skip(!hasAzureTrace, 'the Azure trace is not here: shared/data/azure-llm-2023/code.csv beside the project');
   expect(signedIn.name).not.toBe('');
   await ask(page, question, azureTrace);
   await runIs(page, 'finished');
-  // Counted from the file by other means: 8,819 data rows, 18,059,974 tokens in and 245,896 out.
+  // Counted with other tools: 8,819 data rows, 18,059,974 tokens in and 245,896 out.
   await expect(lastRun(page)).toContainText('8,819');
 });
 
-test('two tabs see the same run, live', async ({ page, context, signedIn }) => {
+test('two tabs show the same run live', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const path = await ask(page, question, generatedLog(400));
   const other = await context.newPage();
@@ -35,7 +35,7 @@ test('two tabs see the same run, live', async ({ page, context, signedIn }) => {
   await runIs(page, 'finished');
   await runIs(other, 'finished');
   expect(await runText(other)).toBe(await runText(page));
-  // And the other way round: what the second tab asks, the first shows without a reload.
+  // The other way round: the first tab shows what the second one asks, without a reload.
   await other.getByLabel('Message').fill('And if we grow by 50 % a year?');
   await other.getByRole('button', { name: 'Send' }).click();
   await expect(page.getByText('And if we grow by 50 % a year?').first()).toBeVisible();
@@ -57,7 +57,7 @@ test('a run that failed can be asked again, with its file', async ({ page, signe
   await ask(page, question, binary);
   await runIs(page, 'failed');
   await page.getByRole('button', { name: 'Ask again' }).click();
-  // The same question in the place of the first, which stays reachable.
+  // The same question replaces the first one, which stays reachable as an older version.
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('2/2');
   await runIs(page, 'failed');
   const questions = page.locator('.question:not(.pending)');
@@ -67,7 +67,7 @@ test('a run that failed can be asked again, with its file', async ({ page, signe
   await expectAccessible(page);
 });
 
-test('an empty page has a question to begin with', async ({ page, signedIn }) => {
+test('an empty page offers an example question', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/');
   await connected(page);
@@ -75,7 +75,7 @@ test('an empty page has a question to begin with', async ({ page, signedIn }) =>
   await expectAccessible(page);
 });
 
-test('on a phone the threads open and close by key @phone', async ({ page, signedIn }) => {
+test('on a phone, keys open and close the list of threads @phone', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/');
   await connected(page);

@@ -4,20 +4,20 @@ import { ask, connected, runIs } from './threads.ts';
 
 const log = 'timestamp,model,input_tokens,output_tokens\n2026-01-01T00:00:00Z,gpt-4o,100,10\n';
 
-test('a file of a thread can be had back, under its name and as it was', async ({ page, signedIn }) => {
+test('a file of a thread can be downloaded, unchanged and under its name', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const name = 'Übung "1" 👩‍🚀.csv';
   await ask(page, 'Where do my tokens go?', { name, mimeType: 'text/csv', buffer: Buffer.from(log) });
   await runIs(page, 'finished');
   const link = page.getByRole('list', { name: 'Files' }).getByRole('link', { name });
   const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
-  // What a file system does not take in a name is the browser's to replace.
+  // The browser replaces characters that file systems do not allow.
   expect(download.suggestedFilename().replace(/[_"\u200d]/g, '')).toBe(name.replace(/["\u200d]/g, ''));
   expect(await readFile(await download.path(), 'utf8')).toBe(log);
   await expect(page).toHaveURL(/\/threads\//);
 });
 
-test('a pasted picture is attached, and pasted text has nothing that nobody sees', async ({ page, signedIn }) => {
+test('a pasted picture is attached, and invisible characters are removed from pasted text', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/');
   await connected(page);
@@ -41,13 +41,13 @@ test('a pasted picture is attached, and pasted text has nothing that nobody sees
   await expect(message).toHaveValue('5 000 tokens\n👩‍🚀');
 });
 
-test('names that would read otherwise than they are show what is hidden in them', async ({ page, signedIn }) => {
+test('hidden characters in names are made visible', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'invoice\u{202e}fdp.exe שלום', { name: 'log\u{202e}vsc.exe.csv', mimeType: 'text/csv', buffer: Buffer.from(log) });
   await runIs(page, 'finished');
   await expect(page.locator('.header-title')).toHaveText('invoice\\u202efdp.exe שלום');
   await expect(page).toHaveTitle(/invoice\\u202efdp\.exe שלום/);
   await expect(page.getByRole('list', { name: 'Files' }).getByText('log\\u202evsc.exe.csv')).toBeVisible();
-  // The picker offers what the analyst reads.
+  // The file picker offers the types that the analyst reads.
   await expect(page.locator('input[type=file]')).toHaveAttribute('accept', /^\.csv,/);
 });

@@ -1,15 +1,15 @@
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
-import { admin, createAdmin, discovery, signIn, submitSignIn } from './people.ts';
+import { admin, createAdmin, discovery, signIn, submitSignIn } from './accounts.ts';
 import { ask, connected, runIs } from './threads.ts';
 
-test('a stranger is asked to sign in', async ({ page }) => {
+test('a visitor is asked to sign in', async ({ page }) => {
   await page.goto('/');
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
   await expectAccessible(page);
 });
 
-test('the right password opens the page, and a reload keeps it open', async ({ page, server }) => {
+test('the right password signs in, and a reload stays signed in', async ({ page, server }) => {
   await signIn(page, server);
   expect((await discovery(page.request, server)).auth.signed_in).toBe(true);
   await page.reload();
@@ -31,7 +31,7 @@ test('a wrong password and an unknown account get the same answer', async ({ pag
   expect((await discovery(page.request, server)).auth.signed_in).toBe(false);
 });
 
-test('signing out closes the door in every tab', async ({ page, context, server, signedIn }) => {
+test('signing out signs out every tab', async ({ page, context, server, signedIn }) => {
   expect(signedIn.email).toBe(admin.email);
   const other = await context.newPage();
   await page.goto('/');
@@ -43,8 +43,8 @@ test('signing out closes the door in every tab', async ({ page, context, server,
   expect((await discovery(page.request, server)).auth.signed_in).toBe(false);
 });
 
-test('a person changes their password, and everything else that was signed in is not any more', async ({ page, browser, freshServer, browserConsole }) => {
-  // The refused tries, and the socket of a session that is over.
+test('changing the password signs out all other sessions', async ({ page, browser, freshServer, browserConsole }) => {
+  // The refused attempts, and the socket of the ended session.
   browserConsole.allow(/WebSocket|status of 4(01|03|22)/);
   await createAdmin(freshServer);
   await signIn(page, freshServer);
@@ -68,7 +68,7 @@ test('a person changes their password, and everything else that was signed in is
   await change(admin.password, 'password123');
   await expect(page.getByRole('alert')).toContainText('first that are guessed');
   await change(admin.password, 'another battery staple');
-  await expect(page.getByText('Your password is changed.')).toBeVisible();
+  await expect(page.getByText('Your password was changed.')).toBeVisible();
   await connected(page);
   expect((await discovery(other.request, freshServer)).auth.signed_in).toBe(false);
   expect((await discovery(page.request, freshServer)).auth.signed_in).toBe(true);
@@ -79,12 +79,12 @@ test('a person changes their password, and everything else that was signed in is
   await other.close();
 });
 
-test('signing out leaves no conversation in sight in a tab that hears nothing of the server', async ({ page, context, server, signedIn }) => {
+test('signing out hides the conversation also in a tab that the server cannot reach', async ({ page, context, server, signedIn }) => {
   expect(signedIn.email).toBe(admin.email);
   const path = await ask(page, 'What can you do with the secret of the orchard?');
   await runIs(page, 'finished');
   const other = await context.newPage();
-  // Its socket opens and never says anything, not even that it closes.
+  // Its socket opens and then receives nothing, not even the close.
   await other.routeWebSocket(/\/ws$/, () => {});
   await other.goto(path);
   await expect(other.getByRole('article', { name: 'Question' })).toContainText('the secret of the orchard');
@@ -95,7 +95,7 @@ test('signing out leaves no conversation in sight in a tab that hears nothing of
     await expect(tab.getByRole('button', { name: 'Sign in' })).toBeVisible();
     await expect(tab.getByText('orchard')).toHaveCount(0);
     expect(await tab.title()).not.toContain('orchard');
-    // Neither is it one step back.
+    // The browser's back button does not show it either.
     await tab.goBack();
     await expect(tab.getByRole('button', { name: 'Sign in' })).toBeVisible();
     await expect(tab.getByText('orchard')).toHaveCount(0);
@@ -103,13 +103,13 @@ test('signing out leaves no conversation in sight in a tab that hears nothing of
   expect((await discovery(page.request, server)).auth.signed_in).toBe(false);
 });
 
-test('what was begun survives the end of a session, for the same person', async ({ page, server, signedIn, browserConsole }) => {
-  // The socket of a session that is over is refused.
+test('a draft survives the end of the session, for the same user', async ({ page, server, signedIn, browserConsole }) => {
+  // The socket of an ended session is refused.
   browserConsole.allow(/WebSocket|status of 401/);
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
   await page.getByLabel('Message').fill('half a thought');
-  // Elsewhere, so to say: the page learns it from its socket.
+  // As if in another browser: the page learns it from its socket.
   await page.request.post(`${server.url}/api/auth/sign-out`, { headers: { origin: server.url } });
   await expect(page.getByText('Your session ended')).toBeVisible();
   await submitSignIn(page, signedIn);
@@ -128,7 +128,7 @@ test('what was begun survives the end of a session, for the same person', async 
 });
 
 test('a session survives a restart of the server @desktop', async ({ page, freshServer, browserConsole }) => {
-  // The socket of the page breaks off while nobody listens.
+  // The page's socket closes while the server is down.
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
   await signIn(page, freshServer);

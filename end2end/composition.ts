@@ -1,7 +1,7 @@
-/** What browsers send while a text is composed by an input method (Japanese, Chinese, Korean and others). */
+/** The events that browsers send while an input method composes a text (Japanese, Chinese, Korean and others). */
 import type { Locator } from '@playwright/test';
 
-/** Composes a text in a field, up to where it is only half typed. */
+/** Starts a composition in a field and leaves it unfinished. */
 async function compose(field: Locator, text: string): Promise<void> {
   await field.focus();
   await field.evaluate((element: HTMLInputElement | HTMLTextAreaElement, text) => {
@@ -11,7 +11,7 @@ async function compose(field: Locator, text: string): Promise<void> {
   }, text);
 }
 
-/** A key of the composition, as Chromium and Firefox tell it: while it goes on. */
+/** A key of the composition as Chromium and Firefox send it: during the composition. */
 export async function keyWhileComposing(field: Locator, text: string, key: string): Promise<void> {
   await compose(field, text);
   await field.evaluate((element, key) => {
@@ -20,7 +20,7 @@ export async function keyWhileComposing(field: Locator, text: string, key: strin
   }, key);
 }
 
-/** The key that ends a composition, as Safari tells it: afterwards, and only its code says that it was part of it. */
+/** The key that ends a composition as Safari sends it: after the composition; only its key code shows that it belonged to it. */
 export async function keyAfterComposing(field: Locator, text: string, key: string): Promise<void> {
   await compose(field, text);
   await field.evaluate(

@@ -1,8 +1,8 @@
-/** What an agent asks before it acts: in every tab, answered once, through reloads and crashes. */
+/** Requests for approval or input: shown in every tab, answered once, kept through reloads and crashes. */
 import { expectAccessible } from './accessible.ts';
 import { args, ScriptedAgent } from './agent.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
-import { createAdmin, signInByCall } from './people.ts';
+import { createAdmin, signInByRequest } from './accounts.ts';
 import { connected, lastRun, runIs } from './threads.ts';
 
 const test = base.extend<object, { agent: ScriptedAgent }>({
@@ -17,8 +17,8 @@ const test = base.extend<object, { agent: ScriptedAgent }>({
   serverOptions: [async ({ agent }, use) => use({ config: agent.config }), { scope: 'worker' }],
 });
 
-/** Has the agent ask, and answers with the thread's path. */
-async function haveAsk(page: Page, url = '', what = 'Write a mail'): Promise<string> {
+/** Makes the agent ask, and returns the thread's path. */
+async function requestConsent(page: Page, url = '', what = 'Write a mail'): Promise<string> {
   await page.goto(`${url}/`);
   await connected(page);
   await page.getByLabel('Message').fill(`@scripted ${what}`);
@@ -30,13 +30,13 @@ async function haveAsk(page: Page, url = '', what = 'Write a mail'): Promise<str
 
 const card = (page: Page) => page.getByRole('region', { name: 'Approve send_mail' });
 
-test('two browsers see the request; one approves, and both go on', async ({ page, browser, server, signedIn, browserConsole }) => {
+test('two browsers show the request; one approves, and both continue', async ({ page, browser, server, signedIn, browserConsole }) => {
   expect(signedIn.name).not.toBe('');
-  const path = await haveAsk(page);
+  const path = await requestConsent(page);
   const elsewhere = await browser.newContext();
   browserConsole.watch(elsewhere);
   const other = await elsewhere.newPage();
-  await signInByCall(other, server);
+  await signInByRequest(other, server);
   await other.goto(`${server.url}${path}`);
   for (const tab of [page, other]) {
     await expect(card(tab)).toContainText('May I send this mail? <b>It cannot be taken back.</b>');
@@ -58,7 +58,7 @@ test('two browsers see the request; one approves, and both go on', async ({ page
 
 test('arguments can be edited, and invalid JSON is not sent', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
-  await haveAsk(page);
+  await requestConsent(page);
   await page.getByRole('button', { name: 'Edit arguments' }).click();
   const area = page.getByLabel('Arguments, as JSON');
   await expect(area).toBeFocused();
@@ -74,14 +74,14 @@ test('arguments can be edited, and invalid JSON is not sent', async ({ page, sig
   await expect(card(page)).toContainText('with other arguments');
 });
 
-test('a request is announced, and keys alone answer it', async ({ page, signedIn }) => {
+test('a request is announced and can be answered by keyboard alone', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
-  await haveAsk(page, '', 'Fill in a form');
+  await requestConsent(page, '', 'Fill in a form');
   await page.getByLabel('Message').fill('@scripted Write a mail');
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(card(page)).toBeVisible();
-  const told = page.getByRole('status');
-  await expect(told.filter({ hasText: 'Scripted is waiting for you. May I send this mail?' })).toBeAttached();
+  const status = page.getByRole('status');
+  await expect(status.filter({ hasText: 'Scripted is waiting for you. May I send this mail?' })).toBeAttached();
   await expect(page.getByLabel('Message')).toBeFocused();
   await page.getByRole('button', { name: 'Edit arguments' }).focus();
   await page.keyboard.press('Enter');
@@ -97,13 +97,13 @@ test('a request is announced, and keys alone answer it', async ({ page, signedIn
   await page.keyboard.press('Enter');
   await expect(card(page)).toBeFocused();
   await runIs(page, 'finished');
-  await expect(told.filter({ hasText: 'Scripted has answered.' })).toBeAttached();
+  await expect(status.filter({ hasText: 'Scripted has answered.' })).toBeAttached();
   await expect(card(page)).toBeFocused();
 });
 
-test('a question is a form: each field of its kind, and what is wrong stands at its field', async ({ page, signedIn }) => {
+test('a question is a form with a control for each type, and errors are shown at their fields', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
-  await haveAsk(page, '', 'Fill in a form');
+  await requestConsent(page, '', 'Fill in a form');
   const form = page.getByRole('region', { name: 'Question from the agent' });
   await form.getByRole('button', { name: 'Answer', exact: true }).click();
   const title = form.getByLabel('Name of the report');
@@ -125,8 +125,8 @@ test('a question is a form: each field of its kind, and what is wrong stands at 
   await expect(lastRun(page)).toContainText('{"title":"Third quarter","pages":7,"urgent":false,"size":"large","more":{"a":1}}');
 });
 
-test('a question that names no kind of answer takes yes, no or words', async ({ page, signedIn }) => {
-  await haveAsk(page, '', 'Please deploy');
+test('a question without a schema takes yes, no or a text', async ({ page, signedIn }) => {
+  await requestConsent(page, '', 'Please deploy');
   const question = page.getByRole('region', { name: 'Question from the agent' });
   await expect(question).toContainText('Deploy to production?');
   await expectAccessible(page);
@@ -134,17 +134,17 @@ test('a question that names no kind of answer takes yes, no or words', async ({ 
   await runIs(page, 'finished');
   await expect(lastRun(page)).toContainText('Deployed.');
   await expect(question).toContainText(`Answered by ${signedIn.name}: Yes`);
-  await haveAsk(page, '', 'Please deploy');
+  await requestConsent(page, '', 'Please deploy');
   await question.getByRole('button', { name: 'No', exact: true }).click();
   await expect(lastRun(page)).toContainText('Not deployed: false');
-  await haveAsk(page, '', 'Please deploy');
+  await requestConsent(page, '', 'Please deploy');
   await question.getByLabel('Answer').fill('To staging first');
   await page.keyboard.press('Enter');
   await expect(lastRun(page)).toContainText('Not deployed: "To staging first"');
 });
 
-test('a refusal has a reason, which the agent reads', async ({ page, signedIn }) => {
-  await haveAsk(page);
+test('the agent gets the reason of a refusal', async ({ page, signedIn }) => {
+  await requestConsent(page);
   await page.getByRole('button', { name: 'Deny' }).click();
   await page.getByLabel(/Reason/).fill('Not today');
   await page.keyboard.press('Enter');
@@ -154,9 +154,9 @@ test('a refusal has a reason, which the agent reads', async ({ page, signedIn })
   await expect(card(page)).toContainText(`Denied by ${signedIn.name}: Not today`);
 });
 
-test('who says something else gives the request up', async ({ page, signedIn }) => {
+test('sending another message abandons the request', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
-  await haveAsk(page);
+  await requestConsent(page);
   await page.getByLabel('Message').fill('@scripted Never mind');
   await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'finished');
@@ -164,11 +164,11 @@ test('who says something else gives the request up', async ({ page, signedIn }) 
   await expect(card(page)).toContainText('Not answered: another message was sent instead.');
 });
 
-test('a server killed between request and answer goes on where it was @desktop', async ({ page, freshServer, browserConsole }) => {
+test('a request survives a killed server @desktop', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
-  await signInByCall(page, freshServer);
-  await haveAsk(page, freshServer.url);
+  await signInByRequest(page, freshServer);
+  await requestConsent(page, freshServer.url);
   await freshServer.kill9();
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
   await page.getByRole('button', { name: 'Approve' }).click();

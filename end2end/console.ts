@@ -1,33 +1,33 @@
-/** What a browser says on its console while a test runs: by default any complaint fails the test. */
+/** Collects the errors on the browser's console. By default, any error fails the test. */
 import type { BrowserContext, ConsoleMessage } from '@playwright/test';
 
-/** Warnings that matter as much as errors: the page that the server rendered and the one the browser made differ. */
-const grave = /hydrat|panick|leptos|unreachable/i;
+/** Warnings that count as errors: the browser's page differs from the server's, or the page panicked. */
+const severe = /hydrat|panick|leptos|unreachable/i;
 
 export class Console {
-  private readonly complaints: string[] = [];
+  private readonly errors: string[] = [];
   private readonly allowed: RegExp[] = [];
 
-  /** Lets complaints that match pass, for a test that causes them: offline, say, or a wrong password. */
+  /** Ignores matching errors, for a test that causes them: being offline, or a wrong password. */
   allow(...patterns: RegExp[]): void {
     this.allowed.push(...patterns);
   }
 
-  /** Listens to every page of a context: the test's own is watched already, contexts it opens are for it to add. */
+  /** Watches all pages of a context. The test's own context is watched already; a test adds the contexts it opens. */
   watch(context: BrowserContext): void {
-    context.on('console', (message) => this.hear(message));
-    context.on('weberror', (error) => this.complaints.push(`uncaught: ${error.error().message}`));
+    context.on('console', (message) => this.record(message));
+    context.on('weberror', (error) => this.errors.push(`uncaught: ${error.error().message}`));
   }
 
-  /** The complaints that nothing allowed. */
+  /** The errors that were not allowed. */
   get unexpected(): string[] {
-    return this.complaints.filter((complaint) => !this.allowed.some((pattern) => pattern.test(complaint)));
+    return this.errors.filter((error) => !this.allowed.some((pattern) => pattern.test(error)));
   }
 
-  private hear(message: ConsoleMessage): void {
+  private record(message: ConsoleMessage): void {
     const type = message.type();
-    if (type === 'error' || type === 'assert' || grave.test(message.text())) {
-      this.complaints.push(`${type}: ${message.text()} (${message.location().url})`);
+    if (type === 'error' || type === 'assert' || severe.test(message.text())) {
+      this.errors.push(`${type}: ${message.text()} (${message.location().url})`);
     }
   }
 }

@@ -1,13 +1,13 @@
 /** Buttons pressed and forms submitted before the WebAssembly has loaded take effect once it has. */
 import type { Page } from '@playwright/test';
 import { expect, test } from './fixtures.ts';
-import { admin, submitSignIn } from './people.ts';
+import { admin, submitSignIn } from './accounts.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
 import { connected, lastRun, runIs } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
-/** Holds back the page's WebAssembly until the returned function is called. */
+/** Delays the page's WebAssembly until the returned function is called. */
 async function holdCode(page: Page): Promise<() => void> {
   let release = () => {};
   const released = new Promise<void>((done) => {
@@ -20,7 +20,7 @@ async function holdCode(page: Page): Promise<() => void> {
   return () => release();
 }
 
-test('a run is stopped by a click before the page is hydrated', async ({ page, context, signedIn }) => {
+test('a click before hydration stops a run', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const path = await askRecorded(page);
   const other = await context.newPage();
@@ -33,7 +33,7 @@ test('a run is stopped by a click before the page is hydrated', async ({ page, c
   await runIs(page, 'cancelled');
 });
 
-test('a menu that is clicked twice before the page is hydrated opens once', async ({ page, signedIn }) => {
+test('a menu clicked twice before hydration opens once', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const release = await holdCode(page);
   await page.goto('/account');
@@ -45,7 +45,7 @@ test('a menu that is clicked twice before the page is hydrated opens once', asyn
   await expect(page.getByRole('button', { name: 'Sign out', exact: true })).toBeVisible();
 });
 
-test('a sign-in before the page is hydrated, by Enter or by the button, succeeds', async ({ page, server }) => {
+test('signing in before hydration works, by Enter and by the button', async ({ page, server }) => {
   for (const send of [() => page.keyboard.press('Enter'), () => page.getByRole('button', { name: 'Sign in' }).click()]) {
     await page.context().clearCookies();
     const release = await holdCode(page);
@@ -56,13 +56,13 @@ test('a sign-in before the page is hydrated, by Enter or by the button, succeeds
     expect(page.url()).toBe(`${server.url}/sign-in`);
     release();
     await expect(page).not.toHaveURL(/sign-in/);
-    // Before its cookie is taken from it: a page whose socket is refused complains.
+    // Before the cookie is removed: a refused socket logs an error.
     await connected(page);
     await page.unroute(/\.wasm$/);
   }
 });
 
-test('a wrong password that is sent before the page is hydrated is refused with its reason', async ({ page, server, browserConsole }) => {
+test('a wrong password sent before hydration is refused with a reason', async ({ page, server, browserConsole }) => {
   browserConsole.allow(/status of 401/);
   const release = await holdCode(page);
   await page.goto(`${server.url}/sign-in`);

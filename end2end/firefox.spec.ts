@@ -1,21 +1,21 @@
 /**
- * The end of a conversation stays in sight while it is followed, and what is read stays in place: in Firefox, as it is
- * installed. Playwright needs a Firefox of its own; puppeteer speaks WebDriver BiDi with any.
+ * Scrolling in the installed Firefox: the end of a conversation stays visible while it is followed, and a reader's position is
+ * kept. With puppeteer, because Playwright works only with its own build of Firefox.
  */
 import puppeteer, { type Browser, type Page, type Viewport } from 'puppeteer-core';
 import { test as base, expect } from '@playwright/test';
 import { installed } from './installed.ts';
-import { admin, createAdmin } from './people.ts';
+import { admin, createAdmin } from './accounts.ts';
 import { recordedAgent } from './recorded.ts';
 import { Server } from './server.ts';
-import { agentOfWorker, paragraphs, type StreamedAgent } from './streamed.ts';
+import { workerAgent, paragraphs, type StreamedAgent } from './streamed.ts';
 
 const path = installed(process.env['FIREFOX_PATH'], 'firefox-esr', 'firefox');
 const missing = 'NOT TESTED IN FIREFOX: it is not installed. Install it (with Debian: apt-get install firefox-esr) or name it in FIREFOX_PATH.';
 if (!path) console.warn(missing);
 
 const test = base.extend<object, { agent: StreamedAgent; server: Server; firefox: Browser }>({
-  agent: agentOfWorker,
+  agent: workerAgent,
   server: [
     async ({ agent }, use) => {
       const server = await Server.start({ config: agent.config + recordedAgent(400) });
@@ -55,7 +55,7 @@ async function say(page: Page, text: string): Promise<void> {
   await page.locator('.composer button[type=submit]:enabled').click();
 }
 
-/** Where a paragraph stands in the window; absent while it is not there. */
+/** The position of a paragraph in the window; `undefined` if it does not exist. */
 const topOf = (page: Page, paragraph: string) =>
   page.evaluate((name) => [...document.querySelectorAll('.run p')].find((p) => p.textContent?.startsWith(`Paragraph ${name}.`))?.getBoundingClientRect().top, paragraph);
 
@@ -64,7 +64,7 @@ async function grow(page: Page, agent: StreamedAgent, name: string, count: numbe
   await expect.poll(() => topOf(page, `${name}${count}`)).toBeDefined();
 }
 
-/** A way to scroll by so many pixels: negative is up. */
+/** Scrolls by a number of pixels; negative is up. */
 const ways: Record<string, (page: Page, by: number) => Promise<void>> = {
   wheel: async (page, by) => {
     await page.hover(area);
@@ -77,7 +77,7 @@ const ways: Record<string, (page: Page, by: number) => Promise<void>> = {
   script: (page, by) => page.$eval(area, (area, by) => area.scrollBy(0, by), by),
 };
 
-/** Scrolls, and waits until the box has moved and stands still. */
+/** Scrolls, and waits until the box has moved and stopped. */
 async function scroll(page: Page, way: string, by: number): Promise<void> {
   let last = await position(page);
   const before = last;
@@ -94,15 +94,15 @@ async function scroll(page: Page, way: string, by: number): Promise<void> {
 
 const sizes = { 'wide window': { width: 1280, height: 720 }, 'narrow window': { width: 412, height: 839 } };
 
-/** A page of a size, of somebody who is signed in, and ready to write; in the end it had nothing to complain of. */
+/** Opens a page of the given size, signed in and connected. After the test, its console must have no errors. */
 async function inPage(firefox: Browser, server: Server, size: Viewport, use: (page: Page) => Promise<void>): Promise<void> {
-  const complaints: string[] = [];
+  const errors: string[] = [];
   const page = await firefox.newPage();
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
   await page.setViewport(size);
   await page.goto(`${server.url}/sign-in`);
-  // A page that is left while its program loads or its socket opens complains of that. Who is signed in already is led on.
+  // Leaving a page while it loads or connects logs errors, so wait. A signed-in user is redirected to the home page.
   await page.waitForSelector('button[type=submit]:not([disabled]), [data-status=connected]');
   const { email, password } = admin;
   const signedIn = await page.evaluate(
@@ -113,11 +113,11 @@ async function inPage(firefox: Browser, server: Server, size: Viewport, use: (pa
   await page.goto(server.url);
   await page.waitForSelector('[data-status=connected]');
   await use(page);
-  expect(complaints).toEqual([]);
+  expect(errors).toEqual([]);
   await page.close();
 }
 
-/** Begins an answer that is longer than the window. */
+/** Starts an answer that is longer than the window. */
 async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
   await say(page, '@streamed Go on');
   await expect.poll(() => agent.isAnswering).toBe(true);
@@ -132,7 +132,7 @@ async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
 
 for (const [name, size] of Object.entries(sizes)) {
   for (const who of ['analyst', 'recorded']) {
-    test(`in a ${name} the follow-ups of ${who} stay in sight @desktop`, async ({ firefox, server }) => {
+    test(`in a ${name} the follow-ups of ${who} stay visible @desktop`, async ({ firefox, server }) => {
       await inPage(firefox, server, size, async (page) => {
         for (let round = 1; round <= 4; round++) {
           await say(page, `@${who} What can you do, for the ${round}. time?`);
@@ -144,7 +144,7 @@ for (const [name, size] of Object.entries(sizes)) {
   }
 
   for (const way of Object.keys(ways)) {
-    test(`in a ${name} who scrolls up by ${way} is left alone, and back at the end follows it @desktop`, async ({ firefox, server, agent }) => {
+    test(`in a ${name} scrolling up by ${way} stops following, and scrolling back to the end resumes it @desktop`, async ({ firefox, server, agent }) => {
       await inPage(firefox, server, size, async (page) => {
         await beginAnswer(page, agent);
         await scroll(page, way, -900);
@@ -162,7 +162,7 @@ for (const [name, size] of Object.entries(sizes)) {
     });
   }
 
-  test(`in a ${name} neither a growing composer nor a shrinking window hides the end or what is read @desktop`, async ({ firefox, server, agent }) => {
+  test(`in a ${name} a growing composer and a shrinking window hide neither the end nor the reader’s position @desktop`, async ({ firefox, server, agent }) => {
     await inPage(firefox, server, size, async (page) => {
       const shrunken = { ...size, height: Math.round(size.height * 0.6) };
       await beginAnswer(page, agent);

@@ -1,25 +1,25 @@
-/** What every test has: a real server, a first administrator, a console that must stay silent, and a log that must be in order. */
+/** The fixtures of every test: a real server, a first administrator, a console without errors, and a log that passes verification. */
 import { test as base, expect } from '@playwright/test';
 import { Console } from './console.ts';
-import { admin, createAdmin, type Person, signInByCall } from './people.ts';
+import { admin, createAdmin, type Account, signInByRequest } from './accounts.ts';
 import { type Options, Server } from './server.ts';
 
 export { expect };
 export type { Page } from '@playwright/test';
 
 interface Fixtures {
-  /** A server that nobody has set up yet, for this test alone: to set up, to restart, to kill. */
+  /** A server without accounts, for this test alone: to set up, restart or kill. */
   freshServer: Server;
-  /** What the browser complained of; `browserConsole.allow(/.../)` for what the test itself causes. */
+  /** The errors on the browser's console; `browserConsole.allow(/.../)` for those that the test causes. */
   browserConsole: Console;
-  /** Signs the test's page in as the administrator, without the form. */
-  signedIn: Person;
+  /** Signs the test's page in as the administrator, by a request instead of the form. */
+  signedIn: Account;
 }
 
 interface WorkerFixtures {
-  /** How this worker's server is started: `test.use({ serverOptions: { env: { ... } } })` at the top of a file. */
+  /** The options of this worker's server: `test.use({ serverOptions: { env: { ... } } })` at the top of a file. */
   serverOptions: Options;
-  /** A server with an administrator, shared by the tests of this worker. */
+  /** A server with an administrator, shared by all tests of this worker. */
   server: Server;
 }
 
@@ -45,7 +45,7 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
     const server = await Server.start(serverOptions);
     try {
       await use(server);
-      // Before the server goes: no page is left to complain that it went. A failed test's stay, for the screenshot.
+      // Close the pages before the server stops, so that they log no errors. After a failure they stay, for the screenshot.
       if (info.status === info.expectedStatus) await Promise.all(context.pages().map((page) => page.close()));
       await server.verify();
     } finally {
@@ -56,18 +56,18 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 
   browserConsole: [
     async ({ context, server }, use, info) => {
-      const heard = new Console();
-      heard.watch(context);
-      await use(heard);
+      const collected = new Console();
+      collected.watch(context);
+      await use(collected);
       if (info.status !== info.expectedStatus) await info.attach('shared-server.log', { body: server.log, contentType: 'text/plain' });
-      expect(heard.unexpected, 'the browser had nothing to complain of').toEqual([]);
+      expect(collected.unexpected, 'no errors on the browser console').toEqual([]);
       await server.verify();
     },
     { auto: true },
   ],
 
   signedIn: async ({ page, server }, use) => {
-    await signInByCall(page, server, admin);
+    await signInByRequest(page, server, admin);
     await use(admin);
   },
 });

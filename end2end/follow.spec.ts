@@ -1,12 +1,12 @@
-/** The end of a conversation stays in sight while it is followed, and what is read stays in place. The same in Firefox: firefox.spec.ts. */
+/** Scrolling: the end of a conversation stays visible while it is followed, and a reader's position is kept. In Firefox: firefox.spec.ts. */
 import { expect, type Page, test as base } from './fixtures.ts';
 import { generatedLog } from './logs.ts';
 import { recordedAgent } from './recorded.ts';
-import { agentOfWorker, paragraphs, type StreamedAgent } from './streamed.ts';
+import { workerAgent, paragraphs, type StreamedAgent } from './streamed.ts';
 import { ask, connected, lastRun, runIs } from './threads.ts';
 
 const test = base.extend<object, { agent: StreamedAgent }>({
-  agent: agentOfWorker,
+  agent: workerAgent,
   serverOptions: [async ({ agent }, use) => use({ config: agent.config + recordedAgent(400) }), { scope: 'worker' }],
 });
 
@@ -14,15 +14,15 @@ const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation'
 const jump = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
 const box = (page: Page) => page.getByLabel('Message');
 
-/** How far the end is below what is in sight, in pixels. */
+/** The distance of the end below the window, in pixels. */
 const below = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);
 
-async function expectEndInSight(page: Page): Promise<void> {
+async function expectEndVisible(page: Page): Promise<void> {
   await expect.poll(() => below(page)).toBeLessThanOrEqual(2);
   await expect(jump(page)).toHaveCount(0);
 }
 
-/** Watches from now on how far the end was out of sight when a frame was painted; the answer stops it and tells the most. */
+/** Measures in each painted frame how far the end is below the window. The returned function stops and returns the maximum. */
 async function watchEnd(page: Page): Promise<() => Promise<number>> {
   await scroller(page).evaluate((area) => {
     const watched = { most: 0, on: true };
@@ -51,7 +51,7 @@ async function say(page: Page, text: string): Promise<void> {
   await expect(box(page)).toHaveValue('');
 }
 
-/** Begins an answer that is longer than the window, and goes on until the test ends it. */
+/** Starts an answer that is longer than the window and continues until the test ends it. */
 async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
   await page.goto('/');
   await connected(page);
@@ -70,7 +70,7 @@ async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
   await runIs(page, 'finished');
 }
 
-/** Where a paragraph stands in the window. */
+/** The position of a paragraph in the window. */
 const topOf = (page: Page, paragraph: string) =>
   page.getByText(`Paragraph ${paragraph}.`).evaluate((element) => element.getBoundingClientRect().top);
 
@@ -78,11 +78,11 @@ async function expectInPlace(page: Page, paragraph: string, top: number): Promis
   await expect.poll(async () => Math.abs((await topOf(page, paragraph)) - top)).toBeLessThanOrEqual(1.5);
 }
 
-/** Scrolls as people do, by so many pixels: negative is up. Answers when the box stands still. */
+/** Scrolls as a person would, by a number of pixels; negative is up. Resolves when the box has stopped. */
 type Way = (page: Page, by: number) => Promise<void>;
 
-/** Waits until the box has moved and then stands still for some frames. */
-async function settled(page: Page, before: number): Promise<void> {
+/** Waits until the box has moved and then not moved for some frames. */
+async function scrollStopped(page: Page, before: number): Promise<void> {
   await scroller(page).evaluate(
     (area, before) =>
       new Promise<void>((done) => {
@@ -107,18 +107,18 @@ const ways: Record<string, Way> = {
     const before = await position(page);
     await scroller(page).hover();
     await page.mouse.wheel(0, by);
-    await settled(page, before);
+    await scrollStopped(page, before);
   },
   keys: async (page, by) => {
     const before = await position(page);
     await scroller(page).focus();
     for (let left = Math.abs(by); left > 0; left -= 400) await page.keyboard.press(by < 0 ? 'PageUp' : 'PageDown');
-    await settled(page, before);
+    await scrollStopped(page, before);
   },
   script: async (page, by) => {
     const before = await position(page);
     await scroller(page).evaluate((area, by) => area.scrollBy(0, by), by);
-    await settled(page, before);
+    await scrollStopped(page, before);
   },
   touch: async (page, by) => {
     const before = await position(page);
@@ -126,7 +126,7 @@ const ways: Record<string, Way> = {
     const client = await page.context().newCDPSession(page);
     const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', at?: number) =>
       client.send('Input.dispatchTouchEvent', { type, touchPoints: at === undefined ? [] : [{ x: x + width / 2, y: at }] });
-    // A finger has no more than the screen: it swipes again.
+    // One swipe cannot be longer than the screen, so swipe repeatedly.
     for (let left = Math.abs(by); left > 0; left -= 300) {
       const to = Math.sign(-by) * Math.min(left, 300);
       const from = y + height / 2 - to / 2;
@@ -134,22 +134,22 @@ const ways: Record<string, Way> = {
       for (let step = 1; step <= 10; step++) await touch('touchMove', from + (to * step) / 10);
       await touch('touchEnd');
     }
-    await settled(page, before);
+    await scrollStopped(page, before);
   },
 };
 
 for (const agent of ['analyst', 'recorded']) {
-  test(`question and answer stay in sight through follow-ups of ${agent}`, async ({ page, signedIn }) => {
+  test(`question and answer stay visible through follow-ups of ${agent}`, async ({ page, signedIn }) => {
     expect(signedIn.name).not.toBe('');
     await ask(page, `@${agent} Where do my tokens go?`, agent === 'analyst' ? generatedLog(400) : undefined);
     await runIs(page, 'finished');
-    await expectEndInSight(page);
+    await expectEndVisible(page);
     const most = await watchEnd(page);
     for (let round = 1; round <= 4; round++) {
       await say(page, `@${agent} And what else, for the ${round}. time?`);
       await expect(page.locator('[data-run-id]')).toHaveCount(round + 1);
       await runIs(page, 'finished');
-      await expectEndInSight(page);
+      await expectEndVisible(page);
     }
     expect(await most(), 'the end was in sight in every frame').toBeLessThanOrEqual(2);
   });
@@ -157,13 +157,13 @@ for (const agent of ['analyst', 'recorded']) {
 
 for (const [name, scroll] of Object.entries(ways)) {
   test.describe(name, () => {
-    // A finger needs a screen that it touches, also where that is a large one.
+    // Swipes need a touch screen, also at desktop size.
     if (name === 'touch') test.use({ hasTouch: true });
 
-    test(`who scrolls up by ${name} stays there while the answer grows, and back at the end follows it`, async ({ page, agent, signedIn }) => {
+    test(`scrolling up by ${name} keeps the position while the answer grows, and scrolling back to the end resumes following`, async ({ page, agent, signedIn }) => {
       expect(signedIn.name).not.toBe('');
       await beginAnswer(page, agent);
-      await expectEndInSight(page);
+      await expectEndVisible(page);
       await scroll(page, -900);
       await expect(jump(page)).toBeVisible();
       const top = await topOf(page, 'a20');
@@ -171,37 +171,37 @@ for (const [name, scroll] of Object.entries(ways)) {
       await expectInPlace(page, 'a20', top);
       await expect(jump(page)).toBeVisible();
       await scroll(page, (await below(page)) + 100);
-      await expectEndInSight(page);
+      await expectEndVisible(page);
       await grow(page, agent, 'c', 20);
-      await expectEndInSight(page);
+      await expectEndVisible(page);
       await endAnswer(page, agent);
-      await expectEndInSight(page);
+      await expectEndVisible(page);
     });
   });
 }
 
-test('the button leads to the end, and so does a message', async ({ page, agent, signedIn }) => {
+test('the button and a sent message both go to the end', async ({ page, agent, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await beginAnswer(page, agent);
   await ways['script']?.(page, -900);
   await jump(page).click();
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await expect(scroller(page)).toBeFocused();
   await ways['script']?.(page, -900);
   await endAnswer(page, agent);
   await expect(jump(page)).toBeVisible();
   await say(page, '@streamed And now?');
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await expect.poll(() => agent.isAnswering).toBe(true);
   await grow(page, agent, 'b', 30);
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await endAnswer(page, agent);
 });
 
-test('layout alone moves nobody: not who follows, and not who reads', async ({ page, agent, signedIn }) => {
+test('layout changes alone do not change whether the end is followed', async ({ page, agent, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await beginAnswer(page, agent);
-  // An article that shrinks for some frames and grows again, as one does that the browser lays out late.
+  // An article that shrinks for some frames and grows again, like one that the browser lays out late.
   await page.locator('.question').first().evaluate(async (question: HTMLElement) => {
     const frames = async () => {
       for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
@@ -212,10 +212,10 @@ test('layout alone moves nobody: not who follows, and not who reads', async ({ p
     await frames();
     question.style.height = '';
   });
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await grow(page, agent, 'b', 10);
-  await expectEndInSight(page);
-  // What stands above what is read grows and shrinks.
+  await expectEndVisible(page);
+  // Content above the reader's position grows and shrinks.
   await ways['script']?.(page, -900);
   const top = await topOf(page, 'a30');
   for (const height of ['1500px', '10px', '']) {
@@ -226,20 +226,20 @@ test('layout alone moves nobody: not who follows, and not who reads', async ({ p
   await endAnswer(page, agent);
 });
 
-test('a composer that grows and a window that shrinks hide neither the end nor what is read', async ({ page, agent, signedIn }) => {
+test('a growing composer and a shrinking window hide neither the end nor the reader’s position', async ({ page, agent, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await beginAnswer(page, agent);
   const size = page.viewportSize() ?? { width: 0, height: 0 };
   const shrunken = { ...size, height: Math.round(size.height * 0.6) };
   await box(page).fill('A long thought\n'.repeat(8));
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await page.setViewportSize(shrunken);
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await expect(box(page)).toBeInViewport();
   await page.setViewportSize(size);
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await box(page).fill('');
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await ways['script']?.(page, -900);
   const top = await topOf(page, 'a30');
   await box(page).fill('A long thought\n'.repeat(8));
@@ -249,10 +249,10 @@ test('a composer that grows and a window that shrinks hide neither the end nor w
   await endAnswer(page, agent);
 });
 
-test('a keyboard that lies over the page leaves composer and end in sight', async ({ page, agent, signedIn }) => {
+test('the composer and the end stay visible above an on-screen keyboard', async ({ page, agent, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await beginAnswer(page, agent);
-  // As Safari on a phone: what is seen shrinks, and nothing else does.
+  // Like Safari on a phone: only the visual viewport shrinks.
   const keyboard = (share: number) =>
     page.evaluate((share) => {
       const viewport = window.visualViewport;
@@ -263,16 +263,16 @@ test('a keyboard that lies over the page leaves composer and end in sight', asyn
   const bottom = () => box(page).evaluate((area) => area.getBoundingClientRect().bottom / innerHeight);
   await keyboard(0.55);
   await expect.poll(bottom).toBeLessThan(0.55);
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await grow(page, agent, 'b', 10);
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await keyboard(1);
   await expect.poll(bottom).toBeGreaterThan(0.55);
-  await expectEndInSight(page);
+  await expectEndVisible(page);
   await endAnswer(page, agent);
 });
 
-test('what a person opens stays where it was pressed', async ({ page, signedIn }) => {
+test('a section that is opened keeps its place', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, '@recorded Go on');
   await runIs(page, 'finished');

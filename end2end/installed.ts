@@ -1,7 +1,7 @@
-/** Which browsers there are. */
+/** Finds installed programs. */
 import { execFileSync } from 'node:child_process';
 
-/** The path of the first of some commands that is installed. */
+/** The path of the first of these commands that is installed. */
 export function installed(...names: (string | undefined)[]): string | undefined {
   for (const name of names) {
     if (!name) continue;

@@ -1,4 +1,4 @@
-/** What keys do where a person writes, and where the focus is: half-typed words, phones, and pages that change under it. */
+/** Keys in text fields, and the focus: compositions, phones, and elements that disappear. */
 import { expectAccessible } from './accessible.ts';
 import { keyAfterComposing, keyWhileComposing } from './composition.ts';
 import { expect, type Page, test } from './fixtures.ts';
@@ -9,9 +9,9 @@ test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] }
 
 const box = (page: Page) => page.getByLabel('Message');
 const question = (page: Page) => page.locator('.question:not(.pending)');
-const composing = { 'as Chromium tells it': keyWhileComposing, 'as Safari tells it': keyAfterComposing };
+const composing = { 'as Chromium sends it': keyWhileComposing, 'as Safari sends it': keyAfterComposing };
 
-/** The row of the open thread in the list, which a phone shows only when it is asked. */
+/** The open thread's row in the list of threads. On a phone, opens the list first. */
 async function openRow(page: Page) {
   const opener = page.getByRole('button', { name: 'Threads', exact: true });
   if (await opener.isVisible()) await opener.click();
@@ -24,7 +24,7 @@ async function choose(page: Page, row: ReturnType<Page['locator']>, ...items: st
 }
 
 for (const [name, press] of Object.entries(composing)) {
-  test(`a key of a composition, ${name}, sends nothing, leaves nothing and stops nothing`, async ({ page, signedIn }) => {
+  test(`a key of a composition, ${name}, neither sends nor cancels nor stops`, async ({ page, signedIn }) => {
     expect(signedIn.name).not.toBe('');
     await ask(page, 'What can you do?');
     await runIs(page, 'finished');
@@ -57,18 +57,18 @@ for (const [name, press] of Object.entries(composing)) {
     await page.getByRole('button', { name: 'Send' }).click();
     await runIs(page, 'running');
     await press(box(page), '日本', 'Escape');
-    // What was asked before is answered before: had the key stopped the run, it would have stopped by now.
+    // Commands are answered in order: had the key stopped the run, it would have stopped by now.
     await box(page).fill('');
     await expect(lastRun(page)).toHaveAttribute('data-run-state', 'running');
     await expect(page.getByRole('button', { name: 'Stop' })).toBeEnabled();
     await page.keyboard.press('Escape');
     await runIs(page, 'cancelled');
-    // Nothing was sent but what was sent on purpose.
+    // Only the intended message was sent.
     await expect(question(page)).toHaveCount(2);
   });
 }
 
-test('Return breaks the line on a phone, where the button sends; elsewhere it sends', async ({ page, signedIn }, { project }) => {
+test('Return starts a new line on a phone and sends elsewhere', async ({ page, signedIn }, { project }) => {
   expect(signedIn.name).not.toBe('');
   const isPhone = project.name === 'phone';
   await ask(page, 'What can you do?');
@@ -95,7 +95,7 @@ test('Return breaks the line on a phone, where the button sends; elsewhere it se
   await expect(question(page).last()).toContainText('three');
 });
 
-test('after the first question keys go to its thread: what is typed is written there, and Escape stops the run', async ({ page, signedIn }) => {
+test('after the first question, typing goes to its composer and Escape stops its run', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, '@recorded Go on');
   await expect(box(page)).toBeFocused();
@@ -106,14 +106,14 @@ test('after the first question keys go to its thread: what is typed is written t
   await runIs(page, 'cancelled');
 });
 
-test('what goes away gives the focus back: a menu, a field, a button, a thread', async ({ page, signedIn }) => {
+test('a menu, field, button or thread that disappears returns the focus', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'The first one');
   await runIs(page, 'finished');
   await ask(page, 'The second one');
   await runIs(page, 'finished');
 
-  // The button that goes when it was pressed.
+  // A button that disappears when pressed.
   await lastRun(page).getByRole('button', { name: 'Regenerate' }).click();
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('2/2');
   await runIs(page, 'finished');
@@ -133,7 +133,7 @@ test('what goes away gives the focus back: a menu, a field, a button, a thread',
     await expect(row.getByRole('link')).toBeFocused();
   }
 
-  // Another thread than the open one: the focus goes to the one beside it.
+  // Deleting another thread: the focus moves to its neighbour.
   const other = page.locator('.thread-row', { hasText: 'The first one' });
   const beside = other.locator('xpath=following-sibling::li | preceding-sibling::li').first();
   await choose(page, other, 'Delete', 'Delete permanently?');
@@ -141,13 +141,13 @@ test('what goes away gives the focus back: a menu, a field, a button, a thread',
   await expect.poll(() => page.evaluate(() => document.activeElement?.className ?? '')).toMatch(/thread-link|new-thread/);
   expect(await beside.count()).toBeLessThanOrEqual(1);
 
-  // The open one: a new one is begun.
+  // Deleting the open thread: the page for a new one opens.
   await choose(page, row, 'Delete', 'Delete permanently?');
   await expect(page).toHaveURL(/\/$/);
   await expect(box(page)).toBeFocused();
 });
 
-test('Escape closes the list of threads on a phone, also where the focus is on what can be done with one @phone', async ({ page, signedIn }) => {
+test('Escape closes the list of threads on a phone, also with the focus on a thread’s actions @phone', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'What can you do?');
   const row = await openRow(page);
@@ -158,7 +158,7 @@ test('Escape closes the list of threads on a phone, also where the focus is on w
   await expect(page.getByRole('button', { name: 'Threads', exact: true })).toBeFocused();
 });
 
-test('the list of threads is one stop of the Tab key, and arrow keys move within it @desktop', async ({ page, signedIn }) => {
+test('the list of threads is one tab stop, and arrow keys move within it @desktop', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   for (const title of ['One', 'Two', 'Three']) await ask(page, title);
   await runIs(page, 'finished');
@@ -184,7 +184,7 @@ test('the list of threads is one stop of the Tab key, and arrow keys move within
   await expect(links.last()).toBeFocused();
   await expect(page.locator('.threads [tabindex="0"]')).toHaveCount(1);
   await expectAccessible(page);
-  // From the list it is few stops to where one writes, however long the list is.
+  // The composer is a few tab stops after the list, however long the list is.
   let stops = 0;
   await page.goto('/');
   await connected(page);
@@ -197,7 +197,7 @@ test('the list of threads is one stop of the Tab key, and arrow keys move within
   await expect(box(page)).not.toBeFocused();
 });
 
-test('the links that skip lead where they say, and the address stays @desktop', async ({ page, signedIn }) => {
+test('skip links move the focus and keep the address @desktop', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');

@@ -1,12 +1,12 @@
-/** Usage logs to ask about: a real trace where there is one, and one that is made here. */
+/** Usage logs to ask about: a real trace, if present, and a generated one. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-/** The Azure code-completion trace, outside of the project: 8,819 requests. */
+/** The Azure code-completion trace with 8,819 requests. It is not part of the project. */
 export const azureTrace = join(resolve(import.meta.dirname, '../..'), 'shared/data/azure-llm-2023/code.csv');
 export const hasAzureTrace = existsSync(azureTrace);
 
-/** A log that is generated, the same each time: `rows` requests of two models, one a second. */
+/** A generated log, the same each time: `rows` requests of two models, one per second. */
 export function generatedLog(rows: number): { name: string; mimeType: string; buffer: Buffer } {
   const lines = ['timestamp,model,input_tokens,output_tokens,cached_tokens,latency_ms'];
   for (let row = 0; row < rows; row++) {

@@ -1,4 +1,4 @@
-/** An answer while it streams: what stands there stays the element it is, and looks as the whole text does. */
+/** Streaming answers: elements that are shown stay, and the result is the same as for the whole text. */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,8 +6,8 @@ import { resolve } from 'node:path';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { connected, lastRun, runIs } from './threads.ts';
 
-/** An AG-UI endpoint that says what the test tells it to, when it does. */
-class Dictated {
+/** An AG-UI endpoint whose answers the test controls. */
+class DictatedAgent {
   private readonly server: Server;
   private run: { threadId: string; runId: string; response: ServerResponse } | undefined;
 
@@ -25,15 +25,15 @@ class Dictated {
     });
   }
 
-  static async start(): Promise<Dictated> {
-    const agent = new Dictated();
+  static async start(): Promise<DictatedAgent> {
+    const agent = new DictatedAgent();
     await new Promise<void>((done) => agent.server.listen(0, '127.0.0.1', done));
     return agent;
   }
 
   get config(): string {
     const url = `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/`;
-    return `[[agents]]\nid = "dictated"\nname = "Dictated"\nkind = "ag-ui"\nurl = "${url}"\nallow_private_network = true\n`;
+    return `[[agents]]\nid = "dictated"\nname = "DictatedAgent"\nkind = "ag-ui"\nurl = "${url}"\nallow_private_network = true\n`;
   }
 
   say(delta: string): void {
@@ -58,10 +58,10 @@ class Dictated {
   }
 }
 
-const test = base.extend<object, { agent: Dictated }>({
+const test = base.extend<object, { agent: DictatedAgent }>({
   agent: [
     async ({}, use) => {
-      const agent = await Dictated.start();
+      const agent = await DictatedAgent.start();
       await use(agent);
       await agent.close();
     },
@@ -70,7 +70,7 @@ const test = base.extend<object, { agent: Dictated }>({
   serverOptions: [async ({ agent }, use) => use({ config: agent.config }), { scope: 'worker' }],
 });
 
-/** Asks the agent, which then waits for what to say. */
+/** Asks the agent, which then waits for text from the test. */
 async function ask(page: Page): Promise<void> {
   await page.goto('/');
   await connected(page);
@@ -82,16 +82,16 @@ async function ask(page: Page): Promise<void> {
 
 const answer = (page: Page) => lastRun(page).locator('.markdown');
 
-/** The elements of the answer, without the comments by which the page finds its places again. */
+/** The HTML of the answer, without hydration comments. */
 async function markup(page: Page): Promise<string> {
   return (await answer(page).innerHTML()).replace(/<!--.*?-->/g, '');
 }
 
-/** Marks an element and selects its text; `kept` tells whether both are still so. */
+/** Marks an element and selects its text. `kept` returns whether both are unchanged. */
 async function select(page: Page, selector: string): Promise<void> {
   await answer(page).locator(selector).first().evaluate((element) => {
     element.setAttribute('data-marked', '');
-    // The text of a code block is one node that grows: only what stands there now is selected.
+    // The text of a code block is one growing node: select only its current text.
     const text = element.firstChild instanceof Text ? element.firstChild : undefined;
     const range = document.createRange();
     if (text) {
@@ -110,7 +110,7 @@ const growing = [
 ];
 
 for (const { what, head, line, part, select: selector } of growing) {
-  test(`the first lines of a ${what} stay what they are while hundreds follow`, async ({ page, agent, signedIn }) => {
+  test(`the first lines of a ${what} keep their elements while hundreds follow`, async ({ page, agent, signedIn }) => {
     expect(signedIn.name).not.toBe('');
     await ask(page);
     const lines = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => line(from + n)).join('');
@@ -129,14 +129,14 @@ for (const { what, head, line, part, select: selector } of growing) {
       agent.say(lines(sent, sent + 199));
       await shows(sent + 199);
     }
-    // A line break at the end of a block is no part of a selection until more follows it.
+    // A selection includes the line break at the end of a block only once more text follows.
     expect((await page.evaluate(() => String(getSelection()))).trimEnd()).toBe(selected.trimEnd());
     expect(await first.evaluate((node) => node?.isConnected)).toBe(true);
     await expect(answer(page).locator('[data-marked]')).toHaveCount(1);
     agent.say('\n```\n\nAnd **then**.\n');
     agent.finish();
     await runIs(page, 'finished');
-    // What grew looks as what the server renders whole.
+    // The grown answer equals the server's rendering of the whole text.
     const grown = (await markup(page)).replace(' data-marked=""', '');
     await page.reload();
     await connected(page);
@@ -144,7 +144,7 @@ for (const { what, head, line, part, select: selector } of growing) {
   });
 }
 
-test('a definition at the end makes links of what stands above', async ({ page, agent, signedIn }) => {
+test('a link definition at the end turns the references above into links', async ({ page, agent, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page);
   agent.say('See [the guide][g].\n\n- and [g]\n- more\n\nLast words.\n\n');
@@ -157,7 +157,7 @@ test('a definition at the end makes links of what stands above', async ({ page, 
   await runIs(page, 'finished');
 });
 
-test('hostile nesting, brackets and columns leave the page usable', async ({ page, agent, signedIn }) => {
+test('the page stays usable with hostile nesting, brackets and columns', async ({ page, agent, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page);
   const hostile = [
@@ -181,12 +181,12 @@ test('hostile nesting, brackets and columns leave the page usable', async ({ pag
 });
 
 const cases = resolve(import.meta.dirname, '../tests/data/markdown');
-const said = (name: string) => readFileSync(resolve(cases, `${name}.md`), 'utf8');
+const recordedAnswer = (name: string) => readFileSync(resolve(cases, `${name}.md`), 'utf8');
 
-test('Arabic and Hebrew run from right to left, the rest of an answer does not', async ({ page, agent, signedIn }, info) => {
+test('Arabic and Hebrew are shown right to left, the rest of an answer left to right', async ({ page, agent, signedIn }, info) => {
   expect(signedIn.name).not.toBe('');
   await ask(page);
-  agent.say(`${said('rtl')}\n${said('cjk-bold')}\n${said('br-table')}\n${said('math')}\n${said('bare-urls')}\n${said('tilde2')}\n${said('inline-fence')}`);
+  agent.say(`${recordedAnswer('rtl')}\n${recordedAnswer('cjk-bold')}\n${recordedAnswer('br-table')}\n${recordedAnswer('math')}\n${recordedAnswer('bare-urls')}\n${recordedAnswer('tilde2')}\n${recordedAnswer('inline-fence')}`);
   agent.finish();
   await runIs(page, 'finished');
   const direction = (selector: string) => answer(page).locator(selector).first().evaluate((element) => getComputedStyle(element).direction);

@@ -1,14 +1,14 @@
-/** Pages under load, asked for as a program does over kept connections, and the list of threads that a page begins with. */
+/** Pages under load over keep-alive connections, and the initial list of threads. */
 import { Agent, get, type IncomingHttpHeaders } from 'node:http';
 import { expect, test } from './fixtures.ts';
-import { admin, createAdmin } from './people.ts';
+import { admin, createAdmin } from './accounts.ts';
 import { type Server } from './server.ts';
 import { connected } from './threads.ts';
 
-// More than anybody asks in a minute.
+// More than these tests need in a minute.
 test.use({ serverOptions: [{ env: { NETRA_SOCKET__COMMANDS_PER_MINUTE: '1000000' } }, { scope: 'worker' }] });
 
-/** How often each route is loaded, and how many loads are under way at once. */
+/** How often each route is loaded, and how many loads run at once. */
 const loads = 3_000;
 const atOnce = 16;
 
@@ -18,7 +18,7 @@ interface Answer {
   body: string;
 }
 
-/** Loads a page over a kept connection. */
+/** Loads a page over a keep-alive connection. */
 function load(agent: Agent, server: Server, path: string, cookie: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = get(`${server.url}${path}`, { agent, headers: { accept: 'text/html', cookie } }, (response) => {
@@ -34,7 +34,7 @@ function load(agent: Agent, server: Server, path: string, cookie: string): Promi
   });
 }
 
-/** Loads a page very often; answers what was wrong with each answer that was not whole. */
+/** Loads a page many times. Returns the problem of each incomplete answer. */
 async function broken(server: Server, path: string, cookie: string, status: number, title: string): Promise<string[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: atOnce });
   const wrong: string[] = [];
@@ -63,7 +63,7 @@ async function signIn(server: Server): Promise<string> {
   return (answer.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
 }
 
-test('every route answers whole, three thousand times over kept connections @desktop', async ({ page, server, signedIn, freshServer }) => {
+test('every route answers completely, three thousand times over keep-alive connections @desktop', async ({ page, server, signedIn, freshServer }) => {
   test.setTimeout(900_000);
   expect(signedIn.name).not.toBe('');
   await page.goto('/');
@@ -85,11 +85,11 @@ test('every route answers whole, three thousand times over kept connections @des
   expect(await broken(server, '/nowhere', cookie, 404, 'Not found')).toEqual([]);
 });
 
-test('the sidebar begins with the newest threads and shows older ones on demand', async ({ page, signedIn }) => {
+test('the sidebar shows the newest threads first and older ones on demand', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.goto('/');
   await connected(page);
-  // The page's own socket is not for tests: another of the same person makes the threads.
+  // Creates the threads over a second socket of the same user.
   await page.evaluate(async () => {
     const { url, protocol } = ((await (await fetch('/api/config')).json()) as { socket: { url: string; protocol: string } }).socket;
     const socket = new WebSocket(url, protocol);

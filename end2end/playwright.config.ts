@@ -1,10 +1,10 @@
 import { defineConfig, devices } from '@playwright/test';
 import { installed } from './installed.ts';
 
-/** An installed Chromium or Chrome; `undefined`, and so the one Playwright downloaded, where there is none. */
+/** The installed Chromium or Chrome; `undefined` selects the one that Playwright downloaded. */
 const chromium = installed(process.env['CHROMIUM_PATH'], 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable');
 
-// Quiet on a closed network, and able to start as root (in a container, say).
+// No background requests, and able to start as root, for example in a container.
 const flags = [
   '--disable-gpu',
   '--disable-quic',
@@ -18,11 +18,11 @@ const flags = [
 export default defineConfig({
   testDir: '.',
   testMatch: '*.spec.ts',
-  // Each worker has a server of its own (fixtures.ts), and the suite has two cores.
+  // Each worker has its own server (fixtures.ts); two fit on two cores.
   workers: 2,
   fullyParallel: false,
   forbidOnly: !!process.env['CI'],
-  // A test that passes only now and then has failed.
+  // A flaky test counts as failed.
   retries: 0,
   timeout: 60_000,
   expect: { timeout: 10_000 },
@@ -37,7 +37,7 @@ export default defineConfig({
     screenshot: 'only-on-failure',
   },
   projects: [
-    // `@desktop` marks what does not depend on the size of the screen, and is tested once; `@phone` what only a phone has.
+    // `@desktop`: does not depend on the screen size, so it runs once. `@phone`: only for phones.
     { name: 'desktop', use: { ...devices['Desktop Chrome'] }, grepInvert: /@phone/ },
     { name: 'phone', use: { ...devices['Pixel 7'] }, grepInvert: /@desktop/ },
   ],

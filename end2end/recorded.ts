@@ -1,11 +1,11 @@
-/** An agent that plays back a recorded run, at the speed that a test needs. */
+/** An agent that replays a recorded run at a given speed. */
 import { resolve } from 'node:path';
 import { expect, type Page } from '@playwright/test';
 import { connected, runIs } from './threads.ts';
 
 const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
 
-/** The agent, as the configuration file has it. */
+/** The agent's entry for the configuration file. */
 export function recordedAgent(eventsPerSecond: number): string {
   return `[[agents]]\nid = "recorded"\nname = "Recorded"\nkind = "replay"\nfile = "${file}"\nevents_per_second = ${eventsPerSecond}\n`;
 }

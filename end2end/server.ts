@@ -1,4 +1,4 @@
-/** A real `netra serve` under test: its own port, its own data folder, gone when the test is. */
+/** A real `netra serve` process with its own port and data folder, removed after the test. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -8,15 +8,15 @@ import { promisify } from 'node:util';
 
 const root = resolve(import.meta.dirname, '..');
 const binary = resolve(process.env['NETRA'] ?? join(root, 'target/release/netra'));
-/** Milliseconds to start, and to stop: far more than either takes. */
-const patience = 20_000;
-/** Characters of the server's output that are kept for a report. */
+/** How long starting or stopping may take, in milliseconds. */
+const timeoutMs = 20_000;
+/** How many characters of the server's output are kept. */
 const logLimit = 400_000;
 
 export interface Options {
-  /** Variables for the server, such as `{ NETRA_SOCKET__HEARTBEAT_MS: '1000' }`. */
+  /** Environment variables for the server, such as `{ NETRA_SOCKET__HEARTBEAT_MS: '1000' }`. */
   env?: Record<string, string>;
-  /** TOML put after Leptos.toml: tables that variables cannot say, such as `[[agents]]` (with an absolute `file`). */
+  /** TOML appended to Leptos.toml, for tables that variables cannot set, such as `[[agents]]` (with an absolute `file`). */
   config?: string;
 }
 
@@ -26,7 +26,7 @@ export class Server {
   private output = '';
 
   private constructor(
-    /** The folder of this server alone: `data/` inside it, and its configuration. */
+    /** The server's folder, with `data/` and its configuration. */
     readonly folder: string,
     readonly port: number,
     private readonly options: Options,
@@ -48,19 +48,19 @@ export class Server {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Everything the server has said, across restarts (the newest part of it). */
+  /** The newest output of the server, across restarts. */
   get log(): string {
     return this.output;
   }
 
-  /** The link that the server prints for whoever started it. */
+  /** The link that the server prints when it starts. */
   get link(): string {
     const link = this.output.match(/https?:\/\/[^\s"'<>\x1b]+/)?.[0];
     if (!link) throw new Error(`the server printed no link:\n${this.output}`);
     return link;
   }
 
-  /** Starts the process again on the same port with the same data. */
+  /** Starts the process, each time on the same port with the same data. */
   async start(): Promise<void> {
     const args = ['serve', '--listen', `127.0.0.1:${this.port}`, '--data', join(this.folder, 'data')];
     if (this.options.config) args.push('--config', join(this.folder, 'Leptos.toml'));
@@ -84,23 +84,23 @@ export class Server {
     });
   }
 
-  /** Asks the server to stop (SIGTERM), as a deploy does, and waits until it has. */
+  /** Stops the server gracefully (SIGTERM), as a deployment does, and waits until it has stopped. */
   async stop(): Promise<void> {
     await this.end('SIGTERM');
   }
 
-  /** Ends the server as a crash does (SIGKILL). */
+  /** Kills the server (SIGKILL), like a crash. */
   async kill9(): Promise<void> {
     await this.end('SIGKILL');
   }
 
-  /** A deploy: stop, and start with the same data. */
+  /** Stops the server and starts it again with the same data, as a deployment does. */
   async restart(): Promise<void> {
     await this.stop();
     await this.start();
   }
 
-  /** Holds the log of every run to AG-UI's rules; throws with what breaks them. */
+  /** Checks the log of every run against AG-UI's rules. Throws if one breaks them. */
   async verify(): Promise<void> {
     const config = this.options.config ? ['--config', join(this.folder, 'Leptos.toml')] : [];
     const args = ['store', 'verify', '--data', join(this.folder, 'data'), ...config];
@@ -111,7 +111,7 @@ export class Server {
     );
   }
 
-  /** Ends the server for good and removes its folder. */
+  /** Stops the server and removes its folder. */
   async remove(): Promise<void> {
     try {
       await this.stop();
@@ -124,22 +124,22 @@ export class Server {
     const child = this.child;
     this.child = undefined;
     if (!child || child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise<void>((done) => child.once('exit', () => done()));
+    const exited = new Promise<void>((done) => child.once('exit', () => done()));
     child.kill(signal);
-    let late = false;
+    let timedOut = false;
     const timer = setTimeout(() => {
-      late = true;
+      timedOut = true;
       child.kill('SIGKILL');
-    }, patience);
-    await gone;
+    }, timeoutMs);
+    await exited;
     clearTimeout(timer);
-    if (late) throw new Error(`the server did not stop within ${patience} ms of ${signal}:\n${this.output}`);
+    if (timedOut) throw new Error(`the server did not stop within ${timeoutMs} ms of ${signal}:\n${this.output}`);
   }
 
   private async until(condition: () => Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + patience;
+    const deadline = Date.now() + timeoutMs;
     while (!(await condition())) {
-      if (Date.now() > deadline) throw new Error(`the server did not answer within ${patience} ms:\n${this.output}`);
+      if (Date.now() > deadline) throw new Error(`the server did not answer within ${timeoutMs} ms:\n${this.output}`);
       await new Promise((next) => setTimeout(next, 50));
     }
   }

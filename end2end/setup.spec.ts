@@ -1,8 +1,8 @@
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
-import { admin, createAdmin, discovery, setupAdmin } from './people.ts';
+import { admin, createAdmin, discovery, setupAdmin } from './accounts.ts';
 
-test('the printed link makes the first administrator, who is signed in', async ({ page, freshServer }) => {
+test('the printed link creates and signs in the first administrator', async ({ page, freshServer }) => {
   expect((await discovery(page.request, freshServer)).auth).toMatchObject({ needs_setup: true, signed_in: false });
   await setupAdmin(page, freshServer);
   expect((await discovery(page.request, freshServer)).auth).toMatchObject({ needs_setup: false, signed_in: true });
@@ -10,7 +10,7 @@ test('the printed link makes the first administrator, who is signed in', async (
   await expect(page).not.toHaveURL(/setup|sign-in/);
 });
 
-test('the link works once', async ({ page, freshServer }) => {
+test('the link works only once', async ({ page, freshServer }) => {
   const { link } = freshServer;
   await createAdmin(freshServer);
   await page.goto(link);
@@ -18,7 +18,7 @@ test('the link works once', async ({ page, freshServer }) => {
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
 });
 
-test('a wrong token makes nobody', async ({ page, freshServer, browserConsole }) => {
+test('a wrong token creates no account', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/status of 40[013]/);
   await page.goto(freshServer.link.replace(freshServer.setupToken, 'not-the-token'));
   await page.getByLabel('Name').fill(admin.name);
@@ -29,7 +29,7 @@ test('a wrong token makes nobody', async ({ page, freshServer, browserConsole })
   expect((await discovery(page.request, freshServer)).auth).toMatchObject({ needs_setup: true, signed_in: false });
 });
 
-test('the set-up page is accessible', async ({ page, freshServer }) => {
+test('the setup page is accessible', async ({ page, freshServer }) => {
   await page.goto(freshServer.link);
   await expect(page.getByRole('button', { name: 'Create account' })).toBeVisible();
   await expectAccessible(page);

@@ -1,18 +1,18 @@
 import { expect, test } from './fixtures.ts';
-import { createAdmin, signInByCall } from './people.ts';
+import { createAdmin, signInByRequest } from './accounts.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
 import { ask, connected, connectionId, lastRun, runIs, runText } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(24) }, { scope: 'worker' }] });
 
-/** What the server counts as this person's open sockets. */
+/** The number of the user's open sockets, as the server counts them. */
 async function connections(page: import('@playwright/test').Page, url: string): Promise<number> {
   const answer = await page.request.get(`${url}/api/auth/me`);
   expect(answer.status()).toBe(200);
   return ((await answer.json()) as { connections: number }).connections;
 }
 
-test('twenty route changes happen on one connection @desktop', async ({ page, server, signedIn }) => {
+test('twenty route changes use one connection @desktop', async ({ page, server, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
@@ -28,7 +28,7 @@ test('twenty route changes happen on one connection @desktop', async ({ page, se
   expect(await connections(page, server.url)).toBe(1);
 });
 
-test('a reload in the middle of a run shows everything once', async ({ page, context, signedIn }) => {
+test('a reload during a run shows everything once', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const path = await askRecorded(page);
   const witness = await context.newPage();
@@ -45,7 +45,7 @@ test('a reload in the middle of a run shows everything once', async ({ page, con
   expect(await runText(page)).toBe(seen);
 });
 
-test('what is said offline waits and is sent when the network is back', async ({ page, context, signedIn, browserConsole }) => {
+test('a message sent offline waits and is delivered when the network is back', async ({ page, context, signedIn, browserConsole }) => {
   browserConsole.allow(/ERR_INTERNET_DISCONNECTED|WebSocket/);
   expect(signedIn.name).not.toBe('');
   await ask(page, 'What can you do?');
@@ -82,10 +82,10 @@ test('Escape stops a run, in the composer and in the conversation @desktop', asy
   }
 });
 
-test('a crash of the server ends the run with a reason, and the page goes on @desktop', async ({ page, freshServer, browserConsole }) => {
+test('a crash of the server ends the run with a reason, and the page recovers @desktop', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
-  await signInByCall(page, freshServer);
+  await signInByRequest(page, freshServer);
   await page.goto(freshServer.url);
   await connected(page);
   await page.getByLabel('Agent').selectOption('recorded');
@@ -101,7 +101,7 @@ test('a crash of the server ends the run with a reason, and the page goes on @de
   await runIs(page, 'running');
   await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('2/2');
   await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
-  // A server that is told to end waits for what still runs.
+  // A server that stops gracefully waits for running runs.
   await page.getByRole('button', { name: 'Stop' }).click();
   await runIs(page, 'cancelled');
 });

@@ -1,4 +1,4 @@
-/** What the page says about runs, connections and agents is what is known, and says what to do. */
+/** The page reports the known state of runs, connections and agents, and what to do. */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { createServer, request, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { expect, test } from './fixtures.ts';
-import { createAdmin, signInByCall } from './people.ts';
+import { createAdmin, signInByRequest } from './accounts.ts';
 import { Server } from './server.ts';
 import { connected, lastRun, runIs } from './threads.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'netra-recordings-'));
 
-/** A replay agent of these events. */
+/** The configuration of a replay agent with these events. */
 function recording(id: string, eventsPerSecond: number, events: object[]): string {
   const file = join(folder, `${id}.jsonl`);
   writeFileSync(file, events.map((event) => JSON.stringify(event)).join('\n'));
@@ -33,7 +33,7 @@ const silent = recording('silent', 100, [
   { type: 'STEP_FINISHED', stepName: 'look' },
 ]);
 
-// Runs that are slow here are not waited for when a server ends.
+// A stopping server does not wait for the slow runs of these tests.
 const env = { NETRA_SERVER__DRAIN_MS: '500' };
 test.use({ serverOptions: [{ config: slow + failing + silent, env }, { scope: 'worker' }] });
 
@@ -46,10 +46,10 @@ async function askAgent(page: Page, agent: string, url = '/'): Promise<void> {
   await expect(page).toHaveURL(/\/threads\//);
 }
 
-test('without the server a run is not called running, nothing can be stopped, and what is sent waits', async ({ page, freshServer, browserConsole }) => {
+test('without the server, no run is shown as running, none can be stopped, and messages wait', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
-  await signInByCall(page, freshServer);
+  await signInByRequest(page, freshServer);
   await askAgent(page, 'slow', freshServer.url);
   await runIs(page, 'running');
   await expect(lastRun(page).locator('.byline .time').first()).toHaveText(/\d s/);
@@ -61,7 +61,7 @@ test('without the server a run is not called running, nothing can be stopped, an
   await page.getByLabel('Message').fill('And then?');
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(page.locator('.question.pending')).toContainText('Not sent yet. It will be sent when the connection is back.');
-  // The countdown to the next attempt ticks with the same clock.
+  // The countdown to the next attempt uses the same clock.
   await expect(page.locator('[data-status]').first()).toContainText(/attempt [3-9]/, { timeout: 20_000 });
   expect(await lastRun(page).locator('.byline .time').first().innerText()).toBe(stood);
   await freshServer.start();
@@ -69,7 +69,7 @@ test('without the server a run is not called running, nothing can be stopped, an
   await expect(page.locator('.question.pending')).toHaveCount(0, { timeout: 20_000 });
 });
 
-test('a thread that is deleted elsewhere says so', async ({ page, context, signedIn }) => {
+test('a thread that is deleted elsewhere is reported', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await askAgent(page, 'slow');
   await runIs(page, 'running');
@@ -89,7 +89,7 @@ test('a thread that is deleted elsewhere says so', async ({ page, context, signe
   await expect(page.locator('[data-run-id]')).toHaveCount(0);
 });
 
-test('how long a run takes is told by the server, whatever the clock of the device says @desktop', async ({ page, signedIn }) => {
+test('the duration of a run follows the server’s clock, not the device’s @desktop', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.addInitScript(() => {
     const now = Date.now.bind(Date);
@@ -101,7 +101,7 @@ test('how long a run takes is told by the server, whatever the clock of the devi
   await page.keyboard.press('Escape');
 });
 
-test('what failed has no check mark, and the agent is shown as failing @desktop', async ({ page, signedIn }) => {
+test('a failed step has no check mark, and its agent is shown as failing @desktop', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await askAgent(page, 'failing');
   await runIs(page, 'failed');
@@ -115,14 +115,14 @@ test('what failed has no check mark, and the agent is shown as failing @desktop'
   await expect(page.locator('[data-agent="silent"]')).toContainText('Usable');
 });
 
-test('a run that says nothing is told so @desktop', async ({ page, signedIn }) => {
+test('a run without output is reported @desktop', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await askAgent(page, 'silent');
   await runIs(page, 'finished');
   await expect(lastRun(page)).toContainText('The agent ended without an answer.');
 });
 
-test('a question that is edited while it is answered stops the answer that nobody sees any more', async ({ page, signedIn }) => {
+test('editing a question stops the run of its old version', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await askAgent(page, 'slow');
   await runIs(page, 'running');
@@ -137,7 +137,7 @@ test('a question that is edited while it is answered stops the answer that nobod
   await expect(page.locator(`[data-run-id="${before}"]`)).toHaveAttribute('data-run-state', 'cancelled');
 });
 
-/** A proxy that passes requests and refuses upgrades, as one does that was never told of WebSockets. */
+/** A proxy that forwards requests and refuses WebSocket upgrades. */
 async function withoutUpgrades(target: number): Promise<HttpServer> {
   const proxy = createServer((incoming, outgoing) => {
     const { upgrade: _, connection: __, ...headers } = incoming.headers;
@@ -152,12 +152,12 @@ async function withoutUpgrades(target: number): Promise<HttpServer> {
   return proxy;
 }
 
-test('a proxy that passes no upgrade is named as the cause @desktop', async ({ page, server, browserConsole }) => {
+test('a proxy that refuses upgrades is named as the cause @desktop', async ({ page, server, browserConsole }) => {
   browserConsole.allow(/WebSocket/);
   const proxy = await withoutUpgrades(server.port);
   try {
     const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
-    await signInByCall(page, server);
+    await signInByRequest(page, server);
     await page.goto(url);
     await expect(page.locator('.indicator-cause')).toContainText('pass WebSocket upgrades', { timeout: 20_000 });
     await page.goto('about:blank');
@@ -167,7 +167,7 @@ test('a proxy that passes no upgrade is named as the cause @desktop', async ({ p
   }
 });
 
-test('a page from another address than the public one says which to open or to set @desktop', async ({ page }) => {
+test('a page from another address than the public one names the address and the setting @desktop', async ({ page }) => {
   const server = await Server.start({ env: { NETRA_SERVER__PUBLIC_URL: 'https://netra.example.org' } });
   try {
     await page.goto(`${server.url}/setup`);

@@ -1,4 +1,4 @@
-/** An AG-UI endpoint whose answer grows when the test says so, and ends when it says so. */
+/** An AG-UI endpoint whose answer the test extends and ends. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -20,27 +20,27 @@ export class StreamedAgent {
     return agent;
   }
 
-  /** As the configuration file has it. */
+  /** The agent's entry for the configuration file. */
   get config(): string {
     const { port } = this.server?.address() as AddressInfo;
     return `[[agents]]\nid = "streamed"\nname = "Streamed"\nkind = "ag-ui"\nurl = "http://127.0.0.1:${port}/"\nallow_private_network = true\n`;
   }
 
-  /** Whether an answer is being given. */
+  /** Whether an answer is in progress. */
   get isAnswering(): boolean {
     return this.answer !== undefined;
   }
 
-  /** Adds to the answer. */
+  /** Appends to the answer. */
   write(delta: string): void {
-    if (!this.answer) throw new Error('nobody asked');
+    if (!this.answer) throw new Error('no answer is in progress');
     const { messageId } = this.answer;
     emit(this.answer, { type: 'TEXT_MESSAGE_CONTENT', messageId, delta });
   }
 
   /** Ends the answer. */
   finish(): void {
-    if (!this.answer) throw new Error('nobody asked');
+    if (!this.answer) throw new Error('no answer is in progress');
     const { threadId, runId, messageId, response } = this.answer;
     emit(this.answer, { type: 'TEXT_MESSAGE_END', messageId });
     emit(this.answer, { type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
@@ -68,8 +68,8 @@ export class StreamedAgent {
   }
 }
 
-/** A Playwright fixture: one agent for all tests that a worker runs. */
-export const agentOfWorker: [({}: object, use: (agent: StreamedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
+/** A Playwright fixture: one agent for all tests of a worker. */
+export const workerAgent: [({}: object, use: (agent: StreamedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
   async ({}, use) => {
     const agent = await StreamedAgent.start();
     await use(agent);
@@ -78,7 +78,7 @@ export const agentOfWorker: [({}: object, use: (agent: StreamedAgent) => Promise
   { scope: 'worker' },
 ];
 
-/** So many paragraphs of an answer, each with its name. */
+/** A number of paragraphs for an answer, each with a name. */
 export function paragraphs(name: string, count: number): string {
   return Array.from({ length: count }, (_, index) => `Paragraph ${name}${index + 1}. ${'Some words to fill a line or two. '.repeat(4)}\n\n`).join('');
 }

@@ -1,14 +1,14 @@
-/** What a person does in a thread, by what they see. */
+/** Actions in a thread, through the page. */
 import { expect, type Page } from '@playwright/test';
 
 type Upload = string | { name: string; mimeType: string; buffer: Buffer };
 
-/** Waits until the indicator says that the socket is open. */
+/** Waits until the indicator shows that the socket is open. */
 export async function connected(page: Page): Promise<void> {
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'connected');
 }
 
-/** The id of the page's connection, as the server gave it. */
+/** The id of the page's connection, assigned by the server. */
 export async function connectionId(page: Page): Promise<string> {
   await connected(page);
   const id = await page.locator('[data-connection]').first().getAttribute('data-connection');
@@ -16,7 +16,7 @@ export async function connectionId(page: Page): Promise<string> {
   return id ?? '';
 }
 
-/** Asks in a new thread, and answers with the thread's path. */
+/** Asks a question in a new thread, and returns the thread's path. */
 export async function ask(page: Page, question: string, file?: Upload): Promise<string> {
   await page.goto('/');
   await connected(page);
@@ -37,7 +37,7 @@ export async function runIs(page: Page, state: string, timeout = 30_000): Promis
   await expect(lastRun(page)).toHaveAttribute('data-run-state', state, { timeout });
 }
 
-/** The last run as a reader sees it, without what differs between two looks at the same thing (times). */
+/** The visible text of the last run, without durations, which differ between page loads. */
 export async function runText(page: Page): Promise<string> {
   const text = await lastRun(page).innerText();
   return text.replace(/\b\d+(\.\d+)?\s?(ms|s|min|h)\b/g, '').replace(/\s+/g, ' ').trim();

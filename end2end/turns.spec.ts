@@ -1,4 +1,4 @@
-/** Messages that wait their turn, and threads that branch. */
+/** Queued messages, and branches of threads. */
 import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test } from './fixtures.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
@@ -14,7 +14,7 @@ async function say(page: Page, text: string): Promise<void> {
 
 const question = (page: Page) => page.locator('.question:not(.pending)');
 
-test('a message waits its turn in line, in every tab, and can be taken back', async ({ page, context, signedIn }) => {
+test('a queued message is shown in every tab and can be taken back', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await askRecorded(page);
   await say(page, 'And then?');
@@ -31,7 +31,7 @@ test('a message waits its turn in line, in every tab, and can be taken back', as
     await expect(question(tab)).toHaveCount(2);
     await expect(lastRun(tab)).toContainText('Waiting: 1st in line');
   }
-  // The draft stays: a message that is taken back now is listed beside it.
+  // The draft stays; the message that is taken back is offered beside it.
   await lastRun(page).getByRole('button', { name: 'Take back' }).click();
   await expect(page.getByRole('list', { name: 'Taken back' })).toContainText('And then?');
   await page.getByRole('button', { name: 'Add to message' }).click();
@@ -40,7 +40,7 @@ test('a message waits its turn in line, in every tab, and can be taken back', as
   await runIs(page, 'cancelled');
 });
 
-test('Escape stops the run that goes on, and the one that waits begins', async ({ page, signedIn }) => {
+test('Escape stops the current run, and the queued one starts', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await askRecorded(page);
   await say(page, 'And then?');
@@ -52,7 +52,7 @@ test('Escape stops the run that goes on, and the one that waits begins', async (
   await runIs(page, 'cancelled');
 });
 
-test('an edited question is another version; each branch goes on by itself', async ({ page, signedIn }) => {
+test('an edited question becomes another version; each branch continues separately', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
@@ -73,14 +73,14 @@ test('an edited question is another version; each branch goes on by itself', asy
   await expect(versions).toContainText('2/2');
   await runIs(page, 'finished');
 
-  // Back, by key: the focus stays in the row of versions.
+  // Back by keyboard: the focus stays in the row of versions.
   await versions.getByRole('button', { name: 'Previous version' }).focus();
   await page.keyboard.press('Enter');
   await expect(question(page)).toHaveCount(2);
   await expect(versions).toContainText('1/2');
   await expect(versions.getByRole('button', { name: 'Next version' })).toBeFocused();
 
-  // A follow-up there stays there.
+  // A follow-up stays in its branch.
   await say(page, 'And with one?');
   await expect(question(page)).toHaveCount(3);
   await expect(question(page).last()).toContainText('And with one?');
@@ -93,7 +93,7 @@ test('an edited question is another version; each branch goes on by itself', asy
   await expect(question(page)).toContainText('What can you not do?');
 });
 
-test('an answer can be made anew, and the older one stays reachable', async ({ page, signedIn }) => {
+test('an answer can be regenerated, and the older one stays reachable', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
@@ -108,7 +108,7 @@ test('an answer can be made anew, and the older one stays reachable', async ({ p
   await expect(lastRun(page)).toHaveAttribute('data-run-id', first ?? '');
 });
 
-test('a thread has another agent from now on, and @ asks one for once', async ({ page, signedIn }) => {
+test('the agent of a thread can be changed, and @ asks another one once', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');

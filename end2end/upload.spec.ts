@@ -1,10 +1,10 @@
-/** Files that are refused while they are still being sent. */
+/** Uploads that are refused while they are in progress. */
 import { expect, test } from './fixtures.ts';
 import { connected } from './threads.ts';
 
 test.use({ serverOptions: { env: { NETRA_ANALYST__MAX_FILE_BYTES: '1000' } } });
 
-test('a refused upload shows its reason, though the file is not sent yet', async ({ page, signedIn, browserConsole }) => {
+test('a refused upload shows its reason before the file is sent completely', async ({ page, signedIn, browserConsole }) => {
   expect(signedIn.email).toBeTruthy();
   browserConsole.allow(/413/);
   await page.goto('/');

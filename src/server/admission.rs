@@ -1,7 +1,7 @@
-//! Which page requests are worked on: bounded for each client and in all, so that nobody's pages wait long for another's.
+//! Limits how many page requests are rendered, per client and in total, so that one client does not delay the others.
 //!
-//! Promises: of one client at most half of the slots of [`offload`] are used at once; the rest of its requests wait in a line
-//! of its own; a request that finds the line full, or waits too long, is refused with the time to try again.
+//! Promises: one client uses at most half of the slots of [`offload`] at once; its other requests wait in its own queue. A
+//! request is refused with a retry time if the queue is full or the wait too long.
 
 use std::{
     collections::HashMap,
@@ -18,99 +18,103 @@ use tokio::{
 
 use crate::{protocol::UserId, server::offload};
 
-/// How many requests of one client are there at once, those that wait among them.
+/// The most requests of one client at once, including those that wait.
 pub(super) const MAX_PER_CLIENT: usize = 32;
-/// How many of all clients together.
-const MAX_IN_ALL: usize = 512;
-/// How long a request may wait for its turn.
+/// The most requests of all clients together.
+const MAX_TOTAL: usize = 512;
+/// How long a request may wait for its slot.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// When to try again.
+/// The retry time of refused requests, in milliseconds.
 pub(super) const RETRY_MS: u64 = 2_000;
 
-/// Whose requests are counted together.
+/// A client, whose requests are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Client {
-    /// Somebody who is signed in.
+    /// A signed-in user.
     Person(UserId),
-    /// Whoever is not, by where they are.
+    /// Everyone who is not signed in, by IP address.
     Address(IpAddr),
 }
 
-/// Too many requests are there already, or one waited too long.
+/// There are too many requests, or this one waited too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Busy;
 
-/// The page requests that are there; clones share them.
+/// The admitted and the waiting page requests. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    in_all: Arc<Semaphore>,
-    lines: Mutex<HashMap<Client, Weak<Line>>>,
-    at_once: usize,
+    total: Arc<Semaphore>,
+    queues: Mutex<HashMap<Client, Weak<Queue>>>,
+    /// How many requests of one client are rendered at once.
+    slots_per_client: usize,
 }
 
-/// The requests of one client. Dropped with the last of them.
+/// The queue of one client. Dropped with its last request.
 #[derive(Debug)]
-struct Line {
+struct Queue {
     admission: Weak<Inner>,
     client: Client,
-    /// Places in the line.
+    /// One permit for each request, waiting or rendered.
     places: Arc<Semaphore>,
-    /// Turns at work.
-    turns: Arc<Semaphore>,
+    /// One permit for each request that is rendered.
+    slots: Arc<Semaphore>,
 }
 
-/// The right to work on a request, until it is dropped.
+/// Permission to render a request. Dropping it gives the slot back.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    _turn: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
     _place: OwnedSemaphorePermit,
-    _in_all: OwnedSemaphorePermit,
-    // Last: the permits go back before the line is gone.
-    _line: Arc<Line>,
+    _total: OwnedSemaphorePermit,
+    // The last field, so that the permits are returned before the queue is dropped.
+    _queue: Arc<Queue>,
 }
 
 impl Admission {
     pub(crate) fn new() -> Self {
-        let at_once = (offload::slots() / 2).max(1);
-        Self(Arc::new(Inner { in_all: Arc::new(Semaphore::new(MAX_IN_ALL)), lines: Mutex::default(), at_once }))
+        let slots_per_client = (offload::slots() / 2).max(1);
+        Self(Arc::new(Inner { total: Arc::new(Semaphore::new(MAX_TOTAL)), queues: Mutex::default(), slots_per_client }))
     }
 
-    /// Takes a request in and waits for its turn.
+    /// Adds a request to its client's queue and waits for a slot.
+    ///
+    /// # Errors
+    /// A limit is reached, or the wait is too long.
     pub(super) async fn admit(&self, client: Client) -> Result<Admitted, Busy> {
-        let in_all = self.0.in_all.clone().try_acquire_owned().map_err(|_| Busy)?;
-        let line = self.line(client);
-        let place = line.places.clone().try_acquire_owned().map_err(|_| Busy)?;
-        let turn = timeout(WAIT_TIMEOUT, line.turns.clone().acquire_owned()).await;
-        let turn = turn.map_err(|_| Busy)?.map_err(|_| Busy)?;
-        Ok(Admitted { _turn: turn, _place: place, _in_all: in_all, _line: line })
+        let total = self.0.total.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let queue = self.queue(client);
+        let place = queue.places.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let slot = timeout(WAIT_TIMEOUT, queue.slots.clone().acquire_owned()).await;
+        let slot = slot.map_err(|_| Busy)?.map_err(|_| Busy)?;
+        Ok(Admitted { _slot: slot, _place: place, _total: total, _queue: queue })
     }
 
-    fn line(&self, client: Client) -> Arc<Line> {
-        let mut lines = self.0.lines.lock();
-        if let Some(line) = lines.get(&client).and_then(Weak::upgrade) {
-            return line;
+    fn queue(&self, client: Client) -> Arc<Queue> {
+        let mut queues = self.0.queues.lock();
+        if let Some(queue) = queues.get(&client).and_then(Weak::upgrade) {
+            return queue;
         }
-        let line = Arc::new(Line {
+        let queue = Arc::new(Queue {
             admission: Arc::downgrade(&self.0),
             client,
             places: Arc::new(Semaphore::new(MAX_PER_CLIENT)),
-            turns: Arc::new(Semaphore::new(self.0.at_once)),
+            slots: Arc::new(Semaphore::new(self.0.slots_per_client)),
         });
-        lines.insert(client, Arc::downgrade(&line));
-        line
+        queues.insert(client, Arc::downgrade(&queue));
+        queue
     }
 }
 
-impl Drop for Line {
+impl Drop for Queue {
     fn drop(&mut self) {
         let Some(admission) = self.admission.upgrade() else { return };
-        let mut lines = admission.lines.lock();
-        // Another may stand in its place by now.
-        if lines.get(&self.client).is_some_and(|line| line.strong_count() == 0) {
-            lines.remove(&self.client);
+        let mut queues = admission.queues.lock();
+        // A new queue of the client may have replaced this one.
+        if queues.get(&self.client).is_some_and(|queue| queue.strong_count() == 0) {
+            queues.remove(&self.client);
         }
     }
 }
@@ -123,46 +127,46 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_client_fills_its_own_line_and_nobody_elses() {
+    async fn a_client_fills_only_its_own_queue() {
         let admission = Admission::new();
         let (ada, bob) = (Client::Person(UserId::new()), Client::Person(UserId::new()));
         let first = admission.admit(ada).await.expect("there is room");
         let mut waiting = Vec::new();
         for _ in 1..MAX_PER_CLIENT {
             let mut request = Box::pin(admission.admit(ada));
-            assert!(poll!(&mut request).is_pending() || admission.0.at_once > 1);
+            assert!(poll!(&mut request).is_pending() || admission.0.slots_per_client > 1);
             waiting.push(request);
         }
-        assert_eq!(admission.admit(ada).await.expect_err("the line is full"), Busy);
-        drop(admission.admit(bob).await.expect("another's line is not"));
+        assert_eq!(admission.admit(ada).await.expect_err("the queue is full"), Busy);
+        drop(admission.admit(bob).await.expect("the other client's queue is not"));
 
         drop(first);
         let mut next = pin!(waiting.remove(0));
-        assert!(poll!(&mut next).is_ready(), "the one that waits longest is next");
+        assert!(poll!(&mut next).is_ready(), "the request that waited longest is next");
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_a_client_whose_requests_are_gone() {
+    async fn a_queue_is_dropped_with_its_last_request() {
         let admission = Admission::new();
         for last in 0..100 {
             let client = Client::Address([192, 0, 2, last].into());
             let admitted = admission.admit(client).await.expect("there is room");
-            assert_eq!(admission.0.lines.lock().len(), 1);
+            assert_eq!(admission.0.queues.lock().len(), 1);
             drop(admitted);
         }
-        assert!(admission.0.lines.lock().is_empty());
-        assert_eq!(admission.0.in_all.available_permits(), MAX_IN_ALL);
+        assert!(admission.0.queues.lock().is_empty());
+        assert_eq!(admission.0.total.available_permits(), MAX_TOTAL);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_too_long_is_refused_and_leaves_the_line() {
+    async fn a_request_that_waits_too_long_is_refused_and_leaves_the_queue() {
         let admission = Admission::new();
         let ada = Client::Person(UserId::new());
         let mut held = Vec::new();
-        for _ in 0..admission.0.at_once {
+        for _ in 0..admission.0.slots_per_client {
             held.push(admission.admit(ada).await.expect("there is room"));
         }
-        assert_eq!(admission.admit(ada).await.expect_err("nothing comes free"), Busy);
-        assert_eq!(held[0]._line.places.available_permits(), MAX_PER_CLIENT - held.len());
+        assert_eq!(admission.admit(ada).await.expect_err("no slot becomes free"), Busy);
+        assert_eq!(held[0]._queue.places.available_permits(), MAX_PER_CLIENT - held.len());
     }
 }

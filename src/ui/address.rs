@@ -1,12 +1,12 @@
-//! Whether the address that the page was loaded from is the one that the server takes for its own.
+//! Checks that the page was loaded from the address that the server is configured with.
 //!
-//! Where they differ no socket opens and no cookie is kept, and neither says why. The page is the only one that knows both.
+//! If the two differ, the socket does not open and the cookie is not kept, without an error. Only the page has both addresses.
 
 use leptos::prelude::*;
 
 use super::{browser, context::AppContext};
 
-/// What is wrong with the page's address, once the page is alive; nothing where it is right.
+/// The problem with the page's address, if there is one. Always `None` before hydration.
 pub(crate) fn use_address_problem() -> Memo<Option<String>> {
     let app: AppContext = expect_context();
     let origin = RwSignal::new(None::<String>);
@@ -17,7 +17,7 @@ pub(crate) fn use_address_problem() -> Memo<Option<String>> {
     })
 }
 
-/// Compares the page's origin (`https://example.org`) with the socket's URL (`wss://example.org/ws`), as discovery gave it.
+/// Compares the page's origin (`https://example.org`) with the socket URL from `GET /api/config` (`wss://example.org/ws`).
 fn problem(origin: &str, socket: &str) -> Option<String> {
     let server = socket.strip_suffix("/ws").unwrap_or(socket).replacen("ws", "http", 1);
     let ((page_scheme, page_host), (server_scheme, server_host)) =
@@ -28,11 +28,11 @@ fn problem(origin: &str, socket: &str) -> Option<String> {
     }
     Some(match (page_scheme, server_scheme) {
         ("https", "http") if same_host => format!(
-            "This page came over HTTPS, but the server does not know that. Set server.public_url = \"{origin}\" in its Leptos.toml."
+            "This page was loaded over HTTPS, but the server is configured for HTTP. Set server.public_url = \"{origin}\" in its Leptos.toml."
         ),
         _ => format!(
-            "This page came from {origin}, but the server's address is {server}. Open {server}, or set \
-             server.public_url = \"{origin}\" in the server's Leptos.toml; a proxy in front of it has to pass on the Host header."
+            "This page was loaded from {origin}, but the server's address is {server}. Open {server}, or set \
+             server.public_url = \"{origin}\" in the server's Leptos.toml. A proxy in front of the server must pass on the Host header."
         ),
     })
 }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_from_the_servers_own_address_has_no_problem() {
+    fn a_page_from_the_configured_address_has_no_problem() {
         assert_eq!(problem("https://netra.example.org", "wss://netra.example.org/ws"), None);
         assert_eq!(problem("http://127.0.0.1:3000", "ws://127.0.0.1:3000/ws"), None);
         assert_eq!(problem("http://[::1]:3000", "ws://[::1]:3000/ws"), None);
@@ -50,18 +50,18 @@ mod tests {
 
     #[test]
     fn a_page_over_https_names_the_setting_that_is_missing() {
-        let told = problem("https://netra.example.org", "ws://netra.example.org/ws").expect("a problem");
-        assert!(told.contains("server.public_url = \"https://netra.example.org\""), "{told}");
+        let text = problem("https://netra.example.org", "ws://netra.example.org/ws").expect("a problem");
+        assert!(text.contains("server.public_url = \"https://netra.example.org\""), "{text}");
     }
 
     #[test]
-    fn another_address_is_told_with_both_ways_out() {
+    fn a_page_from_another_address_names_both_remedies() {
         for (origin, socket, server) in [
             ("http://127.0.0.1:3000", "wss://netra.example.org/ws", "https://netra.example.org"),
             ("https://netra.example.org", "ws://0.0.0.0:3000/ws", "http://0.0.0.0:3000"),
         ] {
-            let told = problem(origin, socket).expect("a problem");
-            assert!(told.contains(&format!("Open {server}")) && told.contains(origin), "{told}");
+            let text = problem(origin, socket).expect("a problem");
+            assert!(text.contains(&format!("Open {server}")) && text.contains(origin), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The document around the page, and the application: contexts, then routes.
+//! The HTML document, and the application: its contexts and routes.
 
 use leptos::{
     hydration::{AutoReload, HydrationScripts},
@@ -23,11 +23,11 @@ use super::{
         sign_in::SignInPage, thread::ThreadPage,
     },
     sign_out::SignOut,
-    storage::{Found, Storage, record::Content},
+    storage::{Storage, StoredRecord, record::Content},
 };
 use crate::{protocol::http::AgentInfo, socket::context::provide_socket, text::escape_invisible};
 
-/// The document around the page: what the server sends before and after the application.
+/// The HTML document around the application.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     view! {
         <!DOCTYPE html>
@@ -37,9 +37,9 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content"/>
                 <meta name="color-scheme" content="light dark"/>
                 <meta name="referrer" content="same-origin"/>
-                // Before the first paint, so that a chosen theme never flashes; a file of its own, so no inline script.
+                // Runs before the first paint, so that the chosen theme does not flash. A file, because inline scripts are forbidden.
                 <script src="/theme.js"></script>
-                // Before the body, so that no button can be pressed without it.
+                // Before the body, so that it catches every button press before hydration.
                 <script src="/early-presses.js"></script>
                 <link rel="icon" type="image/svg+xml" href="/favicon.svg"/>
                 <HashedStylesheet options=options.clone() id="style"/>
@@ -54,25 +54,25 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     }
 }
 
-/// An agent as people are shown it.
-fn shown(agent: AgentInfo) -> AgentInfo {
+/// The agent with control characters in its name and description made visible.
+fn with_visible_text(agent: AgentInfo) -> AgentInfo {
     AgentInfo { name: escape_invisible(&agent.name), description: escape_invisible(&agent.description), ..agent }
 }
 
-/// The title of the document: first how many threads wait for the person, so that it is read in a row of tabs.
-fn document_title(title: &str, asking: usize) -> String {
-    let waiting = if asking > 0 { format!("({asking}) ") } else { String::new() };
-    if title.is_empty() { format!("{waiting}Netra") } else { format!("{waiting}{title} · Netra") }
+/// The document's title. It begins with the number of threads that wait for the user, so that a narrow tab shows it.
+fn document_title(title: &str, waiting: usize) -> String {
+    let count = if waiting > 0 { format!("({waiting}) ") } else { String::new() };
+    if title.is_empty() { format!("{count}Netra") } else { format!("{count}{title} · Netra") }
 }
 
-/// The application. On the server it renders the [`Boot`] found in context; the browser reads the same one from the HTML.
+/// The application. The server renders it from the [`Boot`] in context; the browser reads the same [`Boot`] from the HTML.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
     let boot = SharedValue::new(|| use_context::<Boot>().unwrap_or_default()).into_inner();
     let context = AppContext {
         config: StoredValue::new(boot.config),
-        agents: StoredValue::new(boot.agents.into_iter().map(shown).collect()),
+        agents: StoredValue::new(boot.agents.into_iter().map(with_visible_text).collect()),
         refused: StoredValue::new(boot.refused),
     };
     provide_context(context);
@@ -83,21 +83,21 @@ pub fn App() -> impl IntoView {
     let outgoing = Outgoing::provide(socket, storage);
     let drafts = Drafts::provide(storage);
     SignOut::provide(socket, outgoing, storage);
-    // The page is loaded anew for another person.
+    // Signing in as another user reloads the page.
     if let Some(user) = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id)) {
-        storage.start(user, move |key, Found { record, files, missing }| match record.content {
+        storage.start(user, move |key, StoredRecord { record, files, missing }| match record.content {
             Content::Message(message) => outgoing.resume(message, files, missing),
             Content::Answer(answer) => spawn_local(async move { drop(outgoing.send_answer(answer).await) }),
             other => drafts.add_leftover(key, &other),
         });
     }
-    // After the first render: every handler is attached.
+    // Effects run after the first render, when every handler is attached.
     Effect::new(|_| browser::announce_hydrated());
-    let asking = Memo::new(move |_| {
+    let waiting = Memo::new(move |_| {
         socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
     });
     view! {
-        <Title formatter=move |title: String| document_title(&title, asking.get())/>
+        <Title formatter=move |title: String| document_title(&title, waiting.get())/>
         <Router>
             <Routes fallback=|| view! { <NotFound/> }.into_any()>
                 <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>
@@ -119,7 +119,7 @@ mod tests {
     use super::document_title;
 
     #[test]
-    fn the_title_says_how_many_threads_wait() {
+    fn the_title_begins_with_the_number_of_waiting_threads() {
         assert_eq!(document_title("", 0), "Netra");
         assert_eq!(document_title("Tokens", 2), "(2) Tokens · Netra");
     }

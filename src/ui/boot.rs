@@ -1,5 +1,5 @@
-//! What a page begins with: read on the server before it renders, sent inside the HTML, read again by the browser before
-//! it hydrates. So both sides render the same, and the socket goes on from there.
+//! A page's initial data. The server reads it before it renders the page and embeds it in the HTML; the browser reads it from
+//! there before it hydrates. Both therefore render the same, and the socket continues from the positions in it.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,15 +11,15 @@ use crate::{
     socket::context::Seed,
 };
 
-/// What a page begins with.
+/// A page's initial data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Boot {
-    /// Discovery, as `GET /api/config` answers it.
+    /// The answer of `GET /api/config`.
     pub config: Option<Config>,
-    /// The agents the person may talk to.
+    /// The agents that the user may ask.
     pub agents: Vec<AgentInfo>,
-    /// The person and their channels.
+    /// The user, their feed and the page's thread.
     pub seed: Seed,
-    /// Why the page's thread cannot be shown, where it cannot.
+    /// Why the page's thread cannot be shown; `None` if it can.
     pub refused: Option<ErrorBody>,
 }

@@ -1,5 +1,5 @@
-//! What is being written and was not sent: the composers' drafts and the edits of messages, kept while the person is
-//! elsewhere and stored in their browser.
+//! Unsent text: the composers' drafts and the edits of messages. They are kept while the user visits other pages, and stored
+//! in the browser.
 
 use std::collections::HashMap;
 
@@ -11,20 +11,20 @@ use leptos::{
 use super::{
     browser::{self, LocalFile},
     storage::{
-        Found, Storage,
+        Storage, StoredRecord,
         record::{Content, DraftRecord, EditRecord, FileRecord, RecordKey, Slot, TakenBackMessage},
     },
 };
 use crate::protocol::{Attachment, MessageId, ThreadId};
 
-/// What is in a composer.
+/// The content of a composer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DraftContent {
     pub(crate) text: String,
     pub(crate) files: Vec<LocalFile>,
-    /// Files that the thread has already.
+    /// Files that were uploaded to the thread before.
     pub(crate) attached: Vec<Attachment>,
-    /// Messages that were taken back and wait until the composer is free for them.
+    /// Messages that the user took back while the composer was in use.
     pub(crate) returned: Vec<TakenBackMessage>,
 }
 
@@ -40,31 +40,32 @@ impl DraftContent {
     }
 }
 
-/// All drafts and edits of this page, from context.
+/// All drafts and edits of this tab, from context. The key `None` is the draft of a new thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Drafts {
     storage: Storage,
     drafts: StoredValue<HashMap<Option<ThreadId>, DraftContent>>,
     edits: StoredValue<HashMap<MessageId, EditRecord>>,
-    /// What pages before this one left, and in which thread.
-    left: RwSignal<Vec<(RecordKey, Option<ThreadId>)>>,
+    /// Stored drafts and edits of closed tabs, each with its thread.
+    leftovers: RwSignal<Vec<(RecordKey, Option<ThreadId>)>>,
 }
 
 impl Drafts {
-    /// Puts them into context.
+    /// Provides them as context.
     pub(crate) fn provide(storage: Storage) -> Self {
         let (drafts, edits) = (StoredValue::new(HashMap::new()), StoredValue::new(HashMap::new()));
-        let all = Self { storage, drafts, edits, left: RwSignal::new(Vec::new()) };
+        let all = Self { storage, drafts, edits, leftovers: RwSignal::new(Vec::new()) };
         provide_context(all);
-        // A page that nobody sees takes up nothing: the one that left it may be on its way back.
+        // A hidden tab claims nothing: the tab that left the draft may be reloading.
         Effect::new(move |_| {
-            let seen = window_event_listener_untyped(&visibilitychange.name(), move |_| all.left.update(|_| {}));
-            on_cleanup(move || seen.remove());
+            let listener =
+                window_event_listener_untyped(&visibilitychange.name(), move |_| all.leftovers.update(|_| {}));
+            on_cleanup(move || listener.remove());
         });
         all
     }
 
-    /// A draft or an edit was left by a page that is gone.
+    /// Adds a draft or an edit that a closed tab left in storage.
     pub(crate) fn add_leftover(self, key: RecordKey, content: &Content) {
         let thread = match content {
             Content::Edit(edit) => Some(edit.thread_id),
@@ -73,19 +74,19 @@ impl Drafts {
                 _ => return,
             },
         };
-        self.left.update(|left| {
-            if !left.contains(&(key, thread)) {
-                left.push((key, thread));
+        self.leftovers.update(|leftovers| {
+            if !leftovers.contains(&(key, thread)) {
+                leftovers.push((key, thread));
             }
         });
     }
 
-    /// What is in the composer of a thread, or of a new one.
+    /// The content of a thread's composer.
     pub(crate) fn get(self, thread: Option<ThreadId>) -> DraftContent {
         self.drafts.with_value(|drafts| drafts.get(&thread).cloned()).unwrap_or_default()
     }
 
-    /// Keeps what is in a composer.
+    /// Keeps and stores the content of a composer.
     pub(crate) fn save(self, thread: Option<ThreadId>, kept: DraftContent) {
         let record = kept.record();
         let is_empty = record.is_empty();
@@ -96,7 +97,7 @@ impl Drafts {
         });
     }
 
-    /// Makes what could not be sent, or was taken back, part of a draft, after what was begun.
+    /// Appends a message that could not be sent, or was taken back, to a draft.
     pub(crate) fn restore(self, thread: Option<ThreadId>, text: &str, attached: Vec<Attachment>) {
         let mut kept = self.get(thread);
         kept.text = super::storage::record::join(&kept.text, text);
@@ -104,15 +105,15 @@ impl Drafts {
         self.save(thread, kept);
     }
 
-    /// Whether there is something that was left in a thread and can be taken up now. Tracks.
+    /// Whether the tab is visible and a closed tab left a draft or an edit in the thread. Tracks.
     pub(crate) fn has_leftovers(self, thread: Option<ThreadId>) -> bool {
-        self.left.with(|left| left.iter().any(|(_, of)| *of == thread)) && browser::is_visible()
+        self.leftovers.with(|leftovers| leftovers.iter().any(|(_, of)| *of == thread)) && browser::is_visible()
     }
 
-    /// Takes up the drafts that were left for a composer; `done` hears of each.
+    /// Claims the drafts that closed tabs left for a composer. Calls `done` after each, with the names of its missing files.
     pub(crate) fn claim_drafts(self, thread: Option<ThreadId>, done: impl Fn(Vec<String>) + Copy + 'static) {
         for key in self.take_leftovers(thread, |slot| matches!(slot, Slot::Draft(_))) {
-            self.storage.claim(key, move |Found { record, files, missing }| {
+            self.storage.claim(key, move |StoredRecord { record, files, missing }| {
                 if let Content::Draft(draft) = record.content {
                     self.prepend(thread, draft, files);
                     done(missing);
@@ -121,6 +122,7 @@ impl Drafts {
         }
     }
 
+    /// Puts a claimed draft before what the composer holds.
     fn prepend(self, thread: Option<ThreadId>, draft: DraftRecord, files: Vec<LocalFile>) {
         let now = self.get(thread);
         let mut joined = DraftRecord { files: Vec::new(), ..draft };
@@ -130,10 +132,10 @@ impl Drafts {
         self.save(thread, DraftContent { text, files, attached, returned });
     }
 
-    /// Takes up the edits that were left in a thread; `done` hears of each.
+    /// Claims the edits that closed tabs left in a thread. Calls `done` after each.
     pub(crate) fn claim_edits(self, thread: ThreadId, done: impl Fn(MessageId) + Copy + 'static) {
         for key in self.take_leftovers(Some(thread), |slot| matches!(slot, Slot::Edit(_))) {
-            self.storage.claim(key, move |Found { record, .. }| {
+            self.storage.claim(key, move |StoredRecord { record, .. }| {
                 if let (Slot::Edit(message), Content::Edit(edit)) = (key.slot, record.content)
                     && self.edited_text(message).is_none()
                 {
@@ -144,10 +146,11 @@ impl Drafts {
         }
     }
 
+    /// Takes the leftovers of a thread that `is_it` accepts out of the list.
     fn take_leftovers(self, thread: Option<ThreadId>, is_it: fn(Slot) -> bool) -> Vec<RecordKey> {
         let mut taken = Vec::new();
-        self.left.update_untracked(|left| {
-            left.retain(|(key, of)| {
+        self.leftovers.update_untracked(|leftovers| {
+            leftovers.retain(|(key, of)| {
                 let take = *of == thread && is_it(key.slot);
                 if take {
                     taken.push(*key);
@@ -160,16 +163,16 @@ impl Drafts {
 
     /// The messages of a thread that are being edited.
     pub(crate) fn edits_in(self, thread: ThreadId) -> Vec<MessageId> {
-        let of_thread = |(id, edit): (&MessageId, &EditRecord)| (edit.thread_id == thread).then_some(*id);
-        self.edits.with_value(|edits| edits.iter().filter_map(of_thread).collect())
+        let in_thread = |(id, edit): (&MessageId, &EditRecord)| (edit.thread_id == thread).then_some(*id);
+        self.edits.with_value(|edits| edits.iter().filter_map(in_thread).collect())
     }
 
-    /// What a message is being edited to.
+    /// The text of the edit of a message.
     pub(crate) fn edited_text(self, message: MessageId) -> Option<String> {
         self.edits.with_value(|edits| edits.get(&message).map(|edit| edit.text.clone()))
     }
 
-    /// Keeps what a message is being edited to; absent: it is edited no more.
+    /// Keeps and stores the edit of a message; `None` ends it.
     pub(crate) fn save_edit(self, message: MessageId, edit: Option<EditRecord>) {
         self.storage.write(Slot::Edit(message), edit.clone().map(Content::Edit));
         self.edits.update_value(|edits| match edit {
@@ -183,7 +186,7 @@ impl Drafts {
         self.storage.put_file(file);
     }
 
-    /// Removes a file that was left out.
+    /// Removes a file that was detached.
     pub(crate) fn remove_file(self, file: &LocalFile) {
         self.storage.remove_files([file.key()]);
     }

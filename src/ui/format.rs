@@ -1,8 +1,8 @@
-//! Numbers, sizes and times as people read them. The same on the server and in the browser.
+//! Numbers, sizes and times for display. The server and the browser produce the same texts.
 
 use crate::protocol::ErrorBody;
 
-/// How long something took.
+/// A duration: `42 ms`, `1.5 s`, `1 min 01 s`.
 pub(crate) fn duration(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;
     match seconds {
@@ -14,7 +14,7 @@ pub(crate) fn duration(ms: i64) -> String {
     }
 }
 
-/// What a program said, as a sentence for people: with a capital, unless it begins with a name, and a full stop.
+/// A message of a program as a sentence: capitalised, unless it begins with a name, and with a full stop.
 pub(crate) fn sentence(text: &str) -> String {
     let text = text.trim();
     let first = text.split_whitespace().next().unwrap_or_default();
@@ -24,27 +24,27 @@ pub(crate) fn sentence(text: &str) -> String {
     format!("{}{tail}{stop}", head.to_ascii_uppercase())
 }
 
-/// What was refused, as a sentence for people, with the time after which it may work.
+/// An error as a sentence for the user, with the time after which to try again.
 pub(crate) fn error_message(error: &ErrorBody) -> String {
-    let again = error.retry_after_ms.filter(|wait| *wait > 0).map(|wait| {
+    let retry = error.retry_after_ms.filter(|wait| *wait > 0).map(|wait| {
         let wait = i64::try_from(wait.div_ceil(1000) * 1000).unwrap_or(i64::MAX);
         format!(" Try again in {}.", if wait < 10_000 { format!("{} s", wait / 1000) } else { duration(wait) })
     });
-    sentence(&error.message) + &again.unwrap_or_default()
+    sentence(&error.message) + &retry.unwrap_or_default()
 }
 
-/// A place in line: `1st`, `2nd`, `11th`.
-pub(crate) fn ordinal(place: u32) -> String {
-    let ending = match (place % 10, place % 100) {
+/// An ordinal number: `1st`, `2nd`, `11th`.
+pub(crate) fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
         (1, last) if last != 11 => "st",
         (2, last) if last != 12 => "nd",
         (3, last) if last != 13 => "rd",
         _ => "th",
     };
-    format!("{place}{ending}")
+    format!("{number}{ending}")
 }
 
-/// US dollars: cents, and of less than ten cents two digits that say something.
+/// US dollars, to the cent; below ten cents, with two significant digits.
 pub(crate) fn dollars(usd: f64) -> String {
     if !usd.is_finite() || usd <= 0.0 {
         return "$0".into();
@@ -71,7 +71,7 @@ pub(crate) fn size(bytes: u64) -> String {
     if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
-/// A count or a measure: groups of three digits, and only as many decimals as say something.
+/// A number with grouped digits and few decimals: `1,234,567`, `12.3`.
 pub(crate) fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
@@ -97,7 +97,7 @@ pub(crate) fn number(value: f64) -> String {
     if fraction.is_empty() { format!("{sign}{grouped}") } else { format!("{sign}{grouped}.{fraction}") }
 }
 
-/// A measure in little room: `1.2M`.
+/// A short form for little space: `1.2M`.
 pub(crate) fn compact(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
         1e9.. => (value / 1e9, "B"),
@@ -109,30 +109,30 @@ pub(crate) fn compact(value: f64) -> String {
     format!("{text}{unit}")
 }
 
-/// A moment (milliseconds since 1970), `offset` minutes east of Greenwich.
+/// The date and time of `at` (milliseconds since 1970) in the time zone `offset` minutes east of Greenwich.
 pub(crate) fn date_time(at: i64, offset: i64) -> String {
     let (year, month, day, minutes) = civil(at, offset);
     format!("{day} {} {year}, {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
 }
 
-/// The time of a day: `18:05`.
+/// The time of day: `18:05`.
 pub(crate) fn time_of_day(at: i64, offset: i64) -> String {
     let (.., minutes) = civil(at, offset);
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// The day of a moment, counted from 1970.
+/// The number of days since 1970.
 pub(crate) fn day_number(at: i64, offset: i64) -> i64 {
     (at.div_euclid(60_000) + offset).div_euclid(1440)
 }
 
-/// A moment where only day and time matter, as on an axis.
+/// Day and time without the year, for the axes of charts. In UTC.
 pub(crate) fn short_date_time(at: i64) -> String {
     let (_, month, day, minutes) = civil(at, 0);
     format!("{day} {} {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
 }
 
-/// A moment for machines: ISO 8601 in UTC.
+/// ISO 8601 in UTC.
 pub(crate) fn iso_8601(at: i64) -> String {
     let (year, month, day, minutes) = civil(at, 0);
     format!(
@@ -150,11 +150,11 @@ fn civil(at: i64, offset: i64) -> (i64, usize, i64, i64) {
     let minutes = at.div_euclid(60_000) + offset;
     let days = minutes.div_euclid(1440) + 719_468;
     let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let era_day = days.rem_euclid(146_097);
+    let year_of_era = (era_day - era_day / 1460 + era_day / 36_524 - era_day / 146_096) / 365;
+    let year_day = era_day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * year_day + 2) / 153;
+    let day = year_day - (153 * shifted + 2) / 5 + 1;
     let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, usize::try_from(month).unwrap_or(1), day, minutes.rem_euclid(1440))
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_says_when_it_may_work_again() {
+    fn an_error_says_when_to_try_again() {
         let refused = ErrorBody::new(crate::protocol::ErrorCode::RateLimited, "the budget is used");
         assert_eq!(error_message(&refused), "The budget is used.");
         assert_eq!(error_message(&refused.clone().retry_after(1_200)), "The budget is used. Try again in 2 s.");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_calendar() {
+    fn dates_follow_the_gregorian_calendar() {
         assert_eq!(iso_8601(0), "1970-01-01T00:00:00Z");
         assert_eq!(iso_8601(1_709_210_096_000), "2024-02-29T12:34:56Z");
         assert_eq!(date_time(1_709_210_096_000, 60), "29 Feb 2024, 13:34");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_programs_say_becomes_sentences() {
+    fn messages_of_programs_become_sentences() {
         assert_eq!(sentence("the password is wrong"), "The password is wrong.");
         assert_eq!(sentence("log.csv: the file is empty."), "log.csv: the file is empty.");
         assert_eq!(sentence("größer"), "größer.");
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_grouped_and_rounded_to_what_matters() {
+    fn numbers_are_grouped_and_rounded() {
         assert_eq!(number(1_234_567.0), "1,234,567");
         assert_eq!(number(-1234.56), "−1,235");
         assert_eq!(number(0.125), "0.125");

@@ -1,30 +1,30 @@
-//! What a key means to a field that a person writes in. All such fields ask here, for it depends on two things that are easily
-//! forgotten: a text may be half typed, and a device may have no other way to break a line.
+//! What a key does in a text field. One place for all fields, because two cases are easily forgotten: the key may belong to an
+//! input method's composition, and on a touch screen Return is the only way to start a new line.
 
 use leptos::ev::KeyboardEvent;
 
 use super::layout::is_touch_only;
 
-/// The code of every key that an input method takes for itself.
-const TAKEN_BY_INPUT_METHOD: u32 = 229;
+/// The `keyCode` of keys that an input method handles.
+const INPUT_METHOD_KEY_CODE: u32 = 229;
 
-/// What a field takes.
+/// How many lines a field takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lines {
     One,
     Many,
 }
 
-/// What a person asks for by a key.
+/// What a key in a field does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyAction {
-    /// To send or keep what they wrote.
+    /// Send or save the text.
     Send,
-    /// To leave without that.
+    /// Leave the field without saving.
     Cancel,
 }
 
-/// What a key event says.
+/// The parts of a key event that matter here.
 #[derive(Debug, Clone, Copy, Default)]
 struct Press<'a> {
     key: &'a str,
@@ -36,13 +36,14 @@ struct Press<'a> {
 }
 
 impl Press<'_> {
-    /// Safari ends a composition before the key that ends it: the key says only by its code that it was part of it.
+    /// Whether the key belongs to a composition. Safari ends the composition before the event of the key that ends it; only
+    /// the key code then shows that the input method handled it.
     fn is_composing(self) -> bool {
-        self.composing || self.code == TAKEN_BY_INPUT_METHOD
+        self.composing || self.code == INPUT_METHOD_KEY_CODE
     }
 
-    /// With nothing but a touch screen a keyboard has no Shift and Enter: Return breaks the line there, and a button sends.
-    fn asks(self, lines: Lines, touch_only: bool) -> Option<KeyAction> {
+    /// What the key does. Touch keyboards have no Shift+Enter: there, Return starts a new line and a button sends.
+    fn action(self, lines: Lines, touch_only: bool) -> Option<KeyAction> {
         match self.key {
             _ if self.is_composing() => None,
             "Escape" => Some(KeyAction::Cancel),
@@ -63,17 +64,17 @@ fn press<'a>(event: &KeyboardEvent, key: &'a str) -> Press<'a> {
     }
 }
 
-/// Whether a key belongs to a composition: the input method's, and nobody else's.
+/// Whether a key belongs to an input method's composition.
 pub(crate) fn is_composing(event: &KeyboardEvent) -> bool {
     press(event, "").is_composing()
 }
 
-/// What a person asks for by a key in a field.
+/// What a key does in a field.
 pub(crate) fn key_action(event: &KeyboardEvent, lines: Lines) -> Option<KeyAction> {
-    press(event, &event.key()).asks(lines, is_touch_only())
+    press(event, &event.key()).action(lines, is_touch_only())
 }
 
-/// Whether a key asks to leave or to stop, and nobody has taken it for that yet.
+/// Whether the key is Escape and no other handler has used it.
 pub(crate) fn is_escape(event: &KeyboardEvent) -> bool {
     event.key() == "Escape" && !event.default_prevented() && !is_composing(event)
 }
@@ -86,22 +87,22 @@ mod tests {
     const ESCAPE: Press<'static> = Press { key: "Escape", code: 27, ..ENTER };
 
     #[test]
-    fn enter_sends_where_a_line_can_be_broken_otherwise() {
-        assert_eq!(ENTER.asks(Lines::Many, false), Some(KeyAction::Send));
-        assert_eq!(ENTER.asks(Lines::Many, true), None);
-        assert_eq!(ENTER.asks(Lines::One, true), Some(KeyAction::Send));
-        assert_eq!(Press { shift: true, ..ENTER }.asks(Lines::Many, false), None);
-        assert_eq!(Press { command: true, ..ENTER }.asks(Lines::Many, true), Some(KeyAction::Send));
-        assert_eq!(ESCAPE.asks(Lines::Many, true), Some(KeyAction::Cancel));
-        assert_eq!(Press { key: "a", ..ENTER }.asks(Lines::One, false), None);
+    fn enter_sends_only_where_another_key_starts_a_new_line() {
+        assert_eq!(ENTER.action(Lines::Many, false), Some(KeyAction::Send));
+        assert_eq!(ENTER.action(Lines::Many, true), None);
+        assert_eq!(ENTER.action(Lines::One, true), Some(KeyAction::Send));
+        assert_eq!(Press { shift: true, ..ENTER }.action(Lines::Many, false), None);
+        assert_eq!(Press { command: true, ..ENTER }.action(Lines::Many, true), Some(KeyAction::Send));
+        assert_eq!(ESCAPE.action(Lines::Many, true), Some(KeyAction::Cancel));
+        assert_eq!(Press { key: "a", ..ENTER }.action(Lines::One, false), None);
     }
 
     #[test]
-    fn no_key_of_a_composition_sends_or_leaves() {
+    fn keys_of_a_composition_neither_send_nor_cancel() {
         for key in [ENTER, ESCAPE, Press { command: true, ..ENTER }] {
             for lines in [Lines::One, Lines::Many] {
-                assert_eq!(Press { composing: true, ..key }.asks(lines, false), None);
-                assert_eq!(Press { code: 229, ..key }.asks(lines, false), None, "as Safari tells it");
+                assert_eq!(Press { composing: true, ..key }.action(lines, false), None);
+                assert_eq!(Press { code: 229, ..key }.action(lines, false), None, "the key code that Safari sends");
             }
         }
     }

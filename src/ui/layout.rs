@@ -1,24 +1,24 @@
-//! What only a page that is laid out has: sizes that change, places of things, what a keyboard leaves to see. On the server
-//! nothing of it is ever called.
+//! Layout in the browser: resize observers, reading positions, the on-screen keyboard. Only effects and event handlers call
+//! these functions; the server's build uses [`server_stubs`](super::server_stubs).
 
-#[cfg(feature = "hydrate")]
-pub(crate) use here::*;
 #[cfg(not(feature = "hydrate"))]
-pub(crate) use nowhere::*;
+pub(crate) use super::server_stubs::layout::*;
+#[cfg(feature = "hydrate")]
+pub(crate) use web::*;
 
 #[cfg(feature = "hydrate")]
-mod here {
+mod web {
     use leptos::{__reexports::send_wrapper::SendWrapper, prelude::*};
     use wasm_bindgen::{JsCast, closure::Closure};
     use web_sys::Element;
 
-    /// How deep in the content an anchor is looked for.
+    /// How many levels of elements [`Anchor::capture`] descends.
     const MAX_DEPTH: usize = 16;
-    /// What is less is a matter of rounding, in pixels.
+    /// Smaller differences, in pixels, are rounding errors.
     const ROUNDING: f64 = 0.5;
 
-    /// Calls `changed` after an element got another size, and before that is painted; at first too. Until the current
-    /// owner ends.
+    /// Calls `changed` once at first, and then after each change of an element's size, before it is painted. Stops when the
+    /// current owner is cleaned up.
     pub(crate) fn observe_resize(elements: &[&Element], changed: impl Fn() + 'static) {
         let callback = Closure::<dyn FnMut()>::new(changed);
         let Ok(observer) = web_sys::ResizeObserver::new(callback.as_ref().unchecked_ref()) else { return };
@@ -29,7 +29,8 @@ mod here {
         on_cleanup(move || held.0.disconnect());
     }
 
-    /// What is at the top of a scroll box, and where exactly: an element with those around it, the outermost first.
+    /// The reading position of a scroll box: the element at its top edge and that element's ancestors, outermost first, each
+    /// with its distance from the edge in pixels.
     pub(crate) struct Anchor(SendWrapper<Vec<(Element, f64)>>);
 
     fn top_of(element: &Element) -> f64 {
@@ -37,7 +38,7 @@ mod here {
     }
 
     impl Anchor {
-        /// The innermost part of the content that the top edge of the box is in, or that begins below it.
+        /// Descends to the innermost element of the content that the top edge of the box crosses, or the first one below it.
         pub(crate) fn capture(area: &Element, content: &Element) -> Self {
             let edge = top_of(area);
             let (mut chain, mut around) = (Vec::new(), content.clone());
@@ -53,7 +54,7 @@ mod here {
             Self(SendWrapper::new(chain))
         }
 
-        /// Scrolls the box so that the anchor is where it was; what is no longer there leaves that to what was around it.
+        /// Scrolls the box so that the innermost element that is still in the document is where it was.
         pub(crate) fn restore(&self, area: &Element) {
             let edge = top_of(area);
             if let Some((element, offset)) = self.0.iter().rev().find(|(element, _)| element.is_connected()) {
@@ -65,7 +66,7 @@ mod here {
         }
     }
 
-    /// The first child that reaches below an edge. Children stand below each other: half of them is passed at each look.
+    /// The first child whose bottom is below an edge, by binary search: children are laid out top to bottom.
     fn first_below(around: &Element, edge: f64) -> Option<Element> {
         let children = around.children();
         let (mut from, mut to) = (0, children.length());
@@ -79,32 +80,32 @@ mod here {
         children.item(from)
     }
 
-    /// Whether all that points is a finger: such a device has no keyboard but the one on its screen.
+    /// Whether the only pointer is a touch screen. Such a device has no keyboard but the one on its screen.
     pub(crate) fn is_touch_only() -> bool {
         let query = window().match_media("(hover: none) and (pointer: coarse)").ok().flatten();
         query.is_some_and(|query| query.matches())
     }
 
-    /// Scrolls what is around an element so far that it is in sight.
+    /// Scrolls the element's ancestors just enough to make it visible.
     pub(crate) fn scroll_into_view(element: &Element) {
         let options = web_sys::ScrollIntoViewOptions::new();
         options.set_block(web_sys::ScrollLogicalPosition::Nearest);
         element.scroll_into_view_with_scroll_into_view_options(&options);
     }
 
-    /// Keeps the height that a keyboard leaves to see in `--visible-height`, where the browser lays a keyboard over the
-    /// page and does not say so otherwise. Until the current owner ends.
+    /// Keeps the height that the on-screen keyboard leaves visible in the CSS variable `--visible-height`, for browsers that
+    /// lay the keyboard over the page without resizing it. Stops when the current owner is cleaned up.
     pub(crate) fn track_keyboard_height() {
         let Some(viewport) = window().visual_viewport() else { return };
-        let seen = viewport.clone();
+        let viewport_now = viewport.clone();
         let update = Closure::<dyn FnMut()>::new(move || {
             let style = document().document_element().and_then(|root| root.dyn_into::<web_sys::HtmlElement>().ok());
             let (Some(style), Some(height)) = (style.map(|root| root.style()), inner_height()) else { return };
-            // A page that is zoomed in shows less of itself too: that is no keyboard.
-            let visible = seen.height() * seen.scale();
+            // Zooming also makes the viewport smaller; scaling undoes that.
+            let visible = viewport_now.height() * viewport_now.scale();
             if height - visible > 1.0 {
                 let _ = style.set_property("--visible-height", &format!("{visible}px"));
-                // The browser moved the page to show what is written: it fits now.
+                // The browser scrolled the page to show the field; at this height the field fits without that.
                 window().scroll_to_with_x_and_y(0.0, 0.0);
             } else {
                 let _ = style.remove_property("--visible-height");
@@ -122,30 +123,4 @@ mod here {
     fn inner_height() -> Option<f64> {
         window().inner_height().ok()?.as_f64()
     }
-}
-
-#[cfg(not(feature = "hydrate"))]
-mod nowhere {
-    use leptos::web_sys::Element;
-
-    pub(crate) fn observe_resize(_: &[&Element], _: impl Fn() + 'static) {}
-
-    /// What is at the top of a scroll box; nothing here.
-    pub(crate) struct Anchor(());
-
-    impl Anchor {
-        pub(crate) fn capture(_: &Element, _: &Element) -> Self {
-            Self(())
-        }
-
-        pub(crate) fn restore(&self, _: &Element) {}
-    }
-
-    pub(crate) fn scroll_into_view(_: &Element) {}
-
-    pub(crate) fn is_touch_only() -> bool {
-        false
-    }
-
-    pub(crate) fn track_keyboard_height() {}
 }

@@ -1,5 +1,5 @@
-//! The page: shell, routes, pages and components. It knows threads as the reducer shows them and the socket as its context;
-//! no frame and no protocol detail beyond that.
+//! The page: HTML shell, routes, pages and components. It renders the views that the reducer computes and sends commands
+//! through the socket's context; it handles no frames.
 
 mod address;
 pub mod app;
@@ -17,5 +17,7 @@ mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod pages;
 mod scroll_state;
+#[cfg(not(feature = "hydrate"))]
+mod server_stubs;
 mod sign_out;
 mod storage;

@@ -1,8 +1,9 @@
-//! What a person sent and the thread does not show yet: it waits for its thread to be made, for uploads, for the reply.
+//! Messages that were sent and that the thread does not show yet: they wait for their thread to be created, for uploads, or
+//! for the server's reply.
 //!
-//! It lives in application state, so it goes on while the person goes elsewhere in the application, and is stored in the
-//! browser until the server accepts it, so that another page goes on with it when this one is gone. Trying again sends the
-//! same ids: whatever the server got the first time counts once.
+//! They are application state, so sending continues while the user visits other pages. Each is stored in the browser until
+//! the server accepts it, so that another tab sends it if this one is closed. A retry sends the same ids, so the server
+//! counts a repeated message once.
 
 use leptos::{prelude::*, task::spawn_local};
 
@@ -20,49 +21,49 @@ use crate::{
     socket::context::Socket,
 };
 
-/// What somebody wrote.
+/// A message as the user wrote it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NewMessage {
     pub(crate) text: String,
     pub(crate) files: Vec<LocalFile>,
-    /// Files that the thread has already.
+    /// Files that were uploaded to the thread before.
     pub(crate) attached: Vec<Attachment>,
-    /// Who is asked; the thread's agent unless it says so.
+    /// The agent to ask; `None`: the thread's agent.
     pub(crate) agent: Option<String>,
 }
 
-/// A message on its way.
+/// A message that is being sent.
 #[derive(Debug, Clone)]
 pub(crate) struct OutgoingMessage {
     pub(crate) message_id: MessageId,
     pub(crate) thread_id: ThreadId,
     pub(crate) text: String,
     pub(crate) files: Vec<OutgoingFile>,
-    /// Files that the thread has already.
+    /// Files that were uploaded to the thread before.
     pub(crate) attached: Vec<Attachment>,
-    /// Who is asked; the thread's agent unless it says so.
+    /// The agent to ask; `None`: the thread's agent.
     pub(crate) agent: Option<String>,
     pub(crate) place: Place,
-    /// Why it did not get through.
+    /// Why sending failed.
     pub(crate) error: ArcRwSignal<Option<String>>,
-    /// The thread that is made first.
+    /// The thread to create first.
     new_thread: Option<NewThread>,
-    /// Files that the page which sent it did not store before it was gone.
-    missing: Vec<String>,
-    /// Whether the thread exists.
-    created: ArcRwSignal<bool>,
-    /// Whether it set out.
-    begun: ArcRwSignal<bool>,
+    /// Names of files that the tab which sent it had not stored when it was closed.
+    missing_files: Vec<String>,
+    thread_exists: ArcRwSignal<bool>,
+    /// Whether delivery has started.
+    started: ArcRwSignal<bool>,
+    /// Whether the server accepted it.
     accepted: ArcRwSignal<bool>,
 }
 
 impl OutgoingMessage {
-    /// Whether nothing goes on with it: it got through, or waits for its person.
+    /// Whether delivery ended: the server accepted the message, or it failed and waits for the user to retry.
     fn is_settled(&self) -> bool {
         self.accepted.get_untracked() || self.error.with_untracked(Option::is_some)
     }
 
-    /// What is stored of it.
+    /// The message as it is stored in the browser.
     fn record(&self) -> MessageRecord {
         let file = |file: &OutgoingFile| FileRecord {
             key: file.file.key(),
@@ -77,15 +78,14 @@ impl OutgoingMessage {
             attached: self.attached.clone(),
             agent: self.agent.clone(),
             place: self.place,
-            new_thread: self.new_thread.clone().filter(|_| !self.created.get_untracked()),
+            new_thread: self.new_thread.clone().filter(|_| !self.thread_exists.get_untracked()),
         }
     }
 
-    /// A stored one, with its files.
-    fn from_record(record: MessageRecord, files: Vec<LocalFile>, missing: Vec<String>) -> Self {
-        let known = |key| record.files.iter().find(|file| file.key == key).and_then(|file| file.id);
+    fn from_record(record: MessageRecord, files: Vec<LocalFile>, missing_files: Vec<String>) -> Self {
+        let uploaded = |key| record.files.iter().find(|file| file.key == key).and_then(|file| file.id);
         let files = files.into_iter().map(|file| OutgoingFile {
-            id: ArcRwSignal::new(known(file.key())),
+            id: ArcRwSignal::new(uploaded(file.key())),
             progress: ArcRwSignal::new(0.0),
             file,
         });
@@ -98,68 +98,68 @@ impl OutgoingMessage {
             agent: record.agent,
             place: record.place,
             error: ArcRwSignal::new(None),
-            created: ArcRwSignal::new(record.new_thread.is_none()),
+            thread_exists: ArcRwSignal::new(record.new_thread.is_none()),
             new_thread: record.new_thread,
-            missing,
-            begun: ArcRwSignal::new(false),
+            missing_files,
+            started: ArcRwSignal::new(false),
             accepted: ArcRwSignal::new(false),
         }
     }
 }
 
-/// A file of a message on its way.
+/// A file of a message that is being sent.
 #[derive(Debug, Clone)]
 pub(crate) struct OutgoingFile {
     pub(crate) file: LocalFile,
-    /// How much is through, 0 to 1.
+    /// The uploaded share, 0 to 1.
     pub(crate) progress: ArcRwSignal<f64>,
     id: ArcRwSignal<Option<FileId>>,
 }
 
-/// All messages on their way, oldest first.
+/// All messages that are being sent, oldest first. From context.
 #[derive(Clone, Copy)]
 pub(crate) struct Outgoing {
-    parcels: RwSignal<Vec<OutgoingMessage>>,
+    messages: RwSignal<Vec<OutgoingMessage>>,
     socket: Socket,
     storage: Storage,
 }
 
 impl Outgoing {
     pub(crate) fn provide(socket: Socket, storage: Storage) -> Self {
-        let outgoing = Self { parcels: RwSignal::new(Vec::new()), socket, storage };
+        let outgoing = Self { messages: RwSignal::new(Vec::new()), socket, storage };
         provide_context(outgoing);
         outgoing
     }
 
-    /// Sends a message; `new_thread`: makes the thread first, for that agent or the server's default.
+    /// Sends a message. `new_thread` creates the thread first, for the given agent or the server's default one.
     pub(crate) fn send(
         self,
         thread_id: ThreadId,
-        written: NewMessage,
+        message: NewMessage,
         place: Place,
         new_thread: Option<Option<String>>,
     ) {
-        let NewMessage { text, files, attached, agent } = written;
+        let NewMessage { text, files, attached, agent } = message;
         let new_thread = new_thread.map(|agent| NewThread { agent });
         let message_id = MessageId::new();
         let none = Vec::new();
         let record = MessageRecord { message_id, thread_id, text, files: none, attached, agent, place, new_thread };
-        let parcel = OutgoingMessage::from_record(record, files, Vec::new());
-        // Before anything else: whatever becomes of this page, it is sent.
-        self.store(&parcel);
-        self.post(parcel);
+        let message = OutgoingMessage::from_record(record, files, Vec::new());
+        // First of all, so that the message is sent even if this page is closed now.
+        self.store(&message);
+        self.enqueue(message);
     }
 
-    /// Goes on with a message of a page that is gone.
-    pub(crate) fn resume(self, record: MessageRecord, files: Vec<LocalFile>, missing: Vec<String>) {
+    /// Sends a message that a closed tab left in storage.
+    pub(crate) fn resume(self, record: MessageRecord, files: Vec<LocalFile>, missing_files: Vec<String>) {
         let is_known =
-            |parcels: &Vec<OutgoingMessage>| parcels.iter().any(|known| known.message_id == record.message_id);
-        if !self.parcels.with_untracked(is_known) {
-            self.post(OutgoingMessage::from_record(record, files, missing));
+            |messages: &Vec<OutgoingMessage>| messages.iter().any(|known| known.message_id == record.message_id);
+        if !self.messages.with_untracked(is_known) {
+            self.enqueue(OutgoingMessage::from_record(record, files, missing_files));
         }
     }
 
-    /// Answers what a run asks. It is stored until the server took it or refused it for good.
+    /// Answers the questions of a run. The answer is stored until the server accepts it or refuses it for good.
     pub(crate) async fn send_answer(self, answer: Answer) -> Result<(), ErrorBody> {
         let slot = Slot::Answer(answer.answer_id);
         self.storage.write(slot, Some(Content::Answer(answer.clone())));
@@ -170,105 +170,110 @@ impl Outgoing {
         answered.map(drop)
     }
 
-    fn store(self, parcel: &OutgoingMessage) {
-        self.storage.write(Slot::Message(parcel.message_id), Some(Content::Message(parcel.record())));
+    fn store(self, message: &OutgoingMessage) {
+        self.storage.write(Slot::Message(message.message_id), Some(Content::Message(message.record())));
     }
 
-    /// Removes what is stored of a message: the server has it, or the person gave it up.
-    fn unstore(self, parcel: &OutgoingMessage) {
-        self.storage.write(Slot::Message(parcel.message_id), None);
-        self.storage.remove_files(parcel.files.iter().map(|file| file.file.key()));
+    /// Removes a message and its files from storage: the server has it, or the user discarded it.
+    fn remove_stored(self, message: &OutgoingMessage) {
+        self.storage.write(Slot::Message(message.message_id), None);
+        self.storage.remove_files(message.files.iter().map(|file| file.file.key()));
     }
 
-    fn post(self, parcel: OutgoingMessage) {
-        self.parcels.update(|parcels| {
-            parcels.retain(|known| !known.accepted.get_untracked());
-            parcels.push(parcel.clone());
+    fn enqueue(self, message: OutgoingMessage) {
+        self.messages.update(|messages| {
+            messages.retain(|known| !known.accepted.get_untracked());
+            messages.push(message.clone());
         });
-        self.advance(parcel.thread_id);
+        self.deliver_next(message.thread_id);
     }
 
-    /// Lets the next message of a thread set out, if none of it is on its way: one may wait for its files, and what was
-    /// said later comes later.
-    fn advance(self, thread_id: ThreadId) {
-        let next = self.parcels.with_untracked(|parcels| {
-            let mut of_thread = parcels.iter().filter(|parcel| parcel.thread_id == thread_id && !parcel.is_settled());
-            of_thread.next().filter(|first| !first.begun.get_untracked()).cloned()
+    /// Starts the delivery of a thread's next message, unless one is being delivered: messages of a thread arrive in the
+    /// order they were written, also if one waits for uploads.
+    fn deliver_next(self, thread_id: ThreadId) {
+        let next = self.messages.with_untracked(|messages| {
+            let mut in_thread =
+                messages.iter().filter(|message| message.thread_id == thread_id && !message.is_settled());
+            in_thread.next().filter(|first| !first.started.get_untracked()).cloned()
         });
-        if let Some(parcel) = next {
-            parcel.begun.set(true);
-            self.deliver(parcel);
+        if let Some(message) = next {
+            message.started.set(true);
+            self.deliver(message);
         }
     }
 
-    /// Tries again what did not get through.
-    pub(crate) fn retry(self, parcel: OutgoingMessage) {
-        parcel.error.set(None);
-        self.deliver(parcel);
+    /// Retries a message whose delivery failed.
+    pub(crate) fn retry(self, message: OutgoingMessage) {
+        message.error.set(None);
+        self.deliver(message);
     }
 
-    /// Forgets a message: the thread shows it, or the person gave it up.
+    /// Removes a message: the thread shows it, or the user discarded it.
     pub(crate) fn remove(self, message_id: MessageId) {
         let known =
-            |parcels: &Vec<OutgoingMessage>| parcels.iter().find(|known| known.message_id == message_id).cloned();
-        if let Some(parcel) = self.parcels.with_untracked(known) {
-            self.unstore(&parcel);
+            |messages: &Vec<OutgoingMessage>| messages.iter().find(|known| known.message_id == message_id).cloned();
+        if let Some(message) = self.messages.with_untracked(known) {
+            self.remove_stored(&message);
         }
-        self.parcels.update(|parcels| parcels.retain(|parcel| parcel.message_id != message_id));
+        self.messages.update(|messages| messages.retain(|message| message.message_id != message_id));
     }
 
-    /// The messages on their way to a thread.
+    /// The messages that are being sent to a thread. Tracks.
     pub(crate) fn for_thread(self, thread_id: ThreadId) -> Vec<OutgoingMessage> {
-        self.parcels.with(|parcels| parcels.iter().filter(|parcel| parcel.thread_id == thread_id).cloned().collect())
+        self.messages
+            .with(|messages| messages.iter().filter(|message| message.thread_id == thread_id).cloned().collect())
     }
 
-    /// Forgets everything on its way: its person leaves.
+    /// Drops all messages: the user signs out.
     pub(crate) fn clear(self) {
-        self.parcels.set(Vec::new());
+        self.messages.set(Vec::new());
     }
 
-    /// The message whose place another is about to take.
+    /// The message that an outgoing one is about to replace.
     pub(crate) fn replaced_message(self, thread_id: ThreadId) -> Option<MessageId> {
-        let replaced = |parcel: &OutgoingMessage| match parcel.place {
-            Place::Replacing(id) if parcel.thread_id == thread_id => Some(id),
+        let replaced = |message: &OutgoingMessage| match message.place {
+            Place::Replacing(id) if message.thread_id == thread_id => Some(id),
             _ => None,
         };
-        self.parcels.with(|parcels| parcels.iter().find_map(replaced))
+        self.messages.with(|messages| messages.iter().find_map(replaced))
     }
 
-    /// Whether the thread is still to be made.
+    /// Whether an outgoing message still has to create the thread.
     pub(crate) fn is_creating_thread(self, thread_id: ThreadId) -> bool {
-        self.for_thread(thread_id).iter().any(|parcel| !parcel.created.get())
+        self.for_thread(thread_id).iter().any(|message| !message.thread_exists.get())
     }
 
-    fn deliver(self, parcel: OutgoingMessage) {
+    /// Delivers a message in the background, then starts the thread's next one.
+    fn deliver(self, message: OutgoingMessage) {
         spawn_local(async move {
-            match self.upload_and_send(&parcel).await {
+            match self.upload_and_send(&message).await {
                 Ok(()) => {
-                    self.unstore(&parcel);
-                    parcel.accepted.set(true);
+                    self.remove_stored(&message);
+                    message.accepted.set(true);
                 }
-                Err(message) => parcel.error.set(Some(message)),
+                Err(error) => message.error.set(Some(error)),
             }
-            self.advance(parcel.thread_id);
+            self.deliver_next(message.thread_id);
         });
     }
 
-    async fn upload_and_send(self, parcel: &OutgoingMessage) -> Result<(), String> {
-        if let Some(name) = parcel.missing.first() {
-            let gone =
-                "was not stored before its page was closed. Discard this message, and send it again with the file";
-            return Err(format!("{name} {gone}"));
+    async fn upload_and_send(self, message: &OutgoingMessage) -> Result<(), String> {
+        if let Some(name) = message.missing_files.first() {
+            return Err(format!(
+                "{name} was not stored before its tab was closed. Discard this message, and send it again with the file"
+            ));
         }
-        let thread_id = parcel.thread_id;
-        if let Some(NewThread { agent }) = parcel.new_thread.as_ref().filter(|_| !parcel.created.get_untracked()) {
+        let thread_id = message.thread_id;
+        if let Some(NewThread { agent }) =
+            message.new_thread.as_ref().filter(|_| !message.thread_exists.get_untracked())
+        {
             let create = CreateThread { thread_id, title: None, agent: agent.clone() };
             self.socket.send(create).await.map_err(|error| error_message(&error))?;
-            parcel.created.set(true);
-            self.store(parcel);
+            message.thread_exists.set(true);
+            self.store(message);
         }
-        let mut attachments: Vec<FileId> = parcel.attached.iter().map(|file| file.file_id).collect();
-        for file in &parcel.files {
+        let mut attachments: Vec<FileId> = message.attached.iter().map(|file| file.file_id).collect();
+        for file in &message.files {
             let known = file.id.get_untracked();
             attachments.push(match known {
                 Some(id) => id,
@@ -278,13 +283,13 @@ impl Outgoing {
                     let id = uploaded.map_err(|error| error.message())?.file_id;
                     file.progress.set(1.0);
                     file.id.set(Some(id));
-                    self.store(parcel);
+                    self.store(message);
                     id
                 }
             });
         }
-        let (message_id, text, agent) = (parcel.message_id, parcel.text.clone(), parcel.agent.clone());
-        let (after, replaces) = match parcel.place {
+        let (message_id, text, agent) = (message.message_id, message.text.clone(), message.agent.clone());
+        let (after, replaces) = match message.place {
             Place::Newest => (None, None),
             Place::After(id) => (Some(id), None),
             Place::Replacing(id) => (None, Some(id)),

@@ -1,18 +1,18 @@
-//! Whether a scroll box follows its end or stays where its reader is: a state machine without a browser.
+//! Whether a scroll box follows the end of its content or keeps the reader's position: a state machine without a browser.
 //!
-//! It changes its mind only by what a person did: wheel, keys, touch, the scroll bar, the button that jumps to the end, a
-//! message sent. A change of layout never does: content that grows or shrinks, a window that a keyboard makes smaller and
-//! what the browser then does with the position are answered by going back to the end, or by keeping what is read in place.
+//! Only a person switches between the two: by wheel, keys, touch, the scroll bar, the button that jumps to the end, or by
+//! sending a message. Layout changes never do: when content grows or shrinks, or a keyboard makes the window smaller, the
+//! answer to the browser's scrolling is to go back to the end, or to the reader's position.
 
-/// Within how many pixels of the end a reader who scrolls down has arrived: about a line.
+/// A reader who scrolls down within this many pixels of the end has arrived there: about a line.
 const NEAR: i32 = 24;
-/// How far from the end is still at the end: browsers round positions and sizes, each for itself.
+/// Tolerance in pixels at the end and the top: browsers round positions and sizes separately.
 const ROUNDING: i32 = 2;
 
-/// Where a scroll box stands, in CSS pixels.
+/// The scroll position and the sizes of a box, in CSS pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Geometry {
-    /// How much of the content is above the window.
+    /// The height of the content above the window.
     pub(crate) top: i32,
     /// The height of the content.
     pub(crate) content: i32,
@@ -21,60 +21,60 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// How much of the content is below the window.
+    /// The height of the content below the window.
     fn below(self) -> i32 {
         (self.content - self.window - self.top).max(0)
     }
 
-    fn has_size_of(self, other: Self) -> bool {
+    fn has_same_size(self, other: Self) -> bool {
         (self.content, self.window) == (other.content, other.window)
     }
 }
 
-/// What the box does when its content or its window changes.
+/// How the box reacts when its content or its window changes size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// The end stays in sight.
+    /// Keep the end visible.
     #[default]
     Following,
-    /// What is read stays in place.
+    /// Keep the reader's position.
     Reading,
 }
 
-/// What happened.
+/// An event of the box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScrollEvent {
-    /// A wheel or a key asks for what is above.
+    /// A wheel or a key scrolls up.
     Up,
-    /// A wheel or a key asks for what is below.
+    /// A wheel or a key scrolls down.
     Down,
-    /// A finger, pen or button went down on the box or its scroll bar.
+    /// A finger, pen or mouse button went down on the box or its scroll bar.
     Press,
     /// It was lifted, or the browser took it over for scrolling.
     Release,
-    /// The position changed, by whatever cause.
+    /// The position changed, for whatever reason.
     Scroll(Geometry),
-    /// The content or the window got another size.
+    /// The content or the window changed its size.
     Resize(Geometry),
-    /// What the output asked for was done.
+    /// The last [`ScrollAction`] was carried out.
     ActionDone(Geometry),
-    /// The person wants to be at the end: they sent a message, or pressed the button that leads there.
+    /// The user sent a message, or pressed the button that jumps to the end.
     JumpToEnd,
-    /// The person went elsewhere in the content by other means than scrolling.
+    /// The user moved to another place in the content without scrolling.
     StartReading,
-    /// The person opened or closed a part of the content: it gets another size next.
+    /// The user opened or closed a section of the content. A resize follows.
     ToggleSection,
 }
 
-/// What to do with the box.
+/// What to do with the box next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScrollAction {
     Nothing,
     /// Scroll to the end.
     ScrollToEnd,
-    /// Remember what is at the top of the window.
+    /// Save the element at the top of the window.
     SaveAnchor,
-    /// Scroll so that what was remembered is where it was.
+    /// Scroll so that the saved element is where it was.
     RestoreAnchor,
 }
 
@@ -82,10 +82,10 @@ pub(crate) enum ScrollAction {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScrollState {
     mode: Mode,
-    /// The box as it was last.
+    /// The last known geometry.
     known: Geometry,
     pressed: bool,
-    /// A part of the content was just opened or closed.
+    /// Whether a section was just opened or closed.
     toggled: bool,
 }
 
@@ -95,35 +95,35 @@ impl ScrollState {
         self.mode
     }
 
-    /// The box as it was last.
+    /// The last known geometry.
     pub(crate) fn geometry(&self) -> Geometry {
         self.known
     }
 
-    /// Whether the reader is away from the end, so that a way back is worth a button.
+    /// Whether the reader is so far from the end that the page offers a button to jump there.
     pub(crate) fn is_away(&self) -> bool {
         self.mode == Mode::Reading && self.known.below() > NEAR
     }
 
-    /// Takes what happened.
+    /// Applies an event and returns what to do.
     pub(crate) fn apply(&mut self, input: ScrollEvent) -> ScrollAction {
         match input {
-            // Where nothing is above, nobody can leave.
-            ScrollEvent::Up if self.known.top > ROUNDING => self.read(),
-            ScrollEvent::Down if self.mode == Mode::Reading && self.known.below() <= NEAR => self.follow(),
+            // At the top, there is nothing to scroll up to.
+            ScrollEvent::Up if self.known.top > ROUNDING => self.start_reading(),
+            ScrollEvent::Down if self.mode == Mode::Reading && self.known.below() <= NEAR => self.start_following(),
             ScrollEvent::Up | ScrollEvent::Down => ScrollAction::Nothing,
             ScrollEvent::Press | ScrollEvent::Release => {
                 self.pressed = input == ScrollEvent::Press;
                 ScrollAction::Nothing
             }
-            ScrollEvent::Scroll(now) => self.scroll(now),
-            ScrollEvent::Resize(now) => self.resize(now),
+            ScrollEvent::Scroll(now) => self.on_scroll(now),
+            ScrollEvent::Resize(now) => self.on_resize(now),
             ScrollEvent::ActionDone(now) => {
                 self.known = now;
                 ScrollAction::Nothing
             }
-            ScrollEvent::JumpToEnd => self.follow(),
-            ScrollEvent::StartReading => self.read(),
+            ScrollEvent::JumpToEnd => self.start_following(),
+            ScrollEvent::StartReading => self.start_reading(),
             ScrollEvent::ToggleSection => {
                 self.toggled = true;
                 ScrollAction::SaveAnchor
@@ -131,38 +131,38 @@ impl ScrollState {
         }
     }
 
-    fn follow(&mut self) -> ScrollAction {
+    fn start_following(&mut self) -> ScrollAction {
         (self.mode, self.toggled) = (Mode::Following, false);
         ScrollAction::ScrollToEnd
     }
 
-    fn read(&mut self) -> ScrollAction {
+    fn start_reading(&mut self) -> ScrollAction {
         self.mode = Mode::Reading;
         ScrollAction::SaveAnchor
     }
 
-    fn scroll(&mut self, now: Geometry) -> ScrollAction {
+    fn on_scroll(&mut self, now: Geometry) -> ScrollAction {
         let before = std::mem::replace(&mut self.known, now);
-        // A browser moves a box by itself only when sizes change. Who moves one of unchanged size is a person, by the
-        // scroll bar, a swipe that goes on, a search in the page or a screen reader; or a script on their behalf.
-        if !self.pressed && !now.has_size_of(before) {
+        // A browser scrolls a box by itself only when sizes change. With unchanged sizes, it was a person: with the scroll
+        // bar, the momentum of a swipe, a search in the page, or a screen reader.
+        if !self.pressed && !now.has_same_size(before) {
             return match self.mode {
                 Mode::Following if !self.toggled && now.below() > ROUNDING => ScrollAction::ScrollToEnd,
                 _ => ScrollAction::Nothing,
             };
         }
         match self.mode {
-            Mode::Following if now.below() > ROUNDING => self.read(),
+            Mode::Following if now.below() > ROUNDING => self.start_reading(),
             Mode::Following => ScrollAction::Nothing,
-            Mode::Reading if now.top > before.top && now.below() <= NEAR => self.follow(),
+            Mode::Reading if now.top > before.top && now.below() <= NEAR => self.start_following(),
             Mode::Reading => ScrollAction::SaveAnchor,
         }
     }
 
-    fn resize(&mut self, now: Geometry) -> ScrollAction {
+    fn on_resize(&mut self, now: Geometry) -> ScrollAction {
         self.known = now;
         if std::mem::take(&mut self.toggled) {
-            // What was opened stays where it was pressed; where the end is still in sight, it goes on being followed.
+            // The pressed section keeps its place. If the end is still visible, keep following it.
             if self.mode == Mode::Following && now.below() > NEAR {
                 self.mode = Mode::Reading;
             }
@@ -179,12 +179,12 @@ impl ScrollState {
 mod tests {
     use super::{Geometry, Mode, Mode::*, ScrollAction, ScrollAction::*, ScrollEvent, ScrollEvent::*};
 
-    /// A box whose window is 500 pixels high, and of whose content so much is above and below.
+    /// A box with a window of 500 pixels and this much content above and below it.
     fn at(above: i32, below: i32) -> Geometry {
         Geometry { top: above, content: above + 500 + below, window: 500 }
     }
 
-    /// The same content and position, in a window of another height.
+    /// The same content and position with another window height.
     fn in_window(geometry: Geometry, window: i32) -> Geometry {
         Geometry { window, ..geometry }
     }
@@ -203,51 +203,51 @@ mod tests {
         };
     }
 
-    /// Each row begins at the end of a long content, followed.
+    /// Each row begins at the end of long content, in the mode `Following`.
     #[rustfmt::skip]
     const TABLE: &[Row] = table! {
-        // By layout nothing but the position changes.
-        "growth is followed": Resize(at(1000, 60)) => ScrollToEnd, Following, false;
-        "a smaller window keeps the end": Resize(in_window(at(1000, 0), 250)) => ScrollToEnd, Following, false;
-        "a shrunken content clamps, and is followed when it grows": Scroll(at(300, 0)), Resize(at(300, 900)) => ScrollToEnd, Following, false;
-        "a clamp that grew again before it was told is no reader": Scroll(at(300, 901)) => ScrollToEnd, Following, false;
-        "a clamp while pressed is no reader": Press, Scroll(at(300, 0)) => Nothing, Following, false;
-        "the echo of the own scrolling is no reader": Resize(at(1000, 60)), ActionDone(at(1060, 0)), Scroll(at(1060, 0)) => Nothing, Following, false;
-        "a rounded end is the end": Scroll(at(998, 2)) => Nothing, Following, false;
-        // Up leaves, at the first sign and by whatever means.
-        "a wheel up leaves before the box moves": Up => SaveAnchor, Reading, false;
-        "who left is not pulled back by growth": Up, Scroll(at(900, 100)), Resize(at(900, 400)) => RestoreAnchor, Reading, true;
-        "by a little still is left": Up, Scroll(at(990, 10)), Resize(at(990, 70)) => RestoreAnchor, Reading, true;
-        "a swipe leaves": Press, Release, Scroll(at(980, 20)) => SaveAnchor, Reading, false;
-        "a scroll bar that is dragged leaves, also while content grows": Press, Scroll(at(700, 360)) => SaveAnchor, Reading, true;
-        "a search in the page leaves": Scroll(at(0, 1000)) => SaveAnchor, Reading, true;
-        "with nothing above there is nothing to leave": ActionDone(at(0, 0)), Up, Resize(at(0, 80)) => ScrollToEnd, Following, false;
-        // Down comes back, if it arrives.
-        "a way down that arrives follows": Up, Scroll(at(600, 400)), Scroll(at(990, 10)) => ScrollToEnd, Following, false;
-        "a way down that does not arrive reads on": Up, Scroll(at(600, 400)), Scroll(at(900, 100)) => SaveAnchor, Reading, true;
-        "a way up that ends near the end reads": Up, Scroll(at(600, 400)), Scroll(at(599, 20)), Scroll(at(595, 24)) => SaveAnchor, Reading, false;
-        "a wheel down at the end follows": Up, Scroll(at(995, 5)), Down => ScrollToEnd, Following, false;
+        // Layout changes do not change the mode.
+        "following continues when content grows": Resize(at(1000, 60)) => ScrollToEnd, Following, false;
+        "a smaller window keeps the end visible": Resize(in_window(at(1000, 0), 250)) => ScrollToEnd, Following, false;
+        "following survives content that shrinks and grows again": Scroll(at(300, 0)), Resize(at(300, 900)) => ScrollToEnd, Following, false;
+        "a late scroll event of the browser's own clamping does not stop following": Scroll(at(300, 901)) => ScrollToEnd, Following, false;
+        "clamping while the pointer is pressed does not stop following": Press, Scroll(at(300, 0)) => Nothing, Following, false;
+        "the scroll event of our own scrolling does not stop following": Resize(at(1000, 60)), ActionDone(at(1060, 0)), Scroll(at(1060, 0)) => Nothing, Following, false;
+        "two pixels from the end count as the end": Scroll(at(998, 2)) => Nothing, Following, false;
+        // Any scrolling up by a person stops following.
+        "a wheel up stops following before the box moves": Up => SaveAnchor, Reading, false;
+        "growth does not pull a reader back to the end": Up, Scroll(at(900, 100)), Resize(at(900, 400)) => RestoreAnchor, Reading, true;
+        "scrolling up a little is enough": Up, Scroll(at(990, 10)), Resize(at(990, 70)) => RestoreAnchor, Reading, true;
+        "a swipe up stops following": Press, Release, Scroll(at(980, 20)) => SaveAnchor, Reading, false;
+        "dragging the scroll bar stops following, also while content grows": Press, Scroll(at(700, 360)) => SaveAnchor, Reading, true;
+        "a search in the page stops following": Scroll(at(0, 1000)) => SaveAnchor, Reading, true;
+        "a wheel up at the top does not stop following": ActionDone(at(0, 0)), Up, Resize(at(0, 80)) => ScrollToEnd, Following, false;
+        // Scrolling down to the end resumes following.
+        "scrolling down to the end follows again": Up, Scroll(at(600, 400)), Scroll(at(990, 10)) => ScrollToEnd, Following, false;
+        "scrolling down without reaching the end keeps reading": Up, Scroll(at(600, 400)), Scroll(at(900, 100)) => SaveAnchor, Reading, true;
+        "scrolling up near the end keeps reading": Up, Scroll(at(600, 400)), Scroll(at(599, 20)), Scroll(at(595, 24)) => SaveAnchor, Reading, false;
+        "a wheel down at the end follows again": Up, Scroll(at(995, 5)), Down => ScrollToEnd, Following, false;
         "a wheel down elsewhere only scrolls": Up, Scroll(at(600, 400)), Down => Nothing, Reading, true;
-        "the button follows": Up, Scroll(at(600, 400)), JumpToEnd => ScrollToEnd, Following, false;
-        "what is sent is followed": Up, Scroll(at(600, 400)), JumpToEnd, Resize(at(600, 480)) => ScrollToEnd, Following, false;
-        // While reading, layout moves nobody to the end.
-        "content that shrinks to the end does not follow": Up, Scroll(at(600, 400)), Resize(at(600, 0)) => RestoreAnchor, Reading, false;
-        "a clamp to the end does not follow": Up, Scroll(at(600, 400)), Scroll(at(400, 0)), Resize(at(400, 700)) => RestoreAnchor, Reading, true;
-        "a taller window that shows the end does not follow": Up, Scroll(at(900, 100)), Resize(in_window(at(900, 100), 650)) => RestoreAnchor, Reading, false;
-        "another version is read where it is": StartReading, Resize(at(1000, 300)) => RestoreAnchor, Reading, true;
-        // What a person opens stays under their finger.
-        "what is opened at the end is not pushed out of sight": ToggleSection, Resize(at(1000, 700)) => RestoreAnchor, Reading, true;
-        "what is opened keeps its place though the focus scrolls": ToggleSection, Scroll(at(900, 400)), Resize(at(900, 400)) => RestoreAnchor, Reading, true;
-        "what is closed in sight of the end goes on being followed": ToggleSection, Resize(at(700, 0)), Resize(at(700, 50)) => ScrollToEnd, Following, false;
+        "the button to the end follows again": Up, Scroll(at(600, 400)), JumpToEnd => ScrollToEnd, Following, false;
+        "a sent message is followed": Up, Scroll(at(600, 400)), JumpToEnd, Resize(at(600, 480)) => ScrollToEnd, Following, false;
+        // While reading, layout changes do not go to the end.
+        "content that shrinks to the end does not resume following": Up, Scroll(at(600, 400)), Resize(at(600, 0)) => RestoreAnchor, Reading, false;
+        "clamping to the end does not resume following": Up, Scroll(at(600, 400)), Scroll(at(400, 0)), Resize(at(400, 700)) => RestoreAnchor, Reading, true;
+        "a taller window that shows the end does not resume following": Up, Scroll(at(900, 100)), Resize(in_window(at(900, 100), 650)) => RestoreAnchor, Reading, false;
+        "another version of a message is read in place": StartReading, Resize(at(1000, 300)) => RestoreAnchor, Reading, true;
+        // A section that is opened or closed keeps its place.
+        "a section opened at the end stays visible": ToggleSection, Resize(at(1000, 700)) => RestoreAnchor, Reading, true;
+        "an opened section keeps its place although focus scrolls the box": ToggleSection, Scroll(at(900, 400)), Resize(at(900, 400)) => RestoreAnchor, Reading, true;
+        "closing a section near the end keeps following": ToggleSection, Resize(at(700, 0)), Resize(at(700, 50)) => ScrollToEnd, Following, false;
     };
 
     #[test]
-    fn only_a_person_changes_whether_the_end_is_followed() {
+    fn only_a_person_switches_between_following_and_reading() {
         for row in TABLE {
-            let mut following = super::ScrollState::default();
-            following.apply(ActionDone(at(1000, 0)));
-            let outputs: Vec<ScrollAction> = row.inputs.iter().map(|input| following.apply(input())).collect();
-            let got = (outputs.last().copied(), following.mode(), following.is_away());
+            let mut state = super::ScrollState::default();
+            state.apply(ActionDone(at(1000, 0)));
+            let outputs: Vec<ScrollAction> = row.inputs.iter().map(|input| state.apply(input())).collect();
+            let got = (outputs.last().copied(), state.mode(), state.is_away());
             assert_eq!(got, (Some(row.last), row.mode, row.away), "{}: {outputs:?}", row.name);
         }
     }

@@ -1,5 +1,5 @@
-//! Signing out in one tab signs every tab of the browser out, also one whose socket is closed, that sleeps, or that comes back
-//! from the browser's cache of pages: each forgets what it shows and goes to the sign-in page.
+//! Signing out in one tab signs out all tabs of the browser, including those that are asleep, have no open socket, or return
+//! from the back/forward cache. Each drops the user's data and goes to the sign-in page.
 
 use leptos::{
     ev::{EventDescriptor as _, pageshow, visibilitychange},
@@ -14,41 +14,41 @@ use super::{
 };
 use crate::socket::context::Socket;
 
-/// Where the tabs of a browser leave word of the last sign-out.
+/// The key in local storage under which a tab records the last sign-out for the others.
 const KEY: &str = "netra.signed-out";
 
-/// The person's sign-out, from context.
+/// Signs the user out. From context.
 #[derive(Clone, Copy)]
 pub(crate) struct SignOut {
     socket: Socket,
     outgoing: Outgoing,
     storage: Storage,
-    begun: RwSignal<bool>,
+    started: RwSignal<bool>,
 }
 
 impl SignOut {
-    /// Provides it as context. Where somebody is signed in, a sign-out in another tab signs this page out, too.
+    /// Provides it as context. If a user is signed in, follows sign-outs in other tabs.
     pub(crate) fn provide(socket: Socket, outgoing: Outgoing, storage: Storage) {
-        let sign_out = Self { socket, outgoing, storage, begun: RwSignal::new(false) };
+        let sign_out = Self { socket, outgoing, storage, started: RwSignal::new(false) };
         provide_context(sign_out);
-        // A page that shows nobody's data has nothing to forget.
+        // Without a user the page has nothing to drop.
         if socket.user().with_untracked(Option::is_some) {
             sign_out.follow_other_tabs();
         }
     }
 
-    /// Whether the person signs out: the page that ends in goes to the sign-in page by itself, however its socket closes.
-    pub(crate) fn has_begun(self) -> bool {
-        self.begun.get()
+    /// Whether a sign-out is under way. The page then goes to the sign-in page by itself, however its socket closes.
+    pub(crate) fn has_started(self) -> bool {
+        self.started.get()
     }
 
-    /// Ends sessions by posting to `action`, then leaves the page, here and in the other tabs.
+    /// Ends sessions by posting to `action`, then leaves the page, in this tab and the others.
     ///
     /// # Errors
-    /// Where the server does not end them; the page then stays.
+    /// The request failed. The page then stays.
     pub(crate) async fn post(self, action: &'static str) -> Result<(), RequestError> {
         // Before the request: the server closes the socket before it answers.
-        self.begun.set(true);
+        self.started.set(true);
         match browser::post::<_, ()>(action, &serde_json::json!({})).await {
             Ok(()) => {
                 browser::write_local_storage(KEY, Some(&browser::now_ms().to_string()));
@@ -56,18 +56,18 @@ impl SignOut {
                 Ok(())
             }
             Err(refused) => {
-                self.begun.try_set(false);
+                self.started.try_set(false);
                 Err(refused)
             }
         }
     }
 
-    /// Forgets everything of the person, and loads the sign-in page from the start: nothing stays in memory.
+    /// Removes the user's data and loads the sign-in page, which also frees what is in memory.
     fn leave(self) {
-        self.begun.try_set(true);
+        self.started.try_set(true);
         self.outgoing.clear();
         spawn_local(async move {
-            self.storage.forget().await;
+            self.storage.remove_all().await;
             self.socket.signed_out();
             browser::navigate_to("/sign-in");
         });
@@ -75,21 +75,21 @@ impl SignOut {
 
     fn follow_other_tabs(self) {
         Effect::new(move |_| {
-            let known = StoredValue::new(browser::read_local_storage(KEY));
-            let look = move || {
-                // This page is being left; should the browser show it again, it looks again.
-                if !browser::is_visible() && self.begun.try_get_untracked().unwrap_or(true) {
+            let last_seen = StoredValue::new(browser::read_local_storage(KEY));
+            let check = move || {
+                // This page is being left. If the browser shows it again, it checks again.
+                if !browser::is_visible() && self.started.try_get_untracked().unwrap_or(true) {
                     return;
                 }
                 let now = browser::read_local_storage(KEY);
-                if known.try_with_value(|known| *known != now).unwrap_or(false) {
-                    known.set_value(now);
+                if last_seen.try_with_value(|seen| *seen != now).unwrap_or(false) {
+                    last_seen.set_value(now);
                     self.leave();
                 }
             };
-            // Tabs that are awake are told; one that slept or was put away looks when it is shown again.
+            // Active tabs get the `storage` event; the others check when they become visible or return from the cache.
             let listeners = ["storage".to_owned(), pageshow.name().into(), visibilitychange.name().into()]
-                .map(|name| window_event_listener_untyped(&name, move |_| look()));
+                .map(|name| window_event_listener_untyped(&name, move |_| check()));
             on_cleanup(move || listeners.into_iter().for_each(|listener| listener.remove()));
         });
     }

@@ -64,7 +64,7 @@ async fn a_page_whose_component_panics_is_a_500_that_says_so_and_is_counted() {
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let text = html(answer).await;
     assert!(
-        text.contains("This page cannot be shown") && text.contains("the server failed to make this page"),
+        text.contains("This page cannot be shown") && text.contains("the server failed to render this page"),
         "{text}"
     );
     problem(browser.get("/?panic").await, 500, "internal").await;

@@ -1,8 +1,8 @@
-//! The HTML document of a page, rendered whole.
+//! Renders the complete HTML document of a page.
 //!
-//! A page's reactive values live in the arena of its owner, and a thread looks into one arena at a time: whichever the last
-//! page set there. So everything that reads a value of the page, down to the title that is put into the head last, is done
-//! while the page's own owner is current, and the owner is cleaned up only when the whole document is text.
+//! A page's reactive values are stored in the arena of its owner, and each thread uses only the arena that was set last. So all
+//! code that reads the page's values runs while the page's owner is current, including the title, which is written into the
+//! head last. The owner is cleaned up only after the whole document has been written.
 
 use std::future::ready;
 
@@ -17,28 +17,28 @@ use axum::http::StatusCode;
 
 use crate::ui::boot::Boot;
 
-/// What a document is rendered from.
+/// The input of a document.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     /// The path and the query of the address.
     pub(super) address: String,
-    /// What the page begins with.
+    /// The page's initial data.
     pub(super) boot: Boot,
-    /// What the document's own script is known by.
+    /// The nonce of the document's inline script.
     pub(super) nonce: Nonce,
 }
 
 /// A rendered document.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// All of it.
+    /// The whole document.
     pub(super) html: String,
-    /// The status that a component asked for.
+    /// The status that a component set.
     pub(super) status: Option<StatusCode>,
 }
 
-/// Renders a document from a view of the whole of it.
-pub(super) async fn document<V: IntoView + 'static>(
+/// Renders a document. `view` returns the view of the whole document.
+pub(super) async fn render_document<V: IntoView + 'static>(
     source: Source,
     view: impl FnOnce() -> V + Send + 'static,
 ) -> Document {
@@ -54,8 +54,8 @@ pub(super) async fn document<V: IntoView + 'static>(
             provide_context(source.boot);
         }
     };
-    let (owner, body) = build_response(view, context, whole, false);
-    // Polls what it wraps under the owner, and so in the owner's arena, wherever and after whatever else that is.
+    let (owner, body) = build_response(view, context, render_at_once, false);
+    // Sets the owner, and with it the arena, each time the future is polled, on whichever thread.
     let html = owner.with(|| {
         ScopedFuture::new_untracked(async move {
             let body = body.await.collect::<String>().await;
@@ -69,8 +69,8 @@ pub(super) async fn document<V: IntoView + 'static>(
     Document { html, status }
 }
 
-/// The view as one piece, then the scripts with what it hands to the browser.
-fn whole<V: IntoView + 'static>(
+/// Renders the view as one chunk, followed by the scripts with the data for the browser.
+fn render_at_once<V: IntoView + 'static>(
     view: V,
     scripts: Box<dyn FnOnce() -> PinnedStream<String> + Send>,
     _out_of_order: bool,
@@ -96,7 +96,7 @@ mod tests {
         ui::app::{App, shell},
     };
 
-    /// The page of a thread, of a person with as many others as are said.
+    /// The page of a thread whose owner has `others` more threads.
     fn source(title: &str, others: usize) -> Source {
         let info = |title: String| ThreadInfo { id: ThreadId::new(), title, agent: "analyst".into(), created_at: 1 };
         let shown = info(title.to_owned());
@@ -118,22 +118,22 @@ mod tests {
 
     async fn render(source: Source) -> String {
         let options = LeptosOptions::builder().output_name("netra").build();
-        document(source, move || shell(options)).await.html
+        render_document(source, move || shell(options)).await.html
     }
 
     #[tokio::test]
-    async fn pages_that_are_rendered_in_turns_on_one_thread_are_whole_and_each_shows_its_own_thread() {
-        // Tells Leptos which runtime there is.
+    async fn pages_rendered_concurrently_on_one_thread_are_complete_and_do_not_mix() {
+        // Initialises Leptos' task executor.
         let _ = generate_route_list(App);
         let titles: Vec<String> = (0..16).map(|n| format!("Thread of person {n}")).collect();
-        // Half of them have other values at the same places of their arenas, half have the same.
+        // With different numbers of threads, the same arena index holds different values on different pages.
         let pages = titles.iter().enumerate().map(|(n, title)| render(source(title, n / 2)));
         let pages = futures_util::future::join_all(pages).await;
         for (page, title) in pages.iter().zip(&titles) {
             assert!(page.contains(&format!("<title>{title} · Netra</title>")), "the title in the head of:\n{page}");
             assert!(page.trim_end().ends_with("</html>") || page.trim_end().ends_with("</script>"), "{page}");
             let other = titles.iter().filter(|other| *other != title && page.contains(&format!("{other}<"))).count();
-            assert_eq!(other, 0, "no other person's thread is on the page of {title}");
+            assert_eq!(other, 0, "the page of {title} shows no other person's thread");
         }
     }
 }

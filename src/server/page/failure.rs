@@ -1,4 +1,4 @@
-//! A page that cannot be shown: what is wrong and what to do, for people as HTML, for programs as problem+json.
+//! The answer when a page cannot be rendered: HTML for browsers, problem+json for programs.
 
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -8,8 +8,8 @@ use pulldown_cmark_escape::escape_html;
 
 use crate::protocol::http::Problem;
 
-/// Answers a problem in the kind of document that the request accepts.
-pub(super) fn failure(headers: &HeaderMap, problem: Problem) -> Response {
+/// Answers with a problem as HTML if the request accepts that, or else as problem+json.
+pub(super) fn problem_response(headers: &HeaderMap, problem: Problem) -> Response {
     if !accepts_html(headers) {
         return problem.into_response();
     }
@@ -35,7 +35,7 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Without styles and scripts: whatever failed, this does not.
+/// A page without styles and scripts, which may be what failed.
 fn html(problem: &Problem) -> String {
     let escaped = |text: &str| {
         let mut html = String::new();
@@ -44,7 +44,7 @@ fn html(problem: &Problem) -> String {
         html
     };
     let (title, detail) = (escaped(&problem.title), escaped(&problem.detail));
-    // Browsers ask again by themselves where the problem says when.
+    // If there is a retry time, the browser reloads by itself.
     let seconds = problem.retry_after_ms.map(|ms| ms.div_ceil(1_000));
     let refresh =
         seconds.map(|seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">")).unwrap_or_default();
@@ -69,10 +69,10 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_gets_a_page_and_a_program_a_problem() {
+    fn browsers_get_html_and_programs_get_problem_json() {
         let kind = |accept: &'static str| {
             let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
-            let response = failure(&headers, problem());
+            let response = problem_response(&headers, problem());
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[header::RETRY_AFTER], "2");
             response.headers()[header::CONTENT_TYPE].to_str().expect("text").to_owned()
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_wrong_is_text() {
+    fn the_problem_is_escaped() {
         assert!(html(&problem()).contains("503 Service Unavailable: the &lt;server&gt; failed"));
         assert!(html(&problem()).contains("http-equiv=\"refresh\" content=\"2\""));
     }

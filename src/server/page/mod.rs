@@ -1,7 +1,7 @@
-//! Pages: what one begins with is read first, then it is rendered with its content.
+//! Serves pages: reads a page's initial data, then renders the page with it.
 //!
-//! Promises: a page is answered whole or not at all; it is rendered on a thread that serves no socket, when its turn comes;
-//! whatever fails, the answer says so, as HTML to who accepts that.
+//! Promises: the answer is a complete page or an error, as HTML if the request accepts it. Pages are rendered on threads that
+//! serve no sockets, within the limits of [`Admission`].
 
 mod document;
 mod failure;
@@ -19,8 +19,8 @@ use leptos_axum::{LeptosRoutes, generate_route_list};
 use tokio::runtime::Handle;
 
 use self::{
-    document::{Document, Source, document},
-    failure::failure,
+    document::{Document, Source, render_document},
+    failure::problem_response,
 };
 use super::{
     admission::{self, Busy, Client},
@@ -44,29 +44,29 @@ use crate::{
     },
 };
 
-/// The page for those who have to sign in first.
+/// The sign-in page.
 const SIGN_IN: &str = "/sign-in";
-/// The page that makes the first administrator.
+/// The page that creates the first administrator.
 const SETUP: &str = "/setup";
 
-/// Every page that the application knows.
+/// The routes of all pages.
 pub(super) fn routes() -> Router<AppState> {
     Router::new().leptos_routes_with_handler(generate_route_list(App), page)
 }
 
-/// Where nothing is.
+/// The answer for unknown addresses: a 404 page, or a problem for calls and other methods.
 pub(super) fn missing() -> Router<AppState> {
     Router::new().fallback(async |State(state): State<AppState>, request: Request| {
         let (mut parts, _) = request.into_parts();
-        // The API's routes are below this.
+        // All API routes begin with this.
         if matches!(parts.uri.path(), "/api" | "/api/") {
             return problem(StatusCode::NOT_FOUND, "not_found", "there is no such call").into_response();
         }
         if parts.method != Method::GET && parts.method != Method::HEAD {
-            return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "a page is only read")
+            return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "pages only support GET and HEAD")
                 .into_response();
         }
-        let client = address(&state, &mut parts).await;
+        let client = anonymous_client(&state, &mut parts).await;
         let answer = async {
             let _admitted = state.pages.admit(client).await.map_err(busy)?;
             render(&state, Boot::default(), &parts).await
@@ -76,14 +76,14 @@ pub(super) fn missing() -> Router<AppState> {
                 *response.status_mut() = StatusCode::NOT_FOUND;
                 response
             }
-            Err(problem) => failure(&parts.headers, problem),
+            Err(problem) => problem_response(&parts.headers, problem),
         }
     })
 }
 
 async fn page(State(state): State<AppState>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    answer(&state, &mut parts).await.unwrap_or_else(|problem| failure(&parts.headers, problem))
+    answer(&state, &mut parts).await.unwrap_or_else(|problem| problem_response(&parts.headers, problem))
 }
 
 async fn answer(state: &AppState, parts: &mut Parts) -> Result<Response, Problem> {
@@ -93,12 +93,12 @@ async fn answer(state: &AppState, parts: &mut Parts) -> Result<Response, Problem
             state.manager.rates().check_call(user.id)?;
             Client::Person(user.id)
         }
-        None => address(state, parts).await,
+        None => anonymous_client(state, parts).await,
     };
     let _admitted = state.pages.admit(client).await.map_err(busy)?;
-    match begin(state, parts, user).await? {
-        Begin::Elsewhere(path) => Ok(([(header::CACHE_CONTROL, "no-store")], Redirect::to(&path)).into_response()),
-        Begin::Here(boot) => {
+    match prepare(state, parts, user).await? {
+        Prepared::Redirect(path) => Ok(([(header::CACHE_CONTROL, "no-store")], Redirect::to(&path)).into_response()),
+        Prepared::Page(boot) => {
             let refused = boot.refused.is_some();
             let mut response = render(state, *boot, parts).await?;
             if refused {
@@ -109,36 +109,40 @@ async fn answer(state: &AppState, parts: &mut Parts) -> Result<Response, Problem
     }
 }
 
-/// Whoever is not signed in, by where they are.
-async fn address(state: &AppState, parts: &mut Parts) -> Client {
+/// The client of a request without a session, by its IP address.
+async fn anonymous_client(state: &AppState, parts: &mut Parts) -> Client {
     let Ok(Peer(address)) = Peer::from_request_parts(parts, state).await;
     Client::Address(address)
 }
 
 fn busy(_: Busy) -> Problem {
     metrics::page(metrics::Page::Refused);
-    let detail = "too many pages are asked for at once; try again in a moment";
+    let detail = "too many pages are requested at once; try again in a moment";
     let refused = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
     Problem { retry_after_ms: Some(admission::RETRY_MS), ..refused }
 }
 
-enum Begin {
-    Elsewhere(String),
-    Here(Box<Boot>),
+/// What to answer to a page request.
+enum Prepared {
+    /// Redirect to this path.
+    Redirect(String),
+    /// Render the page with this data.
+    Page(Box<Boot>),
 }
 
-async fn begin(state: &AppState, parts: &Parts, user: Option<User>) -> error::Result<Begin> {
+/// Decides whether to redirect, and reads the page's initial data.
+async fn prepare(state: &AppState, parts: &Parts, user: Option<User>) -> error::Result<Prepared> {
     let config = discovery(state, &parts.headers, user.is_some()).await?;
     let path = parts.uri.path();
     let public = matches!(path, SIGN_IN | SETUP);
-    let elsewhere = match &user {
+    let redirect = match &user {
         None if config.auth.needs_setup => (path != SETUP).then(|| SETUP.to_owned()),
         None if path == SETUP => Some(SIGN_IN.to_owned()),
-        None => (!public).then(|| sign_in_first(parts)),
+        None => (!public).then(|| sign_in_url(parts)),
         Some(_) => public.then(|| "/".to_owned()),
     };
-    if let Some(path) = elsewhere {
-        return Ok(Begin::Elsewhere(path));
+    if let Some(path) = redirect {
+        return Ok(Prepared::Redirect(path));
     }
     let mut boot = Boot { config: Some(config), ..Boot::default() };
     if let Some(user) = user {
@@ -146,9 +150,10 @@ async fn begin(state: &AppState, parts: &Parts, user: Option<User>) -> error::Re
         let thread = path.strip_prefix("/threads/").and_then(|id| id.parse().ok());
         (boot.seed, boot.refused) = seed(state, user, thread).await?;
     }
-    Ok(Begin::Here(Box::new(boot)))
+    Ok(Prepared::Page(Box::new(boot)))
 }
 
+/// Reads the user's feed and the page's thread. If the thread cannot be shown, returns why.
 async fn seed(
     state: &AppState,
     user: User,
@@ -171,16 +176,16 @@ async fn seed(
     }
 }
 
-/// The sign-in page, which leads back here.
-fn sign_in_first(parts: &Parts) -> String {
+/// The address of the sign-in page, which leads back to the requested page.
+fn sign_in_url(parts: &Parts) -> String {
     match parts.uri.path_and_query().map(axum::http::uri::PathAndQuery::as_str) {
         None | Some("/") => SIGN_IN.to_owned(),
-        Some(here) => format!("{SIGN_IN}?next={}", encoded(here)),
+        Some(requested) => format!("{SIGN_IN}?next={}", percent_encode(requested)),
     }
 }
 
-/// As a value in a query.
-fn encoded(text: &str) -> String {
+/// Encodes a text as a value in a query string.
+fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
@@ -192,9 +197,9 @@ fn encoded(text: &str) -> String {
     })
 }
 
-/// Renders a page, on a thread that serves no socket.
+/// Renders a page on a thread that serves no sockets.
 async fn render(state: &AppState, boot: Boot, parts: &Parts) -> Result<Response, Problem> {
-    let began = Instant::now();
+    let started = Instant::now();
     let socket = boot.config.as_ref().map(|config| config.socket.url.clone());
     let nonce = Nonce::new();
     let policy = content_policy(&nonce.to_string(), socket.as_deref());
@@ -205,18 +210,18 @@ async fn render(state: &AppState, boot: Boot, parts: &Parts) -> Result<Response,
     let panics = super::fault_injection::panics_in_page(address);
     let view = move || {
         #[cfg(debug_assertions)]
-        assert!(!panics, "a component panics, as a test wants it");
+        assert!(!panics, "a test makes this component panic");
         shell(options)
     };
     let runtime = Handle::current();
-    let rendered = offload::run(move || runtime.block_on(document(source, view))).await;
+    let rendered = offload::run(move || runtime.block_on(render_document(source, view))).await;
     let Document { html, status } = rendered.map_err(|panicked| {
         metrics::page(metrics::Page::Failed);
-        tracing::error!(path = parts.uri.path(), error = %panicked, "a page could not be rendered");
-        let detail = "the server failed to make this page; its log has the cause";
+        tracing::error!(path = parts.uri.path(), error = %panicked, "rendering a page failed");
+        let detail = "the server failed to render this page; its log has the cause";
         problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     })?;
-    metrics::page(metrics::Page::Rendered(began.elapsed()));
+    metrics::page(metrics::Page::Rendered(started.elapsed()));
     let mut response = (status.unwrap_or_default(), Html(html)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -226,14 +231,15 @@ async fn render(state: &AppState, boot: Boot, parts: &Parts) -> Result<Response,
     Ok(response)
 }
 
-/// What the page may load and run: its own files, the one script with this answer's nonce, WebAssembly. Inline styles are not
-/// among it: charts are sized by attributes of SVG.
+/// The Content-Security-Policy: the page may load its own files, run the one script with this answer's nonce, and WebAssembly.
+/// Inline styles are forbidden; charts use SVG attributes for sizes.
 fn content_policy(nonce: &str, socket: Option<&str>) -> String {
     let socket = socket.and_then(|url| url.strip_suffix("/ws")).unwrap_or_default();
-    let watch = if std::env::var_os("LEPTOS_WATCH").is_some() { "ws://localhost:3001 ws://127.0.0.1:3001" } else { "" };
+    let reload =
+        if std::env::var_os("LEPTOS_WATCH").is_some() { "ws://localhost:3001 ws://127.0.0.1:3001" } else { "" };
     format!(
         "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
-         img-src 'self' data:; connect-src 'self' {socket} {watch}; object-src 'none'; base-uri 'none'; \
+         img-src 'self' data:; connect-src 'self' {socket} {reload}; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'"
     )
 }
@@ -243,10 +249,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_one_wanted_to_go_is_kept_through_sign_in() {
+    fn the_sign_in_address_leads_back_to_the_requested_page() {
         let request = Request::get("/threads/a?b=c&d=%C3").body(()).expect("a request").into_parts().0;
-        assert_eq!(sign_in_first(&request), "/sign-in?next=/threads/a%3Fb%3Dc%26d%3D%25C3");
+        assert_eq!(sign_in_url(&request), "/sign-in?next=/threads/a%3Fb%3Dc%26d%3D%25C3");
         let request = Request::get("/").body(()).expect("a request").into_parts().0;
-        assert_eq!(sign_in_first(&request), "/sign-in");
+        assert_eq!(sign_in_url(&request), "/sign-in");
     }
 }

@@ -1,7 +1,6 @@
-//! A thread as one person looks at it: which of its branches is in view, what waits, and where they write.
+//! The state of an open thread in this tab: the branch shown, the items in it, the queue, and the composer's draft.
 //!
-//! Which branch is in view is nobody else's business: it is kept here, and begins as the newest. What a person says brings
-//! its own branch into view.
+//! The shown branch is local to the tab. At first it is the newest; sending a message shows the message's branch.
 
 use std::collections::HashMap;
 
@@ -19,17 +18,17 @@ use crate::{
     },
 };
 
-/// Which item of a thread it is.
+/// Identifies an item of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ItemKey {
-    /// What a person said.
+    /// A message of a person.
     Message(MessageId),
-    /// What an agent did.
+    /// A run of an agent.
     Run(RunId),
 }
 
 impl ItemKey {
-    fn of(item: &Item) -> Self {
+    fn for_item(item: &Item) -> Self {
         match item {
             Item::Message(said) => Self::Message(said.message.id),
             Item::Run(run) => Self::Run(run.run_id),
@@ -37,7 +36,7 @@ impl ItemKey {
     }
 }
 
-/// The state of a thread, where it is here.
+/// The thread's view, if it is loaded.
 pub(crate) fn ready_thread(view: &Loaded<ThreadView>) -> Option<&ThreadView> {
     match view {
         Loaded::Ready(thread) => Some(thread),
@@ -45,15 +44,15 @@ pub(crate) fn ready_thread(view: &Loaded<ThreadView>) -> Option<&ThreadView> {
     }
 }
 
-/// An item, which is at `hint` unless something before it was taken back.
+/// Finds an item. It is at the index `hint`, unless an earlier message was taken back.
 pub(crate) fn find_item(thread: &ThreadView, key: ItemKey, hint: usize) -> Option<&Item> {
-    let is_it = |item: &&Item| ItemKey::of(item) == key;
-    thread.items.get(hint).filter(is_it).or_else(|| thread.items.iter().rev().find(is_it))
+    let matches_key = |item: &&Item| ItemKey::for_item(item) == key;
+    thread.items.get(hint).filter(matches_key).or_else(|| thread.items.iter().rev().find(matches_key))
 }
 
-/// What is in view, in order: the items of a branch up to `end`, each run after the message that it answers, with where
-/// they are among all.
-fn in_view(thread: &ThreadView, through: Option<MessageId>, end: Option<MessageId>) -> Vec<(usize, ItemKey)> {
+/// The items of the branch that contains the message `through` (`None`: of the newest branch), before the message `end`. Each
+/// run follows the message that it answers. Returns each item's index in the thread and its key.
+fn branch_items(thread: &ThreadView, through: Option<MessageId>, end: Option<MessageId>) -> Vec<(usize, ItemKey)> {
     let mut path = thread.path(through).into_iter().peekable();
     let mut turns: HashMap<MessageId, usize> = HashMap::new();
     let mut shown: Vec<(usize, usize, ItemKey)> = Vec::new();
@@ -65,14 +64,14 @@ fn in_view(thread: &ThreadView, through: Option<MessageId>, end: Option<MessageI
             Item::Message(said) => *turns.entry(said.message.id).or_insert(index),
             Item::Run(run) => run.message_id.and_then(|id| turns.get(&id).copied()).unwrap_or(index),
         };
-        shown.push((turn, index, ItemKey::of(item)));
+        shown.push((turn, index, ItemKey::for_item(item)));
     }
     shown.sort_by_key(|(turn, ..)| *turn);
     let shown = shown.into_iter().map(|(_, index, key)| (index, key));
     shown.take_while(|(_, key)| end.is_none_or(|end| *key != ItemKey::Message(end))).collect()
 }
 
-/// The messages that are versions of each other, oldest first; those that have no other are left out.
+/// Groups of messages that are versions of each other, oldest first. Messages with a single version are left out.
 fn versions(thread: &ThreadView) -> Vec<Vec<MessageId>> {
     let mut groups: Vec<Vec<MessageId>> = Vec::new();
     let mut known: HashMap<Option<MessageId>, usize> = HashMap::new();
@@ -89,33 +88,33 @@ fn versions(thread: &ThreadView) -> Vec<Vec<MessageId>> {
     groups
 }
 
-/// A thread in view, from context.
+/// The open thread, from context.
 #[derive(Clone, Copy)]
 pub(crate) struct Conversation {
     pub(crate) id: ThreadId,
     pub(crate) view: Signal<Loaded<ThreadView>>,
-    /// Which of its runs wait.
+    /// Its runs that wait for their turn.
     pub(crate) queue: Signal<Vec<Waiting>>,
-    /// Where the person writes.
+    /// The composer's draft.
     pub(crate) draft: Draft,
     pub(crate) socket: Socket,
     pub(crate) outgoing: Outgoing,
     pub(crate) drafts: Drafts,
-    /// The message whose branch is in view; absent: that of one that is being edited; else the newest's.
+    /// A message whose branch is shown. `None`: the branch of the last edited message, or else the newest.
     through: RwSignal<Option<MessageId>>,
-    /// The messages that are being edited: they stay in view whatever is said elsewhere.
+    /// The messages being edited. Their branch stays in view when others send messages.
     edits: RwSignal<Vec<MessageId>>,
-    /// The items in view and where they are.
-    pub(crate) keys: Memo<Vec<(usize, ItemKey)>>,
+    /// The items of the shown branch, each with its index in the thread.
+    pub(crate) items: Memo<Vec<(usize, ItemKey)>>,
     pub(crate) versions: Memo<Vec<Vec<MessageId>>>,
-    /// Whether what is new scrolls into view.
+    /// Whether the view follows new content.
     pub(crate) follow: AutoScroll,
-    /// The message that takes the focus as soon as it is there, and whether that came of going back.
+    /// The message to focus when it appears, and whether the user went back to reach it.
     focus: StoredValue<Option<(MessageId, bool)>>,
 }
 
 impl Conversation {
-    /// Puts it into context.
+    /// Provides it as context.
     pub(crate) fn provide(
         id: ThreadId,
         view: Signal<Loaded<ThreadView>>,
@@ -124,14 +123,14 @@ impl Conversation {
     ) -> Self {
         let drafts: Drafts = expect_context();
         let (through, edits) = (RwSignal::new(None), RwSignal::new(drafts.edits_in(id)));
-        let keys = Memo::new(move |_| {
+        let items = Memo::new(move |_| {
             let end = outgoing.replaced_message(id);
             let through = through.get().or_else(|| edits.with(|edits| edits.last().copied()));
-            view.with(|view| ready_thread(view).map(|thread| in_view(thread, through, end))).unwrap_or_default()
+            view.with(|view| ready_thread(view).map(|thread| branch_items(thread, through, end))).unwrap_or_default()
         });
         Effect::new(move |_| {
             if drafts.has_leftovers(Some(id)) {
-                // The thread may be out of sight by now; then the edit is shown when it is looked at again.
+                // If the thread was closed meanwhile, the edit is shown when it is opened again.
                 drafts.claim_edits(id, move |message| {
                     edits.try_update(|edits| edits.push(message));
                 });
@@ -141,43 +140,42 @@ impl Conversation {
         let draft = Draft::new(Some(id));
         let (focus, follow) = (StoredValue::new(None), AutoScroll::new());
         let conversation =
-            Self { id, view, queue, draft, socket, outgoing, drafts, through, edits, keys, versions, follow, focus };
+            Self { id, view, queue, draft, socket, outgoing, drafts, through, edits, items, versions, follow, focus };
         provide_context(conversation);
         conversation
     }
 
-    /// Whether what is in view is what the server has, as far as anybody can know.
+    /// Whether the view is up to date with the server.
     pub(crate) fn is_up_to_date(self) -> bool {
         self.socket.is_up_to_date()
     }
 
-    /// Says something after what is in view, and goes to the end, where it stands.
+    /// Sends a message after the last one of the shown branch, and scrolls to the end.
     pub(crate) fn send(self, written: NewMessage) {
-        let last = self.keys.with_untracked(|keys| {
+        let last = self.items.with_untracked(|keys| {
             keys.iter().rev().find_map(|(_, key)| match key {
                 ItemKey::Message(id) => Some(*id),
                 ItemKey::Run(_) => None,
             })
         });
         let newest = self.view.with_untracked(|view| ready_thread(view).and_then(ThreadView::newest_message));
-        // What is on its way will be the newest, and what is said now comes after it.
-        let on_its_way =
-            untrack(|| self.outgoing.for_thread(self.id)).iter().any(|parcel| parcel.error.get_untracked().is_none());
+        // A message that is being sent will be the newest, and this one comes after it.
+        let is_sending =
+            untrack(|| self.outgoing.for_thread(self.id)).iter().any(|message| message.error.get_untracked().is_none());
         let place = match last {
-            Some(last) if Some(last) != newest && !on_its_way => Place::After(last),
+            Some(last) if Some(last) != newest && !is_sending => Place::After(last),
             _ => Place::Newest,
         };
         self.outgoing.send(self.id, written, place, None);
         self.follow.jump();
     }
 
-    /// Says something in the place of a message: the same again, or other words; to the same agent unless another is named.
-    /// What goes on in the branch that is left is stopped: the runs of a thread take turns, and nobody would see what the new one
-    /// waits for.
+    /// Sends another version of a message, with the same or another text, to the same agent unless `agent` names another. Stops
+    /// the runs of the old version: they would delay the new run, and the user could not see why.
     pub(crate) fn replace_message(self, message: &UserMessage, text: String, agent: Option<String>) {
         for run_id in self.active_from(message.id) {
             let stop = self.socket.send(StopRun { run_id });
-            // A refusal says that the run is over already.
+            // A refusal means that the run has already ended.
             spawn_local(async move { drop(stop.await) });
         }
         let agent = agent.or_else(|| Some(message.agent.clone()));
@@ -186,61 +184,61 @@ impl Conversation {
         self.follow.jump();
     }
 
-    /// The runs in view that are not over, of a message and of those after it.
+    /// The unfinished runs of the shown branch from a message on.
     fn active_from(self, message: MessageId) -> Vec<RunId> {
-        let keys = self.keys.get_untracked();
-        let left = keys.iter().skip_while(|(_, key)| *key != ItemKey::Message(message)).map(|(_, key)| *key);
+        let items = self.items.get_untracked();
+        let later = items.iter().skip_while(|(_, key)| *key != ItemKey::Message(message)).map(|(_, key)| *key);
         self.view.with_untracked(|view| {
             let Some(thread) = ready_thread(view) else { return Vec::new() };
             let active = |id: &RunId| thread.run(*id).is_some_and(|run| !run.state.is_over());
-            let runs = left.filter_map(|key| if let ItemKey::Run(id) = key { Some(id) } else { None });
+            let runs = later.filter_map(|key| if let ItemKey::Run(id) = key { Some(id) } else { None });
             runs.filter(active).collect()
         })
     }
 
-    /// Whether a message is being edited.
+    /// Whether a message is being edited. Tracks.
     pub(crate) fn is_edited(self, message: MessageId) -> bool {
         self.edits.with(|edits| edits.contains(&message))
     }
 
-    /// Begins to edit a message.
+    /// Starts editing a message.
     pub(crate) fn edit(self, message: MessageId) {
         self.edits.update(|edits| edits.push(message));
     }
 
-    /// Keeps what a message is being edited to.
+    /// Saves the text of an edit.
     pub(crate) fn save_edit(self, message: MessageId, text: String) {
         self.drafts.save_edit(message, Some(EditRecord { thread_id: self.id, text }));
     }
 
-    /// Ends the editing of a message.
+    /// Stops editing a message and removes the edit.
     pub(crate) fn end_edit(self, message: MessageId) {
         self.drafts.save_edit(message, None);
         self.edits.update(|edits| edits.retain(|edited| *edited != message));
     }
 
-    /// A message of the person's own has arrived: its branch comes into view.
-    pub(crate) fn on_arrival(self, parcel: &OutgoingMessage) {
-        self.outgoing.remove(parcel.message_id);
+    /// Shows the branch of a sent message that arrived in the thread.
+    pub(crate) fn on_arrival(self, message: &OutgoingMessage) {
+        self.outgoing.remove(message.message_id);
         let newest = self.view.with_untracked(|view| ready_thread(view).and_then(ThreadView::newest_message));
-        self.through.set((newest != Some(parcel.message_id)).then_some(parcel.message_id));
+        self.through.set((newest != Some(message.message_id)).then_some(message.message_id));
     }
 
-    /// Goes to another version of a message, which then has the focus. Who goes there reads there.
+    /// Shows another version of a message, focuses it, and stops following the end. `back`: an older version.
     pub(crate) fn show_version(self, version: MessageId, back: bool) {
         self.follow.stay();
         self.focus.set_value(Some((version, back)));
         self.through.set(Some(version));
     }
 
-    /// Whether a message was gone to, and takes the focus now; whether that came of going back.
+    /// Takes the pending focus for a message. Returns whether the user went back to reach it; `None`: it has no pending focus.
     pub(crate) fn take_focus(self, message: MessageId) -> Option<bool> {
         let (_, back) = self.focus.get_value().filter(|(id, _)| *id == message)?;
         self.focus.set_value(None);
         Some(back)
     }
 
-    /// The run that goes on: one at a time does.
+    /// The run in progress. A thread has at most one.
     pub(crate) fn running(self) -> Memo<Option<RunId>> {
         Memo::new(move |_| {
             let is_running = |run: &&crate::thread::RunView| run.state == RunState::Running;
@@ -248,12 +246,12 @@ impl Conversation {
         })
     }
 
-    /// A message by id, as it is now.
+    /// The current state of a message.
     pub(crate) fn message(self, id: MessageId) -> Option<UserMessage> {
         self.view.with_untracked(|view| ready_thread(view)?.message(id).map(|said| said.message.clone()))
     }
 
-    /// The id of the agent that answers in the thread.
+    /// The id of the thread's agent.
     pub(crate) fn agent(self) -> Memo<Option<String>> {
         Memo::new(move |_| self.view.with(|view| Some(ready_thread(view)?.info.as_ref()?.agent.clone())))
     }
@@ -277,21 +275,21 @@ mod tests {
     }
 
     #[test]
-    fn an_older_branch_stays_reachable_and_a_replacement_on_its_way_hides_what_it_replaces() {
+    fn older_branches_stay_reachable_and_a_pending_replacement_hides_the_old_version() {
         let mut thread = ThreadView::default();
         let (first, first_run) = say(&mut thread, None, None);
         let (second, _) = say(&mut thread, None, None);
         let (other, other_run) = say(&mut thread, Some(first), None);
-        assert_eq!(keys(in_view(&thread, None, None)), [ItemKey::Message(other), ItemKey::Run(other_run)]);
-        let old = keys(in_view(&thread, Some(first), None));
+        assert_eq!(keys(branch_items(&thread, None, None)), [ItemKey::Message(other), ItemKey::Run(other_run)]);
+        let old = keys(branch_items(&thread, Some(first), None));
         assert_eq!((old[0], old[2], old.len()), (ItemKey::Message(first), ItemKey::Message(second), 4));
-        let cut = in_view(&thread, Some(first), Some(second));
+        let cut = branch_items(&thread, Some(first), Some(second));
         assert_eq!(keys(cut), [ItemKey::Message(first), ItemKey::Run(first_run)]);
         assert_eq!(versions(&thread), [vec![first, other]]);
     }
 
     #[test]
-    fn a_run_that_goes_on_is_shown_with_the_message_that_it_answers() {
+    fn a_resumed_run_is_shown_after_the_message_that_it_answers() {
         let mut thread = ThreadView::default();
         let (first, run) = say(&mut thread, None, None);
         let (second, second_run) = say(&mut thread, None, None);
@@ -307,8 +305,8 @@ mod tests {
             ItemKey::Message(second),
             ItemKey::Run(second_run),
         ];
-        assert_eq!(keys(in_view(&thread, None, None)), expected);
-        let hint = in_view(&thread, None, None)[3].0;
+        assert_eq!(keys(branch_items(&thread, None, None)), expected);
+        let hint = branch_items(&thread, None, None)[3].0;
         thread.apply(0, ThreadEntry::TakenBack { message_id: first });
         assert!(
             matches!(find_item(&thread, ItemKey::Message(second), hint), Some(Item::Message(said)) if said.message.id == second)

@@ -10,7 +10,7 @@ use crate::{protocol::Notice, socket::context::use_socket, ui::storage::Storage}
 pub(crate) fn Notices() -> impl IntoView {
     let socket = use_socket();
     let notices = socket.notices();
-    let trouble = expect_context::<Storage>().trouble();
+    let warning = expect_context::<Storage>().warning();
     let dismiss_button = |dismiss: Callback<()>| {
         view! {
             <button type="button" class="icon-button" aria-label="Dismiss notice" on:click=move |_| dismiss.run(())>
@@ -19,7 +19,7 @@ pub(crate) fn Notices() -> impl IntoView {
         }
     };
     let storage_notice = move |text: String| {
-        view! { <div class="notice"><p>{text}</p> {dismiss_button(Callback::new(move |()| trouble.set(None)))}</div> }
+        view! { <div class="notice"><p>{text}</p> {dismiss_button(Callback::new(move |()| warning.set(None)))}</div> }
     };
     let notice = move |notice: Notice| {
         let text = notice.text.clone();
@@ -27,7 +27,7 @@ pub(crate) fn Notices() -> impl IntoView {
     };
     view! {
         <div class="notices" role="region" aria-label="Notices" aria-live="polite">
-            {move || trouble.get().map(storage_notice)}
+            {move || warning.get().map(storage_notice)}
             <For each=move || notices.get() key=|notice| notice.id children=notice/>
         </div>
     }

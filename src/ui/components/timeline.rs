@@ -12,7 +12,7 @@ use crate::{
 #[component]
 pub(crate) fn Timeline() -> impl IntoView {
     let conversation: Conversation = expect_context();
-    let Conversation { view, keys, .. } = conversation;
+    let Conversation { view, items: keys, .. } = conversation;
     let item_view = move |(hint, key): (usize, ItemKey)| {
         let current =
             move || view.with(|view| ready_thread(view).and_then(|thread| find_item(thread, key, hint).cloned()));

@@ -78,7 +78,7 @@ fn redirect_if_signed_out(path: Memo<String>) -> Memo<bool> {
     Effect::new(move |user_before: Option<Option<UserId>>| {
         let user = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id));
         let user_before = user_before.flatten();
-        if !is_signed_in.get() && !sign_out.has_begun() {
+        if !is_signed_in.get() && !sign_out.has_started() {
             let target = match (app.needs_setup(), user_before) {
                 (true, _) => "/setup".to_owned(),
                 // The session ended: the sign-in page says so, and returns to this page.

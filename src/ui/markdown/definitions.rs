@@ -1,4 +1,4 @@
-//! Links whose address stands elsewhere in the text, perhaps behind them.
+//! Reference links: their addresses are defined elsewhere in the text, possibly later.
 
 use std::{
     cell::Cell,
@@ -14,62 +14,62 @@ use super::{
     writer::{Definition, units},
 };
 
-/// The most bytes of addresses that links take over from definitions elsewhere, beside as many as the text has.
+/// The most bytes of addresses that reference links may add to the HTML, beyond the length of the text.
 const MAX_EXPANSION_BYTES: usize = 100_000;
 
-/// Links whose addresses are defined elsewhere in the text.
+/// The reference links of a text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Links {
-    /// Definitions in the settled text, by label.
+    /// The addresses of definitions in the settled text, by label.
     pub(super) settled: HashMap<String, String>,
-    /// Labels whose definition was settled since links were rendered last.
-    fresh: Vec<String>,
-    /// Definitions in the rest.
-    recent: HashMap<String, String>,
-    /// What is settled and refers to a label.
+    /// Labels whose definition was settled since the last update.
+    newly_settled: Vec<String>,
+    /// The addresses of definitions in the unsettled text, by label.
+    unsettled: HashMap<String, String>,
+    /// Settled text that refers to a label.
     references: HashMap<String, Vec<Arc<Reference>>>,
-    /// Bytes of addresses that settled links took over.
+    /// Bytes of addresses that were added to settled links.
     expanded: usize,
 }
 
-/// Something settled that refers to labels.
+/// A settled unit or part that refers to labels.
 #[derive(Debug)]
 pub(super) struct Reference {
     pub(super) unit: usize,
     pub(super) part: Option<usize>,
-    /// Where it stands in the text.
+    /// Its place in the text.
     pub(super) range: Range<usize>,
     pub(super) prefix: Arc<str>,
     pub(super) in_math: bool,
 }
 
 impl Links {
-    /// Definitions are settled.
+    /// Adds settled definitions.
     pub(super) fn define(&mut self, definitions: impl Iterator<Item = Definition>) {
         for definition in definitions {
-            // The first of a label counts.
+            // The first definition of a label wins.
             if let Entry::Vacant(place) = self.settled.entry(definition.label) {
-                self.fresh.push(place.key().clone());
+                self.newly_settled.push(place.key().clone());
                 place.insert(definition.address);
             }
         }
     }
 
-    /// The definitions that are not settled are these now. Renders again what refers to one that came, changed or went;
-    /// `added`: what was settled meanwhile, with its labels.
+    /// Replaces the unsettled definitions. Adds edits that render again each reference whose definition appeared, changed or
+    /// went. `added`: newly settled references, with their labels.
     pub(super) fn update(
         &mut self,
         text: &str,
-        recent: HashMap<String, String>,
+        unsettled: HashMap<String, String>,
         added: Vec<(Arc<Reference>, Vec<String>)>,
         edits: &mut Vec<Edit>,
     ) {
-        let before = std::mem::replace(&mut self.recent, recent);
+        let before = std::mem::replace(&mut self.unsettled, unsettled);
         let mut stale = self.stale(&before);
         for (reference, mut labels) in added {
             labels.sort_unstable();
             labels.dedup();
-            if labels.iter().any(|label| self.recent.contains_key(label)) {
+            if labels.iter().any(|label| self.unsettled.contains_key(label)) {
                 stale.push(reference.clone());
             }
             for label in labels {
@@ -84,28 +84,28 @@ impl Links {
     }
 
     fn address(&self, label: &str) -> Option<&String> {
-        self.settled.get(label).or_else(|| self.recent.get(label))
+        self.settled.get(label).or_else(|| self.unsettled.get(label))
     }
 
-    /// What refers to labels whose definition is not what it was; `before`: the recent ones of before.
+    /// The references to labels whose definition changed. `before`: the unsettled definitions before the update.
     fn stale(&mut self, before: &HashMap<String, String>) -> Vec<Arc<Reference>> {
-        let fresh = std::mem::take(&mut self.fresh);
-        let labels = before.keys().chain(self.recent.keys()).chain(&fresh);
+        let newly_settled = std::mem::take(&mut self.newly_settled);
+        let labels = before.keys().chain(self.unsettled.keys()).chain(&newly_settled);
         let changed = labels.filter(|label| before.get(*label) != self.address(label));
         changed.filter_map(|label| self.references.get(label)).flatten().cloned().collect()
     }
 
     fn render(&mut self, text: &str, reference: &Reference) -> Option<Edit> {
         let source = Source::new(&reference.prefix, &text[reference.range.clone()], reference.in_math);
-        let mut left = (text.len() + MAX_EXPANSION_BYTES).saturating_sub(self.expanded);
-        let taken = Cell::new(0);
+        let mut budget = (text.len() + MAX_EXPANSION_BYTES).saturating_sub(self.expanded);
+        let used = Cell::new(0);
         let (mut units, _) = units(&source, |label| {
             let address = self.address(label)?;
-            taken.set(taken.get() + address.len());
-            (taken.get() <= left).then(|| address.clone())
+            used.set(used.get() + address.len());
+            (used.get() <= budget).then(|| address.clone())
         });
-        left = left.min(taken.get());
-        self.expanded += left;
+        budget = budget.min(used.get());
+        self.expanded += budget;
         if reference.part.is_some() {
             drop_probe(&mut units);
         }

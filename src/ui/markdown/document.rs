@@ -1,9 +1,9 @@
-//! A text that grows, as units of which only the last one changes.
+//! A growing text as a sequence of units (top-level blocks), of which only the last can still change.
 //!
-//! The parser alone says where blocks begin and end. A block is settled once another one follows it on a whole line: then
-//! nothing that comes can change it but a definition of a link. Lists, tables and code blocks settle inside as well: an
-//! item, a row, a line at a time. To go on within one, what comes is parsed behind a prefix that brings the parser where
-//! it was: the line that opened the code block, the head of the table, an item like those of the list.
+//! Only the parser decides where blocks begin and end. A block is settled once another block follows it on a complete line:
+//! from then on, only a link definition can change it. Lists, tables and code blocks also settle inside: by item, row or
+//! line. To continue within one, new text is parsed after a prefix that brings the parser into the same state: the line that
+//! opened the code block, the head of the table, or an item like those of the list.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,54 +15,54 @@ use super::{
     writer::{Definition, units},
 };
 
-/// What was settled, and the labels that it refers to.
+/// Newly settled references, with the labels that they refer to.
 type Added = Vec<(Arc<Reference>, Vec<String>)>;
 
-/// The longest prefix; blocks that need a longer one settle as a whole.
+/// The longest prefix. Blocks that need a longer one settle as a whole.
 const MAX_PREFIX_BYTES: usize = 2048;
-/// An unsettled text up to this long is parsed again whenever it grows.
-const EAGER_BYTES: usize = 16 * 1024;
-/// A longer one when it has grown by one part in so many; until then what came last shows as plain text.
-const GROWTH: usize = 8;
-/// How much of a text is parsed at once.
+/// Unsettled text up to this length is parsed again on every update.
+const MAX_EAGER_BYTES: usize = 16 * 1024;
+/// Longer text is parsed again once it has grown by 1/8. Until then, the new text is shown as plain text.
+const MIN_GROWTH_DIVISOR: usize = 8;
+/// The length of the pieces in which a whole text is parsed.
 const WINDOW_BYTES: usize = 64 * 1024;
 
-/// A text that grows.
+/// A growing text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Document {
-    /// Where the unsettled text begins; always the start of a line.
+    /// Where the unsettled text begins: always at the start of a line.
     from: usize,
-    /// Whether that line is within displayed mathematics.
+    /// Whether that line is within displayed mathematics (`\[ … \]`).
     in_math: bool,
-    /// How long the text was when it was parsed last.
+    /// The length of the text when it was last parsed.
     parsed: usize,
-    /// How many units are settled, without the one that is open.
+    /// The number of settled units, without the open one.
     settled: usize,
     open: Option<Open>,
-    /// What is shown beyond what is settled; of the open unit, the unsettled parts.
+    /// The shown units that are not settled; of the open unit, only the unsettled parts.
     tail: Vec<Unit>,
-    /// Whether text is shown behind the tail that was not parsed.
+    /// Whether unparsed text is shown after the tail.
     pending: bool,
     links: Links,
 }
 
-/// A unit that is settled up to a part.
+/// A unit whose first parts are settled.
 #[derive(Debug, Clone)]
 struct Open {
     kind: Kind,
     head: String,
-    /// What brings the parser to where it was.
+    /// The text that brings the parser into the state inside the unit.
     prefix: Arc<str>,
-    /// How many parts are settled.
+    /// The number of settled parts.
     parts: usize,
-    /// How much code is settled.
+    /// The length of the settled code.
     code: Length,
     loose: bool,
     has_paragraph: bool,
 }
 
 impl Document {
-    /// A text that is shown already, by [`to_html`](super::to_html).
+    /// The state after [`to_html`](super::to_html) of a text that is already shown.
     pub(crate) fn new(text: &str) -> Self {
         let mut document = Self::default();
         for end in windows(text) {
@@ -71,11 +71,12 @@ impl Document {
         document
     }
 
-    /// The text goes on: it begins with what it was before. `is_whole`: no more is expected.
+    /// Updates to a longer text that begins with the previous one, and returns the edits of the HTML. `is_whole`: no more text
+    /// is expected.
     pub(crate) fn update(&mut self, text: &str, is_whole: bool) -> Vec<Edit> {
         let unsettled = text.len() - self.from;
         let mut edits = Vec::new();
-        if !is_whole && unsettled > EAGER_BYTES && (text.len() - self.parsed) * GROWTH < unsettled {
+        if !is_whole && unsettled > MAX_EAGER_BYTES && (text.len() - self.parsed) * MIN_GROWTH_DIVISOR < unsettled {
             return self.postpone(text);
         }
         if std::mem::take(&mut self.pending) {
@@ -90,15 +91,15 @@ impl Document {
         }
         let (source, mut tail, definitions) = self.parse(text, &self.links.settled);
         drop(source);
-        let recent = definitions.into_iter().rev().map(|it| (it.label, it.address)).collect();
+        let unsettled = definitions.into_iter().rev().map(|it| (it.label, it.address)).collect();
         self.show_tail(&mut shown, &mut tail);
         diff(&self.tail, &shown, first, base, &mut edits);
         (self.tail, self.parsed) = (tail, text.len());
-        self.links.update(text, recent, added, &mut edits);
+        self.links.update(text, unsettled, added, &mut edits);
         edits
     }
 
-    /// Shows what came behind the rest, as plain text: the unsettled text is long and has hardly grown.
+    /// Shows the new text as plain text, because the unsettled text is long and has hardly grown.
     fn postpone(&mut self, text: &str) -> Vec<Edit> {
         if text.len() == self.parsed {
             return Vec::new();
@@ -111,31 +112,31 @@ impl Document {
         }
     }
 
-    /// The unsettled part of a text in units, the open one's first.
-    fn parse(&self, text: &str, known: &HashMap<String, String>) -> (Source, Vec<Unit>, Vec<Definition>) {
+    /// Parses the unsettled text into units. The first belongs to the open unit, if there is one.
+    fn parse(&self, text: &str, defined: &HashMap<String, String>) -> (Source, Vec<Unit>, Vec<Definition>) {
         let prefix = self.open.as_ref().map_or("", |open| &open.prefix);
         let source = Source::new(prefix, &text[self.from..], self.in_math);
-        let (mut units, mut definitions) = units(&source, |label| known.get(label).cloned());
+        let (mut units, mut definitions) = units(&source, |label| defined.get(label).cloned());
         if self.open.is_some() {
             drop_probe(&mut units);
         }
         for unit in &mut units {
-            unit.move_by(self.from);
+            unit.shift_by(self.from);
         }
         definitions.iter_mut().for_each(|definition| definition.start += self.from);
         (source, units, definitions)
     }
 
-    /// Settles what it can of a text of whole lines. Answers whether that was anything.
+    /// Settles as much as possible of a text of complete lines. Returns whether anything was settled.
     fn settle(&mut self, text: &str, shown: &mut Vec<Unit>, added: &mut Added) -> bool {
         let (source, mut units, definitions) = self.parse(text, &self.links.settled);
         let before = self.from;
         let Some(last) = units.pop() else { return false };
         let settled = if let Some(previous) = units.last() {
-            let from = beginning(text, Some(previous), before, &last);
-            let mut start = beginning(text, None, before, &units[0]);
+            let from = unit_start(text, Some(previous), before, &last);
+            let mut start = unit_start(text, None, before, &units[0]);
             for place in 0..units.len() {
-                let next = units.get(place + 1).map(|unit| beginning(text, units.get(place), before, unit));
+                let next = units.get(place + 1).map(|unit| unit_start(text, units.get(place), before, unit));
                 self.close(text, &source, start, std::mem::take(&mut units[place]), shown, added);
                 start = next.unwrap_or(from);
             }
@@ -152,7 +153,7 @@ impl Document {
         true
     }
 
-    /// A unit is settled as a whole; `start`: where its text begins.
+    /// Settles a whole unit, whose text begins at `start`.
     fn close(
         &mut self,
         text: &str,
@@ -167,7 +168,7 @@ impl Document {
                 self.register(text, source, &open, &unit.parts, added);
                 if let Some(shown) = shown.last_mut() {
                     shown.loose = open.is_loose(&unit);
-                    shown.take_over(unit);
+                    shown.append(unit);
                 }
             }
             None => {
@@ -190,7 +191,7 @@ impl Document {
         self.settled += 1;
     }
 
-    /// Begins to settle a unit by its parts, if that can be. Answers where the first part begins.
+    /// Opens a unit to settle it part by part, if possible. Returns where the first part begins.
     fn open(&mut self, text: &str, unit: &Unit, shown: &mut Vec<Unit>) -> Option<usize> {
         let start = line_start(text, unit.range.start);
         let lines = |count: usize| text[start..].split_inclusive('\n').take(count).map(str::len).sum::<usize>();
@@ -200,9 +201,9 @@ impl Document {
             Kind::Table => (text[start..start + lines(2)].to_owned(), start + lines(2)),
             Kind::Code => (text[start..start + lines(1)].to_owned(), start + lines(1)),
         };
-        // Behind a definition, a block may begin further in than it could elsewhere. A head is not rendered again: with links
-        // in it, the table settles as a whole.
-        if is_far_in(&text[start..]) || prefix.len() > MAX_PREFIX_BYTES || !unit.labels.is_empty() {
+        // After a definition, a block may be indented more than elsewhere. A table's head is not rendered again, so a table
+        // with reference links in its head settles as a whole.
+        if is_deeply_indented(&text[start..]) || prefix.len() > MAX_PREFIX_BYTES || !unit.labels.is_empty() {
             return None;
         }
         let (kind, head, prefix) = (unit.kind, unit.head.clone(), prefix.into());
@@ -212,7 +213,7 @@ impl Document {
         Some(from)
     }
 
-    /// Settles the parts of the open unit that nothing can change. Answers where the next one begins.
+    /// Settles the parts of the open unit that cannot change any more. Returns where the next part begins.
     fn settle_parts(
         &mut self,
         text: &str,
@@ -232,15 +233,15 @@ impl Document {
         let mut open = self.open.take()?;
         self.register(text, source, &open, &unit.parts, added);
         open.parts += unit.parts.len();
-        open.code = open.code + Length::of(&unit.code);
+        open.code = open.code + Length::of_text(&unit.code);
         open.loose |= unit.loose;
         open.has_paragraph |= unit.parts.iter().any(|part| part.has_paragraph);
         self.open = Some(open);
-        shown.last_mut()?.take_over(unit);
+        shown.last_mut()?.append(unit);
         Some(from)
     }
 
-    /// Remembers what the parts of the open unit refer to.
+    /// Records the labels that the parts of the open unit refer to.
     fn register(&self, text: &str, source: &Source, open: &Open, parts: &[Part], added: &mut Added) {
         for (place, part) in parts.iter().enumerate().filter(|(_, part)| !part.labels.is_empty()) {
             let start = line_start(text, part.range.start);
@@ -264,34 +265,34 @@ impl Document {
             unit.loose = open.is_loose(unit);
             unit.head.clone_from(&open.head);
             last.loose = unit.loose;
-            last.take_over(unit.clone());
+            last.append(unit.clone());
         }
         shown.extend(rest.map(|unit| unit.clone()));
     }
 }
 
 impl Open {
-    /// The unit, without parts.
+    /// The unit without its parts.
     fn unit(&self) -> Unit {
         Unit { kind: self.kind, head: self.head.clone(), loose: self.loose, ..Unit::default() }
     }
 
-    /// Whether the list looks loose with what comes.
-    fn is_loose(&self, coming: &Unit) -> bool {
-        let has_paragraph = self.has_paragraph || coming.parts.iter().any(|part| part.has_paragraph);
-        (self.loose || coming.loose) && has_paragraph
+    /// Whether the list is shown as loose, given its next parts.
+    fn is_loose(&self, next: &Unit) -> bool {
+        let has_paragraph = self.has_paragraph || next.parts.iter().any(|part| part.has_paragraph);
+        (self.loose || next.loose) && has_paragraph
     }
 }
 
-/// An item like the first of a list, whose text stands further in than any item begins. Whether its list is loose shows in
-/// it.
+/// The prefix for a list: an item with the same marker, indented further than any item can begin. The parser then also
+/// reports whether the list is loose.
 fn probe(list: &str) -> Option<String> {
     let marker = list.trim_start();
     let mark = marker.trim_start_matches(|c: char| c.is_ascii_digit()).chars().next()?;
     Some(if marker.starts_with(mark) { format!("{mark}    x\n") } else { format!("1{mark}    x\n") })
 }
 
-/// Takes the probe out of a list that goes on.
+/// Removes the item that [`probe`] added.
 pub(super) fn drop_probe(units: &mut [Unit]) {
     if let Some(unit) =
         units.first_mut().filter(|unit| matches!(unit.kind, Kind::List { .. }) && !unit.parts.is_empty())
@@ -304,11 +305,11 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |end| end + 1)
 }
 
-/// Where the text after `from` begins that a unit may become one with: definitions of links right before it,
-/// whose title it may be. No unit holds them; those that stand in the `previous` list are none.
-fn beginning(text: &str, previous: Option<&Unit>, from: usize, unit: &Unit) -> usize {
+/// Where the text of a unit begins, including link definitions right before it (after `from`): the unit's first line may turn
+/// out to be their title. Definitions belong to no unit; those inside the `previous` list are not included.
+fn unit_start(text: &str, previous: Option<&Unit>, from: usize, unit: &Unit) -> usize {
     let start = line_start(text, unit.range.start);
-    // Where a list ends, the parser says only roughly.
+    // The parser reports the end of a list only roughly.
     let list = previous.filter(|unit| matches!(unit.kind, Kind::List { .. }));
     let item = list.map(|list| list.parts.last().map_or(list.range.start, |item| item.range.start) + 1);
     let end = item.unwrap_or_else(|| previous.map_or(from, |unit| unit.range.end));
@@ -325,22 +326,22 @@ fn beginning(text: &str, previous: Option<&Unit>, from: usize, unit: &Unit) -> u
     if list.is_none() || is_apart {
         return begin;
     }
-    // Only behind a definition does a block begin so far in, other than code.
+    // Apart from code, only a block after a definition can be indented this far.
     let is_code = unit.parts.first().is_some_and(|part| part.html.starts_with("<pre"));
     let mut begin = start;
-    while !is_code && begin > end && is_far_in(&text[begin..]) {
+    while !is_code && begin > end && is_deeply_indented(&text[begin..]) {
         begin = line_start(text, begin - 1);
     }
     begin
 }
 
-/// Whether a line begins further in than blocks do at the top.
-fn is_far_in(line: &str) -> bool {
+/// Whether a line is indented more than a top-level block can be.
+fn is_deeply_indented(line: &str) -> bool {
     let indent = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
     indent.len() > 3 || indent.contains('\t')
 }
 
-/// Where to pause in a text that is read in pieces of whole lines.
+/// The ends of the pieces, of complete lines, in which a whole text is parsed.
 pub(super) fn windows(text: &str) -> impl Iterator<Item = usize> {
     let mut end = 0;
     std::iter::from_fn(move || {

@@ -1,30 +1,30 @@
-//! What changes on the page, and which changes lead from what is shown to what shall be.
+//! Edits of the rendered HTML, and the difference between two renderings as edits.
 
 use super::{
     document,
     unit::{Kind, Part, Unit},
 };
 
-/// A change of what is shown. Units and parts are counted from 0.
+/// An edit of the shown units. Indices of units and parts start at 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Edit {
-    /// Only the first `units` stay.
+    /// Keeps only the first `units`.
     Truncate { units: usize },
-    /// A unit more.
+    /// Appends a unit.
     Push(Unit),
-    /// Another unit in its place.
+    /// Replaces a unit.
     Replace { unit: usize, with: Unit },
-    /// Of a unit's parts the first `keep` stay; the rest is this HTML, a part each.
+    /// Keeps the first `keep` parts of a unit and appends new ones, given as HTML.
     Parts { unit: usize, keep: usize, parts: Vec<String> },
-    /// Another part in its place.
+    /// Replaces a part.
     ReplacePart { unit: usize, part: usize, html: String },
-    /// Of a code block's text `keep` stays, then comes `text`.
+    /// Keeps the first `keep` of a code block's text and appends `text`.
     Code { unit: usize, keep: Length, text: String },
-    /// Whether a list is loose.
+    /// Makes a list loose or tight.
     Loose { unit: usize, loose: bool },
 }
 
-/// The length of a text: in bytes, and in UTF-16 code units, by which browsers count.
+/// The length of a text in bytes and in UTF-16 code units, which browsers count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Length {
     pub(crate) bytes: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Length {
 }
 
 impl Length {
-    pub(super) fn of(text: &str) -> Self {
+    pub(super) fn of_text(text: &str) -> Self {
         Self { bytes: text.len(), utf16: text.encode_utf16().count() }
     }
 }
@@ -45,7 +45,8 @@ impl std::ops::Add for Length {
     }
 }
 
-/// The changes from what is shown to what shall be. Of the first unit, `base` is shown in both and in neither list.
+/// Adds the edits that turn the units `old` into `new`. `first`: the index of the first unit. `base`: the number of its parts and
+/// the length of its code that are settled; neither list contains them.
 pub(super) fn diff(old: &[Unit], new: &[Unit], first: usize, base: (usize, Length), edits: &mut Vec<Edit>) {
     for (place, unit) in new.iter().enumerate() {
         let Some(before) = old.get(place) else {
@@ -84,17 +85,17 @@ fn diff_code(old: &Unit, new: &Unit, unit: usize, base: Length, edits: &mut Vec<
     let same = old.code.bytes().zip(new.code.bytes()).take_while(|(old, new)| old == new).count();
     let same = new.code.floor_char_boundary(same);
     if same < old.code.len() || same < new.code.len() {
-        let keep = base + Length::of(&new.code[..same]);
+        let keep = base + Length::of_text(&new.code[..same]);
         edits.push(Edit::Code { unit, keep, text: new.code[same..].to_owned() });
     }
 }
 
-/// A text's units as the edits made them.
+/// The shown units, as the edits change them.
 #[derive(Debug, Default)]
 pub(crate) struct Page(Vec<Unit>);
 
 impl Page {
-    /// The units of a whole text. It is read in pieces, so that what the parser holds is bounded.
+    /// Renders a whole text. It is parsed in pieces to bound the parser's memory.
     pub(crate) fn new(text: &str) -> Self {
         let (mut page, mut document) = (Self::default(), document::Document::default());
         for end in document::windows(text) {
@@ -103,7 +104,7 @@ impl Page {
         page
     }
 
-    /// Changes what is shown.
+    /// Applies edits.
     pub(crate) fn apply(&mut self, edits: Vec<Edit>) {
         for edit in edits {
             match edit {

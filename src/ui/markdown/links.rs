@@ -1,12 +1,12 @@
-//! Addresses in running text: `https://…`, `www.…` and mail addresses become links, as GitHub's Markdown has it.
+//! Addresses in plain text: `https://…`, `www.…` and mail addresses become links, as in GitHub Flavored Markdown.
 //!
-//! Other than there, an address ends at Chinese, Japanese and Korean punctuation, and may follow such a character directly.
+//! Unlike there, an address ends at Chinese, Japanese and Korean punctuation, and may directly follow such a character.
 
 use std::ops::Range;
 
-/// An address in a text: where it stands, and what goes before it to make a link.
+/// An address in a text: its place, and the scheme to add in front.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundAddress {
     pub(super) range: Range<usize>,
     pub(super) scheme: &'static str,
 }
@@ -15,14 +15,14 @@ pub(super) struct Found {
 const MAX_ADDRESS_BYTES: usize = 4096;
 
 /// The first address at or after `from`.
-pub(super) fn find(text: &str, from: usize) -> Option<Found> {
+pub(super) fn find_address(text: &str, from: usize) -> Option<FoundAddress> {
     let bytes = text.as_bytes();
     let mut at = from;
     while at < bytes.len() {
         let found = match bytes[at] {
-            b'h' | b'H' => web(text, at, "https://", "").or_else(|| web(text, at, "http://", "")),
-            b'w' | b'W' => web(text, at, "www.", "https://"),
-            b'@' => mail(text, at, from),
+            b'h' | b'H' => web_address(text, at, "https://", "").or_else(|| web_address(text, at, "http://", "")),
+            b'w' | b'W' => web_address(text, at, "www.", "https://"),
+            b'@' => mail_address(text, at, from),
             _ => None,
         };
         if found.is_some() {
@@ -33,41 +33,43 @@ pub(super) fn find(text: &str, from: usize) -> Option<Found> {
     None
 }
 
-fn web(text: &str, at: usize, start: &str, scheme: &'static str) -> Option<Found> {
-    let begins = text.get(at..at + start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
-    let apart = !text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '/' || c == '@');
-    if !begins || !apart {
+fn web_address(text: &str, at: usize, start: &str, scheme: &'static str) -> Option<FoundAddress> {
+    let has_start = text.get(at..at + start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    let is_separate =
+        !text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '/' || c == '@');
+    if !has_start || !is_separate {
         return None;
     }
     let host = text[at + start.len()..].bytes().take_while(|byte| is_host(*byte)).count();
     let host = &text[at + start.len()..at + start.len() + host];
-    let named = if scheme.is_empty() { !host.is_empty() } else { host.contains('.') };
-    let plain = host.rsplit('.').take(2).all(|label| !label.contains('_'));
-    if !named || !plain || host.starts_with('.') {
+    let has_host = if scheme.is_empty() { !host.is_empty() } else { host.contains('.') };
+    let is_valid = host.rsplit('.').take(2).all(|label| !label.contains('_'));
+    if !has_host || !is_valid || host.starts_with('.') {
         return None;
     }
     let rest = &text[at..text.floor_char_boundary(at + MAX_ADDRESS_BYTES + 4)];
     let rest = rest.char_indices().find(|(_, c)| ends_address(*c)).map_or(rest, |(end, _)| &rest[..end]);
-    let end = at + trimmed(rest).len();
-    (end > at + start.len() && end - at <= MAX_ADDRESS_BYTES).then_some(Found { range: at..end, scheme })
+    let end = at + trim_punctuation(rest).len();
+    (end > at + start.len() && end - at <= MAX_ADDRESS_BYTES).then_some(FoundAddress { range: at..end, scheme })
 }
 
 /// The address around an `@`.
-fn mail(text: &str, at: usize, from: usize) -> Option<Found> {
+fn mail_address(text: &str, at: usize, from: usize) -> Option<FoundAddress> {
     let bytes = text.as_bytes();
-    let name = bytes[from..at].iter().rev().take(64).take_while(|byte| is_name(**byte)).count();
+    let name = bytes[from..at].iter().rev().take(64).take_while(|byte| is_mail_name(**byte)).count();
     let domain = bytes[at + 1..].iter().take(255).take_while(|byte| is_host(**byte)).count();
     let domain = text[at + 1..at + 1 + domain].trim_end_matches('.');
     let labels = domain.split('.').all(|label| !label.is_empty()) && domain.contains('.');
-    let whole = name > 0 && labels && !domain.ends_with(['-', '_']) && bytes.get(at + 1 + domain.len()) != Some(&b'@');
-    whole.then(|| Found { range: at - name..at + 1 + domain.len(), scheme: "mailto:" })
+    let is_mail =
+        name > 0 && labels && !domain.ends_with(['-', '_']) && bytes.get(at + 1 + domain.len()) != Some(&b'@');
+    is_mail.then(|| FoundAddress { range: at - name..at + 1 + domain.len(), scheme: "mailto:" })
 }
 
 fn is_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
-fn is_name(byte: u8) -> bool {
+fn is_mail_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b".-_+".contains(&byte)
 }
 
@@ -76,8 +78,8 @@ fn ends_address(char: char) -> bool {
     char.is_whitespace() || char.is_control() || matches!(char, '<' | '>' | '"' | '`' | '|') || is_wide_punctuation
 }
 
-/// An address without the punctuation that belongs to the sentence around it.
-fn trimmed(address: &str) -> &str {
+/// Cuts off trailing punctuation that belongs to the sentence around the address.
+fn trim_punctuation(address: &str) -> &str {
     let mut rest = address;
     let count = |text: &str, byte: u8| text.bytes().filter(|it| *it == byte).count();
     let (opened, mut closed) = (count(rest, b'('), count(rest, b')'));
@@ -103,7 +105,7 @@ mod tests {
 
     fn found(text: &str) -> Vec<String> {
         let (mut from, mut all) = (0, Vec::new());
-        while let Some(found) = find(text, from) {
+        while let Some(found) = find_address(text, from) {
             from = found.range.end;
             all.push(format!("{}{}", found.scheme, &text[found.range]));
         }
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_end_where_the_sentence_goes_on() {
+    fn addresses_end_before_the_punctuation_of_the_sentence() {
         assert_eq!(
             found("(see https://e.org/a_(b)), or www.e.org/x?y=1."),
             ["https://e.org/a_(b)", "https://www.e.org/x?y=1"]
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_none() {
+    fn other_words_are_not_addresses() {
         assert!(
             found("xhttps://e.org http:// https://. www. www.x javascript:alert(1) ftp://e.org @e.org https://a_b.c_d")
                 .is_empty()

@@ -1,8 +1,8 @@
-//! Agents' Markdown as HTML that is safe to insert, and cheap to extend while it streams.
+//! Renders agents' Markdown to safe HTML, incrementally while the text streams.
 //!
-//! Promises: whatever the text says, the HTML holds no element, attribute or address that this module did not choose: raw
-//! HTML shows as the text it is (but a line break), addresses are `http`, `https` or `mailto`, images show as their
-//! description. A text that grows looks at each moment as if it were rendered whole; what is settled is not parsed again.
+//! Promises: for any text, the HTML has only elements, attributes and addresses that this module allows. Raw HTML is shown as
+//! text (except `<br>`), links are `http`, `https` or `mailto`, images are shown as their description. A growing text looks
+//! at each moment as if it were rendered whole, and settled text is not parsed again.
 
 mod definitions;
 mod document;
@@ -19,7 +19,7 @@ pub(crate) use document::Document;
 pub(crate) use edit::Edit;
 use edit::Page;
 
-/// Markdown as safe HTML.
+/// Renders Markdown to safe HTML.
 pub(crate) fn to_html(markdown: &str) -> String {
     Page::new(markdown).html()
 }

@@ -1,37 +1,37 @@
-//! The text that is given to the parser, which differs from what was written where Markdown reads too much or too little.
+//! Prepares a text for the parser, where Markdown would find too much or too little markup.
 //!
-//! - Between `\(` and `\)`, and between `\[` and `\]`, characters are not markup: they are replaced by private ones.
-//! - A mark is inserted where bold text meets Chinese, Japanese or Korean punctuation: CommonMark expects spaces there.
-//! - Containers nested too deeply and tables with too many columns are replaced as well, so that parsing stays cheap.
+//! - Between `\(` and `\)`, and between `\[` and `\]`, markup characters are replaced by private-use characters.
+//! - A mark is inserted where bold text touches Chinese, Japanese or Korean punctuation: CommonMark expects spaces there.
+//! - The markers of containers nested too deeply and of tables with too many columns are replaced too, to keep parsing cheap.
 //!
-//! [`restore`] undoes all of it, wherever the characters come out. Every rule looks at one line, or at a run of lines
-//! without a blank one between, so a part of a text is changed as the whole would be.
+//! [`restore`] undoes all of this in the parser's output. Each rule looks at one line, or at adjacent lines without a blank
+//! line between, so a part of a text is changed in the same way as the whole.
 
 use std::{borrow::Cow, ops::Range};
 
-/// Inserted beside `*` and `~`: neither punctuation nor space. A noncharacter, so no text needs it.
+/// Inserted beside `*` and `~`. It is neither punctuation nor space, and a noncharacter, so texts do not contain it.
 const MARK: char = '\u{fdd0}';
-/// The private character that stands for the first of [`PROTECTED`].
-const FIRST: u32 = 0xe7c0;
-/// What can be replaced.
+/// The private-use character that replaces the first of [`PROTECTED`].
+const FIRST_PRIVATE: u32 = 0xe7c0;
+/// The characters that can be replaced.
 const PROTECTED: &[u8] = br"\*_[]<>&!$=+-#.)|";
-/// The most quotes and list items that begin on one line.
+/// The most quotes and list items that can begin on one line.
 const MAX_CONTAINERS: usize = 32;
 /// The most columns of a table.
 const MAX_COLUMNS: usize = 64;
 
-/// A text for the parser, and where each part of it comes from.
+/// A text for the parser, with the mapping of its offsets to the original.
 #[derive(Default)]
 pub(super) struct Source {
     text: String,
-    /// Where text and original drift apart: a place in the text, and the same place in the original.
+    /// The offsets where text and original diverge: in the text, and in the original.
     anchors: Vec<(usize, usize)>,
-    /// Lines of the original that begin within displayed mathematics.
+    /// The offsets of lines in the original that begin within displayed mathematics.
     in_math: Vec<usize>,
 }
 
 impl Source {
-    /// `prefix` stands before the original and is no part of it. `in_math`: the original begins within mathematics.
+    /// Prepares `original`, with `prefix` before it. `in_math`: the original begins within displayed mathematics.
     pub(super) fn new(prefix: &str, original: &str, in_math: bool) -> Self {
         let mut source = Self::default();
         source.text.reserve(prefix.len() + original.len());
@@ -47,13 +47,13 @@ impl Source {
         &self.text
     }
 
-    /// Where in the original a place in the text is; 0 for one in the prefix.
+    /// The offset in the original of an offset in the text; 0 within the prefix.
     pub(super) fn original(&self, at: usize) -> usize {
         let after = self.anchors.partition_point(|(text, _)| *text <= at);
         after.checked_sub(1).map_or(0, |anchor| self.anchors[anchor].1 + at - self.anchors[anchor].0)
     }
 
-    /// Whether the line of the original that begins there is within displayed mathematics.
+    /// Whether the line at this offset of the original begins within displayed mathematics.
     pub(super) fn is_in_math(&self, line: usize) -> bool {
         self.in_math.binary_search(&line).is_ok()
     }
@@ -61,11 +61,11 @@ impl Source {
     fn append(&mut self, original: &str, mut in_math: bool) {
         let mut start = 0;
         for line in original.split_inclusive('\n') {
-            let mut shield = Line { source: self, line, start, at: 0 };
+            let mut copier = Line { source: self, line, start, at: 0 };
             if in_math {
-                shield.source.in_math.push(start);
+                copier.source.in_math.push(start);
             }
-            in_math = shield.shield(in_math);
+            in_math = copier.copy_line(in_math);
             start += line.len();
         }
         if in_math {
@@ -74,19 +74,19 @@ impl Source {
     }
 }
 
-/// One line of the original on its way into the text.
+/// Copies one line of the original into the text.
 struct Line<'a> {
     source: &'a mut Source,
     line: &'a str,
-    /// Where it begins in the original.
+    /// The line's offset in the original.
     start: usize,
-    /// How much of it was taken over.
+    /// How much of the line was copied.
     at: usize,
 }
 
 impl Line<'_> {
-    /// Takes the line over; answers whether the next one begins within displayed mathematics.
-    fn shield(&mut self, in_math: bool) -> bool {
+    /// Copies the line. Returns whether the next line begins within displayed mathematics.
+    fn copy_line(&mut self, in_math: bool) -> bool {
         let content = self.line.trim();
         let indent = self.line.len() - self.line.trim_start().len();
         let is_fence = content.starts_with("```") || content.starts_with("~~~");
@@ -94,35 +94,35 @@ impl Line<'_> {
             let from = if in_math { indent } else { indent + 2 };
             let end = self.line.get(from..).and_then(|rest| rest.find("\\]")).map(|end| from + end + 2);
             self.protect(indent..end.unwrap_or(self.line.len()), PROTECTED);
-            self.inline();
+            self.copy_inline();
             return end.is_none();
         }
         if is_wide_delimiter_row(content) {
             self.protect(0..self.line.len(), b"|");
         }
-        if let Some(deep) = deep_containers(self.line) {
+        if let Some(deep) = excess_containers(self.line) {
             self.protect(deep, PROTECTED);
         }
-        self.inline();
+        self.copy_inline();
         false
     }
 
-    /// Takes over the rest of the line.
-    fn inline(&mut self) {
+    /// Copies the rest of the line.
+    fn copy_inline(&mut self) {
         let bytes = self.line.as_bytes();
         let mut next = self.at;
         while next < bytes.len() {
             next = match bytes[next] {
                 b'\\' => self.backslash(next),
-                b'*' | b'~' => self.run(next),
+                b'*' | b'~' => self.delimiter_run(next),
                 byte if byte.is_ascii() => next + 1,
-                _ => self.private(next),
+                _ => self.non_ascii(next),
             };
         }
         self.copy(bytes.len());
     }
 
-    /// A backslash at `at`; answers where to go on.
+    /// Handles a backslash at `at`. Returns where to continue.
     fn backslash(&mut self, at: usize) -> usize {
         let close = match self.line.as_bytes().get(at + 1) {
             Some(b'(') => Some("\\)"),
@@ -144,8 +144,8 @@ impl Line<'_> {
         }
     }
 
-    /// A run of `*` or `~` at `at`; answers where it ends.
-    fn run(&mut self, at: usize) -> usize {
+    /// Handles a run of `*` or `~` at `at`. Returns where it ends.
+    fn delimiter_run(&mut self, at: usize) -> usize {
         let mark = self.line.as_bytes()[at];
         let end = at + self.line.as_bytes()[at..].iter().take_while(|byte| **byte == mark).count();
         let before = self.line[..at].chars().next_back().filter(|c| !c.is_whitespace());
@@ -160,8 +160,8 @@ impl Line<'_> {
         end
     }
 
-    /// A character beyond ASCII at `at`: those that stand for others here cannot be taken over.
-    fn private(&mut self, at: usize) -> usize {
+    /// Handles a non-ASCII character at `at`: our own private-use characters are replaced by U+FFFD. Returns where it ends.
+    fn non_ascii(&mut self, at: usize) -> usize {
         let Some(char) = self.line[at..].chars().next() else { return at + 1 };
         let end = at + char.len_utf8();
         if char == MARK || protected(char).is_some() {
@@ -173,18 +173,18 @@ impl Line<'_> {
         end
     }
 
-    /// Takes over what stands there with `what` of it replaced.
+    /// Copies a range, with the characters of `what` replaced.
     fn protect(&mut self, range: Range<usize>, what: &[u8]) {
         for at in range.start.max(self.at)..range.end {
             let byte = self.line.as_bytes()[at];
             let place = PROTECTED.iter().position(|it| *it == byte).filter(|_| what.contains(&byte));
-            if let Some(private) = place.and_then(|place| char::from_u32(FIRST + place as u32)) {
+            if let Some(private) = place.and_then(|place| char::from_u32(FIRST_PRIVATE + place as u32)) {
                 self.copy(at);
                 self.source.text.push(private);
                 self.at = at + 1;
                 self.anchor();
             } else if !byte.is_ascii() && self.line.is_char_boundary(at) {
-                self.private(at);
+                self.non_ascii(at);
             }
         }
         self.copy(range.end);
@@ -202,18 +202,18 @@ impl Line<'_> {
     }
 }
 
-/// A text that came out of the parser as it was written.
+/// Restores the original characters in a text from the parser.
 pub(super) fn restore(text: &str) -> Cow<'_, str> {
-    // All that is replaced or inserted begins with one of these bytes.
+    // All replaced and inserted characters begin with one of these bytes.
     if !text.bytes().any(|byte| matches!(byte, 0xee | 0xef)) {
         return Cow::Borrowed(text);
     }
     text.chars().filter(|c| *c != MARK).map(|c| protected(c).unwrap_or(c)).collect::<String>().into()
 }
 
-/// An address as it was meant: a backslash before punctuation is none of it.
+/// Restores an address, without the backslashes that escape punctuation in it.
 pub(super) fn restore_address(address: &str) -> Cow<'_, str> {
-    let backslash = char::from_u32(FIRST).unwrap_or(MARK);
+    let backslash = char::from_u32(FIRST_PRIVATE).unwrap_or(MARK);
     match restore(address) {
         Cow::Owned(_) => restore(&address.replace(backslash, "")).into_owned().into(),
         borrowed => borrowed,
@@ -221,7 +221,7 @@ pub(super) fn restore_address(address: &str) -> Cow<'_, str> {
 }
 
 fn protected(char: char) -> Option<char> {
-    let place = u32::from(char).checked_sub(FIRST)?;
+    let place = u32::from(char).checked_sub(FIRST_PRIVATE)?;
     PROTECTED.get(place as usize).map(|byte| char::from(*byte))
 }
 
@@ -230,8 +230,8 @@ fn is_wide_delimiter_row(content: &str) -> bool {
     bars > MAX_COLUMNS && content.bytes().all(|byte| b"|:- \t".contains(&byte))
 }
 
-/// Where on a line the containers begin that are too many.
-fn deep_containers(line: &str) -> Option<Range<usize>> {
+/// The range of the container markers on a line that exceed the limit.
+fn excess_containers(line: &str) -> Option<Range<usize>> {
     let bytes = line.as_bytes();
     let (mut at, mut markers, mut deep) = (0, 0, None);
     loop {
@@ -271,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shielded_comes_back_and_places_are_found_again() {
+    fn restoring_undoes_the_replacements_and_offsets_map_back() {
         let original = "は**「x」**を \\(a_1 * b\\) `\\[`\n\\[\n- x*\n\\]\n> z\u{e7c1}";
         let source = Source::new("|p*\n", original, false);
         assert_eq!(restore(source.text()), format!("|p*\n{original}").replace('\u{e7c1}', "\u{fffd}"));
@@ -288,10 +288,10 @@ mod tests {
     }
 
     #[test]
-    fn containers_nest_to_a_depth() {
-        assert_eq!(deep_containers(&"> ".repeat(32)), None);
-        assert_eq!(deep_containers(&"> ".repeat(40)), Some(63..79));
-        assert_eq!(deep_containers(&"1. ".repeat(40)), Some(95..119));
-        assert_eq!(deep_containers("a > b"), None);
+    fn nested_containers_are_limited() {
+        assert_eq!(excess_containers(&"> ".repeat(32)), None);
+        assert_eq!(excess_containers(&"> ".repeat(40)), Some(63..79));
+        assert_eq!(excess_containers(&"1. ".repeat(40)), Some(95..119));
+        assert_eq!(excess_containers("a > b"), None);
     }
 }

@@ -4,19 +4,19 @@ use proptest::prelude::*;
 
 use super::{source::Source, unit::Unit, writer::units, *};
 
-/// What the whole text looks like when it is parsed once.
+/// The HTML of a text that is parsed at once.
 fn whole(text: &str) -> String {
     units(&Source::new("", text, false), |_| None).0.iter().map(Unit::html).collect()
 }
 
-/// Sources of the examples of CommonMark, of GitHub's Markdown, and of the parser's own tests.
+/// The examples of CommonMark, of GitHub Flavored Markdown, and of the parser's own tests.
 fn examples() -> Vec<String> {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/markdown/examples.json"));
     let all: BTreeMap<String, Vec<String>> = serde_json::from_str(&text.unwrap()).unwrap();
     all.into_values().flatten().collect()
 }
 
-/// Reads a text up to each of these places, and compares.
+/// Grows a text to each of these lengths in turn, and compares with the text parsed at once.
 fn grow(text: &str, cuts: impl Iterator<Item = usize>) -> Result<(), String> {
     let (mut document, mut page) = (Document::default(), Page::default());
     for cut in cuts.chain([text.len()]) {
@@ -31,13 +31,13 @@ fn grow(text: &str, cuts: impl Iterator<Item = usize>) -> Result<(), String> {
 }
 
 #[test]
-fn every_example_looks_the_same_however_it_grows() {
+fn every_example_renders_the_same_in_steps_as_at_once() {
     let failed: Vec<_> =
         examples().iter().filter_map(|text| grow(text, (0..text.len()).step_by(1 + text.len() / 250)).err()).collect();
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed[..failed.len().min(12)].join("\n"));
 }
 
-/// Pieces of documents: whole examples, and what changes how others are read.
+/// Pieces of documents: whole examples, and markup that changes how others are parsed.
 fn piece() -> impl Strategy<Value = String> {
     let marks = [
         "\n",
@@ -85,7 +85,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_text_looks_the_same_however_it_is_cut(
+    fn a_text_renders_the_same_wherever_it_is_cut(
         pieces in prop::collection::vec(piece(), 1..14),
         cuts in prop::collection::vec(0.0..1.0f64, 0..24),
     ) {
@@ -97,7 +97,7 @@ proptest! {
 }
 
 #[test]
-fn raw_html_shows_as_text() {
+fn raw_html_is_shown_as_text() {
     for hostile in
         ["<script>alert(1)</script>", "a <img src=x onerror=alert(1)> b", "<b onclick='x'>b</b>", "<br onclick=x>"]
     {
@@ -127,7 +127,7 @@ fn only_web_and_mail_addresses_become_links() {
 }
 
 #[test]
-fn attributes_cannot_be_broken_out_of() {
+fn text_cannot_break_out_of_attributes() {
     let html = to_html(
         "[x](<https://e.org/\" onmouseover=\"alert(1)>)\n\n```\"><script>\ncode\n```\n\n![\"><script>](https://e.org/i.png \"t\") https://e.org/\"onclick='x'",
     );
@@ -137,7 +137,7 @@ fn attributes_cannot_be_broken_out_of() {
 }
 
 #[test]
-fn a_table_is_a_table() {
+fn tables_align_numbers_and_fill_short_rows() {
     let html = to_html("|a|b|c|\n|-|-:|-|\n|1|2|3|\n|1|\n||2|\n");
     assert!(html.contains("<thead><tr><th>a</th><th class=\"number\">b</th><th>c</th></tr></thead>"), "{html}");
     assert!(html.contains("<tr><td>1</td><td class=\"number\">2</td><td>3</td></tr>"), "{html}");
@@ -145,8 +145,8 @@ fn a_table_is_a_table() {
     assert!(html.contains("<tr><td></td><td class=\"number\">2</td><td colspan=\"1\"></td></tr>"), "{html}");
 }
 
-/// One of the recorded answers, as HTML.
-fn case(name: &str) -> String {
+/// The HTML of a recorded answer.
+fn recorded(name: &str) -> String {
     to_html(&std::fs::read_to_string(format!("{}/tests/data/markdown/{name}.md", env!("CARGO_MANIFEST_DIR"))).unwrap())
 }
 
@@ -155,8 +155,8 @@ fn count(html: &str, what: &str) -> usize {
 }
 
 #[test]
-fn recorded_answers_look_as_they_were_meant() {
-    let links = case("bare-urls");
+fn recorded_answers_render_as_intended() {
+    let links = recorded("bare-urls");
     for address in [
         "https://docs.example.org/start",
         "https://www.example.org",
@@ -166,13 +166,13 @@ fn recorded_answers_look_as_they_were_meant() {
         assert!(links.contains(&format!("href=\"{address}\"")), "{address} in {links}");
     }
     assert_eq!(count(&links, "<a "), 7, "{links}");
-    assert_eq!((count(&case("br-table"), "<br>"), count(&case("br-table"), "&lt;")), (4, 0));
-    assert_eq!((count(&case("cjk-bold"), "<strong>"), count(&case("cjk-bold"), "*")), (5, 0));
-    let fence = case("inline-fence");
+    assert_eq!((count(&recorded("br-table"), "<br>"), count(&recorded("br-table"), "&lt;")), (4, 0));
+    assert_eq!((count(&recorded("cjk-bold"), "<strong>"), count(&recorded("cjk-bold"), "*")), (5, 0));
+    let fence = recorded("inline-fence");
     assert!(fence.starts_with("<p dir=\"auto\"><code dir=\"ltr\">npm ci</code> installs"), "{fence}");
     assert!(fence.contains("<code>first part\n\n# second part\nthird part\n</code></pre>"), "{fence}");
     assert!(fence.ends_with("After the file, <strong>one</strong> more sentence.</p>"), "{fence}");
-    let math = case("math");
+    let math = recorded("math");
     for as_written in [
         r"\( x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a} \)",
         "\\[\na_1 * b_1 + a_2 * b_2 = \\sum_{i=1}^{n} x_i * y_i\n\\]",
@@ -181,12 +181,12 @@ fn recorded_answers_look_as_they_were_meant() {
     ] {
         assert!(math.contains(as_written), "{as_written} in {math}");
     }
-    assert_eq!((count(&case("tilde2"), "<del>"), count(&case("tilde2"), "~")), (0, 12));
-    assert_eq!(count(&case("rtl"), "dir=\"auto\""), 5);
+    assert_eq!((count(&recorded("tilde2"), "<del>"), count(&recorded("tilde2"), "~")), (0, 12));
+    assert_eq!(count(&recorded("rtl"), "dir=\"auto\""), 5);
 }
 
 #[test]
-fn fences_are_what_the_parser_says() {
+fn code_blocks_end_where_the_parser_ends_them() {
     let html = to_html("1. one\n   ```\n   a\n   > ```\n   b\n   ```\n2. two\n\n> ```\n> c\n\nafter\n");
     assert!(
         html.contains("<code>a\n&gt; ```\nb\n</code>") && html.contains("<code>c\n</code></pre></blockquote>"),
@@ -195,8 +195,8 @@ fn fences_are_what_the_parser_says() {
     assert!(html.ends_with("<p dir=\"auto\">after</p>"), "{html}");
 }
 
-/// How much each update changes, for a text that comes line by line.
-fn changed(lines: impl Iterator<Item = String>) -> usize {
+/// The largest edit, in bytes, for a text that arrives line by line.
+fn largest_edit(lines: impl Iterator<Item = String>) -> usize {
     let (mut document, mut text) = (Document::default(), String::new());
     let size = |edit: &Edit| match edit {
         Edit::Push(unit) | Edit::Replace { with: unit, .. } => unit.html().len(),
@@ -214,18 +214,19 @@ fn changed(lines: impl Iterator<Item = String>) -> usize {
 }
 
 #[test]
-fn what_an_update_changes_does_not_grow_with_the_text() {
-    let of =
-        |head: &str, line: &dyn Fn(usize) -> String| changed([head.to_owned()].into_iter().chain((0..3000).map(line)));
-    assert!(of("", &|n| format!("- item {n}\n")) < 300);
-    assert!(of("", &|n| format!("{n}. item\n\n   more\n")) < 300);
-    assert!(of("|a|b|\n|-|-|\n", &|n| format!("|{n}|x|\n")) < 300);
-    assert!(of("```\n", &|n| format!("line {n}\n")) < 300);
-    assert!(of("", &|n| format!("paragraph {n}\n\n")) < 300);
+fn edits_do_not_grow_with_the_text() {
+    let edit = |head: &str, line: &dyn Fn(usize) -> String| {
+        largest_edit([head.to_owned()].into_iter().chain((0..3000).map(line)))
+    };
+    assert!(edit("", &|n| format!("- item {n}\n")) < 300);
+    assert!(edit("", &|n| format!("{n}. item\n\n   more\n")) < 300);
+    assert!(edit("|a|b|\n|-|-|\n", &|n| format!("|{n}|x|\n")) < 300);
+    assert!(edit("```\n", &|n| format!("line {n}\n")) < 300);
+    assert!(edit("", &|n| format!("paragraph {n}\n\n")) < 300);
 }
 
 #[test]
-fn a_long_block_that_cannot_settle_is_parsed_again_only_as_it_grows() {
+fn a_long_block_that_cannot_settle_is_parsed_again_only_after_growing() {
     let (mut document, mut page, mut text) = (Document::default(), Page::default(), String::new());
     let mut parsed = 0;
     for n in 0..20_000 {
@@ -235,13 +236,13 @@ fn a_long_block_that_cannot_settle_is_parsed_again_only_as_it_grows() {
         page.apply(edits);
     }
     assert!(parsed < 60, "{parsed}");
-    assert!(page.html().contains("word 19999"), "what came last shows");
+    assert!(page.html().contains("word 19999"), "the newest text is shown");
     page.apply(document.update(&text, true));
     assert_eq!(page.html(), whole(&text));
 }
 
 #[test]
-fn hostile_texts_make_no_more_html_than_they_are_long() {
+fn the_html_of_hostile_texts_is_bounded_by_their_length() {
     let rows = |columns: usize| format!("{}\n{}\n{}", "|a".repeat(columns), "|-".repeat(columns), "b\n".repeat(20_000));
     let hostile = [
         "> ".repeat(20_000),
@@ -270,7 +271,7 @@ fn hostile_texts_make_no_more_html_than_they_are_long() {
 
 proptest! {
     #[test]
-    fn no_text_makes_an_element_of_its_own(text in "(<[a-z/!]{0,8}|[\\[\\]()<>\"'`&:=*\\\\\n|-]|javascript:|onerror=|https://e.org|\u{e7c1}|\u{e7c5}){0,24}") {
+    fn no_text_produces_an_element_that_is_not_allowed(text in "(<[a-z/!]{0,8}|[\\[\\]()<>\"'`&:=*\\\\\n|-]|javascript:|onerror=|https://e.org|\u{e7c1}|\u{e7c5}){0,24}") {
         let html = to_html(&text);
         for tag in html.split('<').skip(1) {
             let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();

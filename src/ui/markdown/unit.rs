@@ -1,13 +1,13 @@
-//! The elements at the top of a text, and their parts.
+//! Units (top-level elements of a text) and their parts.
 
 use std::ops::Range;
 
 use pulldown_cmark_escape::escape_html_body_text;
 
-/// What a unit is.
+/// The kind of a unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// One element, whole: its only part.
+    /// One element, which is its only part.
     #[default]
     Whole,
     /// A list; its items are the parts.
@@ -18,38 +18,38 @@ pub(crate) enum Kind {
     Code,
 }
 
-/// An element at the top of a text.
+/// A top-level element of a text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unit {
     pub(crate) kind: Kind,
-    /// What stands before the parts.
+    /// The HTML before the parts.
     pub(crate) head: String,
     pub(crate) parts: Vec<Part>,
-    /// What stands in a code block, as text.
+    /// The text of a code block.
     pub(crate) code: String,
-    /// A list in which a paragraph stands apart.
+    /// Whether a list is loose: blank lines separate its items or their paragraphs.
     pub(crate) loose: bool,
-    /// Where the text of a code block ends in the original.
+    /// The end of a code block's text in the original.
     pub(super) code_end: usize,
-    /// The labels that the head of a table refers to.
+    /// The labels that a table's head refers to.
     pub(super) labels: Vec<String>,
-    /// Where it stands in the original.
+    /// Its range in the original.
     pub(super) range: Range<usize>,
 }
 
-/// A part of a unit: HTML of its own.
+/// A part of a unit, as HTML.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) html: String,
     pub(super) range: Range<usize>,
-    /// Whether an item has a paragraph: others look the same in loose and in tight lists.
+    /// Whether a list item has a paragraph. Other items look the same in loose and tight lists.
     pub(super) has_paragraph: bool,
-    /// The labels of the definitions that its links refer to, known or not.
+    /// The labels that its links refer to, defined or not.
     pub(super) labels: Vec<String>,
 }
 
 impl Unit {
-    /// A text as it is, without markup.
+    /// A unit that shows a text without markup.
     pub(super) fn plain(text: &str) -> Self {
         let mut html = String::from("<p dir=\"auto\">");
         // Writing to a String cannot fail.
@@ -77,14 +77,14 @@ impl Unit {
         html
     }
 
-    /// Adds the parts of another one.
-    pub(super) fn take_over(&mut self, other: Unit) {
+    /// Appends the parts and the code of another unit.
+    pub(super) fn append(&mut self, other: Unit) {
         self.parts.extend(other.parts);
         self.code.push_str(&other.code);
     }
 
-    /// Moves its places in the original.
-    pub(super) fn move_by(&mut self, by: usize) {
+    /// Shifts its offsets in the original.
+    pub(super) fn shift_by(&mut self, by: usize) {
         let moved = |range: &Range<usize>| range.start + by..range.end + by;
         self.range = moved(&self.range);
         self.code_end += by;

@@ -1,4 +1,4 @@
-//! A parser's events as safe HTML, in units: one element of the page each, those that grow with their parts apart.
+//! Writes the parser's events as safe HTML, in units and their parts.
 
 mod output;
 
@@ -7,44 +7,44 @@ use std::{cell::RefCell, fmt::Write, ops::Range};
 use pulldown_cmark::{Alignment, BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 use pulldown_cmark_escape::escape_href;
 
-use self::output::{allowed, is_inline, is_line_break, name};
+use self::output::{element_name, is_allowed, is_inline, is_line_break};
 use super::{
     source::{Source, restore, restore_address},
     unit::{Kind, Unit},
 };
 
-/// How deeply elements nest; the text of what is deeper stands in the last one.
+/// How deeply elements nest. The text of deeper elements is written into the last one.
 const MAX_DEPTH: usize = 48;
 
-/// A link's definition.
+/// A link definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) label: String,
     pub(super) address: String,
-    /// Where it begins in the original.
+    /// Its offset in the original.
     pub(super) start: usize,
 }
 
-/// Labels are the same whatever their case and the space in them.
-pub(super) fn folded(label: &str) -> String {
+/// Normalises a label: labels match regardless of case and white space.
+pub(super) fn normalised(label: &str) -> String {
     let words: Vec<_> = restore(label).split_whitespace().map(|word| word.to_lowercase().to_uppercase()).collect();
     words.join(" ")
 }
 
-/// The units of a text, and the definitions in it. `defined` answers the address of a label that is defined elsewhere, and
-/// goes before what the text itself says.
+/// Parses a text into its units and link definitions. `defined` returns the address of a label that is defined outside this
+/// text; it takes precedence over definitions in the text.
 pub(super) fn units(source: &Source, defined: impl Fn(&str) -> Option<String>) -> (Vec<Unit>, Vec<Definition>) {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
-        // Without this, one tilde strikes out as two do.
+        // Without this, a single tilde would strike through like two.
         | Options::ENABLE_SUBSCRIPT
         | Options::ENABLE_TASKLISTS
         | Options::ENABLE_MATH;
-    let asked = RefCell::new(Vec::new());
+    let labels = RefCell::new(Vec::new());
     let answer = |link: BrokenLink<'_>| {
-        let label = folded(&link.reference);
+        let label = normalised(&link.reference);
         let address = defined(&label);
-        asked.borrow_mut().push(label);
+        labels.borrow_mut().push(label);
         address.map(|address| (CowStr::from(address), CowStr::Borrowed("")))
     };
     let parser = Parser::new_with_broken_link_callback(source.text(), options, Some(answer));
@@ -52,27 +52,27 @@ pub(super) fn units(source: &Source, defined: impl Fn(&str) -> Option<String>) -
         .reference_definitions()
         .iter()
         .map(|(label, definition)| Definition {
-            label: folded(label),
+            label: normalised(label),
             address: definition.dest.to_string(),
             start: source.original(definition.span.start),
         })
         .collect();
     definitions.sort_by_key(|definition| definition.start);
-    let mut writer = Writer::new(source, &asked, &defined);
+    let mut writer = Writer::new(source, &labels, &defined);
     for (event, range) in parser.into_offset_iter() {
         writer.event(event, range);
     }
     (writer.units, definitions)
 }
 
-/// An element that is open.
+/// An open element.
 enum Open {
-    /// A list; where its class goes, and whether it is loose.
+    /// A list, with the place of its class in the HTML, and whether it is loose.
     List {
         class: usize,
         loose: bool,
     },
-    /// An item; whether a paragraph is open in it that the parser does not tell of.
+    /// A list item, and whether an implicit paragraph is open in it, for which the parser emits no event.
     Item {
         paragraph: bool,
     },
@@ -81,33 +81,36 @@ enum Open {
 
 struct Writer<'a> {
     source: &'a Source,
-    asked: &'a RefCell<Vec<String>>,
+    /// The labels that the current unit or part refers to.
+    labels: &'a RefCell<Vec<String>>,
     defined: &'a dyn Fn(&str) -> Option<String>,
     units: Vec<Unit>,
-    /// What was written of the part.
+    /// The HTML of the current part.
     html: String,
-    /// Text that goes on: addresses are found in it once it is whole.
+    /// Text that is not written yet. Addresses are found in it once it is complete.
     text: String,
     open: Vec<Open>,
-    /// How many elements are open that are too deep.
+    /// The number of open elements that are too deep to be written.
     hidden: usize,
     /// Whether a code block is open.
     in_code: bool,
     /// Which of the open links and images are shown as links.
     links: Vec<bool>,
-    /// How the open table's columns are aligned.
+    /// The alignment of the open table's columns.
     columns: Vec<Alignment>,
+    /// The index of the current cell in its row.
     cell: usize,
+    /// Whether the current row is the table's head.
     head: bool,
-    /// Cells at the end of a row that nobody wrote.
+    /// The number of cells that the current row lacks at its end.
     missing: usize,
 }
 
 impl<'a> Writer<'a> {
-    fn new(source: &'a Source, asked: &'a RefCell<Vec<String>>, defined: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    fn new(source: &'a Source, labels: &'a RefCell<Vec<String>>, defined: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self {
             source,
-            asked,
+            labels,
             defined,
             units: Vec::new(),
             html: String::new(),
@@ -128,17 +131,17 @@ impl<'a> Writer<'a> {
             Event::Start(tag) => self.start(tag, range),
             Event::End(tag) => self.end(tag),
             Event::Text(text) if self.in_code && self.open.len() == 1 => self.code(&text, &range),
-            Event::Text(text) => self.say(&text),
-            Event::InlineMath(text) => self.say(&format!("${text}$")),
-            Event::DisplayMath(text) => self.say(&format!("$${text}$$")),
+            Event::Text(text) => self.write_text(&text),
+            Event::InlineMath(text) => self.write_text(&format!("${text}$")),
+            Event::DisplayMath(text) => self.write_text(&format!("$${text}$$")),
             Event::Code(code) => {
                 self.inline("<code dir=\"ltr\">");
                 self.escape(&restore(&code));
                 self.html.push_str("</code>");
             }
             Event::Html(html) | Event::InlineHtml(html) if is_line_break(&html) => self.inline("<br>"),
-            Event::Html(html) | Event::InlineHtml(html) => self.say(&html),
-            Event::SoftBreak => self.say("\n"),
+            Event::Html(html) | Event::InlineHtml(html) => self.write_text(&html),
+            Event::SoftBreak => self.write_text("\n"),
             Event::HardBreak => self.inline("<br>\n"),
             Event::Rule => {
                 self.begin_unit(Kind::Whole, &range);
@@ -149,11 +152,11 @@ impl<'a> Writer<'a> {
                 self.paragraph();
                 self.text.push_str(if done { "☑ " } else { "☐ " });
             }
-            Event::FootnoteReference(label) => self.say(&label),
+            Event::FootnoteReference(label) => self.write_text(&label),
         }
     }
 
-    /// A code block at the top goes on.
+    /// Appends text to a top-level code block.
     fn code(&mut self, text: &str, range: &Range<usize>) {
         let end = self.source.original(range.end);
         match self.units.last_mut() {
@@ -166,14 +169,14 @@ impl<'a> Writer<'a> {
     }
 
     fn start(&mut self, tag: Tag<'_>, range: Range<usize>) {
-        // What is in a list or a table must stand in their items and cells: these are whole or not there.
+        // Lists and tables need room for their items and cells, so they are written completely or not at all.
         let room = if matches!(tag, Tag::List(_) | Tag::Table(_)) { MAX_DEPTH - 4 } else { MAX_DEPTH };
         if self.hidden > 0 || self.open.len() >= room {
             self.hidden += 1;
             self.text.push_str(if is_inline(&tag) { "" } else { "\n" });
             return;
         }
-        // The direction of a text is that of its first letter, for all that is in a unit.
+        // The first letter of a unit decides the direction of all its text.
         let dir = if self.open.is_empty() { " dir=\"auto\"" } else { "" };
         let mut open = Open::Other;
         match tag {
@@ -200,23 +203,22 @@ impl<'a> Writer<'a> {
                 self.block("<tr>");
             }
             Tag::TableCell => self.start_cell(&range),
-            // What scrolls must be reachable by keyboard.
             Tag::CodeBlock(kind) => self.start_code(&kind, &range),
             Tag::Link { link_type, dest_url, id, .. } => self.start_link(link_type, &dest_url, &id),
             Tag::Image { link_type, id, .. } => {
-                self.note(link_type, &id);
+                self.record_label(link_type, &id);
                 self.inline("");
                 self.links.push(false);
             }
             Tag::Emphasis => self.inline("<em>"),
             Tag::Strong => self.inline("<strong>"),
             Tag::Strikethrough => self.inline("<del>"),
-            Tag::Subscript => self.say("~"),
+            Tag::Subscript => self.write_text("~"),
             tag => {
                 self.begin_unit(Kind::Whole, &range);
-                self.block(&format!("<{}{dir}>", name(&tag.to_end())));
+                self.block(&format!("<{}{dir}>", element_name(&tag.to_end())));
                 if matches!(tag, Tag::Paragraph) {
-                    self.loosen();
+                    self.start_paragraph();
                 }
             }
         }
@@ -286,10 +288,10 @@ impl<'a> Writer<'a> {
             (TagEnd::Emphasis, _) => self.inline("</em>"),
             (TagEnd::Strong, _) => self.inline("</strong>"),
             (TagEnd::Strikethrough, _) => self.inline("</del>"),
-            (TagEnd::Subscript, _) => self.say("~"),
+            (TagEnd::Subscript, _) => self.write_text("~"),
             (tag, _) => {
                 self.block("");
-                let _ = write!(self.html, "</{}>", name(&tag));
+                let _ = write!(self.html, "</{}>", element_name(&tag));
             }
         }
         self.end_unit();
@@ -304,7 +306,7 @@ impl<'a> Writer<'a> {
                 self.html.push_str("</tr></thead><tbody>");
                 if let (1, Some(unit)) = (self.open.len(), self.units.last_mut()) {
                     unit.head = std::mem::take(&mut self.html);
-                    unit.labels = std::mem::take(&mut *self.asked.borrow_mut());
+                    unit.labels = std::mem::take(&mut *self.labels.borrow_mut());
                 }
             }
             TagEnd::TableRow => {
@@ -332,7 +334,7 @@ impl<'a> Writer<'a> {
     }
 
     fn start_cell(&mut self, range: &Range<usize>) {
-        // The parser adds what a row lacks; whatever comes after it is missing too.
+        // The parser adds empty cells that a row lacks. All cells after the first of them are missing too.
         if !self.head && range.is_empty() && self.cell > 0 {
             self.missing += 1;
             return;
@@ -352,12 +354,12 @@ impl<'a> Writer<'a> {
     }
 
     fn start_link(&mut self, link_type: LinkType, address: &str, id: &str) {
-        let elsewhere = self.note(link_type, id).and_then(|label| (self.defined)(&label));
-        let address = elsewhere.as_deref().unwrap_or(address);
+        let defined = self.record_label(link_type, id).and_then(|label| (self.defined)(&label));
+        let address = defined.as_deref().unwrap_or(address);
         let address = restore_address(address);
-        // A mail address in angle brackets comes without its scheme.
+        // The parser reports a mail address in angle brackets without its scheme.
         let address = if link_type == LinkType::Email { format!("mailto:{address}").into() } else { address };
-        let shown = allowed(&address) && !self.links.contains(&true);
+        let shown = is_allowed(&address) && !self.links.contains(&true);
         self.inline("");
         if shown {
             self.open_link(&address);
@@ -365,12 +367,12 @@ impl<'a> Writer<'a> {
         self.links.push(shown);
     }
 
-    /// Remembers the label that a link refers to.
-    fn note(&mut self, link_type: LinkType, id: &str) -> Option<String> {
-        let refers = matches!(link_type, LinkType::Reference | LinkType::Collapsed | LinkType::Shortcut);
-        refers.then(|| {
-            let label = folded(id);
-            self.asked.borrow_mut().push(label.clone());
+    /// Records the label that a link refers to, and returns it.
+    fn record_label(&mut self, link_type: LinkType, id: &str) -> Option<String> {
+        let is_reference = matches!(link_type, LinkType::Reference | LinkType::Collapsed | LinkType::Shortcut);
+        is_reference.then(|| {
+            let label = normalised(id);
+            self.labels.borrow_mut().push(label.clone());
             label
         })
     }

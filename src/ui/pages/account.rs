@@ -1,4 +1,4 @@
-//! A person's own account: another password, and the end of all sessions.
+//! The account page: change the password, and sign out everywhere.
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use leptos_meta::Title;
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The page of the person's own account.
+/// The account page.
 #[component]
 pub(crate) fn AccountPage() -> impl IntoView {
     let user = use_socket().user();
@@ -39,19 +39,19 @@ pub(crate) fn AccountPage() -> impl IntoView {
     .into_any()
 }
 
-/// Another password, for who knows the one they have.
+/// The form that changes the password.
 #[component]
 fn PasswordForm() -> impl IntoView {
-    let (shown, new) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
+    let (current, new) = (NodeRef::<html::Input>::new(), NodeRef::<html::Input>::new());
     let submission = Submission::new();
     let Submission { busy, error } = submission;
     let done = RwSignal::new(false);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         done.set(false);
-        let body = || ChangePassword { password: value(shown), new_password: value(new) };
+        let body = || ChangePassword { password: value(current), new_password: value(new) };
         submission.post("/api/auth/password", body, move |()| {
-            for input in [shown, new] {
+            for input in [current, new] {
                 if let Some(input) = input.try_get_untracked().flatten() {
                     input.set_value("");
                 }
@@ -68,12 +68,12 @@ fn PasswordForm() -> impl IntoView {
                 name="password"
                 kind="password"
                 autocomplete="current-password"
-                input=shown
+                input=current
             />
             <NewPassword label="New password" name="new_password" input=new/>
             {move || error.get().map(error_message)}
             <p role="status">
-                {move || done.get().then_some("Your password is changed. You are signed out everywhere else.")}
+                {move || done.get().then_some("Your password was changed. All your other sessions were signed out.")}
             </p>
             <button type="submit" class="button" disabled=move || busy.get()>"Change password"</button>
         </form>
@@ -81,7 +81,7 @@ fn PasswordForm() -> impl IntoView {
     .into_any()
 }
 
-/// The end of all sessions, this one too.
+/// The button that ends all sessions, including this one.
 #[component]
 fn SignOutEverywhere() -> impl IntoView {
     let sign_out: SignOut = expect_context();
@@ -95,7 +95,7 @@ fn SignOutEverywhere() -> impl IntoView {
     view! {
         <section class="account-form">
             <h2>"Sign out everywhere"</h2>
-            <p class="quiet">"Ends your sessions in all browsers, this one too, and the access tokens of your programs."</p>
+            <p class="quiet">"Ends your sessions in all browsers, including this one, and revokes your access tokens."</p>
             {move || error.get().map(error_message)}
             <button type="button" class="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out everywhere"</button>
         </section>

@@ -1,4 +1,4 @@
-//! What the forms share in which people say who they are.
+//! Shared parts of the sign-in, setup and account forms.
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 use leptos_meta::Title;
@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-/// A form on a page of its own.
+/// A page that holds nothing but a form.
 #[component]
-pub(super) fn FormPage(title: &'static str, about: &'static str, children: Children) -> impl IntoView {
+pub(super) fn FormPage(title: &'static str, intro: &'static str, children: Children) -> impl IntoView {
     let address_problem = use_address_problem();
     let problem = move || {
         address_problem
@@ -34,7 +34,7 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
             </header>
             <main class="standalone-card" id="main">
                 <h1>{title}</h1>
-                <p class="quiet">{about}</p>
+                <p class="quiet">{intro}</p>
                 {problem}
                 {children()}
             </main>
@@ -43,7 +43,7 @@ pub(super) fn FormPage(title: &'static str, about: &'static str, children: Child
     .into_any()
 }
 
-/// A field with its label above it. Uncontrolled: what was typed before the page came alive stays.
+/// A field with its label above it. Uncontrolled, so that text typed before hydration stays.
 #[component]
 pub(super) fn Field(
     label: &'static str,
@@ -66,7 +66,7 @@ pub(super) fn Field(
     .into_any()
 }
 
-/// A password that somebody chooses. What is allowed is said beforehand; whether it is guessed too easily, the server knows.
+/// A field for a new password, with the rules. Whether the password is too easy to guess, the server decides.
 #[component]
 pub(super) fn NewPassword(label: &'static str, name: &'static str, input: NodeRef<html::Input>) -> impl IntoView {
     view! {
@@ -75,7 +75,7 @@ pub(super) fn NewPassword(label: &'static str, name: &'static str, input: NodeRe
             name
             kind="password"
             autocomplete="new-password"
-            hint="At least 10 characters. Three or four words that do not belong together make a good one."
+            hint="At least 10 characters. Three or four unrelated words make a good one."
             minlength="10"
             input
         />
@@ -83,7 +83,7 @@ pub(super) fn NewPassword(label: &'static str, name: &'static str, input: NodeRe
     .into_any()
 }
 
-/// What is in a field.
+/// The value of a field.
 pub(super) fn value(input: NodeRef<html::Input>) -> String {
     input.get_untracked().map(|input| input.value()).unwrap_or_default()
 }
@@ -126,14 +126,14 @@ impl Submission {
     }
 }
 
-/// A form that signs somebody in: it posts, shows why not, and else loads the page they wanted.
+/// A form that signs the user in: it posts, shows errors, and on success loads the next page.
 #[component]
 pub(super) fn AuthForm<T: Serialize + 'static>(
-    /// Where to post. A form that is sent before the page is alive must never put a password into an address.
+    /// Where to post. Also the form's `action`, so that a form sent before hydration does not put the password into the URL.
     action: &'static str,
     button: &'static str,
     body: impl Fn() -> T + 'static,
-    /// Where to go then.
+    /// The page to load on success.
     next: impl Fn() -> String + Copy + 'static,
     children: Children,
 ) -> impl IntoView {
@@ -141,7 +141,7 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
     let Submission { busy, error } = submission;
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        // A full page load, so that the server renders the person's data. The form stays busy until that page replaces it.
+        // A full page load, so that the server renders the user's data. The form stays busy until then.
         submission.post(action, &body, move |_: SignedIn| browser::navigate_to(&next()));
     };
     view! {
@@ -156,8 +156,8 @@ pub(super) fn AuthForm<T: Serialize + 'static>(
     .into_any()
 }
 
-/// A place within this application; anything else is its beginning.
-pub(super) fn local(path: Option<String>) -> String {
+/// The path if it is one of this application, or else `/`.
+pub(super) fn local_path(path: Option<String>) -> String {
     let is_local =
         |path: &String| path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\n', '\r', '\t']);
     path.filter(is_local).unwrap_or_else(|| "/".into())
@@ -165,14 +165,14 @@ pub(super) fn local(path: Option<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::local;
+    use super::local_path;
 
     #[test]
-    fn nobody_is_sent_elsewhere_after_signing_in() {
-        assert_eq!(local(Some("/threads/x?y".into())), "/threads/x?y");
+    fn only_local_paths_are_followed_after_signing_in() {
+        assert_eq!(local_path(Some("/threads/x?y".into())), "/threads/x?y");
         for foreign in ["//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", ""] {
-            assert_eq!(local(Some(foreign.into())), "/", "{foreign}");
+            assert_eq!(local_path(Some(foreign.into())), "/", "{foreign}");
         }
-        assert_eq!(local(None), "/");
+        assert_eq!(local_path(None), "/");
     }
 }

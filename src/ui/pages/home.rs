@@ -1,4 +1,4 @@
-//! A new thread: what to ask, of whom, with which file.
+//! The home page: starts a new thread.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -14,14 +14,14 @@ use crate::{
         },
         context::AppContext,
         outgoing::{NewMessage, Outgoing, Place},
-        pages::thread::Drop,
+        pages::thread::DropArea,
     },
 };
 
-/// How many examples are offered at first.
-const OFFERED: usize = 6;
+/// How many example questions are shown at first.
+const MAX_FIRST_EXAMPLES: usize = 6;
 
-/// The page of a new thread.
+/// The home page.
 #[component]
 pub(crate) fn Home() -> impl IntoView {
     let app: AppContext = expect_context();
@@ -29,55 +29,55 @@ pub(crate) fn Home() -> impl IntoView {
     let next: ComposerFocus = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new(None);
-    // The first that can be used is the server's default.
+    // The first usable agent is the server's default.
     let default =
         |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
     let chosen = RwSignal::new(app.agents.with_value(default));
     let agent = AgentChoice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
-    let send = move |written: NewMessage| {
+    let send = move |message: NewMessage| {
         let thread_id = ThreadId::new();
-        outgoing.send(thread_id, written, Place::Newest, Some(chosen.get_untracked()));
+        outgoing.send(thread_id, message, Place::Newest, Some(chosen.get_untracked()));
         let path = format!("/threads/{thread_id}");
         next.request(&path);
         navigate.with_value(|navigate| navigate(&path, NavigateOptions::default()));
     };
-    let about = move || {
-        let about = |agents: &Vec<AgentInfo>| {
+    let description = move || {
+        let description = |agents: &Vec<AgentInfo>| {
             chosen.with(|id| {
                 agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.description.clone())
             })
         };
-        app.agents.with_value(about).unwrap_or_else(|| "Ask, and watch every step of the answer.".into())
+        app.agents.with_value(description).unwrap_or_else(|| "Ask a question and watch each step of the answer.".into())
     };
     view! {
         <Title text="New thread"/>
-        <Drop draft>
+        <DropArea draft>
             <div class="page home">
                 <h1>"What would you like to know?"</h1>
-                <p class="lead">{about}</p>
+                <p class="lead">{description}</p>
                 <Composer draft placeholder="Ask a question, or drop a usage log here" agent on_send=send active=Signal::stored(None)/>
                 <Examples draft chosen/>
             </div>
-        </Drop>
+        </DropArea>
     }
     .into_any()
 }
 
-/// Questions to begin with.
+/// Example questions of the chosen agent.
 #[component]
 fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
     let app: AppContext = expect_context();
     let all = RwSignal::new(false);
     let examples = Memo::new(move |_| {
-        let of = |agents: &Vec<AgentInfo>| {
+        let examples = |agents: &Vec<AgentInfo>| {
             chosen.with(|id| {
                 agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.examples.clone())
             })
         };
-        app.agents.with_value(of).unwrap_or_default()
+        app.agents.with_value(examples).unwrap_or_default()
     });
-    let offered = move || {
-        let shown = if all.get() { usize::MAX } else { OFFERED };
+    let visible = move || {
+        let shown = if all.get() { usize::MAX } else { MAX_FIRST_EXAMPLES };
         examples.get().into_iter().take(shown).collect::<Vec<_>>()
     };
     let example = move |text: String| {
@@ -87,9 +87,9 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
     view! {
         <Show when=move || !examples.with(Vec::is_empty)>
             <section class="examples" aria-labelledby="examples-title">
-                <h2 id="examples-title">"Questions to begin with"</h2>
-                <ul><For each=offered key=String::clone children=example/></ul>
-                <Show when=move || { examples.with(Vec::len) > OFFERED }>
+                <h2 id="examples-title">"Example questions"</h2>
+                <ul><For each=visible key=String::clone children=example/></ul>
+                <Show when=move || { examples.with(Vec::len) > MAX_FIRST_EXAMPLES }>
                     <button type="button" class="small-button" on:click=move |_| all.update(|all| *all = !*all)>
                         {move || if all.get() { "Fewer" } else { "More questions" }}
                     </button>

@@ -1,4 +1,4 @@
-//! The pages, one for each route.
+//! The pages, one per route.
 
 pub(crate) mod account;
 pub(crate) mod admin;

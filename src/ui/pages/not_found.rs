@@ -1,11 +1,11 @@
-//! Where nothing is.
+//! The page for unknown addresses.
 
 use leptos::prelude::*;
 use leptos_meta::Title;
 
 use crate::ui::components::icons::logo;
 
-/// Tells whoever asked for the document that nothing is here.
+/// Sets the status of the document to 404.
 pub(super) fn answer_not_found() {
     #[cfg(feature = "server")]
     if let Some(response) = use_context::<leptos_axum::ResponseOptions>() {
@@ -13,7 +13,7 @@ pub(super) fn answer_not_found() {
     }
 }
 
-/// The page for addresses that lead nowhere.
+/// The page for unknown addresses.
 #[component]
 pub(crate) fn NotFound() -> impl IntoView {
     answer_not_found();
@@ -22,8 +22,8 @@ pub(crate) fn NotFound() -> impl IntoView {
         <main class="standalone" id="main">
             <div class="standalone-card">
                 {logo()}
-                <h1>"Nothing here"</h1>
-                <p class="quiet">"This address leads nowhere. The thread may have been deleted, or the link may be incomplete."</p>
+                <h1>"Page not found"</h1>
+                <p class="quiet">"There is no page at this address. The thread may have been deleted, or the link may be incomplete."</p>
                 <a class="button" href="/">"To your threads"</a>
             </div>
         </main>

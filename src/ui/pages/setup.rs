@@ -1,4 +1,5 @@
-//! The first account. The link that the server prints carries the token in its fragment, which no log ever sees.
+//! The page that creates the first account. The link that the server prints has the setup token in its fragment, which browsers
+//! do not send, so that it appears in no log.
 
 use leptos::{html, prelude::*};
 
@@ -8,7 +9,7 @@ use crate::{
     ui::{browser, context::AppContext},
 };
 
-/// The page where the first administrator is made.
+/// The page that creates the first administrator.
 #[component]
 pub(crate) fn SetupPage() -> impl IntoView {
     let [token, name, email, password] = [(); 4].map(|()| NodeRef::<html::Input>::new());
@@ -31,14 +32,14 @@ pub(crate) fn SetupPage() -> impl IntoView {
     };
     if is_done {
         return view! {
-            <FormPage title="Already set up" about="This server has its first account.">
-                <a class="button wide" href="/sign-in">"Go to the sign-in"</a>
+            <FormPage title="Already set up" intro="The first account of this server exists.">
+                <a class="button wide" href="/sign-in">"Sign in"</a>
             </FormPage>
         }
         .into_any();
     }
     view! {
-        <FormPage title="Welcome to Netra" about="Create the first account. It administers this server.">
+        <FormPage title="Welcome to Netra" intro="Create the first account. It can administer this server.">
             <AuthForm action="/api/auth/setup" button="Create account" body next=|| "/".to_owned()>
                 <Field
                     label="Setup token"

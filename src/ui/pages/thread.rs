@@ -1,4 +1,4 @@
-//! A thread: what was said and done, what is on its way, and where to write on.
+//! The page of a thread: its messages and runs, the messages being sent, and the composer.
 
 use leptos::{
     ev::{DragEvent, EventDescriptor as _, KeyboardEvent, keydown, visibilitychange},
@@ -10,7 +10,7 @@ use leptos_router::hooks::use_params_map;
 
 use super::not_found::answer_not_found;
 use crate::{
-    protocol::{ErrorBody, ErrorCode, MarkRead, Present, SetAgent, ThreadId},
+    protocol::{ErrorBody, ErrorCode, MarkRead, Present, RunId, SetAgent, ThreadId},
     socket::context::{Loaded, use_socket},
     text::escape_invisible,
     thread::{Item, ThreadView},
@@ -36,7 +36,7 @@ use crate::{
     },
 };
 
-/// The page of the thread that the address names.
+/// The page of the thread in the address.
 #[component]
 pub(crate) fn ThreadPage() -> impl IntoView {
     let params = use_params_map();
@@ -44,23 +44,23 @@ pub(crate) fn ThreadPage() -> impl IntoView {
     move || match id.get() {
         Some(id) => view! { <Thread id/> }.into_any(),
         None => {
-            let error = ErrorBody::new(ErrorCode::NotFound, "This address names no thread.");
+            let error = ErrorBody::new(ErrorCode::NotFound, "This is not the address of a thread.");
             view! { <Refused error/> }.into_any()
         }
     }
 }
 
-/// A signal that follows another at most once a frame: what comes faster than the screen is drawn is drawn together.
+/// A signal that follows another one, but changes at most once per frame.
 fn per_frame<T: Clone + Send + Sync + 'static>(source: Signal<T>) -> Signal<T> {
     let shown = RwSignal::new(source.get_untracked());
-    let waits = StoredValue::new(false);
+    let scheduled = StoredValue::new(false);
     Effect::new(move |_| {
         source.track();
-        if !waits.get_value() {
-            waits.set_value(true);
+        if !scheduled.get_value() {
+            scheduled.set_value(true);
             request_animation_frame(move || {
-                // The page may be gone by the next frame.
-                if waits.try_set_value(false).is_none()
+                // The user may have left the page by the next frame.
+                if scheduled.try_set_value(false).is_none()
                     && let Some(now) = source.try_get_untracked()
                 {
                     shown.try_set(now);
@@ -71,153 +71,208 @@ fn per_frame<T: Clone + Send + Sync + 'static>(source: Signal<T>) -> Signal<T> {
     shown.into()
 }
 
-/// A thread.
-#[component]
-fn Thread(id: ThreadId) -> impl IntoView {
+/// The thread's title: from the view once it is loaded, until then from the feed.
+fn use_title(id: ThreadId, view: Signal<Loaded<ThreadView>>) -> Memo<String> {
     let socket = use_socket();
-    let app: AppContext = expect_context();
-    let outgoing: Outgoing = expect_context();
-    // A thread that is still to be made cannot be followed yet.
-    let exists = Memo::new(move |_| !outgoing.is_creating_thread(id));
-    let source = Memo::new(move |_| exists.get().then(|| socket.thread(id)));
-    let view = per_frame(Signal::derive(move || source.get().map_or(Loaded::Loading, |thread| thread.get())));
+    Memo::new(move |_| {
+        let of_view = view.with(|view| ready_thread(view)?.info.as_ref().map(|info| info.title.clone()));
+        let of_feed = || socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()));
+        display_title(&of_view.or_else(of_feed).unwrap_or_default())
+    })
+}
 
-    let title = Memo::new(move |_| {
-        let of_thread = view.with(|view| ready_thread(view)?.info.as_ref().map(|info| info.title.clone()));
-        let known = || socket.feed().with(|feed| feed.thread(id).map(|thread| thread.info.title.clone()));
-        display_title(&of_thread.or_else(known).unwrap_or_default())
-    });
-    let queue = Memo::new(move |_| source.get().map(|_| socket.queue(id)));
-    let queue = Signal::derive(move || queue.get().map(|queue| queue.get()).unwrap_or_default());
-    let conversation = Conversation::provide(id, view, queue, (socket, outgoing));
-    let draft = conversation.draft;
-    let active = conversation.running();
-    // What the server refused while it rendered this page; it counts for the first thread only.
+/// Why the thread cannot be shown, if it cannot.
+fn use_refusal(id: ThreadId, view: Signal<Loaded<ThreadView>>) -> Memo<Option<ErrorBody>> {
+    let (app, outgoing): (AppContext, Outgoing) = (expect_context(), expect_context());
+    // The server's refusal while rendering. It applies only to the first thread that is shown.
     let first_refusal = app.refused.get_value();
     app.refused.set_value(None);
-    let refused = Memo::new(move |_| {
+    Memo::new(move |_| {
         view.with(|view| match view {
             Loaded::Refused(error) => Some(error.clone()),
-            // A message that is on its way makes the thread.
+            // A message that is being sent creates the thread.
             Loaded::Loading => first_refusal.clone().filter(|_| outgoing.for_thread(id).is_empty()),
             Loaded::Deleted => Some(ErrorBody::new(ErrorCode::NotFound, DELETED)),
             Loaded::Ready(_) => None,
         })
-    });
-    let parcels = Memo::new(move |_| {
-        let parcels = outgoing.for_thread(id);
-        let arrived =
-            |parcel: &OutgoingMessage| view.with(|view| ready_thread(view).is_some_and(|thread| has(thread, parcel)));
-        parcels.into_iter().filter(|parcel| !arrived(parcel)).map(Key).collect::<Vec<_>>()
+    })
+}
+
+/// The outgoing messages that the thread does not show yet. Removes those that have arrived.
+fn use_sending(conversation: Conversation) -> Memo<Vec<ById>> {
+    let Conversation { id, view, outgoing, .. } = conversation;
+    let has_arrived = move |message: &OutgoingMessage| {
+        view.with(|view| ready_thread(view).is_some_and(|thread| contains(thread, message)))
+    };
+    let sending = Memo::new(move |_| {
+        let messages = outgoing.for_thread(id);
+        messages.into_iter().filter(|message| !has_arrived(message)).map(ById).collect::<Vec<_>>()
     });
     Effect::new(move |_| {
-        let arrived =
-            |parcel: &OutgoingMessage| view.with(|view| ready_thread(view).is_some_and(|thread| has(thread, parcel)));
-        for parcel in outgoing.for_thread(id).iter().filter(|parcel| arrived(parcel)) {
-            conversation.on_arrival(parcel);
+        for message in outgoing.for_thread(id).iter().filter(|message| has_arrived(message)) {
+            conversation.on_arrival(message);
         }
     });
-    let is_loading =
-        Memo::new(move |_| view.with(|view| matches!(view, Loaded::Loading)) && parcels.with(Vec::is_empty));
-    let is_empty = Memo::new(move |_| {
-        view.with(|view| ready_thread(view).is_some_and(|thread| thread.items.is_empty()))
-            && parcels.with(Vec::is_empty)
-    });
-    read_while_seen(id);
+    sending
+}
 
-    let follow = conversation.follow;
-    let send = move |written: NewMessage| conversation.send(written);
+/// The choice of the thread's agent. Shows the chosen agent at once and takes it back if the server refuses.
+fn use_agent_choice(conversation: Conversation) -> AgentChoice {
+    let Conversation { id, socket, draft, .. } = conversation;
     let chosen = RwSignal::new(None::<String>);
-    let of_thread = conversation.agent();
-    let agent = AgentChoice {
-        current: Signal::derive(move || chosen.get().or_else(|| of_thread.get())),
+    let current = conversation.agent();
+    Effect::new(move |_| {
+        current.track();
+        chosen.set(None);
+    });
+    AgentChoice {
+        current: Signal::derive(move || chosen.get().or_else(|| current.get())),
         choose: Callback::new(move |agent: String| {
             chosen.set(Some(agent.clone()));
             spawn_local(async move {
-                // What the thread says counts, also where it refused.
+                // On success, the thread's own entry changes the agent.
                 if let Err(refused) = socket.send(SetAgent { thread_id: id, agent }).await {
                     draft.show_error(format::error_message(&refused));
                     chosen.try_set(None);
                 }
             });
         }),
-    };
-    Effect::new(move |_| {
-        of_thread.track();
-        chosen.set(None);
-    });
-    let escape = move |event: KeyboardEvent| {
-        if is_escape(&event)
-            && let Some(run_id) = active.get_untracked()
-        {
-            event.prevent_default();
-            draft.stop_run(socket, run_id);
-        }
-    };
-    // Keys that reach nothing else are for the thread that is in view.
+    }
+}
+
+/// Stops the run in progress on Escape.
+fn stop_on_escape(event: &KeyboardEvent, conversation: Conversation, active: Memo<Option<RunId>>) {
+    if is_escape(event)
+        && let Some(run_id) = active.get_untracked()
+    {
+        event.prevent_default();
+        conversation.draft.stop_run(conversation.socket, run_id);
+    }
+}
+
+/// Calls `handler` for keys that are pressed while no element has the focus: they apply to the open thread.
+fn on_key_without_focus(handler: impl Fn(KeyboardEvent) + Copy + 'static) {
     Effect::new(move |_| {
         let keys = window_event_listener(keydown, move |event| {
             if is_focus_lost() {
-                escape(event);
+                handler(event);
             }
         });
         on_cleanup(move || keys.remove());
     });
-    // An action that is over goes away, and so does a run that was taken back.
+}
+
+/// Keeps the focus in the conversation: buttons of finished actions and of runs that were taken back disappear, and the focus
+/// with them. Returns the state and a function that restores a lost focus.
+fn use_kept_focus(conversation: Conversation, sending: Memo<Vec<ById>>) -> (FocusKeeper, impl Fn() + Copy + 'static) {
     let focus = FocusKeeper::new(".conversation");
-    let keep = move || {
+    let keep_focus = move || {
         focus.restore_if_lost(|| {
             if is_touch_only() || !focus_on("#message") {
-                follow.focus();
+                conversation.follow.focus();
             }
         });
     };
     Effect::new(move |_| {
-        view.track();
-        parcels.track();
-        request_animation_frame(keep);
+        conversation.view.track();
+        sending.track();
+        request_animation_frame(keep_focus);
     });
+    (focus, keep_focus)
+}
+
+/// A thread: why it cannot be shown, or the conversation.
+#[component]
+fn Thread(id: ThreadId) -> impl IntoView {
+    let socket = use_socket();
+    let outgoing: Outgoing = expect_context();
+    // Subscribing to a thread fails before it is created.
+    let exists = Memo::new(move |_| !outgoing.is_creating_thread(id));
+    let source = Memo::new(move |_| exists.get().then(|| socket.thread(id)));
+    let view = per_frame(Signal::derive(move || source.get().map_or(Loaded::Loading, |thread| thread.get())));
+    let title = use_title(id, view);
+    let queue = Memo::new(move |_| source.get().map(|_| socket.queue(id)));
+    let queue = Signal::derive(move || queue.get().map(|queue| queue.get()).unwrap_or_default());
+    let conversation = Conversation::provide(id, view, queue, (socket, outgoing));
+    let refusal = use_refusal(id, view);
+    let sending = use_sending(conversation);
+    mark_read_while_visible(id);
+    let is_followed = Memo::new(move |_| source.with(Option::is_some));
     view! {
         <Title text=move || title.get()/>
-        <Show when=move || refused.get().is_none() fallback=move || refused.get().map(|error| view! {
+        <Show when=move || refusal.get().is_none() fallback=move || refusal.get().map(|error| view! {
             <Refused error/>
-            // What cannot be sent here can be read, and discarded.
-            <div class="page"><For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <OutgoingMessageCard parcel=key.0/> }/></div>
+            // Unsent messages can still be read and discarded.
+            <div class="page"><SendingList sending/></div>
         })>
-            <Drop draft>
-                <div
-                    class="conversation"
-                    on:keydown=escape
-                    on:focusin=move |event| focus.on_focus_in(&event)
-                    on:focusout=move |_| request_animation_frame(keep)
-                >
-                    <Announcer/>
-                    {move || source.get().map(|_| view! { <Presence id/> })}
-                    <Scroller follow label="Conversation">
-                        <h1 class="sr-only">{title}</h1>
-                        <Show when=move || is_loading.get()>
-                            <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
-                        </Show>
-                        <Show when=move || is_empty.get()>
-                            <p class="quiet centred">"Nothing was asked here yet."</p>
-                        </Show>
-                        <Timeline/>
-                        <For each=move || parcels.get() key=|key| key.0.message_id children=|key| view! { <OutgoingMessageCard parcel=key.0/> }/>
-                    </Scroller>
-                    <div class="dock">
-                        <JumpToEnd follow/>
-                        <div class="page">
-                            <Composer draft placeholder="Ask a follow-up" agent on_send=send active/>
-                        </div>
-                    </div>
-                </div>
-            </Drop>
+            <ConversationArea conversation sending title is_followed/>
         </Show>
     }
     .into_any()
 }
 
-/// In how many places the thread is open, where that is more than this one.
+/// The messages that are being sent.
+#[component]
+fn SendingList(sending: Memo<Vec<ById>>) -> impl IntoView {
+    view! { <For each=move || sending.get() key=|message| message.0.message_id children=|message| view! { <OutgoingMessageCard parcel=message.0/> }/> }
+}
+
+/// The timeline, the messages that are being sent, and the composer.
+#[component]
+fn ConversationArea(
+    conversation: Conversation,
+    sending: Memo<Vec<ById>>,
+    title: Memo<String>,
+    /// Whether the thread's channel is followed.
+    is_followed: Memo<bool>,
+) -> impl IntoView {
+    let Conversation { id, view, draft, follow, .. } = conversation;
+    let active = conversation.running();
+    let escape = move |event: KeyboardEvent| stop_on_escape(&event, conversation, active);
+    on_key_without_focus(escape);
+    let (focus, keep_focus) = use_kept_focus(conversation, sending);
+    let is_loading =
+        Memo::new(move |_| view.with(|view| matches!(view, Loaded::Loading)) && sending.with(Vec::is_empty));
+    let is_empty = Memo::new(move |_| {
+        view.with(|view| ready_thread(view).is_some_and(|thread| thread.items.is_empty()))
+            && sending.with(Vec::is_empty)
+    });
+    let agent = use_agent_choice(conversation);
+    let send = move |message: NewMessage| conversation.send(message);
+    view! {
+        <DropArea draft>
+            <div
+                class="conversation"
+                on:keydown=escape
+                on:focusin=move |event| focus.on_focus_in(&event)
+                on:focusout=move |_| request_animation_frame(keep_focus)
+            >
+                <Announcer/>
+                {move || is_followed.get().then(|| view! { <Presence id/> })}
+                <Scroller follow label="Conversation">
+                    <h1 class="sr-only">{title}</h1>
+                    <Show when=move || is_loading.get()>
+                        <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
+                    </Show>
+                    <Show when=move || is_empty.get()>
+                        <p class="quiet centred">"No messages yet."</p>
+                    </Show>
+                    <Timeline/>
+                    <SendingList sending/>
+                </Scroller>
+                <div class="dock">
+                    <JumpToEnd follow/>
+                    <div class="page">
+                        <Composer draft placeholder="Ask a follow-up" agent on_send=send active/>
+                    </div>
+                </div>
+            </div>
+        </DropArea>
+    }
+    .into_any()
+}
+
+/// In how many places the thread is open, if more than one.
 #[component]
 fn Presence(id: ThreadId) -> impl IntoView {
     let present = use_socket().present(id);
@@ -228,7 +283,7 @@ fn Presence(id: ThreadId) -> impl IntoView {
     .into_any()
 }
 
-/// Where a thread is open, in words; nothing where that is one place.
+/// In words, where a thread is open; empty if only here.
 fn open_in(present: &[Present]) -> String {
     let places: u32 = present.iter().map(|who| who.connections).sum();
     let names: Vec<String> = present.iter().map(|who| escape_invisible(&who.user.name)).collect();
@@ -239,69 +294,69 @@ fn open_in(present: &[Present]) -> String {
     }
 }
 
-/// A message on its way, the same as long as its id is.
+/// An outgoing message that compares by id.
 #[derive(Clone)]
-struct Key(OutgoingMessage);
+struct ById(OutgoingMessage);
 
-impl PartialEq for Key {
+impl PartialEq for ById {
     fn eq(&self, other: &Self) -> bool {
         self.0.message_id == other.0.message_id
     }
 }
 
-/// Whether a thread shows a message.
-fn has(thread: &ThreadView, parcel: &OutgoingMessage) -> bool {
-    let is_it = |item: &Item| matches!(item, Item::Message(said) if said.message.id == parcel.message_id);
-    thread.items.iter().rev().any(is_it)
+/// Whether the thread contains a message.
+fn contains(thread: &ThreadView, message: &OutgoingMessage) -> bool {
+    let is_message = |item: &Item| matches!(item, Item::Message(said) if said.message.id == message.message_id);
+    thread.items.iter().rev().any(is_message)
 }
 
-/// Tells the server that what is new was seen, whenever it is and the page is visible.
-fn read_while_seen(id: ThreadId) {
+/// Marks the thread as read whenever it has something unread and the page is visible.
+fn mark_read_while_visible(id: ThreadId) {
     let socket = use_socket();
     let unread = Memo::new(move |_| socket.feed().with(|feed| feed.thread(id).is_some_and(|thread| thread.unread)));
-    let tell = move || {
+    let mark_read = move || {
         if unread.get_untracked() && browser::is_visible() {
-            // A refusal changes nothing for the reader: the mark stays until the next time.
+            // If the command is refused, the thread stays unread until the next attempt.
             spawn_local(async move { drop(socket.send(MarkRead { thread_id: id }).await) });
         }
     };
     Effect::new(move |_| {
         unread.track();
-        tell();
+        mark_read();
     });
     Effect::new(move |_| {
-        let visible = window_event_listener_untyped(&visibilitychange.name(), move |_| tell());
+        let visible = window_event_listener_untyped(&visibilitychange.name(), move |_| mark_read());
         on_cleanup(move || visible.remove());
     });
 }
 
-/// What is said of a thread that was deleted while it was open.
+/// The error of a thread that was deleted while it was open.
 const DELETED: &str = "This thread was deleted, here or on another device.";
 
 /// Why a thread cannot be shown.
 #[component]
 fn Refused(error: ErrorBody) -> impl IntoView {
-    let (title, about) = match error.code {
+    let (title, text) = match error.code {
         ErrorCode::NotFound if error.message == DELETED => ("Thread deleted", error.message),
         ErrorCode::NotFound => {
             answer_not_found();
-            ("No such thread", "It may have been deleted, or belong to somebody else.".to_owned())
+            ("Thread not found", "It may have been deleted, or belong to someone else.".to_owned())
         }
         _ => ("This thread cannot be shown", error.message),
     };
     view! {
         <div class="page empty">
             <h1>{title}</h1>
-            <p class="quiet">{about}</p>
-            <a class="button" href="/">"Ask something new"</a>
+            <p class="quiet">{text}</p>
+            <a class="button" href="/">"New thread"</a>
         </div>
     }
     .into_any()
 }
 
-/// An area where files can be dropped.
+/// An area where the user can drop files.
 #[component]
-pub(crate) fn Drop(draft: Draft, children: Children) -> impl IntoView {
+pub(crate) fn DropArea(draft: Draft, children: Children) -> impl IntoView {
     let over = RwSignal::new(false);
     let enter = move |event: DragEvent| {
         if browser::drags_files(&event) {
@@ -333,7 +388,7 @@ mod tests {
     use crate::protocol::{Person, UserId};
 
     #[test]
-    fn other_places_are_counted_and_other_people_named() {
+    fn places_are_counted_and_other_people_are_named() {
         let who =
             |name: &str, connections| Present { user: Person { id: UserId::new(), name: name.into() }, connections };
         assert_eq!(open_in(&[]), "");

@@ -1,4 +1,4 @@
-//! IndexedDB, as much as is needed of it: texts by name, files by name.
+//! The IndexedDB database: records and files, each by key.
 
 use js_sys::{Array, Promise};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
@@ -9,48 +9,49 @@ const NAME: &str = "netra";
 const VERSION: u32 = 1;
 const RECORDS: &str = "records";
 const FILES: &str = "files";
-const LATE: &str = "the browser did not answer in time";
-/// Milliseconds until a browser counts as one that gives no database.
+const TIMED_OUT: &str = "the browser did not answer in time";
+/// How long to wait for the database to open, in milliseconds.
 const OPEN_TIMEOUT_MS: u32 = 5_000;
 
 /// The database of this origin.
 pub(super) struct Database(IdbDatabase);
 
 impl Database {
-    /// Opens it, and makes it where there is none.
+    /// Opens the database, and creates it if it does not exist.
     ///
     /// # Errors
-    /// The browser refuses (a private window, a full disk) or does not answer.
+    /// The browser refuses (a private window, a full disk) or does not answer in time.
     pub(super) async fn open() -> Result<Self, JsValue> {
-        let none = || JsValue::from_str("this browser has no IndexedDB");
-        let factory = web_sys::window().and_then(|window| window.indexed_db().ok().flatten()).ok_or_else(none)?;
+        let unsupported = || JsValue::from_str("this browser has no IndexedDB");
+        let factory =
+            web_sys::window().and_then(|window| window.indexed_db().ok().flatten()).ok_or_else(unsupported)?;
         let request = factory.open_with_u32(NAME, VERSION)?;
         let database = |request: &IdbRequest| request.result().and_then(JsCast::dyn_into::<IdbDatabase>);
         let opening = request.clone();
         let create = Closure::<dyn FnMut()>::new(move || {
             if let Ok(made) = database(&opening) {
-                // The only failure is that they are there already.
+                // Fails only if they exist already.
                 let _ = (made.create_object_store(RECORDS), made.create_object_store(FILES));
             }
         });
         request.set_onupgradeneeded(Some(create.as_ref().unchecked_ref()));
-        within(OPEN_TIMEOUT_MS, settled(&request)).await?;
+        with_timeout(OPEN_TIMEOUT_MS, settled(&request)).await?;
         request.set_onupgradeneeded(None);
         database(&request).map(Self)
     }
 
-    /// All records.
-    pub(super) async fn all(&self) -> Result<Vec<(String, String)>, JsValue> {
+    /// All records, as pairs of key and JSON.
+    pub(super) async fn records(&self) -> Result<Vec<(String, String)>, JsValue> {
         let (_, store) = self.store(RECORDS, IdbTransactionMode::Readonly)?;
         let (keys, values) = (store.get_all_keys()?, store.get_all()?);
-        // The second is answered after the first.
+        // Requests of a transaction are answered in order: after the second, both are done.
         JsFuture::from(settled(&values)).await?;
         let text = |value: JsValue| value.as_string();
         let (keys, values): (Array, Array) = (keys.result()?.unchecked_into(), values.result()?.unchecked_into());
         Ok(keys.iter().zip(values.iter()).filter_map(|(key, value)| text(key).zip(text(value))).collect())
     }
 
-    /// Writes records, and removes those without a value: all or none.
+    /// Writes records, and removes those without a value, in one transaction.
     pub(super) async fn change(&self, changes: &[(String, Option<String>)]) -> Result<(), JsValue> {
         let (transaction, store) = self.store(RECORDS, IdbTransactionMode::Readwrite)?;
         for (key, value) in changes {
@@ -63,7 +64,7 @@ impl Database {
         committed(&transaction).await
     }
 
-    /// A record.
+    /// One record as JSON.
     pub(super) async fn record(&self, key: &str) -> Result<Option<String>, JsValue> {
         let (_, store) = self.store(RECORDS, IdbTransactionMode::Readonly)?;
         let request = store.get(&JsValue::from_str(key))?;
@@ -78,7 +79,7 @@ impl Database {
         committed(&transaction).await
     }
 
-    /// A file that was stored.
+    /// A stored file.
     pub(super) async fn file(&self, key: &str) -> Result<Option<File>, JsValue> {
         let (_, store) = self.store(FILES, IdbTransactionMode::Readonly)?;
         let request = store.get(&JsValue::from_str(key))?;
@@ -86,8 +87,8 @@ impl Database {
         Ok(request.result()?.dyn_into().ok())
     }
 
-    /// The names of all files.
-    pub(super) async fn files(&self) -> Result<Vec<String>, JsValue> {
+    /// The keys of all files.
+    pub(super) async fn file_keys(&self) -> Result<Vec<String>, JsValue> {
         let (_, store) = self.store(FILES, IdbTransactionMode::Readonly)?;
         let request = store.get_all_keys()?;
         JsFuture::from(settled(&request)).await?;
@@ -111,20 +112,20 @@ impl Database {
     }
 }
 
-/// Waits for a promise, so many milliseconds at most.
+/// Waits for a promise for at most `ms` milliseconds.
 ///
 /// # Errors
-/// What it was rejected with, or that it took too long.
-pub(super) async fn within(ms: u32, promise: Promise) -> Result<(), JsValue> {
-    let late = future_to_promise(async move {
+/// The promise was rejected, or did not settle in time.
+pub(super) async fn with_timeout(ms: u32, promise: Promise) -> Result<(), JsValue> {
+    let timeout = future_to_promise(async move {
         gloo_timers::future::TimeoutFuture::new(ms).await;
-        Ok(JsValue::from_str(LATE))
+        Ok(JsValue::from_str(TIMED_OUT))
     });
-    let first = JsFuture::from(Promise::race(&Array::of2(&promise, &late))).await?;
-    if first.as_string().as_deref() == Some(LATE) { Err(first) } else { Ok(()) }
+    let first = JsFuture::from(Promise::race(&Array::of2(&promise, &timeout))).await?;
+    if first.as_string().as_deref() == Some(TIMED_OUT) { Err(first) } else { Ok(()) }
 }
 
-/// A request's end.
+/// A promise that settles with the request.
 fn settled(request: &IdbRequest) -> Promise {
     Promise::new(&mut |resolve, reject| {
         request.set_onsuccess(Some(&resolve));
@@ -132,7 +133,7 @@ fn settled(request: &IdbRequest) -> Promise {
     })
 }
 
-/// A transaction's end.
+/// Waits for a transaction to commit.
 async fn committed(transaction: &IdbTransaction) -> Result<(), JsValue> {
     let end = Promise::new(&mut |resolve, reject| {
         transaction.set_oncomplete(Some(&resolve));

@@ -1,14 +1,16 @@
-//! What a person wrote, stored in their browser until the server has it: drafts, edits, messages to send, and their files.
+//! Stores in the browser what the user wrote until the server has it: drafts, edits, unsent messages, and their files.
 //!
-//! It survives a reload, a crash and another page, and belongs to one person: it is read for nobody else, and removed when
-//! they sign out. Each page writes records of its own. When a page is gone, another one of the same person sends its
-//! messages (their ids make a second time harmless) and takes up its drafts where they are looked at.
+//! The records survive a reload and a crash. They belong to one user: other users cannot read them, and signing out removes
+//! them. Each tab writes its own records. When a tab is closed, another tab of the same user sends its messages (their ids
+//! make a repetition harmless) and takes over its drafts when the user opens their thread.
 
 #[cfg(feature = "hydrate")]
 mod database;
 #[cfg(feature = "hydrate")]
+mod local;
+#[cfg(feature = "hydrate")]
 mod page_locks;
-#[cfg_attr(not(feature = "hydrate"), allow(dead_code, reason = "only a browser stores something"))]
+#[cfg_attr(not(feature = "hydrate"), allow(dead_code, reason = "only the browser stores records"))]
 pub(crate) mod record;
 #[cfg(feature = "hydrate")]
 mod store;
@@ -20,34 +22,33 @@ use self::record::{Content, Record, RecordKey, Slot};
 use super::browser::LocalFile;
 use crate::protocol::UserId;
 
-/// What could not be stored, for the person; said once.
-type Trouble = RwSignal<Option<String>>;
+/// A warning for the user that something could not be stored.
+type Warning = RwSignal<Option<String>>;
 
-/// A record that a page left.
-#[cfg_attr(not(feature = "hydrate"), allow(dead_code, reason = "only a browser finds something"))]
-pub(crate) struct Found {
+/// A record that a closed tab left.
+#[cfg_attr(not(feature = "hydrate"), allow(dead_code, reason = "only the browser finds records"))]
+pub(crate) struct StoredRecord {
     pub(crate) record: Record,
-    /// Its files.
     pub(crate) files: Vec<LocalFile>,
-    /// The names of those that were not stored before the page was gone.
+    /// The names of its files that were not stored before the tab was closed.
     pub(crate) missing: Vec<String>,
 }
 
-/// The store, from context. Cheap to copy; on the server nothing is stored.
+/// The storage of this tab, from context. Cheap to copy. On the server it does nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct Storage {
-    page: Uuid,
-    trouble: Trouble,
+    tab: Uuid,
+    warning: Warning,
     #[cfg(feature = "hydrate")]
     store: StoredValue<Option<std::rc::Rc<store::Store>>, LocalStorage>,
 }
 
 impl Storage {
-    /// A store that does nothing until [`Self::start`].
+    /// Provides it as context. It does nothing until [`Self::start`].
     pub(crate) fn provide() -> Self {
         let storage = Self {
-            page: Uuid::now_v7(),
-            trouble: RwSignal::new(None),
+            tab: Uuid::now_v7(),
+            warning: RwSignal::new(None),
             #[cfg(feature = "hydrate")]
             store: StoredValue::new_local(None),
         };
@@ -55,41 +56,41 @@ impl Storage {
         storage
     }
 
-    /// Begins to store for a person. `found` is given what pages before this one left of theirs: a message, with its files,
-    /// is this page's own from now on; a draft or an edit is to be claimed ([`Self::claim`]) where it is looked at.
-    pub(crate) fn start(self, user: UserId, found: impl Fn(RecordKey, Found) + 'static) {
+    /// Begins to store for a user. Calls `on_found` for each record that closed tabs left: messages and answers come with
+    /// their files and belong to this tab from then on; drafts and edits are to be claimed with [`Self::claim`].
+    pub(crate) fn start(self, user: UserId, on_found: impl Fn(RecordKey, StoredRecord) + 'static) {
         #[cfg(feature = "hydrate")]
-        self.store.set_value(Some(store::Store::start(self.page, user, self.trouble, Box::new(found))));
+        self.store.set_value(Some(store::Store::start(self.tab, user, self.warning, Box::new(on_found))));
         #[cfg(not(feature = "hydrate"))]
-        let _ = (user, found);
+        let _ = (user, on_found);
     }
 
-    /// What could not be stored.
-    pub(crate) fn trouble(self) -> RwSignal<Option<String>> {
-        self.trouble
+    /// A warning for the user if something could not be stored.
+    pub(crate) fn warning(self) -> RwSignal<Option<String>> {
+        self.warning
     }
 
-    /// Writes what is in a place, at once; absent: removes it.
+    /// Writes this tab's record for a slot at once; `None` removes it.
     pub(crate) fn write(self, slot: Slot, content: Option<Content>) {
         #[cfg(feature = "hydrate")]
         if let Some(store) = self.store() {
-            store.write(RecordKey { page: self.page, slot }, content);
+            store.write(RecordKey { tab: self.tab, slot }, content);
         }
         #[cfg(not(feature = "hydrate"))]
-        let _ = (slot, content, self.page);
+        let _ = (slot, content, self.tab);
     }
 
-    /// Takes what a page that is gone left, unless another page did so first. `taken` writes it as this page's own.
-    pub(crate) fn claim(self, key: RecordKey, taken: impl FnOnce(Found) + 'static) {
+    /// Takes a record that a closed tab left, unless another tab took it first. `on_claimed` must write it as this tab's own;
+    /// the old record is removed afterwards.
+    pub(crate) fn claim(self, key: RecordKey, on_claimed: impl FnOnce(StoredRecord) + 'static) {
         #[cfg(feature = "hydrate")]
         if let Some(store) = self.store() {
-            store.claim(key, taken);
+            store.claim(key, on_claimed);
         }
         #[cfg(not(feature = "hydrate"))]
-        let _ = (key, taken);
+        let _ = (key, on_claimed);
     }
 
-    /// Stores a file.
     pub(crate) fn put_file(self, file: &LocalFile) {
         #[cfg(feature = "hydrate")]
         if let Some(store) = self.store() {
@@ -99,7 +100,6 @@ impl Storage {
         let _ = file;
     }
 
-    /// Removes files.
     pub(crate) fn remove_files(self, files: impl IntoIterator<Item = Uuid>) {
         let files: Vec<Uuid> = files.into_iter().collect();
         #[cfg(feature = "hydrate")]
@@ -110,12 +110,12 @@ impl Storage {
         drop(files);
     }
 
-    /// Removes everything of the person.
-    pub(crate) async fn forget(self) {
+    /// Removes everything of the user.
+    pub(crate) async fn remove_all(self) {
         #[cfg(feature = "hydrate")]
         if let Some(store) = self.store() {
             self.store.set_value(None);
-            store.forget().await;
+            store.remove_all().await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which of the pages of this browser are still there: each holds a Web Lock of its name for as long as it is shown.
+//! Which tabs of this browser are still open: each holds a Web Lock named after its id while it is shown.
 
 use std::future::Future;
 
@@ -8,50 +8,50 @@ use uuid::Uuid;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use wasm_bindgen_futures::{JsFuture, future_to_promise, spawn_local};
 
-/// A page's lock, until it is released.
-pub(super) struct Presence {
+/// A tab's lock. Dropping it releases the lock.
+pub(super) struct TabLock {
     release: Function,
 }
 
-impl Presence {
-    /// Holds the lock of a page. Where the browser has none (over plain HTTP), each page takes the others for gone.
-    pub(super) fn hold(page: Uuid) -> Option<Self> {
+impl TabLock {
+    /// Acquires a tab's lock. Without Web Locks (over plain HTTP) each tab treats the others as closed.
+    pub(super) fn hold(tab: Uuid) -> Option<Self> {
         let mut release = None;
         let held = Promise::new(&mut |resolve, _| release = Some(resolve));
-        request(page, false, move |_| held);
+        request(tab, false, move |_| held);
         release.map(|release| Self { release })
     }
 }
 
-impl Drop for Presence {
+impl Drop for TabLock {
     fn drop(&mut self) {
-        // What it resolves throws nothing.
+        // Resolving a promise does not throw.
         let _ = self.release.call0(&JsValue::UNDEFINED);
     }
 }
 
-/// Whether the browser tells which pages are there.
-pub(super) fn are_known() -> bool {
+/// Whether the browser has Web Locks.
+pub(super) fn are_supported() -> bool {
     locks().is_some()
 }
 
-/// Does something once a page is gone, and nobody else does anything of the kind about that page meanwhile. A page that is
-/// there now and ends later is first given `grace_ms` milliseconds: it may be loading again, and goes on itself then.
-pub(super) fn when_gone<F>(page: Uuid, grace_ms: u32, work: impl FnOnce() -> F + 'static)
+/// Runs `work` once a tab is closed, while holding its lock, so that only one tab takes over from it. A tab that is open now
+/// gets `grace_ms` milliseconds after it ends: it may only be reloading.
+pub(super) fn when_closed<F>(tab: Uuid, grace_ms: u32, work: impl FnOnce() -> F + 'static)
 where
     F: Future<Output = ()> + 'static,
 {
-    if !are_known() {
+    if !are_supported() {
         return spawn_local(work());
     }
-    request(page, true, move |is_gone| {
-        if is_gone {
-            return done(work());
+    request(tab, true, move |is_closed| {
+        if is_closed {
+            return run(work());
         }
-        request(page, false, move |_| {
+        request(tab, false, move |_| {
             spawn_local(async move {
                 TimeoutFuture::new(grace_ms).await;
-                request(page, false, move |_| done(work()));
+                request(tab, false, move |_| run(work()));
             });
             Promise::resolve(&JsValue::UNDEFINED)
         });
@@ -59,42 +59,42 @@ where
     });
 }
 
-/// Does something about a page that was found gone, when nobody else does.
-pub(super) fn in_turn<F>(page: Uuid, work: impl FnOnce() -> F + 'static)
+/// Runs `work` about a closed tab while holding its lock, so that no two tabs do so at once.
+pub(super) fn with_lock<F>(tab: Uuid, work: impl FnOnce() -> F + 'static)
 where
     F: Future<Output = ()> + 'static,
 {
-    if !are_known() {
+    if !are_supported() {
         return spawn_local(work());
     }
-    request(page, false, move |_| done(work()));
+    request(tab, false, move |_| run(work()));
 }
 
-fn done(work: impl Future<Output = ()> + 'static) -> Promise {
+fn run(work: impl Future<Output = ()> + 'static) -> Promise {
     future_to_promise(async move {
         work.await;
         Ok(JsValue::UNDEFINED)
     })
 }
 
-// Read by name: web-sys has the locks among its unstable interfaces only.
+// By reflection: in web-sys, Web Locks are an unstable interface.
 fn locks() -> Option<JsValue> {
     let navigator = web_sys::window()?.navigator();
     Reflect::get(&navigator, &JsValue::from_str("locks")).ok().filter(JsValue::is_object)
 }
 
-/// Asks for the lock of a page, to be held until the promise is resolved. `only_now`: `work` is told at once whether it has
-/// the lock; else it begins as soon as it has.
-fn request(page: Uuid, only_now: bool, work: impl FnOnce(bool) -> Promise + 'static) {
+/// Requests a tab's lock, which is held until the promise of `work` resolves. `if_available`: calls `work` at once, with
+/// whether the lock was free; otherwise waits for the lock.
+fn request(tab: Uuid, if_available: bool, work: impl FnOnce(bool) -> Promise + 'static) {
     let Some(locks) = locks() else { return };
     let request = Reflect::get(&locks, &JsValue::from_str("request")).ok();
     if let Some(request) = request.and_then(|request| request.dyn_into::<Function>().ok()) {
         let options = Object::new();
-        // An object of our own takes any property.
-        let _ = Reflect::set(&options, &JsValue::from_str("ifAvailable"), &JsValue::from_bool(only_now));
+        // Setting a property of a plain object does not fail.
+        let _ = Reflect::set(&options, &JsValue::from_str("ifAvailable"), &JsValue::from_bool(if_available));
         let work = Closure::once_into_js(move |lock: JsValue| work(!lock.is_null()));
-        let held = request.call3(&locks, &JsValue::from_str(&format!("netra.page.{page}")), &options, &work);
-        // It is refused to pages without an origin, which store nothing either, and aborted with the page that asked.
+        let held = request.call3(&locks, &JsValue::from_str(&format!("netra.page.{tab}")), &options, &work);
+        // Rejected for pages without an origin, which cannot store anything either, and aborted when this page is closed.
         if let Some(held) = held.ok().and_then(|held| held.dyn_into::<Promise>().ok()) {
             spawn_local(async move { drop(JsFuture::from(held).await) });
         }

@@ -1,4 +1,4 @@
-//! What is stored of what a person wrote: one record for each place where they write, with the page that wrote it.
+//! The stored records: one for each place where the user writes, named by the tab that wrote it.
 
 use std::{fmt, str::FromStr};
 
@@ -7,43 +7,43 @@ use uuid::Uuid;
 
 use crate::protocol::{Answer, Attachment, FileId, MessageId, ThreadId, UserId};
 
-/// The most records that are stored in a browser; the oldest beyond that are removed when a page loads.
+/// The most records in one browser. Loading a page removes the oldest beyond that.
 const MAX_RECORDS: usize = 500;
-/// How long a record is stored without being touched, in milliseconds: 90 days.
+/// How long a record is kept after its last change, in milliseconds: 90 days.
 const RECORD_TTL_MS: i64 = 90 * 24 * 60 * 60 * 1000;
-/// How long a file without a record is stored, in milliseconds: a page stores the file first, then the record.
-const LOOSE_FILE_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long a file without a record is kept, in milliseconds: a tab stores the file before the record that names it.
+const ORPHAN_FILE_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Where a person writes.
+/// A place where the user writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Slot {
     /// The composer of a thread, or of a new one.
     Draft(Option<ThreadId>),
-    /// Another version of a message, being written.
+    /// The edit of a message.
     Edit(MessageId),
-    /// A message that was sent and not accepted yet.
+    /// A message that the server has not accepted yet.
     Message(MessageId),
-    /// An answer to what a run asks, by its own id, that was sent and not accepted yet.
+    /// An answer to a run's questions that the server has not accepted yet, by the answer's id.
     Answer(MessageId),
 }
 
-/// The name of a record. A page changes its own records only, until it is gone.
+/// The key of a record. While a tab is open, only it changes its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RecordKey {
-    /// The page that wrote it: another one for every load.
-    pub(crate) page: Uuid,
+    /// The tab that wrote it; a new id for each page load.
+    pub(crate) tab: Uuid,
     pub(crate) slot: Slot,
 }
 
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let page = self.page;
+        let tab = self.tab;
         match self.slot {
-            Slot::Draft(None) => write!(f, "{page}/draft/new"),
-            Slot::Draft(Some(thread)) => write!(f, "{page}/draft/{thread}"),
-            Slot::Edit(message) => write!(f, "{page}/edit/{message}"),
-            Slot::Message(message) => write!(f, "{page}/message/{message}"),
-            Slot::Answer(answer) => write!(f, "{page}/answer/{answer}"),
+            Slot::Draft(None) => write!(f, "{tab}/draft/new"),
+            Slot::Draft(Some(thread)) => write!(f, "{tab}/draft/{thread}"),
+            Slot::Edit(message) => write!(f, "{tab}/edit/{message}"),
+            Slot::Message(message) => write!(f, "{tab}/message/{message}"),
+            Slot::Answer(answer) => write!(f, "{tab}/answer/{answer}"),
         }
     }
 }
@@ -54,7 +54,7 @@ impl FromStr for RecordKey {
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.splitn(3, '/');
         let mut part = || parts.next().ok_or(());
-        let page = Uuid::try_parse(part()?).map_err(drop)?;
+        let tab = Uuid::try_parse(part()?).map_err(drop)?;
         let slot = match (part()?, part()?) {
             ("draft", "new") => Slot::Draft(None),
             ("draft", thread) => Slot::Draft(Some(thread.parse().map_err(drop)?)),
@@ -63,21 +63,21 @@ impl FromStr for RecordKey {
             ("answer", answer) => Slot::Answer(answer.parse().map_err(drop)?),
             _ => return Err(()),
         };
-        Ok(Self { page, slot })
+        Ok(Self { tab, slot })
     }
 }
 
-/// A record.
+/// A stored record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
-    /// Whose it is: it is shown to nobody else.
+    /// The user who wrote it. Other users do not see it.
     pub(crate) user: UserId,
-    /// When it was written, in milliseconds since 1970.
+    /// The time of the last change, in milliseconds since 1970.
     pub(crate) at: i64,
     pub(crate) content: Content,
 }
 
-/// What is in a record.
+/// The content of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 pub(crate) enum Content {
@@ -96,38 +96,38 @@ impl Content {
         }
     }
 
-    /// Whether it was sent: then any page may go on with it. Else it waits until its place is looked at.
+    /// Whether the user sent it. Then any tab may deliver it; a draft or an edit waits until its thread is opened.
     pub(super) fn is_sent(&self) -> bool {
         matches!(self, Self::Message(_) | Self::Answer(_))
     }
 }
 
-/// A file beside a record, as the person chose it.
+/// A file that belongs to a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FileRecord {
-    /// Its name in the store of files.
+    /// Its key among the stored files.
     pub(crate) key: Uuid,
     pub(crate) name: String,
-    /// Its id at the server, once it is uploaded.
+    /// Its id on the server, once it is uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<FileId>,
 }
 
-/// What is in a composer.
+/// The content of a composer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DraftRecord {
     pub(crate) text: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<FileRecord>,
-    /// Files that the thread has already.
+    /// Files that were uploaded to the thread before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) attached: Vec<Attachment>,
-    /// Messages that were taken back and wait until the composer is free for them.
+    /// Messages that the user took back while the composer was in use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) returned: Vec<TakenBackMessage>,
 }
 
-/// What was taken back while something else was being written: it waits to be taken up.
+/// A message that the user took back while the composer was in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TakenBackMessage {
     pub(crate) text: String,
@@ -139,7 +139,7 @@ impl DraftRecord {
         self.text.is_empty() && self.files.is_empty() && self.attached.is_empty() && self.returned.is_empty()
     }
 
-    /// Adds what was written later, or elsewhere; the same text is not repeated.
+    /// Appends another draft. The same text is not repeated.
     pub(crate) fn append(&mut self, later: Self) {
         self.text = join(&self.text, &later.text);
         self.files.extend(later.files);
@@ -148,24 +148,24 @@ impl DraftRecord {
     }
 }
 
-/// Two texts as one; the same text is not repeated.
+/// Joins two texts with a blank line. The same text is not repeated.
 pub(crate) fn join(first: &str, second: &str) -> String {
     match (first.trim_end(), second.trim()) {
         (_, "") => first.to_owned(),
         ("", _) => second.to_owned(),
-        (begun, added) if begun.trim_start() == added => first.to_owned(),
-        (begun, _) => format!("{begun}\n\n{second}"),
+        (first_trimmed, added) if first_trimmed.trim_start() == added => first.to_owned(),
+        (first_trimmed, _) => format!("{first_trimmed}\n\n{second}"),
     }
 }
 
-/// Another version of a message.
+/// The edit of a message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct EditRecord {
     pub(crate) thread_id: ThreadId,
     pub(crate) text: String,
 }
 
-/// Where in its thread a message stands.
+/// The position of a new message in its thread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Place {
@@ -174,12 +174,12 @@ pub(crate) enum Place {
     Newest,
     /// After this one.
     After(MessageId),
-    /// In the place of this one, as another version of it.
+    /// Instead of this one, as another version of it.
     #[serde(rename = "instead")]
     Replacing(MessageId),
 }
 
-/// A message that was sent and not accepted yet.
+/// A message that the server has not accepted yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MessageRecord {
     pub(crate) message_id: MessageId,
@@ -192,25 +192,26 @@ pub(crate) struct MessageRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) agent: Option<String>,
     pub(crate) place: Place,
-    /// The thread is to be made first.
+    /// The thread to create first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) new_thread: Option<NewThread>,
 }
 
-/// A thread that is to be made.
+/// A thread that is to be created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NewThread {
-    /// The agent that answers in it; absent: the server's default.
+    /// The agent that answers in it; `None`: the server's default.
     pub(crate) agent: Option<String>,
 }
 
-/// The records as they are: those of the database, changed by what was written after them (absent: removed).
+/// The current records: those of the database, overlaid with the newer ones of local storage (`None`: removed). A record
+/// that this version of the page cannot read is `None`.
 pub(crate) fn overlay(
-    stored: Vec<(String, String)>,
-    written: Vec<(String, Option<String>)>,
+    database: Vec<(String, String)>,
+    local: Vec<(String, Option<String>)>,
 ) -> Vec<(String, Option<Record>)> {
-    let mut all: std::collections::BTreeMap<String, String> = stored.into_iter().collect();
-    for (key, value) in written {
+    let mut all: std::collections::BTreeMap<String, String> = database.into_iter().collect();
+    for (key, value) in local {
         match value {
             Some(value) => all.insert(key, value),
             None => all.remove(&key),
@@ -219,8 +220,8 @@ pub(crate) fn overlay(
     all.into_iter().map(|(key, value)| (key, serde_json::from_str(&value).ok())).collect()
 }
 
-/// The records to remove: those that are too old, and the oldest where there are too many. What is not understood was
-/// written by another version of the page, and counts as oldest.
+/// The records to remove: those that are too old, and the oldest if there are too many. Records that this version of the page
+/// cannot read count as the oldest.
 pub(crate) fn surplus(records: &[(String, Option<Record>)], now_ms: i64) -> Vec<String> {
     let age = |record: &Option<Record>| record.as_ref().map_or(i64::MIN, |record| record.at);
     let mut newest_first: Vec<(i64, &String)> = records.iter().map(|(key, record)| (age(record), key)).collect();
@@ -231,8 +232,8 @@ pub(crate) fn surplus(records: &[(String, Option<Record>)], now_ms: i64) -> Vec<
     newest_first.into_iter().enumerate().filter(is_surplus).map(|(_, (_, key))| key.clone()).collect()
 }
 
-/// The files to remove: no record names them, and they are no longer about to be named.
-pub(crate) fn loose_files(files: Vec<String>, records: &[(String, Option<Record>)], now_ms: i64) -> Vec<String> {
+/// The files to remove: no record names them, and they are too old for a record to name them soon.
+pub(crate) fn orphan_files(files: Vec<String>, records: &[(String, Option<Record>)], now_ms: i64) -> Vec<String> {
     let named: Vec<String> = records
         .iter()
         .filter_map(|(_, record)| record.as_ref())
@@ -242,7 +243,7 @@ pub(crate) fn loose_files(files: Vec<String>, records: &[(String, Option<Record>
     let is_old = |key: &String| {
         let time = Uuid::try_parse(key).ok().and_then(|key| key.get_timestamp());
         let made_ms = time.map_or(0, |time| time.to_unix().0 * 1000);
-        u64::try_from(now_ms).is_ok_and(|now| now.saturating_sub(made_ms) > LOOSE_FILE_TTL_MS)
+        u64::try_from(now_ms).is_ok_and(|now| now.saturating_sub(made_ms) > ORPHAN_FILE_TTL_MS)
     };
     files.into_iter().filter(|key| !named.contains(key) && is_old(key)).collect()
 }
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_record_is_read_as_it_was_written() {
+    fn a_record_key_is_parsed_back_from_its_text() {
         let slots = [
             Slot::Draft(None),
             Slot::Draft(Some(ThreadId::new())),
@@ -267,7 +268,7 @@ mod tests {
             Slot::Answer(MessageId::new()),
         ];
         for slot in slots {
-            let key = RecordKey { page: Uuid::now_v7(), slot };
+            let key = RecordKey { tab: Uuid::now_v7(), slot };
             assert_eq!(key.to_string().parse(), Ok(key));
         }
         for wrong in ["", "x/draft/new", "draft/new", &format!("{}/other/new", Uuid::now_v7())] {
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_read_as_it_was_written_also_one_for_a_new_thread_without_an_agent() {
+    fn a_stored_message_is_read_back_unchanged_with_and_without_a_new_thread() {
         for new_thread in [None, Some(NewThread { agent: None }), Some(NewThread { agent: Some("analyst".into()) })] {
             let message = MessageRecord {
                 message_id: MessageId::new(),
@@ -290,12 +291,13 @@ mod tests {
             };
             let record = Record { user: UserId::new(), at: 1, content: Content::Message(message) };
             let json = serde_json::to_string(&record).expect("it can be written");
+            assert!(json.contains("\"place\":{\"instead\":"), "the name in records of earlier versions: {json}");
             assert_eq!(serde_json::from_str::<Record>(&json).expect("it can be read"), record);
         }
     }
 
     #[test]
-    fn what_was_written_last_counts_also_where_it_is_a_removal() {
+    fn local_storage_overrides_the_database_also_with_a_removal() {
         let json = |at| serde_json::to_string(&record(at, &[])).expect("it can be written");
         let stored = vec![("a".to_owned(), json(1)), ("b".to_owned(), json(1)), ("c".to_owned(), json(1))];
         let written = vec![("b".to_owned(), Some(json(2))), ("c".to_owned(), None), ("d".to_owned(), Some("{".into()))];
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_bounded_in_number_and_age() {
+    fn records_are_limited_in_number_and_age() {
         let now = RECORD_TTL_MS * 2;
         let mut all: Vec<(String, Option<Record>)> =
             (0..MAX_RECORDS).map(|n| (format!("{n:04}"), Some(record(now - n as i64, &[])))).collect();
@@ -316,18 +318,18 @@ mod tests {
     }
 
     #[test]
-    fn only_files_that_no_record_names_are_removed_and_not_at_once() {
-        let (named, loose) = (Uuid::now_v7(), Uuid::now_v7());
+    fn only_old_files_that_no_record_names_are_removed() {
+        let (named, orphan) = (Uuid::now_v7(), Uuid::now_v7());
         let records = [("a".to_owned(), Some(record(1, &[named])))];
         let made = i64::try_from(named.get_timestamp().expect("it has a time").to_unix().0 * 1000).expect("it fits");
-        let files = || vec![named.to_string(), loose.to_string()];
-        assert!(loose_files(files(), &records, made).is_empty());
-        let later = made + 2 * i64::try_from(LOOSE_FILE_TTL_MS).expect("it fits");
-        assert_eq!(loose_files(files(), &records, later), [loose.to_string()]);
+        let files = || vec![named.to_string(), orphan.to_string()];
+        assert!(orphan_files(files(), &records, made).is_empty());
+        let later = made + 2 * i64::try_from(ORPHAN_FILE_TTL_MS).expect("it fits");
+        assert_eq!(orphan_files(files(), &records, later), [orphan.to_string()]);
     }
 
     #[test]
-    fn drafts_are_joined_without_a_repetition() {
+    fn joining_drafts_does_not_repeat_a_text() {
         assert_eq!(join("", "b"), "b");
         assert_eq!(join("a ", ""), "a ");
         assert_eq!(join("a\n", "b"), "a\n\nb");

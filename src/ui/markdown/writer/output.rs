@@ -1,4 +1,4 @@
-//! What the writer puts down: text, elements within a line and around blocks, units and their parts.
+//! The writer's output: text, inline and block elements, units and parts.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -15,20 +15,20 @@ use super::{
 };
 
 impl Writer<'_> {
-    /// Text goes on.
-    pub(super) fn say(&mut self, text: &str) {
+    /// Writes text.
+    pub(super) fn write_text(&mut self, text: &str) {
         self.paragraph_with_text();
         self.text.push_str(&restore(text));
     }
 
-    /// Something stands within a line.
+    /// Writes the start or end of an inline element.
     pub(super) fn inline(&mut self, html: &str) {
         self.paragraph_with_text();
         self.flush();
         self.html.push_str(html);
     }
 
-    /// Something begins or ends a block.
+    /// Writes the start or end of a block element.
     pub(super) fn block(&mut self, html: &str) {
         self.flush();
         if let Some(Open::Item { paragraph }) = self.open.last_mut()
@@ -39,7 +39,7 @@ impl Writer<'_> {
         self.html.push_str(html);
     }
 
-    /// Text that stands in an item itself becomes a paragraph: so an item looks the same whether its list is loose.
+    /// Opens an implicit paragraph for text directly in a list item, so that items look the same in loose and tight lists.
     pub(super) fn paragraph(&mut self) {
         if let Some(Open::Item { paragraph }) = self.open.last_mut()
             && !std::mem::replace(paragraph, true)
@@ -49,33 +49,33 @@ impl Writer<'_> {
         }
     }
 
-    /// Something is said in a paragraph, which the parser may not tell of.
+    /// Opens an implicit paragraph if needed, and records that the item has a paragraph.
     pub(super) fn paragraph_with_text(&mut self) {
         self.paragraph();
         if let Some(Open::Item { .. }) = self.open.last() {
-            self.note_paragraph();
+            self.record_paragraph();
         }
     }
 
-    /// A paragraph that the parser tells of begins.
-    pub(super) fn loosen(&mut self) {
+    /// Starts a paragraph that the parser reports. In a list item, it makes the list loose.
+    pub(super) fn start_paragraph(&mut self) {
         if let [.., Open::List { loose, .. }, Open::Item { .. }] = self.open.as_mut_slice() {
             *loose = true;
-            self.note_paragraph();
+            self.record_paragraph();
             if let (2, Some(unit)) = (self.open.len(), self.units.last_mut()) {
                 unit.loose = true;
             }
         }
     }
 
-    fn note_paragraph(&mut self) {
+    fn record_paragraph(&mut self) {
         let part = self.units.last_mut().and_then(|unit| unit.parts.last_mut());
         if let (2, Some(part)) = (self.open.len(), part) {
             part.has_paragraph = true;
         }
     }
 
-    /// Writes the text that came.
+    /// Writes the collected text, with its addresses as links.
     pub(super) fn flush(&mut self) {
         if self.text.is_empty() {
             return;
@@ -83,7 +83,7 @@ impl Writer<'_> {
         let text = std::mem::take(&mut self.text);
         let mut from = 0;
         if self.links.is_empty() && !self.in_code {
-            while let Some(found) = links::find(&text, from) {
+            while let Some(found) = links::find_address(&text, from) {
                 self.escape(&text[from..found.range.start]);
                 let shown = &text[found.range.clone()];
                 let address: Cow<'_, str> =
@@ -108,7 +108,7 @@ impl Writer<'_> {
         if self.open.is_empty() {
             let range = self.source.original(range.start)..self.source.original(range.end);
             self.units.push(Unit { kind, range: range.clone(), ..Unit::default() });
-            self.asked.borrow_mut().clear();
+            self.labels.borrow_mut().clear();
             if kind == Kind::Whole {
                 self.push_part(range);
             }
@@ -133,13 +133,13 @@ impl Writer<'_> {
         }
     }
 
-    /// Ends the part whose element is at this depth.
+    /// Ends the current part, if its element is at this depth.
     pub(super) fn end_part(&mut self, depth: usize) {
         if let (true, Some(part)) =
             (self.open.len() == depth, self.units.last_mut().and_then(|unit| unit.parts.last_mut()))
         {
             part.html = std::mem::take(&mut self.html);
-            part.labels = std::mem::take(&mut *self.asked.borrow_mut());
+            part.labels = std::mem::take(&mut *self.labels.borrow_mut());
         }
     }
 }
@@ -151,10 +151,10 @@ pub(super) fn is_inline(tag: &Tag<'_>) -> bool {
     )
 }
 
-/// The element of a block that is nothing more.
-pub(super) fn name(tag: &TagEnd) -> &'static str {
+/// The element for a block without attributes.
+pub(super) fn element_name(tag: &TagEnd) -> &'static str {
     match tag {
-        // The page has two levels of headings above: those of a message come below them.
+        // The page itself uses h1 and h2.
         TagEnd::Heading(HeadingLevel::H1) => "h3",
         TagEnd::Heading(HeadingLevel::H2) => "h4",
         TagEnd::Heading(HeadingLevel::H3) => "h5",
@@ -164,14 +164,14 @@ pub(super) fn name(tag: &TagEnd) -> &'static str {
     }
 }
 
-/// The one element that may be written as HTML.
+/// Whether raw HTML is a line break, the only element allowed as raw HTML.
 pub(super) fn is_line_break(html: &str) -> bool {
     let name = html.trim().strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
     name.is_some_and(|name| name.trim_end_matches(['/', ' ']).eq_ignore_ascii_case("br"))
 }
 
-/// Addresses that a click may go to.
-pub(super) fn allowed(address: &str) -> bool {
+/// Whether links may lead to an address.
+pub(super) fn is_allowed(address: &str) -> bool {
     let scheme = address.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     matches!(scheme.as_deref(), Some("http" | "https" | "mailto"))
 }

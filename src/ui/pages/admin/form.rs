@@ -142,7 +142,7 @@ impl FormState {
 #[component]
 pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, close: Callback<()>) -> impl IntoView {
     let is_new = before.is_empty();
-    let title = if is_new { "A new agent".to_owned() } else { format!("Change {}", FIELDS[1].text(&before)) };
+    let title = if is_new { "New agent".to_owned() } else { format!("Edit {}", FIELDS[1].text(&before)) };
     let state = FormState::new(before);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();

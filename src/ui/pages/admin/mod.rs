@@ -23,7 +23,7 @@ pub(crate) fn AdminAgentsPage() -> impl IntoView {
         answer_not_found();
         view! {
             <div class="page empty">
-                <h1>"Nothing here"</h1>
+                <h1>"Page not found"</h1>
                 <p class="quiet">"This page is for administrators."</p>
                 <a class="button" href="/">"To your threads"</a>
             </div>

@@ -1,10 +1,10 @@
-/** What a person wrote is there after a reload, a crash, another page and another tab, stands where it was, and is sent once. */
+/** Unsent text survives reloads, crashes and closed tabs, stays in its place, and is sent once. */
 import type { BrowserContext, WebSocketRoute } from '@playwright/test';
 import { expect, type Page, test } from './fixtures.ts';
-import { createAdmin, signInByCall, submitSignIn } from './people.ts';
+import { createAdmin, signInByRequest, submitSignIn } from './accounts.ts';
 import { ask, connected, runIs } from './threads.ts';
 
-/** Lets sockets through or not, while pages load as ever: what is sent waits. */
+/** Blocks or allows sockets while pages load normally, so that sent messages wait. */
 class Sockets {
   private closed = false;
   private readonly open = new Set<WebSocketRoute>();
@@ -41,7 +41,7 @@ async function send(page: Page, text: string): Promise<void> {
   await expect(message(page)).toHaveValue('');
 }
 
-/** What this browser stores of what was written. */
+/** The records that this browser stores. */
 async function stored(page: Page): Promise<string[]> {
   return page.evaluate(async () => {
     const local = Object.keys(localStorage).filter((key) => key.startsWith('netra.written/'));
@@ -65,7 +65,7 @@ async function stored(page: Page): Promise<string[]> {
   });
 }
 
-test('what is sent without a connection is shown in its place after a reload, with its file, and sent once', async ({ page, context, signedIn, browserConsole }) => {
+test('a message sent offline is shown after a reload, with its file, and sent once', async ({ page, context, signedIn, browserConsole }) => {
   browserConsole.allow(/WebSocket/);
   expect(signedIn.name).not.toBe('');
   const sockets = await Sockets.of(context);
@@ -96,7 +96,7 @@ test('what is sent without a connection is shown in its place after a reload, wi
   await expect(questions(page).last()).toContainText('And after that?');
 });
 
-test('a new thread’s question survives the crash of its page, and another page sends it', async ({ page, context, signedIn, browserConsole }) => {
+test('a new thread’s question survives a crash of its page, and another page sends it', async ({ page, context, signedIn, browserConsole }) => {
   // The server does not know the thread yet.
   browserConsole.allow(/WebSocket|status of 404/);
   expect(signedIn.name).not.toBe('');
@@ -126,10 +126,10 @@ test('a new thread’s question survives the crash of its page, and another page
   await expect(message(next)).toHaveValue('half a thought');
 });
 
-test('what is sent to a server that was killed is sent once when it is back @desktop', async ({ page, freshServer, browserConsole }) => {
+test('a message sent to a killed server is sent once when the server is back @desktop', async ({ page, freshServer, browserConsole }) => {
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
-  await signInByCall(page, freshServer);
+  await signInByRequest(page, freshServer);
   await page.goto(freshServer.url);
   await connected(page);
   await send(page, 'What can you do?');
@@ -147,7 +147,7 @@ test('what is sent to a server that was killed is sent once when it is back @des
   await expect(questions(page)).toHaveCount(2);
 });
 
-test('twelve questions are each in a thread though another page is loaded within 5 ms of Enter @desktop', async ({ page, signedIn }) => {
+test('twelve questions each get a thread although another page is loaded within 5 ms of Enter @desktop', async ({ page, signedIn }) => {
   test.slow();
   expect(signedIn.name).not.toBe('');
   for (let n = 0; n < 12; n += 1) {
@@ -167,11 +167,11 @@ test('twelve questions are each in a thread though another page is loaded within
   for (let n = 0; n < 12; n += 1) {
     await expect(page.locator('.sidebar a', { hasText: `Question number ${n} of twelve?` })).toHaveCount(1, { timeout: 30_000 });
   }
-  // What pages left that the browser keeps for going back is taken over ten seconds after they are found gone.
+  // Records of pages in the back/forward cache are taken over ten seconds later.
   await expect.poll(() => stored(page), { timeout: 40_000 }).toEqual([]);
 });
 
-test('an edit stays when the same question is edited in another tab, and after a reload', async ({ page, context, signedIn }) => {
+test('an edit survives an edit of the same question in another tab, and a reload', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
@@ -184,7 +184,7 @@ test('an edit stays when the same question is edited in another tab, and after a
   await other.getByRole('button', { name: 'Edit' }).click();
   await expect(area(other)).toHaveValue('What can you do?');
   await area(other).fill('their words');
-  // Return breaks the line on a phone.
+  // Return starts a new line on a phone.
   await other.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
   await expect(questions(other)).toContainText('their words');
   await expect(page.getByText('This question was edited elsewhere.')).toBeVisible();
@@ -202,7 +202,7 @@ test('an edit stays when the same question is edited in another tab, and after a
   await expect(area(page)).toHaveCount(0);
 });
 
-test('a draft keeps its text and its file while another thread is looked at, through a reload and a closed tab', async ({ page, context, signedIn }) => {
+test('a draft keeps its text and file through navigation, a reload and a closed tab', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
@@ -215,7 +215,7 @@ test('a draft keeps its text and its file while another thread is looked at, thr
     await expect(of.getByRole('list', { name: 'Attached files' })).toContainText('log.csv');
   };
   await whole(page);
-  // Within the application, and back.
+  // To another page of the application, and back.
   await page.evaluate((path) => (document.querySelector(`a[href="${path}"]`) as HTMLAnchorElement).click(), path);
   await expect(questions(page)).toHaveCount(1);
   await expect(message(page)).toHaveValue('');
@@ -235,7 +235,7 @@ test('a draft keeps its text and its file while another thread is looked at, thr
   await expect.poll(() => stored(next)).toEqual([]);
 });
 
-test('two tabs have a draft each, and what a closed one left is in the next @desktop', async ({ page, context, signedIn }) => {
+test('two tabs have separate drafts, and a new tab takes over the draft of a closed one @desktop', async ({ page, context, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   const other = await context.newPage();
   await page.goto('/');
@@ -252,7 +252,7 @@ test('two tabs have a draft each, and what a closed one left is in the next @des
   await expect(message(other)).toHaveValue('second draft');
 });
 
-test('signing out removes what was written from the browser', async ({ page, signedIn }) => {
+test('signing out removes all stored text from the browser', async ({ page, signedIn }) => {
   await page.goto('/');
   await connected(page);
   await page.locator('input[type=file]').setInputFiles(log);
@@ -264,14 +264,14 @@ test('signing out removes what was written from the browser', async ({ page, sig
   await page.getByRole('button', { name: 'Sign out' }).click();
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
   expect(await stored(page)).toEqual([]);
-  // One page, which stays: no sign-in page of an ended session comes before it and takes what is typed along.
+  // One navigation only: no second sign-in page replaces this one and drops what is typed.
   expect(shown).toEqual([new URL('/sign-in', page.url()).href]);
   await submitSignIn(page, signedIn);
   await connected(page);
   await expect(message(page)).toHaveValue('');
 });
 
-test('a browser that stores nothing is told of once, and the page works on @desktop', async ({ page, signedIn }) => {
+test('the page warns once if the browser stores nothing, and keeps working @desktop', async ({ page, signedIn }) => {
   expect(signedIn.name).not.toBe('');
   await page.addInitScript(() => {
     const refuse = () => {
@@ -283,7 +283,7 @@ test('a browser that stores nothing is told of once, and the page works on @desk
   await page.goto('/');
   await connected(page);
   await message(page).fill('What can you do?');
-  const notice = page.getByText('This browser stores nothing for this page');
+  const notice = page.getByText('This browser cannot store what you write');
   await expect(notice).toBeVisible();
   await page.getByRole('button', { name: 'Dismiss notice' }).click();
   await message(page).fill('What can you do now?');

@@ -1,51 +1,51 @@
-/** The people of the tests, and their ways in: through the forms as a person, or by a call where the way in is not the point. */
+/** The accounts of the tests, and signing in: through the forms, or by a request where the form is not what is tested. */
 import { type APIRequestContext, expect, type Page } from '@playwright/test';
 import type { Server } from './server.ts';
 
-export interface Person {
+export interface Account {
   email: string;
   name: string;
   password: string;
 }
 
-export const admin: Person = {
+export const admin: Account = {
   email: 'first@example.org',
   name: 'First Administrator',
   password: 'correct horse battery staple',
 };
 
-/** Who the server says the caller is, from `GET /api/config`. */
+/** The answer of `GET /api/config`. */
 export async function discovery(request: APIRequestContext, server: Server) {
-  const answer = await request.get(`${server.url}/api/config`);
-  expect(answer.status()).toBe(200);
-  return (await answer.json()) as {
+  const response = await request.get(`${server.url}/api/config`);
+  expect(response.status()).toBe(200);
+  return (await response.json()) as {
     version: string;
     socket: { url: string; protocol: string; heartbeat_ms: number; max_frame_bytes: number };
     auth: { signed_in: boolean; methods: string[]; needs_setup: boolean };
   };
 }
 
-/** Creates the first administrator by a call. */
-export async function createAdmin(server: Server, person: Person = admin): Promise<void> {
-  const answer = await fetch(`${server.url}/api/auth/setup`, {
+/** Creates the first administrator by a request. */
+export async function createAdmin(server: Server, person: Account = admin): Promise<void> {
+  const response = await fetch(`${server.url}/api/auth/setup`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', origin: server.url },
     body: JSON.stringify({ setup_token: server.setupToken, ...person }),
   });
-  if (!answer.ok) throw new Error(`set-up answered ${answer.status}: ${await answer.text()}`);
+  if (!response.ok) throw new Error(`set-up answered ${response.status}: ${await response.text()}`);
 }
 
-/** Signs the page's browser in by a call: the cookie is the page's own. */
-export async function signInByCall(page: Page, server: Server, person: Person = admin): Promise<void> {
-  const answer = await page.request.post(`${server.url}/api/auth/sign-in`, {
+/** Signs the page's browser in by a request. */
+export async function signInByRequest(page: Page, server: Server, person: Account = admin): Promise<void> {
+  const response = await page.request.post(`${server.url}/api/auth/sign-in`, {
     headers: { origin: server.url },
     data: { email: person.email, password: person.password },
   });
-  expect(answer.status(), await answer.text()).toBe(200);
+  expect(response.status(), await response.text()).toBe(200);
 }
 
 /** Opens the link that the server printed and creates the first administrator in the form. */
-export async function setupAdmin(page: Page, server: Server, person: Person = admin): Promise<void> {
+export async function setupAdmin(page: Page, server: Server, person: Account = admin): Promise<void> {
   await page.goto(server.link);
   await page.getByLabel('Name').fill(person.name);
   await page.getByLabel('Email').fill(person.email);
@@ -54,15 +54,15 @@ export async function setupAdmin(page: Page, server: Server, person: Person = ad
   await expect(page).not.toHaveURL(/setup|sign-in/);
 }
 
-/** Fills the sign-in form in and sends it, whatever comes of it. */
-export async function submitSignIn(page: Page, person: Pick<Person, 'email' | 'password'>): Promise<void> {
+/** Fills in the sign-in form and submits it. */
+export async function submitSignIn(page: Page, person: Pick<Account, 'email' | 'password'>): Promise<void> {
   await page.getByLabel('Email').fill(person.email);
   await page.getByLabel('Password').fill(person.password);
   await page.getByRole('button', { name: 'Sign in' }).click();
 }
 
 /** Signs in through the form. */
-export async function signIn(page: Page, server: Server, person: Person = admin): Promise<void> {
+export async function signIn(page: Page, server: Server, person: Account = admin): Promise<void> {
   await page.goto(`${server.url}/sign-in`);
   await submitSignIn(page, person);
   await expect(page).not.toHaveURL(/sign-in/);

@@ -1,0 +1,129 @@
+//! Stand-ins for the functions of [`browser`](super::browser) and [`layout`](super::layout) in the server's build.
+//!
+//! Event handlers and effects call those functions, and the server runs neither. It still compiles the handlers as part of
+//! the views that it renders.
+
+pub(crate) mod browser {
+    use serde::{Serialize, de::DeserializeOwned};
+    use uuid::Uuid;
+
+    use crate::{
+        protocol::{ThreadId, http::Uploaded},
+        ui::browser::{Progress, RequestError},
+    };
+
+    /// A file that a person chose. The server never has one.
+    #[derive(Debug, Clone)]
+    pub(crate) struct LocalFile(());
+
+    impl LocalFile {
+        pub(crate) fn key(&self) -> Uuid {
+            Uuid::nil()
+        }
+
+        pub(crate) fn name(&self) -> String {
+            String::new()
+        }
+
+        pub(crate) fn bytes(&self) -> u64 {
+            0
+        }
+    }
+
+    pub(crate) fn take_chosen_files(_: &leptos::web_sys::HtmlInputElement) -> Vec<LocalFile> {
+        Vec::new()
+    }
+
+    pub(crate) fn dropped_files(_: &leptos::web_sys::DragEvent) -> Vec<LocalFile> {
+        Vec::new()
+    }
+
+    pub(crate) fn pasted_content(_: &leptos::web_sys::ClipboardEvent) -> (String, Vec<LocalFile>) {
+        Default::default()
+    }
+
+    pub(crate) fn insert_text(_: &str) -> bool {
+        false
+    }
+
+    pub(crate) fn drags_files(_: &leptos::web_sys::DragEvent) -> bool {
+        false
+    }
+
+    pub(crate) fn now_ms() -> i64 {
+        0
+    }
+
+    pub(crate) fn announce_hydrated() {}
+
+    pub(crate) fn origin() -> Option<String> {
+        None
+    }
+
+    pub(crate) fn utc_offset_minutes() -> i64 {
+        0
+    }
+
+    pub(crate) fn parse_time_ms(_: &str) -> Option<i64> {
+        None
+    }
+
+    pub(crate) fn is_visible() -> bool {
+        false
+    }
+
+    pub(crate) fn read_local_storage(_: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn write_local_storage(_: &str, _: Option<&str>) {}
+
+    pub(crate) fn navigate_to(_: &str) {}
+
+    pub(crate) fn remove_fragment() {}
+
+    pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(_: &str, _: &T) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
+    pub(crate) async fn put<T: Serialize, R: DeserializeOwned>(_: &str, _: &T) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
+    pub(crate) async fn get<R: DeserializeOwned>(_: &str) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
+    pub(crate) async fn delete(_: &str) -> Result<(), RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
+    pub(crate) async fn upload(_: ThreadId, _: LocalFile, _: Progress) -> Result<Uploaded, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+}
+
+pub(crate) mod layout {
+    use leptos::web_sys::Element;
+
+    pub(crate) fn observe_resize(_: &[&Element], _: impl Fn() + 'static) {}
+
+    /// The reading position of a scroll box.
+    pub(crate) struct Anchor(());
+
+    impl Anchor {
+        pub(crate) fn capture(_: &Element, _: &Element) -> Self {
+            Self(())
+        }
+
+        pub(crate) fn restore(&self, _: &Element) {}
+    }
+
+    pub(crate) fn scroll_into_view(_: &Element) {}
+
+    pub(crate) fn is_touch_only() -> bool {
+        false
+    }
+
+    pub(crate) fn track_keyboard_height() {}
+}
