@@ -28,7 +28,7 @@ use crate::{
         clock::now_ms,
         config::Config,
         error::{Error, Result},
-        store::{Store, chunks, places},
+        store::{Store, chunks, placeholders},
     },
 };
 
@@ -236,8 +236,8 @@ pub(super) async fn live(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<Str
         let sql = format!(
             "SELECT s.id, u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id \
              WHERE s.expires_at > {} AND s.id IN ({})",
-            engine.place(1),
-            places(engine, 2, chunk.len())
+            engine.placeholder(1),
+            placeholders(engine, 2, chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now_ms());
         for key in chunk {

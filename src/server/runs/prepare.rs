@@ -41,13 +41,13 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
         }
     };
     let moment = async {
-        let mut look = run.channels.store().look().await?;
+        let mut look = run.channels.store().begin_read().await?;
         let asked = Asked::read(&mut look, run.new.run_id).await?;
         Ok::<_, Error>((look, asked))
     };
     let (mut look, asked) = moment.await.map_err(unavailable)?;
     let agent = agent(run, asked.owner.as_ref()).map_err(refused("unknown_agent"))?;
-    let (owner, going) = (run.new.owner, run.agents.allowance().going(run.new.owner));
+    let (owner, going) = (run.new.owner, run.agents.allowance().of_open_runs(run.new.owner));
     let within = usage::admit(&mut *look, run.options.budget, owner, going).await;
     within.map_err(refused("budget_used"))?;
     let input = input(run, look, asked, cancel).await.map_err(unavailable)?;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     protocol::{RunId, ThreadId, UserId, Waiting, WaitsFor},
     server::{
-        bus::InLine,
+        bus::WaitingRun,
         config::agents::AgentLimits,
         threads::{NewRun, Place},
     },
@@ -38,7 +38,7 @@ pub(super) struct Rules<'a> {
 pub(super) struct Queue {
     waiting: Vec<NewRun>,
     /// What was last answered of threads in which runs wait.
-    told: HashMap<ThreadId, Vec<InLine>>,
+    told: HashMap<ThreadId, Vec<WaitingRun>>,
 }
 
 impl Queue {
@@ -103,7 +103,7 @@ impl Queue {
         going: impl Iterator<Item = &'g Going> + Clone,
         rules: &Rules<'_>,
     ) -> Vec<ThreadId> {
-        let mut now: HashMap<ThreadId, Vec<InLine>> = HashMap::new();
+        let mut now: HashMap<ThreadId, Vec<WaitingRun>> = HashMap::new();
         let (mut threads, mut people, mut agents) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (index, run) in (0..).zip(&self.waiting) {
             let of_thread = threads.entry(run.thread_id).or_insert(0_u32);
@@ -120,7 +120,7 @@ impl Queue {
             [of_thread, of_person, of_agent].into_iter().for_each(|count| *count += 1);
             let waiting = Waiting { run_id: run.run_id, position: before + 1, waits_for };
             let Place { turn, seq } = run.place;
-            now.entry(run.thread_id).or_default().push(InLine { turn, seq, waiting });
+            now.entry(run.thread_id).or_default().push(WaitingRun { turn, seq, waiting });
         }
         let gone = self.told.keys().filter(|thread| !now.contains_key(thread));
         let other =
@@ -131,7 +131,7 @@ impl Queue {
     }
 
     /// The runs of a thread that wait, as [`Queue::changed`] last saw them.
-    pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<InLine> {
+    pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<WaitingRun> {
         self.told.get(&thread_id).cloned().unwrap_or_default()
     }
 

@@ -201,7 +201,7 @@ impl RunLog {
     async fn last(&self, entries: &[ThreadEntry], ending: &RunEnd, doubt: bool) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
         // A deleted thread took its runs along: no row says so, and its log stays deleted.
-        let sql = "UPDATE runs SET ended_at = $2, asks_until = $4, problem = $5 \
+        let sql = "UPDATE runs SET begun_at = COALESCE(begun_at, $2), ended_at = $2, asks_until = $4, problem = $5 \
                    WHERE id = $1 AND node = $3 AND ended_at IS NULL";
         let query = sqlx::query(sql).bind(self.run_id.to_string()).bind(now_ms()).bind(self.channels.node().to_owned());
         let query = query.bind(asks_until(ending)).bind(failures::problem(ending));

@@ -31,11 +31,12 @@ struct Heard {
 }
 
 impl Listener for Heard {
-    fn entry(&self, Delivery { channel, seq, frame }: &Delivery) {
-        self.entries.lock().expect("not poisoned").push((*channel, *seq, frame.to_string()));
+    fn on_entry(&self, delivery: &Delivery) {
+        let entry = (delivery.channel, delivery.seq, delivery.entry().to_owned());
+        self.entries.lock().expect("not poisoned").push(entry);
     }
 
-    fn head(&self, channel: Channel, seq: u64) {
+    fn on_head(&self, channel: Channel, seq: u64) {
         self.heads.lock().expect("not poisoned").push((channel, seq));
     }
 
@@ -46,7 +47,7 @@ impl Listener for Heard {
 
 impl Hub for Heard {
     fn deliver(&self, delivery: &Delivery) {
-        self.entry(delivery);
+        self.on_entry(delivery);
     }
 }
 
@@ -78,13 +79,13 @@ impl Node {
         self.until(|status| status == Status::Connected).await;
         let marker = NodeMessage::StopRun { run_id: RunId::new() };
         let heard = || {
-            other.bus.tell(marker.clone());
+            other.bus.send(marker.clone());
             self.heard.messages.lock().expect("not poisoned").contains(&marker)
         };
         until("that nodes hear each other", heard).await;
         // All that was said is heard.
         let last = NodeMessage::StopRun { run_id: RunId::new() };
-        other.bus.tell(last.clone());
+        other.bus.send(last.clone());
         until("the last word", || self.heard.messages.lock().expect("not poisoned").contains(&last)).await;
         self.heard.messages.lock().expect("not poisoned").clear();
     }
@@ -97,7 +98,7 @@ impl Drop for Node {
 }
 
 fn entry(channel: Channel, seq: u64, text: &str) -> Delivery {
-    Delivery { channel, seq, frame: text.to_owned().into() }
+    Delivery::new(&Epoch("1".into()), channel, seq, 1_767_225_600_000, text)
 }
 
 fn everything() -> Vec<NodeMessage> {
@@ -129,7 +130,7 @@ async fn what_one_node_says_the_others_hear_once_and_in_order() {
         a.bus.deliver(&entry(*channel, *seq, text));
     }
     let messages = everything();
-    messages.iter().for_each(|message| a.bus.tell(message.clone()));
+    messages.iter().for_each(|message| a.bus.send(message.clone()));
     let count = |node: &Node| node.heard.entries.lock().expect("not poisoned").len();
     until("all entries", || count(&b) >= said.len()).await;
     until("all messages", || b.heard.messages.lock().expect("not poisoned").len() >= messages.len()).await;
@@ -169,8 +170,8 @@ async fn a_bus_that_went_away_is_degraded_and_comes_back_by_itself() {
     a.bus.deliver(&entry(channel, 1, "{}"));
     assert_eq!(a.bus.dropped(), 1, "it does not wait: the log has it");
     let kept = NodeMessage::StopRun { run_id: RunId::new() };
-    a.bus.tell(kept.clone());
-    let asked = b.bus.asked();
+    a.bus.send(kept.clone());
+    let asked = b.bus.comparisons();
 
     nats.restart().await;
     a.until(|status| status == Status::Connected).await;
@@ -194,7 +195,7 @@ async fn a_node_starts_without_nats_and_what_it_is_told_meanwhile_is_said_later(
     nats.restart().await;
     // Said until it is heard: whether b listens again already, a cannot know.
     let heard = || {
-        a.bus.tell(stop.clone());
+        a.bus.send(stop.clone());
         b.heard.messages.lock().expect("not poisoned").contains(&stop)
     };
     until("the message", heard).await;

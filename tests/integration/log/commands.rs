@@ -43,7 +43,7 @@ async fn whoever_goes_away_while_a_transaction_begins_leaves_none_open() {
     let store = channels.store();
     for _ in 0..50 {
         // As far as it comes at once: its BEGIN is under way.
-        assert!(store.look().now_or_never().is_none());
+        assert!(store.begin_read().now_or_never().is_none());
         tokio::task::yield_now().await;
     }
     let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
@@ -55,7 +55,7 @@ async fn whoever_goes_away_while_a_transaction_begins_leaves_none_open() {
     };
     timeout(PATIENCE, none_is_open).await.expect("all are rolled back");
     for _ in 0..50 {
-        drop(store.look().await.expect("every connection can begin again"));
+        drop(store.begin_read().await.expect("every connection can begin again"));
     }
 }
 

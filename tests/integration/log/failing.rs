@@ -51,7 +51,7 @@ async fn assert_all_work(store: &Store, after: &str) {
     }
     let mut looks = Vec::new();
     for _ in 0..CONNECTIONS {
-        looks.push(store.look().await.unwrap_or_else(|error| panic!("no look after {after}: {error}")));
+        looks.push(store.begin_read().await.unwrap_or_else(|error| panic!("no look after {after}: {error}")));
     }
     for look in &mut looks {
         let _: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM settings").fetch_one(&mut **look).await.expect("reads");
@@ -191,7 +191,7 @@ async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
         let waiting = async {
             if store.engine() == Engine::Sqlite {
                 // It stays with the connection.
-                sqlx::raw_sql(soon).execute(&mut *store.look().await?).await?;
+                sqlx::raw_sql(soon).execute(&mut *store.begin_read().await?).await?;
             }
             let mut tx = store.begin().await?;
             sqlx::raw_sql(soon).execute(&mut *tx).await?;

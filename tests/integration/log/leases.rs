@@ -24,7 +24,7 @@ async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead()
             break claimed;
         }
         // A lease ends by the store's clock alone: it is asked for at the pace of a real node.
-        tokio::time::sleep(heir.turn()).await;
+        tokio::time::sleep(heir.renew_interval()).await;
         heir.renew().await.expect("renews");
     };
     assert_eq!(claimed.iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(), [run]);
@@ -90,7 +90,7 @@ async fn whoever_asks_to_stop_is_heard_by_the_node_that_lives_the_run() {
             open.into_iter().map(|run| (run.run_id, run.stopped)).collect::<Vec<_>>()
         };
         assert_eq!(stops().await, [(run, false)]);
-        assert!(threads::ask_to_stop(&other, house.user.id, run).await.expect("noted"));
+        assert!(threads::request_stop(&other, house.user.id, run).await.expect("noted"));
         assert_eq!(stops().await, [(run, true)]);
         assert_eq!(Leases::new(&other, "other", Duration::from_secs(60)).open_runs().await.expect("asks"), []);
     })

@@ -32,7 +32,7 @@ use netra::{
     server::{
         agents::{
             AgentRegistry, Kinds,
-            model::{Allowance, ModelAgent},
+            model::ModelAgent,
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
                 questions::{Called, Resumption},
@@ -42,7 +42,7 @@ use netra::{
         runs::{Agent, RunInput, Runner, RunnerOptions, verifier::verify},
         store::Store,
         threads::{self, NewRun},
-        usage::{Budget, DayAllowance},
+        usage::{Allowance, Budget, DayAllowance},
     },
     thread::{NodeBody, RunState, RunView, ThreadView},
 };

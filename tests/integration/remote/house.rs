@@ -132,7 +132,7 @@ impl House {
         self.folder.path().join("files")
     }
 
-    fn start(&self, asked: threads::Asked) -> RunId {
+    fn start(&self, asked: threads::CommandOutcome) -> RunId {
         let run = asked.run.expect("a run");
         let id = run.run_id;
         self.runner.start(run);

@@ -8,7 +8,7 @@ use super::*;
 async fn what_was_stopped_before_it_began_does_not_begin_after_a_restart_either() {
     let house = House::new().await;
     let run = house.accept("script", "panic").await.run_id;
-    assert!(threads::ask_to_stop(&house.channels, house.user.id, run).await.expect("noted"));
+    assert!(threads::request_stop(&house.channels, house.user.id, run).await.expect("noted"));
     let (_, after) = house.node().await;
     assert_eq!(after.recover().await.expect("recovers"), 0);
     assert_eq!(house.until_over(run).await, RunState::Cancelled);
@@ -20,7 +20,7 @@ async fn a_run_that_somebody_stopped_ends_so_though_its_server_died_before_it_he
     let house = House::new().await;
     let run = house.begin("gate").await;
     house.until_open(run).await;
-    assert!(threads::ask_to_stop(&house.channels, house.user.id, run).await.expect("noted"));
+    assert!(threads::request_stop(&house.channels, house.user.id, run).await.expect("noted"));
     let (_, after) = house.node().await;
     assert_eq!(after.recover().await.expect("recovers"), 1);
     assert_eq!(house.until_over(run).await, RunState::Cancelled);

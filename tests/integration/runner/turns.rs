@@ -2,7 +2,7 @@
 
 use netra::{
     protocol::{Answer, AnswerStatus, ErrorBody, InterruptAnswer, MessageId, TakeBack, http::UsageSum},
-    server::{threads::Asked, usage::Budget},
+    server::{threads::CommandOutcome, usage::Budget},
     thread::{NodeState, Resolution},
 };
 
@@ -18,7 +18,7 @@ impl House {
         Answer { answer_id, thread_id, run_id, answers: answers(AnswerStatus::Resolved) }
     }
 
-    async fn try_answer(&self, answer: &Answer) -> Result<Asked, ErrorBody> {
+    async fn try_answer(&self, answer: &Answer) -> Result<CommandOutcome, ErrorBody> {
         let asked = threads::answer(&self.channels, &self.user, answer, None, |_| Ok(())).await;
         asked.map_err(netra::server::error::Error::into_body)
     }

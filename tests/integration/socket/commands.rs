@@ -7,7 +7,7 @@ use netra::protocol::{
 };
 use netra::{
     protocol::ChannelName,
-    server::{bus::InLine, clock::now_ms},
+    server::{bus::WaitingRun, clock::now_ms},
 };
 use serde_json::json;
 
@@ -158,7 +158,7 @@ async fn commands_sent_at_once_are_done_in_order() {
     }
     let started = bench.runner.waiting(thread_id);
     let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
-    let text = |run: &InLine| {
+    let text = |run: &WaitingRun| {
         let message = view.run(run.waiting.run_id).and_then(|run| run.message_id).and_then(|id| view.message(id));
         message.expect("its message").message.content.clone()
     };
