@@ -50,7 +50,7 @@ impl Append {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn thread(&mut self, id: ThreadId, entries: &[ThreadEntry]) -> Result<u64> {
+    pub async fn append_to_thread(&mut self, id: ThreadId, entries: &[ThreadEntry]) -> Result<u64> {
         self.append(Channel::Thread(id), entries).await
     }
 
@@ -59,7 +59,7 @@ impl Append {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn user(&mut self, id: UserId, entries: &[UserEntry]) -> Result<u64> {
+    pub async fn append_to_feed(&mut self, id: UserId, entries: &[UserEntry]) -> Result<u64> {
         self.append(Channel::User(id), entries).await
     }
 

@@ -29,14 +29,14 @@ async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
     let (channels, heard) = channels(&folder).await;
     let user = UserId::new();
     let mut first = channels.begin().await.expect("begins");
-    assert_eq!(first.user(user, &entries(2)).await.expect("appends"), 2);
+    assert_eq!(first.append_to_feed(user, &entries(2)).await.expect("appends"), 2);
     assert!(heard.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
     first.commit().await.expect("commits");
     let mut dropped = channels.begin().await.expect("begins");
-    dropped.user(user, &entries(5)).await.expect("appends");
+    dropped.append_to_feed(user, &entries(5)).await.expect("appends");
     drop(dropped);
     let mut second = channels.begin().await.expect("begins");
-    assert_eq!(second.user(user, &entries(600)).await.expect("appends"), 602);
+    assert_eq!(second.append_to_feed(user, &entries(600)).await.expect("appends"), 602);
     second.commit().await.expect("commits");
     let seqs: Vec<u64> = heard.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
     assert_eq!(seqs, (1..=602).collect::<Vec<u64>>());
@@ -51,7 +51,7 @@ async fn the_log_and_its_epoch_survive_a_restart_and_a_kept_snapshot_changes_not
     let user = UserId::new();
     let (before, _) = channels(&folder).await;
     let mut append = before.begin().await.expect("begins");
-    append.user(user, &entries(700)).await.expect("appends");
+    append.append_to_feed(user, &entries(700)).await.expect("appends");
     append.commit().await.expect("commits");
     let folded = before.feed(user).await.expect("folds");
     before.store().close().await;

@@ -213,9 +213,9 @@ impl RunLog {
             }
             return Ok(None);
         }
-        let seq = tx.thread(self.thread_id, entries).await?;
+        let seq = tx.append_to_thread(self.thread_id, entries).await?;
         let entry = UserEntry::Run { thread_id: self.thread_id, run_id: self.run_id, phase: phase(ending) };
-        tx.user(self.owner, &[entry]).await?;
+        tx.append_to_feed(self.owner, &[entry]).await?;
         usage::record(&mut tx, self.owner, &self.agent, ending).await?;
         tx.commit().await?;
         Ok(Some(seq))

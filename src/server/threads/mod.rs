@@ -116,7 +116,7 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) ->
     lock_thread(&mut tx, user.id, thread_id).await?;
     let open = queries::delete_thread(tx.sql(), thread_id).await?;
     tx.delete(Channel::Thread(thread_id)).await?;
-    tx.user(user.id, &[UserEntry::ThreadRemoved { thread_id }]).await?;
+    tx.append_to_feed(user.id, &[UserEntry::ThreadRemoved { thread_id }]).await?;
     tx.commit().await?;
     Ok(open)
 }
@@ -129,7 +129,7 @@ pub async fn mark_read(channels: &Channels, user: &User, command: &MarkRead) -> 
     let mut tx = channels.begin().await?;
     lock_thread(&mut tx, user.id, command.thread_id).await?;
     admit_bytes(channels, &mut tx, user.id, 0).await?;
-    tx.user(user.id, &[UserEntry::Read { thread_id: command.thread_id }]).await?;
+    tx.append_to_feed(user.id, &[UserEntry::Read { thread_id: command.thread_id }]).await?;
     tx.commit().await
 }
 
@@ -156,8 +156,8 @@ async fn update_thread(tx: &mut Append, user: UserId, thread: ThreadInfo) -> Res
 
 /// Appends a thread's title and agent to its log and to its owner's feed.
 async fn append_info(tx: &mut Append, owner: UserId, thread: &ThreadInfo) -> Result<()> {
-    tx.thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
-    tx.user(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;
+    tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
+    tx.append_to_feed(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;
     Ok(())
 }
 

@@ -72,12 +72,12 @@ pub async fn send(
         update_thread(&mut tx, user.id, ThreadInfo { title: title_of(&command.text), ..thread }).await?;
     }
     let (thread_id, run_id) = (command.thread_id, message.run_id);
-    let seq = tx.thread(thread_id, &[ThreadEntry::Message { message }]).await?;
+    let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Message { message }]).await?;
     let phase = |run_id, phase| UserEntry::Run { thread_id, run_id, phase };
     let abandoned = queries::mark_all_answered(tx.sql(), thread_id).await?;
     let mut feed: Vec<_> = abandoned.into_iter().map(|run| phase(run, RunPhase::Answered)).collect();
     feed.push(phase(run_id, RunPhase::Running));
-    tx.user(user.id, &feed).await?;
+    tx.append_to_feed(user.id, &feed).await?;
     tx.count_bytes(thread_id, bytes).await?;
     let place = Place { turn: seq, seq };
     let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, place, blocked: false };
@@ -126,9 +126,9 @@ pub async fn answer(
         answers: command.answers.clone(),
     };
     let run_id = answer.resumed_by;
-    let seq = tx.thread(thread_id, &[ThreadEntry::Answer { answer }]).await?;
+    let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Answer { answer }]).await?;
     let phase = |run_id, phase| UserEntry::Run { thread_id, run_id, phase };
-    tx.user(user.id, &[phase(answered, RunPhase::Answered), phase(run_id, RunPhase::Running)]).await?;
+    tx.append_to_feed(user.id, &[phase(answered, RunPhase::Answered), phase(run_id, RunPhase::Running)]).await?;
     queries::mark_answered(tx.sql(), answered).await?;
     let caller = match caller {
         Some(caller) => Some(caller),
@@ -205,8 +205,8 @@ pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> 
         }
         return Err(Error::refused(ErrorCode::Conflict, "the answer has begun; stop it instead"));
     }
-    tx.thread(thread_id, &[ThreadEntry::TakenBack { message_id }]).await?;
-    tx.user(user.id, &[UserEntry::Run { thread_id, run_id, phase: RunPhase::TakenBack }]).await?;
+    tx.append_to_thread(thread_id, &[ThreadEntry::TakenBack { message_id }]).await?;
+    tx.append_to_feed(user.id, &[UserEntry::Run { thread_id, run_id, phase: RunPhase::TakenBack }]).await?;
     tx.commit().await?;
     Ok(Some(run_id))
 }

@@ -149,7 +149,7 @@ async fn a_commit_of_unknown_outcome_is_found_without_a_bus() {
     let event = netra::protocol::agui::Custom::new("netra.note", serde_json::json!({}));
     let entry = netra::protocol::ThreadEntry::Agent { run_id: RunId::new(), event: Box::new(event.into()) };
     let mut tx = silent.begin().await.expect("begins");
-    tx.thread(thread, &[entry]).await.expect("appends");
+    tx.append_to_thread(thread, &[entry]).await.expect("appends");
     tx.commit().await.expect("commits");
     bench.bus.uncertain(Channel::Thread(thread));
     assert_eq!(client.event().await.seq, Some(2));

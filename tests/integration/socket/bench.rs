@@ -172,7 +172,7 @@ impl Bench {
         let event = netra::protocol::agui::Custom::new("netra.note", json!({ "text": "noted" }));
         let entry = netra::protocol::ThreadEntry::Agent { run_id: RunId::new(), event: Box::new(event.into()) };
         let mut tx = self.gateway.channels.begin().await.expect("begins");
-        let seq = tx.thread(thread, &vec![entry; count]).await.expect("appends");
+        let seq = tx.append_to_thread(thread, &vec![entry; count]).await.expect("appends");
         tx.commit().await.expect("commits");
         seq
     }
