@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sqlx::{Any, AnyConnection, Row, Transaction};
+use sqlx::{Any, AnyConnection, FromRow, Row, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +18,6 @@ use crate::{
         http::User,
     },
     server::{
-        auth::read_user,
         clock::now_ms,
         error::{Error, Result},
         threads::NewRun,
@@ -75,22 +74,22 @@ struct Asked {
 
 impl Asked {
     async fn read(look: &mut AnyConnection, run: RunId) -> Result<Self> {
-        let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id, f.name, f.bytes \
+        let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id AS file_id, f.name AS file_name, f.bytes AS file_bytes \
                    FROM runs r JOIN users u ON u.id = r.owner LEFT JOIN files f ON f.id = \
                    (SELECT id FROM files WHERE thread_id = r.thread_id ORDER BY created_at DESC, id DESC LIMIT 1) \
                    WHERE r.id = $1";
-        let Some(row) = sqlx::query(sql).bind(run.to_string()).fetch_optional(look).await? else {
+        let Some(row) = sqlx::query(sql).bind(run).fetch_optional(look).await? else {
             return Ok(Self::default());
         };
-        let caller = row.try_get::<Option<String>, _>(4)?.map(|text| serde_json::from_str(&text)).transpose()?;
-        let latest = match row.try_get::<Option<String>, _>(5)? {
-            Some(id) => {
-                let bytes = row.try_get::<i64, _>(7)?.cast_unsigned();
-                Some(Attachment { file_id: id.parse()?, name: row.try_get(6)?, bytes })
+        let caller = row.try_get::<Option<String>, _>("caller")?.map(|text| serde_json::from_str(&text)).transpose()?;
+        let latest = match row.try_get("file_id")? {
+            Some(file_id) => {
+                let bytes = row.try_get::<i64, _>("file_bytes")?.cast_unsigned();
+                Some(Attachment { file_id, name: row.try_get("file_name")?, bytes })
             }
             None => None,
         };
-        Ok(Self { owner: Some(read_user(&row)?), caller: caller.unwrap_or_default(), latest })
+        Ok(Self { owner: Some(User::from_row(&row)?), caller: caller.unwrap_or_default(), latest })
     }
 }
 
