@@ -118,7 +118,7 @@ impl House {
         let (run_id, began): (RunId, Instant) = (new.run_id, Instant::now());
         self.runner.start(new);
         let at = self.asked.recv().await.expect("it is asked");
-        while threads::goes_on(&self.channels, run_id).await.expect("reads") {
+        while threads::is_open(&self.channels, run_id).await.expect("reads") {
             tokio::task::yield_now().await;
         }
         at - began
