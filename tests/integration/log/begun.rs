@@ -1,23 +1,26 @@
 //! Whether a run has begun or was taken back, where entries quote the ids of other runs and messages.
 
 use netra::{
-    protocol::{RunId, TakeBack, agui::Custom},
+    protocol::{RunId, SendMessage, TakeBack, agui::Custom},
     server::threads::{self, Place},
 };
 use serde_json::json;
 
-use crate::log::house::{delta, entry, message, on_both};
+use crate::{
+    log::{delta, entry},
+    support::store::on_both_engines,
+};
 
 #[tokio::test]
 async fn a_run_has_begun_when_it_has_an_entry_and_not_when_another_quotes_it() {
-    on_both(async |house| {
-        let (channels, _) = house.node().await;
-        let thread = house.thread(&channels).await;
-        let first = house.run(&channels, thread).await;
-        let command = message(thread, "Wait.");
-        let send = threads::send(&channels, &house.user, &command, None, |_| Ok("script".into()));
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let thread = test_store.create_thread(&channels).await;
+        let first = test_store.create_run(&channels, thread).await;
+        let command = SendMessage::new(thread, "Wait.");
+        let send = threads::send(&channels, &test_store.user, &command, None, |_| Ok("script".into()));
         let second = send.await.expect("accepted").accepted;
-        let third = house.run(&channels, thread).await;
+        let third = test_store.create_run(&channels, thread).await;
         let quotes = [
             json!({"kind": "agent", "run_id": second.run_id}),
             json!({"kind": "agent", "run_id": third}),
@@ -28,7 +31,7 @@ async fn a_run_has_begun_when_it_has_an_entry_and_not_when_another_quotes_it() {
             channels.append(thread, first, &[quoting]).await.expect("appends").expect("goes on");
         }
         let take_back = TakeBack { thread_id: thread, message_id: command.message_id };
-        let taken = async || threads::take_back(&channels, &house.user, &take_back).await;
+        let taken = async || threads::take_back(&channels, &test_store.user, &take_back).await;
         assert_eq!(taken().await.expect("it has not begun"), Some(second.run_id));
         assert_eq!(taken().await.expect("again changes nothing"), None);
 
