@@ -32,7 +32,7 @@ $(BUILT): $(SOURCES)
 watch: tools ## Rebuild and restart at every change of a source; open pages reconnect and go on
 	cargo leptos watch -- serve $(ARGS)
 
-test: lint unit client wasm-test schema e2e ## Run everything: the steps below, the quickest first
+test: lint unit client wasm-test schema e2e ## Run all checks and tests: the steps below, the quickest first
 
 lint: test-tools ## Formatting; imports that only point down; clippy and the TypeScript compiler without a warning
 	cargo fmt --check
@@ -43,7 +43,7 @@ lint: test-tools ## Formatting; imports that only point down; clippy and the Typ
 	cargo clippy --locked --features ssr --all-targets -- -D warnings
 	cargo clippy --locked $(WASM) --lib --test browser -- -D warnings
 
-unit: databases ## Unit, integration and documentation tests of the server and all that is shared
+unit: databases ## Unit, integration and documentation tests of the server and the shared code
 	cargo test --locked --features ssr --doc
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --features ssr; \
 	else cargo test --locked --features ssr --lib --bins --tests; fi
@@ -61,35 +61,35 @@ front-ends: target/debug/netra test-tools ## CopilotKit, assistant-ui and TanSta
 databases:
 	@scripts/databases
 
-# As in the unit tests, but more of everything, and NATS gone for a minute.
-chaos: databases ## Faults for as long as you like (ROUNDS=10, NETRA_CHAOS_SEED=7, NETRA_CHAOS_FAULTS, NETRA_CHAOS_CLIENTS, ARGS=how-its-name-begins)
+# The fault tests of `make unit`, with more faults and clients, and NATS down for a minute.
+chaos: databases ## The fault tests with many faults (ROUNDS=10, NETRA_CHAOS_SEED=7, NETRA_CHAOS_FAULTS, NETRA_CHAOS_CLIENTS, ARGS="start of a test's name")
 	for round in $$(seq $${ROUNDS:-1}); do \
 	NETRA_CHAOS_FAULTS="$${NETRA_CHAOS_FAULTS:-10000}" NETRA_CHAOS_CLIENTS="$${NETRA_CHAOS_CLIENTS:-5000}" \
 	NETRA_CHAOS_BUS_AWAY_MS="$${NETRA_CHAOS_BUS_AWAY_MS:-60000}" \
 	cargo test --locked --features ssr --test integration -- faults::$(ARGS) --skip runner:: --test-threads=1 --nocapture; done
 
-frameworks: ## Conversations with applications of all frameworks, real ones from PyPI (ARGS="adk" for one; the quick ones are in `unit`)
+frameworks: ## Conversations with real applications of all frameworks from PyPI (ARGS="adk" for one; `make unit` has the quick ones)
 	cargo test --locked --features ssr --test integration -- frameworks::$(ARGS) --skip agui:: --include-ignored --test-threads=2
 
 model: ## A real small model on this machine, behind the API that model agents speak (PORT=8081)
 	@scripts/model
 
-wasm-test: test-tools ## The page's own tests, in a real browser
+wasm-test: test-tools ## The page's Rust tests, in a real browser
 	scripts/browser >/dev/null
 	CHROMEDRIVER="$${CHROMEDRIVER:-$$(command -v chromedriver)}" \
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 	cargo test --locked $(WASM) --test browser
 
-# Built together with the tests: the same features of every dependency, so nothing is compiled a second time.
+# Built together with the tests, with the same features of every dependency, so that nothing is compiled twice.
 target/debug/netra: FORCE
 	cargo build --locked --features ssr --bins --tests
 FORCE:
 
-schema: target/debug/netra ## Compare shared/schema.json with the types it is generated from
-	diff -u shared/schema.json <($< schema) || { echo "error: shared/schema.json is not what the types say; run 'make schema-update' and look at the change" >&2; exit 1; }
-	@echo "shared/schema.json is what the types say"
+schema: target/debug/netra ## Check that shared/schema.json matches the types it is generated from
+	diff -u shared/schema.json <($< schema) || { echo "error: shared/schema.json does not match the types; run 'make schema-update' and look at the change" >&2; exit 1; }
+	@echo "shared/schema.json matches the types"
 
-schema-update: target/debug/netra ## Write shared/schema.json anew
+schema-update: target/debug/netra ## Generate shared/schema.json
 	$< schema >shared/schema.json.new
 	mv shared/schema.json.new shared/schema.json
 

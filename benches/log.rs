@@ -1,8 +1,7 @@
-//! How many appends a second the log takes, by engine and by how many runs append at once, in how many threads.
+//! Appends to the log a second, by engine and by the number of runs that append concurrently and of their threads.
 //!
-//! Each append is one delta of about 200 bytes, as a coalesced piece of an answer is, and awaits its own commit before the
-//! run's next one: what is measured is durable and acknowledged. PostgreSQL is measured where `NETRA_BENCH_POSTGRES` has
-//! the address of an empty database.
+//! Each append is one delta of about 200 bytes, like a coalesced piece of an answer. A run waits for its commit before its next
+//! append, so durable appends are measured. PostgreSQL is measured where `NETRA_BENCH_POSTGRES` has the URL of an empty database.
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
@@ -21,26 +20,26 @@ use netra::{
     },
 };
 
-/// Nobody listens.
-struct Nobody;
+/// Delivers nothing.
+struct NoHub;
 
-impl Hub for Nobody {
+impl Hub for NoHub {
     fn deliver(&self, delivery: &Delivery) {
         black_box(delivery);
     }
 }
 
-/// So many runs, in so many threads.
+/// Creates `count` runs in `threads` threads.
 async fn runs(url: &str, count: usize, threads: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
     let store = Store::open_url(url).await.expect("opens");
-    let channels = Channels::new(store, Arc::new(Nobody)).await.expect("begins");
+    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("begins");
     let id = UserId::new();
     let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
     let mut tx = channels.begin().await.expect("begins");
     let sql =
         "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
-    let person = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
-    person.execute(tx.sql()).await.expect("inserts");
+    let insert = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
+    insert.execute(tx.sql()).await.expect("inserts");
     tx.commit().await.expect("commits");
     let ids: Vec<ThreadId> = (0..threads).map(|_| ThreadId::new()).collect();
     for thread_id in &ids {
@@ -68,7 +67,7 @@ fn appends(criterion: &mut Criterion) {
     group.sample_size(10).throughput(Throughput::Elements(1));
     for (engine, url) in engines {
         let Some(url) = url else {
-            eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES has no address");
+            eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES is not set");
             continue;
         };
         for (writers, threads) in [(1, 1), (16, 16), (256, 256), (2_048, 2_048), (2_048, 64)] {
@@ -90,7 +89,7 @@ fn appends(criterion: &mut Criterion) {
                     async move {
                         let began = Instant::now();
                         join_all(runs.into_iter().map(|run| writer(channels.clone(), run))).await;
-                        // As many as were asked for, at the rate of as many as were done.
+                        // Scaled to the requested number of iterations, as each run does a whole number of appends.
                         began.elapsed().mul_f64(iterations as f64 / (each * writers as u64) as f64)
                     }
                 });

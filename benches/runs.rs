@@ -1,8 +1,8 @@
-//! What a run's start costs: from its place in line to its agent being asked, with `RUN_STARTED` committed and everything
-//! that it begins with read from the store.
+//! The time to start a run: from `Runner::start` to the call of its agent, with `RUN_STARTED` committed and the run's input read from
+//! the store.
 //!
-//! Each run is the first to begin in a thread of its own, which holds nothing but its message, or 100 turns before it (500
-//! entries). PostgreSQL is measured where `NETRA_BENCH_POSTGRES` has the address of an empty database.
+//! Each run has its own thread, which holds only its message, or 100 turns before it (500 entries). PostgreSQL is measured where
+//! `NETRA_BENCH_POSTGRES` has the URL of an empty database.
 
 use std::{
     sync::Arc,
@@ -27,18 +27,18 @@ use netra::{
 };
 use tokio::sync::mpsc;
 
-/// Nobody listens.
-struct Nobody;
+/// Delivers nothing.
+struct NoHub;
 
-impl Hub for Nobody {
+impl Hub for NoHub {
     fn deliver(&self, _: &Delivery) {}
 }
 
-/// An agent that says when it is asked, and little else.
-struct Asked(mpsc::UnboundedSender<Instant>);
+/// An agent that reports when it is called, and answers a short text.
+struct TimedAgent(mpsc::UnboundedSender<Instant>);
 
 #[async_trait]
-impl Agent for Asked {
+impl Agent for TimedAgent {
     fn info(&self) -> AgentInfo {
         AgentInfo::new("asked", "Asked", "")
     }
@@ -52,38 +52,38 @@ impl Agent for Asked {
     }
 }
 
-struct House {
+struct Fixture {
     channels: Channels,
     runner: Runner,
     asked: mpsc::UnboundedReceiver<Instant>,
     user: User,
-    /// A thread of many turns.
+    /// A thread with 100 turns.
     long: ThreadId,
 }
 
-impl House {
+impl Fixture {
     async fn on(url: &str) -> Self {
         let store = Store::open_url(url).await.expect("opens");
-        let channels = Channels::new(store, Arc::new(Nobody)).await.expect("begins");
+        let channels = Channels::new(store, Arc::new(NoHub)).await.expect("begins");
         let id = UserId::new();
         let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
         let mut tx = channels.begin().await.expect("begins");
         let sql =
             "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
-        let person = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
-        person.execute(tx.sql()).await.expect("inserts");
+        let insert = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
+        insert.execute(tx.sql()).await.expect("inserts");
         tx.commit().await.expect("commits");
-        let (told, asked) = mpsc::unbounded_channel();
-        let agents = AgentRegistry::new([Arc::new(Asked(told)) as Arc<dyn Agent>], &[], Kinds::default());
+        let (started, asked) = mpsc::unbounded_channel();
+        let agents = AgentRegistry::new([Arc::new(TimedAgent(started)) as Arc<dyn Agent>], &[], Kinds::default());
         let options = RunnerOptions { coalesce: Duration::ZERO, ..RunnerOptions::new(std::env::temp_dir()) };
         let runner = Runner::new(channels.clone(), agents.agents().clone(), options);
         let long = ThreadId::new();
-        let mut house = Self { channels, runner, asked, user, long };
-        house.create(long).await;
+        let mut fixture = Self { channels, runner, asked, user, long };
+        fixture.create(long).await;
         for _ in 0..100 {
-            house.run(long).await;
+            fixture.run(long).await;
         }
-        house
+        fixture
     }
 
     async fn create(&self, thread_id: ThreadId) {
@@ -91,7 +91,7 @@ impl House {
         threads::create(&self.channels, &self.user, &create, "asked").await.expect("made");
     }
 
-    /// A thread with the log of the long one, or with none.
+    /// Creates a thread, with a copy of the long one's log or empty.
     async fn thread(&self, is_long: bool) -> ThreadId {
         let thread_id = ThreadId::new();
         self.create(thread_id).await;
@@ -110,15 +110,15 @@ impl House {
         thread_id
     }
 
-    /// Has a run answer a message; answers how long its start took, when its end is stored.
+    /// Runs an agent and waits until its end is stored; returns how long its start took.
     async fn run(&mut self, thread_id: ThreadId) -> Duration {
         let send = SendMessage::new(thread_id, "What do my tokens cost?");
         let asked = threads::send(&self.channels, &self.user, &send, None, |_| Ok("asked".into())).await;
         let new = asked.expect("sent").run.expect("a run");
         let (run_id, began): (RunId, Instant) = (new.run_id, Instant::now());
         self.runner.start(new);
-        let at = self.asked.recv().await.expect("it is asked");
-        while threads::goes_on(&self.channels, run_id).await.expect("reads") {
+        let at = self.asked.recv().await.expect("it is called");
+        while threads::is_open(&self.channels, run_id).await.expect("reads") {
             tokio::task::yield_now().await;
         }
         at - began
@@ -134,19 +134,19 @@ fn starts(criterion: &mut Criterion) {
     group.sample_size(20);
     for (engine, url) in [("sqlite", Some(sqlite)), ("postgres", postgres)] {
         let Some(url) = url else {
-            eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES has no address");
+            eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES is not set");
             continue;
         };
-        let house = Arc::new(tokio::sync::Mutex::new(runtime.block_on(House::on(&url))));
+        let fixture = Arc::new(tokio::sync::Mutex::new(runtime.block_on(Fixture::on(&url))));
         for (name, is_long) in [("a first message", false), ("100 turns before", true)] {
             group.bench_function(BenchmarkId::new(engine, name), |bencher| {
                 bencher.to_async(&runtime).iter_custom(|iterations| {
-                    let house = house.clone();
+                    let fixture = fixture.clone();
                     async move {
-                        let (mut house, mut took) = (house.lock().await, Duration::ZERO);
+                        let (mut fixture, mut took) = (fixture.lock().await, Duration::ZERO);
                         for _ in 0..iterations {
-                            let thread_id = house.thread(is_long).await;
-                            took += house.run(thread_id).await;
+                            let thread_id = fixture.thread(is_long).await;
+                            took += fixture.run(thread_id).await;
                         }
                         took
                     }

@@ -1,4 +1,4 @@
-//! What every entry costs without a network or a store: to be encoded as a push, and to be folded into a view.
+//! The cost of an entry without network and store: encoding it as a push, and applying it to a view.
 
 use std::hint::black_box;
 
@@ -13,10 +13,10 @@ use netra::{
 };
 use serde_json::json;
 
-/// How long the folded log is.
+/// Length of the log.
 const ENTRIES: usize = 10_000;
 
-/// A run that says so many things, a hundred words each.
+/// The log of a run with messages of a hundred words.
 fn log() -> Vec<ThreadEntry> {
     let (thread, run) = (ThreadId::new(), RunId::new());
     let mut events: Vec<Event> = vec![RunStarted::new(thread, run).into()];

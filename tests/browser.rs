@@ -1,4 +1,4 @@
-//! What only a browser can prove of the page's code, run in a real one by `make wasm-test`.
+//! Tests of the page's code that need a real browser, run by `make wasm-test`.
 #![cfg(target_arch = "wasm32")]
 
 #[path = "browser/socket.rs"]
@@ -9,7 +9,7 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
-/// A browser's clock and randomness are other ones than the server's.
+/// In a browser, clock and randomness differ from the server's.
 #[wasm_bindgen_test]
 fn ids_minted_in_the_page_are_all_different_in_order_and_accepted_by_the_server() {
     let ids: Vec<MessageId> = (0..1000).map(|_| MessageId::new()).collect();

@@ -11,7 +11,7 @@ pub enum Error {
     Refused(#[from] ErrorBody),
     /// The store failed. The caller may try again; the cause is logged.
     #[error("the store failed: {0}")]
-    Store(#[from] sqlx::Error),
+    Store(sqlx::Error),
     /// A step failed whose result several callers share.
     #[error(transparent)]
     Shared(std::sync::Arc<Error>),
@@ -74,6 +74,15 @@ impl Error {
         }
         tracing::error!(error = %self, "an operation failed");
         ErrorBody::new(ErrorCode::Internal, "the server failed; its log has the cause")
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(error.to_string()),
+            error => Self::Store(error),
+        }
     }
 }
 

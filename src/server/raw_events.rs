@@ -1,10 +1,9 @@
-//! RAW events of agents that keep them (`keep_raw`): what a framework made its own events of.
+//! RAW events of agents with `keep_raw`: the events of a framework from which its AG-UI events were made.
 //!
-//! They stand apart from the entries of the thread, so that whoever opens it does not load them, and are deleted with their run.
+//! They are stored apart from the thread's entries, so that opening a thread does not load them, and are deleted with their run.
 
 use futures_util::TryStreamExt;
 use serde_json::Value;
-use sqlx::Row;
 
 use crate::{
     protocol::{
@@ -16,50 +15,58 @@ use crate::{
         channel::Channels,
         clock::now_ms,
         error::{Error, Result},
+        store::row,
     },
 };
 
-/// From here on, in bytes, a page takes no further event.
+/// A page with more bytes than this takes no further event.
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
-/// Keeps events of a run, in order.
+row! {
+    struct EventRow {
+        seq: i64,
+        at: i64,
+        event: String,
+    }
+}
+
+/// Stores events of a run, in order.
 ///
 /// # Errors
-/// Where the store fails, or the run is gone.
+/// If the store fails, or the run was deleted.
 pub async fn keep(channels: &Channels, thread_id: ThreadId, run_id: RunId, events: &[Event]) -> Result<()> {
-    let (run, at) = (run_id.to_string(), now_ms());
+    let at = now_ms();
     let mut tx = channels.begin().await?;
     let last = "SELECT COALESCE(MAX(seq), 0) FROM raw_events WHERE run_id = $1";
-    let last: i64 = sqlx::query_scalar(last).bind(run.clone()).fetch_one(tx.sql()).await?;
+    let last: i64 = sqlx::query_scalar(last).bind(run_id).fetch_one(tx.sql()).await?;
     let mut bytes = 0;
     for (seq, event) in (last + 1..).zip(events) {
         let event = serde_json::to_string(event)?;
         bytes += event.len();
         let sql = "INSERT INTO raw_events (run_id, seq, at, event) VALUES ($1, $2, $3, $4)";
-        sqlx::query(sql).bind(run.clone()).bind(seq).bind(at).bind(event).execute(tx.sql()).await?;
+        sqlx::query(sql).bind(run_id).bind(seq).bind(at).bind(event).execute(tx.sql()).await?;
     }
     tx.count_bytes(thread_id, bytes).await?;
     tx.commit().await
 }
 
-/// A page of the RAW events of a person's run: those after the one numbered `after`. 0 begins with the first.
+/// A page of the RAW events of a person's run: those whose number is greater than `after`.
 ///
 /// # Errors
-/// `not_found`; where the store fails.
+/// `not_found`; if the store fails.
 pub async fn page(channels: &Channels, owner: UserId, run_id: RunId, after: u64) -> Result<RawEvents> {
     let mut reader = channels.store().reader().acquire().await?;
     let known = sqlx::query("SELECT 1 FROM runs WHERE id = $1 AND owner = $2")
-        .bind(run_id.to_string())
-        .bind(owner.to_string())
+        .bind(run_id)
+        .bind(owner)
         .fetch_optional(&mut *reader)
         .await?;
     known.ok_or_else(|| Error::not_found("run"))?;
     let sql = "SELECT seq, at, event FROM raw_events WHERE run_id = $1 AND seq > $2 ORDER BY seq";
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let mut rows = sqlx::query(sql).bind(run_id.to_string()).bind(after).fetch(&mut *reader);
+    let mut rows = sqlx::query_as::<_, EventRow>(sql).bind(run_id).bind(after).fetch(&mut *reader);
     let (mut events, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.try_next().await? {
-        let (seq, at, text) = (row.try_get::<i64, _>(0)?, row.try_get(1)?, row.try_get::<String, _>(2)?);
+    while let Some(EventRow { seq, at, event: text }) = rows.try_next().await? {
         let seq = u64::try_from(seq).unwrap_or_default();
         if bytes > MAX_PAGE_BYTES {
             let next = events.last().map(|event: &RawEvent| event.seq);

@@ -77,7 +77,7 @@ impl AppState {
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         // Before this server takes uploads.
-        sweep::abandoned(&store, &config.files_dir(), sweep::When::Start).await?;
+        sweep::delete_left_over(&store, &config.files_dir(), sweep::When::Start).await?;
         let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(Quotas::from_config(&config));
         let options = RunnerOptions {
             coalesce: Duration::from_millis(config.socket.coalesce_ms),

@@ -1,19 +1,19 @@
-//! What people's runs used: summed by day, person, agent and model, and held to a day's budget.
+//! Tokens and costs of runs: summed by day, person, agent and model, and limited by a daily budget.
 //!
-//! Days are UTC's. A run counts on the day on which it ends, in the same transaction as its last event; one that was ended
-//! by others (its thread was deleted, another node took it over) when its agent returns here. Until then, what it used so far
-//! counts against its person's budget on the node where it goes on.
+//! Days are in UTC. A run counts on the day on which it ends, in the same transaction as its last event. If it was ended elsewhere (its
+//! thread was deleted, or another node took it over), it counts when its agent returns on this node. Until it ends, its usage
+//! counts against its person's budget on its own node only.
 
 use std::{collections::HashMap, sync::OnceLock};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use sqlx::{Any, Executor, Row, any::AnyRow};
+use sqlx::{Any, Executor};
 
 use super::{
-    agents::model::Allowance,
     channel::{Append, Channels},
     error::{Error, Result},
+    store::row,
 };
 pub use crate::protocol::http::Budget;
 use crate::{
@@ -24,25 +24,37 @@ use crate::{
     thread::RunEnd,
 };
 
-/// The most that one run may say it used: models, tokens each way with one of them, US dollars; and how long a model's name is.
+/// The most models, tokens (of a model, in one direction), US dollars and characters of a model's name that are taken from one run.
 const MAX_MODELS: usize = 32;
 const MAX_TOKENS: u64 = 1_000_000_000_000;
 const MAX_USD: f64 = 1e6;
 const MAX_MODEL_CHARS: usize = 128;
-/// How many rows, and how many sums, are told at once.
+/// The most rows, and the most sums, of a report's page.
 const PAGE: u32 = 1_000;
-/// Millionths in one.
-const MICRO: f64 = 1e6;
+const MICRO_PER_USD: f64 = 1e6;
+
+/// Limits the usage of people's runs. It is asked between steps of a run, so each run may exceed a budget by one step.
+#[async_trait]
+pub trait Allowance: Send + Sync + 'static {
+    /// Sets what a run has used so far, all its steps together.
+    fn used(&self, run: RunId, tokens: u64, cost_usd: f64);
+
+    /// Checks whether a person's runs may use more.
+    ///
+    /// # Errors
+    /// A message for the person, if a budget is used up.
+    async fn admit(&self, person: UserId) -> std::result::Result<(), String>;
+}
 
 impl Budget {
-    /// Whether more may be used, where so much was.
+    /// Checks whether more may be used, after `spent`.
     ///
     /// # Errors
     /// `rate_limited`, with the time until the next day begins.
     pub fn admit(&self, spent: Usage) -> Result<(), ErrorBody> {
         let over = match self {
-            Self { tokens: Some(most), .. } if spent.tokens >= *most => format!("{most} tokens"),
-            Self { usd: Some(most), .. } if spent.usd >= *most => format!("${most:.2}"),
+            Self { tokens: Some(max), .. } if spent.tokens >= *max => format!("{max} tokens"),
+            Self { usd: Some(max), .. } if spent.usd >= *max => format!("${max:.2}"),
             _ => return Ok(()),
         };
         let message = format!("today's budget of {over} is used; it begins anew at 00:00 UTC");
@@ -50,55 +62,55 @@ impl Budget {
     }
 }
 
-/// People's budget of the day while runs go on: what is stored, and what those that go on here used so far.
+/// The daily budget of people: limits the stored usage together with that of this node's open runs.
 #[derive(Debug, Default)]
 pub struct DayAllowance {
     budget: Budget,
     channels: OnceLock<Channels>,
-    going: Mutex<HashMap<RunId, (UserId, Usage)>>,
+    open_runs: Mutex<HashMap<RunId, (UserId, Usage)>>,
 }
 
-/// A run that goes on: what it uses counts until this is dropped.
+/// An open run, whose usage counts until this is dropped.
 #[derive(Debug)]
-pub struct Going<'a>(&'a DayAllowance, RunId);
+pub struct CountedRun<'a>(&'a DayAllowance, RunId);
 
-impl Drop for Going<'_> {
+impl Drop for CountedRun<'_> {
     fn drop(&mut self) {
-        self.0.going.lock().remove(&self.1);
+        self.0.open_runs.lock().remove(&self.1);
     }
 }
 
 impl DayAllowance {
-    /// Holds runs to a budget, once it [begins](Self::begin).
+    /// Limits runs to a budget, after [`Self::begin`].
     #[must_use]
     pub fn new(budget: Budget) -> Self {
         Self { budget, ..Self::default() }
     }
 
-    /// Where usage is stored: until it is told, every run may go on.
+    /// Sets the store of usage. Before this, nothing is limited.
     pub fn begin(&self, channels: &Channels) {
-        // The first one stays: a process has one store.
+        // Later calls change nothing: a process has one store.
         let _ = self.channels.set(channels.clone());
     }
 
-    /// Counts what a run uses, until its end is stored and the answer dropped.
+    /// Counts the usage of a run. Drop the result after the run's end is stored.
     #[must_use]
-    pub fn count(&self, user: UserId, run: RunId) -> Going<'_> {
-        self.going.lock().insert(run, (user, Usage::default()));
-        Going(self, run)
+    pub fn count(&self, user: UserId, run: RunId) -> CountedRun<'_> {
+        self.open_runs.lock().insert(run, (user, Usage::default()));
+        CountedRun(self, run)
     }
 
-    /// What a person's runs that go on here used so far, as far as they say so before they end.
+    /// The usage of a person's open runs on this node, for agents that report it before the end of a run.
     #[must_use]
-    pub fn going(&self, user: UserId) -> Usage {
-        let going = self.going.lock();
-        let of_user = going.values().filter(|(owner, _)| *owner == user);
+    pub fn of_open_runs(&self, user: UserId) -> Usage {
+        let open_runs = self.open_runs.lock();
+        let of_user = open_runs.values().filter(|(owner, _)| *owner == user);
         of_user.fold(Usage::default(), |sum, (_, usage)| sum.plus(*usage))
     }
 }
 
 impl Usage {
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn plus(self, more: Self) -> Self {
         Self { tokens: self.tokens.saturating_add(more.tokens), usd: self.usd + more.usd }
@@ -108,34 +120,33 @@ impl Usage {
 #[async_trait]
 impl Allowance for DayAllowance {
     fn used(&self, run: RunId, tokens: u64, cost_usd: f64) {
-        if let Some((_, usage)) = self.going.lock().get_mut(&run) {
+        if let Some((_, usage)) = self.open_runs.lock().get_mut(&run) {
             *usage = Usage { tokens, usd: cost_usd };
         }
     }
 
     async fn admit(&self, person: UserId) -> std::result::Result<(), String> {
         let Some(channels) = self.channels.get() else { return Ok(()) };
-        match admit(channels.store().reader(), self.budget, person, self.going(person)).await {
+        match admit(channels.store().reader(), self.budget, person, self.of_open_runs(person)).await {
             Err(Error::Refused(refused)) => Err(refused.message),
-            // A store that is away ends no run here; whoever writes to its log waits for it.
+            // An unavailable store does not end a run here: the run waits for it when it appends.
             _ => Ok(()),
         }
     }
 }
 
-/// Whether a budget allows a person more today, `going` being what their runs used that are not over; without one the store
-/// is not asked.
+/// Checks whether a budget allows a person to use more today; `open` is the usage of their open runs. Without a budget, nothing is read.
 ///
 /// # Errors
-/// `rate_limited`, with the time until the next day begins; where the store fails.
+/// `rate_limited`, with the time until the next day begins; if the store fails.
 pub async fn admit<'c>(
     store: impl Executor<'c, Database = Any>,
     budget: Budget,
     user: UserId,
-    going: Usage,
+    open: Usage,
 ) -> Result<()> {
     if budget != Budget::default() {
-        budget.admit(spent(store, user).await?.plus(going))?;
+        budget.admit(spent(store, user).await?.plus(open))?;
     }
     Ok(())
 }
@@ -143,76 +154,90 @@ pub async fn admit<'c>(
 /// What a person used today.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails.
 pub async fn today(channels: &Channels, user: UserId) -> Result<Usage> {
     spent(channels.store().reader(), user).await
 }
 
 async fn spent<'c>(store: impl Executor<'c, Database = Any>, user: UserId) -> Result<Usage> {
-    let sql = "SELECT CAST(COALESCE(SUM(input_tokens + output_tokens), 0) AS BIGINT), \
-               CAST(COALESCE(SUM(cost_microusd), 0) AS BIGINT) FROM usage WHERE day = $1 AND user_id = $2";
-    let row = sqlx::query(sql).bind(day()).bind(user.to_string()).fetch_one(store).await?;
-    let micro: i64 = row.try_get(1)?;
-    Ok(Usage { tokens: row.try_get::<i64, _>(0)?.cast_unsigned(), usd: dollars(micro) })
+    row! { struct Row { tokens: i64, cost_microusd: i64 } }
+    let sql = "SELECT CAST(COALESCE(SUM(input_tokens + output_tokens), 0) AS BIGINT) AS tokens, \
+               CAST(COALESCE(SUM(cost_microusd), 0) AS BIGINT) AS cost_microusd FROM usage WHERE day = $1 AND user_id = $2";
+    let Row { tokens, cost_microusd } = sqlx::query_as(sql).bind(day()).bind(user).fetch_one(store).await?;
+    Ok(Usage { tokens: tokens.cast_unsigned(), usd: dollars(cost_microusd) })
 }
 
-/// What everyone used in so many days, today the last of them: so many rows and sums of each after the first `skip`.
+/// The usage of all people in the last `days` days, today included: a page of rows and one of sums, both after the first `skip`.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails.
 pub async fn report(channels: &Channels, days: u16, skip: u32) -> Result<UsageReport> {
-    let rows = "SELECT day, user_id, u.name, runs, input_tokens, output_tokens, cost_microusd, agent, model FROM usage \
+    let rows = "SELECT day, user_id, u.name AS user_name, runs, input_tokens, output_tokens, cost_microusd, agent, model FROM usage \
                 JOIN users u ON u.id = user_id WHERE day >= $1 \
                 ORDER BY day DESC, cost_microusd DESC, input_tokens DESC, user_id, agent, model LIMIT $2 OFFSET $3";
-    let sums = "SELECT day, user_id, u.name, CAST(SUM(runs) AS BIGINT), CAST(SUM(input_tokens) AS BIGINT), \
-                CAST(SUM(output_tokens) AS BIGINT), CAST(SUM(cost_microusd) AS BIGINT) FROM usage \
+    let sums = "SELECT day, user_id, u.name AS user_name, CAST(SUM(runs) AS BIGINT) AS runs, \
+                CAST(SUM(input_tokens) AS BIGINT) AS input_tokens, CAST(SUM(output_tokens) AS BIGINT) AS output_tokens, \
+                CAST(SUM(cost_microusd) AS BIGINT) AS cost_microusd, '' AS agent, '' AS model FROM usage \
                 JOIN users u ON u.id = user_id WHERE day >= $1 GROUP BY day, user_id, u.name \
                 ORDER BY day DESC, SUM(cost_microusd) DESC, SUM(input_tokens) DESC, user_id LIMIT $2 OFFSET $3";
-    // One more than is shown says that there are more.
+    // One more than a page has, to see whether there are more.
     let (since, limit) = (day_before(days - 1), i64::from(PAGE) + 1);
-    let query = |sql| sqlx::query(sql).bind(since.clone()).bind(limit).bind(i64::from(skip));
+    let query = |sql| sqlx::query_as::<_, ReportRow>(sql).bind(since.clone()).bind(limit).bind(i64::from(skip));
     let mut rows = query(rows).fetch_all(channels.store().reader()).await?;
     let mut sums = query(sums).fetch_all(channels.store().reader()).await?;
-    let most = PAGE as usize;
-    let next = (rows.len() > most || sums.len() > most).then(|| skip.saturating_add(PAGE));
-    rows.truncate(most);
-    sums.truncate(most);
-    let row = |row: &AnyRow| -> Result<UsageRow> {
-        Ok(UsageRow { sum: sum(row)?, agent: row.try_get(7)?, model: row.try_get(8)? })
-    };
+    let max = PAGE as usize;
+    let next = (rows.len() > max || sums.len() > max).then(|| skip.saturating_add(PAGE));
+    rows.truncate(max);
+    sums.truncate(max);
+    let row = |row: ReportRow| UsageRow { agent: row.agent.clone(), model: row.model.clone(), sum: row.into() };
     Ok(UsageReport {
-        sums: sums.iter().map(sum).collect::<Result<_>>()?,
-        rows: rows.iter().map(row).collect::<Result<_>>()?,
+        sums: sums.into_iter().map(UsageSum::from).collect(),
+        rows: rows.into_iter().map(row).collect(),
         next,
     })
 }
 
-fn sum(row: &AnyRow) -> Result<UsageSum> {
-    let number = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
-    Ok(UsageSum {
-        day: row.try_get(0)?,
-        user: Person { id: row.try_get::<String, _>(1)?.parse()?, name: row.try_get(2)? },
-        runs: number(3)?,
-        input_tokens: number(4)?,
-        output_tokens: number(5)?,
-        cost_usd: dollars(row.try_get(6)?),
-    })
+row! {
+    struct ReportRow {
+        day: String,
+        user_id: UserId,
+        user_name: String,
+        runs: i64,
+        input_tokens: i64,
+        output_tokens: i64,
+        cost_microusd: i64,
+        agent: String,
+        model: String,
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "money of people, far below 2^53 millionths")]
-fn dollars(micro: i64) -> f64 {
-    micro as f64 / MICRO
+impl From<ReportRow> for UsageSum {
+    fn from(row: ReportRow) -> Self {
+        Self {
+            day: row.day,
+            user: Person { id: row.user_id, name: row.user_name },
+            runs: row.runs.cast_unsigned(),
+            input_tokens: row.input_tokens.cast_unsigned(),
+            output_tokens: row.output_tokens.cast_unsigned(),
+            cost_usd: dollars(row.cost_microusd),
+        }
+    }
 }
 
-/// Adds what a run used. Its cost, which is known for the run as a whole, stands with the first of its models.
+#[expect(clippy::cast_precision_loss, reason = "real costs are far below 2^53 millionths")]
+fn dollars(microusd: i64) -> f64 {
+    microusd as f64 / MICRO_PER_USD
+}
+
+/// Adds the usage of an ended run. Its cost is known only for the whole run, and is counted with its first model.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails.
 pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &RunEnd) -> Result<()> {
     let cost = ending.metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(serde_json::Value::as_f64);
-    // What an agent elsewhere says of itself is taken within reason.
+    // A remote agent may report any number.
     #[expect(clippy::cast_possible_truncation, reason = "within bounds")]
-    let mut cost = (cost.unwrap_or_default().clamp(0.0, MAX_USD) * MICRO).round() as i64;
+    let mut cost = (cost.unwrap_or_default().clamp(0.0, MAX_USD) * MICRO_PER_USD).round() as i64;
     for (index, used) in ending.usage.iter().take(MAX_MODELS).enumerate() {
         let count = |tokens: Option<u64>| tokens.unwrap_or_default().min(MAX_TOKENS).cast_signed();
         let model = used.model.as_deref().unwrap_or_default();
@@ -225,7 +250,7 @@ pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &
              cost_microusd = usage.cost_microusd + excluded.cost_microusd",
         )
         .bind(day())
-        .bind(user.to_string())
+        .bind(user)
         .bind(agent)
         .bind(model)
         .bind(i64::from(index == 0))

@@ -1,5 +1,4 @@
-//! The page's socket in a real browser, over a scripted double of the browser's `WebSocket`: what the application's
-//! context does with it.
+//! How the application's context uses the socket, in a real browser with a scripted mock of `WebSocket`.
 
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use netra::{
 };
 use wasm_bindgen_test::wasm_bindgen_test;
 
-/// Sockets that do what the test says, and discovery that finds the session good.
-const DOUBLE: &str = r#"
+/// Mocks `WebSocket`, which the test controls, and discovery, which accepts the session.
+const WEBSOCKET_MOCK: &str = r#"
     window.sockets = [];
     window.WebSocket = class extends EventTarget {
         constructor(url, protocol) { super(); this.about = `${url} ${protocol}`; this.sent = []; this.ended = null; sockets.push(this); }
@@ -38,7 +37,7 @@ fn js(code: &str) -> f64 {
     js_sys::eval(code).expect("the script runs").as_f64().unwrap_or(f64::NAN)
 }
 
-/// Waits until something holds; an unmet wait fails the test.
+/// Waits until a condition holds.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..400 {
         if holds() {
@@ -49,9 +48,9 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
     panic!("not in time: {what}");
 }
 
-/// An application with somebody signed in, connected.
+/// An application that is signed in and connected.
 async fn connected() -> (Owner, Socket) {
-    js(DOUBLE);
+    js(WEBSOCKET_MOCK);
     let root = Owner::new();
     let user = User { id: UserId::new(), name: "n".into(), email: "n@example.com".into(), role: Role::Member };
     let socket = root.with(|| provide_socket(Seed { user: Some(user), ..Seed::default() }));

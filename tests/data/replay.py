@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes replay.jsonl, the recorded run that tests and demonstrations play. Seeded: the same every time.
+"""Writes replay.jsonl, the recorded run of tests and demonstrations. Seeded, so the output is always the same.
 
     python3 tests/data/replay.py > tests/data/replay.jsonl
 """

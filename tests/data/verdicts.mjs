@@ -1,5 +1,5 @@
-// Random streams, most of them nearly right, with what the protocol's own client says of each: at which event it is broken,
-// or that it is not. Of two kinds: events in an order that may be wrong, and single events with one thing changed in them.
+// Random streams, most of them nearly valid, with the verdict of the protocol's own client: the index of the invalid event, or none.
+// There are two kinds: events in an order that may be invalid, and single events with one changed field.
 // Run: npm i @ag-ui/client@1.0.0 && node verdicts.mjs COUNT > verdicts.jsonl && node verdicts.mjs COUNT fields > fields.jsonl
 import { Subject } from "rxjs";
 import { CompatibilityBoundary, enforceEvents, transformChunks, verifyEvents } from "@ag-ui/client";
@@ -60,7 +60,7 @@ const kinds = [
 const started = { type: "RUN_STARTED", threadId: "t", runId: "r" };
 const finished = { type: "RUN_FINISHED", threadId: "t", runId: "r" };
 
-// A verifier that can be asked one event at a time.
+// A verifier that takes one event at a time.
 const verifier = () => {
   const source = new Subject();
   let broken = null;
@@ -80,7 +80,7 @@ const verdict = (events) => {
   return { at: null };
 };
 
-// Events with all that they may say, and what has to stand around them.
+// Events with all their fields, and the events that they need before and after them.
 const base = { timestamp: 5, rawEvent: { of: "it" }, metadata: { k: null } };
 const usage = () => [{ provider: "p", model: "m", inputTokens: 3, outputTokens: 2, totalTokens: 5, reasoningTokens: 1, cachedInputTokens: 1, cacheWriteInputTokens: 0 }];
 const sources = [{ type: "data", value: "aGk=", mimeType: "image/png" }, { type: "url", value: "https://a/b", mimeType: "image/png" }, { type: "file", value: "f", provider: "p", mimeType: "image/png" }];
@@ -126,7 +126,7 @@ const whole = [
   ...[1, 2].map(() => () => [[{ ...finished, result: 1, usage: usage(), outcome: pick([{ type: "success", pendingToolCallIds: ["c"] }, { type: "interrupt", interrupts: [interrupt()] }, { type: "cancelled" }]) }], 0]),
 ];
 
-// The places of an event that may be changed, each as the object or list that it is in and its key there.
+// The fields of an event that may be changed, each as its object or list and its key.
 const places = (value) => Object.entries(value).flatMap(([key, inner]) => [
   ...(["type", "op"].includes(key) ? [] : [[value, key]]),
   ...(["threadId", "runId"].includes(key) || inner === null || typeof inner !== "object" ? [] : places(inner)),
@@ -150,7 +150,7 @@ if (process.argv[3] === "fields") {
     const [around, at] = structuredClone(pick(whole)());
     Object.assign(around[at], structuredClone(chance(0.3) ? base : {}));
     if (chance(0.95)) change(around[at]);
-    // Operations that it does not know that client passes over. Half a patch is another one: here the whole is refused.
+    // The client ignores unknown operations. Half a patch is another patch, so here the whole is refused.
     const operations = [around[at].delta, around[at].patch].flat();
     if (operations.some((one) => one instanceof Object && !Array.isArray(one) && !["add", "remove"].includes(one.op))) continue;
     const ends = around[at].type === "RUN_FINISHED" || around[at].threadId ? [] : [finished];
@@ -160,7 +160,7 @@ if (process.argv[3] === "fields") {
   process.exit(0);
 }
 for (let n = 0; n < count; n++) {
-  // Of random events those that fit are kept, so that streams grow long before one that does not.
+  // Keeps only valid random events at first, so that streams are long before an invalid one.
   const events = [started];
   const length = 2 + Math.floor(random() * 14);
   while (events.length < length) {

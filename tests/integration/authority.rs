@@ -1,4 +1,4 @@
-//! Authority that is taken away, of the real program: by the command line, by an administrator, beside a running server.
+//! Accounts that lose a role or are removed while the server runs, by the command line or an administrator.
 
 use std::{path::Path, process::Output, time::Instant};
 
@@ -10,11 +10,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::{ADMIN, Client, PATIENCE, Person, TestServer, blocking, netra, problem};
+use crate::support::{ADA, ADMIN, Account, Client, TEST_TIMEOUT, TestServer, blocking, netra, problem};
 
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
-
-/// Runs `netra user ...` beside a server.
+/// Runs `netra user ...` on the store of a running server.
 async fn user(server: &TestServer, arguments: &[&str]) -> Output {
     let mut command = netra();
     command.current_dir(server.folder()).arg("user").args(arguments);
@@ -25,21 +23,21 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-async fn open(server: &TestServer, person: Person) -> Socket {
-    let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(person).await));
+async fn open(server: &TestServer, account: Account) -> Socket {
+    let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await));
     until(&socket, |status| *status == Status::Connected).await;
     socket
 }
 
 async fn until(socket: &Socket, is: impl Fn(&Status) -> bool) -> Status {
     let mut status = socket.status();
-    timeout(PATIENCE, status.wait_for(is)).await.expect("in time").expect("goes on").clone()
+    timeout(TEST_TIMEOUT, status.wait_for(is)).await.expect("in time").expect("goes on").clone()
 }
 
 #[tokio::test]
-async fn another_role_or_no_account_any_more_signs_a_person_out_of_a_running_server() {
+async fn a_new_role_or_a_removal_signs_a_user_out_of_a_running_server() {
     let server = TestServer::start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let data = text(&server.data());
     for arguments in [&["role", "--role", "admin"][..], &["remove"]] {
         let (socket, browser) = (open(&server, ADA).await, server.signed_in(ADA).await);
@@ -63,11 +61,11 @@ async fn another_role_or_no_account_any_more_signs_a_person_out_of_a_running_ser
 #[tokio::test]
 async fn a_removed_person_leaves_nothing_behind() {
     let server = TestServer::start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let socket = open(&server, ADA).await;
     let thread_id = netra::protocol::ThreadId::new();
     let create = netra::protocol::CreateThread { thread_id, title: None, agent: None };
-    socket.send(create).await.expect("made");
+    socket.send(create).await.expect("created");
     let browser = server.signed_in(ADA).await;
     assert_eq!(browser.upload(&thread_id.to_string(), "log.csv", "a,b\n1,2\n").await.status(), 201);
     assert!(server.data().join("files").join(thread_id.to_string()).exists());
@@ -87,7 +85,7 @@ async fn a_removed_person_leaves_nothing_behind() {
 #[tokio::test]
 async fn an_administrator_disconnects_a_person() {
     let server = TestServer::start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let (first, second, other) = (open(&server, ADA).await, open(&server, ADA).await, open(&server, ADMIN).await);
     let admin = server.signed_in(ADMIN).await;
     let users = user(&server, &["list", "--data", &text(&server.data())]).await;
@@ -120,7 +118,7 @@ async fn an_administrator_disconnects_a_person() {
     }
     let token = Client::new(&server).request(Method::GET, "/api/auth/me").bearer_auth(&token);
     problem(token.send().await.expect("it answers"), 401, "unauthorized").await;
-    assert_eq!(*other.status().borrow(), Status::Connected, "nobody else is");
+    assert_eq!(*other.status().borrow(), Status::Connected, "no other user is disconnected");
     let done = user(&server, &["disconnect", "--email", ADA.email, "--server", &server.url]).await;
     assert_eq!(done.status.code(), Some(1), "without a right to");
 }

@@ -1,4 +1,4 @@
-//! What the command line answers: exit codes, and one sentence that says what to do.
+//! The command line: exit codes, and errors that say what to do.
 
 use std::{
     fs::Permissions,
@@ -10,7 +10,7 @@ use std::{
 
 use netra::server::store::Store;
 
-use crate::support::{ADMIN, Client, Person, SETUP_TOKEN, Setup, TestServer, blocking, cookie, netra};
+use crate::support::{ADMIN, Account, Client, SETUP_TOKEN, Setup, TestServer, blocking, cookie, netra};
 
 async fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = netra();
@@ -18,8 +18,8 @@ async fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> O
     blocking(move || command.output()).await.expect("it ran")
 }
 
-/// Holds that it exits with 2 and says one thing, with all these parts.
-fn refused(output: &Output, parts: &[&str]) {
+/// Asserts that it exits with 2 and one line of error that has all these parts.
+fn assert_refused(output: &Output, parts: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     let message: Vec<&str> = said.lines().filter(|line| line.starts_with("netra: ")).collect();
     assert_eq!((output.status.code(), message.len()), (Some(2), 1), "{said}");
@@ -34,21 +34,21 @@ async fn a_wrong_configuration_ends_with_two_and_names_file_key_and_what_is_allo
     let folder = tempfile::tempdir().expect("a folder");
     let serve = ["serve", "--listen", "127.0.0.1:0"];
     std::fs::write(folder.path().join("Leptos.toml"), "[socket]\ncoalesce_ms = 900\n").expect("written");
-    refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "socket.coalesce_ms", "0 to 500"]);
+    assert_refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "socket.coalesce_ms", "0 to 500"]);
     std::fs::write(folder.path().join("Leptos.toml"), "[analyst]\nprices = \"none.json\"\n").expect("written");
-    refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "analyst.prices", "none.json"]);
+    assert_refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "analyst.prices", "none.json"]);
     std::fs::write(folder.path().join("Leptos.toml"), "[socket\n").expect("written");
-    refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "line 1"]);
+    assert_refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "line 1"]);
     std::fs::remove_file(folder.path().join("Leptos.toml")).expect("removed");
     let variable = [("NETRA_SOCKET__HEARTBEAT_MS", "soon")];
-    refused(&run(folder.path(), &serve, &variable).await, &["NETRA_SOCKET__HEARTBEAT_MS", "100 to 300000"]);
+    assert_refused(&run(folder.path(), &serve, &variable).await, &["NETRA_SOCKET__HEARTBEAT_MS", "100 to 300000"]);
     let file = ["serve", "--config", "none.toml"];
-    refused(&run(folder.path(), &file, &[]).await, &["none.toml", "--config"]);
+    assert_refused(&run(folder.path(), &file, &[]).await, &["none.toml", "--config"]);
     let url = [("NETRA_STORE__URL", "mysql://localhost/netra")];
-    refused(&run(folder.path(), &serve, &url).await, &["NETRA_STORE__URL", "sqlite:"]);
+    assert_refused(&run(folder.path(), &serve, &url).await, &["NETRA_STORE__URL", "sqlite:"]);
     let bus = [("NETRA_BUS__URL", "nats://127.0.0.1:4222")];
-    refused(&run(folder.path(), &serve, &bus).await, &["bus.url", "store.url = \"postgres://"]);
-    assert!(!folder.path().join("data").exists(), "nothing is made for a server that does not start");
+    assert_refused(&run(folder.path(), &serve, &bus).await, &["bus.url", "store.url = \"postgres://"]);
+    assert!(!folder.path().join("data").exists(), "a server that does not start creates nothing");
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_port_that_is_taken_ends_with_two() {
     let folder = tempfile::tempdir().expect("a folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    refused(&run(folder.path(), &["serve", "--listen", &address], &[]).await, &[&address, "--listen"]);
+    assert_refused(&run(folder.path(), &["serve", "--listen", &address], &[]).await, &[&address, "--listen"]);
 }
 
 #[tokio::test]
@@ -73,33 +73,33 @@ async fn a_data_folder_that_cannot_be_written_to_ends_with_two() {
     let serve = |data: &str| ["serve", "--listen", "127.0.0.1:0", "--data", data].map(ToOwned::to_owned);
     std::fs::write(folder.path().join("file"), "").expect("written");
     let output = run(folder.path(), &serve("file").each_ref().map(String::as_str), &[]).await;
-    refused(&output, &["data folder file", "--data"]);
+    assert_refused(&output, &["data folder file", "--data"]);
 
     let closed = folder.path().join("closed");
-    std::fs::create_dir(&closed).expect("made");
+    std::fs::create_dir(&closed).expect("created");
     std::fs::set_permissions(&closed, Permissions::from_mode(0o500)).expect("closed");
     if std::fs::write(closed.join("probe"), "").is_ok() {
         eprintln!("not tested: this user may write to folders that are closed to it");
         return;
     }
     let output = run(folder.path(), &serve("closed").each_ref().map(String::as_str), &[]).await;
-    refused(&output, &["data folder closed", "--data"]);
+    assert_refused(&output, &["data folder closed", "--data"]);
 }
 
 #[tokio::test]
 async fn two_servers_do_not_share_a_data_folder() {
-    let server = Setup::default().empty().await;
+    let server = Setup::default().start_without_accounts().await;
     let data = server.data();
     let output =
         run(server.folder(), &["serve", "--listen", "127.0.0.1:0", "--data", &data.to_string_lossy()], &[]).await;
-    refused(&output, &["data folder", "another netra"]);
+    assert_refused(&output, &["data folder", "another netra"]);
 }
 
 #[tokio::test]
 async fn accounts_are_made_and_listed_beside_a_running_server() {
     let server = TestServer::start().await;
-    let ada = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
-    server.add(ada).await;
+    let ada = Account { email: "ada@example.com", name: "Ada", password: "correct horse" };
+    server.add_member(ada).await;
     assert_eq!(Client::new(&server).sign_in(ada).await.status(), 200);
     let data = server.data();
     let list = run(server.folder(), &["user", "list", "--data", &data.to_string_lossy()], &[]).await;
@@ -129,20 +129,20 @@ async fn accounts_are_made_and_listed_beside_a_running_server() {
     }
     assert_eq!(browser.get("/api/auth/me").await.status(), 401, "all sessions ended");
     assert_eq!(Client::new(&server).sign_in(ada).await.status(), 401);
-    let ada = Person { password: "another horse", ..ada };
+    let ada = Account { password: "another horse", ..ada };
     assert_eq!(Client::new(&server).sign_in(ada).await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_restored_store_begins_a_new_epoch_while_nobody_serves_it() {
+async fn a_restored_store_starts_a_new_epoch_and_must_not_be_in_use() {
     let server = TestServer::start().await;
     let data = server.data();
     let restored = ["store", "restored", "--data", &data.to_string_lossy()];
     let elsewhere = server.folder().join("elsewhere");
     let verify = ["store", "verify", "--data", &elsewhere.to_string_lossy()];
-    refused(&run(server.folder(), &verify, &[]).await, &["there is none at", "--data"]);
-    assert!(!elsewhere.exists(), "nothing is made by looking");
-    refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
+    assert_refused(&run(server.folder(), &verify, &[]).await, &["there is none at", "--data"]);
+    assert!(!elsewhere.exists(), "reading creates nothing");
+    assert_refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
     let epoch = async || Store::open(&data).await.expect("opens").setting("epoch").await.expect("reads");
     let before = epoch().await;
     let (_, _stopped) = server.stop().await;
@@ -154,8 +154,8 @@ async fn a_restored_store_begins_a_new_epoch_while_nobody_serves_it() {
 }
 
 #[tokio::test]
-async fn neither_secrets_nor_passwords_stand_in_the_data_in_the_clear() {
-    let server = Setup::default().empty().await;
+async fn the_data_folder_has_no_secret_or_password_in_clear_text() {
+    let server = Setup::default().start_without_accounts().await;
     server.set_up().await;
     let browser = server.signed_in(ADMIN).await;
     let ticket: serde_json::Value = browser.call("/api/auth/ticket").await.json().await.expect("JSON");
@@ -195,5 +195,5 @@ async fn help_names_the_kinds_of_agents_and_schema_prints_the_wire() {
 async fn a_signal_ends_it_with_zero() {
     let server = TestServer::start().await;
     server.signal("INT");
-    assert_eq!(server.ended().await, Some(0));
+    assert_eq!(server.exit_code().await, Some(0));
 }

@@ -1,4 +1,4 @@
-//! The client against a real server: the terminal's question, and a connection that is cut in the middle of a run.
+//! The client against a real server: `netra ask`, and a connection that is cut during a run.
 
 use std::{
     io::Write,
@@ -19,9 +19,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{ADMIN, PATIENCE, TestServer, blocking, netra};
+use crate::support::{ADMIN, TEST_TIMEOUT, TestServer, blocking, netra};
 
-/// A small log of requests: three models, one of them expensive.
+/// A small log of model requests: three models, one of them expensive.
 fn log() -> String {
     let mut text = "timestamp,model,input_tokens,output_tokens\n".to_owned();
     for minute in 0..120 {
@@ -63,7 +63,7 @@ async fn the_terminal_asks_watches_and_prints_the_report() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_asked_ends_with_two_and_says_why() {
+async fn an_invalid_ask_exits_with_two_and_the_reason() {
     let server = TestServer::start().await;
     let wrong = ask(&server, &["why?"], "not the password").await;
     assert_eq!(wrong.status.code(), Some(2));
@@ -83,8 +83,8 @@ async fn what_cannot_be_asked_ends_with_two_and_says_why() {
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
 }
 
-/// A road to the server that can be cut: every change of the number cuts all who are on it.
-async fn road(server: &TestServer) -> (String, watch::Sender<u32>) {
+/// A proxy to the server: every change of the number cuts all its connections.
+async fn proxy(server: &TestServer) -> (String, watch::Sender<u32>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("ws://{}/ws", listener.local_addr().expect("an address"));
     let target = server.url.trim_start_matches("http://").to_owned();
@@ -107,34 +107,34 @@ async fn road(server: &TestServer) -> (String, watch::Sender<u32>) {
 
 async fn until(client: &Client, wanted: impl FnMut(&Status) -> bool) -> Status {
     let mut status = client.status();
-    timeout(PATIENCE, status.wait_for(wanted)).await.expect("in time").expect("the client lives").clone()
+    timeout(TEST_TIMEOUT, status.wait_for(wanted)).await.expect("in time").expect("the client lives").clone()
 }
 
 async fn next(updates: &mut tokio::sync::mpsc::Receiver<Update>) -> Update {
-    timeout(PATIENCE, updates.recv()).await.expect("in time").expect("the client lives")
+    timeout(TEST_TIMEOUT, updates.recv()).await.expect("in time").expect("the client lives")
 }
 
 #[tokio::test]
-async fn a_follower_that_is_cut_again_and_again_hears_every_entry_once_and_in_order() {
+async fn a_follower_that_is_cut_repeatedly_gets_every_entry_once_and_in_order() {
     let server = TestServer::start().await;
     let token = server.token(ADMIN).await;
-    let (url, cut) = road(&server).await;
+    let (url, cut) = proxy(&server).await;
     let watching = Client::connect(ClientConfig::bearer(url, &token));
     let asking = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", &token));
 
     let thread_id = ThreadId::new();
-    asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
     let mut updates = watching.follow(ChannelName::Thread(thread_id), None).await;
     let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else { panic!("a state comes first") };
     for round in 1..=5u32 {
         let ask = |text: &str| SendMessage::new(thread_id, text);
         cut.send_replace(round);
         let accepted = asking.send(ask("What can you do?")).await.expect("accepted");
-        // The run ends with or without a log attached; its last entry is what counts.
+        // Only the run's last entry matters, which comes with or without a file.
         loop {
             let (seq, last) = match next(&mut updates).await {
                 Update::Entry { seq: Some(seq), entry: Entry::Thread(entry), .. } => {
-                    (seq, ends(&entry, accepted.run_id))
+                    (seq, is_run_end(&entry, accepted.run_id))
                 }
                 Update::Entry { seq: None, .. } => continue,
                 other => panic!("after a cut of moments the server replays: {other:?}"),
@@ -149,7 +149,7 @@ async fn a_follower_that_is_cut_again_and_again_hears_every_entry_once_and_in_or
     assert_eq!(until(&watching, |status| *status == Status::Connected).await, Status::Connected);
 }
 
-fn ends(entry: &netra::protocol::ThreadEntry, run: RunId) -> bool {
+fn is_run_end(entry: &netra::protocol::ThreadEntry, run: RunId) -> bool {
     use netra::protocol::{ThreadEntry, agui::Event};
     matches!(entry, ThreadEntry::Agent { run_id, event }
         if *run_id == run && matches!(**event, Event::RunFinished(_) | Event::RunError(_)))
@@ -159,13 +159,13 @@ fn ends(entry: &netra::protocol::ThreadEntry, run: RunId) -> bool {
 async fn commands_given_without_a_connection_arrive_later_in_order_and_once() {
     let server = TestServer::start().await;
     let token = server.token(ADMIN).await;
-    let (url, cut) = road(&server).await;
+    let (url, cut) = proxy(&server).await;
     let client = Client::connect(ClientConfig::bearer(url, &token));
     until(&client, |status| *status == Status::Connected).await;
     cut.send_replace(1);
     let ids: Vec<ThreadId> = (0..8).map(|_| ThreadId::new()).collect();
     let create = |thread_id| client.send(CreateThread { thread_id, title: Some("t".into()), agent: None });
-    let made = timeout(PATIENCE, futures_util::future::join_all(ids.iter().map(|id| create(*id)))).await;
+    let made = timeout(TEST_TIMEOUT, futures_util::future::join_all(ids.iter().map(|id| create(*id)))).await;
     assert!(made.expect("in time").iter().all(Result::is_ok));
     let mut feed = client.follow(ChannelName::User, None).await;
     let Update::Snapshot { snapshot: netra::protocol::Snapshot::User(feed), .. } = next(&mut feed).await else {
@@ -173,14 +173,14 @@ async fn commands_given_without_a_connection_arrive_later_in_order_and_once() {
     };
     let mut listed: Vec<ThreadId> = feed.threads.iter().map(|thread| thread.info.id).collect();
     listed.reverse();
-    assert_eq!(listed, ids, "each made once, in the order given");
+    assert_eq!(listed, ids, "each is done once, in order");
 }
 
 #[tokio::test]
 async fn a_token_that_is_not_taken_ends_the_client_with_answers() {
     let server = TestServer::start().await;
     let client = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", "no.such.token"));
-    let refused = timeout(PATIENCE, client.send(StopRun { run_id: RunId::new() })).await.expect("in time");
+    let refused = timeout(TEST_TIMEOUT, client.send(StopRun { run_id: RunId::new() })).await.expect("in time");
     let code = refused.expect_err("refused").code;
     assert!(matches!(code, ErrorCode::Unavailable | ErrorCode::Forbidden), "{code:?}");
     assert_eq!(until(&client, |status| *status != Status::Connecting).await, Status::SignedOut);

@@ -1,4 +1,4 @@
-//! What lets somebody in ends with what it came from, and gives no more than it should: of real programs, on three nodes.
+//! Tokens and tickets end with the session or token that they came from and grant no more than it did, on three nodes.
 
 use std::time::{Duration, Instant};
 
@@ -19,26 +19,25 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{ADMIN, Client, Engine, PATIENCE, Person, Setup, TestServer, problem};
+use crate::support::{ADA, ADMIN, Account, Client, Engine, Setup, TEST_TIMEOUT, TestServer, problem};
 
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
-/// After so long an audit that looks twice a second is late.
-const LATE: Duration = Duration::from_secs(5);
+/// Upper bound for a revocation, which nodes check for twice a second.
+const REVOCATION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The token that a session asks for.
+/// An access token minted with a session.
 async fn session_token(browser: &Client) -> String {
     let answer: Value = browser.call("/api/auth/token").await.json().await.expect("JSON");
     answer["access_token"].as_str().expect("a token").to_owned()
 }
 
-/// A ticket that a token asks for.
+/// A ticket minted with a token.
 async fn ticket(server: &TestServer, token: &str) -> String {
     let request = Client::new(server).request(Method::POST, "/api/auth/ticket").bearer_auth(token);
     let answer: Value = request.send().await.expect("it answers").json().await.expect("JSON");
     answer["ticket"].as_str().expect("a ticket").to_owned()
 }
 
-/// What a token is answered at a server.
+/// The status of a request with a token.
 async fn status_of(server: &TestServer, token: &str) -> u16 {
     let request = Client::new(server).request(Method::GET, "/api/auth/me").bearer_auth(token);
     request.send().await.expect("it answers").status().as_u16()
@@ -52,13 +51,13 @@ async fn open(server: &TestServer, token: &str) -> Socket {
 
 async fn until(socket: &Socket, is: Status) {
     let mut status = socket.status();
-    timeout(PATIENCE, status.wait_for(|status| *status == is)).await.expect("in time").expect("goes on");
+    timeout(TEST_TIMEOUT, status.wait_for(|status| *status == is)).await.expect("in time").expect("goes on");
 }
 
-type ByTicket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type TicketSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// A socket that a ticket opens, or with what it is refused.
-async fn open_by_ticket(server: &TestServer, ticket: &str) -> Result<ByTicket, StatusCode> {
+/// Opens a socket with a ticket; an error has the status of the refusal.
+async fn open_by_ticket(server: &TestServer, ticket: &str) -> Result<TicketSocket, StatusCode> {
     let mut request = server.socket_url().into_client_request().expect("a request");
     let offered = HeaderValue::try_from(format!("netra.v1, ticket.{ticket}")).expect("text");
     request.headers_mut().insert("sec-websocket-protocol", offered);
@@ -69,8 +68,8 @@ async fn open_by_ticket(server: &TestServer, ticket: &str) -> Result<ByTicket, S
     }
 }
 
-/// The code that a socket is closed with.
-async fn closed(mut socket: ByTicket) -> u16 {
+/// Waits until a socket is closed; returns the code.
+async fn closed(mut socket: TicketSocket) -> u16 {
     let closing = async {
         loop {
             if let Message::Close(Some(frame)) = socket.next().await.expect("a close comes").expect("reads") {
@@ -78,15 +77,15 @@ async fn closed(mut socket: ByTicket) -> u16 {
             }
         }
     };
-    timeout(PATIENCE, closing).await.expect("in time")
+    timeout(TEST_TIMEOUT, closing).await.expect("in time")
 }
 
 #[tokio::test]
-async fn what_a_session_gave_ends_with_it_on_every_node() {
+async fn tokens_and_tickets_of_a_session_end_with_it_on_every_node() {
     let a = Setup::default().engine(Engine::Distributed).start().await;
-    let on = || Setup::default().on(a.backends().expect("it has them")).empty();
+    let on = || Setup::default().on(a.backends().expect("it has them")).start_without_accounts();
     let (b, c) = tokio::join!(on(), on());
-    a.add(ADA).await;
+    a.add_member(ADA).await;
     for path in ["/api/auth/sign-out", "/api/auth/sign-out-everywhere"] {
         let browser = a.signed_in(ADA).await;
         let (token, other) = (session_token(&browser).await, a.token(ADA).await);
@@ -105,13 +104,13 @@ async fn what_a_session_gave_ends_with_it_on_every_node() {
         assert_eq!(closed(by_ticket).await, 4401);
         let took = begun.elapsed();
         println!("{path}: the last socket was closed after {} ms", took.as_millis());
-        assert!(took < LATE, "{took:?}");
+        assert!(took < REVOCATION_TIMEOUT, "{took:?}");
         assert_eq!(open_by_ticket(&b, &unused).await.err(), Some(StatusCode::UNAUTHORIZED));
         if path.ends_with("everywhere") {
             until(&others, Status::SignedOut).await;
             assert_eq!(status_of(&b, &other).await, 401);
         } else {
-            assert_eq!(status_of(&b, &other).await, 200, "another sign-in goes on");
+            assert_eq!(status_of(&b, &other).await, 200, "another session stays valid");
             assert_eq!(*others.status().borrow(), Status::Connected);
         }
     }
@@ -120,7 +119,7 @@ async fn what_a_session_gave_ends_with_it_on_every_node() {
 #[tokio::test]
 async fn a_person_changes_their_password_and_stays_signed_in_only_there() {
     let server = TestServer::start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let (browser, other) = (server.signed_in(ADA).await, server.signed_in(ADA).await);
     let token = session_token(&browser).await;
     let socket = open(&server, &token).await;
@@ -135,11 +134,11 @@ async fn a_person_changes_their_password_and_stays_signed_in_only_there() {
     problem(other.get("/api/auth/me").await, 401, "unauthorized").await;
     assert_eq!(browser.get("/api/auth/me").await.status(), 200);
     problem(Client::new(&server).sign_in(ADA).await, 401, "unauthorized").await;
-    assert_eq!(Client::new(&server).sign_in(Person { password: "another horse", ..ADA }).await.status(), 200);
+    assert_eq!(Client::new(&server).sign_in(Account { password: "another horse", ..ADA }).await.status(), 200);
 }
 
 #[tokio::test]
-async fn a_token_buys_no_other_and_a_ticket_nothing_but_a_socket() {
+async fn a_token_cannot_mint_tokens_and_a_ticket_only_opens_a_socket() {
     let server = TestServer::start().await;
     let browser = server.signed_in(ADMIN).await;
     for token in [session_token(&browser).await, server.token(ADMIN).await] {
@@ -157,6 +156,6 @@ async fn a_token_buys_no_other_and_a_ticket_nothing_but_a_socket() {
         let answer = post("/api/auth/sign-out").bearer_auth(&token).send().await.expect("it answers");
         assert_eq!(answer.status(), 204);
         assert_eq!(status_of(&server, &token).await, 401, "a token can end itself");
-        assert_eq!(browser.get("/api/auth/me").await.status(), 200, "and not what it came from");
+        assert_eq!(browser.get("/api/auth/me").await.status(), 200, "the session itself is still valid");
     }
 }

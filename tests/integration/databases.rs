@@ -1,15 +1,15 @@
-//! The tests' own PostgreSQL and NATS: what the other tests build on.
+//! The PostgreSQL and NATS of the tests.
 
 use sqlx::{Connection, PgConnection};
 
 use crate::support::{nats::Nats, postgres::Postgres};
 
 #[tokio::test]
-async fn what_postgresql_committed_is_there_after_a_crash() {
+async fn postgresql_keeps_commits_over_a_crash() {
     let mut postgres = Postgres::start().await;
     let (one, other) = (postgres.database().await, postgres.database().await);
     let mut connection = PgConnection::connect(&one).await.expect("connects");
-    sqlx::query("CREATE TABLE kept (n INT)").execute(&mut connection).await.expect("made");
+    sqlx::query("CREATE TABLE kept (n INT)").execute(&mut connection).await.expect("created");
     sqlx::query("INSERT INTO kept VALUES (7)").execute(&mut connection).await.expect("written");
     postgres.stop().await;
     assert!(PgConnection::connect(&one).await.is_err(), "it is down");

@@ -1,5 +1,4 @@
-//! A server whose store has no room left, of the real program on both engines: it says so, serves what can be read, and goes on by
-//! itself once there is room.
+//! A server whose store's disk is full, on both engines: it reports that, serves reads, and recovers once there is room.
 
 use std::sync::Arc;
 
@@ -12,13 +11,13 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{
-    ADMIN, Client, Engine, PATIENCE, Setup, TestServer, disk::SmallDisk, postgres::Postgres, problem,
+    ADMIN, Client, Engine, Setup, TEST_TIMEOUT, TestServer, disk::SmallDisk, postgres::Postgres, problem,
 };
 
-/// What makes the store's writes fail as a full disk does.
+/// How the store's writes are made to fail as on a full disk.
 enum Shortage {
     Disk(Arc<SmallDisk>),
-    /// No disk can be mounted here: the database refuses with the error that a full one gives.
+    /// No disk can be mounted here: the database returns the error of a full disk.
     Refusal(sqlx::AnyPool),
 }
 
@@ -50,7 +49,7 @@ impl Shortage {
     }
 }
 
-/// Waits until `/readyz` has a status; answers its body.
+/// Waits until `/readyz` has this status; returns its body.
 async fn ready(client: &Client, status: StatusCode) -> Value {
     let asking = async {
         loop {
@@ -60,18 +59,18 @@ async fn ready(client: &Client, status: StatusCode) -> Value {
             }
         }
     };
-    timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("/readyz never answers {status}"))
+    timeout(TEST_TIMEOUT, asking).await.unwrap_or_else(|_| panic!("/readyz never answers {status}"))
 }
 
-async fn suffers_and_recovers(server: TestServer, shortage: Shortage) {
+async fn assert_reports_and_recovers(server: TestServer, shortage: Shortage) {
     let client = server.signed_in(ADMIN).await;
     let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
     let thread_id = ThreadId::new();
-    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
     ready(&client, StatusCode::OK).await;
 
     shortage.begin().await;
-    // Nothing that a database could make small.
+    // Random bytes, which a database cannot compress.
     let given: String = (0..500_000).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
     let post = json!({
         "threadId": "t", "runId": "r", "state": {}, "tools": [], "context": [], "forwardedProps": {"x": given},
@@ -83,20 +82,20 @@ async fn suffers_and_recovers(server: TestServer, shortage: Shortage) {
     assert!(is_full(&body), "{body}");
     let readiness = ready(&client, StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(readiness["store"]["state"], "takes no writes: its disk is full", "{readiness}");
-    // A session is small, and may fit where nothing else does; who cannot sign in is told why.
+    // A session is small and may still fit; a refused sign-in gives the reason.
     let visitor = Client::new(&server);
     let answer = visitor.sign_in(ADMIN).await;
     if answer.status() != StatusCode::OK {
         let body = problem(answer, 503, "unavailable").await;
         assert!(is_full(&body), "{body}");
     }
-    // What can be read is served, and is no empty page.
+    // Reads are served, and not as an empty page.
     for path in ["/", &format!("/threads/{thread_id}")] {
         let page = client.get(path).await;
         assert_eq!(page.status(), StatusCode::OK, "{path}");
         assert!(page.text().await.expect("text").contains("</html>"), "{path}");
     }
-    // A command waits in the client that sent it.
+    // The client keeps the command and sends it again.
     let message = SendMessage::new(thread_id, "x".repeat(30_000));
     let sending = tokio::spawn(async move {
         let sent = socket.send(message).await;
@@ -104,7 +103,7 @@ async fn suffers_and_recovers(server: TestServer, shortage: Shortage) {
     });
 
     shortage.end().await;
-    let (socket, sent) = timeout(PATIENCE, sending).await.expect("it goes on by itself").expect("no panic");
+    let (socket, sent) = timeout(TEST_TIMEOUT, sending).await.expect("it goes on by itself").expect("no panic");
     sent.expect("the message is taken");
     ready(&client, StatusCode::OK).await;
     assert_eq!(visitor.sign_in(ADMIN).await.status(), StatusCode::OK);
@@ -118,17 +117,17 @@ fn setup() -> Setup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_said_and_over_once_there_is_room_with_sqlite() {
+async fn a_full_disk_is_reported_and_the_server_recovers_with_sqlite() {
     let Some(disk) = SmallDisk::mount(32 << 20).map(Arc::new) else {
-        // Without a disk of its own, SQLite's part is shown by the store's tests (`tests/integration/log/failing.rs`) alone.
+        // Without a mounted disk, only `tests/integration/log/failing.rs` tests this on SQLite.
         return eprintln!("no disk can be mounted here");
     };
     let server = setup().disk(Some(disk.clone())).start().await;
-    suffers_and_recovers(server, Shortage::Disk(disk)).await;
+    assert_reports_and_recovers(server, Shortage::Disk(disk)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_said_and_over_once_there_is_room_with_postgresql() {
+async fn a_full_disk_is_reported_and_the_server_recovers_with_postgresql() {
     let postgres = Postgres::start().await;
     let (url, shortage) = match SmallDisk::mount(64 << 20).map(Arc::new) {
         Some(disk) => (postgres.database_on(disk.path()).await, Shortage::Disk(disk)),
@@ -140,7 +139,7 @@ async fn a_full_disk_is_said_and_over_once_there_is_room_with_postgresql() {
         }
     };
     let server = setup().with("STORE__URL", url).start().await;
-    suffers_and_recovers(server, shortage).await;
+    assert_reports_and_recovers(server, shortage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,5 +158,5 @@ async fn a_page_says_that_the_store_cannot_be_read() {
     );
     backends.postgres.lock().await.restart().await;
     let back = async { while client.get("/").await.status() != StatusCode::OK {} };
-    timeout(PATIENCE, back).await.expect("it is back by itself");
+    timeout(TEST_TIMEOUT, back).await.expect("it is back by itself");
 }

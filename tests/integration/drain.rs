@@ -1,5 +1,5 @@
-//! How a server stops: told to by a signal, it takes nobody any more, lets runs finish, tells every socket when to come
-//! back, and exits with 0; told again, it ends at once.
+//! How a server stops: on a signal it accepts no new connection or run, lets runs finish, tells every socket when to
+//! reconnect, and exits with 0; on a second signal it exits at once.
 
 use std::{
     collections::BTreeSet,
@@ -19,13 +19,13 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
-use crate::support::{ADMIN, Client, PATIENCE, Setup, TestServer};
+use crate::support::{ADMIN, Client, Setup, TEST_TIMEOUT, TestServer};
 
-/// A socket that shows every frame.
+/// A socket on which a test sees every frame.
 struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_id: i64,
-    /// What came while a reply was waited for.
+    /// Pushes that arrived before an awaited reply.
     pushes: Vec<Push>,
 }
 
@@ -39,10 +39,14 @@ impl Socket {
     }
 
     async fn message(&mut self) -> Message {
-        timeout(PATIENCE, self.stream.next()).await.expect("in time").expect("a frame before the end").expect("a frame")
+        timeout(TEST_TIMEOUT, self.stream.next())
+            .await
+            .expect("in time")
+            .expect("a frame before the end")
+            .expect("a frame")
     }
 
-    /// Sends a command; answers its reply.
+    /// Sends a command and returns its reply.
     async fn ask(&mut self, command: impl Into<Command>) -> Result<Value, ErrorBody> {
         self.next_id += 1;
         let command = encode_command(self.next_id, &command.into());
@@ -61,7 +65,7 @@ impl Socket {
 
     async fn create_thread(&mut self, agent: &str) -> ThreadId {
         let thread_id = ThreadId::new();
-        self.ask(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("made");
+        self.ask(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("created");
         self.ask(Subscribe { channel: ChannelName::Thread(thread_id), after: None, newest: None })
             .await
             .expect("followed");
@@ -83,7 +87,7 @@ impl Socket {
         }
     }
 
-    /// Reads to the end: everything that was pushed, and the code of the close.
+    /// Reads to the end; returns all pushes and the close code.
     async fn end(mut self) -> (Vec<Push>, u16) {
         loop {
             match self.message().await {
@@ -98,7 +102,7 @@ impl Socket {
     }
 }
 
-/// The events of the agents among pushes, by their type.
+/// The agents' events among the pushes.
 fn events(pushes: &[Push]) -> Vec<&Value> {
     let event = pushes.iter().filter_map(|push| match push {
         Push::Event(event) => Some(&event.entry["event"]),
@@ -111,11 +115,11 @@ fn is_draining(push: &Push) -> bool {
     matches!(push, Push::Draining(_))
 }
 
-fn tells_of_a_run(push: &Push) -> bool {
+fn is_run_phase(push: &Push) -> bool {
     !events(std::slice::from_ref(push)).is_empty()
 }
 
-/// A server whose agent `slow` tells so many words, a hundred a second.
+/// A server whose agent `slow` streams this many words, a hundred a second.
 async fn with_agent(setup: Setup, words: usize) -> (TestServer, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("run.jsonl");
@@ -142,19 +146,19 @@ async fn with_nothing_running_a_stop_is_immediate() {
         let (pushes, code) = socket.end().await;
         assert_eq!(code, 1012);
         assert!(matches!(pushes[..], [Push::Welcome(_), Push::Draining(_)]), "{pushes:?}");
-        assert_eq!(server.ended().await, Some(0), "after {signal}");
+        assert_eq!(server.exit_code().await, Some(0), "after {signal}");
         assert!(began.elapsed() < Duration::from_secs(3), "{:?} for nothing", began.elapsed());
     }
 }
 
 #[tokio::test]
-async fn a_run_finishes_while_nothing_new_begins() {
+async fn a_draining_server_finishes_its_run_and_starts_no_other() {
     let (server, _folder) = with_agent(Setup::default(), 150).await;
     let token = server.token(ADMIN).await;
     let mut socket = Socket::open(&server, &token).await.expect("opens");
     let thread = socket.create_thread("slow").await;
     socket.say(thread).await.expect("accepted");
-    socket.until(tells_of_a_run).await;
+    socket.until(is_run_phase).await;
     server.signal("TERM");
     socket.until(is_draining).await;
 
@@ -170,35 +174,35 @@ async fn a_run_finishes_while_nothing_new_begins() {
         other => panic!("a new socket was not refused: {other:?}"),
     }
     let nobody = Client::new(&server);
-    assert_eq!(nobody.get("/healthz").await.status(), StatusCode::OK, "alive it is");
+    assert_eq!(nobody.get("/healthz").await.status(), StatusCode::OK, "it is still alive");
     let ready = nobody.get("/readyz").await;
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
     let body: Value = ready.json().await.expect("JSON");
     assert_eq!((&body["server"]["state"], &body["store"]["ok"]), (&json!("draining"), &json!(true)));
 
     let (pushes, code) = socket.end().await;
-    let told = events(&pushes);
-    assert_eq!(told.last().expect("events")["type"], "RUN_FINISHED");
-    let words: usize = told.iter().filter_map(|event| Some(event["delta"].as_str()?.len())).sum();
-    assert_eq!(words, 150 * "word ".len(), "to its last word");
-    assert_eq!((code, server.ended().await), (1012, Some(0)));
+    let received = events(&pushes);
+    assert_eq!(received.last().expect("events")["type"], "RUN_FINISHED");
+    let words: usize = received.iter().filter_map(|event| Some(event["delta"].as_str()?.len())).sum();
+    assert_eq!(words, 150 * "word ".len(), "the run streamed all its words");
+    assert_eq!((code, server.exit_code().await), (1012, Some(0)));
 }
 
 #[tokio::test]
-async fn a_run_that_does_not_finish_in_time_is_ended_and_says_so() {
+async fn a_run_that_does_not_finish_before_the_drain_ends_fails_with_its_code() {
     let (server, _folder) = with_agent(Setup::default().with("SERVER__DRAIN_MS", 300), 100_000).await;
     let token = server.token(ADMIN).await;
     let mut socket = Socket::open(&server, &token).await.expect("opens");
     let thread = socket.create_thread("slow").await;
     socket.say(thread).await.expect("accepted");
-    socket.until(tells_of_a_run).await;
+    socket.until(is_run_phase).await;
     server.signal("TERM");
     let (pushes, code) = socket.end().await;
-    let told = events(&pushes);
-    let kinds: Vec<_> = told.iter().rev().take(2).map(|event| &event["type"]).collect();
-    assert_eq!(kinds, ["RUN_ERROR", "TEXT_MESSAGE_END"], "what was open is closed, then it ends");
-    assert_eq!(told.last().expect("events")["code"], "server_restarting");
-    assert_eq!((code, server.ended().await), (1012, Some(0)));
+    let received = events(&pushes);
+    let kinds: Vec<_> = received.iter().rev().take(2).map(|event| &event["type"]).collect();
+    assert_eq!(kinds, ["RUN_ERROR", "TEXT_MESSAGE_END"], "open messages are closed before the run ends");
+    assert_eq!(received.last().expect("events")["code"], "server_restarting");
+    assert_eq!((code, server.exit_code().await), (1012, Some(0)));
 }
 
 #[tokio::test]
@@ -209,8 +213,8 @@ async fn a_second_signal_ends_at_once_and_the_next_start_ends_the_run() {
         let mut socket = Socket::open(&server, &token).await.expect("opens");
         let thread = socket.create_thread("slow").await;
         socket.say(thread).await.expect("accepted");
-        // A run of which nothing is in the log yet would begin anew at the next start.
-        socket.until(tells_of_a_run).await;
+        // A run without an entry in the log would start again after the restart.
+        socket.until(is_run_phase).await;
         server.signal("TERM");
         socket.until(is_draining).await;
         let began = Instant::now();
@@ -228,7 +232,7 @@ async fn a_second_signal_ends_at_once_and_the_next_start_ends_the_run() {
 }
 
 #[tokio::test]
-async fn two_hundred_sockets_are_told_to_come_back_spread_over_the_window() {
+async fn two_hundred_sockets_get_reconnect_delays_spread_over_the_window() {
     const SOCKETS: usize = 200;
     let server = Setup::default().with("SOCKET__MAX_CONNECTIONS_PER_USER", SOCKETS).start().await;
     let token = server.token(ADMIN).await;
@@ -239,13 +243,13 @@ async fn two_hundred_sockets_are_told_to_come_back_spread_over_the_window() {
     let mut delays = BTreeSet::new();
     for (pushes, code) in &ends {
         assert_eq!(*code, 1012);
-        let told = pushes.iter().find_map(|push| match push {
+        let received = pushes.iter().find_map(|push| match push {
             Push::Draining(draining) => Some(draining.reconnect_in_ms),
             _ => None,
         });
-        delays.insert(told.expect("each is told when to come back"));
+        delays.insert(received.expect("each socket gets a delay"));
     }
-    // Half a second for all, and a millisecond more for each: each has a slot of its own in it.
+    // A window of half a second plus a millisecond for each socket, in which each has a slot.
     let window = 500 + SOCKETS as u64;
     assert!(delays.len() > SOCKETS * 8 / 10, "{} of {SOCKETS} differ", delays.len());
     assert!(delays.iter().all(|delay| *delay <= window), "{delays:?}");
@@ -253,5 +257,5 @@ async fn two_hundred_sockets_are_told_to_come_back_spread_over_the_window() {
         let slots = delays.range(quarter * window / 4..(quarter + 1) * window / 4).count();
         assert!((SOCKETS / 8..=SOCKETS * 3 / 8).contains(&slots), "{slots} come back in quarter {quarter}");
     }
-    assert_eq!(server.ended().await, Some(0));
+    assert_eq!(server.exit_code().await, Some(0));
 }

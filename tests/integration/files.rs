@@ -1,4 +1,4 @@
-//! Files of threads, of the real program: what is taken, what is not, and what stays on the disk.
+//! Uploads to threads of the real program: what is accepted, what is refused, and what is on the disk afterwards.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -13,29 +13,27 @@ use netra::{
 use reqwest::{Method, StatusCode, multipart};
 use serde_json::Value;
 
-use crate::support::{ADMIN, Client, Person, Setup, TestServer, problem};
+use crate::support::{ADA, ADMIN, Client, Setup, TestServer, problem};
 
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
+struct NoHub;
 
-struct Nobody;
-
-impl Hub for Nobody {
+impl Hub for NoHub {
     fn deliver(&self, _: &Delivery) {}
 }
 
-/// A thread of whoever is signed in, written straight into the store.
+/// Creates a thread of the signed-in user directly in the store.
 async fn thread(server: &TestServer, client: &Client) -> String {
     let me: Value = client.get("/api/auth/me").await.json().await.expect("JSON");
     let user: User = serde_json::from_value(me["user"].clone()).expect("a user");
     let store = Store::open(&server.data()).await.expect("opens");
-    let channels = Channels::new(store, Arc::new(Nobody)).await.expect("begins");
+    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("begins");
     let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
-    threads::create(&channels, &user, &command, "analyst").await.expect("made");
+    threads::create(&channels, &user, &command, "analyst").await.expect("created");
     channels.store().close().await;
     command.thread_id.to_string()
 }
 
-/// The files on the disk, of all threads.
+/// The files of all threads on the disk.
 fn on_disk(server: &TestServer) -> Vec<PathBuf> {
     let folders = std::fs::read_dir(server.data().join("files")).expect("a folder").flatten();
     folders.flat_map(|folder| std::fs::read_dir(folder.path()).expect("a folder").flatten()).map(|f| f.path()).collect()
@@ -57,7 +55,7 @@ async fn a_file_is_kept_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_token_uploads_too_and_nobody_does_not() {
+async fn an_upload_needs_a_session_or_a_token() {
     let server = TestServer::start().await;
     let thread = thread(&server, &server.signed_in(ADMIN).await).await;
     let path = format!("/api/threads/{thread}/files");
@@ -73,7 +71,7 @@ async fn a_token_uploads_too_and_nobody_does_not() {
 #[tokio::test]
 async fn a_thread_of_someone_else_is_not_there() {
     let server = TestServer::start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let ada = server.signed_in(ADA).await;
     let admin = server.signed_in(ADMIN).await;
     let hers = thread(&server, &ada).await;
@@ -102,7 +100,7 @@ async fn too_much_is_refused_with_the_bound_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_form_with_a_file_is_refused() {
+async fn an_upload_that_is_not_a_form_with_a_file_is_refused() {
     let server = TestServer::start().await;
     let client = server.signed_in(ADMIN).await;
     let thread = thread(&server, &client).await;

@@ -1,4 +1,4 @@
-//! The page's settings stand in two files, since cargo-leptos reads only Cargo.toml and the server only Leptos.toml.
+//! The page's settings are in two files, since cargo-leptos reads only Cargo.toml and the server only Leptos.toml.
 
 use std::{fs, path::Path};
 

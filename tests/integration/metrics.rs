@@ -1,4 +1,4 @@
-//! What machines ask a server about itself: whether it lives, whether it is ready, and what it counts.
+//! Health, readiness and metrics.
 
 use netra::{
     protocol::{ChannelName, CreateThread, Cursor, SendMessage, ThreadId},
@@ -9,9 +9,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::support::{ADMIN, Client, PATIENCE, Setup, TestServer};
+use crate::support::{ADMIN, Client, Setup, TEST_TIMEOUT, TestServer};
 
-/// The value of a metric, by its whole name with labels; 0 where it was never counted.
+/// The value of a metric by its name with labels; 0 where it is missing.
 fn value(text: &str, line: &str) -> f64 {
     let found = text.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(' '));
     found.map_or(0.0, |number| number.parse().expect("a number"))
@@ -24,7 +24,7 @@ async fn metrics(server: &TestServer) -> String {
     answer.text().await.expect("text")
 }
 
-/// Asks the metrics until they say so.
+/// Requests the metrics until a condition holds.
 async fn until(server: &TestServer, what: &str, holds: impl Fn(&str) -> bool) -> String {
     let asking = async {
         loop {
@@ -35,25 +35,25 @@ async fn until(server: &TestServer, what: &str, holds: impl Fn(&str) -> bool) ->
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("never came: {what}"))
+    timeout(TEST_TIMEOUT, asking).await.unwrap_or_else(|_| panic!("never came: {what}"))
 }
 
 #[tokio::test]
-async fn what_happens_is_counted() {
+async fn events_of_a_server_are_counted() {
     let server = TestServer::start().await;
     let (token, url) = (server.token(ADMIN).await, server.socket_url());
     let client = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));
     let thread_id = ThreadId::new();
-    client.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    client.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
     let mut updates = client.follow(ChannelName::Thread(thread_id), None).await;
-    let Some(Update::Snapshot { cursor, .. }) = timeout(PATIENCE, updates.recv()).await.expect("in time") else {
+    let Some(Update::Snapshot { cursor, .. }) = timeout(TEST_TIMEOUT, updates.recv()).await.expect("in time") else {
         panic!("a state comes first")
     };
     client.send(SendMessage::new(thread_id, "What can you do?")).await.expect("accepted");
     let again = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));
     let after = Some(Cursor { seq: 1, ..cursor });
     let mut behind = again.follow(ChannelName::Thread(thread_id), after).await;
-    timeout(PATIENCE, behind.recv()).await.expect("in time").expect("it is told what it missed");
+    timeout(TEST_TIMEOUT, behind.recv()).await.expect("in time").expect("it is told what it missed");
     let refused = SocketClient::connect(ClientConfig::bearer(url, "no.such.token"));
 
     let finished = r#"netra_runs_ended_total{phase="finished"}"#;
@@ -81,11 +81,11 @@ async fn what_happens_is_counted() {
 }
 
 #[tokio::test]
-async fn nobody_sees_the_metrics_unless_the_configuration_says_who() {
+async fn the_metrics_are_only_for_those_whom_the_configuration_allows() {
     let off = Setup::default().with("SERVER__METRICS", "off").start().await;
-    // From this machine, as a proxy here asks that says nothing of whom it asks for.
+    // From this machine, as a local proxy without a forwarding header does.
     assert_eq!(Client::new(&off).get("/metrics").await.status(), StatusCode::NOT_FOUND);
-    assert_eq!(ServerConfig::default().metrics, MetricsAccess::Off, "unless it is told otherwise");
+    assert_eq!(ServerConfig::default().metrics, MetricsAccess::Off, "unless configured otherwise");
 
     let public = Setup::default().with("SERVER__METRICS", "public").start().await;
     let proxied = Client::new(&public).request(Method::GET, "/metrics").header("x-forwarded-for", "192.0.2.7");
@@ -104,7 +104,7 @@ async fn an_address_of_their_own_takes_the_metrics_off_the_public_one() {
 }
 
 #[tokio::test]
-async fn a_server_is_alive_and_ready_and_says_of_what() {
+async fn health_and_readiness_report_the_store_and_the_bus() {
     let server = TestServer::start().await;
     let nobody = Client::new(&server);
     assert_eq!(nobody.get("/healthz").await.text().await.expect("text"), "ok\n");

@@ -1,5 +1,4 @@
-//! The pages of the real program: whole whatever is loaded beside them, bounded in what they begin with, and honest where they
-//! cannot be shown.
+//! The pages of the real program: complete under concurrent loads, bounded in size, and an error where they cannot be rendered.
 
 use futures_util::{StreamExt, stream};
 use netra::{
@@ -8,9 +7,9 @@ use netra::{
 };
 use reqwest::{Method, Response, StatusCode, header};
 
-use crate::support::{ADMIN, Client, Person, Setup, TestServer, problem};
+use crate::support::{ADMIN, Account, Client, Setup, TestServer, problem};
 
-const BOB: Person = Person { email: "bob@example.com", name: "Bob", password: "bob's own password" };
+const BOB: Account = Account { email: "bob@example.com", name: "Bob", password: "bob's own password" };
 
 /// Loads a page as a browser does.
 async fn load(client: &Client, path: &str) -> Response {
@@ -23,14 +22,14 @@ async fn html(answer: Response) -> String {
     answer.text().await.expect("a body")
 }
 
-/// Makes so many threads; answers their ids, the oldest first.
-async fn make(server: &TestServer, person: Person, threads: usize) -> Vec<ThreadId> {
-    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(person).await));
+/// Creates threads; returns their ids, the oldest first.
+async fn create_threads(server: &TestServer, account: Account, threads: usize) -> Vec<ThreadId> {
+    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(account).await));
     let mut ids = Vec::new();
     for n in 0..threads {
         let thread_id = ThreadId::new();
-        let title = Some(format!("Thread {n} of {}", person.name));
-        socket.send(CreateThread { thread_id, title, agent: None }).await.expect("made");
+        let title = Some(format!("Thread {n} of {}", account.name));
+        socket.send(CreateThread { thread_id, title, agent: None }).await.expect("created");
         ids.push(thread_id);
     }
     ids
@@ -39,10 +38,10 @@ async fn make(server: &TestServer, person: Person, threads: usize) -> Vec<Thread
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_loaded_at_once_over_kept_connections_are_whole_and_each_persons_own() {
     let server = Setup::default().with("SOCKET__COMMANDS_PER_MINUTE", 100_000).start().await;
-    server.add(BOB).await;
+    server.add_member(BOB).await;
     let mut pages = vec![("/".to_owned(), "New thread".to_owned(), server.signed_in(ADMIN).await)];
     for person in [ADMIN, BOB] {
-        let thread = make(&server, person, 1).await[0];
+        let thread = create_threads(&server, person, 1).await[0];
         let browser = server.signed_in(person).await;
         pages.push((format!("/threads/{thread}"), format!("Thread 0 of {}", person.name), browser));
     }
@@ -57,7 +56,7 @@ async fn pages_loaded_at_once_over_kept_connections_are_whole_and_each_persons_o
 }
 
 #[tokio::test]
-async fn a_page_whose_component_panics_is_a_500_that_says_so_and_is_counted() {
+async fn a_page_whose_component_panics_is_a_500_and_is_counted() {
     let server = Setup::default().with("TEST_BUG", "panic_in_page").with("SERVER__METRICS", "public").start().await;
     let browser = server.signed_in(ADMIN).await;
     let answer = load(&browser, "/?panic").await;
@@ -71,14 +70,14 @@ async fn a_page_whose_component_panics_is_a_500_that_says_so_and_is_counted() {
     let metrics = browser.get("/metrics").await.text().await.expect("text");
     assert!(metrics.contains("netra_pages_total{result=\"failed\"} 2\n"), "{metrics}");
     let answer = load(&browser, "/").await;
-    assert_eq!(answer.status(), StatusCode::OK, "the next page is not harmed");
+    assert_eq!(answer.status(), StatusCode::OK, "the next page works");
     assert!(html(answer).await.contains("</html>"));
 }
 
 #[tokio::test]
-async fn a_page_begins_with_the_newest_threads_and_the_rest_is_asked_for_page_by_page() {
+async fn a_page_starts_with_the_newest_threads_and_the_rest_is_loaded_page_by_page() {
     let server = TestServer::start().await;
-    let made = make(&server, ADMIN, 130).await;
+    let made = create_threads(&server, ADMIN, 130).await;
     let browser = server.signed_in(ADMIN).await;
     let page = html(load(&browser, "/").await).await;
     assert_eq!(page.matches("data-thread-id=").count(), 50);
@@ -103,12 +102,12 @@ async fn a_page_begins_with_the_newest_threads_and_the_rest_is_asked_for_page_by
 }
 
 #[tokio::test]
-async fn a_persons_rate_counts_over_all_sockets_calls_and_pages_and_nobody_elses() {
+async fn a_users_rate_counts_over_all_their_sockets_calls_and_pages() {
     let server = Setup::default().with("SOCKET__COMMANDS_PER_MINUTE", 4).start().await;
-    server.add(BOB).await;
+    server.add_member(BOB).await;
     let (admin, bob) = (server.signed_in(ADMIN).await, server.signed_in(BOB).await);
-    let thread = make(&server, ADMIN, 1).await[0];
-    // The socket and its command were two.
+    let thread = create_threads(&server, ADMIN, 1).await[0];
+    // The handshake and the command counted as two.
     for _ in 0..2 {
         assert_eq!(admin.get("/api/agents").await.status(), StatusCode::OK);
     }
@@ -124,6 +123,6 @@ async fn a_persons_rate_counts_over_all_sockets_calls_and_pages_and_nobody_elses
     assert_eq!(
         renamed.expect_err("another's").code,
         netra::protocol::ErrorCode::NotFound,
-        "and not a matter of the rate"
+        "refused as not found, not for the rate"
     );
 }

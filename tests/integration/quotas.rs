@@ -1,5 +1,5 @@
-//! How much people may keep, of the real program: limits hold however many ask at once, what is refused says what to do, and nothing is
-//! left of what was not finished.
+//! Quotas of the real program: limits hold under concurrent requests, a refusal says what to do, and an unfinished upload leaves
+//! nothing.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,13 +21,13 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use crate::support::{ADMIN, Client, Engine, PATIENCE, Person, Setup, TestServer, cookie, problem};
+use crate::support::{ADMIN, Account, Client, Engine, Setup, TEST_TIMEOUT, TestServer, cookie, problem};
 
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse battery" };
+const ADA: Account = Account { email: "ada@example.com", name: "Ada", password: "correct horse battery" };
 const MIB: u64 = 1 << 20;
 
-async fn socket(server: &TestServer, person: Person) -> Socket {
-    let token = server.token(person).await;
+async fn socket(server: &TestServer, account: Account) -> Socket {
+    let token = server.token(account).await;
     Socket::connect(ClientConfig::bearer(server.socket_url(), &token))
 }
 
@@ -46,9 +46,9 @@ fn bytes(folder: &Path) -> u64 {
     files(folder).iter().filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
 }
 
-/// Uploads so many files of a mebibyte at once, each to a thread of its own, through these servers by turns; answers how many
-/// were taken. At no time is more on the disk than the quota allows.
-async fn at_once(many: usize, servers: &[&TestServer], folder: PathBuf, quota: u64) -> usize {
+/// Uploads files of 1 MiB at once, each to its own thread, through these servers in turn; returns how many were accepted.
+/// Asserts that the disk never has more than the quota.
+async fn upload_concurrently(many: usize, servers: &[&TestServer], folder: PathBuf, quota: u64) -> usize {
     let socket = socket(servers[0], ADMIN).await;
     let threads = join_all((0..many).map(|_| thread(&socket))).await;
     let clients = join_all(servers.iter().map(|server| server.signed_in(ADMIN))).await;
@@ -63,7 +63,7 @@ async fn at_once(many: usize, servers: &[&TestServer], folder: PathBuf, quota: u
         })
     };
     let upload = async |(number, thread): (usize, &Result<ThreadId, ErrorBody>)| {
-        let thread = thread.as_ref().expect("made").to_string();
+        let thread = thread.as_ref().expect("created").to_string();
         let answer = clients[number % clients.len()].upload(&thread, "a.csv", vec![b'x'; MIB as usize]).await;
         if answer.status() == StatusCode::CREATED {
             return 1;
@@ -91,13 +91,13 @@ async fn sixty_uploads_at_once_never_put_more_on_the_disk_than_one_person_may_ke
         .with("SOCKET__COMMANDS_PER_MINUTE", 1_000)
         .start()
         .await;
-    let taken = at_once(60, &[&server], server.data().join("files"), quota).await;
+    let taken = upload_concurrently(60, &[&server], server.data().join("files"), quota).await;
     assert!((1..=2).contains(&taken), "{taken} files were taken");
-    // What was reserved for the others is given back, and what is deleted makes room.
-    server.add(ADA).await;
+    // The reservations of refused uploads are released, and a deletion makes room.
+    server.add_member(ADA).await;
     let (socket, ada) = (socket(&server, ADA).await, server.signed_in(ADA).await);
     for _ in 0..5 {
-        let thread = thread(&socket).await.expect("made");
+        let thread = thread(&socket).await.expect("created");
         for _ in 0..2 {
             let answer = ada.upload(&thread.to_string(), "a.csv", vec![b'x'; MIB as usize]).await;
             assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.unwrap_or_default());
@@ -114,8 +114,8 @@ async fn a_quota_holds_over_nodes() {
         || Setup::default().with("QUOTAS__MAX_FILE_BYTES_PER_USER", quota).with("SOCKET__COMMANDS_PER_MINUTE", 1_000);
     let first = setup().engine(Engine::Distributed).start().await;
     let backends = first.backends().expect("they are shared").clone();
-    let second = setup().on(&backends).empty().await;
-    let taken = at_once(20, &[&first, &second], backends.files().to_owned(), quota).await;
+    let second = setup().on(&backends).start_without_accounts().await;
+    let taken = upload_concurrently(20, &[&first, &second], backends.files().to_owned(), quota).await;
     assert!((1..=2).contains(&taken), "{taken} files were taken");
 }
 
@@ -123,10 +123,10 @@ async fn a_quota_holds_over_nodes() {
 async fn files_are_limited_by_number_of_one_person_and_of_all() {
     let setup = Setup::default().with("QUOTAS__MAX_FILES_PER_USER", 2).with("QUOTAS__MAX_FILES", 3);
     let server = setup.with("QUOTAS__MAX_FILE_BYTES", 100).start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let (admin, ada) = (socket(&server, ADMIN).await, socket(&server, ADA).await);
-    let his = thread(&admin).await.expect("made").to_string();
-    let hers = thread(&ada).await.expect("made").to_string();
+    let his = thread(&admin).await.expect("created").to_string();
+    let hers = thread(&ada).await.expect("created").to_string();
     let (admin, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
     for _ in 0..2 {
         assert_eq!(admin.upload(&his, "a.csv", "a").await.status(), StatusCode::CREATED);
@@ -147,7 +147,7 @@ async fn files_are_limited_by_number_of_one_person_and_of_all() {
 #[tokio::test]
 async fn threads_are_limited_and_deleting_one_makes_room_for_another() {
     let server = Setup::default().with("QUOTAS__MAX_THREADS_PER_USER", 3).with("QUOTAS__MAX_THREADS", 4).start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let (admin, ada) = (socket(&server, ADMIN).await, socket(&server, ADA).await);
     let made = join_all((0..10).map(|_| thread(&admin))).await;
     let threads: Vec<ThreadId> = made.iter().flatten().copied().collect();
@@ -156,7 +156,7 @@ async fn threads_are_limited_and_deleting_one_makes_room_for_another() {
     assert_eq!(refused.code, ErrorCode::QuotaExceeded);
     assert!(refused.message.contains("you have 3 threads, as many as one person has here; delete some"), "{refused}");
     assert_eq!(refused.details, Some(json!({"limit": "threads", "of": "user", "max": 3, "used": 3})));
-    // The same command again is answered as before.
+    // A repeated command gets the same answer.
     admin.send(CreateThread { thread_id: threads[0], title: None, agent: None }).await.expect("is there");
     thread(&ada).await.expect("another person has room");
     let refused = thread(&ada).await.expect_err("all together have none");
@@ -170,7 +170,7 @@ async fn conversations_are_limited_in_bytes_and_deleting_makes_room() {
     let setup = Setup::default().with("QUOTAS__MAX_LOG_BYTES_PER_USER", 300_000);
     let server = setup.with("SOCKET__COMMANDS_PER_MINUTE", 1_000_000).start().await;
     let socket = socket(&server, ADMIN).await;
-    let mut threads = vec![thread(&socket).await.expect("made")];
+    let mut threads = vec![thread(&socket).await.expect("created")];
     let text = "x".repeat(MAX_MESSAGE_BYTES);
     let mut sent = 0;
     let refused = loop {
@@ -186,19 +186,19 @@ async fn conversations_are_limited_in_bytes_and_deleting_makes_room() {
     assert_eq!(refused.details.as_ref().map(|details| details["limit"].clone()), Some(json!("log_bytes")));
     socket.send(DeleteThread { thread_id: threads[0] }).await.expect("deleted, however much is kept");
     threads.push(thread(&socket).await.expect("a thread is small"));
-    // What is known of how much is kept is a moment old.
+    // The known usage is updated after a short while.
     let again = async {
         while let Err(refused) = socket.send(SendMessage::new(threads[1], &text)).await {
             assert_eq!(refused.code, ErrorCode::QuotaExceeded);
         }
     };
-    timeout(PATIENCE, again).await.expect("there is room again");
+    timeout(TEST_TIMEOUT, again).await.expect("there is room again");
     let title = "Renamed".to_owned();
     socket.send(RenameThread { thread_id: threads[1], title }).await.expect("renamed");
 }
 
 #[tokio::test]
-async fn what_agents_are_given_along_is_bounded_and_counts() {
+async fn input_for_agents_is_bounded_and_counts_against_the_quota() {
     let server = Setup::default().with("QUOTAS__MAX_LOG_BYTES_PER_USER", 2_000_000).start().await;
     let client = server.signed_in(ADMIN).await;
     let post = async |number: usize, size: usize| {
@@ -221,7 +221,7 @@ async fn what_agents_are_given_along_is_bounded_and_counts() {
 }
 
 #[tokio::test]
-async fn what_has_to_stay_free_on_the_disk_is_not_given_away() {
+async fn uploads_leave_the_configured_space_free_on_the_disk() {
     let server = Setup::default().with("QUOTAS__MIN_FREE_BYTES", 1u64 << 50).start().await;
     let body = json!({
         "threadId": "t", "runId": "r", "state": {}, "tools": [], "context": [], "forwardedProps": {},
@@ -235,7 +235,7 @@ async fn what_has_to_stay_free_on_the_disk_is_not_given_away() {
     );
 }
 
-/// Begins an upload that never ends, and waits until some of it is on the disk.
+/// Starts an upload that does not end, and waits until part of it is on the disk.
 async fn begin_upload(server: &TestServer, client: &Client, thread: ThreadId) -> TcpStream {
     let signed_in = client.sign_in(ADMIN).await;
     let cookie = cookie(&signed_in);
@@ -258,42 +258,42 @@ async fn begin_upload(server: &TestServer, client: &Client, thread: ThreadId) ->
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, there).await.expect("some of it is on the disk");
+    timeout(TEST_TIMEOUT, there).await.expect("some of it is on the disk");
     stream
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_finished_is_gone_after_the_next_start_and_nothing_else() {
+async fn a_restart_removes_only_unfinished_uploads() {
     let server = Setup::default().with("QUOTAS__MAX_FILE_BYTES_PER_USER", 6 * MIB).start().await;
-    let thread = thread(&socket(&server, ADMIN).await).await.expect("made");
+    let thread = thread(&socket(&server, ADMIN).await).await.expect("created");
     let client = server.signed_in(ADMIN).await;
     assert_eq!(client.upload(&thread.to_string(), "whole.csv", "a,b\n").await.status(), StatusCode::CREATED);
     let _stream = begin_upload(&server, &client, thread).await;
     let folder = server.data().join("files");
-    assert_eq!(files(&folder).len(), 2, "one is whole, one is on its way");
-    // Files that came whole and were not recorded; what is not ours; a folder that belongs to another store.
+    assert_eq!(files(&folder).len(), 2, "one upload is complete, one in progress");
+    // Complete files that were not recorded; files that are not Netra's; a folder of another store.
     let left = folder.join(thread.to_string());
     std::fs::write(left.join(FileId::new().to_string()), "left").expect("written");
     std::fs::write(left.join("notes.txt"), "not ours").expect("written");
     let elsewhere = folder.join(ThreadId::new().to_string());
-    std::fs::create_dir(&elsewhere).expect("made");
+    std::fs::create_dir(&elsewhere).expect("created");
     std::fs::write(elsewhere.join(FileId::new().to_string()), "another store's").expect("written");
     let server = server.kill().await.restart().await;
     let mut kept: Vec<String> =
         files(&folder).iter().map(|file| std::fs::read_to_string(file).expect("text")).collect();
     kept.sort();
     assert_eq!(kept, ["a,b\n", "another store's", "not ours"]);
-    // Nothing is reserved any more.
+    // The reservation is gone.
     let client = server.signed_in(ADMIN).await;
     let answer = client.upload(&thread.to_string(), "b.csv", vec![b'x'; 5 * MIB as usize]).await;
     assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.unwrap_or_default());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_cut_gives_back_what_was_reserved_for_it() {
+async fn a_cut_upload_releases_its_reservation() {
     let server = Setup::default().with("QUOTAS__MAX_FILE_BYTES_PER_USER", 6 * MIB).start().await;
     let socket = socket(&server, ADMIN).await;
-    let thread = thread(&socket).await.expect("made");
+    let thread = thread(&socket).await.expect("created");
     let client = server.signed_in(ADMIN).await;
     let stream = begin_upload(&server, &client, thread).await;
     let large = vec![b'x'; 3 * MIB as usize];
@@ -302,6 +302,6 @@ async fn an_upload_that_is_cut_gives_back_what_was_reserved_for_it() {
     let taken = async {
         while client.upload(&thread.to_string(), "b.csv", large.clone()).await.status() != StatusCode::CREATED {}
     };
-    timeout(PATIENCE, taken).await.expect("there is room again");
+    timeout(TEST_TIMEOUT, taken).await.expect("there is room again");
     assert_eq!(files(&server.data().join("files")).len(), 1);
 }

@@ -1,5 +1,4 @@
-//! `shared/schema.json` is what the types say, and every example in it fits, by a validator that shares no code with the
-//! generator.
+//! `shared/schema.json` matches the types, and its examples are valid, by a validator that shares no code with the generator.
 
 use std::{fs, path::PathBuf};
 
@@ -60,7 +59,7 @@ fn the_schema_names_every_command_and_every_event() {
 }
 
 #[test]
-fn what_does_not_belong_on_the_wire_is_refused_by_the_schema() {
+fn the_schema_refuses_invalid_frames() {
     let document = schema::document();
     let frame = validator(&document, "ClientFrame");
     assert!(frame.is_valid(&json!({"type": "ping", "id": 1, "payload": {}})));

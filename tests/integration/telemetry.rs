@@ -1,4 +1,4 @@
-//! What a server tells of itself while it works: lines of JSON, and traces by OTLP.
+//! The JSON log, and traces over OTLP.
 
 use std::{
     collections::HashMap,
@@ -25,12 +25,12 @@ use tokio::net::TcpListener;
 
 use crate::support::{ADMIN, Setup, blocking, netra};
 
-/// What a receiver of traces was sent.
+/// A receiver of traces, and what it received.
 #[derive(Clone, Default)]
 struct Received(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>);
 
 impl Received {
-    /// Begins to receive; answers the endpoint.
+    /// Starts to receive; returns the endpoint.
     async fn listen(&self) -> String {
         let take = async |State(received): State<Self>, headers: HeaderMap, body: Bytes| {
             received.0.lock().expect("not poisoned").push((headers, body));
@@ -68,11 +68,11 @@ async fn requests_commands_and_runs_arrive_as_spans_and_no_text_with_them() {
     let token = server.token(ADMIN).await;
     let client = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &token));
     let thread_id = ThreadId::new();
-    client.send(CreateThread { thread_id, title: Some("Birds".into()), agent: None }).await.expect("made");
+    client.send(CreateThread { thread_id, title: Some("Birds".into()), agent: None }).await.expect("created");
     let accepted = client.send(SendMessage::new(thread_id, QUESTION)).await;
     let run = accepted.expect("accepted").run_id.to_string();
     drop(client);
-    // What was not sent yet is sent when the server stops.
+    // The server sends the remaining spans when it stops.
     assert_eq!(server.stop().await.0, Some(0));
 
     let received = received.0.lock().expect("not poisoned");
@@ -80,14 +80,14 @@ async fn requests_commands_and_runs_arrive_as_spans_and_no_text_with_them() {
     for (headers, body) in received.iter() {
         assert_eq!(headers["content-type"], "application/x-protobuf");
         for secret in [QUESTION, "Birds", &token, ADMIN.password, ADMIN.email] {
-            assert!(!body.windows(secret.len()).any(|part| part == secret.as_bytes()), "`{secret}` is told");
+            assert!(!body.windows(secret.len()).any(|part| part == secret.as_bytes()), "`{secret}` is in the spans");
         }
         let request = ExportTraceServiceRequest::decode(body.clone()).expect("OTLP");
         for resource in request.resource_spans {
-            let told = resource.resource.as_ref().expect("a resource");
-            let told = attributes(&told.attributes);
-            assert_eq!(told["service.name"], "netra");
-            assert!(told["service.instance.id"].ends_with(&port), "{told:?}");
+            let resource_info = resource.resource.as_ref().expect("a resource");
+            let resource_info = attributes(&resource_info.attributes);
+            assert_eq!(resource_info["service.name"], "netra");
+            assert!(resource_info["service.instance.id"].ends_with(&port), "{resource_info:?}");
             spans.extend(resource.scope_spans.into_iter().flat_map(|scope| scope.spans));
         }
     }
@@ -100,10 +100,14 @@ async fn requests_commands_and_runs_arrive_as_spans_and_no_text_with_them() {
     let command = find("command", "type", "send_message");
     let run = find("run", "run", &run);
     assert_eq!(attributes(&run.attributes)["thread"], thread_id.to_string());
-    assert_eq!(run.links.iter().map(|link| &link.span_id).collect::<Vec<_>>(), [&command.span_id], "what it came from");
+    assert_eq!(
+        run.links.iter().map(|link| &link.span_id).collect::<Vec<_>>(),
+        [&command.span_id],
+        "a link to its command"
+    );
 }
 
-/// Runs a command with the password on its standard input.
+/// Runs a command with the password on standard input.
 fn with_password(folder: &Path, arguments: &[&str]) {
     let mut child = netra();
     let child = child.current_dir(folder).args(arguments).args(["--email", ADMIN.email, "--password-stdin"]);
@@ -120,7 +124,7 @@ async fn every_line_of_the_json_log_is_an_object_and_names_connection_and_run() 
         let wrong = "[[agents]]\nid = \"far\"\nname = \"Far\"\nkind = \"ag-ui\"\nurl = \"ftp://far.example.org/\"\n";
         std::fs::write(folder.path().join("Leptos.toml"), wrong).expect("written");
         with_password(folder.path(), &["user", "add", "--name", ADMIN.name]);
-        let stderr = File::create(&log).expect("made");
+        let stderr = File::create(&log).expect("created");
         let mut server = netra();
         server.current_dir(folder.path()).env("NETRA_LOG__FORMAT", "json").env("NETRA_LOG", "netra=info");
         server.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(stderr);

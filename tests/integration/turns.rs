@@ -1,4 +1,4 @@
-//! Turns on the real program: who may ask whom, what waits, who is asked, and that none of it depends on a process that lives.
+//! Turns on the real program: queued messages, interrupts and agents, over restarts and on several nodes.
 
 use std::{fmt::Write as _, path::Path};
 
@@ -14,51 +14,49 @@ use netra::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::support::{ADMIN, Backends, Client, Engine, PATIENCE, Person, Setup, TestServer, problem, recorded};
+use crate::support::{ADA, ADMIN, Backends, Client, Engine, Setup, TEST_TIMEOUT, TestServer, problem, replay_agent};
 
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
-
-/// A thread as somebody sees it who follows it.
-struct Watch {
+/// A thread as a client that follows it sees it.
+struct Follower {
     socket: Socket,
     thread_id: ThreadId,
     updates: mpsc::Receiver<Update>,
     view: ThreadView,
-    line: Vec<Waiting>,
+    queue: Vec<Waiting>,
 }
 
-impl Watch {
-    async fn of(server: &TestServer, thread_id: ThreadId) -> Self {
+impl Follower {
+    async fn follow(server: &TestServer, thread_id: ThreadId) -> Self {
         let token = server.token(ADMIN).await;
         let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
         let updates = socket.follow(ChannelName::Thread(thread_id), None).await;
-        Self { socket, thread_id, updates, view: ThreadView::default(), line: Vec::new() }
+        Self { socket, thread_id, updates, view: ThreadView::default(), queue: Vec::new() }
     }
 
-    /// A new thread.
+    /// Creates a thread and follows it.
     async fn new(server: &TestServer, agent: &str) -> Self {
         let (thread_id, token) = (ThreadId::new(), server.token(ADMIN).await);
         let maker = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
-        maker.send(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("made");
-        Self::of(server, thread_id).await
+        maker.send(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("created");
+        Self::follow(server, thread_id).await
     }
 
     async fn until(&mut self, is: impl Fn(&Self) -> bool) {
         let wait = async {
             while !is(self) {
-                match self.updates.recv().await.expect("the client lives") {
+                match self.updates.recv().await.expect("the client runs") {
                     Update::Snapshot { snapshot: Snapshot::Thread(view), .. } => self.view = view,
                     Update::Entry { at, entry: Entry::Thread(entry), .. } => self.view.apply(at, entry),
-                    Update::Entry { entry: Entry::Signal(ThreadSignal::Queue { waiting }), .. } => self.line = waiting,
+                    Update::Entry { entry: Entry::Signal(ThreadSignal::Queue { waiting }), .. } => self.queue = waiting,
                     _ => {}
                 }
             }
         };
-        timeout(PATIENCE, wait).await.expect("happens at all");
+        timeout(TEST_TIMEOUT, wait).await.expect("the thread reaches the state in time");
     }
 
     async fn until_over(&mut self, run: RunId) -> RunState {
-        self.until(|watch| watch.view.run(run).is_some_and(|run| run.state.is_over())).await;
+        self.until(|follower| follower.view.run(run).is_some_and(|run| run.state.is_over())).await;
         self.view.run(run).expect("the run").state.clone()
     }
 
@@ -74,8 +72,8 @@ impl Watch {
     }
 }
 
-/// An agent that asks, every time.
-fn asking(folder: &Path) -> String {
+/// The configuration of an agent whose runs end with an interrupt.
+fn asking_agent(folder: &Path) -> String {
     let file = folder.join("asks.jsonl");
     let events = [
         json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}),
@@ -93,44 +91,44 @@ fn asking(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn what_waits_is_seen_by_all_who_follow_and_can_be_taken_back() {
-    let server = Setup::default().file(&recorded(50)).start().await;
-    let mut tab = Watch::new(&server, "replay").await;
+async fn queued_messages_are_seen_by_all_followers_and_can_be_taken_back() {
+    let server = Setup::default().file(&replay_agent(50)).start().await;
+    let mut tab = Follower::new(&server, "replay").await;
     let going = tab.say("First.").await;
     tab.until(|tab| tab.view.run(going).is_some_and(|run| run.state == RunState::Running)).await;
     let message = SendMessage::new(tab.thread_id, "Second.");
     let run_id = tab.socket.send(message.clone()).await.expect("accepted").run_id;
     let place = Waiting { run_id, position: 1, waits_for: WaitsFor::Thread };
-    tab.until(|tab| tab.line == [place]).await;
-    let mut phone = Watch::of(&server, tab.thread_id).await;
-    phone.until(|phone| phone.line == [place]).await;
+    tab.until(|tab| tab.queue == [place]).await;
+    let mut phone = Follower::follow(&server, tab.thread_id).await;
+    phone.until(|phone| phone.queue == [place]).await;
     let back = TakeBack { thread_id: tab.thread_id, message_id: message.message_id };
     phone.socket.send(back.clone()).await.expect("taken back");
     phone.socket.send(back).await.expect("again changes nothing");
-    tab.until(|tab| tab.view.message(message.message_id).is_none() && tab.line.is_empty()).await;
+    tab.until(|tab| tab.view.message(message.message_id).is_none() && tab.queue.is_empty()).await;
     let again = tab.socket.send(message).await.expect("the same command gets the same answer");
     assert_eq!(again.run_id, run_id);
 }
 
 #[tokio::test]
-async fn a_person_is_asked_in_every_tab_and_one_answers_also_after_the_server_died() {
+async fn an_interrupt_is_shown_in_every_tab_and_answered_once_also_after_a_crash() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Setup::default().file(&asking(folder.path())).start().await;
-    let mut tab = Watch::new(&server, "asks").await;
+    let server = Setup::default().file(&asking_agent(folder.path())).start().await;
+    let mut tab = Follower::new(&server, "asks").await;
     let asked = tab.say("Delete it.").await;
     assert!(matches!(tab.until_over(asked).await, RunState::Interrupted { .. }));
     let server = server.kill().await.restart().await;
-    // The sockets come back by themselves.
-    let mut phone = Watch::of(&server, tab.thread_id).await;
+    // The sockets reconnect by themselves.
+    let mut phone = Follower::follow(&server, tab.thread_id).await;
     phone.until(|phone| phone.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
     let (first, second) = (phone.answer(asked), tab.answer(asked));
     let (one, other) = tokio::join!(phone.socket.send(first.clone()), tab.socket.send(second));
     let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
     assert_eq!(lost.expect_err("answered once").code, ErrorCode::Conflict);
     let resumed = won.expect("accepted").run_id;
-    for watch in [&mut tab, &mut phone] {
-        watch.until_over(resumed).await;
-        let run = watch.view.run(asked).expect("the run");
+    for follower in [&mut tab, &mut phone] {
+        follower.until_over(resumed).await;
+        let run = follower.view.run(asked).expect("the run");
         assert!(run.open_interrupts().is_empty());
         let by = matches!(&run.answered, Some(Resolution::Answered { author, resumed_by, .. }) if author.name == ADMIN.name && *resumed_by == resumed);
         assert!(by, "{:?}", run.answered);
@@ -138,49 +136,49 @@ async fn a_person_is_asked_in_every_tab_and_one_answers_also_after_the_server_di
 }
 
 #[tokio::test]
-async fn what_one_node_asks_another_answers_and_what_waits_goes_on_where_a_node_still_is() {
+async fn an_interrupt_is_answered_on_another_node_and_queued_runs_start_there_after_a_crash() {
     let folder = tempfile::tempdir().expect("a folder");
-    let agents = asking(folder.path()) + &recorded(50);
+    let agents = asking_agent(folder.path()) + &replay_agent(50);
     let backends = Backends::start(None).await;
     let node =
         || Setup::default().engine(Engine::Distributed).on(&backends).with("RUNS__LEASE_MS", 2_000).file(&agents);
     let one = node().start().await;
-    let other = node().empty().await;
-    let mut here = Watch::new(&one, "asks").await;
+    let other = node().start_without_accounts().await;
+    let mut here = Follower::new(&one, "asks").await;
     let asked = here.say("Delete it.").await;
     here.until_over(asked).await;
-    let mut there = Watch::of(&other, here.thread_id).await;
+    let mut there = Follower::follow(&other, here.thread_id).await;
     there.until(|there| there.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
     let resumed = there.socket.send(there.answer(asked)).await.expect("accepted").run_id;
     here.until_over(resumed).await;
 
-    // A message that waits on a node that dies begins on the other.
-    let mut tab = Watch::new(&one, "replay").await;
+    // A queued message of a node that dies starts on the other.
+    let mut tab = Follower::new(&one, "replay").await;
     let going = tab.say("First.").await;
     tab.until(|tab| tab.view.run(going).is_some_and(|run| run.state == RunState::Running)).await;
     let waiting = tab.say("Second.").await;
-    let mut phone = Watch::of(&other, tab.thread_id).await;
+    let mut phone = Follower::follow(&other, tab.thread_id).await;
     phone.until(|phone| phone.view.run(waiting).is_some()).await;
-    // Whoever comes to the other node later sees the place, too.
+    // A later follower on the other node sees the queue, too.
     let place = Waiting { run_id: waiting, position: 1, waits_for: WaitsFor::Thread };
-    phone.until(|phone| phone.line == [place]).await;
+    phone.until(|phone| phone.queue == [place]).await;
     let third = phone.say("Third.").await;
     let behind = Waiting { run_id: third, position: 2, waits_for: WaitsFor::Thread };
-    for watch in [&mut tab, &mut phone] {
-        watch.until(|watch| watch.line == [place, behind]).await;
+    for follower in [&mut tab, &mut phone] {
+        follower.until(|follower| follower.queue == [place, behind]).await;
     }
-    // What waits there is stopped from here.
+    // A queued run is stopped from the other node.
     tab.socket.send(StopRun { run_id: third }).await.expect("stops");
-    for watch in [&mut tab, &mut phone] {
-        assert_eq!(watch.until_over(third).await, RunState::Cancelled);
-        watch.until(|watch| watch.line == [place]).await;
+    for follower in [&mut tab, &mut phone] {
+        assert_eq!(follower.until_over(third).await, RunState::Cancelled);
+        follower.until(|follower| follower.queue == [place]).await;
     }
     drop(one.kill().await);
     assert!(matches!(phone.until_over(going).await, RunState::Failed { .. }));
     phone.until(|phone| phone.view.run(waiting).is_some_and(|run| run.state == RunState::Running)).await;
 }
 
-/// Changes a server's store beside it.
+/// Executes SQL on the store of a server.
 async fn sql(data: &Path, statement: &'static str) {
     let store = Store::open(data).await.expect("opens");
     let mut tx = store.begin().await.expect("begins");
@@ -190,14 +188,14 @@ async fn sql(data: &Path, statement: &'static str) {
 }
 
 #[tokio::test]
-async fn a_run_that_began_and_has_nothing_in_the_log_begins_anew_at_the_next_start() {
-    let server = Setup::default().file(&recorded(5_000)).start().await;
-    let mut tab = Watch::new(&server, "replay").await;
+async fn a_run_without_an_entry_in_the_log_starts_again_after_a_restart() {
+    let server = Setup::default().file(&replay_agent(5_000)).start().await;
+    let mut tab = Follower::new(&server, "replay").await;
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON entries WHEN NEW.entry LIKE '%RUN_STARTED%' \
                   BEGIN SELECT RAISE(ABORT, 'not now'); END";
     sql(&server.data(), refuse).await;
     let run = tab.say("Play.").await;
-    // It has begun: what it appends first is refused, and it tries again.
+    // The run has begun; its first append fails and is retried.
     let client = Client::new(&server);
     let waits = async {
         loop {
@@ -208,7 +206,7 @@ async fn a_run_that_began_and_has_nothing_in_the_log_begins_anew_at_the_next_sta
             }
         }
     };
-    timeout(PATIENCE, waits).await.expect("it tries");
+    timeout(TEST_TIMEOUT, waits).await.expect("it tries");
     let stopped = server.kill().await;
     sql(&stopped.data(), "DROP TRIGGER refuse").await;
     let _server = stopped.restart().await;
@@ -217,10 +215,10 @@ async fn a_run_that_began_and_has_nothing_in_the_log_begins_anew_at_the_next_sta
 
 #[tokio::test]
 async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
-    let closed = recorded(1_000).replace("id = \"replay\"", "id = \"closed\"\naccess = { roles = [\"admin\"] }");
+    let closed = replay_agent(1_000).replace("id = \"replay\"", "id = \"closed\"\naccess = { roles = [\"admin\"] }");
     let wrong = "[[agents]]\nid = \"wrong\"\nname = \"Wrong\"\nkind = \"ag-ui\"\nurl = \"nowhere\"\n";
-    let server = Setup::default().file(&recorded(1_000)).file(&closed).file(wrong).start().await;
-    server.add(ADA).await;
+    let server = Setup::default().file(&replay_agent(1_000)).file(&closed).file(wrong).start().await;
+    server.add_member(ADA).await;
     let ids = async |client: &Client| -> Vec<(String, bool)> {
         let agents: Vec<Value> = client.get("/api/agents").await.json().await.expect("JSON");
         agents
@@ -234,7 +232,7 @@ async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
     let all = [usable("analyst"), usable("replay"), usable("closed"), ("wrong".to_owned(), true)];
     assert_eq!(ids(&root).await, all);
 
-    let mut tab = Watch::new(&server, "analyst").await;
+    let mut tab = Follower::new(&server, "analyst").await;
     let set = |agent: &str| SetAgent { thread_id: tab.thread_id, agent: agent.into() };
     assert_eq!(tab.socket.send(set("wrong")).await.expect_err("cannot be used").code, ErrorCode::Unavailable);
     let thread = tab.socket.send(set("replay")).await.expect("set").thread;
@@ -255,8 +253,8 @@ async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
 
 #[tokio::test]
 async fn administrators_add_change_and_remove_agents_of_a_running_server() {
-    let server = Setup::default().file(&recorded(1_000)).start().await;
-    server.add(ADA).await;
+    let server = Setup::default().file(&replay_agent(1_000)).start().await;
+    server.add_member(ADA).await;
     let (root, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
     problem(ada.get("/api/admin/agents").await, 403, "forbidden").await;
     problem(ada.get("/api/admin/usage").await, 403, "forbidden").await;
@@ -269,7 +267,7 @@ async fn administrators_add_change_and_remove_agents_of_a_running_server() {
                         "headers": {"x-path": "${PATH}"}});
     let detail =
         problem(root.put("/api/admin/agents/far", &stolen).await, 422, "invalid_payload").await["detail"].to_string();
-    assert!(detail.contains("NETRA_AGENT_"), "only such variables may be sent anywhere: {detail}");
+    assert!(detail.contains("NETRA_AGENT_"), "only these variables may be sent: {detail}");
     let entry = json!({"id": "far", "name": "Far", "kind": "ag-ui", "url": "https://agent.example.org/"});
     problem(root.put("/api/admin/agents/other", &entry).await, 422, "invalid_payload").await;
     problem(
@@ -297,9 +295,9 @@ async fn administrators_add_change_and_remove_agents_of_a_running_server() {
 }
 
 #[tokio::test]
-async fn administrators_check_an_agent_and_nobody_else_does() {
-    let server = Setup::default().file(&recorded(1)).start().await;
-    server.add(ADA).await;
+async fn only_administrators_check_an_agent() {
+    let server = Setup::default().file(&replay_agent(1)).start().await;
+    server.add_member(ADA).await;
     let (root, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
     let check = |id: &str| format!("/api/admin/agents/{id}/check");
     problem(ada.post(&check("analyst"), &json!({})).await, 403, "forbidden").await;
@@ -315,7 +313,7 @@ async fn administrators_check_an_agent_and_nobody_else_does() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_not_shown_stays_where_it_is_and_goes_nowhere_else() {
+async fn a_masked_secret_is_kept_and_not_used_for_another_origin() {
     let server = Setup::default().start().await;
     let root = server.signed_in(ADMIN).await;
     let entry = |name: &str, url: &str, key: &str| json!({"id": "far", "name": name, "kind": "ag-ui", "url": url, "headers": {"x-key": key}});

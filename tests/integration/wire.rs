@@ -1,4 +1,4 @@
-//! What the handshake refuses and how sockets are closed, on the real server and in its own words.
+//! What the handshake refuses and how sockets are closed, on the real server.
 
 use futures_util::{SinkExt, StreamExt};
 use netra::protocol::{PROTOCOL, Ping, Push, ServerFrame, encode_command};
@@ -13,34 +13,34 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{ADMIN, Client, PATIENCE, Setup, TestServer, cookie};
+use crate::support::{ADMIN, Client, Setup, TEST_TIMEOUT, TestServer, cookie};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 type Headers<'a> = &'a [(&'static str, &'a str)];
 
-/// Opens a socket with nothing but these headers.
+/// Opens a socket with only these headers.
 async fn open(server: &TestServer, headers: Headers<'_>) -> Result<Socket, Response<Option<Vec<u8>>>> {
     let mut request = server.socket_url().into_client_request().expect("an address");
     for (name, value) in headers {
         let value = HeaderValue::from_str(value).expect("plain text");
         request.headers_mut().insert(HeaderName::from_static(name), value);
     }
-    match timeout(PATIENCE, connect_async(request)).await.expect("in time") {
+    match timeout(TEST_TIMEOUT, connect_async(request)).await.expect("in time") {
         Ok((socket, _)) => Ok(socket),
         Err(Error::Http(answer)) => Err(*answer),
         Err(other) => panic!("neither opened nor refused: {other}"),
     }
 }
 
-/// Somebody signed in, as a browser is: what calls, and the cookie of its sockets.
+/// A signed-in client, and the cookie for its sockets.
 async fn browser(server: &TestServer) -> (Client, String) {
     let client = Client::new(server);
     let cookie = cookie(&client.sign_in(ADMIN).await);
     (client, cookie)
 }
 
-/// A tab of that browser.
+/// A socket with this session cookie.
 async fn tab(server: &TestServer, cookie: &str) -> Socket {
     let headers = [("sec-websocket-protocol", PROTOCOL), ("cookie", cookie), ("origin", &server.url)];
     let mut socket = open(server, &headers).await.expect("opens");
@@ -49,10 +49,10 @@ async fn tab(server: &TestServer, cookie: &str) -> Socket {
 }
 
 async fn message(socket: &mut Socket) -> Option<Result<Message, Error>> {
-    timeout(PATIENCE, socket.next()).await.expect("in time")
+    timeout(TEST_TIMEOUT, socket.next()).await.expect("in time")
 }
 
-/// The next frame; none when the socket closes.
+/// The next frame; `None` when the socket closes.
 async fn frame(socket: &mut Socket) -> Option<ServerFrame> {
     loop {
         match message(socket).await {
@@ -63,7 +63,7 @@ async fn frame(socket: &mut Socket) -> Option<ServerFrame> {
     }
 }
 
-/// How the socket is closed, whatever is said before.
+/// The close code and reason, after any other frames.
 async fn closed(socket: &mut Socket) -> (u16, String) {
     loop {
         match message(socket).await {
@@ -80,7 +80,7 @@ async fn ping(socket: &mut Socket) -> Option<ServerFrame> {
 }
 
 #[tokio::test]
-async fn a_refused_handshake_says_why_and_when_to_come_back() {
+async fn a_refused_handshake_gives_the_reason_and_when_to_retry() {
     let server = Setup::default().with("SOCKET__MAX_CONNECTIONS", 1).start().await;
     let (_, cookie) = browser(&server).await;
     let _only = tab(&server, &cookie).await;
@@ -121,7 +121,7 @@ async fn signing_out_closes_every_tab_of_the_session_4401_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_asked_to_stop_says_when_to_come_back_and_closes_1012() {
+async fn a_stopping_server_tells_sockets_when_to_reconnect_and_closes_1012() {
     let server = TestServer::start().await;
     let (_, cookie) = browser(&server).await;
     let mut tabs = [tab(&server, &cookie).await, tab(&server, &cookie).await];
@@ -133,11 +133,11 @@ async fn a_server_that_is_asked_to_stop_says_when_to_come_back_and_closes_1012()
         assert!((1..=60_000).contains(&draining.reconnect_in_ms), "{draining:?}");
         assert_eq!(closed(tab).await.0, 1012);
     }
-    assert_eq!(server.ended().await, Some(0));
+    assert_eq!(server.exit_code().await, Some(0));
 }
 
 #[tokio::test]
-async fn what_does_not_keep_to_the_protocol_is_closed_with_its_code() {
+async fn a_protocol_error_closes_the_socket_with_its_code() {
     let server = Setup::default().with("SOCKET__COMMANDS_PER_MINUTE", 10).start().await;
     let (_, cookie) = browser(&server).await;
 
@@ -173,7 +173,7 @@ async fn one_connection_too_many_closes_the_oldest_4409() {
 }
 
 #[tokio::test]
-async fn whoever_answers_no_ping_is_closed_4000() {
+async fn a_client_that_does_not_answer_pings_is_closed_4000() {
     let server =
         Setup::default().with("SOCKET__HEARTBEAT_MS", 200).with("SOCKET__HEARTBEAT_TIMEOUT_MS", 200).start().await;
     let (client, cookie) = browser(&server).await;
@@ -187,6 +187,6 @@ async fn whoever_answers_no_ping_is_closed_4000() {
             }
         }
     };
-    timeout(PATIENCE, gone).await.expect("in time");
+    timeout(TEST_TIMEOUT, gone).await.expect("in time");
     assert_eq!(closed(&mut silent).await.0, 4000);
 }

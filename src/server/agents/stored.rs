@@ -4,11 +4,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 
 use super::AgentRegistry;
-use crate::server::{clock::now_ms, config::agents::AgentEntry, error::Result, store::Store};
+use crate::server::{
+    clock::now_ms,
+    config::agents::AgentEntry,
+    error::Result,
+    store::{Store, row},
+};
 
 /// How often the store is read, where nobody says that the agents changed.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -18,8 +22,10 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// # Errors
 /// The store fails.
 pub async fn entries(store: &Store) -> Result<Vec<(String, AgentEntry)>> {
-    let rows = sqlx::query("SELECT entry, id FROM agents ORDER BY updated_at, id").fetch_all(store.reader()).await?;
-    rows.iter().map(|row| Ok((row.try_get(1)?, read(row)?))).collect()
+    row! { struct Row { id: String, entry: String } }
+    let query = sqlx::query_as("SELECT id, entry FROM agents ORDER BY updated_at, id");
+    let rows: Vec<Row> = query.fetch_all(store.reader()).await?;
+    Ok(rows.into_iter().map(|Row { id, entry }| (id, decode(&entry))).collect())
 }
 
 /// The entry with this id, if there is one.
@@ -27,16 +33,13 @@ pub async fn entries(store: &Store) -> Result<Vec<(String, AgentEntry)>> {
 /// # Errors
 /// The store fails.
 pub async fn entry(store: &Store, id: &str) -> Result<Option<AgentEntry>> {
-    let row = sqlx::query("SELECT entry FROM agents WHERE id = $1")
-        .bind(id.to_owned())
-        .fetch_optional(store.reader())
-        .await?;
-    row.as_ref().map(read).transpose()
+    let query = sqlx::query_scalar::<_, String>("SELECT entry FROM agents WHERE id = $1").bind(id.to_owned());
+    Ok(query.fetch_optional(store.reader()).await?.as_deref().map(decode))
 }
 
-/// An entry that cannot be parsed becomes an empty one, which is listed as disabled.
-fn read(row: &sqlx::any::AnyRow) -> Result<AgentEntry> {
-    Ok(serde_json::from_str(&row.try_get::<String, _>(0)?).unwrap_or_default())
+/// Decodes an entry. One that cannot be parsed becomes an empty one, which is listed as disabled.
+fn decode(entry: &str) -> AgentEntry {
+    serde_json::from_str(entry).unwrap_or_default()
 }
 
 /// Adds an entry, or replaces the one with this id.

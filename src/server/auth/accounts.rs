@@ -1,6 +1,6 @@
 //! Accounts in the store.
 
-use sqlx::{Any, Executor, Row, any::AnyRow};
+use sqlx::{Any, Executor, FromRow, Row, any::AnyRow};
 
 use super::sessions;
 use crate::{
@@ -69,18 +69,27 @@ fn is_email(text: &str) -> bool {
     })
 }
 
-/// Reads a person from a row that begins with id, email, name and role.
-pub(crate) fn read(row: &AnyRow) -> Result<User> {
-    let (id, role): (String, String) = (row.try_get(0)?, row.try_get(3)?);
-    Ok(User { id: id.parse()?, email: row.try_get(1)?, name: row.try_get(2)?, role: parse_role(&role)? })
+/// Reads the columns id, email, name and role; rows may have more.
+impl FromRow<'_, AnyRow> for User {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        let (id, email, name) = (row.try_get("id")?, row.try_get("email")?, row.try_get("name")?);
+        Ok(Self { id, email, name, role: row.try_get("role")? })
+    }
 }
 
-/// Parses a role as it is stored.
-pub(super) fn parse_role(name: &str) -> Result<Role> {
-    match name {
-        "admin" => Ok(Role::Admin),
-        "member" => Ok(Role::Member),
-        other => Err(Error::Corrupt(format!("`{other}` is no role"))),
+impl sqlx::Type<Any> for Role {
+    fn type_info() -> sqlx::any::AnyTypeInfo {
+        <str as sqlx::Type<Any>>::type_info()
+    }
+}
+
+impl<'r> sqlx::Decode<'r, Any> for Role {
+    fn decode(value: <Any as sqlx::Database>::ValueRef<'r>) -> std::result::Result<Self, sqlx::error::BoxDynError> {
+        match <&str as sqlx::Decode<Any>>::decode(value)? {
+            "admin" => Ok(Self::Admin),
+            "member" => Ok(Self::Member),
+            other => Err(format!("`{other}` is no role").into()),
+        }
     }
 }
 
@@ -92,8 +101,8 @@ fn role_name(role: Role) -> &'static str {
 }
 
 pub(crate) async fn by_id(store: &Store, id: UserId) -> Result<Option<User>> {
-    let query = sqlx::query("SELECT id, email, name, role FROM users WHERE id = $1").bind(id.to_string());
-    query.fetch_optional(store.reader()).await?.as_ref().map(read).transpose()
+    let query = sqlx::query_as("SELECT id, email, name, role FROM users WHERE id = $1").bind(id);
+    Ok(query.fetch_optional(store.reader()).await?)
 }
 
 /// The person with an e-mail address.
@@ -110,9 +119,8 @@ pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<U
         return Ok(user);
     }
     let mut tx = store.begin().await?;
-    let id = user.id.to_string();
     let sql = "UPDATE users SET role = $2 WHERE id = $1";
-    sqlx::query(sql).bind(&id).bind(role_name(role)).execute(&mut *tx).await?;
+    sqlx::query(sql).bind(user.id).bind(role_name(role)).execute(&mut *tx).await?;
     check_administrator_left(&mut tx).await?;
     sessions::end_all(&mut tx, user.id, None).await?;
     tx.commit().await?;
@@ -122,23 +130,21 @@ pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<U
 /// Deletes a person and everything of theirs; returns them and their threads, whose files the caller deletes.
 pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<ThreadId>)> {
     let user = by_email(store, email).await?;
-    let id = user.id.to_string();
     let mut tx = store.begin().await?;
-    let threads: Vec<String> =
-        sqlx::query_scalar("SELECT id FROM threads WHERE owner = $1").bind(&id).fetch_all(&mut *tx).await?;
+    let threads: Vec<ThreadId> =
+        sqlx::query_scalar("SELECT id FROM threads WHERE owner = $1").bind(user.id).fetch_all(&mut *tx).await?;
     // Logs do not reference the account's row; everything else is deleted with it.
     for sql in [
         "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
         "DELETE FROM snapshots WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
         "DELETE FROM channels WHERE id IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR id = $2",
     ] {
-        sqlx::query(sql).bind(&id).bind(Channel::User(user.id).to_string()).execute(&mut *tx).await?;
+        sqlx::query(sql).bind(user.id).bind(Channel::User(user.id)).execute(&mut *tx).await?;
     }
-    sqlx::query("DELETE FROM users WHERE id = $1").bind(&id).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
     check_administrator_left(&mut tx).await?;
     sessions::mark_ended(&mut tx).await?;
     tx.commit().await?;
-    let threads = threads.iter().map(|id| id.parse()).collect::<Result<_, _>>()?;
     Ok((user, threads))
 }
 
@@ -155,12 +161,12 @@ async fn check_administrator_left(tx: &mut sqlx::AnyConnection) -> Result<()> {
 pub(super) async fn with_hash(store: &Store, email: &str) -> Result<Option<(User, String)>> {
     let query = sqlx::query("SELECT id, email, name, role, password_hash FROM users WHERE email = $1").bind(email);
     let Some(row) = query.fetch_optional(store.reader()).await? else { return Ok(None) };
-    Ok(Some((read(&row)?, row.try_get(4)?)))
+    Ok(Some((User::from_row(&row)?, row.try_get("password_hash")?)))
 }
 
 pub(super) async fn all(store: &Store) -> Result<Vec<User>> {
-    let query = sqlx::query("SELECT id, email, name, role FROM users ORDER BY created_at, id");
-    query.fetch_all(store.reader()).await?.iter().map(read).collect()
+    let query = sqlx::query_as("SELECT id, email, name, role FROM users ORDER BY created_at, id");
+    Ok(query.fetch_all(store.reader()).await?)
 }
 
 pub(super) async fn insert(store: &Store, account: NewAccount, hash: String) -> Result<User> {
@@ -181,7 +187,7 @@ pub(super) async fn insert_with<'c>(
         "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (email) DO NOTHING",
     )
-    .bind(user.id.to_string())
+    .bind(user.id)
     .bind(&user.email)
     .bind(&user.name)
     .bind(role_name(user.role))

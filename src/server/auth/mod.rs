@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sessions::Session;
 
 pub use accounts::NewAccount;
-pub(crate) use accounts::{by_id, read as read_user};
+pub(crate) use accounts::by_id;
 pub use origin::Origins;
 pub use sessions::{Sessions, cookie_name};
 pub(crate) use sessions::{begin as begin_session, key_of as session_key_of};

@@ -118,7 +118,7 @@ impl Auth {
         let hash = self.0.passwords.hash(new).await?;
         let mut tx = self.0.store.begin().await?;
         let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
-        sqlx::query(sql).bind(user.to_string()).bind(hash).execute(&mut *tx).await?;
+        sqlx::query(sql).bind(user).bind(hash).execute(&mut *tx).await?;
         sessions::end_all(&mut tx, user, keep).await?;
         Ok(tx.commit().await?)
     }

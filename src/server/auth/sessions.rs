@@ -9,7 +9,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, FromRow, Row};
 use time::OffsetDateTime;
 use tower_sessions::{
     Expiry, SessionManagerLayer, SessionStore,
@@ -18,7 +18,6 @@ use tower_sessions::{
     session_store::{Error as SessionError, Result as SessionResult},
 };
 
-use super::accounts;
 use crate::{
     protocol::{
         ErrorBody, ErrorCode, UserId,
@@ -28,7 +27,7 @@ use crate::{
         clock::now_ms,
         config::Config,
         error::{Error, Result},
-        store::{Store, chunks, places},
+        store::{Store, chunks, placeholders, row},
     },
 };
 
@@ -98,16 +97,16 @@ impl Sessions {
     }
 
     async fn read(&self, id: &Id) -> Result<Option<Record>> {
-        let row = sqlx::query("SELECT data, expires_at FROM sessions WHERE id = $1 AND expires_at > $2")
+        row! { struct Row { data: String, expires_at: i64 } }
+        let row = sqlx::query_as("SELECT data, expires_at FROM sessions WHERE id = $1 AND expires_at > $2")
             .bind(key(id))
             .bind(now_ms())
             .fetch_optional(self.0.reader())
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let expires_at: i64 = row.try_get(1)?;
+        let Some(Row { data, expires_at }) = row else { return Ok(None) };
         let expiry_date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(expires_at) * 1_000_000)
             .map_err(|error| Error::Corrupt(format!("a session's end: {error}")))?;
-        Ok(Some(Record { id: *id, data: serde_json::from_str(&row.try_get::<String, _>(0)?)?, expiry_date }))
+        Ok(Some(Record { id: *id, data: serde_json::from_str(&data)?, expiry_date }))
     }
 }
 
@@ -165,7 +164,7 @@ pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>
     .fetch_optional(store.reader())
     .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some((accounts::read(&row)?, row.try_get(4)?)))
+    Ok(Some((User::from_row(&row)?, row.try_get("expires_at")?)))
 }
 
 /// Creates the session of an access token; returns its key. `parent` is the session that requested it, if one did. If the person has
@@ -175,7 +174,7 @@ pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str
     let mut tx = store.begin().await?;
     sqlx::query("INSERT INTO sessions (id, user_id, data, expires_at, parent) VALUES ($1, $2, '{}', $3, $4)")
         .bind(&key)
-        .bind(user.to_string())
+        .bind(user)
         .bind(expires_at)
         .bind(parent)
         .execute(&mut *tx)
@@ -183,7 +182,7 @@ pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str
     // Only the sessions of tokens have no data.
     let surplus = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND data = '{}' AND id <> $2 \
                    ORDER BY expires_at DESC, id LIMIT 1000000 OFFSET $3)";
-    let ended = sqlx::query(surplus).bind(user.to_string()).bind(&key).bind(MAX_TOKENS - 1).execute(&mut *tx).await?;
+    let ended = sqlx::query(surplus).bind(user).bind(&key).bind(MAX_TOKENS - 1).execute(&mut *tx).await?;
     if ended.rows_affected() > 0 {
         mark_ended(&mut tx).await?;
     }
@@ -223,30 +222,29 @@ pub(super) async fn last_ended(store: &Store) -> Result<Option<String>> {
 /// Ends all sessions of a person except `keep`, within the caller's transaction; returns how many.
 pub(super) async fn end_all(tx: &mut sqlx::AnyConnection, user: UserId, keep: Option<&str>) -> Result<u64> {
     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
-    let done = sqlx::query(sql).bind(user.to_string()).bind(keep.unwrap_or_default()).execute(&mut *tx).await?;
+    let done = sqlx::query(sql).bind(user).bind(keep.unwrap_or_default()).execute(&mut *tx).await?;
     mark_ended(tx).await?;
     Ok(done.rows_affected())
 }
 
 /// Those of these sessions that have not ended, each with its person and their role.
 pub(super) async fn live(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
+    row! { struct Row { session_id: String, user_id: UserId, role: Role } }
     let mut live = HashMap::with_capacity(keys.len());
     for chunk in chunks(keys) {
         let engine = store.engine();
         let sql = format!(
-            "SELECT s.id, u.id, u.role FROM sessions s JOIN users u ON u.id = s.user_id \
+            "SELECT s.id AS session_id, u.id AS user_id, u.role FROM sessions s JOIN users u ON u.id = s.user_id \
              WHERE s.expires_at > {} AND s.id IN ({})",
-            engine.place(1),
-            places(engine, 2, chunk.len())
+            engine.placeholder(1),
+            placeholders(engine, 2, chunk.len())
         );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now_ms());
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(now_ms());
         for key in chunk {
             query = query.bind(key.to_string());
         }
-        for row in query.fetch_all(store.reader()).await? {
-            let (key, user, role): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            live.insert(key, (user.parse()?, accounts::parse_role(&role)?));
-        }
+        let rows: Vec<Row> = query.fetch_all(store.reader()).await?;
+        live.extend(rows.into_iter().map(|row| (row.session_id, (row.user_id, row.role))));
     }
     Ok(live)
 }

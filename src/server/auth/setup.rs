@@ -3,8 +3,6 @@
 //! The token is stored, the same at each start and for all nodes until it is used. It is stored in the clear, as the key that signs
 //! access tokens is: it protects nothing from somebody who can read the store.
 
-use sqlx::Row;
-
 use super::accounts::{self, NewAccount};
 use crate::{
     protocol::{ErrorCode, http::User},
@@ -48,7 +46,7 @@ pub(super) async fn complete(store: &Store, account: NewAccount, hash: String) -
     let mut tx = store.begin().await?;
     // Of several requests, on any nodes, only one deletes the token.
     let deleted = sqlx::query("DELETE FROM settings WHERE key = $1").bind(SETTING).execute(&mut *tx).await?;
-    let people: i64 = sqlx::query("SELECT COUNT(*) FROM users").fetch_one(&mut *tx).await?.try_get(0)?;
+    let people: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users").fetch_one(&mut *tx).await?;
     if deleted.rows_affected() == 0 || people > 0 {
         return Err(already_set_up());
     }

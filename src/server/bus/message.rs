@@ -1,53 +1,52 @@
-//! What nodes tell each other beside entries.
+//! Messages between nodes, other than entries.
 
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{Notice, Present, RunId, ThreadId, UserId, Waiting};
 
-/// One thing that every node does. A kind that a node does not know (another version of it, in a rolling deploy) is
-/// ignored there.
+/// A message to all nodes. A node ignores types that it does not have: other versions may run during a deployment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NodeMessage {
-    /// A run shall stop, wherever it goes on.
+    /// Stop a run.
     StopRun {
         /// The run.
         run_id: RunId,
     },
-    /// An administrator disconnected a person (4403).
+    /// An administrator disconnected a person: close their sockets (4403).
     Disconnect {
         /// The person.
         user_id: UserId,
     },
-    /// A session ended: so do its sockets (4401).
+    /// A session ended: close its sockets (4401).
     EndSession {
         /// The session's key, which is a digest.
         session: String,
     },
-    /// What people may do changed: look into the store whether those who are connected still may.
+    /// Rights changed: check against the store whether people may stay connected.
     Recheck {},
-    /// Administrators changed the agents: look into the store which there are.
+    /// Administrators changed the agents: read them from the store again.
     AgentsChanged {},
-    /// A thread was deleted: nobody follows it any more.
+    /// A thread was deleted: end its subscriptions.
     Forget {
         /// The thread.
         thread_id: ThreadId,
     },
-    /// Words of an administrator to everyone.
+    /// Show everyone a notice of an administrator.
     Notice {
-        /// The words.
+        /// The notice.
         notice: Notice,
     },
-    /// Entries may be missing: compare the heads of the logs.
+    /// Entries may have been lost: compare the ends of the logs with what connections were sent.
     Compare {},
-    /// Who is in some threads and what waits there, at one node; in place of what it said of these threads before.
+    /// Who has threads open and which runs wait, at one node. Replaces what it reported of these threads before.
     Present {
         /// The node.
         node: String,
-        /// Thread by thread.
-        parts: Vec<Part>,
+        /// A report for each thread.
+        parts: Vec<ThreadReport>,
     },
-    /// A node stops: nobody is there any more.
+    /// A node stops: nobody is connected to it.
     Leaving {
         /// The node.
         node: String,
@@ -55,31 +54,31 @@ pub enum NodeMessage {
 }
 
 impl NodeMessage {
-    /// Whether it is worth nothing later: it is told again by then, or whoever missed it finds out otherwise.
-    pub(super) fn is_of_the_moment(&self) -> bool {
+    /// Whether to drop the message while the bus is away: it is repeated anyway, or its receivers find out in another way.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Compare {} | Self::Present { .. } | Self::Leaving { .. })
     }
 }
 
-/// Who is in a thread and what waits there, at one node.
+/// Who has a thread open and which of its runs wait, at one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct ThreadReport {
     /// The thread.
     pub thread_id: ThreadId,
-    /// Who has it open, and how often; nobody: left.
+    /// Who has it open, and how often; empty after the last one left.
     pub present: Vec<Present>,
-    /// The thread's runs that wait.
+    /// The waiting runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting: Vec<InLine>,
+    pub waiting: Vec<WaitingRun>,
 }
 
 /// A run that waits at one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InLine {
-    /// The place in the thread's log that its turn has.
+pub struct WaitingRun {
+    /// The `seq` of the entry that began its turn.
     pub turn: u64,
-    /// The place of what asked for it.
+    /// The `seq` of the entry that asked for the run.
     pub seq: u64,
-    /// Its place in line, among those of that node.
+    /// What it waits for, and its position among the runs of that node.
     pub waiting: Waiting,
 }

@@ -1,9 +1,10 @@
-//! The bus: how the nodes over one store tell each other what happened.
+//! The bus: sends entries and messages to the other nodes of the store.
 //!
-//! One type with two engines: local, where there is nobody to tell, and NATS. It stands between the log and this node's
-//! connections ([`Hub`]): what is stored goes to them directly and to the other nodes through a bounded queue. Promises:
-//! telling never blocks and never fails; whatever is lost on the way (the bus is away, a queue is full) is a counted hint,
-//! marked in [`Status`] and made good from the store, because [`Bus::asked`] has the heads of the logs compared.
+//! Either local, without other nodes, or NATS. It is the [`Hub`] of this node's channels: entries go to the node's own connections
+//! directly, and to the other nodes through a bounded queue.
+//!
+//! Promises: sending never blocks and never fails. What is lost (the bus is away, a queue is full) is counted and shown in [`Status`];
+//! then nodes compare the ends of their logs ([`Bus::comparisons`]) and read what is missing from the store.
 
 // Without NATS nothing leaves this process: what only NATS reads is unused.
 #![cfg_attr(not(feature = "nats"), allow(dead_code))]
@@ -27,7 +28,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use message::{InLine, NodeMessage, Part};
+pub use message::{NodeMessage, ThreadReport, WaitingRun};
 
 use super::{
     channel::{Channel, Delivery, Hub},
@@ -37,32 +38,33 @@ use super::{
 };
 use crate::protocol::Epoch;
 
-/// How many entries wait for the bus at most, and how many of their bytes.
-const MAX_ENTRIES: usize = 16_384;
-const MAX_BYTES: usize = 32 << 20;
-/// How many messages to other nodes wait at most.
-const MAX_MESSAGES: usize = 4096;
+/// The most entries that wait to be sent.
+const MAX_QUEUED_ENTRIES: usize = 16_384;
+/// The most bytes of entries that wait to be sent.
+const MAX_QUEUED_BYTES: usize = 32 << 20;
+/// The most messages that wait to be sent.
+const MAX_QUEUED_MESSAGES: usize = 4096;
 
-/// What a node does with what the others tell. Must not block.
+/// Receives what the other nodes send. Its functions must not block.
 pub trait Listener: Send + Sync + 'static {
     /// An entry was stored.
-    fn entry(&self, delivery: &Delivery);
+    fn on_entry(&self, delivery: &Delivery);
 
-    /// A channel has come so far, by an entry that is not said.
-    fn head(&self, channel: Channel, seq: u64);
+    /// An entry was stored that is too large for the bus.
+    fn on_head(&self, channel: Channel, seq: u64);
 
-    /// Something is to be done.
+    /// A message arrived.
     fn on_message(&self, message: NodeMessage);
 }
 
-/// How the bus is.
+/// The state of the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// There are no other nodes.
     Local,
-    /// What happens here is told to the others, and they are heard.
+    /// Entries and messages go both ways.
     Connected,
-    /// Other nodes may not hear this one, or not be heard: the log is polled.
+    /// Entries or messages may be lost: the ends of the logs are polled.
     Degraded {
         /// Since when, in milliseconds since 1970.
         since: i64,
@@ -70,7 +72,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Whether something may be lost on the way.
+    /// Whether entries and messages may be lost.
     #[must_use]
     pub fn is_degraded(self) -> bool {
         matches!(self, Self::Degraded { .. })
@@ -86,23 +88,23 @@ struct Inner {
     hub: Arc<dyn Hub>,
     nats: Option<Queues>,
     health: watch::Sender<Health>,
-    /// Counts how often the logs' heads were asked to be compared.
-    asked: watch::Sender<u64>,
+    /// How often a comparison of the logs' ends was requested.
+    comparisons: watch::Sender<u64>,
     dropped: AtomicU64,
 }
 
-/// What waits for NATS.
+/// What waits to be sent over NATS.
 struct Queues {
     servers: Vec<reqwest::Url>,
     entries: mpsc::Sender<Delivery>,
     messages: mpsc::Sender<NodeMessage>,
-    /// Of the entries that wait.
+    /// Bytes of the waiting entries.
     bytes: AtomicUsize,
-    /// Taken by [`Bus::run`].
-    waiting: Mutex<Option<Waiting>>,
+    /// The other ends of the queues, until [`Bus::run`] takes them.
+    receivers: Mutex<Option<Receivers>>,
 }
 
-struct Waiting {
+struct Receivers {
     entries: mpsc::Receiver<Delivery>,
     messages: mpsc::Receiver<NodeMessage>,
 }
@@ -111,7 +113,7 @@ struct Waiting {
 struct Health {
     status: Status,
     connected: bool,
-    /// An entry did not fit into the queue, and the others have not been told yet.
+    /// An entry did not fit into the queue, and the other nodes have not been asked to compare since.
     overflowed: bool,
 }
 
@@ -122,30 +124,30 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// A bus in front of this node's connections. It holds what is to be said until [`Self::run`].
+    /// A bus for this node, whose connections are behind `hub`. It queues what is to be sent until [`Self::run`].
     #[must_use]
     pub fn new(config: &BusConfig, hub: Arc<dyn Hub>) -> Self {
         let nats = config.servers().map(|servers| {
-            let (entries, waiting_entries) = mpsc::channel(MAX_ENTRIES);
-            let (messages, waiting_messages) = mpsc::channel(MAX_MESSAGES);
-            let waiting = Mutex::new(Some(Waiting { entries: waiting_entries, messages: waiting_messages }));
-            Queues { servers, entries, messages, bytes: AtomicUsize::new(0), waiting }
+            let (entries, queued_entries) = mpsc::channel(MAX_QUEUED_ENTRIES);
+            let (messages, queued_messages) = mpsc::channel(MAX_QUEUED_MESSAGES);
+            let receivers = Mutex::new(Some(Receivers { entries: queued_entries, messages: queued_messages }));
+            Queues { servers, entries, messages, bytes: AtomicUsize::new(0), receivers }
         });
         let status = if nats.is_some() { Status::Degraded { since: now_ms() } } else { Status::Local };
         metrics::bus_connected(!status.is_degraded());
         let health = watch::Sender::new(Health { status, connected: false, overflowed: false });
-        Self(Arc::new(Inner { hub, nats, health, asked: watch::Sender::new(0), dropped: AtomicU64::new(0) }))
+        Self(Arc::new(Inner { hub, nats, health, comparisons: watch::Sender::new(0), dropped: AtomicU64::new(0) }))
     }
 
-    /// Speaks and listens until `stopping`, then says what still waits. Nodes of one `epoch`, which is the store's, hear each
-    /// other. The bus may come and go meanwhile. Without other nodes it ends at once.
+    /// Sends and receives until `stopping`, then sends what is still queued. Nodes receive only from nodes of their store, which is named
+    /// by its `epoch`. Reconnects when the bus was away. A local bus returns at once.
     pub async fn run(self, node: String, epoch: Epoch, listener: Arc<dyn Listener>, stopping: CancellationToken) {
         let Some(queues) = &self.0.nats else { return };
-        let Some(waiting) = queues.waiting.lock().take() else { return };
-        nats::run(&self, &node, &epoch, listener, waiting, stopping).await;
+        let Some(receivers) = queues.receivers.lock().take() else { return };
+        nats::run(&self, &node, &epoch, listener, receivers, stopping).await;
     }
 
-    /// How it is.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> Status {
         self.0.health.borrow().status
@@ -157,93 +159,94 @@ impl Bus {
         self.0.nats.is_none()
     }
 
-    /// Waits until the status is another than `known`; answers it.
+    /// Waits until the status is another than `known`; returns it.
     pub async fn changed(&self, known: Status) -> Status {
         let mut health = self.0.health.subscribe();
         let changed = health.wait_for(|health| health.status != known).await;
-        // The sender lives as long as this does.
+        // It cannot fail: `self` keeps the sender.
         changed.map_or(known, |health| health.status)
     }
 
-    /// How many entries and messages were not said: the bus was away, or a queue was full.
+    /// How many entries and messages were not sent: the bus was away, or a queue was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Tells the other nodes: now, or what still counts then once the bus is back.
-    pub fn tell(&self, message: NodeMessage) {
+    /// Sends a message to the other nodes. While the bus is away, all but transient ones wait for it.
+    pub fn send(&self, message: NodeMessage) {
         let Some(queues) = &self.0.nats else { return };
-        if message.is_of_the_moment() && !self.0.health.borrow().connected {
+        if message.is_transient() && !self.0.health.borrow().connected {
             return;
         }
         if let Err(error) = queues.messages.try_send(message) {
-            self.drop_one();
+            self.count_dropped();
             tracing::warn!(%error, "a message to the other nodes was dropped");
         }
     }
 
-    /// Has the heads of the logs compared: something may have been lost.
-    pub fn ask(&self) {
-        self.0.asked.send_modify(|asked| *asked += 1);
+    /// Requests a comparison of the logs' ends with what connections were sent, because entries may have been lost.
+    pub fn request_comparison(&self) {
+        self.0.comparisons.send_modify(|count| *count += 1);
     }
 
-    /// Changes whenever the heads of the logs are to be compared.
+    /// Changes with each request for a comparison.
     #[must_use]
-    pub fn asked(&self) -> watch::Receiver<u64> {
-        self.0.asked.subscribe()
+    pub fn comparisons(&self) -> watch::Receiver<u64> {
+        self.0.comparisons.subscribe()
     }
 
     /// Queues an entry for the other nodes.
     fn publish(&self, delivery: &Delivery) {
         let Some(queues) = &self.0.nats else { return };
         let bytes = delivery.frame.len();
-        // Counted before it is in the queue: it may be taken out, and counted off, at once.
+        // Count before queueing: the entry may be taken out, and subtracted, at once.
         let before = queues.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // While it is away nothing waits for it: it would be old by then, and the log has it.
+        // While the bus is away entries are not queued: other nodes read them from the store by then.
         let fits = self.0.health.borrow().connected
-            && before + bytes <= MAX_BYTES
+            && before + bytes <= MAX_QUEUED_BYTES
             && queues.entries.try_send(delivery.clone()).is_ok();
         if !fits {
-            self.taken(delivery);
-            self.drop_one();
-            self.change(|health| health.overflowed = true);
+            self.dequeued(delivery);
+            self.count_dropped();
+            self.update_health(|health| health.overflowed = true);
         }
     }
 
-    fn drop_one(&self) {
+    fn count_dropped(&self) {
         self.0.dropped.fetch_add(1, Ordering::Relaxed);
         metrics::bus_dropped(1);
     }
 
-    /// An entry left the queue, or did not get in.
-    fn taken(&self, delivery: &Delivery) {
+    /// Subtracts an entry that left the queue, or did not get in.
+    fn dequeued(&self, delivery: &Delivery) {
         if let Some(queues) = &self.0.nats {
             queues.bytes.fetch_sub(delivery.frame.len(), Ordering::Relaxed);
         }
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Health)) {
-        let mut turned = None;
+    /// Changes the health, and reports a change of the status.
+    fn update_health(&self, edit: impl FnOnce(&mut Health)) {
+        let mut changed = None;
         self.0.health.send_if_modified(|health| {
             let (was, before) = (health.connected, health.status);
             edit(health);
-            let well = health.connected && !health.overflowed;
+            let is_well = health.connected && !health.overflowed;
             health.status = match before {
-                _ if well => Status::Connected,
+                _ if is_well => Status::Connected,
                 Status::Degraded { since } => Status::Degraded { since },
                 _ => Status::Degraded { since: now_ms() },
             };
-            turned = (health.status != before).then_some(health.status);
-            turned.is_some() || was != health.connected
+            changed = (health.status != before).then_some(health.status);
+            changed.is_some() || was != health.connected
         });
-        if let Some(status) = turned {
+        if let Some(status) = changed {
             metrics::bus_connected(!status.is_degraded());
         }
-        match turned {
-            Some(Status::Connected) => tracing::info!("the bus is well: other nodes hear and are heard"),
+        match changed {
+            Some(Status::Connected) => tracing::info!("the bus is connected"),
             Some(_) => {
-                tracing::warn!("the bus is degraded: other nodes may not hear this one; the log is polled meanwhile");
+                tracing::warn!("the bus is degraded: entries may be lost, and the logs are polled");
             }
             None => {}
         }
@@ -257,7 +260,7 @@ impl Hub for Bus {
     }
 
     fn uncertain(&self, _: Channel) {
-        self.ask();
-        self.tell(NodeMessage::Compare {});
+        self.request_comparison();
+        self.send(NodeMessage::Compare {});
     }
 }

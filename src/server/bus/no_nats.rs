@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Bus, Listener, Waiting};
+use super::{Bus, Listener, Receivers};
 use crate::protocol::Epoch;
 
-pub(super) async fn run(_: &Bus, _: &str, _: &Epoch, _: Arc<dyn Listener>, _: Waiting, _: CancellationToken) {}
+pub(super) async fn run(_: &Bus, _: &str, _: &Epoch, _: Arc<dyn Listener>, _: Receivers, _: CancellationToken) {}

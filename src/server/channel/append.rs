@@ -1,4 +1,4 @@
-//! A transaction that changes what there is and appends what it means: the commands' road into the log.
+//! Transactions of commands: they change rows and append the entries that say so.
 
 use std::{sync::Arc, time::Instant};
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{Any, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Channel, Delivery, Shared, frame, rows};
+use super::{Channel, Delivery, Shared, queries};
 use crate::{
     protocol::{ThreadEntry, ThreadId, UserEntry, UserId},
     server::{
@@ -17,15 +17,15 @@ use crate::{
     },
 };
 
-/// A transaction that may append to channels. Dropped without [`Append::commit`], nothing of it happened.
+/// A transaction that may append to channels. Dropping it without [`Append::commit`] rolls it back.
 pub struct Append {
     pub(super) tx: Transaction<'static, Any>,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) shared: Arc<Shared>,
     /// Held until after delivery, so that on SQLite deliveries leave in the order of commits.
-    pub(super) turn: OwnedSemaphorePermit,
-    /// When it was asked for.
-    pub(super) began: Instant,
+    pub(super) permit: OwnedSemaphorePermit,
+    /// When the caller asked for the transaction.
+    pub(super) requested: Instant,
 }
 
 impl std::fmt::Debug for Append {
@@ -35,31 +35,31 @@ impl std::fmt::Debug for Append {
 }
 
 impl Append {
-    /// The transaction, for what belongs to the same step as the entries.
+    /// The connection, for other statements of the transaction.
     pub fn sql(&mut self) -> &mut sqlx::AnyConnection {
         &mut self.tx
     }
 
-    /// Which database it runs on.
+    /// The database that it runs on.
     #[must_use]
     pub fn engine(&self) -> Engine {
         self.shared.store.engine()
     }
 
-    /// Appends to a thread; answers the last entry's place.
+    /// Appends to a thread; returns the last entry's `seq`.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn thread(&mut self, id: ThreadId, entries: &[ThreadEntry]) -> Result<u64> {
+    /// If the store fails.
+    pub async fn append_to_thread(&mut self, id: ThreadId, entries: &[ThreadEntry]) -> Result<u64> {
         self.append(Channel::Thread(id), entries).await
     }
 
-    /// Appends to a person's feed; answers the last entry's place. A transaction that appends to a thread, too, does that
-    /// first: all who lock both take them in this order.
+    /// Appends to a person's feed; returns the last entry's `seq`. A transaction that also appends to a thread must do that first,
+    /// so that all transactions lock channels in one order.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn user(&mut self, id: UserId, entries: &[UserEntry]) -> Result<u64> {
+    /// If the store fails.
+    pub async fn append_to_feed(&mut self, id: UserId, entries: &[UserEntry]) -> Result<u64> {
         self.append(Channel::User(id), entries).await
     }
 
@@ -67,71 +67,55 @@ impl Append {
         let (at, name, engine) = (now_ms(), channel.to_string(), self.engine());
         let entries = super::encode(entries)?;
         let bytes = entries.iter().map(String::len).sum::<usize>() as u64;
-        let added = rows::Added { channel, entries: entries.len() as u64, bytes };
-        let heads = rows::advance(&mut self.tx, engine, &[added]).await?;
+        let growth = queries::Growth { channel, entries: entries.len() as u64, bytes };
+        let heads = queries::grow(&mut self.tx, engine, &[growth]).await?;
         let head = *heads.get(&channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
-        let places = head + 1 - entries.len() as u64..;
-        let row = |(seq, entry)| rows::LogRow { channel: &name, seq, at, entry };
-        let log: Vec<_> = places.zip(&entries).map(|(seq, entry)| row((seq, entry.as_str()))).collect();
-        rows::insert(&mut self.tx, engine, &log).await?;
+        let seqs = head + 1 - entries.len() as u64..;
+        let row = |(seq, entry)| queries::NewEntry { channel: &name, seq, at, entry };
+        let rows: Vec<_> = seqs.zip(entries.iter().map(String::as_str)).map(row).collect();
+        queries::insert_entries(&mut self.tx, engine, &rows).await?;
         let epoch = &self.shared.epoch;
-        let delivery = |row: &rows::LogRow<'_>| Delivery {
-            channel,
-            seq: row.seq,
-            frame: frame(epoch, channel, row.seq, at, row.entry),
-        };
-        self.deliveries.extend(log.iter().map(delivery));
+        self.deliveries.extend(rows.iter().map(|row| Delivery::new(epoch, channel, row.seq, at, row.entry)));
         Ok(head)
     }
 
-    /// Whether a thread has an entry after a place whose JSON is like a pattern of SQL's `LIKE`.
+    /// Adds to the bytes that a thread is counted with: those kept for it in other tables than the log's.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn has_entry_like(&mut self, id: ThreadId, after: u64, pattern: &str) -> Result<bool> {
-        let sql = "SELECT COUNT(*) FROM entries WHERE channel = $1 AND seq > $2 AND entry LIKE $3";
-        let query = sqlx::query_scalar::<_, i64>(sql).bind(Channel::Thread(id).to_string());
-        Ok(query.bind(after.cast_signed()).bind(pattern).fetch_one(&mut *self.tx).await? > 0)
-    }
-
-    /// Counts bytes that the store keeps for a thread beside its entries.
-    ///
-    /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn count_bytes(&mut self, id: ThreadId, bytes: usize) -> Result<()> {
         let query = sqlx::query("UPDATE channels SET bytes = bytes + $2 WHERE id = $1");
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        query.bind(Channel::Thread(id).to_string()).bind(bytes).execute(&mut *self.tx).await?;
+        query.bind(Channel::Thread(id)).bind(bytes).execute(&mut *self.tx).await?;
         Ok(())
     }
 
     /// Deletes a channel's log with its snapshot.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn delete(&mut self, channel: Channel) -> Result<()> {
         for sql in [
             "DELETE FROM entries WHERE channel = $1",
             "DELETE FROM snapshots WHERE channel = $1",
             "DELETE FROM channels WHERE id = $1",
         ] {
-            sqlx::query(sql).bind(channel.to_string()).execute(&mut *self.tx).await?;
+            sqlx::query(sql).bind(channel).execute(&mut *self.tx).await?;
         }
         Ok(())
     }
 
-    /// Makes it durable, then delivers.
+    /// Commits, then delivers the entries.
     ///
     /// # Errors
-    /// Where the store fails. It then most likely did not happen; where that cannot be known, whoever follows the channels
-    /// looks into the store.
+    /// If the store fails. Most likely nothing was stored then; if that is uncertain, the followers of the channels read the store.
     pub async fn commit(self) -> Result<()> {
-        let Self { tx, deliveries, shared, turn, began } = self;
+        let Self { tx, deliveries, shared, permit, requested } = self;
         let entries = deliveries.len();
         let done = shared.commit(tx, deliveries).await;
-        drop(turn);
+        drop(permit);
         if done.is_ok() {
-            metrics::committed(1, entries, began.elapsed());
+            metrics::committed(1, entries, requested.elapsed());
         }
         done
     }

@@ -1,19 +1,15 @@
-//! What a log looks like folded: the reducer's state of a thread or of a person's feed.
+//! Folds logs into states with the reducer: a thread's view, or a person's feed.
 //!
-//! Folding begins with the snapshot that is kept, or with the feed that was folded here last. What is long is folded on
-//! threads that serve no socket ([`offload`]); a turn there is waited for before a connection of the store is taken, never
-//! while one is held.
+//! Folding begins with the stored snapshot, or with the feed that was folded here last. Long logs are folded on threads that serve no
+//! sockets ([`offload`]). A turn there is awaited before a connection of the store is taken, never while one is held.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Any, AnyConnection, Row as _, Transaction};
+use sqlx::{Any, Transaction};
 
-use super::{
-    Channel, Channels,
-    read::{PAGE, Row, page},
-};
+use super::{Channel, Channels, PAGE, queries};
 use crate::{
     protocol::{Cursor, Entry, Snapshot, ThreadId, UserId, http::ThreadPage},
     server::{
@@ -23,52 +19,52 @@ use crate::{
     thread::{FeedPlace, ThreadSummary, ThreadView, UserFeed},
 };
 
-/// After how many folded entries a snapshot is worth keeping.
-const KEEP_SNAPSHOT_AFTER: u64 = 512;
-/// How many entries are folded at once on a thread that serves sockets.
+/// A new snapshot is stored after folding this many entries.
+const SNAPSHOT_INTERVAL: u64 = 512;
+/// The most entries that are folded on a thread that serves sockets.
 const MAX_SHORT_ENTRIES: usize = 64;
-/// How many bytes of entries or of a kept snapshot are read at once on a thread that serves sockets.
+/// The most bytes of entries, or of a snapshot, that are decoded on a thread that serves sockets.
 const MAX_SHORT_BYTES: usize = 64 * 1024;
-/// How many threads the feeds have together that are kept folded here, those of the people who came last.
+/// The most threads of all cached feeds together.
 const MAX_CACHED_THREADS: usize = 100_000;
-/// How many people's feeds are kept folded.
+/// The most cached feeds.
 const MAX_CACHED_FEEDS: usize = 1_024;
 
 impl Channels {
-    /// A thread as it looks now, and the place it looks so at.
+    /// A thread's current view, with its cursor.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn thread(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
         let channel = Channel::Thread(id);
         let turn = self.turn_to_fold(channel, None).await?;
-        let folded = self.fold(self.store().look().await?, turn, channel, None, apply_to_thread).await?;
+        let folded = self.fold(self.store().begin_read().await?, turn, channel, None, apply_to_thread).await?;
         Ok((self.cursor_at(folded.seq), folded.state))
     }
 
-    /// A thread as it looks in a moment of the store, of which it is the last that is read. Callers bound how many of these
-    /// go on at once: it waits for no turn, as it holds that moment.
+    /// A thread's view in a read transaction, which ends with it. It does not wait for a turn at long work, because it holds the
+    /// transaction; callers must bound how many run at once.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn thread_in(&self, look: Transaction<'static, Any>, id: ThreadId) -> Result<(Cursor, ThreadView)> {
-        let folded = self.fold(look, Turn::unbounded(), Channel::Thread(id), None, apply_to_thread).await?;
+    /// If the store fails.
+    pub async fn thread_in(&self, tx: Transaction<'static, Any>, id: ThreadId) -> Result<(Cursor, ThreadView)> {
+        let folded = self.fold(tx, Turn::unbounded(), Channel::Thread(id), None, apply_to_thread).await?;
         Ok((self.cursor_at(folded.seq), folded.state))
     }
 
-    /// A thread as people are shown it now, and the place it is so at.
+    /// A thread's current view as people are shown it, with its cursor.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn shown(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
         let (cursor, view) = self.thread(id).await?;
         Ok((cursor, offload::run(move || view.without_encrypted_values()).await?))
     }
 
-    /// A person's feed as it looks now, and the place it looks so at.
+    /// A person's current feed, with its cursor.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn feed(&self, id: UserId) -> Result<(Cursor, Arc<UserFeed>)> {
         let channel = Channel::User(id);
         let cached = self.shared.feeds.take(id);
@@ -80,21 +76,21 @@ impl Channels {
             return Ok((self.cursor_at(seq), feed));
         }
         let turn = self.turn_to_fold(channel, cached.as_ref().map(|folded| folded.seq)).await?;
-        let from = cached.map(|Folded { seq, kept, state }| {
-            // Nobody else has it, most likely: then this copies nothing.
-            Folded { seq, kept, state: Arc::unwrap_or_clone(state) }
+        let from = cached.map(|Folded { seq, snapshot_seq, state }| {
+            // Copies nothing if no page is being rendered from it.
+            Folded { seq, snapshot_seq, state: Arc::unwrap_or_clone(state) }
         });
-        let look = self.store().look().await?;
-        let Folded { seq, kept, state } = self.fold(look, turn, channel, from, apply_to_feed).await?;
+        let tx = self.store().begin_read().await?;
+        let Folded { seq, snapshot_seq, state } = self.fold(tx, turn, channel, from, apply_to_feed).await?;
         let feed = Arc::new(state);
-        self.shared.feeds.put(id, Folded { seq, kept, state: feed.clone() });
+        self.shared.feeds.put(id, Folded { seq, snapshot_seq, state: feed.clone() });
         Ok((self.cursor_at(seq), feed))
     }
 
-    /// The newest threads of a person's feed, and another one that is named, where it is among the others.
+    /// The newest threads of a person's feed, and the thread `named` if the feed has it.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn newest(
         &self,
         id: UserId,
@@ -107,20 +103,20 @@ impl Channels {
         Ok((cursor, page, named))
     }
 
-    /// The newest threads of a person, or those after a place of the feed; at most `limit`.
+    /// The newest threads of a person, or those before a place of the feed; at most `limit`.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn threads_of(&self, id: UserId, before: Option<FeedPlace>, limit: usize) -> Result<ThreadPage> {
         let (cursor, feed) = self.feed(id).await?;
         let UserFeed { threads, older } = offload::run(move || feed.page(before, limit)).await?;
         Ok(ThreadPage { cursor, threads, older })
     }
 
-    /// A channel's state as people are shown it now, and the place it is so at; of a feed at most the `newest` threads.
+    /// A channel's current state as people are shown it, with its cursor; of a feed at most the `newest` threads.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn snapshot(&self, channel: Channel, newest: Option<u32>) -> Result<(Cursor, Snapshot)> {
         match (channel, newest) {
             (Channel::Thread(id), _) => self.shown(id).await.map(|(at, view)| (at, Snapshot::Thread(view))),
@@ -139,27 +135,23 @@ impl Channels {
         Cursor { epoch: self.epoch().clone(), seq }
     }
 
-    /// A turn at long work, waited for where folding a log from what is kept, or from a place, is long.
+    /// Waits for a turn at long work if folding the log from its snapshot, or from a place, is long.
     async fn turn_to_fold(&self, channel: Channel, from: Option<u64>) -> Result<Turn> {
-        let sql = "SELECT c.head, s.seq, LENGTH(s.state) FROM channels c LEFT JOIN snapshots s ON s.channel = c.id \
-                   WHERE c.id = $1";
-        let query = sqlx::query(sql).bind(channel.to_string());
-        let Some(row) = query.fetch_optional(self.store().reader()).await? else { return Ok(Turn::unbounded()) };
-        let head = row.try_get::<i64, _>(0)?.cast_unsigned();
-        let (from, bytes) = match from {
+        let size = queries::fold_size(self.store().reader(), channel).await?;
+        let Some(queries::FoldSize { head, snapshot_seq, snapshot_chars }) = size else { return Ok(Turn::unbounded()) };
+        let head = head.cast_unsigned();
+        let (from, chars) = match from {
             Some(from) => (from, 0),
-            None => (
-                row.try_get::<Option<i64>, _>(1)?.unwrap_or_default().cast_unsigned(),
-                row.try_get::<Option<i64>, _>(2)?.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-            ),
+            None => (snapshot_seq.unwrap_or_default().cast_unsigned(), snapshot_chars.unwrap_or_default()),
         };
+        let bytes = usize::try_from(chars).unwrap_or(usize::MAX);
         let is_short = head.saturating_sub(from) <= MAX_SHORT_ENTRIES as u64 && bytes <= MAX_SHORT_BYTES;
-        // What turns out to be long all the same is so for few: entries that are large, or that came meanwhile.
+        // A few logs that seem short are not: their entries are large, or more came since.
         Ok(if is_short { Turn::unbounded() } else { offload::turn().await })
     }
 
-    /// Folds a log from a state, or from its kept snapshot on, page by page, and keeps a newer snapshot where that was long.
-    /// One moment of the store for all pages: what is trimmed meanwhile is not half seen.
+    /// Folds a log page by page, from a state or from its snapshot, and stores a newer snapshot if many entries were folded. All pages
+    /// are read in one transaction, so trimming cannot come in between.
     async fn fold<S>(
         &self,
         mut tx: Transaction<'static, Any>,
@@ -171,22 +163,25 @@ impl Channels {
     where
         S: Default + Serialize + DeserializeOwned + Send + 'static,
     {
-        let Folded { mut seq, mut kept, mut state } = match from {
+        let Folded { mut seq, mut snapshot_seq, mut state } = match from {
             Some(from) => from,
-            None => match kept_text(&mut tx, channel).await? {
-                // One that an older build wrote otherwise is not needed: the log has everything.
+            None => match queries::snapshot(&mut tx, channel).await? {
                 Some((seq, text)) => {
                     let is_short = text.len() <= MAX_SHORT_BYTES;
-                    let read = move || serde_json::from_str(&text).ok().map(|state| Folded { seq, kept: seq, state });
-                    let kept = if is_short { read() } else { turn.run(read).await? };
-                    kept.unwrap_or_default()
+                    let read = move || {
+                        let state = serde_json::from_str(&text).ok()?;
+                        Some(Folded { seq, snapshot_seq: seq, state })
+                    };
+                    let folded = if is_short { read() } else { turn.run(read).await? };
+                    // A snapshot that another version wrote differently is not needed: the log has everything.
+                    folded.unwrap_or_default()
                 }
                 None => Folded::default(),
             },
         };
         loop {
-            let rows = page(&mut *tx, channel, seq).await?;
-            let Some(last) = rows.last().map(|row| row.seq) else { break };
+            let rows = queries::page(&mut *tx, channel, seq).await?;
+            let Some(last) = rows.last().map(queries::EntryRow::seq) else { break };
             let is_last = rows.len() < PAGE as usize;
             let is_short = rows.len() <= MAX_SHORT_ENTRIES
                 && rows.iter().map(|row| row.entry.len()).sum::<usize>() <= MAX_SHORT_BYTES;
@@ -198,41 +193,33 @@ impl Channels {
             }
         }
         drop(tx);
-        if seq - kept >= KEEP_SNAPSHOT_AFTER {
+        if seq - snapshot_seq >= SNAPSHOT_INTERVAL {
             let write = move || Ok::<_, Error>((serde_json::to_string(&state)?, state));
             let (text, folded) = turn.run(write).await??;
             state = folded;
-            // Whoever reads does not need it kept: a store that cannot be written can still be read.
-            match self.keep(channel, seq, text).await {
-                Ok(()) => kept = seq,
-                Err(error) => tracing::warn!(%channel, %error, "a snapshot could not be kept"),
+            // Reading does not need the snapshot, so it succeeds even if the store cannot be written.
+            match self.store_snapshot(channel, seq, text).await {
+                Ok(()) => snapshot_seq = seq,
+                Err(error) => tracing::warn!(%channel, %error, "a snapshot could not be stored"),
             }
         }
-        Ok(Folded { seq, kept, state })
+        Ok(Folded { seq, snapshot_seq, state })
     }
 
-    async fn keep(&self, channel: Channel, seq: u64, state: String) -> Result<()> {
+    async fn store_snapshot(&self, channel: Channel, seq: u64, state: String) -> Result<()> {
         let mut tx = self.store().begin().await?;
-        // Only where the channel is still there: a deleted thread leaves nothing behind.
-        sqlx::query(
-            "INSERT INTO snapshots (channel, seq, state) SELECT id, $2, $3 FROM channels WHERE id = $1 \
-             ON CONFLICT (channel) DO UPDATE SET seq = excluded.seq, state = excluded.state",
-        )
-        .bind(channel.to_string())
-        .bind(seq.cast_signed())
-        .bind(state)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
+        queries::put_snapshot(&mut tx, channel, seq, state).await?;
+        Ok(tx.commit().await?)
     }
 }
 
-/// A state, the place in the log that it is the state at, and the place of the snapshot that is kept.
+/// A folded log.
 #[derive(Debug, Clone, Default)]
 struct Folded<S> {
+    /// The last folded entry.
     seq: u64,
-    kept: u64,
+    /// The last entry of the stored snapshot; 0 if there is none.
+    snapshot_seq: u64,
     state: S,
 }
 
@@ -248,33 +235,32 @@ fn apply_to_feed(feed: &mut UserFeed, at: i64, entry: Entry) {
     }
 }
 
-fn apply_rows<S>(mut state: S, rows: &[Row], channel: Channel, apply: fn(&mut S, i64, Entry)) -> Result<S> {
+fn apply_rows<S>(
+    mut state: S,
+    rows: &[queries::EntryRow],
+    channel: Channel,
+    apply: fn(&mut S, i64, Entry),
+) -> Result<S> {
     for row in rows {
         apply(&mut state, row.at, row.decode(channel)?);
     }
     Ok(state)
 }
 
-pub(super) async fn kept_text(connection: &mut AnyConnection, channel: Channel) -> Result<Option<(u64, String)>> {
-    let query = sqlx::query("SELECT seq, state FROM snapshots WHERE channel = $1").bind(channel.to_string());
-    let Some(row) = query.fetch_optional(connection).await? else { return Ok(None) };
-    Ok(Some((row.try_get::<i64, _>(0)?.cast_unsigned(), row.try_get(1)?)))
-}
-
-/// The feeds of the people who came last, folded: the next page folds only what is new. A hint that is checked against the
-/// log; who finds nothing here folds from what is stored.
+/// A cache of the feeds that were folded last, so that the next page folds only new entries. Each is checked against the log when it
+/// is taken out.
 #[derive(Default)]
 pub(super) struct Feeds(Mutex<VecDeque<(UserId, Folded<Arc<UserFeed>>)>>);
 
 impl Feeds {
-    /// Takes a feed out: whoever goes on folding it is the only one who has it.
+    /// Takes a feed out of the cache, so that the caller can fold on without a copy.
     fn take(&self, id: UserId) -> Option<Folded<Arc<UserFeed>>> {
         let mut feeds = self.0.lock();
         let at = feeds.iter().position(|(user, _)| *user == id)?;
         feeds.remove(at).map(|(_, folded)| folded)
     }
 
-    /// Keeps a feed, in place of an older one of the same person, and forgets who came longest ago where it is too much.
+    /// Caches a feed unless a newer one of the person is there, and evicts the oldest feeds beyond the bounds.
     fn put(&self, id: UserId, folded: Folded<Arc<UserFeed>>) {
         let mut feeds = self.0.lock();
         if let Some(at) = feeds.iter().position(|(user, _)| *user == id) {
@@ -303,7 +289,7 @@ mod tests {
             let thread = ThreadInfo { id: ThreadId::new(), title: format!("{n}"), agent: "a".into(), created_at: 1 };
             feed.apply(1, UserEntry::Thread { thread });
         }
-        Folded { seq, kept: 0, state: Arc::new(feed) }
+        Folded { seq, snapshot_seq: 0, state: Arc::new(feed) }
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! Channels: append-only logs, and the one road by which anything gets into them.
+//! Channels: append-only logs that can be followed.
 //!
-//! [`Channels::append`] is the agents' way in: many appends share a transaction. [`Channels::begin`] is the commands': a
-//! transaction that changes what there is and appends what that means, with [`Append::thread`] and [`Append::user`].
-//! Either hands what it stored to the hub after its commit. Promises: `seq` is gapless per channel; nothing is delivered
-//! that is not stored; what was stored by a run is this node's to store. Delivery is a hint: a receiver that sees a gap
-//! reads the store.
+//! Runs append with [`Channels::append`], where many appends share a transaction. Commands begin a transaction of their own
+//! ([`Channels::begin`]), change rows and append the entries that say so ([`Append::append_to_thread`], [`Append::append_to_feed`]). After the commit,
+//! both hand the entries to the hub.
+//!
+//! Promises: `seq` has no gaps within a channel; only stored entries are delivered; only the node that owns a run appends its
+//! entries. A delivery is a hint: a receiver that sees a gap in `seq` reads the store.
 
 mod append;
+mod delivery;
 mod fold;
+mod queries;
 mod read;
-mod rows;
 mod trim;
 mod writer;
 
@@ -18,12 +20,12 @@ mod tests;
 
 use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
-use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use sqlx::{Any, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use append::Append;
+pub use delivery::{Delivery, Hub};
 pub use read::{Extent, PAGE};
 pub use trim::Trimming;
 
@@ -31,11 +33,11 @@ use self::writer::Writers;
 use super::{
     error::{Error, Result},
     quotas::Quotas,
-    store::Store,
+    store::{Store, text_columns},
 };
 use crate::protocol::{ChannelName, Epoch, IdError, RunId, ThreadEntry, ThreadId, UserId};
 
-/// A channel, told apart between people.
+/// A channel of the store. Unlike a [`ChannelName`], a feed's names its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
     /// A thread.
@@ -45,7 +47,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Its name as its receivers know it.
+    /// Its name on the wire.
     #[must_use]
     pub fn name(self) -> ChannelName {
         match self {
@@ -76,38 +78,9 @@ impl FromStr for Channel {
     }
 }
 
-/// An entry on its way to whoever follows its channel: encoded once, shared by all.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    /// The channel.
-    pub channel: Channel,
-    /// The entry's place.
-    pub seq: u64,
-    /// The `event` push as it goes to the sockets.
-    pub frame: Utf8Bytes,
-}
+text_columns!(Channel);
 
-impl Delivery {
-    /// When the entry was appended, in milliseconds since 1970: read from the frame, near whose beginning it stands.
-    #[must_use]
-    pub fn at(&self) -> Option<i64> {
-        let (_, rest) = self.frame.split_once(",\"at\":")?;
-        rest.split_once(|after: char| !after.is_ascii_digit())?.0.parse().ok()
-    }
-}
-
-/// Takes deliveries to the connections that follow their channel. Must not block.
-pub trait Hub: Send + Sync + 'static {
-    /// Delivers one entry. Called after commit, mostly in the order of `seq` per channel.
-    fn deliver(&self, delivery: &Delivery);
-
-    /// Whether something was appended to the channel cannot be known at the moment: its followers look into the store.
-    fn uncertain(&self, channel: Channel) {
-        let _ = channel;
-    }
-}
-
-/// The channels of a store, as this node appends to them; clones share them.
+/// The channels of a store, as this node uses them; clones share their state.
 #[derive(Clone)]
 pub struct Channels {
     shared: Arc<Shared>,
@@ -115,16 +88,16 @@ pub struct Channels {
     quotas: Quotas,
 }
 
-/// What every transaction needs.
+/// What all transactions share.
 struct Shared {
     store: Store,
     hub: Arc<dyn Hub>,
     epoch: Epoch,
     node: String,
-    /// As many as there are writers. On SQLite one, held from begin until after delivery: deliveries leave in the order of
-    /// commits. On PostgreSQL two of one channel may leave in the other order; their receivers then read the store.
-    turns: Arc<Semaphore>,
-    /// What was folded here last.
+    /// A permit for each writing transaction, held from its beginning until its entries are delivered. SQLite has one, so deliveries
+    /// leave in the order of commits. On PostgreSQL two deliveries of a channel may swap; their receivers then read the store.
+    permits: Arc<Semaphore>,
+    /// The feeds that were folded last.
     feeds: fold::Feeds,
 }
 
@@ -136,85 +109,85 @@ impl fmt::Debug for Channels {
 }
 
 impl Channels {
-    /// A new epoch for every log of a store: whoever comes back to one begins with a snapshot. For a store that was restored
-    /// from a copy, whose logs may end before what clients have seen. No server may use it meanwhile.
+    /// Gives a store a new epoch, so that every client begins anew with a snapshot. For a store that was restored from a copy: its logs
+    /// may end before what clients have seen. No server may use the store meanwhile.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn renew_epoch(store: &Store) -> Result<Epoch> {
         let epoch = fresh_epoch();
         store.set("epoch", &epoch).await?;
         Ok(Epoch(epoch))
     }
 
-    /// The channels of a store, delivered to a hub. This process becomes a node with a name of its own.
+    /// The channels of a store; entries are delivered to `hub`. This process becomes a node with a fresh id.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn new(store: Store, hub: Arc<dyn Hub>) -> Result<Self> {
         let epoch = Epoch(store.setting_or("epoch", &fresh_epoch()).await?);
         let node = uuid::Uuid::now_v7().to_string();
-        let turns = Arc::new(Semaphore::new(store.engine().writers() as usize));
-        let shared = Arc::new(Shared { store, hub, epoch, node, turns, feeds: fold::Feeds::default() });
+        let permits = Arc::new(Semaphore::new(store.engine().writers() as usize));
+        let shared = Arc::new(Shared { store, hub, epoch, node, permits, feeds: fold::Feeds::default() });
         let writers = Arc::new(Writers::spawn(&shared));
         Ok(Self { shared, writers, quotas: Quotas::unlimited() })
     }
 
-    /// The same for people who may keep so much.
+    /// With limits on what people may keep.
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
         Self { quotas, ..self }
     }
 
-    /// How much people may keep.
+    /// The limits on what people may keep.
     #[must_use]
     pub fn quotas(&self) -> &Quotas {
         &self.quotas
     }
 
-    /// The store below.
+    /// The store.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.shared.store
     }
 
-    /// The epoch of every log here.
+    /// The epoch of all logs.
     #[must_use]
     pub fn epoch(&self) -> &Epoch {
         &self.shared.epoch
     }
 
-    /// What this process is called among those that share the store: another one after each start.
+    /// The id of this node: another one after each start.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.shared.node
     }
 
-    /// Appends to a thread what a run brought, all or none, while the run goes on and is this node's. Answers the last
-    /// entry's place, or nothing where the run is over or was taken over. Shares its transaction with what else waits.
+    /// Appends the entries of a run to its thread, all or none. Returns the last entry's `seq`, or nothing if the run has ended or
+    /// another node owns it. Shares its transaction with other waiting appends.
     ///
     /// # Errors
-    /// Where the store fails. It then most likely did not happen; a caller that must know looks into the log.
+    /// If the store fails. Most likely nothing was appended then; a caller that must be sure reads the log.
     pub async fn append(&self, thread: ThreadId, run: RunId, entries: &[ThreadEntry]) -> Result<Option<u64>> {
         self.writers.append(Channel::Thread(thread), Some(run), encode(entries)?).await
     }
 
-    /// Begins a transaction that may append. There are few at a time: keep it short, and do no other waiting in it.
+    /// Begins a transaction that may append. Only a few run at a time: keep it short, and await nothing else in it.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn begin(&self) -> Result<Append> {
-        let (shared, began) = (self.shared.clone(), Instant::now());
-        let turn = shared.turn().await?;
+        let (shared, requested) = (self.shared.clone(), Instant::now());
+        let permit = shared.permit().await?;
         let tx = shared.store.begin().await?;
-        Ok(Append { tx, deliveries: Vec::new(), shared, turn, began })
+        Ok(Append { tx, deliveries: Vec::new(), shared, permit, requested })
     }
 }
 
 impl Shared {
-    async fn turn(&self) -> Result<OwnedSemaphorePermit> {
+    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
         let closed = |_| Error::Corrupt("the log is closed".into());
-        self.turns.clone().acquire_owned().await.map_err(closed)
+        self.permits.clone().acquire_owned().await.map_err(closed)
     }
 
     /// Commits and then delivers.
@@ -240,16 +213,7 @@ fn fresh_epoch() -> String {
     format!("{:08x}", rand::random::<u32>())
 }
 
-/// Entries as they are stored and sent.
+/// Encodes entries as they are stored and sent.
 fn encode(entries: &[impl Serialize]) -> Result<Vec<String>> {
     entries.iter().map(|entry| Ok(serde_json::to_string(entry)?)).collect()
-}
-
-/// The `event` push of a stored entry, put together around the entry's own text: every entry is encoded once.
-fn frame(epoch: &Epoch, channel: Channel, seq: u64, at: i64, entry: &str) -> Utf8Bytes {
-    let (channel, epoch) = (channel.name(), &epoch.0);
-    format!(
-        r#"{{"type":"event","payload":{{"channel":"{channel}","epoch":"{epoch}","seq":{seq},"at":{at},"entry":{entry}}}}}"#
-    )
-    .into()
 }

@@ -1,123 +1,73 @@
-//! Reading the log: its end and its pages.
+//! Reading logs.
 
-use sqlx::{Any, AssertSqlSafe, Executor, Row as _};
-
-use super::{Channel, Channels, Delivery, frame};
+use super::{Channel, Channels, Delivery, queries};
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
-    server::{
-        error::Result,
-        store::{chunks, places},
-    },
+    server::error::Result,
 };
 
-/// How many entries one page of a log holds.
+/// The most entries of a page.
 pub const PAGE: u32 = 256;
 
 /// Where a log begins and ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Up to here entries may be missing: compacted, or no longer kept. Whoever has seen less begins with a snapshot.
+    /// Entries up to here may be missing: compacted, or no longer kept. Clients that have seen less begin with a snapshot.
     pub trimmed: u64,
-    /// The last entry's place; 0 where nothing was ever appended.
+    /// The last entry's `seq`; 0 if nothing was ever appended.
     pub head: u64,
-}
-
-/// An entry as it is stored.
-#[derive(Debug)]
-pub(super) struct Row {
-    pub(super) seq: u64,
-    pub(super) at: i64,
-    pub(super) entry: String,
-}
-
-impl Row {
-    pub(super) fn decode(&self, channel: Channel) -> Result<Entry> {
-        Ok(Entry::decode(channel.name(), serde_json::from_str(&self.entry)?))
-    }
-}
-
-/// The entries after a place, at most [`PAGE`] of them.
-pub(super) async fn page<'c>(
-    executor: impl Executor<'c, Database = Any>,
-    channel: Channel,
-    after: u64,
-) -> Result<Vec<Row>> {
-    let rows = sqlx::query("SELECT seq, at, entry FROM entries WHERE channel = $1 AND seq > $2 ORDER BY seq LIMIT $3")
-        .bind(channel.to_string())
-        .bind(after.cast_signed())
-        .bind(i64::from(PAGE))
-        .fetch_all(executor)
-        .await?;
-    let read = |row: &sqlx::any::AnyRow| -> Result<Row> {
-        Ok(Row { seq: row.try_get::<i64, _>(0)?.cast_unsigned(), at: row.try_get(1)?, entry: row.try_get(2)? })
-    };
-    rows.iter().map(read).collect()
 }
 
 impl Channels {
     /// Where a channel's log begins and ends.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn extent(&self, channel: Channel) -> Result<Extent> {
-        let query = sqlx::query("SELECT trimmed, head FROM channels WHERE id = $1").bind(channel.to_string());
-        let Some(row) = query.fetch_optional(self.store().reader()).await? else { return Ok(Extent::default()) };
-        let place = |index| -> Result<u64> { Ok(row.try_get::<i64, _>(index)?.cast_unsigned()) };
-        Ok(Extent { trimmed: place(0)?, head: place(1)? })
+        Ok(queries::extent(self.store().reader(), channel).await?.unwrap_or_default())
     }
 
-    /// Where many logs end, in few questions: what a node asks when it may have missed something. Those that have no log are
-    /// left out.
+    /// Where many logs end, in a few queries. Channels without a log are left out.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn heads(&self, channels: &[Channel]) -> Result<Vec<(Channel, u64)>> {
-        let mut heads = Vec::with_capacity(channels.len());
-        for chunk in chunks(channels) {
-            let places = places(self.store().engine(), 1, chunk.len());
-            let mut query = sqlx::query(AssertSqlSafe(format!("SELECT id, head FROM channels WHERE id IN ({places})")));
-            for channel in chunk {
-                query = query.bind(channel.to_string());
-            }
-            for row in query.fetch_all(self.store().reader()).await? {
-                heads.push((row.try_get::<String, _>(0)?.parse()?, row.try_get::<i64, _>(1)?.cast_unsigned()));
-            }
-        }
-        Ok(heads)
+        queries::heads(self.store().reader(), self.store().engine(), channels).await
     }
 
-    /// The entries after a place, at most [`PAGE`] of them, as they go to the sockets.
+    /// The entries after a place as they go to the sockets, at most [`PAGE`] of them.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn page(&self, channel: Channel, after: u64) -> Result<Vec<Delivery>> {
-        let rows = page(self.store().reader(), channel, after).await?;
-        let delivery =
-            |Row { seq, at, entry }| Delivery { channel, seq, frame: frame(self.epoch(), channel, seq, at, &entry) };
-        Ok(rows.into_iter().map(delivery).collect())
+        let rows = queries::page(self.store().reader(), channel, after).await?;
+        let delivery = |row: &queries::EntryRow| Delivery::new(self.epoch(), channel, row.seq(), row.at, &row.entry);
+        Ok(rows.iter().map(delivery).collect())
     }
 
-    /// The entries of a thread after a place, at most [`PAGE`] of them, each with its own.
+    /// The entries of a thread after a place with their `seq`, at most [`PAGE`] of them.
     ///
     /// # Errors
-    /// Where the store fails, or keeps what this build cannot read.
+    /// If the store fails, or an entry cannot be decoded.
     pub async fn entries(&self, thread: ThreadId, after: u64) -> Result<Vec<(u64, ThreadEntry)>> {
-        let rows = page(self.store().reader(), Channel::Thread(thread), after).await?;
-        rows.iter().map(|row| Ok((row.seq, serde_json::from_str(&row.entry)?))).collect()
+        let rows = queries::page(self.store().reader(), Channel::Thread(thread), after).await?;
+        rows.iter().map(|row| Ok((row.seq(), serde_json::from_str(&row.entry)?))).collect()
     }
 
-    /// Whether a run has entries after a place in its thread's log.
+    /// Whether a run has entries after a place of its thread's log.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn has_after(&self, thread: ThreadId, mut after: u64, run: RunId) -> Result<bool> {
         let channel = Channel::Thread(thread);
+        let is_of_run = |row: &queries::EntryRow| {
+            let entry = row.decode(channel);
+            matches!(entry, Ok(Entry::Thread(ThreadEntry::Agent { run_id, .. })) if run_id == run)
+        };
         loop {
-            let rows = page(self.store().reader(), channel, after).await?;
-            let Some(last) = rows.last().map(|row| row.seq) else { return Ok(false) };
-            let of_run = |row: &Row| matches!(row.decode(channel), Ok(Entry::Thread(ThreadEntry::Agent { run_id, .. })) if run_id == run);
-            if rows.iter().any(of_run) {
+            let rows = queries::page(self.store().reader(), channel, after).await?;
+            let Some(last) = rows.last().map(queries::EntryRow::seq) else { return Ok(false) };
+            if rows.iter().any(is_of_run) {
                 return Ok(true);
             }
             after = last;

@@ -29,14 +29,14 @@ async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
     let (channels, heard) = channels(&folder).await;
     let user = UserId::new();
     let mut first = channels.begin().await.expect("begins");
-    assert_eq!(first.user(user, &entries(2)).await.expect("appends"), 2);
+    assert_eq!(first.append_to_feed(user, &entries(2)).await.expect("appends"), 2);
     assert!(heard.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
     first.commit().await.expect("commits");
     let mut dropped = channels.begin().await.expect("begins");
-    dropped.user(user, &entries(5)).await.expect("appends");
+    dropped.append_to_feed(user, &entries(5)).await.expect("appends");
     drop(dropped);
     let mut second = channels.begin().await.expect("begins");
-    assert_eq!(second.user(user, &entries(600)).await.expect("appends"), 602);
+    assert_eq!(second.append_to_feed(user, &entries(600)).await.expect("appends"), 602);
     second.commit().await.expect("commits");
     let seqs: Vec<u64> = heard.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
     assert_eq!(seqs, (1..=602).collect::<Vec<u64>>());
@@ -51,34 +51,39 @@ async fn the_log_and_its_epoch_survive_a_restart_and_a_kept_snapshot_changes_not
     let user = UserId::new();
     let (before, _) = channels(&folder).await;
     let mut append = before.begin().await.expect("begins");
-    append.user(user, &entries(700)).await.expect("appends");
+    append.append_to_feed(user, &entries(700)).await.expect("appends");
     append.commit().await.expect("commits");
     let folded = before.feed(user).await.expect("folds");
     before.store().close().await;
     let (after, _) = channels(&folder).await;
-    let mut look = after.store().look().await.expect("begins");
-    assert_eq!(fold::kept_text(&mut look, Channel::User(user)).await.expect("reads").map(|kept| kept.0), Some(700));
+    let mut tx = after.store().begin_read().await.expect("begins");
+    assert_eq!(queries::snapshot(&mut tx, Channel::User(user)).await.expect("reads").map(|(seq, _)| seq), Some(700));
     assert_eq!(after.feed(user).await.expect("folds"), folded);
 }
 
 #[test]
-fn a_delivery_knows_when_it_was_appended() {
-    let channel = Channel::Thread(ThreadId::new());
-    let entry = r#"{"kind":"custom","at":7}"#;
-    let delivery = Delivery { channel, seq: 3, frame: frame(&Epoch("e".into()), channel, 3, 1_700_000_000_123, entry) };
-    assert_eq!(delivery.at(), Some(1_700_000_000_123));
-}
-
-#[test]
-fn a_frame_is_the_push_that_the_wire_has() {
+fn a_delivery_has_the_push_of_the_wire_and_the_fields_of_its_entry() {
     let (epoch, at) = (Epoch("0badcafe".into()), 1_767_225_600_000);
     for channel in [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())] {
         let entry = entries(1).remove(0);
-        let built = frame(&epoch, channel, 42, at, &serde_json::to_string(&entry).expect("encodes"));
+        let text = serde_json::to_string(&entry).expect("encodes");
+        let delivery = Delivery::new(&epoch, channel, 42, at, &text);
         let entry = serde_json::to_value(entry).expect("encodes");
         let push = EventPush { channel: channel.name(), epoch: epoch.clone(), seq: Some(42), at, entry };
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
-        assert_eq!(read(&built), read(&encode_push(&Push::Event(push))));
-        assert_eq!(Delivery { channel, seq: 42, frame: built }.at(), Some(at));
+        assert_eq!(read(&delivery.frame), read(&encode_push(&Push::Event(push))));
+        assert_eq!((delivery.channel, delivery.seq, delivery.at, delivery.entry()), (channel, 42, at, text.as_str()));
     }
+}
+
+#[test]
+fn a_delivery_of_another_node_is_read_back_whole_or_not_at_all() {
+    let (epoch, channel) = (Epoch("e".into()), Channel::Thread(ThreadId::new()));
+    let sent = Delivery::new(&epoch, channel, 3, 1_700_000_000_123, r#"{"kind":"custom","at":7}"#);
+    let read = |seq, at, frame| Delivery::from_frame(&epoch, channel, seq, at, frame);
+    let received = read(3, sent.at, sent.frame.clone()).expect("is one");
+    assert_eq!((received.frame.as_str(), received.entry()), (sent.frame.as_str(), sent.entry()));
+    assert!(read(4, sent.at, sent.frame.clone()).is_none(), "another entry's");
+    assert!(read(3, 7, sent.frame.clone()).is_none(), "another time");
+    assert!(read(3, sent.at, "{}".into()).is_none(), "no push");
 }

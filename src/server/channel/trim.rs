@@ -1,44 +1,39 @@
-//! What of the logs goes: deltas of finished runs become their aggregate, and what need not be kept is not.
+//! Trimming of threads' logs: deltas of ended runs are merged, and entries that need not be kept are deleted.
 //!
-//! Promises: a thread looks the same before and after its deltas were put together; what is no longer kept goes in whole
-//! turns (a message with the run that answered it), oldest first, and never a run that goes on. Whoever saw less than what
-//! was trimmed begins with a snapshot.
+//! Promises: merging does not change a thread's view. Deletion takes whole turns (a message with the runs that answer it), oldest
+//! first, and none with a run that has not ended. Clients that have seen less than what was trimmed begin with a snapshot.
 
 use std::{collections::HashSet, time::Duration};
 
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Append, Channel, Channels,
-    fold::{apply_to_thread, kept_text},
-    read::{Row, page},
-};
+use super::{Append, Channel, Channels, Extent, fold::apply_to_thread, queries};
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
     server::{
         clock::now_ms,
         config::StoreConfig,
         error::Result,
-        store::{chunks, places},
+        store::{chunks, placeholders, row},
     },
     thread::{Compactor, ThreadView},
 };
 
-/// How many threads one look takes on.
-const THREADS: i64 = 32;
+/// The most threads of each kind that one call of [`Channels::trim`] works on.
+const MAX_THREADS: i64 = 32;
 
 /// How often the logs are trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// What may go, and when.
+/// What is trimmed, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trimming {
-    /// How long after a thread's last run ended its deltas are put together.
+    /// How long after the end of a thread's last run its deltas are merged.
     pub compact_after: Duration,
-    /// How long a turn is kept after its run ended; none: for ever.
+    /// How long a turn is kept after the end of its run; nothing: for ever.
     pub keep_for: Option<Duration>,
-    /// How many bytes of log a thread may keep; none: any.
+    /// How many bytes of log a thread may keep; nothing: any number.
     pub keep_bytes: Option<u64>,
 }
 
@@ -53,35 +48,43 @@ impl From<&StoreConfig> for Trimming {
     }
 }
 
+row! {
+    /// A run that has ended.
+    struct EndedRun {
+        id: RunId,
+        ended_at: i64,
+    }
+}
+
 impl Channels {
-    /// Looks once for what may go; answers how many entries went. Call it again while it answers more than zero.
+    /// Trims some of the logs; returns how many entries were deleted. Call it again while that is more than zero.
     ///
     /// # Errors
-    /// Where the store fails; what went before is gone.
+    /// If the store fails; what was trimmed before that stays so.
     pub async fn trim(&self, options: &Trimming) -> Result<u64> {
         let now = now_ms();
         let before = |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        let mut gone = 0;
+        let mut deleted = 0;
         if let Some(age) = options.keep_for {
-            for thread in self.old(before(age)).await? {
-                gone += self.forget(thread, before(age), None).await?;
+            for thread in self.threads_with_runs_ended_by(before(age)).await? {
+                deleted += self.delete_turns(thread, before(age), None).await?;
             }
         }
         let until = before(options.compact_after);
-        for thread in self.quiet(until).await? {
-            gone += match self.compact(thread, until).await {
-                // One that cannot be read stays as it is, and does not keep the others from their turn.
+        for thread in self.threads_to_compact(until).await? {
+            deleted += match self.compact(thread, until).await {
+                // A log that cannot be read stays as it is; the other threads are still trimmed.
                 Err(error) if !error.is_out_of_reach() => {
                     tracing::error!(thread = %thread, %error, "a thread's log cannot be compacted");
                     continue;
                 }
                 compacted => compacted?,
             };
-            if let Some(most) = options.keep_bytes {
-                gone += self.forget(thread, i64::MIN, Some(most)).await?;
+            if let Some(max_bytes) = options.keep_bytes {
+                deleted += self.delete_turns(thread, i64::MIN, Some(max_bytes)).await?;
             }
         }
-        Ok(gone)
+        Ok(deleted)
     }
 
     /// Trims the logs at intervals, until `stopping`.
@@ -96,79 +99,139 @@ impl Channels {
         }
     }
 
-    /// Trims until nothing more may go; returns the number of entries that went.
+    /// Trims until there is nothing to trim; returns how many entries were deleted.
     async fn trim_all(&self, options: &Trimming) -> Result<u64> {
         let mut entries = 0;
         loop {
             match self.trim(options).await? {
                 0 => return Ok(entries),
-                gone => entries += gone,
+                deleted => entries += deleted,
             }
         }
     }
 
-    /// Threads whose runs are all over, and some of them since the last look.
-    async fn quiet(&self, until: i64) -> Result<Vec<ThreadId>> {
+    /// Threads whose runs have all ended, at least one of them since the last compaction.
+    async fn threads_to_compact(&self, until: i64) -> Result<Vec<ThreadId>> {
         let sql = "SELECT DISTINCT r.thread_id FROM runs r JOIN threads t ON t.id = r.thread_id \
                    WHERE r.ended_at > t.trimmed_at AND r.ended_at <= $1 AND NOT EXISTS \
                    (SELECT 1 FROM runs o WHERE o.thread_id = r.thread_id AND o.ended_at IS NULL) LIMIT $2";
         self.threads(sql, until).await
     }
 
-    /// Threads with runs that ended so long ago.
-    async fn old(&self, until: i64) -> Result<Vec<ThreadId>> {
+    async fn threads_with_runs_ended_by(&self, until: i64) -> Result<Vec<ThreadId>> {
         self.threads("SELECT DISTINCT thread_id FROM runs WHERE ended_at <= $1 LIMIT $2", until).await
     }
 
     async fn threads(&self, sql: &'static str, until: i64) -> Result<Vec<ThreadId>> {
-        let query = sqlx::query_scalar::<_, String>(sql).bind(until).bind(THREADS);
-        query.fetch_all(self.store().reader()).await?.iter().map(|id| Ok(id.parse()?)).collect()
+        Ok(sqlx::query_scalar(sql).bind(until).bind(MAX_THREADS).fetch_all(self.store().reader()).await?)
     }
 
+    /// Merges a thread's deltas.
     async fn compact(&self, thread: ThreadId, until: i64) -> Result<u64> {
         let mut tx = self.begin().await?;
-        let Some((trimmed, head)) = tx.extent(thread).await? else { return Ok(0) };
+        let Some(Extent { trimmed, head }) = tx.lock_idle(thread).await? else { return Ok(0) };
         let mut compactor = Compactor::default();
         let channel = Channel::Thread(thread);
-        tx.each(thread, trimmed, |row| {
+        tx.for_each(thread, trimmed, |row| {
             if let Entry::Thread(entry) = row.decode(channel)? {
-                compactor.read(row.seq, entry);
+                compactor.read(row.seq(), entry);
             }
             Ok(())
         })
         .await?;
-        let (gone, grown) = compactor.finish();
-        for (seq, entry) in grown {
+        let (deleted, merged) = compactor.finish();
+        for (seq, entry) in merged {
             sqlx::query("UPDATE entries SET entry = $3 WHERE channel = $1 AND seq = $2")
-                .bind(channel.to_string())
+                .bind(channel)
                 .bind(seq.cast_signed())
                 .bind(serde_json::to_string(&entry)?)
                 .execute(tx.sql())
                 .await?;
         }
-        tx.remove(thread, &gone, if gone.is_empty() { trimmed } else { head }).await?;
-        sqlx::query("UPDATE threads SET trimmed_at = $2 WHERE id = $1")
-            .bind(thread.to_string())
-            .bind(until)
-            .execute(tx.sql())
-            .await?;
+        tx.delete_entries(thread, &deleted, if deleted.is_empty() { trimmed } else { head }).await?;
+        let query = sqlx::query("UPDATE threads SET trimmed_at = $2 WHERE id = $1").bind(thread).bind(until);
+        query.execute(tx.sql()).await?;
         tx.commit().await?;
-        Ok(gone.len() as u64)
+        Ok(deleted.len() as u64)
     }
 
-    /// Lets whole turns go: those whose run ended until then, and the oldest while the log has more bytes than it may.
-    async fn forget(&self, thread: ThreadId, until: i64, most: Option<u64>) -> Result<u64> {
+    /// Deletes the runs that ended by `until` with their entries, and the oldest others while the log has more than `max_bytes`.
+    async fn delete_turns(&self, thread: ThreadId, until: i64, max_bytes: Option<u64>) -> Result<u64> {
         let mut tx = self.begin().await?;
-        let Some((trimmed, head)) = tx.extent(thread).await? else { return Ok(0) };
-        let runs =
-            sqlx::query("SELECT id, ended_at FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL ORDER BY id");
-        let runs = runs.bind(thread.to_string()).fetch_all(tx.sql()).await?;
-        let run = |row: &sqlx::any::AnyRow| -> Result<(RunId, i64)> {
-            Ok((row.try_get::<String, _>(0)?.parse()?, row.try_get(1)?))
-        };
-        let runs: Vec<(RunId, i64)> = runs.iter().map(run).collect::<Result<_>>()?;
-        let (mut turns, mut bytes) = (Vec::new(), 0);
-        tx.each(thread, 0, |row| {
+        let Some(Extent { trimmed, head }) = tx.lock_idle(thread).await? else { return Ok(0) };
+        let sql = "SELECT id, ended_at FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL ORDER BY id";
+        let ended: Vec<EndedRun> = sqlx::query_as(sql).bind(thread).fetch_all(tx.sql()).await?;
+        let (entries, mut bytes) = tx.entries_of_runs(thread).await?;
+        let mut runs = HashSet::new();
+        for EndedRun { id, ended_at } in ended {
+            if ended_at > until && max_bytes.is_none_or(|max| bytes <= max) {
+                break;
+            }
+            bytes -= entries.iter().filter(|entry| entry.run == id).map(|entry| entry.bytes).sum::<u64>();
+            runs.insert(id);
+        }
+        if runs.is_empty() {
+            return Ok(0);
+        }
+        let seqs: Vec<u64> = entries.iter().filter(|entry| runs.contains(&entry.run)).map(|entry| entry.seq).collect();
+        let before = tx.folded(thread).await?;
+        // The snapshot still has the deleted turns.
+        sqlx::query("DELETE FROM snapshots WHERE channel = $1").bind(Channel::Thread(thread)).execute(tx.sql()).await?;
+        for run in runs {
+            sqlx::query("DELETE FROM runs WHERE id = $1").bind(run).execute(tx.sql()).await?;
+        }
+        tx.delete_entries(thread, &seqs, seqs.last().copied().unwrap_or_default().max(trimmed)).await?;
+        let mut left = tx.folded(thread).await?;
+        // The rest of the log may have a state as changes of a deleted one; then a snapshot keeps the state.
+        if left.restore_states_from(&before) {
+            let text = serde_json::to_string(&left)?;
+            queries::put_snapshot(tx.sql(), Channel::Thread(thread), head, text).await?;
+        }
+        tx.commit().await?;
+        Ok(seqs.len() as u64)
+    }
+}
+
+/// An entry that goes when its run does.
+struct RunEntry {
+    run: RunId,
+    seq: u64,
+    bytes: u64,
+}
+
+impl Append {
+    /// Locks a thread until the transaction ends, and returns the extent of its log; nothing if the thread was deleted or a run of it has
+    /// not ended.
+    async fn lock_idle(&mut self, thread: ThreadId) -> Result<Option<Extent>> {
+        let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{}", self.engine().for_update());
+        let live = sqlx::query(AssertSqlSafe(sql)).bind(thread).fetch_optional(self.sql()).await?;
+        let open = "SELECT id FROM runs WHERE thread_id = $1 AND ended_at IS NULL LIMIT 1";
+        let open = sqlx::query(open).bind(thread).fetch_optional(self.sql()).await?;
+        if live.is_none() || open.is_some() {
+            return Ok(None);
+        }
+        queries::extent(self.sql(), Channel::Thread(thread)).await
+    }
+
+    /// Reads a thread's log from a place on.
+    async fn for_each(
+        &mut self,
+        thread: ThreadId,
+        mut after: u64,
+        mut read: impl FnMut(&queries::EntryRow) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let rows = queries::page(self.sql(), Channel::Thread(thread), after).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.seq();
+            rows.iter().try_for_each(&mut read)?;
+        }
+    }
+
+    /// The entries of a thread that belong to runs, in order, and the bytes of all its entries.
+    async fn entries_of_runs(&mut self, thread: ThreadId) -> Result<(Vec<RunEntry>, u64)> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        self.for_each(thread, 0, |row| {
             bytes += row.entry.len() as u64;
             let run = match row.decode(Channel::Thread(thread))? {
                 Entry::Thread(ThreadEntry::Agent { run_id, .. }) => Some(run_id),
@@ -176,75 +239,20 @@ impl Channels {
                 Entry::Thread(ThreadEntry::Answer { answer }) => Some(answer.resumed_by),
                 _ => None,
             };
-            turns.extend(run.map(|run| (run, row.seq, row.entry.len() as u64)));
+            entries.extend(run.map(|run| RunEntry { run, seq: row.seq(), bytes: row.entry.len() as u64 }));
             Ok(())
         })
         .await?;
-        let mut doomed = HashSet::new();
-        for (run, ended_at) in runs {
-            if ended_at > until && most.is_none_or(|most| bytes <= most) {
-                break;
-            }
-            bytes -= turns.iter().filter(|(of, ..)| *of == run).map(|(_, _, bytes)| bytes).sum::<u64>();
-            doomed.insert(run);
-        }
-        if doomed.is_empty() {
-            return Ok(0);
-        }
-        let gone: Vec<u64> = turns.iter().filter(|(run, ..)| doomed.contains(run)).map(|(_, seq, _)| *seq).collect();
-        let before = tx.folded(thread).await?;
-        // What was kept folded still has them.
-        sqlx::query("DELETE FROM snapshots WHERE channel = $1")
-            .bind(Channel::Thread(thread).to_string())
-            .execute(tx.sql())
-            .await?;
-        for run in doomed {
-            sqlx::query("DELETE FROM runs WHERE id = $1").bind(run.to_string()).execute(tx.sql()).await?;
-        }
-        tx.remove(thread, &gone, gone.last().copied().unwrap_or_default().max(trimmed)).await?;
-        let mut left = tx.folded(thread).await?;
-        // What is left of the log may tell a state as changes of one that went: the thread as it looks is kept beside it.
-        if left.restore_states_from(&before) {
-            let text = serde_json::to_string(&left)?;
-            let query = sqlx::query("INSERT INTO snapshots (channel, seq, state) VALUES ($1, $2, $3)");
-            let query = query.bind(Channel::Thread(thread).to_string()).bind(head.cast_signed()).bind(text);
-            query.execute(tx.sql()).await?;
-        }
-        tx.commit().await?;
-        Ok(gone.len() as u64)
-    }
-}
-
-impl Append {
-    /// Where a thread's log was trimmed and where it ends; nobody else changes the thread until this is over.
-    async fn extent(&mut self, thread: ThreadId) -> Result<Option<(u64, u64)>> {
-        let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{}", self.engine().for_update());
-        let thread_row = sqlx::query(AssertSqlSafe(sql)).bind(thread.to_string()).fetch_optional(self.sql()).await?;
-        let open = "SELECT id FROM runs WHERE thread_id = $1 AND ended_at IS NULL LIMIT 1";
-        let open = sqlx::query(open).bind(thread.to_string()).fetch_optional(self.sql()).await?;
-        let query = sqlx::query("SELECT trimmed, head FROM channels WHERE id = $1");
-        let row = query.bind(Channel::Thread(thread).to_string()).fetch_optional(self.sql()).await?;
-        let (Some(_), None, Some(row)) = (thread_row, open, row) else { return Ok(None) };
-        Ok(Some((row.try_get::<i64, _>(0)?.cast_unsigned(), row.try_get::<i64, _>(1)?.cast_unsigned())))
+        Ok((entries, bytes))
     }
 
-    /// Reads a thread's log on from a place.
-    async fn each(&mut self, thread: ThreadId, mut after: u64, mut read: impl FnMut(&Row) -> Result<()>) -> Result<()> {
-        loop {
-            let rows = page(self.sql(), Channel::Thread(thread), after).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = last.seq;
-            rows.iter().try_for_each(&mut read)?;
-        }
-    }
-
-    /// A thread as it looks in this transaction.
+    /// A thread's view in this transaction.
     async fn folded(&mut self, thread: ThreadId) -> Result<ThreadView> {
         let channel = Channel::Thread(thread);
-        let kept = kept_text(self.sql(), channel).await?;
-        let kept = kept.and_then(|(seq, text)| serde_json::from_str(&text).ok().map(|view| (seq, view)));
-        let (seq, mut view) = kept.unwrap_or_default();
-        self.each(thread, seq, |row| {
+        let snapshot = queries::snapshot(self.sql(), channel).await?;
+        let snapshot = snapshot.and_then(|(seq, text)| serde_json::from_str(&text).ok().map(|view| (seq, view)));
+        let (seq, mut view) = snapshot.unwrap_or_default();
+        self.for_each(thread, seq, |row| {
             apply_to_thread(&mut view, row.at, row.decode(channel)?);
             Ok(())
         })
@@ -252,14 +260,14 @@ impl Append {
         Ok(view)
     }
 
-    /// Deletes entries; those up to `trimmed` may be missing from now on.
-    async fn remove(&mut self, thread: ThreadId, gone: &[u64], trimmed: u64) -> Result<()> {
-        let channel = Channel::Thread(thread).to_string();
-        for chunk in chunks(gone) {
+    /// Deletes entries; those up to `trimmed` may be missing from now on. Counts the thread's bytes again.
+    async fn delete_entries(&mut self, thread: ThreadId, seqs: &[u64], trimmed: u64) -> Result<()> {
+        let channel = Channel::Thread(thread);
+        for chunk in chunks(seqs) {
             let engine = self.engine();
-            let (first, seqs) = (engine.place(1), places(engine, 2, chunk.len()));
-            let sql = format!("DELETE FROM entries WHERE channel = {first} AND seq IN ({seqs})");
-            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(&channel);
+            let (first, places) = (engine.placeholder(1), placeholders(engine, 2, chunk.len()));
+            let sql = format!("DELETE FROM entries WHERE channel = {first} AND seq IN ({places})");
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(channel);
             for seq in chunk {
                 query = query.bind(seq.cast_signed());
             }
@@ -271,12 +279,7 @@ impl Append {
                    (SELECT COALESCE(SUM(OCTET_LENGTH(event)), 0) FROM raw_events \
                     WHERE run_id IN (SELECT id FROM runs WHERE thread_id = $3)) + \
                    (SELECT COALESCE(SUM(OCTET_LENGTH(request)), 0) FROM messages WHERE thread_id = $3) WHERE id = $1";
-        sqlx::query(sql)
-            .bind(&channel)
-            .bind(trimmed.cast_signed())
-            .bind(thread.to_string())
-            .execute(self.sql())
-            .await?;
+        sqlx::query(sql).bind(channel).bind(trimmed.cast_signed()).bind(thread).execute(self.sql()).await?;
         Ok(())
     }
 }

@@ -1,9 +1,8 @@
-//! The group commit: whatever waits to be appended goes into one transaction.
+//! Group commit: all appends that wait go into one transaction.
 //!
-//! What an append costs is mostly its transaction; a writer that takes all that waits pays it once for all of them. Each
-//! append is answered alone: with its place, or that its run is not this node's any more, or with the error of the step
-//! that it shared. Where a step of many fails for a reason of its own (and not because the store is away), each of them is
-//! tried alone, so that none suffers for another.
+//! The cost of an append is mostly that of its transaction, so a writer takes all waiting appends at once. Each append gets its own
+//! result: its last `seq`, or nothing if its run is no longer this node's, or the error of the shared transaction. If a shared
+//! transaction fails although the store can be reached, each of its appends is tried alone, so that none fails because of another.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +13,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Channel, Delivery, Shared, frame, rows};
+use super::{Channel, Delivery, Shared, queries};
 use crate::{
     protocol::RunId,
     server::{
@@ -25,30 +24,28 @@ use crate::{
     },
 };
 
-/// How many appends wait for a writer at most; then those who append wait.
-const WAITING: usize = 4096;
-/// How many go into one transaction.
-const BATCH: usize = 1024;
+/// Appends in a writer's queue; when it is full, callers wait.
+const QUEUE_CAPACITY: usize = 4096;
+/// Appends in one transaction.
+const MAX_BATCH: usize = 1024;
 
-/// What is to be appended, as it will be stored.
+/// An append: encoded entries for a channel.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) channel: Channel,
-    /// Only while this run goes on and is this node's.
+    /// Append only while this run has not ended and this node owns it.
     pub(super) run: Option<RunId>,
     pub(super) entries: Vec<String>,
-    /// When it was asked for.
-    pub(super) began: Instant,
-    pub(super) done: oneshot::Sender<Result<Option<u64>>>,
+    pub(super) requested: Instant,
+    pub(super) result: oneshot::Sender<Result<Option<u64>>>,
 }
 
-/// The ways to the writers; they end when this is dropped.
+/// The queues of the writers, which end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Writers(Vec<mpsc::Sender<Job>>);
 
 impl Writers {
-    /// Begins the writers: one on SQLite, which has one; on PostgreSQL half as many as it has connections for, the others
-    /// being left to commands.
+    /// Starts the writers: one on SQLite; on PostgreSQL one for every second connection, the others being left to commands.
     pub(super) fn spawn(shared: &Arc<Shared>) -> Self {
         let engine = shared.store.engine();
         let count = match engine {
@@ -56,116 +53,119 @@ impl Writers {
             Engine::Postgres => engine.writers().div_ceil(2),
         };
         let writer = |_| {
-            let (sender, jobs) = mpsc::channel(WAITING);
+            let (sender, jobs) = mpsc::channel(QUEUE_CAPACITY);
             tokio::spawn(write(shared.clone(), jobs));
             sender
         };
         Self((0..count).map(writer).collect())
     }
 
-    /// Appends, with others. Answers the last entry's place, or nothing where the run is over or another node's.
+    /// Appends entries. Returns the last one's `seq`, or nothing if the run has ended or another node owns it.
     pub(super) async fn append(
         &self,
         channel: Channel,
         run: Option<RunId>,
         entries: Vec<String>,
     ) -> Result<Option<u64>> {
-        let (done, answer) = oneshot::channel();
+        let (result, received) = oneshot::channel();
         let mut hasher = DefaultHasher::new();
         channel.hash(&mut hasher);
-        // A channel's appends stay in order: they all go to the same writer.
+        // All appends of a channel go to the same writer, so they stay in order.
         let writer = &self.0[(hasher.finish() % self.0.len() as u64) as usize];
-        let ended = |_| Error::Corrupt("the step of the log that had it did not end".into());
-        writer.send(Job { channel, run, entries, began: Instant::now(), done }).await.map_err(|_| ended(()))?;
-        answer.await.map_err(|_| ended(()))?
+        let lost = |_| Error::Corrupt("the transaction of an append did not end".into());
+        let job = Job { channel, run, entries, requested: Instant::now(), result };
+        writer.send(job).await.map_err(|_| lost(()))?;
+        received.await.map_err(|_| lost(()))?
     }
 }
 
 async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
-    while jobs.recv_many(&mut batch, BATCH).await > 0 {
+    while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let (shared, batch) = (shared.clone(), std::mem::take(&mut batch));
-        // A task of its own: should one panic, its appends fail and those after it do not.
+        // In a task of its own: a panic fails these appends only, not the writer.
         if let Err(error) = tokio::spawn(async move { commit(&shared, batch).await }).await {
-            tracing::error!(%error, "a step of the log did not end");
+            tracing::error!(%error, "a transaction of appends did not end");
         }
     }
 }
 
 async fn commit(shared: &Shared, batch: Vec<Job>) {
-    match step(shared, &batch).await {
-        Ok(places) => {
+    match run_batch(shared, &batch).await {
+        Ok(last_seqs) => {
             let entries = batch.iter().map(|job| job.entries.len()).sum();
-            metrics::committed(batch.len(), entries, batch.first().map_or(Duration::ZERO, |job| job.began.elapsed()));
-            for (job, place) in batch.into_iter().zip(places) {
-                // Whoever asked may be gone; it is stored all the same.
-                let _ = job.done.send(Ok(place));
+            metrics::committed(
+                batch.len(),
+                entries,
+                batch.first().map_or(Duration::ZERO, |job| job.requested.elapsed()),
+            );
+            for (job, last_seq) in batch.into_iter().zip(last_seqs) {
+                // The caller may have been cancelled; its entries are stored.
+                let _ = job.result.send(Ok(last_seq));
             }
         }
         Err(error) if batch.len() > 1 && !error.is_out_of_reach() => {
-            tracing::warn!(%error, appends = batch.len(), "a step of the log failed; its parts are tried alone");
+            tracing::warn!(%error, appends = batch.len(), "a transaction of several appends failed; each is tried alone");
             for job in batch {
-                let alone = step(shared, std::slice::from_ref(&job)).await.map(|places| places[0]);
-                let _ = job.done.send(alone);
+                let alone = run_batch(shared, std::slice::from_ref(&job)).await.map(|last_seqs| last_seqs[0]);
+                let _ = job.result.send(alone);
             }
         }
         Err(error) => {
             let error = Arc::new(error);
             for job in batch {
-                let _ = job.done.send(Err(Error::Shared(error.clone())));
+                let _ = job.result.send(Err(Error::Shared(error.clone())));
             }
         }
     }
 }
 
-/// One transaction and, after it, its deliveries; answers each job's place.
-async fn step(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
+/// Runs one transaction and delivers its entries; returns each job's `seq`.
+async fn run_batch(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
     let engine = shared.store.engine();
-    let _turn = shared.turn().await?;
+    let _permit = shared.permit().await?;
     let at = now_ms();
     let mut tx = shared.store.begin().await?;
     let mut runs: Vec<RunId> = batch.iter().filter_map(|job| job.run).collect();
     runs.sort_unstable();
     runs.dedup();
-    let held = rows::held(&mut tx, engine, &shared.node, &runs).await?;
-    let counts = |job: &&Job| job.run.is_none_or(|run| held.contains(&run)) && !job.entries.is_empty();
-    // By name: the order in which everyone locks channels.
-    let mut appended: BTreeMap<String, rows::Added> = BTreeMap::new();
-    for job in batch.iter().filter(counts) {
-        let none = rows::Added { channel: job.channel, entries: 0, bytes: 0 };
-        let added = appended.entry(job.channel.to_string()).or_insert(none);
-        added.entries += job.entries.len() as u64;
-        added.bytes += job.entries.iter().map(String::len).sum::<usize>() as u64;
+    let owned = queries::owned_runs(&mut tx, engine, &shared.node, &runs).await?;
+    let is_appended = |job: &Job| job.run.is_none_or(|run| owned.all.contains(&run)) && !job.entries.is_empty();
+    let mut begun: Vec<RunId> = batch.iter().filter(|job| is_appended(job)).filter_map(|job| job.run).collect();
+    begun.retain(|run| owned.not_begun.contains(run));
+    queries::mark_begun(&mut tx, engine, &begun, at).await?;
+    // By name: all transactions lock channels in this order.
+    let mut growths: BTreeMap<String, queries::Growth> = BTreeMap::new();
+    for job in batch.iter().filter(|job| is_appended(job)) {
+        let none = queries::Growth { channel: job.channel, entries: 0, bytes: 0 };
+        let growth = growths.entry(job.channel.to_string()).or_insert(none);
+        growth.entries += job.entries.len() as u64;
+        growth.bytes += job.entries.iter().map(String::len).sum::<usize>() as u64;
     }
-    let added: Vec<rows::Added> = appended.values().copied().collect();
-    let heads = rows::advance(&mut tx, engine, &added).await?;
-    // The place that the next entry of each channel takes.
-    let mut places_left: BTreeMap<&str, u64> = BTreeMap::new();
-    for (name, rows::Added { channel, entries, .. }) in &appended {
+    let in_order: Vec<queries::Growth> = growths.values().copied().collect();
+    let heads = queries::grow(&mut tx, engine, &in_order).await?;
+    // The `seq` of each channel's next entry.
+    let mut next_seqs: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, queries::Growth { channel, entries, .. }) in &growths {
         let head = heads.get(channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
-        places_left.insert(name, head - entries + 1);
+        next_seqs.insert(name, head - entries + 1);
     }
-    let mut log = Vec::new();
-    let mut deliveries = Vec::new();
-    let mut places = Vec::with_capacity(batch.len());
+    let (mut rows, mut deliveries) = (Vec::new(), Vec::new());
+    let mut last_seqs = Vec::with_capacity(batch.len());
     let names: Vec<String> = batch.iter().map(|job| job.channel.to_string()).collect();
     for (job, name) in batch.iter().zip(&names) {
-        let Some(next) = places_left.get_mut(name.as_str()).filter(|_| counts(&job)) else {
-            places.push(None);
+        let Some(next) = next_seqs.get_mut(name.as_str()).filter(|_| is_appended(job)) else {
+            last_seqs.push(None);
             continue;
         };
         for entry in &job.entries {
-            log.push(rows::LogRow { channel: name, seq: *next, at, entry });
-            deliveries.push(Delivery {
-                channel: job.channel,
-                seq: *next,
-                frame: frame(&shared.epoch, job.channel, *next, at, entry),
-            });
+            rows.push(queries::NewEntry { channel: name, seq: *next, at, entry });
+            deliveries.push(Delivery::new(&shared.epoch, job.channel, *next, at, entry));
             *next += 1;
         }
-        places.push(Some(*next - 1));
+        last_seqs.push(Some(*next - 1));
     }
-    rows::insert(&mut tx, engine, &log).await?;
+    queries::insert_entries(&mut tx, engine, &rows).await?;
     shared.commit(tx, deliveries).await?;
-    Ok(places)
+    Ok(last_seqs)
 }

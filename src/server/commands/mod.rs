@@ -20,7 +20,7 @@ use super::{
     connections::Nodes,
     error::{Error, Result},
     runs::{Agents, Runner},
-    threads::Asked,
+    threads::CommandOutcome,
 };
 use crate::protocol::MessageAccepted;
 
@@ -46,7 +46,7 @@ impl Commands {
     }
 
     /// Passes the run of an accepted message to the runner, unless the command was repeated.
-    fn start(&self, asked: Asked) -> MessageAccepted {
+    fn start(&self, asked: CommandOutcome) -> MessageAccepted {
         asked.run.into_iter().for_each(|run| self.runner.start(run));
         asked.accepted
     }

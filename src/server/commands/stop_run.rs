@@ -10,9 +10,9 @@ impl Commands {
     /// Stops a run, whichever node has it. One that has ended stays as it is.
     ///
     /// # Errors
-    /// As [`threads::ask_to_stop`].
+    /// As [`threads::request_stop`].
     pub async fn stop_run(&self, user: UserId, run: RunId) -> Result<()> {
-        if threads::ask_to_stop(&self.channels, user, run).await? {
+        if threads::request_stop(&self.channels, user, run).await? {
             self.nodes.stop_run(run);
         }
         Ok(())

@@ -27,7 +27,7 @@ const REPEAT_DELAYS: [Duration; 2] = [SHORT_INTERVAL, LONG_INTERVAL];
 
 /// Compares until `stopping`.
 pub(super) async fn run(node: &Inner, channels: &Channels, stopping: &CancellationToken) {
-    let mut requests = node.bus.asked();
+    let mut requests = node.bus.comparisons();
     let mut repeats = REPEAT_DELAYS.iter();
     loop {
         let status = node.bus.status();

@@ -168,7 +168,7 @@ mod tests {
     async fn append(channels: &Channels, user: UserId) -> u64 {
         let entry = UserEntry::Run { thread_id: ThreadId::new(), run_id: RunId::new(), phase: RunPhase::Running };
         let mut append = channels.begin().await.expect("begins");
-        let seq = append.user(user, &[entry]).await.expect("appends");
+        let seq = append.append_to_feed(user, &[entry]).await.expect("appends");
         append.commit().await.expect("commits");
         seq
     }

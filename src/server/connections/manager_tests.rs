@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::{
     protocol::{
-        Notice, NoticeId,
+        Epoch, Notice, NoticeId,
         http::{Role, User},
     },
     server::auth::Via,
@@ -80,11 +80,12 @@ fn nothing_of_a_revoked_or_deleted_channel_is_delivered() {
     let tab = manager.connect(&ada).expect("fits");
     let [first, second] = [Channel::Thread(ThreadId::new()), Channel::Thread(ThreadId::new())];
     assert!(tab.follower().follow(first) && tab.follower().follow(second));
-    manager.deliver(&Delivery { channel: first, seq: 1, frame: "{}".into() });
+    let delivery = |channel, seq| Delivery::new(&Epoch("e".into()), channel, seq, 1, "{}");
+    manager.deliver(&delivery(first, 1));
     manager.revoke(ada.user.id, first);
     manager.forget(second);
     for channel in [first, second] {
-        manager.deliver(&Delivery { channel, seq: 2, frame: "{}".into() });
+        manager.deliver(&delivery(channel, 2));
     }
     let items = received(&tab).0;
     assert!(matches!(items[..], [Item::Entry(_), Item::Revoked(a), Item::Revoked(b)] if (a, b) == (first, second)));

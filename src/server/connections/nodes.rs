@@ -72,7 +72,7 @@ impl Nodes {
 
     /// Reports to the others that this node stops and has no connections any more.
     pub fn leave(&self) {
-        self.0.bus.tell(NodeMessage::Leaving { node: self.0.name.clone() });
+        self.0.bus.send(NodeMessage::Leaving { node: self.0.name.clone() });
     }
 
     /// Stops a run, whichever node has it.
@@ -112,7 +112,7 @@ impl Nodes {
 
     /// Applies a message here and sends it to the other nodes; returns how many connections it reached here.
     fn broadcast(&self, message: NodeMessage) -> usize {
-        self.0.bus.tell(message.clone());
+        self.0.bus.send(message.clone());
         self.apply_local(message)
     }
 
@@ -130,7 +130,7 @@ impl Nodes {
             NodeMessage::AgentsChanged {} => runner.agents().changed.notify_one(),
             NodeMessage::Forget { thread_id } => manager.forget(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
-            NodeMessage::Compare {} => bus.ask(),
+            NodeMessage::Compare {} => bus.request_comparison(),
             NodeMessage::Present { node, parts } => {
                 remote.lock().apply(node.into(), parts);
                 remote_changed.notify_one();
@@ -145,11 +145,11 @@ impl Nodes {
 }
 
 impl Listener for Nodes {
-    fn entry(&self, delivery: &Delivery) {
+    fn on_entry(&self, delivery: &Delivery) {
         self.0.manager.deliver(delivery);
     }
 
-    fn head(&self, channel: Channel, seq: u64) {
+    fn on_head(&self, channel: Channel, seq: u64) {
         self.0.manager.head(channel, seq);
     }
 

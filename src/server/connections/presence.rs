@@ -18,7 +18,7 @@ use super::nodes::Inner;
 use crate::{
     protocol::{ChannelName, Epoch, EventPush, Present, Push, ThreadId, ThreadSignal, UserId, Waiting, WaitsFor},
     server::{
-        bus::{InLine, NodeMessage, Part},
+        bus::{NodeMessage, ThreadReport, WaitingRun},
         channel::Channel,
         clock::now_ms,
     },
@@ -104,10 +104,10 @@ fn report(node: &Inner, threads: &[ThreadId]) {
     for threads in threads.chunks(MAX_THREADS_PER_MESSAGE) {
         let part = |id: &ThreadId| {
             let (present, waiting) = (node.manager.present(*id), node.runner.waiting(*id));
-            Part { thread_id: *id, present, waiting }
+            ThreadReport { thread_id: *id, present, waiting }
         };
         let parts = threads.iter().map(part).collect();
-        node.bus.tell(NodeMessage::Present { node: node.name.clone(), parts });
+        node.bus.send(NodeMessage::Present { node: node.name.clone(), parts });
     }
 }
 
@@ -158,14 +158,14 @@ pub(super) struct RemotePresence {
 struct NodeReport {
     received: Instant,
     present: Vec<Present>,
-    waiting: Vec<InLine>,
+    waiting: Vec<WaitingRun>,
 }
 
 impl RemotePresence {
     /// Applies the report of a node.
-    pub(super) fn apply(&mut self, node: Arc<str>, parts: Vec<Part>) {
+    pub(super) fn apply(&mut self, node: Arc<str>, parts: Vec<ThreadReport>) {
         let received = Instant::now();
-        for Part { thread_id, present, waiting } in parts {
+        for ThreadReport { thread_id, present, waiting } in parts {
             let before = self.threads.get(&thread_id).and_then(|nodes| nodes.get(&node));
             let known = before.map_or((&[][..], &[][..]), |report| (&report.present[..], &report.waiting[..]));
             if known != (&present[..], &waiting[..]) {
@@ -205,14 +205,14 @@ impl RemotePresence {
     }
 
     /// The runs of a thread that wait on any node, in the thread's order; `here` is this node's part.
-    pub(super) fn with_queue(&self, thread: ThreadId, here: Vec<InLine>) -> Vec<Waiting> {
+    pub(super) fn with_queue(&self, thread: ThreadId, here: Vec<WaitingRun>) -> Vec<Waiting> {
         let reports = self.threads.get(&thread).into_iter().flat_map(HashMap::values);
         let mut all = here;
         all.extend(reports.flat_map(|report| &report.waiting));
         all.sort_by_key(|run| (run.turn, run.seq));
         // While a node takes a run over, two nodes report it.
         all.dedup_by_key(|run| run.waiting.run_id);
-        let place = |(position, InLine { waiting, .. }): (u32, InLine)| match waiting.waits_for {
+        let place = |(position, WaitingRun { waiting, .. }): (u32, WaitingRun)| match waiting.waits_for {
             WaitsFor::Thread => Waiting { position, ..waiting },
             WaitsFor::Person | WaitsFor::Agent | WaitsFor::Server => waiting,
         };
@@ -262,7 +262,7 @@ mod tests {
     async fn reports_add_up_and_expire() {
         let (mut remote, thread, ada) = (RemotePresence::default(), ThreadId::new(), UserId::new());
         let part = |connections| {
-            vec![Part { thread_id: thread, present: vec![follower(ada, connections)], waiting: Vec::new() }]
+            vec![ThreadReport { thread_id: thread, present: vec![follower(ada, connections)], waiting: Vec::new() }]
         };
         remote.apply("a".into(), part(2));
         remote.apply("b".into(), part(1));
@@ -284,11 +284,11 @@ mod tests {
         let (mut remote, thread) = (RemotePresence::default(), ThreadId::new());
         let run = |seq, position, waits_for| {
             let waiting = Waiting { run_id: RunId::new(), position, waits_for };
-            InLine { turn: seq, seq, waiting }
+            WaitingRun { turn: seq, seq, waiting }
         };
         let first = run(3, 7, WaitsFor::Person);
         let (second, third) = (run(5, 1, WaitsFor::Thread), run(8, 2, WaitsFor::Thread));
-        let parts = |waiting| vec![Part { thread_id: thread, present: Vec::new(), waiting }];
+        let parts = |waiting| vec![ThreadReport { thread_id: thread, present: Vec::new(), waiting }];
         remote.apply("a".into(), parts(vec![second]));
         remote.apply("b".into(), parts(vec![second]));
         remote.check_invariants();
@@ -317,7 +317,7 @@ mod tests {
                     }
                     connections => {
                         let present = if connections == 0 { Vec::new() } else { vec![follower(ada, connections)] };
-                        remote.apply(name.into(), vec![Part { thread_id: threads[thread], present, waiting: Vec::new() }]);
+                        remote.apply(name.into(), vec![ThreadReport { thread_id: threads[thread], present, waiting: Vec::new() }]);
                         model.insert((node, thread), connections);
                     }
                 }

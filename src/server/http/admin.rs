@@ -163,7 +163,7 @@ pub(super) async fn usage(
 /// `GET /api/usage`.
 pub(super) async fn own_usage(State(state): State<AppState>, Caller(identity): Caller) -> Result<Answer<OwnUsage>> {
     let id = identity.user.id;
-    let today = usage::today(&state.channels, id).await?.plus(state.runner.agents().allowance().going(id));
+    let today = usage::today(&state.channels, id).await?.plus(state.runner.agents().allowance().of_open_runs(id));
     Ok(Answer(OwnUsage { today, budget: state.config.runs.budget() }))
 }
 

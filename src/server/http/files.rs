@@ -9,7 +9,6 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use sqlx::{Row, any::AnyRow};
 use tokio::{
     fs,
     io::{AsyncWriteExt, BufWriter},
@@ -30,7 +29,7 @@ use crate::{
         error::{Error, Result},
         graphemes::cut,
         problem::problem,
-        quotas::{Reservation, Upload},
+        quotas::{self, Reservation, Upload},
         state::AppState,
         store::Store,
         threads,
@@ -169,16 +168,8 @@ async fn commit(reserved: Reservation, (name, bytes): (&str, u64), part: &Partia
 
 /// The record of a file of a thread.
 async fn find(store: &Store, thread: ThreadId, file_id: FileId) -> Result<Option<Uploaded>> {
-    let row = sqlx::query("SELECT name, bytes FROM files WHERE id = $1 AND thread_id = $2")
-        .bind(file_id.to_string())
-        .bind(thread.to_string())
-        .fetch_optional(store.reader())
-        .await?;
-    let uploaded = |row: AnyRow| -> Result<Uploaded> {
-        let bytes: i64 = row.try_get(1)?;
-        Ok(Uploaded { file_id, name: row.try_get(0)?, bytes: bytes.cast_unsigned() })
-    };
-    row.map(uploaded).transpose()
+    let file = quotas::file(store.reader(), thread, file_id).await?;
+    Ok(file.map(|(name, bytes)| Uploaded { file_id, name, bytes }))
 }
 
 /// A file that is being written; dropping it deletes it.

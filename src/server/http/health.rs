@@ -80,7 +80,7 @@ async fn store(state: &AppState) -> Part {
     match tokio::time::timeout(STORE_TIMEOUT, asked).await {
         // Whether it can be written is known from the renewal of the node's lease every few seconds, so that requests cause no
         // writes.
-        Ok(Ok(_)) => match store.broken() {
+        Ok(Ok(_)) => match store.outage() {
             None => Part { ok: true, state: "answers" },
             Some(Outage::OutOfReach | Outage::FilesFull) => Part { ok: false, state: "takes no writes" },
             Some(Outage::StoreFull) => Part { ok: false, state: "takes no writes: its disk is full" },

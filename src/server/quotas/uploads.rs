@@ -1,38 +1,38 @@
-//! Room for files on their way: reserved in the store before their bytes are written, for as long as they take.
+//! Space for files that are being uploaded: reserved in the store before their bytes are written, until they are recorded.
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
 
-use super::{Limit, Quotas, lock_all, lock_person, size};
+use super::{Limit, Quotas, lock_server, lock_user, size};
 use crate::{
     protocol::{ErrorCode, FileId, ThreadId, UserId},
     server::{
         clock::now_ms,
         error::{Error, Result},
-        store::Store,
+        store::{Engine, Store, row},
     },
 };
 
-/// How long a reservation holds that nobody renews.
-const RESERVED_FOR: Duration = Duration::from_secs(5 * 60);
-/// How often one is renewed while its file is on its way.
+/// How long a reservation holds after it was made or renewed.
+const RESERVATION_TTL: Duration = Duration::from_secs(5 * 60);
+/// How often a reservation is renewed during its upload.
 const RENEW_INTERVAL: Duration = Duration::from_secs(60);
-/// How much is reserved at once for a file of which nobody knows how large it becomes, in bytes.
-const STEP: u64 = 1 << 20;
+/// How much is reserved at once for a file of unknown size, in bytes.
+const RESERVATION_STEP: u64 = 1 << 20;
 
-/// A file on its way.
+/// A file that is being uploaded.
 #[derive(Debug, Clone, Copy)]
 pub struct Upload {
     /// The file.
     pub file: FileId,
     /// Its thread.
     pub thread: ThreadId,
-    /// Whose thread it is.
+    /// The owner of the thread.
     pub owner: UserId,
 }
 
-/// Bytes that are reserved for one. Dropped before [`Reservation::record`], they are given back.
+/// Bytes that are reserved for an upload. Dropping it before [`Reservation::record`] frees them.
 #[derive(Debug)]
 pub struct Reservation {
     quotas: Quotas,
@@ -44,11 +44,11 @@ pub struct Reservation {
 }
 
 impl Quotas {
-    /// Reserves room for a file: for `least` bytes, and up to `wish` where there is as much.
+    /// Reserves space for a file: at least `least` bytes, and up to `wish` if available.
     ///
     /// # Errors
-    /// `quota_exceeded`, `too_large` where its thread has no room, `not_found` where that was deleted, `unavailable` where the disk
-    /// has too little.
+    /// `quota_exceeded`; `too_large` if its thread has no space, `not_found` if the thread was deleted, `unavailable` if the disk is
+    /// almost full.
     pub async fn reserve(&self, store: &Store, upload: Upload, least: u64, wish: u64) -> Result<Reservation> {
         let (store, renewed) = (store.clone(), Instant::now());
         let mut reservation = Reservation { quotas: self.clone(), store, upload, bytes: 0, renewed, open: true };
@@ -56,76 +56,86 @@ impl Quotas {
         Ok(reservation)
     }
 
-    /// How many bytes a file may have now, with what is there and on its way beside it; an error where that is less than `least`.
-    async fn room_for(&self, tx: &mut AnyConnection, store: &Store, upload: &Upload, least: u64) -> Result<u64> {
+    /// How many bytes a file can have beside all other files and reservations; an error if fewer than `least`.
+    async fn space_for(&self, tx: &mut AnyConnection, store: &Store, upload: &Upload, least: u64) -> Result<u64> {
         let (limits, engine) = (&self.0.limits, store.engine());
-        let Upload { file, thread, owner } = upload;
+        let Upload { file, thread, owner } = *upload;
         let lock = engine.for_update();
-        // One upload of a person after the other, whatever the node: together they stay within the limits.
-        lock_person(engine, tx, *owner).await?;
+        // Uploads of a person wait for each other on all nodes, so that together they stay within the limits.
+        lock_user(engine, tx, owner).await?;
         if limits.max_files > 0 || limits.max_file_bytes > 0 {
-            lock_all(engine, tx).await?;
+            lock_server(engine, tx).await?;
         }
         let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{lock}");
-        let there = sqlx::query(AssertSqlSafe(sql)).bind(thread.to_string()).fetch_optional(&mut *tx).await?;
-        there.ok_or_else(|| Error::not_found("thread"))?;
-        let reserved = kept(tx, store, "", None, *file, true).await?;
-        let mut room = self.0.room.for_files(reserved.bytes).await?;
-        if room < least {
-            return Err(self.0.room.too_little(room));
+        let live = sqlx::query(AssertSqlSafe(sql)).bind(thread).fetch_optional(&mut *tx).await?;
+        live.ok_or_else(|| Error::not_found("thread"))?;
+        let reserved = count("uploads", Scope::Server, tx, engine, file).await?;
+        let mut space = self.0.disk.for_files(reserved.bytes).await?;
+        if space < least {
+            return Err(self.0.disk.almost_full(space));
         }
         if self.0.thread_bytes > 0 {
-            let most = self.0.thread_bytes;
-            let used = kept(tx, store, "thread_id", Some(thread.to_string()), *file, false).await?.bytes;
-            room = room.min(most.saturating_sub(used));
-            if room < least {
-                let message = format!("the files of a thread have at most {most} bytes together; begin another thread");
+            let max = self.0.thread_bytes;
+            space = space.min(max.saturating_sub(used(Scope::Thread(thread), tx, engine, file).await?.bytes));
+            if space < least {
+                let message = format!("the files of a thread have at most {max} bytes together; begin another thread");
                 return Err(Error::refused(ErrorCode::TooLarge, message));
             }
         }
         if limits.max_files_per_user > 0 || limits.max_file_bytes_per_user > 0 {
-            let used = kept(tx, store, "owner", Some(owner.to_string()), *file, false).await?;
-            let (count, bytes) = (limits.max_files_per_user, limits.max_file_bytes_per_user);
-            if count > 0 {
-                Limit::of_one("files", count).check(used.files, 1, || {
-                    format!("you have {} files, and one person has at most {count} here; delete threads that you no longer need", used.files)
-                })?;
-            }
-            if bytes > 0 {
-                room = room.min(bytes.saturating_sub(used.bytes));
-                Limit::of_one("file_bytes", bytes).check(used.bytes, least, || {
-                    let (used, most) = (size(used.bytes), size(bytes));
-                    format!("your files have {used}, and one person keeps at most {most} here; delete threads that you no longer need")
-                })?;
-            }
+            let used = used(Scope::User(owner), tx, engine, file).await?;
+            space = space.min(self.check_user_files(used, least)?);
         }
         if limits.max_files > 0 || limits.max_file_bytes > 0 {
-            let used = kept(tx, store, "", None, *file, false).await?;
-            let (count, bytes) = (limits.max_files, limits.max_file_bytes);
-            let ask = "delete threads that are no longer needed, or ask whoever runs it";
-            if count > 0 {
-                let message = || format!("this server keeps at most {count} files, and there are as many; {ask}");
-                Limit::of_all("files", count).check(used.files, 1, message)?;
-            }
-            if bytes > 0 {
-                room = room.min(bytes.saturating_sub(used.bytes));
-                let message =
-                    || format!("this server keeps at most {} of files, and they are used up; {ask}", size(bytes));
-                Limit::of_all("file_bytes", bytes).check(used.bytes, least, message)?;
-            }
+            let used = used(Scope::Server, tx, engine, file).await?;
+            space = space.min(self.check_server_files(used, least)?);
         }
-        Ok(room)
+        Ok(space)
+    }
+
+    /// How many more bytes of files a person may have; an error if that is less than `least`, or there are too many files.
+    fn check_user_files(&self, used: Used, least: u64) -> Result<u64> {
+        let (files, bytes) = (self.0.limits.max_files_per_user, self.0.limits.max_file_bytes_per_user);
+        if files > 0 {
+            Limit::per_user("files", files).check(used.files, 1, || {
+                format!("you have {} files, and one person has at most {files} here; delete threads that you no longer need", used.files)
+            })?;
+        }
+        if bytes == 0 {
+            return Ok(u64::MAX);
+        }
+        Limit::per_user("file_bytes", bytes).check(used.bytes, least, || {
+            let (used, max) = (size(used.bytes), size(bytes));
+            format!("your files have {used}, and one person keeps at most {max} here; delete threads that you no longer need")
+        })?;
+        Ok(bytes.saturating_sub(used.bytes))
+    }
+
+    /// The same for all people together.
+    fn check_server_files(&self, used: Used, least: u64) -> Result<u64> {
+        let (files, bytes) = (self.0.limits.max_files, self.0.limits.max_file_bytes);
+        let advice = "delete threads that are no longer needed, or ask whoever runs it";
+        if files > 0 {
+            let message = || format!("this server keeps at most {files} files, and there are as many; {advice}");
+            Limit::for_server("files", files).check(used.files, 1, message)?;
+        }
+        if bytes == 0 {
+            return Ok(u64::MAX);
+        }
+        let message = || format!("this server keeps at most {} of files, and they are used up; {advice}", size(bytes));
+        Limit::for_server("file_bytes", bytes).check(used.bytes, least, message)?;
+        Ok(bytes.saturating_sub(used.bytes))
     }
 }
 
 impl Reservation {
-    /// Sees that so many bytes are reserved, and renews the reservation from time to time: called before they are written.
+    /// Ensures that so many bytes are reserved, and renews the reservation from time to time. Call it before writing them.
     ///
     /// # Errors
     /// As [`Quotas::reserve`].
     pub async fn hold(&mut self, bytes: u64) -> Result<()> {
         if bytes > self.bytes {
-            return self.extend(bytes, bytes.saturating_add(STEP)).await;
+            return self.extend(bytes, bytes.saturating_add(RESERVATION_STEP)).await;
         }
         if self.renewed.elapsed() >= RENEW_INTERVAL {
             return self.extend(self.bytes, self.bytes).await;
@@ -135,20 +145,20 @@ impl Reservation {
 
     async fn extend(&mut self, least: u64, wish: u64) -> Result<()> {
         let mut tx = self.store.begin().await?;
-        let room = self.quotas.room_for(&mut tx, &self.store, &self.upload, least).await?;
-        let granted = room.min(wish);
+        let space = self.quotas.space_for(&mut tx, &self.store, &self.upload, least).await?;
+        let granted = space.min(wish);
         let sql = format!(
             "INSERT INTO uploads (id, thread_id, owner, bytes, expires_at) VALUES ($1, $2, $3, $4, {} + $5) \
              ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes, expires_at = excluded.expires_at",
             self.store.engine().now(),
         );
-        let reserved_for = i64::try_from(RESERVED_FOR.as_millis()).unwrap_or(i64::MAX);
+        let ttl = i64::try_from(RESERVATION_TTL.as_millis()).unwrap_or(i64::MAX);
         sqlx::query(AssertSqlSafe(sql))
-            .bind(self.upload.file.to_string())
-            .bind(self.upload.thread.to_string())
-            .bind(self.upload.owner.to_string())
+            .bind(self.upload.file)
+            .bind(self.upload.thread)
+            .bind(self.upload.owner)
             .bind(i64::try_from(granted).unwrap_or(i64::MAX))
-            .bind(reserved_for)
+            .bind(ttl)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
@@ -156,20 +166,20 @@ impl Reservation {
         Ok(())
     }
 
-    /// Makes it a file of its thread, with its name and as many bytes as were written.
+    /// Records the uploaded file with its name and size in bytes.
     ///
     /// # Errors
     /// As [`Quotas::reserve`].
     pub async fn record(mut self, name: &str, bytes: u64) -> Result<()> {
         let Upload { file, thread, owner } = self.upload;
         let mut tx = self.store.begin().await?;
-        self.quotas.room_for(&mut tx, &self.store, &self.upload, bytes).await?;
+        self.quotas.space_for(&mut tx, &self.store, &self.upload, bytes).await?;
         let sql = "INSERT INTO files (id, thread_id, owner, name, bytes, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
                    ON CONFLICT (id) DO NOTHING";
         sqlx::query(sql)
-            .bind(file.to_string())
-            .bind(thread.to_string())
-            .bind(owner.to_string())
+            .bind(file)
+            .bind(thread)
+            .bind(owner)
             .bind(name)
             .bind(bytes.cast_signed())
             .bind(now_ms())
@@ -188,56 +198,84 @@ impl Drop for Reservation {
             return;
         }
         let (store, file) = (self.store.clone(), self.upload.file);
-        // Where this fails, the reservation runs out.
+        // If this fails, the reservation expires.
         tokio::spawn(async move {
-            let given_back = async {
+            let released = async {
                 let mut tx = store.begin().await?;
                 release(&mut tx, file).await?;
                 Ok::<_, Error>(tx.commit().await?)
             };
-            if let Err(error) = given_back.await {
-                tracing::debug!(%file, %error, "a reservation could not be given back; it runs out");
+            if let Err(error) = released.await {
+                tracing::debug!(%file, %error, "a reservation could not be released; it expires");
             }
         });
     }
 }
 
 async fn release(tx: &mut AnyConnection, file: FileId) -> Result<()> {
-    sqlx::query("DELETE FROM uploads WHERE id = $1").bind(file.to_string()).execute(tx).await?;
+    sqlx::query("DELETE FROM uploads WHERE id = $1").bind(file).execute(tx).await?;
     Ok(())
 }
 
-/// How many files, and bytes of them.
+/// The name and bytes of a thread's file.
+pub(in crate::server) async fn file<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    thread: ThreadId,
+    file: FileId,
+) -> Result<Option<(String, u64)>> {
+    row! { struct Row { name: String, bytes: i64 } }
+    let query =
+        sqlx::query_as("SELECT name, bytes FROM files WHERE id = $1 AND thread_id = $2").bind(file).bind(thread);
+    let row: Option<Row> = query.fetch_optional(executor).await?;
+    Ok(row.map(|Row { name, bytes }| (name, bytes.cast_unsigned())))
+}
+
+/// Files, and the sum of their bytes.
 #[derive(Debug, Default, Clone, Copy)]
-struct Kept {
+struct Used {
     files: u64,
     bytes: u64,
 }
 
-/// What there is and what is on its way, but for one file: all of it, or where a column has a value; or only what is on its way.
-async fn kept(
+/// Whose files are counted.
+#[derive(Debug, Clone, Copy)]
+enum Scope {
+    Thread(ThreadId),
+    User(UserId),
+    Server,
+}
+
+/// Counts files and reservations, without one file.
+async fn used(scope: Scope, tx: &mut AnyConnection, engine: Engine, except: FileId) -> Result<Used> {
+    let files = count("files", scope, tx, engine, except).await?;
+    let uploads = count("uploads", scope, tx, engine, except).await?;
+    Ok(Used { files: files.files + uploads.files, bytes: files.bytes + uploads.bytes })
+}
+
+/// Counts the rows of `files`, or the reservations of `uploads` that have not expired, without one file.
+async fn count(
+    table: &'static str,
+    scope: Scope,
     tx: &mut AnyConnection,
-    store: &Store,
-    column: &str,
-    value: Option<String>,
-    but: FileId,
-    on_its_way: bool,
-) -> Result<Kept> {
-    let only = if value.is_some() { format!(" AND {column} = $2") } else { String::new() };
-    let mut used = Kept::default();
-    let tables = if on_its_way { &["uploads"][..] } else { &["files", "uploads"] };
-    for table in tables {
-        let live =
-            if *table == "uploads" { format!(" AND expires_at > {}", store.engine().now()) } else { String::new() };
-        let sql =
-            format!("SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM {table} WHERE id <> $1{only}{live}");
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(but.to_string());
-        if let Some(value) = &value {
-            query = query.bind(value.clone());
-        }
-        let row = query.fetch_one(&mut *tx).await?;
-        used.files += row.try_get::<i64, _>(0)?.cast_unsigned();
-        used.bytes += row.try_get::<i64, _>(1)?.cast_unsigned();
-    }
-    Ok(used)
+    engine: Engine,
+    except: FileId,
+) -> Result<Used> {
+    row! { struct Row { files: i64, bytes: i64 } }
+    let filter = match scope {
+        Scope::Thread(_) => " AND thread_id = $2",
+        Scope::User(_) => " AND owner = $2",
+        Scope::Server => "",
+    };
+    let live = if table == "uploads" { format!(" AND expires_at > {}", engine.now()) } else { String::new() };
+    let sql = format!(
+        "SELECT COUNT(*) AS files, CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes FROM {table} WHERE id <> $1{filter}{live}"
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(except);
+    let query = match scope {
+        Scope::Thread(thread) => query.bind(thread),
+        Scope::User(user) => query.bind(user),
+        Scope::Server => query,
+    };
+    let Row { files, bytes } = query.fetch_one(tx).await?;
+    Ok(Used { files: files.cast_unsigned(), bytes: bytes.cast_unsigned() })
 }

@@ -1,10 +1,11 @@
 //! Failures of runs that are stored for administrators.
 
-use sqlx::Row;
-
 use crate::{
     protocol::http::LastFailure,
-    server::{error::Result, store::Store},
+    server::{
+        error::Result,
+        store::{Store, row},
+    },
     thread::{EndKind, RunEnd},
 };
 
@@ -37,10 +38,9 @@ pub(super) fn problem(ending: &RunEnd) -> Option<String> {
 /// # Errors
 /// If the store fails.
 pub async fn last_failure(store: &Store, agent: &str) -> Result<Option<LastFailure>> {
+    row! { struct Row { ended_at: i64, problem: Option<String> } }
     let sql =
         "SELECT ended_at, problem FROM runs WHERE agent = $1 AND ended_at IS NOT NULL ORDER BY ended_at DESC LIMIT 1";
-    let newest = sqlx::query(sql).bind(agent).fetch_optional(store.reader()).await?;
-    let Some(newest) = newest else { return Ok(None) };
-    let (at, message) = (newest.try_get("ended_at")?, newest.try_get::<Option<String>, _>("problem")?);
-    Ok(message.map(|message| LastFailure { at, message }))
+    let newest: Option<Row> = sqlx::query_as(sql).bind(agent).fetch_optional(store.reader()).await?;
+    Ok(newest.and_then(|Row { ended_at, problem }| Some(LastFailure { at: ended_at, message: problem? })))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sqlx::{Any, AnyConnection, Row, Transaction};
+use sqlx::{Any, AnyConnection, FromRow, Row, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -18,7 +18,6 @@ use crate::{
         http::User,
     },
     server::{
-        auth::read_user,
         clock::now_ms,
         error::{Error, Result},
         threads::NewRun,
@@ -40,13 +39,13 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
         }
     };
     let moment = async {
-        let mut look = run.channels.store().look().await?;
+        let mut look = run.channels.store().begin_read().await?;
         let asked = StoredRun::read(&mut look, run.new.run_id).await?;
         Ok::<_, Error>((look, asked))
     };
     let (mut look, asked) = moment.await.map_err(unavailable)?;
     let agent = agent(run, asked.owner.as_ref()).map_err(refused("unknown_agent"))?;
-    let (owner, going) = (run.new.owner, run.agents.allowance().going(run.new.owner));
+    let (owner, going) = (run.new.owner, run.agents.allowance().of_open_runs(run.new.owner));
     let within = usage::admit(&mut *look, run.options.budget, owner, going).await;
     within.map_err(refused("budget_used"))?;
     let input = input(run, look, asked, cancel).await.map_err(unavailable)?;
@@ -74,22 +73,22 @@ struct StoredRun {
 
 impl StoredRun {
     async fn read(look: &mut AnyConnection, run: RunId) -> Result<Self> {
-        let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id, f.name, f.bytes \
+        let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id AS file_id, f.name AS file_name, f.bytes AS file_bytes \
                    FROM runs r JOIN users u ON u.id = r.owner LEFT JOIN files f ON f.id = \
                    (SELECT id FROM files WHERE thread_id = r.thread_id ORDER BY created_at DESC, id DESC LIMIT 1) \
                    WHERE r.id = $1";
-        let Some(row) = sqlx::query(sql).bind(run.to_string()).fetch_optional(look).await? else {
+        let Some(row) = sqlx::query(sql).bind(run).fetch_optional(look).await? else {
             return Ok(Self::default());
         };
-        let caller = row.try_get::<Option<String>, _>(4)?.map(|text| serde_json::from_str(&text)).transpose()?;
-        let latest = match row.try_get::<Option<String>, _>(5)? {
-            Some(id) => {
-                let bytes = row.try_get::<i64, _>(7)?.cast_unsigned();
-                Some(Attachment { file_id: id.parse()?, name: row.try_get(6)?, bytes })
+        let caller = row.try_get::<Option<String>, _>("caller")?.map(|text| serde_json::from_str(&text)).transpose()?;
+        let latest = match row.try_get("file_id")? {
+            Some(file_id) => {
+                let bytes = row.try_get::<i64, _>("file_bytes")?.cast_unsigned();
+                Some(Attachment { file_id, name: row.try_get("file_name")?, bytes })
             }
             None => None,
         };
-        Ok(Self { owner: Some(read_user(&row)?), caller: caller.unwrap_or_default(), latest })
+        Ok(Self { owner: Some(User::from_row(&row)?), caller: caller.unwrap_or_default(), latest })
     }
 }
 

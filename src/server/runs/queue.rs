@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     protocol::{RunId, ThreadId, UserId, Waiting, WaitsFor},
     server::{
-        bus::InLine,
+        bus::WaitingRun,
         config::agents::AgentLimits,
         threads::{NewRun, Place},
     },
@@ -37,7 +37,7 @@ pub(super) struct Rules<'a> {
 pub(super) struct Queue {
     waiting: Vec<NewRun>,
     /// The positions by thread, as [`Queue::changed`] last saw them.
-    positions: HashMap<ThreadId, Vec<InLine>>,
+    positions: HashMap<ThreadId, Vec<WaitingRun>>,
 }
 
 impl Queue {
@@ -102,7 +102,7 @@ impl Queue {
         going: impl Iterator<Item = &'g Going> + Clone,
         rules: &Rules<'_>,
     ) -> Vec<ThreadId> {
-        let mut now: HashMap<ThreadId, Vec<InLine>> = HashMap::new();
+        let mut now: HashMap<ThreadId, Vec<WaitingRun>> = HashMap::new();
         let (mut threads, mut people, mut agents) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (index, run) in (0..).zip(&self.waiting) {
             let of_thread = threads.entry(run.thread_id).or_insert(0_u32);
@@ -119,7 +119,7 @@ impl Queue {
             [of_thread, of_person, of_agent].into_iter().for_each(|count| *count += 1);
             let waiting = Waiting { run_id: run.run_id, position: before + 1, waits_for };
             let Place { turn, seq } = run.place;
-            now.entry(run.thread_id).or_default().push(InLine { turn, seq, waiting });
+            now.entry(run.thread_id).or_default().push(WaitingRun { turn, seq, waiting });
         }
         let gone = self.positions.keys().filter(|thread| !now.contains_key(thread));
         let other = now
@@ -132,7 +132,7 @@ impl Queue {
     }
 
     /// The queued runs of a thread, as of the last [`Queue::changed`].
-    pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<InLine> {
+    pub(super) fn of_thread(&self, thread_id: ThreadId) -> Vec<WaitingRun> {
         self.positions.get(&thread_id).cloned().unwrap_or_default()
     }
 

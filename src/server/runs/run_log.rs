@@ -201,9 +201,9 @@ impl RunLog {
     async fn last(&self, entries: &[ThreadEntry], ending: &RunEnd, doubt: bool) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
         // A deleted thread took its runs along: no row says so, and its log stays deleted.
-        let sql = "UPDATE runs SET ended_at = $2, asks_until = $4, problem = $5 \
+        let sql = "UPDATE runs SET begun_at = COALESCE(begun_at, $2), ended_at = $2, asks_until = $4, problem = $5 \
                    WHERE id = $1 AND node = $3 AND ended_at IS NULL";
-        let query = sqlx::query(sql).bind(self.run_id.to_string()).bind(now_ms()).bind(self.channels.node().to_owned());
+        let query = sqlx::query(sql).bind(self.run_id).bind(now_ms()).bind(self.channels.node().to_owned());
         let query = query.bind(asks_until(ending)).bind(failures::problem(ending));
         if query.execute(tx.sql()).await?.rows_affected() == 0 {
             // Whoever ended it knew nothing of what it used here. In doubt it may be counted already: once is enough.
@@ -213,9 +213,9 @@ impl RunLog {
             }
             return Ok(None);
         }
-        let seq = tx.thread(self.thread_id, entries).await?;
+        let seq = tx.append_to_thread(self.thread_id, entries).await?;
         let entry = UserEntry::Run { thread_id: self.thread_id, run_id: self.run_id, phase: phase(ending) };
-        tx.user(self.owner, &[entry]).await?;
+        tx.append_to_feed(self.owner, &[entry]).await?;
         usage::record(&mut tx, self.owner, &self.agent, ending).await?;
         tx.commit().await?;
         Ok(Some(seq))
@@ -224,7 +224,7 @@ impl RunLog {
     /// Whether there still is somebody whom the run's usage belongs to.
     async fn has_owner(&self, tx: &mut Append) -> Result<bool> {
         let sql = format!("SELECT id FROM users WHERE id = $1{}", tx.engine().for_share());
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.owner.to_string());
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.owner);
         Ok(query.fetch_optional(tx.sql()).await?.is_some())
     }
 

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     protocol::{ErrorBody, ErrorCode, RunId, ThreadId, UserId},
     server::{
-        bus::InLine,
+        bus::WaitingRun,
         channel::Channels,
         error::Result,
         leases::Leases,
@@ -192,7 +192,7 @@ impl Runner {
     /// # Errors
     /// `rate_limited` if it does not, with the time until the next day; errors of the store.
     pub async fn admit_budget(&self, user: UserId) -> Result<()> {
-        let going = self.0.agents.allowance().going(user);
+        let going = self.0.agents.allowance().of_open_runs(user);
         usage::admit(self.0.channels.store().reader(), self.0.options.budget, user, going).await
     }
 
@@ -209,7 +209,7 @@ impl Runner {
 
     /// The queued runs of a thread on this node, in order.
     #[must_use]
-    pub fn waiting(&self, thread_id: ThreadId) -> Vec<InLine> {
+    pub fn waiting(&self, thread_id: ThreadId) -> Vec<WaitingRun> {
         self.0.state.lock().queue.of_thread(thread_id)
     }
 

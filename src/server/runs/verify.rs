@@ -28,18 +28,18 @@ pub struct Report {
 /// Where the store fails.
 pub async fn every_thread(channels: &Channels) -> Result<Report> {
     let mut report = Report::default();
-    let threads = sqlx::query_scalar::<_, String>("SELECT id FROM threads WHERE deleted_at IS NULL ORDER BY id");
+    let threads = sqlx::query_scalar("SELECT id FROM threads WHERE deleted_at IS NULL ORDER BY id");
     for id in threads.fetch_all(channels.store().reader()).await? {
         report.threads += 1;
-        thread(channels, id.parse()?, &mut report).await?;
+        thread(channels, id, &mut report).await?;
     }
     Ok(report)
 }
 
 async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -> Result<()> {
     // Read before the log, so that the log contains the end of each of these.
-    let ended = sqlx::query_scalar::<_, String>("SELECT id FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL")
-        .bind(thread_id.to_string())
+    let ended = sqlx::query_scalar::<_, RunId>("SELECT id FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL")
+        .bind(thread_id)
         .fetch_all(channels.store().reader())
         .await?;
     let mut runs: HashMap<RunId, RunCheck> = HashMap::new();
@@ -65,7 +65,7 @@ async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -
     }
     report.runs += runs.len();
     for (run, mut check) in runs {
-        if ended.contains(&run.to_string()) {
+        if ended.contains(&run) {
             check.finish();
         }
         if let Some(violation) = check.broken.filter(|_| report.broken.len() < MAX_LISTED) {

@@ -1,30 +1,30 @@
-//! What the two databases say differently: everything else is one dialect.
+//! Where SQLite and PostgreSQL differ: settings of connections, and a few pieces of SQL.
 
 use std::time::Duration;
 
 use sqlx::{Any, AnyConnection, AnyPool, Connection, any::AnyPoolOptions};
 use tokio::time::timeout;
 
-/// How many connections read at once.
+/// Connections for reading.
 const READERS: u32 = 4;
-/// How many write at once on PostgreSQL; SQLite has one writer, and a second would only wait.
-const WRITERS: u32 = 4;
-/// How long a statement waits for its turn before the store counts as out of reach.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections for writing on PostgreSQL. SQLite allows one writer at a time, so it gets one.
+const POSTGRES_WRITERS: u32 = 4;
+/// How long to wait for a free connection before the store counts as out of reach.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which database the store is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// A file of this machine, for one server.
+    /// A file on this machine, for one node.
     Sqlite,
-    /// A server of its own, for as many as like.
+    /// A database server, for any number of nodes.
     Postgres,
 }
 
 impl Engine {
-    /// The engine that a URL names.
+    /// The engine of a URL's scheme.
     #[must_use]
-    pub fn of(url: &str) -> Option<Self> {
+    pub fn from_url(url: &str) -> Option<Self> {
         match url.split_once(':')?.0 {
             "sqlite" => Some(Self::Sqlite),
             "postgres" | "postgresql" => Some(Self::Postgres),
@@ -32,25 +32,25 @@ impl Engine {
         }
     }
 
-    /// How many transactions write at once.
+    /// How many transactions can write at once.
     #[must_use]
     pub fn writers(self) -> u32 {
         match self {
             Self::Sqlite => 1,
-            Self::Postgres => WRITERS,
+            Self::Postgres => POSTGRES_WRITERS,
         }
     }
 
-    /// A place for the value that is bound next, the `number`th, in a statement of many. To SQLite `$1` is a name, which it
-    /// looks for among all the others.
-    pub(crate) fn place(self, number: usize) -> String {
+    /// The placeholder of the `number`th value of a statement with many values. SQLite treats `$1` as a name and compares it with
+    /// all other names of the statement, so it gets `?`.
+    pub(crate) fn placeholder(self, number: usize) -> String {
         match self {
             Self::Sqlite => "?".to_owned(),
             Self::Postgres => format!("${number}"),
         }
     }
 
-    /// Ends a `SELECT` whose rows nobody else may change until this transaction ends. SQLite has one writer at a time.
+    /// Appended to a `SELECT`: locks its rows until the transaction ends. SQLite needs no locks, as it has one writer at a time.
     pub(crate) fn for_update(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -58,7 +58,7 @@ impl Engine {
         }
     }
 
-    /// Ends a `SELECT` whose rows others may read so, too, and nobody may change until this transaction ends.
+    /// Appended to a `SELECT`: like [`Self::for_update`], but several transactions can hold this lock.
     pub(crate) fn for_share(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -66,7 +66,7 @@ impl Engine {
         }
     }
 
-    /// Ends a `SELECT` of a row by which transactions take turns; others may still refer to the row meanwhile.
+    /// Appended to a `SELECT`: like [`Self::for_update`], but rows with foreign keys to these can still be inserted.
     pub(crate) fn for_no_key_update(self) -> &'static str {
         match self {
             Self::Sqlite => "",
@@ -74,7 +74,7 @@ impl Engine {
         }
     }
 
-    /// The store's own clock, in milliseconds since 1970: what nodes whose clocks differ agree on.
+    /// SQL for the database's clock, in milliseconds since 1970: the same for all nodes, whose own clocks may differ.
     pub(crate) fn now(self) -> &'static str {
         match self {
             Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS BIGINT)",
@@ -83,33 +83,33 @@ impl Engine {
     }
 
     /// Begins a transaction that writes.
-    pub(super) fn begin(self) -> &'static str {
+    pub(super) fn begin_sql(self) -> &'static str {
         match self {
-            // At once: a transaction that reads first and then writes would fail if another process wrote between.
+            // Without IMMEDIATE, a transaction that reads and then writes would fail if another process wrote in between.
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::Postgres => "BEGIN",
         }
     }
 
-    /// Begins a transaction that sees one moment.
-    pub(super) fn begin_reading(self) -> &'static str {
+    /// Begins a transaction that reads from one consistent snapshot.
+    pub(super) fn begin_read_sql(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN",
             Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         }
     }
 
-    /// Said first on every connection.
-    fn greeting(self) -> &'static str {
+    /// Runs first on every connection.
+    fn session_init_sql(self) -> &'static str {
         match self {
             Self::Sqlite => {
-                // A cache of 32 MiB and a checkpoint every 64 MiB of log: with the defaults (2 and 4) half of an append's time
-                // went into reading and writing the same pages over and over.
+                // 32 MiB of cache, and a checkpoint every 64 MiB of log. With the defaults (2 and 4 MiB), half of an append's time
+                // went into reading and writing the same pages again.
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000; \
                  PRAGMA foreign_keys = ON; PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 16384; \
                  PRAGMA temp_store = MEMORY;"
             }
-            // Whatever hangs there ends, so that nothing here waits for ever.
+            // Nothing may hang in the database, or a task here would wait for ever.
             Self::Postgres => {
                 "SET statement_timeout = '10s'; SET lock_timeout = '5s'; \
                  SET idle_in_transaction_session_timeout = '30s'; SET client_min_messages = 'warning';"
@@ -126,13 +126,13 @@ impl Engine {
     }
 
     fn pool(self, size: u32) -> sqlx::pool::PoolOptions<Any> {
-        let greeting = self.greeting();
+        let init = self.session_init_sql();
         AnyPoolOptions::new()
             .max_connections(size)
-            .acquire_timeout(PATIENCE)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    sqlx::raw_sql(greeting).execute(connection).await?;
+                    sqlx::raw_sql(init).execute(connection).await?;
                     Ok(())
                 })
             })
@@ -140,15 +140,15 @@ impl Engine {
     }
 }
 
-/// Whether a connection may be used again: one that is still in a transaction is closed, and the pool opens another. However a
-/// transaction ended (with an error, a cancelled future or a panic), its connection comes by here.
+/// Whether a connection that returns to the pool can be used again. However its transaction ended (with an error, a cancelled
+/// future or a panic), one that is still in a transaction is closed, and the pool opens another.
 ///
-/// sqlx counts a transaction as open until its `COMMIT` or `ROLLBACK` succeeded. SQLite itself rolls back where the disk is full
-/// or fails; the `ROLLBACK` that follows is an error then, and the count would stay for ever.
+/// sqlx counts a transaction as open until its `COMMIT` or `ROLLBACK` succeeds. SQLite rolls back by itself when the disk is full or
+/// fails; then the `ROLLBACK` is an error, and sqlx's count would stay.
 async fn is_clean(connection: &mut AnyConnection) -> sqlx::Result<bool> {
     if connection.is_in_transaction() {
-        // A rollback may be under way: whatever was begun before this is over when it answers.
-        timeout(PATIENCE, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        // A rollback may be under way: it is over when the ping is answered.
+        timeout(ACQUIRE_TIMEOUT, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     }
     Ok(!connection.is_in_transaction())
 }

@@ -9,7 +9,7 @@ use sqlx::{
 
 /// Each file of `migrations/`, in order: its version, its description, its SQL. The store keeps version, description and a
 /// checksum of the SQL, and refuses to open where the checksum differs.
-const FILES: [(i64, &str, &str); 8] = [
+const FILES: [(i64, &str, &str); 9] = [
     (1, "init", include_str!("../../../migrations/0001_init.sql")),
     (2, "nodes", include_str!("../../../migrations/0002_nodes.sql")),
     (3, "turns", include_str!("../../../migrations/0003_turns.sql")),
@@ -18,6 +18,7 @@ const FILES: [(i64, &str, &str); 8] = [
     (300, "credentials", include_str!("../../../migrations/0300_credentials.sql")),
     (400, "run problem", include_str!("../../../migrations/0400_run_problem.sql")),
     (500, "raw events", include_str!("../../../migrations/0500_raw_events.sql")),
+    (600, "run state", include_str!("../../../migrations/0600_run_state.sql")),
 ];
 
 /// All migrations.

@@ -1,24 +1,28 @@
 //! The store: one SQL database behind sqlx, with its migrations.
 //!
-//! Text SQL with `$1` placeholders, in the dialect that SQLite and PostgreSQL share; [`Engine`] has what they do not.
-//! Two pools, so that reads never wait for writes. Promises: what a transaction of [`Store::begin`] committed survives the
-//! death of this process, and of the database's; however a transaction ends, the next one finds a connection that is in none.
+//! SQL with `$1` placeholders, in the dialect that SQLite and PostgreSQL share; [`Engine`] has the differences. Reads and writes have
+//! a pool each, so reads never wait for writes.
+//!
+//! Promises: what a transaction of [`Store::begin`] committed survives a crash of this process or of the database. However a
+//! transaction ends, the next one gets a connection that is in no transaction.
 
+mod columns;
 mod engine;
-mod many;
 mod migrations;
+mod values;
 
 use std::{path::Path, sync::Arc};
 
 use parking_lot::Mutex;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction, any::install_default_drivers};
 
+pub(crate) use columns::{row, text_columns};
 pub use engine::Engine;
-pub(crate) use many::{chunks, places, rows};
+pub(crate) use values::{chunks, placeholders, row_placeholders};
 
 use super::{error::Result, outage::Outage};
 
-/// How much [`Store::try_write`] writes, in bytes.
+/// How many bytes [`Store::try_write`] writes.
 const TRIAL_BYTES: usize = 256 * 1024;
 
 /// A handle on the database; clones share it.
@@ -27,44 +31,44 @@ pub struct Store {
     engine: Engine,
     readers: AnyPool,
     writer: AnyPool,
-    /// Why the last write that was tried to find out failed; see [`Store::note_write`].
-    broken: Arc<Mutex<Option<Outage>>>,
+    /// Why the last write passed to [`Store::note_write`] failed.
+    outage: Arc<Mutex<Option<Outage>>>,
 }
 
-/// Begins a transaction, to the end of its beginning also where nobody waits for it any more: sqlx gives a connection back to
-/// the pool without a word where `BEGIN` is under way (PostgreSQL), and whoever read there next would read an old moment.
+/// Begins a transaction. In a task of its own, so that `BEGIN` completes even if the caller is cancelled: else sqlx returns the
+/// connection to the pool while PostgreSQL still begins a transaction, and the next read there would see old data.
 async fn begin(pool: &AnyPool, statement: &'static str) -> Result<Transaction<'static, Any>> {
     let pool = pool.clone();
     let begun = tokio::spawn(async move { pool.begin_with(statement).await });
-    Ok(begun.await.map_err(|gone| sqlx::Error::Io(std::io::Error::other(gone)))??)
+    Ok(begun.await.map_err(|panicked| sqlx::Error::Io(std::io::Error::other(panicked)))??)
 }
 
 impl Store {
-    /// Opens `netra.db` in a folder, made and migrated where it is new.
+    /// Opens `netra.db` in a folder; creates it if there is none, and migrates it.
     ///
     /// # Errors
-    /// Where the file cannot be opened or a migration fails.
+    /// If the file cannot be opened or a migration fails.
     pub async fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("netra.db");
         Self::open_url(&format!("sqlite:{}?mode=rwc", path.display())).await
     }
 
-    /// Opens a database by URL: `sqlite:PATH?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`. Migrates it; servers that
-    /// start at the same time wait for each other.
+    /// Opens a database by URL: `sqlite:PATH?mode=rwc` or `postgres://USER:PASSWORD@HOST/DATABASE`. Migrates it; nodes that start at
+    /// the same time wait for each other.
     ///
     /// # Errors
-    /// Where it cannot be opened or a migration fails.
+    /// If it cannot be opened or a migration fails.
     pub async fn open_url(url: &str) -> Result<Self> {
         install_default_drivers();
         let unknown = || sqlx::Error::Configuration("neither `sqlite:` nor `postgres:`".into());
-        let engine = Engine::of(url).ok_or_else(unknown)?;
-        // One connection first: its error says why, a pool's only that the time was up.
+        let engine = Engine::from_url(url).ok_or_else(unknown)?;
+        // One connection without a pool first: its error names the cause, while a pool only times out.
         let mut first = AnyConnection::connect(url).await?;
         migrations::migrator().run(&mut first).await.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
         first.close().await?;
         let writer = engine.writer(url).await?;
         let readers = engine.readers(url).await?;
-        Ok(Self { engine, readers, writer, broken: Arc::default() })
+        Ok(Self { engine, readers, writer, outage: Arc::default() })
     }
 
     /// Which database it is.
@@ -73,7 +77,7 @@ impl Store {
         self.engine
     }
 
-    /// Where reads go.
+    /// The pool for reading.
     #[must_use]
     pub fn reader(&self) -> &AnyPool {
         &self.readers
@@ -82,35 +86,35 @@ impl Store {
     /// Begins a transaction that writes; there are at most [`Engine::writers`] at a time. It is rolled back when dropped.
     ///
     /// # Errors
-    /// Where no turn came in time.
+    /// If no connection was free in time, or the store fails.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        begin(&self.writer, self.engine.begin()).await
+        begin(&self.writer, self.engine.begin_sql()).await
     }
 
-    /// Begins a transaction that only reads, all of it as the store is at its first statement.
+    /// Begins a transaction that only reads, and sees the store as it is at its first statement.
     ///
     /// # Errors
-    /// Where no turn came in time.
-    pub async fn look(&self) -> Result<Transaction<'static, Any>> {
-        begin(&self.readers, self.engine.begin_reading()).await
+    /// If no connection was free in time, or the store fails.
+    pub async fn begin_read(&self) -> Result<Transaction<'static, Any>> {
+        begin(&self.readers, self.engine.begin_read_sql()).await
     }
 
-    /// Writes as much as a long message has, and takes it back: an error says why the store takes no writes.
+    /// Writes as much as a long message has, and rolls it back. The error says why the store takes no writes.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn try_write(&self) -> Result<()> {
-        // Nothing that a database could make small.
+        // Random text, which a database cannot compress.
         let text: String = (0..TRIAL_BYTES).map(|_| char::from(rand::random_range(b'a'..=b'z'))).collect();
         let mut tx = self.begin().await?;
         sqlx::query("INSERT INTO settings (key, value) VALUES ('trial', $1)").bind(text).execute(&mut *tx).await?;
         Ok(tx.rollback().await?)
     }
 
-    /// Notes what came of a write that is made every few seconds whatever people do: the renewal of the node's lease.
+    /// Notes the outcome of a write that is made every few seconds: the renewal of the node's lease.
     pub fn note_write(&self, outcome: &Result<()>) {
         let now = outcome.as_ref().err().map(|error| error.outage().unwrap_or(Outage::OutOfReach));
-        let before = std::mem::replace(&mut *self.broken.lock(), now);
+        let before = std::mem::replace(&mut *self.outage.lock(), now);
         match (before, now) {
             (None, Some(outage)) => tracing::error!("the store takes no writes: {outage}"),
             (Some(_), None) => tracing::info!("the store takes writes again"),
@@ -118,16 +122,16 @@ impl Store {
         }
     }
 
-    /// Why the store takes no writes at the moment, as far as is known; nothing where it does.
+    /// Why the store takes no writes, as of the last [`Store::note_write`].
     #[must_use]
-    pub fn broken(&self) -> Option<Outage> {
-        *self.broken.lock()
+    pub fn outage(&self) -> Option<Outage> {
+        *self.outage.lock()
     }
 
-    /// Bytes that the store's file has for what comes next because something was deleted; a database of its own is not asked.
+    /// Bytes of the SQLite file that deletions freed and new data will use; 0 on PostgreSQL.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn reusable_bytes(&self) -> Result<u64> {
         if self.engine == Engine::Postgres {
             return Ok(0);
@@ -141,7 +145,7 @@ impl Store {
     /// A setting.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn setting(&self, key: &str) -> Result<Option<String>> {
         let query = sqlx::query_scalar("SELECT value FROM settings WHERE key = $1").bind(key);
         Ok(query.fetch_optional(&self.readers).await?)
@@ -150,7 +154,7 @@ impl Store {
     /// Sets a setting.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn set(&self, key: &str, value: &str) -> Result<()> {
         let sql =
             "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -159,10 +163,10 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// A setting, `value` where there was none. Whoever asks first decides; all get the same.
+    /// A setting; sets it to `value` first if there is none. Callers at the same time all get the value of the first.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn setting_or(&self, key: &str, value: &str) -> Result<String> {
         let mut tx = self.begin().await?;
         sqlx::query("INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING")
@@ -176,7 +180,7 @@ impl Store {
         Ok(value)
     }
 
-    /// Closes all connections, after what they do now.
+    /// Closes all connections once their current work is done.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

@@ -1,8 +1,8 @@
-//! What is looked at before anything that people say is kept, and what is read out of it.
+//! Checks of messages and answers before they are stored.
 
 use serde_json::Value;
 
-use super::TITLE_FROM_MESSAGE;
+use super::MAX_GENERATED_TITLE_CHARS;
 use crate::{
     json_size::{Extent, extent},
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits},
@@ -18,7 +18,7 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::refused(ErrorCode::InvalidPayload, message.into())
 }
 
-/// Whether a message can be taken at all: what [`send`] looks at first.
+/// Checks a message apart from its thread.
 ///
 /// # Errors
 /// `invalid_payload`, `too_large`.
@@ -45,7 +45,7 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
     Ok(())
 }
 
-/// Every interrupt is answered once, in time, as it asked to be, and nothing else is.
+/// Checks that every interrupt is answered once, in time and by its schema, and that nothing else is answered.
 pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Result<()> {
     check_sizes(&command.answers)?;
     for answer in &command.answers {
@@ -76,29 +76,29 @@ pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Resul
     }
 }
 
-/// Whether an answer allows nothing: every question is given up, or answered with a no.
+/// Whether an answer cancels or denies every question.
 #[must_use]
 pub fn is_refusal(command: &Answer) -> bool {
-    let is_no = |payload: &Value| payload.get("approved") == Some(&Value::Bool(false));
+    let denies = |payload: &Value| payload.get("approved") == Some(&Value::Bool(false));
     let refuses =
-        |one: &InterruptAnswer| one.status == AnswerStatus::Cancelled || one.payload.as_ref().is_some_and(is_no);
+        |one: &InterruptAnswer| one.status == AnswerStatus::Cancelled || one.payload.as_ref().is_some_and(denies);
     command.answers.iter().all(refuses)
 }
 
-/// Each result has its call, and each call that the run's end `named` its result. Where it named none, some may be the agent's
-/// own affair.
-pub(super) fn check_results(command: &Answer, awaits: &[&str], named: bool) -> Result<()> {
+/// Checks that each result belongs to one of `calls`, once. If the end of the run named the calls (`named`), all need a result;
+/// else the agent may have carried out some of them itself.
+pub(super) fn check_results(command: &Answer, calls: &[&str], named: bool) -> Result<()> {
     let ids = || command.answers.iter().map(|answer| answer.interrupt_id.as_str());
-    let known = ids().all(|id| awaits.contains(&id) && ids().filter(|other| *other == id).count() == 1);
-    let all = !named || awaits.iter().all(|call| ids().any(|id| id == *call));
+    let known = ids().all(|id| calls.contains(&id) && ids().filter(|other| *other == id).count() == 1);
+    let all = !named || calls.iter().all(|call| ids().any(|id| id == *call));
     if command.answers.is_empty() || !known || !all {
         let each = if named { "each of" } else { "any of" };
-        return Err(invalid(format!("give one result for {each} the calls {}", awaits.join(", "))));
+        return Err(invalid(format!("give one result for {each} the calls {}", calls.join(", "))));
     }
     check_sizes(&command.answers)
 }
 
-/// No answer is larger or deeper than what a log can hold of it.
+/// Checks that each answer fits into a log entry, in bytes and in depth.
 ///
 /// # Errors
 /// `too_large`, `invalid_payload`.
@@ -117,19 +117,19 @@ pub fn check_sizes(answers: &[InterruptAnswer]) -> Result<()> {
     Ok(())
 }
 
-/// When an interrupt can no longer be answered, in milliseconds since 1970; one whose time cannot be read never expires.
+/// When an interrupt expires, in milliseconds since 1970; never if its time cannot be parsed.
 #[must_use]
 pub fn expires_at(interrupt: &Interrupt) -> Option<i64> {
     interrupt.expires_at.as_deref()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
-/// The title that a first message gives its thread.
+/// The title of a thread, made of its first message.
 pub(super) fn title_of(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.chars().nth(TITLE_FROM_MESSAGE).is_none() {
+    if words.chars().nth(MAX_GENERATED_TITLE_CHARS).is_none() {
         return words;
     }
-    format!("{}…", cut(&words, TITLE_FROM_MESSAGE).trim_end())
+    format!("{}…", cut(&words, MAX_GENERATED_TITLE_CHARS).trim_end())
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_title_is_not_cut_inside_an_emoji() {
         let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
-        let before = "x".repeat(TITLE_FROM_MESSAGE - 2);
+        let before = "x".repeat(MAX_GENERATED_TITLE_CHARS - 2);
         assert_eq!(title_of(&format!("{before}{family}")), format!("{before}…"));
         assert_eq!(title_of(&format!("  two\nlines {family} ")), format!("two lines {family}"));
     }

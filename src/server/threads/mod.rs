@@ -1,18 +1,19 @@
-//! What people do to threads: make, rename, delete, choose an agent, mark read; and in [`turns`] what they say in them.
+//! Commands on threads: create, rename, delete, choose an agent, mark read; and in [`turns`] messages and answers.
 //!
-//! Every change is one transaction with its entries in the thread's log and in the owner's feed. Repeating a command with
-//! the same id and content answers the same and changes nothing; with other content it is a conflict. A thread of someone
-//! else is `not_found`, always.
+//! A command is one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
+//! (same id, same content) gets the same reply and changes nothing; the same id with other content is a conflict. Threads of other
+//! people are `not_found`.
 
 mod checks;
-mod silence;
+mod expiry;
+mod queries;
+mod runs;
 mod turns;
 
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
-pub use silence::{Silence, Unanswered, expire, unanswered};
-pub use turns::{Asked, NewRun, Place, answer, ask_to_stop, goes_on, is_blocked, is_known, send, take_back};
-
-use sqlx::{AssertSqlSafe, Row};
+pub use expiry::{Expired, Unanswered, expire, unanswered};
+pub use runs::{NewRun, Place, is_blocked, is_open, request_stop};
+pub use turns::{CommandOutcome, answer, send, take_back, was_accepted};
 
 use super::{
     channel::{Append, Channel, Channels},
@@ -24,15 +25,15 @@ use crate::protocol::{
     UserId, http::User, limits,
 };
 
-/// The title of a thread in which nothing was said yet.
+/// The title of a thread without messages.
 pub const UNTITLED: &str = "New thread";
-/// How much of the first message becomes the title, in characters.
-const TITLE_FROM_MESSAGE: usize = 60;
+/// The most characters of a title that is made of the first message.
+const MAX_GENERATED_TITLE_CHARS: usize = 60;
 
-/// Makes a thread. `agent` is the one that answers in it, checked by the caller.
+/// Creates a thread. `agent` answers in it; the caller has checked it.
 ///
 /// # Errors
-/// `conflict` where the id was used with other content, `invalid_payload` for a bad title, `quota_exceeded`.
+/// `conflict` if the id was used with other content, `invalid_payload` for a bad title, `quota_exceeded`.
 pub async fn create(channels: &Channels, user: &User, command: &CreateThread, agent: &str) -> Result<ThreadInfo> {
     let title = command.title.as_deref().map(title).transpose()?;
     let request = serde_json::to_string(command)?;
@@ -43,181 +44,124 @@ pub async fn create(channels: &Channels, user: &User, command: &CreateThread, ag
         agent: agent.to_owned(),
         created_at: now_ms(),
     };
-    let sql = "INSERT INTO threads (id, owner, title, agent, request, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-               ON CONFLICT (id) DO NOTHING";
-    let made = sqlx::query(sql)
-        .bind(thread.id.to_string())
-        .bind(user.id.to_string())
-        .bind(&thread.title)
-        .bind(&thread.agent)
-        .bind(&request)
-        .bind(thread.created_at)
-        .execute(tx.sql())
-        .await?;
-    if made.rows_affected() == 0 {
-        return known_thread(&mut tx, user.id, command.thread_id, &request).await;
+    if !queries::insert_thread(tx.sql(), user.id, &thread, &request).await? {
+        return created_before(&mut tx, user.id, command.thread_id, &request).await;
     }
     let engine = tx.engine();
     channels.quotas().admit_thread(engine, tx.sql(), user.id).await?;
-    admit(channels, &mut tx, user.id, request.len()).await?;
-    tell(&mut tx, user.id, &thread).await?;
+    admit_bytes(channels, &mut tx, user.id, request.len()).await?;
+    append_info(&mut tx, user.id, &thread).await?;
     tx.commit().await?;
     Ok(thread)
 }
 
-/// Whether a person may add so many bytes to what is kept of theirs.
-async fn admit(channels: &Channels, tx: &mut Append, user: UserId, bytes: usize) -> Result<()> {
+/// Checks whether a person may add so many bytes to their conversations.
+async fn admit_bytes(channels: &Channels, tx: &mut Append, user: UserId, bytes: usize) -> Result<()> {
     channels.quotas().admit_log(channels.store(), tx.sql(), user, bytes).await
 }
 
-/// The thread that the same command made before.
-async fn known_thread(tx: &mut Append, user: UserId, thread: ThreadId, request: &str) -> Result<ThreadInfo> {
-    let query = sqlx::query("SELECT owner, request, deleted_at FROM threads WHERE id = $1").bind(thread.to_string());
-    let row = query.fetch_one(tx.sql()).await?;
-    let (owner, asked): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    if owner != user.to_string() || asked != request || row.try_get::<Option<i64>, _>(2)?.is_some() {
+/// The thread that the same command created before.
+async fn created_before(tx: &mut Append, user: UserId, thread: ThreadId, request: &str) -> Result<ThreadInfo> {
+    let before = queries::creation(tx.sql(), thread).await?;
+    if before.owner != user || before.request != request || before.deleted_at.is_some() {
         return Err(Error::refused(ErrorCode::Conflict, "this thread_id was used before; mint another"));
     }
-    read_info(tx.sql(), user, thread, "").await
+    queries::thread(tx.sql(), user, thread, "").await
 }
 
 /// Gives a thread another title.
 ///
 /// # Errors
-/// `not_found`, `invalid_payload` for a bad title.
+/// `not_found`, `invalid_payload` for a bad title, `quota_exceeded`.
 pub async fn rename(channels: &Channels, user: &User, command: &RenameThread) -> Result<ThreadInfo> {
     let title = title(&command.title)?;
     let mut tx = channels.begin().await?;
-    let thread = info(&mut tx, user.id, command.thread_id).await?;
+    let thread = lock_thread(&mut tx, user.id, command.thread_id).await?;
     if thread.title == title {
         return Ok(thread);
     }
-    admit(channels, &mut tx, user.id, title.len()).await?;
-    let thread = change(&mut tx, user.id, ThreadInfo { title, ..thread }).await?;
+    admit_bytes(channels, &mut tx, user.id, title.len()).await?;
+    let thread = update_thread(&mut tx, user.id, ThreadInfo { title, ..thread }).await?;
     tx.commit().await?;
     Ok(thread)
 }
 
-/// Lets another agent, checked by the caller, answer in a thread from now on.
+/// Sets the agent that answers in a thread from now on; the caller has checked it.
 ///
 /// # Errors
-/// `not_found`.
+/// `not_found`, `quota_exceeded`.
 pub async fn set_agent(channels: &Channels, user: &User, thread: ThreadId, agent: &str) -> Result<ThreadInfo> {
     let mut tx = channels.begin().await?;
-    let thread = info(&mut tx, user.id, thread).await?;
+    let thread = lock_thread(&mut tx, user.id, thread).await?;
     if thread.agent == agent {
         return Ok(thread);
     }
-    admit(channels, &mut tx, user.id, agent.len()).await?;
-    let thread = change(&mut tx, user.id, ThreadInfo { agent: agent.to_owned(), ..thread }).await?;
+    admit_bytes(channels, &mut tx, user.id, agent.len()).await?;
+    let thread = update_thread(&mut tx, user.id, ThreadInfo { agent: agent.to_owned(), ..thread }).await?;
     tx.commit().await?;
     Ok(thread)
 }
 
-/// Deletes a thread with its log, runs and messages. Answers the runs that were going on, which the caller stops, and
-/// whose files the caller removes from the disk. Deleting again changes nothing.
+/// Deletes a thread with its log, runs and messages. Returns its runs that had not ended: the caller stops them, and deletes the
+/// thread's files from the disk. Deleting again changes nothing.
 ///
 /// # Errors
-/// `not_found` where it never was this person's.
+/// `not_found` if it never was a thread of this person.
 pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) -> Result<Vec<RunId>> {
-    let id = command.thread_id.to_string();
+    let thread_id = command.thread_id;
     let mut tx = channels.begin().await?;
-    let gone = sqlx::query_scalar::<_, i64>(
-        "SELECT deleted_at FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NOT NULL",
-    )
-    .bind(&id)
-    .bind(user.id.to_string())
-    .fetch_optional(tx.sql())
-    .await?;
-    if gone.is_some() {
+    if queries::is_deleted(tx.sql(), user.id, thread_id).await? {
         return Ok(Vec::new());
     }
-    info(&mut tx, user.id, command.thread_id).await?;
-    let running: Vec<String> = sqlx::query_scalar("SELECT id FROM runs WHERE thread_id = $1 AND ended_at IS NULL")
-        .bind(&id)
-        .fetch_all(tx.sql())
-        .await?;
-    for sql in [
-        "DELETE FROM runs WHERE thread_id = $1",
-        "DELETE FROM messages WHERE thread_id = $1",
-        "DELETE FROM files WHERE thread_id = $1",
-        "DELETE FROM uploads WHERE thread_id = $1",
-    ] {
-        sqlx::query(sql).bind(&id).execute(tx.sql()).await?;
-    }
-    tx.delete(Channel::Thread(command.thread_id)).await?;
-    sqlx::query("UPDATE threads SET title = '', request = '', deleted_at = $2 WHERE id = $1")
-        .bind(&id)
-        .bind(now_ms())
-        .execute(tx.sql())
-        .await?;
-    tx.user(user.id, &[UserEntry::ThreadRemoved { thread_id: command.thread_id }]).await?;
+    lock_thread(&mut tx, user.id, thread_id).await?;
+    let open = queries::delete_thread(tx.sql(), thread_id).await?;
+    tx.delete(Channel::Thread(thread_id)).await?;
+    tx.append_to_feed(user.id, &[UserEntry::ThreadRemoved { thread_id }]).await?;
     tx.commit().await?;
-    running.iter().map(|id| Ok(id.parse()?)).collect()
+    Ok(open)
 }
 
-/// The person has seen what there is in a thread.
+/// Marks a thread as read by its owner.
 ///
 /// # Errors
-/// `not_found`.
+/// `not_found`, `quota_exceeded`.
 pub async fn mark_read(channels: &Channels, user: &User, command: &MarkRead) -> Result<()> {
     let mut tx = channels.begin().await?;
-    info(&mut tx, user.id, command.thread_id).await?;
-    admit(channels, &mut tx, user.id, 0).await?;
-    tx.user(user.id, &[UserEntry::Read { thread_id: command.thread_id }]).await?;
+    lock_thread(&mut tx, user.id, command.thread_id).await?;
+    admit_bytes(channels, &mut tx, user.id, 0).await?;
+    tx.append_to_feed(user.id, &[UserEntry::Read { thread_id: command.thread_id }]).await?;
     tx.commit().await
 }
 
-/// A thread that this person may read and write.
+/// A thread that a person may read and write.
 ///
 /// # Errors
 /// `not_found`.
 pub async fn authorise(channels: &Channels, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
-    read_info(channels.store().reader(), user, thread, "").await
+    queries::thread(channels.store().reader(), user, thread, "").await
 }
 
-/// The thread, which nobody else changes until the transaction ends.
-async fn info(tx: &mut Append, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
+/// A person's thread, locked until the transaction ends.
+async fn lock_thread(tx: &mut Append, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
     let lock = tx.engine().for_update();
-    read_info(tx.sql(), user, thread, lock).await
+    queries::thread(tx.sql(), user, thread, lock).await
 }
 
-async fn read_info<'c>(
-    executor: impl sqlx::Executor<'c, Database = sqlx::Any>,
-    user: UserId,
-    thread: ThreadId,
-    lock: &'static str,
-) -> Result<ThreadInfo> {
-    let sql = "SELECT title, agent, created_at FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
-    let row = sqlx::query(AssertSqlSafe(format!("{sql}{lock}")))
-        .bind(thread.to_string())
-        .bind(user.to_string())
-        .fetch_optional(executor)
-        .await?
-        .ok_or_else(|| Error::not_found("thread"))?;
-    Ok(ThreadInfo { id: thread, title: row.try_get(0)?, agent: row.try_get(1)?, created_at: row.try_get(2)? })
-}
-
-/// Gives a thread the title and the agent that are said here.
-async fn change(tx: &mut Append, user: UserId, thread: ThreadInfo) -> Result<ThreadInfo> {
-    sqlx::query("UPDATE threads SET title = $2, agent = $3 WHERE id = $1")
-        .bind(thread.id.to_string())
-        .bind(&thread.title)
-        .bind(&thread.agent)
-        .execute(tx.sql())
-        .await?;
-    tell(tx, user, &thread).await?;
+/// Changes a thread's title and agent.
+async fn update_thread(tx: &mut Append, user: UserId, thread: ThreadInfo) -> Result<ThreadInfo> {
+    queries::update_thread(tx.sql(), &thread).await?;
+    append_info(tx, user, &thread).await?;
     Ok(thread)
 }
 
-/// The thread as it is now, in its own log and in its owner's feed.
-async fn tell(tx: &mut Append, owner: UserId, thread: &ThreadInfo) -> Result<()> {
-    tx.thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
-    tx.user(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;
+/// Appends a thread's title and agent to its log and to its owner's feed.
+async fn append_info(tx: &mut Append, owner: UserId, thread: &ThreadInfo) -> Result<()> {
+    tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
+    tx.append_to_feed(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;
     Ok(())
 }
 
-/// A title as it may be: trimmed, of one line, not empty, not too long.
+/// Normalises and checks a title: one line, trimmed, 1 to [`limits::MAX_TITLE_CHARS`] characters.
 fn title(text: &str) -> Result<String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() || text.chars().count() > limits::MAX_TITLE_CHARS {

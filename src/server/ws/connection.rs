@@ -316,7 +316,7 @@ impl Connection {
             match item {
                 Item::Entry(entry) if self.subscriptions.on_delivery(entry.channel, entry.seq) => {
                     if metrics::is_sampled(entry.seq) {
-                        self.sampled = entry.at();
+                        self.sampled = Some(entry.at);
                     }
                     self.unsent.push_back(Message::Text(entry.frame));
                 }

@@ -101,10 +101,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::protocol::ThreadId;
+    use crate::protocol::{Epoch, ThreadId};
 
     fn entry(channel: Channel, seq: u64) -> Delivery {
-        Delivery { channel, seq, frame: String::new().into() }
+        Delivery::new(&Epoch("e".into()), channel, seq, 1, "{}")
     }
 
     #[derive(Debug, Clone)]

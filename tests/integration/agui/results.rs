@@ -1,9 +1,9 @@
-//! Results of tools that a caller carries out itself.
+//! Results of tools that the caller runs itself.
 
 use super::*;
 
-/// A recording in the server's folder to be: an agent that leaves a call to whoever asked.
-fn calling(folder: &Path) -> String {
+/// The configuration of an agent whose recorded run leaves a tool call to the caller.
+fn leaves_a_call(folder: &Path) -> String {
     let file = folder.join("calls.jsonl");
     let events = [
         json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "pick_colour"}),
@@ -22,11 +22,11 @@ fn calling(folder: &Path) -> String {
 #[tokio::test]
 async fn the_results_of_a_callers_own_tools_are_taken_once_and_all_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let server = Setup::default().file(&calling(folder.path())).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
+    let server = Setup::default().file(&leaves_a_call(folder.path())).start().await;
+    let caller = Caller::new(&server, ADMIN).await;
     let mut body = input("t", "m", "Paint it");
-    let told = asker.ask("calls", &body).await;
-    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
+    let received = caller.ask("calls", &body).await;
+    let call = received.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
     let result = |id: &str, call: &Value, content: &str| json!({"id": id, "role": "tool", "toolCallId": call, "content": content});
     let messages = body["messages"].as_array().expect("messages").clone();
     let mut ask = |results: &[Value]| {
@@ -34,26 +34,26 @@ async fn the_results_of_a_callers_own_tools_are_taken_once_and_all_at_once() {
         body.clone()
     };
     let other = ask(&[result("r", &json!("another"), "red")]);
-    problem(asker.post("calls", &other).await, 409, "conflict").await;
+    problem(caller.post("calls", &other).await, 409, "conflict").await;
     let large = ask(&[result("r", &call, &"x".repeat(70_000))]);
-    problem(asker.post("calls", &large).await, 413, "too_large").await;
+    problem(caller.post("calls", &large).await, 413, "too_large").await;
     let given = ask(&[result("r", &call, "blue")]);
-    let next = asker.ask("calls", &given).await;
-    assert_ne!(own(&next, "runId"), own(&told, "runId"));
-    assert!(next.iter().all(|event| kind(event) != "TOOL_CALL_RESULT"), "the caller has it");
-    assert_eq!(asker.ask("calls", &given).await, next, "the same again is the same run");
+    let next = caller.ask("calls", &given).await;
+    assert_ne!(netra_id(&next, "runId"), netra_id(&received, "runId"));
+    assert!(next.iter().all(|event| event_type(event) != "TOOL_CALL_RESULT"), "the caller has the result already");
+    assert_eq!(caller.ask("calls", &given).await, next, "the same results are the same run");
     let again = ask(&[result("another", &call, "green")]);
-    problem(asker.post("calls", &again).await, 409, "conflict").await;
+    problem(caller.post("calls", &again).await, 409, "conflict").await;
 }
 
 #[tokio::test]
-async fn results_before_a_persons_words_are_taken_along_and_a_run_is_answered_at_its_own_agent() {
+async fn results_before_a_message_are_accepted_and_go_to_the_agent_of_their_run() {
     let folder = tempfile::tempdir().expect("a folder");
-    let both = calling(folder.path()) + &recorded(5_000);
+    let both = leaves_a_call(folder.path()) + &replay_agent(5_000);
     let server = Setup::default().file(&both).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
-    let told = asker.ask("calls", &input("t", "m1", "Paint it")).await;
-    let call = told.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
+    let caller = Caller::new(&server, ADMIN).await;
+    let received = caller.ask("calls", &input("t", "m1", "Paint it")).await;
+    let call = received.last().expect("an end")["outcome"]["pendingToolCallIds"][0].clone();
     let result = json!({"id": "r", "role": "tool", "toolCallId": call, "content": "BLUE"});
     let with = |message: &str, text: &str| {
         let mut body = input("t", message, text);
@@ -62,14 +62,15 @@ async fn results_before_a_persons_words_are_taken_along_and_a_run_is_answered_at
     };
     let mut alone = input("t", "m2", "");
     alone["messages"][2] = result.clone();
-    let refused = problem(asker.post("replay", &alone).await, 409, "conflict").await;
+    let refused = problem(caller.post("replay", &alone).await, 409, "conflict").await;
     assert!(refused["detail"].as_str().is_some_and(|why| why.contains("of the agent `calls`")), "{refused}");
-    let next = asker.ask("replay", &with("m2", "Thanks")).await;
-    assert!(next.iter().all(|event| event["toolCallId"] != call), "the caller has it");
+    let next = caller.ask("replay", &with("m2", "Thanks")).await;
+    assert!(next.iter().all(|event| event["toolCallId"] != call), "the caller has the result already");
     let browser = server.signed_in(ADMIN).await;
-    let page = browser.get(&format!("/threads/{}", own(&told, "threadId"))).await.text().await.expect("a page");
-    assert!(page.contains("BLUE"), "it stands with the call");
-    problem(asker.post("calls", &alone).await, 409, "conflict").await;
-    let again = asker.ask("replay", &with("m3", "Thanks again")).await;
-    assert_eq!(kind(again.last().expect("an end")), "RUN_FINISHED", "a second time it is not looked at");
+    let page =
+        browser.get(&format!("/threads/{}", netra_id(&received, "threadId"))).await.text().await.expect("a page");
+    assert!(page.contains("BLUE"), "the call has its result");
+    problem(caller.post("calls", &alone).await, 409, "conflict").await;
+    let again = caller.ask("replay", &with("m3", "Thanks again")).await;
+    assert_eq!(event_type(again.last().expect("an end")), "RUN_FINISHED", "a repeated result is ignored");
 }

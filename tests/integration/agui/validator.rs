@@ -1,15 +1,15 @@
-//! The judgement of an independent validator on what is told.
+//! An independent validator checks the events.
 
 use super::*;
 
-/// The independent validator. Installing it may take longer than anything else here.
+/// Installs the independent validator, which may take longer than other steps.
 async fn validator() -> PathBuf {
     let install = || python::environment("ag-ui-validate", "ag-ui-validate==0.4.0\n").join("ag-ui-validate");
     spawn_blocking(install).await.expect("no panic")
 }
 
-/// Judges a stream as somebody else's program does.
-async fn judge(program: &Path, folder: &Path, name: &str, stream: &str) {
+/// Validates a stream with the independent program.
+async fn validate(program: &Path, folder: &Path, name: &str, stream: &str) {
     let capture = folder.join("capture.sse");
     std::fs::write(&capture, stream).expect("it is written");
     let mut command = Command::new(program);
@@ -21,11 +21,11 @@ async fn judge(program: &Path, folder: &Path, name: &str, stream: &str) {
 #[tokio::test]
 async fn an_independent_validator_has_not_one_warning() {
     let program = validator().await;
-    let server = Setup::default().file(&recorded(5_000)).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
+    let server = Setup::default().file(&replay_agent(5_000)).start().await;
+    let caller = Caller::new(&server, ADMIN).await;
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/samples/support-assistant.csv");
     let thread = ThreadId::new().to_string();
-    asker.ask("analyst", &input(&thread, "no file yet", "Where do my tokens go?")).await;
+    caller.ask("analyst", &input(&thread, "no file yet", "Where do my tokens go?")).await;
     let browser = server.signed_in(ADMIN).await;
     let uploaded = browser.upload(&thread, "log.csv", std::fs::read(sample).expect("the sample")).await;
     assert_eq!(uploaded.status(), StatusCode::CREATED);
@@ -35,8 +35,8 @@ async fn an_independent_validator_has_not_one_warning() {
         ("the whole analysis", "analyst", "with a file", question),
         ("a recorded run", "replay", "recorded", "Play it"),
     ] {
-        let told = self::text(asker.post(agent, &input(&thread, message, text)).await).await;
-        judge(&program, server.folder(), name, &told).await;
+        let received = self::text(caller.post(agent, &input(&thread, message, text)).await).await;
+        validate(&program, server.folder(), name, &received).await;
     }
 }
 
@@ -60,28 +60,28 @@ async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_call
         scripted.url
     );
     let server = Setup::default().file(&agent).start().await;
-    let asker = Asker::new(&server, ADMIN).await;
+    let caller = Caller::new(&server, ADMIN).await;
     let mut body = input("modelled", "m", "What is there?");
     body["tools"] = json!([{"name": "pick_colour", "description": "Picks.", "parameters": {"type": "object"}}]);
 
-    let first = text(asker.post("model", &body).await).await;
-    judge(&program, server.folder(), "until it asks", &first).await;
-    let told = events(&first);
-    let interrupt = told.last().expect("an end")["outcome"]["interrupts"][0].clone();
-    assert_eq!(interrupt["reason"], "tool_call", "{told:#?}");
+    let first = text(caller.post("model", &body).await).await;
+    validate(&program, server.folder(), "until it asks", &first).await;
+    let received = events(&first);
+    let interrupt = received.last().expect("an end")["outcome"]["interrupts"][0].clone();
+    assert_eq!(interrupt["reason"], "tool_call", "{received:#?}");
 
     let mut answer = body.clone();
     answer["resume"] = json!([{"interruptId": interrupt["id"], "status": "resolved", "payload": {"approved": true}}]);
-    let second = text(asker.post("model", &answer).await).await;
-    judge(&program, server.folder(), "after consent", &second).await;
-    let told = events(&second);
-    let pending = told.last().expect("an end")["outcome"]["pendingToolCallIds"].clone();
-    assert_eq!(pending.as_array().map(Vec::len), Some(1), "{told:#?}");
+    let second = text(caller.post("model", &answer).await).await;
+    validate(&program, server.folder(), "after consent", &second).await;
+    let received = events(&second);
+    let pending = received.last().expect("an end")["outcome"]["pendingToolCallIds"].clone();
+    assert_eq!(pending.as_array().map(Vec::len), Some(1), "{received:#?}");
 
     let result = json!({"id": "r", "role": "tool", "toolCallId": pending[0], "content": "blue, said the caller"});
     body["messages"].as_array_mut().expect("messages").push(result);
-    let third = text(asker.post("model", &body).await).await;
-    judge(&program, server.folder(), "with the caller's result", &third).await;
+    let third = text(caller.post("model", &body).await).await;
+    validate(&program, server.folder(), "with the caller's result", &third).await;
     assert!(third.contains("Blue it is."), "{third}");
     let asked = scripted.requests();
     let known = asked.last().expect("four requests").body["messages"].to_string();

@@ -1,4 +1,4 @@
-//! Figures, checked.
+//! Figures that are checked against independent ones.
 //!
 //! The figures were computed independently, in Python, from the same files: sums over `csv.DictReader` rows, percentiles as
 //! `sorted(v)[ceil(p * len(v) / 100) - 1]`, the price of a request as
@@ -53,18 +53,18 @@ async fn each_example_question_gets_its_checked_answer() {
         &["save together $3.38", "p95 is 13.07 s now", "$98.54 (+100 %), over budget", "$69.55, within budget"],
     ];
     for (question, figures) in EXAMPLES.into_iter().zip(expected) {
-        let told = ask(question, &[&sample()]).await;
-        assert!(told.result.is_ok(), "{question}: {:?}", told.result);
-        let report = told.text("Report");
+        let run = ask(question, &[&sample()]).await;
+        assert!(run.result.is_ok(), "{question}: {:?}", run.result);
+        let report = run.text("Report");
         for figure in figures {
             assert!(report.contains(figure), "{question}: {figure:?} is not in\n{report}");
         }
-        let summary = told.text("");
+        let summary = run.text("");
         assert!(
             summary.contains("2,000 requests, 6,802,397 tokens, $11.48") && summary.contains("Do first"),
             "{summary}"
         );
-        assert!(!told.customs("netra.chart").is_empty() && !told.customs("netra.table").is_empty());
+        assert!(!run.customs("netra.chart").is_empty() && !run.customs("netra.table").is_empty());
     }
 }
 
@@ -72,13 +72,13 @@ async fn each_example_question_gets_its_checked_answer() {
 fn the_options_for_the_sample_are_what_python_computes() {
     let analysis = analyse(&sample(), EXAMPLES[0]);
     let saves = |id| analysis.savings.option(id).expect(id).saving_usd;
-    close(analysis.profile.list_cost, 11.482_879_4);
-    close(saves("cheaper_model"), 0.847_387);
-    close(saves("output_cap"), 0.202_637);
-    close(saves("prompt_cap"), 1.140_341);
-    close(saves("caching"), 1.355_298);
-    close(saves("batch"), 0.975_381);
-    close(analysis.savings.together_usd, 3.378_567);
+    assert_close(analysis.profile.list_cost, 11.482_879_4);
+    assert_close(saves("cheaper_model"), 0.847_387);
+    assert_close(saves("output_cap"), 0.202_637);
+    assert_close(saves("prompt_cap"), 1.140_341);
+    assert_close(saves("caching"), 1.355_298);
+    assert_close(saves("batch"), 0.975_381);
+    assert_close(analysis.savings.together_usd, 3.378_567);
     assert_eq!(analysis.profile.latency.map(|ms| (ms.p50, ms.p95, ms.p99)), Some((3571.0, 13_066.0, 24_018.0)));
     let fit = analysis.profile.latency_fit.expect("latency depends on tokens");
     assert!(
@@ -87,7 +87,7 @@ fn the_options_for_the_sample_are_what_python_computes() {
             && (fit.r2 - 0.871_03).abs() < 1e-4
     );
     let batched = analyse(&sample(), EXAMPLES[8]);
-    close(batched.savings.together_usd, 3.907_397);
+    assert_close(batched.savings.together_usd, 3.907_397);
     assert_eq!(batched.savings.together.last(), Some(&"batch"));
 }
 
@@ -105,21 +105,21 @@ fn the_code_completion_trace_has_the_figures_that_python_computes() {
         (profile.output.p50, profile.output.p95, profile.output.p99, profile.output.max),
         (13.0, 90.0, 252.0, 1899.0)
     );
-    close(profile.heavy.tokens_top_1, 0.036_463_222);
-    close(profile.heavy.tokens_top_10, 0.328_050_183);
-    close(profile.heavy.cost_top_10, 0.319_868_640);
-    close(profile.cost, 38.087_116);
+    assert_close(profile.heavy.tokens_top_1, 0.036_463_222);
+    assert_close(profile.heavy.tokens_top_10, 0.328_050_183);
+    assert_close(profile.heavy.cost_top_10, 0.319_868_640);
+    assert_close(profile.cost, 38.087_116);
     let load = profile.load.as_ref().expect("times");
     assert_eq!(
         (load.minutes, load.peak_tokens.0, load.peak_requests.0, load.p95_tokens),
         (58, 1_257_868, 585, 953_681)
     );
-    close(load.mean_tokens, 315_618.448_275_862);
+    assert_close(load.mean_tokens, 315_618.448_275_862);
     let saves = |id| analysis.savings.option(id).expect(id).saving_usd;
-    close(saves("cheaper_model"), 2.391_526);
-    close(saves("caching"), 12.481_771);
-    close(saves("batch"), 3.808_712);
-    close(analysis.savings.together_usd, 2.903_462);
+    assert_close(saves("cheaper_model"), 2.391_526);
+    assert_close(saves("caching"), 12.481_771);
+    assert_close(saves("batch"), 3.808_712);
+    assert_close(analysis.savings.together_usd, 2.903_462);
     assert_eq!(analysis.assumed_model.as_deref(), Some("gpt-4.1"));
     assert_eq!(analysis.ingest.bad_rows, 0);
 }
@@ -138,32 +138,32 @@ fn the_conversation_trace_has_the_figures_that_python_computes() {
         (profile.output.p50, profile.output.p95, profile.output.p99, profile.output.max),
         (129.0, 451.0, 601.0, 1000.0)
     );
-    close(profile.heavy.tokens_top_1, 0.037_807_591);
-    close(profile.heavy.cost_top_10, 0.219_798_649);
-    close(profile.cost, 77.433_06);
+    assert_close(profile.heavy.tokens_top_1, 0.037_807_591);
+    assert_close(profile.heavy.cost_top_10, 0.219_798_649);
+    assert_close(profile.cost, 77.433_06);
     let load = profile.load.as_ref().expect("times");
     assert_eq!((load.minutes, load.peak_tokens, load.p95_tokens), (60, (780_667, 1_700_160_180_000), 715_745));
-    close(load.mean_tokens, 440_842.25);
+    assert_close(load.mean_tokens, 440_842.25);
     let saves = |id| analysis.savings.option(id).expect(id).saving_usd;
-    close(saves("cheaper_model"), 7.352_864);
-    close(saves("output_cap"), 0.775_376);
-    close(saves("prompt_cap"), 0.384_062);
-    close(analysis.savings.together_usd, 8.512_302);
+    assert_close(saves("cheaper_model"), 7.352_864);
+    assert_close(saves("output_cap"), 0.775_376);
+    assert_close(saves("prompt_cap"), 0.384_062);
+    assert_close(analysis.savings.together_usd, 8.512_302);
     let ahead = &analysis.forecast.as_ref().expect("times").ahead;
     assert!((ahead[0].usd / 57_316.513 - 1.0).abs() < 1e-6 && (ahead[1].usd / (1.5 * 57_316.513) - 1.0).abs() < 1e-6);
 }
 
 #[tokio::test]
-async fn a_trace_without_a_model_is_priced_as_the_model_the_question_names_and_says_so() {
+async fn a_trace_without_a_model_is_priced_as_the_model_in_the_question() {
     let Some(path) = azure("conv.csv") else { return };
-    let told = ask("Where do my tokens go? We run gpt-4o.", &[&path]).await;
+    let run = ask("Where do my tokens go? We run gpt-4o.", &[&path]).await;
     assert!(
-        told.text("Report").contains("The log names no model: all requests are priced as gpt-4o."),
+        run.text("Report").contains("The log names no model: all requests are priced as gpt-4o."),
         "{}",
-        told.text("Report")
+        run.text("Report")
     );
     // 22,361,870 × 2.5 + 4,088,665 × 10 dollars a million.
-    assert!(told.text("").contains("19,366 requests, 26,450,535 tokens, $96.79"), "{}", told.text(""));
-    let told = ask("Audit our caching", &[&path]).await;
-    assert!(told.text("Report").contains("this log cannot tell, for it has no cached tokens"));
+    assert!(run.text("").contains("19,366 requests, 26,450,535 tokens, $96.79"), "{}", run.text(""));
+    let run = ask("Audit our caching", &[&path]).await;
+    assert!(run.text("Report").contains("this log cannot tell, for it has no cached tokens"));
 }

@@ -21,13 +21,13 @@ use netra::{
 };
 use serde_json::Value;
 
-/// What a run said.
-struct Told {
+/// The events and the result of a run.
+struct Recorded {
     result: Result<Done, AgentError>,
     events: Vec<Event>,
 }
 
-impl Told {
+impl Recorded {
     /// The text of the sub-agent with this name; of the supervisor for `""`.
     fn text(&self, agent: &str) -> String {
         let id = self.events.iter().find_map(|event| match event {
@@ -78,23 +78,23 @@ fn input(text: &str, files: &[&Path]) -> RunInput {
     RunInput { files: files.iter().map(file).collect(), ..RunInput::alone(author, text) }
 }
 
-async fn ask(text: &str, files: &[&Path]) -> Told {
+async fn ask(text: &str, files: &[&Path]) -> Recorded {
     let (out, mut events) = Emitter::channel(4);
     let analyst = Analyst::new(None).expect("the shipped prices");
     let run = tokio::spawn({
         let input = input(text, files);
         async move { analyst.run(input, out).await }
     });
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     while let Some(event) = events.recv().await {
-        told.push(event);
+        received.push(event);
     }
-    let told = Told { result: run.await.expect("no panic"), events: told };
-    check_order(&told.events);
-    told
+    let run = Recorded { result: run.await.expect("no panic"), events: received };
+    check_order(&run.events);
+    run
 }
 
-/// What AG-UI asks of every run: ids unique, everything opened before it goes on and closed at the end.
+/// Asserts AG-UI's rules: ids are unique, and everything is opened before it is used and closed at the end.
 fn check_order(events: &[Event]) {
     let mut open: HashSet<(String, String)> = HashSet::new();
     let mut used: HashSet<String> = HashSet::new();
@@ -146,7 +146,7 @@ fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/samples/support-assistant.csv")
 }
 
-/// A trace of the Azure Public Dataset, where a checkout has it beside it.
+/// A trace of the Azure Public Dataset, where one lies beside the checkout.
 fn azure(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/azure-llm-2023").join(name);
     if !path.exists() {
@@ -162,6 +162,6 @@ fn analyse(path: &Path, question: &str) -> Analysis {
 }
 
 #[track_caller]
-fn close(found: f64, expected: f64) {
+fn assert_close(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-6 * expected.abs().max(1.0), "found {found}, expected {expected}");
 }

@@ -1,11 +1,11 @@
-//! Whatever is in a log.
+//! Properties that hold for any log.
 
 use super::*;
 
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
 
-    /// Whatever bytes come: a refusal in words, or every row either used or counted as bad.
+    /// Any bytes give an error, or every row is either used or counted as bad.
     #[test]
     fn no_file_makes_the_reader_panic(
         head in proptest::sample::select(vec!["", "input_tokens,output_tokens,time,latency\n", "{\"prompt_tokens\":", "\u{feff}model;spend;prompt_tokens\n"]),
@@ -23,7 +23,7 @@ proptest::proptest! {
         }
     }
 
-    /// Options never save less than nothing nor more than all, alone or together.
+    /// Options save between nothing and everything, alone and together.
     #[test]
     fn savings_stay_between_nothing_and_everything(
         rows in proptest::collection::vec((0u32..50_000, 0u32..4_000, 0u32..100, 0usize..3), 1..200),

@@ -1,12 +1,12 @@
-//! What a run says, and when it says no more.
+//! The events of a run, and how it ends.
 
 use super::*;
 
 #[tokio::test]
 async fn five_sub_agents_work_in_order_with_tools_of_their_own() {
-    let told =
+    let run =
         ask("Cut cost, compare gpt-4.1 with gpt-4.1-mini, make it faster, forecast next month", &[&sample()]).await;
-    let names: Vec<&str> = told
+    let names: Vec<&str> = run
         .events
         .iter()
         .filter_map(|event| match event {
@@ -16,7 +16,7 @@ async fn five_sub_agents_work_in_order_with_tools_of_their_own() {
         .collect();
     assert_eq!(names, ["Triage", "Data", "Optimizations", "Actions", "Report"]);
     assert_eq!(
-        told.tools(),
+        run.tools(),
         [
             "read_question",
             "load_log",
@@ -29,14 +29,14 @@ async fn five_sub_agents_work_in_order_with_tools_of_their_own() {
             "rank_actions"
         ]
     );
-    for chart in told.customs("netra.chart") {
+    for chart in run.customs("netra.chart") {
         let points = chart["x"].as_array().expect("x").len();
         assert!(points > 0 && ["bar", "line"].contains(&chart["kind"].as_str().expect("kind")), "{chart}");
         for series in chart["series"].as_array().expect("series") {
             assert_eq!(series["values"].as_array().expect("values").len(), points, "{chart}");
         }
     }
-    for table in told.customs("netra.table") {
+    for table in run.customs("netra.table") {
         let columns = table["columns"].as_array().expect("columns").len();
         assert!(
             table["rows"]
@@ -47,15 +47,15 @@ async fn five_sub_agents_work_in_order_with_tools_of_their_own() {
             "{table}"
         );
     }
-    let largest = told.events.iter().map(|event| serde_json::to_string(event).expect("JSON").len()).max();
+    let largest = run.events.iter().map(|event| serde_json::to_string(event).expect("JSON").len()).max();
     assert!(largest < Some(16 * 1024), "an event of {largest:?} bytes");
 }
 
 #[tokio::test]
-async fn without_a_file_it_says_what_it_needs_and_does_not_fail() {
-    let told = ask("Where do my tokens go?", &[]).await;
-    assert_eq!(told.result, Ok(Done::default()));
-    let text = told.text("");
+async fn without_a_file_the_run_says_what_it_needs_and_does_not_fail() {
+    let run = ask("Where do my tokens go?", &[]).await;
+    assert_eq!(run.result, Ok(Done::default()));
+    let text = run.text("");
     assert!(text.contains("CSV") && text.contains("JSON Lines") && text.contains("input_tokens"), "{text}");
 }
 
@@ -69,14 +69,14 @@ async fn an_unreadable_file_ends_the_run_with_a_code_and_what_to_do() {
     ] {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(bytes).expect("written");
-        let told = ask("Where do my tokens go?", &[file.path()]).await;
-        match told.result {
+        let run = ask("Where do my tokens go?", &[file.path()]).await;
+        match run.result {
             Err(AgentError::Failed { code, message, .. }) => {
                 assert!(code == "unreadable_file" && message.contains(words), "{message}")
             }
             other => panic!("{other:?}"),
         }
-        assert!(told.events.iter().any(|event| matches!(event, Event::SubagentError(_))));
+        assert!(run.events.iter().any(|event| matches!(event, Event::SubagentError(_))));
     }
 }
 
@@ -85,11 +85,11 @@ async fn bad_rows_are_shown_with_line_and_reason() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     writeln!(file, "model,input_tokens,output_tokens\ngpt-4.1,10,5\ngpt-4.1,-3,5\ngpt-4.1,x,5\ngpt-4.1,20,5")
         .expect("written");
-    let told = ask("Where do my tokens go?", &[file.path()]).await;
-    let report = told.text("Report");
+    let run = ask("Where do my tokens go?", &[file.path()]).await;
+    let report = run.text("Report");
     assert!(report.contains("**2 requests**") && report.contains("**2 rows are left out**"), "{report}");
     let rows =
-        told.customs("netra.table").into_iter().find(|table| table["id"] == "bad-rows").expect("a table of bad rows");
+        run.customs("netra.table").into_iter().find(|table| table["id"] == "bad-rows").expect("a table of bad rows");
     assert_eq!(rows["rows"][0], serde_json::json!([3, "input tokens is negative: \"-3\""]));
 }
 
@@ -112,7 +112,7 @@ async fn a_stop_during_heavy_work_ends_the_run_within_a_second() {
     }
     cancel.cancel();
     let asked = Instant::now();
-    // Whoever runs it goes on reading, as the runner does.
+    // The events are still read, as the runner does.
     let drain = tokio::spawn(async move { while events.recv().await.is_some() {} });
     assert_eq!(run.await.expect("no panic").map(|done| done.outcome), Ok(netra::server::runs::Outcome::Cancelled));
     assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
@@ -137,7 +137,7 @@ async fn a_price_file_of_ones_own_replaces_the_shipped_prices() {
 #[tokio::test]
 async fn a_very_long_question_makes_no_large_event() {
     let question = "Cut our cost ".repeat(2500) + "and make it faster, keep the quality";
-    let told = ask(&question, &[&sample()]).await;
-    let largest = told.events.iter().map(|event| serde_json::to_string(event).expect("JSON").len()).max();
-    assert!(told.result.is_ok() && largest < Some(16 * 1024), "an event of {largest:?} bytes");
+    let run = ask(&question, &[&sample()]).await;
+    let largest = run.events.iter().map(|event| serde_json::to_string(event).expect("JSON").len()).max();
+    assert!(run.result.is_ok() && largest < Some(16 * 1024), "an event of {largest:?} bytes");
 }

@@ -1,4 +1,4 @@
-//! Many nodes over one store: what they tell each other over a real NATS, and what happens while it is away.
+//! Several nodes over one store: their messages over a real NATS, and what happens while it is down.
 
 mod nodes;
 mod real;
@@ -19,23 +19,24 @@ use netra::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::socket::bench::until;
+use crate::socket::server::until;
 use crate::support::nats::Nats;
 
-/// What a node heard, in the order in which it did.
+/// The messages that a node received, in order.
 #[derive(Debug, Default)]
-struct Heard {
+struct Received {
     entries: Mutex<Vec<(Channel, u64, String)>>,
     heads: Mutex<Vec<(Channel, u64)>>,
     messages: Mutex<Vec<NodeMessage>>,
 }
 
-impl Listener for Heard {
-    fn entry(&self, Delivery { channel, seq, frame }: &Delivery) {
-        self.entries.lock().expect("not poisoned").push((*channel, *seq, frame.to_string()));
+impl Listener for Received {
+    fn on_entry(&self, delivery: &Delivery) {
+        let entry = (delivery.channel, delivery.seq, delivery.entry().to_owned());
+        self.entries.lock().expect("not poisoned").push(entry);
     }
 
-    fn head(&self, channel: Channel, seq: u64) {
+    fn on_head(&self, channel: Channel, seq: u64) {
         self.heads.lock().expect("not poisoned").push((channel, seq));
     }
 
@@ -44,49 +45,49 @@ impl Listener for Heard {
     }
 }
 
-impl Hub for Heard {
+impl Hub for Received {
     fn deliver(&self, delivery: &Delivery) {
-        self.entry(delivery);
+        self.on_entry(delivery);
     }
 }
 
-/// A node that only notes what it hears.
+/// A node that only records the messages it receives.
 struct Node {
     bus: Bus,
-    /// From the others.
-    heard: Arc<Heard>,
-    /// For its own connections.
-    delivered: Arc<Heard>,
+    /// From other nodes.
+    received: Arc<Received>,
+    /// Deliveries for its own connections.
+    delivered: Arc<Received>,
     stopping: CancellationToken,
 }
 
 impl Node {
     fn new(url: &str, epoch: &str) -> Self {
-        let (heard, delivered): (Arc<Heard>, Arc<Heard>) = Default::default();
+        let (received, delivered): (Arc<Received>, Arc<Received>) = Default::default();
         let bus = Bus::new(&BusConfig { url: url.into() }, delivered.clone());
         let stopping = CancellationToken::new();
-        tokio::spawn(bus.clone().run("a node".into(), Epoch(epoch.into()), heard.clone(), stopping.clone()));
-        Self { bus, heard, delivered, stopping }
+        tokio::spawn(bus.clone().run("a node".into(), Epoch(epoch.into()), received.clone(), stopping.clone()));
+        Self { bus, received, delivered, stopping }
     }
 
     async fn until(&self, status: impl Fn(Status) -> bool) {
         until("the status of the bus", || status(self.bus.status())).await;
     }
 
-    /// Waits until it hears `other`: its own connection says nothing of whether its subscriptions stand.
-    async fn until_hears(&self, other: &Self) {
+    /// Waits until a message of `other` arrives: being connected does not mean that the subscriptions are active.
+    async fn until_receives_from(&self, other: &Self) {
         self.until(|status| status == Status::Connected).await;
         let marker = NodeMessage::StopRun { run_id: RunId::new() };
-        let heard = || {
-            other.bus.tell(marker.clone());
-            self.heard.messages.lock().expect("not poisoned").contains(&marker)
+        let received = || {
+            other.bus.send(marker.clone());
+            self.received.messages.lock().expect("not poisoned").contains(&marker)
         };
-        until("that nodes hear each other", heard).await;
-        // All that was said is heard.
+        until("that nodes hear each other", received).await;
+        // Every message has arrived.
         let last = NodeMessage::StopRun { run_id: RunId::new() };
-        other.bus.tell(last.clone());
-        until("the last word", || self.heard.messages.lock().expect("not poisoned").contains(&last)).await;
-        self.heard.messages.lock().expect("not poisoned").clear();
+        other.bus.send(last.clone());
+        until("the last word", || self.received.messages.lock().expect("not poisoned").contains(&last)).await;
+        self.received.messages.lock().expect("not poisoned").clear();
     }
 }
 
@@ -97,7 +98,7 @@ impl Drop for Node {
 }
 
 fn entry(channel: Channel, seq: u64, text: &str) -> Delivery {
-    Delivery { channel, seq, frame: text.to_owned().into() }
+    Delivery::new(&Epoch("1".into()), channel, seq, 1_767_225_600_000, text)
 }
 
 fn everything() -> Vec<NodeMessage> {
@@ -115,11 +116,11 @@ fn everything() -> Vec<NodeMessage> {
 }
 
 #[tokio::test]
-async fn what_one_node_says_the_others_hear_once_and_in_order() {
+async fn messages_of_a_node_reach_the_others_once_and_in_order() {
     let nats = Nats::start().await;
     let [a, b, stranger] = ["1", "1", "2"].map(|epoch| Node::new(&nats.url(), epoch));
-    a.until_hears(&b).await;
-    b.until_hears(&a).await;
+    a.until_receives_from(&b).await;
+    b.until_receives_from(&a).await;
     stranger.until(|status| status == Status::Connected).await;
 
     let channels = [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())];
@@ -129,60 +130,60 @@ async fn what_one_node_says_the_others_hear_once_and_in_order() {
         a.bus.deliver(&entry(*channel, *seq, text));
     }
     let messages = everything();
-    messages.iter().for_each(|message| a.bus.tell(message.clone()));
-    let count = |node: &Node| node.heard.entries.lock().expect("not poisoned").len();
+    messages.iter().for_each(|message| a.bus.send(message.clone()));
+    let count = |node: &Node| node.received.entries.lock().expect("not poisoned").len();
     until("all entries", || count(&b) >= said.len()).await;
-    until("all messages", || b.heard.messages.lock().expect("not poisoned").len() >= messages.len()).await;
-    assert_eq!(*b.heard.entries.lock().expect("not poisoned"), said);
-    assert_eq!(*b.heard.messages.lock().expect("not poisoned"), messages);
+    until("all messages", || b.received.messages.lock().expect("not poisoned").len() >= messages.len()).await;
+    assert_eq!(*b.received.entries.lock().expect("not poisoned"), said);
+    assert_eq!(*b.received.messages.lock().expect("not poisoned"), messages);
     assert_eq!(
         a.delivered.entries.lock().expect("not poisoned").len(),
         said.len(),
-        "its own connections are told directly"
+        "its own connections get deliveries directly"
     );
-    assert_eq!((count(&a), count(&stranger)), (0, 0), "neither an echo nor another store's");
-    assert!(stranger.heard.messages.lock().expect("not poisoned").is_empty());
+    assert_eq!((count(&a), count(&stranger)), (0, 0), "neither its own messages nor those of another store");
+    assert!(stranger.received.messages.lock().expect("not poisoned").is_empty());
     assert_eq!((a.bus.dropped(), a.bus.status()), (0, Status::Connected));
 }
 
 #[tokio::test]
-async fn an_entry_that_nats_does_not_take_is_told_by_its_place() {
+async fn an_entry_that_is_too_large_for_nats_is_announced_by_its_seq() {
     let nats = Nats::start().await;
     let [a, b] = ["1", "1"].map(|epoch| Node::new(&nats.url(), epoch));
-    b.until_hears(&a).await;
+    b.until_receives_from(&a).await;
     let channel = Channel::Thread(ThreadId::new());
     a.bus.deliver(&entry(channel, 7, &"x".repeat(2 << 20)));
     a.bus.deliver(&entry(channel, 8, "{}"));
-    until("the one that fits", || b.heard.entries.lock().expect("not poisoned").len() == 1).await;
-    assert_eq!(*b.heard.heads.lock().expect("not poisoned"), [(channel, 7)]);
+    until("the one that fits", || b.received.entries.lock().expect("not poisoned").len() == 1).await;
+    assert_eq!(*b.received.heads.lock().expect("not poisoned"), [(channel, 7)]);
 }
 
 #[tokio::test]
 async fn a_bus_that_went_away_is_degraded_and_comes_back_by_itself() {
     let mut nats = Nats::start().await;
     let [a, b] = ["1", "1"].map(|epoch| Node::new(&nats.url(), epoch));
-    b.until_hears(&a).await;
+    b.until_receives_from(&a).await;
     nats.stop().await;
     a.until(Status::is_degraded).await;
     b.until(Status::is_degraded).await;
     let channel = Channel::Thread(ThreadId::new());
     a.bus.deliver(&entry(channel, 1, "{}"));
-    assert_eq!(a.bus.dropped(), 1, "it does not wait: the log has it");
+    assert_eq!(a.bus.dropped(), 1, "publishing does not wait, as the log has the entry");
     let kept = NodeMessage::StopRun { run_id: RunId::new() };
-    a.bus.tell(kept.clone());
-    let asked = b.bus.asked();
+    a.bus.send(kept.clone());
+    let asked = b.bus.comparisons();
 
     nats.restart().await;
     a.until(|status| status == Status::Connected).await;
     until("that the heads are compared", || asked.has_changed().expect("goes on")).await;
-    b.until_hears(&a).await;
+    b.until_receives_from(&a).await;
     a.bus.deliver(&entry(channel, 2, "{}"));
-    until("the next entry", || !b.heard.entries.lock().expect("not poisoned").is_empty()).await;
-    assert_eq!(b.heard.entries.lock().expect("not poisoned")[0].1, 2);
+    until("the next entry", || !b.received.entries.lock().expect("not poisoned").is_empty()).await;
+    assert_eq!(b.received.entries.lock().expect("not poisoned")[0].1, 2);
 }
 
 #[tokio::test]
-async fn a_node_starts_without_nats_and_what_it_is_told_meanwhile_is_said_later() {
+async fn a_node_starts_without_nats_and_publishes_its_messages_later() {
     let mut nats = Nats::start().await;
     let b = Node::new(&nats.url(), "1");
     b.until(|status| status == Status::Connected).await;
@@ -192,16 +193,16 @@ async fn a_node_starts_without_nats_and_what_it_is_told_meanwhile_is_said_later(
     assert!(a.bus.status().is_degraded());
     let stop = NodeMessage::StopRun { run_id: RunId::new() };
     nats.restart().await;
-    // Said until it is heard: whether b listens again already, a cannot know.
-    let heard = || {
-        a.bus.tell(stop.clone());
-        b.heard.messages.lock().expect("not poisoned").contains(&stop)
+    // Repeated until it arrives: node a does not see whether b has subscribed again.
+    let received = || {
+        a.bus.send(stop.clone());
+        b.received.messages.lock().expect("not poisoned").contains(&stop)
     };
-    until("the message", heard).await;
+    until("the message", received).await;
 }
 
-/// A NATS that answers the handshake and then reads nothing.
-async fn stuck() -> String {
+/// A server that completes NATS' handshake and then reads nothing.
+async fn stalled_nats() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let url = format!("nats://{}", listener.local_addr().expect("bound"));
     tokio::spawn(async move {
@@ -210,8 +211,8 @@ async fn stuck() -> String {
         while let Ok((mut socket, _)) = listener.accept().await {
             let said = async {
                 socket.write_all(format!("INFO {info}\r\n").as_bytes()).await?;
-                let mut heard = [0; 4096];
-                let _ = socket.read(&mut heard).await?;
+                let mut received = [0; 4096];
+                let _ = socket.read(&mut received).await?;
                 socket.write_all(b"PONG\r\n").await
             };
             if said.await.is_ok() {
@@ -223,8 +224,8 @@ async fn stuck() -> String {
 }
 
 #[tokio::test]
-async fn a_bus_that_takes_nothing_holds_nobody_up() {
-    let a = Node::new(&stuck().await, "1");
+async fn a_stalled_bus_delays_no_publisher() {
+    let a = Node::new(&stalled_nats().await, "1");
     a.until(|status| status == Status::Connected).await;
     let (channel, text) = (Channel::Thread(ThreadId::new()), "x".repeat(64 << 10));
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Whole nodes with people on them: what one does, the others do; and what is stored is seen, whoever is away.
+//! Whole nodes with clients: commands and signals take effect on all nodes, and stored entries arrive even without NATS.
 
 use std::{
     sync::Arc,
@@ -18,36 +18,39 @@ use netra::{
 };
 
 use crate::{
-    socket::bench::{Bench, Client, Person, message, until},
+    socket::{
+        client::{Client, message},
+        server::{Member, SocketServer, until},
+    },
     support::nats::Nats,
 };
 
-/// Two nodes over one store and one NATS, and one person with a thread and a connection to each.
-struct Two {
+/// Two nodes over one store and one NATS, and a member with one thread and a connection to each node.
+struct TwoNodes {
     nats: Nats,
-    a: Bench,
-    b: Bench,
-    ada: Person,
+    a: SocketServer,
+    b: SocketServer,
+    ada: Member,
     at_a: Client,
     at_b: Client,
     thread: ThreadId,
 }
 
-impl Two {
+impl TwoNodes {
     async fn start() -> Self {
         let nats = Nats::start().await;
         let on_nats = |config: &mut Config| config.bus.url = nats.url();
-        let a = Bench::with(on_nats).await;
+        let a = SocketServer::with(on_nats).await;
         let b = a.another(on_nats).await;
-        for bench in [&a, &b] {
-            until("the bus", || bench.bus.status() == Status::Connected).await;
+        for server in [&a, &b] {
+            until("the bus", || server.bus.status() == Status::Connected).await;
         }
-        let ada = a.person("ada").await;
+        let ada = a.member("ada").await;
         let (mut at_a, mut at_b) = (ada.connect().await, ada.at(&b).connect().await);
         let thread = at_a.create_thread().await;
         at_a.follow(thread).await;
         at_b.follow(thread).await;
-        // Each hears the other.
+        // Presence of both connections has arrived on each node.
         at_a.until_present(2).await;
         at_b.until_present(2).await;
         Self { nats, a, b, ada, at_a, at_b, thread }
@@ -56,9 +59,9 @@ impl Two {
 
 #[tokio::test]
 async fn clients_of_two_nodes_see_the_same() {
-    let mut two = Two::start().await;
-    for (bench, count) in [(&two.a, 300), (&two.b, 300), (&two.a, 1)] {
-        bench.append(two.thread, count).await;
+    let mut two = TwoNodes::start().await;
+    for (server, count) in [(&two.a, 300), (&two.b, 300), (&two.a, 1)] {
+        server.append(two.thread, count).await;
     }
     let mut expected = two.at_a.subscribe(ChannelName::User, None).await.seq;
     assert!(expected > 0);
@@ -71,8 +74,8 @@ async fn clients_of_two_nodes_see_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_asked_of_one_node_is_done_on_all() {
-    let mut two = Two::start().await;
+async fn a_command_to_one_node_takes_effect_on_all() {
+    let mut two = TwoNodes::start().await;
     let accepted = two.at_a.ask(message(two.thread, "Hello")).await.expect("accepted");
     let run_id: RunId = serde_json::from_value(accepted["run_id"].clone()).expect("a run");
     assert_eq!(two.a.runner.waiting(two.thread).len(), 1, "it waits at the node that was asked");
@@ -102,7 +105,7 @@ async fn what_is_asked_of_one_node_is_done_on_all() {
 
 #[tokio::test]
 async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
-    let mut two = Two::start().await;
+    let mut two = TwoNodes::start().await;
     two.nats.stop().await;
     until("that it is noticed", || two.b.bus.status().is_degraded()).await;
     let begun = Instant::now();
@@ -122,7 +125,7 @@ async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
 
 #[tokio::test]
 async fn presence_adds_up_over_nodes_and_tabs_and_goes_with_them() {
-    let Two { a, b, ada, mut at_a, at_b, thread, nats: _nats } = Two::start().await;
+    let TwoNodes { a, b, ada, mut at_a, at_b, thread, nats: _nats } = TwoNodes::start().await;
     let mut third = ada.at(&b).connect().await;
     third.follow(thread).await;
     at_a.until_present(3).await;
@@ -136,42 +139,42 @@ async fn presence_adds_up_over_nodes_and_tabs_and_goes_with_them() {
 
 #[tokio::test]
 async fn a_commit_of_unknown_outcome_is_found_without_a_bus() {
-    struct Nobody;
-    impl Hub for Nobody {
+    struct NoHub;
+    impl Hub for NoHub {
         fn deliver(&self, _: &Delivery) {}
     }
-    let bench = Bench::start().await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::start().await;
+    let mut client = server.member("ada").await.connect().await;
     let thread = client.create_thread().await;
     client.follow(thread).await;
-    // Stored, and nobody told.
-    let silent = Channels::new(bench.store.clone(), Arc::new(Nobody)).await.expect("begins");
+    // Stored without a delivery.
+    let silent = Channels::new(server.store.clone(), Arc::new(NoHub)).await.expect("begins");
     let event = netra::protocol::agui::Custom::new("netra.note", serde_json::json!({}));
     let entry = netra::protocol::ThreadEntry::Agent { run_id: RunId::new(), event: Box::new(event.into()) };
     let mut tx = silent.begin().await.expect("begins");
-    tx.thread(thread, &[entry]).await.expect("appends");
+    tx.append_to_thread(thread, &[entry]).await.expect("appends");
     tx.commit().await.expect("commits");
-    bench.bus.uncertain(Channel::Thread(thread));
+    server.bus.uncertain(Channel::Thread(thread));
     assert_eq!(client.event().await.seq, Some(2));
 }
 
 #[tokio::test]
 async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let (mut client, mut other) = (ada.connect().await, ada.connect().await);
     let thread = client.create_thread().await;
     client.follow(thread).await;
-    bench.append(thread, 3).await;
-    // All connections that read are taken: the store is out of reach for whoever asks for one.
+    server.append(thread, 3).await;
+    // With every read connection taken, reads time out as on an unreachable store.
     let mut taken = Vec::new();
     for _ in 0..4 {
-        taken.push(bench.store.reader().acquire().await.expect("is there"));
+        taken.push(server.store.reader().acquire().await.expect("is there"));
     }
     let refused = other.ask(StopRun { run_id: RunId::new() });
     let refused = refused.await.expect_err("cannot be done");
     assert_eq!((refused.code, refused.retry_after_ms.is_some()), (ErrorCode::Unavailable, true));
-    bench.append(thread, 2).await;
+    server.append(thread, 2).await;
     drop(taken);
     for seq in 2..=6 {
         assert_eq!(client.event().await.seq, Some(seq));
@@ -180,33 +183,33 @@ async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn authority_that_was_taken_away_closes_sockets_within_a_second_or_so() {
-    let bench = Bench::start().await;
-    let mut admin = bench.person("admin").await;
-    bench.gateway.auth.set_role("admin@example.org", Role::Admin).await.expect("changes");
-    // Another role ended what they were signed in with.
-    admin.token = bench.gateway.auth.mint_token(admin.user.id).await.expect("minted").0;
-    let [ada, bob, eve] = [bench.person("ada").await, bench.person("bob").await, bench.person("eve").await];
-    let session = bench.session(&ada, i64::MAX).await;
-    let protocols = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
-    let mut by_session = Client::open(bench.address, &[("sec-websocket-protocol", &protocols)]).await.expect("opens");
+async fn revoked_credentials_close_sockets_within_seconds() {
+    let server = SocketServer::start().await;
+    let mut admin = server.member("admin").await;
+    server.gateway.auth.set_role("admin@example.org", Role::Admin).await.expect("changes");
+    // A new role revoked their sessions and tokens.
+    admin.token = server.gateway.auth.mint_token(admin.user.id).await.expect("minted").0;
+    let [ada, bob, eve] = [server.member("ada").await, server.member("bob").await, server.member("eve").await];
+    let session = server.session(&ada, i64::MAX).await;
+    let protocols = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
+    let mut by_session = Client::open(server.address, &[("sec-websocket-protocol", &protocols)]).await.expect("opens");
     let (mut bobs, mut eves) = (bob.connect().await, eve.connect().await);
     let mut stays = admin.connect().await;
     let begun = Instant::now();
-    // As other processes do it: nobody tells this one.
-    bench.gateway.auth.set_role("ada@example.org", Role::Admin).await.expect("changes");
-    bench.gateway.auth.set_role("bob@example.org", Role::Admin).await.expect("changes");
-    bench.gateway.auth.remove("eve@example.org").await.expect("removes");
+    // As another process does, without a message to this one.
+    server.gateway.auth.set_role("ada@example.org", Role::Admin).await.expect("changes");
+    server.gateway.auth.set_role("bob@example.org", Role::Admin).await.expect("changes");
+    server.gateway.auth.remove("eve@example.org").await.expect("removes");
     for client in [&mut by_session, &mut bobs, &mut eves] {
         assert_eq!(client.closed().await.0, 4401);
     }
     assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
-    assert!(stays.ask(Ping {}).await.is_ok(), "whoever still may stays");
-    let last = bench.gateway.auth.remove("nobody@example.org").await.expect_err("is nobody").into_body();
+    assert!(stays.ask(Ping {}).await.is_ok(), "a user with access keeps the connection");
+    let last = server.gateway.auth.remove("nobody@example.org").await.expect_err("is nobody").into_body();
     assert_eq!(last.code, ErrorCode::NotFound);
     for email in ["ada@example.org", "bob@example.org"] {
-        bench.gateway.auth.remove(email).await.expect("removes");
+        server.gateway.auth.remove(email).await.expect("removes");
     }
-    let last = bench.gateway.auth.set_role("admin@example.org", Role::Member).await.expect_err("the last").into_body();
+    let last = server.gateway.auth.set_role("admin@example.org", Role::Member).await.expect_err("the last").into_body();
     assert_eq!(last.code, ErrorCode::Conflict);
 }

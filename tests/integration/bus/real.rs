@@ -12,20 +12,18 @@ use netra::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::support::{ADMIN, Engine, PATIENCE, Person, Setup, TestServer};
+use crate::support::{ADA, ADMIN, Account, Engine, Setup, TEST_TIMEOUT, TestServer};
 
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
-
-async fn open(server: &TestServer, person: Person) -> Socket {
-    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(person).await))
+async fn open(server: &TestServer, account: Account) -> Socket {
+    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await))
 }
 
 async fn until(socket: &Socket, is: impl Fn(&Status) -> bool) {
     let mut status = socket.status();
-    timeout(PATIENCE, status.wait_for(is)).await.expect("in time").expect("goes on");
+    timeout(TEST_TIMEOUT, status.wait_for(is)).await.expect("in time").expect("goes on");
 }
 
-/// Waits for news that fit; what comes before is passed over.
+/// Waits for an update for which `fits` returns a value; skips others.
 async fn heard<T>(updates: &mut mpsc::Receiver<Update>, fits: impl Fn(Update) -> Option<T>) -> T {
     let waiting = async {
         loop {
@@ -34,7 +32,7 @@ async fn heard<T>(updates: &mut mpsc::Receiver<Update>, fits: impl Fn(Update) ->
             }
         }
     };
-    timeout(PATIENCE + Duration::from_secs(10), waiting).await.expect("in time")
+    timeout(TEST_TIMEOUT + Duration::from_secs(10), waiting).await.expect("in time")
 }
 
 async fn until_present(updates: &mut mpsc::Receiver<Update>, connections: u32) {
@@ -50,11 +48,11 @@ async fn until_present(updates: &mut mpsc::Receiver<Update>, connections: u32) {
 #[tokio::test]
 async fn two_processes_are_one_installation_until_one_is_killed() {
     let a = Setup::default().engine(Engine::Distributed).start().await;
-    let b = Setup::default().on(a.backends().expect("both have them")).empty().await;
-    a.add(ADA).await;
+    let b = Setup::default().on(a.backends().expect("both have them")).start_without_accounts().await;
+    a.add_member(ADA).await;
     let (at_a, at_b) = (open(&a, ADA).await, open(&b, ADA).await);
     let thread_id = ThreadId::new();
-    at_a.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    at_a.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
     let channel = ChannelName::Thread(thread_id);
     let (mut by_a, mut by_b) = (at_a.follow(channel, None).await, at_b.follow(channel, None).await);
     until_present(&mut by_a, 2).await;
@@ -77,9 +75,9 @@ async fn two_processes_are_one_installation_until_one_is_killed() {
     let third = open(&b, ADA).await;
     until(&third, |status| *status == Status::Connected).await;
     let answer: Value = admin.post(&path, &json!({})).await.json().await.expect("JSON");
-    assert_eq!(answer["connections"], 2, "so many are at this node");
+    assert_eq!(answer["connections"], 2, "the connections of this node");
     for socket in [&at_a, &at_b, &third] {
-        // The audit of a node may be quicker than the bus.
+        // A node may find this by polling before the bus delivers it.
         until(socket, |status| matches!(status, Status::Closed { .. } | Status::SignedOut)).await;
     }
 

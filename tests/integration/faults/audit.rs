@@ -1,4 +1,4 @@
-//! What must hold after any run of faults: the store's log against what every client applied and every answer given.
+//! What must hold after any run of faults: the store's log agrees with what every client applied and with every answer.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use netra::{
 };
 use sqlx::{AnyConnection, Connection, Row};
 
-use super::witness::{Notes, Track};
+use super::client_recorder::{ChannelRecord, ClientRecord};
 
 /// A message whose command was answered with `ok`.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,10 +19,10 @@ pub(crate) struct Acknowledged {
     pub(crate) seq: u64,
 }
 
-/// One entry of the store: its place, when it was appended, and what it is.
+/// One entry of the store: its seq, when it was appended in ms since 1970, and the entry.
 pub(crate) type Stored = (u64, i64, Entry);
 
-/// Where the store's logs end, by channel (`thread/<id>`, `user/<id>`), and how many runs go on.
+/// The last seq of each channel (`thread/<id>`, `user/<id>`), and the number of open runs.
 pub(crate) struct Ends {
     heads: BTreeMap<String, u64>,
     pub(crate) open_runs: i64,
@@ -35,7 +35,7 @@ pub(crate) struct Log {
 }
 
 impl Ends {
-    /// Reads them, past the server.
+    /// Reads them from the database.
     pub(crate) async fn read(url: &str) -> Result<Self, sqlx::Error> {
         sqlx::any::install_default_drivers();
         let mut store = AnyConnection::connect(url).await?;
@@ -53,7 +53,7 @@ impl Ends {
         Ok(Self { heads, open_runs: open_runs.fetch_one(&mut *store).await? })
     }
 
-    /// Where a channel ends, which a person calls so.
+    /// The last seq of a user's channel.
     pub(crate) fn of(&self, user: UserId, channel: ChannelName) -> u64 {
         self.heads.get(&key(user, channel)).copied().unwrap_or_default()
     }
@@ -67,7 +67,7 @@ fn key(user: UserId, channel: ChannelName) -> String {
 }
 
 impl Log {
-    /// Reads all of it, past the server.
+    /// Reads all of it from the database.
     pub(crate) async fn read(url: &str) -> Result<Self, sqlx::Error> {
         sqlx::any::install_default_drivers();
         let mut store = AnyConnection::connect(url).await?;
@@ -80,7 +80,7 @@ impl Log {
                 Ok(name @ ChannelName::Thread(_)) => name,
                 _ => ChannelName::User,
             };
-            let entry = Entry::decode(name, serde_json::from_str(&entry).expect("the log holds JSON"));
+            let entry = Entry::decode(name, serde_json::from_str(&entry).expect("the log assert_ok JSON"));
             let entry = (row.try_get::<i64, _>(1)?.cast_unsigned(), row.try_get(2)?, entry);
             channels.entry(channel).or_default().push(entry);
         }
@@ -95,88 +95,95 @@ impl Log {
         self.channels.values().map(Vec::len).sum()
     }
 
-    /// What is wrong with the log itself, and with it and what was acknowledged.
+    /// Checks the log itself, and that it has every acknowledged message.
     pub(crate) fn audit(&self, acknowledged: &[Acknowledged], deleted: &BTreeSet<ChannelName>) -> Vec<String> {
-        let mut wrongs = Vec::new();
-        // Of what was deleted nothing is left, whatever was going on.
+        let mut violations = Vec::new();
+        // A deleted thread leaves nothing, even if it was deleted during a run.
         let left = |channel: &String| self.channels.contains_key(channel) || self.ends.heads.contains_key(channel);
         let names = deleted.iter().map(ToString::to_string);
-        wrongs.extend(names.filter(left).map(|channel| format!("{channel} was deleted and has entries")));
+        violations.extend(names.filter(left).map(|channel| format!("{channel} was deleted and has entries")));
         if self.ends.open_runs > 0 {
-            wrongs.push(format!("{} runs never ended", self.ends.open_runs));
+            violations.push(format!("{} runs never ended", self.ends.open_runs));
         }
         let mut places = HashMap::<MessageId, Vec<(String, u64, RunId)>>::new();
         for (channel, entries) in &self.channels {
             let head = self.ends.heads.get(channel).copied().unwrap_or_default();
             if !entries.iter().map(|entry| entry.0).eq(1..=head) {
-                wrongs.push(format!("{channel}: the log is not 1 to {head}"));
+                violations.push(format!("{channel}: the log is not 1 to {head}"));
             }
             for (seq, _, entry) in entries {
                 if let Entry::Thread(ThreadEntry::Message { message }) = entry {
                     places.entry(message.id).or_default().push((channel.clone(), *seq, message.run_id));
                 }
             }
-            wrongs.extend(runs(entries).into_iter().map(|wrong| format!("{channel}: {wrong}")));
+            violations.extend(run_violations(entries).into_iter().map(|violation| format!("{channel}: {violation}")));
         }
         let twice = places.iter().filter(|(_, places)| places.len() > 1);
-        wrongs.extend(twice.map(|(message, places)| format!("{message} stands at {places:?}")));
+        violations.extend(twice.map(|(message, places)| format!("{message} is in the log at {places:?}")));
         for ack in acknowledged.iter().filter(|ack| !deleted.contains(&ChannelName::Thread(ack.thread))) {
             let place = (ChannelName::Thread(ack.thread).to_string(), ack.seq, ack.run);
             if !places.get(&ack.message).is_some_and(|places| places.contains(&place)) {
-                wrongs.push(format!("{ack:?} was acknowledged and is not there"));
+                violations.push(format!("{ack:?} was acknowledged and is not there"));
             }
         }
-        wrongs
+        violations
     }
 
-    /// What of the notes of a person's clients is not the log.
+    /// Compares what a user's clients applied with the log.
     pub(crate) fn compare(
         &self,
         user: UserId,
-        clients: &[(&str, &Notes)],
+        clients: &[(&str, &ClientRecord)],
         deleted: &BTreeSet<ChannelName>,
     ) -> Vec<String> {
-        let mut wrongs = Vec::new();
+        let mut violations = Vec::new();
         let mut states = BTreeMap::<ChannelName, Vec<(u64, &Snapshot, &str)>>::new();
-        for (client, notes) in clients {
-            wrongs.extend(notes.wrongs.iter().map(|wrong| format!("{client}: {wrong}")));
-            let gone = notes.gone.iter().filter(|name| !deleted.contains(name));
-            wrongs.extend(gone.map(|name| format!("{client}: was told that there is no {name}")));
-            for (name, track) in notes.tracks.iter().filter(|(name, _)| !deleted.contains(name)) {
+        for (client, record) in clients {
+            violations.extend(record.violations.iter().map(|violation| format!("{client}: {violation}")));
+            let gone = record.not_found.iter().filter(|name| !deleted.contains(name));
+            violations.extend(gone.map(|name| format!("{client}: was refused {name} as not found")));
+            for (name, channel_record) in record.channels.iter().filter(|(name, _)| !deleted.contains(name)) {
                 let entries = self.channels.get(&key(user, *name)).map(Vec::as_slice).unwrap_or_default();
-                let (place, head) = (track.place(), self.ends.of(user, *name));
-                if place != head {
-                    wrongs.push(format!("{client}: stands at {place} of {head} in {name}"));
+                let (seq, head) = (channel_record.seq(), self.ends.of(user, *name));
+                if seq != head {
+                    violations.push(format!("{client}: is at {seq} of {head} in {name}"));
                 }
-                wrongs.extend(
-                    strange(entries, track).map(|entry| format!("{client}: the log of {name} has no {entry:?}")),
+                violations.extend(
+                    unknown_entries(entries, channel_record)
+                        .map(|entry| format!("{client}: the log of {name} has no {entry:?}")),
                 );
-                let parts = track.parts.iter().filter_map(|part| part.from.as_ref());
-                states.entry(*name).or_default().extend(parts.map(|(seq, state)| (*seq, state, *client)));
+                let segments = channel_record.segments.iter().filter_map(|segment| segment.from.as_ref());
+                states.entry(*name).or_default().extend(segments.map(|(seq, state)| (*seq, state, *client)));
             }
         }
         for (name, mut states) in states {
             states.sort_by_key(|(seq, ..)| *seq);
             let entries = self.channels.get(&key(user, name)).map(Vec::as_slice).unwrap_or_default();
-            let other = other_states(entries, &states).into_iter();
-            wrongs.extend(other.map(|(seq, client)| format!("{client}: the state of {name} at {seq} is another")));
+            let other = wrong_snapshots(entries, &states).into_iter();
+            violations.extend(
+                other.map(|(seq, client)| format!("{client}: the snapshot of {name} at {seq} differs from the log")),
+            );
         }
-        wrongs
+        violations
     }
 }
 
-/// What a client applied and the log does not have at that place.
-fn strange<'a>(log: &'a [Stored], track: &'a Track) -> impl Iterator<Item = &'a Stored> {
+/// Entries that a client applied and that the log does not have at their seq.
+fn unknown_entries<'a>(log: &'a [Stored], channel_record: &'a ChannelRecord) -> impl Iterator<Item = &'a Stored> {
     let stored = |seq: u64| seq.checked_sub(1).and_then(|index| log.get(usize::try_from(index).ok()?));
-    track.parts.iter().flat_map(|part| &part.entries).filter(move |entry| stored(entry.0) != Some(*entry))
+    channel_record
+        .segments
+        .iter()
+        .flat_map(|segment| &segment.entries)
+        .filter(move |entry| stored(entry.0) != Some(*entry))
 }
 
-/// The states, in order of their places, that are not what the log folds to.
-fn other_states<'a>(log: &[Stored], states: &[(u64, &Snapshot, &'a str)]) -> Vec<(u64, &'a str)> {
+/// The snapshots, in order of seq, that differ from what the log folds to.
+fn wrong_snapshots<'a>(log: &[Stored], states: &[(u64, &Snapshot, &'a str)]) -> Vec<(u64, &'a str)> {
     let (mut thread, mut feed) = (ThreadView::default(), UserFeed::default());
     let (mut rest, mut others) = (log.iter().peekable(), Vec::new());
-    for (place, state, client) in states {
-        while let Some((_, at, entry)) = rest.next_if(|entry| entry.0 <= *place) {
+    for (seq, state, client) in states {
+        while let Some((_, at, entry)) = rest.next_if(|entry| entry.0 <= *seq) {
             match entry.clone() {
                 Entry::Thread(entry) => thread.apply(*at, entry),
                 Entry::User(entry) => feed.apply(*at, entry),
@@ -188,7 +195,7 @@ fn other_states<'a>(log: &[Stored], states: &[(u64, &Snapshot, &'a str)]) -> Vec
             Snapshot::User(state) => *state == feed,
         };
         if !same {
-            others.push((*place, *client));
+            others.push((*seq, *client));
         }
     }
     others
@@ -204,14 +211,14 @@ fn view(entries: impl Iterator<Item = Stored>) -> ThreadView {
     view
 }
 
-/// Runs that did not end, ended twice, said something afterwards, or left something open.
-fn runs(entries: &[Stored]) -> Vec<String> {
-    let mut wrongs = Vec::new();
+/// Runs that did not end, ended twice, have events after their end, or left a node open.
+fn run_violations(entries: &[Stored]) -> Vec<String> {
+    let mut violations = Vec::new();
     let mut over = HashSet::new();
     for (seq, _, entry) in entries {
         if let Entry::Thread(ThreadEntry::Agent { run_id, event }) = entry {
             if over.contains(run_id) {
-                wrongs.push(format!("{seq}: {} of a run that was over", event.kind()));
+                violations.push(format!("{seq}: {} of a run that was over", event.kind()));
             }
             if matches!(**event, Event::RunFinished(_) | Event::RunError(_)) {
                 over.insert(*run_id);
@@ -221,10 +228,10 @@ fn runs(entries: &[Stored]) -> Vec<String> {
     for item in view(entries.iter().cloned()).items {
         let Item::Run(run) = item else { continue };
         if !over.contains(&run.run_id) {
-            wrongs.push(format!("{} has no end", run.run_id));
+            violations.push(format!("{} has no end", run.run_id));
         }
         let open = run.nodes.iter().filter(|node| matches!(node.state, NodeState::Open | NodeState::Called));
-        wrongs.extend(open.map(|node| format!("{} left {} open", run.run_id, node.id)));
+        violations.extend(open.map(|node| format!("{} left {} open", run.run_id, node.id)));
     }
-    wrongs
+    violations
 }

@@ -1,5 +1,4 @@
-//! A run of faults: people at work, each client's connection hurt again and again, servers killed and restarted, and the
-//! audit at the end.
+//! A run of faults: users send messages while connections fail and servers are killed and restarted; an audit follows.
 
 use std::{
     collections::BTreeMap,
@@ -21,52 +20,52 @@ use tokio::{
 
 use super::{
     audit::Log,
-    people::{Ledger, Someone},
-    plan::{Fault, Operation, Plan, Suffering},
+    client_recorder::ClientRecorder,
+    plan::{Fault, Operation, Plan, Targets},
     proxy::{Flow, Proxy},
-    witness::Witness,
+    users::{Ledger, SimulatedUser},
 };
-use crate::support::{Backends, Engine, Person, Setup, TestServer, disk::SmallDisk, recorded};
+use crate::support::{Account, Backends, Engine, Setup, TestServer, disk::SmallDisk, replay_agent};
 
-/// How long a client may take to be back, with a server that is killed again and again.
-const BACK: Duration = Duration::from_secs(60);
-/// Bytes of the store's disk: more than anything here writes.
-const DISK: u64 = 2 << 30;
-/// Bytes a second on a thin road.
-const THIN: usize = 20_000;
+/// How long a client may take to reconnect to a server that is killed again and again.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Size of the store's disk: more than these tests write.
+const DISK_BYTES: u64 = 2 << 30;
+/// Rate of a throttled connection.
+const THROTTLED_BYTES_PER_SECOND: usize = 20_000;
 
-/// Servers, people and what is known of them.
+/// Servers, simulated users and what was observed.
 pub(crate) struct Chaos {
     pub(crate) plan: Plan,
     servers: Vec<Mutex<Option<TestServer>>>,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) store_url: String,
-    /// The store's own, where one could be mounted.
+    /// The store's disk, where one could be mounted.
     disk: Option<Arc<SmallDisk>>,
-    pub(crate) people: Vec<(Person, Someone)>,
+    pub(crate) users: Vec<(Account, SimulatedUser)>,
     pub(crate) ledger: Ledger,
     counts: Mutex<BTreeMap<String, u32>>,
     pub(crate) faults: watch::Sender<u32>,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) wrongs: Vec<String>,
+pub(crate) struct Report {
+    pub(crate) violations: Vec<String>,
     pub(crate) faults: u32,
     pub(crate) acknowledged: usize,
 }
 
 impl Chaos {
-    /// Starts so many servers on one engine, with people who have clients.
-    pub(crate) async fn begin(engine: Engine, nodes: usize, plan: Plan, edit: impl Fn(Setup) -> Setup) -> Arc<Self> {
+    /// Starts servers on one engine, and users with their clients.
+    pub(crate) async fn start(engine: Engine, nodes: usize, plan: Plan, edit: impl Fn(Setup) -> Setup) -> Arc<Self> {
         println!("seed {}: {} faults on {nodes} node(s), {engine:?}", plan.seed, plan.faults);
-        // Clients that were away for long get a state, or all that they missed.
+        // After a long absence, clients get a snapshot with the low limit and every missed entry with the high one.
         let replay_limit = if plan.choices(0).random_bool(0.5) { 50 } else { 100_000 };
-        let agent = recorded(1_500);
-        let disk = SmallDisk::mount(DISK).map(Arc::new);
+        let agent = replay_agent(1_500);
+        let disk = SmallDisk::mount(DISK_BYTES).map(Arc::new);
         if disk.is_none() {
-            println!("no disk can be mounted here: it is never full");
+            println!("no disk can be mounted here; it is never full");
         }
         let configured = || {
             let setup = Setup::default()
@@ -87,179 +86,181 @@ impl Chaos {
         let mut servers = vec![first];
         for _ in 1..nodes {
             let backends = servers[0].backends().expect("many nodes share a store").clone();
-            servers.push(configured().on(&backends).empty().await);
+            servers.push(configured().on(&backends).start_without_accounts().await);
         }
         let store_url = match servers[0].backends() {
             Some(backends) => backends.store_url().to_owned(),
             None => format!("sqlite:{}", servers[0].data().join("netra.db").display()),
         };
         let addresses: Vec<SocketAddr> = servers.iter().map(TestServer::address).collect();
-        let (mut people, ledger) = (Vec::new(), Ledger::default());
-        for number in 0..plan.people {
-            let person = person(number);
-            servers[0].add(person).await;
-            let token = servers[0].token(person).await;
+        let (mut users, ledger) = (Vec::new(), Ledger::default());
+        for number in 0..plan.users {
+            let account = account(number);
+            servers[0].add_member(account).await;
+            let token = servers[0].token(account).await;
             let mut clients = Vec::new();
             for client in 0..plan.clients {
-                let proxy = Proxy::to(addresses[(number + client) % nodes]).await;
-                clients.push(Witness::new(format!("{}'s client {client}", person.name), proxy, token.clone()));
+                let proxy = Proxy::new(addresses[(number + client) % nodes]).await;
+                clients.push(ClientRecorder::new(format!("{}'s client {client}", account.name), proxy, token.clone()));
             }
-            people.push((person, Someone::new(clients, ledger.clone(), plan.patience).await));
+            users.push((account, SimulatedUser::new(clients, ledger.clone(), plan.settle_timeout).await));
         }
         let servers = servers.into_iter().map(|server| Mutex::new(Some(server))).collect();
         let (counts, faults) = (Mutex::default(), watch::Sender::new(0));
-        Arc::new(Self { plan, servers, addresses, store_url, disk, people, ledger, counts, faults })
+        Arc::new(Self { plan, servers, addresses, store_url, disk, users, ledger, counts, faults })
     }
 
-    /// Runs the plan to its end, lets everything settle, and looks.
-    pub(crate) async fn run(self: &Arc<Self>) -> Outcome {
-        let mut troubles = JoinSet::new();
+    /// Runs the plan, waits until everything settles, and audits.
+    pub(crate) async fn run(self: &Arc<Self>) -> Report {
+        let mut injections = JoinSet::new();
         let clients = self.clients().len() as u32;
         for number in 0..clients {
             let share = self.plan.faults / clients + u32::from(number < self.plan.faults % clients);
-            troubles.spawn(self.clone().trouble(number, share));
+            injections.spawn(self.clone().inject_faults(number, share));
         }
-        troubles.spawn(self.clone().operate());
-        self.live_through(async move {
-            while let Some(ended) = troubles.join_next().await {
+        injections.spawn(self.clone().run_operations());
+        self.run_during(async move {
+            while let Some(ended) = injections.join_next().await {
                 ended.expect("no panic");
             }
         })
         .await
     }
 
-    /// People live while something happens; then everything settles, and is looked at.
-    pub(crate) async fn live_through(self: &Arc<Self>, what: impl Future<Output = ()>) -> Outcome {
+    /// Runs the users during `scenario`, waits until everything settles, and audits.
+    pub(crate) async fn run_during(self: &Arc<Self>, scenario: impl Future<Output = ()>) -> Report {
         let begun = Instant::now();
         let over = Arc::new(AtomicBool::new(false));
-        let mut lives = JoinSet::new();
-        for (number, (_, someone)) in self.people.iter().enumerate() {
-            for life in 0..self.plan.lives {
-                let choices = self.plan.choices(1_000 + number as u64 * self.plan.lives + life);
-                lives.spawn(someone.clone().live(choices, over.clone()));
+        let mut tasks = JoinSet::new();
+        for (number, (_, user)) in self.users.iter().enumerate() {
+            for task in 0..self.plan.tasks_per_user {
+                let choices = self.plan.choices(1_000 + number as u64 * self.plan.tasks_per_user + task);
+                tasks.spawn(user.clone().act(choices, over.clone()));
             }
         }
-        what.await;
-        let hurt = begun.elapsed();
+        scenario.await;
+        let faults_ended = begun.elapsed();
         over.store(true, Ordering::SeqCst);
-        self.clients().iter().for_each(|client| client.proxy.heal());
-        while !lives.is_empty() {
-            self.all_back().await;
-            while let Some(ended) = lives.try_join_next() {
+        self.clients().iter().for_each(|client| client.proxy.restore());
+        while !tasks.is_empty() {
+            self.reconnect_all().await;
+            while let Some(ended) = tasks.try_join_next() {
                 ended.expect("no panic");
             }
             sleep(Duration::from_millis(50)).await;
         }
-        let lived = begun.elapsed();
+        let users_done = begun.elapsed();
         let unsettled = self.settle().await;
         let settled = begun.elapsed();
         let log = Log::read(&self.store_url).await.expect("the store can be read");
-        let mut outcome = self.audit(&log).await;
-        outcome.wrongs.extend(unsettled);
+        let mut report = self.audit(&log).await;
+        report.violations.extend(unsettled);
         println!(
-            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged, {} threads deleted; {} wrong; the last run \
+            "seed {}: {} faults in {:.1} s {:?}; {} entries in {} channels, {} messages acknowledged, {} threads deleted; {} violations; the last run \
              ended at {:.1} s, settled at {:.1} s, {:.1} s in all",
             self.plan.seed,
-            outcome.faults,
-            hurt.as_secs_f64(),
+            report.faults,
+            faults_ended.as_secs_f64(),
             self.counts.lock().expect("not poisoned"),
             log.entries(),
             log.channels.len(),
-            outcome.acknowledged,
+            report.acknowledged,
             self.ledger.deleted().len(),
-            outcome.wrongs.len(),
-            lived.as_secs_f64(),
+            report.violations.len(),
+            users_done.as_secs_f64(),
             settled.as_secs_f64(),
             begun.elapsed().as_secs_f64()
         );
-        outcome
+        report
     }
 
-    /// Has every client that is away try again now.
-    pub(crate) async fn all_back(&self) {
+    /// Makes every disconnected client retry now.
+    pub(crate) async fn reconnect_all(&self) {
         for client in self.clients() {
             let _ = client.connected(true, Duration::from_millis(500)).await;
         }
     }
 
-    /// How many messages were acknowledged so far.
+    /// The number of messages acknowledged so far.
     pub(crate) fn acknowledged(&self) -> usize {
         self.ledger.acknowledged.lock().expect("not poisoned").len()
     }
 
-    /// Says that the servers have a bug that spoils the log.
-    pub(crate) fn spoil(&self) {
+    /// Does not verify the servers' logs in the end: a deliberate bug breaks them.
+    pub(crate) fn skip_log_verification(&self) {
         for server in &self.servers {
-            server.lock().expect("not poisoned").as_ref().expect("it runs").spoil();
+            server.lock().expect("not poisoned").as_ref().expect("it runs").skip_log_verification();
         }
     }
 
-    /// What the servers share.
+    /// The database and the bus that the servers share.
     pub(crate) fn backends(&self) -> Option<Arc<Backends>> {
         let first = self.servers[0].lock().expect("not poisoned");
         first.as_ref().and_then(|server| server.backends().cloned())
     }
 
-    /// How many servers there are.
+    /// The number of servers.
     pub(crate) fn nodes(&self) -> usize {
         self.servers.len()
     }
 
-    /// Leads new connections of a server's clients to the next one.
-    pub(crate) fn lead_away_from(&self, node: usize) {
+    /// Sends new connections of a server's clients to the next server.
+    pub(crate) fn redirect_clients_of(&self, node: usize) {
         let (from, to) = (self.addresses[node], self.addresses[(node + 1) % self.addresses.len()]);
         self.clients()
             .iter()
             .filter(|client| client.proxy.target() == from)
-            .for_each(|client| client.proxy.lead_to(to));
+            .for_each(|client| client.proxy.set_target(to));
     }
 
-    /// Each client's connection, as its server calls it.
+    /// The id of each client's connection.
     pub(crate) fn connection_ids(&self) -> Vec<Option<ConnectionId>> {
         self.clients().iter().map(|client| client.connection_id()).collect()
     }
 
-    pub(crate) fn clients(&self) -> Vec<Arc<Witness>> {
-        self.people.iter().flat_map(|(_, someone)| someone.clients.clone()).collect()
+    pub(crate) fn clients(&self) -> Vec<Arc<ClientRecorder>> {
+        self.users.iter().flat_map(|(_, user)| user.clients.clone()).collect()
     }
 
-    /// Hurts one client's connection so many times.
-    async fn trouble(self: Arc<Self>, number: u32, share: u32) {
+    /// Injects this many faults into one client's connection.
+    async fn inject_faults(self: Arc<Self>, number: u32, share: u32) {
         let client = self.clients()[number as usize].clone();
         let mut choices = self.plan.choices(2_000 + u64::from(number));
         for _ in 0..share {
             let (pause, hurry) = (choices.random_range(0..250), choices.random_bool(0.97));
-            let (fault, elsewhere) = (Fault::choose(&mut choices), choices.random_range(0..self.addresses.len() * 2));
+            let (fault, node) = (Fault::choose(&mut choices), choices.random_range(0..self.addresses.len() * 2));
             sleep(Duration::from_millis(pause)).await;
-            if !client.connected(hurry, BACK).await {
-                return self.ledger.wrong(format!("{} did not come back within {BACK:?}", client.name));
+            if !client.connected(hurry, RECONNECT_TIMEOUT).await {
+                return self
+                    .ledger
+                    .violation(format!("{} did not reconnect within {RECONNECT_TIMEOUT:?}", client.name));
             }
-            if let Some(address) = self.addresses.get(elsewhere) {
-                client.proxy.lead_to(*address);
+            if let Some(address) = self.addresses.get(node) {
+                client.proxy.set_target(*address);
             }
-            suffer(&client, fault).await;
+            inject(&client, fault).await;
             self.count(fault.kind());
             self.faults.send_modify(|faults| *faults += 1);
         }
     }
 
-    /// Does something to a server after every so many faults.
-    async fn operate(self: Arc<Self>) {
+    /// Performs an operation after every [`Plan::operate_every`] faults.
+    async fn run_operations(self: Arc<Self>) {
         let mut choices = self.plan.choices(3_000);
-        let from = Suffering { shared: self.backends().is_some(), disk: self.disk.is_some() };
+        let targets = Targets { shared: self.backends().is_some(), disk: self.disk.is_some() };
         let mut faults = self.faults.subscribe();
         for round in 1..=self.plan.faults / self.plan.operate_every {
-            let operation = Operation::choose(&mut choices, from);
+            let operation = Operation::choose(&mut choices, targets);
             let node = choices.random_range(0..self.servers.len());
             let due = faults.wait_for(|faults| *faults >= (round * self.plan.operate_every).saturating_sub(20));
-            if timeout(BACK * 3, due).await.is_err() {
-                return self.ledger.wrong(format!("no {operation}: the faults stopped"));
+            if timeout(RECONNECT_TIMEOUT * 3, due).await.is_err() {
+                return self.ledger.violation(format!("no {operation}: the faults stopped"));
             }
             self.perform(node, operation).await;
         }
     }
 
-    /// Does something to a server, or to what it shares with others.
+    /// Performs an operation on a server or on what the servers share.
     pub(crate) async fn perform(&self, node: usize, operation: Operation) {
         let backends = self.backends();
         let server = || self.servers[node].lock().expect("not poisoned").take().expect("it runs");
@@ -269,7 +270,7 @@ impl Chaos {
             (Operation::Restart, _) => {
                 let (code, stopped) = server().stop().await;
                 if code != Some(0) {
-                    self.ledger.wrong(format!("a stopped server ended with {code:?}"));
+                    self.ledger.violation(format!("a stopped server ended with {code:?}"));
                 }
                 back(stopped.restart().await);
             }
@@ -280,20 +281,20 @@ impl Chaos {
                 server.signal("CONT");
                 back(server);
             }
-            (Operation::StoreAway(time), Some(backends)) => {
+            (Operation::StoreDown(time), Some(backends)) => {
                 let mut postgres = backends.postgres.lock().await;
                 postgres.stop().await;
                 sleep(time).await;
                 postgres.restart().await;
             }
-            (Operation::BusAway(time), Some(backends)) => {
+            (Operation::BusDown(time), Some(backends)) => {
                 let mut nats = backends.nats.lock().await;
                 nats.stop().await;
                 sleep(time).await;
                 nats.restart().await;
             }
             (Operation::DiskFull(time), _) => {
-                let disk = self.disk.as_ref().expect("it is chosen where there is one");
+                let disk = self.disk.as_ref().expect("disk-full is only chosen with a disk");
                 disk.fill();
                 sleep(time).await;
                 disk.make_room();
@@ -308,51 +309,51 @@ impl Chaos {
     }
 }
 
-/// Somebody with an account.
-fn person(number: usize) -> Person {
+/// The account of a user.
+fn account(number: usize) -> Account {
     let text = |text: String| -> &'static str { text.leak() };
-    Person {
-        email: text(format!("person{number}@example.com")),
-        name: text(format!("Person {number}")),
+    Account {
+        email: text(format!("user{number}@example.com")),
+        name: text(format!("User {number}")),
         password: "a password for tests",
     }
 }
 
-async fn suffer(client: &Witness, fault: Fault) {
+async fn inject(client: &ClientRecorder, fault: Fault) {
     let proxy = &client.proxy;
     match fault {
-        Fault::Cut => drop(proxy.cut()),
+        Fault::Reset => drop(proxy.cut()),
         Fault::HalfOpen(time) => {
             proxy.set(Flow::Stop, Flow::Stop);
             sleep(time).await;
             proxy.cut();
         }
-        Fault::Silence(time) => {
+        Fault::Stalled(time) => {
             proxy.set(Flow::Stop, Flow::Stop);
             sleep(time).await;
         }
-        Fault::Deaf(time) => {
+        Fault::UplinkStalled(time) => {
             proxy.set(Flow::Stop, Flow::Pass);
             sleep(time).await;
         }
-        Fault::Mute(time) => {
+        Fault::DownlinkStalled(time) => {
             proxy.set(Flow::Pass, Flow::Stop);
             sleep(time).await;
         }
-        Fault::Late(time) => {
+        Fault::Delayed(time) => {
             proxy.set(Flow::Delay(time / 4), Flow::Delay(time / 4));
             sleep(time).await;
         }
-        Fault::Thin(time) => {
-            proxy.set(Flow::Throttle(THIN), Flow::Throttle(THIN));
+        Fault::Throttled(time) => {
+            proxy.set(Flow::Throttle(THROTTLED_BYTES_PER_SECOND), Flow::Throttle(THROTTLED_BYTES_PER_SECOND));
             sleep(time).await;
         }
         Fault::Reload => client.reload().await,
-        Fault::Slow(time) => {
+        Fault::SlowReader(time) => {
             client.set_slow(true);
             sleep(time).await;
             client.set_slow(false);
         }
     }
-    proxy.heal();
+    proxy.restore();
 }

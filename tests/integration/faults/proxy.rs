@@ -1,8 +1,7 @@
-//! A road to a server that tests make bad: cut, silent, slow, one way only.
+//! A TCP proxy that resets, stalls, delays or throttles connections, in either direction.
 //!
-//! Whatever is done to it is done to every connection that goes through it, at once; a client that is to be hurt alone has a
-//! proxy of its own. It keeps at most one buffer in each direction, and asks the kernel for small ones, so a reader that
-//! is slow behind it is felt by the server.
+//! A change affects all its connections at once; a test gives each client a proxy of its own. It keeps at most one buffer in each
+//! direction and asks the kernel for small ones, so that a slow reader behind it slows the server down.
 
 use std::{
     io,
@@ -26,52 +25,52 @@ use tokio::{
 };
 
 const BUFFER: usize = 8 * 1024;
-/// What a throttled direction's rate is kept over.
+/// A throttled direction passes a share of its rate in each of these.
 const SLICE: Duration = Duration::from_millis(50);
 /// How long the server may take to accept.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What becomes of bytes in one direction.
+/// What happens to bytes in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Flow {
     /// They pass.
     #[default]
     Pass,
-    /// They wait, and nobody is told.
+    /// They wait; the connection stays open.
     Stop,
-    /// They come this much later.
+    /// They arrive this much later.
     Delay(Duration),
-    /// So many pass in a second.
+    /// So many bytes pass in a second.
     Throttle(usize),
 }
 
 #[derive(Debug, Clone)]
-struct Weather {
+struct Conditions {
     up: Flow,
     down: Flow,
-    /// Every change of it cuts all connections.
+    /// Every change of it resets all connections.
     cuts: u64,
     /// Where new connections go.
     target: SocketAddr,
 }
 
-/// The road. Dropped, it is closed.
+/// The proxy. Dropped, it is closed.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    weather: watch::Sender<Weather>,
+    conditions: watch::Sender<Conditions>,
     open: Arc<AtomicUsize>,
     listening: JoinHandle<()>,
 }
 
 impl Proxy {
-    /// A good road to `target`.
-    pub(crate) async fn to(target: SocketAddr) -> Self {
-        // As many may come at once as to the server itself: an attempt that does not fit waits for seconds.
+    /// A proxy to `target` that passes everything.
+    pub(crate) async fn new(target: SocketAddr) -> Self {
+        // The backlog of the server: with a full one, the kernel retries a connection only after seconds.
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let listener = socket.listen(4096).expect("it listens");
         let address = listener.local_addr().expect("an address");
-        let (weather, seen) = watch::channel(Weather { up: Flow::Pass, down: Flow::Pass, cuts: 0, target });
+        let (conditions, seen) = watch::channel(Conditions { up: Flow::Pass, down: Flow::Pass, cuts: 0, target });
         let open = Arc::new(AtomicUsize::new(0));
         let count = open.clone();
         let listening = tokio::spawn(async move {
@@ -79,43 +78,43 @@ impl Proxy {
                 tokio::spawn(connection(near, seen.clone(), count.clone()));
             }
         });
-        Self { address, weather, open, listening }
+        Self { address, conditions, open, listening }
     }
 
-    /// Where it begins.
+    /// The address that it listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections go through it.
+    /// The number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
 
-    /// Leads new connections elsewhere.
-    pub(crate) fn lead_to(&self, target: SocketAddr) {
-        self.weather.send_modify(|weather| weather.target = target);
+    /// Sets where new connections go.
+    pub(crate) fn set_target(&self, target: SocketAddr) {
+        self.conditions.send_modify(|conditions| conditions.target = target);
     }
 
     /// Where new connections go.
     pub(crate) fn target(&self) -> SocketAddr {
-        self.weather.borrow().target
+        self.conditions.borrow().target
     }
 
-    /// Resets every connection; answers how many. New ones pass.
+    /// Resets every connection and returns how many. New ones pass.
     pub(crate) fn cut(&self) -> usize {
         let open = self.open();
-        self.weather.send_modify(|weather| weather.cuts += 1);
+        self.conditions.send_modify(|conditions| conditions.cuts += 1);
         open
     }
 
-    /// Says what becomes of bytes from the client and from the server, until it is said anew.
+    /// Sets what happens to bytes from the client and from the server, until it is set again.
     pub(crate) fn set(&self, up: Flow, down: Flow) {
-        self.weather.send_modify(|weather| (weather.up, weather.down) = (up, down));
+        self.conditions.send_modify(|conditions| (conditions.up, conditions.down) = (up, down));
     }
 
     /// Lets everything pass.
-    pub(crate) fn heal(&self) {
+    pub(crate) fn restore(&self) {
         self.set(Flow::Pass, Flow::Pass);
     }
 }
@@ -127,44 +126,44 @@ impl Drop for Proxy {
     }
 }
 
-/// Counted as long as it lives.
-struct Counted(Arc<AtomicUsize>);
+/// Adds one to a count until it is dropped.
+struct CountGuard(Arc<AtomicUsize>);
 
-impl Counted {
+impl CountGuard {
     fn new(count: Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(count)
     }
 }
 
-impl Drop for Counted {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-async fn connection(mut near: TcpStream, mut weather: watch::Receiver<Weather>, count: Arc<AtomicUsize>) {
+async fn connection(mut near: TcpStream, mut conditions: watch::Receiver<Conditions>, count: Arc<AtomicUsize>) {
     let (target, cuts) = {
-        let weather = weather.borrow_and_update();
-        (weather.target, weather.cuts)
+        let conditions = conditions.borrow_and_update();
+        (conditions.target, conditions.cuts)
     };
-    let Ok(Ok(mut far)) = timeout(CONNECT, connect(target)).await else {
-        // As if nobody listened.
+    let Ok(Ok(mut far)) = timeout(CONNECT_TIMEOUT, connect(target)).await else {
+        // A reset, as if nothing listened.
         return drop(near.set_zero_linger());
     };
-    let _counted = Counted::new(count);
+    let _counted = CountGuard::new(count);
     let _ = near.set_nodelay(true);
     let over = {
         let ((near_read, near_write), (far_read, far_write)) = (near.split(), far.split());
-        let up = pump(near_read, far_write, weather.clone(), |weather| weather.up);
-        let down = pump(far_read, near_write, weather.clone(), |weather| weather.down);
+        let up = pump(near_read, far_write, conditions.clone(), |conditions| conditions.up);
+        let down = pump(far_read, near_write, conditions.clone(), |conditions| conditions.down);
         tokio::select! {
             over = async { tokio::try_join!(up, down) } => over.map(drop),
-            _ = weather.wait_for(|weather| weather.cuts != cuts) => Err(io::ErrorKind::ConnectionReset.into()),
+            _ = conditions.wait_for(|conditions| conditions.cuts != cuts) => Err(io::ErrorKind::ConnectionReset.into()),
         }
     };
     if over.is_err() {
-        // Dropped so, both sides get a reset.
+        // Dropped without lingering, both sides get a reset.
         let _ = (near.set_zero_linger(), far.set_zero_linger());
     }
 }
@@ -177,27 +176,27 @@ async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Carries one direction until its end, which it passes on; fails where either side failed.
+/// Copies one direction until its end, which it passes on.
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    mut weather: watch::Receiver<Weather>,
-    flow: fn(&Weather) -> Flow,
+    mut conditions: watch::Receiver<Conditions>,
+    flow: fn(&Conditions) -> Flow,
 ) -> io::Result<()> {
     let gone = |_| io::Error::from(io::ErrorKind::ConnectionReset);
     let mut buffer = vec![0; BUFFER];
     loop {
-        let now = flow(&weather.borrow_and_update());
+        let now = flow(&conditions.borrow_and_update());
         let most = match now {
             Flow::Stop => {
-                weather.changed().await.map_err(gone)?;
+                conditions.changed().await.map_err(gone)?;
                 continue;
             }
             Flow::Throttle(rate) => (rate / 20).clamp(1, BUFFER),
             Flow::Pass | Flow::Delay(_) => BUFFER,
         };
         let read = tokio::select! {
-            changed = weather.changed() => {
+            changed = conditions.changed() => {
                 changed.map_err(gone)?;
                 continue;
             }
@@ -208,8 +207,8 @@ async fn pump(
             Flow::Delay(time) => sleep(time).await,
             Flow::Pass | Flow::Stop => {}
         }
-        // What was read before the road was closed waits with the rest.
-        weather.wait_for(|weather| flow(weather) != Flow::Stop).await.map_err(gone)?;
+        // Bytes that were read before the direction was stopped wait, too.
+        conditions.wait_for(|conditions| flow(conditions) != Flow::Stop).await.map_err(gone)?;
         if read == 0 {
             return to.shutdown().await;
         }
@@ -222,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that says back what it hears.
+    /// A server that echoes what it receives.
     async fn echo() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -237,7 +236,7 @@ mod tests {
         address
     }
 
-    async fn hears(stream: &mut TcpStream, text: &[u8], within: Duration) -> bool {
+    async fn receives(stream: &mut TcpStream, text: &[u8], within: Duration) -> bool {
         let mut heard = vec![0; text.len()];
         matches!(timeout(within, stream.read_exact(&mut heard)).await, Ok(Ok(_))) && heard == text
     }
@@ -247,48 +246,48 @@ mod tests {
 
     #[tokio::test]
     async fn a_cut_resets_every_connection_and_takes_new_ones() {
-        let proxy = Proxy::to(echo().await).await;
+        let proxy = Proxy::new(echo().await).await;
         let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
         stream.write_all(b"one").await.expect("writes");
-        assert!(hears(&mut stream, b"one", LATE).await);
+        assert!(receives(&mut stream, b"one", LATE).await);
         assert_eq!(proxy.cut(), 1);
         let reset = timeout(LATE, stream.read(&mut [0; 8])).await.expect("in time").expect_err("reset");
         assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
         let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
         stream.write_all(b"two").await.expect("writes");
-        assert!(hears(&mut stream, b"two", LATE).await);
+        assert!(receives(&mut stream, b"two", LATE).await);
     }
 
     #[tokio::test]
-    async fn a_stopped_direction_says_nothing_and_loses_nothing() {
-        let proxy = Proxy::to(echo().await).await;
+    async fn a_stopped_direction_delays_bytes_and_loses_none() {
+        let proxy = Proxy::new(echo().await).await;
         let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
         for (up, down) in [(Flow::Stop, Flow::Stop), (Flow::Stop, Flow::Pass), (Flow::Pass, Flow::Stop)] {
             proxy.set(up, down);
             stream.write_all(b"waits").await.expect("writes");
-            assert!(!hears(&mut stream, b"waits", SOON).await);
-            proxy.heal();
-            assert!(hears(&mut stream, b"waits", LATE).await);
+            assert!(!receives(&mut stream, b"waits", SOON).await);
+            proxy.restore();
+            assert!(receives(&mut stream, b"waits", LATE).await);
         }
     }
 
     #[tokio::test]
-    async fn slow_roads_are_slow() {
-        let proxy = Proxy::to(echo().await).await;
+    async fn delayed_and_throttled_directions_are_slow() {
+        let proxy = Proxy::new(echo().await).await;
         let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
         for flow in [Flow::Delay(SOON), Flow::Throttle(10_000)] {
             proxy.set(Flow::Pass, flow);
             let (begun, text) = (Instant::now(), [7; 3_000]);
             stream.write_all(&text).await.expect("writes");
-            assert!(hears(&mut stream, &text, LATE).await);
+            assert!(receives(&mut stream, &text, LATE).await);
             assert!(begun.elapsed() >= SOON, "{flow:?} took {:?}", begun.elapsed());
         }
     }
 
     #[tokio::test]
-    async fn nobody_behind_it_is_a_reset() {
+    async fn a_target_that_does_not_listen_is_a_reset() {
         let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
-        let proxy = Proxy::to(closed).await;
+        let proxy = Proxy::new(closed).await;
         let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
         assert!(timeout(LATE, stream.read(&mut [0; 8])).await.expect("in time").is_err());
     }

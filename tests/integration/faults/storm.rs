@@ -1,6 +1,6 @@
-//! Many clients of one node: all cut at once, and all sent away for a restart.
+//! Many clients of one node: all reset at once, and all closed for a restart.
 //!
-//! `NETRA_CHAOS_CLIENTS` says how many; each needs three files in this process, so `ulimit -n` bounds them.
+//! `NETRA_CHAOS_CLIENTS` sets their number; each needs three open files in this process, so `ulimit -n` bounds it.
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,21 +20,21 @@ use tokio::{sync::watch, time::timeout};
 use super::proxy::{Flow, Proxy};
 use crate::support::{ADMIN, Setup, TestServer};
 
-/// How long many clients may take.
-const LONG: Duration = Duration::from_secs(90);
-/// How many begin to connect at once.
-const AT_ONCE: usize = 50;
-/// How many are in one thread.
-const IN_ONE: usize = 100;
+/// How long a step of all clients may take.
+const GROUP_TIMEOUT: Duration = Duration::from_secs(90);
+/// How many clients connect at once.
+const CONNECT_BATCH: usize = 50;
+/// How many clients follow the same thread.
+const CLIENTS_PER_THREAD: usize = 100;
 
-/// Clients of one person, in a number of threads.
-struct Crowd {
+/// Clients of one user, which follow several threads.
+struct ClientGroup {
     proxy: Proxy,
     threads: Vec<ThreadId>,
     asking: Client,
-    places: Vec<watch::Receiver<u64>>,
-    /// What came out of order.
-    wrongs: Arc<Mutex<Vec<String>>>,
+    seqs: Vec<watch::Receiver<u64>>,
+    /// Updates that came out of order.
+    violations: Arc<Mutex<Vec<String>>>,
     clients: Vec<Client>,
 }
 
@@ -46,39 +46,39 @@ fn setup() -> Setup {
         .with("LOG", "warn")
 }
 
-fn many(by_default: usize) -> usize {
+fn client_count(by_default: usize) -> usize {
     std::env::var("NETRA_CHAOS_CLIENTS").map_or(by_default, |many| many.parse().expect("a number of clients"))
 }
 
-impl Crowd {
-    async fn gather(server: &TestServer, many: usize) -> Self {
+impl ClientGroup {
+    async fn connect(server: &TestServer, many: usize) -> Self {
         let token = server.token(ADMIN).await;
         let asking = Client::connect(ClientConfig::bearer(server.socket_url(), &token));
-        let threads: Vec<ThreadId> = (0..many.div_ceil(IN_ONE)).map(|_| ThreadId::new()).collect();
+        let threads: Vec<ThreadId> = (0..many.div_ceil(CLIENTS_PER_THREAD)).map(|_| ThreadId::new()).collect();
         for thread_id in &threads {
             let made = CreateThread { thread_id: *thread_id, title: None, agent: None };
-            asking.send(made).await.expect("made");
+            asking.send(made).await.expect("created");
         }
-        let proxy = Proxy::to(server.address()).await;
-        let wrongs = Arc::new(Mutex::default());
-        let (mut clients, mut places) = (Vec::new(), Vec::new());
+        let proxy = Proxy::new(server.address()).await;
+        let violations = Arc::new(Mutex::default());
+        let (mut clients, mut seqs) = (Vec::new(), Vec::new());
         let begun = Instant::now();
         for number in 0..many {
             let client = Client::connect(ClientConfig::bearer(format!("ws://{}/ws", proxy.address()), &token));
-            places.push(follow(&client, number, threads[number / IN_ONE], &wrongs).await);
+            seqs.push(follow(&client, number, threads[number / CLIENTS_PER_THREAD], &violations).await);
             clients.push(client);
-            if number % AT_ONCE == AT_ONCE - 1 {
-                let mut last: watch::Receiver<u64> = places[number].clone();
-                timeout(LONG, last.wait_for(|place| *place > 0)).await.expect("in time").expect("lives");
+            if number % CONNECT_BATCH == CONNECT_BATCH - 1 {
+                let mut last: watch::Receiver<u64> = seqs[number].clone();
+                timeout(GROUP_TIMEOUT, last.wait_for(|seq| *seq > 0)).await.expect("in time").expect("the client runs");
             }
         }
-        let crowd = Self { proxy, threads, asking, places, wrongs, clients };
-        crowd.until_all(1).await;
+        let group = Self { proxy, threads, asking, seqs, violations, clients };
+        group.until_all(1).await;
         println!("{many} clients are connected after {:.1} s", begun.elapsed().as_secs_f64());
-        crowd
+        group
     }
 
-    /// One more entry in each thread's log; answers its place.
+    /// Appends an entry to each thread's log and returns its seq.
     async fn rename(&self) -> u64 {
         let title = format!("Renamed at {}", now_ms());
         let rename = |thread_id: &ThreadId| {
@@ -89,41 +89,43 @@ impl Crowd {
         2
     }
 
-    /// Waits until all are at a place; answers when each came there, the first first.
-    async fn until_all(&self, place: u64) -> Vec<Instant> {
-        let waits = self.places.iter().cloned().map(|mut at| async move {
-            at.wait_for(|at| *at >= place).await.expect("the client lives");
+    /// Waits until all clients have applied this seq; returns when each had, the earliest first.
+    async fn until_all(&self, seq: u64) -> Vec<Instant> {
+        let waits = self.seqs.iter().cloned().map(|mut at| async move {
+            at.wait_for(|at| *at >= seq).await.expect("the client runs");
             Instant::now()
         });
-        let mut times = timeout(LONG, futures_util::future::join_all(waits)).await.unwrap_or_else(|_| {
-            let late = self.places.iter().filter(|at| *at.borrow() < place).count();
-            panic!("{late} of {} are not at {place} after {LONG:?}", self.places.len())
+        let mut times = timeout(GROUP_TIMEOUT, futures_util::future::join_all(waits)).await.unwrap_or_else(|_| {
+            let late = self.seqs.iter().filter(|at| *at.borrow() < seq).count();
+            panic!("{late} of {} are not at {seq} after {GROUP_TIMEOUT:?}", self.seqs.len())
         });
         times.sort_unstable();
-        let wrongs = self.wrongs.lock().expect("not poisoned");
-        assert!(wrongs.is_empty(), "{:?}", &wrongs[..wrongs.len().min(5)]);
+        let violations = self.violations.lock().expect("not poisoned");
+        assert!(violations.is_empty(), "{:?}", &violations[..violations.len().min(5)]);
         times
     }
 }
 
-/// Follows the thread; answers where the client is in it.
+/// Follows a thread; returns the seq that the client has applied.
 async fn follow(
     client: &Client,
     number: usize,
     thread: ThreadId,
-    wrongs: &Arc<Mutex<Vec<String>>>,
+    violations: &Arc<Mutex<Vec<String>>>,
 ) -> watch::Receiver<u64> {
-    let (place, seen) = watch::channel(0);
+    let (applied, seen) = watch::channel(0);
     let mut updates = client.follow(ChannelName::Thread(thread), None).await;
-    let wrongs = wrongs.clone();
+    let violations = violations.clone();
     tokio::spawn(async move {
         while let Some(update) = updates.recv().await {
-            let known = *place.borrow();
+            let known = *applied.borrow();
             match update {
-                Update::Snapshot { cursor, .. } if cursor.seq >= known => drop(place.send_replace(cursor.seq)),
-                Update::Entry { seq: Some(seq), .. } if seq == known + 1 => drop(place.send_replace(seq)),
+                Update::Snapshot { cursor, .. } if cursor.seq >= known => drop(applied.send_replace(cursor.seq)),
+                Update::Entry { seq: Some(seq), .. } if seq == known + 1 => drop(applied.send_replace(seq)),
                 Update::Entry { seq: None, .. } => {}
-                other => wrongs.lock().expect("not poisoned").push(format!("client {number} at {known}: {other:?}")),
+                other => {
+                    violations.lock().expect("not poisoned").push(format!("client {number} at {known}: {other:?}"))
+                }
             }
         }
     });
@@ -131,19 +133,19 @@ async fn follow(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_who_are_cut_at_once_are_back_and_in_step() {
+async fn clients_that_are_reset_at_once_reconnect_and_catch_up() {
     let server = setup().start().await;
-    let crowd = Crowd::gather(&server, many(500)).await;
-    // What they miss, and must hear of when they are back.
-    crowd.proxy.set(Flow::Stop, Flow::Stop);
-    let place = crowd.rename().await;
+    let group = ClientGroup::connect(&server, client_count(500)).await;
+    // Entries that the clients miss, and must receive after they reconnect.
+    group.proxy.set(Flow::Stop, Flow::Stop);
+    let seq = group.rename().await;
     let cut = Instant::now();
-    assert_eq!(crowd.proxy.cut(), crowd.places.len());
-    crowd.proxy.heal();
-    let times = crowd.until_all(place).await;
+    assert_eq!(group.proxy.cut(), group.seqs.len());
+    group.proxy.restore();
+    let times = group.until_all(seq).await;
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].duration_since(cut).as_millis();
     println!(
-        "{} clients cut at once are back and in step: half after {} ms, 99 % after {} ms, all after {} ms",
+        "{} clients reset at once have reconnected and caught up: half after {} ms, 99 % after {} ms, all after {} ms",
         times.len(),
         at(0.5),
         at(0.99),
@@ -152,36 +154,36 @@ async fn all_who_are_cut_at_once_are_back_and_in_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_sends_everyone_away_and_they_come_back_spread_over_its_window() {
+async fn clients_of_a_drained_server_reconnect_spread_over_its_window() {
     let server = setup().with("SERVER__DRAIN_MS", 2_000).start().await;
-    let crowd = Crowd::gather(&server, many(300).min(2_000)).await;
-    // What the server advertises.
-    let window = Duration::from_millis(500 + crowd.places.len() as u64);
-    let sent_away = crowd.clients.iter().map(|client| sent_away(client.status()));
-    let sent_away = tokio::spawn(futures_util::future::join_all(sent_away.collect::<Vec<_>>()));
+    let group = ClientGroup::connect(&server, client_count(300).min(2_000)).await;
+    // The window that the server advertises.
+    let window = Duration::from_millis(500 + group.seqs.len() as u64);
+    let reconnect_delay = group.clients.iter().map(|client| reconnect_delay(client.status()));
+    let reconnect_delay = tokio::spawn(futures_util::future::join_all(reconnect_delay.collect::<Vec<_>>()));
     let (code, stopped) = server.stop().await;
     assert_eq!(code, Some(0));
-    let delays = timeout(LONG, sent_away).await.expect("in time").expect("no panic");
+    let delays = timeout(GROUP_TIMEOUT, reconnect_delay).await.expect("in time").expect("no panic");
     let server = stopped.restart().await;
-    let place = crowd.rename().await;
-    crowd.until_all(place).await;
+    let seq = group.rename().await;
+    group.until_all(seq).await;
     let slots = 10;
     let mut histogram = vec![0; slots];
     for delay in &delays {
         let slot = delay.as_secs_f64() / window.as_secs_f64() * slots as f64;
         histogram[(slot as usize).min(slots - 1)] += 1;
     }
-    println!("{} clients come back within {window:?}, in tenths of it: {histogram:?}", crowd.places.len());
+    println!("{} clients come back within {window:?}, in tenths of it: {histogram:?}", group.seqs.len());
     let busiest = histogram.iter().max().copied().unwrap_or_default();
-    assert!(busiest * 4 <= crowd.places.len(), "a stampede: {histogram:?}");
+    assert!(busiest * 4 <= group.seqs.len(), "too many at once: {histogram:?}");
     assert!(histogram.iter().all(|slot| *slot > 0), "not spread: {histogram:?}");
     drop(server);
 }
 
-/// How long after its connection was closed a client tries again.
-async fn sent_away(mut status: watch::Receiver<Status>) -> Duration {
+/// How long a client waits before it reconnects, once its connection is closed.
+async fn reconnect_delay(mut status: watch::Receiver<Status>) -> Duration {
     let status =
-        status.wait_for(|status| matches!(status, Status::Reconnecting { .. })).await.expect("the client lives");
-    let Status::Reconnecting { retry_at_ms, .. } = *status else { unreachable!("it was waited for") };
+        status.wait_for(|status| matches!(status, Status::Reconnecting { .. })).await.expect("the client runs");
+    let Status::Reconnecting { retry_at_ms, .. } = *status else { unreachable!("the status that was waited for") };
     Duration::from_millis(u64::try_from(retry_at_ms - now_ms()).unwrap_or_default())
 }

@@ -20,10 +20,10 @@ const FRAMEWORK: Framework = Framework {
 
 conversations! { slow FRAMEWORK:
     three_turns_with_a_tool_reach_the_model_as_they_do_without_netra
-    its_state_is_kept_and_given_back
-    a_person_says_yes_no_or_something_else_and_the_thread_goes_on
-    a_sub_agents_answer_comes_back_and_the_next_turn_goes_on
-    a_run_is_stopped_and_the_thread_goes_on
-    what_was_said_before_it_was_killed_is_kept_and_the_thread_goes_on
-    what_was_seen_before_the_server_was_killed_is_kept_and_the_thread_goes_on
+    its_state_is_kept_and_sent_back
+    a_user_says_yes_no_or_something_else_and_the_thread_continues
+    a_sub_agents_answer_is_used_and_the_next_turn_succeeds
+    a_run_is_stopped_and_the_thread_continues
+    the_text_of_a_killed_application_is_kept_and_the_thread_continues
+    the_text_sent_by_a_killed_server_is_kept_and_the_thread_continues
 }

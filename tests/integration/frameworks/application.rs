@@ -11,15 +11,15 @@ use tokio::{
 };
 
 use crate::{
-    frameworks::{PATIENCE, model::Model},
-    remote::house::{House, config},
-    support::{free_port, python},
+    frameworks::model::Model,
+    remote::harness::{RemoteHarness, config},
+    support::{TEST_TIMEOUT, free_port, python},
 };
 
-/// How long packages may take to come.
-const INSTALL: Duration = Duration::from_secs(600);
+/// How long the packages may take to install.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// The application and the model that it asks, for as long as a test lives.
+/// A running application and the model that it uses. Dropped, it is killed.
 pub(crate) struct Application {
     pub(crate) model: Model,
     pub(crate) url: String,
@@ -35,19 +35,19 @@ impl Application {
         Self { model, url: format!("http://127.0.0.1:{port}"), name, port, process }
     }
 
-    /// A thread of Netra's whose agent is the one at `path`.
-    pub(crate) async fn house(&self, path: &str) -> House {
-        // Of the frameworks here only agno leaves a call without a result and means a question by it.
+    /// A thread of Netra whose agent is the one at `path`.
+    pub(crate) async fn harness(&self, path: &str) -> RemoteHarness {
+        // Only agno asks a question by leaving a call without a result.
         let changes = json!({"confirm_pending_calls": self.name == "agno"});
-        House::with(&config(&format!("{}{path}", self.url), &changes)).await
+        RemoteHarness::with_config(&config(&format!("{}{path}", self.url), &changes)).await
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await.expect("killed");
     }
 
-    /// Starts it again at the same address, with nothing of what it kept in memory.
+    /// Starts it again at the same address, without its state in memory.
     pub(crate) async fn restart(&mut self) {
         self.process = spawn(self.name, self.port, &self.model.url).await;
     }
@@ -58,10 +58,11 @@ async fn spawn(name: &'static str, port: u16, model: &str) -> process::Child {
     let requirements = folder.join(format!("requirements/{name}.txt"));
     let requirements = std::fs::read_to_string(requirements).expect("the requirements");
     let environment = spawn_blocking(move || python::environment(&format!("framework-{name}"), &requirements));
-    let programs = timeout(INSTALL, environment).await.expect("the packages come in time").expect("no panic");
+    let programs =
+        timeout(INSTALL_TIMEOUT, environment).await.expect("the packages are installed in time").expect("no panic");
     let mut command = process::Command::new(programs.join("python"));
     command.arg(folder.join(format!("apps/{name}_app.py"))).arg(port.to_string()).arg(model);
-    // Frameworks tell their makers that they are used, and look for models' keys.
+    // Frameworks send telemetry and look for models' keys.
     for (variable, value) in [
         ("OPENAI_API_KEY", "none"),
         ("OTEL_SDK_DISABLED", "true"),
@@ -80,10 +81,10 @@ async fn spawn(name: &'static str, port: u16, model: &str) -> process::Child {
     let listens = async {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             let ended = process.try_wait().expect("can be asked");
-            assert!(ended.is_none(), "the application {name} ended; what it said is above");
+            assert!(ended.is_none(), "the application {name} ended; its output is above");
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, listens).await.unwrap_or_else(|_| panic!("the application {name} listens in time"));
+    timeout(TEST_TIMEOUT, listens).await.unwrap_or_else(|_| panic!("the application {name} listens in time"));
     process
 }

@@ -1,4 +1,4 @@
-//! Conversations with an application, through Netra and without it, and what of them reached the model.
+//! Conversations with an application, through Netra and without it, and the requests that reached the model.
 
 use netra::{
     protocol::AnswerStatus,
@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 
 use crate::frameworks::{application::Application, direct, model::text_of};
 
-/// What a person does next.
+/// A step of the user.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Says something. Where the last run waits for an answer, this is said instead of one.
+    /// Sends a message. Where the last run waits for an answer, the message replaces it.
     Say(&'static str),
-    /// Answers what the last run waits for.
+    /// Answers the last run's interrupt.
     Answer(Value),
-    /// The same where the run ended without an outcome, which takes the answer as a command.
+    /// The same for a run that ended without an outcome and takes the answer as a command.
     Command(Value),
-    /// The same where the answer is the result of the call that waits.
+    /// The same for a run that takes the answer as the result of the pending call.
     Result(Value),
 }
 
 impl Step {
-    /// As `direct.mjs` takes it.
+    /// The step in the format of `direct.mjs`.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Say(text) => json!({"say": text}),
@@ -33,29 +33,29 @@ impl Step {
     }
 }
 
-/// A conversation that was held through Netra.
-pub(crate) struct Held {
-    /// The runs, one a step, as they stand at the end.
+/// The result of a conversation through Netra.
+pub(crate) struct Conversation {
+    /// The runs, one for each step, as they are at the end.
     pub(crate) runs: Vec<RunView>,
     /// The shared state at the end.
     pub(crate) state: Value,
-    /// What the model was sent.
+    /// The requests to the model.
     pub(crate) asked: Vec<Value>,
 }
 
-/// Carries out the steps through Netra, and waits for the end of each run. Where a run waits for an answer, the next step is that
-/// answer, or a message instead.
-pub(crate) async fn through_netra(application: &Application, path: &str, steps: &[Step]) -> Held {
-    let house = application.house(path).await;
+/// Does the steps through Netra and waits for the end of each run. Where a run waits for an answer, the next step is the answer
+/// or a message in its place.
+pub(crate) async fn through_netra(application: &Application, path: &str, steps: &[Step]) -> Conversation {
+    let harness = application.harness(path).await;
     application.model.take_requests();
     let mut runs: Vec<RunView> = Vec::new();
     for step in steps {
         let run = match step {
-            Step::Say(text) => house.answer(text).await,
+            Step::Say(text) => harness.ask(text).await,
             Step::Answer(payload) | Step::Command(payload) | Step::Result(payload) => {
                 let last = runs.last().expect("a run that waits");
                 let RunState::Interrupted { interrupts } = &last.state else { panic!("waits, not {last:#?}") };
-                house.reply(last.run_id, &interrupts[0].id, AnswerStatus::Resolved, payload.clone()).await
+                harness.answer_one(last.run_id, &interrupts[0].id, AnswerStatus::Resolved, payload.clone()).await
             }
         };
         if let RunState::Failed { message, .. } = &run.state {
@@ -64,30 +64,30 @@ pub(crate) async fn through_netra(application: &Application, path: &str, steps: 
         }
         runs.push(run);
     }
-    // A run that goes on from another one may have answered that one's calls.
-    let view = house.view().await;
+    // A run may have answered calls of the run that it continues.
+    let view = harness.view().await;
     let runs = runs.iter().map(|run| view.run(run.run_id).expect("the run").clone()).collect();
     let state = view.state().as_deref().cloned().unwrap_or_default();
-    Held { runs, state, asked: conversations(&application.model.take_requests()) }
+    Conversation { runs, state, asked: conversations(&application.model.take_requests()) }
 }
 
-/// Holds a conversation through Netra and without it, and holds that the model was sent the same, and took all of it.
-pub(crate) async fn held_alike(application: &Application, path: &str, steps: &[Step]) -> Held {
+/// Has a conversation through Netra and without it. Asserts that the model got the same requests and refused none.
+pub(crate) async fn assert_alike(application: &Application, path: &str, steps: &[Step]) -> Conversation {
     let directly = without_netra(application, path, steps).await;
     let held = through_netra(application, path, steps).await;
-    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model takes the order of messages");
+    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused no order of messages");
     same(&held.asked, &directly);
     held
 }
 
-/// Holds a conversation without Netra; answers what the model was sent.
+/// Has a conversation without Netra; returns the requests to the model.
 pub(crate) async fn without_netra(application: &Application, path: &str, steps: &[Step]) -> Vec<Value> {
     application.model.take_requests();
     direct::converse(&format!("{}{path}", application.url), steps).await;
     conversations(&application.model.take_requests())
 }
 
-/// Holds that the model was sent the same in both.
+/// Asserts that the model got the same messages in both.
 pub(crate) fn same(through_netra: &[Value], directly: &[Value]) {
     for (at, (ours, theirs)) in through_netra.iter().zip(directly).enumerate() {
         let theirs = &without_repeated_instructions(theirs);
@@ -106,7 +106,7 @@ fn without_repeated_instructions(request: &Value) -> Value {
 }
 
 /// Requests to a model as their messages: roles, contents, calls with their arguments, results. Ids are replaced by the order in
-/// which they appear, since they are made anew each time.
+/// which they appear, since they are new each time.
 fn conversations(requests: &[Value]) -> Vec<Value> {
     let mut ids: Vec<String> = Vec::new();
     let mut number = |id: &Value| {
@@ -145,7 +145,7 @@ pub(crate) fn calls(run: &RunView) -> Vec<(&str, Option<&str>)> {
     calls.collect()
 }
 
-/// The question that a run waits for an answer to.
+/// The question of a run that waits for an answer.
 pub(crate) fn question(run: &RunView) -> &str {
     let RunState::Interrupted { interrupts } = &run.state else { panic!("waits, not {run:#?}") };
     interrupts[0].message.as_deref().expect("a question in words")

@@ -1,7 +1,7 @@
 // A conversation with an AG-UI endpoint through the protocol's own client, without Netra.
-// Run: node direct.mjs '{"url": ..., "threadId": ..., "state": ..., "steps": [...]}'; writes what was said to standard output.
-// A step says a message ({"say": text}), answers what the last run waits for ({"answer": payload}; where the run ended without
-// an outcome, "command": true), or gives the result of the call that waits ({"result": text}).
+// Run: node direct.mjs '{"url": ..., "threadId": ..., "state": ..., "steps": [...]}'; writes messages and state to standard output.
+// A step sends a message ({"say": text}), answers the last run's interrupt ({"answer": payload}; with "command": true where the run
+// ended without an outcome), or gives the result of the pending call ({"result": text}).
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 

@@ -1,4 +1,4 @@
-//! Holds the same conversation without Netra: AG-UI's own client asks the application directly.
+//! The same conversation without Netra: AG-UI's own client calls the application.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tokio::{process::Command, task::spawn_blocking};
 
 use crate::{frameworks::conversation::Step, support::npm};
 
-/// Holds a conversation with the endpoint at `url`; answers the client's messages and state, and what the last run waits for.
+/// Has a conversation with the endpoint at `url`; returns the client's messages and state, and the last run's interrupt.
 pub(crate) async fn converse(url: &str, steps: &[Step]) -> Value {
     let installed = || npm::installed("tests/integration/frameworks", "ag-ui-client");
     let folder = spawn_blocking(installed).await.expect("no panic");

@@ -1,7 +1,7 @@
-//! Real frameworks with their AG-UI adapters from PyPI, asked through Netra, over a model that takes tool messages only in the
-//! order that OpenAI does. What reaches the model is compared with the same conversation held without Netra.
+//! Real frameworks with their AG-UI adapters from PyPI as remote agents, over a model that requires tool messages in the order that
+//! OpenAI does. What reaches the model is compared with the same conversation without Netra.
 //!
-//! The two whose environments install quickly are part of `make test`; `make frameworks` runs all.
+//! `make test` runs the two whose packages install quickly; `make frameworks` runs all.
 
 mod adk;
 mod ag2;
@@ -17,8 +17,3 @@ mod pydantic_ai;
 mod recorded;
 mod scenario;
 mod strands;
-
-use std::time::Duration;
-
-/// Long enough for any of this on a busy machine; what takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);

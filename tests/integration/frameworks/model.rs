@@ -1,4 +1,4 @@
-//! A model behind OpenAI's chat completions that answers by rules and takes a conversation only in the order that OpenAI does.
+//! A model with OpenAI's chat completions API that answers by rules and requires messages in the order that OpenAI does.
 
 use std::{
     convert::Infallible,
@@ -21,22 +21,22 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time::sleep};
 
-/// What the model says before it goes on without an end.
+/// The start of an endless answer.
 pub(crate) const BEGINNING: &str = "One, two, three";
 
-/// Between the words of an answer without an end. Applications learn that nobody reads on when they send the next.
+/// Pause between the words of an endless answer. An application notices that the reader is gone when it sends the next word.
 const WORD_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The model; it ends with the test.
 pub(crate) struct Model {
     /// The base of its API.
     pub(crate) url: String,
-    state: Arc<Asked>,
+    state: Arc<ModelState>,
 }
 
 /// What it was asked.
 #[derive(Default)]
-struct Asked {
+struct ModelState {
     requests: Mutex<Vec<Value>>,
     refusals: Mutex<Vec<String>>,
     answers: AtomicUsize,
@@ -45,7 +45,7 @@ struct Asked {
 
 impl Model {
     pub(crate) async fn start() -> Self {
-        let state = Arc::new(Asked::default());
+        let state = Arc::new(ModelState::default());
         let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&state));
         let app = app.layer(axum::extract::DefaultBodyLimit::disable());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -54,23 +54,23 @@ impl Model {
         Self { url, state }
     }
 
-    /// What it was sent since this was asked last.
+    /// The requests since the last call of this.
     pub(crate) fn take_requests(&self) -> Vec<Value> {
         std::mem::take(&mut self.state.requests.lock().expect("not poisoned"))
     }
 
-    /// Why it took conversations no further.
+    /// The errors of refused requests.
     pub(crate) fn refusals(&self) -> Vec<String> {
         self.state.refusals.lock().expect("not poisoned").clone()
     }
 
-    /// How many of its endless answers are still being read.
+    /// The number of endless answers that are still being read.
     pub(crate) fn endless_answers(&self) -> usize {
         self.state.endless.load(Ordering::Relaxed)
     }
 }
 
-/// What it answers.
+/// An answer.
 enum Reply {
     Text(String),
     /// A tool's name and its arguments.
@@ -79,7 +79,7 @@ enum Reply {
     Endless,
 }
 
-async fn complete(State(state): State<Arc<Asked>>, body: Bytes) -> Response {
+async fn complete(State(state): State<Arc<ModelState>>, body: Bytes) -> Response {
     let request: Value = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => return refusal(&error.to_string()),
@@ -101,7 +101,7 @@ fn tools(request: &Value) -> Vec<String> {
     tools.filter_map(|tool| tool["function"]["name"].as_str().map(str::to_owned)).collect()
 }
 
-/// The most that the model quotes of a tool's result.
+/// How much of a tool's result the model quotes.
 const MAX_QUOTE_CHARS: usize = 500;
 
 fn reply(messages: &[Value], tools: &[String]) -> Reply {
@@ -110,7 +110,7 @@ fn reply(messages: &[Value], tools: &[String]) -> Reply {
     let Some(last) = said.last() else { return Reply::Text("Nothing was said.".into()) };
     if last["role"] == "tool" {
         let results = said.iter().rev().take_while(|message| message["role"] == "tool");
-        // A model says what it read in fewer words.
+        // As a model does, it shortens what it read.
         let words = |result: &Value| text_of(&result["content"]).chars().take(MAX_QUOTE_CHARS).collect();
         let mut results: Vec<String> = results.map(|result| words(result)).collect();
         results.reverse();
@@ -137,7 +137,7 @@ fn reply(messages: &[Value], tools: &[String]) -> Reply {
     if text.contains("without an end") { Reply::Endless } else { Reply::Text(format!("You said: {text}")) }
 }
 
-/// Frameworks give their sub-agents to the model as tools, each in its own way.
+/// Calls a sub-agent, which each framework offers to the model as a tool in its own way.
 fn delegate(subject: &str, tools: &[String]) -> Option<Reply> {
     let task = format!("What is the weather in {subject}?");
     let arguments = |name: &str| match name {
@@ -152,7 +152,7 @@ fn delegate(subject: &str, tools: &[String]) -> Option<Reply> {
     tools.iter().find_map(|tool| arguments(tool).map(|arguments| Reply::Call(tool.clone(), arguments)))
 }
 
-/// The text of a message's content, whether it comes as text or as parts.
+/// The text of a message's content, which is text or parts.
 pub(crate) fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
@@ -161,7 +161,7 @@ pub(crate) fn text_of(content: &Value) -> String {
     }
 }
 
-/// The order that OpenAI wants of tool calls and their results, refused in its words.
+/// Checks the order of tool calls and results as OpenAI does, with its error messages.
 fn check_order(messages: &[Value]) -> Result<(), String> {
     let mut seen = Vec::new();
     let mut open: Vec<String> = Vec::new();
@@ -206,7 +206,7 @@ fn refusal(message: &str) -> Response {
     (StatusCode::BAD_REQUEST, Json(json!({"error": error}))).into_response()
 }
 
-/// The ids of an answer and of the call in it: no other answer has them.
+/// Unique ids of an answer and of the call in it.
 fn ids(number: usize) -> (String, String) {
     (format!("chatcmpl-{number}"), format!("call_{number}"))
 }
@@ -236,7 +236,7 @@ fn chunk(id: &str, delta: &Value, finish: Option<&str>) -> String {
     format!("data: {chunk}\n\n")
 }
 
-fn streamed(state: &Arc<Asked>, reply: Reply, number: usize) -> Response {
+fn streamed(state: &Arc<ModelState>, reply: Reply, number: usize) -> Response {
     let (answer, id) = ids(number);
     let chunk = |delta: &Value, finish: Option<&str>| chunk(&answer, delta, finish);
     let mut pieces = vec![chunk(&json!({"role": "assistant", "content": ""}), None)];
@@ -269,7 +269,7 @@ fn streamed(state: &Arc<Asked>, reply: Reply, number: usize) -> Response {
         }
         Reply::Endless => {
             pieces.extend(say(BEGINNING));
-            let reading = Reading::new(state);
+            let reading = ReadingCount::new(state);
             let word = Bytes::from(chunk(&json!({"content": " more"}), None));
             let more = stream::unfold((reading, word), |(reading, word)| async move {
                 sleep(WORD_INTERVAL).await;
@@ -286,17 +286,17 @@ fn events(body: Body) -> Response {
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
-/// Counts an endless answer for as long as somebody reads it.
-struct Reading(Arc<Asked>);
+/// Counts an endless answer while it is being read.
+struct ReadingCount(Arc<ModelState>);
 
-impl Reading {
-    fn new(state: &Arc<Asked>) -> Self {
+impl ReadingCount {
+    fn new(state: &Arc<ModelState>) -> Self {
         state.endless.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(state))
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReadingCount {
     fn drop(&mut self) {
         self.0.endless.fetch_sub(1, Ordering::Relaxed);
     }

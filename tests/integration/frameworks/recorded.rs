@@ -1,5 +1,4 @@
-//! How each framework asks for a person: streams that were recorded from the applications here, without `RAW` events and the time
-//! at which a question expires.
+//! How each framework asks a question: streams recorded from these applications, without `RAW` events and expiry times.
 
 use std::path::Path;
 
@@ -7,8 +6,8 @@ use netra::thread::RunState;
 use serde_json::{Value, json};
 
 use crate::remote::{
-    house::{House, config},
-    server::Server,
+    harness::{RemoteHarness, config},
+    server::Endpoint,
 };
 
 async fn asks(name: &'static str) -> RunState {
@@ -16,7 +15,7 @@ async fn asks(name: &'static str) -> RunState {
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/integration/frameworks/recorded/{name}.jsonl"));
     let recorded = std::fs::read_to_string(file).expect("the recorded stream");
     let events: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let server = Server::start(move |_, mut answer| {
+    let server = Endpoint::start(move |_, mut answer| {
         let events = events.clone();
         async move {
             answer.stream().await?;
@@ -25,11 +24,11 @@ async fn asks(name: &'static str) -> RunState {
     })
     .await;
     let changes = json!({"confirm_pending_calls": name.starts_with("agno")});
-    House::with(&config(&server.url, &changes)).await.answer("Mail bob").await.state
+    RemoteHarness::with_config(&config(&server.url, &changes)).await.ask("Mail bob").await.state
 }
 
 #[tokio::test]
-async fn every_framework_that_asks_for_a_person_ends_its_run_with_a_question_in_words() {
+async fn every_framework_that_asks_a_user_ends_its_run_with_a_question_in_words() {
     for (name, question) in [
         ("langgraph-asks-with-outcome", "Send a mail to bob?"),
         ("langgraph-asks-by-default", "Send a mail to bob?"),

@@ -1,4 +1,4 @@
-//! What is asked over HTTP, of the real program.
+//! The HTTP API and the pages of the real program.
 
 mod private;
 mod refusals;
@@ -6,9 +6,7 @@ mod refusals;
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::support::{ADMIN, Client, Person, SETUP_TOKEN, Setup, TestServer, blocking, cookie, netra, problem};
-
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
+use crate::support::{ADA, ADMIN, Account, Client, SETUP_TOKEN, Setup, TestServer, blocking, cookie, netra, problem};
 
 async fn json(answer: reqwest::Response) -> Value {
     assert!(answer.status().is_success(), "{}", answer.status());
@@ -17,7 +15,7 @@ async fn json(answer: reqwest::Response) -> Value {
 
 #[tokio::test]
 async fn the_first_visit_leads_from_the_printed_link_to_an_administrator() {
-    let server = Setup::default().empty().await;
+    let server = Setup::default().start_without_accounts().await;
     assert_eq!(server.link, format!("{}/setup#token={SETUP_TOKEN}", server.url));
     let browser = Client::new(&server);
     assert_eq!(browser.get("/").await.headers()[header::LOCATION], "/setup");
@@ -41,7 +39,7 @@ async fn the_first_visit_leads_from_the_printed_link_to_an_administrator() {
 }
 
 #[tokio::test]
-async fn discovery_tells_where_the_socket_is_and_who_asks() {
+async fn discovery_has_the_sockets_url_and_the_user() {
     let server = TestServer::start().await;
     let config = json(Client::new(&server).get("/api/config").await).await;
     assert_eq!(config["socket"]["url"], server.socket_url());
@@ -75,7 +73,11 @@ async fn a_session_is_a_guarded_cookie_that_outlives_the_server_and_ends_with_si
     problem(browser.get("/api/auth/me").await, 401, "unauthorized").await;
     let thief = Client::new(&server).request(Method::GET, "/api/auth/me").header(header::COOKIE, stolen);
     problem(thief.send().await.expect("it answers"), 401, "unauthorized").await;
-    assert_eq!(browser.call("/api/auth/sign-out").await.status(), StatusCode::NO_CONTENT, "again is as good");
+    assert_eq!(
+        browser.call("/api/auth/sign-out").await.status(),
+        StatusCode::NO_CONTENT,
+        "a repeated sign-out succeeds"
+    );
 }
 
 #[tokio::test]
@@ -100,13 +102,13 @@ async fn behind_https_the_cookie_is_secure() {
 async fn a_wrong_password_and_an_unknown_account_get_the_same_answer() {
     let server = TestServer::start().await;
     let client = Client::new(&server);
-    let wrong = problem(client.sign_in(Person { password: "not this one", ..ADMIN }).await, 401, "unauthorized").await;
+    let wrong = problem(client.sign_in(Account { password: "not this one", ..ADMIN }).await, 401, "unauthorized").await;
     let unknown = problem(client.sign_in(ADA).await, 401, "unauthorized").await;
     assert_eq!(wrong, unknown);
 }
 
-/// What so many wrong sign-ins at once are answered, each with a header of its own.
-async fn fail(server: &TestServer, name: &str, values: &[&str]) -> Vec<reqwest::Response> {
+/// The responses to concurrent wrong sign-ins, each with one of these values of a header.
+async fn failed_sign_ins(server: &TestServer, name: &str, values: &[&str]) -> Vec<reqwest::Response> {
     let body = json!({"email": ADA.email, "password": "not this one"});
     let attempts = values
         .iter()
@@ -120,9 +122,9 @@ fn refused(answers: &[reqwest::Response]) -> usize {
 }
 
 #[tokio::test]
-async fn too_many_failures_of_an_account_are_told_to_wait_and_lock_nobody_out() {
+async fn too_many_failed_sign_ins_are_rate_limited_and_lock_no_account() {
     let server = Setup::default().with("AUTH__SIGN_IN_FAILURES_PER_MINUTE", 3).start().await;
-    let answers = fail(&server, "x-none", &["1"; 10]).await;
+    let answers = failed_sign_ins(&server, "x-none", &["1"; 10]).await;
     assert!((1..=7).contains(&refused(&answers)), "three are free, and some more where time passed");
     for answer in answers {
         if answer.status() == StatusCode::UNAUTHORIZED {
@@ -142,26 +144,26 @@ async fn a_forwarded_address_counts_only_behind_a_trusted_proxy() {
     for trusted in [false, true] {
         let setup = Setup::default().with("AUTH__SIGN_IN_FAILURES_PER_MINUTE", 2).with("SERVER__TRUST_PROXY", trusted);
         let server = setup.start().await;
-        let refused = refused(&fail(&server, "x-forwarded-for", &callers).await);
+        let refused = refused(&failed_sign_ins(&server, "x-forwarded-for", &callers).await);
         assert_eq!(refused == 0, trusted, "{refused} were refused");
     }
 }
 
 #[tokio::test]
-async fn only_the_hop_that_a_trusted_proxy_saw_is_told_apart() {
+async fn only_the_address_that_a_trusted_proxy_saw_is_used() {
     let trusted = r#"["127.0.0.1"]"#;
     let setup = Setup::default().with("AUTH__SIGN_IN_FAILURES_PER_MINUTE", 2).with("SERVER__TRUSTED_PROXIES", trusted);
     let server = setup.start().await;
-    // What the caller writes itself, and its port, make no other address of it.
+    // Values that the caller adds to the header, and its port, do not change its address.
     let same =
         ["203.0.113.1, 192.0.2.1:1", "203.0.113.2, 192.0.2.1:2", "192.0.2.1", "203.0.113.3,192.0.2.1", "192.0.2.1:5"];
-    assert!(refused(&fail(&server, "x-forwarded-for", &same).await) > 0);
+    assert!(refused(&failed_sign_ins(&server, "x-forwarded-for", &same).await) > 0);
     let others = [r#"for=192.0.2.1, for="192.0.2.2:4711""#, r#"for="[2001:db8::1]:4711""#, "for=192.0.2.3;proto=https"];
-    assert_eq!(refused(&fail(&server, "forwarded", &others).await), 0);
+    assert_eq!(refused(&failed_sign_ins(&server, "forwarded", &others).await), 0);
 }
 
 #[tokio::test]
-async fn a_token_and_a_ticket_are_to_be_had_by_whoever_is_known() {
+async fn signed_in_users_get_tokens_and_tickets() {
     let server = TestServer::start().await;
     let browser = server.signed_in(ADMIN).await;
     let by_cookie = json(browser.call("/api/auth/token").await).await;
@@ -214,9 +216,9 @@ async fn every_error_is_a_problem() {
 }
 
 #[tokio::test]
-async fn only_an_administrator_speaks_to_everyone() {
+async fn only_an_administrator_sends_notices() {
     let server = TestServer::start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     let text = json!({"text": "We restart at noon."});
     problem(server.signed_in(ADA).await.post("/api/notices", &text).await, 403, "forbidden").await;
     let admin = server.signed_in(ADMIN).await;

@@ -1,4 +1,4 @@
-//! The files that a server keeps: its user's alone.
+//! File modes: only the server's user can open what it stores.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use netra::{
 
 use crate::support::{ADMIN, TestServer};
 
-/// Everything in a folder, and the folder.
+/// A folder and everything in it.
 fn all(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![folder.to_owned()];
     for entry in fs::read_dir(folder).expect("a folder") {
@@ -30,8 +30,8 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o777
 }
 
-/// Holds that nobody else on this machine can open anything there.
-fn nobody_else_opens(folder: &Path) {
+/// Asserts that no other user of this machine can open anything there.
+fn assert_private(folder: &Path) {
     let open: Vec<PathBuf> = all(folder).into_iter().filter(|path| mode(path) & 0o077 != 0).collect();
     assert!(open.is_empty(), "{open:?}");
 }
@@ -39,17 +39,17 @@ fn nobody_else_opens(folder: &Path) {
 async fn upload(server: &TestServer) {
     let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
     let thread_id = ThreadId::new();
-    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("made");
+    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
     let browser = server.signed_in(ADMIN).await;
     assert_eq!(browser.upload(&thread_id.to_string(), "a.csv", "a,b").await.status(), 201);
 }
 
 #[tokio::test]
-async fn whatever_a_server_makes_or_finds_in_its_folders_nobody_else_can_open() {
+async fn all_files_in_a_servers_folders_are_private_to_its_user() {
     let server = TestServer::start().await;
     upload(&server).await;
     let data = server.data();
-    nobody_else_opens(&data);
+    assert_private(&data);
     let names: Vec<String> =
         all(&data).iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into())).collect();
     for name in ["netra.db", "netra.db-wal", "netra.db-shm", "netra.lock", "files"] {
@@ -57,7 +57,7 @@ async fn whatever_a_server_makes_or_finds_in_its_folders_nobody_else_can_open() 
     }
     assert_eq!((mode(&data), mode(&data.join("netra.db"))), (0o700, 0o600));
 
-    // As older versions left them, and a copy that somebody made beside.
+    // Files as older versions left them, and a copy beside them.
     let (_, stopped) = server.stop().await;
     fs::copy(data.join("netra.db"), data.join("netra.db.backup")).expect("copied");
     for path in all(&data) {
@@ -66,7 +66,7 @@ async fn whatever_a_server_makes_or_finds_in_its_folders_nobody_else_can_open() 
     }
     let server = stopped.restart().await;
     upload(&server).await;
-    nobody_else_opens(&data);
+    assert_private(&data);
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn a_command_on_the_store_makes_its_files_for_its_user_alone() {
     let data = place.path().join("new/data");
     let mut command = super::netra();
     command.args(["user", "list", "--data"]).arg(&data).current_dir(place.path());
-    // A session whose files everybody may read and write.
+    // With a umask under which every user may read and write new files.
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
     let done = shell.current_dir(place.path()).process_group(0).output().expect("it ran");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    nobody_else_opens(&data);
+    assert_private(&data);
 }

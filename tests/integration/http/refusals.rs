@@ -1,4 +1,4 @@
-//! Every route of the API, asked in every wrong way.
+//! Every route of the API with every kind of invalid request.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{ADMIN, Client, TestServer, problem};
 
-/// The API's routes, read where they are made: a new one is asked, too.
+/// The API's routes, read from the source, so that new ones are tested.
 fn routes() -> Vec<String> {
     let source = include_str!("../../../src/server/http/mod.rs");
     let source = source.split("#[cfg(test)]").next().unwrap_or(source);
@@ -17,7 +17,7 @@ fn routes() -> Vec<String> {
     routes
 }
 
-/// A route's addresses: with parameters that mean nothing, with ones that are no text, and with a query that no call takes.
+/// Paths of a route: with parameters that do not exist, that are not UTF-8, and with an unknown query.
 fn addresses(route: &str) -> BTreeSet<String> {
     let filled = |value: &str| {
         let part = |part: &str| if part.starts_with('{') { value.to_owned() } else { part.to_owned() };
@@ -29,8 +29,8 @@ fn addresses(route: &str) -> BTreeSet<String> {
     all
 }
 
-/// Bodies that no call takes.
-fn spoilt(request: RequestBuilder, kind: usize) -> Option<RequestBuilder> {
+/// A request with an invalid body of this kind; `None` where there is no such kind.
+fn with_invalid_body(request: RequestBuilder, kind: usize) -> Option<RequestBuilder> {
     let typed =
         |kind: &str, body: &'static str| request.try_clone().map(|known| known.header("content-type", kind).body(body));
     match kind {
@@ -47,14 +47,14 @@ fn spoilt(request: RequestBuilder, kind: usize) -> Option<RequestBuilder> {
 }
 
 #[tokio::test]
-async fn every_error_of_every_route_is_a_problem_that_nobody_keeps() {
+async fn every_error_of_every_route_is_a_problem_that_is_not_cached() {
     // Far more calls than one person makes.
     let server = super::Setup::default().with("SOCKET__COMMANDS_PER_MINUTE", "1000000").start().await;
     let mut token = server.token(ADMIN).await;
     let client = Client::new(&server);
     let mut errors = 0;
     for address in routes().iter().flat_map(|route| addresses(route)) {
-        // Some calls sign their caller out.
+        // Some calls sign the caller out.
         let me = client.request(Method::GET, "/api/auth/me").bearer_auth(&token).send().await.expect("it answers");
         if me.status() == StatusCode::UNAUTHORIZED {
             token = server.token(ADMIN).await;
@@ -62,7 +62,7 @@ async fn every_error_of_every_route_is_a_problem_that_nobody_keeps() {
         for method in [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
             for kind in 0.. {
                 let request = client.request(method.clone(), &address).bearer_auth(&token);
-                let Some(request) = spoilt(request, kind) else { break };
+                let Some(request) = with_invalid_body(request, kind) else { break };
                 let what = format!("{method} {address} with body {kind}");
                 let answer = request.send().await.unwrap_or_else(|error| panic!("{what}: {error}"));
                 let (status, headers) = (answer.status(), answer.headers().clone());
@@ -87,7 +87,7 @@ async fn every_error_of_every_route_is_a_problem_that_nobody_keeps() {
 }
 
 #[tokio::test]
-async fn what_takes_no_such_method_says_so_as_a_problem_outside_the_api_too() {
+async fn an_unsupported_method_is_a_problem_outside_the_api_too() {
     let server = TestServer::start().await;
     let client = Client::new(&server);
     for path in ["/", "/threads/x", "/sign-in", "/healthz", "/readyz", "/no/such/page", "/pkg/none.js", "/favicon.svg"]
@@ -122,7 +122,7 @@ async fn a_body_with_a_key_twice_is_refused_also_where_any_key_is_taken() {
 }
 
 #[tokio::test]
-async fn every_answer_says_what_a_browser_may_do_with_it() {
+async fn every_response_has_the_security_headers() {
     let server = TestServer::start().await;
     let client = Client::new(&server);
     for path in ["/sign-in", "/", "/api/config", "/api/auth/me", "/healthz", "/no/such/page", "/ws", "/api/nothing"] {

@@ -1,32 +1,36 @@
-//! Commands that come twice, at the same time, on two nodes.
+//! Commands that arrive twice, at the same time, on two nodes.
 
 use futures_util::future::{FutureExt, join_all};
 use netra::{
-    protocol::{CreateThread, DeleteThread, ThreadId},
+    protocol::{CreateThread, DeleteThread, SendMessage, ThreadId},
     server::{channel::Channel, store::Engine, threads},
 };
 use tokio::time::timeout;
 
 use crate::{
-    log::house::{House, delta, log, message, on_both},
-    support::PATIENCE,
+    log::{delta, log},
+    support::{
+        TEST_TIMEOUT,
+        store::{TestStore, on_both_engines},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_command_eight_times_at_once_is_done_once_and_answered_alike() {
-    on_both(async |house| {
-        let nodes = match house.node().await.0 {
+async fn the_same_command_eight_times_at_once_is_done_once_with_the_same_reply() {
+    on_both_engines(async |test_store| {
+        let nodes = match test_store.node().await.0 {
             one if one.store().engine() == Engine::Sqlite => vec![one],
-            one => vec![one, house.node().await.0],
+            one => vec![one, test_store.node().await.0],
         };
         let node = |index: usize| &nodes[index % nodes.len()];
         let create = CreateThread { thread_id: ThreadId::new(), title: Some("Twice".into()), agent: None };
-        let made = join_all((0..8).map(|n| threads::create(node(n), &house.user, &create, "script"))).await;
-        let made: Vec<_> = made.into_iter().map(|made| made.expect("made")).collect();
+        let made = join_all((0..8).map(|n| threads::create(node(n), &test_store.user, &create, "script"))).await;
+        let made: Vec<_> = made.into_iter().map(|made| made.expect("created")).collect();
         assert!(made.iter().all(|thread| *thread == made[0]));
-        let send = message(create.thread_id, "Once.");
+        let send = SendMessage::new(create.thread_id, "Once.");
         let sent =
-            join_all((0..8).map(|n| threads::send(node(n), &house.user, &send, None, |_| Ok("script".into())))).await;
+            join_all((0..8).map(|n| threads::send(node(n), &test_store.user, &send, None, |_| Ok("script".into()))))
+                .await;
         let sent: Vec<_> = sent.into_iter().map(|sent| sent.expect("accepted")).collect();
         assert!(sent.iter().all(|asked| asked.accepted == sent[0].accepted));
         assert_eq!(sent.iter().filter(|asked| asked.run.is_some()).count(), 1, "one of them begins the run");
@@ -37,45 +41,49 @@ async fn the_same_command_eight_times_at_once_is_done_once_and_answered_alike() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_goes_away_while_a_transaction_begins_leaves_none_open() {
-    let house = House::on(Engine::Postgres).await;
-    let (channels, _) = house.node().await;
+async fn a_future_dropped_while_a_transaction_begins_leaves_none_open() {
+    let test_store = TestStore::on(Engine::Postgres).await;
+    let (channels, _) = test_store.node().await;
     let store = channels.store();
     for _ in 0..50 {
-        // As far as it comes at once: its BEGIN is under way.
-        assert!(store.look().now_or_never().is_none());
+        // Polled once: its BEGIN is in progress.
+        assert!(store.begin_read().now_or_never().is_none());
         tokio::task::yield_now().await;
     }
     let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     let none_is_open = async {
-        // Each that waits for a connection has its turn before this one.
+        // The transactions that wait for a connection come before this one.
         while sqlx::query_scalar::<_, i64>(open).fetch_one(store.reader()).await.expect("counts") > 0 {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, none_is_open).await.expect("all are rolled back");
+    timeout(TEST_TIMEOUT, none_is_open).await.expect("all are rolled back");
     for _ in 0..50 {
-        drop(store.look().await.expect("every connection can begin again"));
+        drop(store.begin_read().await.expect("every connection can begin again"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thread_deleted_on_one_node_stays_deleted_while_another_writes_to_it() {
-    let house = House::on(Engine::Postgres).await;
-    let ((one, _), (other, _)) = (house.node().await, house.node().await);
+    let test_store = TestStore::on(Engine::Postgres).await;
+    let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
     for _ in 0..5 {
-        let thread = house.thread(&one).await;
-        let run = house.run(&one, thread).await;
+        let thread = test_store.create_thread(&one).await;
+        let run = test_store.create_run(&one, thread).await;
         let writing = async { while one.append(thread, run, &[delta(run, "x")]).await.expect("answers").is_some() {} };
         let delete = DeleteThread { thread_id: thread };
-        let sending = async {
-            let sent = threads::send(&one, &house.user, &message(thread, "Late."), None, |_| Ok("script".into())).await;
-            sent.err().map(|error| error.into_body().code)
-        };
-        let ((), deleted, sent) = tokio::join!(writing, threads::delete(&other, &house.user, &delete), sending);
+        let sending =
+            async {
+                let sent = threads::send(&one, &test_store.user, &SendMessage::new(thread, "Late."), None, |_| {
+                    Ok("script".into())
+                })
+                .await;
+                sent.err().map(|error| error.into_body().code)
+            };
+        let ((), deleted, sent) = tokio::join!(writing, threads::delete(&other, &test_store.user, &delete), sending);
         deleted.expect("deleted");
         assert!(matches!(sent, None | Some(netra::protocol::ErrorCode::NotFound)), "{sent:?}");
-        assert_eq!(log(&one, Channel::Thread(thread)).await, [], "nothing comes back");
+        assert_eq!(log(&one, Channel::Thread(thread)).await, [], "the deleted thread stays empty");
         assert_eq!(one.extent(Channel::Thread(thread)).await.expect("reads").head, 0);
     }
 }

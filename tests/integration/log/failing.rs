@@ -1,4 +1,4 @@
-//! Transactions that fail, in whatever way: afterwards every connection is as if they had never been.
+//! Transactions that fail: afterwards every connection works, and nothing of the transaction is stored.
 
 use std::{
     future::{Future, poll_fn},
@@ -19,11 +19,16 @@ use sqlx::AssertSqlSafe;
 use tokio::time::timeout;
 
 use crate::{
-    log::house::{House, delta, on_both},
-    support::{PATIENCE, disk::SmallDisk, postgres::Postgres},
+    log::delta,
+    support::{
+        TEST_TIMEOUT,
+        disk::SmallDisk,
+        postgres::Postgres,
+        store::{TestStore, on_both_engines},
+    },
 };
 
-/// As many as any engine has connections of one kind.
+/// At least the size of the largest pool of any engine.
 const CONNECTIONS: usize = 4;
 
 async fn insert(connection: &mut sqlx::AnyConnection, key: &str, value: &str) -> Result<(), Error> {
@@ -37,12 +42,12 @@ async fn count(store: &Store, like: &str) -> i64 {
     query.fetch_one(store.reader()).await.expect("reads")
 }
 
-/// Writes and reads on every connection, all of one kind held at once; nothing of what failed is there.
+/// Asserts that every connection of both pools works and that nothing of the failed transaction is stored.
 async fn assert_all_work(store: &Store, after: &str) {
     let writers = store.engine().writers() as usize;
     let mut open = Vec::new();
     for _ in 0..writers {
-        let begun = timeout(PATIENCE, store.begin()).await.unwrap_or_else(|_| panic!("no turn after {after}"));
+        let begun = timeout(TEST_TIMEOUT, store.begin()).await.unwrap_or_else(|_| panic!("no turn after {after}"));
         open.push(begun.unwrap_or_else(|error| panic!("a connection cannot begin after {after}: {error}")));
     }
     for (number, mut tx) in open.into_iter().enumerate() {
@@ -51,7 +56,7 @@ async fn assert_all_work(store: &Store, after: &str) {
     }
     let mut looks = Vec::new();
     for _ in 0..CONNECTIONS {
-        looks.push(store.look().await.unwrap_or_else(|error| panic!("no look after {after}: {error}")));
+        looks.push(store.begin_read().await.unwrap_or_else(|error| panic!("no look after {after}: {error}")));
     }
     for look in &mut looks {
         let _: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM settings").fetch_one(&mut **look).await.expect("reads");
@@ -61,14 +66,14 @@ async fn assert_all_work(store: &Store, after: &str) {
     assert_eq!(count(store, "lost/%").await, 0, "something of {after} was stored");
 }
 
-/// A transaction that wrote something, which must not be seen.
+/// Starts a transaction and writes a row, which must not be stored.
 async fn begun(store: &Store) -> sqlx::Transaction<'static, sqlx::Any> {
     let mut tx = store.begin().await.expect("begins");
     insert(&mut tx, "lost/before", "").await.expect("writes");
     tx
 }
 
-/// Polls a future so many times, each time when it is woken, and drops it; answers whether it ended.
+/// Polls a future this many times, each time it is woken, and drops it; returns whether it completed.
 async fn cancel_after<T>(polls: usize, work: impl Future<Output = T>) -> bool {
     let (mut work, mut left) = (pin!(work), polls);
     poll_fn(|context| {
@@ -87,13 +92,13 @@ async fn cancel_after<T>(polls: usize, work: impl Future<Output = T>) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_fails_leaves_no_connection_in_a_transaction() {
-    on_both(async |house| {
-        let store = house.node().await.0.store().clone();
+    on_both_engines(async |test_store| {
+        let store = test_store.node().await.0.store().clone();
         let mut tx = begun(&store).await;
         sqlx::query("SELECT * FROM nothing").execute(&mut *tx).await.expect_err("there is no such table");
         drop(tx);
         assert_all_work(&store, "a wrong statement").await;
-        // SQLite rolls back by itself where the disk is full or fails, and says so nowhere; so it does here.
+        // On a full disk SQLite rolls back by itself without an error at the next statement; this does the same.
         let (twice, expected) = match store.engine() {
             Engine::Sqlite => ("INSERT OR ROLLBACK INTO settings (key, value) VALUES ('lost/before', '')", "1555"),
             Engine::Postgres => ("INSERT INTO settings (key, value) VALUES ('lost/before', '')", "23505"),
@@ -118,8 +123,8 @@ async fn a_statement_that_fails_leaves_no_connection_in_a_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_fails_leaves_no_connection_in_a_transaction() {
-    on_both(async |house| {
-        let store = house.node().await.0.store().clone();
+    on_both_engines(async |test_store| {
+        let store = test_store.node().await.0.store().clone();
         let mut tx = begun(&store).await;
         let checked_at_commit = match store.engine() {
             Engine::Sqlite => {
@@ -138,10 +143,10 @@ async fn a_commit_that_fails_leaves_no_connection_in_a_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_future_that_is_dropped_anywhere_leaves_no_connection_in_a_transaction() {
-    on_both(async |house| {
-        let store = house.node().await.0.store().clone();
+    on_both_engines(async |test_store| {
+        let store = test_store.node().await.0.store().clone();
         for polls in 0.. {
-            assert!(polls < 1_000, "it never ends");
+            assert!(polls < 1_000, "it completes in the end");
             let work = async {
                 let mut tx = store.begin().await?;
                 insert(&mut tx, "lost/cancelled", "").await?;
@@ -153,7 +158,7 @@ async fn a_future_that_is_dropped_anywhere_leaves_no_connection_in_a_transaction
                 break;
             }
         }
-        // Within a commit nobody knows what came of it; the connection is as good as new.
+        // Dropped during the commit, its outcome is unknown; the connection works.
         for polls in 0..8 {
             let mut tx = store.begin().await.expect("begins");
             insert(&mut tx, &format!("doubtful/{polls}"), "").await.expect("writes");
@@ -166,8 +171,8 @@ async fn a_future_that_is_dropped_anywhere_leaves_no_connection_in_a_transaction
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_leaves_no_connection_in_a_transaction() {
-    on_both(async |house| {
-        let store = house.node().await.0.store().clone();
+    on_both_engines(async |test_store| {
+        let store = test_store.node().await.0.store().clone();
         let inside = store.clone();
         let panicking = tokio::spawn(async move {
             let _tx = begun(&inside).await;
@@ -181,8 +186,8 @@ async fn a_panic_leaves_no_connection_in_a_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
-    on_both(async |house| {
-        let (store, other) = (house.node().await.0.store().clone(), house.node().await.0.store().clone());
+    on_both_engines(async |test_store| {
+        let (store, other) = (test_store.node().await.0.store().clone(), test_store.node().await.0.store().clone());
         let soon = match store.engine() {
             Engine::Sqlite => "PRAGMA busy_timeout = 50",
             Engine::Postgres => "SET LOCAL lock_timeout = '50ms'",
@@ -190,8 +195,8 @@ async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
         let holding = begun(&other).await;
         let waiting = async {
             if store.engine() == Engine::Sqlite {
-                // It stays with the connection.
-                sqlx::raw_sql(soon).execute(&mut *store.look().await?).await?;
+                // The setting stays with the connection.
+                sqlx::raw_sql(soon).execute(&mut *store.begin_read().await?).await?;
             }
             let mut tx = store.begin().await?;
             sqlx::raw_sql(soon).execute(&mut *tx).await?;
@@ -207,8 +212,8 @@ async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_dies_in_a_transaction_is_replaced() {
-    let house = House::on(Engine::Postgres).await;
-    let (store, other) = (house.node().await.0.store().clone(), house.node().await.0.store().clone());
+    let test_store = TestStore::on(Engine::Postgres).await;
+    let (store, other) = (test_store.node().await.0.store().clone(), test_store.node().await.0.store().clone());
     let mut tx = begun(&store).await;
     let id: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *tx).await.expect("has one");
     let end = format!("SELECT pg_terminate_backend({id})");
@@ -219,15 +224,15 @@ async fn a_connection_that_dies_in_a_transaction_is_replaced() {
     assert_all_work(&store, "a lost connection").await;
 }
 
-/// A store on a disk that has no room for much, and how to fill and clear it.
-struct Small {
+/// A store on a small disk that a test can fill.
+struct SmallStore {
     store: Store,
     disk: Option<SmallDisk>,
     _folder: tempfile::TempDir,
     _postgres: Option<Postgres>,
 }
 
-impl Small {
+impl SmallStore {
     async fn on(engine: Engine) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let disk = SmallDisk::mount(16 << 20);
@@ -247,8 +252,7 @@ impl Small {
         Self { store, disk, _folder: folder, _postgres: postgres }
     }
 
-    /// Leaves no room: the disk is filled. Where none could be mounted, the database is told to refuse with the error that a full disk
-    /// gives.
+    /// Fills the disk. Where none could be mounted, makes the database return the error of a full disk.
     async fn fill(&self) {
         let refuse = match (&self.disk, self.store.engine()) {
             (Some(disk), _) => return disk.fill(),
@@ -278,19 +282,19 @@ impl Small {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_said_and_is_over_once_there_is_room() {
+async fn a_full_disk_is_reported_and_writes_succeed_once_there_is_room() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
-        let small = Small::on(engine).await;
+        let small = SmallStore::on(engine).await;
         eprintln!("on {engine:?}, a disk of its own: {}", small.disk.is_some());
         let store = &small.store;
         small.fill().await;
         let large = "x".repeat(64 << 10);
         for attempt in 0..2 * CONNECTIONS {
-            // What still fits into pages that are there is written; more is not.
+            // Writes succeed while they fit into existing pages.
             let write = async {
                 let mut tx = store.begin().await?;
                 for number in 0..200 {
-                    // Nothing that could be compressed away.
+                    // Random bytes, which the database cannot compress.
                     let text: String =
                         std::iter::repeat_with(|| char::from(rand::random_range(b' '..b'~'))).take(4_000).collect();
                     insert(&mut tx, &format!("lost/{attempt}/{number}"), &text).await?;
@@ -313,12 +317,12 @@ async fn a_full_disk_is_said_and_is_over_once_there_is_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn appends_of_runs_go_on_after_a_step_that_failed() {
-    on_both(async |house| {
-        let (channels, _) = house.node().await;
-        let thread = house.thread(&channels).await;
-        let run = house.run(&channels, thread).await;
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let thread = test_store.create_thread(&channels).await;
+        let run = test_store.create_run(&channels, thread).await;
         let head = channels.extent(Channel::Thread(thread)).await.expect("reads").head;
-        // Somebody else took the place: the step fails with an error of its own.
+        // Another writer has taken the seq: the append fails with its own error.
         let bad = "INSERT INTO entries (channel, seq, at, entry) VALUES ($1, $2, 0, '{}')";
         let mut tx = channels.begin().await.expect("begins");
         let query = sqlx::query(bad).bind(Channel::Thread(thread).to_string()).bind((head + 1).cast_signed());

@@ -1,54 +1,57 @@
-//! One node to a run.
+//! Leases: each run belongs to one node.
 
 use std::{collections::HashSet, time::Duration};
 
 use netra::server::{leases::Leases, store::Engine, threads};
 
-use crate::log::house::{House, delta, on_both};
+use crate::{
+    log::delta,
+    support::store::{TestStore, on_both_engines},
+};
 
 #[tokio::test]
 async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead() {
-    let house = House::on(Engine::Postgres).await;
-    let ((one, _), (other, _)) = (house.node().await, house.node().await);
+    let test_store = TestStore::on(Engine::Postgres).await;
+    let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
     let within = Duration::from_millis(1_500);
     let (alive, heir) = (Leases::new(&one, "one", within), Leases::new(&other, "other", within));
     alive.renew().await.expect("renews");
     heir.renew().await.expect("renews");
-    let thread = house.thread(&one).await;
-    let run = house.run(&one, thread).await;
-    assert_eq!(heir.claim().await.expect("asks"), [], "it is alive");
+    let thread = test_store.create_thread(&one).await;
+    let run = test_store.create_run(&one, thread).await;
+    assert_eq!(heir.claim().await.expect("asks"), [], "its lease is valid");
     assert!(one.append(thread, run, &[delta(run, "mine")]).await.expect("appends").is_some());
     let claimed = loop {
         let claimed = heir.claim().await.expect("asks");
         if !claimed.is_empty() {
             break claimed;
         }
-        // A lease ends by the store's clock alone: it is asked for at the pace of a real node.
-        tokio::time::sleep(heir.turn()).await;
+        // A lease expires by the store's clock; the node polls at its usual interval.
+        tokio::time::sleep(heir.renew_interval()).await;
         heir.renew().await.expect("renews");
     };
     assert_eq!(claimed.iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(), [run]);
-    assert_eq!(one.append(thread, run, &[delta(run, "late")]).await.expect("answers"), None, "fenced, however alive");
+    assert_eq!(one.append(thread, run, &[delta(run, "late")]).await.expect("answers"), None, "the old owner is fenced");
     alive.renew().await.expect("renews");
     assert_eq!(
         one.append(thread, run, &[delta(run, "late")]).await.expect("answers"),
         None,
-        "a new lease brings none back"
+        "a renewed lease does not return the run"
     );
     assert!(other.append(thread, run, &[delta(run, "heir")]).await.expect("appends").is_some());
-    assert_eq!(alive.claim().await.expect("asks"), [], "the heir is alive");
+    assert_eq!(alive.claim().await.expect("asks"), [], "the new owner's lease is valid");
 }
 
 #[tokio::test]
 async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
-    on_both(async |house| {
-        let ((one, _), (other, _)) = (house.node().await, house.node().await);
+    on_both_engines(async |test_store| {
+        let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
         let (leaves, heir) = (
             Leases::new(&one, "one", Duration::from_secs(3600)),
             Leases::new(&other, "other", Duration::from_secs(60)),
         );
         leaves.renew().await.expect("renews");
-        let run = house.run(&one, house.thread(&one).await).await;
+        let run = test_store.create_run(&one, test_store.create_thread(&one).await).await;
         assert_eq!(heir.claim().await.expect("asks"), []);
         leaves.leave().await.expect("leaves");
         assert_eq!(heir.claim().await.expect("asks").iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(), [run]);
@@ -57,18 +60,18 @@ async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
 }
 
 #[tokio::test]
-async fn of_two_that_find_the_same_node_dead_one_has_each_of_its_runs() {
-    on_both(async |house| {
-        let ((one, _), (a, _), (b, _)) = (house.node().await, house.node().await, house.node().await);
+async fn two_nodes_that_find_the_same_dead_node_share_its_runs_without_overlap() {
+    on_both_engines(async |test_store| {
+        let ((one, _), (a, _), (b, _)) = (test_store.node().await, test_store.node().await, test_store.node().await);
         let within = Duration::from_secs(60);
         let (a, b) = (Leases::new(&a, "a", within), Leases::new(&b, "b", within));
         a.renew().await.expect("renews");
         b.renew().await.expect("renews");
-        let thread = house.thread(&one).await;
+        let thread = test_store.create_thread(&one).await;
         for _ in 0..20 {
             let mut left = HashSet::new();
             for _ in 0..10 {
-                left.insert(house.run(&one, thread).await);
+                left.insert(test_store.create_run(&one, thread).await);
             }
             let (of_a, of_b) = tokio::join!(a.claim(), b.claim());
             let claimed: Vec<_> = [of_a, of_b].into_iter().flat_map(|runs| runs.expect("asks")).collect();
@@ -80,17 +83,17 @@ async fn of_two_that_find_the_same_node_dead_one_has_each_of_its_runs() {
 }
 
 #[tokio::test]
-async fn whoever_asks_to_stop_is_heard_by_the_node_that_lives_the_run() {
-    on_both(async |house| {
-        let ((one, _), (other, _)) = (house.node().await, house.node().await);
+async fn a_stop_reaches_the_node_that_owns_the_run() {
+    on_both_engines(async |test_store| {
+        let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
         let leases = Leases::new(&one, "one", Duration::from_secs(60));
-        let run = house.run(&one, house.thread(&one).await).await;
+        let run = test_store.create_run(&one, test_store.create_thread(&one).await).await;
         let stops = async || {
             let open = leases.open_runs().await.expect("asks");
             open.into_iter().map(|run| (run.run_id, run.stopped)).collect::<Vec<_>>()
         };
         assert_eq!(stops().await, [(run, false)]);
-        assert!(threads::ask_to_stop(&other, house.user.id, run).await.expect("noted"));
+        assert!(threads::request_stop(&other, test_store.user.id, run).await.expect("noted"));
         assert_eq!(stops().await, [(run, true)]);
         assert_eq!(Leases::new(&other, "other", Duration::from_secs(60)).open_runs().await.expect("asks"), []);
     })

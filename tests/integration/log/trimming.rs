@@ -1,4 +1,4 @@
-//! What may go of the logs of finished runs.
+//! Compaction and removal of the entries of finished runs.
 
 use std::time::Duration;
 
@@ -16,13 +16,21 @@ use netra::{
 
 use serde_json::json;
 
-use crate::log::house::{House, delta, entry, log, on_both};
+use crate::{
+    log::{delta, entry, log},
+    support::store::{TestStore, on_both_engines},
+};
 
 const NOW: Trimming = Trimming { compact_after: Duration::ZERO, keep_for: None, keep_bytes: None };
 
-/// A run that says something in a thousand deltas; over at a time, or not.
-async fn told(house: &House, channels: &Channels, thread: ThreadId, ended_at: Option<i64>) -> RunId {
-    let run = house.run(channels, thread).await;
+/// A run with a thousand deltas, which ended at this time, or is open.
+async fn run_with_deltas(
+    test_store: &TestStore,
+    channels: &Channels,
+    thread: ThreadId,
+    ended_at: Option<i64>,
+) -> RunId {
+    let run = test_store.create_run(channels, thread).await;
     let mut entries = vec![entry(run, RunStarted::new(thread, run)), entry(run, TextMessageStart::new("m"))];
     entries.extend((0..1_000).map(|number| delta(run, format!("{number} "))));
     entries.push(entry(run, TextMessageEnd::new("m")));
@@ -39,11 +47,11 @@ async fn told(house: &House, channels: &Channels, thread: ThreadId, ended_at: Op
 
 #[tokio::test]
 async fn a_finished_runs_deltas_become_one_and_the_thread_looks_the_same() {
-    on_both(async |house| {
-        let (channels, _) = house.node().await;
-        let thread = house.thread(&channels).await;
-        let open = told(house, &channels, thread, None).await;
-        assert_eq!(channels.trim(&NOW).await.expect("looks"), 0, "a run goes on");
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let thread = test_store.create_thread(&channels).await;
+        let open = run_with_deltas(test_store, &channels, thread, None).await;
+        assert_eq!(channels.trim(&NOW).await.expect("looks"), 0, "an open run is kept");
         let mut tx = channels.begin().await.expect("begins");
         let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(open.to_string()).bind(now_ms() - 1);
         over.execute(tx.sql()).await.expect("updates");
@@ -54,7 +62,7 @@ async fn a_finished_runs_deltas_become_one_and_the_thread_looks_the_same() {
         assert_eq!(channels.thread(thread).await.expect("folds"), before);
         let head = before.0.seq;
         assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("reads"), Extent { trimmed: head, head });
-        // A store that keeps no folded state folds what is left to the same.
+        // Without a stored snapshot, the remaining entries fold to the same view.
         let mut tx = channels.begin().await.expect("begins");
         sqlx::query("DELETE FROM snapshots").execute(tx.sql()).await.expect("deletes");
         tx.commit().await.expect("commits");
@@ -64,14 +72,14 @@ async fn a_finished_runs_deltas_become_one_and_the_thread_looks_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_too_old_or_too_much_goes_in_whole_turns() {
-    on_both(async |house| {
-        let (channels, _) = house.node().await;
-        let thread = house.thread(&channels).await;
+async fn old_and_excess_turns_are_removed_whole() {
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let thread = test_store.create_thread(&channels).await;
         let day = 24 * 3600 * 1000;
-        let old = told(house, &channels, thread, Some(now_ms() - 3 * day)).await;
-        let recent = told(house, &channels, thread, Some(now_ms() - day)).await;
-        let newest = told(house, &channels, thread, Some(now_ms() - 1)).await;
+        let old = run_with_deltas(test_store, &channels, thread, Some(now_ms() - 3 * day)).await;
+        let recent = run_with_deltas(test_store, &channels, thread, Some(now_ms() - day)).await;
+        let newest = run_with_deltas(test_store, &channels, thread, Some(now_ms() - 1)).await;
         let days = |days: u64| Some(Duration::from_secs(days * 24 * 3600));
         let never = Duration::from_secs(100 * 24 * 3600);
         let aged = Trimming { compact_after: never, keep_for: days(2), keep_bytes: None };
@@ -87,7 +95,7 @@ async fn what_is_too_old_or_too_much_goes_in_whole_turns() {
         assert!(channels.trim(&sized).await.expect("looks") > 0);
         assert!(runs().await[2], "the newest is small enough once its deltas are one");
         let tight = Trimming { compact_after: Duration::ZERO, keep_for: None, keep_bytes: Some(1) };
-        let last = told(house, &channels, thread, Some(now_ms() - 1)).await;
+        let last = run_with_deltas(test_store, &channels, thread, Some(now_ms() - 1)).await;
         assert!(channels.trim(&tight).await.expect("looks") > 0);
         let view = channels.thread(thread).await.expect("folds").1;
         assert!(view.run(last).is_none() && view.info.is_some(), "the thread itself stays");
@@ -99,12 +107,12 @@ async fn what_is_too_old_or_too_much_goes_in_whole_turns() {
 
 #[tokio::test]
 async fn raw_events_count_as_long_as_they_are_kept_and_go_with_their_run() {
-    on_both(async |house| {
-        let (channels, _) = house.node().await;
-        let thread = house.thread(&channels).await;
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let thread = test_store.create_thread(&channels).await;
         let raw = [Raw::new(json!("x".repeat(1_000_000))).into()];
-        let old = told(house, &channels, thread, Some(now_ms() - 3 * 24 * 3600 * 1000)).await;
-        let new = told(house, &channels, thread, Some(now_ms())).await;
+        let old = run_with_deltas(test_store, &channels, thread, Some(now_ms() - 3 * 24 * 3600 * 1000)).await;
+        let new = run_with_deltas(test_store, &channels, thread, Some(now_ms())).await;
         for run in [old, new] {
             raw_events::keep(&channels, thread, run, &raw).await.expect("are kept");
         }
@@ -122,28 +130,31 @@ async fn raw_events_count_as_long_as_they_are_kept_and_go_with_their_run() {
             "those of the run that is left: {}",
             counted().await
         );
-        assert!(raw_events::page(&channels, house.user.id, old, 0).await.is_err(), "they went with their run");
-        let left = raw_events::page(&channels, house.user.id, new, 0).await.expect("reads");
+        assert!(
+            raw_events::page(&channels, test_store.user.id, old, 0).await.is_err(),
+            "they were removed with their run"
+        );
+        let left = raw_events::page(&channels, test_store.user.id, new, 0).await.expect("reads");
         assert_eq!(left.events.len(), 1);
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_state_outlives_the_turn_that_told_it() {
-    on_both(async |house| {
-        let (channels, _) = house.node().await;
-        let thread = house.thread(&channels).await;
+async fn a_state_is_kept_after_the_turn_that_set_it_is_removed() {
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let thread = test_store.create_thread(&channels).await;
         let large = json!({"text": "x".repeat(100_000), "turns": 1});
         let mut runs = Vec::new();
         for turn in 1..=3 {
-            let run = told(house, &channels, thread, None).await;
+            let run = run_with_deltas(test_store, &channels, thread, None).await;
             let delta = json!([{"op": "replace", "path": "/turns", "value": turn}]);
-            let told = match turn {
+            let run_with_deltas = match turn {
                 1 => entry(run, StateSnapshot::new(large.clone())),
                 _ => entry(run, StateDelta::new(delta.as_array().expect("operations").clone())),
             };
-            channels.append(thread, run, &[told]).await.expect("appends").expect("goes on");
+            channels.append(thread, run, &[run_with_deltas]).await.expect("appends").expect("goes on");
             let mut tx = channels.begin().await.expect("begins");
             let ended_at = now_ms() - if turn == 3 { 1 } else { 3 * 24 * 3600 * 1000 };
             let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);

@@ -1,4 +1,4 @@
-//! Many writers.
+//! Concurrent writers.
 
 use futures_util::future::join_all;
 use netra::{
@@ -9,7 +9,10 @@ use netra::{
     },
 };
 
-use crate::log::house::{House, delta, log, on_both};
+use crate::{
+    log::{delta, log},
+    support::store::{TestStore, on_both_engines},
+};
 
 /// Appends `count` numbered deltas of a run, one after the other.
 async fn write(channels: &Channels, thread: netra::protocol::ThreadId, run: RunId, count: usize) {
@@ -22,7 +25,7 @@ async fn write(channels: &Channels, thread: netra::protocol::ThreadId, run: RunI
     }
 }
 
-/// The log has every place once, and of every run every delta once, in order.
+/// Asserts that the log has every seq once, and every delta of every run once, in order.
 async fn assert_whole(channels: &Channels, thread: netra::protocol::ThreadId, runs: &[RunId], count: usize) {
     let log = log(channels, Channel::Thread(thread)).await;
     let seqs: Vec<u64> = log.iter().map(|(seq, _)| *seq).collect();
@@ -41,12 +44,12 @@ fn text(frame: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_runs_at_once_lose_nothing_and_repeat_nothing() {
-    on_both(async |house| {
-        let (channels, heard) = house.node().await;
+    on_both_engines(async |test_store| {
+        let (channels, recorder) = test_store.node().await;
         let mut threads = Vec::new();
         for _ in 0..5 {
-            let thread = house.thread(&channels).await;
-            let runs = [house.run(&channels, thread).await, house.run(&channels, thread).await];
+            let thread = test_store.create_thread(&channels).await;
+            let runs = [test_store.create_run(&channels, thread).await, test_store.create_run(&channels, thread).await];
             threads.push((thread, runs));
         }
         let channels = &channels;
@@ -54,7 +57,7 @@ async fn many_runs_at_once_lose_nothing_and_repeat_nothing() {
         join_all(writers).await;
         for (thread, runs) in &threads {
             assert_whole(channels, *thread, runs, 40).await;
-            let mut delivered = heard.of(Channel::Thread(*thread));
+            let mut delivered = recorder.seqs(Channel::Thread(*thread));
             if channels.store().engine() == Engine::Postgres {
                 delivered.sort_unstable();
             }
@@ -68,10 +71,10 @@ async fn many_runs_at_once_lose_nothing_and_repeat_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_share_a_threads_log_without_a_gap() {
-    let house = House::on(Engine::Postgres).await;
-    let ((one, _), (other, _)) = (house.node().await, house.node().await);
-    let thread = house.thread(&one).await;
-    let (first, second) = (house.run(&one, thread).await, house.run(&other, thread).await);
+    let test_store = TestStore::on(Engine::Postgres).await;
+    let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
+    let thread = test_store.create_thread(&one).await;
+    let (first, second) = (test_store.create_run(&one, thread).await, test_store.create_run(&other, thread).await);
     tokio::join!(write(&one, thread, first, 50), write(&other, thread, second, 50));
     assert_whole(&one, thread, &[first, second], 50).await;
     assert_eq!(one.epoch(), other.epoch(), "one store, one epoch");
@@ -79,11 +82,11 @@ async fn two_nodes_share_a_threads_log_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_over_or_gone_takes_nothing_more() {
-    on_both(async |house| {
-        let (channels, _) = house.node().await;
-        let thread = house.thread(&channels).await;
-        let run = house.run(&channels, thread).await;
+async fn a_finished_or_deleted_run_accepts_no_append() {
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let thread = test_store.create_thread(&channels).await;
+        let run = test_store.create_run(&channels, thread).await;
         let head = channels.append(thread, run, &[delta(run, "a")]).await.expect("appends").expect("goes on");
         assert!(channels.has_after(thread, head - 1, run).await.expect("reads"));
         assert!(!channels.has_after(thread, head, run).await.expect("reads"));

@@ -37,7 +37,7 @@ async fn only_a_call_that_needs_consent_waits_for_a_person() {
 #[tokio::test]
 async fn an_allowed_call_is_carried_out_in_the_resuming_run() {
     let (model, harness, run) = interrupted_run([text_reply("Sent.")]).await;
-    let next = harness.answer(run.run_id, &[json!({"approved": true})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Sent."]));
     assert_eq!(harness.called()[1], ("send".to_owned(), json!({"at": "home"})));
     let sent = &model.requests()[1].body["messages"];
@@ -57,7 +57,7 @@ async fn an_allowed_call_is_carried_out_in_the_resuming_run() {
 #[tokio::test]
 async fn edited_arguments_are_used_and_the_model_is_told() {
     let (model, harness, run) = interrupted_run([text_reply("Sent.")]).await;
-    harness.answer(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
+    harness.answer_all(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
     assert_eq!(harness.called()[1], ("send".to_owned(), json!({"at": "work"})));
     let sent = model.requests()[1].body["messages"].to_string();
     assert!(sent.contains("changed the arguments") && sent.contains("work"), "{sent}");
@@ -66,7 +66,7 @@ async fn edited_arguments_are_used_and_the_model_is_told() {
 #[tokio::test]
 async fn a_refused_call_is_not_carried_out_and_the_model_continues() {
     let (model, harness, run) = interrupted_run([text_reply("As you wish.")]).await;
-    let next = harness.answer(run.run_id, &[json!({"approved": false, "reason": "too early"})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": false, "reason": "too early"})]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["As you wish."]));
     assert_eq!(harness.called().len(), 1, "only the look");
     let sent = model.requests()[1].body["messages"].to_string();
@@ -89,10 +89,10 @@ async fn a_message_instead_of_an_answer_continues_without_the_call() {
 async fn a_resuming_run_may_ask_again() {
     let again = calls(&[("send", "s1", json!({"at": "work"}))]);
     let (model, harness, run) = interrupted_run([again, text_reply("Both sent.")]).await;
-    let next = harness.answer(run.run_id, &[json!({"approved": true})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
     let asked = &open_interrupts(&next)[0];
     assert_ne!(asked.tool_call_id.as_deref(), Some("s1"), "an id that was used is not used again");
-    let last = harness.answer(next.run_id, &[json!({"approved": true})]).await;
+    let last = harness.answer_all(next.run_id, &[json!({"approved": true})]).await;
     assert_eq!((&last.state, texts(&last)), (&RunState::Finished, vec!["Both sent."]));
     let sent: Vec<_> = harness.called().into_iter().filter(|(name, _)| name == "send").map(|(_, args)| args).collect();
     assert_eq!(sent, [json!({"at": "home"}), json!({"at": "work"})]);
@@ -108,7 +108,7 @@ async fn two_calls_that_need_consent_are_asked_about_together() {
     let harness = Harness::new(&model).await;
     let run = harness.ask("send both").await;
     assert_eq!(open_interrupts(&run).len(), 2);
-    let next = harness.answer(run.run_id, &[json!({"approved": false}), json!({"approved": true})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": false}), json!({"approved": true})]).await;
     assert_eq!((&next.state, harness.called()), (&RunState::Finished, vec![("send".to_owned(), json!({"at": "b"}))]));
 }
 
@@ -125,7 +125,7 @@ async fn as_many_calls_as_fit_are_asked_about_and_the_model_is_told_of_the_rest(
     let results: Vec<_> = called(&run).iter().filter_map(|call| call.2).collect();
     assert_eq!(results.len(), 12 - asked);
     assert!(results.iter().all(|result| result.contains("Not carried out") && result.contains("Call it again")));
-    let next = harness.answer(run.run_id, &vec![json!({"approved": true}); asked]).await;
+    let next = harness.answer_all(run.run_id, &vec![json!({"approved": true}); asked]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Some sent."]));
     assert_eq!(harness.called().len(), asked);
     let sent = model.requests()[1].body["messages"].to_string();

@@ -24,47 +24,30 @@ use async_trait::async_trait;
 use netra::{
     analyst::pricing::PriceTable,
     protocol::{
-        Answer, AnswerStatus, CreateThread, Entry, InterruptAnswer, MessageId, RunId, SendMessage, ThreadEntry,
-        ThreadId, UserId,
-        agui::{Event, Interrupt},
-        http::{AgentInfo, User},
+        Answer, AnswerStatus, Entry, InterruptAnswer, MessageId, RunId, ThreadId, UserId, agui::Interrupt,
+        http::AgentInfo,
     },
     server::{
         agents::{
             AgentRegistry, Kinds,
-            model::{Allowance, ModelAgent},
+            model::ModelAgent,
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
                 questions::{Called, Resumption},
             },
         },
-        channel::{Channel, Channels, Delivery, Hub},
-        runs::{Agent, RunInput, Runner, RunnerOptions, verifier::verify},
-        store::Store,
-        threads::{self, NewRun},
-        usage::{Budget, DayAllowance},
+        channel::{Channel, Channels},
+        runs::{Agent, RunInput, Runner, RunnerOptions},
+        threads,
+        usage::{Allowance, Budget, DayAllowance},
     },
     thread::{NodeBody, RunState, RunView, ThreadView},
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::Notify;
 
 use self::server::Model;
 
-use crate::support::{attach, owner};
-
-/// Long enough for every wait on a busy machine.
-const TEST_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Notifies of new entries in any log.
-#[derive(Default)]
-struct LogBell(Notify);
-
-impl Hub for LogBell {
-    fn deliver(&self, _: &Delivery) {
-        self.0.notify_waiters();
-    }
-}
+use crate::support::{TEST_TIMEOUT, harness::texts};
 
 /// Three tools that record their calls: `look` is automatic, `send` needs consent, `hang` does not end by itself.
 #[derive(Default)]
@@ -121,16 +104,8 @@ impl Allowance for TokenLimit {
     }
 }
 
-/// A store, a thread in it, and an agent whose model is scripted.
-struct Harness {
-    folder: tempfile::TempDir,
-    channels: Channels,
-    bell: Arc<LogBell>,
-    runner: Runner,
-    tools: Arc<Toolbox>,
-    user: User,
-    thread: ThreadId,
-}
+/// A thread whose agent has a scripted model.
+type Harness = crate::support::harness::Harness<Arc<Toolbox>>;
 
 impl Harness {
     async fn new(model: &Model) -> Self {
@@ -152,10 +127,6 @@ impl Harness {
     }
 
     async fn build(model: &Model, more: Value, kinds: Kinds, change: impl FnOnce(ModelAgent) -> ModelAgent) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let bell = Arc::new(LogBell::default());
-        let store = Store::open(folder.path()).await.expect("opens");
-        let channels = Channels::new(store, bell.clone()).await.expect("begins");
         let mut config = json!({
             "model": "scripted", "base_url": model.url, "api_key": "sk-of-the-tests", "max_retry_wait_ms": 0,
             "prices": {"input": 1.0, "output": 10.0, "cached_input": 0.5},
@@ -167,137 +138,19 @@ impl Harness {
         let agent = ModelAgent::new(info, config, |_| None, &PriceTable::shipped()).expect("an agent");
         let agent: Arc<dyn Agent> = Arc::new(change(agent.with_tools(tools.clone())));
         let agents = AgentRegistry::new([agent], &[], kinds).agents().clone();
-        let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path().join("files")));
-        let user = owner::person(&channels).await;
-        let thread = new_thread(&channels, &user).await;
-        Self { folder, channels, bell, runner, tools, user, thread }
+        let runner = |channels: &Channels, files| Runner::new(channels.clone(), agents, RunnerOptions::new(files));
+        Self::start("model", tools, runner).await
     }
 
-    async fn new_thread(&self) -> ThreadId {
-        new_thread(&self.channels, &self.user).await
-    }
-
-    fn start(&self, run: NewRun) -> RunId {
-        let id = run.run_id;
-        self.runner.start(run);
-        id
-    }
-
-    async fn begin(&self, text: &str) -> RunId {
-        self.begin_with(text, None).await
-    }
-
-    /// `caller`: the input of a calling program, as JSON.
-    async fn begin_with(&self, text: &str, caller: Option<Value>) -> RunId {
-        let (command, caller) = (SendMessage::new(self.thread, text), caller.map(|caller| caller.to_string()));
-        let asked = threads::send(&self.channels, &self.user, &command, caller, |_| Ok("model".into())).await;
-        self.start(asked.expect("accepted").run.expect("a run"))
-    }
-
-    /// Sends a message with files (name and bytes), and waits for the run's end.
-    async fn ask_with(&self, text: &str, files: &[(&str, &[u8])]) -> RunView {
-        let (folder, mut command) = (self.folder.path().join("files"), SendMessage::new(self.thread, text));
-        for (name, bytes) in files {
-            command.attachments.push(attach::attach(&self.channels, &folder, self.thread, name, bytes).await);
-        }
-        let asked = threads::send(&self.channels, &self.user, &command, None, |_| Ok("model".into())).await;
-        let run = self.start(asked.expect("accepted").run.expect("a run"));
-        self.wait_for_end(run).await
-    }
-
-    /// Sends a message, and waits for the run's end.
-    async fn ask(&self, text: &str) -> RunView {
-        let run = self.begin(text).await;
-        self.wait_for_end(run).await
-    }
-
-    /// Answers a run's interrupts. Returns the run that resumes it.
-    async fn answer(&self, run_id: RunId, payloads: &[Value]) -> RunView {
-        let waiting = self.view().await.run(run_id).expect("the run").open_interrupts().to_vec();
-        let answers = waiting.iter().zip(payloads).map(|(asked, payload)| InterruptAnswer {
-            interrupt_id: asked.id.clone(),
-            status: AnswerStatus::Resolved,
-            payload: Some(payload.clone()),
-            metadata: None,
-        });
-        self.answer_with(run_id, answers.collect()).await
-    }
-
-    async fn answer_with(&self, run_id: RunId, answers: Vec<InterruptAnswer>) -> RunView {
-        let command = Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers };
-        let asked = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
-        let run = self.start(asked.run.expect("a run"));
-        self.wait_for_end(run).await
-    }
-
-    /// Waits for the end of a run, and checks its log against AG-UI's rules.
-    async fn wait_for_end(&self, run: RunId) -> RunView {
-        self.wait_until(|view| view.run(run).is_some_and(|run| run.state.is_over())).await;
-        self.events(run).await;
-        self.view().await.run(run).expect("the run").clone()
-    }
-
-    async fn wait_until(&self, is: impl Fn(&ThreadView) -> bool) {
-        let wait = async {
-            loop {
-                let more = self.bell.0.notified();
-                tokio::pin!(more);
-                more.as_mut().enable();
-                if is(&self.view().await) {
-                    return;
-                }
-                more.await;
-            }
-        };
-        tokio::time::timeout(TEST_TIMEOUT, wait).await.expect("it happens in time");
-    }
-
-    async fn view(&self) -> ThreadView {
-        self.channels.thread(self.thread).await.expect("reads").1
-    }
-
-    /// The events of a run in the log, checked against AG-UI's rules.
-    async fn events(&self, wanted: RunId) -> Vec<Event> {
-        let (mut events, mut after) = (Vec::new(), 0);
-        let channel = Channel::Thread(self.thread);
-        loop {
-            let page = self.channels.page(channel, after).await.expect("reads");
-            let Some(last) = page.last() else { break };
-            after = last.seq;
-            for delivery in page {
-                let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");
-                match Entry::decode(channel.name(), frame["payload"]["entry"].clone()) {
-                    Entry::Thread(ThreadEntry::Agent { run_id, event }) if run_id == wanted => events.push(*event),
-                    _ => {}
-                }
-            }
-        }
-        assert_eq!(verify(&events), Ok(()), "{events:#?}");
-        events
-    }
-
+    /// The tool calls so far: name and arguments.
     fn called(&self) -> Vec<(String, Value)> {
-        self.tools.called.lock().expect("not poisoned").clone()
+        self.agent.called.lock().expect("not poisoned").clone()
     }
-}
-
-async fn new_thread(channels: &Channels, user: &User) -> ThreadId {
-    let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
-    threads::create(channels, user, &command, "model").await.expect("made").id
 }
 
 fn merge(config: &mut Value, more: Value) {
     let more: Map<String, Value> = serde_json::from_value(more).expect("an object");
     config.as_object_mut().expect("an object").extend(more);
-}
-
-/// The texts of a run, in order.
-fn texts(run: &RunView) -> Vec<&str> {
-    let texts = run.nodes.iter().filter_map(|node| match &node.body {
-        NodeBody::Text { text, .. } => Some(text.as_str()),
-        _ => None,
-    });
-    texts.collect()
 }
 
 /// The calls of a run: name, arguments, result.

@@ -104,10 +104,10 @@ async fn a_stop_ends_the_stream_within_a_second() {
     let model = Model::with([Reply::Stream(vec![text("Once"), call(0, "a", "look"), Piece::Hang])]).await;
     let harness = Harness::new(&model).await;
     let run = harness.begin("a story").await;
-    harness.wait_until(|view| view.run(run).is_some_and(|run| texts(run) == ["Once"])).await;
+    harness.until(|view| view.run(run).is_some_and(|run| texts(run) == ["Once"])).await;
     let began = Instant::now();
     harness.runner.stop(run);
-    let run = harness.wait_for_end(run).await;
+    let run = harness.until_over(run).await;
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!((&run.state, texts(&run)), (&RunState::Cancelled, vec!["Once"]));
     let gone = async {
@@ -136,9 +136,9 @@ async fn the_usage_of_a_stopped_answer_is_estimated_and_reported_as_such() {
     let model = Model::with([Reply::Stream(vec![text(&"word ".repeat(80)), Piece::Hang])]).await;
     let harness = Harness::new(&model).await;
     let run = harness.begin("hello").await;
-    harness.wait_until(|view| view.run(run).is_some_and(|run| !texts(run).is_empty())).await;
+    harness.until(|view| view.run(run).is_some_and(|run| !texts(run).is_empty())).await;
     harness.runner.stop(run);
-    let run = harness.wait_for_end(run).await;
+    let run = harness.until_over(run).await;
     let (used, events) = (&run.usage[0], harness.events(run.run_id).await);
     assert_eq!((&run.state, used.output_tokens), (&RunState::Cancelled, Some(100)));
     let estimated =

@@ -108,7 +108,7 @@ async fn signed_thoughts_come_before_their_calls_when_a_run_is_resumed() {
         !kept.iter().any(|kept| kept.contains("I ask.") || kept.contains("arguments")),
         "text and calls are not kept twice: {kept:?}"
     );
-    let next = harness.answer(run.run_id, &[json!({"approved": true})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Sent."]));
 
     let requests = model.requests();
@@ -139,7 +139,7 @@ async fn calls_without_text_are_one_answer_when_the_run_is_resumed() {
             .await;
     let harness = anthropic_harness(&model).await;
     let run = harness.ask("send both").await;
-    let next = harness.answer(run.run_id, &[json!({"approved": true}), json!({"approved": false})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": true}), json!({"approved": false})]).await;
     assert_eq!(next.state, RunState::Finished);
     let sent = blocks(&model.requests()[1].body);
     assert_eq!(sent.len(), 3, "{sent:?}");
@@ -172,7 +172,7 @@ async fn thoughts_too_large_for_an_event_are_lost_and_counted() {
     let run = harness.ask("send it").await;
     let Some(Event::RunFinished(end)) = harness.events(run.run_id).await.pop() else { panic!("no end") };
     assert_eq!(end.base.metadata.expect("metadata")["omittedThoughts"], 1);
-    let next = harness.answer(run.run_id, &[json!({"approved": true})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
     assert_eq!((&next.state, calls(&next).len()), (&RunState::Finished, 0));
     let body = &model.requests()[1].body;
     assert!(!reasons(body) && !body["messages"].to_string().contains("thinking"), "it answers without them");

@@ -132,13 +132,13 @@ async fn concurrent_runs_of_a_person_share_the_budget() {
         }
     };
     tokio::time::timeout(TEST_TIMEOUT, under_way).await.expect("its second step");
-    let elsewhere = harness.new_thread().await;
+    let elsewhere = harness.create_thread().await;
     let thread = std::mem::replace(&mut harness.thread, elsewhere);
     let run = harness.ask("look").await;
     assert!(texts(&run)[0].contains("8000 tokens"), "5500 of the other's, and 5500 of its own: {run:#?}");
     harness.thread = thread;
     harness.runner.stop(other);
-    assert_eq!(harness.wait_for_end(other).await.state, RunState::Cancelled);
+    assert_eq!(harness.until_over(other).await.state, RunState::Cancelled);
 }
 
 #[tokio::test]
@@ -146,8 +146,8 @@ async fn a_result_of_the_callers_tool_reaches_the_model() {
     let model = Model::with([calls(&[("paint", "p1", json!({}))]), text_reply("Painted.")]).await;
     let harness = Harness::new(&model).await;
     let caller = json!({"tools": [{"name": "paint", "description": "Paints.", "parameters": {"type": "object"}}]});
-    let run = harness.begin_with("paint it", Some(caller)).await;
-    let run = harness.wait_for_end(run).await;
+    let run = harness.begin_with_caller("paint it", caller).await;
+    let run = harness.until_over(run).await;
     assert_eq!(run.pending, ["p1"]);
     let answer = InterruptAnswer {
         interrupt_id: "p1".into(),
@@ -155,7 +155,7 @@ async fn a_result_of_the_callers_tool_reaches_the_model() {
         payload: Some(json!("blue")),
         metadata: None,
     };
-    let next = harness.answer_with(run.run_id, vec![answer]).await;
+    let next = harness.answer(run.run_id, vec![answer]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Painted."]));
     let sent = model.requests()[1].body["messages"].clone();
     let result =
@@ -175,7 +175,7 @@ async fn a_hanging_tool_ends_when_its_run_is_stopped() {
     };
     tokio::time::timeout(TEST_TIMEOUT, called).await.expect("it is called");
     harness.runner.stop(run);
-    let run = harness.wait_for_end(run).await;
+    let run = harness.until_over(run).await;
     assert_eq!(run.state, RunState::Cancelled);
     assert_eq!(run.usage[0].total_tokens, Some(110), "what it used is sent all the same");
     assert!(run.cost_usd.is_some(), "{run:#?}");
@@ -235,7 +235,7 @@ async fn a_tool_can_tell_whether_a_person_stopped_its_run() {
             true => harness.runner.stop(run),
             false => harness.runner.shutdown(Duration::ZERO).await,
         }
-        let run = harness.wait_for_end(run).await;
+        let run = harness.until_over(run).await;
         assert_eq!(run.state == RunState::Cancelled, is_stopped, "{:?}", run.state);
         let noted = async {
             loop {
@@ -261,8 +261,8 @@ async fn a_tool_of_the_caller_is_left_to_the_caller() {
     });
     let model = Model::with([calls(&[("paint", "p1", json!({"colour": "blue"}))])]).await;
     let harness = Harness::new(&model).await;
-    let run = harness.begin_with("paint it", Some(caller)).await;
-    let run = harness.wait_for_end(run).await;
+    let run = harness.begin_with_caller("paint it", caller).await;
+    let run = harness.until_over(run).await;
     assert_eq!(run.state, RunState::Finished);
     let Some(Event::RunFinished(end)) = harness.events(run.run_id).await.pop() else { panic!("no end") };
     assert_eq!(json!(end.outcome), json!({"type": "success", "pendingToolCallIds": ["p1"]}));
@@ -291,8 +291,8 @@ async fn the_model_is_told_of_arguments_that_are_too_long_or_too_deep() {
     ])
     .await;
     let harness = Harness::new(&model).await;
-    let run = harness.begin_with("do it", Some(caller)).await;
-    let run = harness.wait_for_end(run).await;
+    let run = harness.begin_with_caller("do it", caller).await;
+    let run = harness.until_over(run).await;
     assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["Too much."]));
     let results: Vec<_> = called(&run).iter().map(|call| call.2.expect("a result")).collect();
     for (result, why) in results.iter().zip(["at most 131072", "at most 32768", "nested too deeply", "at most 131072"])

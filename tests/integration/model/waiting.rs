@@ -56,7 +56,7 @@ async fn an_answer_that_does_not_fit_its_schema_is_refused_and_may_be_corrected(
             other => panic!("{field}: {other:?}"),
         }
     }
-    let next = harness.answer(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
+    let next = harness.answer_all(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
     assert_eq!(next.state, RunState::Finished);
     assert_eq!(harness.called(), [("send".to_owned(), json!({"at": "work"}))], "the person could correct it");
 }
@@ -67,8 +67,8 @@ async fn an_answer_given_in_time_counts_however_late_its_run_begins() {
     let command = answer_to(&harness, &run, json!({"approved": true}));
     let asked = threads::answer(&harness.channels, &harness.user, &command, None, |_| Ok(())).await.expect("in time");
     wait_for_expiry(&run).await;
-    let next = harness.start(asked.run.expect("a run"));
-    assert_eq!(harness.wait_for_end(next).await.state, RunState::Finished);
+    let next = harness.start_run(asked.run.expect("a run"));
+    assert_eq!(harness.until_over(next).await.state, RunState::Finished);
     assert_eq!(harness.called(), [("send".to_owned(), json!({"at": "home"}))]);
 }
 
@@ -87,8 +87,8 @@ async fn one_node_gives_up_an_expired_question_and_the_agent_continues() {
     let late = threads::answer(&harness.channels, &harness.user, &yes, None, |_| Ok(()));
     assert!(matches!(late.await, Err(Error::Refused(body)) if body.code == ErrorCode::Conflict));
     assert!(!runs[0].again);
-    let next = harness.start(runs[0].run.clone());
-    let next = harness.wait_for_end(next).await;
+    let next = harness.start_run(runs[0].run.clone());
+    let next = harness.until_over(next).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Then not."]));
     assert!(harness.called().is_empty());
     let sent = model.requests()[1].body["messages"].to_string();
@@ -111,7 +111,7 @@ async fn a_restarted_server_gives_up_questions_that_expired_meanwhile_but_not_fo
         }
     }
     let last = |view: &ThreadView| next(view, next(view, run.run_id)?.run_id).cloned();
-    harness.wait_until(|view| last(view).is_some_and(|last| last.state.is_over())).await;
+    harness.until(|view| last(view).is_some_and(|last| last.state.is_over())).await;
     tending.abort();
     assert_eq!(failure(&last(&harness.view().await).expect("the last")).0, "unanswered");
     assert_eq!((model.requests().len(), harness.called().len()), (2, 0), "it is not asked forever");
@@ -156,12 +156,12 @@ async fn an_allowed_call_whose_tools_are_away_reports_it() {
     let agent = ModelAgent::new(AgentInfo::new("model", "Model", ""), config, |_| None, &PriceTable::shipped());
     let agent: Arc<dyn Agent> = Arc::new(agent.expect("an agent").with_tools(Arc::new(Away)));
     let agents = AgentRegistry::new([agent], &[], Kinds::default()).agents().clone();
-    let runner = Runner::new(harness.channels.clone(), agents, RunnerOptions::new(harness.folder.path().join("files")));
+    let runner = Runner::new(harness.channels.clone(), agents, RunnerOptions::new(harness.files()));
     let command = answer_to(&harness, &run, json!({"approved": true}));
     let asked = threads::answer(&harness.channels, &harness.user, &command, None, |_| Ok(())).await.expect("accepted");
     let next = asked.run.expect("a run");
     runner.start(next.clone());
-    let next = harness.wait_for_end(next.run_id).await;
+    let next = harness.until_over(next.run_id).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Later, then."]));
     let sent = model.requests()[1].body["messages"].to_string();
     assert!(sent.contains("are away") && !sent.contains("no tool"), "{sent}");

@@ -1,7 +1,7 @@
-"""A real AG-UI application: Pydantic AI with its test model, which calls every tool and then says what they answered.
+"""A real AG-UI application: Pydantic AI with its test model, which calls every tool and then answers with their results.
 
 `python application.py PORT` serves `/weather`, whose tool is called at once and changes the shared state, `/parcel`,
-whose tool a person has to approve, and `/seen`, which says what it was shown.
+whose tool a user has to approve, and `/seen`, which answers with the files it was sent.
 """
 
 import sys
@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 
 class Asked(BaseModel):
-    """The state that is shared with whoever asks."""
+    """The state that is shared with the caller."""
 
     questions: int = 0
 

@@ -1,5 +1,4 @@
-//! A real AG-UI application, asked through Netra: Pydantic AI with its test model, in a virtual environment of these tests'
-//! own.
+//! A real AG-UI application as a remote agent: Pydantic AI with its test model, in a virtual environment.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,17 +19,14 @@ use netra::{
 use serde_json::json;
 
 use crate::{
-    remote::{
-        PATIENCE,
-        house::{House, config, said},
-    },
-    support::{attach::PNG, python},
+    remote::harness::{RemoteHarness, config, text_of},
+    support::{TEST_TIMEOUT, attach::PNG, python},
 };
 
-/// How long its packages may take to come.
-const INSTALL: Duration = Duration::from_secs(300);
+/// How long its packages may take to install.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The application, for as long as a test lives.
+/// A running application. Dropped, it is killed.
 struct Application {
     url: String,
     _process: process::Child,
@@ -39,7 +35,7 @@ struct Application {
 impl Application {
     async fn start() -> Self {
         let python = spawn_blocking(environment);
-        let python = timeout(INSTALL, python).await.expect("the packages come in time").expect("no panic");
+        let python = timeout(INSTALL_TIMEOUT, python).await.expect("the packages come in time").expect("no panic");
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let mut process = process::Command::new(python)
@@ -52,17 +48,17 @@ impl Application {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 assert!(
                     process.try_wait().expect("can be asked").is_none(),
-                    "the application ended; what it said is above"
+                    "the application ended; its output is above"
                 );
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        timeout(PATIENCE, listens).await.expect("the application listens in time");
+        timeout(TEST_TIMEOUT, listens).await.expect("the application listens in time");
         Self { url: format!("http://127.0.0.1:{port}"), _process: process }
     }
 
-    async fn house(&self, path: &str) -> House {
-        House::with(&config(&format!("{}/{path}", self.url), &json!({}))).await
+    async fn harness(&self, path: &str) -> RemoteHarness {
+        RemoteHarness::with_config(&config(&format!("{}/{path}", self.url), &json!({}))).await
     }
 }
 
@@ -70,7 +66,7 @@ fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/remote").join(name)
 }
 
-/// The Python of an environment with what `requirements.txt` names.
+/// The Python of an environment with the packages of `requirements.txt`.
 fn environment() -> PathBuf {
     let requirements = std::fs::read_to_string(source("requirements.txt")).expect("reads");
     python::environment("ag-ui-application", &requirements).join("python")
@@ -85,24 +81,24 @@ fn tool(run: &RunView) -> (&str, &str, Option<&str>) {
 }
 
 #[tokio::test]
-async fn its_text_its_tool_calls_and_its_state_arrive_and_it_takes_them_back() {
+async fn its_text_tool_calls_and_state_arrive_and_are_accepted_when_sent_back() {
     let application = Application::start().await;
-    let house = application.house("weather").await;
-    let run = house.answer("How warm is it?").await;
+    let harness = application.harness("weather").await;
+    let run = harness.ask("How warm is it?").await;
     assert_eq!(run.state, RunState::Finished);
     assert_eq!(tool(&run), ("temperature", "{\"city\":\"a\"}", Some("21 degrees in a")));
-    assert_eq!(said(&run), "{\"temperature\":\"21 degrees in a\"}");
+    assert_eq!(text_of(&run), "{\"temperature\":\"21 degrees in a\"}");
     assert_eq!(run.shared.as_deref(), Some(&json!({"questions": 1})));
-    let events = house.events(run.run_id).await;
+    let events = harness.events(run.run_id).await;
     assert!(events.iter().any(|event| matches!(event, Event::ToolCallResult(_))), "{events:#?}");
-    // Its model calls no tool that the conversation shows as called, and repeats the answer: it was told of both.
-    let again = house.answer("And now?").await;
-    assert_eq!((again.state.clone(), said(&again)), (RunState::Finished, said(&run)));
+    // Its model repeats the answer and does not call the tool again, so it got both.
+    let again = harness.ask("And now?").await;
+    assert_eq!((again.state.clone(), text_of(&again)), (RunState::Finished, text_of(&run)));
     assert!(!again.nodes.iter().any(|node| matches!(node.body, NodeBody::Tool { .. })));
 }
 
 #[tokio::test]
-async fn what_it_asks_a_person_is_answered_through_netra() {
+async fn its_question_is_answered_through_netra() {
     let application = Application::start().await;
     let answers = [
         (json!({"approved": true}), "sent to a"),
@@ -110,29 +106,29 @@ async fn what_it_asks_a_person_is_answered_through_netra() {
         (json!({"approved": false, "reason": "too far"}), "too far"),
     ];
     for (answer, expected) in answers {
-        let house = application.house("parcel").await;
-        let waiting = house.answer("Send the parcel").await;
+        let harness = application.harness("parcel").await;
+        let waiting = harness.ask("Send the parcel").await;
         let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
         assert_eq!(interrupts[0].reason, "tool_call");
-        let run = house.reply(waiting.run_id, &interrupts[0].id, AnswerStatus::Resolved, answer).await;
+        let run = harness.answer_one(waiting.run_id, &interrupts[0].id, AnswerStatus::Resolved, answer).await;
         assert_eq!(run.state, RunState::Finished);
-        assert!(said(&run).contains(expected), "{} should contain {expected}", said(&run));
+        assert!(text_of(&run).contains(expected), "{} should contain {expected}", text_of(&run));
     }
 }
 
 #[tokio::test]
 async fn it_sees_the_files_of_messages() {
     let application = Application::start().await;
-    let house = application.house("seen").await;
-    let run = house.ask_with("What is this?", &[("photo.png", PNG), ("log.csv", b"a,b\n")]).await;
+    let harness = application.harness("seen").await;
+    let run = harness.begin_with_files("What is this?", &[("photo.png", PNG), ("log.csv", b"a,b\n")]).await;
     let expected = format!("What is this? | image/png of {} bytes | text/csv of 4 bytes", PNG.len());
-    assert_eq!(said(&house.until_over(run).await), expected);
-    assert_eq!(said(&house.answer("And now?").await), format!("{expected} | And now?"));
+    assert_eq!(text_of(&harness.until_over(run).await), expected);
+    assert_eq!(text_of(&harness.ask("And now?").await), format!("{expected} | And now?"));
 }
 
 #[tokio::test]
-async fn what_it_does_not_understand_it_refuses_in_words_that_arrive() {
+async fn its_refusals_arrive_with_their_message() {
     let application = Application::start().await;
-    let said = application.house("nowhere").await.failure("remote_refused").await;
+    let said = application.harness("nowhere").await.failure("remote_refused").await;
     assert!(said.contains("404 Not Found"), "{said}");
 }

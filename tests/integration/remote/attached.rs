@@ -1,19 +1,19 @@
-//! Files of messages, as a remote agent is told of them.
+//! Files of messages in requests to a remote agent.
 
 use netra::thread::RunState;
 use serde_json::{Value, json};
 
 use crate::{
     remote::{
-        house::{House, said},
-        server::{Server, message},
+        harness::{RemoteHarness, text_of},
+        server::{Endpoint, message},
     },
-    support::attach::{PNG, said_by_people},
+    support::attach::{PNG, user_contents},
 };
 
 /// An endpoint that answers each time with one word.
-async fn endpoint() -> Server {
-    Server::start(|number, mut answer| async move {
+async fn endpoint() -> Endpoint {
+    Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         answer.events(&message(&format!("m{number}"), &["Well."])).await?;
         answer.finish().await
@@ -25,21 +25,21 @@ fn text(text: &str) -> Value {
     json!({"type": "text", "text": text})
 }
 
-/// The contents of the messages of people that the newest request has.
-fn told(server: &Server) -> Vec<Value> {
-    said_by_people(&server.asked().pop().expect("it was asked").input)
+/// The contents of the user messages in the newest request.
+fn user_messages(server: &Endpoint) -> Vec<Value> {
+    user_contents(&server.requests().pop().expect("it was asked").input)
 }
 
 #[tokio::test]
 async fn files_of_messages_are_parts_with_their_bytes_in_every_turn() {
     let server = endpoint().await;
-    let house = House::new(&server).await;
-    house.answer("hello").await;
-    assert_eq!(told(&server), [json!("hello")], "a message without files is a plain string");
+    let harness = RemoteHarness::new(&server).await;
+    harness.ask("hello").await;
+    assert_eq!(user_messages(&server), [json!("hello")], "a message without files is a plain string");
 
     let files: [(&str, &[u8]); 3] = [("photo.png", PNG), ("log.csv", b"a,b\n"), ("song.mp3", b"ID3\x04\xff")];
-    let run = house.ask_with("look", &files).await;
-    assert_eq!(house.until_over(run).await.state, RunState::Finished);
+    let run = harness.begin_with_files("look", &files).await;
+    assert_eq!(harness.until_over(run).await.state, RunState::Finished);
     let part = |kind: &str, value: &str, mime_type: &str, name: &str| json!({"type": kind, "source": {"type": "data", "value": value, "mimeType": mime_type}, "metadata": {"filename": name}});
     let parts = json!([
         text("look"),
@@ -47,21 +47,21 @@ async fn files_of_messages_are_parts_with_their_bytes_in_every_turn() {
         part("document", "YSxiCg==", "text/csv", "log.csv"),
         part("audio", "SUQzBP8=", "audio/mpeg", "song.mp3"),
     ]);
-    assert_eq!(told(&server), [json!("hello"), parts.clone()]);
+    assert_eq!(user_messages(&server), [json!("hello"), parts.clone()]);
 
-    house.answer("and now?").await;
-    assert_eq!(told(&server), [json!("hello"), parts, json!("and now?")]);
+    harness.ask("and now?").await;
+    assert_eq!(user_messages(&server), [json!("hello"), parts, json!("and now?")]);
 }
 
 #[tokio::test]
-async fn what_is_too_large_or_gone_is_named_and_newer_files_come_first() {
+async fn files_that_are_too_large_or_missing_are_named_and_newer_ones_come_first() {
     let server = endpoint().await;
-    let house = House::but(&server, json!({"max_file_bytes": 100, "max_request_file_bytes": 130})).await;
-    let run = house.ask_with("old", &[("old.txt", &[b'o'; 60])]).await;
-    house.until_over(run).await;
-    let run = house.ask_with("new", &[("large.txt", &[b'l'; 101]), ("new.txt", &[b'n'; 90])]).await;
-    house.until_over(run).await;
-    let [old, new] = told(&server).try_into().expect("two messages");
+    let harness = RemoteHarness::with(&server, json!({"max_file_bytes": 100, "max_request_file_bytes": 130})).await;
+    let run = harness.begin_with_files("old", &[("old.txt", &[b'o'; 60])]).await;
+    harness.until_over(run).await;
+    let run = harness.begin_with_files("new", &[("large.txt", &[b'l'; 101]), ("new.txt", &[b'n'; 90])]).await;
+    harness.until_over(run).await;
+    let [old, new] = user_messages(&server).try_into().expect("two messages");
     let why = "[Attached file: old.txt, text/plain, 60 bytes. It is not sent, because the files of one request have at most 130 \
                bytes together, and the newest come first.]";
     assert_eq!(old, json!([text("old"), text(why)]));
@@ -69,27 +69,27 @@ async fn what_is_too_large_or_gone_is_named_and_newer_files_come_first() {
                file may have.]";
     assert_eq!((&new[0], &new[1], &new[2]["type"]), (&text("new"), &text(why), &json!("document")));
 
-    std::fs::remove_dir_all(house.files()).expect("removed");
-    house.answer("gone?").await;
+    std::fs::remove_dir_all(harness.files()).expect("removed");
+    harness.ask("gone?").await;
     let gone = "[Attached file: new.txt, text/plain, 90 bytes. It is not sent, because it is not there any more.]";
-    assert_eq!(told(&server)[1][2], text(gone));
+    assert_eq!(user_messages(&server)[1][2], text(gone));
 }
 
 #[tokio::test]
 async fn a_file_that_no_message_names_goes_with_what_is_asked() {
     let server = endpoint().await;
-    let house = House::new(&server).await;
-    house.attach("notes.txt", b"hi").await;
-    house.answer("look").await;
-    house.answer("again").await;
-    let contents = told(&server);
+    let harness = RemoteHarness::new(&server).await;
+    harness.attach("notes.txt", b"hi").await;
+    harness.ask("look").await;
+    harness.ask("again").await;
+    let contents = user_messages(&server);
     assert_eq!(contents[0], "look");
     assert_eq!(contents[1][1]["source"], json!({"type": "data", "value": "aGk=", "mimeType": "text/plain"}));
 }
 
 #[tokio::test]
 async fn an_agent_may_restate_files_and_their_bytes_are_not_kept_again() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         let mut started = answer.started();
         started["input"] = answer.input.clone();
         answer.stream().await?;
@@ -100,27 +100,27 @@ async fn an_agent_may_restate_files_and_their_bytes_are_not_kept_again() {
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
+    let harness = RemoteHarness::new(&server).await;
     let large = [PNG, &[7; 500_000]].concat();
-    let run = house.ask_with("look", &[("large.png", &large)]).await;
-    let run = house.until_over(run).await;
-    assert_eq!((&run.state, said(&run).as_str()), (&RunState::Finished, "I see."));
-    let events = house.events(run.run_id).await;
+    let run = harness.begin_with_files("look", &[("large.png", &large)]).await;
+    let run = harness.until_over(run).await;
+    assert_eq!((&run.state, text_of(&run).as_str()), (&RunState::Finished, "I see."));
+    let events = harness.events(run.run_id).await;
     let bytes = serde_json::to_string(&events).expect("JSON").len();
     assert!(bytes < 10_000, "the log has what is new alone, not {bytes} bytes: {events:?}");
 }
 
 #[tokio::test]
 async fn room_for_restated_files_is_for_nothing_else() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.begin().await?;
         answer.event(&json!({"type": "RAW", "event": "x".repeat(5_000)})).await?;
         answer.hold().await
     })
     .await;
-    let house = House::but(&server, json!({"max_event_bytes": 4096, "keep_raw": true})).await;
-    let run = house.ask_with("look", &[("large.png", &[PNG, &[7; 50_000]].concat())]).await;
-    let run = house.until_over(run).await;
+    let harness = RemoteHarness::with(&server, json!({"max_event_bytes": 4096, "keep_raw": true})).await;
+    let run = harness.begin_with_files("look", &[("large.png", &[PNG, &[7; 50_000]].concat())]).await;
+    let run = harness.until_over(run).await;
     let RunState::Failed { code: Some(code), message } = run.state else { panic!("fails, not {:?}", run.state) };
     assert!(code == "event_too_large" && message.contains("at most 4096 bytes"), "{code}: {message}");
 }

@@ -1,4 +1,4 @@
-//! An endpoint that fails again and again is left alone for a while.
+//! The circuit breaker of an endpoint that fails repeatedly.
 
 use netra::{
     protocol::{Author, UserId},
@@ -9,14 +9,14 @@ use serde_json::json;
 
 use crate::remote::{
     configured::{agents, entry},
-    house::House,
-    server::{Server, until},
+    harness::RemoteHarness,
+    server::{Endpoint, until},
 };
 
 #[tokio::test]
-async fn the_breaker_opens_says_when_it_tries_again_and_closes() {
-    // Three fail, one tries in vain, then all is well.
-    let server = Server::start(|number, mut answer| async move {
+async fn the_breaker_opens_reports_its_next_trial_and_closes() {
+    // Three requests fail, the trial request fails, then requests succeed.
+    let server = Endpoint::start(|number, mut answer| async move {
         if number < 4 {
             return answer.status("500 Internal Server Error", &[], "").await;
         }
@@ -24,30 +24,30 @@ async fn the_breaker_opens_says_when_it_tries_again_and_closes() {
         answer.finish().await
     })
     .await;
-    let house = House::but(&server, json!({"retries": 0})).await;
-    let health = || house.remote.health().expect("it depends on an endpoint");
+    let harness = RemoteHarness::with(&server, json!({"retries": 0})).await;
+    let health = || harness.agent.health().expect("it depends on an endpoint");
     assert!(health().ok, "{:?}", health());
     for _ in 0..3 {
-        house.failure("remote_failed").await;
+        harness.failure("remote_failed").await;
     }
     assert!(!health().ok && health().about.contains("500 Internal Server Error"), "{:?}", health());
-    let said = house.failure("remote_unavailable").await;
+    let said = harness.failure("remote_unavailable").await;
     assert!(said.contains("it is asked again in 1 s"), "{said}");
-    assert_eq!(server.asked().len(), 3, "nobody waited for it");
-    // One tries, and fails: the breaker is open for longer.
+    assert_eq!(server.requests().len(), 3, "no request waited for it");
+    // The trial request fails: the breaker stays open for longer.
     until(|| health().ok).await;
-    house.failure("remote_failed").await;
-    house.failure("remote_unavailable").await;
+    harness.failure("remote_failed").await;
+    harness.failure("remote_unavailable").await;
     until(|| health().ok).await;
     for _ in 0..2 {
-        assert_eq!(house.answer("hello").await.state, RunState::Finished);
+        assert_eq!(harness.ask("hello").await.state, RunState::Finished);
     }
-    assert_eq!((server.asked().len(), health().about.as_str()), (6, "it answers"));
+    assert_eq!((server.requests().len(), health().about.as_str()), (6, "it answers"));
 }
 
 #[tokio::test]
-async fn mistakes_of_requests_and_of_the_agent_open_no_breaker_and_are_told() {
-    let server = Server::start(|number, mut answer| async move {
+async fn errors_of_requests_and_of_the_agent_do_not_open_the_breaker() {
+    let server = Endpoint::start(|number, mut answer| async move {
         if number % 2 == 0 {
             return answer.status("401 Unauthorized", &[], "").await;
         }
@@ -55,18 +55,18 @@ async fn mistakes_of_requests_and_of_the_agent_open_no_breaker_and_are_told() {
         answer.event(&json!({"type": "RUN_ERROR", "message": "no luck"})).await
     })
     .await;
-    let house = House::new(&server).await;
+    let harness = RemoteHarness::new(&server).await;
     for _ in 0..3 {
-        house.failure("remote_unauthorized").await;
-        house.failure("agent_error").await;
+        harness.failure("remote_unauthorized").await;
+        harness.failure("agent_error").await;
     }
-    let health = house.remote.health().expect("it depends on an endpoint");
+    let health = harness.agent.health().expect("it depends on an endpoint");
     assert!(health.ok && health.about.contains("no luck"), "{health:?}");
 }
 
 #[tokio::test]
 async fn agents_at_one_endpoint_share_its_breaker_and_an_entry_that_changes_keeps_it() {
-    let server = Server::start(|_, answer| answer.status("500 Internal Server Error", &[], "")).await;
+    let server = Endpoint::start(|_, answer| answer.status("500 Internal Server Error", &[], "")).await;
     let at = |id: &str, query: &str| {
         let url = format!("{}{query}", server.url);
         entry(&json!({"id": id, "url": url, "allow_private_network": true, "retries": 0}))

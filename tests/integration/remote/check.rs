@@ -1,4 +1,4 @@
-//! A check of a remote agent: what a short conversation with it finds.
+//! The check of a remote agent by a short conversation.
 
 use netra::{
     protocol::http::{AgentCheck, CheckAgent, FindingLevel},
@@ -7,15 +7,15 @@ use netra::{
 use serde_json::json;
 
 use crate::remote::{
-    house::{House, SECRET},
-    server::{Server, message},
+    harness::{RemoteHarness, SECRET},
+    server::{Endpoint, message},
 };
 
-/// Levels and sentences of what a check finds.
-async fn found(server: &Server) -> (AgentCheck, Vec<FindingLevel>) {
-    let house = House::new(server).await;
-    let author = netra::protocol::Author { id: house.user.id, name: house.user.name.clone() };
-    let check = check(&*house.remote, &author, CheckAgent::GREETING).await;
+/// Runs a check; returns it and the levels of its findings.
+async fn found(server: &Endpoint) -> (AgentCheck, Vec<FindingLevel>) {
+    let harness = RemoteHarness::new(server).await;
+    let author = netra::protocol::Author { id: harness.user.id, name: harness.user.name.clone() };
+    let check = check(&*harness.agent, &author, CheckAgent::GREETING).await;
     let levels = check.findings.iter().map(|finding| finding.level).collect();
     (check, levels)
 }
@@ -25,8 +25,8 @@ fn says(check: &AgentCheck, words: &str) -> bool {
 }
 
 #[tokio::test]
-async fn an_agent_that_answers_twice_is_told_the_whole_conversation_and_is_well() {
-    let server = Server::start(|number, mut answer| async move {
+async fn an_agent_that_answers_twice_gets_the_whole_conversation_and_passes_the_check() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         answer.events(&message(&format!("m{number}"), &["I can add."])).await?;
         answer.finish().await
@@ -35,7 +35,7 @@ async fn an_agent_that_answers_twice_is_told_the_whole_conversation_and_is_well(
     let (check, levels) = found(&server).await;
     assert_eq!(levels, [FindingLevel::Good, FindingLevel::Good], "{check:?}");
     assert!(says(&check, "with 10 characters of text") && says(&check, "when the conversation goes on"), "{check:?}");
-    let asked = server.asked();
+    let asked = server.requests();
     let contents: Vec<_> =
         asked[1].input["messages"].as_array().expect("messages").iter().map(|said| said["content"].clone()).collect();
     assert_eq!(contents, [json!(CheckAgent::GREETING), json!("I can add."), json!("Thank you.")]);
@@ -43,8 +43,8 @@ async fn an_agent_that_answers_twice_is_told_the_whole_conversation_and_is_well(
 }
 
 #[tokio::test]
-async fn calls_that_nobody_answers_are_a_problem_and_so_is_silence() {
-    let server = Server::start(|number, mut answer| async move {
+async fn unanswered_calls_and_silence_are_problems_in_a_check() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             let call = [
@@ -63,8 +63,8 @@ async fn calls_that_nobody_answers_are_a_problem_and_so_is_silence() {
 }
 
 #[tokio::test]
-async fn what_it_asks_a_person_is_told_as_people_read_it_and_then_something_else_is_said() {
-    let server = Server::start(|number, mut answer| async move {
+async fn a_check_shows_an_agents_question_and_sends_another_message() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         match number {
             0 => {
@@ -82,13 +82,13 @@ async fn what_it_asks_a_person_is_told_as_people_read_it_and_then_something_else
     assert!(says(&check, "“Send a mail to bob?”, who answers with a field of text"), "{check:?}");
     assert!(says(&check, "`CUSTOM` event, `on_interrupt`"), "{check:?}");
     assert!(says(&check, "when something else is said while it waits for a person"), "{check:?}");
-    let cancelled = &server.asked()[1].input["forwardedProps"]["command"]["resume"];
+    let cancelled = &server.requests()[1].input["forwardedProps"]["command"]["resume"];
     assert_eq!(cancelled["__agui_cancelled__"], json!(true));
 }
 
 #[tokio::test]
-async fn an_endpoint_that_refuses_is_told_without_its_secret_and_asked_no_more() {
-    let server = Server::start(|_, answer| async move {
+async fn a_check_of_a_refusing_endpoint_hides_its_secret_and_stops() {
+    let server = Endpoint::start(|_, answer| async move {
         answer.status("401 Unauthorized", &[], &format!("no such key: {SECRET}")).await
     })
     .await;
@@ -98,8 +98,8 @@ async fn an_endpoint_that_refuses_is_told_without_its_secret_and_asked_no_more()
 }
 
 #[tokio::test]
-async fn rules_that_are_passed_over_are_told_of() {
-    let server = Server::start(|_, mut answer| async move {
+async fn tolerated_violations_are_findings_of_a_check() {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.begin().await?;
         answer.events(&message("m", &["Yes."])).await?;
         answer.event(&json!({"type": "TEXT_MESSAGE_END", "messageId": "m"})).await?;

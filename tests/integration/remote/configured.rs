@@ -1,4 +1,4 @@
-//! Remote agents by configuration.
+//! Configuration of remote agents.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use netra::server::{
 };
 use serde_json::{Value, json};
 
-use crate::remote::house::SECRET;
+use crate::remote::harness::SECRET;
 
 pub fn entry(changes: &Value) -> AgentEntry {
     let mut entry =

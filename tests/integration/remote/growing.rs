@@ -1,4 +1,4 @@
-//! Agents that restate all that they know in each turn, as most frameworks do: a thread grows by what is new.
+//! Agents that restate everything in each turn, as most frameworks do: a thread grows only by what is new.
 
 use netra::{
     server::channel::Channel,
@@ -7,15 +7,15 @@ use netra::{
 use serde_json::{Value, json};
 
 use crate::remote::{
-    house::{House, said},
-    server::{Answer, Server, message},
+    harness::{RemoteHarness, text_of},
+    server::{Endpoint, Responder, message},
 };
 
-/// The bytes that the store keeps of the thread.
-async fn kept_bytes(house: &House) -> usize {
+/// The stored size of the thread in bytes.
+async fn kept_bytes(harness: &RemoteHarness) -> usize {
     let query = sqlx::query_scalar::<_, i64>("SELECT bytes FROM channels WHERE id = $1");
-    let query = query.bind(Channel::Thread(house.thread).to_string());
-    let bytes = query.fetch_one(house.channels.store().reader()).await.expect("reads");
+    let query = query.bind(Channel::Thread(harness.thread).to_string());
+    let bytes = query.fetch_one(harness.channels.store().reader()).await.expect("reads");
     usize::try_from(bytes).expect("not negative")
 }
 
@@ -23,15 +23,15 @@ fn state_snapshot(state: &Value) -> Value {
     json!({"type": "STATE_SNAPSHOT", "snapshot": state})
 }
 
-/// A text of a turn that no other turn has.
-fn text_of(turn: usize, bytes: usize) -> String {
+/// A text that is unique to a turn.
+fn unique_text(turn: usize, bytes: usize) -> String {
     format!("{turn} ").chars().cycle().take(bytes).collect()
 }
 
-/// Says something, calls a tool, and tells state and conversation again, as they are with that.
-async fn turn(number: usize, mut answer: Answer) -> std::io::Result<()> {
+/// Sends a message and a tool call, then restates the state and the conversation.
+async fn turn(number: usize, mut answer: Responder) -> std::io::Result<()> {
     answer.begin().await?;
-    let (id, text) = (format!("m{number}"), text_of(number, 20_000));
+    let (id, text) = (format!("m{number}"), unique_text(number, 20_000));
     answer.events(&message(&id, &[&text])).await?;
     let call = format!("c{number}");
     answer
@@ -54,7 +54,7 @@ async fn turn(number: usize, mut answer: Answer) -> std::io::Result<()> {
     if state["notes"].is_null() {
         state["notes"] = json!([]);
     }
-    state["notes"].as_array_mut().expect("notes").push(json!(text_of(number, 100_000)));
+    state["notes"].as_array_mut().expect("notes").push(json!(unique_text(number, 100_000)));
     for _ in 0..2 {
         answer.event(&state_snapshot(&state)).await?;
     }
@@ -65,33 +65,33 @@ async fn turn(number: usize, mut answer: Answer) -> std::io::Result<()> {
 #[tokio::test]
 async fn a_thread_grows_by_what_is_new_however_much_its_agent_restates() {
     const TURNS: usize = 12;
-    let server = Server::start(turn).await;
-    let house = House::new(&server).await;
-    let mut held = kept_bytes(&house).await;
+    let server = Endpoint::start(turn).await;
+    let harness = RemoteHarness::new(&server).await;
+    let mut held = kept_bytes(&harness).await;
     for number in 0..TURNS {
-        let run = house.answer("More").await;
-        assert_eq!((&run.state, said(&run)), (&RunState::Finished, text_of(number, 20_000)));
-        let now = kept_bytes(&house).await;
-        // What was said, what the state has of it, and the note: 140 KB, and a little for what is around them.
+        let run = harness.ask("More").await;
+        assert_eq!((&run.state, text_of(&run)), (&RunState::Finished, unique_text(number, 20_000)));
+        let now = kept_bytes(&harness).await;
+        // The messages, their copies in the state, and the note: 140 KB, and some overhead.
         assert!(now - held < 150_000, "{} bytes in turn {number}", now - held);
         held = now;
     }
-    let asked = server.asked();
+    let asked = server.requests();
     let last = &asked[TURNS - 1].input;
     assert!(last["state"].to_string().len() > 1_300_000, "{}", last["state"].to_string().len());
-    let notes: Vec<String> = (0..TURNS - 1).map(|number| text_of(number, 100_000)).collect();
+    let notes: Vec<String> = (0..TURNS - 1).map(|number| unique_text(number, 100_000)).collect();
     assert_eq!((&last["state"]["notes"], &last["state"]["turns"]), (&json!(notes), &json!(TURNS - 2)));
     let messages = last["messages"].as_array().expect("messages");
     assert_eq!(messages.len(), 3 * (TURNS - 1) + 1);
     for (number, turn) in messages.chunks_exact(3).enumerate() {
-        assert_eq!(turn[1]["content"], text_of(number, 20_000));
+        assert_eq!(turn[1]["content"], unique_text(number, 20_000));
         assert_eq!(
             (&turn[1]["toolCalls"][0]["id"], &turn[2]["content"]),
             (&json!(format!("c{number}")), &json!("seen"))
         );
     }
-    // What a page begins with is as large as what was said, too.
-    let (_, view) = house.channels.shown(house.thread).await.expect("reads");
+    // The snapshot for a page has the same bound.
+    let (_, view) = harness.channels.shown(harness.thread).await.expect("reads");
     let page = serde_json::to_string(&view).expect("writes").len();
     assert!(page < 3 * held, "{page} bytes for a log of {held}");
 }
@@ -101,7 +101,7 @@ async fn a_large_state_is_kept_and_given_back_whole() {
     let rows: Vec<Value> = (0..4_000).map(|n| json!({"n": n, "text": "x".repeat(500)})).collect();
     let state = json!({"rows": rows});
     let large = state.clone();
-    let server = Server::start(move |number, mut answer| {
+    let server = Endpoint::start(move |number, mut answer| {
         let state = large.clone();
         async move {
             answer.begin().await?;
@@ -112,17 +112,17 @@ async fn a_large_state_is_kept_and_given_back_whole() {
         }
     })
     .await;
-    let house = House::new(&server).await;
-    assert_eq!(house.answer("Load it").await.state, RunState::Finished);
-    let longest = house.frames().await.iter().map(String::len).max();
+    let harness = RemoteHarness::new(&server).await;
+    assert_eq!(harness.ask("Load it").await.state, RunState::Finished);
+    let longest = harness.thread_frames().await.iter().map(String::len).max();
     assert!(longest < Some(257 * 1024), "{longest:?}");
-    house.answer("What is in it?").await;
-    assert_eq!(server.asked()[1].input["state"], state);
+    harness.ask("What is in it?").await;
+    assert_eq!(server.requests()[1].input["state"], state);
 }
 
 #[tokio::test]
-async fn a_run_whose_state_is_too_large_fails_and_the_thread_goes_on() {
-    let server = Server::start(|number, mut answer| async move {
+async fn a_run_whose_state_is_too_large_fails_and_the_thread_continues() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         answer.event(&state_snapshot(&json!({"turn": number}))).await?;
         answer.events(&message("m", &["Well."])).await?;
@@ -132,20 +132,20 @@ async fn a_run_whose_state_is_too_large_fails_and_the_thread_goes_on() {
         answer.finish().await
     })
     .await;
-    let house = House::but(&server, json!({"max_event_bytes": 1024 * 1024})).await;
-    assert_eq!(house.answer("One").await.state, RunState::Finished);
-    let message = house.failure("event_too_large").await;
+    let harness = RemoteHarness::with(&server, json!({"max_event_bytes": 1024 * 1024})).await;
+    assert_eq!(harness.ask("One").await.state, RunState::Finished);
+    let message = harness.failure("event_too_large").await;
     assert!(message.contains("at most 1048576 bytes"), "{message}");
-    assert_eq!(house.answer("Three").await.state, RunState::Finished);
-    let asked = server.asked();
-    assert_eq!(asked[2].input["state"], json!({"turn": 1}), "what was said before the bound stays");
-    let told = asked[2].input["messages"].as_array().expect("messages").iter();
-    assert_eq!(told.filter(|message| message["content"] == "Well.").count(), 2);
+    assert_eq!(harness.ask("Three").await.state, RunState::Finished);
+    let asked = server.requests();
+    assert_eq!(asked[2].input["state"], json!({"turn": 1}), "the entries before the limit are kept");
+    let sent_messages = asked[2].input["messages"].as_array().expect("messages").iter();
+    assert_eq!(sent_messages.filter(|message| message["content"] == "Well.").count(), 2);
 }
 
 #[tokio::test]
-async fn what_no_event_can_hold_fails_its_run_alone() {
-    let server = Server::start(|number, mut answer| async move {
+async fn a_value_that_no_event_can_hold_fails_only_its_run() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         answer.events(&message("m", &["I looked."])).await?;
         if number == 0 {
@@ -154,13 +154,13 @@ async fn what_no_event_can_hold_fails_its_run_alone() {
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
-    let run = house.answer("Look").await;
+    let harness = RemoteHarness::new(&server).await;
+    let run = harness.ask("Look").await;
     assert!(
         matches!(&run.state, RunState::Failed { code: Some(code), .. } if code == "event_too_large"),
         "{:?}",
         run.state
     );
     assert!(run.nodes.iter().any(|node| matches!(&node.body, NodeBody::Text { text, .. } if text == "I looked.")));
-    assert_eq!(house.answer("Again").await.state, RunState::Finished);
+    assert_eq!(harness.ask("Again").await.state, RunState::Finished);
 }

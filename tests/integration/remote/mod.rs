@@ -1,5 +1,5 @@
-//! A remote agent through the runner, over a real store and real sockets: whatever the endpoint does, the run's log ends in
-//! order, with a code that says what happened.
+//! Remote agents through the runner, over a real store and real sockets: whatever the endpoint does, the run's log is in order and
+//! an error has its code.
 
 mod application;
 mod attached;
@@ -7,7 +7,7 @@ mod breaker;
 mod check;
 mod configured;
 mod growing;
-pub(crate) mod house;
+pub(crate) mod harness;
 mod refusals;
 mod restating;
 mod resuming;
@@ -15,8 +15,3 @@ pub(crate) mod server;
 mod sharing;
 mod stopping;
 mod streams;
-
-use std::time::Duration;
-
-/// Long enough for any of this on a busy machine; what takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,13 +10,13 @@ use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::remote::{
-    house::{House, SECRET, config, remote},
-    server::Server,
+    harness::{RemoteHarness, SECRET, config, remote},
+    server::Endpoint,
 };
 
-/// An endpoint that answers each request with the same refusal.
-async fn refusing(line: &'static str, headers: &'static [&'static str], body: &'static str) -> Server {
-    Server::start(move |_, answer| answer.status(line, headers, body)).await
+/// An endpoint that refuses each request in the same way.
+async fn refusing(line: &'static str, headers: &'static [&'static str], body: &'static str) -> Endpoint {
+    Endpoint::start(move |_, answer| answer.status(line, headers, body)).await
 }
 
 #[tokio::test]
@@ -52,15 +52,15 @@ async fn each_refusal_has_its_code_and_is_not_asked_again() {
     ];
     for (line, headers, body, code, expected) in cases {
         let server = refusing(line, headers, body).await;
-        let said = House::new(&server).await.failure(code).await;
+        let said = RemoteHarness::new(&server).await.failure(code).await;
         assert!(said.contains(expected), "`{said}` should say `{expected}`");
-        assert_eq!(server.asked().len(), 1, "{line}");
+        assert_eq!(server.requests().len(), 1, "{line}");
     }
 }
 
 #[tokio::test]
-async fn what_passes_is_asked_again_and_then_answers() {
-    let server = Server::start(|number, mut answer| async move {
+async fn temporary_failures_are_retried_until_an_answer() {
+    let server = Endpoint::start(|number, mut answer| async move {
         match number {
             0 => answer.status("503 Service Unavailable", &[], "").await,
             1 => answer.status("429 Too Many Requests", &["Retry-After: 1"], "").await,
@@ -71,51 +71,51 @@ async fn what_passes_is_asked_again_and_then_answers() {
         }
     })
     .await;
-    let house = House::new(&server).await;
+    let harness = RemoteHarness::new(&server).await;
     let began = Instant::now();
-    assert_eq!(house.answer("hello").await.state, RunState::Finished);
-    assert!(began.elapsed() >= Duration::from_secs(1), "the wait that was asked for is kept");
-    let asked = server.asked();
+    assert_eq!(harness.ask("hello").await.state, RunState::Finished);
+    assert!(began.elapsed() >= Duration::from_secs(1), "it waits as long as requested");
+    let asked = server.requests();
     assert_eq!(asked.len(), 3);
-    assert!(asked.iter().all(|each| each.input == asked[0].input), "the same is asked");
+    assert!(asked.iter().all(|each| each.input == asked[0].input), "the retry is the same request");
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_asked_as_often_as_configured() {
+async fn lasting_failures_are_retried_as_often_as_configured() {
     for (line, code) in [
         ("502 Bad Gateway", "remote_failed"),
         ("504 Gateway Timeout", "remote_failed"),
         ("429 Too Many Requests", "remote_busy"),
     ] {
         let server = refusing(line, &[], "").await;
-        House::but(&server, json!({"retries": 1})).await.failure(code).await;
-        assert_eq!(server.asked().len(), 2, "{line}");
+        RemoteHarness::with(&server, json!({"retries": 1})).await.failure(code).await;
+        assert_eq!(server.requests().len(), 2, "{line}");
     }
 }
 
 #[tokio::test]
 async fn nothing_is_asked_again_once_an_event_came() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.chunked().await?;
         answer.event(&answer.started()).await?;
         answer.cut()
     })
     .await;
-    House::new(&server).await.failure("stream_cut").await;
-    assert_eq!(server.asked().len(), 1);
+    RemoteHarness::new(&server).await.failure("stream_cut").await;
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_at_once() {
+async fn an_endpoint_that_does_not_listen_fails_at_once() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
     let config = config(&format!("http://127.0.0.1:{port}/secret-path"), &json!({}));
-    let said = House::with(&config).await.failure("remote_unreachable").await;
+    let said = RemoteHarness::with_config(&config).await.failure("remote_unreachable").await;
     assert!(said.contains("cannot be reached") && !said.contains("secret-path"), "{said}");
 }
 
 #[tokio::test]
-async fn a_connection_that_never_stands_times_out() {
-    // A listener that accepts nobody, and has as many before its door as it may.
+async fn a_connection_that_is_never_established_times_out() {
+    // A listener that accepts nothing and whose backlog is full.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.bind("127.0.0.1:0".parse().expect("an address")).expect("binds");
     let listener = socket.listen(1).expect("listens");
@@ -126,7 +126,7 @@ async fn a_connection_that_never_stands_times_out() {
         assert!(waiting.len() < 100, "the listener has room for all");
     }
     let config = config(&format!("http://{address}/"), &json!({"connect_timeout_ms": 200, "retries": 0}));
-    let said = House::with(&config).await.failure("connect_timeout").await;
+    let said = RemoteHarness::with_config(&config).await.failure("connect_timeout").await;
     assert!(said.contains("within 200ms"), "{said}");
 }
 
@@ -135,11 +135,11 @@ async fn addresses_of_private_networks_are_refused_without_leave() {
     let server = refusing("200 OK", &[], "").await;
     let named = server.url.replace("127.0.0.1", "localhost");
     let private = json!({"allow_private_network": false});
-    // A name is judged by what it resolves to, when it is connected to.
-    let said = House::with(&config(&named, &private)).await.failure("address_refused").await;
+    // A name is checked when a connection is made, by the address it resolves to.
+    let said = RemoteHarness::with_config(&config(&named, &private)).await.failure("address_refused").await;
     assert!(said.contains("`localhost` lies in a private network"), "{said}");
-    assert!(server.asked().is_empty());
-    // An address in the url is judged when it is configured.
+    assert!(server.requests().is_empty());
+    // An address in the URL is checked in the configuration.
     for url in [server.url.clone(), server.url.replace("127.0.0.1", "[::ffff:127.0.0.1]"), "http://2130706433/".into()]
     {
         let refused = remote_error(&config(&url, &private));
@@ -157,16 +157,16 @@ fn remote_error(config: &netra::server::config::agents::AgUiConfig) -> String {
 
 #[tokio::test]
 async fn headers_are_sent_and_never_shown() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.begin().await?;
         answer.finish().await
     })
     .await;
     let config =
         config(&server.url, &json!({"headers": {"X-Api-Key": "${TOKEN}", "Authorization": "Bearer ${TOKEN}"}}));
-    let house = House::with(&config).await;
-    assert_eq!(house.answer("hello").await.state, RunState::Finished);
-    let head = server.asked()[0].head.to_ascii_lowercase();
+    let harness = RemoteHarness::with_config(&config).await;
+    assert_eq!(harness.ask("hello").await.state, RunState::Finished);
+    let head = server.requests()[0].head.to_ascii_lowercase();
     for line in [
         format!("x-api-key: {SECRET}"),
         format!("authorization: bearer {SECRET}"),
@@ -181,10 +181,10 @@ async fn headers_are_sent_and_never_shown() {
 }
 
 #[tokio::test]
-async fn what_an_endpoint_repeats_of_its_secrets_is_told_to_nobody() {
-    let server = Server::start(|number, mut answer| async move {
+async fn secrets_that_an_endpoint_repeats_are_not_shown() {
+    let server = Endpoint::start(|number, mut answer| async move {
         match number {
-            // No event, but what came to the endpoint; cut in the middle of it, too.
+            // A line that is no event and repeats the request's header; also cut in the middle of the secret.
             0 => {
                 answer.begin().await?;
                 answer.raw(format!("data: upstream failed, the headers were Authorization: Bearer {SECRET}\n\n")).await
@@ -206,7 +206,7 @@ async fn what_an_endpoint_repeats_of_its_secrets_is_told_to_nobody() {
                 let raw = json!({"headers": [["authorization", format!("Bearer {SECRET}")]]});
                 answer.event(&json!({"type": "RUN_ERROR", "message": format!("401 for {SECRET}"), "code": "agent_error", "rawEvent": raw, "sent": SECRET})).await
             }
-            // The end of what is read of a refusal lies in the middle of the secret.
+            // The limit of what is read of a refusal is in the middle of the secret.
             5 => answer.status("400 Bad Request", &[], &format!("{}Bearer {SECRET}", " ".repeat(2_048 - 15))).await,
             _ => {
                 let body = format!("cannot POST /agent?key={SECRET}&other=literal-secret or {SECRET} or literal-secret");
@@ -216,7 +216,7 @@ async fn what_an_endpoint_repeats_of_its_secrets_is_told_to_nobody() {
     })
     .await;
     let config = config(&format!("{}?key=${{TOKEN}}&other=literal-secret", server.url), &json!({"retries": 0}));
-    let house = House::with(&config).await;
+    let harness = RemoteHarness::with_config(&config).await;
     let codes = [
         ("malformed_event", "the headers were Authorization: ..."),
         ("malformed_event", "\"xxx"),
@@ -227,17 +227,17 @@ async fn what_an_endpoint_repeats_of_its_secrets_is_told_to_nobody() {
         ("remote_refused", "cannot POST /agent?... or ... or ..."),
     ];
     for (code, expected) in codes {
-        let said = house.failure(code).await;
+        let said = harness.failure(code).await;
         assert!(said.contains(expected) && !said.contains("literal-secret"), "`{said}` should say `{expected}`");
     }
-    let asked = server.asked();
+    let asked = server.requests();
     assert!(asked[0].head.starts_with(&format!("POST /agent?key={SECRET}&other=literal-secret ")), "{}", asked[0].head);
 }
 
 #[tokio::test]
 async fn a_stream_that_is_compressed_all_the_same_is_refused() {
     let server = refusing("200 OK", &["Content-Type: text/event-stream", "Content-Encoding: gzip"], "\u{1f}").await;
-    let said = House::new(&server).await.failure("remote_not_sse").await;
+    let said = RemoteHarness::new(&server).await.failure("remote_not_sse").await;
     assert!(said.contains("compressed (`gzip`)"), "{said}");
 }
 

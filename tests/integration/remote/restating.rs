@@ -1,4 +1,4 @@
-//! A conversation that an agent restates: what people see of it, and what the agent is told next.
+//! A conversation that an agent restates: what the thread shows, and what the next request has.
 
 use netra::{
     protocol::AnswerStatus,
@@ -7,8 +7,8 @@ use netra::{
 use serde_json::{Value, json};
 
 use crate::remote::{
-    house::{House, said},
-    server::{Answer, Server, message},
+    harness::{RemoteHarness, text_of},
+    server::{Endpoint, Responder, message},
 };
 
 /// The same message, restated.
@@ -24,23 +24,23 @@ fn call(id: &str) -> [Value; 3] {
     ]
 }
 
-/// What was asked, and then these.
-fn snapshot(answer: &Answer, more: &[Value]) -> Value {
+/// A `MESSAGES_SNAPSHOT` of the request's messages and these.
+fn snapshot(answer: &Responder, more: &[Value]) -> Value {
     let mut messages = answer.input["messages"].as_array().expect("messages").clone();
     messages.extend_from_slice(more);
     json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})
 }
 
-/// Role, id and content of what an endpoint was told.
-fn told(input: &Value) -> Vec<String> {
+/// Role, id and content of the messages in a request.
+fn messages_in(input: &Value) -> Vec<String> {
     let messages = input["messages"].as_array().expect("messages").iter().filter(|said| said["role"] != "user");
     let text = |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
-    let told = messages.map(|message| {
+    let sent_messages = messages.map(|message| {
         let calls = message["toolCalls"].as_array().into_iter().flatten();
         let calls: String = calls.map(|call| format!(" <{}>", text(call, "id"))).collect();
         format!("{} {} {}{calls}", text(message, "role"), text(message, "id"), text(message, "content"))
     });
-    told.collect()
+    sent_messages.collect()
 }
 
 fn calls(run: &RunView) -> Vec<&str> {
@@ -50,7 +50,7 @@ fn calls(run: &RunView) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_message_under_another_id_is_the_same_and_one_that_is_left_out_is_gone() {
-    let server = Server::start(|number, mut answer| async move {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             answer.events(&message("draft", &["Let me think."])).await?;
@@ -63,18 +63,18 @@ async fn a_message_under_another_id_is_the_same_and_one_that_is_left_out_is_gone
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
-    let run = house.answer("How many?").await;
-    assert_eq!(said(&run), "It is four.Or five.Ask me again.");
+    let harness = RemoteHarness::new(&server).await;
+    let run = harness.ask("How many?").await;
+    assert_eq!(text_of(&run), "It is four.Or five.Ask me again.");
     assert!(calls(&run).is_empty(), "{:?}", run.nodes);
-    house.answer("Sure?").await;
+    harness.ask("Sure?").await;
     let expected = ["assistant canon-1 It is four.", "assistant canon-2 Or five.", "assistant run-1-2 Ask me again."];
-    assert_eq!(told(&server.asked()[1].input), expected);
+    assert_eq!(messages_in(&server.requests()[1].input), expected);
 }
 
 #[tokio::test]
-async fn what_a_run_before_said_is_not_said_again_when_the_run_that_goes_on_restates_it() {
-    let server = Server::start(|number, mut answer| async move {
+async fn messages_of_an_earlier_run_are_not_repeated_when_the_continued_run_restates_them() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         match number {
             0 => {
@@ -100,7 +100,7 @@ async fn what_a_run_before_said_is_not_said_again_when_the_run_that_goes_on_rest
                 let messages = [user, first, result, restated("canon-2", "Done.")];
                 answer.event(&json!({"type": "MESSAGES_SNAPSHOT", "messages": messages})).await?;
             }
-            // Nothing of this turn is in it yet.
+            // It has nothing of this turn yet.
             _ => {
                 let earlier = json!([answer.input["messages"][0], restated("canon-2", "Done.")]);
                 answer.events(&message("m3", &["You are welcome."])).await?;
@@ -110,22 +110,22 @@ async fn what_a_run_before_said_is_not_said_again_when_the_run_that_goes_on_rest
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
-    let waiting = house.answer("Send it").await;
-    let run = house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
-    assert_eq!((said(&run).as_str(), calls(&run)), ("Done.", vec![]));
-    assert_eq!(said(&house.answer("Thanks").await), "You are welcome.");
-    house.answer("Bye").await;
-    let asked = server.asked();
+    let harness = RemoteHarness::new(&server).await;
+    let waiting = harness.ask("Send it").await;
+    let run = harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
+    assert_eq!((text_of(&run).as_str(), calls(&run)), ("Done.", vec![]));
+    assert_eq!(text_of(&harness.ask("Thanks").await), "You are welcome.");
+    harness.ask("Bye").await;
+    let asked = server.requests();
     let turn =
         ["assistant m1 I will send it.", "assistant c1-call  <c1>", "tool canon-r sent", "assistant canon-2 Done."];
-    assert_eq!(told(&asked[2].input), turn);
-    assert_eq!(told(&asked[3].input), [&turn[..], &["assistant m3 You are welcome."]].concat());
+    assert_eq!(messages_in(&asked[2].input), turn);
+    assert_eq!(messages_in(&asked[3].input), [&turn[..], &["assistant m3 You are welcome."]].concat());
 }
 
 #[tokio::test]
 async fn a_call_that_is_restated_before_the_question_stays_where_it_was_made() {
-    let server = Server::start(|number, mut answer| async move {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         let (own, text) = (format!("own-{number}"), format!("said-{number}"));
         answer.events(&call(&own)).await?;
@@ -139,16 +139,16 @@ async fn a_call_that_is_restated_before_the_question_stays_where_it_was_made() {
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
+    let harness = RemoteHarness::new(&server).await;
     for number in 0..2 {
-        let run = house.answer("go on").await;
-        assert_eq!((calls(&run), said(&run).as_str()), (vec![format!("own-{number}").as_str()], "Well."));
+        let run = harness.ask("go on").await;
+        assert_eq!((calls(&run), text_of(&run).as_str()), (vec![format!("own-{number}").as_str()], "Well."));
     }
 }
 
 #[tokio::test]
-async fn what_an_agent_asks_has_ids_and_reasons_of_its_own() {
-    let server = Server::start(|number, mut answer| async move {
+async fn interrupts_need_unique_ids_and_cannot_use_the_servers_reasons() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         let asks = |id: &str| json!({"id": id, "reason": "server_restarted", "message": "Why?"});
         let interrupts = if number == 0 { vec![asks("a")] } else { vec![asks("b"), asks("b")] };
@@ -157,16 +157,16 @@ async fn what_an_agent_asks_has_ids_and_reasons_of_its_own() {
         answer.event(&end).await
     })
     .await;
-    let house = House::new(&server).await;
-    let run = house.answer("hello").await;
-    assert_eq!(run.interrupts()[0].reason, "agent_restarted", "the server's own reason is the server's");
+    let harness = RemoteHarness::new(&server).await;
+    let run = harness.ask("hello").await;
+    assert_eq!(run.interrupts()[0].reason, "agent_restarted", "an agent cannot use the server's own reason");
     assert!(!run.was_cut_by_restart());
-    assert!(house.failure("protocol_violation").await.contains("the same id: b"));
+    assert!(harness.failure("protocol_violation").await.contains("the same id: b"));
 }
 
 #[tokio::test]
 async fn thoughts_stay_where_none_are_restated_and_are_replaced_where_some_are() {
-    let server = Server::start(|number, mut answer| async move {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         let thought = |id: &str, text: &str| {
             [
@@ -187,13 +187,13 @@ async fn thoughts_stay_where_none_are_restated_and_are_replaced_where_some_are()
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
+    let harness = RemoteHarness::new(&server).await;
     for _ in 0..3 {
-        house.answer("How many?").await;
+        harness.ask("How many?").await;
     }
-    let asked = server.asked();
+    let asked = server.requests();
     let first = ["reasoning t1 Hm.", "reasoning t2 Well.", "assistant m Four."];
-    assert_eq!(told(&asked[1].input), first);
+    assert_eq!(messages_in(&asked[1].input), first);
     let all = [&first[..], &["reasoning canon-t1 Hm.", "assistant m Four."]].concat();
-    assert_eq!(told(&asked[2].input), all);
+    assert_eq!(messages_in(&asked[2].input), all);
 }

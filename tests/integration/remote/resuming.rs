@@ -1,4 +1,4 @@
-//! What an endpoint is told: the conversation, the state, a person's answers.
+//! Requests to an endpoint: the conversation, the state, a user's answers.
 
 use netra::{
     protocol::{AnswerStatus, agui::Event},
@@ -8,13 +8,13 @@ use netra::{
 use serde_json::{Value, json};
 
 use crate::remote::{
-    house::{House, said},
-    server::{Server, message},
+    harness::{RemoteHarness, text_of},
+    server::{Endpoint, message},
 };
 
-/// An endpoint that calls a tool and leaves a state, then says a word.
-async fn talkative() -> Server {
-    Server::start(|number, mut answer| async move {
+/// An endpoint whose first run calls a tool and sets a state, and whose later runs send a text.
+async fn endpoint_with_tool() -> Endpoint {
+    Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             answer.events(&message("m1", &["Let me look."])).await?;
@@ -48,14 +48,14 @@ fn bare(messages: &Value) -> Vec<Value> {
 
 #[tokio::test]
 async fn the_conversation_and_the_state_are_sent_as_they_stand() {
-    let server = talkative().await;
-    let house = House::new(&server).await;
-    let first = house.answer("How many?").await;
-    let second = house.answer("Sure?").await;
-    let asked: Vec<Value> = server.asked().into_iter().map(|asked| asked.input).collect();
+    let server = endpoint_with_tool().await;
+    let harness = RemoteHarness::new(&server).await;
+    let first = harness.ask("How many?").await;
+    let second = harness.ask("Sure?").await;
+    let asked: Vec<Value> = server.requests().into_iter().map(|asked| asked.input).collect();
     assert_eq!(asked.len(), 2);
     for (input, run) in asked.iter().zip([&first, &second]) {
-        assert_eq!(input["threadId"], json!(house.thread.to_string()));
+        assert_eq!(input["threadId"], json!(harness.thread.to_string()));
         assert_eq!(input["runId"], json!(run.run_id.to_string()));
         assert_eq!(input["protocolVersion"], "1.0");
         assert_eq!(
@@ -80,8 +80,8 @@ async fn the_conversation_and_the_state_are_sent_as_they_stand() {
 }
 
 #[tokio::test]
-async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
-    let server = Server::start(|number, mut answer| async move {
+async fn an_interrupt_waits_for_a_user_and_the_answer_continues_in_a_new_run() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             answer
@@ -103,17 +103,17 @@ async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
-    let waiting = house.answer("Send it").await;
+    let harness = RemoteHarness::new(&server).await;
+    let waiting = harness.ask("Send it").await;
     let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
     assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i1", Some("Send it?")));
-    let run = house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
-    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Done."));
-    let events = house.events(run.run_id).await;
+    let run = harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
+    assert_eq!((run.state.clone(), text_of(&run).as_str()), (RunState::Finished, "Done."));
+    let events = harness.events(run.run_id).await;
     assert!(events.iter().any(|event| matches!(event, Event::ToolCallResult(_))));
     let parent = waiting.run_id.to_string();
     assert!(matches!(&events[0], Event::RunStarted(e) if e.parent_run_id.as_ref() == Some(&parent)), "{events:?}");
-    let input = &server.asked()[1].input;
+    let input = &server.requests()[1].input;
     assert_eq!(input["parentRunId"], json!(waiting.run_id.to_string()));
     assert_eq!(input["runId"], json!(run.run_id.to_string()));
     assert_eq!(input["resume"], json!([{"interruptId": "i1", "status": "resolved", "payload": {"approved": true}}]));
@@ -125,7 +125,7 @@ async fn an_interrupt_waits_for_a_person_and_the_answer_goes_on_in_a_new_run() {
 
 #[tokio::test]
 async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_next_turn() {
-    let server = Server::start(|number, mut answer| async move {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number > 0 {
             answer.events(&message("m2", &["Done."])).await?;
@@ -155,26 +155,27 @@ async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_ne
         answer.event(&end).await
     })
     .await;
-    let house = House::new(&server).await;
-    let waiting = house.answer("Send it").await;
-    house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
-    house.answer("Thanks").await;
+    let harness = RemoteHarness::new(&server).await;
+    let waiting = harness.ask("Send it").await;
+    harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
+    harness.ask("Thanks").await;
     let call = json!({"id": "c1", "type": "function", "function": {"name": "send", "arguments": "{}"}, "encryptedValue": "signature of c1"});
     let thoughts = [
         json!({"role": "reasoning", "id": "r1", "content": "Risky.", "encryptedValue": "signature of r1"}),
         json!({"role": "reasoning", "id": "r2", "content": "", "encryptedValue": "all of r2"}),
         json!({"role": "assistant", "id": "m1", "toolCalls": [call]}),
     ];
-    for asked in &server.asked()[1..] {
+    for asked in &server.requests()[1..] {
         assert_eq!(asked.input["messages"].as_array().expect("messages")[1..4], thoughts);
     }
-    let (_, seen) = house.channels.snapshot(Channel::Thread(house.thread), None).await.expect("reads");
-    assert!(!json!(seen).to_string().contains("signature of"), "people are not sent it");
+    let (_, seen) = harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("reads");
+    assert!(!json!(seen).to_string().contains("signature of"), "clients do not get it");
 }
 
-#[tokio::test]
-async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cancelled() {
-    let server = Server::start(|number, mut answer| async move {
+/// An endpoint whose first run asks about a call, whose second run is cancelled and restates the call's result, and whose third
+/// answers a message.
+async fn endpoint_that_asks() -> Endpoint {
+    Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         match number {
             0 => {
@@ -188,7 +189,7 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
                 end["outcome"] = json!({"type": "interrupt", "interrupts": [interrupt]});
                 return answer.event(&end).await;
             }
-            // LangGraph's interrupts name no call: it announces the call again, and restates its result under another id.
+            // LangGraph's interrupts name no call: it announces the call again and restates its result under another id.
             1 => {
                 let call = [
                     json!({"type": "TOOL_CALL_START", "toolCallId": "c1", "toolCallName": "send"}),
@@ -218,15 +219,20 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
         end["usage"] = json!([{"inputTokens": number}]);
         answer.event(&end).await
     })
-    .await;
-    let house = House::new(&server).await;
-    house.answer("Send it").await;
-    let run = house.answer("What is the weather?").await;
-    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Not sent.It rains."));
+    .await
+}
+
+#[tokio::test]
+async fn a_message_in_place_of_an_answer_is_sent_after_the_interrupt_is_cancelled() {
+    let server = endpoint_that_asks().await;
+    let harness = RemoteHarness::new(&server).await;
+    harness.ask("Send it").await;
+    let run = harness.ask("What is the weather?").await;
+    assert_eq!((run.state.clone(), text_of(&run).as_str()), (RunState::Finished, "Not sent.It rains."));
     let used: Vec<_> = run.usage.iter().filter_map(|usage| usage.input_tokens).collect();
     assert_eq!(used, [2, 1], "both requests count");
 
-    let asked: Vec<Value> = server.asked().into_iter().map(|asked| asked.input).collect();
+    let asked: Vec<Value> = server.requests().into_iter().map(|asked| asked.input).collect();
     assert_eq!(asked.len(), 3);
     let roles = |input: &Value| -> Vec<String> {
         let messages = input["messages"].as_array().expect("messages").iter();
@@ -236,7 +242,7 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
     assert_eq!(
         roles(&asked[1]),
         ["user", "assistant"],
-        "what was said then is not told yet, and the call may get its result"
+        "the new message is not sent yet, so the call may get its result"
     );
     assert!(asked[2].get("resume").is_none() && asked[2]["runId"] != asked[1]["runId"]);
     assert_eq!(roles(&asked[2]), ["user", "assistant", "tool", "assistant", "user"]);
@@ -244,18 +250,18 @@ async fn what_is_said_in_place_of_an_answer_is_asked_after_the_question_is_cance
     assert_eq!(asked[2]["messages"][2]["id"], "canon-r");
     assert_eq!(asked[2]["messages"][4]["content"], "What is the weather?");
 
-    house.answer("Thanks").await;
-    let last = &server.asked()[3].input;
+    harness.ask("Thanks").await;
+    let last = &server.requests()[3].input;
     assert_eq!(roles(last), ["user", "assistant", "tool", "assistant", "user", "assistant", "user"]);
-    let told = last["messages"].as_array().expect("messages").iter().map(|message| &message["content"]);
-    let told: Vec<&str> = told.filter_map(Value::as_str).collect();
-    assert_eq!(told, ["Send it", "denied", "Not sent.", "What is the weather?", "It rains.", "Thanks"]);
+    let sent_messages = last["messages"].as_array().expect("messages").iter().map(|message| &message["content"]);
+    let sent_messages: Vec<&str> = sent_messages.filter_map(Value::as_str).collect();
+    assert_eq!(sent_messages, ["Send it", "denied", "Not sent.", "What is the weather?", "It rains.", "Thanks"]);
 }
 
 #[tokio::test]
 async fn a_message_is_asked_though_the_cancellation_before_it_fails() {
     for failure in ["500 Internal Server Error", "silence"] {
-        let server = Server::start(move |number, mut answer| async move {
+        let server = Endpoint::start(move |number, mut answer| async move {
             if number == 1 {
                 return match failure {
                     "silence" => answer.stream().await,
@@ -272,9 +278,9 @@ async fn a_message_is_asked_though_the_cancellation_before_it_fails() {
             answer.finish().await
         })
         .await;
-        let house = House::new(&server).await;
-        house.answer("Send it").await;
-        let run = house.answer("What is the weather?").await;
-        assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "It rains."), "{failure}");
+        let harness = RemoteHarness::new(&server).await;
+        harness.ask("Send it").await;
+        let run = harness.ask("What is the weather?").await;
+        assert_eq!((run.state.clone(), text_of(&run).as_str()), (RunState::Finished, "It rains."), "{failure}");
     }
 }

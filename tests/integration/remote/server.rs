@@ -1,4 +1,4 @@
-//! A scripted AG-UI endpoint on a real socket: it does to whoever asks what a test says, byte by byte.
+//! A scripted AG-UI endpoint on a real socket, which a test controls byte by byte.
 
 use std::{
     future::Future,
@@ -19,30 +19,30 @@ use tokio::{
     time::timeout,
 };
 
-use crate::remote::PATIENCE;
+use crate::support::TEST_TIMEOUT;
 
-/// What was asked.
+/// A request that the endpoint received.
 #[derive(Debug, Clone)]
-pub struct Asked {
-    /// Request line and headers, as they came.
+pub struct ReceivedRequest {
+    /// Request line and headers.
     pub head: String,
     /// The `RunAgentInput`.
     pub input: Value,
 }
 
-/// An endpoint. Dropped, it is gone.
-pub struct Server {
+/// An endpoint. Dropped, it stops listening.
+pub struct Endpoint {
     pub url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
     left: watch::Receiver<usize>,
     _tasks: JoinSet<()>,
 }
 
-impl Server {
-    /// Answers the n-th request (from 0) as the script says.
+impl Endpoint {
+    /// Answers each request with the script, which gets the request's number, from 0.
     pub async fn start<F, R>(script: F) -> Self
     where
-        F: Fn(usize, Answer) -> R + Send + Sync + 'static,
+        F: Fn(usize, Responder) -> R + Send + Sync + 'static,
         R: Future<Output = io::Result<()>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -55,7 +55,7 @@ impl Server {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let (log, leave, script) = (Arc::clone(&log), leave.clone(), Arc::clone(&script));
                 open.spawn(async move {
-                    // A peer that leaves in the middle is what some tests are about.
+                    // An error is expected where the peer disconnects.
                     let _ = serve(stream, &log, &leave, |answer| script(number, answer)).await;
                 });
             }
@@ -63,23 +63,23 @@ impl Server {
         Self { url, asked, left, _tasks: tasks }
     }
 
-    /// All that was asked so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.asked.lock().expect("not poisoned").clone()
     }
 
-    /// Waits until so many have closed their connections before the script did.
-    pub async fn until_left(&self, count: usize) {
+    /// Waits until this many clients have closed their connection before the script did.
+    pub async fn until_disconnected(&self, count: usize) {
         let mut left = self.left.clone();
-        timeout(PATIENCE, left.wait_for(|left| *left >= count)).await.expect("in time").expect("it lives");
+        timeout(TEST_TIMEOUT, left.wait_for(|left| *left >= count)).await.expect("in time").expect("it lives");
     }
 }
 
 async fn serve<R: Future<Output = io::Result<()>>>(
     stream: TcpStream,
-    log: &Mutex<Vec<Asked>>,
+    log: &Mutex<Vec<ReceivedRequest>>,
     leave: &watch::Sender<usize>,
-    script: impl FnOnce(Answer) -> R,
+    script: impl FnOnce(Responder) -> R,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);
@@ -97,20 +97,20 @@ async fn serve<R: Future<Output = io::Result<()>>>(
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
     let input: Value = serde_json::from_slice(&body).unwrap_or_default();
-    log.lock().expect("not poisoned").push(Asked { head, input: input.clone() });
-    script(Answer { stream: stream.into_inner(), input, leave: leave.clone(), chunked: false }).await
+    log.lock().expect("not poisoned").push(ReceivedRequest { head, input: input.clone() });
+    script(Responder { stream: stream.into_inner(), input, leave: leave.clone(), chunked: false }).await
 }
 
-/// How a script answers.
-pub struct Answer {
+/// The response to a request.
+pub struct Responder {
     stream: TcpStream,
     pub input: Value,
     leave: watch::Sender<usize>,
     chunked: bool,
 }
 
-impl Answer {
-    /// Bytes as they are.
+impl Responder {
+    /// Sends bytes unchanged.
     pub async fn raw(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let bytes = bytes.as_ref();
         if self.chunked {
@@ -121,31 +121,31 @@ impl Answer {
         self.stream.write_all(bytes).await
     }
 
-    /// A whole answer without events.
+    /// Sends a complete response without events.
     pub async fn status(mut self, line: &str, headers: &[&str], body: &str) -> io::Result<()> {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
         let head = format!("HTTP/1.1 {line}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
         self.raw(head).await
     }
 
-    /// Begins a stream that lasts until the connection closes.
+    /// Starts a stream that ends when the connection closes.
     pub async fn stream(&mut self) -> io::Result<()> {
         self.raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nConnection: close\r\n\r\n").await
     }
 
-    /// Begins a stream whose end is said, so that a connection that closes before it is a cut.
+    /// Starts a chunked stream, in which a connection that closes before the last chunk is a cut.
     pub async fn chunked(&mut self) -> io::Result<()> {
         self.raw("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
         self.chunked = true;
         Ok(())
     }
 
-    /// One event.
+    /// Sends an event.
     pub async fn event(&mut self, event: &Value) -> io::Result<()> {
         self.raw(format!("data: {event}\n\n")).await
     }
 
-    /// Several.
+    /// Sends events.
     pub async fn events(&mut self, events: &[Value]) -> io::Result<()> {
         for event in events {
             self.event(event).await?;
@@ -153,13 +153,13 @@ impl Answer {
         Ok(())
     }
 
-    /// Begins the stream and the run.
+    /// Starts the stream and the run.
     pub async fn begin(&mut self) -> io::Result<()> {
         self.stream().await?;
         self.event(&self.started()).await
     }
 
-    /// Ends the run.
+    /// Finishes the run.
     pub async fn finish(mut self) -> io::Result<()> {
         self.event(&self.finished()).await
     }
@@ -172,7 +172,7 @@ impl Answer {
         json!({"type": "RUN_FINISHED", "threadId": self.input["threadId"], "runId": self.input["runId"]})
     }
 
-    /// Holds the connection until the other side closes it, and says so.
+    /// Keeps the connection open until the client closes it, and counts that.
     pub async fn hold(mut self) -> io::Result<()> {
         let mut nothing = [0; 64];
         while self.stream.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
@@ -180,20 +180,20 @@ impl Answer {
         Ok(())
     }
 
-    /// Says the same again and again until the other side closes.
+    /// Sends the same text until the client closes the connection.
     pub async fn flood(mut self, text: &str) -> io::Result<()> {
         while self.raw(text).await.is_ok() {}
         self.leave.send_modify(|left| *left += 1);
         Ok(())
     }
 
-    /// Cuts the connection without ending anything, as a host that dies does.
+    /// Resets the connection, as a host that crashes does.
     pub fn cut(self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }
 }
 
-/// A whole message.
+/// The events of a complete message.
 pub fn message(id: &str, words: &[&str]) -> Vec<Value> {
     let event = |kind: &str| json!({"type": format!("TEXT_MESSAGE_{kind}"), "messageId": id});
     let mut events = vec![event("START")];
@@ -204,17 +204,17 @@ pub fn message(id: &str, words: &[&str]) -> Vec<Value> {
     events
 }
 
-/// A pace: what an endpoint lets pass between two signs of life, far within the silence that is allowed.
-pub async fn moment() {
+/// A pause between two events that is far shorter than the silence timeout.
+pub async fn short_pause() {
     tokio::time::sleep(Duration::from_millis(30)).await;
 }
 
-/// Waits until something is so that nobody tells of.
+/// Polls a condition until it holds.
 pub async fn until(is: impl Fn() -> bool) {
     let wait = async {
         while !is() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, wait).await.expect("happens at all");
+    timeout(TEST_TIMEOUT, wait).await.expect("happens at all");
 }

@@ -1,4 +1,4 @@
-//! What an endpoint is told of what it shares with its callers, and of what is more than text.
+//! Requests to an endpoint: callers' states and tools, and content that is more than text.
 
 use netra::{
     protocol::{AnswerStatus, InterruptAnswer, agui::Event},
@@ -7,8 +7,8 @@ use netra::{
 use serde_json::{Value, json};
 
 use crate::remote::{
-    house::House,
-    server::{Answer, Server, message},
+    harness::RemoteHarness,
+    server::{Endpoint, Responder, message},
 };
 
 fn call(id: &str, args: &str) -> [Value; 3] {
@@ -19,8 +19,8 @@ fn call(id: &str, args: &str) -> [Value; 3] {
     ]
 }
 
-/// Ends a run by asking a person.
-async fn ask(mut answer: Answer, call: Option<&str>) -> std::io::Result<()> {
+/// Ends a run with an interrupt.
+async fn ask(mut answer: Responder, call: Option<&str>) -> std::io::Result<()> {
     let mut end = answer.finished();
     let mut interrupt = json!({"id": "i1", "reason": "tool_call"});
     call.into_iter().for_each(|call| interrupt["toolCallId"] = json!(call));
@@ -28,37 +28,37 @@ async fn ask(mut answer: Answer, call: Option<&str>) -> std::io::Result<()> {
     answer.event(&end).await
 }
 
-/// The messages of a kind that the n-th request tells.
-fn told(server: &Server, number: usize, role: &str) -> Vec<Value> {
-    let asked = server.asked()[number].input["messages"].clone();
+/// The messages of this role in the n-th request.
+fn messages_in(server: &Endpoint, number: usize, role: &str) -> Vec<Value> {
+    let asked = server.requests()[number].input["messages"].clone();
     asked.as_array().expect("messages").iter().filter(|message| message["role"] == role).cloned().collect()
 }
 
 #[tokio::test]
-async fn the_state_of_a_caller_is_the_threads_and_goes_on_through_runs_that_wait() {
-    let server = Server::start(|number, mut answer| async move {
+async fn a_callers_state_is_the_threads_and_is_kept_over_interrupted_runs() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         let delta = json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/count", "value": number + 2}]});
         answer.event(&delta).await?;
         if number == 1 { ask(answer, None).await } else { answer.finish().await }
     })
     .await;
-    let house = House::new(&server).await;
-    let run = house.answer_given("one", json!({"state": {"count": 1}, "tools": [], "context": []})).await;
+    let harness = RemoteHarness::new(&server).await;
+    let run = harness.ask_with_caller("one", json!({"state": {"count": 1}, "tools": [], "context": []})).await;
     assert_eq!(run.shared.as_deref(), Some(&json!({"count": 2})));
-    let first: Vec<_> = house.events(run.run_id).await.iter().map(Event::kind).collect();
+    let first: Vec<_> = harness.events(run.run_id).await.iter().map(Event::kind).collect();
     assert_eq!(first, ["RUN_STARTED", "STATE_SNAPSHOT", "STATE_DELTA", "RUN_FINISHED"]);
     let tool = json!({"name": "pick", "description": "Picks.", "parameters": {"type": "object"}, "metadata": {"k": 1}});
     let given = json!({
         "state": {"count": 10}, "tools": [tool], "context": [{"description": "where", "value": "here"}],
         "forwarded_props": {"theme": "dark"},
     });
-    let waiting = house.answer_given("two", given).await;
+    let waiting = harness.ask_with_caller("two", given).await;
     assert_eq!(waiting.shared.as_deref(), Some(&json!({"count": 3})));
-    house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!(true)).await;
-    let same = house.answer_given("three", json!({"state": {"count": 4}})).await;
-    assert!(!house.events(same.run_id).await.iter().any(|event| matches!(event, Event::StateSnapshot(_))), "no news");
-    let asked = server.asked();
+    harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!(true)).await;
+    let same = harness.ask_with_caller("three", json!({"state": {"count": 4}})).await;
+    assert!(!harness.events(same.run_id).await.iter().any(|event| matches!(event, Event::StateSnapshot(_))), "no news");
+    let asked = server.requests();
     let states: Vec<_> = asked.iter().map(|asked| asked.input["state"]["count"].clone()).collect();
     assert_eq!(json!(states), json!([1, 10, 3, 4]));
     for number in [1, 2] {
@@ -73,7 +73,7 @@ async fn the_state_of_a_caller_is_the_threads_and_goes_on_through_runs_that_wait
 async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
     let parts = json!([{"type": "text", "text": "Blue."}, {"type": "image", "source": {"type": "url", "value": "https://example.com/b.png"}}]);
     let result = parts.clone();
-    let server = Server::start(move |number, mut answer| {
+    let server = Endpoint::start(move |number, mut answer| {
         let parts = result.clone();
         async move {
             answer.begin().await?;
@@ -95,8 +95,8 @@ async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
         }
     })
     .await;
-    let house = House::new(&server).await;
-    let left = house.answer("Which?").await;
+    let harness = RemoteHarness::new(&server).await;
+    let left = harness.ask("Which?").await;
     let Value::Object(more) = json!({"messageId": "r2", "error": "no such colour"}) else { unreachable!() };
     let answer = InterruptAnswer {
         interrupt_id: "p1".into(),
@@ -104,8 +104,8 @@ async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
         payload: Some(json!("")),
         metadata: Some(more),
     };
-    house.reply_with(left.run_id, answer).await;
-    let failed = house.view().await.run(left.run_id).expect("the run").nodes.last().expect("the call").clone();
+    harness.answer(left.run_id, vec![answer]).await;
+    let failed = harness.view().await.run(left.run_id).expect("the run").nodes.last().expect("the call").clone();
     assert!(
         matches!(&failed.body, NodeBody::Tool { result: Some(result), .. } if result == "no such colour"),
         "{failed:?}"
@@ -118,34 +118,34 @@ async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
         json!({"role": "assistant", "id": "c1-call", "toolCalls": [one], "subagentRunId": "s"}),
         json!({"role": "assistant", "id": "m", "content": "It is blue."}),
     ];
-    assert_eq!(told(&server, 1, "assistant")[..3], said);
+    assert_eq!(messages_in(&server, 1, "assistant")[..3], said);
     let results = [
         json!({"role": "tool", "id": "r1", "toolCallId": "c1", "content": parts, "subagentRunId": "s"}),
         json!({"role": "tool", "id": "r2", "toolCallId": "p1", "content": "no such colour", "error": "no such colour"}),
     ];
-    assert_eq!(told(&server, 1, "tool"), results);
+    assert_eq!(messages_in(&server, 1, "tool"), results);
 }
 
 #[tokio::test]
-async fn an_answer_is_given_on_with_all_that_was_said_beside_it() {
-    let server = Server::start(|number, mut answer| async move {
+async fn an_answer_is_sent_with_its_metadata() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 { ask(answer, None).await } else { answer.finish().await }
     })
     .await;
-    let house = House::new(&server).await;
-    let waiting = house.answer("May I?").await;
+    let harness = RemoteHarness::new(&server).await;
+    let waiting = harness.ask("May I?").await;
     let Value::Object(more) = json!({"by": "phone"}) else { unreachable!() };
     let (status, payload) = (AnswerStatus::Resolved, Some(json!(1)));
     let answer = InterruptAnswer { interrupt_id: "i1".into(), status, payload, metadata: Some(more) };
-    house.reply_with(waiting.run_id, answer).await;
+    harness.answer(waiting.run_id, vec![answer]).await;
     let entry = json!({"interruptId": "i1", "status": "resolved", "payload": 1, "metadata": {"by": "phone"}});
-    assert_eq!(server.asked()[1].input["resume"], json!([entry]));
+    assert_eq!(server.requests()[1].input["resume"], json!([entry]));
 }
 
 #[tokio::test]
-async fn calls_whose_run_was_stopped_are_told_as_what_is_known_of_them() {
-    let server = Server::start(|number, mut answer| async move {
+async fn calls_of_a_stopped_run_are_sent_with_what_is_known_of_their_results() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number > 0 {
             return answer.finish().await;
@@ -156,16 +156,16 @@ async fn calls_whose_run_was_stopped_are_told_as_what_is_known_of_them() {
         answer.hold().await
     })
     .await;
-    let house = House::new(&server).await;
-    let run = house.ask("Pay").await;
-    house.until_said(run, "One moment.").await;
-    house.stop(run).await;
-    house.answer("And now?").await;
-    let calls = told(&server, 1, "assistant");
+    let harness = RemoteHarness::new(&server).await;
+    let run = harness.begin("Pay").await;
+    harness.until_text_is(run, "One moment.").await;
+    harness.stop(run).await;
+    harness.ask("And now?").await;
+    let calls = messages_in(&server, 1, "assistant");
     let arguments: Vec<_> =
         calls.iter().filter_map(|said| said["toolCalls"][0]["function"]["arguments"].as_str()).collect();
     assert_eq!(arguments, ["{\"city\":\"Rome\"}", "{}"]);
-    let results: Vec<_> = told(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
+    let results: Vec<_> = messages_in(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
     assert!(results.len() == 2 && results[0].contains("may or may not have been carried out"), "{results:?}");
     assert!(results[1].contains("was not carried out"), "{results:?}");
 }
@@ -173,7 +173,7 @@ async fn calls_whose_run_was_stopped_are_told_as_what_is_known_of_them() {
 #[tokio::test]
 async fn a_call_that_was_allowed_may_have_been_carried_out_and_one_that_was_refused_was_not() {
     for (approved, expected) in [(true, "may or may not"), (false, "was not carried out")] {
-        let server = Server::start(|number, mut answer| async move {
+        let server = Endpoint::start(|number, mut answer| async move {
             answer.begin().await?;
             match number {
                 0 => {
@@ -185,20 +185,20 @@ async fn a_call_that_was_allowed_may_have_been_carried_out_and_one_that_was_refu
             }
         })
         .await;
-        let house = House::new(&server).await;
-        let waiting = house.answer("Pay").await;
-        let run = house.reply(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": approved})).await;
+        let harness = RemoteHarness::new(&server).await;
+        let waiting = harness.ask("Pay").await;
+        let run = harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": approved})).await;
         assert!(matches!(run.state, RunState::Failed { .. }), "{:?}", run.state);
-        assert!(told(&server, 1, "tool").is_empty(), "the agent still holds it");
-        house.answer("Paid?").await;
-        let results = told(&server, 2, "tool");
+        assert!(messages_in(&server, 1, "tool").is_empty(), "the agent still holds it");
+        harness.ask("Paid?").await;
+        let results = messages_in(&server, 2, "tool");
         assert!(results.len() == 1 && results[0]["content"].as_str().expect("text").contains(expected), "{results:?}");
     }
 }
 
 #[tokio::test]
 async fn a_call_that_no_list_names_takes_its_callers_result() {
-    let server = Server::start(|number, mut answer| async move {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             answer.events(&call("p1", "{}")).await?;
@@ -207,9 +207,9 @@ async fn a_call_that_no_list_names_takes_its_callers_result() {
         answer.finish().await
     })
     .await;
-    let house = House::new(&server).await;
-    let left = house.answer("Paint it").await;
-    house.reply(left.run_id, "p1", AnswerStatus::Resolved, json!("BLUE")).await;
-    let results: Vec<_> = told(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
+    let harness = RemoteHarness::new(&server).await;
+    let left = harness.ask("Paint it").await;
+    harness.answer_one(left.run_id, "p1", AnswerStatus::Resolved, json!("BLUE")).await;
+    let results: Vec<_> = messages_in(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
     assert!(results[0] == "\"BLUE\"" && results[1].contains("No result of this call is known"), "{results:?}");
 }

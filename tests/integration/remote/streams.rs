@@ -1,4 +1,4 @@
-//! What comes over a stream, and what is wrong with it.
+//! Streams of an endpoint, valid and invalid.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::remote::{
-    house::{House, said},
-    server::{Server, message, moment},
+    harness::{RemoteHarness, text_of},
+    server::{Endpoint, message, short_pause},
 };
 
-/// An endpoint that begins a run, says these bytes and closes.
-async fn saying(bytes: impl Into<Vec<u8>>) -> Server {
+/// An endpoint that starts a run, sends these bytes and closes.
+async fn sending(bytes: impl Into<Vec<u8>>) -> Endpoint {
     let bytes = bytes.into();
-    Server::start(move |_, mut answer| {
+    Endpoint::start(move |_, mut answer| {
         let bytes = bytes.clone();
         async move {
             answer.begin().await?;
@@ -29,7 +29,7 @@ async fn saying(bytes: impl Into<Vec<u8>>) -> Server {
 }
 
 #[tokio::test]
-async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
+async fn every_event_between_start_and_end_is_in_the_log_unchanged() {
     let tool = "TOOL_CALL";
     let floats: Vec<f64> = (1..2_000).map(|n| f64::from(n).sqrt() * 10_f64.powi(n % 17 - 8)).collect();
     let mut events = message("m1", &["All ", "is ", "well."]);
@@ -54,7 +54,7 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         "metadata": {"costUsd": 0.5}, "vendor": 2,
     });
     let sent = (events.clone(), end.clone());
-    let server = Server::start(move |_, mut answer| {
+    let server = Endpoint::start(move |_, mut answer| {
         let (events, more) = sent.clone();
         async move {
             answer.begin().await?;
@@ -65,12 +65,12 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         }
     })
     .await;
-    let house = House::new(&server).await;
-    let run = house.answer("hello").await;
+    let harness = RemoteHarness::new(&server).await;
+    let run = harness.ask("hello").await;
     assert_eq!(run.state, RunState::Finished);
-    let log = house.written(run.run_id).await;
+    let log = harness.stored_events(run.run_id).await;
     let (between, ends) = (&log[1..log.len() - 1], log.last().expect("an end"));
-    // Deltas within the window go together, as any agent's do.
+    // Deltas within the window are merged, as for any agent.
     let deltas = |events: &[Value]| -> String {
         events.iter().filter(|e| e["messageId"] == "m1").filter_map(|e| e["delta"].as_str()).collect()
     };
@@ -82,14 +82,17 @@ async fn every_event_between_beginning_and_end_is_in_the_log_unchanged() {
         assert_eq!(ends[key], *value, "{key}");
     }
     let numbers = events.iter().find(|event| event["name"] == "numbers").expect("numbers");
-    assert!(house.frames().await.iter().any(|frame| frame.contains(&numbers.to_string())), "not a digit is another");
+    assert!(
+        harness.thread_frames().await.iter().any(|frame| frame.contains(&numbers.to_string())),
+        "every digit is the same"
+    );
 }
 
 #[tokio::test]
-async fn what_a_later_version_says_is_kept_on_demand_and_ends_no_run() {
+async fn unknown_events_are_kept_on_demand_and_do_not_end_a_run() {
     let vendor = json!({"type": "VENDOR_PROGRESS", "pct": 5, "deep": {"k": null}});
     let sent = vendor.clone();
-    let server = Server::start(move |_, mut answer| {
+    let server = Endpoint::start(move |_, mut answer| {
         let vendor = sent.clone();
         async move {
             answer.stream().await?;
@@ -106,35 +109,35 @@ async fn what_a_later_version_says_is_kept_on_demand_and_ends_no_run() {
         }
     })
     .await;
-    let house = House::but(&server, json!({"keep_raw": true})).await;
-    let run = house.answer("hello").await;
-    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "Before, after."));
-    let log = house.written(run.run_id).await;
+    let harness = RemoteHarness::with(&server, json!({"keep_raw": true})).await;
+    let run = harness.ask("hello").await;
+    assert_eq!((run.state.clone(), text_of(&run).as_str()), (RunState::Finished, "Before, after."));
+    let log = harness.stored_events(run.run_id).await;
     assert!(log.iter().all(|event| event["type"] != "RAW"), "{log:?}");
     assert!(log[..log.len() - 1].iter().all(|event| event.get("rawEvent").is_none()), "{log:?}");
     let expected = [
         json!({"type": "RAW", "event": {"chunk": 1}, "source": "TEXT_MESSAGE_START"}),
         json!({"type": "RAW", "event": vendor, "source": "unknown AG-UI event"}),
     ];
-    assert_eq!(house.raw(run.run_id).await, expected);
+    assert_eq!(harness.raw(run.run_id).await, expected);
 
-    let command = DeleteThread { thread_id: house.thread };
-    threads::delete(&house.channels, &house.user, &command).await.expect("it is deleted");
+    let command = DeleteThread { thread_id: harness.thread };
+    threads::delete(&harness.channels, &harness.user, &command).await.expect("it is deleted");
     let left =
-        sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM raw_events").fetch_one(house.channels.store().reader());
-    assert_eq!(left.await.expect("a number"), 0, "they go with their thread");
+        sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM raw_events").fetch_one(harness.channels.store().reader());
+    assert_eq!(left.await.expect("a number"), 0, "they are deleted with their thread");
 }
 
 #[tokio::test]
-async fn an_agents_own_failure_is_told_with_all_that_it_says_and_what_is_cut_says_so() {
-    let server = saying(format!(
+async fn an_agents_own_error_is_kept_complete_and_a_shortened_one_is_marked() {
+    let server = sending(format!(
         "data: {}\n\n",
         json!({"type": "RUN_ERROR", "message": "x".repeat(5_000), "code": "y".repeat(100), "timestamp": 3, "rawEvent": {"a": 1}, "hint": "h"})
     ))
     .await;
-    let house = House::new(&server).await;
-    let run = house.answer("hello").await;
-    let log = house.written(run.run_id).await;
+    let harness = RemoteHarness::new(&server).await;
+    let run = harness.ask("hello").await;
+    let log = harness.stored_events(run.run_id).await;
     let expected = json!({
         "type": "RUN_ERROR", "message": "x".repeat(1_999) + "…", "code": "y".repeat(63) + "…", "timestamp": 3,
         "rawEvent": {"a": 1}, "hint": "h",
@@ -144,26 +147,26 @@ async fn an_agents_own_failure_is_told_with_all_that_it_says_and_what_is_cut_say
 
 #[tokio::test]
 async fn crlf_comments_split_characters_and_several_data_lines_are_read() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.chunked().await?;
         let text = format!(
             ": hello\r\n\r\ndata: {}\r\n\r\nevent: x\r\nid: 1\r\ndata: {{\"type\":\"TEXT_MESSAGE_CHUNK\",\r\ndata: \"messageId\":\"m\",\"delta\":\"ä€𝄞\"}}\r\n\r\ndata: {}",
             answer.started(),
             answer.finished()
         );
-        // One byte at a time, and no blank line after the end.
+        // One byte at a time, without a blank line after the last event.
         for byte in text.into_bytes() {
             answer.raw([byte]).await?;
         }
         answer.raw("").await
     })
     .await;
-    let run = House::new(&server).await.answer("hello").await;
-    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "ä€𝄞"));
+    let run = RemoteHarness::new(&server).await.ask("hello").await;
+    assert_eq!((run.state.clone(), text_of(&run).as_str()), (RunState::Finished, "ä€𝄞"));
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_or_breaks_a_rule_ends_the_run_by_naming_it() {
+async fn an_unreadable_or_invalid_event_ends_the_run_with_a_description() {
     let open = "data: {\"type\":\"TEXT_MESSAGE_START\",\"messageId\":\"m\"}\n\n";
     let cases: [(Vec<u8>, &str, &str); 10] = [
         (b"data: {\"type\":\n\n".into(), "malformed_event", "it is no JSON"),
@@ -190,16 +193,16 @@ async fn what_cannot_be_read_or_breaks_a_rule_ends_the_run_by_naming_it() {
         ),
     ];
     for (bytes, code, expected) in cases {
-        let server = saying(bytes).await;
-        let house = House::but(&server, json!({"strict": true})).await;
-        let said = house.failure(code).await;
+        let server = sending(bytes).await;
+        let harness = RemoteHarness::with(&server, json!({"strict": true})).await;
+        let said = harness.failure(code).await;
         assert!(said.contains(expected), "`{said}` should say `{expected}`");
     }
 }
 
 #[tokio::test]
-async fn a_run_that_finishes_with_something_open_or_goes_on_after_its_end_is_refused() {
-    let server = Server::start(|number, mut answer| async move {
+async fn a_run_that_ends_with_something_open_or_sends_events_after_its_end_fails() {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         let open = json!({"type": "STEP_STARTED", "stepName": "s"});
         if number == 0 {
@@ -210,44 +213,44 @@ async fn a_run_that_finishes_with_something_open_or_goes_on_after_its_end_is_ref
         answer.event(&open).await
     })
     .await;
-    let house = House::but(&server, json!({"strict": true})).await;
-    assert!(house.failure("protocol_violation").await.contains("RUN_FINISHED: the step `s` is still open"));
-    assert!(house.failure("protocol_violation").await.contains("after RUN_FINISHED"));
+    let harness = RemoteHarness::with(&server, json!({"strict": true})).await;
+    assert!(harness.failure("protocol_violation").await.contains("RUN_FINISHED: the step `s` is still open"));
+    assert!(harness.failure("protocol_violation").await.contains("after RUN_FINISHED"));
 }
 
 #[tokio::test]
 async fn a_run_whose_first_event_is_another_is_refused() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.stream().await?;
         answer.events(&message("m", &["a"])).await
     })
     .await;
-    let house = House::new(&server).await;
-    assert!(house.failure("protocol_violation").await.contains("the first event is RUN_STARTED"));
+    let harness = RemoteHarness::new(&server).await;
+    assert!(harness.failure("protocol_violation").await.contains("the first event is RUN_STARTED"));
 }
 
 #[tokio::test]
 async fn ids_of_the_remotes_own_and_a_second_run_in_its_stream_are_the_run_that_was_asked_for() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.stream().await?;
         for run in ["one", "two"] {
             answer.event(&json!({"type": "RUN_STARTED", "threadId": "its own", "runId": run})).await?;
             answer.events(&message(run, &[run])).await?;
             answer.event(&json!({"type": "RUN_FINISHED", "threadId": "its own", "runId": run})).await?;
-            moment().await;
+            short_pause().await;
         }
         Ok(())
     })
     .await;
-    let run = House::new(&server).await.answer("hello").await;
-    assert_eq!((run.state.clone(), said(&run).as_str()), (RunState::Finished, "onetwo"));
+    let run = RemoteHarness::new(&server).await.ask("hello").await;
+    assert_eq!((run.state.clone(), text_of(&run).as_str()), (RunState::Finished, "onetwo"));
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_keeps_what_was_said() {
+async fn a_cut_stream_keeps_the_text_so_far() {
     let gate = Arc::new(Notify::new());
     let seen = gate.clone();
-    let server = Server::start(move |number, mut answer| {
+    let server = Endpoint::start(move |number, mut answer| {
         let seen = seen.clone();
         async move {
             if number == 0 {
@@ -260,54 +263,54 @@ async fn a_stream_that_is_cut_keeps_what_was_said() {
             answer.raw("data: {\"type\":\"TEXT_").await?;
             seen.notified().await;
             match number {
-                // Closed in order, in the middle of an event; then before the end that was promised; then as by a dead host.
+                // A close during an event; a close before the last chunk; a reset.
                 0 | 1 => Ok(()),
                 _ => answer.cut(),
             }
         }
     })
     .await;
-    let house = House::new(&server).await;
+    let harness = RemoteHarness::new(&server).await;
     for _ in 0..3 {
-        let run = house.ask("hello").await;
-        house.until_said(run, "so far").await;
+        let run = harness.begin("hello").await;
+        harness.until_text_is(run, "so far").await;
         gate.notify_one();
-        let run = house.until_over(run).await;
+        let run = harness.until_over(run).await;
         let RunState::Failed { message, code: Some(code) } = &run.state else { panic!("fails, not {:?}", run.state) };
-        assert_eq!((code.as_str(), said(&run).as_str()), ("stream_cut", "so far"));
+        assert_eq!((code.as_str(), text_of(&run).as_str()), ("stream_cut", "so far"));
         assert!(message.contains("what it said so far is kept"), "{message}");
     }
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_without_a_word_is_a_cut() {
-    let server = Server::start(|_, mut answer| async move { answer.stream().await }).await;
-    assert!(House::new(&server).await.failure("stream_cut").await.contains("without a word"));
+async fn a_stream_that_ends_without_an_event_is_cut() {
+    let server = Endpoint::start(|_, mut answer| async move { answer.stream().await }).await;
+    assert!(RemoteHarness::new(&server).await.failure("stream_cut").await.contains("without a word"));
 }
 
 #[tokio::test]
 async fn silence_ends_a_run_and_comments_are_no_silence() {
-    let server = Server::start(|number, mut answer| async move {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             return answer.hold().await;
         }
         for _ in 0..20 {
-            moment().await;
+            short_pause().await;
             answer.raw(": still here\n\n").await?;
         }
         answer.finish().await
     })
     .await;
-    let house = House::but(&server, json!({"silence_timeout_ms": 300})).await;
-    assert!(house.failure("silence_timeout").await.contains("fell silent for 300ms"));
-    server.until_left(1).await;
-    assert_eq!(house.answer("hello").await.state, RunState::Finished);
+    let harness = RemoteHarness::with(&server, json!({"silence_timeout_ms": 300})).await;
+    assert!(harness.failure("silence_timeout").await.contains("fell silent for 300ms"));
+    server.until_disconnected(1).await;
+    assert_eq!(harness.ask("hello").await.state, RunState::Finished);
 }
 
 #[tokio::test]
-async fn a_first_event_that_does_not_come_ends_a_run_whatever_else_does() {
-    let server = Server::start(|number, mut answer| async move {
+async fn a_missing_first_event_ends_a_run_whatever_else_arrives() {
+    let server = Endpoint::start(|number, mut answer| async move {
         match number {
             0 => answer.hold().await,
             1 => {
@@ -321,17 +324,17 @@ async fn a_first_event_that_does_not_come_ends_a_run_whatever_else_does() {
         }
     })
     .await;
-    let house = House::but(&server, json!({"first_event_timeout_ms": 200})).await;
+    let harness = RemoteHarness::with(&server, json!({"first_event_timeout_ms": 200})).await;
     for left in 1..=3 {
-        assert!(house.failure("first_event_timeout").await.contains("200ms"));
-        server.until_left(left).await;
+        assert!(harness.failure("first_event_timeout").await.contains("200ms"));
+        server.until_disconnected(left).await;
     }
-    assert_eq!(server.asked().len(), 3, "none was asked again");
+    assert_eq!(server.requests().len(), 3, "no request was repeated");
 }
 
 #[tokio::test]
 async fn a_giant_event_ends_a_run_before_it_is_read_whole() {
-    let server = Server::start(|number, mut answer| async move {
+    let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             let event = json!({"type": "RAW", "event": "x".repeat(5_000)});
@@ -341,41 +344,41 @@ async fn a_giant_event_ends_a_run_before_it_is_read_whole() {
         answer.flood("data: never ends, and never a line's end ").await
     })
     .await;
-    let house = House::but(&server, json!({"max_event_bytes": 4_096, "keep_raw": true})).await;
+    let harness = RemoteHarness::with(&server, json!({"max_event_bytes": 4_096, "keep_raw": true})).await;
     for left in 1..=2 {
-        assert!(house.failure("event_too_large").await.contains("at most 4096 bytes"));
-        server.until_left(left).await;
+        assert!(harness.failure("event_too_large").await.contains("at most 4096 bytes"));
+        server.until_disconnected(left).await;
     }
 }
 
 #[tokio::test]
 async fn an_endless_stream_ends_at_the_bound_of_events() {
-    let server = Server::start(|_, mut answer| async move {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.begin().await?;
         answer.event(&json!({"type": "TEXT_MESSAGE_START", "messageId": "m"})).await?;
         answer.flood("data: {\"type\":\"TEXT_MESSAGE_CONTENT\",\"messageId\":\"m\",\"delta\":\"x\"}\n\n").await
     })
     .await;
-    let house = House::but(&server, json!({"max_events": 500})).await;
-    let run = house.answer("hello").await;
+    let harness = RemoteHarness::with(&server, json!({"max_events": 500})).await;
+    let run = harness.ask("hello").await;
     assert!(
         matches!(&run.state, RunState::Failed { code: Some(code), .. } if code == "too_many_events"),
         "{:?}",
         run.state
     );
-    assert_eq!(said(&run).len(), 498, "all but the beginning of run and message");
-    server.until_left(1).await;
-    assert!(house.events(run.run_id).await.iter().any(|event| matches!(event, Event::TextMessageEnd(_))));
+    assert_eq!(text_of(&run).len(), 498, "all but the beginning of run and message");
+    server.until_disconnected(1).await;
+    assert!(harness.events(run.run_id).await.iter().any(|event| matches!(event, Event::TextMessageEnd(_))));
 }
 
 #[tokio::test]
-async fn a_finished_run_ends_though_the_endpoint_goes_on_with_whatever() {
-    let server = Server::start(|_, mut answer| async move {
+async fn a_finished_run_ends_though_the_endpoint_sends_more() {
+    let server = Endpoint::start(|_, mut answer| async move {
         answer.begin().await?;
         answer.event(&answer.finished()).await?;
         answer.flood(": still here\n\n").await
     })
     .await;
-    assert_eq!(House::new(&server).await.answer("hello").await.state, RunState::Finished);
-    server.until_left(1).await;
+    assert_eq!(RemoteHarness::new(&server).await.ask("hello").await.state, RunState::Finished);
+    server.until_disconnected(1).await;
 }

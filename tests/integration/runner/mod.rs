@@ -1,4 +1,4 @@
-//! The runner on a real store: whatever an agent does or the server meets, every run's log ends in order.
+//! The runner on a real store: whatever the agent or the server does, the log of every run is in order.
 
 mod faults;
 mod nodes;
@@ -15,60 +15,42 @@ use std::{
 use async_trait::async_trait;
 use netra::{
     protocol::{
-        CreateThread, DeleteThread, Entry, ErrorCode, FileId, RunId, RunPhase, SendMessage, ThreadEntry, ThreadId,
-        UserEntry, UserId, Waiting, WaitsFor,
+        DeleteThread, Entry, ErrorCode, FileId, RunId, RunPhase, SendMessage, ThreadEntry, UserEntry, UserId, Waiting,
+        WaitsFor,
         agui::{
             Event, Interrupt, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunOutcome, StateDelta,
             StateSnapshot, StepStarted, SubagentStarted, TextMessageContent, TextMessageEnd, TextMessageStart,
             ToolCallArgs, ToolCallEnd, ToolCallResult, ToolCallStart, ToolContent, Usage,
         },
-        http::{AgentInfo, User},
+        http::AgentInfo,
     },
     server::{
         agents::{AgentRegistry, Kinds, Replay},
-        channel::{Channel, Channels, Delivery, Hub},
+        channel::{Channel, Channels},
         clock::now_ms,
-        runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, Runner, RunnerOptions, verifier::verify},
-        store::Store,
+        runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, Runner, RunnerOptions},
         threads,
     },
     thread::{Item, NodeBody, RunState, ThreadView},
 };
 use serde_json::{Value, json};
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::AbortHandle,
-};
+use tokio::{sync::Semaphore, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::owner;
-
-/// Long enough for any of this on a busy machine; what takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Remembers the place of every delivery.
-#[derive(Default)]
-struct Recorder {
-    seqs: Mutex<Vec<(Channel, u64)>>,
-    more: Notify,
-}
-
-impl Hub for Recorder {
-    fn deliver(&self, delivery: &Delivery) {
-        self.seqs.lock().expect("not poisoned").push((delivery.channel, delivery.seq));
-        self.more.notify_waiters();
-    }
-}
+use crate::support::{
+    TEST_TIMEOUT,
+    harness::{Harness, texts},
+};
 
 /// An agent that does what its message says.
 struct Script {
-    /// Lets a waiting agent go on.
+    /// Each permit lets an agent that waits at the gate continue.
     gate: Arc<Semaphore>,
-    /// Where a deaf agent says that it still lives.
+    /// The files of the last run, as `name=path`.
     files: Arc<Mutex<Vec<String>>>,
 }
 
-/// Begins one of everything, nested.
+/// Opens a step, a sub-agent, and in it a step, reasoning, a tool call and a text.
 async fn open_everything(out: &Emitter) -> Result<(), AgentError> {
     let of = |event: Event| event.with_subagent(Some("x"));
     out.emit(StepStarted::new("plan")).await?;
@@ -87,6 +69,7 @@ impl Agent for Script {
         info("script")
     }
 
+    // A flat match of all scripts, which is why it is long.
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
         let names = input.files.iter().map(|file| format!("{}={}", file.attachment.name, file.path.display()));
         *self.files.lock().expect("not poisoned") = names.collect();
@@ -112,7 +95,7 @@ impl Agent for Script {
                 input.cancel.cancelled().await;
                 return Err(AgentError::Stopped);
             }
-            "deaf" => {
+            "ignore the stop" => {
                 open_everything(&out).await?;
                 std::future::pending::<()>().await;
             }
@@ -188,116 +171,70 @@ impl Agent for Script {
     }
 }
 
-/// What a run ends with that used 1,000 tokens for a quarter of a dollar.
+/// The end of a run that used 1,000 tokens for 0.25 dollars.
 fn spent() -> Done {
     let used = Usage { input_tokens: Some(900), output_tokens: Some(100), ..Usage::default() };
     Done { usage: vec![used], metadata: json!({"costUsd": 0.25}).as_object().cloned(), ..Done::default() }
 }
 
-/// Nested deeper than a log holds.
+/// A value that is nested deeper than the log allows.
 fn deep() -> Value {
     (0..100).fold(json!(1), |inner, _| json!([inner]))
 }
 
-/// What an agent waits for.
+/// An interrupt.
 fn interrupt(expires_at: Option<String>) -> Interrupt {
     let known = json!({"id": "i", "reason": "tool_call", "toolCallId": "call"});
     Interrupt { expires_at, ..serde_json::from_value(known).expect("an interrupt") }
 }
 
-struct House {
-    folder: tempfile::TempDir,
-    channels: Channels,
-    hub: Arc<Recorder>,
-    runner: Runner,
+/// What a test controls of the scripted agent and its runner.
+struct ScriptControl {
+    /// Each permit lets an agent that waits at the gate go on.
     gate: Arc<Semaphore>,
+    /// The files of the last run, as `name=path`.
     files: Arc<Mutex<Vec<String>>>,
-    user: User,
-    thread: ThreadId,
-    tended: Tended,
+    upkeep: Upkeep,
 }
 
-impl House {
+/// A thread whose agent does what its message says.
+type RunnerHarness = Harness<ScriptControl>;
+
+impl RunnerHarness {
     async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
     async fn with(change: impl FnOnce(&mut RunnerOptions)) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let hub = Arc::new(Recorder::default());
-        let store = Store::open(folder.path()).await.expect("opens");
-        let channels = Channels::new(store, hub.clone()).await.expect("begins");
-        let (gate, files) = (Arc::new(Semaphore::new(0)), Arc::default());
-        let mut options = RunnerOptions::new(folder.path().join("files"));
-        change(&mut options);
-        let runner = runner(&channels, &gate, &files, options);
-        let user = owner::person(&channels).await;
-        let thread = thread(&channels, &user).await;
-        let tended = Tended::new(&runner);
-        Self { folder, channels, hub, runner, gate, files, user, thread, tended }
+        let control =
+            ScriptControl { gate: Arc::new(Semaphore::new(0)), files: Arc::default(), upkeep: Upkeep::default() };
+        let (gate, files) = (control.gate.clone(), control.files.clone());
+        let runner = |channels: &Channels, folder| {
+            let mut options = RunnerOptions::new(folder);
+            change(&mut options);
+            runner(channels, &gate, &files, options)
+        };
+        let mut harness = Self::start("script", control, runner).await;
+        harness.agent.upkeep = Upkeep::spawn(&harness.runner);
+        harness
     }
 
-    /// Another node on the same store, whose runs do the same.
+    /// Another node on the same store, with the same agents.
     async fn node(&self) -> (Channels, Runner) {
-        let channels = Channels::new(self.channels.store().clone(), self.hub.clone()).await.expect("begins");
-        let options = RunnerOptions::new(self.folder.path().join("files"));
-        let runner = runner(&channels, &self.gate, &self.files, options);
+        let channels = Channels::new(self.channels.store().clone(), self.deliveries.clone()).await.expect("begins");
+        let runner = self.runner_on(&channels);
         (channels, runner)
     }
 
-    async fn accept(&self, agent: &str, text: &str) -> threads::NewRun {
-        self.ask(agent, &SendMessage::new(self.thread, text)).await
+    /// A runner with the same agents.
+    fn runner_on(&self, channels: &Channels) -> Runner {
+        runner(channels, &self.agent.gate, &self.agent.files, RunnerOptions::new(self.files()))
     }
 
-    async fn ask(&self, agent: &str, command: &SendMessage) -> threads::NewRun {
-        let asked = threads::send(&self.channels, &self.user, command, None, |_| Ok(agent.into())).await;
-        asked.expect("accepted").run.expect("a run")
-    }
-
-    async fn begin(&self, text: &str) -> RunId {
-        let run = self.accept("script", text).await;
-        let id = run.run_id;
-        self.runner.start(run);
-        id
-    }
-
-    /// Waits until a run that said all of `open_everything` has it in the log.
+    /// Waits until everything that [`open_everything`] begins is in the log.
     async fn until_open(&self, run: RunId) {
-        self.until(|view| view.run(run).is_some_and(|run| run.nodes.len() == 7 && said(run).contains(&"so far"))).await;
-    }
-
-    async fn until_over(&self, run: RunId) -> RunState {
-        self.until(|view| view.run(run).is_some_and(|run| run.state.is_over())).await;
-        self.view().await.run(run).expect("the run").state.clone()
-    }
-
-    async fn until(&self, is: impl Fn(&ThreadView) -> bool) {
-        self.until_of(self.thread, is).await;
-    }
-
-    /// The same of another thread.
-    async fn until_of(&self, thread: ThreadId, is: impl Fn(&ThreadView) -> bool) {
-        let wait = async {
-            loop {
-                let more = self.hub.more.notified();
-                tokio::pin!(more);
-                more.as_mut().enable();
-                if is(&self.channels.thread(thread).await.expect("reads").1) {
-                    return;
-                }
-                more.await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.expect("happens at all");
-    }
-
-    async fn until_idle(&self) {
-        let wait = async {
-            while self.runner.active() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.expect("every run ends");
+        self.until(|view| view.run(run).is_some_and(|run| run.nodes.len() == 7 && texts(run).contains(&"so far")))
+            .await;
     }
 
     async fn sql(&self, sql: &'static str) {
@@ -306,40 +243,20 @@ impl House {
         tx.commit().await.expect("commits");
     }
 
-    async fn view(&self) -> ThreadView {
-        self.channels.thread(self.thread).await.expect("reads").1
-    }
-
-    /// The events of a run as the log has them, held to AG-UI's rules.
-    async fn events(&self, run: RunId) -> Vec<Event> {
-        let events = self.unverified(run).await;
-        assert_eq!(verify(&events), Ok(()), "{events:#?}");
-        events
-    }
-
-    async fn unverified(&self, wanted: RunId) -> Vec<Event> {
-        let event = |entry| match entry {
-            Entry::Thread(ThreadEntry::Agent { run_id, event }) if run_id == wanted => Some(*event),
-            _ => None,
-        };
-        log(&self.channels, Channel::Thread(self.thread)).await.into_iter().filter_map(event).collect()
-    }
-
-    /// What the owner's feed says of a run.
+    /// The phases of a run in its owner's feed.
     async fn phases(&self, wanted: RunId) -> Vec<RunPhase> {
         let phase = |entry| match entry {
             Entry::User(UserEntry::Run { run_id, phase, .. }) if run_id == wanted => Some(phase),
             _ => None,
         };
-        log(&self.channels, Channel::User(self.user.id)).await.into_iter().filter_map(phase).collect()
+        self.entries(Channel::User(self.user.id)).await.into_iter().filter_map(phase).collect()
     }
 
-    /// Every channel's deliveries came in the order of its log, without a gap.
+    /// Asserts that each channel's entries were delivered in the order of its log, without a gap.
     fn assert_delivered_in_order(&self) {
-        let seqs = self.hub.seqs.lock().expect("not poisoned");
         for channel in [Channel::Thread(self.thread), Channel::User(self.user.id)] {
-            let of: Vec<u64> = seqs.iter().filter(|(at, _)| *at == channel).map(|(_, seq)| *seq).collect();
-            assert_eq!(of, (1..=of.len() as u64).collect::<Vec<_>>());
+            let seqs = self.deliveries.seqs(channel);
+            assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
         }
     }
 }
@@ -365,46 +282,27 @@ fn runner(
     Runner::new(channels.clone(), agents.agents().clone(), options)
 }
 
-/// Tends a runner as long as this lives.
-struct Tended(AbortHandle);
+/// The runner's periodic upkeep. Dropped, it ends.
+#[derive(Default)]
+struct Upkeep(Option<AbortHandle>);
 
-impl Tended {
-    fn new(runner: &Runner) -> Self {
+impl Upkeep {
+    fn spawn(runner: &Runner) -> Self {
         let runner = runner.clone();
-        Self(tokio::spawn(async move { runner.tend().await }).abort_handle())
+        Self(Some(tokio::spawn(async move { runner.tend().await }).abort_handle()))
     }
-}
 
-impl Drop for Tended {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-async fn thread(channels: &Channels, user: &User) -> ThreadId {
-    let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
-    threads::create(channels, user, &command, "script").await.expect("made").id
-}
-
-async fn log(channels: &Channels, channel: Channel) -> Vec<Entry> {
-    let (mut entries, mut after) = (Vec::new(), 0);
-    loop {
-        let page = channels.page(channel, after).await.expect("reads");
-        let Some(last) = page.last() else { return entries };
-        after = last.seq;
-        for delivery in page {
-            let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");
-            entries.push(Entry::decode(channel.name(), frame["payload"]["entry"].clone()));
+    fn abort(&self) {
+        if let Some(task) = &self.0 {
+            task.abort();
         }
     }
 }
 
-fn said(run: &netra::thread::RunView) -> Vec<&str> {
-    let texts = run.nodes.iter().filter_map(|node| match &node.body {
-        NodeBody::Text { text, .. } => Some(text.as_str()),
-        _ => None,
-    });
-    texts.collect()
+impl Drop for Upkeep {
+    fn drop(&mut self) {
+        self.abort();
+    }
 }
 
 fn code(state: &RunState) -> &str {

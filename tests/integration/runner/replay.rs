@@ -1,26 +1,26 @@
-//! Recorded runs.
+//! The replay agent.
 
 use super::*;
 
 #[tokio::test]
-async fn a_replay_tells_the_recording_under_ids_of_its_own() {
-    let house = House::new().await;
+async fn a_replay_plays_the_recording_with_new_ids() {
+    let harness = RunnerHarness::new().await;
     let mut runs = Vec::new();
     for _ in 0..2 {
-        let run = house.accept("replay", "play").await;
+        let run = harness.accept("replay", &SendMessage::new(harness.thread, "play"), None).await;
         runs.push(run.run_id);
-        house.runner.start(run);
+        harness.runner.start(run);
     }
     for run in &runs {
-        assert_eq!(house.until_over(*run).await, RunState::Finished);
-        house.events(*run).await;
+        assert_eq!(harness.final_state(*run).await, RunState::Finished);
+        harness.events(*run).await;
     }
-    let view = house.view().await;
+    let view = harness.view().await;
     let [first, second] = [0, 1].map(|index| view.run(runs[index]).expect("the run"));
     assert_eq!(first.result, Some(json!({"saving": 0.43, "actions": 3})));
-    assert_eq!(said(first), said(second));
+    assert_eq!(texts(first), texts(second));
     assert!(
-        said(first).iter().any(|text| text.starts_with("# Where the tokens go\n") && text.ends_with("can tell.\n"))
+        texts(first).iter().any(|text| text.starts_with("# Where the tokens go\n") && text.ends_with("can tell.\n"))
     );
     let subagents = first.nodes.iter().filter(|node| matches!(node.body, NodeBody::Subagent { .. })).count();
     assert_eq!(subagents, 5);
@@ -32,7 +32,7 @@ async fn a_replay_tells_the_recording_under_ids_of_its_own() {
     assert_eq!(view.items.iter().filter(|item| matches!(item, Item::Run(_))).count(), 2);
 }
 
-/// Plays the recording to nobody in particular; answers what came, and the agent's word.
+/// Plays the recording; returns its events and the agent's result.
 async fn play(rate: u32, cancel: CancellationToken) -> (Vec<Event>, Result<Done, AgentError>) {
     let replay = Replay::open(info("r"), &recording(), rate).expect("opens");
     let (out, mut events) = Emitter::channel(1);

@@ -1,4 +1,4 @@
-//! Each close code, and what brings it about.
+//! Each close code and its cause.
 
 use std::time::Duration;
 
@@ -16,18 +16,21 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use crate::socket::bench::{Bench, Client, until};
+use crate::socket::{
+    client::Client,
+    server::{SocketServer, until},
+};
 
 #[tokio::test]
-async fn whoever_never_answers_a_ping_is_closed_4000_and_whoever_does_is_not() {
-    let bench = Bench::with(|config| {
+async fn a_client_is_closed_4000_only_if_it_never_answers_a_ping() {
+    let server = SocketServer::with(|config| {
         config.socket.heartbeat_ms = 150;
         config.socket.heartbeat_timeout_ms = 150;
     })
     .await;
-    let ada = bench.person("ada").await;
+    let ada = server.member("ada").await;
     let mut alive = ada.connect().await;
-    // It reads nothing, so its library answers no ping.
+    // It does not read, so its library answers no ping.
     let mut silent = ada.connect().await;
     // It answers each ping as it reads.
     let living = tokio::spawn(async move {
@@ -40,7 +43,7 @@ async fn whoever_never_answers_a_ping_is_closed_4000_and_whoever_does_is_not() {
         }
         alive
     });
-    bench.until_connections(1).await;
+    server.until_connections(1).await;
     let mut alive = living.await.expect("is kept");
     assert!(alive.ask(Ping {}).await.is_ok());
     assert_eq!(silent.closed().await.0, 4000);
@@ -48,29 +51,29 @@ async fn whoever_never_answers_a_ping_is_closed_4000_and_whoever_does_is_not() {
 
 #[tokio::test]
 async fn commands_are_signs_of_life_as_good_as_pongs() {
-    let bench = Bench::with(|config| {
+    let server = SocketServer::with(|config| {
         config.socket.heartbeat_ms = 200;
         config.socket.heartbeat_timeout_ms = 200;
     })
     .await;
-    let mut client = bench.person("ada").await.connect().await;
+    let mut client = server.member("ada").await.connect().await;
     for _ in 0..8 {
         assert!(client.ask(Ping {}).await.is_ok());
-        // The pace of the commands is what is tested: each comes before the heartbeat's timeout has passed.
+        // Each command arrives before the heartbeat times out.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert_eq!(bench.manager().counts().connections, 1);
+    assert_eq!(server.manager().counts().connections, 1);
 }
 
 #[tokio::test]
 async fn a_frame_too_large_is_closed_1009() {
-    let bench = Bench::with(|config| config.socket.max_frame_bytes = 2_048).await;
-    let ada = bench.person("ada").await;
-    // Somewhat too large, and far too large.
+    let server = SocketServer::with(|config| config.socket.max_frame_bytes = 2_048).await;
+    let ada = server.member("ada").await;
+    // Slightly too large, and far too large.
     for bytes in [2_049, 8_192, 1 << 20] {
         let mut client = ada.connect().await;
         let text = "x".repeat(bytes);
-        // The server may close before it has read everything: then sending fails, and why is still there to be read.
+        // The server may close before it has read everything; then sending fails, and the close frame can still be read.
         let _ = client.socket.send(Message::text(text)).await;
         let (code, reason) = client.closed().await;
         assert_eq!((code, reason.contains("max_frame_bytes")), (1009, true), "{bytes}");
@@ -80,17 +83,17 @@ async fn a_frame_too_large_is_closed_1009() {
         let piece = Frame::message("x".repeat(1_000), OpCode::Data(opcode), false);
         pieces.socket.send(Message::Frame(piece)).await.expect("sends");
     }
-    assert!(pieces.ping_is_answered().await, "a message that goes on is not too large yet");
+    assert!(pieces.ping_is_answered().await, "an unfinished message is not too large yet");
     let last = Frame::message("x", OpCode::Data(Data::Continue), true);
     pieces.socket.send(Message::Frame(last)).await.expect("sends");
-    assert_eq!(pieces.closed().await.0, 1009, "its pieces count together");
+    assert_eq!(pieces.closed().await.0, 1009, "the fragments are added up");
     assert!(ada.connect().await.ask(Ping {}).await.is_ok(), "the next connection is fine");
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_frame_is_closed_4400() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+async fn an_invalid_websocket_frame_closes_4400() {
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let mut not_text = ada.connect().await;
     let frame = Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true);
     not_text.socket.send(Message::Frame(frame)).await.expect("sends");
@@ -102,8 +105,8 @@ async fn what_is_no_websocket_frame_is_closed_4400() {
 
 #[tokio::test]
 async fn the_third_bad_frame_within_a_minute_is_closed_4400() {
-    let bench = Bench::start().await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::start().await;
+    let mut client = server.member("ada").await.connect().await;
     let bad_frame = |frame| match frame {
         ServerFrame::Push(Push::Error(error)) => error.code,
         other => panic!("no error push but {other:?}"),
@@ -112,16 +115,16 @@ async fn the_third_bad_frame_within_a_minute_is_closed_4400() {
     assert_eq!(bad_frame(client.frame().await), ErrorCode::BadFrame);
     client.socket.send(Message::binary(vec![1, 2, 3])).await.expect("sends");
     assert_eq!(bad_frame(client.frame().await), ErrorCode::BadFrame);
-    assert!(client.ask(Ping {}).await.is_ok(), "two are forgiven");
+    assert!(client.ask(Ping {}).await.is_ok(), "two are allowed");
     client.send_text(r#"{"type":"ping","id":1}"#).await;
     assert_eq!(client.closed().await.0, 4400, "an id used twice is a bad frame too");
 }
 
 #[tokio::test]
 async fn a_flood_is_refused_then_closed_4002_with_the_time_to_wait() {
-    let bench = Bench::with(|config| config.socket.commands_per_minute = 10).await;
-    let mut client = bench.person("ada").await.connect().await;
-    // Opening the socket counts, too.
+    let server = SocketServer::with(|config| config.socket.commands_per_minute = 10).await;
+    let mut client = server.member("ada").await.connect().await;
+    // The handshake counts, too.
     for _ in 1..10 {
         assert!(client.ask(Ping {}).await.is_ok());
     }
@@ -137,9 +140,9 @@ async fn a_flood_is_refused_then_closed_4002_with_the_time_to_wait() {
 }
 
 #[tokio::test]
-async fn another_connection_gives_a_person_no_more_commands_and_takes_none_of_anothers() {
-    let bench = Bench::with(|config| config.socket.commands_per_minute = 10).await;
-    let (ada, bob) = (bench.person("ada").await, bench.person("bob").await);
+async fn a_users_command_rate_is_shared_by_their_connections_alone() {
+    let server = SocketServer::with(|config| config.socket.commands_per_minute = 10).await;
+    let (ada, bob) = (server.member("ada").await, server.member("bob").await);
     let (mut first, mut second) = (ada.connect().await, ada.connect().await);
     for _ in 0..4 {
         assert!(first.ask(Ping {}).await.is_ok());
@@ -152,8 +155,8 @@ async fn another_connection_gives_a_person_no_more_commands_and_takes_none_of_an
 
 #[tokio::test]
 async fn one_connection_too_many_closes_the_oldest_4409() {
-    let bench = Bench::with(|config| config.socket.max_connections_per_user = 3).await;
-    let (ada, bob) = (bench.person("ada").await, bench.person("bob").await);
+    let server = SocketServer::with(|config| config.socket.max_connections_per_user = 3).await;
+    let (ada, bob) = (server.member("ada").await, server.member("bob").await);
     let mut other = bob.connect().await;
     let mut clients = Vec::new();
     for _ in 0..4 {
@@ -164,35 +167,35 @@ async fn one_connection_too_many_closes_the_oldest_4409() {
         assert!(client.ask(Ping {}).await.is_ok());
     }
     assert!(other.ask(Ping {}).await.is_ok());
-    assert_eq!(bench.manager().connections_of(ada.id()), 3);
+    assert_eq!(server.manager().connections_of(ada.id()), 3);
     drop(clients);
-    until("the books are empty", || bench.manager().connections_of(ada.id()) == 0).await;
+    until("the books are empty", || server.manager().connections_of(ada.id()) == 0).await;
 }
 
 #[tokio::test]
 async fn the_end_of_a_session_closes_its_sockets_4401_and_no_others() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
-    let session = bench.session(&ada, now_ms() + 60_000).await;
-    let offered = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
-    let mut tab = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
+    let session = server.session(&ada, now_ms() + 60_000).await;
+    let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
+    let mut tab = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
     let mut script = ada.connect().await;
-    let closed = bench.manager().close_session(&session, CloseCode::SessionEnded, "signed out");
+    let closed = server.manager().close_session(&session, CloseCode::SessionEnded, "signed out");
     assert_eq!(closed, 1);
     assert_eq!(tab.closed().await, (4401, "signed out".into()));
     assert!(script.ask(Ping {}).await.is_ok());
-    bench.manager().close_user(ada.id(), CloseCode::Disconnected, "disconnected by an administrator");
+    server.manager().close_user(ada.id(), CloseCode::Disconnected, "disconnected by an administrator");
     assert_eq!(script.closed().await.0, 4403);
 }
 
 #[tokio::test]
 async fn credentials_that_run_out_close_4401_at_their_time() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let expires_at = now_ms() + 700;
-    let session = bench.session(&ada, expires_at).await;
-    let offered = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
-    let mut client = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
+    let session = server.session(&ada, expires_at).await;
+    let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
+    let mut client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
     assert_eq!(client.welcome["expires_at"], expires_at);
     assert_eq!(client.closed().await.0, 4401);
     let late = now_ms() - expires_at;
@@ -200,11 +203,11 @@ async fn credentials_that_run_out_close_4401_at_their_time() {
 }
 
 #[tokio::test]
-async fn draining_tells_each_when_to_come_back_then_closes_1012() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+async fn draining_tells_each_socket_when_to_reconnect_then_closes_1012() {
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let mut clients = vec![ada.connect().await, ada.connect().await, ada.connect().await];
-    let manager = bench.manager().clone();
+    let manager = server.manager().clone();
     let draining = tokio::spawn(async move { manager.drain(Duration::from_secs(60)).await });
     let mut delays = Vec::new();
     for client in &mut clients {
@@ -216,29 +219,29 @@ async fn draining_tells_each_when_to_come_back_then_closes_1012() {
     delays.sort_unstable();
     delays.dedup();
     assert!(delays.len() == 3 && delays.iter().all(|delay| *delay <= 60_000), "{delays:?}");
-    assert_eq!(bench.manager().counts().connections, 0);
+    assert_eq!(server.manager().counts().connections, 0);
 }
 
 #[tokio::test]
 async fn a_notice_reaches_everyone() {
-    let bench = Bench::start().await;
-    let (mut ada, mut bob) = (bench.person("ada").await.connect().await, bench.person("bob").await.connect().await);
+    let server = SocketServer::start().await;
+    let (mut ada, mut bob) = (server.member("ada").await.connect().await, server.member("bob").await.connect().await);
     let notice = Push::Notice(Notice { id: NoticeId::new(), text: "Maintenance at noon.".into(), at: now_ms() });
-    assert_eq!(bench.manager().broadcast(&notice), 2);
+    assert_eq!(server.manager().broadcast(&notice), 2);
     assert_eq!((ada.push().await, bob.push().await), (notice.clone(), notice));
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_or_is_cut_off_leaves_no_ghost() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+async fn a_client_that_closes_or_is_cut_off_is_not_present_any_more() {
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let mut polite = ada.connect().await;
     let thread = polite.create_thread().await;
     polite.follow(thread).await;
     let cut = ada.connect().await;
-    bench.until_connections(2).await;
+    server.until_connections(2).await;
     polite.socket.close(None).await.expect("closes");
     drop(cut);
-    bench.until_connections(0).await;
-    assert_eq!((bench.manager().counts().users, bench.manager().counts().channels), (0, 0));
+    server.until_connections(0).await;
+    assert_eq!((server.manager().counts().users, server.manager().counts().channels), (0, 0));
 }

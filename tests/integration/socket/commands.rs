@@ -1,4 +1,4 @@
-//! What commands answer: each error code, and the same answer to the same id.
+//! Replies to commands: each error code, and the same reply to a repeated command.
 
 use netra::protocol::{
     CreateThread, DeleteThread, ErrorCode, FileId, MarkRead, MessageAccepted, Ping, Pong, RenameThread, RunId,
@@ -7,16 +7,16 @@ use netra::protocol::{
 };
 use netra::{
     protocol::ChannelName,
-    server::{bus::InLine, clock::now_ms},
+    server::{bus::WaitingRun, clock::now_ms},
 };
 use serde_json::json;
 
-use crate::socket::bench::{Bench, message};
+use crate::socket::{client::message, server::SocketServer};
 
 #[tokio::test]
 async fn a_thread_is_made_renamed_read_and_deleted() {
-    let bench = Bench::start().await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::start().await;
+    let mut client = server.member("ada").await.connect().await;
     let thread_id = client.create_thread().await;
     let renamed =
         client.ask(RenameThread { thread_id, title: "  Where the\n tokens go ".into() }).await.expect("renames");
@@ -24,17 +24,17 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
     assert_eq!((thread.title.as_str(), thread.agent.as_str()), ("Where the tokens go", "echo"));
     assert_eq!(client.ask(MarkRead { thread_id }).await, Ok(json!({})));
 
-    let folder = bench.files.join(thread_id.to_string());
+    let folder = server.files.join(thread_id.to_string());
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("log"), "tokens").expect("a file");
     client.follow(thread_id).await;
     let run = client.ask(message(thread_id, "Where do my tokens go?")).await.expect("is said");
     let MessageAccepted { run_id, .. } = serde_json::from_value(run).expect("fits");
-    assert_eq!(bench.runner.waiting(thread_id).iter().map(|run| run.waiting.run_id).collect::<Vec<_>>(), [run_id]);
+    assert_eq!(server.runner.waiting(thread_id).iter().map(|run| run.waiting.run_id).collect::<Vec<_>>(), [run_id]);
     assert_eq!(client.ask(DeleteThread { thread_id }).await, Ok(json!({})));
-    assert!(bench.runner.waiting(thread_id).is_empty(), "its run is stopped");
+    assert!(server.runner.waiting(thread_id).is_empty(), "its run is stopped");
     assert!(!folder.exists(), "its files go with it");
-    assert_eq!(bench.manager().counts().channels, 0, "nobody follows it");
+    assert_eq!(server.manager().counts().channels, 0, "it is not followed");
     assert_eq!(client.ask(DeleteThread { thread_id }).await, Ok(json!({})), "again changes nothing");
     assert_eq!(client.refused(MarkRead { thread_id }).await, ErrorCode::NotFound);
     let again = CreateThread { thread_id, title: None, agent: None };
@@ -42,19 +42,19 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_message_begins_one_run_however_often_it_is_sent() {
-    let bench = Bench::with(|config| config.runs.max_waiting_per_user = 1).await;
-    let ada = bench.person("ada").await;
+async fn a_repeated_message_starts_one_run() {
+    let server = SocketServer::with(|config| config.runs.max_waiting_per_user = 1).await;
+    let ada = server.member("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);
     let thread_id = tab.create_thread().await;
     let said = message(thread_id, "Where do my tokens go?");
     let first = tab.ask(said.clone()).await.expect("is said");
     assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()));
     assert_eq!(phone.ask(said.clone()).await, Ok(first.clone()), "from another connection too");
-    let started = bench.runner.waiting(thread_id);
+    let started = server.runner.waiting(thread_id);
     assert_eq!(started.len(), 1);
     assert_eq!(json!(started[0].waiting.run_id), first["run_id"]);
-    let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
+    let (_, view) = server.gateway.channels.thread(thread_id).await.expect("reads");
     assert_eq!(view.run(started[0].waiting.run_id).expect("a run").agent, "echo");
     assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()), "also when no other run may begin");
     let error = tab.ask(message(thread_id, "And now?")).await.expect_err("refused");
@@ -70,23 +70,23 @@ async fn a_message_begins_one_run_however_often_it_is_sent() {
 
 #[tokio::test]
 async fn a_run_is_stopped_by_its_owner_only_and_twice_is_fine() {
-    let bench = Bench::start().await;
-    let (mut ada, mut bob) = (bench.person("ada").await.connect().await, bench.person("bob").await.connect().await);
+    let server = SocketServer::start().await;
+    let (mut ada, mut bob) = (server.member("ada").await.connect().await, server.member("bob").await.connect().await);
     let thread_id = ada.create_thread().await;
     let reply = ada.ask(message(thread_id, "Go")).await.expect("is said");
     let MessageAccepted { run_id, .. } = serde_json::from_value(reply).expect("fits");
     assert_eq!(bob.refused(StopRun { run_id }).await, ErrorCode::NotFound);
     assert_eq!(ada.refused(StopRun { run_id: RunId::new() }).await, ErrorCode::NotFound);
-    assert_eq!(bench.runner.waiting(thread_id).len(), 1, "it waits for its turn");
+    assert_eq!(server.runner.waiting(thread_id).len(), 1, "it waits for its turn");
     assert_eq!(ada.ask(StopRun { run_id }).await, Ok(json!({})));
     assert_eq!(ada.ask(StopRun { run_id }).await, Ok(json!({})));
-    assert!(bench.runner.waiting(thread_id).is_empty());
+    assert!(server.runner.waiting(thread_id).is_empty());
 }
 
 #[tokio::test]
 async fn every_refusal_has_its_code() {
-    let bench = Bench::start().await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::start().await;
+    let mut client = server.member("ada").await.connect().await;
     let thread_id = client.create_thread().await;
     let raw = [
         (r#"{"type":"dance","id":100,"payload":{}}"#, ErrorCode::UnknownType),
@@ -119,11 +119,11 @@ async fn every_refusal_has_its_code() {
 
 #[tokio::test]
 async fn a_store_out_of_reach_is_unavailable_and_then_the_same_command_works() {
-    let bench = Bench::start().await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::start().await;
+    let mut client = server.member("ada").await.connect().await;
     let create = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
-    // Whoever holds the one writer holds everyone up.
-    let held = bench.store.begin().await.expect("begins");
+    // Holding the only write connection blocks all writes.
+    let held = server.store.begin().await.expect("begins");
     let error = client.ask(create.clone()).await.expect_err("waits in vain");
     assert_eq!((error.code, error.retry_after_ms), (ErrorCode::Unavailable, Some(1_000)));
     drop(held);
@@ -132,9 +132,9 @@ async fn a_store_out_of_reach_is_unavailable_and_then_the_same_command_works() {
 
 #[tokio::test]
 async fn a_ping_is_answered_while_a_command_waits() {
-    let bench = Bench::start().await;
-    let mut client = bench.person("ada").await.connect().await;
-    let held = bench.store.begin().await.expect("begins");
+    let server = SocketServer::start().await;
+    let mut client = server.member("ada").await.connect().await;
+    let held = server.store.begin().await.expect("begins");
     let waits = client.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: None }).await;
     let pong: Pong = serde_json::from_value(client.ask(Ping {}).await.expect("answers")).expect("fits");
     assert!((now_ms() - pong.server_time).abs() < 5_000);
@@ -144,8 +144,8 @@ async fn a_ping_is_answered_while_a_command_waits() {
 
 #[tokio::test]
 async fn commands_sent_at_once_are_done_in_order() {
-    let bench = Bench::with(|config| config.runs.max_waiting_per_user = 40).await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::with(|config| config.runs.max_waiting_per_user = 40).await;
+    let mut client = server.member("ada").await.connect().await;
     let thread_id = ThreadId::new();
     let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;
     let mut said = Vec::new();
@@ -156,9 +156,9 @@ async fn commands_sent_at_once_are_done_in_order() {
     for id in said {
         assert!(client.reply(id).await.is_ok());
     }
-    let started = bench.runner.waiting(thread_id);
-    let (_, view) = bench.gateway.channels.thread(thread_id).await.expect("reads");
-    let text = |run: &InLine| {
+    let started = server.runner.waiting(thread_id);
+    let (_, view) = server.gateway.channels.thread(thread_id).await.expect("reads");
+    let text = |run: &WaitingRun| {
         let message = view.run(run.waiting.run_id).and_then(|run| run.message_id).and_then(|id| view.message(id));
         message.expect("its message").message.content.clone()
     };
@@ -168,8 +168,8 @@ async fn commands_sent_at_once_are_done_in_order() {
 
 #[tokio::test]
 async fn a_connection_follows_so_many_channels_and_no_more() {
-    let bench = Bench::with(|config| config.socket.commands_per_minute = 1_000).await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::with(|config| config.socket.commands_per_minute = 1_000).await;
+    let mut client = server.member("ada").await.connect().await;
     let mut threads = Vec::new();
     for _ in 0..=MAX_SUBSCRIPTIONS {
         threads.push(client.create_thread().await);
@@ -180,20 +180,20 @@ async fn a_connection_follows_so_many_channels_and_no_more() {
     let one_more = Subscribe { channel: ChannelName::Thread(threads[0]), after: None, newest: None };
     assert_eq!(client.refused(one_more.clone()).await, ErrorCode::Conflict);
     client.follow(threads[1]).await;
-    assert_eq!(bench.manager().counts().channels, MAX_SUBSCRIPTIONS, "the same again takes no place");
+    assert_eq!(server.manager().counts().channels, MAX_SUBSCRIPTIONS, "a repeated subscription does not count");
     let left = ChannelName::Thread(threads[1]);
     assert_eq!(client.ask(Unsubscribe { channel: left }).await, Ok(json!({})));
     assert_eq!(client.ask(Unsubscribe { channel: left }).await, Ok(json!({})), "twice is fine");
     assert!(client.ask(one_more).await.is_ok());
-    bench.append(threads[1], 1).await;
-    bench.append(threads[0], 1).await;
+    server.append(threads[1], 1).await;
+    server.append(threads[0], 1).await;
     assert_eq!(client.event().await.channel, ChannelName::Thread(threads[0]), "nothing of the channel that was left");
 }
 
 #[tokio::test]
-async fn what_does_not_exist_or_is_another_persons_is_not_found() {
-    let bench = Bench::start().await;
-    let (mut ada, mut bob) = (bench.person("ada").await.connect().await, bench.person("bob").await.connect().await);
+async fn missing_threads_and_those_of_another_user_are_not_found() {
+    let server = SocketServer::start().await;
+    let (mut ada, mut bob) = (server.member("ada").await.connect().await, server.member("bob").await.connect().await);
     let theirs = ada.create_thread().await;
     for thread_id in [ThreadId::new(), theirs] {
         let channel = ChannelName::Thread(thread_id);
@@ -205,5 +205,5 @@ async fn what_does_not_exist_or_is_another_persons_is_not_found() {
     }
     let taken = CreateThread { thread_id: theirs, title: None, agent: None };
     assert_eq!(bob.refused(taken).await, ErrorCode::Conflict);
-    assert_eq!(bench.manager().counts().channels, 0);
+    assert_eq!(server.manager().counts().channels, 0);
 }

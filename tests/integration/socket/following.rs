@@ -1,4 +1,4 @@
-//! Following a channel: live, replayed, from a snapshot; in step with others; cut and resumed.
+//! Following a channel: live, by replay, from a snapshot; with other clients; cut and resumed.
 
 use std::sync::Arc;
 
@@ -6,13 +6,16 @@ use futures_util::StreamExt;
 use netra::protocol::{ChannelName, Cursor, Epoch, EventPush, Mode, Ping, Push, ServerFrame, Snapshot, Subscribe};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::socket::bench::{Bench, Client, message};
+use crate::socket::{
+    client::{Client, message},
+    server::SocketServer,
+};
 
 fn cursor(epoch: &Epoch, seq: u64) -> Option<Cursor> {
     Some(Cursor { epoch: epoch.clone(), seq })
 }
 
-/// Entries come with the numbers after `seq`, up to `last`.
+/// Asserts that the next entries have the seqs after `seq` up to `last`; returns them.
 async fn follows_on(client: &mut Client, seq: u64, last: u64) -> Vec<EventPush> {
     let mut events = Vec::new();
     for expected in seq + 1..=last {
@@ -25,10 +28,10 @@ async fn follows_on(client: &mut Client, seq: u64, last: u64) -> Vec<EventPush> 
 
 #[tokio::test]
 async fn a_subscription_is_live_a_replay_or_a_snapshot_as_the_cursor_has_it() {
-    let bench = Bench::with(|config| config.socket.replay_limit = 1_000).await;
-    let mut client = bench.person("ada").await.connect().await;
+    let server = SocketServer::with(|config| config.socket.replay_limit = 1_000).await;
+    let mut client = server.member("ada").await.connect().await;
     let thread = client.create_thread().await;
-    let head = bench.append(thread, 1_500).await;
+    let head = server.append(thread, 1_500).await;
     let channel = ChannelName::Thread(thread);
 
     let fresh = client.subscribe(channel, None).await;
@@ -45,7 +48,7 @@ async fn a_subscription_is_live_a_replay_or_a_snapshot_as_the_cursor_has_it() {
     let near = client.subscribe(channel, cursor(&fresh.epoch, head - 1_000)).await;
     assert_eq!((near.mode, near.seq, near.snapshot), (Mode::Replay, head - 1_000, None));
     follows_on(&mut client, head - 1_000, head).await;
-    bench.append(thread, 1).await;
+    server.append(thread, 1).await;
     follows_on(&mut client, head, head + 1).await;
 
     let feed = client.subscribe(ChannelName::User, None).await;
@@ -55,15 +58,15 @@ async fn a_subscription_is_live_a_replay_or_a_snapshot_as_the_cursor_has_it() {
 
 #[tokio::test]
 async fn two_clients_are_in_step() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);
     let thread = tab.create_thread().await;
     let from = tab.follow(thread).await.seq;
     phone.follow(thread).await;
     tab.subscribe(ChannelName::User, None).await;
     tab.ask(message(thread, "Where do my tokens go?")).await.expect("is said");
-    let last = bench.append(thread, 200).await;
+    let last = server.append(thread, 200).await;
     let of_thread = |event: &EventPush| event.channel == ChannelName::Thread(thread);
     let mut seen = Vec::new();
     while seen.last().is_none_or(|event: &EventPush| event.seq != Some(last)) {
@@ -77,18 +80,18 @@ async fn two_clients_are_in_step() {
 
 #[tokio::test]
 async fn entries_appended_while_a_subscription_catches_up_come_once_and_in_order() {
-    let bench = Arc::new(Bench::start().await);
-    let ada = bench.person("ada").await;
+    let server = Arc::new(SocketServer::start().await);
+    let ada = server.member("ada").await;
     let mut client = ada.connect().await;
     let thread = client.create_thread().await;
-    let first = bench.append(thread, 3_000).await;
-    let epoch = bench.gateway.channels.epoch().clone();
+    let first = server.append(thread, 3_000).await;
+    let epoch = server.gateway.channels.epoch().clone();
     let appending = tokio::spawn({
-        let bench = bench.clone();
+        let server = server.clone();
         async move {
             let mut last = 0;
             for _ in 0..150 {
-                last = bench.append(thread, 3).await;
+                last = server.append(thread, 3).await;
             }
             last
         }
@@ -116,18 +119,18 @@ async fn entries_appended_while_a_subscription_catches_up_come_once_and_in_order
 
 #[tokio::test]
 async fn a_connection_that_is_cut_again_and_again_sees_every_entry_once() {
-    let bench = Arc::new(Bench::start().await);
-    let ada = bench.person("ada").await;
+    let server = Arc::new(SocketServer::start().await);
+    let ada = server.member("ada").await;
     let mut client = ada.connect().await;
     let thread = client.create_thread().await;
     let start = client.follow(thread).await;
     let (epoch, mut seq) = (start.epoch, start.seq);
     let appending = tokio::spawn({
-        let bench = bench.clone();
+        let server = server.clone();
         async move {
             let mut last = 0;
             for _ in 0..300 {
-                last = bench.append(thread, 2).await;
+                last = server.append(thread, 2).await;
             }
             last
         }
@@ -148,16 +151,16 @@ async fn a_connection_that_is_cut_again_and_again_sees_every_entry_once() {
 
 #[tokio::test]
 async fn a_consumer_too_slow_is_closed_4001_and_resumes_where_it_was() {
-    let bench = Bench::with(|config| config.socket.outbound_queue_bytes = 64 * 1024).await;
-    let ada = bench.person("ada").await;
+    let server = SocketServer::with(|config| config.socket.outbound_queue_bytes = 64 * 1024).await;
+    let ada = server.member("ada").await;
     let mut quick = ada.connect().await;
     let thread = quick.create_thread().await;
     let mut slow = Client::open_narrow(&ada).await;
     let start = slow.follow(thread).await;
     let mut last = 0;
-    // It reads nothing, while more comes than the kernels and its queue take.
-    while bench.manager().counts().connections == 2 {
-        last = bench.append(thread, 500).await;
+    // It does not read while more is sent than the kernel's buffers and its queue hold.
+    while server.manager().counts().connections == 2 {
+        last = server.append(thread, 500).await;
         assert!(last < 1_000_000, "never too slow");
     }
     let mut seq = start.seq;
@@ -175,33 +178,33 @@ async fn a_consumer_too_slow_is_closed_4001_and_resumes_where_it_was() {
         }
     };
     assert_eq!((code, reason.contains("resume")), (4001, true));
-    assert!(seq < last, "some were still to come");
+    assert!(seq < last, "some entries were not delivered yet");
     let mut again = ada.connect().await;
     let from = last.saturating_sub(1_000).max(seq);
     let resumed = again.subscribe(ChannelName::Thread(thread), cursor(&start.epoch, from)).await;
     assert_eq!((resumed.mode, resumed.seq), (Mode::Replay, from));
     follows_on(&mut again, from, last).await;
-    assert!(quick.ask(Ping {}).await.is_ok(), "nobody else is held up");
+    assert!(quick.ask(Ping {}).await.is_ok(), "no other client is delayed");
 }
 
 #[tokio::test]
-async fn a_channel_that_is_revoked_is_heard_no_more() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+async fn a_revoked_channel_is_not_delivered_any_more() {
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let mut client = ada.connect().await;
     let (thread, other) = (client.create_thread().await, client.create_thread().await);
     client.follow(thread).await;
     client.follow(other).await;
-    bench.manager().revoke(ada.id(), netra::server::channel::Channel::Thread(thread));
-    bench.append(thread, 3).await;
-    bench.append(other, 1).await;
+    server.manager().revoke(ada.id(), netra::server::channel::Channel::Thread(thread));
+    server.append(thread, 3).await;
+    server.append(other, 1).await;
     assert_eq!(client.event().await.channel, ChannelName::Thread(other));
 }
 
 #[tokio::test]
 async fn a_thread_that_is_deleted_while_it_is_followed_ends_quietly() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);
     let thread_id = tab.create_thread().await;
     phone.follow(thread_id).await;

@@ -1,4 +1,4 @@
-//! Who gets in, and what the others are told.
+//! The handshake: who may connect, and how others are refused.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use netra::{
     server::clock::now_ms,
 };
 
-use crate::socket::bench::{Bench, Client};
+use crate::socket::{client::Client, server::SocketServer};
 
-const SPOKEN: (&str, &str) = ("sec-websocket-protocol", "netra.v1");
+const PROTOCOL_HEADER: (&str, &str) = ("sec-websocket-protocol", "netra.v1");
 
-async fn refused(bench: &Bench, headers: &[(&str, &str)]) -> (u16, String) {
-    let Err(response) = Client::open(bench.address, headers).await else { panic!("was let in: {headers:?}") };
+async fn refused(server: &SocketServer, headers: &[(&str, &str)]) -> (u16, String) {
+    let Err(response) = Client::open(server.address, headers).await else { panic!("was let in: {headers:?}") };
     let kind = response.headers().get("content-type").map(|kind| kind.to_str().expect("text").to_owned());
     assert_eq!(kind.as_deref(), Some("application/problem+json"));
     let problem: Problem = serde_json::from_slice(response.body().as_ref().expect("a body")).expect("a problem");
     assert_eq!(problem.status, response.status().as_u16());
-    // Whoever is refused for now is told for how long, in the body and in the header: seconds, rounded up.
+    // A temporary refusal says for how long, in the body in ms and in the header in seconds, rounded up.
     let seconds =
         response.headers().get("retry-after").map(|after| after.to_str().expect("text").parse().expect("seconds"));
     assert_eq!(seconds, problem.retry_after_ms.map(|ms| ms.div_ceil(1000)), "{problem:?}");
@@ -26,91 +26,91 @@ async fn refused(bench: &Bench, headers: &[(&str, &str)]) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_bearer_token_or_a_ticket_opens_and_the_first_push_says_whose_it_is() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+async fn a_bearer_token_or_a_ticket_opens_a_socket_and_the_first_push_names_the_user() {
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let mut client = ada.connect().await;
     assert_eq!(client.response.headers()["sec-websocket-protocol"], "netra.v1");
     assert_eq!(client.welcome["user"]["id"], ada.id().to_string());
     assert_eq!(client.welcome["user"]["role"], "member");
-    assert_eq!(client.welcome["node"], "bench");
+    assert_eq!(client.welcome["node"], "test-node");
     assert_eq!(client.welcome["heartbeat_ms"], 25_000);
     assert_eq!(client.welcome["max_frame_bytes"], 65_536);
     assert!(client.welcome["expires_at"].as_i64() > Some(now_ms()));
     assert!(client.ask(Ping {}).await.is_ok());
 
-    let session = bench.session(&ada, now_ms() + 60_000).await;
-    let offered = format!("netra.v1, ticket.{}", bench.ticket(&ada, &session).await);
-    let client = Client::open(bench.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
+    let session = server.session(&ada, now_ms() + 60_000).await;
+    let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
+    let client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
     assert_eq!(client.response.headers()["sec-websocket-protocol"], "netra.v1", "the ticket is not repeated");
-    assert_eq!(refused(&bench, &[("sec-websocket-protocol", &offered)]).await, (401, "unauthorized".into()), "once");
+    assert_eq!(refused(&server, &[("sec-websocket-protocol", &offered)]).await, (401, "unauthorized".into()), "once");
 }
 
 #[tokio::test]
-async fn without_a_common_protocol_it_is_a_400() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+async fn a_handshake_without_a_common_protocol_is_a_400() {
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let authorization = format!("Bearer {}", ada.token);
     for offered in [None, Some("netra.v2"), Some("mqtt, netra.v")] {
         let mut headers = vec![("authorization", authorization.as_str())];
         headers.extend(offered.map(|offered| ("sec-websocket-protocol", offered)));
-        assert_eq!(refused(&bench, &headers).await, (400, "no_common_protocol".into()), "{offered:?}");
+        assert_eq!(refused(&server, &headers).await, (400, "no_common_protocol".into()), "{offered:?}");
     }
 }
 
 #[tokio::test]
-async fn without_valid_credentials_it_is_a_401() {
-    let bench = Bench::start().await;
-    assert_eq!(refused(&bench, &[SPOKEN]).await, (401, "unauthorized".into()));
+async fn a_handshake_without_valid_credentials_is_a_401() {
+    let server = SocketServer::start().await;
+    assert_eq!(refused(&server, &[PROTOCOL_HEADER]).await, (401, "unauthorized".into()));
     for authorization in ["Bearer no", "Basic YTpi", "Bearer "] {
-        let headers = [SPOKEN, ("authorization", authorization)];
-        assert_eq!(refused(&bench, &headers).await, (401, "unauthorized".into()), "{authorization}");
+        let headers = [PROTOCOL_HEADER, ("authorization", authorization)];
+        assert_eq!(refused(&server, &headers).await, (401, "unauthorized".into()), "{authorization}");
     }
     let ticket = [("sec-websocket-protocol", "netra.v1, ticket.0000")];
-    assert_eq!(refused(&bench, &ticket).await, (401, "unauthorized".into()));
-    assert_eq!(bench.manager().counts().opened, 0);
+    assert_eq!(refused(&server, &ticket).await, (401, "unauthorized".into()));
+    assert_eq!(server.manager().counts().opened, 0);
 }
 
 #[tokio::test]
 async fn a_cookie_from_another_origin_is_a_403() {
-    let bench = Bench::start().await;
+    let server = SocketServer::start().await;
     let cookie = ("cookie", "netra_session=AAAAAAAAAAAAAAAAAAAAAA");
-    let elsewhere = [SPOKEN, cookie, ("origin", "https://elsewhere.example")];
-    assert_eq!(refused(&bench, &elsewhere).await, (403, "forbidden".into()));
-    let own = format!("http://{}", bench.address);
-    assert_eq!(refused(&bench, &[SPOKEN, cookie, ("origin", &own)]).await, (401, "unauthorized".into()));
+    let elsewhere = [PROTOCOL_HEADER, cookie, ("origin", "https://elsewhere.example")];
+    assert_eq!(refused(&server, &elsewhere).await, (403, "forbidden".into()));
+    let own = format!("http://{}", server.address);
+    assert_eq!(refused(&server, &[PROTOCOL_HEADER, cookie, ("origin", &own)]).await, (401, "unauthorized".into()));
 }
 
 #[tokio::test]
 async fn a_full_server_answers_429_and_a_draining_one_503() {
-    let bench = Bench::with(|config| config.socket.max_connections = 1).await;
-    let ada = bench.person("ada").await;
+    let server = SocketServer::with(|config| config.socket.max_connections = 1).await;
+    let ada = server.member("ada").await;
     let authorization = format!("Bearer {}", ada.token);
-    let headers = [SPOKEN, ("authorization", authorization.as_str())];
+    let headers = [PROTOCOL_HEADER, ("authorization", authorization.as_str())];
     let client = ada.connect().await;
-    assert_eq!(refused(&bench, &headers).await, (429, "too_many_connections".into()));
+    assert_eq!(refused(&server, &headers).await, (429, "too_many_connections".into()));
     drop(client);
-    bench.until_connections(0).await;
+    server.until_connections(0).await;
     drop(ada.connect().await);
-    bench.manager().drain(Duration::ZERO).await;
-    assert_eq!(refused(&bench, &[]).await, (503, "draining".into()), "before anything else is looked at");
+    server.manager().drain(Duration::ZERO).await;
+    assert_eq!(refused(&server, &[]).await, (503, "draining".into()), "checked before anything else");
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_is_told_so() {
-    let bench = Bench::start().await;
-    let response = reqwest::get(format!("http://{}/ws", bench.address)).await.expect("answers");
+async fn a_request_that_is_no_websocket_handshake_is_refused() {
+    let server = SocketServer::start().await;
+    let response = reqwest::get(format!("http://{}/ws", server.address)).await.expect("answers");
     assert_eq!(response.status(), 400);
     let problem: Problem = serde_json::from_str(&response.text().await.expect("a body")).expect("a problem");
     assert_eq!(problem.code, "not_websocket");
 }
 
 #[tokio::test]
-async fn an_account_that_went_is_signed_out_at_its_next_command() {
-    let bench = Bench::start().await;
-    let ada = bench.person("ada").await;
+async fn a_removed_account_is_signed_out_at_its_next_command() {
+    let server = SocketServer::start().await;
+    let ada = server.member("ada").await;
     let mut client = ada.connect().await;
-    let mut tx = bench.store.begin().await.expect("begins");
+    let mut tx = server.store.begin().await.expect("begins");
     sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("deletes");
     tx.commit().await.expect("commits");
     let id = client.send(netra::protocol::MarkRead { thread_id: netra::protocol::ThreadId::new() }).await;

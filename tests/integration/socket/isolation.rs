@@ -1,4 +1,4 @@
-//! Nobody hears what is not theirs, whatever anyone does in whatever order.
+//! No user receives anything of another's thread, in any order of commands.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,10 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use crate::socket::bench::{Bench, Client, message};
+use crate::socket::{
+    client::{Client, message},
+    server::SocketServer,
+};
 
 #[derive(Debug, Clone, Copy)]
 enum Act {
@@ -26,7 +29,7 @@ enum Act {
     Leave,
 }
 
-/// Who does what with which thread: the threads are everyone's, so most of it is tried on what is another's.
+/// Which user does what with which thread; most commands are for a thread of another user.
 fn plan() -> impl Strategy<Value = Vec<(usize, Act, usize)>> {
     let act = prop_oneof![
         1 => Just(Act::Create),
@@ -55,84 +58,97 @@ fn command(act: Act, thread_id: ThreadId) -> Command {
     }
 }
 
-/// The threads that a frame speaks of.
+/// The threads that a frame mentions.
 fn threads_in(text: &str, threads: &[ThreadId]) -> Vec<ThreadId> {
     threads.iter().copied().filter(|thread| text.contains(&thread.to_string())).collect()
 }
 
+/// A client after its commands, and what it received.
+struct Played {
+    user: UserId,
+    client: Client,
+    /// The payloads of replies and the pushes.
+    received: Vec<String>,
+    /// The threads that it created.
+    created: Vec<ThreadId>,
+}
+
+/// Sends a client's commands without waiting, then reads until all are answered.
+async fn play(user: UserId, mut client: Client, acts: Vec<(usize, Act, usize)>, threads: Vec<ThreadId>) -> Played {
+    let (mut received, mut created): (Vec<String>, Vec<ThreadId>) = (Vec::new(), Vec::new());
+    let mut sent = HashMap::new();
+    for (_, act, thread) in &acts {
+        let thread_id = threads[*thread];
+        sent.insert(client.send(command(*act, thread_id)).await, (*act, thread_id));
+    }
+    let mut unanswered = acts.len() + 1;
+    let last = client.send(Ping {}).await;
+    while unanswered > 0 {
+        match client.frame().await {
+            ServerFrame::Reply { id, outcome } => {
+                unanswered -= 1;
+                match (sent.get(&id), &outcome) {
+                    (Some((Act::Create, thread)), Ok(_)) => created.push(*thread),
+                    (None, _) => assert_eq!(id, last),
+                    _ => {}
+                }
+                if let Ok(payload) = outcome {
+                    received.push(payload.to_string());
+                }
+            }
+            ServerFrame::Push(push @ Push::Event(_)) => received.push(netra::protocol::encode_push(&push)),
+            ServerFrame::Push(other) => panic!("unexpected: {other:?}"),
+        }
+    }
+    Played { user, client, received, created }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn no_interleaving_of_commands_tells_anyone_of_a_thread_of_another() {
+async fn no_interleaving_of_commands_shows_a_user_anothers_thread() {
     let mut runner = TestRunner::new(Config::default());
     for _ in 0..6 {
         let plan = plan().new_tree(&mut runner).expect("a plan").current();
-        let bench = Bench::start().await;
-        let (ada, bob) = (bench.person("ada").await, bench.person("bob").await);
+        let server = SocketServer::start().await;
+        let (ada, bob) = (server.member("ada").await, server.member("bob").await);
         let mut clients: Vec<(UserId, Client)> = Vec::new();
-        for person in [&ada, &bob, &ada, &bob] {
-            clients.push((person.id(), person.connect().await));
+        for member in [&ada, &bob, &ada, &bob] {
+            clients.push((member.id(), member.connect().await));
         }
         let threads: Vec<ThreadId> = (0..8).map(|_| ThreadId::new()).collect();
-        // Half of the threads are there from the start, so that there is something to reach for.
+        // Half of the threads exist from the start.
         let mut owners: HashMap<ThreadId, UserId> = HashMap::new();
         for (n, thread_id) in threads.iter().enumerate().take(4) {
             let (user, client) = &mut clients[n];
             client.ask(CreateThread { thread_id: *thread_id, title: None, agent: None }).await.expect("makes it");
             owners.insert(*thread_id, *user);
         }
-        // All send at once, each in its own order.
+        // All clients send concurrently, each in its own order.
         let mut playing = tokio::task::JoinSet::new();
-        for (n, (user, mut client)) in clients.into_iter().enumerate() {
-            let mine: Vec<_> = plan.iter().filter(|(who, ..)| *who == n).copied().collect();
+        for (n, (user, client)) in clients.into_iter().enumerate() {
+            let mine: Vec<_> = plan.iter().filter(|(client, ..)| *client == n).copied().collect();
             let threads = threads.clone();
-            playing.spawn(async move {
-                let (mut heard, mut made): (Vec<String>, Vec<ThreadId>) = (Vec::new(), Vec::new());
-                let mut asked = HashMap::new();
-                for (_, act, thread) in &mine {
-                    let thread_id = threads[*thread];
-                    asked.insert(client.send(command(*act, thread_id)).await, (*act, thread_id));
-                }
-                let mut waiting = mine.len() + 1;
-                let last = client.send(Ping {}).await;
-                while waiting > 0 {
-                    match client.frame().await {
-                        ServerFrame::Reply { id, outcome } => {
-                            waiting -= 1;
-                            match (asked.get(&id), &outcome) {
-                                (Some((Act::Create, thread)), Ok(_)) => made.push(*thread),
-                                (None, _) => assert_eq!(id, last),
-                                _ => {}
-                            }
-                            if let Ok(payload) = outcome {
-                                heard.push(payload.to_string());
-                            }
-                        }
-                        ServerFrame::Push(push @ Push::Event(_)) => heard.push(netra::protocol::encode_push(&push)),
-                        ServerFrame::Push(other) => panic!("unexpected: {other:?}"),
-                    }
-                }
-                (user, client, heard, made)
-            });
+            playing.spawn(play(user, client, mine, threads));
         }
         let played = playing.join_all().await;
-        for (user, _, _, made) in &played {
-            for thread in made {
+        for Played { user, created, .. } in &played {
+            for thread in created {
                 let owner = owners.entry(*thread).or_insert(*user);
-                assert_eq!(owner, user, "a thread is made by one");
+                assert_eq!(owner, user, "a thread is created by one user");
             }
         }
-        // What is still under way is heard too: a notice comes after it.
+        // A notice arrives after everything that is still being sent.
         let notice = netra::protocol::Notice { id: netra::protocol::NoticeId::new(), text: "last".into(), at: 0 };
-        bench.manager().broadcast(&Push::Notice(notice));
-        for (user, mut client, mut heard, _) in played {
+        server.manager().broadcast(&Push::Notice(notice));
+        for Played { user, mut client, mut received, .. } in played {
             loop {
                 match client.push().await {
                     Push::Notice(_) => break,
-                    push => heard.push(netra::protocol::encode_push(&push)),
+                    push => received.push(netra::protocol::encode_push(&push)),
                 }
             }
-            for text in heard {
+            for text in received {
                 for thread in threads_in(&text, &threads) {
-                    assert_eq!(owners.get(&thread), Some(&user), "heard of a thread of another: {text}");
+                    assert_eq!(owners.get(&thread), Some(&user), "received something of another user's thread: {text}");
                 }
             }
         }

@@ -1,8 +1,9 @@
-//! The socket over real TCP: each refusal, each close code, each error code, and what a connection hears.
+//! The socket over real TCP: each refusal, each close code, each error code, and what a connection receives.
 
-pub(crate) mod bench;
+pub(crate) mod client;
 mod closing;
 mod commands;
 mod following;
 mod handshake;
 mod isolation;
+pub(crate) mod server;

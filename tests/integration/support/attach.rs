@@ -1,4 +1,4 @@
-//! Files in threads, as an upload leaves them.
+//! Files in threads, stored as an upload does.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use netra::{
     server::channel::Channels,
 };
 
-/// The beginning of a PNG image, which is enough to be taken for one.
+/// The header of a PNG image, which is enough to be recognised as one.
 pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR";
 
-/// A file of a thread; `folder` is where those of all threads are.
+/// Stores a file of a thread. `folder`: the folder of all threads' files.
 pub(crate) async fn attach(channels: &Channels, folder: &Path, thread: ThreadId, name: &str, bytes: &[u8]) -> FileId {
     let (id, folder) = (FileId::new(), folder.join(thread.to_string()));
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -28,8 +28,8 @@ pub(crate) async fn attach(channels: &Channels, folder: &Path, thread: ThreadId,
     id
 }
 
-/// The contents of the messages of people in a request.
-pub(crate) fn said_by_people(request: &serde_json::Value) -> Vec<serde_json::Value> {
+/// The contents of the user messages in a request.
+pub(crate) fn user_contents(request: &serde_json::Value) -> Vec<serde_json::Value> {
     let messages = request["messages"].as_array().expect("messages").iter();
     messages.filter(|message| message["role"] == "user").map(|message| message["content"].clone()).collect()
 }

@@ -1,4 +1,4 @@
-//! A disk of a test's own that can be full: a file system in memory, where this user may mount one.
+//! A disk that a test can fill: a file system in memory, where this user may mount one.
 
 use std::{
     path::Path,
@@ -7,14 +7,14 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A mounted file system of its own size. Dropped, it is unmounted.
+/// A mounted file system. Dropped, it is unmounted.
 pub struct SmallDisk {
     folder: TempDir,
     bytes: u64,
 }
 
 impl SmallDisk {
-    /// Mounts one; nothing where this user may not.
+    /// Mounts one; `None` where this user may not.
     pub fn mount(bytes: u64) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("netra-disk-").tempdir().expect("a folder");
         let options = format!("size={bytes},mode=777");
@@ -24,27 +24,27 @@ impl SmallDisk {
         mounted.then(|| Self { folder, bytes })
     }
 
-    /// Where it is.
+    /// Its mount point.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Leaves no room on it: it becomes as small as what is on it.
+    /// Shrinks it to its used size, so that no room is left.
     pub fn fill(&self) {
         loop {
             let mut used = Command::new("df");
             let used = used.args(["-B1", "--output=used"]).arg(self.path()).output().expect("df(1) is there").stdout;
             let used = String::from_utf8_lossy(&used).lines().last().unwrap_or_default().trim().parse::<u64>();
-            // It is refused where something was written meanwhile. Nothing at all would mean no limit.
+            // Fails where more was written meanwhile. At least 4,096 bytes: a size of 0 means no limit.
             if self.resize(used.expect("a number of bytes").max(4096)) {
                 return;
             }
         }
     }
 
-    /// Makes room on it again.
+    /// Gives it its first size again.
     pub fn make_room(&self) {
-        assert!(self.resize(self.bytes), "it can be as large as it was");
+        assert!(self.resize(self.bytes), "it gets its first size again");
     }
 
     fn resize(&self, bytes: u64) -> bool {
@@ -56,7 +56,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // At once, also where a file of it is still open.
+        // Lazily, as a file on it may still be open.
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }

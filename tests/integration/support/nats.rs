@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PATIENCE, Running, blocking, free_port};
+use super::{KillOnDrop, TEST_TIMEOUT, blocking, free_port};
 
 /// A running server. Dropped, it is killed.
 pub struct Nats {
     port: u16,
-    server: Option<Running>,
+    server: Option<KillOnDrop>,
 }
 
 impl Nats {
@@ -23,19 +23,19 @@ impl Nats {
         nats
     }
 
-    /// Its address.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// Ends it, as a crash would.
+    /// Kills it, as a crash does.
     pub async fn stop(&mut self) {
         if let Some(server) = self.server.take() {
             blocking(move || drop(server)).await;
         }
     }
 
-    /// Starts it again, on the same port, and waits until it listens.
+    /// Restarts it on the same port and waits until it listens.
     pub async fn restart(&mut self) {
         self.stop().await;
         let started = Command::new("nats-server")
@@ -50,12 +50,12 @@ impl Nats {
             }
             started => started.expect("nats-server starts"),
         };
-        self.server = Some(Running(server));
+        self.server = Some(KillOnDrop(server));
         let port = self.port;
         blocking(move || {
-            let begun = Instant::now();
+            let started_at = Instant::now();
             while TcpStream::connect(("127.0.0.1", port)).is_err() {
-                assert!(begun.elapsed() < PATIENCE, "NATS does not listen");
+                assert!(started_at.elapsed() < TEST_TIMEOUT, "NATS does not listen");
                 std::thread::sleep(Duration::from_millis(10));
             }
         })

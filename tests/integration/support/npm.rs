@@ -1,4 +1,4 @@
-//! npm packages that tests need, installed once into the build folder.
+//! npm packages for tests, installed once into the build folder.
 
 use std::{
     fs::{self, File},
@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The folder that has what the lock file in `folder` (of the project) names, called `name` in the build folder.
+/// Installs the packages of the lock file in `folder` (of the project) into the folder `name` of the build folder, and returns that.
 pub(crate) fn installed(folder: &str, name: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let there = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -1,7 +1,7 @@
 //! A real PostgreSQL for tests: the system's programs, on a free port, with a folder of its own.
 //!
-//! A cluster is a copy of one that `initdb` made once for this build, so it begins in a fraction of a second. Everything that makes commits
-//! durable is on, as in production. A cluster does not outlive its test, whatever way the test ends.
+//! A cluster is a copy of one that `initdb` made once for this build, so it starts in a fraction of a second. Commits are durable, as in
+//! production. A cluster ends with its test, also when the test panics.
 
 use std::{
     fs::{self, File},
@@ -13,14 +13,14 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, Running, blocking, free_port, signal};
+use super::{KillOnDrop, TEST_TIMEOUT, blocking, free_port, signal};
 
-/// A running cluster. Dropped, it is stopped at once and its folder removed.
+/// A running cluster. Dropped, it is stopped and its folder is removed.
 pub struct Postgres {
     bin: PathBuf,
     folder: TempDir,
     port: u16,
-    server: Option<Running>,
+    server: Option<KillOnDrop>,
     databases: AtomicU32,
 }
 
@@ -39,12 +39,12 @@ impl Postgres {
         cluster
     }
 
-    /// The address of the database that is there from the beginning.
+    /// The URL of the cluster's first database.
     pub fn url(&self) -> String {
         self.url_of("postgres")
     }
 
-    /// A fresh database's address: one cluster serves as many servers as a test likes.
+    /// Creates another database and returns its URL.
     pub async fn database(&self) -> String {
         let name = format!("netra_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut create = self.client("createdb");
@@ -53,7 +53,7 @@ impl Postgres {
         self.url_of(&name)
     }
 
-    /// A fresh database on a disk of its own: its tables are there, the write-ahead log stays where it is.
+    /// Creates a database with its tables on this disk and returns its URL. The write-ahead log stays in the cluster's folder.
     pub async fn database_on(&self, disk: &Path) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let (name, place) = (format!("netra_{number}"), disk.join("tables"));
@@ -72,7 +72,7 @@ impl Postgres {
         self.url_of(&name)
     }
 
-    /// Ends it without a checkpoint, as a crash would; what was committed is there after [`Self::restart`].
+    /// Stops it without a checkpoint, as a crash does. Commits survive [`Self::restart`].
     pub async fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
             signal(&server, "QUIT");
@@ -80,13 +80,13 @@ impl Postgres {
         }
     }
 
-    /// Starts it again, on the same port, and waits until it answers.
+    /// Restarts it on the same port and waits until it answers.
     pub async fn restart(&mut self) {
         self.stop().await;
         let mut server = as_postgres(&self.bin.join("postgres"));
         let data = self.folder.path().join("data");
         server.arg("-D").arg(data).arg("-k").arg(self.folder.path()).args(["-p", &self.port.to_string()]);
-        // The last: after a crash it makes sure of the whole disk at once, not of a thousand files one by one.
+        // `syncfs`: after a crash it syncs the file system once instead of every file.
         let settings = [
             "listen_addresses=127.0.0.1",
             "max_connections=200",
@@ -96,13 +96,13 @@ impl Postgres {
         server.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let log = || Stdio::from(File::options().create(true).append(true).open(self.log()).expect("a log"));
         server.stdin(Stdio::null()).stdout(log()).stderr(log());
-        self.server = Some(Running(server.spawn().expect("postgres starts")));
+        self.server = Some(KillOnDrop(server.spawn().expect("postgres starts")));
         let (mut ready, log) = (self.client("pg_isready"), self.log());
         blocking(move || {
             let begun = Instant::now();
             while !ready.output().expect("pg_isready runs").status.success() {
                 let said = || fs::read_to_string(&log).unwrap_or_default();
-                assert!(begun.elapsed() < PATIENCE, "PostgreSQL does not answer: {}", said());
+                assert!(begun.elapsed() < TEST_TIMEOUT, "PostgreSQL does not answer: {}", said());
                 std::thread::sleep(Duration::from_millis(20));
             }
         })
@@ -117,7 +117,7 @@ impl Postgres {
         self.folder.path().join("log")
     }
 
-    /// One of PostgreSQL's own clients, pointed at this cluster.
+    /// A client program of PostgreSQL, with the options to connect to this cluster.
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres"]);
@@ -128,14 +128,14 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(server) = &mut self.server {
-            // Killed outright, it would leave its shared memory behind.
+            // SIGQUIT, as SIGKILL would leave its shared memory behind.
             signal(server, "QUIT");
             let _ = server.0.wait();
         }
     }
 }
 
-/// The folder of PostgreSQL's programs: the server is seldom on the PATH, and a link that is leads to its folder.
+/// The folder of PostgreSQL's programs, found through links on the PATH or where Debian installs it.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let packaged =
@@ -147,7 +147,7 @@ fn programs() -> PathBuf {
         .expect("PostgreSQL is not installed: `scripts/databases` installs it, or `apt-get install postgresql`")
 }
 
-/// The cluster that every other one is a copy of; made by whoever comes first.
+/// The cluster that the others are copies of; the first test creates it.
 fn template(bin: &Path) -> PathBuf {
     let root = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
     let version = Command::new(bin.join("initdb")).arg("--version").output().expect("initdb runs").stdout;
@@ -162,7 +162,7 @@ fn template(bin: &Path) -> PathBuf {
         let made = folder.path().join("data");
         let options = ["-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=trust", "--wal-segsize=1", "--no-sync"];
         run(as_postgres(&bin.join("initdb")).arg("-D").arg(&made).args(options));
-        // Under its name only when it is whole.
+        // Renamed only when it is complete.
         let whole = root.join("postgres-new");
         let _ = fs::remove_dir_all(&whole);
         run(Command::new("cp").arg("-a").arg(&made).arg(&whole));
@@ -171,7 +171,7 @@ fn template(bin: &Path) -> PathBuf {
     template
 }
 
-/// PostgreSQL refuses to run as root.
+/// Whether this is root, as which PostgreSQL refuses to run.
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
 }

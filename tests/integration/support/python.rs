@@ -1,16 +1,16 @@
-//! Programs of the Python world that tests hold Netra against, each with a virtual environment of its own.
+//! Python programs for tests, each in its own virtual environment.
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// The folder of programs of an environment with these requirements: made once for a checkout, and again when they change.
-/// Fails where it cannot be made: a proof that did not take place is none.
+/// The `bin` folder of a virtual environment with these requirements, which is created once and again when they change.
+/// Panics where it cannot be created, as the test cannot run without it.
 pub fn environment(name: &str, requirements: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let (programs, made) = (folder.join("bin"), folder.join("made-from.txt"));
-    // Other tests may be about to make the same.
+    // Other tests may be creating the same.
     std::fs::create_dir_all(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let lock = std::fs::File::create(folder.with_extension("lock")).expect("a lock's file");
     lock.lock().expect("a lock");
@@ -26,7 +26,7 @@ pub fn environment(name: &str, requirements: &str) -> PathBuf {
     programs
 }
 
-/// Runs a program that has to succeed.
+/// Runs a program that must succeed.
 fn run(command: &mut Command) {
     let why = "these tests need python3 with venv and pip, and a package index that pip reaches";
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}; {why}"));

@@ -1,11 +1,9 @@
-//! What administrators see of the sources, on the real program.
+//! Tool sources as administrators see them, on the real program.
 
 use netra::protocol::http::{AdminTools, Consent};
 
 use super::*;
-use crate::support::{ADMIN, Person, Setup, problem};
-
-const ADA: Person = Person { email: "ada@example.com", name: "Ada", password: "correct horse" };
+use crate::support::{ADA, ADMIN, Setup, problem};
 
 #[tokio::test]
 async fn a_wrong_source_is_seen_by_administrators_and_the_server_serves() {
@@ -15,12 +13,12 @@ async fn a_wrong_source_is_seen_by_administrators_and_the_server_serves() {
                 [[tools]]\nid = \"wrong\"\nkind = \"mcp\"\nuri = \"https://tools.example.org/mcp\"\n\
                 [[tools]]\nid = \"data\"\nkind = \"builtin\"\nconsent = { default = \"ask\" }\n";
     let server = Setup::default().file(file).start().await;
-    server.add(ADA).await;
+    server.add_member(ADA).await;
     problem(server.signed_in(ADA).await.get("/api/admin/tools").await, 403, "forbidden").await;
     let text = server.signed_in(ADMIN).await.get("/api/admin/tools").await.text().await.expect("a text");
     assert!(!text.contains("of-nobody"), "{text}");
-    let told: AdminTools = serde_json::from_str(&text).expect("sources");
-    let state = |id: &str| told.sources.iter().find(|source| source.id == id).expect("a source").state.clone();
+    let shown: AdminTools = serde_json::from_str(&text).expect("sources");
+    let state = |id: &str| shown.sources.iter().find(|source| source.id == id).expect("a source").state.clone();
     assert_eq!(state("far"), ToolSourceState::Idle);
     let reason = |id: &str| match state(id) {
         ToolSourceState::Disabled { reason } => reason,

@@ -1,4 +1,4 @@
-//! Servers that ask a person in the middle of a call, and that come late.
+//! Servers that ask the user a question during a call, and servers that start late.
 
 use netra::{
     protocol::ThreadId,
@@ -7,7 +7,7 @@ use netra::{
 use serde_json::json;
 
 use super::{
-    consent::Desk,
+    consent::ToolAgent,
     misbehaving::{notes, process, scripted},
     *,
 };
@@ -16,22 +16,22 @@ use crate::{
     support::Setup,
 };
 
-/// Calls a tool in a thread; answers what it asks.
-async fn asked(house: &House, name: &str, args: Value, thread: ThreadId) -> Question {
+/// Calls a tool in a thread; returns its question.
+async fn asked(harness: &ToolHarness, name: &str, args: Value, thread: ThreadId) -> Question {
     let run = RunInput { thread_id: thread, ..input(&[]) };
-    only(timeout(PATIENCE, house.agent.call(name, args, &run)).await.expect("in time"))
+    only(timeout(TEST_TIMEOUT, harness.toolbox.call(name, args, &run)).await.expect("in time"))
 }
 
-/// The one question of a call.
+/// The only question of a call.
 pub(super) fn only(called: Called) -> Question {
     let Called::Asked(mut questions) = called else { panic!("it asks: {called:?}") };
     assert_eq!(questions.len(), 1, "{questions:?}");
     questions.remove(0)
 }
 
-/// Answers what a call of a thread asked; what becomes of the call. A person allowed it where `allowed`.
+/// Answers a call's question; returns how the call continues. `allowed`: a user allowed the call.
 pub(super) async fn resumed(
-    house: &House,
+    harness: &ToolHarness,
     name: &str,
     question: &Question,
     response: Response,
@@ -40,17 +40,17 @@ pub(super) async fn resumed(
     let Question { key, continuation, .. } = question.clone();
     let resumption = Resumption { continuation, answers: vec![(key, response)], args: json!({}), allowed };
     let run = RunInput { thread_id: thread, ..input(&[]) };
-    timeout(PATIENCE, house.agent.resume(name, resumption, &run)).await.expect("in time")
+    timeout(TEST_TIMEOUT, harness.toolbox.resume(name, resumption, &run)).await.expect("in time")
 }
 
-async fn answer(house: &House, thread: ThreadId, question: &Question, response: Response) -> ToolOutput {
-    resumed(house, "odd__ask", question, response, (thread, false)).await.output()
+async fn answer(harness: &ToolHarness, thread: ThreadId, question: &Question, response: Response) -> ToolOutput {
+    resumed(harness, "odd__ask", question, response, (thread, false)).await.output()
 }
 
 #[tokio::test]
-async fn what_a_person_accepts_declines_or_leaves_goes_back_to_the_server_of_any_version() {
+async fn accepted_declined_and_cancelled_answers_reach_a_server_of_any_version() {
     for mode in ["plain", "modern"] {
-        let (house, _folder, _) = scripted(mode, "");
+        let (harness, _folder, _) = scripted(mode, "");
         let responses = [
             (
                 Response::Accepted(json!({"table": "window"})),
@@ -61,92 +61,92 @@ async fn what_a_person_accepts_declines_or_leaves_goes_back_to_the_server_of_any
         ];
         for (response, mut expected) in responses {
             let thread = ThreadId::new();
-            let question = asked(&house, "odd__ask", json!({}), thread).await;
+            let question = asked(&harness, "odd__ask", json!({}), thread).await;
             assert_eq!((question.message.as_str(), question.source.as_str()), ("Which table?", "odd"));
             assert_eq!(question.schema["properties"]["table"]["oneOf"][0]["const"], "window", "{}", question.schema);
-            assert_eq!(question.expires_in.is_some(), mode == "plain", "a call that is made again waits for ever");
-            // `allowed`: these tools ask a person before each call.
-            let output = resumed(&house, "odd__ask", &question, response, (thread, true)).await.output();
+            assert_eq!(question.expires_in.is_some(), mode == "plain", "a repeated call waits for ever");
+            // `allowed`: these tools ask the user before each call.
+            let output = resumed(&harness, "odd__ask", &question, response, (thread, true)).await.output();
             if mode == "modern" {
                 expected["state"] = json!("s-7");
             }
             assert!(!output.failed, "{mode}: {output:?}");
             assert_eq!(serde_json::from_str::<Value>(&output.text).expect("JSON"), expected, "{mode}");
         }
-        house.tools.close().await;
+        harness.tools.close().await;
     }
 }
 
 #[tokio::test]
-async fn calls_of_others_are_made_while_one_waits_for_a_person_and_its_session_ends_with_it() {
-    let (house, _folder, file) = scripted("plain", "");
+async fn other_calls_run_while_one_waits_for_a_user_and_its_session_ends_with_it() {
+    let (harness, _folder, file) = scripted("plain", "");
     let thread = ThreadId::new();
-    let question = asked(&house, "odd__ask", json!({}), thread).await;
+    let question = asked(&harness, "odd__ask", json!({}), thread).await;
     let waiting = process(&file, "began");
-    assert_eq!(house.call("odd__refuse", json!({})).await, ToolOutput::failed("the disk is full"));
-    assert_ne!(process(&file, "began"), waiting, "the others have a session of their own");
-    let output = answer(&house, thread, &question, Response::Declined).await;
+    assert_eq!(harness.call("odd__refuse", json!({})).await, ToolOutput::failed("the disk is full"));
+    assert_ne!(process(&file, "began"), waiting, "other calls have another session");
+    let output = answer(&harness, thread, &question, Response::Declined).await;
     assert!(output.text.contains("decline"), "{output:?}");
     until("its server is gone", || !is_alive(waiting)).await;
-    let again = answer(&house, thread, &question, Response::Declined).await;
+    let again = answer(&harness, thread, &question, Response::Declined).await;
     assert!(again.failed && again.text.contains("a session that is over"), "{again:?}");
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
 #[tokio::test]
-async fn a_call_that_waits_ends_when_its_thread_says_something_else_or_the_house_closes() {
-    let (house, _folder, file) = scripted("plain", "");
+async fn a_waiting_call_ends_when_its_thread_continues_or_the_tools_are_closed() {
+    let (harness, _folder, file) = scripted("plain", "");
     let thread = ThreadId::new();
-    let question = asked(&house, "odd__ask", json!({}), thread).await;
+    let question = asked(&harness, "odd__ask", json!({}), thread).await;
     let first = process(&file, "began");
-    house.agent.abandon(ThreadId::new());
+    harness.toolbox.abandon(ThreadId::new());
     assert!(is_alive(first));
-    house.agent.abandon(thread);
+    harness.toolbox.abandon(thread);
     until("its server is gone", || !is_alive(first)).await;
-    assert!(answer(&house, thread, &question, Response::Declined).await.failed);
-    asked(&house, "odd__ask", json!({}), thread).await;
+    assert!(answer(&harness, thread, &question, Response::Declined).await.failed);
+    asked(&harness, "odd__ask", json!({}), thread).await;
     let second = process(&file, "began");
-    timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
     until("the second is gone", || !is_alive(second)).await;
 }
 
 #[tokio::test]
-async fn a_call_that_waits_goes_on_in_its_own_thread_and_as_what_it_is() {
-    let (house, _folder, _) = scripted("plain", "");
+async fn a_waiting_call_continues_only_in_its_own_thread_and_with_its_own_tool() {
+    let (harness, _folder, _) = scripted("plain", "");
     let thread = ThreadId::new();
-    let question = asked(&house, "odd__ask", json!({}), thread).await;
-    let elsewhere = answer(&house, ThreadId::new(), &question, Response::Declined).await;
+    let question = asked(&harness, "odd__ask", json!({}), thread).await;
+    let elsewhere = answer(&harness, ThreadId::new(), &question, Response::Declined).await;
     assert!(elsewhere.failed && elsewhere.text.contains("a session that is over"), "{elsewhere:?}");
-    let another = resumed(&house, "odd__refuse", &question, Response::Declined, (thread, true)).await.output();
+    let another = resumed(&harness, "odd__refuse", &question, Response::Declined, (thread, true)).await.output();
     assert!(another.failed && another.text.contains("a session that is over"), "{another:?}");
-    let own = answer(&house, thread, &question, Response::Declined).await;
-    assert!(!own.failed && own.text.contains("decline"), "it waits on: {own:?}");
-    house.tools.close().await;
+    let own = answer(&harness, thread, &question, Response::Declined).await;
+    assert!(!own.failed && own.text.contains("decline"), "it is still waiting: {own:?}");
+    harness.tools.close().await;
 }
 
 #[tokio::test]
-async fn a_call_that_is_made_again_needs_the_yes_that_its_tool_asks_for() {
+async fn a_repeated_call_needs_the_consent_that_its_tool_requires() {
     let called = |file: &Path| notes(file).iter().filter(|line| *line == "called ask").count();
     for (consent, allowed, made) in [("ask", false, 1), ("ask", true, 2), ("automatic", false, 2)] {
-        let (house, _folder, file) = scripted("modern", &format!("consent = {{ default = \"{consent}\" }}"));
+        let (harness, _folder, file) = scripted("modern", &format!("consent = {{ default = \"{consent}\" }}"));
         let thread = ThreadId::new();
-        let question = asked(&house, "odd__ask", json!({}), thread).await;
-        let again = resumed(&house, "odd__ask", &question, Response::Declined, (thread, allowed)).await.output();
+        let question = asked(&harness, "odd__ask", json!({}), thread).await;
+        let again = resumed(&harness, "odd__ask", &question, Response::Declined, (thread, allowed)).await.output();
         assert_eq!((called(file.as_path()), again.failed), (made, made == 1), "{consent}, {allowed}: {again:?}");
         assert_eq!(again.text.contains("nobody allowed this call"), made == 1, "{again:?}");
-        house.tools.close().await;
+        harness.tools.close().await;
     }
 }
 
 #[tokio::test]
-async fn a_question_of_a_call_that_nobody_waits_for_reaches_nobody_else() {
-    let (house, _folder, file) = scripted("plain", "");
+async fn a_question_of_a_stopped_call_reaches_no_other_call() {
+    let (harness, _folder, file) = scripted("plain", "");
     let begin = |name: &'static str| {
-        let (run, agent) = (input(&[]), Arc::clone(&house.agent));
+        let (run, agent) = (input(&[]), Arc::clone(&harness.toolbox));
         let cancel = run.cancel.clone();
         (tokio::spawn(async move { agent.call(name, json!({}), &run).await }), cancel)
     };
-    // Another person's call in the same session, from before the first one is stopped until after its server asks.
+    // Another user's call in the same session, from before the first is stopped until after its server asks.
     let (other, _cancel) = begin("odd__slow");
     until("the other call arrived", || notes(&file).contains(&"called slow".into())).await;
     let (stopped, cancel) = begin("odd__ask-late");
@@ -154,51 +154,51 @@ async fn a_question_of_a_call_that_nobody_waits_for_reaches_nobody_else() {
     cancel.cancel();
     assert!(stopped.await.expect("no panic").output().failed);
     let first = process(&file, "began");
-    let other = timeout(PATIENCE, other).await.expect("in time").expect("no panic");
+    let other = timeout(TEST_TIMEOUT, other).await.expect("in time").expect("no panic");
     assert_eq!(other, Called::Done(ToolOutput::done("at last")), "it asked nothing");
     until("the question was cancelled", || notes(&file).contains(&"answer cancel".into())).await;
-    // A later call is made elsewhere, and asks for itself.
-    asked(&house, "odd__ask", json!({}), ThreadId::new()).await;
+    // A later call uses another session and asks its own question.
+    asked(&harness, "odd__ask", json!({}), ThreadId::new()).await;
     assert_ne!(process(&file, "began"), first, "later calls have another session");
     until("the first session is closed", || !is_alive(first)).await;
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
 #[tokio::test]
-async fn a_call_that_took_too_long_leaves_its_session_to_nobody() {
-    let (house, _folder, file) = scripted("plain", "call_timeout_ms = 300");
-    assert!(house.call("odd__sleep", json!({})).await.failed);
+async fn the_session_of_a_timed_out_call_is_not_used_again() {
+    let (harness, _folder, file) = scripted("plain", "call_timeout_ms = 300");
+    assert!(harness.call("odd__sleep", json!({})).await.failed);
     let first = process(&file, "began");
-    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    assert!(harness.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
     assert_ne!(process(&file, "began"), first);
     until("the first session is closed", || !is_alive(first)).await;
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
 #[tokio::test]
 async fn the_reference_server_asks_a_person() {
-    let house = House::new(&node("all", &everything(), &["stdio"], ""));
+    let harness = ToolHarness::new(&node("all", &everything(), &["stdio"], ""));
     let tool = "all__trigger-elicitation-request";
     let thread = ThreadId::new();
-    let question = asked(&house, tool, json!({}), thread).await;
+    let question = asked(&harness, tool, json!({}), thread).await;
     assert_eq!(question.schema["type"], "object", "{}", question.schema);
     let accepted = Response::Accepted(json!({"name": "Ada", "check": true}));
-    let output = resumed(&house, tool, &question, accepted, (thread, true)).await.output();
+    let output = resumed(&harness, tool, &question, accepted, (thread, true)).await.output();
     assert!(!output.failed && output.text.contains("Ada"), "{output:?}");
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
-/// An agent with the scripted server in a mode, and a model that calls a tool of it first.
-async fn desk(mode: &str, tool: &str, then: &[&str]) -> (Desk, tempfile::TempDir, PathBuf) {
-    desk_with(Setup::default(), mode, tool, then).await
+/// A server with an agent that uses the scripted MCP server in a mode, and a model that first calls a tool of it.
+async fn tool_agent(mode: &str, tool: &str, then: &[&str]) -> (ToolAgent, tempfile::TempDir, PathBuf) {
+    tool_agent_with(Setup::default(), mode, tool, then).await
 }
 
-pub(super) async fn desk_with(
+pub(super) async fn tool_agent_with(
     setup: Setup,
     mode: &str,
     tool: &str,
     then: &[&str],
-) -> (Desk, tempfile::TempDir, PathBuf) {
+) -> (ToolAgent, tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("notes");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
@@ -206,25 +206,25 @@ pub(super) async fn desk_with(
     let name = format!("odd__{tool}");
     let first = calls(&[(name.as_str(), "c1", json!({}))]);
     let model = Model::with([first].into_iter().chain(then.iter().map(|words| text_reply(words)))).await;
-    (Desk::over(setup, model, &["odd"], &tools).await, folder, file)
+    (ToolAgent::over(setup, model, &["odd"], &tools).await, folder, file)
 }
 
-/// The result of a call as the model was told it in its last request.
-pub(super) fn told(desk: &Desk) -> String {
-    let asked = desk.model.requests();
+/// The result of a call in the last request to the model.
+pub(super) fn last_result(tool_agent: &ToolAgent) -> String {
+    let asked = tool_agent.model.requests();
     let messages = asked.last().expect("requests").body["messages"].clone();
     let messages = messages.as_array().expect("messages").clone();
     let result = messages.iter().find(|message| message["role"] == "tool").expect("a result");
     result["content"].to_string()
 }
 
-async fn question(desk: &Desk) -> Value {
-    let told = desk.ask("m", None).await;
-    let interrupt = told.last().expect("an end")["outcome"]["interrupts"][0].clone();
+async fn question(tool_agent: &ToolAgent) -> Value {
+    let events = tool_agent.ask("m", None).await;
+    let interrupt = events.last().expect("an end")["outcome"]["interrupts"][0].clone();
     assert_eq!(
         (&interrupt["reason"], &interrupt["toolCallId"], &interrupt["message"]),
         (&json!("input_required"), &json!("c1"), &json!("odd asks: Which table?")),
-        "{told:#?}"
+        "{events:#?}"
     );
     assert_eq!(interrupt["responseSchema"]["required"], json!(["table"]));
     interrupt
@@ -232,33 +232,41 @@ async fn question(desk: &Desk) -> Value {
 
 #[tokio::test]
 async fn a_question_of_a_tool_is_answered_by_a_person_in_the_next_run() {
-    let (desk, _folder, _) = desk("plain", "ask", &["Booked."]).await;
-    let asks = question(&desk).await;
-    let (status, _) = desk.post("desk", "m", Some((&asks, json!({"table": "roof"})))).await;
+    let (tool_agent, _folder, _) = tool_agent("plain", "ask", &["Booked."]).await;
+    let asks = question(&tool_agent).await;
+    let (status, _) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "roof"})))).await;
     assert_eq!(status.as_u16(), 422, "the answer must fit what was asked");
-    let (_, stream) = desk.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
+    let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Booked."), "{stream:#?}");
-    assert!(told(&desk).contains("accept") && told(&desk).contains("door"), "{}", told(&desk));
+    assert!(
+        last_result(&tool_agent).contains("accept") && last_result(&tool_agent).contains("door"),
+        "{}",
+        last_result(&tool_agent)
+    );
 }
 
 #[tokio::test]
 async fn a_question_of_the_newest_version_is_answered_after_a_restart() {
-    let (desk, _folder, _) = desk("modern", "ask", &["Booked."]).await;
-    let asks = question(&desk).await;
-    let desk = desk.killed().await;
-    let (_, stream) = desk.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
+    let (tool_agent, _folder, _) = tool_agent("modern", "ask", &["Booked."]).await;
+    let asks = question(&tool_agent).await;
+    let tool_agent = tool_agent.killed().await;
+    let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Booked."), "{stream:#?}");
-    assert!(told(&desk).contains("accept") && told(&desk).contains("s-7"), "{}", told(&desk));
+    assert!(
+        last_result(&tool_agent).contains("accept") && last_result(&tool_agent).contains("s-7"),
+        "{}",
+        last_result(&tool_agent)
+    );
 }
 
 #[tokio::test]
-async fn a_question_whose_session_died_with_the_server_fails_its_call_and_says_why() {
-    let (desk, _folder, file) = desk("plain", "ask", &["I see."]).await;
-    let asks = question(&desk).await;
-    let desk = desk.killed().await;
-    let (_, stream) = desk.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
+async fn a_question_whose_session_ended_with_the_server_fails_its_call_with_the_reason() {
+    let (tool_agent, _folder, file) = tool_agent("plain", "ask", &["I see."]).await;
+    let asks = question(&tool_agent).await;
+    let tool_agent = tool_agent.killed().await;
+    let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "I see."), "{stream:#?}");
-    assert!(told(&desk).contains("Netra was restarted"), "{}", told(&desk));
+    assert!(last_result(&tool_agent).contains("Netra was restarted"), "{}", last_result(&tool_agent));
     assert_eq!(notes(&file).iter().filter(|line| *line == "called ask").count(), 1, "it is not made again");
 }
 
@@ -269,12 +277,13 @@ async fn a_server_that_comes_late_is_offered_in_the_same_run() {
     let file = folder.path().join("notes").display().to_string();
     let automatic = "consent = { default = \"automatic\" }";
     let tools = node("good", &program, &["plain"], automatic) + &node("odd", &program, &["late", &file], automatic);
-    // Each takes longer than the wait before the next attempt.
+    // Each attempt takes longer than the wait before the next.
     let slow = |id| calls(&[("good__slow", id, json!({}))]);
     let model = Model::with([slow("c1"), slow("c2"), slow("c3"), text_reply("Good.")]).await;
-    let desk = Desk::over(Setup::default(), model, &["good", "odd"], &tools).await;
-    desk.ask("m", None).await;
-    let offers = |request: usize| desk.model.requests()[request].body["tools"].to_string().contains("odd__refuse");
+    let tool_agent = ToolAgent::over(Setup::default(), model, &["good", "odd"], &tools).await;
+    tool_agent.ask("m", None).await;
+    let offers =
+        |request: usize| tool_agent.model.requests()[request].body["tools"].to_string().contains("odd__refuse");
     assert!(!offers(0), "it is too early");
     assert!(offers(3), "it came");
 }

@@ -1,4 +1,4 @@
-//! What a child process has of the server that started it: as little as possible.
+//! A child process inherits as little as possible from the server.
 
 use std::{
     fs::File,
@@ -11,15 +11,15 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{House, fs, node};
+use super::{ToolHarness, fs, node};
 
 fn program() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs")
 }
 
-/// What the child says of itself.
-async fn facts(house: &House) -> Value {
-    let said = house.call("child__facts", json!({})).await;
+/// What the child reports about itself.
+async fn facts(harness: &ToolHarness) -> Value {
+    let said = harness.call("child__facts", json!({})).await;
     assert!(!said.failed, "{}", said.text);
     serde_json::from_str(&said.text).expect("facts")
 }
@@ -43,8 +43,8 @@ async fn a_child_has_no_privileges_and_no_open_files_of_the_server_and_a_folder_
     let open = File::open("/proc/self/status").expect("opened");
     let of_server = [listener.as_raw_fd(), open.as_raw_fd()]
         .map(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).expect("a link").display().to_string());
-    let house = House::new(&node("child", &program(), &["facts"], ""));
-    let facts = facts(&house).await;
+    let harness = ToolHarness::new(&node("child", &program(), &["facts"], ""));
+    let facts = facts(&harness).await;
 
     assert_eq!(status(&facts, "NoNewPrivs"), "1");
     for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
@@ -52,20 +52,20 @@ async fn a_child_has_no_privileges_and_no_open_files_of_the_server_and_a_folder_
     }
     let files = facts["files"].as_array().expect("a list");
     assert!(files.len() > 2 && !files.iter().any(|file| of_server.iter().any(|known| file == known)), "{files:?}");
-    let folder = house.folder.path().join("child");
+    let folder = harness.folder.path().join("child");
     assert_eq!((&facts["folder"], &facts["home"]), (&json!(folder), &json!(folder)));
-    assert_eq!(fs::metadata(&folder).expect("made").permissions().mode() & 0o777, 0o700);
-    house.tools.close().await;
+    assert_eq!(fs::metadata(&folder).expect("created").permissions().mode() & 0o777, 0o700);
+    harness.tools.close().await;
 
     let own = fs::read_to_string("/proc/self/status").expect("read");
-    assert!(own.contains("NoNewPrivs:\t0"), "the server itself gave nothing up");
+    assert!(own.contains("NoNewPrivs:\t0"), "the server itself keeps its privileges");
 }
 
 #[tokio::test]
 async fn a_child_is_held_to_the_limits_of_its_entry() {
     let more = "limits = { memory_bytes = 1500000000, open_files = 200, processes = 0, file_bytes = 1000000, cpu_seconds = 60 }";
-    let house = House::new(&node("child", &program(), &["facts"], more));
-    let facts = facts(&house).await;
+    let harness = ToolHarness::new(&node("child", &program(), &["facts"], more));
+    let facts = facts(&harness).await;
     assert_eq!(limit(&facts, "Max data size"), ["1500000000", "1500000000"]);
     assert_eq!(limit(&facts, "Max open files"), ["200", "200"]);
     assert_eq!(limit(&facts, "Max file size"), ["1000000", "1000000"]);
@@ -73,26 +73,26 @@ async fn a_child_is_held_to_the_limits_of_its_entry() {
     assert_eq!(limit(&facts, "Max core file size"), ["0", "0"]);
     let own = json!({"limits": fs::read_to_string("/proc/self/limits").expect("read")});
     assert_eq!(limit(&facts, "Max processes"), limit(&own, "Max processes"), "0 is as much as the server");
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
 #[tokio::test]
 async fn a_child_is_started_through_its_sandbox() {
-    // Any program that runs another will do.
+    // Any program that runs another is a sandbox here.
     let more = "sandbox = [\"env\", \"--chdir={folder}\", \"OF_SANDBOX={folder}\"]";
-    let house = House::new(&node("child", &program(), &["plain"], more));
-    let env = house.call("child__env", json!({})).await.text;
+    let harness = ToolHarness::new(&node("child", &program(), &["plain"], more));
+    let env = harness.call("child__env", json!({})).await.text;
     let env: Value = serde_json::from_str(&env).expect("its environment");
-    assert_eq!(env["OF_SANDBOX"], json!(house.folder.path().join("child")));
-    house.tools.close().await;
+    assert_eq!(env["OF_SANDBOX"], json!(harness.folder.path().join("child")));
+    harness.tools.close().await;
 
     let more = "sandbox = [\"no-such-sandbox-anywhere\"]";
-    let house = House::new(&node("child", &program(), &["plain"], more));
-    assert!(house.names().await.is_empty());
+    let harness = ToolHarness::new(&node("child", &program(), &["plain"], more));
+    assert!(harness.names().await.is_empty());
     assert!(
-        house.reason("child").contains("`no-such-sandbox-anywhere` could not be started"),
+        harness.reason("child").contains("`no-such-sandbox-anywhere` could not be started"),
         "{}",
-        house.reason("child")
+        harness.reason("child")
     );
 }
 
@@ -106,18 +106,18 @@ async fn the_documented_sandbox_shows_a_child_its_own_folder_and_nothing_of_the_
     let possible = Command::new("bwrap").args(["--unshare-all", "--ro-bind", "/", "/", "true"]).status();
     let is_root = fs::metadata("/proc/self").expect("there").uid() == 0;
     if is_root || !possible.is_ok_and(|status| status.success()) {
-        // Without capabilities root makes no namespace. The source is away, and nothing runs unguarded.
-        let house = House::new(&node("child", &program(), &["facts"], sandbox));
-        assert!(house.names().await.is_empty());
-        assert!(house.reason("child").contains("`bwrap`"), "{}", house.reason("child"));
+        // Root without capabilities cannot make a namespace. The source is unavailable, and nothing runs without the sandbox.
+        let harness = ToolHarness::new(&node("child", &program(), &["facts"], sandbox));
+        assert!(harness.names().await.is_empty());
+        assert!(harness.reason("child").contains("`bwrap`"), "{}", harness.reason("child"));
         return;
     }
     let script = program();
     let tests = script.parent().expect("a folder").display().to_string();
     let sandbox = sandbox.replacen("\"--bind\"", &format!("\"--ro-bind\", {tests:?}, {tests:?}, \"--bind\""), 1);
-    let house = House::new(&node("child", &script, &["facts"], &sandbox));
-    let facts = facts(&house).await;
-    assert_eq!(facts["folder"], json!(house.folder.path().join("child")));
+    let harness = ToolHarness::new(&node("child", &script, &["facts"], &sandbox));
+    let facts = facts(&harness).await;
+    assert_eq!(facts["folder"], json!(harness.folder.path().join("child")));
     assert_eq!(status(&facts, "NoNewPrivs"), "1");
-    house.tools.close().await;
+    harness.tools.close().await;
 }

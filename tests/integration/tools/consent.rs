@@ -1,23 +1,23 @@
-//! A person's consent through the whole server: a model that asks for a call, an MCP server that counts it, and a server that
-//! dies in between.
+//! A user's consent through the whole server: a model requests a call, an MCP server counts it, and the server is killed in
+//! between.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::{once::Counting, *};
+use super::{once::CountingServer, *};
 use crate::{
     model::server::{Model, Reply, calls, text_reply},
     support::{ADMIN, Client, Setup, TestServer},
 };
 
-/// A model that calls `tool`, and text_reply things after it.
-pub(super) struct Desk {
+/// A server with an agent whose model calls `tool` first and sends texts after it.
+pub(super) struct ToolAgent {
     pub(super) model: Model,
-    counting: Arc<Counting>,
+    counting: Arc<CountingServer>,
     server: TestServer,
 }
 
-impl Desk {
+impl ToolAgent {
     async fn new(tool: &str, then: &[&str]) -> Self {
         Self::with(Setup::default(), tool, then.iter().map(|words| text_reply(words))).await
     }
@@ -26,11 +26,11 @@ impl Desk {
         let name = format!("x__{tool}");
         let call = calls(&[(name.as_str(), "c1", json!({"amount": 5}))]);
         let model = Model::with([call].into_iter().chain(then)).await;
-        let (counting, tools) = Counting::serve().await;
+        let (counting, tools) = CountingServer::serve().await;
         Self { counting, ..Self::over(setup, model, &["x"], &tools).await }
     }
 
-    /// An agent over `model` with these sources of tools.
+    /// Starts a server with an agent that uses `model` and these tool sources.
     pub(super) async fn over(setup: Setup, model: Model, sources: &[&str], tools: &str) -> Self {
         let agent = format!(
             "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\n\
@@ -40,7 +40,7 @@ impl Desk {
         Self { model, counting: Arc::default(), server: setup.file(&agent).start().await }
     }
 
-    /// Says something, or allows what was asked; what the stream tells.
+    /// Sends a message or an answer; returns the run's events.
     pub(super) async fn ask(&self, message: &str, allowed: Option<&Value>) -> Vec<Value> {
         let payload = json!({"approved": true});
         self.post("desk", message, allowed.map(|interrupt| (interrupt, payload))).await.1
@@ -62,16 +62,16 @@ impl Desk {
         let token = self.server.token(ADMIN).await;
         let answer = request.bearer_auth(token).json(&body).send().await.expect("it answers");
         let status = answer.status();
-        let text = timeout(PATIENCE, answer.text()).await.expect("it ends").unwrap_or_default();
+        let text = timeout(TEST_TIMEOUT, answer.text()).await.expect("it ends").unwrap_or_default();
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
         (status, data.map(|data| serde_json::from_str(data).expect("JSON")).collect())
     }
 
-    /// What the agent asks a person.
+    /// The agent's question.
     async fn question(&self) -> Value {
-        let told = self.ask("m", None).await;
-        let interrupt = told.last().expect("an end")["outcome"]["interrupts"][0].clone();
-        assert_eq!(interrupt["reason"], "tool_call", "{told:#?}");
+        let events = self.ask("m", None).await;
+        let interrupt = events.last().expect("an end")["outcome"]["interrupts"][0].clone();
+        assert_eq!(interrupt["reason"], "tool_call", "{events:#?}");
         interrupt
     }
 
@@ -80,12 +80,12 @@ impl Desk {
         Self { server, ..self }
     }
 
-    /// Tells the server to end, as a supervisor does.
+    /// Sends the server SIGTERM.
     pub(super) fn terminate(&self) {
         self.server.signal("TERM");
     }
 
-    /// Waits until the server ended by itself, and starts it again.
+    /// Waits until the server has ended, and starts it again.
     pub(super) async fn restarted(self) -> Self {
         let (code, stopped) = self.server.wait().await;
         assert_eq!(code, Some(0));
@@ -94,55 +94,55 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn what_was_asked_before_a_server_died_is_allowed_after_it_and_done_once() {
-    let desk = Desk::new("well", &["Paid."]).await;
-    let question = desk.question().await;
-    let desk = desk.killed().await;
-    assert_eq!(desk.counting.done("well"), 0, "nobody said yes");
-    let told = desk.ask("m", Some(&question)).await;
-    assert!(told.iter().any(|event| event["delta"] == "Paid."), "{told:#?}");
-    assert_eq!(desk.counting.done("well"), 1);
-    let known = desk.model.requests()[1].body["messages"].to_string();
+async fn a_call_is_allowed_after_its_server_was_killed_and_performed_once() {
+    let tool_agent = ToolAgent::new("well", &["Paid."]).await;
+    let question = tool_agent.question().await;
+    let tool_agent = tool_agent.killed().await;
+    assert_eq!(tool_agent.counting.calls_of("well"), 0, "the call was not allowed");
+    let events = tool_agent.ask("m", Some(&question)).await;
+    assert!(events.iter().any(|event| event["delta"] == "Paid."), "{events:#?}");
+    assert_eq!(tool_agent.counting.calls_of("well"), 1);
+    let known = tool_agent.model.requests()[1].body["messages"].to_string();
     assert!(known.contains("\"done\""), "the model has the result: {known}");
-    // The same yes once more.
-    desk.ask("m", Some(&question)).await;
-    assert_eq!(desk.counting.done("well"), 1);
+    // The same answer again.
+    tool_agent.ask("m", Some(&question)).await;
+    assert_eq!(tool_agent.counting.calls_of("well"), 1);
 }
 
 #[tokio::test]
-async fn an_allowed_call_that_a_dying_server_left_is_never_made_again() {
-    let desk = Desk::new("hold", &["I see.", "I see."]).await;
-    let question = desk.question().await;
+async fn an_allowed_call_of_a_killed_server_is_not_repeated() {
+    let tool_agent = ToolAgent::new("hold", &["I see.", "I see."]).await;
+    let question = tool_agent.question().await;
     {
-        let answering = desk.ask("m", Some(&question));
-        let called = until("it is called", || desk.counting.done("hold") == 1);
+        let answering = tool_agent.ask("m", Some(&question));
+        let called = until("it is called", || tool_agent.counting.calls_of("hold") == 1);
         tokio::select! {
-            told = answering => panic!("it has no end yet: {told:#?}"),
+            events = answering => panic!("it has no end yet: {events:#?}"),
             () = called => {}
         }
     }
-    let desk = desk.killed().await;
-    desk.ask("m", Some(&question)).await;
-    let told = desk.ask("what now", None).await;
-    assert!(told.iter().any(|event| event["delta"] == "I see."), "{told:#?}");
-    assert_eq!(desk.counting.done("hold"), 1);
-    let asked = desk.model.requests();
+    let tool_agent = tool_agent.killed().await;
+    tool_agent.ask("m", Some(&question)).await;
+    let events = tool_agent.ask("what now", None).await;
+    assert!(events.iter().any(|event| event["delta"] == "I see."), "{events:#?}");
+    assert_eq!(tool_agent.counting.calls_of("hold"), 1);
+    let asked = tool_agent.model.requests();
     let known = asked.last().expect("requests").body["messages"].clone();
     let result = known.as_array().expect("messages").iter().find(|message| message["role"] == "tool");
     assert!(result.is_some_and(|result| !result["content"].to_string().contains("refused")), "{known}");
 }
 
 #[tokio::test]
-async fn a_no_is_taken_from_whoever_has_used_up_the_budget_and_a_yes_is_not() {
+async fn a_user_without_budget_can_refuse_a_call_but_not_allow_it() {
     let setup = Setup::default().with("RUNS__DAILY_TOKENS_PER_USER", 150);
-    let desk = Desk::with(setup, "well", [text_reply("That was the rest of it.")]).await;
-    let question = desk.question().await;
-    desk.post("another", "more", None).await;
-    let (status, _) = desk.post("desk", "m", Some((&question, json!({"approved": true})))).await;
+    let tool_agent = ToolAgent::with(setup, "well", [text_reply("That was the rest of it.")]).await;
+    let question = tool_agent.question().await;
+    tool_agent.post("another", "more", None).await;
+    let (status, _) = tool_agent.post("desk", "m", Some((&question, json!({"approved": true})))).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    let (status, told) = desk.post("desk", "m", Some((&question, json!({"approved": false})))).await;
+    let (status, events) = tool_agent.post("desk", "m", Some((&question, json!({"approved": false})))).await;
     assert_eq!(status, StatusCode::OK);
-    let end = told.last().expect("an end");
-    assert_eq!((&end["type"], &end["code"]), (&json!("RUN_ERROR"), &json!("budget_used")), "{told:#?}");
-    assert_eq!(desk.counting.done("well"), 0);
+    let end = events.last().expect("an end");
+    assert_eq!((&end["type"], &end["code"]), (&json!("RUN_ERROR"), &json!("budget_used")), "{events:#?}");
+    assert_eq!(tool_agent.counting.calls_of("well"), 0);
 }

@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::*;
 
-/// The server over HTTP, on a port.
-fn over_http(port: u16) -> Running {
+/// Starts the server over HTTP.
+fn over_http(port: u16) -> KillOnDrop {
     let mut command = Command::new("node");
     command.arg(everything()).arg("streamableHttp").env("PORT", port.to_string());
-    Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("node is there"))
+    KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("node is there"))
 }
 
 fn free_port() -> u16 {
@@ -29,53 +29,57 @@ fn at(port: u16) -> String {
     )
 }
 
-/// What both transports must do.
-async fn serves(house: &House) {
-    let names = house.names().await;
+/// Asserts what both transports must do.
+async fn assert_serves(harness: &ToolHarness) {
+    let names = harness.names().await;
     for name in ["all__echo", "all__get-sum", "all__trigger-long-running-operation"] {
         assert!(names.iter().any(|known| known == name), "{names:?}");
     }
-    assert!(matches!(house.state("all"), ToolSourceState::Ready { left_out: 0, .. }));
-    assert_eq!(house.call("all__echo", json!({"message": "hello"})).await, ToolOutput::done("Echo: hello"));
-    let sum = house.call("all__get-sum", json!({"a": 2, "b": 40})).await;
+    assert!(matches!(harness.state("all"), ToolSourceState::Ready { left_out: 0, .. }));
+    assert_eq!(harness.call("all__echo", json!({"message": "hello"})).await, ToolOutput::done("Echo: hello"));
+    let sum = harness.call("all__get-sum", json!({"a": 2, "b": 40})).await;
     assert!(!sum.failed && sum.text.contains("42"), "{sum:?}");
-    let wrong = house.call("all__get-sum", json!({"a": "2"})).await;
+    let wrong = harness.call("all__get-sum", json!({"a": "2"})).await;
     assert!(wrong.failed && wrong.text.contains("`b` is missing"), "{wrong:?}");
-    let image = house.call("all__get-tiny-image", json!({})).await;
+    let image = harness.call("all__get-tiny-image", json!({})).await;
     assert!(image.text.contains("[an image, image/png, about"), "{image:?}");
-    let weather = house.call("all__get-structured-content", json!({"location": "Chicago"})).await;
+    let weather = harness.call("all__get-structured-content", json!({"location": "Chicago"})).await;
     assert_eq!(weather.text.matches("temperature").count(), 1, "{weather:?}");
-    let refused = house.call("all__get-resource-reference", json!({"resourceType": "Text", "resourceId": -1})).await;
+    let refused = harness.call("all__get-resource-reference", json!({"resourceType": "Text", "resourceId": -1})).await;
     assert!(refused.failed && !refused.text.is_empty(), "{refused:?}");
 }
 
-/// A long call ends within a second once its run is stopped, and the session serves on.
-async fn stops(house: &House) {
+/// Asserts that a long call ends within a second after its run is stopped, and that the session stays usable.
+async fn assert_stops(harness: &ToolHarness) {
     let run = input(&[]);
-    let (agent, cancel) = (Arc::clone(&house.agent), run.cancel.clone());
+    let (agent, cancel) = (Arc::clone(&harness.toolbox), run.cancel.clone());
     let args = json!({"duration": 20, "steps": 20});
     let call =
         tokio::spawn(async move { agent.call("all__trigger-long-running-operation", args, &run).await.output() });
     sleep(Duration::from_millis(300)).await;
     assert!(!call.is_finished());
-    let told = Instant::now();
+    let stopped_at = Instant::now();
     cancel.cancel();
     let output = call.await.expect("no panic");
-    assert!(output.failed && told.elapsed() < Duration::from_secs(1), "{output:?} after {:?}", told.elapsed());
-    assert_eq!(house.call("all__echo", json!({"message": "on"})).await.text, "Echo: on");
+    assert!(
+        output.failed && stopped_at.elapsed() < Duration::from_secs(1),
+        "{output:?} after {:?}",
+        stopped_at.elapsed()
+    );
+    assert_eq!(harness.call("all__echo", json!({"message": "on"})).await.text, "Echo: on");
 }
 
 #[tokio::test]
-async fn a_server_as_a_child_process_lists_serves_stops_and_ends_with_its_house() {
-    let house = House::new(&node("all", &everything(), &["stdio"], ""));
-    serves(&house).await;
-    stops(&house).await;
-    let env = house.call("all__get-env", json!({})).await.text;
+async fn a_server_as_a_child_process_lists_serves_stops_and_ends_with_its_sources() {
+    let harness = ToolHarness::new(&node("all", &everything(), &["stdio"], ""));
+    assert_serves(&harness).await;
+    assert_stops(&harness).await;
+    let env = harness.call("all__get-env", json!({})).await.text;
     let env: Value = serde_json::from_str(&env).expect("its environment");
     let names: Vec<&String> = env.as_object().expect("an object").keys().collect();
     assert!(names.iter().all(|name| ["HOME", "PATH"].contains(&name.as_str())), "{names:?}");
-    timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
-    assert!(house.call("all__echo", json!({"message": "x"})).await.text.contains("stopping"));
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    assert!(harness.call("all__echo", json!({"message": "x"})).await.text.contains("stopping"));
 }
 
 #[tokio::test]
@@ -83,27 +87,27 @@ async fn a_server_over_http_lists_serves_stops_and_is_found_again_after_it_was_k
     let port = free_port();
     let server = over_http(port);
     listens(port).await;
-    let house = House::new(&at(port));
-    serves(&house).await;
-    stops(&house).await;
+    let harness = ToolHarness::new(&at(port));
+    assert_serves(&harness).await;
+    assert_stops(&harness).await;
     drop(server);
-    let lost = house.call("all__echo", json!({"message": "x"})).await;
+    let lost = harness.call("all__echo", json!({"message": "x"})).await;
     assert!(lost.failed && lost.text.contains("the call was not made"), "{lost:?}");
-    let away = house.call("all__echo", json!({"message": "x"})).await;
+    let away = harness.call("all__echo", json!({"message": "x"})).await;
     assert!(away.failed && away.text.contains("are away"), "{away:?}");
-    assert!(house.reason("all").contains("refused"), "{}", house.reason("all"));
+    assert!(harness.reason("all").contains("refused"), "{}", harness.reason("all"));
     let _server = over_http(port);
     listens(port).await;
     let mut found = away;
     for _ in 0..200 {
-        found = house.call("all__echo", json!({"message": "again"})).await;
+        found = harness.call("all__echo", json!({"message": "again"})).await;
         if !found.failed {
             break;
         }
         sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(found.text, "Echo: again");
-    timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
 }
 
 #[tokio::test]
@@ -111,25 +115,25 @@ async fn a_server_that_forgot_the_session_is_asked_for_another() {
     let port = free_port();
     let server = over_http(port);
     listens(port).await;
-    let house = House::new(&at(port));
-    assert!(!house.call("all__echo", json!({"message": "x"})).await.failed);
-    // The same address, another server: it knows no session.
+    let harness = ToolHarness::new(&at(port));
+    assert!(!harness.call("all__echo", json!({"message": "x"})).await.failed);
+    // Another server at the same address has no session.
     drop(server);
     let _server = over_http(port);
     listens(port).await;
-    assert_eq!(house.call("all__echo", json!({"message": "new"})).await.text, "Echo: new");
+    assert_eq!(harness.call("all__echo", json!({"message": "new"})).await.text, "Echo: new");
 }
 
 #[tokio::test]
-async fn what_the_configuration_says_of_a_tool_counts_and_what_the_server_says_does_not() {
+async fn a_tools_consent_comes_from_the_configuration_not_from_the_server() {
     let consent = "consent = { \"get-*\" = \"automatic\", get-env = \"off\" }";
-    let house = House::new(&node("all", &everything(), &["stdio"], consent));
-    let tools = house.agent.list(&input(&[])).await;
+    let harness = ToolHarness::new(&node("all", &everything(), &["stdio"], consent));
+    let tools = harness.toolbox.list(&input(&[])).await;
     let consent = |name: &str| tools.iter().find(|tool| tool.name == name).map(|tool| tool.consent);
-    // It is annotated as read-only; that decides nothing.
+    // The server annotates it as read-only, which has no effect.
     assert_eq!(consent("all__echo"), Some(Consent::Ask));
     assert_eq!(consent("all__get-sum"), Some(Consent::Automatic));
     assert_eq!(consent("all__get-env"), None);
-    assert!(house.call("all__get-env", json!({})).await.text.contains("switched off"));
-    house.tools.close().await;
+    assert!(harness.call("all__get-env", json!({})).await.text.contains("switched off"));
+    harness.tools.close().await;
 }

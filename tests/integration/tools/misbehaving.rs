@@ -1,4 +1,4 @@
-//! Servers that misbehave: each costs its own tools, says why, and nothing else.
+//! Servers that misbehave: only their own tools are unavailable, with a reason.
 
 use std::{io::Write, net::TcpListener, time::Instant};
 
@@ -7,20 +7,20 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A scripted server in a mode, and the file in which it notes what it is told.
-pub(super) fn scripted(mode: &str, more: &str) -> (House, TempDir, PathBuf) {
+/// A scripted server in a mode, and the file in which it records what it receives.
+pub(super) fn scripted(mode: &str, more: &str) -> (ToolHarness, TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("notes");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
-    let house = House::new(&node("odd", &program, &[mode, &file.display().to_string()], more));
-    (house, folder, file)
+    let harness = ToolHarness::new(&node("odd", &program, &[mode, &file.display().to_string()], more));
+    (harness, folder, file)
 }
 
 pub(super) fn notes(file: &Path) -> Vec<String> {
     fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// The process that noted its id last.
+/// The process that recorded its id last.
 pub(super) fn process(file: &Path, what: &str) -> u32 {
     let id = notes(file).iter().rev().find_map(|line| line.strip_prefix(what)?.trim().parse().ok());
     id.expect("a process id")
@@ -28,96 +28,96 @@ pub(super) fn process(file: &Path, what: &str) -> u32 {
 
 #[tokio::test]
 async fn a_call_of_a_stopped_run_is_cancelled_at_the_server_too() {
-    let (house, _folder, file) = scripted("plain", "");
+    let (harness, _folder, file) = scripted("plain", "");
     let run = input(&[]);
-    let (agent, cancel) = (Arc::clone(&house.agent), run.cancel.clone());
+    let (agent, cancel) = (Arc::clone(&harness.toolbox), run.cancel.clone());
     let call = tokio::spawn(async move { agent.call("odd__sleep", json!({}), &run).await.output() });
     until("the call arrived", || notes(&file).contains(&"sleeping".into())).await;
-    let told = Instant::now();
+    let stopped_at = Instant::now();
     cancel.cancel();
     assert!(call.await.expect("no panic").failed);
-    assert!(told.elapsed() < Duration::from_secs(1));
+    assert!(stopped_at.elapsed() < Duration::from_secs(1));
     until("it is cancelled there", || notes(&file).contains(&"notifications/cancelled".into())).await;
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
 #[tokio::test]
-async fn a_call_that_takes_too_long_is_cancelled_and_says_so() {
-    let (house, _folder, file) = scripted("plain", "call_timeout_ms = 300");
-    let output = house.call("odd__sleep", json!({})).await;
+async fn a_call_that_takes_too_long_is_cancelled_with_an_error() {
+    let (harness, _folder, file) = scripted("plain", "call_timeout_ms = 300");
+    let output = harness.call("odd__sleep", json!({})).await;
     assert!(output.failed && output.text.contains("did not answer within 0.3 s"), "{output:?}");
     until("it is cancelled there", || notes(&file).contains(&"notifications/cancelled".into())).await;
-    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
-    house.tools.close().await;
+    assert!(harness.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    harness.tools.close().await;
 }
 
 #[tokio::test]
 async fn errors_are_results_and_results_are_bounded() {
-    let (house, _folder, _) = scripted("plain", "max_output_bytes = 1000");
-    assert_eq!(house.call("odd__refuse", json!({})).await, ToolOutput::failed("the disk is full"));
-    let broken = house.call("odd__broken", json!({})).await;
+    let (harness, _folder, _) = scripted("plain", "max_output_bytes = 1000");
+    assert_eq!(harness.call("odd__refuse", json!({})).await, ToolOutput::failed("the disk is full"));
+    let broken = harness.call("odd__broken", json!({})).await;
     assert_eq!(broken, ToolOutput::failed("`odd__broken` failed: an internal error of the server"));
-    let huge = house.call("odd__huge", json!({})).await;
+    let huge = harness.call("odd__huge", json!({})).await;
     assert!(!huge.failed && huge.text.len() <= 1_000, "{}", huge.text.len());
     assert!(huge.text.ends_with("[cut here: 2000000 bytes in all, at most 1000 are taken]"), "{}", huge.text);
-    let unknown = house.call("odd__none", json!({})).await;
+    let unknown = harness.call("odd__none", json!({})).await;
     assert!(unknown.failed && unknown.text.contains("no tool"), "{unknown:?}");
-    assert!(house.call("other__none", json!({})).await.failed);
-    house.tools.close().await;
+    assert!(harness.call("other__none", json!({})).await.failed);
+    harness.tools.close().await;
 }
 
 #[tokio::test]
 async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
-    let (house, _folder, file) = scripted("plain", "");
+    let (harness, _folder, file) = scripted("plain", "");
     let calls = |name: &str| notes(&file).iter().filter(|line| **line == format!("called {name}")).count();
-    let died = house.call("odd__die", json!({})).await;
+    let died = harness.call("odd__die", json!({})).await;
     assert!(died.failed && died.text.contains("may or may not have been carried out"), "{died:?}");
     let first = process(&file, "began");
-    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    assert!(harness.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
     assert_ne!(process(&file, "began"), first);
-    assert_eq!((calls("die"), calls("refuse")), (1, 1), "what may have been done is not done again");
-    // Killed from outside, while nothing goes on.
+    assert_eq!((calls("die"), calls("refuse")), (1, 1), "a call that may have been performed is not repeated");
+    // Killed while no call is active.
     let second = process(&file, "began");
     assert!(Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1)").success());
     until("it is gone", || !is_alive(second)).await;
-    let mut output = house.call("odd__refuse", json!({})).await;
+    let mut output = harness.call("odd__refuse", json!({})).await;
     if output.text.contains("ended during the call") {
-        output = house.call("odd__refuse", json!({})).await;
+        output = harness.call("odd__refuse", json!({})).await;
     }
     assert!(output.text.contains("the disk is full"), "{output:?}");
-    house.tools.close().await;
+    harness.tools.close().await;
     let last = process(&file, "began");
     until("the last one is gone", || !is_alive(last)).await;
 }
 
 #[tokio::test]
 async fn a_list_that_changed_is_asked_for_again() {
-    let (house, _folder, _) = scripted("plain", "");
-    assert!(house.names().await.contains(&"odd__rename".into()));
-    assert_eq!(house.call("odd__rename", json!({})).await.text, "done");
-    let end = Instant::now() + PATIENCE;
-    while !house.names().await.contains(&"odd__renamed".into()) {
+    let (harness, _folder, _) = scripted("plain", "");
+    assert!(harness.names().await.contains(&"odd__rename".into()));
+    assert_eq!(harness.call("odd__rename", json!({})).await.text, "done");
+    let end = Instant::now() + TEST_TIMEOUT;
+    while !harness.names().await.contains(&"odd__renamed".into()) {
         assert!(Instant::now() < end, "the list is still the old one");
     }
-    assert_eq!(house.call("odd__renamed", json!({})).await.text, "still here");
-    assert!(house.call("odd__rename", json!({})).await.text.contains("no tool"));
-    house.tools.close().await;
+    assert_eq!(harness.call("odd__renamed", json!({})).await.text, "still here");
+    assert!(harness.call("odd__rename", json!({})).await.text.contains("no tool"));
+    harness.tools.close().await;
 }
 
 #[tokio::test]
 async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
-    let (house, _folder, _) = scripted("endless", "max_tools = 5");
-    assert_eq!(house.names().await.len(), 5);
-    assert!(matches!(house.state("odd"), ToolSourceState::Ready { left_out: 1.., .. }));
-    house.tools.close().await;
+    let (harness, _folder, _) = scripted("endless", "max_tools = 5");
+    assert_eq!(harness.names().await.len(), 5);
+    assert!(matches!(harness.state("odd"), ToolSourceState::Ready { left_out: 1.., .. }));
+    harness.tools.close().await;
 
-    let (house, _folder, _) = scripted("odd", "");
-    let names = house.names().await;
+    let (harness, _folder, _) = scripted("odd", "");
+    let names = harness.names().await;
     assert_eq!(names.len(), 3, "{names:?}");
     assert_eq!(names[0], "odd__twice");
     assert!(names[1].starts_with("odd__a_b_c_") && names[2].len() == 64, "{names:?}");
-    assert!(matches!(house.state("odd"), ToolSourceState::Ready { left_out: 2, .. }), "{:?}", house.state("odd"));
-    house.tools.close().await;
+    assert!(matches!(harness.state("odd"), ToolSourceState::Ready { left_out: 2, .. }), "{:?}", harness.state("odd"));
+    harness.tools.close().await;
 }
 
 #[tokio::test]
@@ -130,8 +130,8 @@ async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
     text += "[[tools]]\nid = \"shut\"\nkind = \"mcp\"\nurl = \"http://127.0.0.1:9/mcp?key=hidden\"\nallow_private_network = true\n";
     text += "[[tools]]\nid = \"wrong\"\nkind = \"mcp\"\n";
     text += "[[tools]]\nid = \"unset\"\nkind = \"mcp\"\ncommand = \"x\"\nenv = { KEY = \"${NETRA_NO_SUCH}\" }\n";
-    let house = House::new(&text);
-    let names = house.names().await;
+    let harness = ToolHarness::new(&text);
+    let names = harness.names().await;
     assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("good__")), "{names:?}");
     let expected = [
         ("missing", "could not be started"),
@@ -142,79 +142,82 @@ async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
         ("unset", "NETRA_NO_SUCH is not set"),
     ];
     for (id, reason) in expected {
-        assert!(house.reason(id).contains(reason), "{id}: {}", house.reason(id));
-        assert!(!house.reason(id).contains("hidden"));
+        assert!(harness.reason(id).contains(reason), "{id}: {}", harness.reason(id));
+        assert!(!harness.reason(id).contains("hidden"));
     }
-    let ToolSourceState::Unavailable { last_output: said, .. } = house.state("dies") else { panic!("away") };
+    let ToolSourceState::Unavailable { last_output: said, .. } = harness.state("dies") else { panic!("away") };
     assert_eq!(said.as_deref(), Some("no licence was found"));
-    // While it waits before the next attempt, nobody else waits for it.
+    // Other calls do not wait for its next attempt.
     let asked = Instant::now();
-    let output = house.call("mute__x", json!({})).await;
+    let output = harness.call("mute__x", json!({})).await;
     assert!(output.failed && output.text.contains("at the earliest"), "{output:?}");
     assert!(asked.elapsed() < Duration::from_millis(600));
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_after_it_began_costs_its_time_out_and_no_more() {
-    let (house, _folder, _) = scripted("mute-list", "connect_timeout_ms = 500");
+async fn a_server_that_hangs_after_its_start_costs_only_its_timeout() {
+    let (harness, _folder, _) = scripted("mute-list", "connect_timeout_ms = 500");
     let asked = Instant::now();
-    assert_eq!(house.names().await, Vec::<String>::new());
+    assert_eq!(harness.names().await, Vec::<String>::new());
     assert!(asked.elapsed() < Duration::from_secs(5));
-    assert!(!house.reason("odd").is_empty());
-    timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+    assert!(!harness.reason("odd").is_empty());
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
 }
 
 #[tokio::test]
 async fn a_server_of_the_newest_version_alone_is_served_too() {
-    let (house, _folder, _) = scripted("modern", "");
-    assert!(house.names().await.contains(&"odd__refuse".into()), "{:?}", house.state("odd"));
-    assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
-    house.tools.close().await;
+    let (harness, _folder, _) = scripted("modern", "");
+    assert!(harness.names().await.contains(&"odd__refuse".into()), "{:?}", harness.state("odd"));
+    assert!(harness.call("odd__refuse", json!({})).await.text.contains("the disk is full"));
+    harness.tools.close().await;
 }
 
 #[tokio::test]
 async fn noise_on_either_output_harms_nothing() {
     for mode in ["garbage", "loud"] {
-        let (house, _folder, _) = scripted(mode, "");
-        assert!(house.names().await.contains(&"odd__refuse".into()), "{mode}: {:?}", house.state("odd"));
-        house.tools.close().await;
+        let (harness, _folder, _) = scripted(mode, "");
+        assert!(harness.names().await.contains(&"odd__refuse".into()), "{mode}: {:?}", harness.state("odd"));
+        harness.tools.close().await;
     }
 }
 
 #[tokio::test]
-async fn a_child_that_does_not_end_is_made_to_with_the_processes_it_began() {
-    let (house, _folder, file) = scripted("family", "");
-    assert!(house.names().await.contains(&"odd__refuse".into()));
+async fn a_child_that_does_not_end_is_killed_with_its_own_children() {
+    let (harness, _folder, file) = scripted("family", "");
+    assert!(harness.names().await.contains(&"odd__refuse".into()));
     let (parent, child) = (process(&file, "began"), process(&file, "grandchild"));
     assert!(is_alive(parent) && is_alive(child));
-    timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
     until("both are gone", || !is_alive(parent) && !is_alive(child)).await;
 }
 
 #[tokio::test]
-async fn a_child_that_floods_this_server_loses_its_session_and_says_why() {
+async fn a_child_that_floods_the_server_loses_its_session_with_a_reason() {
     for (tool, reason) in [("flood-ping", "without reading them"), ("flood-talk", "messages a second")] {
-        let (house, _folder, file) = scripted("plain", "");
-        let output = house.call(&format!("odd__{tool}"), json!({})).await;
+        let (harness, _folder, file) = scripted("plain", "");
+        let output = harness.call(&format!("odd__{tool}"), json!({})).await;
         assert!(output.failed && output.text.contains("may or may not have been carried out"), "{output:?}");
-        assert!(house.reason("odd").contains(reason), "{tool}: {}", house.reason("odd"));
+        assert!(harness.reason("odd").contains(reason), "{tool}: {}", harness.reason("odd"));
         let child = process(&file, "began");
         until("it is gone", || !is_alive(child)).await;
-        assert!(house.call("odd__refuse", json!({})).await.text.contains("the disk is full"), "another is begun");
-        timeout(PATIENCE, house.tools.close()).await.expect("closed in time");
+        assert!(
+            harness.call("odd__refuse", json!({})).await.text.contains("the disk is full"),
+            "a new process is started"
+        );
+        timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
     }
 }
 
 #[tokio::test]
-async fn a_child_gets_what_its_entry_gives_it_and_nothing_else() {
+async fn a_child_gets_only_the_environment_of_its_entry() {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
     let entry = node("odd", &program, &["plain"], "env = { KEY = \"a-${TOKEN}\" }");
-    let house = House::with(&entry, |name| (name == "TOKEN").then(|| "token".into()));
-    let env: Value = serde_json::from_str(&house.call("odd__env", json!({})).await.text).expect("its environment");
+    let harness = ToolHarness::with(&entry, |name| (name == "TOKEN").then(|| "token".into()));
+    let env: Value = serde_json::from_str(&harness.call("odd__env", json!({})).await.text).expect("its environment");
     assert_eq!(env["KEY"], "a-token");
     assert!(env.as_object().expect("an object").keys().all(|name| ["HOME", "KEY", "PATH"].contains(&name.as_str())));
-    house.tools.close().await;
+    harness.tools.close().await;
 }
 
 #[tokio::test]
@@ -234,9 +237,9 @@ async fn an_address_that_serves_something_else_is_unavailable_with_a_reason() {
     let entry = format!(
         "[[tools]]\nid = \"page\"\nkind = \"mcp\"\nurl = \"http://127.0.0.1:{port}/\"\nallow_private_network = true\n"
     );
-    let house = House::new(&entry);
-    assert_eq!(house.names().await, Vec::<String>::new());
-    assert!(!house.reason("page").is_empty());
+    let harness = ToolHarness::new(&entry);
+    assert_eq!(harness.names().await, Vec::<String>::new());
+    assert!(!harness.reason("page").is_empty());
 }
 
 #[tokio::test]
@@ -245,10 +248,11 @@ async fn an_address_of_this_hosts_own_network_is_refused_without_leave() {
     listener.set_nonblocking(true).expect("a listener that does not wait");
     let port = listener.local_addr().expect("an address").port();
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
-        let house =
-            House::new(&format!("[[tools]]\nid = \"near\"\nkind = \"mcp\"\nurl = \"http://{host}:{port}/mcp\"\n"));
-        assert_eq!(house.names().await, Vec::<String>::new());
-        assert!(house.reason("near").contains("private network"), "{host}: {}", house.reason("near"));
+        let harness = ToolHarness::new(&format!(
+            "[[tools]]\nid = \"near\"\nkind = \"mcp\"\nurl = \"http://{host}:{port}/mcp\"\n"
+        ));
+        assert_eq!(harness.names().await, Vec::<String>::new());
+        assert!(harness.reason("near").contains("private network"), "{host}: {}", harness.reason("near"));
         assert!(listener.accept().is_err(), "{host} was connected to");
     }
 }

@@ -13,7 +13,7 @@ mod tasks;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -30,20 +30,17 @@ use netra::{
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::npm;
+use crate::support::{KillOnDrop, TEST_TIMEOUT, npm};
 
-/// How long anything may take here.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Sources as the configuration has them, and an agent that uses them all.
-struct House {
+/// Configured tool sources, and the toolbox of an agent that uses all of them.
+struct ToolHarness {
     tools: Arc<Tools>,
-    agent: Arc<dyn ToolBox>,
-    /// Where its children have their folders.
+    toolbox: Arc<dyn ToolBox>,
+    /// Holds the folders of the child processes.
     folder: tempfile::TempDir,
 }
 
-impl House {
+impl ToolHarness {
     fn new(configured: &str) -> Self {
         Self::with(configured, |_| None)
     }
@@ -53,17 +50,17 @@ impl House {
         let folder = tempfile::tempdir().expect("a folder");
         let tools = Arc::new(Tools::new(&configured, &Arc::new(PriceTable::shipped()), folder.path(), variables));
         let ids: Vec<String> = tools.status().into_iter().map(|source| source.id).collect();
-        let agent = tools.select(&ids);
-        Self { tools, agent, folder }
+        let toolbox = tools.select(&ids);
+        Self { tools, toolbox, folder }
     }
 
     async fn names(&self) -> Vec<String> {
-        let listed = timeout(PATIENCE, self.agent.list(&input(&[]))).await.expect("a list in time");
+        let listed = timeout(TEST_TIMEOUT, self.toolbox.list(&input(&[]))).await.expect("a list in time");
         listed.into_iter().map(|tool| tool.name).filter(|name| name.contains("__")).collect()
     }
 
     async fn call(&self, name: &str, args: Value) -> ToolOutput {
-        timeout(PATIENCE, self.agent.call(name, args, &input(&[]))).await.expect("an output in time").output()
+        timeout(TEST_TIMEOUT, self.toolbox.call(name, args, &input(&[]))).await.expect("an output in time").output()
     }
 
     fn state(&self, id: &str) -> ToolSourceState {
@@ -95,39 +92,29 @@ fn input(files: &[&Path]) -> RunInput {
     RunInput { files: files.iter().map(file).collect(), ..RunInput::alone(author, "") }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TEST_TIMEOUT;
     while !is_so() {
-        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        assert!(Instant::now() < end, "{what}: not within {TEST_TIMEOUT:?}");
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 fn is_alive(id: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let state = state.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
     !state.is_empty() && !state.starts_with('Z')
 }
 
-/// The program of the real server, installed once into the build folder.
+/// The program of the reference server, installed once into the build folder.
 fn everything() -> PathBuf {
     npm::installed("tests/integration/tools", "mcp")
         .join("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
 }
 
-/// A child process that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// An entry of a server that `node` runs.
+/// The configuration of a server that `node` runs.
 fn node(id: &str, program: &Path, args: &[&str], more: &str) -> String {
     let args: Vec<String> = args.iter().map(|arg| format!(", {arg:?}")).collect();
     let program = program.display().to_string();

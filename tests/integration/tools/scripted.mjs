@@ -1,6 +1,6 @@
-// An MCP server over standard input and output that misbehaves as it is told: `node scripted.mjs MODE [FILE]`.
-// What it is told by notification, it writes to FILE, a line each. Beside FILE, a test writes how the task is: FILE.done, it is
-// over; FILE.asks, it asks so many times, and is over then; FILE.dies, whoever asks for it ends this process.
+// An MCP server over standard input and output that misbehaves by MODE: `node scripted.mjs MODE [FILE]`.
+// It writes calls and notifications to FILE, one a line. Beside FILE, a test sets the state of the task: FILE.done, it is completed;
+// FILE.asks, it asks this many questions and then completes; FILE.dies, the next poll ends this process.
 import { appendFileSync, existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -11,7 +11,7 @@ const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: "2.0
 const text = (text) => ({ content: [{ type: "text", text }] });
 const tool = (name, more = {}) => ({ name, inputSchema: { type: "object" }, ...more });
 let renamed = false;
-// Questions to a person, with the calls that they are of.
+// Ids of questions to the user, and of their calls.
 const asked = new Map();
 const form = {
   mode: "form",
@@ -27,7 +27,7 @@ const task = () => {
   return { taskId: "t-1", createdAt: at, lastUpdatedAt: at, ttlMs: null, pollIntervalMs: 100 };
 };
 
-// Whether it worked on since it was last answered.
+// Whether it was polled as working since the last answer.
 let worked = false;
 function state() {
   if (existsSync(`${file}.done`)) return { status: "completed", result: text("well rested") };
@@ -54,7 +54,7 @@ if (mode === "dies") {
   process.exit(3);
 }
 if (mode === "family") {
-  // A grandchild that would outlive its parent, and a parent that does not end when it should.
+  // A grandchild that would outlive its parent, and a parent that ignores SIGTERM.
   const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
   note(`grandchild ${child.pid}`);
   process.on("SIGTERM", () => note("asked to end"));
@@ -78,7 +78,7 @@ function list(cursor) {
   return { tools: [tool(named), tool("sleep"), tool("flood-ping"), tool("flood-talk"), tool("die"), tool("huge"), tool("refuse"), tool("broken"), tool("env"), tool("slow"), tool("ask"), tool("ask-late"), tool("task")] };
 }
 
-// As much as is taken, for ever; pings get answers that nobody reads.
+// Writes without end and stops reading.
 function flood(message) {
   process.stdin.pause();
   const block = Array.from({ length: 1000 }, (_, id) => `${JSON.stringify({ jsonrpc: "2.0", ...message(id) })}\n`).join("");
@@ -86,7 +86,7 @@ function flood(message) {
   more();
 }
 
-// What this process has of the one that started it.
+// What this process inherited from its parent.
 function facts() {
   const link = (fd) => {
     try {
@@ -137,7 +137,7 @@ function call(id, params) {
         requestState: "s-7",
       });
     case "ask-late":
-      // Also where it was cancelled meanwhile.
+      // Asks even if the call was cancelled meanwhile.
       asked.set(`question of ${id}`, id);
       return setTimeout(() => send({ id: `question of ${id}`, method: "elicitation/create", params: form }), 300);
     case "task":

@@ -40,7 +40,7 @@ use serde_json::{Map, Value, json};
 
 pub use error::ModelError;
 pub use http_provider::{HttpProvider, Target};
-pub use usage::{Allowance, Spent, Tokens};
+pub use usage::{Spent, Tokens};
 
 use self::{
     answer::{Answer, emit_message},
@@ -59,6 +59,7 @@ use crate::{
     server::{
         config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
         runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput},
+        usage::Allowance,
     },
     thread::{NodeBody, ThreadView},
 };

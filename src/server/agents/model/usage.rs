@@ -3,33 +3,15 @@
 //! Promises: every answer counts. If its provider reports no usage, or the answer is incomplete, its tokens are estimated, and
 //! reported as estimated.
 
-use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
 use super::provider::{ModelMessage, ModelProvider, ModelRequest};
-use crate::{
-    analyst::pricing::Price,
-    protocol::{RunId, UserId, agui::Usage},
-};
+use crate::{analyst::pricing::Price, protocol::agui::Usage};
 
 /// Bytes of text that count as one token in an estimate.
 const BYTES_PER_TOKEN: u64 = 4;
 /// Tokens that an image or a PDF counts as in an estimate.
 const TOKENS_PER_FILE: u64 = 1_000;
-
-/// Checks the budgets of people, counting what runs under way have used so far. Runs check between their steps, so each may exceed a
-/// budget by one step.
-#[async_trait]
-pub trait Allowance: Send + Sync + 'static {
-    /// Reports what a run used so far, all its steps together.
-    fn used(&self, run: RunId, tokens: u64, cost_usd: f64);
-
-    /// Checks what the person's runs used.
-    ///
-    /// # Errors
-    /// A sentence for the person, where a budget is used up.
-    async fn admit(&self, person: UserId) -> Result<(), String>;
-}
 
 /// The tokens of one request and its answer.
 #[derive(Debug, Clone, PartialEq)]

@@ -61,7 +61,7 @@ pub(super) async fn run(
     let request = Request::parse(user, parsed, state.config.analyst.max_file_bytes)?;
     // A request that was accepted before is answered again even if its agent cannot be used any more.
     if let Err(refused) = state.runner.agents().resolve(Some(&agent), user)
-        && !threads::is_known(&state.channels, user.id, request.id()).await?
+        && !threads::was_accepted(&state.channels, user.id, request.id()).await?
     {
         return Err(refused.into());
     }

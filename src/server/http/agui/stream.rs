@@ -145,8 +145,7 @@ impl RunStream {
     }
 
     async fn on_entry(&mut self, entry: &Delivery) {
-        let Ok(mut push) = serde_json::from_str::<Value>(&entry.frame) else { return };
-        let entry = push["payload"]["entry"].take();
+        let Ok(entry) = serde_json::from_str::<Value>(entry.entry()) else { return };
         match entry["kind"].as_str() {
             Some("agent") if entry["run_id"] == self.run_id.to_string() => match self.expand(entry).await {
                 Ok(entry) => self.emit(entry),
@@ -263,7 +262,7 @@ impl RunStream {
 
     /// Ends the stream if the run is over and its entries were trimmed.
     async fn poll_store(&mut self) {
-        let goes_on = threads::goes_on(&self.channels, self.run_id).await;
+        let goes_on = threads::is_open(&self.channels, self.run_id).await;
         if matches!(goes_on, Ok(false)) && self.reader.is_up_to_date() {
             self.fail("not_kept", "the answer is of long ago, and was not kept; ask again with another message id");
         }

@@ -13,7 +13,7 @@ use crate::server::{
     auth::by_id,
     error::{Error, Result},
     runs::run::failed,
-    threads::{self, Silence},
+    threads::{self, Expired},
 };
 
 /// How often is looked.
@@ -48,7 +48,7 @@ impl Runner {
                 }
                 Ok(expired) => expired,
             };
-            let Some(Silence { run, again }) = expired else { continue };
+            let Some(Expired { run, again }) = expired else { continue };
             tracing::info!(run = %silent.run_id, thread = %silent.thread_id, again, "nobody answered in time");
             if again {
                 let ending = failed("unanswered", "nobody answered, twice in a row; say something to go on");

@@ -29,7 +29,7 @@ impl Runner {
     /// Where the store fails.
     pub async fn recover(&self) -> Result<usize> {
         let leases = &self.0.leases;
-        leases.inherit().await?;
+        leases.end_others().await?;
         leases.renew().await?;
         leases.claim().await?;
         let message = "the server was restarted before the run ended; what was said so far is kept, ask again";
@@ -79,7 +79,7 @@ impl Runner {
     }
 
     async fn tend_leases(&self) {
-        let mut turns = interval(self.0.leases.turn());
+        let mut turns = interval(self.0.leases.renew_interval());
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.0.ending.run_until_cancelled(turns.tick()).await.is_some() {
             if let Err(error) = self.turn().await {

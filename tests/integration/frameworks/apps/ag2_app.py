@@ -1,6 +1,6 @@
 """AG2 with its own AG-UI adapter.
 
-`python ag2_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a person has to approve, and `/team`, an agent with a
+`python ag2_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a user has to approve, and `/team`, an agent with a
 sub-agent.
 """
 

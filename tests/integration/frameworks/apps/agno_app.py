@@ -1,6 +1,6 @@
 """agno, served by the AG-UI interface of its AgentOS.
 
-`python agno_app.py PORT MODEL_URL` serves `/agui`, whose tool `send_mail` a person has to confirm, and `/team/agui`, a team with
+`python agno_app.py PORT MODEL_URL` serves `/agui`, whose tool `send_mail` a user has to confirm, and `/team/agui`, a team with
 a member.
 """
 
@@ -20,7 +20,7 @@ port, model_url = int(sys.argv[1]), sys.argv[2]
 
 
 def model() -> OpenAIChat:
-    # Else it names its instructions' role "developer", which many servers of models do not know.
+    # By default the instructions' role is "developer", which many model servers do not support.
     roles = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool", "model": "assistant"}
     return OpenAIChat(id="scripted", base_url=model_url, api_key="none", max_retries=0, role_map=roles)
 

@@ -1,7 +1,7 @@
-"""CrewAI, served by ag-ui-crewai: a flow that asks a model and carries out its tools.
+"""CrewAI, served by ag-ui-crewai: a flow that calls a model and its tools.
 
-`python crewai_app.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a person; `/default`, as
-the adapter is installed; and `/team`, a flow with a crew that is a tool.
+`python crewai_app.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a user; `/default`, with
+the adapter's default settings; and `/team`, a flow with a crew that is a tool.
 """
 
 import asyncio
@@ -52,8 +52,8 @@ async def research(request: str) -> str:
     researcher = Agent(role="Researcher", goal="Find out.", backstory="Finds out.", llm=model, tools=[weather])
     task = Task(description=request, expected_output="A short answer.", agent=researcher)
     crew = Crew(agents=[researcher], tasks=[task])
-    # In the flow's context its calls are told as the flow's own, and restated before the first answer of the conversation: the
-    # model would be told of them in another order than without Netra.
+    # In the flow's context, the crew's calls would be sent as the flow's own and restated before the first answer, so the model would
+    # get them in another order than without Netra.
     return (await asyncio.create_task(crew.akickoff(), context=Context())).raw
 
 

@@ -1,7 +1,7 @@
 """LangGraph, served by ag-ui-langgraph.
 
-`python langgraph.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a person; `/default`, as
-the adapter is installed; and `/team`, an agent with a sub-agent.
+`python langgraph.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a user; `/default`, with
+the adapter's default settings; and `/team`, an agent with a sub-agent.
 """
 
 import sys
@@ -24,7 +24,7 @@ model = ChatOpenAI(model="scripted", base_url=model_url, api_key="none", max_ret
 
 
 def joined(known: list[str], more: list[str]) -> list[str]:
-    """Each fact once: whoever asks sends the state back with every run."""
+    """Each fact once, as the caller sends the state back with every run."""
     return known + [fact for fact in more if fact not in known]
 
 

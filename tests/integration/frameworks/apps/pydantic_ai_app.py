@@ -1,6 +1,6 @@
 """Pydantic AI with its own AG-UI adapter.
 
-`python pydantic_ai_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a person has to approve, and `/team`, an agent with
+`python pydantic_ai_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a user has to approve, and `/team`, an agent with
 a sub-agent that is a tool.
 """
 

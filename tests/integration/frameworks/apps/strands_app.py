@@ -1,6 +1,6 @@
 """Strands Agents, served by ag-ui-strands.
 
-`python strands_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a person has to approve, and `/team`, an agent with a
+`python strands_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a user has to approve, and `/team`, an agent with a
 sub-agent that is a tool.
 """
 

@@ -1,4 +1,4 @@
-//! A client that notes all it applies, over reloads and faults, and sends commands until they are answered.
+//! A client that records every update it applies, across reloads and faults, and repeats commands until they are answered.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,110 +23,112 @@ use tokio::{
 };
 
 use super::proxy::Proxy;
-use crate::support::PATIENCE;
+use crate::support::TEST_TIMEOUT;
 
-/// How long after a refusal a command is sent again.
-const AGAIN: Duration = Duration::from_millis(50);
+/// How long after `unavailable` a command is sent again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a client knew of a channel: states it began from, and the entries it applied to each.
+/// What a client applied of a channel: snapshots, and the entries after each.
 #[derive(Default)]
-pub(crate) struct Track {
-    pub(crate) parts: Vec<Part>,
+pub(crate) struct ChannelRecord {
+    pub(crate) segments: Vec<Segment>,
     pub(crate) cursor: Option<Cursor>,
-    /// Who was last said to have the thread open.
+    /// Who has the thread open, by the last presence signal.
     pub(crate) present: Vec<Present>,
 }
 
-impl Track {
-    /// The last place that is known.
-    pub(crate) fn place(&self) -> u64 {
+impl ChannelRecord {
+    /// The seq of the last update.
+    pub(crate) fn seq(&self) -> u64 {
         self.cursor.as_ref().map_or(0, |cursor| cursor.seq)
     }
 }
 
-/// From one state on.
+/// A snapshot and the entries applied to it.
 #[derive(Default)]
-pub(crate) struct Part {
-    /// The place and the state; none: it was told to begin somewhere.
+pub(crate) struct Segment {
+    /// The snapshot and its seq; `None` where the client asked for entries after a cursor.
     pub(crate) from: Option<(u64, Snapshot)>,
     pub(crate) entries: Vec<(u64, i64, Entry)>,
 }
 
-/// All that a client knew.
+/// All that a client applied.
 #[derive(Default)]
-pub(crate) struct Notes {
-    pub(crate) tracks: BTreeMap<ChannelName, Track>,
-    /// Channels of which the server said that there is no such.
-    pub(crate) gone: BTreeSet<ChannelName>,
-    /// What should never have been.
-    pub(crate) wrongs: Vec<String>,
+pub(crate) struct ClientRecord {
+    pub(crate) channels: BTreeMap<ChannelName, ChannelRecord>,
+    /// Channels that the server refused with `not_found`.
+    pub(crate) not_found: BTreeSet<ChannelName>,
+    /// Updates that break the protocol.
+    pub(crate) violations: Vec<String>,
 }
 
-impl Notes {
-    /// Whether the feed says that a thread, which was there once, is gone.
+impl ClientRecord {
+    /// Whether the feed shows that a thread was removed.
     pub(crate) fn is_removed(&self, thread: ThreadId) -> bool {
-        let Some(part) = self.tracks.get(&ChannelName::User).and_then(|feed| feed.parts.last()) else { return false };
+        let Some(segment) = self.channels.get(&ChannelName::User).and_then(|feed| feed.segments.last()) else {
+            return false;
+        };
         let adds =
             |entry: &Entry| matches!(entry, Entry::User(UserEntry::Thread { thread: info }) if info.id == thread);
         let removes = |entry: &Entry| matches!(entry, Entry::User(UserEntry::ThreadRemoved { thread_id }) if *thread_id == thread);
-        let had = match &part.from {
+        let had = match &segment.from {
             Some((_, Snapshot::User(feed))) => feed.threads.iter().any(|line| line.info.id == thread),
             _ => true,
         };
-        let entries = || part.entries.iter().map(|(_, _, entry)| entry);
+        let entries = || segment.entries.iter().map(|(_, _, entry)| entry);
         entries().any(removes) || (!had && !entries().any(adds))
     }
 
-    fn hear(&mut self, channel: ChannelName, update: Update) {
-        let track = self.tracks.entry(channel).or_default();
-        let known = track.place();
+    fn apply(&mut self, channel: ChannelName, update: Update) {
+        let channel_record = self.channels.entry(channel).or_default();
+        let known = channel_record.seq();
         match update {
             Update::Snapshot { cursor, snapshot } => {
                 if cursor.seq < known {
-                    self.wrongs.push(format!("{channel}: went back from {known} to {}", cursor.seq));
+                    self.violations.push(format!("{channel}: snapshot went back from {known} to {}", cursor.seq));
                 }
-                track.parts.push(Part { from: Some((cursor.seq, snapshot)), entries: Vec::new() });
-                track.cursor = Some(cursor);
+                channel_record.segments.push(Segment { from: Some((cursor.seq, snapshot)), entries: Vec::new() });
+                channel_record.cursor = Some(cursor);
             }
             Update::Entry { seq: Some(seq), at, entry } => {
                 if seq != known + 1 {
-                    self.wrongs.push(format!("{channel}: {seq} came after {known}"));
+                    self.violations.push(format!("{channel}: {seq} came after {known}"));
                 }
-                let Some(cursor) = &mut track.cursor else {
-                    return self.wrongs.push(format!("{channel}: {seq} came before any state"));
+                let Some(cursor) = &mut channel_record.cursor else {
+                    return self.violations.push(format!("{channel}: {seq} came before any snapshot"));
                 };
                 cursor.seq = seq;
-                if track.parts.is_empty() {
-                    track.parts.push(Part::default());
+                if channel_record.segments.is_empty() {
+                    channel_record.segments.push(Segment::default());
                 }
-                track.parts.last_mut().expect("there is one").entries.push((seq, at, entry));
+                channel_record.segments.last_mut().expect("there is one").entries.push((seq, at, entry));
             }
             Update::Entry { seq: None, entry: Entry::Signal(ThreadSignal::Presence { present }), .. } => {
-                track.present = present;
+                channel_record.present = present;
             }
             Update::Entry { seq: None, .. } => {}
-            // Whether it was deleted the audit knows.
+            // The audit checks that it was deleted.
             Update::Refused(error) if error.code == ErrorCode::NotFound => {
-                self.gone.insert(channel);
+                self.not_found.insert(channel);
             }
-            Update::Refused(error) => self.wrongs.push(format!("{channel}: refused: {}", error.message)),
+            Update::Refused(error) => self.violations.push(format!("{channel}: refused: {}", error.message)),
         }
     }
 }
 
-/// The client.
-pub(crate) struct Witness {
+/// A client that records what it applies.
+pub(crate) struct ClientRecorder {
     pub(crate) name: String,
     pub(crate) proxy: Proxy,
     pub(crate) token: String,
     client: watch::Sender<Client>,
-    notes: watch::Sender<Notes>,
-    /// While it is true, nothing is read.
+    record: watch::Sender<ClientRecord>,
+    /// While true, updates are not read.
     slow: watch::Sender<bool>,
     following: Mutex<BTreeMap<ChannelName, JoinHandle<()>>>,
 }
 
-impl Witness {
+impl ClientRecorder {
     /// Connects through a proxy of its own.
     pub(crate) fn new(name: String, proxy: Proxy, token: String) -> Arc<Self> {
         let client = Client::connect(config(&proxy, &token));
@@ -135,51 +137,54 @@ impl Witness {
             proxy,
             token,
             client: watch::Sender::new(client),
-            notes: watch::Sender::new(Notes::default()),
+            record: watch::Sender::new(ClientRecord::default()),
             slow: watch::Sender::new(false),
             following: Mutex::default(),
         })
     }
 
-    /// Follows a channel from where it is known to, or from `after`.
+    /// Follows a channel from its last recorded cursor, or from `after`.
     pub(crate) async fn follow(&self, channel: ChannelName, after: Option<Cursor>) {
         if let Some(after) = after {
-            self.notes.send_modify(|notes| notes.tracks.entry(channel).or_default().cursor = Some(after));
+            self.record.send_modify(|record| record.channels.entry(channel).or_default().cursor = Some(after));
         }
-        let known = self.notes.borrow().tracks.get(&channel).and_then(|track| track.cursor.clone());
+        let known =
+            self.record.borrow().channels.get(&channel).and_then(|channel_record| channel_record.cursor.clone());
         let client = self.client.borrow().clone();
         let updates = client.follow(channel, known).await;
-        let task = tokio::spawn(note(channel, updates, self.notes.clone(), self.slow.subscribe()));
+        let task = tokio::spawn(record_updates(channel, updates, self.record.clone(), self.slow.subscribe()));
         self.following.lock().expect("not poisoned").insert(channel, task);
     }
 
-    /// What it knows, as it changes.
-    pub(crate) fn notes(&self) -> watch::Receiver<Notes> {
-        self.notes.subscribe()
+    /// The record, as it changes.
+    pub(crate) fn record(&self) -> watch::Receiver<ClientRecord> {
+        self.record.subscribe()
     }
 
-    /// Whose client it is, once it is connected.
+    /// Waits until it is connected; returns its user.
     pub(crate) async fn user(&self) -> UserId {
         let mut welcome = self.client.borrow().welcome();
-        let welcome = timeout(PATIENCE, welcome.wait_for(Option::is_some)).await.expect("in time").expect("lives");
+        let welcome =
+            timeout(TEST_TIMEOUT, welcome.wait_for(Option::is_some)).await.expect("in time").expect("the client runs");
         welcome.as_ref().expect("is there").user.id
     }
 
-    /// Its connection, as the server calls it.
+    /// The id of its last connection.
     pub(crate) fn connection_id(&self) -> Option<ConnectionId> {
         let welcome = self.client.borrow().welcome();
         let welcome = welcome.borrow();
         welcome.as_ref().map(|welcome| welcome.connection_id)
     }
 
-    /// Waits until it has come so far in a channel.
-    pub(crate) async fn until_place(&self, channel: ChannelName, place: u64) {
-        let mut notes = self.notes();
-        let there = notes.wait_for(|notes| notes.tracks.get(&channel).is_some_and(|track| track.place() >= place));
-        timeout(PATIENCE, there).await.expect("in time").expect("it lives");
+    /// Waits until it has applied a channel up to this seq.
+    pub(crate) async fn until_seq(&self, channel: ChannelName, seq: u64) {
+        let mut record = self.record();
+        let there = record
+            .wait_for(|record| record.channels.get(&channel).is_some_and(|channel_record| channel_record.seq() >= seq));
+        timeout(TEST_TIMEOUT, there).await.expect("in time").expect("the client runs");
     }
 
-    /// Whether it is connected within a time; in a hurry it tries at once, as somebody who clicks "retry".
+    /// Whether it connects within a time. `hurry`: it retries at once, as a click on "Retry" does.
     pub(crate) async fn connected(&self, hurry: bool, within: Duration) -> bool {
         let waiting = async {
             loop {
@@ -198,7 +203,7 @@ impl Witness {
         timeout(within, waiting).await.is_ok()
     }
 
-    /// Sends a command until it is answered, with another client where this one is closed meanwhile.
+    /// Repeats a command until it is answered; after a reload, over the new connection.
     pub(crate) async fn send<R: Request + Clone>(&self, request: R) -> Result<R::Ok, ErrorBody> {
         let mut current = self.client.subscribe();
         let answering = async {
@@ -206,7 +211,7 @@ impl Witness {
                 let client = current.borrow_and_update().clone();
                 tokio::select! {
                     answer = client.send(request.clone()) => match answer {
-                        Err(error) if error.code == ErrorCode::Unavailable => sleep(AGAIN).await,
+                        Err(error) if error.code == ErrorCode::Unavailable => sleep(RETRY_INTERVAL).await,
                         answer => return answer,
                     },
                     _ = current.changed() => {}
@@ -217,20 +222,22 @@ impl Witness {
         timeout(Duration::from_secs(120), answering).await.unwrap_or_else(late)
     }
 
-    /// Closes the client as a tab is, and opens another that goes on from what was known.
+    /// Closes the client, as a closed tab does, and opens another that continues from the last cursors.
     pub(crate) async fn reload(&self) {
         self.client.send_replace(Client::connect(config(&self.proxy, &self.token)));
         let before = std::mem::take(&mut *self.following.lock().expect("not poisoned"));
         for (channel, task) in before {
-            // What was applied before the end counts.
-            if timeout(PATIENCE, task).await.is_err() {
-                self.notes.send_modify(|notes| notes.wrongs.push(format!("{channel}: never ended after a close")));
+            // Updates that the old client still applies are recorded before the new one follows.
+            if timeout(TEST_TIMEOUT, task).await.is_err() {
+                self.record.send_modify(|record| {
+                    record.violations.push(format!("{channel}: the stream did not end after the client was closed"))
+                });
             }
             self.follow(channel, None).await;
         }
     }
 
-    /// Reads nothing for a while.
+    /// Stops reading updates, or reads them again.
     pub(crate) fn set_slow(&self, slow: bool) {
         self.slow.send_replace(slow);
     }
@@ -240,14 +247,14 @@ fn config(proxy: &Proxy, token: &str) -> ClientConfig {
     ClientConfig::bearer(format!("ws://{}/ws", proxy.address()), token)
 }
 
-async fn note(
+async fn record_updates(
     channel: ChannelName,
     mut updates: mpsc::Receiver<Update>,
-    notes: watch::Sender<Notes>,
+    record: watch::Sender<ClientRecord>,
     mut slow: watch::Receiver<bool>,
 ) {
     while slow.wait_for(|slow| !slow).await.is_ok() {
         let Some(update) = updates.recv().await else { break };
-        notes.send_modify(|notes| notes.hear(channel, update));
+        record.send_modify(|record| record.apply(channel, update));
     }
 }

@@ -1,4 +1,4 @@
-//! What people do meanwhile: they say things in their threads, stop runs, rename threads, and wait for answers.
+//! Simulated users: they send messages, stop runs, rename and delete threads, and wait for the runs to end.
 
 use std::{
     collections::BTreeSet,
@@ -16,24 +16,24 @@ use netra::protocol::{
 use rand::{RngExt, rngs::StdRng};
 use tokio::time::timeout;
 
-use super::{audit::Acknowledged, witness::Witness};
+use super::{audit::Acknowledged, client_recorder::ClientRecorder};
 
-/// A person with several clients.
+/// A user with several clients.
 #[derive(Clone)]
-pub(crate) struct Someone {
+pub(crate) struct SimulatedUser {
     pub(crate) user: UserId,
-    pub(crate) clients: Vec<Arc<Witness>>,
+    pub(crate) clients: Vec<Arc<ClientRecorder>>,
     threads: Arc<Mutex<Vec<ThreadId>>>,
     pub(crate) ledger: Ledger,
-    patience: Duration,
+    run_timeout: Duration,
 }
 
-/// What was answered, and what went wrong.
+/// What all users saw acknowledged, and what went wrong.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger {
     pub(crate) acknowledged: Arc<Mutex<Vec<Acknowledged>>>,
-    pub(crate) wrongs: Arc<Mutex<Vec<String>>>,
-    /// Threads that somebody deletes, from before they do.
+    pub(crate) violations: Arc<Mutex<Vec<String>>>,
+    /// Deleted threads; each is added before its deletion is requested.
     deleted: Arc<Mutex<BTreeSet<ThreadId>>>,
 }
 
@@ -47,24 +47,24 @@ impl Ledger {
         self.deleted.lock().expect("not poisoned").contains(&thread)
     }
 
-    pub(crate) fn wrong(&self, what: String) {
-        self.wrongs.lock().expect("not poisoned").push(what);
+    pub(crate) fn violation(&self, what: String) {
+        self.violations.lock().expect("not poisoned").push(what);
     }
 }
 
-impl Someone {
-    /// A person whose clients follow the feed, and have a first thread.
-    pub(crate) async fn new(clients: Vec<Arc<Witness>>, ledger: Ledger, patience: Duration) -> Self {
-        let someone = Self { user: clients[0].user().await, clients, threads: Arc::default(), ledger, patience };
-        for client in &someone.clients {
+impl SimulatedUser {
+    /// A user with one thread, whose clients follow the feed.
+    pub(crate) async fn new(clients: Vec<Arc<ClientRecorder>>, ledger: Ledger, run_timeout: Duration) -> Self {
+        let user = Self { user: clients[0].user().await, clients, threads: Arc::default(), ledger, run_timeout };
+        for client in &user.clients {
             client.follow(ChannelName::User, None).await;
         }
-        someone.begin_thread(&someone.clients[0]).await;
-        someone
+        user.create_thread(&user.clients[0]).await;
+        user
     }
 
-    /// Lives until it is over: one thing after another, each to its end.
-    pub(crate) async fn live(self, mut choices: StdRng, over: Arc<AtomicBool>) {
+    /// Does one thing after another until `over` is set.
+    pub(crate) async fn act(self, mut choices: StdRng, over: Arc<AtomicBool>) {
         while !over.load(Ordering::SeqCst) {
             let client = self.clients[choices.random_range(0..self.clients.len())].clone();
             let watching = self.clients[choices.random_range(0..self.clients.len())].clone();
@@ -75,26 +75,26 @@ impl Someone {
             match choices.random_range(0..22) {
                 0..12 => self.ask(&client, &watching, thread, "replay").await,
                 12..14 => self.ask(&client, &watching, thread, "analyst").await,
-                14..17 => self.interrupt(&client, &watching, thread).await,
+                14..17 => self.ask_and_stop(&client, &watching, thread).await,
                 17 => self.rename(&client, thread).await,
                 18 => {
                     let read = client.send(MarkRead { thread_id: thread }).await;
                     self.expect("mark_read", thread, read);
                 }
                 19 | 20 => self.delete_thread(&client, thread).await,
-                _ if self.threads.lock().expect("not poisoned").len() < 4 => self.begin_thread(&client).await,
+                _ if self.threads.lock().expect("not poisoned").len() < 4 => self.create_thread(&client).await,
                 _ => {}
             }
         }
     }
 
-    /// Asks in the first thread, and waits until another client sees the end.
+    /// Sends a message in the first thread and waits until another client sees the run end.
     pub(crate) async fn ask_once(&self) {
         let thread = self.threads.lock().expect("not poisoned")[0];
         self.ask(&self.clients[0], &self.clients[1], thread, "replay").await;
     }
 
-    async fn begin_thread(&self, client: &Witness) {
+    async fn create_thread(&self, client: &ClientRecorder) {
         let thread_id = ThreadId::new();
         let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;
         if self.expect("create_thread", thread_id, made).is_some() {
@@ -105,8 +105,8 @@ impl Someone {
         }
     }
 
-    /// Deletes a thread, whatever goes on in it, where others are left.
-    async fn delete_thread(&self, client: &Witness, thread_id: ThreadId) {
+    /// Deletes a thread, even during a run, unless it is the last.
+    async fn delete_thread(&self, client: &ClientRecorder, thread_id: ThreadId) {
         {
             let mut threads = self.threads.lock().expect("not poisoned");
             if threads.len() < 2 || !threads.contains(&thread_id) {
@@ -115,33 +115,33 @@ impl Someone {
             self.ledger.deleted.lock().expect("not poisoned").insert(thread_id);
             threads.retain(|other| *other != thread_id);
         }
-        // Not excused by the deletion: nothing but this deletes it, and to delete it again is fine.
+        // No error is expected: only this deletes the thread, and a repeated deletion succeeds.
         if let Err(error) = client.send(DeleteThread { thread_id }).await {
-            self.ledger.wrong(format!("delete_thread: {error:?}"));
+            self.ledger.violation(format!("delete_thread: {error:?}"));
         }
     }
 
-    async fn ask(&self, client: &Witness, watching: &Witness, thread: ThreadId, agent: &str) {
-        if let Some(accepted) = self.say(client, thread, agent).await {
-            self.see_the_end(watching, thread, accepted.run_id).await;
+    async fn ask(&self, client: &ClientRecorder, watching: &ClientRecorder, thread: ThreadId, agent: &str) {
+        if let Some(accepted) = self.send_message(client, thread, agent).await {
+            self.until_run_ends(watching, thread, accepted.run_id).await;
         }
     }
 
-    async fn interrupt(&self, client: &Witness, watching: &Witness, thread: ThreadId) {
-        if let Some(accepted) = self.say(client, thread, "replay").await {
-            // A run that is over meanwhile cannot be stopped, which is an answer too.
+    async fn ask_and_stop(&self, client: &ClientRecorder, watching: &ClientRecorder, thread: ThreadId) {
+        if let Some(accepted) = self.send_message(client, thread, "replay").await {
+            // The run may be over by now, which is an error that is expected.
             let _ = watching.send(StopRun { run_id: accepted.run_id }).await;
-            self.see_the_end(watching, thread, accepted.run_id).await;
+            self.until_run_ends(watching, thread, accepted.run_id).await;
         }
     }
 
-    async fn rename(&self, client: &Witness, thread_id: ThreadId) {
+    async fn rename(&self, client: &ClientRecorder, thread_id: ThreadId) {
         let title = format!("Renamed at {}", netra::server::clock::now_ms());
         let renamed = client.send(RenameThread { thread_id, title }).await;
         self.expect("rename_thread", thread_id, renamed);
     }
 
-    async fn say(&self, client: &Witness, thread: ThreadId, agent: &str) -> Option<MessageAccepted> {
+    async fn send_message(&self, client: &ClientRecorder, thread: ThreadId, agent: &str) -> Option<MessageAccepted> {
         let message = SendMessage { agent: Some(agent.into()), ..SendMessage::new(thread, "Where do my tokens go?") };
         let accepted = self.expect("send_message", thread, client.send(message.clone()).await)?;
         let acknowledged =
@@ -150,29 +150,32 @@ impl Someone {
         Some(accepted)
     }
 
-    /// Waits until a client sees a run's end, or is told that its thread was deleted.
-    async fn see_the_end(&self, client: &Witness, thread: ThreadId, run: RunId) {
-        let mut notes = client.notes();
-        let ended = notes.wait_for(|notes| {
-            if self.ledger.is_deleted(thread) && notes.is_removed(thread) {
+    /// Waits until a client sees a run end or its thread removed.
+    async fn until_run_ends(&self, client: &ClientRecorder, thread: ThreadId, run: RunId) {
+        let mut record = client.record();
+        let ended = record.wait_for(|record| {
+            if self.ledger.is_deleted(thread) && record.is_removed(thread) {
                 return true;
             }
-            let parts = notes.tracks.get(&ChannelName::Thread(thread)).map(|track| track.parts.as_slice());
-            parts.unwrap_or_default().iter().any(|part| {
-                let state = part.from.as_ref().is_some_and(|(_, state)| is_over(state, run));
-                state || part.entries.iter().rev().any(|(_, _, entry)| ends(entry, run))
+            let segments = record
+                .channels
+                .get(&ChannelName::Thread(thread))
+                .map(|channel_record| channel_record.segments.as_slice());
+            segments.unwrap_or_default().iter().any(|segment| {
+                let state = segment.from.as_ref().is_some_and(|(_, state)| is_over(state, run));
+                state || segment.entries.iter().rev().any(|(_, _, entry)| ends(entry, run))
             })
         });
-        if timeout(self.patience, ended).await.is_err() {
-            self.ledger.wrong(format!("{} never saw the end of {run}", client.name));
+        if timeout(self.run_timeout, ended).await.is_err() {
+            self.ledger.violation(format!("{} did not see the end of {run}", client.name));
         }
     }
 
-    /// What was answered; an error is wrong, unless the thread is being deleted and it says that there is none.
+    /// The answer. An error is a violation, unless it is `not_found` and the thread was deleted.
     fn expect<T>(&self, what: &str, thread: ThreadId, answer: Result<T, netra::protocol::ErrorBody>) -> Option<T> {
         let excused = |code| code == ErrorCode::NotFound && self.ledger.is_deleted(thread);
-        let wrong = answer.as_ref().err().filter(|error| !excused(error.code));
-        wrong.inspect(|error| self.ledger.wrong(format!("{what}: {error:?}")));
+        let unexpected = answer.as_ref().err().filter(|error| !excused(error.code));
+        unexpected.inspect(|error| self.ledger.violation(format!("{what}: {error:?}")));
         answer.ok()
     }
 }

@@ -1,0 +1,265 @@
+//! The statements over `threads`, `runs` and `messages`.
+
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
+
+use super::{NewRun, Place, Unanswered};
+use crate::{
+    protocol::{MessageId, RunId, ThreadId, ThreadInfo, UserId},
+    server::{
+        clock::now_ms,
+        error::{Error, Result},
+        store::row,
+    },
+};
+
+/// Inserts a thread with the request that created it; returns whether its id was free.
+pub(super) async fn insert_thread(
+    connection: &mut AnyConnection,
+    owner: UserId,
+    thread: &ThreadInfo,
+    request: &str,
+) -> Result<bool> {
+    let sql = "INSERT INTO threads (id, owner, title, agent, request, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (id) DO NOTHING";
+    let query = sqlx::query(sql).bind(thread.id).bind(owner).bind(&thread.title).bind(&thread.agent);
+    let inserted = query.bind(request).bind(thread.created_at).execute(connection).await?;
+    Ok(inserted.rows_affected() > 0)
+}
+
+row! {
+    /// How a thread was created.
+    pub(super) struct Creation {
+        pub(super) owner: UserId,
+        pub(super) request: String,
+        pub(super) deleted_at: Option<i64>,
+    }
+}
+
+pub(super) async fn creation(connection: &mut AnyConnection, thread: ThreadId) -> Result<Creation> {
+    let query = sqlx::query_as("SELECT owner, request, deleted_at FROM threads WHERE id = $1").bind(thread);
+    Ok(query.fetch_one(connection).await?)
+}
+
+/// A person's thread; `lock` is appended to the statement.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn thread<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    owner: UserId,
+    id: ThreadId,
+    lock: &'static str,
+) -> Result<ThreadInfo> {
+    row! { struct Row { title: String, agent: String, created_at: i64 } }
+    let sql = "SELECT title, agent, created_at FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
+    let query = sqlx::query_as(AssertSqlSafe(format!("{sql}{lock}"))).bind(id).bind(owner);
+    let row: Option<Row> = query.fetch_optional(executor).await?;
+    let Row { title, agent, created_at } = row.ok_or_else(|| Error::not_found("thread"))?;
+    Ok(ThreadInfo { id, title, agent, created_at })
+}
+
+/// Stores a thread's title and agent.
+pub(super) async fn update_thread(connection: &mut AnyConnection, thread: &ThreadInfo) -> Result<()> {
+    let query = sqlx::query("UPDATE threads SET title = $2, agent = $3 WHERE id = $1").bind(thread.id);
+    query.bind(&thread.title).bind(&thread.agent).execute(connection).await?;
+    Ok(())
+}
+
+/// Whether a person's thread was deleted.
+pub(super) async fn is_deleted(connection: &mut AnyConnection, owner: UserId, thread: ThreadId) -> Result<bool> {
+    let sql = "SELECT COUNT(*) FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NOT NULL";
+    let count: i64 = sqlx::query_scalar(sql).bind(thread).bind(owner).fetch_one(connection).await?;
+    Ok(count > 0)
+}
+
+/// Deletes all rows of a thread but its own, which stays so that its id cannot be used again; returns the runs that had not ended.
+pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: ThreadId) -> Result<Vec<RunId>> {
+    let query = sqlx::query_scalar("SELECT id FROM runs WHERE thread_id = $1 AND ended_at IS NULL").bind(thread);
+    let open = query.fetch_all(&mut *connection).await?;
+    for sql in [
+        "DELETE FROM runs WHERE thread_id = $1",
+        "DELETE FROM messages WHERE thread_id = $1",
+        "DELETE FROM files WHERE thread_id = $1",
+        "DELETE FROM uploads WHERE thread_id = $1",
+    ] {
+        sqlx::query(sql).bind(thread).execute(&mut *connection).await?;
+    }
+    let query = sqlx::query("UPDATE threads SET title = '', request = '', deleted_at = $2 WHERE id = $1");
+    query.bind(thread).bind(now_ms()).execute(connection).await?;
+    Ok(open)
+}
+
+/// Inserts a run. `caller`: see [`super::send`].
+pub(super) async fn insert_run(
+    connection: &mut AnyConnection,
+    run: &NewRun,
+    message: Option<MessageId>,
+    node: &str,
+    caller: Option<String>,
+) -> Result<()> {
+    let sql = "INSERT INTO runs (id, thread_id, owner, agent, started_at, node, message_id, turn, seq, caller) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    sqlx::query(sql)
+        .bind(run.run_id)
+        .bind(run.thread_id)
+        .bind(run.owner)
+        .bind(&run.agent)
+        .bind(now_ms())
+        .bind(node)
+        .bind(message)
+        .bind(run.place.turn.cast_signed())
+        .bind(run.place.seq.cast_signed())
+        .bind(caller)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+row! {
+    /// A run that may be answered.
+    pub(super) struct AnswerableRun {
+        pub(super) agent: String,
+        pub(super) message_id: Option<MessageId>,
+        pub(super) turn: i64,
+        pub(super) asks_until: Option<i64>,
+        pub(super) answered_at: Option<i64>,
+        pub(super) caller: Option<String>,
+    }
+}
+
+pub(super) async fn answerable_run(
+    connection: &mut AnyConnection,
+    thread: ThreadId,
+    run: RunId,
+) -> Result<Option<AnswerableRun>> {
+    let sql =
+        "SELECT agent, message_id, turn, asks_until, answered_at, caller FROM runs WHERE id = $1 AND thread_id = $2";
+    Ok(sqlx::query_as(sql).bind(run).bind(thread).fetch_optional(connection).await?)
+}
+
+/// Notes that a run waits for no answer any more.
+pub(super) async fn mark_answered(connection: &mut AnyConnection, run: RunId) -> Result<()> {
+    let sql = "UPDATE runs SET answered_at = $2 WHERE id = $1 AND answered_at IS NULL";
+    sqlx::query(sql).bind(run).bind(now_ms()).execute(connection).await?;
+    Ok(())
+}
+
+/// Notes that no run of a thread waits for an answer any more; returns those that did.
+pub(super) async fn mark_all_answered(connection: &mut AnyConnection, thread: ThreadId) -> Result<Vec<RunId>> {
+    let sql = "UPDATE runs SET answered_at = $2 WHERE thread_id = $1 AND asks_until IS NOT NULL AND answered_at IS NULL \
+               RETURNING id";
+    Ok(sqlx::query_scalar(sql).bind(thread).bind(now_ms()).fetch_all(connection).await?)
+}
+
+/// Runs whose last question has expired, at most `limit`, those first that expired first.
+pub(super) async fn unanswered<'c>(executor: impl Executor<'c, Database = Any>, limit: i64) -> Result<Vec<Unanswered>> {
+    let sql = "SELECT id AS run_id, thread_id, owner FROM runs WHERE asks_until <= $1 AND answered_at IS NULL \
+               ORDER BY asks_until LIMIT $2";
+    Ok(sqlx::query_as(sql).bind(now_ms()).bind(limit).fetch_all(executor).await?)
+}
+
+/// Ends a run as taken back, unless it has begun or ended. Appends lock the run's row, too, so after this it can append nothing.
+pub(super) async fn take_back_run(connection: &mut AnyConnection, run: RunId) -> Result<bool> {
+    let sql =
+        "UPDATE runs SET ended_at = $2, taken_back_at = $2 WHERE id = $1 AND ended_at IS NULL AND begun_at IS NULL";
+    Ok(sqlx::query(sql).bind(run).bind(now_ms()).execute(connection).await?.rows_affected() > 0)
+}
+
+/// Whether a run was taken back.
+pub(super) async fn is_taken_back(connection: &mut AnyConnection, run: RunId) -> Result<bool> {
+    let sql = "SELECT COUNT(*) FROM runs WHERE id = $1 AND taken_back_at IS NOT NULL";
+    let count: i64 = sqlx::query_scalar(sql).bind(run).fetch_one(connection).await?;
+    Ok(count > 0)
+}
+
+/// Whether runs of a thread before a place have not ended, or wait for an answer. A run that resumes another waits for later turns
+/// that have begun, too.
+pub(super) async fn is_blocked(connection: &mut AnyConnection, thread: ThreadId, place: Place) -> Result<bool> {
+    const EARLIER: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn < $2 OR (turn = $2 AND seq < $3)) \
+                           AND (ended_at IS NULL OR (asks_until > $4 AND answered_at IS NULL))";
+    const BEGUN: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND turn > $2 AND ended_at IS NULL \
+                         AND begun_at IS NOT NULL";
+    let (turn, seq) = (place.turn.cast_signed(), place.seq.cast_signed());
+    let query = sqlx::query_scalar::<_, i64>(EARLIER).bind(thread).bind(turn).bind(seq).bind(now_ms());
+    if query.fetch_one(&mut *connection).await? > 0 {
+        return Ok(true);
+    }
+    let is_resumed = turn != seq;
+    let query = sqlx::query_scalar::<_, i64>(BEGUN).bind(thread).bind(turn);
+    Ok(is_resumed && query.fetch_one(connection).await? > 0)
+}
+
+/// Whether a run exists and has not ended.
+pub(super) async fn is_open<'c>(executor: impl Executor<'c, Database = Any>, run: RunId) -> Result<bool> {
+    let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM runs WHERE id = $1 AND ended_at IS NULL").bind(run);
+    Ok(query.fetch_one(executor).await? > 0)
+}
+
+/// When a person's run ended, if it has.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn ended_at<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    owner: UserId,
+    run: RunId,
+) -> Result<Option<i64>> {
+    let query = sqlx::query_scalar("SELECT ended_at FROM runs WHERE id = $1 AND owner = $2").bind(run).bind(owner);
+    query.fetch_optional(executor).await?.ok_or_else(|| Error::not_found("run"))
+}
+
+/// Notes that a run is to be stopped.
+pub(super) async fn mark_to_stop(connection: &mut AnyConnection, run: RunId) -> Result<()> {
+    let sql = "UPDATE runs SET stop_at = $2 WHERE id = $1 AND ended_at IS NULL AND stop_at IS NULL";
+    sqlx::query(sql).bind(run).bind(now_ms()).execute(connection).await?;
+    Ok(())
+}
+
+row! {
+    /// A message or answer that was accepted.
+    pub(super) struct Accepted {
+        pub(super) request: String,
+        pub(super) run_id: RunId,
+        pub(super) seq: i64,
+    }
+}
+
+/// The accepted message or answer of an id.
+pub(super) async fn accepted<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    author: UserId,
+    id: MessageId,
+) -> Result<Option<Accepted>> {
+    let query = sqlx::query_as("SELECT request, run_id, seq FROM messages WHERE author = $1 AND id = $2");
+    Ok(query.bind(author).bind(id).fetch_optional(executor).await?)
+}
+
+/// Inserts a message or answer with the run that it asked for; returns whether its id was free.
+pub(super) async fn insert_accepted(
+    connection: &mut AnyConnection,
+    id: MessageId,
+    request: String,
+    run: &NewRun,
+) -> Result<bool> {
+    let sql = "INSERT INTO messages (id, author, thread_id, request, run_id, seq) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (author, id) DO NOTHING";
+    let query = sqlx::query(sql).bind(id).bind(run.owner).bind(run.thread_id).bind(request);
+    let inserted = query.bind(run.run_id).bind(run.place.seq.cast_signed()).execute(connection).await?;
+    Ok(inserted.rows_affected() > 0)
+}
+
+/// The run that a message of a thread asked for.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn run_of_message(
+    connection: &mut AnyConnection,
+    thread: ThreadId,
+    message: MessageId,
+) -> Result<RunId> {
+    // `messages` has answers, too; their runs have the `message_id` of the turn's message.
+    let sql = "SELECT m.run_id FROM messages m JOIN runs r ON r.id = m.run_id \
+               WHERE m.id = $1 AND m.thread_id = $2 AND r.message_id = m.id";
+    let run = sqlx::query_scalar(sql).bind(message).bind(thread).fetch_optional(connection).await?;
+    run.ok_or_else(|| Error::not_found("message in this thread"))
+}
