@@ -10,7 +10,7 @@ use netra::{
     server::{
         agents::{
             AgentRegistry, Kinds,
-            remote::{Pace, Remote, RemoteOptions},
+            remote::{BreakerConfig, Remote, RemoteOptions},
         },
         channel::Channels,
         config::agents::AgUiConfig,
@@ -41,8 +41,9 @@ pub fn config(url: &str, changes: &Value) -> AgUiConfig {
 
 /// A remote agent with short retry and breaker intervals.
 pub fn remote(config: &AgUiConfig) -> Remote {
-    let pace = Pace { failures: 3, first: Duration::from_millis(200), longest: Duration::from_secs(1) };
-    let options = RemoteOptions { pace, backoff: Duration::from_millis(10) };
+    let breaker =
+        BreakerConfig { failures: 3, first_pause: Duration::from_millis(200), max_pause: Duration::from_secs(1) };
+    let options = RemoteOptions { breaker, backoff: Duration::from_millis(10) };
     let variables = |name: &str| (name == "TOKEN").then(|| SECRET.to_owned());
     Remote::new(AgentInfo::new("remote", "Remote", ""), config, variables, options).expect("is right")
 }
