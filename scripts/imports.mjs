@@ -87,7 +87,7 @@ const segments = (path) =>
 
 /** Paths into this crate that a source names, each absolute, without `crate`. */
 function imports(source, module) {
-  const [code, tests] = source.replace(/\/\/.*$/gm, '').split(/^mod tests \{$/m);
+  const [code, tests] = source.replace(/\/\/.*$/gm, '').replace(/\bpub\(in [^)]*\)/g, '').split(/^mod tests \{$/m);
   if (tests !== undefined) return [...imports(code, module), ...imports(tests, [...module, 'tests'])];
   const paths = [];
   const rest = code.replace(/\buse\s+([^;]+);/g, (_, tree) => {
