@@ -104,7 +104,7 @@ fn every_broken_rule_is_named() {
         (vec![reasoning(), reasoning()], "the reasoning message `a` has started already"),
         (
             vec![ReasoningStart::new("a").into(), ReasoningMessageContent::new("a", "x").into()],
-            "no reasoning message `a`",
+            "the reasoning message `a` has not started or has ended",
         ),
         (vec![ReasoningMessageEnd::new("a").into()], "the reasoning message `a` has not started or has ended"),
         (vec![StepStarted::new("s").into(), StepStarted::new("s").into()], "the step `s` has started already"),
@@ -116,7 +116,7 @@ fn every_broken_rule_is_named() {
         (vec![SubagentFinished::new("x").into()], "the sub-agent `x` has not started or has ended"),
         (
             vec![sub("x"), SubagentError::new("x", "no").into(), SubagentError::new("x", "no").into()],
-            "no sub-agent `x`",
+            "the sub-agent `x` has not started or has ended",
         ),
         (vec![sub("x"), text("a"), of("x", TextMessageEnd::new("a"))], "belongs to the run itself, not to `x`"),
         (vec![sub("x"), sub("y"), of("x", text("a")), of("y", TextMessageContent::new("a", ""))], "sub-agent `x`, not"),
@@ -159,7 +159,7 @@ fn every_broken_rule_is_named() {
             vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_PATCH_MOVES + 1]).into()],
             "a delta may have 32 operations that move or copy, this one has 33",
         ),
-        (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "at most 262144 bytes"),
+        (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "may have 262144 bytes"),
     ];
     for (events, expected) in cases {
         let said = says(events);
@@ -170,7 +170,7 @@ fn every_broken_rule_is_named() {
 #[test]
 fn a_run_is_bounded_in_ids_and_in_bytes() {
     let many = (0..MAX_IDS + 2).map(|id| sub(&id.to_string())).collect();
-    assert!(says(many).contains("at most 10000 messages, calls, steps and sub-agents"));
+    assert!(says(many).contains("may have 10000 messages, calls, steps and sub-agents"));
     let long = "x".repeat(MAX_EVENT_BYTES - 100);
     let much = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
     assert!(

@@ -58,7 +58,11 @@ fn the_rules_of_a_run_are_held() {
         (vec![text("START")], violation, "TEXT_MESSAGE_START: the first event is RUN_STARTED or RUN_ERROR"),
         (vec![finished()], violation, "RUN_FINISHED: the first event is RUN_STARTED"),
         (vec![started(), started()], violation, "RUN_STARTED: a run does not begin again"),
-        (vec![started(), text("END")], violation, "TEXT_MESSAGE_END: no text message `m` goes on"),
+        (
+            vec![started(), text("END")],
+            violation,
+            "TEXT_MESSAGE_END: the text message `m` has not started or has ended",
+        ),
         (vec![started(), text("START"), finished()], violation, "RUN_FINISHED: the text message `m` is still open"),
         (vec![started(), finished(), text("START")], violation, "after RUN_FINISHED comes a new RUN_STARTED"),
         (vec![started(), finished(), finished()], violation, "RUN_FINISHED: after RUN_FINISHED"),
