@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::thread::MAX_PATCH_MOVES;
 use crate::protocol::agui::{
     ActivityDelta, ActivitySnapshot, EncryptedSubtype, MessagesSnapshot, ReasoningEncryptedValue, ReasoningEnd,
     ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunError,
