@@ -158,9 +158,9 @@ fn every_broken_rule_is_named() {
         (vec![StateDelta::new(vec![json!({"op": "put", "path": "/a"})]).into()], "RFC 6902"),
         (
             vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_PATCH_MOVES + 1]).into()],
-            "a delta may have 32 operations that move or copy, this one has 33",
+            "a delta may have at most 32 operations that move or copy, this one has 33",
         ),
-        (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "may have 262144 bytes"),
+        (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "may have at most 262144 bytes"),
     ];
     for (events, expected) in cases {
         let said = says(events);
@@ -171,12 +171,12 @@ fn every_broken_rule_is_named() {
 #[test]
 fn a_run_is_bounded_in_ids_and_in_bytes() {
     let many = (0..MAX_IDS + 2).map(|id| sub(&id.to_string())).collect();
-    assert!(says(many).contains("may have 10000 messages, calls, steps and sub-agents"));
+    assert!(says(many).contains("may have at most 10000 messages, calls, steps and sub-agents"));
     let long = "x".repeat(MAX_EVENT_BYTES - 100);
     let much = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
     assert!(
         says([text("a")].into_iter().chain(much).collect())
-            .contains("the events of a run may have 67108864 bytes in total")
+            .contains("the events of a run may have at most 67108864 bytes in total")
     );
 }
 

@@ -171,7 +171,7 @@ async fn an_unreadable_or_invalid_event_ends_the_run_with_a_description() {
     let cases: [(Vec<u8>, &str, &str); 10] = [
         (b"data: {\"type\":\n\n".into(), "malformed_event", "it is no JSON"),
         (b"data: hello\n\n".into(), "malformed_event", "it is no JSON"),
-        (b"data: \xff\n\n".into(), "malformed_event", "no UTF-8"),
+        (b"data: \xff\n\n".into(), "malformed_event", "not UTF-8"),
         (b"data: {\"type\":7}\n\n".into(), "malformed_event", "it has no `type`"),
         (b"data: {\"type\":\"RAW\",\"event\":1,\"timestamp\":1.5}\n\n".into(), "malformed_event", "1.5"),
         (b"data: {\"type\":\"RAW\",\"event\":1,\"source\":null}\n\n".into(), "malformed_event", "`source` is null"),
