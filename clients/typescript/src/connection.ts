@@ -8,7 +8,7 @@
 import type { RunAgentInput } from '@ag-ui/client';
 import { Channels, type Follower, type Next } from './channels.js';
 import { Backoff, comesBack, farewell } from './reconnect.js';
-import { Later, type Socket, type WayOptions, begin, open } from './way.js';
+import { Later, type Socket, type WayOptions, begin, open } from './transport.js';
 import { type Accepted, type ErrorBody, type EventPush, NetraError, type Subscribed, type Welcome, refusal, waits } from './wire.js';
 
 export interface ConnectionOptions extends WayOptions {

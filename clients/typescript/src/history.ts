@@ -1,6 +1,6 @@
 /** What was said in a thread before its newest run: for a front end that comes to it anew. */
 import { type BaseEvent, EventType, type Message } from '@ag-ui/client';
-import { messagesOf } from './restate.js';
+import { messagesOf } from './events.js';
 import type { Node, RunView, Said, ThreadView } from './wire.js';
 
 /** The runs of a thread, oldest first. */

@@ -3,7 +3,7 @@
  * that begins the text and those that continue it. A front end is told the whole text, without the marks.
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent, type ToolCallResultEvent } from '@ag-ui/client';
-import { metadataOf, withoutMarks } from './versions.js';
+import { metadataOf, withoutMarks } from './compat.js';
 
 /** `true` in the first piece of a text. */
 const BEGINS = 'netraBegins';

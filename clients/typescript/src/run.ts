@@ -10,8 +10,8 @@ import type { Follower } from './channels.js';
 import type { Connection } from './connection.js';
 import { messagesBefore, runsOf, stateBefore, type Turn, turnsOf } from './history.js';
 import { idFor } from './ids.js';
-import { RunEvents } from './restate.js';
-import { type Answer, metadataOf, type Outcome, partsOf, withoutMarks } from './versions.js';
+import { RunEvents } from './events.js';
+import { type Answer, metadataOf, type Outcome, partsOf, withoutMarks } from './compat.js';
 import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
 
 /** In the metadata of the events that tell the state which the caller of a run gave. */

@@ -12,9 +12,9 @@ import { address, type NetraAgentConfig } from './agent.js';
 import { Connection } from './connection.js';
 import { idOf, type Turn } from './history.js';
 import { newId } from './ids.js';
-import { eventsOf } from './restate.js';
+import { eventsOf } from './events.js';
 import { Run } from './run.js';
-import { metadataOf, type Outcome } from './versions.js';
+import { metadataOf, type Outcome } from './compat.js';
 import { NetraError } from './wire.js';
 
 type Hydrate = NonNullable<ConnectConnectionAdapter['hydrate']>;

@@ -5,7 +5,7 @@ import { AbstractAgent, type BaseEvent, EventType, type ImageInputPart, type Mes
 import { from } from 'rxjs';
 import { NetraAgent, type NetraAgentConfig, NetraError } from '../src/index.js';
 import { messagesBefore, runsOf, stateBefore } from '../src/history.js';
-import { RunEvents } from '../src/restate.js';
+import { RunEvents } from '../src/events.js';
 import type { Node, RunView, ThreadView } from '../src/wire.js';
 import { Proxy } from './proxy.js';
 import { Server, until } from './server.js';

@@ -9,7 +9,7 @@
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent } from '@ag-ui/client';
 import { Pieces } from './pieces.js';
-import { metadataOf, Type, withoutMarks } from './versions.js';
+import { metadataOf, Type, withoutMarks } from './compat.js';
 import type { Node, RunView } from './wire.js';
 
 /** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it leaves out what was said before the message that its run answers. */
