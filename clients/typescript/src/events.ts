@@ -1,174 +1,169 @@
 /**
- * One run's events, whether they come one by one or were compacted while the client was away.
+ * The events of one run for a front end, from entries of the log or from a snapshot of the thread.
  *
- * What was told is noted: which texts, calls, steps and so on there are, and how far each has come. When the server answers with a
- * snapshot of the thread instead of the entries, the difference between the two is told in events: texts go on where they stopped,
- * what is new is begun, what has ended is ended. Where something told says something else now (the agent restated it, or the log is
- * an older copy), the messages are told whole, as `MESSAGES_SNAPSHOT`. So nothing is lost, nothing doubled, and the stream stays one
- * that AG-UI's verifier accepts. What a snapshot does not hold (raw events, encrypted reasoning) cannot be restated.
+ * The progress of each text, call, step and so on is tracked. When the server sends a snapshot instead of the entries, the difference
+ * is emitted as events: texts continue where they stopped, new nodes are started, ended ones are ended. If something that was emitted
+ * has changed since (the agent restated it, or the store was restored from an older backup), a `MESSAGES_SNAPSHOT` replaces the
+ * messages. So nothing is lost or repeated, and AG-UI's verifier accepts the stream. What a snapshot does not contain (raw events,
+ * encrypted reasoning) cannot be restated.
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent } from '@ag-ui/client';
-import { Pieces } from './pieces.js';
-import { metadataOf, Type, withoutMarks } from './compat.js';
+import { metadataOf, Type, withoutMetadata } from './compat.js';
+import { type Kind, keyOf, missingEvents, messagesOf, nodeId, type Progress, terminalEvent, textOf } from './nodes.js';
+import { PieceJoiner } from './pieces.js';
 import type { Node, RunView } from './wire.js';
 
-/** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it leaves out what was said before the message that its run answers. */
+/** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it leaves out the messages before the one that its run answers. */
 const SINCE_QUESTION = 'netraSinceQuestion';
 
-/** What is known of one thing in the run. */
-interface Note {
-  open: boolean;
-  text: string;
-  answered: boolean;
-}
-
-/** Reads any field of an event: the log may hold events of a newer version. */
+/** Gives access to any field: the log may hold events of a newer version. */
 type Fields = BaseEvent & Record<string, string | undefined>;
 type Emit = (event: BaseEvent) => void;
-type Kind = Node['body']['is'];
 
-/** A value with the caller's own ids, wherever in it they stand: agents restate conversations in states, too. */
-function restored<T>(value: T, ids: ReadonlyMap<string, string>): T {
+/** Replaces the server's message ids by the caller's anywhere in a value: agents restate conversations in states, too. */
+function withMessageIds<T>(value: T, ids: ReadonlyMap<string, string>): T {
   if (ids.size === 0) return value;
   if (typeof value === 'string') return (ids.get(value) ?? value) as T;
-  if (Array.isArray(value)) return value.map((item: unknown) => restored(item, ids)) as T;
+  if (Array.isArray(value)) return value.map((item: unknown) => withMessageIds(item, ids)) as T;
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, restored<unknown>(item, ids)])) as T;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMessageIds<unknown>(item, ids)])) as T;
 }
 
 export class RunEvents {
-  private readonly notes = new Map<string, Note[]>();
+  /** By the nodes' keys; names of steps can repeat. */
+  private readonly progress = new Map<string, Progress[]>();
   private started = false;
   private ended = false;
-  private readonly pieces: Pieces;
-  /** How many of the log's changes of the shared state have come. */
+  private readonly pieces: PieceJoiner;
+  /** How many of the log's changes of the shared state were received. */
   private changes = 0;
 
   constructor(
-    /** The ids that the caller knows, for the events that name the thread and the run. */
-    private readonly ids: { threadId: string; runId: string; parentRunId?: string | undefined },
-    private readonly own: { threadId: string; runId: string },
-    /** What the caller calls its messages, by the ids that stand for them on the server. */
+    /** The caller's ids, for the events that name the thread and the run. */
+    private readonly callerIds: { threadId: string; runId: string; parentRunId?: string | undefined },
+    private readonly serverIds: { threadId: string; runId: string },
+    /** The caller's ids of messages, by the server's ids. */
     private readonly messageIds: ReadonlyMap<string, string>,
-    /** The conversation up to the run, as the caller has it. */
+    /** The caller's conversation before the run. */
     private readonly before: Message[],
     private readonly emit: Emit,
-    /** Events that give a front end that has no state the one that the run begins with. */
-    private readonly state: BaseEvent[] = [],
+    /** Events that produce the shared state at the start of the run, for a front end that does not have it. */
+    private readonly initialState: BaseEvent[] = [],
   ) {
-    this.pieces = new Pieces(before);
+    this.pieces = new PieceJoiner(before);
   }
 
-  /** Whether the run's last event was told. */
+  /** Whether the terminal event was emitted. */
   get done(): boolean {
     return this.ended;
   }
 
-  /** Tells the next event of the log. */
+  /** Emits the next event of the log. */
   apply(event: BaseEvent): void {
-    // A run that was told to have begun before it did, for the sake of what came before it, begins once.
+    // `start` may have emitted `RUN_STARTED` already.
     if (this.ended || (this.started && event.type === EventType.RUN_STARTED)) return;
     if (event.type === EventType.STATE_DELTA) this.changes += 1;
     this.send(event);
-    if (event.type === EventType.RUN_STARTED) this.state.forEach((told) => this.send(told));
+    if (event.type === EventType.RUN_STARTED) this.initialState.forEach((change) => this.send(change));
   }
 
   private send(event: BaseEvent): void {
     const joined = this.pieces.join(event);
     if (!joined) return;
-    this.note(joined as Fields);
-    this.emit(this.named(this.whole(restored(joined, this.messageIds))));
+    this.track(joined as Fields);
+    this.emit(this.withCallerIds(this.withEarlierMessages(withMessageIds(joined, this.messageIds))));
   }
 
-  /** The log has a restated conversation from the question on; a front end, which takes it for all that was said, is told all of it. */
-  private whole(event: BaseEvent): BaseEvent {
+  /** The log may hold a restated conversation only from the question on; adds the messages before it, since it replaces all. */
+  private withEarlierMessages(event: BaseEvent): BaseEvent {
     if (event.type !== EventType.MESSAGES_SNAPSHOT || !(SINCE_QUESTION in metadataOf(event))) return event;
-    const { messages, ...rest } = withoutMarks(event as MessagesSnapshotEvent, SINCE_QUESTION);
-    const asked = this.before.findIndex(({ id }) => id === messages[0]?.id);
-    const all = [...this.before.slice(0, asked < 0 ? undefined : asked), ...messages];
+    const { messages, ...rest } = withoutMetadata(event as MessagesSnapshotEvent, SINCE_QUESTION);
+    const question = this.before.findIndex(({ id }) => id === messages[0]?.id);
+    const all = [...this.before.slice(0, question < 0 ? undefined : question), ...messages];
     return { ...rest, messages: all } as BaseEvent;
   }
 
-  /** Tells that the run has begun, and the conversation up to it, in the events that are given. */
-  begin(before: BaseEvent[]): void {
-    this.apply({ type: EventType.RUN_STARTED, ...this.own } as BaseEvent);
+  /** Emits `RUN_STARTED`, then events that produce the conversation before the run. */
+  start(before: BaseEvent[]): void {
+    this.apply({ type: EventType.RUN_STARTED, ...this.serverIds } as BaseEvent);
     before.forEach((event) => this.apply(event));
   }
 
   /**
-   * Tells what lies between what was told and what the thread looks like now. `earlier`: the thread's runs before it, oldest first,
-   * among whose calls are those that this run announced again.
+   * Emits the difference between what was emitted and the run in a snapshot. `earlier`: the thread's runs before it, oldest first,
+   * which hold the calls that this run announced again.
    */
   restate(run: RunView, earlier: RunView[] = []): void {
     if (this.ended || run.state.is === 'waiting') return;
-    const tell = (type: EventType, fields: object, within?: string) =>
+    const emit = (type: EventType, fields: object, within?: string) =>
       this.apply({ type, ...fields, ...(within !== undefined && { subagentRunId: within }) } as BaseEvent);
-    if (!this.started) tell(EventType.RUN_STARTED, this.own);
+    if (!this.started) emit(EventType.RUN_STARTED, this.serverIds);
     const closings: (() => void)[] = [];
-    const nodes = this.paired([...run.nodes, ...this.announcedAgain(run, earlier)]);
-    this.correct(nodes);
+    const nodes = this.withProgress([...run.nodes, ...this.announcedAgain(run, earlier)]);
+    this.replaceChanged(nodes);
     for (const [node, known] of nodes) {
-      // A sub-agent's own events name their parent in a field of its own.
+      // The events of a sub-agent itself name their parent in another field.
       const owner = node.body.is === 'subagent' ? undefined : node.within;
-      for (const [type, fields, last] of difference(node, known)) {
-        if (last) closings.unshift(() => tell(type, fields, owner));
-        else tell(type, fields, owner);
+      for (const [type, fields, last] of missingEvents(node, known)) {
+        if (last) closings.unshift(() => emit(type, fields, owner));
+        else emit(type, fields, owner);
       }
     }
     closings.forEach((close) => close());
-    if (run.shared !== undefined) tell(EventType.STATE_SNAPSHOT, { snapshot: run.shared });
-    else for (const delta of (run.shared_changes ?? []).slice(this.changes)) tell(EventType.STATE_DELTA, { delta });
-    const terminal = ending(run);
-    if (terminal) tell(...terminal);
+    if (run.shared !== undefined) emit(EventType.STATE_SNAPSHOT, { snapshot: run.shared });
+    else for (const delta of (run.shared_changes ?? []).slice(this.changes)) emit(EventType.STATE_DELTA, { delta });
+    const terminal = terminalEvent(run);
+    if (terminal) emit(...terminal);
   }
 
   /**
-   * The calls of earlier runs that this run announced again: those that were told as its own, and those that are open. In a run that
-   * is over, a call is open only while a later run announces it again.
+   * The calls of earlier runs that this run announced again: those that were emitted as its own, and those that are open. In a run
+   * that has ended, a call is open only while a later run announces it again.
    */
   private announcedAgain(run: RunView, earlier: RunView[]): Node[] {
     const key = (node: Node) => keyOf(node.body.is, nodeId(node), node.within);
-    const met = new Set(run.nodes.map(key));
+    const seen = new Set(run.nodes.map(key));
     const found: Node[] = [];
     for (const node of [...earlier].reverse().flatMap(({ nodes }) => nodes)) {
-      if (node.body.is !== 'tool' || met.has(key(node))) continue;
-      // The newest run that has the call holds what was announced last.
-      met.add(key(node));
-      if (node.state === 'open' || this.notes.has(key(node))) found.push(node);
+      if (node.body.is !== 'tool' || seen.has(key(node))) continue;
+      // The newest run with the call holds its last announcement.
+      seen.add(key(node));
+      if (node.state === 'open' || this.progress.has(key(node))) found.push(node);
     }
     return found;
   }
 
-  /** Each node with what was told of it. */
-  private paired(nodes: Node[]): [Node, Note | undefined][] {
-    const met = new Map<string, number>();
+  /** Each node with its progress. */
+  private withProgress(nodes: Node[]): [Node, Progress | undefined][] {
+    const counts = new Map<string, number>();
     return nodes.map((node) => {
       const key = keyOf(node.body.is, nodeId(node), node.within);
-      const nth = met.get(key) ?? 0;
-      met.set(key, nth + 1);
-      return [node, this.notes.get(key)?.[nth]];
+      const nth = counts.get(key) ?? 0;
+      counts.set(key, nth + 1);
+      return [node, this.progress.get(key)?.[nth]];
     });
   }
 
-  /** Where what was told is not how it begins now, the messages told so far are told whole. */
-  private correct(nodes: [Node, Note | undefined][]): void {
-    const known = nodes.filter((pair): pair is [Node, Note] => pair[1] !== undefined);
-    if (known.every(([node, note]) => textIn(node).startsWith(note.text))) return;
+  /** If an emitted text is not the beginning of the current one, emits all messages so far. */
+  private replaceChanged(nodes: [Node, Progress | undefined][]): void {
+    const known = nodes.filter((pair): pair is [Node, Progress] => pair[1] !== undefined);
+    if (known.every(([node, progress]) => textOf(node).startsWith(progress.text))) return;
     const messages = [...this.before, ...messagesOf(known.map(([node]) => node))];
     this.apply({ type: EventType.MESSAGES_SNAPSHOT, messages } as BaseEvent);
   }
 
-  /** The event as the caller expects it: with the caller's ids; Netra's are in its metadata. */
-  private named(event: BaseEvent): BaseEvent {
+  /** Replaces the ids of the thread and the run by the caller's; the server's are in the metadata. */
+  private withCallerIds(event: BaseEvent): BaseEvent {
     if (event.type !== EventType.RUN_STARTED && event.type !== EventType.RUN_FINISHED) return event;
     const { parentRunId: parent, ...rest } = event as BaseEvent & { parentRunId?: string };
-    const { parentRunId, ...ids } = this.ids;
-    const { threadId, runId } = this.own;
+    const { parentRunId, ...ids } = this.callerIds;
+    const { threadId, runId } = this.serverIds;
     const metadata = { ...metadataOf(event), netra: { threadId, runId, ...(parent !== undefined && { parentRunId: parent }) } };
     return { ...rest, ...ids, ...(parent !== undefined && parentRunId !== undefined && { parentRunId }), metadata } as BaseEvent;
   }
 
-  private note(e: Fields): void {
+  /** Updates the progress; one case for each type of event. */
+  private track(e: Fields): void {
     const owner = e['subagentRunId'];
     const message = e['messageId'] ?? '';
     const call = e['toolCallId'] ?? '';
@@ -197,8 +192,8 @@ export class RunEvents {
       case EventType.TOOL_CALL_CHUNK:
         return this.chunk('tool', e['toolCallId'], e['delta']);
       case EventType.TOOL_CALL_RESULT: {
-        const note = this.last('tool', call);
-        if (note) note.answered = true;
+        const progress = this.last('tool', call);
+        if (progress) progress.answered = true;
         break;
       }
       case EventType.REASONING_START:
@@ -225,20 +220,20 @@ export class RunEvents {
       case EventType.CUSTOM:
         return this.open('custom', '');
       case EventType.MESSAGES_SNAPSHOT:
-        return this.replace((e as unknown as MessagesSnapshotEvent).messages);
+        return this.trackSnapshot((e as unknown as MessagesSnapshotEvent).messages);
     }
   }
 
-  /** Takes over what a restated conversation says after the person's last message: that is this run. What it leaves out is gone. */
-  private replace(messages: Message[]): void {
-    const thinks = messages.some(({ role }) => role === 'reasoning');
+  /** Replaces the progress by a restated conversation after the user's last message, which is this run. What it leaves out is removed. */
+  private trackSnapshot(messages: Message[]): void {
+    const hasReasoning = messages.some(({ role }) => role === 'reasoning');
     const named = new Set(messages.flatMap((message) => [message.id, ...(message.role === 'assistant' ? (message.toolCalls ?? []).map(({ id }) => id) : [])]));
-    for (const [key, notes] of this.notes) {
+    for (const [key, all] of this.progress) {
       const [kind, , id] = key.split('\0');
-      const restated = kind === 'text' || kind === 'tool' || (thinks && kind === 'reasoning');
-      if (restated && !named.has(id!) && notes.every(({ open }) => !open)) this.notes.delete(key);
+      const restated = kind === 'text' || kind === 'tool' || (hasReasoning && kind === 'reasoning');
+      if (restated && !named.has(id!) && all.every(({ open }) => !open)) this.progress.delete(key);
     }
-    const known = (kind: Kind, id: string): Note => {
+    const known = (kind: Kind, id: string): Progress => {
       if (!this.last(kind, id)) {
         this.open(kind, id);
         this.close(kind, id);
@@ -259,165 +254,41 @@ export class RunEvents {
 
   private open(kind: Kind, id: string, within?: string): void {
     const key = keyOf(kind, id, within);
-    const notes = this.notes.get(key) ?? [];
-    notes.push({ open: true, text: '', answered: false });
-    // In the order in which they were told last, for chunks that name no id.
-    this.notes.delete(key);
-    this.notes.set(key, notes);
+    const all = this.progress.get(key) ?? [];
+    all.push({ open: true, text: '', answered: false });
+    // Moves the key to the end: chunks without an id continue the last one.
+    this.progress.delete(key);
+    this.progress.set(key, all);
   }
 
   private grow(kind: Kind, id: string, delta: string | undefined): void {
-    const note = this.last(kind, id);
-    if (note) note.text += delta ?? '';
+    const progress = this.last(kind, id);
+    if (progress) progress.text += delta ?? '';
   }
 
   private close(kind: Kind, id: string, within?: string): void {
-    const note = this.last(kind, id, within);
-    if (note) note.open = false;
+    const progress = this.last(kind, id, within);
+    if (progress) progress.open = false;
   }
 
-  /** A chunk begins its message where the id is new, and goes on with the last one where it names none. */
+  /** A chunk with a new id starts a message; one without an id continues the last. */
   private chunk(kind: Kind, id: string | undefined, delta: string | undefined): void {
-    const key = [...this.notes.keys()].reverse().find((known) => known.startsWith(`${kind}\0`));
+    const key = [...this.progress.keys()].reverse().find((known) => known.startsWith(`${kind}\0`));
     const named = id ?? key?.split('\0')[2];
     if (named === undefined) return;
     if (!this.last(kind, named)?.open) this.open(kind, named);
     this.grow(kind, named, delta);
   }
 
-  private last(kind: Kind, id: string, within?: string): Note | undefined {
-    return this.notes.get(keyOf(kind, id, within))?.at(-1);
+  private last(kind: Kind, id: string, within?: string): Progress | undefined {
+    return this.progress.get(keyOf(kind, id, within))?.at(-1);
   }
 }
 
-/** The events of a run as it is in the thread. */
+/** The events of a run in a view. */
 export function eventsOf(run: RunView): BaseEvent[] {
   const events: BaseEvent[] = [];
   const ids = { threadId: '', runId: run.run_id };
   new RunEvents(ids, ids, new Map(), [], (event) => events.push(event)).restate(run);
   return events;
-}
-
-/** Ids are unique in a run together with the kind; a step's name only with whose it is. */
-function keyOf(kind: Kind, id: string, within?: string): string {
-  return `${kind}\0${kind === 'step' ? (within === undefined ? '' : `of ${within}`) : ''}\0${id}`;
-}
-
-const nodeId = (node: Node): string => (node.body.is === 'custom' ? '' : node.id);
-
-type Step = [type: EventType, fields: object, last?: 'last'];
-
-/** The events that bring one thing from what is known of it to what it is now; `last`: only when all within it is told. */
-function difference(node: Node, known: Note | undefined): Step[] {
-  const { id, body } = node;
-  const closes = node.state !== 'open' && (known?.open ?? true);
-  const steps: Step[] = [];
-  const streamed = (kind: string, ids: object, begin: object, text: string) => {
-    const [delta, name] = [text.slice(known?.text.length ?? 0), (part: string) => `${kind}_${part}` as EventType];
-    if (node.chunked) {
-      if (delta || !known) steps.push([name('CHUNK'), { ...ids, ...(!known && begin), ...(delta && { delta }) }]);
-      return;
-    }
-    if (!known) steps.push([name('START'), { ...ids, ...begin }]);
-    if (delta) steps.push([name(kind === 'TOOL_CALL' ? 'ARGS' : 'CONTENT'), { ...ids, delta }]);
-    if (closes) steps.push([name('END'), ids]);
-  };
-  switch (body.is) {
-    case 'text':
-      streamed('TEXT_MESSAGE', { messageId: id }, { role: body.role }, body.text);
-      break;
-    case 'reasoning':
-      streamed('REASONING_MESSAGE', { messageId: id }, node.chunked ? {} : { role: 'reasoning' }, body.text);
-      break;
-    case 'tool':
-      streamed('TOOL_CALL', { toolCallId: id }, { toolCallName: body.name, ...parent(body.message, 'parentMessageId') }, body.args);
-      if (body.result !== undefined && !known?.answered) {
-        const { result, result_id, parts, error } = body;
-        const about = { messageId: result_id ?? resultOf(id), toolCallId: id, content: parts ?? result, role: 'tool' };
-        steps.push([EventType.TOOL_CALL_RESULT, { ...about, ...(error && { metadata: { error } }) }]);
-      }
-      break;
-    case 'reasoning_span':
-      if (!known) steps.push([EventType.REASONING_START, { messageId: id }]);
-      if (closes) steps.push([EventType.REASONING_END, { messageId: id }, 'last']);
-      break;
-    case 'step':
-      if (!known) steps.push([EventType.STEP_STARTED, { stepName: id }]);
-      if (closes) steps.push([EventType.STEP_FINISHED, { stepName: id }, 'last']);
-      break;
-    case 'subagent': {
-      const subagentRunId = id;
-      const about = body.description !== undefined && { description: body.description };
-      if (!known) steps.push([Type.SUBAGENT_STARTED, { subagentRunId, name: body.name, ...about, ...parent(node.within, 'parentSubagentRunId') }]);
-      if (closes && node.state === 'failed') {
-        steps.push([Type.SUBAGENT_ERROR, { subagentRunId, message: body.error ?? 'failed' }, 'last']);
-      } else if (closes) {
-        steps.push([Type.SUBAGENT_FINISHED, { subagentRunId }, 'last']);
-      }
-      break;
-    }
-    case 'activity':
-      steps.push([EventType.ACTIVITY_SNAPSHOT, { messageId: id, activityType: body.activity_type, content: body.content }]);
-      break;
-    case 'custom':
-      if (!known) steps.push([EventType.CUSTOM, { name: body.name, value: body.value }]);
-      break;
-  }
-  return steps;
-}
-
-const parent = (id: string | undefined, field: string): object => (id === undefined ? {} : { [field]: id });
-
-/** What grows in a node. */
-function textIn({ body }: Node): string {
-  if (body.is === 'tool') return body.args;
-  return body.is === 'text' || body.is === 'reasoning' ? body.text : '';
-}
-
-/** Nodes as messages, with the ids that AG-UI's client gives them. */
-export function messagesOf(nodes: Node[]): Message[] {
-  const messages: Message[] = [];
-  for (const { id, body, within } of nodes) {
-    const owner = parent(within, 'subagentRunId');
-    if (body.is === 'text') {
-      messages.push({ id, role: body.role, content: body.text, ...owner } as Message);
-    } else if (body.is === 'reasoning') {
-      messages.push({ id, role: 'reasoning', content: body.text, ...owner } as Message);
-    } else if (body.is === 'tool') {
-      const call = { id, type: 'function' as const, function: { name: body.name, arguments: body.args } };
-      const carrier = messages.find((message) => message.role === 'assistant' && message.id === body.message);
-      if (carrier?.role === 'assistant') carrier.toolCalls = [...(carrier.toolCalls ?? []), call];
-      else messages.push({ id: body.message ?? id, role: 'assistant', toolCalls: [call], ...owner } as Message);
-      if (body.result !== undefined) {
-        const { result, result_id, parts, error } = body;
-        const about = { id: result_id ?? resultOf(id), toolCallId: id, content: parts ?? result, ...(error && { error }) };
-        messages.push({ role: 'tool', ...about, ...owner } as Message);
-      }
-    }
-  }
-  return messages;
-}
-
-const resultOf = (call: string): string => `${call}-result`;
-
-function ending(run: RunView): [EventType, object] | undefined {
-  const usage = run.usage?.length ? { usage: run.usage } : {};
-  const finished = (more: object): [EventType, object] => [EventType.RUN_FINISHED, { ...more, ...usage }];
-  switch (run.state.is) {
-    case 'finished':
-      return finished({
-        ...(run.result !== undefined && { result: run.result }),
-        ...(run.pending?.length && { outcome: { type: 'success', pendingToolCallIds: run.pending } }),
-      });
-    case 'cancelled':
-      return finished({ outcome: { type: 'cancelled' } });
-    case 'interrupted':
-      return finished({ outcome: { type: 'interrupt', interrupts: run.state.interrupts } });
-    case 'failed': {
-      const { message, code } = run.state;
-      return [EventType.RUN_ERROR, { message, ...(code !== undefined && { code }), ...usage }];
-    }
-    default:
-      return undefined;
-  }
 }
