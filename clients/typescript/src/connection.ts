@@ -36,11 +36,23 @@ const MAX_ATTEMPTS = 10;
 /** How many threads with a shared state are remembered. */
 const MAX_THREADS_WITH_STATE = 256;
 
-/**
- * `silence`: gives up a connection that does not reply. `ping`: sends one after a silence. `stable`: resets the backoff. `pause`: sends
- * nothing. `resubscribe`: sends no subscription. `command`: waits for a reply. `reconnect` and `idle`: opens and closes the socket.
- */
-type Timer = 'silence' | 'ping' | 'stable' | 'pause' | 'resubscribe' | 'command' | 'reconnect' | 'idle';
+type Timer =
+  /** Gives up a connection that does not reply. */
+  | 'silence'
+  /** Sends a ping after a silence. */
+  | 'ping'
+  /** Resets the backoff. */
+  | 'stable'
+  /** Until it fires, nothing is sent. */
+  | 'pause'
+  /** Until it fires, no subscription is sent. */
+  | 'resubscribe'
+  /** Gives up a connection without a reply to a command. */
+  | 'command'
+  /** Opens the next socket. */
+  | 'reconnect'
+  /** Closes a socket that is not needed. */
+  | 'idle';
 
 export class Connection {
   private socket: Socket | undefined;

@@ -49,8 +49,8 @@ export function missingEvents(node: Node, known: Progress | undefined): NodeEven
       streamed('TOOL_CALL', { toolCallId: id }, { toolCallName: body.name, ...parent(body.message, 'parentMessageId') }, body.args);
       if (body.result !== undefined && !known?.answered) {
         const { result, result_id, parts, error } = body;
-        const about = { messageId: result_id ?? resultIdOf(id), toolCallId: id, content: parts ?? result, role: 'tool' };
-        events.push([EventType.TOOL_CALL_RESULT, { ...about, ...(error && { metadata: { error } }) }]);
+        const fields = { messageId: result_id ?? resultIdOf(id), toolCallId: id, content: parts ?? result, role: 'tool' };
+        events.push([EventType.TOOL_CALL_RESULT, { ...fields, ...(error && { metadata: { error } }) }]);
       }
       break;
     case 'reasoning_span':
@@ -63,8 +63,8 @@ export function missingEvents(node: Node, known: Progress | undefined): NodeEven
       break;
     case 'subagent': {
       const subagentRunId = id;
-      const about = body.description !== undefined && { description: body.description };
-      if (!known) events.push([Type.SUBAGENT_STARTED, { subagentRunId, name: body.name, ...about, ...parent(node.within, 'parentSubagentRunId') }]);
+      const fields = body.description !== undefined && { description: body.description };
+      if (!known) events.push([Type.SUBAGENT_STARTED, { subagentRunId, name: body.name, ...fields, ...parent(node.within, 'parentSubagentRunId') }]);
       if (closes && node.state === 'failed') {
         events.push([Type.SUBAGENT_ERROR, { subagentRunId, message: body.error ?? 'failed' }, 'last']);
       } else if (closes) {
@@ -106,8 +106,8 @@ export function messagesOf(nodes: Node[]): Message[] {
       else messages.push({ id: body.message ?? id, role: 'assistant', toolCalls: [call], ...owner } as Message);
       if (body.result !== undefined) {
         const { result, result_id, parts, error } = body;
-        const about = { id: result_id ?? resultIdOf(id), toolCallId: id, content: parts ?? result, ...(error && { error }) };
-        messages.push({ role: 'tool', ...about, ...owner } as Message);
+        const fields = { id: result_id ?? resultIdOf(id), toolCallId: id, content: parts ?? result, ...(error && { error }) };
+        messages.push({ role: 'tool', ...fields, ...owner } as Message);
       }
     }
   }
