@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::thread::MAX_PATCH_MOVES;
 use crate::protocol::agui::{
     ActivityDelta, ActivitySnapshot, EncryptedSubtype, MessagesSnapshot, ReasoningEncryptedValue, ReasoningEnd,
     ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart, ReasoningRole, ReasoningStart, RunError,
@@ -10,6 +9,7 @@ use crate::protocol::agui::{
     ToolCallStart,
 };
 use crate::server::runs::verifier::verify;
+use crate::thread::MAX_PATCH_MOVES;
 
 type Events = Vec<Event>;
 
@@ -160,7 +160,10 @@ fn every_broken_rule_is_named() {
             vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_PATCH_MOVES + 1]).into()],
             "a delta may have at most 32 operations that move or copy, this one has 33",
         ),
-        (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "may have at most 262144 bytes"),
+        (
+            vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()],
+            "may have at most 262144 bytes",
+        ),
     ];
     for (events, expected) in cases {
         let said = says(events);

@@ -10,11 +10,16 @@ pub(super) fn check_operations(operations: &[Value]) -> Result<(), String> {
         (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
     };
     if operations.len() > MAX_PATCH_OPERATIONS {
-        return Err(format!("a delta may have at most {MAX_PATCH_OPERATIONS} operations, this one has {}", operations.len()));
+        return Err(format!(
+            "a delta may have at most {MAX_PATCH_OPERATIONS} operations, this one has {}",
+            operations.len()
+        ));
     }
     let moves = operations.iter().filter(|operation| matches!(operation["op"].as_str(), Some("move" | "copy"))).count();
     if moves > MAX_PATCH_MOVES {
-        return Err(format!("a delta may have at most {MAX_PATCH_MOVES} operations that move or copy, this one has {moves}"));
+        return Err(format!(
+            "a delta may have at most {MAX_PATCH_MOVES} operations that move or copy, this one has {moves}"
+        ));
     }
     for operation in operations {
         let text = |key| operation.get(key).and_then(Value::as_str);
