@@ -1,17 +1,17 @@
-//! The answer to each goal that a question states, in a sentence or two with figures.
+//! The answer to each goal of a question, in a sentence or two with numbers.
 //!
-//! Promises: what the log cannot show is said in the answer itself, with what would show it.
+//! Promises: an answer says what the log cannot show, and which column would show it.
 
 use super::{
     analysis::Analysis,
-    caching::CACHEABLE_FROM,
+    caching::MIN_CACHEABLE_TOKENS,
+    format::{inline_code, list, millis, money, percent, timestamp, whole},
     goals::Goal,
     optimize::{Evidence, Quality},
-    profile::Part,
-    words::{list, millis, moment, money, percent, quoted, whole},
+    profile::Segment,
 };
 
-/// One answer for each goal, in the order stated; the overview when there is none.
+/// One answer for each goal, in the order stated; an overview when there is none.
 pub fn answers(analysis: &Analysis) -> Vec<String> {
     let goals = &analysis.question.goals;
     if goals.is_empty() {
@@ -44,16 +44,17 @@ fn answer(analysis: &Analysis, goal: &Goal) -> Option<String> {
 fn where_tokens_go(analysis: &Analysis) -> String {
     let profile = &analysis.profile;
     let tokens = profile.tokens();
-    let largest = |parts: &[Part]| parts.iter().max_by(|a, b| a.tokens().cmp(&b.tokens())).cloned().unwrap_or_default();
+    let largest =
+        |segments: &[Segment]| segments.iter().max_by(|a, b| a.tokens().cmp(&b.tokens())).cloned().unwrap_or_default();
     let size = largest(&profile.by_size);
-    let share = |part: &Part| percent(part.tokens() as f64 / tokens.max(1.0));
+    let share = |segment: &Segment| percent(segment.tokens() as f64 / tokens.max(1.0));
     let by_model = match profile.by_model.as_slice() {
         [_] | [] => String::new(),
         models => {
             let top = largest(models);
             format!(
                 " {} takes {} of the tokens and {} of the cost.",
-                quoted(&top.name),
+                inline_code(&top.name),
                 share(&top),
                 percent(top.cost / profile.cost.max(f64::MIN_POSITIVE))
             )
@@ -156,7 +157,7 @@ fn faster(analysis: &Analysis) -> String {
         };
     }
     if let Some((model, p50)) = &speed.fastest {
-        text += &format!(" The fastest model of the log is {}, with a median of {}.", quoted(model), millis(*p50));
+        text += &format!(" The fastest model of the log is {}, with a median of {}.", inline_code(model), millis(*p50));
     }
     text
 }
@@ -258,7 +259,7 @@ fn caching(analysis: &Analysis) -> String {
     };
     match &analysis.savings.cache {
         Some(cache) => format!(
-            "**Caching:** {} of {} input tokens ({}) came from a cache, which saved {}. Of {} requests of {CACHEABLE_FROM} input tokens or more, {} ({}) \
+            "**Caching:** {} of {} input tokens ({}) came from a cache, which saved {}. Of {} requests of {MIN_CACHEABLE_TOKENS} input tokens or more, {} ({}) \
              show cached tokens.{more}",
             whole(cache.cached_tokens as f64),
             whole(profile.input.sum),
@@ -298,9 +299,9 @@ fn peaks(analysis: &Analysis) -> String {
         "**Peaks:** the busiest minute has {} tokens ({}), the busiest by requests {} ({}); the mean minute has {} tokens and {:.1} requests. A limit of {} \
          tokens a minute serves 99 % of the minutes, {} serves them all.",
         whole(load.peak_tokens.0 as f64),
-        moment(load.peak_tokens.1),
+        timestamp(load.peak_tokens.1),
         whole(load.peak_requests.0 as f64),
-        moment(load.peak_requests.1),
+        timestamp(load.peak_requests.1),
         whole(load.mean_tokens),
         load.mean_requests,
         whole(load.p99_tokens as f64),

@@ -194,7 +194,7 @@ fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
         Some(id) => {
             let writer = model::writer(id, &config.agents, &*kinds.variables, &kinds.prices);
             let wrong = |problem| ConfigError::new(config.source(), format!("analyst.model: {problem}"));
-            analyst.with_writer(writer.map_err(wrong)?)
+            analyst.with_model(writer.map_err(wrong)?)
         }
         None => analyst,
     };

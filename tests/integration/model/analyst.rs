@@ -7,7 +7,7 @@ use netra::{
     protocol::{Attachment, Author, FileId, RunId, ThreadId, UserId, agui::Event},
     server::{
         agents::{
-            builtin::{Analyst, Writer},
+            builtin::{Analyst, AnalystModel},
             model,
         },
         runs::{Agent, CallerInput, Done, Emitter, InputFile, RunInput},
@@ -29,7 +29,7 @@ struct Outcome {
     done: Done,
 }
 
-fn writer(model: &Model) -> Writer {
+fn writer(model: &Model) -> AnalystModel {
     let entry = json!({
         "id": "helper", "name": "Helper", "kind": "model", "model": "scripted", "base_url": model.url,
         "prices": {"input": 1.0, "output": 10.0},
@@ -57,7 +57,7 @@ async fn ask(model: &Model, text: &str) -> Outcome {
         cancel: CancellationToken::new(),
         stopped_by_person: CancellationToken::new(),
     };
-    let analyst = Analyst::new(None).expect("prices").with_writer(writer(model));
+    let analyst = Analyst::new(None).expect("prices").with_model(writer(model));
     let (out, mut events) = Emitter::channel(64);
     let run = tokio::spawn(async move { analyst.run(input, out).await });
     let (mut names, mut calls, mut texts) = (Vec::new(), Vec::new(), Vec::<String>::new());

@@ -50,7 +50,7 @@ use self::{
 };
 use super::{
     attached::{IMAGES, LOGS, PDFS, TEXTS},
-    builtin::Writer,
+    builtin::AnalystModel,
     tools::ToolBox,
 };
 use crate::{
@@ -125,14 +125,14 @@ pub fn writer(
     entries: &[AgentEntry],
     variables: impl Fn(&str) -> Option<String>,
     table: &PriceTable,
-) -> Result<Writer, String> {
+) -> Result<AnalystModel, String> {
     let entry = entries.iter().find(|entry| entry.0.get("id").and_then(Value::as_str) == Some(id));
     let entry = entry.ok_or_else(|| format!("there is no agent `{id}` in [[agents]]"))?;
     match AgentConfig::parse(entry).map_err(|problem| format!("agent `{id}`: {problem}"))?.kind {
         KindConfig::Model(config) => {
             let provider =
                 HttpProvider::from_config(&config, variables).map_err(|error| format!("agent `{id}`: {error}"))?;
-            Ok(Writer::new(Arc::new(provider), price(&config, table)))
+            Ok(AnalystModel::new(Arc::new(provider), price(&config, table)))
         }
         _ => Err(format!("the agent `{id}` is not of kind \"model\"")),
     }

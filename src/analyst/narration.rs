@@ -1,28 +1,28 @@
-//! What the agents say about what they found: thoughts, tool results in short, the last word.
+//! What the analyst writes while it works: reasoning, shortened tool results, the closing summary.
 
 use serde_json::{Value, json};
 
 use super::{
     analysis::{Action, Analysis},
     answer,
+    format::{list, money, percent, timestamp, whole},
     goals::Question,
-    ingest::Log,
+    ingest::UsageLog,
     optimize::Savings,
     pricing::Pricing,
     profile::Profile,
-    words::{list, moment, money, percent, whole},
 };
 
-/// Most characters of a question that a tool call repeats; the question itself stands in the thread.
-const MAX_REPEATED: usize = 2000;
+/// Most characters of a question in a tool call or a prompt; the thread holds the whole question.
+const MAX_CHARS: usize = 2000;
 
-/// The beginning of a long text.
-pub fn clipped(text: &str) -> String {
-    text.chars().take(MAX_REPEATED).collect()
+/// The first 2,000 characters of a text.
+pub fn truncate(text: &str) -> String {
+    text.chars().take(MAX_CHARS).collect()
 }
 
-/// Sentences on what was read: rows, columns, rows that cannot be used.
-pub fn about_reading(log: &Log) -> Vec<String> {
+/// Sentences about reading the log: format, rows, columns, rows that cannot be used.
+pub fn describe_ingest(log: &UsageLog) -> Vec<String> {
     let report = &log.report;
     let columns: Vec<String> = report.columns.iter().map(|(role, name)| format!("{role} ({name})")).collect();
     let mut thoughts = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
@@ -38,13 +38,15 @@ pub fn about_reading(log: &Log) -> Vec<String> {
     thoughts
 }
 
-pub(crate) fn priced(pricing: &Pricing) -> Value {
-    let used: Vec<_> = pricing.used().into_iter().take(20).collect();
+/// The prices used, as a tool result.
+pub(crate) fn pricing_json(pricing: &Pricing) -> Value {
+    let used: Vec<_> = pricing.in_use().into_iter().take(20).collect();
     let unpriced: Vec<_> = pricing.unpriced.iter().take(20).collect();
     json!({"prices_usd_per_token": used, "assumed_for_all": pricing.assumed, "without_price": unpriced})
 }
 
-pub(crate) fn profiled(profile: &Profile) -> Value {
+/// The profile, without its time series, as a tool result.
+pub(crate) fn profile_json(profile: &Profile) -> Value {
     json!({
         "requests": profile.requests,
         "input": profile.input,
@@ -60,8 +62,8 @@ pub(crate) fn profiled(profile: &Profile) -> Value {
     })
 }
 
-/// Sentences on the load, the cost and where they come from.
-pub fn about_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
+/// Sentences about prices, cost and load.
+pub fn describe_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
     let mut thoughts = Vec::new();
     if let Some(model) = &pricing.assumed {
         thoughts.push(format!("No priced model is named in the log, so every request is priced as {model}."));
@@ -80,15 +82,15 @@ pub fn about_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
     if let Some(load) = &profile.load {
         thoughts.push(format!(
             "The busiest minute is {} with {} tokens.",
-            moment(load.peak_tokens.1),
+            timestamp(load.peak_tokens.1),
             whole(load.peak_tokens.0 as f64)
         ));
     }
     thoughts
 }
 
-/// Sentences on what could be saved.
-pub fn about_savings(savings: &Savings, question: &Question) -> Vec<String> {
+/// Sentences about the possible savings.
+pub fn describe_savings(savings: &Savings, question: &Question) -> Vec<String> {
     let mut thoughts: Vec<String> = savings
         .options
         .iter()
@@ -104,7 +106,7 @@ pub fn about_savings(savings: &Savings, question: &Question) -> Vec<String> {
     thoughts
 }
 
-/// The supervisor's last word: the log in a line, the first sentence for each goal, the first actions.
+/// The closing summary: the log in one line, the first sentence of each answer, the first three actions.
 pub fn summary(analysis: &Analysis) -> String {
     let profile = &analysis.profile;
     let assumed = analysis
