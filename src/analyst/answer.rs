@@ -62,7 +62,7 @@ fn where_tokens_go(analysis: &Analysis) -> String {
     };
     format!(
         "**Where tokens go:** {} of {} tokens are input, {} output. Prompts of {} tokens take {} of all tokens in {} of {} requests.{by_model} \
-         The heaviest 1 % of requests take {} of the tokens, the heaviest 10 % {}; the dearest 10 % take {} of the cost.",
+         The heaviest 1 % of requests take {} of the tokens, the heaviest 10 % {}; the most expensive 10 % take {} of the cost.",
         percent(profile.input.sum / tokens.max(1.0)),
         whole(tokens),
         percent(profile.output.sum / tokens.max(1.0)),

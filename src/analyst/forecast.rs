@@ -36,7 +36,7 @@ pub struct ForecastMonth {
     pub usd: f64,
     /// US dollars a month with the options that were computed together.
     pub usd_with_savings: f64,
-    /// Tokens in the busiest minute.
+    /// Tokens in the busiest minute, scaled by the factor.
     pub peak_tokens: f64,
 }
 
@@ -59,7 +59,7 @@ impl Forecast {
         let load = profile.load.as_ref().filter(|load| load.to_ms - load.from_ms >= 60_000)?;
         let log_days = load.days();
         let months = MONTH_DAYS / log_days;
-        let at = |label: String, factor: f64| ForecastMonth {
+        let month_at = |label: String, factor: f64| ForecastMonth {
             label,
             factor,
             requests: profile.requests as f64 * months * factor,
@@ -67,13 +67,13 @@ impl Forecast {
             usd_with_savings: profile.cost * (1.0 - savings.together_share) * months * factor,
             peak_tokens: load.peak_tokens.0 as f64 * factor,
         };
-        let mut ahead = vec![at("today".into(), 1.0)];
+        let mut ahead = vec![month_at("today".into(), 1.0)];
         match question.growth() {
             Some((by, true, months)) => {
                 let last = months.unwrap_or(DEFAULT_MONTHS).clamp(1, MAX_MONTHS);
-                ahead.extend((1..=last).map(|month| at(format!("month {month}"), (1.0 + by).powi(month as i32))));
+                ahead.extend((1..=last).map(|month| month_at(format!("month {month}"), (1.0 + by).powi(month as i32))));
             }
-            Some((by, false, _)) => ahead.push(at(format!("+{:.0} %", by * 100.0), 1.0 + by)),
+            Some((by, false, _)) => ahead.push(month_at(format!("+{:.0} %", by * 100.0), 1.0 + by)),
             None => {}
         }
         let mut assumptions = vec![
@@ -81,7 +81,7 @@ impl Forecast {
             "Growth means more requests of the same mix at the same prices; the peak grows with them.".to_owned(),
         ];
         if log_days < 6.5 {
-            assumptions.push("The log covers less than a week: nights and weekends are missing or weigh wrongly, so take months as a scale, not as a promise.".into());
+            assumptions.push("The log covers less than a week: nights and weekends are missing or have the wrong weight, so monthly amounts are rough estimates.".into());
         }
         let budget_usd = question.goals.iter().find_map(|(goal, _)| match goal {
             Goal::Budget { usd_a_month } => Some(*usd_a_month),

@@ -13,7 +13,7 @@ use super::{
     profile::Profile,
 };
 
-/// Most characters of a question in a tool call or a prompt; the thread holds the whole question.
+/// Most characters of a question or a name in a tool call, a prompt or a message.
 const MAX_CHARS: usize = 2000;
 
 /// The first 2,000 characters of a text.
@@ -25,17 +25,17 @@ pub fn truncate(text: &str) -> String {
 pub fn describe_ingest(log: &UsageLog) -> Vec<String> {
     let report = &log.report;
     let columns: Vec<String> = report.columns.iter().map(|(role, name)| format!("{role} ({name})")).collect();
-    let mut thoughts = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
+    let mut sentences = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
     if report.bad_rows > 0 {
         let share = report.bad_rows as f64 / (report.rows + report.bad_rows) as f64;
-        thoughts.push(format!(
-            "{} rows ({}) cannot be used and are counted apart.",
+        sentences.push(format!(
+            "{} rows ({}) cannot be used and are counted separately.",
             whole(report.bad_rows as f64),
             percent(share)
         ));
     }
-    thoughts.extend(report.notes.iter().cloned());
-    thoughts
+    sentences.extend(report.notes.iter().cloned());
+    sentences
 }
 
 /// The prices used, as a tool result.
@@ -64,46 +64,46 @@ pub(crate) fn profile_json(profile: &Profile) -> Value {
 
 /// Sentences about prices, cost and load.
 pub fn describe_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
-    let mut thoughts = Vec::new();
+    let mut sentences = Vec::new();
     if let Some(model) = &pricing.assumed {
-        thoughts.push(format!("No priced model is named in the log, so every request is priced as {model}."));
+        sentences.push(format!("No priced model is named in the log, so every request is priced as {model}."));
     }
     if !pricing.unpriced.is_empty() {
         let requests: u64 = pricing.unpriced.iter().map(|(_, requests)| requests).sum();
-        thoughts.push(format!(
-            "{} requests are of models without a price; they stay out of list costs.",
+        sentences.push(format!(
+            "{} requests are of models without a price; list costs exclude them.",
             whole(requests as f64)
         ));
     }
     let output = profile.output.sum / profile.tokens().max(1.0);
-    thoughts.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
-    thoughts
+    sentences.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
+    sentences
         .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heavy.tokens_top_10)));
     if let Some(load) = &profile.load {
-        thoughts.push(format!(
+        sentences.push(format!(
             "The busiest minute is {} with {} tokens.",
             timestamp(load.peak_tokens.1),
             whole(load.peak_tokens.0 as f64)
         ));
     }
-    thoughts
+    sentences
 }
 
 /// Sentences about the possible savings.
 pub fn describe_savings(savings: &Savings, question: &Question) -> Vec<String> {
-    let mut thoughts: Vec<String> = savings
+    let mut sentences: Vec<String> = savings
         .options
         .iter()
         .map(|option| format!("{}: {} ({}).", option.title, money(option.saving_usd), percent(option.share)))
         .collect();
-    thoughts.extend(savings.notes.iter().cloned());
+    sentences.extend(savings.notes.iter().cloned());
     if question.same_quality() {
-        thoughts.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
+        sentences.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
     }
     if savings.together.len() > 1 {
-        thoughts.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
+        sentences.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
     }
-    thoughts
+    sentences
 }
 
 /// The closing summary: the log in one line, the first sentence of each answer, the first three actions.
@@ -112,7 +112,7 @@ pub fn summary(analysis: &Analysis) -> String {
     let assumed = analysis
         .assumed_model
         .as_ref()
-        .map(|model| format!(" (priced as {model}, for the log does not say)"))
+        .map(|model| format!(" (priced as {model}, because the log names no priced model)"))
         .unwrap_or_default();
     let unpriced: u64 = analysis.unpriced.iter().map(|(_, requests)| requests).sum();
     let left_out = match unpriced {

@@ -52,7 +52,7 @@ pub fn markdown(analysis: &Analysis) -> String {
 fn answers(analysis: &Analysis) -> String {
     let mut text: String = answer::answers(analysis).iter().map(|answer| format!("- {answer}\n")).collect();
     for conflict in &analysis.question.conflicts {
-        text += &format!("- **Goals that pull apart:** {conflict}\n");
+        text += &format!("- **Conflicting goals:** {conflict}\n");
     }
     if analysis.question.goals.is_empty() {
         text += "- I found no goal in the question that I know, so this is the overview. I understand: cut cost, same quality, faster, latency, same spend, growth, \
@@ -124,7 +124,7 @@ fn load(analysis: &Analysis) -> String {
                 whole(load.peak_requests.0 as f64)
             );
         }
-        None => text += "- The log has no times: no peaks, no months.\n",
+        None => text += "- The log has no times, so peaks and months cannot be computed.\n",
     }
     text
 }

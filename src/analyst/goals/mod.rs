@@ -184,6 +184,7 @@ impl Question {
         }
     }
 
+    /// Adds a sentence for each conflict between the goals.
     fn add_conflicts(&mut self) {
         let (quality, cost) =
             (self.same_quality(), self.has_goal(|goal| matches!(goal, Goal::CutCost { .. } | Goal::SameSpend)));
@@ -198,7 +199,7 @@ impl Question {
         };
         note(
             quality && cost,
-            "Cutting cost and keeping quality pull apart: a cheaper model, shorter answers and shorter prompts are listed apart, \
+            "Cutting cost and keeping quality conflict: a cheaper model, shorter answers and shorter prompts are listed separately, \
              because this log cannot show that answers stay as good.",
         );
         note(

@@ -18,8 +18,8 @@ const GROWTH: &str =
 const EACH_MONTH: &str = "a month|per month|monthly|each month|every month|month over month";
 const HOW_MUCH: &str = "what would|what does|what do|how much would|how much does";
 const COMPARE: &str = "compar*|versus|vs|switch*|move from|migrat*|replace*|instead of";
-const SPENT: &str = "token*|money|spend*|cost*|bill|expens*";
-const SPENDS: &str = "go|goes|going|use|uses|take|takes|most|eat*|spent|spend|come*|high|expens*";
+const SPENDING: &str = "token*|money|spend*|cost*|bill|expens*";
+const USES: &str = "go|goes|going|use|uses|take|takes|most|eat*|spent|spend|come*|high|expens*";
 const CHANGE: &str = "should i change|should we change|what to change|optimi*|improve*";
 
 /// Goals without numbers that any phrase of one list states.
@@ -40,15 +40,15 @@ const TOPICS: &[(&str, Goal)] = &[
 /// Adds the goals that a clause states.
 pub(super) fn apply(clause: &str, question: &mut Question) {
     let quantities = Quantities::parse(clause);
-    add_constraints(clause, &quantities, question);
+    add_quality_and_speed_goals(clause, &quantities, question);
     add_cost_goals(clause, &quantities, question);
     add_growth_goals(clause, &quantities, question);
     if contains_any(clause, COMPARE) && (contains_any(clause, "model*") || !question.models.is_empty()) {
         question.add_goal(Goal::CompareModels { models: question.models.clone() }, clause);
     }
     if contains_any(clause, "where|who|which|what|why|how much")
-        && contains_any(clause, SPENT)
-        && contains_any(clause, SPENDS)
+        && contains_any(clause, SPENDING)
+        && contains_any(clause, USES)
     {
         question.add_goal(Goal::WhereTokensGo, clause);
     }
@@ -68,7 +68,8 @@ pub(super) fn apply(clause: &str, question: &mut Question) {
     }
 }
 
-fn add_constraints(clause: &str, quantities: &Quantities, question: &mut Question) {
+/// Adds the goals of quality and speed.
+fn add_quality_and_speed_goals(clause: &str, quantities: &Quantities, question: &mut Question) {
     let keep = contains_any(clause, KEEP);
     if keep && contains_any(clause, QUALITY) {
         question.add_goal(Goal::SameQuality, clause);
@@ -76,10 +77,10 @@ fn add_constraints(clause: &str, quantities: &Quantities, question: &mut Questio
     if !contains_any(clause, SPEED) {
         return;
     }
-    let faster = contains_any(clause, "faster|quicker|sooner|too slow|speed up");
-    if keep && !faster {
+    let asks_faster = contains_any(clause, "faster|quicker|sooner|too slow|speed up");
+    if keep && !asks_faster {
         question.add_goal(Goal::SameLatency, clause);
-    } else if !faster && !contains_any(clause, LESS) && contains_any(clause, "what|how|which|show") {
+    } else if !asks_faster && !contains_any(clause, LESS) && contains_any(clause, "what|how|which|show") {
         question.add_goal(Goal::Latency, clause);
     } else if contains_any(clause, "faster|latency|slow*")
         || !(contains_any(clause, LESS) && contains_any(clause, MONEY))
@@ -94,8 +95,8 @@ fn add_cost_goals(clause: &str, quantities: &Quantities, question: &mut Question
     if money && contains_any(clause, KEEP_MONEY) && (!less || contains_any(clause, SAME_MONEY)) {
         return question.add_goal(Goal::SameSpend, clause);
     }
-    let limit = money || contains_any(clause, "within|under|below|most") || !contains_any(clause, GROWTH);
-    if let Some(usd) = quantities.usd.filter(|_| limit) {
+    let is_budget = money || contains_any(clause, "within|under|below|most") || !contains_any(clause, GROWTH);
+    if let Some(usd) = quantities.usd.filter(|_| is_budget) {
         let months = match clause {
             _ if contains_any(clause, "year|annual*|yearly") => 12.0,
             _ if contains_any(clause, "day|daily") => 1.0 / 30.0,

@@ -162,7 +162,7 @@ impl RowCollector {
             notes.push(format!("{} rows have no output tokens; they count as 0.", self.rows_without_output));
         }
         if self.input_excludes_cached {
-            notes.push("Input tokens exclude cached ones in this log (Anthropic's way); here they are added, so input means all.".into());
+            notes.push("Input tokens exclude cached ones in this log (as in Anthropic's API); they are added, so input means all input tokens.".into());
         } else if present.cached {
             notes.push("Cached tokens count as a part of the input tokens.".into());
         }
@@ -170,7 +170,7 @@ impl RowCollector {
             notes.push("Latency is the end time less the start time.".into());
         }
         if self.relative_time {
-            notes.push("Times are small numbers: they count from the log's own zero, not from a date.".into());
+            notes.push("Times are small numbers: they count from the start of the log, not from a date.".into());
         }
         Ok(UsageLog { data: self.data, report: self.report })
     }
@@ -187,7 +187,7 @@ impl RowCollector {
         for ms in self.data.latency_ms.iter_mut().filter(|ms| **ms < 0.0) {
             *ms *= -factor;
         }
-        let note = format!("The latency column names no unit; its median of {median} says {unit}.");
+        let note = format!("The latency column has no unit; by its median of {median} it is read as {unit}.");
         self.report.notes.push(note);
     }
 

@@ -93,9 +93,9 @@ pub struct Savings {
 #[derive(Debug, Clone, Default)]
 struct Scenario {
     /// The price of the cheaper model for small requests, by index of the log's model.
-    route: Vec<Option<Price>>,
+    cheaper_prices: Vec<Option<Price>>,
     /// Most input and most output tokens of a small request.
-    small: (u32, u32),
+    small_request: (u32, u32),
     /// Most output tokens.
     output_cap: Option<u32>,
     /// Most input tokens.
@@ -109,8 +109,9 @@ struct Scenario {
 impl Scenario {
     /// The price of the cheaper model that request `i` moves to, if it does.
     fn cheaper_price<'a>(&'a self, data: &Dataset, i: usize) -> Option<&'a Price> {
-        let small = data.input[i] <= self.small.0 && data.output[i] <= self.small.1;
-        self.route.get(data.model_index(i))?.as_ref().filter(|_| small)
+        let (max_input, max_output) = self.small_request;
+        let is_small = data.input[i] <= max_input && data.output[i] <= max_output;
+        self.cheaper_prices.get(data.model_index(i))?.as_ref().filter(|_| is_small)
     }
 
     /// The cost of request `i` with the changes, in US dollars.
@@ -125,16 +126,27 @@ impl Scenario {
             Some(share) if cached == 0.0 && input >= f64::from(MIN_CACHEABLE_TOKENS) => share * input,
             _ => cached,
         };
-        let now = price.cost(input, cached, write.min(input - cached), output);
+        let standard = price.cost(input, cached, write.min(input - cached), output);
         // Batch prices have no further discount for cached tokens.
-        let batch = price
-            .batch
-            .map_or(now, |(input_price, output_price)| (input * input_price + output * output_price).min(now));
-        now + self.batch_share * (batch - now)
+        let batch = price.batch.map_or(standard, |(input_price, output_price)| {
+            (input * input_price + output * output_price).min(standard)
+        });
+        standard + self.batch_share * (batch - standard)
     }
 
     fn total_cost(&self, data: &Dataset, pricing: &Pricing) -> f64 {
         (0..data.len()).map(|i| self.cost(data, pricing, i)).sum()
+    }
+
+    /// Adds the changes of another scenario.
+    fn merge(&mut self, other: Self) {
+        if !other.cheaper_prices.is_empty() {
+            (self.cheaper_prices, self.small_request) = (other.cheaper_prices, other.small_request);
+        }
+        self.output_cap = self.output_cap.or(other.output_cap);
+        self.input_cap = self.input_cap.or(other.input_cap);
+        self.cached_share = self.cached_share.or(other.cached_share);
+        self.batch_share = self.batch_share.max(other.batch_share);
     }
 }
 
@@ -162,9 +174,9 @@ impl Savings {
                 Ok((mut option, scenario)) => {
                     option.saving_usd = (base_usd - scenario.total_cost(data, pricing)).max(0.0);
                     option.share = if base_usd > 0.0 { option.saving_usd / base_usd } else { 0.0 };
-                    let asked = option.id == "batch" && question.has_goal(|goal| *goal == Goal::Batch);
-                    let fits = option.quality == Quality::Unchanged || !question.same_quality();
-                    if (option.evidence == Evidence::Log || asked) && fits && option.saving_usd > 0.0 {
+                    let requested = option.id == "batch" && question.has_goal(|goal| *goal == Goal::Batch);
+                    let allowed = option.quality == Quality::Unchanged || !question.same_quality();
+                    if (option.evidence == Evidence::Log || requested) && allowed && option.saving_usd > 0.0 {
                         combined.merge(scenario);
                         savings.together.push(option.id);
                     }
@@ -186,19 +198,6 @@ impl Savings {
     /// An option by its id.
     pub fn option(&self, id: &str) -> Option<&SavingOption> {
         self.options.iter().find(|option| option.id == id)
-    }
-}
-
-impl Scenario {
-    /// Adds the changes of another scenario.
-    fn merge(&mut self, other: Self) {
-        if !other.route.is_empty() {
-            (self.route, self.small) = (other.route, other.small);
-        }
-        self.output_cap = self.output_cap.or(other.output_cap);
-        self.input_cap = self.input_cap.or(other.input_cap);
-        self.cached_share = self.cached_share.or(other.cached_share);
-        self.batch_share = self.batch_share.max(other.batch_share);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::analyst::{
 /// Computes whether an option applies to a log.
 type OptionFinder = fn(&Dataset, &Pricing, &PriceTable, &Profile, &Question) -> OptionResult;
 
-/// All options.
+/// The finder of each option.
 pub(super) const FINDERS: [OptionFinder; 5] = [cheaper_model, caching, output_cap, prompt_cap, batch];
 
 /// An option without its saving, requests, assumption and change.
@@ -48,13 +48,13 @@ fn cheaper_model(
     profile: &Profile,
     question: &Question,
 ) -> OptionResult {
-    let used = pricing.in_use();
+    let in_use = pricing.in_use();
     // The first model in the question that the log does not use is the one to move to.
     let named = question
         .models
         .iter()
         .filter_map(|name| table.find(name))
-        .find(|price| !used.iter().any(|used| used.model == price.model));
+        .find(|price| !in_use.iter().any(|known| known.model == price.model));
     let target = |price: &Price| {
         let target = named
             .filter(|named| named.input <= price.input && named.output <= price.output)
@@ -62,15 +62,17 @@ fn cheaper_model(
         Some(target.clone())
     };
     let scenario = Scenario {
-        route: (0..data.models.len().max(1)).map(|model| pricing.model_price(model).and_then(target)).collect(),
-        small: (profile.input.p50 as u32, profile.output.p50 as u32),
+        cheaper_prices: (0..data.models.len().max(1))
+            .map(|model| pricing.model_price(model).and_then(target))
+            .collect(),
+        small_request: (profile.input.p50 as u32, profile.output.p50 as u32),
         ..Scenario::default()
     };
     let mut moves: Vec<String> =
-        used.iter().filter_map(|price| Some(format!("{} to {}", price.model, target(price)?.model))).collect();
+        in_use.iter().filter_map(|price| Some(format!("{} to {}", price.model, target(price)?.model))).collect();
     moves.truncate(4);
     if moves.is_empty() {
-        let names: Vec<&str> = used.iter().map(|price| price.model.as_str()).collect();
+        let names: Vec<&str> = in_use.iter().map(|price| price.model.as_str()).collect();
         return Err(format!("No cheaper model of the same family is known for {}.", names.join(", ")));
     }
     let mut option = new_option(
@@ -81,7 +83,7 @@ fn cheaper_model(
         "usually faster",
     );
     option.requests = count_requests(data, |i| scenario.cheaper_price(data, i).is_some());
-    let (input, output) = scenario.small;
+    let (input, output) = scenario.small_request;
     option.assumption = format!(
         "Small means at most {} input and {} output tokens, the medians of the log; token counts stay as they are ({}).",
         whole(input.into()),
@@ -104,7 +106,7 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
     let requests = count_requests(data, |i| long(i) && data.cached(i) == 0);
     if requests == 0 {
         return Err(format!(
-            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more goes without cached tokens: caching is used up."
+            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more is without cached tokens: caching can save no more."
         ));
     }
     let change = "Put what never changes (instructions, tools, documents) first and what changes last; keep it identical byte by byte; \
