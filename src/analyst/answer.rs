@@ -20,6 +20,7 @@ pub fn answers(analysis: &Analysis) -> Vec<String> {
     goals.iter().filter_map(|(goal, _)| answer(analysis, goal)).collect()
 }
 
+/// The answer to one goal; `None` for a forecast if the answer about growth includes it.
 fn answer(analysis: &Analysis, goal: &Goal) -> Option<String> {
     Some(match goal {
         Goal::CutCost { by } => savings(analysis, *by),
@@ -70,9 +71,9 @@ fn where_tokens_go(analysis: &Analysis) -> String {
         share(&size),
         whole(size.requests as f64),
         whole(profile.requests as f64),
-        percent(profile.heavy.tokens_top_1),
-        percent(profile.heavy.tokens_top_10),
-        percent(profile.heavy.cost_top_10),
+        percent(profile.heaviest.tokens_top_1),
+        percent(profile.heaviest.tokens_top_10),
+        percent(profile.heaviest.cost_top_10),
     )
 }
 
@@ -115,7 +116,7 @@ fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
 fn same_quality(analysis: &Analysis) -> String {
     let options = &analysis.savings.options;
     let (safe, test): (Vec<_>, Vec<_>) = options.iter().partition(|option| option.quality == Quality::Unchanged);
-    let name = |options: &[&super::optimize::SavingOption]| {
+    let list_options = |options: &[&super::optimize::SavingOption]| {
         list(
             &options
                 .iter()
@@ -123,8 +124,9 @@ fn same_quality(analysis: &Analysis) -> String {
                 .collect::<Vec<_>>(),
         )
     };
-    let safe = if safe.is_empty() { "nothing the log shows".to_owned() } else { name(&safe) };
-    let test = if test.is_empty() { String::new() } else { format!(" Only after an evaluation: {}.", name(&test)) };
+    let safe = if safe.is_empty() { "nothing the log shows".to_owned() } else { list_options(&safe) };
+    let test =
+        if test.is_empty() { String::new() } else { format!(" Only after an evaluation: {}.", list_options(&test)) };
     format!("**Quality:** without any change to answers: {safe}.{test} A log of counts cannot show quality.")
 }
 
@@ -233,15 +235,15 @@ fn budget(analysis: &Analysis, budget: f64) -> String {
         return "**Budget:** the log has no times, so its cost cannot be scaled to a month.".into();
     };
     let last = &forecast.ahead[forecast.ahead.len() - 1];
-    let holds = |usd: f64| if usd <= budget { "within" } else { "over" };
+    let relation = |usd: f64| if usd <= budget { "within" } else { "over" };
     format!(
         "**Budget:** of {} a month, the log's pace takes {} ({}), {} budget; with the options computed together {}, {} budget.",
         money(budget),
         money(last.usd),
         last.label,
-        holds(last.usd),
+        relation(last.usd),
         money(last.usd_with_savings),
-        holds(last.usd_with_savings)
+        relation(last.usd_with_savings)
     )
 }
 
@@ -276,7 +278,8 @@ fn caching(analysis: &Analysis) -> String {
 fn comparison(analysis: &Analysis) -> String {
     let mut compared: Vec<_> = analysis.compared.iter().collect();
     compared.sort_by(|a, b| a.usd.total_cmp(&b.usd));
-    let costs: Vec<String> = compared.iter().map(|one| format!("{} with {}", money(one.usd), one.model)).collect();
+    let costs: Vec<String> =
+        compared.iter().map(|model| format!("{} with {}", money(model.usd), model.model)).collect();
     let ratio = match (compared.first(), compared.last()) {
         (Some(low), Some(high)) if low.usd > 0.0 && compared.len() > 1 => {
             format!(" {} costs {:.1} times as much as {}.", high.model, high.usd / low.usd, low.model)

@@ -58,7 +58,7 @@ pub(crate) fn profile_json(profile: &Profile) -> Value {
         "by_model": profile.by_model.iter().take(20).collect::<Vec<_>>(),
         "by_prompt_size": profile.by_size,
         "load": profile.load,
-        "heaviest": profile.heavy,
+        "heaviest": profile.heaviest,
     })
 }
 
@@ -78,7 +78,7 @@ pub fn describe_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
     let output = profile.output.sum / profile.tokens().max(1.0);
     sentences.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
     sentences
-        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heavy.tokens_top_10)));
+        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heaviest.tokens_top_10)));
     if let Some(load) = &profile.load {
         sentences.push(format!(
             "The busiest minute is {} with {} tokens.",

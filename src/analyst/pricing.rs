@@ -88,8 +88,9 @@ pub enum PriceError {
     NoModel,
 }
 
+/// A model's entry in LiteLLM's cost map.
 #[derive(Deserialize)]
-struct Entry {
+struct PriceEntry {
     input_cost_per_token: Option<f64>,
     output_cost_per_token: Option<f64>,
     cache_read_input_token_cost: Option<f64>,
@@ -123,7 +124,7 @@ impl PriceTable {
             .into_iter()
             .filter_map(|(model, value)| {
                 // Skip entries without token prices (images, audio by the second).
-                let entry: Entry = serde_json::from_value(value).ok()?;
+                let entry: PriceEntry = serde_json::from_value(value).ok()?;
                 let (input, output) = (entry.input_cost_per_token?, entry.output_cost_per_token?);
                 let price = Price {
                     model: model.clone(),
@@ -235,7 +236,7 @@ impl Pricing {
         let mut requests = vec![0u64; data.models.len()];
         (0..data.len()).for_each(|i| requests[data.model_index(i)] += 1);
         let names = data.models.iter().cloned().zip(requests).zip(&by_model);
-        let unpriced = names.filter(|(_, price)| price.is_none()).map(|(row, _)| row).collect();
+        let unpriced = names.filter(|(_, price)| price.is_none()).map(|(model, _)| model).collect();
         Self { by_model, assumed: None, unpriced }
     }
 

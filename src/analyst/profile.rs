@@ -138,7 +138,7 @@ pub struct Profile {
     /// Load by minute, if the log has times.
     pub load: Option<Load>,
     /// Share that the heaviest requests take.
-    pub heavy: HeaviestShare,
+    pub heaviest: HeaviestShare,
 }
 
 impl Profile {
@@ -152,37 +152,39 @@ impl Profile {
     /// # Errors
     /// [`LoadError::Stopped`] when `stop` returns true.
     pub fn compute(data: &Dataset, pricing: &Pricing, stop: StopFn<'_>) -> Result<Self, LoadError> {
-        let check = || if stop() { Err(LoadError::Stopped) } else { Ok(()) };
-        let list: Vec<f64> = (0..data.len()).map(|i| pricing.cost(data, i)).collect();
+        let check_stop = || if stop() { Err(LoadError::Stopped) } else { Ok(()) };
+        let list_cost: Vec<f64> = (0..data.len()).map(|i| pricing.cost(data, i)).collect();
         let logged = data.present().cost.then_some(&data.cost);
         // A row without a logged cost counts at its list price, so that the sum covers every request.
         let cost: Vec<f64> = match logged {
-            Some(logged) => {
-                logged.iter().zip(&list).map(|(logged, list)| if logged.is_nan() { *list } else { *logged }).collect()
-            }
-            None => list.clone(),
+            Some(logged) => logged
+                .iter()
+                .zip(&list_cost)
+                .map(|(logged, list)| if logged.is_nan() { *list } else { *logged })
+                .collect(),
+            None => list_cost.clone(),
         };
-        check()?;
+        check_stop()?;
         let mut profile = Self {
             requests: data.len() as u64,
             input: Stats::from_values(data.input.iter().map(|&n| n.into()).collect()),
             output: Stats::from_values(data.output.iter().map(|&n| n.into()).collect()),
             cached: data.present().cached.then(|| data.cached.iter().map(|&n| u64::from(n)).sum()),
             cost: cost.iter().sum(),
-            list_cost: list.iter().sum(),
+            list_cost: list_cost.iter().sum(),
             logged_cost: logged.map(|logged| logged.iter().filter(|cost| !cost.is_nan()).sum()),
             ..Self::default()
         };
-        check()?;
-        profile.heavy = heaviest_share(data, &cost);
-        check()?;
+        check_stop()?;
+        profile.heaviest = heaviest_share(data, &cost);
+        check_stop()?;
         profile.group_by_model_and_size(data, &cost);
-        check()?;
+        check_stop()?;
         profile.measure_latency(data);
-        check()?;
+        check_stop()?;
         if let Some((from_ms, to_ms)) = data.span_ms() {
             profile.load = Some(load_by_minute(data, from_ms, to_ms));
-            check()?;
+            check_stop()?;
             profile.group_by_time(data, &cost, from_ms, to_ms);
         }
         Ok(profile)
@@ -232,6 +234,7 @@ impl Profile {
         self.latency_fit = LatencyFit::fit(data);
     }
 
+    /// Fills `over_time` with the smallest step that gives at most [`MAX_BUCKETS`] points, and `by_hour`.
     fn group_by_time(&mut self, data: &Dataset, cost: &[f64], from_ms: i64, to_ms: i64) {
         const STEPS: [i64; 8] =
             [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR, 7 * 24 * HOUR, 28 * 24 * HOUR];
@@ -368,7 +371,7 @@ mod tests {
     fn the_heaviest_tenth_is_rounded_up_to_whole_requests() {
         let rows: Vec<Row<'_>> =
             (0..11).map(|i| Row { input: if i == 0 { 50 } else { 5 }, ..Row::default() }).collect();
-        let heavy = profile(&rows).heavy;
-        assert_eq!((heavy.tokens_top_1, heavy.tokens_top_10), (0.5, 0.55));
+        let heaviest = profile(&rows).heaviest;
+        assert_eq!((heaviest.tokens_top_1, heaviest.tokens_top_10), (0.5, 0.55));
     }
 }

@@ -105,10 +105,10 @@ fn load(analysis: &Analysis) -> String {
         whole(profile.output.p50),
         whole(profile.input.p95),
         whole(profile.output.p95),
-        percent(profile.heavy.tokens_top_1),
-        percent(profile.heavy.cost_top_1),
-        percent(profile.heavy.tokens_top_10),
-        percent(profile.heavy.cost_top_10),
+        percent(profile.heaviest.tokens_top_1),
+        percent(profile.heaviest.cost_top_1),
+        percent(profile.heaviest.tokens_top_10),
+        percent(profile.heaviest.cost_top_10),
     );
     match &profile.load {
         Some(load) => {
@@ -219,15 +219,19 @@ fn comparison(analysis: &Analysis) -> String {
     let mut text = String::from(
         "| Model | The log's requests | 1,000 requests | At batch prices | In the log |\n|---|--:|--:|--:|---|\n",
     );
-    for one in &analysis.compared {
-        let measured = match (one.requests_in_log, one.latency) {
+    for model in &analysis.compared {
+        let measured = match (model.requests_in_log, model.latency) {
             (0, _) => "not used".to_owned(),
             (requests, Some(latency)) => format!("{} requests, median {}", whole(requests as f64), millis(latency.p50)),
             (requests, None) => format!("{} requests", whole(requests as f64)),
         };
-        let batch = one.usd_batch.map_or("none".into(), money);
-        text +=
-            &format!("| {} | {} | {} | {batch} | {measured} |\n", one.model, money(one.usd), money(one.usd_per_1000));
+        let batch = model.usd_batch.map_or("none".into(), money);
+        text += &format!(
+            "| {} | {} | {} | {batch} | {measured} |\n",
+            model.model,
+            money(model.usd),
+            money(model.usd_per_1000)
+        );
     }
     text + "\nThe same token counts for every model, cached tokens at each model's own price. Requests that the models answered in the log may differ in kind.\n"
 }

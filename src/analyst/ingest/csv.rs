@@ -21,7 +21,7 @@ const MAX_COLUMNS: usize = 4096;
 /// Reads a CSV log; see [`super::load`].
 pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, LoadError> {
     let delimiter = detect_delimiter(reader.fill_buf()?);
-    let mut bounded = BoundedReader { inner: reader, last: b'\n', left: MAX_HEADER_BYTES };
+    let mut bounded = BoundedReader { inner: reader, last_byte: b'\n', remaining: MAX_HEADER_BYTES };
     let mut csv = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(&mut bounded);
     let header = csv.byte_headers().map_err(|error| row_error(error, 1))?;
     if header.len() > MAX_COLUMNS {
@@ -37,18 +37,19 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLo
     collector.report.format = format!("CSV, separated by {}", delimiter_name(delimiter));
 
     let mut record = ByteRecord::new();
-    let mut short_last = None;
+    // The line of the last row read, if it has fewer fields than the header.
+    let mut short_row = None;
     loop {
-        csv.get_mut().left = MAX_ROW_BYTES;
-        let begins = csv.position().line();
-        if !csv.read_byte_record(&mut record).map_err(|error| row_error(error, begins))? {
+        csv.get_mut().remaining = MAX_ROW_BYTES;
+        let first_line = csv.position().line();
+        if !csv.read_byte_record(&mut record).map_err(|error| row_error(error, first_line))? {
             break;
         }
         let line = record.position().map_or(0, ::csv::Position::line);
         if collector.rows() % 1024 == 0 && stop() {
             return Err(LoadError::Stopped);
         }
-        short_last = (record.len() < header.len()).then_some(line);
+        short_row = (record.len() < header.len()).then_some(line);
         if record.len() != header.len() {
             collector.reject_row(line, format!("has {} fields, the header {}", record.len(), header.len()));
             continue;
@@ -63,7 +64,7 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLo
     if collector.rows() == 0 {
         return Err(LoadError::HeaderOnly(name_list(&header)));
     }
-    match short_last.filter(|_| bounded.last != b'\n' && bounded.last != b'\r') {
+    match short_row.filter(|_| bounded.last_byte != b'\n' && bounded.last_byte != b'\r') {
         Some(line) => Err(LoadError::Truncated { line, rows: collector.rows() - 1 }),
         None => collector.finish(),
     }
@@ -130,20 +131,20 @@ struct TooLong;
 /// file cut off within a line from one that ends with a short row.
 struct BoundedReader<R> {
     inner: R,
-    last: u8,
+    last_byte: u8,
     /// Bytes that may still be read for this row.
-    left: usize,
+    remaining: usize,
 }
 
 impl<R: Read> Read for BoundedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return Err(io::Error::other(TooLong));
         }
         let n = self.inner.read(buffer)?;
-        self.left = self.left.saturating_sub(n);
+        self.remaining = self.remaining.saturating_sub(n);
         if let Some(&last) = buffer[..n].last() {
-            self.last = last;
+            self.last_byte = last;
         }
         Ok(n)
     }

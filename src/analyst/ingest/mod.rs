@@ -170,7 +170,7 @@ pub fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, Load
     }
 }
 
-/// Skips blank lines and spaces, and returns the next byte without consuming it.
+/// Returns the first byte that is not white space, without consuming it.
 fn peek_first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         let buffer = reader.fill_buf()?;

@@ -116,11 +116,11 @@ impl ModelAgent {
     }
 }
 
-/// The model of the configured agent `id`, for texts of the analyst.
+/// Creates the analyst's model from the configured agent `id`.
 ///
 /// # Errors
-/// What is wrong with it, in a sentence.
-pub fn writer(
+/// When there is no such agent, or it is not a usable model; says why in a sentence.
+pub fn analyst_model(
     id: &str,
     entries: &[AgentEntry],
     variables: impl Fn(&str) -> Option<String>,
