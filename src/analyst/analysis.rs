@@ -6,7 +6,7 @@ use super::{
     forecast::{Forecast, ModelCost, Speed},
     format::{money, percent, whole},
     goals::{Goal, Question},
-    ingest::{IngestReport, LoadError, StopFn, UsageLog},
+    ingest::{IngestError, IngestReport, StopFn, UsageLog},
     optimize::{Evidence, Quality, SavingOption, Savings},
     peaks::PeakShift,
     pricing::{PriceTable, Pricing},
@@ -76,14 +76,14 @@ impl Analysis {
     /// Computes the whole analysis of a log for the question `text`.
     ///
     /// # Errors
-    /// [`LoadError::Stopped`] when `stop` returns true.
+    /// [`IngestError::Stopped`] when `stop` returns true.
     pub fn compute(
         file: &str,
         text: &str,
         log: &UsageLog,
         table: &PriceTable,
         stop: StopFn<'_>,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, IngestError> {
         let question = Question::parse(text, table);
         let pricing = price_log(log, &question, table);
         let profile = Profile::compute(&log.data, &pricing, stop)?;

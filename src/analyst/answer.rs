@@ -77,7 +77,7 @@ fn where_tokens_go(analysis: &Analysis) -> String {
     )
 }
 
-fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
+fn savings(analysis: &Analysis, target_share: Option<f64>) -> String {
     let savings = &analysis.savings;
     let titles: Vec<String> =
         savings.together.iter().filter_map(|id| savings.option(id)).map(|option| option.title.to_lowercase()).collect();
@@ -93,12 +93,12 @@ fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
             percent(savings.together_share)
         )
     };
-    if let Some(by) = goal {
+    if let Some(target) = target_share {
         let (reached, missing) =
-            (savings.together_share >= by, money((by - savings.together_share) * savings.base_usd));
+            (savings.together_share >= target, money((target - savings.together_share) * savings.base_usd));
         text += &match reached {
-            true => format!(" That reaches the {:.0} % asked for.", by * 100.0),
-            false => format!(" That falls short of the {:.0} % asked for by {missing}.", by * 100.0),
+            true => format!(" That reaches the {:.0} % asked for.", target * 100.0),
+            false => format!(" That falls short of the {:.0} % asked for by {missing}.", target * 100.0),
         };
     }
     let assumed: Vec<String> = savings

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-/// Most rows of a log; a longer one is refused with [`super::ingest::LoadError::TooManyRows`].
+/// Most rows of a log; a longer one is refused with [`super::ingest::IngestError::TooManyRows`].
 pub const MAX_ROWS: usize = 5_000_000;
 
 /// Most distinct model names; later names are counted together as [`OTHER_MODELS`].

@@ -35,7 +35,7 @@ impl PeakShift {
                 backlog = backlog.saturating_sub(idle.saturating_mul(limit));
             }
             backlog = (backlog + tokens).saturating_sub(limit);
-            // First in, first out: the queue at the end of the minute holds the latest tokens, at most all of this minute's.
+            // First in, first out: the last tokens of the queue are this minute's, so `min(backlog, tokens)` of them wait.
             delayed += backlog.min(tokens);
             longest = longest.max(backlog.div_ceil(limit));
             last = Some(minute);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     dataset::Dataset,
     format::whole,
-    ingest::{LoadError, StopFn},
+    ingest::{IngestError, StopFn},
     pricing::Pricing,
     stats::{LatencyFit, Stats, nearest_rank},
 };
@@ -150,9 +150,9 @@ impl Profile {
     /// Profiles a log.
     ///
     /// # Errors
-    /// [`LoadError::Stopped`] when `stop` returns true.
-    pub fn compute(data: &Dataset, pricing: &Pricing, stop: StopFn<'_>) -> Result<Self, LoadError> {
-        let check_stop = || if stop() { Err(LoadError::Stopped) } else { Ok(()) };
+    /// [`IngestError::Stopped`] when `stop` returns true.
+    pub fn compute(data: &Dataset, pricing: &Pricing, stop: StopFn<'_>) -> Result<Self, IngestError> {
+        let check_stop = || if stop() { Err(IngestError::Stopped) } else { Ok(()) };
         let list_cost: Vec<f64> = (0..data.len()).map(|i| pricing.cost(data, i)).collect();
         let logged = data.present().cost.then_some(&data.cost);
         // A row without a logged cost counts at its list price, so that the sum covers every request.

@@ -70,6 +70,7 @@ pub struct LatencyFit {
 impl LatencyFit {
     /// Fits the rows with a latency; `None` for fewer than 30 rows, or when token counts or latencies do not vary enough.
     pub fn fit(data: &Dataset) -> Option<Self> {
+        // x: input tokens, z: output tokens, y: latency.
         let rows = || {
             (0..data.len())
                 .filter(|&i| !data.latency_ms[i].is_nan())

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{
-    BadRow, IngestReport, LoadError, SHOWN_BAD_ROWS, UsageLog,
+    BadRow, IngestError, IngestReport, SHOWN_BAD_ROWS, UsageLog,
     columns::{Column, Role},
     values,
 };
@@ -48,10 +48,10 @@ impl RowCollector {
     /// Adds one row, or counts it as bad.
     ///
     /// # Errors
-    /// [`LoadError::TooManyRows`].
-    pub(super) fn add_row(&mut self, line: u64, cells: &Cells<'_>) -> Result<(), LoadError> {
+    /// [`IngestError::TooManyRows`].
+    pub(super) fn add_row(&mut self, line: u64, cells: &Cells<'_>) -> Result<(), IngestError> {
         if self.data.len() >= MAX_ROWS {
-            return Err(LoadError::TooManyRows);
+            return Err(IngestError::TooManyRows);
         }
         match self.push_row(cells) {
             Ok(()) => self.report.rows += 1,
@@ -148,8 +148,8 @@ impl RowCollector {
     /// Returns the log with a note for each assumption.
     ///
     /// # Errors
-    /// [`LoadError::AllBad`] when there is no usable row.
-    pub(super) fn finish(mut self) -> Result<UsageLog, LoadError> {
+    /// [`IngestError::NoUsableRows`] when there is no usable row.
+    pub(super) fn finish(mut self) -> Result<UsageLog, IngestError> {
         if self.data.is_empty() {
             return Err(self.no_usable_rows());
         }
@@ -191,10 +191,10 @@ impl RowCollector {
         self.report.notes.push(note);
     }
 
-    fn no_usable_rows(&self) -> LoadError {
+    fn no_usable_rows(&self) -> IngestError {
         let first: Vec<String> =
             self.report.first_bad.iter().map(|bad| format!("Line {}: {}.", bad.line, bad.reason)).collect();
-        LoadError::AllBad { rows: self.report.bad_rows, first: first.join(" ") }
+        IngestError::NoUsableRows { rows: self.report.bad_rows, first: first.join(" ") }
     }
 }
 

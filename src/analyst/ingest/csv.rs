@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use ::csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
 use super::{
-    LoadError, StopFn, UsageLog,
+    IngestError, StopFn, UsageLog,
     collector::{Cells, RowCollector, clip, name_list},
     columns::{self, Column, Role},
 };
@@ -19,20 +19,20 @@ const MAX_ROW_BYTES: usize = 1 << 22;
 const MAX_COLUMNS: usize = 4096;
 
 /// Reads a CSV log; see [`super::load`].
-pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, LoadError> {
+pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, IngestError> {
     let delimiter = detect_delimiter(reader.fill_buf()?);
     let mut bounded = BoundedReader { inner: reader, last_byte: b'\n', remaining: MAX_HEADER_BYTES };
     let mut csv = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(&mut bounded);
     let header = csv.byte_headers().map_err(|error| row_error(error, 1))?;
     if header.len() > MAX_COLUMNS {
-        return Err(LoadError::TooManyColumns(header.len()));
+        return Err(IngestError::TooManyColumns(header.len()));
     }
     let header: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
     let mut collector = RowCollector::default();
     collector.decimal_comma = delimiter == b';';
     let columns = choose_columns(&header, &mut collector);
     if columns[Role::Input as usize].is_none() && columns[Role::Output as usize].is_none() {
-        return Err(LoadError::NoTokens(name_list(&header)));
+        return Err(IngestError::NoTokens(name_list(&header)));
     }
     collector.report.format = format!("CSV, separated by {}", delimiter_name(delimiter));
 
@@ -47,7 +47,7 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLo
         }
         let line = record.position().map_or(0, ::csv::Position::line);
         if collector.rows() % 1024 == 0 && stop() {
-            return Err(LoadError::Stopped);
+            return Err(IngestError::Stopped);
         }
         short_row = (record.len() < header.len()).then_some(line);
         if record.len() != header.len() {
@@ -62,10 +62,10 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLo
     }
     drop(csv);
     if collector.rows() == 0 {
-        return Err(LoadError::HeaderOnly(name_list(&header)));
+        return Err(IngestError::HeaderOnly(name_list(&header)));
     }
     match short_row.filter(|_| bounded.last_byte != b'\n' && bounded.last_byte != b'\r') {
-        Some(line) => Err(LoadError::Truncated { line, rows: collector.rows() - 1 }),
+        Some(line) => Err(IngestError::Truncated { line, rows: collector.rows() - 1 }),
         None => collector.finish(),
     }
 }
@@ -113,12 +113,12 @@ fn delimiter_name(delimiter: u8) -> &'static str {
 }
 
 /// The error for the row that begins on this line.
-fn row_error(error: ::csv::Error, line: u64) -> LoadError {
+fn row_error(error: ::csv::Error, line: u64) -> IngestError {
     match error.kind() {
         ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
-            LoadError::RowTooLong(line)
+            IngestError::RowTooLong(line)
         }
-        _ => LoadError::Io(error.into()),
+        _ => IngestError::Io(error.into()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    LoadError, StopFn, UsageLog,
+    IngestError, StopFn, UsageLog,
     collector::{Cells, RowCollector, clip, name_list},
     columns::{self, Column, Role},
 };
@@ -29,14 +29,14 @@ const MAX_NAMES: usize = 4096;
 const MAX_DEPTH: usize = 8;
 
 /// Reads a JSON Lines log; see [`super::load`].
-pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, LoadError> {
+pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, IngestError> {
     let mut collector = RowCollector::default();
     collector.report.format = "JSON Lines".into();
     let mut names = ColumnNames::default();
     let mut line = Vec::new();
     for number in 1u64.. {
         if number % 256 == 0 && stop() {
-            return Err(LoadError::Stopped);
+            return Err(IngestError::Stopped);
         }
         line.clear();
         if (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? == 0 {
@@ -60,17 +60,20 @@ pub(super) fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLo
             Ok(other) => collector
                 .reject_row(number, format!("not an object: {}", super::values::quote_cell(&other.to_string()))),
             Err(error) if error.is_eof() && !ended => {
-                return Err(LoadError::Truncated { line: number, rows: collector.rows() });
+                return Err(IngestError::Truncated { line: number, rows: collector.rows() });
             }
             Err(error) if error.is_eof() && collector.rows() == 0 => {
-                return Err(LoadError::NotJsonLines("JSON spread over several lines", "jq -c . log.json > log.jsonl"));
+                return Err(IngestError::NotJsonLines(
+                    "JSON spread over several lines",
+                    "jq -c . log.json > log.jsonl",
+                ));
             }
             Err(error) => collector.reject_row(number, format!("not valid JSON: {error}")),
         }
     }
     names.write_report(&mut collector);
     if !names.used.contains_key(&Role::Input) && !names.used.contains_key(&Role::Output) {
-        return Err(LoadError::NoTokens(name_list(&names.unused)));
+        return Err(IngestError::NoTokens(name_list(&names.unused)));
     }
     collector.finish()
 }
@@ -91,7 +94,12 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 /// Adds the rows of one line: the spans of an OTLP export, or the object itself.
-fn add_rows(object: &Value, line: u64, names: &mut ColumnNames, collector: &mut RowCollector) -> Result<(), LoadError> {
+fn add_rows(
+    object: &Value,
+    line: u64,
+    names: &mut ColumnNames,
+    collector: &mut RowCollector,
+) -> Result<(), IngestError> {
     let Some(resources) = object.get("resourceSpans").and_then(Value::as_array) else {
         return add_row(object, line, names, collector);
     };
@@ -102,7 +110,12 @@ fn add_rows(object: &Value, line: u64, names: &mut ColumnNames, collector: &mut 
     Ok(())
 }
 
-fn add_row(object: &Value, line: u64, names: &mut ColumnNames, collector: &mut RowCollector) -> Result<(), LoadError> {
+fn add_row(
+    object: &Value,
+    line: u64,
+    names: &mut ColumnNames,
+    collector: &mut RowCollector,
+) -> Result<(), IngestError> {
     let mut cells: Cells<'_> = Default::default();
     collect_cells(object, &mut String::new(), 0, names, &mut cells);
     if cells[Role::Input as usize].is_none() && cells[Role::Output as usize].is_none() {

@@ -71,7 +71,7 @@ pub struct BadRow {
 
 /// Why a file cannot be analysed. Each message says what was found and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum IngestError {
     /// Reading failed.
     #[error("The file could not be read ({0}). Attach it again.")]
     Io(#[from] io::Error),
@@ -126,7 +126,7 @@ pub enum LoadError {
     },
     /// No row can be used.
     #[error("None of the {rows} rows can be used. {first}")]
-    AllBad {
+    NoUsableRows {
         /// Rows read.
         rows: u64,
         /// The reasons of the first rows.
@@ -141,11 +141,11 @@ pub enum LoadError {
 ///
 /// # Errors
 /// When the file cannot be read or has no usable row, or when `stop` returns true.
-pub fn load(path: &Path, stop: StopFn<'_>) -> Result<UsageLog, LoadError> {
+pub fn load(path: &Path, stop: StopFn<'_>) -> Result<UsageLog, IngestError> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
     if bytes > MAX_BYTES {
-        return Err(LoadError::TooLarge(bytes));
+        return Err(IngestError::TooLarge(bytes));
     }
     read(BufReader::with_capacity(1 << 18, file), stop)
 }
@@ -154,23 +154,23 @@ pub fn load(path: &Path, stop: StopFn<'_>) -> Result<UsageLog, LoadError> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, LoadError> {
+pub fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, IngestError> {
     let head = reader.fill_buf()?;
     if let Some((what, advice)) = detect_binary(head) {
-        return Err(LoadError::Binary(what, advice));
+        return Err(IngestError::Binary(what, advice));
     }
     if head.starts_with(b"\xEF\xBB\xBF") {
         reader.consume(3);
     }
     match peek_first_byte(&mut reader)? {
-        None => Err(LoadError::Empty),
-        Some(b'[') => Err(LoadError::NotJsonLines("a JSON array", "jq -c '.[]' log.json > log.jsonl")),
+        None => Err(IngestError::Empty),
+        Some(b'[') => Err(IngestError::NotJsonLines("a JSON array", "jq -c '.[]' log.json > log.jsonl")),
         Some(b'{') => jsonl::read(reader, stop),
         Some(_) => csv::read(reader, stop),
     }
 }
 
-/// Returns the first byte that is not white space, without consuming it.
+/// Returns the first byte that is not a space or line end, without consuming it.
 fn peek_first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         let buffer = reader.fill_buf()?;

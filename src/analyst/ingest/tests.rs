@@ -150,7 +150,7 @@ fn a_long_line_is_a_bad_row_and_the_rest_is_read() {
 fn reading_stops_when_the_stop_function_returns_true() {
     let mut text = String::from("input_tokens,output_tokens\n");
     text.extend(std::iter::repeat_n("1,2\n", 5000));
-    assert!(matches!(read(text.as_bytes(), &|| true), Err(LoadError::Stopped)));
+    assert!(matches!(read(text.as_bytes(), &|| true), Err(IngestError::Stopped)));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_file_is_read_from_disk() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     write!(file, "input_tokens,output_tokens\n1,2\n").expect("written");
     assert_eq!(load(file.path(), &|| false).expect("a log").data.len(), 1);
-    assert!(matches!(load(Path::new("/nonexistent/log.csv"), &|| false), Err(LoadError::Io(_))));
+    assert!(matches!(load(Path::new("/nonexistent/log.csv"), &|| false), Err(IngestError::Io(_))));
 }
 
 /// An endless reader that counts the bytes read.
@@ -191,7 +191,7 @@ fn an_endless_row_is_refused_before_it_fills_memory() {
     for (head, byte, line) in cases {
         let mut endless = Endless { head, byte, read: 0 };
         let refused = read(BufReader::new(&mut endless), &|| false).expect_err("a refusal");
-        assert!(matches!(refused, LoadError::RowTooLong(_)) && refused.to_string().contains(line), "{refused}");
+        assert!(matches!(refused, IngestError::RowTooLong(_)) && refused.to_string().contains(line), "{refused}");
         assert!(endless.read < 5 << 20, "{} bytes were read", endless.read);
     }
 }

@@ -11,7 +11,7 @@ use super::{
     caching::{CacheUsage, MIN_CACHEABLE_TOKENS},
     dataset::Dataset,
     goals::{Goal, Question},
-    ingest::{LoadError, StopFn},
+    ingest::{IngestError, StopFn},
     peaks::PeakShift,
     pricing::{Price, PriceTable, Pricing},
     profile::Profile,
@@ -154,7 +154,7 @@ impl Savings {
     /// Computes every option for a log.
     ///
     /// # Errors
-    /// [`LoadError::Stopped`] when `stop` returns true.
+    /// [`IngestError::Stopped`] when `stop` returns true.
     pub fn compute(
         data: &Dataset,
         pricing: &Pricing,
@@ -162,13 +162,13 @@ impl Savings {
         profile: &Profile,
         question: &Question,
         stop: StopFn<'_>,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, IngestError> {
         let base_usd = profile.list_cost;
         let mut combined = Scenario::default();
         let mut savings = Self { base_usd, ..Self::default() };
         for find in options::FINDERS {
             if stop() {
-                return Err(LoadError::Stopped);
+                return Err(IngestError::Stopped);
             }
             match find(data, pricing, table, profile, question) {
                 Ok((mut option, scenario)) => {

@@ -34,7 +34,7 @@ impl<'a> EventWriter<'a> {
     }
 
     /// Starts a sub-agent.
-    pub(super) async fn subagent(out: &'a Emitter, name: &str, description: &str) -> Result<Self, AgentError> {
+    pub(super) async fn start_subagent(out: &'a Emitter, name: &str, description: &str) -> Result<Self, AgentError> {
         let id = new_id();
         out.emit(SubagentStarted { description: Some(description.into()), ..SubagentStarted::new(id.clone(), name) })
             .await?;
@@ -42,7 +42,7 @@ impl<'a> EventWriter<'a> {
     }
 
     /// Ends the sub-agent with its result.
-    pub(super) async fn finish(self, result: Value) -> EmitResult {
+    pub(super) async fn finish_subagent(self, result: Value) -> EmitResult {
         match self.subagent {
             Some(id) => self.out.emit(SubagentFinished { result: Some(result), ..SubagentFinished::new(id) }).await,
             None => Ok(()),
@@ -50,7 +50,7 @@ impl<'a> EventWriter<'a> {
     }
 
     /// Ends the sub-agent with an error.
-    pub(super) async fn fail(self, code: &str, message: &str) -> EmitResult {
+    pub(super) async fn fail_subagent(self, code: &str, message: &str) -> EmitResult {
         match self.subagent {
             Some(id) => {
                 self.out.emit(SubagentError { code: Some(code.into()), ..SubagentError::new(id, message) }).await

@@ -17,7 +17,7 @@ use crate::{
         forecast::{self, ModelCost},
         format::whole,
         goals::{Goal, Question},
-        ingest::{self, LoadError, StopFn, UsageLog},
+        ingest::{self, IngestError, StopFn, UsageLog},
         narration,
         optimize::Savings,
         pricing::{PriceTable, Pricing},
@@ -134,7 +134,7 @@ impl AnalystRun<'_> {
 
     /// The Triage sub-agent: reads the goals of the question.
     async fn triage(&self) -> Result<Question, AgentError> {
-        let events = EventWriter::subagent(self.out, "Triage", "Reads which goals the question states").await?;
+        let events = EventWriter::start_subagent(self.out, "Triage", "Reads which goals the question states").await?;
         let step = "Read the question";
         events.start_step(step).await?;
         let call = events.start_call("read_question", &json!({"text": narration::truncate(&self.input.text)})).await?;
@@ -152,13 +152,14 @@ impl AnalystRun<'_> {
         events.emit_reasoning(&thoughts).await?;
         events.finish_step(step).await?;
         let labels: Vec<String> = question.goals.iter().map(|(goal, _)| goal.label()).collect();
-        events.finish(json!({"goals": labels, "models": question.models})).await?;
+        events.finish_subagent(json!({"goals": labels, "models": question.models})).await?;
         Ok(question)
     }
 
     /// The Data sub-agent: reads, prices and profiles the log.
     async fn load_data(&self, file: &InputFile, question: &Question) -> Result<ProfiledLog, AgentError> {
-        let events = EventWriter::subagent(self.out, "Data", "Reads, prices and profiles the attached log").await?;
+        let events =
+            EventWriter::start_subagent(self.out, "Data", "Reads, prices and profiles the attached log").await?;
         let step = "Read the log";
         events.start_step(step).await?;
         let call = events
@@ -171,7 +172,7 @@ impl AnalystRun<'_> {
                 let message = format!("{}: {error}", file.attachment.name);
                 events.finish_call(call, &json!({"error": message})).await?;
                 events.finish_step(step).await?;
-                events.fail(UNREADABLE_FILE, &message).await?;
+                events.fail_subagent(UNREADABLE_FILE, &message).await?;
                 return Err(AgentError::failed(UNREADABLE_FILE, message));
             }
         };
@@ -201,7 +202,9 @@ impl AnalystRun<'_> {
         events.emit_reasoning(&narration::describe_profile(&profile, &pricing)).await?;
         events.finish_step(step).await?;
         events
-            .finish(json!({"requests": profile.requests, "bad_rows": log.report.bad_rows, "cost_usd": profile.cost}))
+            .finish_subagent(
+                json!({"requests": profile.requests, "bad_rows": log.report.bad_rows, "cost_usd": profile.cost}),
+            )
             .await?;
         Ok(ProfiledLog { log, pricing, profile: Arc::new(profile) })
     }
@@ -212,7 +215,7 @@ impl AnalystRun<'_> {
         data: &ProfiledLog,
         question: &Question,
     ) -> Result<(Savings, Vec<ModelCost>), AgentError> {
-        let events = EventWriter::subagent(
+        let events = EventWriter::start_subagent(
             self.out,
             "Optimizations",
             "Computes what each change would save, request by request",
@@ -246,7 +249,7 @@ impl AnalystRun<'_> {
         if question.has_goal(|goal| matches!(goal, Goal::Faster { .. } | Goal::Latency | Goal::SameLatency)) {
             emit_speed(&events, data, question).await?;
         }
-        events.finish(json!({"options": savings.options.len(), "together_usd": savings.together_usd})).await?;
+        events.finish_subagent(json!({"options": savings.options.len(), "together_usd": savings.together_usd})).await?;
         Ok((savings, compared))
     }
 
@@ -260,7 +263,7 @@ impl AnalystRun<'_> {
         compared: Vec<ModelCost>,
     ) -> Result<Analysis, AgentError> {
         let events =
-            EventWriter::subagent(self.out, "Actions", "Turns options into changes, ordered by effect").await?;
+            EventWriter::start_subagent(self.out, "Actions", "Turns options into changes, ordered by effect").await?;
         let step = "Order the changes";
         events.start_step(step).await?;
         let call = events
@@ -283,14 +286,17 @@ impl AnalystRun<'_> {
         events.finish_call(call, &json!(analysis.actions)).await?;
         events.finish_step(step).await?;
         events
-            .finish(json!({"actions": analysis.actions.iter().map(|action| &action.title).collect::<Vec<_>>()}))
+            .finish_subagent(
+                json!({"actions": analysis.actions.iter().map(|action| &action.title).collect::<Vec<_>>()}),
+            )
             .await?;
         Ok(analysis)
     }
 
     /// The Report sub-agent: emits the report, its tables and its charts.
     async fn write_report(&self, analysis: &Analysis) -> Result<(), AgentError> {
-        let events = EventWriter::subagent(self.out, "Report", "Writes the report, with tables and charts").await?;
+        let events =
+            EventWriter::start_subagent(self.out, "Report", "Writes the report, with tables and charts").await?;
         let step = "Write the report";
         events.start_step(step).await?;
         events.emit_text(&report::markdown(analysis)).await?;
@@ -301,15 +307,15 @@ impl AnalystRun<'_> {
             events.emit_custom("netra.chart", chart).await?;
         }
         events.finish_step(step).await?;
-        events.finish(json!({"sections": report::sections(analysis).len()})).await
+        events.finish_subagent(json!({"sections": report::sections(analysis).len()})).await
     }
 
     /// Runs heavy work on a blocking thread. A stopped run no longer waits for it; the work ends when it next calls its
     /// [`StopFn`].
     async fn run_blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(StopFn<'_>) -> Result<T, LoadError> + Send + 'static,
-    ) -> Result<Result<T, LoadError>, AgentError> {
+        work: impl FnOnce(StopFn<'_>) -> Result<T, IngestError> + Send + 'static,
+    ) -> Result<Result<T, IngestError>, AgentError> {
         let cancel = self.input.cancel.clone();
         let task = tokio::task::spawn_blocking(move || work(&|| cancel.is_cancelled()));
         let done = tokio::select! {
@@ -317,16 +323,16 @@ impl AnalystRun<'_> {
             () = self.input.cancel.cancelled() => return Err(AgentError::Stopped),
         };
         match done {
-            Ok(Err(LoadError::Stopped)) => Err(AgentError::Stopped),
+            Ok(Err(IngestError::Stopped)) => Err(AgentError::Stopped),
             Ok(result) => Ok(result),
             Err(error) => Err(AgentError::failed("internal", format!("The computation failed: {error}"))),
         }
     }
 
-    /// As [`Self::run_blocking`], for work whose only error is [`LoadError::Stopped`].
+    /// As [`Self::run_blocking`], for work whose only error is [`IngestError::Stopped`].
     async fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce(StopFn<'_>) -> Result<T, LoadError> + Send + 'static,
+        work: impl FnOnce(StopFn<'_>) -> Result<T, IngestError> + Send + 'static,
     ) -> Result<T, AgentError> {
         self.run_blocking(work).await?.map_err(|error| AgentError::failed("internal", error.to_string()))
     }

@@ -10,7 +10,7 @@ use crate::analyst::{
     answer, forecast,
     forecast::{Forecast, Speed},
     goals::{Goal, Question},
-    ingest::LoadError,
+    ingest::IngestError,
     narration,
     optimize::Savings,
     profile::Segment,
@@ -214,7 +214,7 @@ fn read<T: DeserializeOwned>(args: Value) -> Result<T, String> {
     serde_json::from_value(args).map_err(|error| format!("The arguments do not fit the tool: {error}."))
 }
 
-fn stopped(error: LoadError) -> String {
+fn stopped(error: IngestError) -> String {
     error.to_string()
 }
 

@@ -141,7 +141,7 @@ impl Shared {
         if let Some(loaded) = kept {
             return Ok(loaded);
         }
-        let unread = |error: ingest::LoadError| format!("{}: {error}", file.attachment.name);
+        let unread = |error: ingest::IngestError| format!("{}: {error}", file.attachment.name);
         let log = ingest::load(&file.path, stop).map_err(unread)?;
         let pricing = crate::analyst::analysis::price_log(&log, &Question::default(), &self.table);
         let profile = Profile::compute(&log.data, &pricing, stop).map_err(unread)?;
