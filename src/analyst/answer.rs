@@ -1,17 +1,17 @@
-//! The answer to each goal that a question states, in a sentence or two with figures.
+//! The answer to each goal of a question, in a sentence or two with numbers.
 //!
-//! Promises: what the log cannot show is said in the answer itself, with what would show it.
+//! Promises: an answer says what the log cannot show, and which column would show it.
 
 use super::{
     analysis::Analysis,
-    caching::CACHEABLE_FROM,
+    caching::MIN_CACHEABLE_TOKENS,
+    format::{inline_code, list, millis, money, percent, timestamp, whole},
     goals::Goal,
     optimize::{Evidence, Quality},
-    profile::Part,
-    words::{list, millis, moment, money, percent, quoted, whole},
+    profile::Segment,
 };
 
-/// One answer for each goal, in the order stated; the overview when there is none.
+/// One answer for each goal, in the order stated; an overview when there is none.
 pub fn answers(analysis: &Analysis) -> Vec<String> {
     let goals = &analysis.question.goals;
     if goals.is_empty() {
@@ -20,6 +20,7 @@ pub fn answers(analysis: &Analysis) -> Vec<String> {
     goals.iter().filter_map(|(goal, _)| answer(analysis, goal)).collect()
 }
 
+/// The answer to one goal; `None` for a forecast if the answer about growth includes it.
 fn answer(analysis: &Analysis, goal: &Goal) -> Option<String> {
     Some(match goal {
         Goal::CutCost { by } => savings(analysis, *by),
@@ -44,16 +45,17 @@ fn answer(analysis: &Analysis, goal: &Goal) -> Option<String> {
 fn where_tokens_go(analysis: &Analysis) -> String {
     let profile = &analysis.profile;
     let tokens = profile.tokens();
-    let largest = |parts: &[Part]| parts.iter().max_by(|a, b| a.tokens().cmp(&b.tokens())).cloned().unwrap_or_default();
+    let largest =
+        |segments: &[Segment]| segments.iter().max_by(|a, b| a.tokens().cmp(&b.tokens())).cloned().unwrap_or_default();
     let size = largest(&profile.by_size);
-    let share = |part: &Part| percent(part.tokens() as f64 / tokens.max(1.0));
+    let share = |segment: &Segment| percent(segment.tokens() as f64 / tokens.max(1.0));
     let by_model = match profile.by_model.as_slice() {
         [_] | [] => String::new(),
         models => {
             let top = largest(models);
             format!(
                 " {} takes {} of the tokens and {} of the cost.",
-                quoted(&top.name),
+                inline_code(&top.name),
                 share(&top),
                 percent(top.cost / profile.cost.max(f64::MIN_POSITIVE))
             )
@@ -61,7 +63,7 @@ fn where_tokens_go(analysis: &Analysis) -> String {
     };
     format!(
         "**Where tokens go:** {} of {} tokens are input, {} output. Prompts of {} tokens take {} of all tokens in {} of {} requests.{by_model} \
-         The heaviest 1 % of requests take {} of the tokens, the heaviest 10 % {}; the dearest 10 % take {} of the cost.",
+         The heaviest 1 % of requests take {} of the tokens, the heaviest 10 % {}; the most expensive 10 % take {} of the cost.",
         percent(profile.input.sum / tokens.max(1.0)),
         whole(tokens),
         percent(profile.output.sum / tokens.max(1.0)),
@@ -69,13 +71,13 @@ fn where_tokens_go(analysis: &Analysis) -> String {
         share(&size),
         whole(size.requests as f64),
         whole(profile.requests as f64),
-        percent(profile.heavy.tokens_top_1),
-        percent(profile.heavy.tokens_top_10),
-        percent(profile.heavy.cost_top_10),
+        percent(profile.heaviest.tokens_top_1),
+        percent(profile.heaviest.tokens_top_10),
+        percent(profile.heaviest.cost_top_10),
     )
 }
 
-fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
+fn savings(analysis: &Analysis, target_share: Option<f64>) -> String {
     let savings = &analysis.savings;
     let titles: Vec<String> =
         savings.together.iter().filter_map(|id| savings.option(id)).map(|option| option.title.to_lowercase()).collect();
@@ -91,12 +93,12 @@ fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
             percent(savings.together_share)
         )
     };
-    if let Some(by) = goal {
+    if let Some(target) = target_share {
         let (reached, missing) =
-            (savings.together_share >= by, money((by - savings.together_share) * savings.base_usd));
+            (savings.together_share >= target, money((target - savings.together_share) * savings.base_usd));
         text += &match reached {
-            true => format!(" That reaches the {:.0} % asked for.", by * 100.0),
-            false => format!(" That falls short of the {:.0} % asked for by {missing}.", by * 100.0),
+            true => format!(" That reaches the {:.0} % asked for.", target * 100.0),
+            false => format!(" That falls short of the {:.0} % asked for by {missing}.", target * 100.0),
         };
     }
     let assumed: Vec<String> = savings
@@ -114,7 +116,7 @@ fn savings(analysis: &Analysis, goal: Option<f64>) -> String {
 fn same_quality(analysis: &Analysis) -> String {
     let options = &analysis.savings.options;
     let (safe, test): (Vec<_>, Vec<_>) = options.iter().partition(|option| option.quality == Quality::Unchanged);
-    let name = |options: &[&super::optimize::SavingOption]| {
+    let list_options = |options: &[&super::optimize::SavingOption]| {
         list(
             &options
                 .iter()
@@ -122,8 +124,9 @@ fn same_quality(analysis: &Analysis) -> String {
                 .collect::<Vec<_>>(),
         )
     };
-    let safe = if safe.is_empty() { "nothing the log shows".to_owned() } else { name(&safe) };
-    let test = if test.is_empty() { String::new() } else { format!(" Only after an evaluation: {}.", name(&test)) };
+    let safe = if safe.is_empty() { "nothing the log shows".to_owned() } else { list_options(&safe) };
+    let test =
+        if test.is_empty() { String::new() } else { format!(" Only after an evaluation: {}.", list_options(&test)) };
     format!("**Quality:** without any change to answers: {safe}.{test} A log of counts cannot show quality.")
 }
 
@@ -156,7 +159,7 @@ fn faster(analysis: &Analysis) -> String {
         };
     }
     if let Some((model, p50)) = &speed.fastest {
-        text += &format!(" The fastest model of the log is {}, with a median of {}.", quoted(model), millis(*p50));
+        text += &format!(" The fastest model of the log is {}, with a median of {}.", inline_code(model), millis(*p50));
     }
     text
 }
@@ -232,15 +235,15 @@ fn budget(analysis: &Analysis, budget: f64) -> String {
         return "**Budget:** the log has no times, so its cost cannot be scaled to a month.".into();
     };
     let last = &forecast.ahead[forecast.ahead.len() - 1];
-    let holds = |usd: f64| if usd <= budget { "within" } else { "over" };
+    let relation = |usd: f64| if usd <= budget { "within" } else { "over" };
     format!(
         "**Budget:** of {} a month, the log's pace takes {} ({}), {} budget; with the options computed together {}, {} budget.",
         money(budget),
         money(last.usd),
         last.label,
-        holds(last.usd),
+        relation(last.usd),
         money(last.usd_with_savings),
-        holds(last.usd_with_savings)
+        relation(last.usd_with_savings)
     )
 }
 
@@ -258,7 +261,7 @@ fn caching(analysis: &Analysis) -> String {
     };
     match &analysis.savings.cache {
         Some(cache) => format!(
-            "**Caching:** {} of {} input tokens ({}) came from a cache, which saved {}. Of {} requests of {CACHEABLE_FROM} input tokens or more, {} ({}) \
+            "**Caching:** {} of {} input tokens ({}) came from a cache, which saved {}. Of {} requests of {MIN_CACHEABLE_TOKENS} input tokens or more, {} ({}) \
              show cached tokens.{more}",
             whole(cache.cached_tokens as f64),
             whole(profile.input.sum),
@@ -275,7 +278,8 @@ fn caching(analysis: &Analysis) -> String {
 fn comparison(analysis: &Analysis) -> String {
     let mut compared: Vec<_> = analysis.compared.iter().collect();
     compared.sort_by(|a, b| a.usd.total_cmp(&b.usd));
-    let costs: Vec<String> = compared.iter().map(|one| format!("{} with {}", money(one.usd), one.model)).collect();
+    let costs: Vec<String> =
+        compared.iter().map(|model| format!("{} with {}", money(model.usd), model.model)).collect();
     let ratio = match (compared.first(), compared.last()) {
         (Some(low), Some(high)) if low.usd > 0.0 && compared.len() > 1 => {
             format!(" {} costs {:.1} times as much as {}.", high.model, high.usd / low.usd, low.model)
@@ -298,9 +302,9 @@ fn peaks(analysis: &Analysis) -> String {
         "**Peaks:** the busiest minute has {} tokens ({}), the busiest by requests {} ({}); the mean minute has {} tokens and {:.1} requests. A limit of {} \
          tokens a minute serves 99 % of the minutes, {} serves them all.",
         whole(load.peak_tokens.0 as f64),
-        moment(load.peak_tokens.1),
+        timestamp(load.peak_tokens.1),
         whole(load.peak_requests.0 as f64),
-        moment(load.peak_requests.1),
+        timestamp(load.peak_requests.1),
         whole(load.mean_tokens),
         load.mean_requests,
         whole(load.p99_tokens as f64),

@@ -1,28 +1,28 @@
-//! What caching does already.
+//! What prompt caching already saves.
 
 use serde::Serialize;
 
 use super::{dataset::Dataset, pricing::Pricing};
 
-/// Shortest prompt that providers cache, in tokens.
-pub const CACHEABLE_FROM: u32 = 1024;
+/// Tokens of the shortest prompt that providers cache.
+pub const MIN_CACHEABLE_TOKENS: u32 = 1024;
 
-/// What caching does already, for a log with cached tokens.
+/// Cached tokens of a log, and what they saved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct CacheUse {
+pub struct CacheUsage {
     /// Input tokens read from a cache.
     pub cached_tokens: u64,
-    /// What they saved against the price of fresh input, less what writing them cost more, US dollars.
+    /// US dollars saved compared with uncached input, less the extra price of cache writes.
     pub saved_usd: f64,
-    /// Requests long enough to be cached ([`CACHEABLE_FROM`]).
+    /// Requests of [`MIN_CACHEABLE_TOKENS`] input tokens or more.
     pub long_requests: u64,
-    /// Those among them that show cached tokens.
+    /// Those of them with cached tokens.
     pub long_hits: u64,
 }
 
-impl CacheUse {
-    /// Adds up what a log shows; `None` when it has no cached tokens.
-    pub fn of(data: &Dataset, pricing: &Pricing) -> Option<Self> {
+impl CacheUsage {
+    /// Sums over all requests; `None` when the log has no column of cached tokens.
+    pub fn measure(data: &Dataset, pricing: &Pricing) -> Option<Self> {
         if !data.present().cached {
             return None;
         }
@@ -33,7 +33,7 @@ impl CacheUse {
                 cache.saved_usd += f64::from(data.cached(i)) * (price.input - price.cached)
                     - f64::from(data.cache_write(i)) * (price.cache_write - price.input);
             }
-            if data.input[i] >= CACHEABLE_FROM {
+            if data.input[i] >= MIN_CACHEABLE_TOKENS {
                 cache.long_requests += 1;
                 cache.long_hits += u64::from(data.cached(i) > 0);
             }

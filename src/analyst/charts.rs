@@ -1,54 +1,67 @@
-//! Charts and tables as data: the values of the `netra.chart` and `netra.table` events.
+//! Charts and tables as JSON: the values of the custom events `netra.chart` and `netra.table`.
 
 use serde_json::{Value, json};
 
 use super::{
     analysis::Analysis,
-    profile::{Part, Profile},
-    words::{millis, money, percent, whole},
+    format::{millis, money, percent, whole},
+    profile::{Profile, Segment},
 };
 
-/// Most rows of a table of models.
+/// Most rows of the table of models.
 const MAX_ROWS: usize = 20;
 
-/// The charts that a log supports.
+/// The charts that the log has data for.
 pub fn charts(analysis: &Analysis) -> Vec<Value> {
-    let profile = &analysis.profile;
-    let mut charts = Vec::new();
-    if profile.over_time.len() > 1 {
-        let starts: Vec<i64> = profile.over_time.iter().filter_map(|part| part.name.parse().ok()).collect();
-        let step = step_name(profile.bucket_ms);
-        charts.push(chart(
-            "tokens-over-time",
-            &format!("Tokens per {step}"),
-            "line",
-            "tokens",
-            json!(starts),
-            &[
-                ("Input", values(&profile.over_time, |part| part.input as f64)),
-                ("Output", values(&profile.over_time, |part| part.output as f64)),
-            ],
-        ));
-        charts.push(chart(
-            "cost-over-time",
-            &format!("Cost per {step}"),
-            "line",
-            "USD",
-            json!(starts),
-            &[("Cost", values(&profile.over_time, |part| part.cost))],
-        ));
+    let mut charts = over_time(&analysis.profile);
+    charts.extend(by_segment(&analysis.profile));
+    charts.extend(savings_and_forecast(analysis));
+    charts
+}
+
+/// Tokens and cost over time; none for a log without times or with a single step.
+fn over_time(profile: &Profile) -> Vec<Value> {
+    let steps = &profile.over_time;
+    if steps.len() <= 1 {
+        return Vec::new();
     }
-    charts.push(chart(
+    let starts: Vec<i64> = steps.iter().filter_map(|segment| segment.name.parse().ok()).collect();
+    let step = step_name(profile.bucket_ms);
+    let tokens = chart(
+        "tokens-over-time",
+        &format!("Tokens per {step}"),
+        "line",
+        "tokens",
+        json!(starts),
+        &[
+            ("Input", values(steps, |segment| segment.input as f64)),
+            ("Output", values(steps, |segment| segment.output as f64)),
+        ],
+    );
+    let cost = chart(
+        "cost-over-time",
+        &format!("Cost per {step}"),
+        "line",
+        "USD",
+        json!(starts),
+        &[("Cost", values(steps, |segment| segment.cost))],
+    );
+    vec![tokens, cost]
+}
+
+/// Tokens and cost by prompt size, model and hour of the day.
+fn by_segment(profile: &Profile) -> Vec<Value> {
+    let mut charts = vec![chart(
         "tokens-by-size",
         "Tokens by prompt size",
         "bar",
         "tokens",
         names(&profile.by_size),
         &[
-            ("Input", values(&profile.by_size, |part| part.input as f64)),
-            ("Output", values(&profile.by_size, |part| part.output as f64)),
+            ("Input", values(&profile.by_size, |segment| segment.input as f64)),
+            ("Output", values(&profile.by_size, |segment| segment.output as f64)),
         ],
-    ));
+    )];
     if profile.by_model.len() > 1 {
         let top = &profile.by_model[..profile.by_model.len().min(10)];
         charts.push(chart(
@@ -57,7 +70,7 @@ pub fn charts(analysis: &Analysis) -> Vec<Value> {
             "bar",
             "USD",
             names(top),
-            &[("Cost", values(top, |part| part.cost))],
+            &[("Cost", values(top, |segment| segment.cost))],
         ));
     }
     if !profile.by_hour.is_empty() {
@@ -67,9 +80,15 @@ pub fn charts(analysis: &Analysis) -> Vec<Value> {
             "bar",
             "tokens",
             names(&profile.by_hour),
-            &[("Tokens", values(&profile.by_hour, |part| part.tokens() as f64))],
+            &[("Tokens", values(&profile.by_hour, |segment| segment.tokens() as f64))],
         ));
     }
+    charts
+}
+
+/// The saving of each option, and the cost of the months ahead.
+fn savings_and_forecast(analysis: &Analysis) -> Vec<Value> {
+    let mut charts = Vec::new();
     let options: Vec<_> = analysis.savings.options.iter().filter(|option| option.saving_usd > 0.0).collect();
     if !options.is_empty() {
         let titles: Vec<&str> = options.iter().map(|option| option.title.as_str()).collect();
@@ -100,12 +119,12 @@ pub fn charts(analysis: &Analysis) -> Vec<Value> {
     charts
 }
 
-/// The tables that a log supports.
+/// The tables of an analysis.
 pub fn tables(analysis: &Analysis) -> Vec<Value> {
     let profile = &analysis.profile;
-    let mut tables = vec![percentiles(profile)];
+    let mut tables = vec![percentile_table(profile)];
     if profile.by_model.len() > 1 {
-        tables.push(parts(
+        tables.push(segment_table(
             "models",
             "By model",
             "Model",
@@ -113,7 +132,7 @@ pub fn tables(analysis: &Analysis) -> Vec<Value> {
             &profile.by_model[..profile.by_model.len().min(MAX_ROWS)],
         ));
     }
-    tables.push(parts("sizes", "By prompt size", "Input tokens", profile, &profile.by_size));
+    tables.push(segment_table("sizes", "By prompt size", "Input tokens", profile, &profile.by_size));
     if !analysis.ingest.first_bad.is_empty() {
         let rows: Vec<_> = analysis.ingest.first_bad.iter().map(|bad| json!([bad.line, bad.reason])).collect();
         let title = format!("The first of {} rows left out", whole(analysis.ingest.bad_rows as f64));
@@ -122,7 +141,7 @@ pub fn tables(analysis: &Analysis) -> Vec<Value> {
     tables
 }
 
-fn percentiles(profile: &Profile) -> Value {
+fn percentile_table(profile: &Profile) -> Value {
     let mut rows: Vec<_> = [("Input tokens", profile.input), ("Output tokens", profile.output)]
         .iter()
         .map(|(name, stats)| {
@@ -143,20 +162,20 @@ fn percentiles(profile: &Profile) -> Value {
     json!({"id": "percentiles", "title": title, "columns": ["", "Mean", "p50", "p95", "p99", "Max"], "rows": rows})
 }
 
-fn parts(id: &str, title: &str, first: &str, profile: &Profile, parts: &[Part]) -> Value {
+fn segment_table(id: &str, title: &str, first: &str, profile: &Profile, segments: &[Segment]) -> Value {
     let share = |n: f64, all: f64| if all > 0.0 { percent(n / all) } else { "–".into() };
-    let rows: Vec<_> = parts
+    let rows: Vec<_> = segments
         .iter()
-        .filter(|part| part.requests > 0)
-        .map(|part| {
+        .filter(|segment| segment.requests > 0)
+        .map(|segment| {
             json!([
-                part.name,
-                whole(part.requests as f64),
-                whole(part.input as f64),
-                whole(part.output as f64),
-                share(part.tokens() as f64, profile.tokens()),
-                money(part.cost),
-                share(part.cost, profile.cost)
+                segment.name,
+                whole(segment.requests as f64),
+                whole(segment.input as f64),
+                whole(segment.output as f64),
+                share(segment.tokens() as f64, profile.tokens()),
+                money(segment.cost),
+                share(segment.cost, profile.cost)
             ])
         })
         .collect();
@@ -169,15 +188,15 @@ fn chart(id: &str, title: &str, kind: &str, unit: &str, x: Value, series: &[(&st
     json!({"id": id, "title": title, "kind": kind, "unit": unit, "x": x, "series": series})
 }
 
-fn values(parts: &[Part], value: impl Fn(&Part) -> f64) -> Vec<f64> {
-    parts.iter().map(value).collect()
+fn values(segments: &[Segment], value: impl Fn(&Segment) -> f64) -> Vec<f64> {
+    segments.iter().map(value).collect()
 }
 
-fn names(parts: &[Part]) -> Value {
-    json!(parts.iter().map(|part| part.name.as_str()).collect::<Vec<_>>())
+fn names(segments: &[Segment]) -> Value {
+    json!(segments.iter().map(|segment| segment.name.as_str()).collect::<Vec<_>>())
 }
 
-/// A step of time in words.
+/// The name of a time step: `minute`, `5 minutes`, `day`.
 pub fn step_name(ms: i64) -> String {
     match ms / 60_000 {
         1 => "minute".into(),

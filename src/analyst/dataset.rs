@@ -1,36 +1,35 @@
 //! A usage log in memory: one column per quantity, a few bytes per request.
 //!
-//! Promises: every present column has exactly [`Dataset::len`] values; `input` counts all input tokens, those read from
-//! a cache included; an absent column is empty, never a column of invented zeros (except output, see
-//! [`Dataset::has_output`]).
+//! Promises: every present column has exactly [`Dataset::len`] values; `input` counts all input tokens, including those
+//! read from a cache; an absent column is empty, never filled with zeros (except output, see [`Dataset::has_output`]).
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 
-/// Most rows that are kept; a longer log is refused with [`super::ingest::LoadError::TooManyRows`].
+/// Most rows of a log; a longer one is refused with [`super::ingest::IngestError::TooManyRows`].
 pub const MAX_ROWS: usize = 5_000_000;
 
-/// Most distinct model names that are told apart; later names are counted together as [`OTHER_MODELS`].
+/// Most distinct model names; later names are counted together as [`OTHER_MODELS`].
 pub const MAX_MODELS: usize = 512;
 
-/// Most characters of a model name that are kept.
-const MAX_NAME: usize = 100;
+/// Most characters of a model name; the rest is cut off.
+const MAX_NAME_CHARS: usize = 100;
 
-/// The name under which models past [`MAX_MODELS`] are counted.
+/// The name of all models beyond [`MAX_MODELS`].
 pub const OTHER_MODELS: &str = "(other models)";
 
-/// The name of a row in a log with a model column where that row names none.
+/// The model name of a row without one, in a log that has model names.
 pub const UNNAMED_MODEL: &str = "(no model)";
 
-/// One request as read from the log, before it joins the columns.
+/// One request as read from the log.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row<'a> {
-    /// Start, milliseconds since 1970 (or since the log's own zero).
+    /// Start, milliseconds since 1970 (or since the start of the log).
     pub time_ms: Option<i64>,
-    /// The model's name as the log has it.
+    /// The model's name in the log.
     pub model: Option<&'a str>,
-    /// All input tokens, cached ones included.
+    /// All input tokens, including cached ones.
     pub input: u32,
     /// Output tokens.
     pub output: u32,
@@ -40,13 +39,13 @@ pub struct Row<'a> {
     pub cache_write: Option<u32>,
     /// Milliseconds from request to last token.
     pub latency_ms: Option<f32>,
-    /// US dollars, as the log has them.
+    /// US dollars, as logged.
     pub cost: Option<f64>,
 }
 
-/// Which quantities the log has; decided from its columns before the rows are read, or as they first appear.
+/// Which columns the log has; set when a row first has a value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Present {
+pub struct PresentColumns {
     /// Start times.
     pub time: bool,
     /// Model names.
@@ -66,11 +65,11 @@ pub struct Present {
 /// A usage log, column by column.
 #[derive(Debug, Clone, Default)]
 pub struct Dataset {
-    /// Start, milliseconds since 1970; [`NO_TIME`] where a row has none.
+    /// Start, milliseconds since 1970; [`NO_TIME`] in a row without one.
     pub time_ms: Vec<i64>,
     /// Index into `models`.
     pub model: Vec<u16>,
-    /// Input tokens, cached ones included.
+    /// Input tokens, including cached ones.
     pub input: Vec<u32>,
     /// Output tokens.
     pub output: Vec<u32>,
@@ -78,46 +77,46 @@ pub struct Dataset {
     pub cached: Vec<u32>,
     /// Input tokens written to a cache.
     pub cache_write: Vec<u32>,
-    /// Latency in milliseconds; NaN where a row has none.
+    /// Latency in milliseconds; NaN in a row without one.
     pub latency_ms: Vec<f32>,
-    /// Cost in US dollars as logged; NaN where a row has none.
+    /// Cost in US dollars as logged; NaN in a row without one.
     pub cost: Vec<f64>,
     /// Model names by index, in order of appearance.
     pub models: Vec<String>,
-    present: Present,
+    present: PresentColumns,
     index: HashMap<String, u16>,
 }
 
-/// Stands for "this row has no time".
+/// The time of a row without one.
 pub const NO_TIME: i64 = i64::MIN;
 
 impl Dataset {
-    /// Requests in the log.
+    /// Number of requests.
     pub fn len(&self) -> usize {
         self.input.len()
     }
 
-    /// Whether there is no request at all.
+    /// Whether there are no requests.
     pub fn is_empty(&self) -> bool {
         self.input.is_empty()
     }
 
-    /// Which quantities the log has.
-    pub fn present(&self) -> Present {
+    /// Which columns the log has.
+    pub fn present(&self) -> PresentColumns {
         self.present
     }
 
-    /// Whether output tokens were logged; without them every output counts as 0, which reports must say.
+    /// Whether output tokens were logged. Without them every output is 0, and reports must say so.
     pub fn has_output(&self) -> bool {
         self.present.output
     }
 
-    /// Tokens read from a cache by request `i` (0 where the log has no such column).
+    /// Tokens that request `i` read from a cache (0 without such a column).
     pub fn cached(&self, i: usize) -> u32 {
         self.cached.get(i).copied().unwrap_or(0)
     }
 
-    /// Tokens written to a cache by request `i` (0 where the log has no such column).
+    /// Tokens that request `i` wrote to a cache (0 without such a column).
     pub fn cache_write(&self, i: usize) -> u32 {
         self.cache_write.get(i).copied().unwrap_or(0)
     }
@@ -127,8 +126,8 @@ impl Dataset {
         u64::from(self.input[i]) + u64::from(self.output[i])
     }
 
-    /// The model of request `i` as an index into `models`, 0 where the log names none.
-    pub fn model_of(&self, i: usize) -> usize {
+    /// The model of request `i` as an index into `models`; 0 if the log has no models.
+    pub fn model_index(&self, i: usize) -> usize {
         self.model.get(i).map_or(0, |&m| usize::from(m))
     }
 
@@ -144,15 +143,15 @@ impl Dataset {
         Some(times.fold((first, first), |(lo, hi), t| (lo.min(t), hi.max(t))))
     }
 
-    /// Adds one request; a quantity seen for the first time gets its column, with earlier rows marked as having none.
+    /// Adds one request. The first value of a quantity adds its column, in which earlier rows have none.
     pub fn push(&mut self, row: &Row<'_>, has_output: bool) {
         let rows = self.len();
         self.present.output |= has_output;
-        optional(&mut self.time_ms, &mut self.present.time, rows, row.time_ms, NO_TIME);
-        optional(&mut self.cached, &mut self.present.cached, rows, row.cached, 0);
-        optional(&mut self.cache_write, &mut self.present.cache_write, rows, row.cache_write, 0);
-        optional(&mut self.latency_ms, &mut self.present.latency, rows, row.latency_ms, f32::NAN);
-        optional(&mut self.cost, &mut self.present.cost, rows, row.cost, f64::NAN);
+        push_optional(&mut self.time_ms, &mut self.present.time, rows, row.time_ms, NO_TIME);
+        push_optional(&mut self.cached, &mut self.present.cached, rows, row.cached, 0);
+        push_optional(&mut self.cache_write, &mut self.present.cache_write, rows, row.cache_write, 0);
+        push_optional(&mut self.latency_ms, &mut self.present.latency, rows, row.latency_ms, f32::NAN);
+        push_optional(&mut self.cost, &mut self.present.cost, rows, row.cost, f64::NAN);
         if let Some(name) = row.model.or(self.present.model.then_some(UNNAMED_MODEL)) {
             if !self.present.model && rows > 0 {
                 let unnamed = self.intern(UNNAMED_MODEL);
@@ -167,7 +166,7 @@ impl Dataset {
     }
 
     fn intern(&mut self, name: &str) -> u16 {
-        let name = name.char_indices().nth(MAX_NAME).map_or(name, |(end, _)| &name[..end]);
+        let name = name.char_indices().nth(MAX_NAME_CHARS).map_or(name, |(end, _)| &name[..end]);
         if let Some(&index) = self.index.get(name) {
             return index;
         }
@@ -181,7 +180,8 @@ impl Dataset {
     }
 }
 
-fn optional<T: Copy>(column: &mut Vec<T>, present: &mut bool, rows: usize, value: Option<T>, none: T) {
+/// Pushes a value; `none` fills the rows before the first one, and rows without one.
+fn push_optional<T: Copy>(column: &mut Vec<T>, present: &mut bool, rows: usize, value: Option<T>, none: T) {
     match value {
         Some(value) => {
             column.resize(rows, none);
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_column_that_appears_late_marks_the_earlier_rows_as_having_none() {
+    fn a_late_column_marks_earlier_rows_as_having_no_value() {
         let mut data = Dataset::default();
         data.push(&Row { input: 5, ..Row::default() }, false);
         data.push(&Row { input: 7, model: Some("m"), latency_ms: Some(3.0), ..Row::default() }, true);
@@ -210,12 +210,12 @@ mod tests {
     }
 
     #[test]
-    fn models_past_the_bound_are_counted_together() {
+    fn models_beyond_the_limit_are_counted_together() {
         let mut data = Dataset::default();
         for i in 0..MAX_MODELS + 10 {
             data.push(&Row { model: Some(&format!("m{i}")), ..Row::default() }, true);
         }
         assert_eq!(data.models.len(), MAX_MODELS + 1);
-        assert_eq!(data.models[data.model_of(MAX_MODELS + 9)], OTHER_MODELS);
+        assert_eq!(data.models[data.model_index(MAX_MODELS + 9)], OTHER_MODELS);
     }
 }

@@ -1,21 +1,23 @@
-//! The built-in workload analyst: reads the usage log of an AI service and answers what its owner asks, by fixed rules.
+//! The built-in workload analyst: reads the usage log of an AI service and answers questions about it by fixed rules.
 //!
 //! Pure computation, without a model, network, runtime or database. Floors, low to high: `ingest` (reads a file into a
-//! [`dataset::Dataset`]); `pricing` and `profile` (the log in numbers); `goals` (what the question asks for); `optimize` and
-//! `forecast` (what could change); `analysis` (all of it together); `answer`, `report`, `charts` and `telling` (words, tables
-//! and pictures). The agent `server/agents/builtin` presents it in a thread.
+//! [`dataset::Dataset`]); `pricing` and `profile` (sums, percentiles and costs); `goals` (what the question asks for);
+//! `optimize` and `forecast` (possible changes and their effect); `analysis` (all results together); `answer`, `report`,
+//! `charts` and `narration` (text, tables and charts). The agent `server/agents/builtin` presents it in a thread.
 //!
-//! Every figure is computed from the log and stands beside its assumption; the answer says what the log cannot show.
+//! Every number is computed from the log and shown with its assumption; answers say what the log cannot show.
 
 pub mod analysis;
 pub mod answer;
 pub mod caching;
 pub mod charts;
 pub mod dataset;
-pub mod figures;
 pub mod forecast;
+pub mod format;
 pub mod goals;
 pub mod ingest;
+pub mod narration;
+pub mod numbers;
 pub mod optimize;
 pub mod peaks;
 pub mod pricing;
@@ -23,10 +25,8 @@ pub mod profile;
 pub mod report;
 pub mod sample;
 pub mod stats;
-pub mod telling;
-pub mod words;
 
-/// What the owner of an AI service asks: prompts to begin with, each with a checked answer in `tests/analyst.rs`.
+/// Example questions, offered as prompts; `tests/integration/analyst` checks the answer to each.
 pub const EXAMPLES: [&str; 10] = [
     "Where do my tokens go, and what should I change?",
     "Cut our cost by 20 % at the same quality.",

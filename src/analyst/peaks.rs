@@ -1,28 +1,28 @@
-//! Spreading peaks: a queue in front of a rate limit, minute by minute.
+//! Spreading peaks: simulates a queue in front of a rate limit, minute by minute.
 
 use serde::Serialize;
 
 use super::profile::Load;
 
-/// Largest share of tokens that may wait for peaks to count as peaks.
-const MOST_DELAYED: f64 = 0.2;
+/// Largest share of tokens that may wait; above it, the log has single requests rather than peaks.
+const MAX_DELAYED_SHARE: f64 = 0.2;
 
-/// Spreading peaks: no money, but room under a rate limit.
+/// The effect of spreading peaks: a lower rate limit suffices; the cost stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PeakShift {
-    /// Most tokens a minute as it was.
+    /// Most tokens per minute in the log.
     pub peak: u64,
-    /// Most tokens a minute when those above wait: the 95th percentile of all minutes.
+    /// Most tokens per minute with the queue: the 95th percentile of all minutes.
     pub limit: u64,
     /// Share of tokens that wait.
     pub delayed_share: f64,
-    /// Minutes until the longest queue is worked off.
+    /// Minutes until the longest queue is empty.
     pub longest_minutes: u64,
 }
 
 impl PeakShift {
-    /// Lets what exceeds the 95th-percentile minute wait, first come first served; `None` where there are no peaks.
-    pub fn of(load: &Load) -> Option<Self> {
+    /// Queues the tokens above the 95th-percentile minute, first in, first out; `None` when there are no peaks.
+    pub fn from_load(load: &Load) -> Option<Self> {
         let (peak, limit) = (load.peak_tokens.0, load.p95_tokens);
         if limit == 0 || peak <= limit {
             return None;
@@ -30,20 +30,19 @@ impl PeakShift {
         let (mut backlog, mut delayed, mut longest, mut last) = (0u64, 0u64, 0u64, None);
         for &(minute, _, tokens) in &load.by_minute {
             if let Some(last) = last {
-                // Empty minutes work the queue off.
+                // Empty minutes drain the queue.
                 let idle = u64::try_from(minute - last - 1).unwrap_or(0);
                 backlog = backlog.saturating_sub(idle.saturating_mul(limit));
             }
             backlog = (backlog + tokens).saturating_sub(limit);
-            // First come, first served: what is left over at the end came last, in this minute if it fits there.
+            // First in, first out: the last tokens of the queue are this minute's, so `min(backlog, tokens)` of them wait.
             delayed += backlog.min(tokens);
             longest = longest.max(backlog.div_ceil(limit));
             last = Some(minute);
         }
         let total: u64 = load.by_minute.iter().map(|minute| minute.2).sum();
         let delayed_share = delayed as f64 / total as f64;
-        // In a sparse log most requests would wait: then there are no peaks, only single requests.
-        (delayed_share <= MOST_DELAYED).then_some(Self { peak, limit, delayed_share, longest_minutes: longest })
+        (delayed_share <= MAX_DELAYED_SHARE).then_some(Self { peak, limit, delayed_share, longest_minutes: longest })
     }
 }
 
@@ -58,26 +57,26 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_the_limit_waits_for_the_next_minutes() {
+    fn tokens_above_the_limit_wait_for_the_next_minutes() {
         let mut tokens = [10; 40];
         tokens[5] = 50;
-        // 30 wait at first, then 10 of each of the next two minutes behind them.
-        let shift = PeakShift::of(&load(&tokens, 20)).expect("a peak");
+        // 30 tokens wait in the first minute, then 10 of each of the next two.
+        let shift = PeakShift::from_load(&load(&tokens, 20)).expect("a peak");
         assert_eq!((shift.peak, shift.limit, shift.longest_minutes), (50, 20, 2));
         assert!((shift.delayed_share - 50.0 / 440.0).abs() < 1e-12);
     }
 
     #[test]
-    fn empty_minutes_work_the_queue_off() {
+    fn empty_minutes_drain_the_queue() {
         let mut tokens = [10; 40];
         (tokens[5], tokens[6], tokens[7]) = (50, 0, 0);
-        let shift = PeakShift::of(&load(&tokens, 20)).expect("a peak");
+        let shift = PeakShift::from_load(&load(&tokens, 20)).expect("a peak");
         assert!((shift.delayed_share - 30.0 / 420.0).abs() < 1e-12);
     }
 
     #[test]
-    fn single_requests_far_apart_are_no_peaks() {
-        assert_eq!(PeakShift::of(&load(&[100, 0, 0, 0, 0, 0, 90], 10)), None);
-        assert_eq!(PeakShift::of(&load(&[10; 5], 10)), None);
+    fn single_requests_far_apart_are_not_peaks() {
+        assert_eq!(PeakShift::from_load(&load(&[100, 0, 0, 0, 0, 0, 90], 10)), None);
+        assert_eq!(PeakShift::from_load(&load(&[10; 5], 10)), None);
     }
 }

@@ -1,7 +1,7 @@
 //! What requests cost at list prices: a price table in the format of LiteLLM's cost map, and the price of each request.
 //!
-//! Promises: prices are US dollars per token; a model is matched by its own name, with providers' prefixes and dates cut
-//! off, and never by likeness; what has no price is left out of the sums and said.
+//! Promises: prices are US dollars per token; a model is matched by its name without provider prefixes and dates, never by
+//! similarity; requests of models without a price are left out of the sums, and reports say so.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
 
-/// The model whose prices stand in where the log names none.
+/// The model whose prices are used if the log names no priced model.
 pub const ASSUMED_MODEL: &str = "gpt-4.1";
 
-const SHIPPED: &str = include_str!("prices.json");
+const SHIPPED_TABLE: &str = include_str!("prices.json");
 
-/// Cheaper models of the same family, by model: what "a cheaper model" means unless the question names one.
-const CHEAPER: &[(&str, &str)] = &[
+/// A cheaper model of the same family for each model; used unless the question names one.
+const CHEAPER_MODELS: &[(&str, &str)] = &[
     ("gpt-4o", "gpt-4o-mini"),
     ("gpt-4.1", "gpt-4.1-mini"),
     ("gpt-4.1-mini", "gpt-4.1-nano"),
@@ -42,20 +42,20 @@ const CHEAPER: &[(&str, &str)] = &[
 pub struct Price {
     /// The model's name in the table.
     pub model: String,
-    /// Fresh input.
+    /// Input that is neither read from nor written to a cache.
     pub input: f64,
     /// Output.
     pub output: f64,
-    /// Input read from a cache; the input price where the table has none.
+    /// Input read from a cache; the input price if the table has none.
     pub cached: f64,
-    /// Input written to a cache; the input price where the table has none.
+    /// Input written to a cache; the input price if the table has none.
     pub cache_write: f64,
-    /// Input and output in a batch, where the provider sells that.
+    /// Input and output in a batch, if the provider offers batches.
     pub batch: Option<(f64, f64)>,
 }
 
 impl Price {
-    /// The cost of one request: `input` counts all input tokens, the cached and the written ones among them.
+    /// The cost of these tokens in US dollars. `input` includes the tokens read from and written to a cache.
     pub fn cost(&self, input: f64, cached: f64, cache_write: f64, output: f64) -> f64 {
         let fresh = (input - cached - cache_write).max(0.0);
         fresh * self.input + cached * self.cached + cache_write * self.cache_write + output * self.output
@@ -65,9 +65,9 @@ impl Price {
 /// Prices by model.
 #[derive(Debug, Clone)]
 pub struct PriceTable {
-    /// The day the table was taken, where it says so.
+    /// The date of the table, if stated.
     pub date: Option<String>,
-    /// Where it comes from.
+    /// Where the table comes from.
     pub source: String,
     prices: BTreeMap<String, Price>,
 }
@@ -78,18 +78,19 @@ pub enum PriceError {
     /// Reading failed.
     #[error("The price file {0} could not be read: {1}")]
     Io(String, std::io::Error),
-    /// Not the format.
+    /// Another format.
     #[error(
         "The price file is not in the format of LiteLLM's cost map ({0}); it looks like {{\"model\": {{\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6}}}}"
     )]
     Format(String),
-    /// No model in it.
+    /// No model has token prices.
     #[error("The price file names no model with input_cost_per_token and output_cost_per_token")]
     NoModel,
 }
 
+/// A model's entry in LiteLLM's cost map.
 #[derive(Deserialize)]
-struct Entry {
+struct PriceEntry {
     input_cost_per_token: Option<f64>,
     output_cost_per_token: Option<f64>,
     cache_read_input_token_cost: Option<f64>,
@@ -99,9 +100,9 @@ struct Entry {
 }
 
 impl PriceTable {
-    /// The table that Netra ships.
+    /// The table shipped with Netra.
     pub fn shipped() -> Self {
-        Self::parse(SHIPPED, "the shipped price table").expect("the shipped table is tested")
+        Self::parse(SHIPPED_TABLE, "the shipped price table").expect("the shipped table is tested")
     }
 
     /// Reads a price file in the format of LiteLLM's cost map (`model_prices_and_context_window.json`).
@@ -118,12 +119,12 @@ impl PriceTable {
         let mut map: BTreeMap<String, serde_json::Value> =
             serde_json::from_str(text).map_err(|error| PriceError::Format(error.to_string()))?;
         let head = map.remove("sample_spec").unwrap_or_default();
-        let word = |key: &str| head.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+        let field = |key: &str| head.get(key).and_then(|value| value.as_str()).map(str::to_owned);
         let prices: BTreeMap<_, _> = map
             .into_iter()
             .filter_map(|(model, value)| {
-                // Entries without token prices (images, audio by the second) are not for us.
-                let entry: Entry = serde_json::from_value(value).ok()?;
+                // Skip entries without token prices (images, audio by the second).
+                let entry: PriceEntry = serde_json::from_value(value).ok()?;
                 let (input, output) = (entry.input_cost_per_token?, entry.output_cost_per_token?);
                 let price = Price {
                     model: model.clone(),
@@ -139,10 +140,10 @@ impl PriceTable {
         if prices.is_empty() {
             return Err(PriceError::NoModel);
         }
-        Ok(Self { date: word("date"), source: word("source").unwrap_or_else(|| source.to_owned()), prices })
+        Ok(Self { date: field("date"), source: field("source").unwrap_or_else(|| source.to_owned()), prices })
     }
 
-    /// The price of a model by the name a log gives it: exact, else without provider, region, date or version suffix.
+    /// Finds the price of a model by its name in a log: as it is, else without provider, region, date or version suffix.
     pub fn find(&self, name: &str) -> Option<&Price> {
         let lower = name.trim().to_ascii_lowercase();
         let bare = lower.rsplit('/').next().unwrap_or(&lower);
@@ -154,14 +155,15 @@ impl PriceTable {
         loop {
             let dashed = candidate.replace('.', "-");
             let latest = format!("{candidate}-latest");
-            if let Some(price) = [&candidate, &dashed, &latest].into_iter().find_map(|name| self.named(name)) {
+            if let Some(price) = [&candidate, &dashed, &latest].into_iter().find_map(|name| self.find_exact(name)) {
                 return Some(price);
             }
             candidate = without_suffix(&candidate)?.to_owned();
         }
     }
 
-    fn named(&self, bare: &str) -> Option<&Price> {
+    /// Finds a model by its name without the provider prefix.
+    fn find_exact(&self, bare: &str) -> Option<&Price> {
         self.prices.get(bare).or_else(|| {
             self.prices
                 .iter()
@@ -170,9 +172,9 @@ impl PriceTable {
         })
     }
 
-    /// The cheaper model of the same family, if the table has it and it is cheaper.
+    /// A cheaper model of the same family, if the table has one.
     pub fn cheaper_than(&self, price: &Price) -> Option<&Price> {
-        let (_, cheaper) = CHEAPER.iter().find(|(model, _)| *model == price.model)?;
+        let (_, cheaper) = CHEAPER_MODELS.iter().find(|(model, _)| *model == price.model)?;
         self.prices.get(*cheaper).filter(|cheaper| cheaper.input <= price.input && cheaper.output <= price.output)
     }
 
@@ -181,7 +183,7 @@ impl PriceTable {
         self.prices.keys().map(String::as_str)
     }
 
-    /// One line for reports: where prices come from, and from when.
+    /// Source and date of the prices, for reports.
     pub fn origin(&self) -> String {
         match &self.date {
             Some(date) => format!("{}, taken {date}", self.source),
@@ -190,7 +192,7 @@ impl PriceTable {
     }
 }
 
-/// `gpt-4o-2024-08-06`, `claude-sonnet-4-5@20250929`, `...-v1:0`: one suffix less.
+/// Removes one date or version suffix: `gpt-4o-2024-08-06`, `claude-sonnet-4-5@20250929`, `...-v1:0`.
 fn without_suffix(name: &str) -> Option<&str> {
     let at = name.rfind(['-', '@'])?;
     let suffix = &name[at + 1..];
@@ -206,22 +208,23 @@ fn without_suffix(name: &str) -> Option<&str> {
     is_date.then(|| &name[..name.len() - 11])
 }
 
-/// The prices of a log: one for each of its models, or one assumed for all.
+/// The prices that apply to a log: one for each model, or one assumed for all.
 #[derive(Debug, Clone)]
 pub struct Pricing {
     by_model: Vec<Option<Price>>,
-    /// The model whose prices were assumed for the whole log, if so.
+    /// The model whose prices are assumed for the whole log, if any.
     pub assumed: Option<String>,
-    /// Models of the log without a price, with their requests.
+    /// Models of the log without a price, with their number of requests.
     pub unpriced: Vec<(String, u64)>,
 }
 
 impl Pricing {
-    /// Prices every model of the log. A log that names no model (or none that is known) gets the prices of `assume`.
-    pub fn of(data: &Dataset, table: &PriceTable, assume: Option<&str>) -> Self {
+    /// Finds the price of each model of the log. If none has a price, all requests get the price of `fallback_model`, else of
+    /// [`ASSUMED_MODEL`].
+    pub fn for_dataset(data: &Dataset, table: &PriceTable, fallback_model: Option<&str>) -> Self {
         let by_model: Vec<Option<Price>> = data.models.iter().map(|name| table.find(name).cloned()).collect();
         if by_model.iter().all(Option::is_none) {
-            let price = assume
+            let price = fallback_model
                 .into_iter()
                 .chain([ASSUMED_MODEL])
                 .chain(table.models().take(1))
@@ -231,31 +234,31 @@ impl Pricing {
             return Self { by_model: vec![price; data.models.len().max(1)], assumed, unpriced: Vec::new() };
         }
         let mut requests = vec![0u64; data.models.len()];
-        (0..data.len()).for_each(|i| requests[data.model_of(i)] += 1);
+        (0..data.len()).for_each(|i| requests[data.model_index(i)] += 1);
         let names = data.models.iter().cloned().zip(requests).zip(&by_model);
-        let unpriced = names.filter(|(_, price)| price.is_none()).map(|(row, _)| row).collect();
+        let unpriced = names.filter(|(_, price)| price.is_none()).map(|(model, _)| model).collect();
         Self { by_model, assumed: None, unpriced }
     }
 
-    /// The price of request `i`; `None` when its model has none.
+    /// The price of the model of request `i`, if it has one.
     pub fn price(&self, data: &Dataset, i: usize) -> Option<&Price> {
-        self.of_model(data.model_of(i))
+        self.model_price(data.model_index(i))
     }
 
     /// The price of a model by its index in the dataset.
-    pub fn of_model(&self, model: usize) -> Option<&Price> {
+    pub fn model_price(&self, model: usize) -> Option<&Price> {
         self.by_model.get(model)?.as_ref()
     }
 
-    /// The cost of request `i` as it was, at list prices; 0 when its model has no price.
+    /// The cost of request `i` at list prices, in US dollars; 0 when its model has no price.
     pub fn cost(&self, data: &Dataset, i: usize) -> f64 {
         self.price(data, i).map_or(0.0, |price| {
             price.cost(data.input[i].into(), data.cached(i).into(), data.cache_write(i).into(), data.output[i].into())
         })
     }
 
-    /// The distinct prices in use, dearest input first.
-    pub fn used(&self) -> Vec<&Price> {
+    /// The distinct prices that apply, highest input price first.
+    pub fn in_use(&self) -> Vec<&Price> {
         let mut prices: Vec<&Price> = self.by_model.iter().flatten().collect();
         prices.sort_by(|a, b| b.input.total_cmp(&a.input).then_with(|| a.model.cmp(&b.model)));
         prices.dedup_by(|a, b| a.model == b.model);
@@ -268,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_found_under_the_names_logs_give_them() {
+    fn models_are_found_by_their_names_in_logs() {
         let table = PriceTable::shipped();
         for (name, model) in [
             ("gpt-4o-2024-08-06", "gpt-4o"),
@@ -291,7 +294,7 @@ mod tests {
     #[test]
     fn every_cheaper_model_is_in_the_shipped_table_and_cheaper() {
         let table = PriceTable::shipped();
-        for (model, cheaper) in CHEAPER {
+        for (model, cheaper) in CHEAPER_MODELS {
             let price = table.find(model).unwrap_or_else(|| panic!("{model}"));
             assert_eq!(table.cheaper_than(price).map(|price| price.model.as_str()), Some(*cheaper), "{model}");
         }
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn cached_tokens_cost_their_own_price() {
+    fn cached_tokens_have_their_own_price() {
         let table = PriceTable::shipped();
         let price = table.find("gpt-4.1").expect("gpt-4.1");
         let cost = price.cost(1_000_000.0, 400_000.0, 0.0, 100_000.0);
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_file_of_another_kind_is_refused_with_an_example() {
+    fn a_price_file_of_another_format_is_refused_with_an_example() {
         let error = PriceTable::parse("[]", "x").expect_err("refused").to_string();
         assert!(error.contains("input_cost_per_token"), "{error}");
         assert!(matches!(PriceTable::parse("{}", "x"), Err(PriceError::NoModel)));

@@ -1,4 +1,4 @@
-//! What a log holds, in numbers: sums, percentiles, rates, peaks, and who takes how much.
+//! The profile of a log: sums, percentiles, rates, peaks, and breakdowns by model, prompt size and time.
 //!
 //! Promises: percentiles are nearest-rank (the smallest value that at least p % of the values do not exceed), so each is
 //! a value of the log; rates count a request in the minute in which it starts; times are UTC.
@@ -9,25 +9,25 @@ use serde::Serialize;
 
 use super::{
     dataset::Dataset,
-    ingest::{LoadError, StopFn},
+    format::whole,
+    ingest::{IngestError, StopFn},
     pricing::Pricing,
-    stats::{LatencyFit, Stats, rank},
-    words::whole,
+    stats::{LatencyFit, Stats, nearest_rank},
 };
 
-/// Most points of a chart over time.
+/// Most points of a time series.
 const MAX_BUCKETS: i64 = 120;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
-/// Upper bounds of the input-size classes, in tokens; above the last there is one more.
+/// Upper bounds of the prompt-size classes, in input tokens; the class after the last is unbounded.
 pub const SIZE_CLASSES: [u32; 5] = [256, 1024, 4096, 16_384, 65_536];
 
-/// Requests, tokens and cost of a part of the log.
+/// Requests, tokens and cost of a part of the log: of one model, one size class, one period.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Part {
-    /// What part: a model's name, a size class, a start time in ms.
+pub struct Segment {
+    /// A model's name, a size class, a start time in ms, or an hour.
     pub name: String,
     /// Requests.
     pub requests: u64,
@@ -41,7 +41,7 @@ pub struct Part {
     pub cost: f64,
 }
 
-impl Part {
+impl Segment {
     fn add(&mut self, data: &Dataset, i: usize, cost: f64) {
         self.requests += 1;
         self.input += u64::from(data.input[i]);
@@ -56,14 +56,14 @@ impl Part {
     }
 }
 
-/// What the heaviest requests take.
+/// Share of tokens and cost that the heaviest requests take, from 0 to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Heavy {
+pub struct HeaviestShare {
     /// Share of all tokens in the 1 % of requests with the most tokens (rounded up to whole requests).
     pub tokens_top_1: f64,
     /// The same for 10 %.
     pub tokens_top_10: f64,
-    /// Share of the whole cost in the dearest 1 % of requests.
+    /// Share of the whole cost in the most expensive 1 % of requests.
     pub cost_top_1: f64,
     /// The same for 10 %.
     pub cost_top_10: f64,
@@ -96,53 +96,53 @@ pub struct Load {
 }
 
 impl Load {
-    /// Length from the first to the last start, in days.
+    /// Time from the first to the last start, in days.
     pub fn days(&self) -> f64 {
         (self.to_ms - self.from_ms) as f64 / (24 * HOUR) as f64
     }
 }
 
-/// A log in numbers.
+/// The profile of a log.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Profile {
     /// Requests.
     pub requests: u64,
-    /// Input tokens of a request.
+    /// Input tokens per request.
     pub input: Stats,
-    /// Output tokens of a request.
+    /// Output tokens per request.
     pub output: Stats,
-    /// Latency in ms, where the log has it.
+    /// Latency in ms, if the log has it.
     pub latency: Option<Stats>,
-    /// Latency by model in order of `by_model`, where the log has it.
+    /// Latency of each entry of `by_model`, if the log has it.
     pub latency_by_model: Vec<Stats>,
-    /// Latency explained by tokens, where the log has it and tokens vary.
+    /// Latency as a function of tokens, if the log has it and tokens vary.
     pub latency_fit: Option<LatencyFit>,
-    /// Tokens read from a cache, where the log has them.
+    /// Tokens read from a cache, if the log has them.
     pub cached: Option<u64>,
-    /// US dollars: as logged where the log has costs, else at list prices.
+    /// US dollars: as logged if the log has costs, else at list prices.
     pub cost: f64,
     /// US dollars at list prices.
     pub list_cost: f64,
-    /// US dollars as logged, where the log has costs.
+    /// US dollars as logged, if the log has costs.
     pub logged_cost: Option<f64>,
-    /// By model, dearest first.
-    pub by_model: Vec<Part>,
+    /// By model, most expensive first.
+    pub by_model: Vec<Segment>,
     /// By input size, smallest first.
-    pub by_size: Vec<Part>,
-    /// Over time, in equal steps of `bucket_ms`; `name` is the start in ms.
-    pub over_time: Vec<Part>,
-    /// Length of a step of `over_time`.
+    pub by_size: Vec<Segment>,
+    /// Over time, in steps of `bucket_ms`; `name` is the start in ms.
+    pub over_time: Vec<Segment>,
+    /// Length of a step of `over_time`, in ms.
     pub bucket_ms: i64,
-    /// Requests and tokens by hour of the day (UTC), for logs of a day and more.
-    pub by_hour: Vec<Part>,
-    /// Load by minute, where the log has times.
+    /// By hour of the day (UTC), if the log covers 23 hours or more.
+    pub by_hour: Vec<Segment>,
+    /// Load by minute, if the log has times.
     pub load: Option<Load>,
-    /// What the heaviest requests take.
-    pub heavy: Heavy,
+    /// Share that the heaviest requests take.
+    pub heaviest: HeaviestShare,
 }
 
 impl Profile {
-    /// All tokens.
+    /// Input and output tokens of the log.
     pub fn tokens(&self) -> f64 {
         self.input.sum + self.output.sum
     }
@@ -150,57 +150,59 @@ impl Profile {
     /// Profiles a log.
     ///
     /// # Errors
-    /// [`LoadError::Stopped`] when `stop` says so.
-    pub fn of(data: &Dataset, pricing: &Pricing, stop: StopFn<'_>) -> Result<Self, LoadError> {
-        let check = || if stop() { Err(LoadError::Stopped) } else { Ok(()) };
-        let list: Vec<f64> = (0..data.len()).map(|i| pricing.cost(data, i)).collect();
+    /// [`IngestError::Stopped`] when `stop` returns true.
+    pub fn compute(data: &Dataset, pricing: &Pricing, stop: StopFn<'_>) -> Result<Self, IngestError> {
+        let check_stop = || if stop() { Err(IngestError::Stopped) } else { Ok(()) };
+        let list_cost: Vec<f64> = (0..data.len()).map(|i| pricing.cost(data, i)).collect();
         let logged = data.present().cost.then_some(&data.cost);
-        // A row without a logged cost counts at list price, so that the sum covers every request.
+        // A row without a logged cost counts at its list price, so that the sum covers every request.
         let cost: Vec<f64> = match logged {
-            Some(logged) => {
-                logged.iter().zip(&list).map(|(logged, list)| if logged.is_nan() { *list } else { *logged }).collect()
-            }
-            None => list.clone(),
+            Some(logged) => logged
+                .iter()
+                .zip(&list_cost)
+                .map(|(logged, list)| if logged.is_nan() { *list } else { *logged })
+                .collect(),
+            None => list_cost.clone(),
         };
-        check()?;
+        check_stop()?;
         let mut profile = Self {
             requests: data.len() as u64,
-            input: Stats::of(data.input.iter().map(|&n| n.into()).collect()),
-            output: Stats::of(data.output.iter().map(|&n| n.into()).collect()),
+            input: Stats::from_values(data.input.iter().map(|&n| n.into()).collect()),
+            output: Stats::from_values(data.output.iter().map(|&n| n.into()).collect()),
             cached: data.present().cached.then(|| data.cached.iter().map(|&n| u64::from(n)).sum()),
             cost: cost.iter().sum(),
-            list_cost: list.iter().sum(),
+            list_cost: list_cost.iter().sum(),
             logged_cost: logged.map(|logged| logged.iter().filter(|cost| !cost.is_nan()).sum()),
             ..Self::default()
         };
-        check()?;
-        profile.heavy = heavy(data, &cost);
-        check()?;
-        profile.by_parts(data, &cost);
-        check()?;
-        profile.latencies(data);
-        check()?;
+        check_stop()?;
+        profile.heaviest = heaviest_share(data, &cost);
+        check_stop()?;
+        profile.group_by_model_and_size(data, &cost);
+        check_stop()?;
+        profile.measure_latency(data);
+        check_stop()?;
         if let Some((from_ms, to_ms)) = data.span_ms() {
-            profile.load = Some(load(data, from_ms, to_ms));
-            check()?;
-            profile.times(data, &cost, from_ms, to_ms);
+            profile.load = Some(load_by_minute(data, from_ms, to_ms));
+            check_stop()?;
+            profile.group_by_time(data, &cost, from_ms, to_ms);
         }
         Ok(profile)
     }
 
-    fn by_parts(&mut self, data: &Dataset, cost: &[f64]) {
-        let mut models = vec![Part::default(); data.models.len().max(1)];
-        let mut sizes = vec![Part::default(); SIZE_CLASSES.len() + 1];
+    fn group_by_model_and_size(&mut self, data: &Dataset, cost: &[f64]) {
+        let mut models = vec![Segment::default(); data.models.len().max(1)];
+        let mut sizes = vec![Segment::default(); SIZE_CLASSES.len() + 1];
         for (i, &cost) in cost.iter().enumerate() {
-            models[data.model_of(i)].add(data, i, cost);
+            models[data.model_index(i)].add(data, i, cost);
             sizes[SIZE_CLASSES.partition_point(|&bound| bound < data.input[i])].add(data, i, cost);
         }
-        for (part, name) in models.iter_mut().zip(&data.models) {
-            part.name.clone_from(name);
+        for (segment, name) in models.iter_mut().zip(&data.models) {
+            segment.name.clone_from(name);
         }
-        for (at, part) in sizes.iter_mut().enumerate() {
+        for (at, segment) in sizes.iter_mut().enumerate() {
             let below = at.checked_sub(1).map_or(0, |at| SIZE_CLASSES[at]);
-            part.name = match SIZE_CLASSES.get(at) {
+            segment.name = match SIZE_CLASSES.get(at) {
                 Some(bound) => format!(
                     "{} to {}",
                     whole(f64::from(below) + f64::from(u8::from(below > 0))),
@@ -214,25 +216,26 @@ impl Profile {
         self.by_size = sizes;
     }
 
-    fn latencies(&mut self, data: &Dataset) {
+    fn measure_latency(&mut self, data: &Dataset) {
         if !data.present().latency {
             return;
         }
         let mut by_model: HashMap<&str, Vec<f64>> = HashMap::new();
         for (i, &ms) in data.latency_ms.iter().enumerate().filter(|(_, ms)| !ms.is_nan()) {
-            let name = data.models.get(data.model_of(i)).map_or("", String::as_str);
+            let name = data.models.get(data.model_index(i)).map_or("", String::as_str);
             by_model.entry(name).or_default().push(ms.into());
         }
-        self.latency = Some(Stats::of(by_model.values().flatten().copied().collect()));
+        self.latency = Some(Stats::from_values(by_model.values().flatten().copied().collect()));
         self.latency_by_model = self
             .by_model
             .iter()
-            .map(|part| Stats::of(by_model.remove(part.name.as_str()).unwrap_or_default()))
+            .map(|segment| Stats::from_values(by_model.remove(segment.name.as_str()).unwrap_or_default()))
             .collect();
-        self.latency_fit = LatencyFit::of(data);
+        self.latency_fit = LatencyFit::fit(data);
     }
 
-    fn times(&mut self, data: &Dataset, cost: &[f64], from_ms: i64, to_ms: i64) {
+    /// Fills `over_time` with the smallest step that gives at most [`MAX_BUCKETS`] points, and `by_hour`.
+    fn group_by_time(&mut self, data: &Dataset, cost: &[f64], from_ms: i64, to_ms: i64) {
         const STEPS: [i64; 8] =
             [MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, 24 * HOUR, 7 * 24 * HOUR, 28 * 24 * HOUR];
         let count = |step: i64| to_ms.div_euclid(step) - from_ms.div_euclid(step) + 1;
@@ -241,10 +244,11 @@ impl Profile {
             .find(|&step| count(step) <= MAX_BUCKETS)
             .unwrap_or((to_ms - from_ms) / (MAX_BUCKETS - 1) + 1);
         let first = from_ms.div_euclid(step);
-        let mut buckets: Vec<Part> =
-            (0..count(step)).map(|n| Part { name: ((first + n) * step).to_string(), ..Part::default() }).collect();
-        let mut hours: Vec<Part> =
-            (0..24).map(|hour| Part { name: format!("{hour:02}:00"), ..Part::default() }).collect();
+        let mut buckets: Vec<Segment> = (0..count(step))
+            .map(|n| Segment { name: ((first + n) * step).to_string(), ..Segment::default() })
+            .collect();
+        let mut hours: Vec<Segment> =
+            (0..24).map(|hour| Segment { name: format!("{hour:02}:00"), ..Segment::default() }).collect();
         for (i, &cost) in cost.iter().enumerate() {
             let Some(time) = data.time(i) else { continue };
             if let Some(bucket) = usize::try_from(time.div_euclid(step) - first).ok().and_then(|at| buckets.get_mut(at))
@@ -261,7 +265,7 @@ impl Profile {
     }
 }
 
-fn heavy(data: &Dataset, cost: &[f64]) -> Heavy {
+fn heaviest_share(data: &Dataset, cost: &[f64]) -> HeaviestShare {
     let share = |mut values: Vec<f64>| {
         values.sort_unstable_by(|a, b| b.total_cmp(a));
         let total: f64 = values.iter().sum();
@@ -273,10 +277,10 @@ fn heavy(data: &Dataset, cost: &[f64]) -> Heavy {
     };
     let (tokens_top_1, tokens_top_10) = share((0..data.len()).map(|i| data.tokens(i) as f64).collect());
     let (cost_top_1, cost_top_10) = share(cost.to_vec());
-    Heavy { tokens_top_1, tokens_top_10, cost_top_1, cost_top_10 }
+    HeaviestShare { tokens_top_1, tokens_top_10, cost_top_1, cost_top_10 }
 }
 
-fn load(data: &Dataset, from_ms: i64, to_ms: i64) -> Load {
+fn load_by_minute(data: &Dataset, from_ms: i64, to_ms: i64) -> Load {
     let mut minutes: HashMap<i64, (u64, u64)> = HashMap::new();
     for i in 0..data.len() {
         if let Some(time) = data.time(i) {
@@ -291,9 +295,9 @@ fn load(data: &Dataset, from_ms: i64, to_ms: i64) -> Load {
     let total = to_ms.div_euclid(MINUTE).abs_diff(from_ms.div_euclid(MINUTE)) + 1;
     let mut sorted: Vec<u64> = by_minute.iter().map(|(.., tokens)| *tokens).collect();
     sorted.sort_unstable();
-    // Empty minutes are not stored: they are the lowest ranks.
+    // Empty minutes are not stored; their zeros have the lowest ranks.
     let empty = total as usize - sorted.len();
-    let percentile = |p: f64| rank(total as usize, p).checked_sub(empty).map_or(0, |at| sorted[at]);
+    let percentile = |p: f64| nearest_rank(total as usize, p).checked_sub(empty).map_or(0, |at| sorted[at]);
     let peak = |value: fn(&(i64, u64, u64)) -> u64| {
         by_minute
             .iter()
@@ -323,8 +327,8 @@ mod tests {
     fn profile(rows: &[Row<'_>]) -> Profile {
         let mut data = Dataset::default();
         rows.iter().for_each(|row| data.push(row, true));
-        let pricing = Pricing::of(&data, &PriceTable::shipped(), None);
-        Profile::of(&data, &pricing, &|| false).expect("a profile")
+        let pricing = Pricing::for_dataset(&data, &PriceTable::shipped(), None);
+        Profile::compute(&data, &pricing, &|| false).expect("a profile")
     }
 
     #[test]
@@ -335,18 +339,18 @@ mod tests {
         assert_eq!((load.minutes, load.peak_tokens, load.peak_requests), (10, (30, 100 * MINUTE), (2, 100 * MINUTE)));
         assert_eq!((load.p95_tokens, load.mean_tokens), (30, 3.5));
         assert_eq!(profile.over_time.len(), 10);
-        assert_eq!(profile.over_time.iter().map(|part| part.requests).sum::<u64>(), 3);
+        assert_eq!(profile.over_time.iter().map(|segment| segment.requests).sum::<u64>(), 3);
     }
 
     #[test]
-    fn a_century_of_time_still_makes_few_points() {
+    fn a_log_of_a_century_has_a_bounded_number_of_points() {
         let at = |ms| Row { time_ms: Some(ms), input: 1, ..Row::default() };
         let profile = profile(&[at(0), at(100 * 365 * 24 * HOUR)]);
         assert!(profile.over_time.len() <= MAX_BUCKETS as usize, "{}", profile.over_time.len());
     }
 
     #[test]
-    fn the_latency_line_is_found_again() {
+    fn the_latency_fit_recovers_known_coefficients() {
         let rows: Vec<Row<'_>> = (0..60u32)
             .map(|i| {
                 let (input, output) = (100 + (i * 37) % 90, 10 + (i * 17) % 50);
@@ -367,7 +371,7 @@ mod tests {
     fn the_heaviest_tenth_is_rounded_up_to_whole_requests() {
         let rows: Vec<Row<'_>> =
             (0..11).map(|i| Row { input: if i == 0 { 50 } else { 5 }, ..Row::default() }).collect();
-        let heavy = profile(&rows).heavy;
-        assert_eq!((heavy.tokens_top_1, heavy.tokens_top_10), (0.5, 0.55));
+        let heaviest = profile(&rows).heaviest;
+        assert_eq!((heaviest.tokens_top_1, heaviest.tokens_top_10), (0.5, 0.55));
     }
 }

@@ -1,25 +1,24 @@
-//! The report: markdown in sections, each figure with its assumption beside it.
+//! The report: sections of Markdown, each number with its assumption.
 
 use super::{
     analysis::Analysis,
     answer,
+    format::{duration, inline_code, list, millis, money, percent, timestamp, whole},
     goals::Goal,
     optimize::{Evidence, Quality},
-    words::{list, millis, moment, money, percent, quoted, span, whole},
 };
 
-/// A piece of the report, streamed as one.
+/// A section of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
     /// Its heading.
     pub heading: &'static str,
-    /// Its markdown, without the heading.
+    /// Its Markdown, without the heading.
     pub body: String,
 }
 
-/// The report's sections: what the question asks first, then what the figures rest on.
+/// The sections of the report: the answers first, the assumptions last.
 pub fn sections(analysis: &Analysis) -> Vec<Section> {
-    let asks = |test: fn(&Goal) -> bool| analysis.question.asks(test);
     let mut sections = vec![
         Section { heading: "Answer", body: answers(analysis) },
         Section { heading: "What the log holds", body: log(analysis) },
@@ -32,7 +31,7 @@ pub fn sections(analysis: &Analysis) -> Vec<Section> {
     if !analysis.compared.is_empty() {
         sections.push(Section { heading: "Models side by side", body: comparison(analysis) });
     }
-    if asks(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. }))
+    if analysis.question.has_goal(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. }))
         && analysis.forecast.is_some()
     {
         sections.push(Section { heading: "Months ahead", body: forecast(analysis) });
@@ -53,7 +52,7 @@ pub fn markdown(analysis: &Analysis) -> String {
 fn answers(analysis: &Analysis) -> String {
     let mut text: String = answer::answers(analysis).iter().map(|answer| format!("- {answer}\n")).collect();
     for conflict in &analysis.question.conflicts {
-        text += &format!("- **Goals that pull apart:** {conflict}\n");
+        text += &format!("- **Conflicting goals:** {conflict}\n");
     }
     if analysis.question.goals.is_empty() {
         text += "- I found no goal in the question that I know, so this is the overview. I understand: cut cost, same quality, faster, latency, same spend, growth, \
@@ -65,10 +64,10 @@ fn answers(analysis: &Analysis) -> String {
 fn log(analysis: &Analysis) -> String {
     let (profile, ingest) = (&analysis.profile, &analysis.ingest);
     let columns: Vec<String> =
-        ingest.columns.iter().map(|(role, name)| format!("{role} from {}", quoted(name))).collect();
+        ingest.columns.iter().map(|(role, name)| format!("{role} from {}", inline_code(name))).collect();
     let mut text = format!(
         "{} ({}): **{} requests**, **{} input** and **{} output tokens**, **{}** {}. Read: {}.",
-        quoted(&analysis.file),
+        inline_code(&analysis.file),
         ingest.format,
         whole(profile.requests as f64),
         whole(profile.input.sum),
@@ -85,7 +84,7 @@ fn log(analysis: &Analysis) -> String {
         );
     }
     if !ingest.unused.is_empty() {
-        let names: Vec<String> = ingest.unused.iter().take(12).map(|name| quoted(name)).collect();
+        let names: Vec<String> = ingest.unused.iter().take(12).map(|name| inline_code(name)).collect();
         let more = if ingest.unused.len() > 12 { " and more" } else { "" };
         text += &format!(" Found and not used: {}{more}.", names.join(", "));
     }
@@ -106,26 +105,26 @@ fn load(analysis: &Analysis) -> String {
         whole(profile.output.p50),
         whole(profile.input.p95),
         whole(profile.output.p95),
-        percent(profile.heavy.tokens_top_1),
-        percent(profile.heavy.cost_top_1),
-        percent(profile.heavy.tokens_top_10),
-        percent(profile.heavy.cost_top_10),
+        percent(profile.heaviest.tokens_top_1),
+        percent(profile.heaviest.cost_top_1),
+        percent(profile.heaviest.tokens_top_10),
+        percent(profile.heaviest.cost_top_10),
     );
     match &profile.load {
         Some(load) => {
             text += &format!(
                 "- From {} to {} ({}), the busiest minute has {} tokens ({}), {:.1} times the mean of {}; the most requests in a minute are {}.\n",
-                moment(load.from_ms),
-                moment(load.to_ms),
-                span(load.days()),
+                timestamp(load.from_ms),
+                timestamp(load.to_ms),
+                duration(load.days()),
                 whole(load.peak_tokens.0 as f64),
-                moment(load.peak_tokens.1),
+                timestamp(load.peak_tokens.1),
                 load.peak_tokens.0 as f64 / load.mean_tokens.max(f64::MIN_POSITIVE),
                 whole(load.mean_tokens),
                 whole(load.peak_requests.0 as f64)
             );
         }
-        None => text += "- The log has no times: no peaks, no months.\n",
+        None => text += "- The log has no times, so peaks and months cannot be computed.\n",
     }
     text
 }
@@ -158,10 +157,10 @@ fn latency(analysis: &Analysis) -> String {
         .collect();
     if rows.len() > 1 {
         text += "\n\n| Model | p50 | p95 | p99 |\n|---|--:|--:|--:|\n";
-        for (part, stats) in rows {
+        for (segment, stats) in rows {
             text += &format!(
                 "| {} | {} | {} | {} |\n",
-                quoted(&part.name),
+                inline_code(&segment.name),
                 millis(stats.p50),
                 millis(stats.p95),
                 millis(stats.p99)
@@ -220,15 +219,19 @@ fn comparison(analysis: &Analysis) -> String {
     let mut text = String::from(
         "| Model | The log's requests | 1,000 requests | At batch prices | In the log |\n|---|--:|--:|--:|---|\n",
     );
-    for one in &analysis.compared {
-        let measured = match (one.requests_in_log, one.latency) {
+    for model in &analysis.compared {
+        let measured = match (model.requests_in_log, model.latency) {
             (0, _) => "not used".to_owned(),
             (requests, Some(latency)) => format!("{} requests, median {}", whole(requests as f64), millis(latency.p50)),
             (requests, None) => format!("{} requests", whole(requests as f64)),
         };
-        let batch = one.usd_batch.map_or("none".into(), money);
-        text +=
-            &format!("| {} | {} | {} | {batch} | {measured} |\n", one.model, money(one.usd), money(one.usd_per_1000));
+        let batch = model.usd_batch.map_or("none".into(), money);
+        text += &format!(
+            "| {} | {} | {} | {batch} | {measured} |\n",
+            model.model,
+            money(model.usd),
+            money(model.usd_per_1000)
+        );
     }
     text + "\nThe same token counts for every model, cached tokens at each model's own price. Requests that the models answered in the log may differ in kind.\n"
 }
@@ -282,7 +285,7 @@ fn basis(analysis: &Analysis) -> String {
             .unpriced
             .iter()
             .take(10)
-            .map(|(name, requests)| format!("{} ({} requests)", quoted(name), whole(*requests as f64)))
+            .map(|(name, requests)| format!("{} ({} requests)", inline_code(name), whole(*requests as f64)))
             .collect();
         text += &format!("- **Without a price, and so not in any list cost:** {}.\n", list(&names));
     }

@@ -1,7 +1,7 @@
-//! A small usage log for trying Netra: generated, seeded, the same to the byte everywhere, and described as generated.
+//! Generates the sample usage log `docs/samples/support-assistant.csv` from a fixed seed; a test compares the file.
 //!
-//! It plays a support assistant over one week: short chats, answers from retrieved passages, a few long documents; two
-//! models, cached prefixes, latency. The file is `docs/samples/support-assistant.csv`; a test holds it to this code.
+//! It imitates a support assistant over one week: short chats, answers from retrieved passages, a few long documents; two
+//! models, cached prefixes, latency.
 
 use std::fmt::Write;
 
@@ -11,13 +11,13 @@ pub const REQUESTS: usize = 2000;
 /// Monday, 5 January 2026, 00:00 UTC.
 const MONDAY_MS: u64 = 1_767_571_200_000;
 
-/// How busy each hour of the day is (UTC).
+/// Relative traffic by hour of the day (UTC).
 const HOURS: [u64; 24] = [2, 1, 1, 1, 1, 2, 4, 9, 16, 22, 25, 24, 19, 23, 26, 25, 21, 15, 10, 8, 6, 5, 4, 3];
 
-/// How busy each day of the week is.
+/// Relative traffic by day of the week, from Monday.
 const DAYS: [u64; 7] = [20, 19, 19, 18, 16, 5, 3];
 
-/// SplitMix64: three lines, and known test values.
+/// The random number generator SplitMix64.
 struct Random(u64);
 
 impl Random {
@@ -29,12 +29,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// From `low` up to, not including, `high`. Integers only, so that no platform rounds differently.
+    /// A number from `low` to `high`, `high` excluded. Integers only: floats may round differently on other platforms.
     fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low)
     }
 
-    /// An index, as often as its weight.
+    /// A random index, weighted.
     fn weighted(&mut self, weights: &[u64]) -> u64 {
         let mut left = self.between(0, weights.iter().sum());
         for (at, weight) in (0..).zip(weights) {
@@ -47,7 +47,7 @@ impl Random {
     }
 }
 
-/// The sample as CSV, with a header line and `\n` ends.
+/// Generates the sample as CSV, with a header line and `\n` line ends.
 pub fn csv() -> String {
     let mut random = Random(2026);
     let mut times: Vec<u64> = (0..REQUESTS)
@@ -69,8 +69,8 @@ pub fn csv() -> String {
         } else {
             0
         };
-        let (model, pace) = if random.between(0, 100) < 70 { ("gpt-4.1", 18) } else { ("gpt-4.1-mini", 9) };
-        let latency = 250 + (input - cached) / 20 + output * pace + random.between(0, 400);
+        let (model, ms_per_token) = if random.between(0, 100) < 70 { ("gpt-4.1", 18) } else { ("gpt-4.1-mini", 9) };
+        let latency = 250 + (input - cached) / 20 + output * ms_per_token + random.between(0, 400);
         let stamp =
             i64::try_from(time).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
         // Writing to a string cannot fail.
@@ -84,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_generator_is_the_published_one() {
+    fn the_generator_matches_published_values() {
         let mut random = Random(1_234_567);
         assert_eq!(random.next(), 6_457_827_717_110_365_317);
         assert_eq!(random.next(), 3_203_168_211_198_807_973);
     }
 
     #[test]
-    fn the_shipped_sample_is_what_this_code_makes() {
+    fn the_sample_file_matches_the_generator() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/samples/support-assistant.csv");
         if std::env::var_os("NETRA_WRITE_SAMPLE").is_some() {
             std::fs::write(path, csv()).expect("written");

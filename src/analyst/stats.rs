@@ -1,40 +1,40 @@
-//! Statistics: nearest-rank percentiles, and a straight line through latencies.
+//! Statistics: nearest-rank percentiles, and a linear fit of latency to token counts.
 
 use serde::Serialize;
 
 use super::dataset::Dataset;
 
-/// How percentiles are taken: the words that stand beside them.
+/// The percentile method, as reports name it.
 pub const PERCENTILE_METHOD: &str = "nearest rank";
 
 /// Sum, mean and percentiles of one quantity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Stats {
-    /// Values counted.
+    /// Number of values.
     pub count: u64,
-    /// Their sum.
+    /// Sum.
     pub sum: f64,
-    /// Their mean.
+    /// Mean.
     pub mean: f64,
-    /// The median, by nearest rank.
+    /// Median, by nearest rank.
     pub p50: f64,
-    /// The 95th percentile.
+    /// 95th percentile.
     pub p95: f64,
-    /// The 99th percentile.
+    /// 99th percentile.
     pub p99: f64,
-    /// The largest.
+    /// Largest value.
     pub max: f64,
 }
 
 impl Stats {
-    /// Takes the statistics of some values (which it sorts).
-    pub fn of(mut values: Vec<f64>) -> Self {
+    /// Computes the statistics; all zero for no values.
+    pub fn from_values(mut values: Vec<f64>) -> Self {
         if values.is_empty() {
             return Self::default();
         }
         values.sort_unstable_by(f64::total_cmp);
         let sum: f64 = values.iter().sum();
-        let at = |p: f64| values[rank(values.len(), p)];
+        let at = |p: f64| values[nearest_rank(values.len(), p)];
         let count = values.len() as u64;
         Self {
             count,
@@ -48,16 +48,16 @@ impl Stats {
     }
 }
 
-/// Index of the nearest-rank percentile among `n` sorted values.
-pub(super) fn rank(n: usize, p: f64) -> usize {
+/// Index of percentile `p` (0 to 100) among `n` sorted values, by nearest rank.
+pub(super) fn nearest_rank(n: usize, p: f64) -> usize {
     // p·n/100 in this order is exact for the whole percentages used here.
     ((p * n as f64 / 100.0).ceil() as usize).clamp(1, n) - 1
 }
 
-/// Latency as a straight line: `base + per_input·input + per_output·output`, by least squares.
+/// Latency as `base + per_input·input + per_output·output`, fitted by least squares.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct LatencyFit {
-    /// Milliseconds before anything.
+    /// Milliseconds that do not depend on token counts.
     pub base_ms: f64,
     /// Milliseconds for each input token.
     pub per_input_ms: f64,
@@ -68,8 +68,9 @@ pub struct LatencyFit {
 }
 
 impl LatencyFit {
-    /// Least squares over the rows with a latency; `None` with fewer than 30, or when tokens do not vary.
-    pub fn of(data: &Dataset) -> Option<Self> {
+    /// Fits the rows with a latency; `None` for fewer than 30 rows, or when token counts or latencies do not vary enough.
+    pub fn fit(data: &Dataset) -> Option<Self> {
+        // x: input tokens, z: output tokens, y: latency.
         let rows = || {
             (0..data.len())
                 .filter(|&i| !data.latency_ms[i].is_nan())
@@ -107,10 +108,10 @@ mod tests {
 
     #[test]
     fn percentiles_are_nearest_rank() {
-        let stats = Stats::of((1..=100).map(f64::from).collect());
+        let stats = Stats::from_values((1..=100).map(f64::from).collect());
         assert_eq!((stats.p50, stats.p95, stats.p99, stats.max), (50.0, 95.0, 99.0, 100.0));
-        let few = Stats::of(vec![3.0, 1.0, 2.0]);
+        let few = Stats::from_values(vec![3.0, 1.0, 2.0]);
         assert_eq!((few.p50, few.p95, few.sum), (2.0, 3.0, 6.0));
-        assert_eq!(Stats::of(Vec::new()), Stats::default());
+        assert_eq!(Stats::from_values(Vec::new()), Stats::default());
     }
 }

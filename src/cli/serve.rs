@@ -192,9 +192,9 @@ fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     let kinds = Kinds { tools: Arc::new(tools), allowance, ..kinds };
     let analyst = match &config.analyst.model {
         Some(id) => {
-            let writer = model::writer(id, &config.agents, &*kinds.variables, &kinds.prices);
+            let model = model::analyst_model(id, &config.agents, &*kinds.variables, &kinds.prices);
             let wrong = |problem| ConfigError::new(config.source(), format!("analyst.model: {problem}"));
-            analyst.with_writer(writer.map_err(wrong)?)
+            analyst.with_model(model.map_err(wrong)?)
         }
         None => analyst,
     };

@@ -1,7 +1,7 @@
-//! Which goals a question states: rules over its words, each goal with the words that gave it.
+//! Reads the goals of a question by rules over its words, each goal with the words that state it.
 //!
-//! Promises: nothing is guessed from tone; a goal without a figure has none; a question that states no known goal gets
-//! the overview, and is told so.
+//! Promises: a goal has a number only if the question states one; a question without a known goal gets the overview, and
+//! the report says so.
 
 mod rules;
 mod text;
@@ -10,23 +10,23 @@ use serde::Serialize;
 
 use super::pricing::PriceTable;
 
-/// A goal, with the figures the question gives.
+/// A goal, with the numbers that the question states.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "goal", rename_all = "snake_case")]
 pub enum Goal {
-    /// Lower cost, by this share (0.3 for 30 %) if one is stated.
+    /// Lower the cost, by this share (0.3 for 30 %) if stated.
     CutCost {
         /// Share to save.
         by: Option<f64>,
     },
     /// Answers must stay as good as they are.
     SameQuality,
-    /// Answers must come this many times faster, if a figure is stated.
+    /// Answers must come faster.
     Faster {
-        /// Times faster.
+        /// How many times faster, if stated.
         factor: Option<f64>,
     },
-    /// How fast answers are.
+    /// See how fast answers are.
     Latency,
     /// Latency must not rise.
     SameLatency,
@@ -41,34 +41,34 @@ pub enum Goal {
         /// Months ahead, if stated.
         months: Option<u32>,
     },
-    /// What will it cost.
+    /// Forecast the cost.
     Forecast,
     /// Stay under this many US dollars a month.
     Budget {
         /// US dollars a month.
         usd_a_month: f64,
     },
-    /// Is caching used well.
+    /// Check how well caching is used.
     AuditCaching,
-    /// Compare models (those of the log when fewer than two are named).
+    /// Compare models (also those of the log, if fewer than two are named).
     CompareModels {
         /// Names as in the price table.
         models: Vec<String>,
     },
-    /// Where tokens and money go.
+    /// See where tokens and money go.
     WhereTokensGo,
-    /// Peaks and rate limits.
+    /// See peaks and rate limits.
     Peaks,
-    /// A cheaper model for some requests.
+    /// Use a cheaper model for some requests.
     CheaperModel,
-    /// What batch prices would save.
+    /// Use batch prices.
     Batch,
 }
 
 impl Goal {
-    /// The goal of this name, without figures; nothing for those that are nothing without one.
+    /// The goal with this name, without numbers; `None` for an unknown name and for goals that need a number.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "cut_cost" => Self::CutCost { by: None },
             "same_quality" => Self::SameQuality,
@@ -87,7 +87,7 @@ impl Goal {
         })
     }
 
-    /// A few words for people.
+    /// A short description.
     pub fn label(&self) -> String {
         match self {
             Self::CutCost { by: Some(by) } => format!("cut cost by {:.0} %", by * 100.0),
@@ -115,32 +115,32 @@ impl Goal {
     }
 }
 
-/// Most characters of a question that are quoted beside a goal.
+/// Most characters of the words stored with a goal.
 const MAX_QUOTE: usize = 160;
 
-/// What a question asks.
+/// A parsed question.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Question {
-    /// Its goals in the order stated, each with the words that gave it.
+    /// Its goals in the order stated, each with the words that state it.
     pub goals: Vec<(Goal, String)>,
-    /// Models it names, as in the price table.
+    /// The models it names, as in the price table.
     pub models: Vec<String>,
-    /// Goals that pull against each other, in words.
+    /// A sentence for each conflict between goals.
     pub conflicts: Vec<String>,
 }
 
 impl Question {
     /// Whether any goal satisfies `test`.
-    pub fn asks(&self, test: impl Fn(&Goal) -> bool) -> bool {
+    pub fn has_goal(&self, test: impl Fn(&Goal) -> bool) -> bool {
         self.goals.iter().any(|(goal, _)| test(goal))
     }
 
     /// Whether quality must stay as it is.
     pub fn same_quality(&self) -> bool {
-        self.asks(|goal| *goal == Goal::SameQuality)
+        self.has_goal(|goal| *goal == Goal::SameQuality)
     }
 
-    /// The stated growth, if any: share, whether monthly, months.
+    /// The stated growth, if any: share, whether it repeats monthly, months ahead.
     pub fn growth(&self) -> Option<(f64, bool, Option<u32>)> {
         self.goals.iter().find_map(|(goal, _)| match goal {
             Goal::Growth { by, monthly, months } => Some((*by, *monthly, *months)),
@@ -148,35 +148,35 @@ impl Question {
         })
     }
 
-    /// Reads a question; `table` tells which words are models.
-    pub fn of(text: &str, table: &PriceTable) -> Self {
-        let plain = text::plain(text);
-        let mut question = Self { models: text::models_in(&plain, table), ..Self::default() };
-        for clause in text::clauses(&plain) {
-            rules::read(clause, &mut question);
+    /// Parses a question; `table` has the known model names.
+    pub fn parse(text: &str, table: &PriceTable) -> Self {
+        let plain = text::normalize(text);
+        let mut question = Self { models: text::find_models(&plain, table), ..Self::default() };
+        for clause in text::split_clauses(&plain) {
+            rules::apply(clause, &mut question);
         }
-        question.share_months(&plain);
+        question.apply_horizon(&plain);
         question.add_conflicts();
         question
     }
 
-    /// Takes the goals that somebody else found in `text`, a question in which the rules found none.
-    pub fn understood(&mut self, goals: Vec<Goal>, text: &str) {
-        goals.into_iter().for_each(|goal| self.add(goal, text));
+    /// Adds goals that a model found in `text`, a question in which the rules found none.
+    pub fn add_goals(&mut self, goals: Vec<Goal>, text: &str) {
+        goals.into_iter().for_each(|goal| self.add_goal(goal, text));
         self.add_conflicts();
     }
 
-    /// Adds a goal, unless one of its kind was stated before.
-    fn add(&mut self, goal: Goal, clause: &str) {
+    /// Adds a goal, unless there is one of its kind.
+    fn add_goal(&mut self, goal: Goal, clause: &str) {
         let same_kind = |known: &Goal| std::mem::discriminant(known) == std::mem::discriminant(&goal);
-        if !self.asks(same_kind) {
+        if !self.has_goal(same_kind) {
             self.goals.push((goal, clause.trim().chars().take(MAX_QUOTE).collect()));
         }
     }
 
-    /// "We grow 10 % a month. Forecast the next 6 months": the horizon may stand in another clause than the growth.
-    fn share_months(&mut self, plain: &str) {
-        let stated = text::Figures::of(plain).months;
+    /// Takes the months of a growth from the whole question: "We grow 10 % a month. Forecast the next 6 months".
+    fn apply_horizon(&mut self, plain: &str) {
+        let stated = text::Quantities::parse(plain).months;
         for (goal, _) in &mut self.goals {
             if let Goal::Growth { months, .. } = goal {
                 *months = months.or(stated);
@@ -184,12 +184,13 @@ impl Question {
         }
     }
 
+    /// Adds a sentence for each conflict between the goals.
     fn add_conflicts(&mut self) {
         let (quality, cost) =
-            (self.same_quality(), self.asks(|goal| matches!(goal, Goal::CutCost { .. } | Goal::SameSpend)));
-        let faster = self.asks(|goal| matches!(goal, Goal::Faster { .. }));
-        let batch = self.asks(|goal| *goal == Goal::Batch);
-        let fixed = self.asks(|goal| matches!(goal, Goal::SameSpend | Goal::Budget { .. } | Goal::CutCost { .. }));
+            (self.same_quality(), self.has_goal(|goal| matches!(goal, Goal::CutCost { .. } | Goal::SameSpend)));
+        let faster = self.has_goal(|goal| matches!(goal, Goal::Faster { .. }));
+        let batch = self.has_goal(|goal| *goal == Goal::Batch);
+        let fixed = self.has_goal(|goal| matches!(goal, Goal::SameSpend | Goal::Budget { .. } | Goal::CutCost { .. }));
         let grows = self.growth().is_some();
         let mut note = |applies: bool, text: &str| {
             if applies {
@@ -198,7 +199,7 @@ impl Question {
         };
         note(
             quality && cost,
-            "Cutting cost and keeping quality pull apart: a cheaper model, shorter answers and shorter prompts are listed apart, \
+            "Cutting cost and keeping quality conflict: a cheaper model, shorter answers and shorter prompts are listed separately, \
              because this log cannot show that answers stay as good.",
         );
         note(
@@ -218,11 +219,11 @@ mod tests {
     use super::*;
 
     fn goals(text: &str) -> Vec<Goal> {
-        Question::of(text, &PriceTable::shipped()).goals.into_iter().map(|(goal, _)| goal).collect()
+        Question::parse(text, &PriceTable::shipped()).goals.into_iter().map(|(goal, _)| goal).collect()
     }
 
     #[test]
-    fn the_figures_of_a_question_are_read() {
+    fn the_numbers_of_a_question_are_read() {
         assert_eq!(
             goals("Cut cost by 30 % at the same quality."),
             [Goal::SameQuality, Goal::CutCost { by: Some(0.3) }]
@@ -272,11 +273,11 @@ mod tests {
     }
 
     #[test]
-    fn models_are_told_apart_by_their_whole_name() {
-        let question = Question::of("Compare gpt-4o with gpt-4o-mini.", &PriceTable::shipped());
+    fn models_are_matched_by_their_whole_name() {
+        let question = Question::parse("Compare gpt-4o with gpt-4o-mini.", &PriceTable::shipped());
         assert_eq!(question.models, ["gpt-4o", "gpt-4o-mini"]);
-        assert!(question.asks(|goal| matches!(goal, Goal::CompareModels { models } if models.len() == 2)));
-        assert_eq!(Question::of("we run gpt-4.1.", &PriceTable::shipped()).models, ["gpt-4.1"]);
+        assert!(question.has_goal(|goal| matches!(goal, Goal::CompareModels { models } if models.len() == 2)));
+        assert_eq!(Question::parse("we run gpt-4.1.", &PriceTable::shipped()).models, ["gpt-4.1"]);
     }
 
     #[test]
@@ -286,8 +287,8 @@ mod tests {
     }
 
     #[test]
-    fn goals_that_pull_apart_are_noted() {
-        let question = Question::of(
+    fn conflicting_goals_are_noted() {
+        let question = Question::parse(
             "Cut cost at the same quality, make it 2x faster, and use batch prices",
             &PriceTable::shipped(),
         );

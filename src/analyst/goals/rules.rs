@@ -1,8 +1,8 @@
-//! The rules: which words of a clause state which goal. Phrases are separated by `|`; a final `*` takes any ending.
+//! The rules: which words of a clause state which goal. Phrases are separated by `|`; a final `*` matches any ending.
 
 use super::{
     Goal, Question,
-    text::{Figures, has},
+    text::{Quantities, contains_any},
 };
 
 const KEEP: &str =
@@ -18,11 +18,11 @@ const GROWTH: &str =
 const EACH_MONTH: &str = "a month|per month|monthly|each month|every month|month over month";
 const HOW_MUCH: &str = "what would|what does|what do|how much would|how much does";
 const COMPARE: &str = "compar*|versus|vs|switch*|move from|migrat*|replace*|instead of";
-const SPENT: &str = "token*|money|spend*|cost*|bill|expens*";
-const SPENDS: &str = "go|goes|going|use|uses|take|takes|most|eat*|spent|spend|come*|high|expens*";
+const SPENDING: &str = "token*|money|spend*|cost*|bill|expens*";
+const USES: &str = "go|goes|going|use|uses|take|takes|most|eat*|spent|spend|come*|high|expens*";
 const CHANGE: &str = "should i change|should we change|what to change|optimi*|improve*";
 
-/// Goals that one list of phrases states, without figures.
+/// Goals without numbers that any phrase of one list states.
 const TOPICS: &[(&str, Goal)] = &[
     ("cach*|prefix*", Goal::AuditCaching),
     ("peak*|rate limit*|capacity|burst*|busiest|throughput|tpm|rpm|quota*|headroom", Goal::Peaks),
@@ -38,81 +38,94 @@ const TOPICS: &[(&str, Goal)] = &[
 ];
 
 /// Adds the goals that a clause states.
-pub(super) fn read(clause: &str, question: &mut Question) {
-    let figures = Figures::of(clause);
-    constraints(clause, &figures, question);
-    money(clause, &figures, question);
-    growth(clause, &figures, question);
-    if has(clause, COMPARE) && (has(clause, "model*") || !question.models.is_empty()) {
-        question.add(Goal::CompareModels { models: question.models.clone() }, clause);
+pub(super) fn apply(clause: &str, question: &mut Question) {
+    let quantities = Quantities::parse(clause);
+    add_quality_and_speed_goals(clause, &quantities, question);
+    add_cost_goals(clause, &quantities, question);
+    add_growth_goals(clause, &quantities, question);
+    if contains_any(clause, COMPARE) && (contains_any(clause, "model*") || !question.models.is_empty()) {
+        question.add_goal(Goal::CompareModels { models: question.models.clone() }, clause);
     }
-    if has(clause, "where|who|which|what|why|how much") && has(clause, SPENT) && has(clause, SPENDS) {
-        question.add(Goal::WhereTokensGo, clause);
+    if contains_any(clause, "where|who|which|what|why|how much")
+        && contains_any(clause, SPENDING)
+        && contains_any(clause, USES)
+    {
+        question.add_goal(Goal::WhereTokensGo, clause);
     }
-    if has(clause, "how much") && has(clause, MONEY) && has(clause, "day|daily|month|monthly|year|yearly") {
-        question.add(Goal::Forecast, clause);
+    if contains_any(clause, "how much")
+        && contains_any(clause, MONEY)
+        && contains_any(clause, "day|daily|month|monthly|year|yearly")
+    {
+        question.add_goal(Goal::Forecast, clause);
     }
     for (phrases, goal) in TOPICS {
-        if has(clause, phrases) {
-            question.add(goal.clone(), clause);
+        if contains_any(clause, phrases) {
+            question.add_goal(goal.clone(), clause);
         }
     }
-    if has(clause, CHANGE) {
-        question.add(Goal::CutCost { by: None }, clause);
+    if contains_any(clause, CHANGE) {
+        question.add_goal(Goal::CutCost { by: None }, clause);
     }
 }
 
-fn constraints(clause: &str, figures: &Figures, question: &mut Question) {
-    let keep = has(clause, KEEP);
-    if keep && has(clause, QUALITY) {
-        question.add(Goal::SameQuality, clause);
+/// Adds the goals of quality and speed.
+fn add_quality_and_speed_goals(clause: &str, quantities: &Quantities, question: &mut Question) {
+    let keep = contains_any(clause, KEEP);
+    if keep && contains_any(clause, QUALITY) {
+        question.add_goal(Goal::SameQuality, clause);
     }
-    if !has(clause, SPEED) {
+    if !contains_any(clause, SPEED) {
         return;
     }
-    let faster = has(clause, "faster|quicker|sooner|too slow|speed up");
-    if keep && !faster {
-        question.add(Goal::SameLatency, clause);
-    } else if !faster && !has(clause, LESS) && has(clause, "what|how|which|show") {
-        question.add(Goal::Latency, clause);
-    } else if has(clause, "faster|latency|slow*") || !(has(clause, LESS) && has(clause, MONEY)) {
-        // "Quickly cut our bill" is about money.
-        question.add(Goal::Faster { factor: figures.times_faster(has(clause, LESS)) }, clause);
+    let asks_faster = contains_any(clause, "faster|quicker|sooner|too slow|speed up");
+    if keep && !asks_faster {
+        question.add_goal(Goal::SameLatency, clause);
+    } else if !asks_faster && !contains_any(clause, LESS) && contains_any(clause, "what|how|which|show") {
+        question.add_goal(Goal::Latency, clause);
+    } else if contains_any(clause, "faster|latency|slow*")
+        || !(contains_any(clause, LESS) && contains_any(clause, MONEY))
+    {
+        // "Quickly cut our bill" asks for lower cost, not for speed.
+        question.add_goal(Goal::Faster { factor: quantities.times_faster(contains_any(clause, LESS)) }, clause);
     }
 }
 
-fn money(clause: &str, figures: &Figures, question: &mut Question) {
-    let (money, less) = (has(clause, MONEY), has(clause, LESS));
-    if money && has(clause, KEEP_MONEY) && (!less || has(clause, SAME_MONEY)) {
-        return question.add(Goal::SameSpend, clause);
+fn add_cost_goals(clause: &str, quantities: &Quantities, question: &mut Question) {
+    let (money, less) = (contains_any(clause, MONEY), contains_any(clause, LESS));
+    if money && contains_any(clause, KEEP_MONEY) && (!less || contains_any(clause, SAME_MONEY)) {
+        return question.add_goal(Goal::SameSpend, clause);
     }
-    let limit = money || has(clause, "within|under|below|most") || !has(clause, GROWTH);
-    if let Some(usd) = figures.usd.filter(|_| limit) {
+    let is_budget = money || contains_any(clause, "within|under|below|most") || !contains_any(clause, GROWTH);
+    if let Some(usd) = quantities.usd.filter(|_| is_budget) {
         let months = match clause {
-            _ if has(clause, "year|annual*|yearly") => 12.0,
-            _ if has(clause, "day|daily") => 1.0 / 30.0,
+            _ if contains_any(clause, "year|annual*|yearly") => 12.0,
+            _ if contains_any(clause, "day|daily") => 1.0 / 30.0,
             _ => 1.0,
         };
-        return question.add(Goal::Budget { usd_a_month: usd / months }, clause);
+        return question.add_goal(Goal::Budget { usd_a_month: usd / months }, clause);
     }
-    // "What would that save?" asks for the figure of the wish beside it.
-    let asks_amount = has(clause, HOW_MUCH) && has(clause, "sav*");
-    let cheaper = has(clause, "cheaper|save|savings|saving") && !has(clause, "cheaper model|batch*|cach*");
+    // "What would that save?" asks for the amount of another goal.
+    let asks_amount = contains_any(clause, HOW_MUCH) && contains_any(clause, "sav*");
+    let cheaper =
+        contains_any(clause, "cheaper|save|savings|saving") && !contains_any(clause, "cheaper model|batch*|cach*");
     if less && (money || cheaper) && !asks_amount {
-        let by = figures.percent.or(has(clause, "halv*|half").then_some(0.5)).filter(|by| (0.0..1.0).contains(by));
-        question.add(Goal::CutCost { by }, clause);
+        let by = quantities
+            .percent
+            .or(contains_any(clause, "halv*|half").then_some(0.5))
+            .filter(|by| (0.0..1.0).contains(by));
+        question.add_goal(Goal::CutCost { by }, clause);
     }
 }
 
-fn growth(clause: &str, figures: &Figures, question: &mut Question) {
-    if !has(clause, "grow*") && (!has(clause, GROWTH) || has(clause, LESS)) {
+fn add_growth_goals(clause: &str, quantities: &Quantities, question: &mut Question) {
+    if !contains_any(clause, "grow*") && (!contains_any(clause, GROWTH) || contains_any(clause, LESS)) {
         return;
     }
-    if let Some(by) = figures.growth() {
-        // In "2x traffic within $80 a month" the month belongs to the money.
-        let monthly = figures.usd.is_none() && has(clause, EACH_MONTH);
-        question.add(Goal::Growth { by, monthly, months: figures.months }, clause);
-    } else if has(clause, "grow*|scale*") {
-        question.add(Goal::Forecast, clause);
+    if let Some(by) = quantities.growth() {
+        // In "2x traffic within $80 a month" the month belongs to the budget.
+        let monthly = quantities.usd.is_none() && contains_any(clause, EACH_MONTH);
+        question.add_goal(Goal::Growth { by, monthly, months: quantities.months }, clause);
+    } else if contains_any(clause, "grow*|scale*") {
+        question.add_goal(Goal::Forecast, clause);
     }
 }

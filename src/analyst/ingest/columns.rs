@@ -1,16 +1,16 @@
-//! What a column's name means: case, separators and the synonyms of the common log formats.
+//! Recognises columns by name, regardless of case and separators, with the synonyms of the common log formats.
 //!
-//! Promises: a name is recognised by what it says, never by its position; a nested name (`usage.prompt_tokens`) counts
-//! only inside containers that are known to hold usage, so that a chat message's own fields are never mistaken for it.
+//! Promises: the position of a column does not matter; a nested name (`usage.prompt_tokens`) is recognised only inside known
+//! containers of usage, so that fields of a chat message are never taken for usage.
 
 use super::synonyms::{CONTAINERS, SYNONYMS};
 
-/// What a column can hold.
+/// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Start of the request.
     Time,
-    /// End of the request: gives the latency where there is no latency column.
+    /// End of the request; with the start it gives the latency if no column has it.
     End,
     /// Model name.
     Model,
@@ -29,10 +29,10 @@ pub enum Role {
 }
 
 impl Role {
-    /// Number of roles: the size of a table indexed by `role as usize`.
+    /// Number of roles, the length of an array indexed by `role as usize`.
     pub const COUNT: usize = 9;
 
-    /// The name reports use.
+    /// The name in reports.
     pub fn label(self) -> &'static str {
         match self {
             Self::Time => "time",
@@ -48,7 +48,7 @@ impl Role {
     }
 }
 
-/// The unit a name states, for times and latencies.
+/// The unit of a time or latency, stated in the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Nanoseconds.
@@ -76,34 +76,34 @@ impl Unit {
 /// A recognised column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
-    /// What it holds.
+    /// Its role.
     pub role: Role,
-    /// The unit its name states, if any.
+    /// The unit in its name, if any.
     pub unit: Option<Unit>,
-    /// How good the match is; the lowest of several columns with one role is used.
+    /// Quality of the match; of several columns with the same role, the one with the lowest rank is used.
     pub rank: u16,
-    /// Whether the name is one Anthropic's API uses (`input_tokens`, `cache_read_input_tokens`): when both are, the
-    /// input tokens exclude the cached ones. OpenTelemetry's `gen_ai.*` and OpenAI's names include them.
+    /// Whether Anthropic's API uses this name (`input_tokens`, `cache_read_input_tokens`). If both names are Anthropic's, the
+    /// input tokens exclude the cached ones; with OpenTelemetry's and OpenAI's names they include them.
     pub anthropic: bool,
 }
 
-/// Names shown to whoever's log has none of them.
-pub const EXAMPLES_OF_NAMES: &str = "input tokens as input_tokens, prompt_tokens, ContextTokens or gen_ai.usage.input_tokens; output tokens \
+/// Recognised names, shown when a log has none of them.
+pub const EXAMPLE_NAMES: &str = "input tokens as input_tokens, prompt_tokens, ContextTokens or gen_ai.usage.input_tokens; output tokens \
      as output_tokens, completion_tokens, GeneratedTokens or gen_ai.usage.output_tokens";
 
-/// Recognises a column by its name (nested names joined with `.`); `None` for a name that says none of the roles.
+/// Recognises a column by its name (nested names joined with `.`); `None` for a name without a role.
 pub fn recognise(name: &str) -> Option<Column> {
     let (base, unit) = split_unit(name);
-    let parts: Vec<String> = base.split('.').map(squash).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<String> = base.split('.').map(normalize).filter(|part| !part.is_empty()).collect();
     let otel = parts.iter().any(|part| part == "genai");
-    // The longest ending that is a known name, when everything before it is a known container.
+    // Find the longest suffix that is a known name and follows known containers only.
     (0..parts.len()).find_map(|start| {
         if !parts[..start].iter().all(|part| CONTAINERS.split(' ').any(|known| known == part)) {
             return None;
         }
         let rest = parts[start..].concat();
-        let (role, position, known) = lookup(&rest).or_else(|| strip_container(&rest).and_then(lookup))?;
-        // A unit belongs to times; "date_s" or "tokens_ms" mean something else.
+        let (role, position, known) = find_role(&rest).or_else(|| strip_container(&rest).and_then(find_role))?;
+        // Only times, latencies and costs have a unit: "tokens_ms" means something else.
         if unit.is_some() && !matches!(role, Role::Time | Role::End | Role::Latency | Role::Cost) {
             return None;
         }
@@ -113,26 +113,28 @@ pub fn recognise(name: &str) -> Option<Column> {
     })
 }
 
-fn lookup(name: &str) -> Option<(Role, usize, &'static str)> {
+/// The role of a normalised name, its position among the synonyms, and the synonym.
+fn find_role(name: &str) -> Option<(Role, usize, &'static str)> {
     SYNONYMS.iter().find_map(|(role, names)| {
         let (position, known) = names.split(' ').enumerate().find(|(_, known)| *known == name)?;
         Some((*role, position, known))
     })
 }
 
-/// `usage_prompt_tokens`, `llm_latency`: a container written with another separator.
+/// Removes a container written with another separator than a dot: `usage_prompt_tokens`, `llm_latency`.
 fn strip_container(name: &str) -> Option<&str> {
     ["genaiusage", "genai", "llmusage", "llm", "usage", "total", "avg"].iter().find_map(|prefix| {
-        // "total_tokens" must not become a role, and the lookup that follows sees to that: "tokens" is no synonym.
+        // "total_tokens" does not become a role, because "tokens" is not a synonym.
         name.strip_prefix(prefix).filter(|rest| !rest.is_empty())
     })
 }
 
-fn squash(part: &str) -> String {
+/// Lower-cases a name and removes its separators.
+fn normalize(part: &str) -> String {
     part.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Cuts a unit off the end of a name: `latency_ms`, `Duration (s)`, `startTimeUnixNano`, `cost_usd`.
+/// Splits the unit off the end of a name: `latency_ms`, `Duration (s)`, `startTimeUnixNano`, `cost_usd`.
 fn split_unit(name: &str) -> (&str, Option<Unit>) {
     const WORDS: &[(&str, Option<Unit>)] = &[
         ("nanoseconds", Some(Unit::Nanos)),
@@ -163,7 +165,7 @@ fn split_unit(name: &str) -> (&str, Option<Unit>) {
         if !tail.eq_ignore_ascii_case(word) {
             continue;
         }
-        // The unit is a word of its own: after a separator, or a capital after a small letter.
+        // The unit must be a separate word: after a separator, or camel case.
         let own_word = base.ends_with(|c: char| !c.is_alphanumeric())
             || (tail.starts_with(char::is_uppercase) && base.ends_with(|c: char| c.is_lowercase()));
         if own_word {
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_recognised_whatever_their_case_and_separators() {
+    fn names_are_recognised_regardless_of_case_and_separators() {
         for name in [
             "input_tokens",
             "Input Tokens",
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_say_something_else_are_left_alone() {
+    fn names_with_another_meaning_are_not_recognised() {
         for name in [
             "total_tokens",
             "user",

@@ -1,12 +1,12 @@
-//! Reads a usage log from a file into a [`Dataset`]: CSV or JSON Lines, streamed, whatever its columns are called.
+//! Reads a usage log from CSV or JSON Lines into a [`Dataset`], row by row; columns are recognised by their names.
 //!
-//! Promises: memory grows only by the columns kept; a row that cannot be used is counted with its reason, and the first
-//! few are shown; a file that cannot be used at all is refused with what was found and what to do.
+//! Promises: only the recognised columns are kept in memory; a row that cannot be used is counted with its reason, and the
+//! first few are reported; the error for a file that cannot be used says what was found and what to do.
 
+mod collector;
 pub mod columns;
 mod csv;
 mod jsonl;
-mod sink;
 mod synonyms;
 mod values;
 
@@ -18,37 +18,37 @@ use std::{
 
 use serde::Serialize;
 
-use self::columns::EXAMPLES_OF_NAMES;
+use self::columns::EXAMPLE_NAMES;
 use super::dataset::{Dataset, MAX_ROWS};
 
-/// Largest file that is read.
+/// Largest file, in bytes.
 pub const MAX_BYTES: u64 = 100 * 1024 * 1024;
 
-/// How many bad rows are shown with their reason.
+/// Number of bad rows reported with their reason.
 pub const SHOWN_BAD_ROWS: usize = 5;
 
-/// Asked every thousand rows or so: whether to give up.
+/// Returns true to stop the work; called at short intervals.
 pub type StopFn<'a> = &'a dyn Fn() -> bool;
 
-/// A log as read: its data, and what was found on the way.
+/// A usage log: its requests, and the report of reading it.
 #[derive(Debug)]
-pub struct Log {
+pub struct UsageLog {
     /// The requests.
     pub data: Dataset,
-    /// What was recognised, assumed and left out.
+    /// Recognised columns, assumptions and rows left out.
     pub report: IngestReport,
 }
 
-/// What reading found: shown to whoever asked, whole.
+/// The result of reading a log, shown to the person.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct IngestReport {
     /// Such as `CSV, separated by commas`.
     pub format: String,
     /// Rows used.
     pub rows: u64,
-    /// Recognised columns: what they hold, and their name in the file.
+    /// Recognised columns: their role, and their name in the file.
     pub columns: Vec<(String, String)>,
-    /// Names found and not used (the first 40).
+    /// Columns not used (the first 40).
     pub unused: Vec<String>,
     /// Rows left out.
     pub bad_rows: u64,
@@ -56,22 +56,22 @@ pub struct IngestReport {
     pub bad_by_reason: Vec<(String, u64)>,
     /// The first rows left out.
     pub first_bad: Vec<BadRow>,
-    /// What was assumed about the columns.
+    /// Assumptions about the columns.
     pub notes: Vec<String>,
 }
 
 /// A row left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadRow {
-    /// Line in the file, from 1.
+    /// Line in the file, counted from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// Why it cannot be used.
     pub reason: String,
 }
 
-/// Why a file cannot be analysed; each says what was found and what to do.
+/// Why a file cannot be analysed. Each message says what was found and what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum IngestError {
     /// Reading failed.
     #[error("The file could not be read ({0}). Attach it again.")]
     Io(#[from] io::Error),
@@ -83,13 +83,13 @@ pub enum LoadError {
     /// More than [`MAX_ROWS`] rows.
     #[error("The file has more than {MAX_ROWS} rows. Attach a shorter period, or a sample of the rows.")]
     TooManyRows,
-    /// More columns than any log has.
+    /// More than 4096 columns.
     #[error(
         "The header has {0} columns; at most 4096 are read. Check the separator, or attach only the columns with times, models \
          and token counts."
     )]
     TooManyColumns(usize),
-    /// A row longer than any log's.
+    /// The header or a row is too long.
     #[error(
         "The row that begins on line {0} is too long (a header has at most 256 KiB, a row 4 MiB). Look for a quotation mark that \
          is not closed, or leave out columns with long texts."
@@ -98,19 +98,19 @@ pub enum LoadError {
     /// No bytes, or only white space.
     #[error("The file is empty. Attach a usage log as CSV with a header line, or as JSON Lines.")]
     Empty,
-    /// Columns and no rows.
+    /// A header without rows.
     #[error("The file has a header ({0}) and no rows under it. Export a period with requests in it.")]
     HeaderOnly(String),
     /// Not text.
     #[error("The file is {0}. {1}")]
     Binary(&'static str, &'static str),
-    /// One JSON value over many lines.
+    /// JSON, but not one object per line.
     #[error("The file is {0}, not JSON Lines. Put one object on each line: `{1}`.")]
     NotJsonLines(&'static str, &'static str),
-    /// No column says tokens.
+    /// No column holds token counts.
     #[error(
         "No column with token counts was recognised. Found: {0}. Name the columns in a header line, for instance {names}.",
-        names = EXAMPLES_OF_NAMES
+        names = EXAMPLE_NAMES
     )]
     NoTokens(String),
     /// The last row is cut off.
@@ -124,28 +124,28 @@ pub enum LoadError {
         /// Rows before it.
         rows: u64,
     },
-    /// Not one row could be used.
+    /// No row can be used.
     #[error("None of the {rows} rows can be used. {first}")]
-    AllBad {
+    NoUsableRows {
         /// Rows read.
         rows: u64,
-        /// The first reasons.
+        /// The reasons of the first rows.
         first: String,
     },
-    /// The caller asked to stop.
+    /// The [`StopFn`] returned true.
     #[error("Reading was stopped.")]
     Stopped,
 }
 
-/// Reads the log at `path`. Asks `stop` every thousand rows.
+/// Reads the log at `path`; calls `stop` at least every 1,024 rows.
 ///
 /// # Errors
-/// [`LoadError`], when nothing useful can be said about the file.
-pub fn load(path: &Path, stop: StopFn<'_>) -> Result<Log, LoadError> {
+/// When the file cannot be read or has no usable row, or when `stop` returns true.
+pub fn load(path: &Path, stop: StopFn<'_>) -> Result<UsageLog, IngestError> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
     if bytes > MAX_BYTES {
-        return Err(LoadError::TooLarge(bytes));
+        return Err(IngestError::TooLarge(bytes));
     }
     read(BufReader::with_capacity(1 << 18, file), stop)
 }
@@ -154,24 +154,24 @@ pub fn load(path: &Path, stop: StopFn<'_>) -> Result<Log, LoadError> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<Log, LoadError> {
+pub fn read(mut reader: impl BufRead, stop: StopFn<'_>) -> Result<UsageLog, IngestError> {
     let head = reader.fill_buf()?;
-    if let Some((what, advice)) = not_text(head) {
-        return Err(LoadError::Binary(what, advice));
+    if let Some((what, advice)) = detect_binary(head) {
+        return Err(IngestError::Binary(what, advice));
     }
     if head.starts_with(b"\xEF\xBB\xBF") {
         reader.consume(3);
     }
-    match first_byte(&mut reader)? {
-        None => Err(LoadError::Empty),
-        Some(b'[') => Err(LoadError::NotJsonLines("a JSON array", "jq -c '.[]' log.json > log.jsonl")),
+    match peek_first_byte(&mut reader)? {
+        None => Err(IngestError::Empty),
+        Some(b'[') => Err(IngestError::NotJsonLines("a JSON array", "jq -c '.[]' log.json > log.jsonl")),
         Some(b'{') => jsonl::read(reader, stop),
         Some(_) => csv::read(reader, stop),
     }
 }
 
-/// The first byte that is no white space, which stays in the reader.
-fn first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
+/// Returns the first byte that is not a space or line end, without consuming it.
+fn peek_first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         let buffer = reader.fill_buf()?;
         if buffer.is_empty() {
@@ -179,7 +179,6 @@ fn first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
         }
         let blank = buffer.iter().take_while(|byte| matches!(byte, b' ' | b'\r' | b'\n')).count();
         let found = buffer.get(blank).copied();
-        // Blank lines before the header would only shift line numbers if they were kept.
         if found.is_some() {
             return Ok(found);
         }
@@ -187,7 +186,8 @@ fn first_byte(reader: &mut impl BufRead) -> io::Result<Option<u8>> {
     }
 }
 
-fn not_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
+/// What the file is if it is not UTF-8 text, and what to do.
+fn detect_binary(head: &[u8]) -> Option<(&'static str, &'static str)> {
     const KNOWN: &[(&[u8], &str, &str)] = &[
         (
             b"\x1f\x8b",

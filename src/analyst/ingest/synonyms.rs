@@ -1,4 +1,4 @@
-//! The names that columns go by, without separators and units: what the common log formats and gateways write.
+//! The column names of common log formats and gateways, without separators and units.
 
 use super::columns::Role;
 
@@ -50,6 +50,6 @@ pub(super) const SYNONYMS: &[(Role, &str)] = &[
     (Role::Cost, "cost spend totalcost responsecost price usagecost totalspend amount costtotal estimatedcost"),
 ];
 
-/// Containers that hold usage: names that may stand before the last part of a nested name.
+/// Objects that hold usage: the parts that may precede the last part of a nested name.
 pub(super) const CONTAINERS: &str = "usage usagemetadata tokenusage response body attributes metrics data result llm genai client request \
      span message log event fields properties json operation tokencount";

@@ -2,7 +2,7 @@ use std::io::Write;
 
 use super::*;
 
-fn log(text: &str) -> Log {
+fn log(text: &str) -> UsageLog {
     read(text.as_bytes(), &|| false).expect("a readable log")
 }
 
@@ -11,7 +11,7 @@ fn refusal(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_azure_shape_is_read_to_the_millisecond() {
+fn the_azure_format_is_read_with_milliseconds() {
     let log = log(
         "TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:17:03.9799600,4808,10\r\n2023-11-16 18:17:04.0319600,3180,8\r\n",
     );
@@ -77,7 +77,7 @@ fn opentelemetry_attributes_are_read_flat_nested_and_as_an_otlp_export() {
 }
 
 #[test]
-fn separators_quotes_and_a_byte_order_mark_make_no_difference() {
+fn separators_quotes_and_a_byte_order_mark_are_accepted() {
     for text in [
         "\u{feff}model,input_tokens,output_tokens,cost\n\"a,b\",10,5,0.5\n",
         "model;input_tokens;output_tokens;cost\n\"a,b\";10;5;0,5\n",
@@ -104,7 +104,7 @@ fn bad_rows_are_counted_with_line_and_reason() {
 }
 
 #[test]
-fn a_latency_without_a_unit_is_read_by_its_size_and_the_report_says_so() {
+fn a_latency_without_a_unit_is_read_by_its_median_and_the_report_says_so() {
     let seconds = log("input_tokens,output_tokens,latency\n1,1,0.5\n1,1,2.5\n1,1,3\n");
     assert_eq!(seconds.data.latency_ms, [500.0, 2500.0, 3000.0]);
     let millis = log("input_tokens,output_tokens,latency\n1,1,500\n1,1,2500\n1,1,3000\n");
@@ -147,10 +147,10 @@ fn a_long_line_is_a_bad_row_and_the_rest_is_read() {
 }
 
 #[test]
-fn reading_stops_when_asked() {
+fn reading_stops_when_the_stop_function_returns_true() {
     let mut text = String::from("input_tokens,output_tokens\n");
     text.extend(std::iter::repeat_n("1,2\n", 5000));
-    assert!(matches!(read(text.as_bytes(), &|| true), Err(LoadError::Stopped)));
+    assert!(matches!(read(text.as_bytes(), &|| true), Err(IngestError::Stopped)));
 }
 
 #[test]
@@ -158,10 +158,10 @@ fn a_file_is_read_from_disk() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     write!(file, "input_tokens,output_tokens\n1,2\n").expect("written");
     assert_eq!(load(file.path(), &|| false).expect("a log").data.len(), 1);
-    assert!(matches!(load(Path::new("/nonexistent/log.csv"), &|| false), Err(LoadError::Io(_))));
+    assert!(matches!(load(Path::new("/nonexistent/log.csv"), &|| false), Err(IngestError::Io(_))));
 }
 
-/// Bytes without end, and how many of them were read.
+/// An endless reader that counts the bytes read.
 struct Endless<'a> {
     head: &'a [u8],
     byte: u8,
@@ -181,7 +181,7 @@ impl std::io::Read for Endless<'_> {
 }
 
 #[test]
-fn a_row_without_end_is_refused_before_it_is_held() {
+fn an_endless_row_is_refused_before_it_fills_memory() {
     let cases: [(&[u8], u8, &str); 4] = [
         (b"a,b", b',', "line 1"),
         (b"input_tokens", b'x', "line 1"),
@@ -191,13 +191,13 @@ fn a_row_without_end_is_refused_before_it_is_held() {
     for (head, byte, line) in cases {
         let mut endless = Endless { head, byte, read: 0 };
         let refused = read(BufReader::new(&mut endless), &|| false).expect_err("a refusal");
-        assert!(matches!(refused, LoadError::RowTooLong(_)) && refused.to_string().contains(line), "{refused}");
+        assert!(matches!(refused, IngestError::RowTooLong(_)) && refused.to_string().contains(line), "{refused}");
         assert!(endless.read < 5 << 20, "{} bytes were read", endless.read);
     }
 }
 
 #[test]
-fn more_columns_than_any_log_has_are_refused() {
+fn too_many_columns_are_refused() {
     let refused = refusal(format!("input_tokens{}\n", ",a".repeat(5_000)).as_bytes());
     assert!(refused.contains("5001 columns"), "{refused}");
     let log = log(&format!("input_tokens,output_tokens{}\n1,2{}\n", ",a".repeat(4_000), ",3".repeat(4_000)));
@@ -205,7 +205,7 @@ fn more_columns_than_any_log_has_are_refused() {
 }
 
 #[test]
-fn a_line_of_more_values_than_any_log_has_is_a_bad_row() {
+fn a_line_with_too_many_values_is_a_bad_row() {
     let text = format!("{{\"input_tokens\":1}}\n{{\"a\":[{}0]}}\n{{\"input_tokens\":2}}\n", "0,".repeat(1_100_000));
     let log = log(&text);
     assert_eq!((log.data.input.as_slice(), log.report.bad_rows), ([1, 2].as_slice(), 1));

@@ -1,44 +1,44 @@
-//! Cell values as numbers: tokens, times, latencies, money. Each refusal says what was found.
+//! Parses cells: tokens, times, latencies, money. Each error quotes the cell.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::columns::Unit;
 
-/// Largest token count of one request that is believed; more is a bad row.
+/// Largest plausible token count of one request; a row with more is bad.
 const MAX_TOKENS: f64 = 100_000_000.0;
 
-/// A whole number of tokens; `Ok(None)` for an empty cell.
-pub(crate) fn tokens(cell: &str, what: &str) -> Result<Option<u32>, String> {
+/// Parses a token count, a whole number; `Ok(None)` for an empty cell. `what` names the column in errors.
+pub(crate) fn parse_tokens(cell: &str, what: &str) -> Result<Option<u32>, String> {
     let cell = cell.trim();
     if is_empty(cell) {
         return Ok(None);
     }
     match cell.parse::<f64>() {
-        Ok(n) if n < 0.0 => Err(format!("{what} is negative: {}", shown(cell))),
-        Ok(n) if n > MAX_TOKENS => Err(format!("{what} is impossibly large: {}", shown(cell))),
+        Ok(n) if n < 0.0 => Err(format!("{what} is negative: {}", quote_cell(cell))),
+        Ok(n) if n > MAX_TOKENS => Err(format!("{what} is impossibly large: {}", quote_cell(cell))),
         Ok(n) if n.fract() == 0.0 => Ok(Some(n as u32)),
-        _ => Err(format!("{what} is not a whole number: {}", shown(cell))),
+        _ => Err(format!("{what} is not a whole number: {}", quote_cell(cell))),
     }
 }
 
-/// A number of at least 0; `Ok(None)` for an empty cell. A leading `$` is money; `comma` reads `1,5` as 1.5.
-pub(crate) fn number(cell: &str, what: &str, comma: bool) -> Result<Option<f64>, String> {
+/// Parses a number of at least 0; `Ok(None)` for an empty cell. Ignores a leading `$`; `decimal_comma` reads `1,5` as 1.5.
+pub(crate) fn parse_number(cell: &str, what: &str, decimal_comma: bool) -> Result<Option<f64>, String> {
     let cell = cell.trim().trim_start_matches('$');
     if is_empty(cell) {
         return Ok(None);
     }
-    let parsed = if comma { cell.replace(',', ".").parse::<f64>() } else { cell.parse::<f64>() };
+    let parsed = if decimal_comma { cell.replace(',', ".").parse::<f64>() } else { cell.parse::<f64>() };
     match parsed {
         Ok(n) if n.is_finite() && n >= 0.0 => Ok(Some(n)),
-        Ok(_) => Err(format!("{what} is negative or not finite: {}", shown(cell))),
-        Err(_) => Err(format!("{what} is not a number: {}", shown(cell))),
+        Ok(_) => Err(format!("{what} is negative or not finite: {}", quote_cell(cell))),
+        Err(_) => Err(format!("{what} is not a number: {}", quote_cell(cell))),
     }
 }
 
-/// A moment in milliseconds since 1970; `Ok(None)` for an empty cell. Text without an offset counts as UTC. A number
-/// is an epoch in the unit its size shows; a number too small for that (under 10^8) counts from the log's own zero,
-/// in the unit the column's name states, else seconds.
-pub(crate) fn time_ms(cell: &str, unit: Option<Unit>) -> Result<Option<i64>, String> {
+/// Parses a time to milliseconds since 1970; `Ok(None)` for an empty cell. Text without an offset is UTC. A number is a Unix
+/// time whose unit follows from its size; a number under 10^8 is relative to the start of the log, in the unit that the
+/// column's name states, else in seconds.
+pub(crate) fn parse_time_ms(cell: &str, unit: Option<Unit>) -> Result<Option<i64>, String> {
     let cell = cell.trim();
     if is_empty(cell) {
         return Ok(None);
@@ -50,7 +50,7 @@ pub(crate) fn time_ms(cell: &str, unit: Option<Unit>) -> Result<Option<i64>, Str
             size if size < 1e14 => n,
             size if size < 1e17 => n / 1e3,
             size if size < 1e20 => n / 1e6,
-            _ => return Err(format!("time is out of range: {}", shown(cell))),
+            _ => return Err(format!("time is out of range: {}", quote_cell(cell))),
         };
         return Ok(Some(ms as i64));
     }
@@ -63,15 +63,15 @@ pub(crate) fn time_ms(cell: &str, unit: Option<Unit>) -> Result<Option<i64>, Str
         .ok()
         .and_then(|civil| civil.to_zoned(TimeZone::UTC).ok())
         .map(|zoned| Some(zoned.timestamp().as_millisecond()))
-        .ok_or_else(|| format!("time is not understood: {} (write it like 2026-01-31T12:00:00Z)", shown(cell)))
+        .ok_or_else(|| format!("time is not understood: {} (write it like 2026-01-31T12:00:00Z)", quote_cell(cell)))
 }
 
 fn is_empty(cell: &str) -> bool {
     cell.is_empty() || ["null", "none", "nan", "n/a", "-"].iter().any(|word| cell.eq_ignore_ascii_case(word))
 }
 
-/// A cell as an error shows it: quoted and cut.
-pub(crate) fn shown(cell: &str) -> String {
+/// A cell for an error: quoted, cut to 40 characters.
+pub(crate) fn quote_cell(cell: &str) -> String {
     let short: String = cell.chars().take(40).collect();
     if short.len() < cell.len() { format!("{short:?}…") } else { format!("{short:?}") }
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_in_every_common_spelling() {
+    fn times_are_read_in_every_common_format() {
         let noon = 1_700_136_000_000;
         for cell in [
             "2023-11-16 12:00:00.0000000",
@@ -95,27 +95,27 @@ mod tests {
             "1700136000000000000",
             "2023-11-16 12:00:00+00:00",
         ] {
-            assert_eq!(time_ms(cell, None), Ok(Some(noon)), "{cell}");
+            assert_eq!(parse_time_ms(cell, None), Ok(Some(noon)), "{cell}");
         }
-        assert_eq!(time_ms("2023-11-16 18:17:03.9799600", None), Ok(Some(1_700_158_623_979)));
-        assert_eq!(time_ms("27482", Some(Unit::Millis)), Ok(Some(27_482)));
-        assert!(time_ms("yesterday", None).is_err());
+        assert_eq!(parse_time_ms("2023-11-16 18:17:03.9799600", None), Ok(Some(1_700_158_623_979)));
+        assert_eq!(parse_time_ms("27482", Some(Unit::Millis)), Ok(Some(27_482)));
+        assert!(parse_time_ms("yesterday", None).is_err());
     }
 
     #[test]
     fn tokens_are_whole_and_not_negative() {
-        assert_eq!(tokens(" 12 ", "x"), Ok(Some(12)));
-        assert_eq!(tokens("12.0", "x"), Ok(Some(12)));
-        assert_eq!(tokens("", "x"), Ok(None));
+        assert_eq!(parse_tokens(" 12 ", "x"), Ok(Some(12)));
+        assert_eq!(parse_tokens("12.0", "x"), Ok(Some(12)));
+        assert_eq!(parse_tokens("", "x"), Ok(None));
         for cell in ["-1", "1.5", "abc", "1e300", "NaN1"] {
-            assert!(tokens(cell, "x").is_err(), "{cell}");
+            assert!(parse_tokens(cell, "x").is_err(), "{cell}");
         }
     }
 
     #[test]
-    fn money_may_carry_a_dollar_and_a_decimal_comma() {
-        assert_eq!(number("$0.25", "cost", false), Ok(Some(0.25)));
-        assert_eq!(number("0,25", "cost", true), Ok(Some(0.25)));
-        assert!(number("-3", "cost", false).is_err());
+    fn money_may_have_a_dollar_sign_and_a_decimal_comma() {
+        assert_eq!(parse_number("$0.25", "cost", false), Ok(Some(0.25)));
+        assert_eq!(parse_number("0,25", "cost", true), Ok(Some(0.25)));
+        assert!(parse_number("-3", "cost", false).is_err());
     }
 }

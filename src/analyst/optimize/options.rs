@@ -1,21 +1,22 @@
-//! The options, one by one: whom it concerns, what it assumes, what to change, and the requests as they would be.
+//! The options one by one: the requests concerned, the assumption, the change to make, and the scenario to compute.
 
 use super::{
-    ASSUMED_BATCH, ASSUMED_PREFIX, Dataset, Evidence, Found, Price, PriceTable, Pricing, Profile, Quality, Question,
-    SavingOption, Scenario,
+    ASSUMED_BATCH_SHARE, ASSUMED_PREFIX_SHARE, Dataset, Evidence, OptionResult, Price, PriceTable, Pricing, Profile,
+    Quality, Question, SavingOption, Scenario,
 };
 use crate::analyst::{
-    caching::CACHEABLE_FROM,
-    words::{money, whole},
+    caching::MIN_CACHEABLE_TOKENS,
+    format::{money, whole},
 };
 
-/// Looks for one option in a log; says why there is none.
-type Find = fn(&Dataset, &Pricing, &PriceTable, &Profile, &Question) -> Found;
+/// Computes whether an option applies to a log.
+type OptionFinder = fn(&Dataset, &Pricing, &PriceTable, &Profile, &Question) -> OptionResult;
 
-/// Every option there is.
-pub(super) const ALL: [Find; 5] = [cheaper_model, caching, output_cap, prompt_cap, batch];
+/// The finder of each option.
+pub(super) const FINDERS: [OptionFinder; 5] = [cheaper_model, caching, output_cap, prompt_cap, batch];
 
-fn option(
+/// An option without its saving, requests, assumption and change.
+fn new_option(
     id: &'static str,
     title: String,
     quality: Quality,
@@ -36,7 +37,7 @@ fn option(
     }
 }
 
-fn count(data: &Dataset, test: impl Fn(usize) -> bool) -> u64 {
+fn count_requests(data: &Dataset, test: impl Fn(usize) -> bool) -> u64 {
     (0..data.len()).filter(|&i| test(i)).count() as u64
 }
 
@@ -46,14 +47,14 @@ fn cheaper_model(
     table: &PriceTable,
     profile: &Profile,
     question: &Question,
-) -> Found {
-    let used = pricing.used();
-    // A single model that the question names and the log does not use is the one to move to.
+) -> OptionResult {
+    let in_use = pricing.in_use();
+    // The first model in the question that the log does not use is the one to move to.
     let named = question
         .models
         .iter()
         .filter_map(|name| table.find(name))
-        .find(|price| !used.iter().any(|used| used.model == price.model));
+        .find(|price| !in_use.iter().any(|known| known.model == price.model));
     let target = |price: &Price| {
         let target = named
             .filter(|named| named.input <= price.input && named.output <= price.output)
@@ -61,26 +62,28 @@ fn cheaper_model(
         Some(target.clone())
     };
     let scenario = Scenario {
-        route: (0..data.models.len().max(1)).map(|model| pricing.of_model(model).and_then(target)).collect(),
-        small: (profile.input.p50 as u32, profile.output.p50 as u32),
+        cheaper_prices: (0..data.models.len().max(1))
+            .map(|model| pricing.model_price(model).and_then(target))
+            .collect(),
+        small_request: (profile.input.p50 as u32, profile.output.p50 as u32),
         ..Scenario::default()
     };
     let mut moves: Vec<String> =
-        used.iter().filter_map(|price| Some(format!("{} to {}", price.model, target(price)?.model))).collect();
+        in_use.iter().filter_map(|price| Some(format!("{} to {}", price.model, target(price)?.model))).collect();
     moves.truncate(4);
     if moves.is_empty() {
-        let names: Vec<&str> = used.iter().map(|price| price.model.as_str()).collect();
+        let names: Vec<&str> = in_use.iter().map(|price| price.model.as_str()).collect();
         return Err(format!("No cheaper model of the same family is known for {}.", names.join(", ")));
     }
-    let mut option = option(
+    let mut option = new_option(
         "cheaper_model",
         "A cheaper model for small requests".into(),
         Quality::NeedsTest,
         Evidence::Log,
         "usually faster",
     );
-    option.requests = count(data, |i| scenario.routed(data, i).is_some());
-    let (input, output) = scenario.small;
+    option.requests = count_requests(data, |i| scenario.cheaper_price(data, i).is_some());
+    let (input, output) = scenario.small_request;
     option.assumption = format!(
         "Small means at most {} input and {} output tokens, the medians of the log; token counts stay as they are ({}).",
         whole(input.into()),
@@ -95,22 +98,22 @@ fn cheaper_model(
     Ok((option, scenario))
 }
 
-fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> Found {
-    if !pricing.used().iter().any(|price| price.cached < price.input) {
+fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> OptionResult {
+    if !pricing.in_use().iter().any(|price| price.cached < price.input) {
         return Err("No model in use has a price for cached input, so caching saves nothing.".into());
     }
-    let long = |i: usize| data.input[i] >= CACHEABLE_FROM;
-    let requests = count(data, |i| long(i) && data.cached(i) == 0);
+    let long = |i: usize| data.input[i] >= MIN_CACHEABLE_TOKENS;
+    let requests = count_requests(data, |i| long(i) && data.cached(i) == 0);
     if requests == 0 {
         return Err(format!(
-            "No request of {CACHEABLE_FROM} input tokens or more goes without cached tokens: caching is used up."
+            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more is without cached tokens: caching can save no more."
         ));
     }
     let change = "Put what never changes (instructions, tools, documents) first and what changes last; keep it identical byte by byte; \
                   send requests that share it close together."
         .to_owned();
     if !data.present().cached {
-        let mut option = option(
+        let mut option = new_option(
             "caching",
             "Cached prompt prefixes".into(),
             Quality::Unchanged,
@@ -120,23 +123,23 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
         option.requests = requests;
         option.assumption = format!(
             "The log has no cached tokens, so it cannot show whether prompts repeat or are cached already. The amount assumes that \
-             {:.0} % of each prompt of {CACHEABLE_FROM} tokens or more is a prefix that is always found in the cache.",
-            ASSUMED_PREFIX * 100.0
+             {:.0} % of each prompt of {MIN_CACHEABLE_TOKENS} tokens or more is a prefix that is always found in the cache.",
+            ASSUMED_PREFIX_SHARE * 100.0
         );
         option.change = format!("Log cached tokens first (`cached_tokens`, `cache_read_input_tokens`). {change}");
-        return Ok((option, Scenario { prefix: Some(ASSUMED_PREFIX), ..Scenario::default() }));
+        return Ok((option, Scenario { cached_share: Some(ASSUMED_PREFIX_SHARE), ..Scenario::default() }));
     }
-    let sum = |of: &dyn Fn(usize) -> u32| {
-        (0..data.len()).filter(|&i| long(i) && data.cached(i) > 0).map(|i| f64::from(of(i))).sum::<f64>()
+    let sum = |tokens: &dyn Fn(usize) -> u32| {
+        (0..data.len()).filter(|&i| long(i) && data.cached(i) > 0).map(|i| f64::from(tokens(i))).sum::<f64>()
     };
     let (hit, input) = (sum(&|i| data.cached(i)), sum(&|i| data.input[i]));
     if hit == 0.0 {
         return Err(format!(
-            "No request of {CACHEABLE_FROM} input tokens or more shows cached tokens: the log gives no measure of what caching could reach."
+            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more shows cached tokens: the log gives no measure of what caching could reach."
         ));
     }
     let share = hit / input;
-    let mut option = option(
+    let mut option = new_option(
         "caching",
         "Cached prefixes for requests that miss".into(),
         Quality::Unchanged,
@@ -145,20 +148,20 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
     );
     option.requests = requests;
     option.assumption = format!(
-        "Requests of {CACHEABLE_FROM} input tokens or more that show no cached tokens reach the {:.1} % that those with cached tokens have.",
+        "Requests of {MIN_CACHEABLE_TOKENS} input tokens or more that show no cached tokens reach the {:.1} % that those with cached tokens have.",
         share * 100.0
     );
     option.change = change;
-    Ok((option, Scenario { prefix: Some(share), ..Scenario::default() }))
+    Ok((option, Scenario { cached_share: Some(share), ..Scenario::default() }))
 }
 
-fn output_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> Found {
+fn output_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> OptionResult {
     let cap = profile.output.p95 as u32;
-    let requests = count(data, |i| data.output[i] > cap);
+    let requests = count_requests(data, |i| data.output[i] > cap);
     if requests == 0 {
         return Err("No answer is longer than the 95th percentile: a cap on output saves nothing.".into());
     }
-    let mut option = option(
+    let mut option = new_option(
         "output_cap",
         "A cap on the longest answers".into(),
         Quality::NeedsTest,
@@ -176,14 +179,19 @@ fn output_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _:
     Ok((option, Scenario { output_cap: Some(cap), ..Scenario::default() }))
 }
 
-fn prompt_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> Found {
+fn prompt_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> OptionResult {
     let cap = profile.input.p95 as u32;
-    let requests = count(data, |i| data.input[i] > cap);
+    let requests = count_requests(data, |i| data.input[i] > cap);
     if requests == 0 {
         return Err("No prompt is longer than the 95th percentile: trimming prompts saves nothing.".into());
     }
-    let mut option =
-        option("prompt_cap", "Trimmed longest prompts".into(), Quality::NeedsTest, Evidence::Log, "faster at the top");
+    let mut option = new_option(
+        "prompt_cap",
+        "Trimmed longest prompts".into(),
+        Quality::NeedsTest,
+        Evidence::Log,
+        "faster at the top",
+    );
     option.requests = requests;
     option.assumption = format!(
         "Prompts longer than {} tokens (the 95th percentile) are trimmed to it; their cached tokens stay cached.",
@@ -196,28 +204,28 @@ fn prompt_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _:
     Ok((option, Scenario { input_cap: Some(cap), ..Scenario::default() }))
 }
 
-fn batch(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> Found {
-    let scenario = Scenario { batch_share: ASSUMED_BATCH, ..Scenario::default() };
+fn batch(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> OptionResult {
+    let scenario = Scenario { batch_share: ASSUMED_BATCH_SHARE, ..Scenario::default() };
     let has_batch = |i: usize| pricing.price(data, i).is_some_and(|price| price.batch.is_some());
-    let requests = count(data, has_batch);
+    let requests = count_requests(data, has_batch);
     if requests == 0 {
         return Err("No model in use has batch prices in the table.".into());
     }
     let all = Scenario { batch_share: 1.0, ..Scenario::default() };
-    let most: f64 = (0..data.len()).map(|i| pricing.cost(data, i) - all.cost(data, pricing, i)).sum();
-    let mut option = option(
+    let max_saving: f64 = (0..data.len()).map(|i| pricing.cost(data, i) - all.cost(data, pricing, i)).sum();
+    let mut option = new_option(
         "batch",
         "Batch prices for what can wait".into(),
         Quality::Unchanged,
         Evidence::Assumption,
         "answers within 24 hours",
     );
-    option.requests = (requests as f64 * ASSUMED_BATCH).round() as u64;
+    option.requests = (requests as f64 * ASSUMED_BATCH_SHARE).round() as u64;
     option.assumption = format!(
         "The log cannot show which requests can wait: the amount assumes {:.0} % of the work, spread evenly, without a discount for cached \
          tokens beside the batch price. All of it would save {}.",
-        ASSUMED_BATCH * 100.0,
-        money(most)
+        ASSUMED_BATCH_SHARE * 100.0,
+        money(max_saving)
     );
     option.change =
         "Send evaluations, summaries, enrichment and reports through the provider's batch interface.".into();

@@ -105,9 +105,9 @@ fn the_code_completion_trace_has_the_figures_that_python_computes() {
         (profile.output.p50, profile.output.p95, profile.output.p99, profile.output.max),
         (13.0, 90.0, 252.0, 1899.0)
     );
-    assert_close(profile.heavy.tokens_top_1, 0.036_463_222);
-    assert_close(profile.heavy.tokens_top_10, 0.328_050_183);
-    assert_close(profile.heavy.cost_top_10, 0.319_868_640);
+    assert_close(profile.heaviest.tokens_top_1, 0.036_463_222);
+    assert_close(profile.heaviest.tokens_top_10, 0.328_050_183);
+    assert_close(profile.heaviest.cost_top_10, 0.319_868_640);
     assert_close(profile.cost, 38.087_116);
     let load = profile.load.as_ref().expect("times");
     assert_eq!(
@@ -138,8 +138,8 @@ fn the_conversation_trace_has_the_figures_that_python_computes() {
         (profile.output.p50, profile.output.p95, profile.output.p99, profile.output.max),
         (129.0, 451.0, 601.0, 1000.0)
     );
-    assert_close(profile.heavy.tokens_top_1, 0.037_807_591);
-    assert_close(profile.heavy.cost_top_10, 0.219_798_649);
+    assert_close(profile.heaviest.tokens_top_1, 0.037_807_591);
+    assert_close(profile.heaviest.cost_top_10, 0.219_798_649);
     assert_close(profile.cost, 77.433_06);
     let load = profile.load.as_ref().expect("times");
     assert_eq!((load.minutes, load.peak_tokens, load.p95_tokens), (60, (780_667, 1_700_160_180_000), 715_745));

@@ -158,7 +158,7 @@ fn azure(name: &str) -> Option<PathBuf> {
 
 fn analyse(path: &Path, question: &str) -> Analysis {
     let log = ingest::load(path, &|| false).expect("a readable log");
-    Analysis::of("log.csv", question, &log, &PriceTable::shipped(), &|| false).expect("an analysis")
+    Analysis::compute("log.csv", question, &log, &PriceTable::shipped(), &|| false).expect("an analysis")
 }
 
 #[track_caller]

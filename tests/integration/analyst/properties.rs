@@ -16,7 +16,7 @@ proptest::proptest! {
                 proptest::prop_assert_eq!(log.report.rows, log.data.len() as u64);
                 let by_reason: u64 = log.report.bad_by_reason.iter().map(|(_, count)| count).sum();
                 proptest::prop_assert_eq!(log.report.bad_rows, by_reason);
-                let analysis = Analysis::of("log", &body, &log, &PriceTable::shipped(), &|| false).expect("not stopped");
+                let analysis = Analysis::compute("log", &body, &log, &PriceTable::shipped(), &|| false).expect("not stopped");
                 proptest::prop_assert!(analysis.profile.cost.is_finite());
             }
             Err(error) => proptest::prop_assert!(error.to_string().len() > 20),
@@ -34,7 +34,7 @@ proptest::proptest! {
             text += &format!("{model},{input},{output},{}\n", input * cached / 100);
         }
         let log = ingest::read(text.as_bytes(), &|| false).expect("a readable log");
-        let analysis = Analysis::of("log", "Use batch prices and cut cost", &log, &PriceTable::shipped(), &|| false).expect("not stopped");
+        let analysis = Analysis::compute("log", "Use batch prices and cut cost", &log, &PriceTable::shipped(), &|| false).expect("not stopped");
         let base = analysis.savings.base_usd + 1e-9;
         for option in &analysis.savings.options {
             proptest::prop_assert!((0.0..=base).contains(&option.saving_usd), "{:?}", option);

@@ -7,7 +7,7 @@ use netra::{
     protocol::{Attachment, Author, FileId, RunId, ThreadId, UserId, agui::Event},
     server::{
         agents::{
-            builtin::{Analyst, Writer},
+            builtin::{Analyst, AnalystModel},
             model,
         },
         runs::{Agent, CallerInput, Done, Emitter, InputFile, RunInput},
@@ -29,13 +29,13 @@ struct Outcome {
     done: Done,
 }
 
-fn writer(model: &Model) -> Writer {
+fn analyst_model(model: &Model) -> AnalystModel {
     let entry = json!({
         "id": "helper", "name": "Helper", "kind": "model", "model": "scripted", "base_url": model.url,
         "prices": {"input": 1.0, "output": 10.0},
     });
     let entries: Vec<_> = serde_json::from_value(json!([entry])).expect("entries");
-    model::writer("helper", &entries, |_| None, &PriceTable::shipped()).expect("a model")
+    model::analyst_model("helper", &entries, |_| None, &PriceTable::shipped()).expect("a model")
 }
 
 async fn ask(model: &Model, text: &str) -> Outcome {
@@ -57,7 +57,7 @@ async fn ask(model: &Model, text: &str) -> Outcome {
         cancel: CancellationToken::new(),
         stopped_by_person: CancellationToken::new(),
     };
-    let analyst = Analyst::new(None).expect("prices").with_writer(writer(model));
+    let analyst = Analyst::new(None).expect("prices").with_model(analyst_model(model));
     let (out, mut events) = Emitter::channel(64);
     let run = tokio::spawn(async move { analyst.run(input, out).await });
     let (mut names, mut calls, mut texts) = (Vec::new(), Vec::new(), Vec::<String>::new());
@@ -140,7 +140,7 @@ async fn the_analyst_works_without_its_model() {
 fn a_missing_or_unusable_model_is_reported() {
     let error = |entries: Value| {
         let entries: Vec<_> = serde_json::from_value(entries).expect("entries");
-        model::writer("helper", &entries, |_| None, &PriceTable::shipped()).expect_err("wrong")
+        model::analyst_model("helper", &entries, |_| None, &PriceTable::shipped()).expect_err("wrong")
     };
     assert!(error(json!([])).contains("no agent `helper`"));
     let replay = json!([{"id": "helper", "name": "x", "kind": "replay", "file": "x"}]);

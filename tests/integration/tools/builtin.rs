@@ -20,7 +20,7 @@ async fn call_tool(name: &str, args: Value) -> Value {
 
 fn analysis(question: &str) -> Analysis {
     let log = ingest::load(&sample(), &|| false).expect("the sample");
-    Analysis::of("sample", question, &log, &PriceTable::shipped(), &|| false).expect("an analysis")
+    Analysis::compute("sample", question, &log, &PriceTable::shipped(), &|| false).expect("an analysis")
 }
 
 #[tokio::test]

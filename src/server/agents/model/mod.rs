@@ -50,7 +50,7 @@ use self::{
 };
 use super::{
     attached::{IMAGES, LOGS, PDFS, TEXTS},
-    builtin::Writer,
+    builtin::AnalystModel,
     tools::ToolBox,
 };
 use crate::{
@@ -116,23 +116,23 @@ impl ModelAgent {
     }
 }
 
-/// The model of the configured agent `id`, for texts of the analyst.
+/// Creates the analyst's model from the configured agent `id`.
 ///
 /// # Errors
-/// What is wrong with it, in a sentence.
-pub fn writer(
+/// When there is no such agent, or it is not a usable model; says why in a sentence.
+pub fn analyst_model(
     id: &str,
     entries: &[AgentEntry],
     variables: impl Fn(&str) -> Option<String>,
     table: &PriceTable,
-) -> Result<Writer, String> {
+) -> Result<AnalystModel, String> {
     let entry = entries.iter().find(|entry| entry.0.get("id").and_then(Value::as_str) == Some(id));
     let entry = entry.ok_or_else(|| format!("there is no agent `{id}` in [[agents]]"))?;
     match AgentConfig::parse(entry).map_err(|problem| format!("agent `{id}`: {problem}"))?.kind {
         KindConfig::Model(config) => {
             let provider =
                 HttpProvider::from_config(&config, variables).map_err(|error| format!("agent `{id}`: {error}"))?;
-            Ok(Writer::new(Arc::new(provider), price(&config, table)))
+            Ok(AnalystModel::new(Arc::new(provider), price(&config, table)))
         }
         _ => Err(format!("the agent `{id}` is not of kind \"model\"")),
     }

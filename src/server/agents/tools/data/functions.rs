@@ -10,11 +10,11 @@ use crate::analyst::{
     answer, forecast,
     forecast::{Forecast, Speed},
     goals::{Goal, Question},
-    ingest::LoadError,
+    ingest::IngestError,
+    narration,
     optimize::Savings,
-    profile::Part,
+    profile::Segment,
     stats::PERCENTILE_METHOD,
-    telling,
 };
 
 /// Most parts that a breakdown tells.
@@ -214,7 +214,7 @@ fn read<T: DeserializeOwned>(args: Value) -> Result<T, String> {
     serde_json::from_value(args).map_err(|error| format!("The arguments do not fit the tool: {error}."))
 }
 
-fn stopped(error: LoadError) -> String {
+fn stopped(error: IngestError) -> String {
     error.to_string()
 }
 
@@ -226,13 +226,13 @@ fn describe_log(work: &Work<'_>, _: Value) -> Result<Value, String> {
         "has": loaded.log.data.present(),
         "models": loaded.log.data.models.iter().take(MAX_PARTS).collect::<Vec<_>>(),
         "models_in_all": loaded.log.data.models.len(),
-        "prices": telling::priced(&loaded.pricing),
+        "prices": narration::pricing_json(&loaded.pricing),
         "price_list": work.table.origin(),
     }))
 }
 
 fn profile_workload(work: &Work<'_>, _: Value) -> Result<Value, String> {
-    let mut told = telling::profiled(&work.loaded.profile);
+    let mut told = narration::profile_json(&work.loaded.profile);
     told["percentiles"] = PERCENTILE_METHOD.into();
     told["latency_explained"] = json!(work.loaded.profile.latency_fit);
     told["prices_assumed_from"] = json!(work.loaded.pricing.assumed);
@@ -242,7 +242,7 @@ fn profile_workload(work: &Work<'_>, _: Value) -> Result<Value, String> {
 fn break_down(work: &Work<'_>, args: Value) -> Result<Value, String> {
     let BreakDown { by, top, .. } = read(args)?;
     let profile = &work.loaded.profile;
-    let (parts, ranked): (&[Part], bool) = match by {
+    let (parts, ranked): (&[Segment], bool) = match by {
         By::Model => (&profile.by_model, true),
         By::PromptSize => (&profile.by_size, true),
         By::Time => (&profile.over_time, false),
@@ -254,7 +254,7 @@ fn break_down(work: &Work<'_>, args: Value) -> Result<Value, String> {
             _ => "The log has no times.".into(),
         });
     }
-    let mut chosen: Vec<&Part> = parts.iter().collect();
+    let mut chosen: Vec<&Segment> = parts.iter().collect();
     if ranked {
         chosen.sort_by(|a, b| b.cost.total_cmp(&a.cost).then(b.tokens().cmp(&a.tokens())));
         chosen.truncate(top.map_or(MAX_PARTS, |top| usize::from(top.max(1))).min(MAX_PARTS));
@@ -275,13 +275,13 @@ fn break_down(work: &Work<'_>, args: Value) -> Result<Value, String> {
 fn find_peaks(work: &Work<'_>, _: Value) -> Result<Value, String> {
     let profile = &work.loaded.profile;
     let load = profile.load.as_ref().ok_or("The log has no times, so nothing can be said about peaks.")?;
-    let shift = crate::analyst::peaks::PeakShift::of(load);
+    let shift = crate::analyst::peaks::PeakShift::from_load(load);
     Ok(json!({"load": load, "times_are": "ms since 1970 (UTC)", "spreading": shift}))
 }
 
 fn savings(work: &Work<'_>, question: &Question) -> Result<Savings, String> {
     let loaded = work.loaded;
-    let found = Savings::of(&loaded.log.data, &loaded.pricing, work.table, &loaded.profile, question, work.stop);
+    let found = Savings::compute(&loaded.log.data, &loaded.pricing, work.table, &loaded.profile, question, work.stop);
     found.map_err(stopped)
 }
 
@@ -318,7 +318,7 @@ fn forecast_cost(work: &Work<'_>, args: Value) -> Result<Value, String> {
     let budget = budget_usd_a_month.map(|usd_a_month| Goal::Budget { usd_a_month });
     let question = asking([Some(Goal::Forecast), growth, budget].into_iter().flatten().collect());
     let savings = savings(work, &question)?;
-    let ahead = Forecast::of(&work.loaded.profile, &savings, &question);
+    let ahead = Forecast::compute(&work.loaded.profile, &savings, &question);
     ahead.map(|ahead| json!(ahead)).ok_or_else(|| "The log has no times, or covers less than a minute.".into())
 }
 
@@ -327,7 +327,7 @@ fn measure_speed(work: &Work<'_>, args: Value) -> Result<Value, String> {
     if times_faster.is_some_and(|factor| !(1.0..=1_000.0).contains(&factor)) {
         return Err("`times_faster` must be from 1 to 1000.".into());
     }
-    let speed = Speed::of(&work.loaded.profile, &asking(vec![Goal::Faster { factor: times_faster }]));
+    let speed = Speed::measure(&work.loaded.profile, &asking(vec![Goal::Faster { factor: times_faster }]));
     speed.map(|speed| json!(speed)).ok_or_else(|| "The log has no latency.".into())
 }
 
@@ -337,7 +337,7 @@ fn answer_question(work: &Work<'_>, args: Value) -> Result<Value, String> {
         return Err(format!("`question` has more than {MAX_QUESTION} characters."));
     }
     let loaded = work.loaded;
-    let question = Question::of(&question, work.table);
+    let question = Question::parse(&question, work.table);
     let savings = savings(work, &question)?;
     let compared = if wants_comparison(&question) {
         forecast::compare(&loaded.log.data, &loaded.pricing, work.table, &loaded.profile, &question)

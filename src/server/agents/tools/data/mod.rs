@@ -16,7 +16,7 @@ use super::{Consent, ToolOutput, ToolSpec, text::bounded};
 use crate::{
     analyst::{
         goals::Question,
-        ingest::{self, Log},
+        ingest::{self, UsageLog},
         pricing::{PriceTable, Pricing},
         profile::Profile,
     },
@@ -41,7 +41,7 @@ const MAX_NAMES: usize = 20;
 
 /// A log, priced and profiled.
 struct Loaded {
-    log: Log,
+    log: UsageLog,
     pricing: Pricing,
     profile: Profile,
 }
@@ -141,10 +141,10 @@ impl Shared {
         if let Some(loaded) = kept {
             return Ok(loaded);
         }
-        let unread = |error: ingest::LoadError| format!("{}: {error}", file.attachment.name);
+        let unread = |error: ingest::IngestError| format!("{}: {error}", file.attachment.name);
         let log = ingest::load(&file.path, stop).map_err(unread)?;
-        let pricing = crate::analyst::analysis::pricing(&log, &Question::default(), &self.table);
-        let profile = Profile::of(&log.data, &pricing, stop).map_err(unread)?;
+        let pricing = crate::analyst::analysis::price_log(&log, &Question::default(), &self.table);
+        let profile = Profile::compute(&log.data, &pricing, stop).map_err(unread)?;
         let loaded = Arc::new(Loaded { log, pricing, profile });
         self.keep(id, &loaded);
         Ok(loaded)

@@ -1,4 +1,4 @@
-//! How the analyst speaks: steps, reasoning, tool calls and text as AG-UI events, opened and closed in pairs.
+//! The analyst's AG-UI events: steps, reasoning, tool calls and text, each start with its end.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -13,42 +13,44 @@ use crate::{
     server::runs::{AgentError, Emitter},
 };
 
-type Said = Result<(), AgentError>;
+/// `Ok` once the events are sent.
+type EmitResult = Result<(), AgentError>;
 
-/// Speaks for the supervisor, or for one of its sub-agents.
-pub(super) struct Voice<'a> {
+/// Emits the events of the supervisor, or of one sub-agent.
+pub(super) struct EventWriter<'a> {
     out: &'a Emitter,
+    /// The sub-agent's id; `None` for the supervisor.
     subagent: Option<String>,
 }
 
-/// A tool call that waits for its result.
-#[must_use = "a call is answered with `Voice::answer`"]
-pub(super) struct Call(String);
+/// The id of a tool call without a result yet.
+#[must_use = "a call needs its result: `EventWriter::finish_call`"]
+pub(super) struct PendingCall(String);
 
-impl<'a> Voice<'a> {
-    /// The supervisor's.
+impl<'a> EventWriter<'a> {
+    /// Creates the supervisor's writer.
     pub(super) fn supervisor(out: &'a Emitter) -> Self {
         Self { out, subagent: None }
     }
 
-    /// Begins a sub-agent.
-    pub(super) async fn subagent(out: &'a Emitter, name: &str, description: &str) -> Result<Self, AgentError> {
+    /// Starts a sub-agent.
+    pub(super) async fn start_subagent(out: &'a Emitter, name: &str, description: &str) -> Result<Self, AgentError> {
         let id = new_id();
         out.emit(SubagentStarted { description: Some(description.into()), ..SubagentStarted::new(id.clone(), name) })
             .await?;
         Ok(Self { out, subagent: Some(id) })
     }
 
-    /// Ends it, with what came of it.
-    pub(super) async fn finish(self, result: Value) -> Said {
+    /// Ends the sub-agent with its result.
+    pub(super) async fn finish_subagent(self, result: Value) -> EmitResult {
         match self.subagent {
             Some(id) => self.out.emit(SubagentFinished { result: Some(result), ..SubagentFinished::new(id) }).await,
             None => Ok(()),
         }
     }
 
-    /// Ends it as failed.
-    pub(super) async fn fail(self, code: &str, message: &str) -> Said {
+    /// Ends the sub-agent with an error.
+    pub(super) async fn fail_subagent(self, code: &str, message: &str) -> EmitResult {
         match self.subagent {
             Some(id) => {
                 self.out.emit(SubagentError { code: Some(code.into()), ..SubagentError::new(id, message) }).await
@@ -57,16 +59,16 @@ impl<'a> Voice<'a> {
         }
     }
 
-    pub(super) async fn step(&self, name: &str) -> Said {
+    pub(super) async fn start_step(&self, name: &str) -> EmitResult {
         self.emit(StepStarted::new(name)).await
     }
 
-    pub(super) async fn step_done(&self, name: &str) -> Said {
+    pub(super) async fn finish_step(&self, name: &str) -> EmitResult {
         self.emit(StepFinished::new(name)).await
     }
 
-    /// A thought, sentence by sentence.
-    pub(super) async fn think(&self, sentences: &[String]) -> Said {
+    /// Emits a reasoning message, one delta for each sentence.
+    pub(super) async fn emit_reasoning(&self, sentences: &[String]) -> EmitResult {
         if sentences.is_empty() {
             return Ok(());
         }
@@ -81,27 +83,27 @@ impl<'a> Voice<'a> {
         self.emit(ReasoningEnd::new(span)).await
     }
 
-    /// Calls a tool; the caller then does the work and answers.
-    pub(super) async fn call(&self, tool: &str, arguments: &Value) -> Result<Call, AgentError> {
+    /// Starts a tool call; the caller does the work, then calls [`Self::finish_call`].
+    pub(super) async fn start_call(&self, tool: &str, arguments: &Value) -> Result<PendingCall, AgentError> {
         let id = new_id();
         self.emit(ToolCallStart::new(id.clone(), tool)).await?;
         self.emit(ToolCallArgs::new(id.clone(), arguments.to_string())).await?;
         self.emit(ToolCallEnd::new(id.clone())).await?;
-        Ok(Call(id))
+        Ok(PendingCall(id))
     }
 
-    /// The tool's result.
-    pub(super) async fn answer(&self, call: Call, result: &Value) -> Said {
+    /// Emits the tool's result.
+    pub(super) async fn finish_call(&self, call: PendingCall, result: &Value) -> EmitResult {
         self.emit(ToolCallResult::new(new_id(), call.0, ToolContent::Text(result.to_string()))).await
     }
 
-    /// A chart or table as data.
-    pub(super) async fn show(&self, name: &str, value: Value) -> Said {
+    /// Emits a chart or table as a custom event.
+    pub(super) async fn emit_custom(&self, name: &str, value: Value) -> EmitResult {
         self.emit(Custom::new(name, value)).await
     }
 
-    /// A text message, line by line.
-    pub(super) async fn say(&self, markdown: &str) -> Said {
+    /// Emits a text message, one delta for each line.
+    pub(super) async fn emit_text(&self, markdown: &str) -> EmitResult {
         let id = new_id();
         self.emit(TextMessageStart::new(id.clone())).await?;
         for line in markdown.split_inclusive('\n') {
@@ -110,7 +112,7 @@ impl<'a> Voice<'a> {
         self.emit(TextMessageEnd::new(id)).await
     }
 
-    async fn emit(&self, event: impl Into<Event>) -> Said {
+    async fn emit(&self, event: impl Into<Event>) -> EmitResult {
         self.out.emit(event.into().with_subagent(self.subagent.as_deref())).await
     }
 }

@@ -1,20 +1,20 @@
-//! Figures in a text that somebody else wrote: taking them out, and finding them, in digits or in English words.
+//! Detects and masks numbers in text, as digits or as English words.
 //!
-//! Promises: what it doubts is a figure.
+//! Promises: a doubtful word counts as a number.
 
-/// How words begin that are figures, whatever follows: `nine`, `ninety`, `ninth`, `ninefold`.
-const STEMS: [&str; 37] = [
+/// Prefixes of number words: `nin` of `nine`, `ninety`, `ninth`, `ninefold`.
+const PREFIXES: [&str; 37] = [
     "zero", "naught", "nought", "two", "twice", "three", "thrice", "third", "thirt", "four", "forty", "fortie", "five",
     "fift", "six", "seven", "eight", "nin", "eleven", "twel", "twent", "dozen", "hundred", "thousand", "lakh", "crore",
     "half", "halv", "quart", "doubl", "tripl", "trebl", "quadr", "quint", "couple", "percent", "permil",
 ];
-/// Words that are figures, where others begin alike: `tend`.
+/// Whole number words whose prefix other words share: `ten` and `tend`.
 const WORDS: [&str; 11] = ["one", "ones", "nil", "ten", "tens", "tenth", "tenths", "cent", "cents", "pair", "pairs"];
-/// How others end.
-const ENDS: [&str; 5] = ["fold", "teen", "teens", "illion", "illions"];
+/// Suffixes of number words.
+const SUFFIXES: [&str; 5] = ["fold", "teen", "teens", "illion", "illions"];
 
-/// The text with `#` for each row of digits.
-pub fn masked(text: &str) -> String {
+/// Replaces each run of digits with `#`.
+pub fn mask_digits(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     for c in text.chars() {
         match c.is_numeric() {
@@ -26,18 +26,18 @@ pub fn masked(text: &str) -> String {
     masked
 }
 
-/// Whether a text has a figure: a digit, a number word (one with a hyphen in it, too), a fraction, a multiple.
-pub fn has_figure(text: &str) -> bool {
+/// Whether a text contains a number: a digit, a number word (also hyphenated), a fraction or a multiple.
+pub fn contains_number(text: &str) -> bool {
     let text = text.to_lowercase();
     let pieces = text.split(|c: char| !c.is_alphabetic()).map(str::to_owned);
     let joined = text.split_whitespace().map(|word| word.chars().filter(|c| c.is_alphabetic()).collect());
-    text.contains(char::is_numeric) || pieces.chain(joined).any(|word: String| is_figure(&word))
+    text.contains(char::is_numeric) || pieces.chain(joined).any(|word: String| is_number_word(&word))
 }
 
-fn is_figure(word: &str) -> bool {
+fn is_number_word(word: &str) -> bool {
     WORDS.contains(&word)
-        || STEMS.iter().any(|stem| word.starts_with(stem))
-        || ENDS.iter().any(|end| word.ends_with(end))
+        || PREFIXES.iter().any(|prefix| word.starts_with(prefix))
+        || SUFFIXES.iter().any(|suffix| word.ends_with(suffix))
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_word_is_a_figure() {
+    fn every_number_word_is_detected() {
         let units = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen \
                      seventeen eighteen nineteen";
         let tens =
@@ -55,25 +55,25 @@ mod tests {
         let times =
             "double doubled doubling triple treble quadruple quintuple twice thrice twofold tenfold hundredfold pair";
         for word in [units, tens, parts, times].iter().flat_map(|words| words.split_whitespace()) {
-            assert!(has_figure(&format!("it saves {word} of it")), "{word}");
-            assert!(has_figure(&word.to_uppercase()), "{word}");
+            assert!(contains_number(&format!("it saves {word} of it")), "{word}");
+            assert!(contains_number(&word.to_uppercase()), "{word}");
         }
         for text in ["twenty-five", "ni-nety", "Ninetyish", "one in many", "per cent", "5", "½", "x²", "Ⅻ"] {
-            assert!(has_figure(text), "{text}");
+            assert!(contains_number(text), "{text}");
         }
     }
 
     #[test]
-    fn other_words_are_none() {
+    fn other_words_are_not_numbers() {
         for text in
             ["Attend to what tends to be tentative.", "The weight of the first, for the moment, before lunch.", ""]
         {
-            assert!(!has_figure(text), "{text}");
+            assert!(!contains_number(text), "{text}");
         }
     }
 
     #[test]
-    fn figures_are_masked_by_the_row() {
-        assert_eq!(masked("1,234 requests, $12.34 (gpt-4.1): 12.3 %"), "#,# requests, $#.# (gpt-#.#): #.# %");
+    fn runs_of_digits_are_masked() {
+        assert_eq!(mask_digits("1,234 requests, $12.34 (gpt-4.1): 12.3 %"), "#,# requests, $#.# (gpt-#.#): #.# %");
     }
 }

@@ -1,50 +1,52 @@
-//! What the agents say about what they found: thoughts, tool results in short, the last word.
+//! What the analyst writes while it works: reasoning, shortened tool results, the closing summary.
 
 use serde_json::{Value, json};
 
 use super::{
     analysis::{Action, Analysis},
     answer,
+    format::{list, money, percent, timestamp, whole},
     goals::Question,
-    ingest::Log,
+    ingest::UsageLog,
     optimize::Savings,
     pricing::Pricing,
     profile::Profile,
-    words::{list, moment, money, percent, whole},
 };
 
-/// Most characters of a question that a tool call repeats; the question itself stands in the thread.
-const MAX_REPEATED: usize = 2000;
+/// Most characters of a question or a name in a tool call, a prompt or a message.
+const MAX_CHARS: usize = 2000;
 
-/// The beginning of a long text.
-pub fn clipped(text: &str) -> String {
-    text.chars().take(MAX_REPEATED).collect()
+/// The first 2,000 characters of a text.
+pub fn truncate(text: &str) -> String {
+    text.chars().take(MAX_CHARS).collect()
 }
 
-/// Sentences on what was read: rows, columns, rows that cannot be used.
-pub fn about_reading(log: &Log) -> Vec<String> {
+/// Sentences about reading the log: format, rows, columns, rows that cannot be used.
+pub fn describe_ingest(log: &UsageLog) -> Vec<String> {
     let report = &log.report;
     let columns: Vec<String> = report.columns.iter().map(|(role, name)| format!("{role} ({name})")).collect();
-    let mut thoughts = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
+    let mut sentences = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
     if report.bad_rows > 0 {
         let share = report.bad_rows as f64 / (report.rows + report.bad_rows) as f64;
-        thoughts.push(format!(
-            "{} rows ({}) cannot be used and are counted apart.",
+        sentences.push(format!(
+            "{} rows ({}) cannot be used and are counted separately.",
             whole(report.bad_rows as f64),
             percent(share)
         ));
     }
-    thoughts.extend(report.notes.iter().cloned());
-    thoughts
+    sentences.extend(report.notes.iter().cloned());
+    sentences
 }
 
-pub(crate) fn priced(pricing: &Pricing) -> Value {
-    let used: Vec<_> = pricing.used().into_iter().take(20).collect();
+/// The prices used, as a tool result.
+pub(crate) fn pricing_json(pricing: &Pricing) -> Value {
+    let used: Vec<_> = pricing.in_use().into_iter().take(20).collect();
     let unpriced: Vec<_> = pricing.unpriced.iter().take(20).collect();
     json!({"prices_usd_per_token": used, "assumed_for_all": pricing.assumed, "without_price": unpriced})
 }
 
-pub(crate) fn profiled(profile: &Profile) -> Value {
+/// The profile, without its time series, as a tool result.
+pub(crate) fn profile_json(profile: &Profile) -> Value {
     json!({
         "requests": profile.requests,
         "input": profile.input,
@@ -56,61 +58,61 @@ pub(crate) fn profiled(profile: &Profile) -> Value {
         "by_model": profile.by_model.iter().take(20).collect::<Vec<_>>(),
         "by_prompt_size": profile.by_size,
         "load": profile.load,
-        "heaviest": profile.heavy,
+        "heaviest": profile.heaviest,
     })
 }
 
-/// Sentences on the load, the cost and where they come from.
-pub fn about_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
-    let mut thoughts = Vec::new();
+/// Sentences about prices, cost and load.
+pub fn describe_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
+    let mut sentences = Vec::new();
     if let Some(model) = &pricing.assumed {
-        thoughts.push(format!("No priced model is named in the log, so every request is priced as {model}."));
+        sentences.push(format!("No priced model is named in the log, so every request is priced as {model}."));
     }
     if !pricing.unpriced.is_empty() {
         let requests: u64 = pricing.unpriced.iter().map(|(_, requests)| requests).sum();
-        thoughts.push(format!(
-            "{} requests are of models without a price; they stay out of list costs.",
+        sentences.push(format!(
+            "{} requests are of models without a price; list costs exclude them.",
             whole(requests as f64)
         ));
     }
     let output = profile.output.sum / profile.tokens().max(1.0);
-    thoughts.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
-    thoughts
-        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heavy.tokens_top_10)));
+    sentences.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
+    sentences
+        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heaviest.tokens_top_10)));
     if let Some(load) = &profile.load {
-        thoughts.push(format!(
+        sentences.push(format!(
             "The busiest minute is {} with {} tokens.",
-            moment(load.peak_tokens.1),
+            timestamp(load.peak_tokens.1),
             whole(load.peak_tokens.0 as f64)
         ));
     }
-    thoughts
+    sentences
 }
 
-/// Sentences on what could be saved.
-pub fn about_savings(savings: &Savings, question: &Question) -> Vec<String> {
-    let mut thoughts: Vec<String> = savings
+/// Sentences about the possible savings.
+pub fn describe_savings(savings: &Savings, question: &Question) -> Vec<String> {
+    let mut sentences: Vec<String> = savings
         .options
         .iter()
         .map(|option| format!("{}: {} ({}).", option.title, money(option.saving_usd), percent(option.share)))
         .collect();
-    thoughts.extend(savings.notes.iter().cloned());
+    sentences.extend(savings.notes.iter().cloned());
     if question.same_quality() {
-        thoughts.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
+        sentences.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
     }
     if savings.together.len() > 1 {
-        thoughts.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
+        sentences.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
     }
-    thoughts
+    sentences
 }
 
-/// The supervisor's last word: the log in a line, the first sentence for each goal, the first actions.
+/// The closing summary: the log in one line, the first sentence of each answer, the first three actions.
 pub fn summary(analysis: &Analysis) -> String {
     let profile = &analysis.profile;
     let assumed = analysis
         .assumed_model
         .as_ref()
-        .map(|model| format!(" (priced as {model}, for the log does not say)"))
+        .map(|model| format!(" (priced as {model}, because the log names no priced model)"))
         .unwrap_or_default();
     let unpriced: u64 = analysis.unpriced.iter().map(|(_, requests)| requests).sum();
     let left_out = match unpriced {

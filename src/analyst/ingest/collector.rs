@@ -1,60 +1,67 @@
-//! Where both formats meet: cells by role become rows of the dataset, or counted refusals.
+//! Turns the cells of either format into rows of the dataset; counts the rows that cannot be used.
 
 use std::borrow::Cow;
 
 use super::{
-    BadRow, IngestReport, LoadError, Log, SHOWN_BAD_ROWS,
+    BadRow, IngestError, IngestReport, SHOWN_BAD_ROWS, UsageLog,
     columns::{Column, Role},
     values,
 };
 use crate::analyst::dataset::{Dataset, MAX_ROWS, Row};
 
-/// A recognised cell and its column.
+/// The text of a cell and its column, if the row has one.
 pub(super) type Cell<'a> = Option<(Cow<'a, str>, Column)>;
 
 /// The cells of one row, by role.
 pub(super) type Cells<'a> = [Cell<'a>; Role::COUNT];
 
-/// How many reasons are counted apart; more fall under "other reasons".
+/// Most reasons counted separately; the rest are counted as "other reasons".
 const MAX_REASONS: usize = 20;
 
-/// A latency without a unit is in seconds when the median is below this, else in milliseconds: few models answer in
-/// under 50 ms, few requests take longer than 50 s.
-const SECONDS_BELOW: f32 = 50.0;
+/// Latencies without a unit are seconds if their median is below this, else milliseconds: few models answer in under
+/// 50 ms, few requests take longer than 50 s.
+const MAX_MEDIAN_SECONDS: f32 = 50.0;
 
-/// Collects rows.
+/// Collects the rows of a log.
 #[derive(Default)]
-pub(super) struct Sink {
+pub(super) struct RowCollector {
     data: Dataset,
     pub(super) report: IngestReport,
     /// Whether numbers are written with a decimal comma.
-    pub(super) comma: bool,
-    no_output: u64,
-    excluded_cache: bool,
+    pub(super) decimal_comma: bool,
+    /// Rows without output tokens.
+    rows_without_output: u64,
+    /// Whether input tokens exclude cached ones in the file.
+    input_excludes_cached: bool,
+    /// Whether latency is computed from start and end times.
     latency_from_end: bool,
+    /// Whether times count from the start of the log.
     relative_time: bool,
 }
 
-impl Sink {
-    /// Rows seen so far.
+impl RowCollector {
+    /// Rows so far, usable or not.
     pub(super) fn rows(&self) -> u64 {
         self.report.rows + self.report.bad_rows
     }
 
-    /// Takes one row, or counts why not.
-    pub(super) fn row(&mut self, line: u64, cells: &Cells<'_>) -> Result<(), LoadError> {
+    /// Adds one row, or counts it as bad.
+    ///
+    /// # Errors
+    /// [`IngestError::TooManyRows`].
+    pub(super) fn add_row(&mut self, line: u64, cells: &Cells<'_>) -> Result<(), IngestError> {
         if self.data.len() >= MAX_ROWS {
-            return Err(LoadError::TooManyRows);
+            return Err(IngestError::TooManyRows);
         }
-        match self.read(cells) {
+        match self.push_row(cells) {
             Ok(()) => self.report.rows += 1,
-            Err(reason) => self.bad(line, reason),
+            Err(reason) => self.reject_row(line, reason),
         }
         Ok(())
     }
 
     /// Counts a row that cannot be used.
-    pub(super) fn bad(&mut self, line: u64, reason: String) {
+    pub(super) fn reject_row(&mut self, line: u64, reason: String) {
         let report = &mut self.report;
         report.bad_rows += 1;
         let kind = reason.split(':').next().unwrap_or_default();
@@ -68,13 +75,14 @@ impl Sink {
         }
     }
 
-    fn read(&mut self, cells: &Cells<'_>) -> Result<(), String> {
+    /// Parses the cells and adds the row; the error is the reason why it cannot be used.
+    fn push_row(&mut self, cells: &Cells<'_>) -> Result<(), String> {
         let count = |role: Role| match &cells[role as usize] {
-            Some((cell, _)) => values::tokens(cell, role.label()),
+            Some((cell, _)) => values::parse_tokens(cell, role.label()),
             None => Ok(None),
         };
         let time = |role: Role| match &cells[role as usize] {
-            Some((cell, column)) => values::time_ms(cell, column.unit),
+            Some((cell, column)) => values::parse_time_ms(cell, column.unit),
             None => Ok(None),
         };
         let is_anthropic = |role: Role| cells[role as usize].as_ref().is_some_and(|(_, column)| column.anthropic);
@@ -86,35 +94,19 @@ impl Sink {
         };
         if is_anthropic(Role::Input) && (is_anthropic(Role::Cached) || is_anthropic(Role::CacheWrite)) {
             input = input.saturating_add(cached.unwrap_or(0)).saturating_add(cache_write.unwrap_or(0));
-            self.excluded_cache = true;
+            self.input_excludes_cached = true;
         } else if let Some(cached) = cached.filter(|&cached| cached > input) {
             return Err(format!("more cached tokens than input tokens: {cached} of {input}"));
         }
 
         let (start, end) = (time(Role::Time)?, time(Role::End)?);
         self.relative_time |= start.is_some_and(|ms| ms.unsigned_abs() < 100_000_000_000);
-        let latency = match &cells[Role::Latency as usize] {
-            Some((cell, column)) => values::number(cell, "latency", self.comma)?.map(|value| match column.unit {
-                Some(unit) => (value * unit.in_ms()) as f32,
-                // Negative until `finish` has seen the median and knows the unit.
-                None => -(value as f32),
-            }),
-            None => None,
-        };
-        let latency = match (latency, start, end) {
-            (Some(latency), ..) => Some(latency),
-            (None, Some(start), Some(end)) if end < start => return Err("ends before it starts".into()),
-            (None, Some(start), Some(end)) => {
-                self.latency_from_end = true;
-                Some((end - start) as f32)
-            }
-            _ => None,
-        };
+        let latency_ms = self.parse_latency(cells, start, end)?;
         let cost = match &cells[Role::Cost as usize] {
-            Some((cell, _)) => values::number(cell, "cost", self.comma)?,
+            Some((cell, _)) => values::parse_number(cell, "cost", self.decimal_comma)?,
             None => None,
         };
-        self.no_output += u64::from(output.is_none());
+        self.rows_without_output += u64::from(output.is_none());
         let model = cells[Role::Model as usize].as_ref().map(|(name, _)| name.trim()).filter(|name| !name.is_empty());
         let row = Row {
             time_ms: start.or(end),
@@ -123,28 +115,54 @@ impl Sink {
             output: output.unwrap_or(0),
             cached,
             cache_write,
-            latency_ms: latency,
+            latency_ms,
             cost,
         };
         self.data.push(&row, output.is_some());
         Ok(())
     }
 
-    /// The log, with the assumptions made on the way written down.
-    pub(super) fn finish(mut self) -> Result<Log, LoadError> {
-        if self.data.is_empty() {
-            return Err(self.nothing());
+    /// The latency in ms, from its column or from start and end. Negative while the unit is unknown, see
+    /// [`Self::resolve_latency_unit`].
+    fn parse_latency(
+        &mut self,
+        cells: &Cells<'_>,
+        start: Option<i64>,
+        end: Option<i64>,
+    ) -> Result<Option<f32>, String> {
+        if let Some((cell, column)) = &cells[Role::Latency as usize]
+            && let Some(value) = values::parse_number(cell, "latency", self.decimal_comma)?
+        {
+            return Ok(Some(column.unit.map_or(-(value as f32), |unit| (value * unit.in_ms()) as f32)));
         }
-        self.settle_latency();
+        match (start, end) {
+            (Some(start), Some(end)) if end < start => Err("ends before it starts".into()),
+            (Some(start), Some(end)) => {
+                self.latency_from_end = true;
+                Ok(Some((end - start) as f32))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the log with a note for each assumption.
+    ///
+    /// # Errors
+    /// [`IngestError::NoUsableRows`] when there is no usable row.
+    pub(super) fn finish(mut self) -> Result<UsageLog, IngestError> {
+        if self.data.is_empty() {
+            return Err(self.no_usable_rows());
+        }
+        self.resolve_latency_unit();
         let (data, notes) = (&self.data, &mut self.report.notes);
         let present = data.present();
         if !present.output {
             notes.push("The log has no output tokens: they count as 0, so costs are too low.".into());
-        } else if self.no_output > 0 {
-            notes.push(format!("{} rows have no output tokens; they count as 0.", self.no_output));
+        } else if self.rows_without_output > 0 {
+            notes.push(format!("{} rows have no output tokens; they count as 0.", self.rows_without_output));
         }
-        if self.excluded_cache {
-            notes.push("Input tokens exclude cached ones in this log (Anthropic's way); here they are added, so input means all.".into());
+        if self.input_excludes_cached {
+            notes.push("Input tokens exclude cached ones in this log (as in Anthropic's API); they are added, so input means all input tokens.".into());
         } else if present.cached {
             notes.push("Cached tokens count as a part of the input tokens.".into());
         }
@@ -152,34 +170,35 @@ impl Sink {
             notes.push("Latency is the end time less the start time.".into());
         }
         if self.relative_time {
-            notes.push("Times are small numbers: they count from the log's own zero, not from a date.".into());
+            notes.push("Times are small numbers: they count from the start of the log, not from a date.".into());
         }
-        Ok(Log { data: self.data, report: self.report })
+        Ok(UsageLog { data: self.data, report: self.report })
     }
 
-    fn settle_latency(&mut self) {
+    /// Decides the unit of latencies without one by their median, and converts them to ms.
+    fn resolve_latency_unit(&mut self) {
         let mut unitless: Vec<f32> = self.data.latency_ms.iter().filter(|ms| **ms < 0.0).map(|ms| -ms).collect();
         if unitless.is_empty() {
             return;
         }
         let middle = unitless.len() / 2;
         let (_, median, _) = unitless.select_nth_unstable_by(middle, f32::total_cmp);
-        let (factor, unit) = if *median < SECONDS_BELOW { (1e3, "seconds") } else { (1.0, "milliseconds") };
+        let (factor, unit) = if *median < MAX_MEDIAN_SECONDS { (1e3, "seconds") } else { (1.0, "milliseconds") };
         for ms in self.data.latency_ms.iter_mut().filter(|ms| **ms < 0.0) {
             *ms *= -factor;
         }
-        let note = format!("The latency column names no unit; its median of {median} says {unit}.");
+        let note = format!("The latency column has no unit; by its median of {median} it is read as {unit}.");
         self.report.notes.push(note);
     }
 
-    fn nothing(&self) -> LoadError {
+    fn no_usable_rows(&self) -> IngestError {
         let first: Vec<String> =
             self.report.first_bad.iter().map(|bad| format!("Line {}: {}.", bad.line, bad.reason)).collect();
-        LoadError::AllBad { rows: self.report.bad_rows, first: first.join(" ") }
+        IngestError::NoUsableRows { rows: self.report.bad_rows, first: first.join(" ") }
     }
 }
 
-/// A list of names for an error or report: the first forty, and how many more.
+/// The first 40 names, and the number of the rest, for an error or report.
 pub(super) fn name_list(names: &[String]) -> String {
     const SHOWN: usize = 40;
     let shown = names.iter().take(SHOWN).map(|name| clip(name)).collect::<Vec<_>>().join(", ");
@@ -189,7 +208,7 @@ pub(super) fn name_list(names: &[String]) -> String {
     }
 }
 
-/// A name as reports show it: without control characters, cut to 60.
+/// A name for a report: without control characters, cut to 60 characters.
 pub(super) fn clip(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(60).collect()
 }

@@ -1,6 +1,6 @@
-//! Figures as people read them.
+//! Formats numbers, times and names for people.
 
-/// `12,345`, rounded to a whole number.
+/// Rounds to a whole number: `12,345`.
 pub fn whole(n: f64) -> String {
     let digits = format!("{:.0}", n.abs());
     let grouped: Vec<&str> =
@@ -8,7 +8,7 @@ pub fn whole(n: f64) -> String {
     format!("{}{}", if n <= -0.5 { "-" } else { "" }, grouped.join(","))
 }
 
-/// `$1,234`, `$12.34`, `$0.0123`: as many decimals as the size deserves.
+/// US dollars, with more decimals for smaller amounts: `$1,234`, `$12.34`, `$0.0123`.
 pub fn money(usd: f64) -> String {
     match usd.abs() {
         size if size >= 1000.0 => format!("${}", whole(usd)),
@@ -17,18 +17,18 @@ pub fn money(usd: f64) -> String {
     }
 }
 
-/// `12.3 %` of a share of 1.
+/// A share from 0 to 1 as percent: `12.3 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// `850 ms`, `2.35 s`.
+/// Milliseconds: `850 ms`, `2.35 s`.
 pub fn millis(ms: f64) -> String {
     if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.2} s", ms / 1000.0) }
 }
 
-/// `58 minutes`, `13.5 hours`, `7.0 days`.
-pub fn span(days: f64) -> String {
+/// A number of days: `58 minutes`, `13.5 hours`, `7.0 days`.
+pub fn duration(days: f64) -> String {
     match days {
         days if days < 2.0 / 24.0 => format!("{:.0} minutes", days * 1440.0),
         days if days < 2.0 => format!("{:.1} hours", days * 24.0),
@@ -36,8 +36,8 @@ pub fn span(days: f64) -> String {
     }
 }
 
-/// `2023-11-16 18:17 UTC`; small times count from the log's own zero.
-pub fn moment(ms: i64) -> String {
+/// Milliseconds since 1970: `2023-11-16 18:17 UTC`. Small values are relative to the start of the log: `minute 5 of the log`.
+pub fn timestamp(ms: i64) -> String {
     if ms.unsigned_abs() < 100_000_000_000 {
         return format!("minute {} of the log", ms / 60_000);
     }
@@ -47,7 +47,7 @@ pub fn moment(ms: i64) -> String {
     }
 }
 
-/// Names as a list: `a, b and c`.
+/// Joins names: `a, b and c`.
 pub fn list(names: &[impl AsRef<str>]) -> String {
     match names {
         [] => String::new(),
@@ -58,8 +58,9 @@ pub fn list(names: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// Text from a file or a question, safe inside a markdown table or sentence: no line ends, bars or markup.
-pub fn quoted(text: &str) -> String {
+/// Untrusted text as inline code, cut to 80 characters; control characters, backticks and bars become spaces, so that it
+/// cannot break a Markdown table.
+pub fn inline_code(text: &str) -> String {
     let short: String =
         text.chars().take(80).map(|c| if c.is_control() || matches!(c, '`' | '|') { ' ' } else { c }).collect();
     format!("`{short}`")
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_read_as_people_write_them() {
+    fn values_are_formatted_for_people() {
         assert_eq!(whole(1_234_567.4), "1,234,567");
         assert_eq!((whole(0.0), whole(999.6), whole(-1234.0)), ("0".into(), "1,000".into(), "-1,234".into()));
         assert_eq!((money(1234.5), money(12.345), money(0.0123)), ("$1,234".into(), "$12.35".into(), "$0.0123".into()));
@@ -78,8 +79,8 @@ mod tests {
             (percent(0.1234), millis(850.4), millis(2350.0)),
             ("12.3 %".into(), "850 ms".into(), "2.35 s".into())
         );
-        assert_eq!(moment(1_700_158_623_979), "2023-11-16 18:17 UTC");
+        assert_eq!(timestamp(1_700_158_623_979), "2023-11-16 18:17 UTC");
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
-        assert_eq!(quoted("a|b\n`c`"), "`a b  c `");
+        assert_eq!(inline_code("a|b\n`c`"), "`a b  c `");
     }
 }
