@@ -9,14 +9,16 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::chunks::{Chunk, ChunkEffect, Chunks};
+use super::{
+    chunks::{Chunk, ChunkEffect, Chunks},
+    patch::check_operations,
+};
 use crate::{
     json_size::{Extent, extent},
     protocol::{
         agui::{EncryptedSubtype, Event, SubagentError, SubagentFinished},
         limits::MAX_DEPTH,
     },
-    thread::{MAX_PATCH_MOVES, MAX_PATCH_OPERATIONS},
 };
 
 /// The largest event that is stored, in bytes of JSON: it is one log entry, and one frame to every follower.
@@ -153,6 +155,7 @@ impl Guard {
         ids.chain(steps).chain(subagents).next().map_or(Ok(()), |open| Err(format!("the {open} is still open")))
     }
 
+    // Longer than other functions: one arm for each type of event.
     fn apply(&mut self, event: &Event) -> Result<(), String> {
         self.measure(event)?;
         for (kind, id, owner) in self.chunks.ended_by(event) {
@@ -376,33 +379,6 @@ impl Guard {
             _ => Err(format!("the sub-agent `{id}` has not started or has ended")),
         }
     }
-}
-
-/// Checks RFC 6902 operations: their number, their kinds and their JSON pointers.
-fn check_operations(operations: &[Value]) -> Result<(), String> {
-    let pointer = |text: &str| {
-        (text.is_empty() || text.starts_with('/')) && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
-    };
-    if operations.len() > MAX_PATCH_OPERATIONS {
-        return Err(format!("a delta may have {MAX_PATCH_OPERATIONS} operations, this one has {}", operations.len()));
-    }
-    let moves = operations.iter().filter(|operation| matches!(operation["op"].as_str(), Some("move" | "copy"))).count();
-    if moves > MAX_PATCH_MOVES {
-        return Err(format!("a delta may have {MAX_PATCH_MOVES} operations that move or copy, this one has {moves}"));
-    }
-    for operation in operations {
-        let text = |key| operation.get(key).and_then(Value::as_str);
-        let is_valid = match text("op") {
-            Some("add" | "replace" | "test") => operation.get("value").is_some(),
-            Some("move" | "copy") => text("from").is_some_and(pointer),
-            Some("remove") => true,
-            _ => false,
-        };
-        if !is_valid || !text("path").is_some_and(pointer) {
-            return Err("a delta must consist of RFC 6902 operations with JSON pointers".into());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,15 +8,15 @@ use crate::protocol::agui::{
     TextMessageChunk, TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd,
     ToolCallStart,
 };
-use crate::server::runs::verifier::verify;
+use crate::{server::runs::verifier::verify, thread::MAX_PATCH_MOVES};
 
 type Events = Vec<Event>;
 
-/// What the guard says of an agent's events.
-fn says(events: Events) -> String {
+/// The message of the first violation, or "nothing".
+fn first_violation(events: Events) -> String {
     let mut guard = Guard::default();
-    let broken = events.iter().find_map(|event| guard.check(event).err());
-    broken.map_or_else(|| "nothing".into(), |violation| violation.to_string())
+    let violation = events.iter().find_map(|event| guard.check(event).err());
+    violation.map_or_else(|| "nothing".into(), |violation| violation.to_string())
 }
 
 fn of(subagent: &str, event: impl Into<Event>) -> Event {
@@ -53,7 +53,7 @@ fn finished() -> Event {
 }
 
 #[test]
-fn what_is_in_order_passes() {
+fn valid_events_are_accepted() {
     let reasoning = || ReasoningMessageStart::new("a", ReasoningRole::Reasoning).into();
     let in_order: Vec<Events> = vec![
         vec![text("a"), text("b"), TextMessageContent::new("a", "").into(), TextMessageEnd::new("a").into()],
@@ -71,7 +71,7 @@ fn what_is_in_order_passes() {
         vec![StateDelta::new(vec![json!({"op": "add", "path": "/a~1b/0", "value": null})]).into()],
     ];
     for events in in_order {
-        assert_eq!(says(events.clone()), "nothing", "{events:?}");
+        assert_eq!(first_violation(events.clone()), "nothing", "{events:?}");
     }
 }
 
@@ -104,7 +104,7 @@ fn every_broken_rule_is_named() {
         (vec![reasoning(), reasoning()], "the reasoning message `a` has started already"),
         (
             vec![ReasoningStart::new("a").into(), ReasoningMessageContent::new("a", "x").into()],
-            "no reasoning message `a`",
+            "the reasoning message `a` has not started or has ended",
         ),
         (vec![ReasoningMessageEnd::new("a").into()], "the reasoning message `a` has not started or has ended"),
         (vec![StepStarted::new("s").into(), StepStarted::new("s").into()], "the step `s` has started already"),
@@ -116,7 +116,7 @@ fn every_broken_rule_is_named() {
         (vec![SubagentFinished::new("x").into()], "the sub-agent `x` has not started or has ended"),
         (
             vec![sub("x"), SubagentError::new("x", "no").into(), SubagentError::new("x", "no").into()],
-            "no sub-agent `x`",
+            "the sub-agent `x` has not started or has ended",
         ),
         (vec![sub("x"), text("a"), of("x", TextMessageEnd::new("a"))], "belongs to the run itself, not to `x`"),
         (vec![sub("x"), sub("y"), of("x", text("a")), of("y", TextMessageContent::new("a", ""))], "sub-agent `x`, not"),
@@ -159,30 +159,33 @@ fn every_broken_rule_is_named() {
             vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_PATCH_MOVES + 1]).into()],
             "a delta may have 32 operations that move or copy, this one has 33",
         ),
-        (vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()], "at most 262144 bytes"),
+        (
+            vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()],
+            "an event may have 262144 bytes",
+        ),
     ];
     for (events, expected) in cases {
-        let said = says(events);
-        assert!(said.contains(expected), "`{said}` should say `{expected}`");
+        let message = first_violation(events);
+        assert!(message.contains(expected), "`{message}` should say `{expected}`");
     }
 }
 
 #[test]
-fn a_run_is_bounded_in_ids_and_in_bytes() {
+fn the_ids_and_bytes_of_a_run_are_limited() {
     let many = (0..MAX_IDS + 2).map(|id| sub(&id.to_string())).collect();
-    assert!(says(many).contains("at most 10000 messages, calls, steps and sub-agents"));
+    assert!(first_violation(many).contains("a run may have 10000 messages, calls, steps and sub-agents"));
     let long = "x".repeat(MAX_EVENT_BYTES - 100);
-    let much = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
+    let events = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
     assert!(
-        says([text("a")].into_iter().chain(much).collect())
+        first_violation([text("a")].into_iter().chain(events).collect())
             .contains("the events of a run may have 67108864 bytes in total")
     );
 }
 
 #[test]
-fn a_whole_log_begins_once_ends_once_and_leaves_nothing_open() {
+fn a_log_starts_once_ends_once_and_leaves_nothing_open() {
     let error = || RunError::new("no").into();
-    let whole: Vec<(Events, &str)> = vec![
+    let logs: Vec<(Events, &str)> = vec![
         (vec![started(), text("a"), TextMessageEnd::new("a").into(), finished()], ""),
         (vec![started(), text("a"), error()], ""),
         (vec![error()], ""),
@@ -197,8 +200,11 @@ fn a_whole_log_begins_once_ends_once_and_leaves_nothing_open() {
         (vec![started(), call("c", None), finished()], "the tool call `c` is still open"),
         (vec![started(), ReasoningStart::new("a").into(), finished()], "the reasoning span `a` is still open"),
     ];
-    for (events, expected) in whole {
-        let said = verify(&events).err().map(|violation| violation.to_string()).unwrap_or_default();
-        assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "`{said}`, not `{expected}`");
+    for (events, expected) in logs {
+        let message = verify(&events).err().map(|violation| violation.to_string()).unwrap_or_default();
+        assert!(
+            message.contains(expected) && message.is_empty() == expected.is_empty(),
+            "`{message}`, not `{expected}`"
+        );
     }
 }

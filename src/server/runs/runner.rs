@@ -1,12 +1,12 @@
 //! The runner: starts, stops and ends runs.
 //!
 //! Every run in the store is started when it is its turn, and ends in a terminal event after everything inside it is closed.
-//! Normally the run's own task does this. After a crash [`Runner::recover`] does it, or [`Runner::tend`] of another node, which also
+//! Normally the run's own task does this. After a crash [`Runner::recover`] does it, or [`Runner::run_background_tasks`] of another node, which also
 //! ends runs that were left open because the store failed for too long. Runs that had not started stay queued. A stopped run's log
 //! ends at once, whatever its agent does.
 
-mod silence;
-mod tend;
+mod background;
+mod expired_questions;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -109,7 +109,7 @@ struct Shared {
     state: Mutex<State>,
     tasks: TaskTracker,
     /// Notified when positions in the queue changed.
-    moved: Notify,
+    queue_changed: Notify,
     /// Notified when a run that waits for another run of its thread may be able to start.
     freed: Arc<Notify>,
     /// Cancelled when the background loops must end.
@@ -122,8 +122,8 @@ struct Shared {
 struct State {
     active: HashMap<RunId, Active>,
     queue: Queue,
-    /// Threads whose queue positions changed since [`Runner::take_moved`].
-    moved: HashSet<ThreadId>,
+    /// Threads whose queue positions changed since [`Runner::take_changed_queues`].
+    changed_queues: HashSet<ThreadId>,
     /// Runs stopped before [`Runner::start`]: clients see a message a moment before its run is started.
     stopped_early: VecDeque<RunId>,
     /// How all runs end from now on, set at shutdown.
@@ -152,10 +152,21 @@ impl Runner {
     /// Creates a runner for these agents.
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
-        let (state, tasks, moved, freed, ending, lease_lock) = Default::default();
+        let (state, tasks, queue_changed, freed, ending, lease_lock) = Default::default();
         let leases = Leases::new(&channels, &options.node, options.lease);
         let options = Arc::new(options);
-        Self(Arc::new(Shared { channels, leases, agents, options, state, tasks, moved, freed, ending, lease_lock }))
+        Self(Arc::new(Shared {
+            channels,
+            leases,
+            agents,
+            options,
+            state,
+            tasks,
+            queue_changed,
+            freed,
+            ending,
+            lease_lock,
+        }))
     }
 
     /// The agents.
@@ -196,15 +207,15 @@ impl Runner {
         usage::admit(self.0.channels.store().reader(), self.0.options.budget, user, going).await
     }
 
-    /// Waits until queue positions change; see [`Runner::take_moved`].
-    pub async fn moved(&self) {
-        self.0.moved.notified().await;
+    /// Waits until queue positions change; see [`Runner::take_changed_queues`].
+    pub async fn queue_changed(&self) {
+        self.0.queue_changed.notified().await;
     }
 
     /// The threads whose queue positions changed since the last call.
     #[must_use]
-    pub fn take_moved(&self) -> Vec<ThreadId> {
-        self.0.state.lock().moved.drain().collect()
+    pub fn take_changed_queues(&self) -> Vec<ThreadId> {
+        self.0.state.lock().changed_queues.drain().collect()
     }
 
     /// The queued runs of a thread on this node, in order.
@@ -215,7 +226,7 @@ impl Runner {
 
     /// The threads with queued runs on this node.
     #[must_use]
-    pub fn lines(&self) -> Vec<ThreadId> {
+    pub fn queued_threads(&self) -> Vec<ThreadId> {
         self.0.state.lock().queue.threads()
     }
 
@@ -297,11 +308,11 @@ impl Shared {
             let Some(new) = queue.next(active.values().map(|active| &active.run), &rules) else { break };
             self.spawn(state, new, None);
         }
-        let State { active, queue, moved, .. } = state;
+        let State { active, queue, changed_queues, .. } = state;
         let changed = queue.changed(active.values().map(|active| &active.run), &rules);
         if !changed.is_empty() {
-            moved.extend(changed);
-            self.moved.notify_one();
+            changed_queues.extend(changed);
+            self.queue_changed.notify_one();
         }
     }
 
