@@ -75,6 +75,7 @@ fn valid_events_are_accepted() {
     }
 }
 
+// Longer than other functions: a table of cases.
 #[test]
 fn every_broken_rule_is_named() {
     let nested = SubagentStarted { parent_subagent_run_id: Some("x".into()), ..SubagentStarted::new("y", "Y") };

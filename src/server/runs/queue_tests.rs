@@ -5,19 +5,19 @@ use super::*;
 /// A queue, and the runs that it started.
 struct Harness {
     queue: Queue,
-    going: Vec<(RunId, Going)>,
+    active: Vec<(RunId, ActiveRun)>,
     seq: u64,
 }
 
-fn limits(agent: &str) -> AgentLimits {
+fn agent_limits(agent: &str) -> AgentLimits {
     AgentLimits { max_runs: (agent == "slow").then_some(1), ..AgentLimits::default() }
 }
 
-const RULES: Rules<'static> = Rules { per_user: 2, all: 3, of_agent: &limits };
+const LIMITS: RunLimits<'static> = RunLimits { per_user: 2, all: 3, of_agent: &agent_limits };
 
 impl Harness {
     fn new() -> Self {
-        Self { queue: Queue::default(), going: Vec::new(), seq: 0 }
+        Self { queue: Queue::default(), active: Vec::new(), seq: 0 }
     }
 
     /// Queues a new run.
@@ -32,22 +32,22 @@ impl Harness {
     /// Starts all runs that may start, and returns them.
     fn start_ready(&mut self) -> Vec<RunId> {
         let mut started = Vec::new();
-        while let Some(run) = self.queue.next(self.going.iter().map(|(_, going)| going), &RULES) {
+        while let Some(run) = self.queue.next(self.active.iter().map(|(_, active)| active), &LIMITS) {
             started.push(run.run_id);
-            self.going.push((run.run_id, Going { thread_id: run.thread_id, owner: run.owner, agent: run.agent }));
+            self.active.push((run.run_id, ActiveRun { thread_id: run.thread_id, owner: run.owner, agent: run.agent }));
         }
         started
     }
 
     fn end(&mut self, run_id: RunId) {
-        self.going.retain(|(known, _)| *known != run_id);
+        self.active.retain(|(known, _)| *known != run_id);
         for (blocked, _, _) in self.queue.blocked() {
             self.queue.unblock(blocked);
         }
     }
 
     fn positions(&mut self, thread: ThreadId) -> Vec<(RunId, u32, WaitsFor)> {
-        self.queue.changed(self.going.iter().map(|(_, going)| going), &RULES);
+        self.queue.changed(self.active.iter().map(|(_, active)| active), &LIMITS);
         let waiting = self.queue.of_thread(thread);
         waiting.iter().map(|at| (at.waiting.run_id, at.waiting.position, at.waiting.waits_for)).collect()
     }
@@ -115,7 +115,8 @@ fn a_changed_position_is_reported_once() {
     let first = harness.push(thread, ada, "a");
     harness.start_ready();
     harness.push(thread, ada, "a");
-    let changed = |harness: &mut Harness| harness.queue.changed(harness.going.iter().map(|(_, going)| going), &RULES);
+    let changed =
+        |harness: &mut Harness| harness.queue.changed(harness.active.iter().map(|(_, active)| active), &LIMITS);
     assert_eq!(changed(&mut harness), [thread]);
     assert_eq!(changed(&mut harness), []);
     harness.end(first);

@@ -64,7 +64,7 @@ struct AgentTask {
     stopped_by_person: CancellationToken,
 }
 
-type Returned = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
+type AgentResult = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
 
 impl Run {
     /// Executes the run. Its log always gets an end; if the store fails for too long, the runner ends it later.
@@ -194,7 +194,7 @@ impl Run {
         (ending, kept)
     }
 
-    fn end_from_result(&self, returned: Returned) -> RunEnd {
+    fn end_from_result(&self, returned: AgentResult) -> RunEnd {
         let NewRun { run_id, agent, .. } = &self.new;
         match returned {
             Ok(Ok(done)) if !fits(&done) => {

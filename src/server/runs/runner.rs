@@ -26,7 +26,7 @@ use tracing::Instrument;
 use super::{
     Agents,
     failures::SERVER_RESTARTING,
-    queue::{Going, Queue, Rules},
+    queue::{ActiveRun, Queue, RunLimits},
     run::{Run, failed},
 };
 use crate::{
@@ -111,9 +111,9 @@ struct Shared {
     /// Notified when positions in the queue changed.
     queue_changed: Notify,
     /// Notified when a run that waits for another run of its thread may be able to start.
-    freed: Arc<Notify>,
+    may_unblock: Arc<Notify>,
     /// Cancelled when the background loops must end.
-    ending: CancellationToken,
+    stopping: CancellationToken,
     /// Held while the lease is renewed or released, so that a released lease is not renewed.
     lease_lock: tokio::sync::Mutex<()>,
 }
@@ -131,7 +131,7 @@ struct State {
 }
 
 struct Active {
-    run: Going,
+    run: ActiveRun,
     stop: watch::Sender<Option<RunEnd>>,
 }
 
@@ -152,7 +152,7 @@ impl Runner {
     /// Creates a runner for these agents.
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
-        let (state, tasks, queue_changed, freed, ending, lease_lock) = Default::default();
+        let (state, tasks, queue_changed, may_unblock, stopping, lease_lock) = Default::default();
         let leases = Leases::new(&channels, &options.node, options.lease);
         let options = Arc::new(options);
         Self(Arc::new(Shared {
@@ -163,8 +163,8 @@ impl Runner {
             state,
             tasks,
             queue_changed,
-            freed,
-            ending,
+            may_unblock,
+            stopping,
             lease_lock,
         }))
     }
@@ -203,8 +203,8 @@ impl Runner {
     /// # Errors
     /// `rate_limited` if it does not, with the time until the next day; errors of the store.
     pub async fn admit_budget(&self, user: UserId) -> Result<()> {
-        let going = self.0.agents.allowance().of_open_runs(user);
-        usage::admit(self.0.channels.store().reader(), self.0.options.budget, user, going).await
+        let open = self.0.agents.allowance().of_open_runs(user);
+        usage::admit(self.0.channels.store().reader(), self.0.options.budget, user, open).await
     }
 
     /// Waits until queue positions change; see [`Runner::take_changed_queues`].
@@ -245,7 +245,7 @@ impl Runner {
         state.queue.push(new);
         self.0.start_ready(&mut state);
         if blocked {
-            self.0.freed.notify_one();
+            self.0.may_unblock.notify_one();
         }
     }
 
@@ -302,14 +302,14 @@ impl Shared {
     fn start_ready(self: &Arc<Self>, state: &mut State) {
         let of_agent = |agent: &str| self.agents.limits(agent);
         let (per_user, all) = (self.options.max_runs_per_user, self.options.max_runs);
-        let rules = Rules { per_user, all, of_agent: &of_agent };
+        let limits = RunLimits { per_user, all, of_agent: &of_agent };
         while !self.tasks.is_closed() {
             let State { active, queue, .. } = &mut *state;
-            let Some(new) = queue.next(active.values().map(|active| &active.run), &rules) else { break };
+            let Some(new) = queue.next(active.values().map(|active| &active.run), &limits) else { break };
             self.spawn(state, new, None);
         }
         let State { active, queue, changed_queues, .. } = state;
-        let changed = queue.changed(active.values().map(|active| &active.run), &rules);
+        let changed = queue.changed(active.values().map(|active| &active.run), &limits);
         if !changed.is_empty() {
             changed_queues.extend(changed);
             self.queue_changed.notify_one();
@@ -320,7 +320,7 @@ impl Shared {
     fn spawn(self: &Arc<Self>, state: &mut State, new: NewRun, end: Option<RunEnd>) {
         let NewRun { run_id, thread_id, owner, .. } = new;
         let (stop, stopped) = watch::channel(end.or_else(|| state.shutdown_end.clone()));
-        let run = Going { thread_id, owner, agent: new.agent.clone() };
+        let run = ActiveRun { thread_id, owner, agent: new.agent.clone() };
         state.active.insert(run_id, Active { run, stop });
         let limit = self.agents.limits(&new.agent).time_limit_ms.map(Duration::from_millis);
         let (channels, agents, options) = (self.channels.clone(), self.agents.clone(), self.options.clone());
@@ -349,6 +349,6 @@ impl Drop for ActiveGuard {
         state.active.remove(&self.run_id);
         self.shared.start_ready(&mut state);
         drop(state);
-        self.shared.freed.notify_one();
+        self.shared.may_unblock.notify_one();
     }
 }

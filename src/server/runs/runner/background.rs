@@ -48,9 +48,9 @@ impl Runner {
             loop {
                 let blocked = self.0.state.lock().queue.blocked();
                 if blocked.is_empty() {
-                    self.0.freed.notified().await;
+                    self.0.may_unblock.notified().await;
                 } else {
-                    let _ = timeout(BLOCKED_CHECK_INTERVAL, self.0.freed.notified()).await;
+                    let _ = timeout(BLOCKED_CHECK_INTERVAL, self.0.may_unblock.notified()).await;
                 }
                 if let Err(error) = self.unblock().await {
                     tracing::warn!(%error, "the store cannot be asked which queued runs may start");
@@ -58,7 +58,7 @@ impl Runner {
                 }
             }
         };
-        self.0.ending.run_until_cancelled(unblock).await;
+        self.0.stopping.run_until_cancelled(unblock).await;
     }
 
     async fn unblock(&self) -> Result<()> {
@@ -80,7 +80,7 @@ impl Runner {
     async fn lease_loop(&self) {
         let mut ticks = interval(self.0.leases.renew_interval());
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.0.ending.run_until_cancelled(ticks.tick()).await.is_some() {
+        while self.0.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(error) = self.maintain_leases().await {
                 tracing::warn!(%error, "leases and lost runs cannot be checked");
             }
@@ -91,7 +91,7 @@ impl Runner {
         let leases = &self.0.leases;
         {
             let _lock = self.0.lease_lock.lock().await;
-            if self.0.ending.is_cancelled() {
+            if self.0.stopping.is_cancelled() {
                 return Ok(());
             }
             leases.renew().await?;
@@ -126,7 +126,7 @@ impl Runner {
 
     /// Gives up the lease. Call it when the last run has ended, since other nodes may then take over this node's runs.
     pub async fn leave(&self) {
-        self.0.ending.cancel();
+        self.0.stopping.cancel();
         let _lock = self.0.lease_lock.lock().await;
         if let Err(error) = self.0.leases.leave().await {
             tracing::warn!(%error, "the lease could not be given up; it expires by itself");

@@ -24,7 +24,7 @@ impl Runner {
     pub(super) async fn resume_expired_loop(&self) {
         let mut ticks = interval(CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.0.ending.run_until_cancelled(ticks.tick()).await.is_some() {
+        while self.0.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(error) = self.resume_expired().await {
                 tracing::warn!(%error, "the store cannot be asked for expired questions");
             }
