@@ -67,7 +67,7 @@ mod tests {
         apply(&mut thread, run, json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}));
         apply(&mut thread, run, json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "odd__task"}));
         apply(&mut thread, run, json!({"type": "TOOL_CALL_END", "toolCallId": "c"}));
-        hear(
+        apply(
             &mut thread,
             run,
             json!({"type": "ACTIVITY_SNAPSHOT", "messageId": "t", "activityType": "tool_task", "content": activity}),
