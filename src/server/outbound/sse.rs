@@ -25,7 +25,7 @@ pub(crate) enum SseItem {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SseError {
     /// An event is larger than allowed.
-    #[error("an event may have {0} bytes, this one has more")]
+    #[error("an event may have at most {0} bytes, this one has more")]
     TooLarge(usize),
     /// A line is not UTF-8.
     #[error("a line is not UTF-8 text")]
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(read_all(exact.as_bytes(), &[], 100).await.expect("fits").len(), 2);
         for text in [format!("data: {}\n\n", "x".repeat(101)), "data: 1234567\n".repeat(20), "y".repeat(10_000)] {
             let broken = read_all(text.as_bytes(), &[], 100).await.expect_err("is too large");
-            assert_eq!(broken.to_string(), "an event may have 100 bytes, this one has more");
+            assert_eq!(broken.to_string(), "an event may have at most 100 bytes, this one has more");
         }
     }
 

@@ -8,7 +8,8 @@ use crate::protocol::agui::{
     TextMessageChunk, TextMessageContent, TextMessageEnd, TextMessageStart, ToolCallArgs, ToolCallChunk, ToolCallEnd,
     ToolCallStart,
 };
-use crate::{server::runs::verifier::verify, thread::MAX_PATCH_MOVES};
+use crate::server::runs::verifier::verify;
+use crate::thread::MAX_PATCH_MOVES;
 
 type Events = Vec<Event>;
 
@@ -75,7 +76,7 @@ fn valid_events_are_accepted() {
     }
 }
 
-// Longer than other functions: a table of cases.
+// Longer than 60 lines: a table of cases.
 #[test]
 fn every_broken_rule_is_named() {
     let nested = SubagentStarted { parent_subagent_run_id: Some("x".into()), ..SubagentStarted::new("y", "Y") };
@@ -158,11 +159,11 @@ fn every_broken_rule_is_named() {
         (vec![StateDelta::new(vec![json!({"op": "put", "path": "/a"})]).into()], "RFC 6902"),
         (
             vec![StateDelta::new(vec![json!({"op": "move", "from": "/a", "path": "/b"}); MAX_PATCH_MOVES + 1]).into()],
-            "a delta may have 32 operations that move or copy, this one has 33",
+            "a delta may have at most 32 operations that move or copy, this one has 33",
         ),
         (
             vec![text("a"), TextMessageContent::new("a", "x".repeat(MAX_EVENT_BYTES)).into()],
-            "an event may have 262144 bytes",
+            "may have at most 262144 bytes",
         ),
     ];
     for (events, expected) in cases {
@@ -174,12 +175,12 @@ fn every_broken_rule_is_named() {
 #[test]
 fn the_ids_and_bytes_of_a_run_are_limited() {
     let many = (0..MAX_IDS + 2).map(|id| sub(&id.to_string())).collect();
-    assert!(first_violation(many).contains("a run may have 10000 messages, calls, steps and sub-agents"));
+    assert!(first_violation(many).contains("may have at most 10000 messages, calls, steps and sub-agents"));
     let long = "x".repeat(MAX_EVENT_BYTES - 100);
     let events = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
     assert!(
         first_violation([text("a")].into_iter().chain(events).collect())
-            .contains("the events of a run may have 67108864 bytes in total")
+            .contains("the events of a run may have at most 67108864 bytes in total")
     );
 }
 

@@ -65,6 +65,6 @@ fn an_administrators_page_names_no_variable_but_those_made_for_it() {
     let headers = |value: &str| entry(&json!({"headers": {"X-Key": value}}));
     assert!(agents.check(&headers("${NETRA_AGENT_TOKEN}")).is_ok());
     let refused = agents.check(&headers("${STORE_TOKEN}")).expect_err("is another's");
-    assert!(refused.message.contains("headers: STORE_TOKEN is not for pages"), "{}", refused.message);
+    assert!(refused.message.contains("headers: STORE_TOKEN is not allowed here"), "{}", refused.message);
     assert!(!refused.message.contains(SECRET));
 }

@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(parse(text).expect("reads").unknown.as_deref(), Some("an outcome of SUBAGENT_FINISHED"));
     }
 
-    // Longer than other functions: a table of cases.
+    // Longer than 60 lines: a table of cases.
     #[test]
     fn every_problem_has_a_short_message() {
         let cases = [
