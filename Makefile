@@ -2,14 +2,14 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# The steps share one cargo cache and two cores: one at a time, whatever -j says.
+# The steps share cargo's target folder, so they run one at a time even with -j.
 .NOTPARALLEL:
 .PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos frameworks model clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
 NETRA := target/release/netra
-# Lies in the folder that every build of the page empties first, cargo-leptos' for development too: there only while the release page is.
+# Marks target/site as a release build: every other build of the page, such as that of cargo-leptos, empties the folder first.
 BUILT := target/site/.release
 SOURCES := $(shell find Cargo.toml Cargo.lock rust-toolchain.toml src style public migrations shared -not -name '.*' 2>/dev/null) \
 	scripts/build scripts/site.mjs end2end/package-lock.json
@@ -23,18 +23,18 @@ run: build ## Build for release, start the server with its store under data/, an
 
 build: $(BUILT) ## Build for release: target/release/netra and target/site
 
-# Has the time at which the build began, so that a source changed during the build is newer and is built next time.
+# Gets the time at which the build began, so that a source that changes during the build is newer and is built next time.
 $(BUILT): $(SOURCES)
 	@mkdir -p target && touch target/.build-began
 	scripts/build
 	@touch -r target/.build-began $@
 
-watch: tools ## Rebuild and restart at every change of a source; open pages reconnect and go on
+watch: tools ## Rebuild and restart at every change of a source; open pages reconnect
 	cargo leptos watch -- serve $(ARGS)
 
-test: lint unit client wasm-test schema e2e ## Run all checks and tests: the steps below, the quickest first
+test: lint unit client wasm-test schema e2e ## Run all checks and tests: lint, unit, client, wasm-test, schema, e2e
 
-lint: test-tools ## Formatting; imports that only point down; clippy and the TypeScript compiler without a warning
+lint: test-tools ## Check formatting, that imports only point down, shell scripts, TypeScript and clippy
 	cargo fmt --check
 	node scripts/imports.mjs
 	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs %.py,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
@@ -43,16 +43,16 @@ lint: test-tools ## Formatting; imports that only point down; clippy and the Typ
 	cargo clippy --locked --features ssr --all-targets -- -D warnings
 	cargo clippy --locked $(WASM) --lib --test browser -- -D warnings
 
-unit: databases ## Unit, integration and documentation tests of the server and the shared code
+unit: databases ## Test the server and the shared code: unit, integration and documentation tests
 	cargo test --locked --features ssr --doc
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --locked --features ssr; \
 	else cargo test --locked --features ssr --lib --bins --tests; fi
 
-client: target/debug/netra test-tools ## The TypeScript client against a real server, through a network that is cut
+client: target/debug/netra test-tools ## Test the TypeScript client with a real server and interrupted connections
 	NETRA="$(abspath target/debug/netra)" npm test --prefix clients/typescript
 
-# Their installs are no part of CI: 900 MB in about three minutes, most of it CopilotKit. The client is packed anew into each.
-front-ends: target/debug/netra test-tools ## CopilotKit, assistant-ui and TanStack AI in a real browser, on Netra and directly (installs 900 MB; not in CI)
+# Not in CI: installing takes 900 MB and about three minutes, most of it for CopilotKit. The client is installed again in each.
+front-ends: target/debug/netra test-tools ## Test CopilotKit, assistant-ui and TanStack AI in a real browser (installs 900 MB; not in CI)
 	npm run --prefix clients/typescript pretest
 	for folder in . assistant-ui copilotkit tanstack; do (cd clients/front-ends/$$folder && rm -rf node_modules/netra-client && npm install --no-audit --no-fund); done
 	npm run --prefix clients/front-ends check
@@ -61,58 +61,58 @@ front-ends: target/debug/netra test-tools ## CopilotKit, assistant-ui and TanSta
 databases:
 	@scripts/databases
 
-# The fault tests of `make unit`, with more faults and clients, and NATS down for a minute.
-chaos: databases ## The fault tests with many faults (ROUNDS=10, NETRA_CHAOS_SEED=7, NETRA_CHAOS_FAULTS, NETRA_CHAOS_CLIENTS, ARGS="start of a test's name")
+# The fault tests of `make unit`, with more faults and clients, and an outage of NATS for a minute.
+chaos: databases ## Run the fault tests with many faults (ROUNDS=10, NETRA_CHAOS_SEED=7, NETRA_CHAOS_FAULTS, NETRA_CHAOS_CLIENTS, ARGS="start of a test's name")
 	for round in $$(seq $${ROUNDS:-1}); do \
 	NETRA_CHAOS_FAULTS="$${NETRA_CHAOS_FAULTS:-10000}" NETRA_CHAOS_CLIENTS="$${NETRA_CHAOS_CLIENTS:-5000}" \
 	NETRA_CHAOS_BUS_AWAY_MS="$${NETRA_CHAOS_BUS_AWAY_MS:-60000}" \
 	cargo test --locked --features ssr --test integration -- faults::$(ARGS) --skip runner:: --test-threads=1 --nocapture; done
 
-frameworks: ## Conversations with real applications of all frameworks from PyPI (ARGS="adk" for one; `make unit` has the quick ones)
+frameworks: ## Test conversations with applications of all agent frameworks (installs them from PyPI; ARGS="adk" for one; `make unit` has the quick ones)
 	cargo test --locked --features ssr --test integration -- frameworks::$(ARGS) --skip agui:: --include-ignored --test-threads=2
 
-model: ## A real small model on this machine, behind the API that model agents speak (PORT=8081)
+model: ## Serve a small language model on this machine with OpenAI's API (PORT=8081)
 	@scripts/model
 
-wasm-test: test-tools ## The page's Rust tests, in a real browser
+wasm-test: test-tools ## Run the page's Rust tests in a real browser
 	scripts/browser >/dev/null
 	CHROMEDRIVER="$${CHROMEDRIVER:-$$(command -v chromedriver)}" \
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
 	cargo test --locked $(WASM) --test browser
 
-# Built together with the tests, with the same features of every dependency, so that nothing is compiled twice.
+# Built together with the tests, so that every dependency has the same features and is compiled once.
 target/debug/netra: FORCE
 	cargo build --locked --features ssr --bins --tests
 FORCE:
 
 schema: target/debug/netra ## Check that shared/schema.json matches the types it is generated from
-	diff -u shared/schema.json <($< schema) || { echo "error: shared/schema.json does not match the types; run 'make schema-update' and look at the change" >&2; exit 1; }
+	diff -u shared/schema.json <($< schema) || { echo "error: shared/schema.json does not match the types; run 'make schema-update' and check the difference" >&2; exit 1; }
 	@echo "shared/schema.json matches the types"
 
 schema-update: target/debug/netra ## Generate shared/schema.json
 	$< schema >shared/schema.json.new
 	mv shared/schema.json.new shared/schema.json
 
-e2e: $(BUILT) test-tools ## The release build used by a real browser (ARGS="auth.spec.ts --project phone" for a part)
+e2e: $(BUILT) test-tools ## Test the release build in a real browser (ARGS="auth.spec.ts --project phone" for a part)
 	CHROMIUM_PATH="$$(scripts/browser)" FIREFOX_PATH="$$(scripts/browser firefox)" NETRA="$(abspath $(NETRA))" npm test --prefix end2end -- $(ARGS)
 
-e2e-dev: tools ## The same with a debug build, quicker to make while you work
+e2e-dev: tools ## The same with a debug build, which is quicker to build
 	cargo leptos build
 	CHROMIUM_PATH="$$(scripts/browser)" FIREFOX_PATH="$$(scripts/browser firefox)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
 
-bench: $(BUILT) databases ## Measure: appends on both databases, what an entry costs, and a server over real sockets (docs/performance.md)
+bench: $(BUILT) databases ## Benchmark appends on both databases, the cost of an entry, and a server over real sockets (docs/performance.md)
 	cargo bench --locked --features ssr --bench wire --bench log --bench runs
 	scripts/bench
 
 fmt: ## Format the sources
 	cargo fmt
 
-tools: ## Install what is missing of the tools, in the pinned versions (cargo-leptos too, which only watch and e2e-dev need)
+tools: ## Install missing tools in the pinned versions (including cargo-leptos, which only watch and e2e-dev need)
 	@scripts/tools all
 
 test-tools:
 	@scripts/tools
 
-clean: ## Remove what was built (not data/)
+clean: ## Remove all build output (not data/)
 	rm -rf target end2end/node_modules end2end/test-results end2end/playwright-report $(addprefix clients/typescript/,node_modules build dist) \
 		clients/front-ends/test-results $(foreach folder,. assistant-ui copilotkit tanstack,clients/front-ends/$(folder)/node_modules)

@@ -1,7 +1,7 @@
-//! Appends to the log a second, by engine and by the number of runs that append concurrently and of their threads.
+//! Appends to the log per second, by database, by the number of runs that append concurrently, and by the number of their threads.
 //!
 //! Each append is one delta of about 200 bytes, like a coalesced piece of an answer. A run waits for its commit before its next
-//! append, so durable appends are measured. PostgreSQL is measured where `NETRA_BENCH_POSTGRES` has the URL of an empty database.
+//! append, so durable appends are measured. PostgreSQL is measured if `NETRA_BENCH_POSTGRES` is the URL of an empty database.
 
 use std::{hint::black_box, sync::Arc, time::Instant};
 
@@ -32,7 +32,7 @@ impl Hub for NoHub {
 /// Creates `count` runs in `threads` threads.
 async fn runs(url: &str, count: usize, threads: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
     let store = Store::open_url(url).await.expect("opens");
-    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("begins");
+    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("opens the log");
     let id = UserId::new();
     let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
     let mut tx = channels.begin().await.expect("begins");
@@ -44,13 +44,13 @@ async fn runs(url: &str, count: usize, threads: usize) -> (Channels, Vec<(Thread
     let ids: Vec<ThreadId> = (0..threads).map(|_| ThreadId::new()).collect();
     for thread_id in &ids {
         let create = CreateThread { thread_id: *thread_id, title: None, agent: None };
-        threads::create(&channels, &user, &create, "bench").await.expect("made");
+        threads::create(&channels, &user, &create, "bench").await.expect("creates the thread");
     }
     let mut runs = Vec::new();
     for thread_id in ids.into_iter().cycle().take(count) {
         let message_id = MessageId::new();
         let send = SendMessage { message_id, ..SendMessage::new(thread_id, "Go.") };
-        let asked = threads::send(&channels, &user, &send, None, |_| Ok("bench".into())).await.expect("sent");
+        let asked = threads::send(&channels, &user, &send, None, |_| Ok("bench".into())).await.expect("sends");
         let accepted = asked.accepted;
         runs.push((thread_id, accepted.run_id));
     }
@@ -81,7 +81,7 @@ fn appends(criterion: &mut Criterion) {
                             let event = Box::new(TextMessageContent::new("m", "x".repeat(60)).into());
                             let entry = [ThreadEntry::Agent { run_id: run, event }];
                             for _ in 0..each {
-                                channels.append(thread, run, &entry).await.expect("appends").expect("goes on");
+                                channels.append(thread, run, &entry).await.expect("appends").expect("the run is open");
                             }
                         })
                     };

@@ -1,8 +1,8 @@
 //! The time to start a run: from `Runner::start` to the call of its agent, with `RUN_STARTED` committed and the run's input read from
 //! the store.
 //!
-//! Each run has its own thread, which holds only its message, or 100 turns before it (500 entries). PostgreSQL is measured where
-//! `NETRA_BENCH_POSTGRES` has the URL of an empty database.
+//! Each run has its own thread, which holds only the run's message, or 100 turns before it (500 entries). PostgreSQL is measured if
+//! `NETRA_BENCH_POSTGRES` is the URL of an empty database.
 
 use std::{
     sync::Arc,
@@ -40,7 +40,7 @@ struct TimedAgent(mpsc::UnboundedSender<Instant>);
 #[async_trait]
 impl Agent for TimedAgent {
     fn info(&self) -> AgentInfo {
-        AgentInfo::new("asked", "Asked", "")
+        AgentInfo::new("timed", "Timed", "")
     }
 
     async fn run(&self, _: RunInput, out: Emitter) -> Result<Done, AgentError> {
@@ -55,14 +55,15 @@ impl Agent for TimedAgent {
 struct Fixture {
     channels: Channels,
     runner: Runner,
-    asked: mpsc::UnboundedReceiver<Instant>,
+    /// When the agent was called.
+    calls: mpsc::UnboundedReceiver<Instant>,
     user: User,
     /// A thread with 100 turns.
     long: ThreadId,
 }
 
 impl Fixture {
-    async fn on(url: &str) -> Self {
+    async fn new(url: &str) -> Self {
         let store = Store::open_url(url).await.expect("opens");
         let channels = Channels::new(store, Arc::new(NoHub)).await.expect("begins");
         let id = UserId::new();
@@ -73,12 +74,12 @@ impl Fixture {
         let insert = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
         insert.execute(tx.sql()).await.expect("inserts");
         tx.commit().await.expect("commits");
-        let (started, asked) = mpsc::unbounded_channel();
-        let agents = AgentRegistry::new([Arc::new(TimedAgent(started)) as Arc<dyn Agent>], &[], Kinds::default());
+        let (sender, calls) = mpsc::unbounded_channel();
+        let agents = AgentRegistry::new([Arc::new(TimedAgent(sender)) as Arc<dyn Agent>], &[], Kinds::default());
         let options = RunnerOptions { coalesce: Duration::ZERO, ..RunnerOptions::new(std::env::temp_dir()) };
         let runner = Runner::new(channels.clone(), agents.agents().clone(), options);
         let long = ThreadId::new();
-        let mut fixture = Self { channels, runner, asked, user, long };
+        let mut fixture = Self { channels, runner, calls, user, long };
         fixture.create(long).await;
         for _ in 0..100 {
             fixture.run(long).await;
@@ -88,7 +89,7 @@ impl Fixture {
 
     async fn create(&self, thread_id: ThreadId) {
         let create = CreateThread { thread_id, title: Some("A thread".into()), agent: None };
-        threads::create(&self.channels, &self.user, &create, "asked").await.expect("made");
+        threads::create(&self.channels, &self.user, &create, "timed").await.expect("creates the thread");
     }
 
     /// Creates a thread, with a copy of the long one's log or empty.
@@ -113,15 +114,15 @@ impl Fixture {
     /// Runs an agent and waits until its end is stored; returns how long its start took.
     async fn run(&mut self, thread_id: ThreadId) -> Duration {
         let send = SendMessage::new(thread_id, "What do my tokens cost?");
-        let asked = threads::send(&self.channels, &self.user, &send, None, |_| Ok("asked".into())).await;
-        let new = asked.expect("sent").run.expect("a run");
-        let (run_id, began): (RunId, Instant) = (new.run_id, Instant::now());
+        let sent = threads::send(&self.channels, &self.user, &send, None, |_| Ok("timed".into())).await;
+        let new = sent.expect("sends").run.expect("a run");
+        let (run_id, start): (RunId, Instant) = (new.run_id, Instant::now());
         self.runner.start(new);
-        let at = self.asked.recv().await.expect("it is called");
+        let called_at = self.calls.recv().await.expect("the agent is called");
         while threads::is_open(&self.channels, run_id).await.expect("reads") {
             tokio::task::yield_now().await;
         }
-        at - began
+        called_at - start
     }
 }
 
@@ -137,7 +138,7 @@ fn starts(criterion: &mut Criterion) {
             eprintln!("PostgreSQL is not measured: NETRA_BENCH_POSTGRES is not set");
             continue;
         };
-        let fixture = Arc::new(tokio::sync::Mutex::new(runtime.block_on(Fixture::on(&url))));
+        let fixture = Arc::new(tokio::sync::Mutex::new(runtime.block_on(Fixture::new(&url))));
         for (name, is_long) in [("a first message", false), ("100 turns before", true)] {
             group.bench_function(BenchmarkId::new(engine, name), |bencher| {
                 bencher.to_async(&runtime).iter_custom(|iterations| {

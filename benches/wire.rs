@@ -1,4 +1,4 @@
-//! The cost of an entry without network and store: encoding it as a push, and applying it to a view.
+//! The cost of an entry without network and store: encoding it as a push frame, and applying it to a thread's view.
 
 use std::hint::black_box;
 
@@ -13,7 +13,7 @@ use netra::{
 };
 use serde_json::json;
 
-/// Length of the log.
+/// Number of entries in the log.
 const ENTRIES: usize = 10_000;
 
 /// The log of a run with messages of a hundred words.

@@ -44,7 +44,7 @@ function* sourceFiles(folder) {
   }
 }
 
-/** The module path of a file: `src/server/ws/mod.rs` is `['server', 'ws']`; tests in a file of their own belong to what they test. */
+/** The module path of a file: `src/server/ws/mod.rs` is `['server', 'ws']`; `x_tests.rs` belongs to the module `x`. */
 function moduleOf(file) {
   const path = file.slice('src/'.length, -'.rs'.length).split('/');
   if (path.at(-1) === 'mod') path.pop();
@@ -52,7 +52,7 @@ function moduleOf(file) {
   return path;
 }
 
-/** All paths of a `use` declaration's tree: `a::{b, c::d}` is `[['a', 'b'], ['a', 'c', 'd']]`. */
+/** All paths in the tree of a `use` declaration: `a::{b, c::d}` is `[['a', 'b'], ['a', 'c', 'd']]`. */
 function expand(tree) {
   let at = 0;
   const parse = (prefix) => {
@@ -85,7 +85,7 @@ const segments = (path) =>
     .map((segment) => segment.trim())
     .filter(Boolean);
 
-/** Paths into this crate that a source names, each absolute, without `crate`. */
+/** The paths of this crate in a source file, absolute and without `crate`. */
 function imports(source, module) {
   const [code, tests] = source.replace(/\/\/.*$/gm, '').replace(/\bpub\(in [^)]*\)/g, '').split(/^mod tests \{$/m);
   if (tests !== undefined) return [...imports(code, module), ...imports(tests, [...module, 'tests'])];
@@ -107,7 +107,7 @@ function imports(source, module) {
   });
 }
 
-/** The module of [`FLOORS`] that a path lies in. */
+/** The module of FLOORS that contains a path. */
 function listed(path) {
   for (let length = path.length; length > 0; length--) {
     const name = path.slice(0, length).join('::');
@@ -137,6 +137,6 @@ for (const file of sourceFiles('src')) {
 for (const name of unlisted) console.error(`error: ${name} is on no floor: add it to FLOORS in scripts/imports.mjs`);
 for (const message of upward.keys()) console.error(`error: ${message}`);
 if (upward.size + unlisted.size > 0) {
-  console.error(`error: ${upward.size} imports point up; move what is shared to a lower floor (docs/architecture.md)`);
+  console.error(`error: ${upward.size} imports point up; move shared code to a lower floor (docs/architecture.md)`);
   process.exit(1);
 }

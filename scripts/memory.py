@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Attacks a server of its own with what makes memory grow, and prints what it holds at most and a while later.
+"""Attacks a server with requests that use much memory, and prints its memory before, at the peak and a while later.
 
-Usage: scripts/memory.py [NETRA]    the program, else target/release/netra
-SETTLE=60: seconds from the end of an attack to the last figure. ONLY=json,all: which attacks. LD_PRELOAD reaches the server.
-Everything happens on 127.0.0.1, in a temporary folder; each attack meets a fresh server, the last server meets all of them.
+Usage: scripts/memory.py [NETRA]    the program; default target/release/netra
+SETTLE=60: seconds from the end of an attack to the last measurement. ONLY=json_body,all: the attacks to run. LD_PRELOAD is passed to
+the server. Servers listen on 127.0.0.1 with a store in a temporary folder; each attack gets a new server, and the last one all attacks.
 """
 
 import concurrent.futures
@@ -22,7 +22,7 @@ import urllib.request
 
 PROGRAM = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "target/release/netra")
 SETTLE = float(os.environ.get("SETTLE", 60))
-PERSON = {"email": "bench@example.org", "password": "a password to measure"}
+ACCOUNT = {"email": "bench@example.org", "password": "a password to measure"}
 UNFINISHED = b"GET / HTTP/1.1\r\nhost: a\r\nx-long: "
 
 
@@ -45,9 +45,9 @@ class Server:
         link = self.process.stdout.readline()
         self.port = int(re.search(r":(\d+)/", link).group(1))
         self.url = f"http://127.0.0.1:{self.port}"
-        setup = {"setup_token": "setup-token-of-the-attack", "name": "Bench", **PERSON}
+        setup = {"setup_token": "setup-token-of-the-attack", "name": "Bench", **ACCOUNT}
         self.post("/api/auth/setup", json.dumps(setup).encode())
-        self.token = json.loads(self.post("/api/auth/token", json.dumps(PERSON).encode()))["access_token"]
+        self.token = json.loads(self.post("/api/auth/token", json.dumps(ACCOUNT).encode()))["access_token"]
 
     def post(self, path, body, kind="application/json", token=None):
         request = urllib.request.Request(self.url + path, data=body, method="POST")
@@ -81,7 +81,7 @@ def at_once(count, work):
 
 
 def passwords(server):
-    body = json.dumps(PERSON).encode()
+    body = json.dumps(ACCOUNT).encode()
     for _ in range(4):
         at_once(64, lambda _: server.post("/api/auth/token", body))
 
@@ -159,7 +159,7 @@ def measure(name, attacks):
     try:
         before = server.memory()
         server.begin_peak()
-        # What is held open stays open until the last figure.
+        # Open connections stay open until the last measurement.
         held = [attack(server) for attack in attacks]
         peak = server.memory("VmHWM")
         time.sleep(SETTLE)

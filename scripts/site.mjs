@@ -1,5 +1,5 @@
-// Lays out target/site from what wasm-bindgen left in target/bindgen, style/ and public/: minified, named by content hash (so that
-// a browser may keep each file for ever) and compressed beforehand. The hashes go to target/release/hash.txt, where Leptos looks.
+// Creates target/site from wasm-bindgen's output in target/bindgen, style/ and public/: minified, with content hashes in the names (so
+// that browsers may cache the files for ever) and precompressed. The hashes go to target/release/hash.txt, where Leptos reads them.
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -14,7 +14,7 @@ const { build } = createRequire(join(root, 'end2end/'))('esbuild');
 const site = 'target/site';
 const browsers = ['chrome111', 'edge111', 'firefox114', 'safari16.4'];
 
-/** One file out of an entry point and all it imports. */
+/** Bundles an entry point and all its imports into one file. */
 async function bundle(entry) {
   const { outputFiles } = await build({
     entryPoints: [`./${entry}`],
@@ -28,15 +28,15 @@ async function bundle(entry) {
   return outputFiles[0].contents;
 }
 
-/** A compressed twin beside each file that gains from one. */
+/** Writes a compressed copy next to each file that is not compressed already. */
 async function compress(folder) {
   for (const file of await readdir(folder, { recursive: true })) {
     const path = join(folder, file);
     if (!(await stat(path)).isFile() || /\.(png|jpe?g|webp|avif|woff2)$/.test(path)) continue;
     const content = await readFile(path);
     await Promise.all([
-      promisify(brotliCompress)(content).then((twin) => writeFile(`${path}.br`, twin)),
-      promisify(gzip)(content, { level: 9 }).then((twin) => writeFile(`${path}.gz`, twin)),
+      promisify(brotliCompress)(content).then((compressed) => writeFile(`${path}.br`, compressed)),
+      promisify(gzip)(content, { level: 9 }).then((compressed) => writeFile(`${path}.gz`, compressed)),
     ]);
   }
 }

@@ -9,7 +9,7 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
-/// In a browser, clock and randomness differ from the server's.
+/// Browsers provide another clock and another source of randomness than the server.
 #[wasm_bindgen_test]
 fn ids_minted_in_the_page_are_all_different_in_order_and_accepted_by_the_server() {
     let ids: Vec<MessageId> = (0..1000).map(|_| MessageId::new()).collect();

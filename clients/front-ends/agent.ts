@@ -1,37 +1,37 @@
 /**
- * A remote agent of the kind that restates the conversation: it calls a tool, says something in halves, and ends with all messages,
- * those that it was sent among them. It waits in the middle of an answer until the test lets it go on.
+ * A remote agent that restates the conversation: it calls a tool, streams an answer in two deltas, and ends with a snapshot of all
+ * messages. A test can make it pause between the deltas.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Message, RunAgentInput } from '@ag-ui/client';
 
 export class Agent {
-  /** What it was asked, in order. */
-  readonly asked: RunAgentInput[] = [];
-  private halted: (() => void)[] = [];
-  private halts = false;
+  /** The inputs, in order. */
+  readonly inputs: RunAgentInput[] = [];
+  private paused: (() => void)[] = [];
+  private shouldPause = false;
 
-  /** From now on, an answer stops in its middle. */
-  halt(): void {
-    this.halts = true;
+  /** From now on, answers pause in their middle. */
+  pause(): void {
+    this.shouldPause = true;
   }
 
-  /** How many answers stand still in their middle. */
-  get waiting(): number {
-    return this.halted.length;
+  /** How many answers are paused. */
+  get pausedCount(): number {
+    return this.paused.length;
   }
 
-  /** Every answer goes on. */
-  goOn(): void {
-    this.halts = false;
-    this.halted.splice(0).forEach((go) => go());
+  /** Continues all answers. */
+  resume(): void {
+    this.shouldPause = false;
+    this.paused.splice(0).forEach((resume) => resume());
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const input = JSON.parse(Buffer.concat(chunks).toString()) as RunAgentInput;
-    this.asked.push(input);
+    this.inputs.push(input);
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     const emit = (event: object) => response.write(`data: ${JSON.stringify(event)}\n\n`);
     const { threadId, runId, messages } = input;
@@ -48,15 +48,15 @@ export class Agent {
     emit({ type: 'TOOL_CALL_RESULT', messageId: result, toolCallId: call, content: 'sunny', role: 'tool' });
     emit({ type: 'TEXT_MESSAGE_START', messageId: answer, role: 'assistant' });
     emit({ type: 'TEXT_MESSAGE_CONTENT', messageId: answer, delta: first });
-    if (this.halts) await new Promise<void>((go) => this.halted.push(go));
+    if (this.shouldPause) await new Promise<void>((resume) => this.paused.push(resume));
     emit({ type: 'TEXT_MESSAGE_CONTENT', messageId: answer, delta: second });
     emit({ type: 'TEXT_MESSAGE_END', messageId: answer });
-    const said: Message[] = [
+    const answers: Message[] = [
       { id: `asking ${turn}`, role: 'assistant', toolCalls: [{ id: call, type: 'function', function: { name: 'get_weather', arguments: args } }] },
       { id: result, role: 'tool', toolCallId: call, content: 'sunny' },
       { id: answer, role: 'assistant', content: first + second },
     ];
-    emit({ type: 'MESSAGES_SNAPSHOT', messages: [...messages, ...said] });
+    emit({ type: 'MESSAGES_SNAPSHOT', messages: [...messages, ...answers] });
     emit({ type: 'RUN_FINISHED', threadId, runId });
     response.end();
   }

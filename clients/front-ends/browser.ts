@@ -1,11 +1,11 @@
-/** What a page is told by its address: which agent to talk to, `HttpAgent` directly or Netra's, and in which thread. */
-const asked = new URLSearchParams(location.search);
+/** The parameters of a page's URL: which agent it uses, directly or through Netra, and in which thread. */
+const parameters = new URLSearchParams(location.search);
 
-/** The agent on Netra; without it, the page talks to the remote agent directly. */
-export const netra = asked.get('netra');
-export const token = asked.get('token') ?? '';
-export const threadId = asked.get('thread') ?? 'thread';
-/** Where CopilotKit's runtime is, where the agent is there and not in the page. */
-export const runtime = asked.get('runtime');
-/** The remote agent. */
+/** The URL of the agent on Netra; without it, the page uses the remote agent directly. */
+export const netra = parameters.get('netra');
+export const token = parameters.get('token') ?? '';
+export const threadId = parameters.get('thread') ?? 'thread';
+/** The URL of CopilotKit's runtime, if the agent is there and not in the page. */
+export const runtime = parameters.get('runtime');
+/** The URL of the remote agent. */
 export const direct = new URL('/agent', location.href).href;

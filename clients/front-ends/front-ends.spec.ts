@@ -1,6 +1,6 @@
 /**
- * Each front end holds the same conversation twice: with the remote agent directly, and with the same agent on Netra, where the
- * network is cut in the middle of answers and the page is loaded anew. What it shows is compared, message by message.
+ * Each front end has the same conversation twice: with the remote agent directly, and with the same agent through Netra, where the
+ * connection is cut during answers and the page is reloaded. What the page shows is compared, message by message.
  */
 import { expect, type Page, test } from '@playwright/test';
 import { Proxy } from '../typescript/build/test/proxy.js';
@@ -9,25 +9,25 @@ import { Site } from './site.ts';
 
 const questions = ['How is the weather?', 'And tomorrow?', 'And after that?', 'And in the end?'];
 
-/** A message as it stands in the page. */
-interface Shown {
+/** A message in the page. */
+interface ShownMessage {
   id: string;
   text: string;
 }
 
-/** The messages in the order of the page; what the front end shows of one in several places is one. */
-async function shown(page: Page): Promise<Shown[]> {
+/** The messages in the order of the page; one that the front end shows in several places counts once. */
+async function shownMessages(page: Page): Promise<ShownMessage[]> {
   const all = await page.locator('[data-message-id]').evaluateAll((elements) =>
     elements.map((element) => ({ id: element.getAttribute('data-message-id')!, text: (element as HTMLElement).innerText.replace(/\s+/g, ' ').trim() })),
   );
   return all.filter(({ id }, index) => all.findIndex((other) => other.id === id) === index);
 }
 
-/** A person's messages among them. */
-const questionsIn = (messages: Shown[]) => messages.filter(({ text }) => questions.includes(text));
+/** The user's messages among them. */
+const questionsIn = (messages: ShownMessage[]) => messages.filter(({ text }) => questions.includes(text));
 
-/** The same, with what a page makes up for ids of a person's messages named by the question. */
-const named = (messages: Shown[]) => messages.map(({ id, text }) => ({ id: questions.includes(text) ? 'a question' : id, text }));
+/** The same without the ids of the user's messages, which a page generates. */
+const withoutQuestionIds = (messages: ShownMessage[]) => messages.map(({ id, text }) => ({ id: questions.includes(text) ? 'a question' : id, text }));
 
 async function ask(page: Page, question: string): Promise<void> {
   await page.getByRole('textbox').fill(question);
@@ -36,27 +36,27 @@ async function ask(page: Page, question: string): Promise<void> {
 
 const answered = (page: Page, turn: number) => expect(page.locator('[data-message-id]', { hasText: `It is sunny in turn ${turn}.` }).last()).toBeVisible();
 
-/** All that the page shows, calls of tools among it, in order. */
+/** The whole text of the page, including tool calls. */
 const text = async (page: Page) => (await page.locator('#root').innerText()).replace(/\s+/g, ' ').trim();
 
-/** The whole conversation, which nobody disturbs: what is shown after each turn. */
-async function undisturbed(page: Page): Promise<{ messages: Shown[]; text: string }[]> {
+/** Has the whole conversation without interruptions; returns what the page shows after each turn. */
+async function undisturbed(page: Page): Promise<{ messages: ShownMessage[]; text: string }[]> {
   const turns = [];
   for (const [index, question] of questions.entries()) {
     await ask(page, question);
     await answered(page, index + 1);
     await settled(page);
-    turns.push({ messages: named(await shown(page)), text: await text(page) });
+    turns.push({ messages: withoutQuestionIds(await shownMessages(page)), text: await text(page) });
   }
   return turns;
 }
 
-/** Until the page does not change any more what it shows: an answer's last events come after its last words. */
+/** Waits until the page no longer changes: an answer's last events come after its last text. */
 async function settled(page: Page): Promise<void> {
   let before = '';
   await expect
     .poll(async () => {
-      const now = JSON.stringify(await shown(page));
+      const now = JSON.stringify(await shownMessages(page));
       const same = now === before;
       before = now;
       return same;
@@ -72,7 +72,7 @@ const variants = [
 ];
 
 for (const { name, folder, runtime } of variants) {
-  test(`${name} shows the same conversation on Netra, cut and loaded anew, as with the agent directly`, async ({ page }) => {
+  test(`${name} shows the same conversation through Netra, cut and reloaded, as with the agent directly`, async ({ page }) => {
     const site = await Site.start(folder);
     const agent = `[[agents]]\nid = "weather"\nname = "Weather"\nkind = "ag-ui"\nurl = "${site.url}/agent"\nallow_private_network = true\n`;
     const server = await Server.start({ NETRA_LOG: 'warn', NETRA_AUTH__ALLOWED_ORIGINS: JSON.stringify([site.url]) }, agent);
@@ -89,66 +89,66 @@ for (const { name, folder, runtime } of variants) {
 
       await page.goto(address({ ...where[0], thread: crypto.randomUUID() }));
       const direct = await undisturbed(page);
-      expect(direct.at(-1)!.text.split('get_weather').length - 1, 'the calls are seen').toBe(questions.length);
-      /** The page shows what it shows of the direct conversation after so many turns. */
-      const same = async (turn: number) => {
+      expect(direct.at(-1)!.text.split('get_weather').length - 1, 'the calls are shown').toBe(questions.length);
+      /** Checks that the page shows the same as in the direct conversation after a number of turns. */
+      const expectSame = async (turn: number) => {
         await answered(page, turn);
         await settled(page);
-        expect(named(await shown(page))).toEqual(direct[turn - 1]!.messages);
+        expect(withoutQuestionIds(await shownMessages(page))).toEqual(direct[turn - 1]!.messages);
         expect(await text(page)).toBe(direct[turn - 1]!.text);
       };
 
       await page.goto(address({ ...where[1], thread: crypto.randomUUID() }));
-      /** A person's messages with the ids that the page gave them: as it shows them before their answers end, when nothing has restated them. */
-      const asked: Shown[] = [];
-      /** Asks the next question; its answer stops in its middle. */
+      /** The user's messages with the ids that the page gave them, read before their answers end, since nothing has restated them then. */
+      const asked: ShownMessage[] = [];
+      /** Asks the next question; its answer pauses in its middle. */
       const askNext = async () => {
-        site.agent.halt();
+        site.agent.pause();
         const question = questions[asked.length]!;
         await ask(page, question);
-        await expect.poll(() => site.agent.waiting).toBe(1);
-        await expect.poll(async () => questionsIn(await shown(page)).at(-1)?.text).toBe(question);
-        asked.push(questionsIn(await shown(page)).at(-1)!);
+        await expect.poll(() => site.agent.pausedCount).toBe(1);
+        await expect.poll(async () => questionsIn(await shownMessages(page)).at(-1)?.text).toBe(question);
+        asked.push(questionsIn(await shownMessages(page)).at(-1)!);
       };
       /**
-       * The page shows the same as with the agent directly, and a person's messages have the ids of `asked`. After a reload they have come
-       * from the server; with the agent in CopilotKit's runtime, from that runtime's memory.
+       * Checks that the page shows the same as with the agent directly, and that the user's messages have the ids of `asked`. After a reload
+       * they come from the server, or with the agent in CopilotKit's runtime from that runtime's memory.
        */
-      const sameAsAsked = async () => {
-        await same(asked.length);
-        expect(questionsIn(await shown(page)), 'a person’s messages keep the ids that the page gave them').toEqual(asked);
+      const expectUnchanged = async () => {
+        await expectSame(asked.length);
+        expect(questionsIn(await shownMessages(page)), 'the user’s messages keep the ids that the page gave them').toEqual(asked);
       };
 
       await askNext();
-      site.agent.goOn();
-      await sameAsAsked();
+      site.agent.resume();
+      await expectUnchanged();
 
-      // Cut in the middle of an answer.
+      // The connection is cut during an answer.
       await askNext();
       await expect(page.locator('[data-message-id]', { hasText: `You asked: ${questions[1]}.` }).last()).toBeVisible();
       const connections = proxy.connections;
       proxy.cut();
       await expect.poll(() => proxy.connections).toBeGreaterThan(connections);
-      site.agent.goOn();
-      await sameAsAsked();
+      site.agent.resume();
+      await expectUnchanged();
 
-      // Loaded anew in the middle of the next.
+      // The page is reloaded during the next answer.
       await askNext();
       await page.reload();
       proxy.cut();
-      site.agent.goOn();
-      await sameAsAsked();
+      site.agent.resume();
+      await expectUnchanged();
 
-      // And once more, with nothing under way; then the conversation goes on, and all of it is there again.
+      // It is reloaded again without an active run; then the conversation continues and is complete after another reload.
       await page.reload();
-      await sameAsAsked();
+      await expectUnchanged();
       await askNext();
-      site.agent.goOn();
-      await sameAsAsked();
+      site.agent.resume();
+      await expectUnchanged();
       await page.reload();
-      await sameAsAsked();
-      expect(new Set(asked.map(({ id }) => id)).size, 'each has an id of its own').toBe(questions.length);
-      expect(site.agent.asked.length, 'nothing was asked twice').toBe(2 * questions.length);
+      await expectUnchanged();
+      expect(new Set(asked.map(({ id }) => id)).size, 'each question has its own id').toBe(questions.length);
+      expect(site.agent.inputs.length, 'nothing was asked twice').toBe(2 * questions.length);
     } finally {
       proxy.stop();
       await server.remove();

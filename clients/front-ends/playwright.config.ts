@@ -1,7 +1,7 @@
 import { defineConfig, devices } from '@playwright/test';
 import { installed } from '../../end2end/installed.ts';
 
-// CopilotKit's runtime reports its use to its makers unless told not to.
+// Turns off the usage reports of CopilotKit's runtime.
 process.env['COPILOTKIT_TELEMETRY_DISABLED'] = 'true';
 
 const chromium = installed(process.env['CHROMIUM_PATH'], 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable');
@@ -11,7 +11,7 @@ export default defineConfig({
   testMatch: '*.spec.ts',
   workers: 1,
   forbidOnly: !!process.env['CI'],
-  // A test that passes only now and then has failed.
+  // A test that passes only sometimes has failed.
   retries: 0,
   timeout: 120_000,
   expect: { timeout: 20_000 },

@@ -1,4 +1,4 @@
-/** What serves a front end's page, its bundle, and the remote agent that the page can also talk to directly. */
+/** Serves a front end's page, its bundle, and the remote agent. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -9,12 +9,12 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 export class Site {
   readonly agent = new Agent();
-  /** What else it answers, by the beginning of the path. */
+  /** Handlers of other requests, by the beginning of the path. */
   readonly handlers = new Map<string, Handler>([['/agent', (request, response) => this.agent.answer(request, response)]]);
 
   private constructor(private readonly server: Server) {}
 
-  /** The page of a front end, `<name>/page.tsx`, with all that it needs. */
+  /** Bundles and serves the page of a front end, `<name>/page.tsx`. */
   static async start(name: string): Promise<Site> {
     const folder = join(import.meta.dirname, name);
     const built = await build({
@@ -49,7 +49,7 @@ export class Site {
   }
 
   stop(): void {
-    this.agent.goOn();
+    this.agent.resume();
     this.server.close();
     this.server.closeAllConnections();
   }

@@ -7,13 +7,13 @@ import { direct, netra, threadId, token } from '../browser';
 
 const agent = netra ? new NetraAgent({ url: netra, token, threadId }) : new HttpAgent({ url: direct, threadId });
 
-/** The conversation that the server has, and the run that goes on, to its end. */
+/** Restores the conversation from the server, and waits for the end of an active run. */
 const history: ThreadHistoryAdapter = {
   async load() {
     if (agent instanceof NetraAgent) await agent.connectAgent();
     return ExportedMessageRepository.fromArray(fromAgUiMessages(agent.messages));
   },
-  // The server has it already.
+  // The server has stored it already.
   async append() {},
 };
 

@@ -1,4 +1,4 @@
-/** CopilotKit's runtime, whose agent is the remote one directly, or the same one on Netra. */
+/** CopilotKit's runtime with the remote agent, directly or through Netra. */
 import { HttpAgent } from '@ag-ui/client';
 import { CopilotRuntime, createCopilotRuntimeHandler } from '@copilotkit/runtime/v2';
 import { createCopilotNodeHandler } from '@copilotkit/runtime/v2/node';

@@ -1,18 +1,17 @@
 /**
- * One durable socket: it opens when it is needed, comes back when it is cut, and closes when nothing has needed it for a while.
+ * One durable socket: opens when it is needed, reconnects after a failure, and closes when it was not needed for a while.
  *
- * Promises: each entry of a followed channel is handed on once and in order; each command is answered once, and those that were
- * under way when a connection died are sent again as they were, in order (the ids inside make that harmless); nothing is kept
- * without a bound.
+ * Guarantees: each entry of a followed channel is passed on once and in order. Each command is answered once; commands that were under
+ * way when a connection failed are sent again unchanged and in order, which their ids make harmless. Every queue and map has a bound.
  */
 import type { RunAgentInput } from '@ag-ui/client';
-import { Channels, type Follower, type Next } from './channels.js';
-import { Backoff, comesBack, farewell } from './reconnect.js';
-import { Later, type Socket, type WayOptions, begin, open } from './way.js';
-import { type Accepted, type ErrorBody, type EventPush, NetraError, type Subscribed, type Welcome, refusal, waits } from './wire.js';
+import { type Action, Channels, type Follower } from './channels.js';
+import { Backoff, closeError, shouldReconnect } from './reconnect.js';
+import { RetryableError, type Socket, type TransportOptions, openSocket, startRun } from './transport.js';
+import { type Accepted, type ErrorBody, type EventPush, NetraError, type Subscribed, type Welcome, isRetryable, toError } from './wire.js';
 
-export interface ConnectionOptions extends WayOptions {
-  /** Milliseconds after which a socket that nobody needs is closed. Default: 10 000. */
+export interface ConnectionOptions extends TransportOptions {
+  /** Milliseconds after which a socket that is not needed is closed. Default: 10 000. */
   idleMs?: number;
   /** The source of jitter, 0 up to 1. */
   random?: () => number;
@@ -23,61 +22,81 @@ interface Command {
   payload: object;
   resolve: (payload: unknown) => void;
   reject: (error: NetraError) => void;
-  tries: number;
+  attempts: number;
 }
 
-/** Milliseconds for a handshake up to its welcome, and for an answer to a ping. */
-const ANSWER_MS = 10_000;
+/** Milliseconds for a handshake up to its welcome, and for the reply to a ping. */
+const REPLY_TIMEOUT_MS = 10_000;
 /** Milliseconds for the reply to a command on a connection that is otherwise alive. */
-const COMMAND_MS = 30_000;
-/** Milliseconds after its welcome when a connection counts as good. */
-const PROVING_MS = 5_000;
-const MOST_COMMANDS = 256;
-const MOST_TRIES = 10;
-
+const COMMAND_TIMEOUT_MS = 30_000;
+/** Milliseconds after the welcome until a connection counts as stable. */
+const STABLE_AFTER_MS = 5_000;
+const MAX_COMMANDS = 256;
+const MAX_ATTEMPTS = 10;
 /** How many threads with a shared state are remembered. */
-const MOST_WITH_STATE = 256;
+const MAX_THREADS_WITH_STATE = 256;
+
+type Timer =
+  /** Gives up a connection that does not reply. */
+  | 'silence'
+  /** Sends a ping after a silence. */
+  | 'ping'
+  /** Resets the backoff. */
+  | 'stable'
+  /** Until it fires, nothing is sent. */
+  | 'pause'
+  /** Until it fires, no subscription is sent. */
+  | 'resubscribe'
+  /** Gives up a connection without a reply to a command. */
+  | 'command'
+  /** Opens the next socket. */
+  | 'reconnect'
+  /** Closes a socket that is not needed. */
+  | 'idle';
 
 export class Connection {
   private socket: Socket | undefined;
-  private welcomed: Welcome | undefined;
+  private welcome: Welcome | undefined;
   private opening = false;
+  /** Counts the sockets that were opened, to ignore the result of an earlier attempt. */
   private attempt = 0;
-  private advertised: number | undefined;
+  /** Milliseconds after which a server that is shutting down wants clients to reconnect. */
+  private advertisedMs: number | undefined;
   private readonly backoff: Backoff;
   private readonly channels = new Channels();
-  /** Threads in which a shared state was seen. */
-  private readonly withState = new Set<string>();
+  /** Threads with a shared state. */
+  private readonly threadsWithState = new Set<string>();
   private readonly queue: Command[] = [];
   private inFlight: number | undefined;
   private lastId = 0;
   private holds = 0;
+  /** The calls of {@link ready} that wait. */
   private readonly waiting = new Set<{ resolve: (welcome: Welcome) => void; reject: (error: NetraError) => void }>();
-  private readonly timers = new Map<string, ReturnType<typeof setTimeout>>();
+  private readonly timers = new Map<Timer, ReturnType<typeof setTimeout>>();
 
   constructor(private readonly options: ConnectionOptions) {
     this.backoff = new Backoff(options.random ?? Math.random);
   }
 
-  /** Whose connection it is, once there is one. */
+  /** Resolves with the server's welcome, which names the user, once the connection is open. */
   ready(): Promise<Welcome> {
-    if (this.welcomed) return Promise.resolve(this.welcomed);
+    if (this.welcome) return Promise.resolve(this.welcome);
     const welcome = new Promise<Welcome>((resolve, reject) => this.waiting.add({ resolve, reject }));
-    this.wake();
+    this.connect();
     return welcome;
   }
 
   /** Remembers that a thread has a shared state. */
   noteState(threadId: string): void {
-    if (this.withState.size < MOST_WITH_STATE) this.withState.add(threadId);
+    if (this.threadsWithState.size < MAX_THREADS_WITH_STATE) this.threadsWithState.add(threadId);
   }
 
-  /** Whether a thread has a shared state, as far as this connection has seen; of more threads than are remembered each may. */
+  /** Whether a thread may have a shared state: it was noted, or so many were that not all are remembered. */
   mayHaveState(threadId: string): boolean {
-    return this.withState.size >= MOST_WITH_STATE || this.withState.has(threadId);
+    return this.threadsWithState.size >= MAX_THREADS_WITH_STATE || this.threadsWithState.has(threadId);
   }
 
-  /** Keeps the socket until the returned function is called. */
+  /** Keeps the socket open until the returned function is called. */
   hold(): () => void {
     this.holds += 1;
     this.stopTimer('idle');
@@ -85,156 +104,157 @@ export class Connection {
     return () => {
       if (held) this.holds -= 1;
       held = false;
-      this.rest();
+      this.closeIfIdle();
     };
   }
 
-  /** Sends a command, as often as it takes to be answered. */
+  /** Sends a command, again on each new connection until it is answered. */
   command<T>(type: string, payload: object): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      if (this.queue.length >= MOST_COMMANDS) {
-        return reject(new NetraError('unavailable', `${MOST_COMMANDS} commands wait already; wait until the connection is back`));
+      if (this.queue.length >= MAX_COMMANDS) {
+        return reject(new NetraError('unavailable', `${MAX_COMMANDS} commands are queued already; wait until the connection is back`));
       }
-      this.queue.push({ type, payload, resolve: resolve as (payload: unknown) => void, reject, tries: 0 });
-      this.wake();
-      this.pump();
+      this.queue.push({ type, payload, resolve: resolve as (payload: unknown) => void, reject, attempts: 0 });
+      this.connect();
+      this.flush();
     });
   }
 
-  /** Whether a run can be begun over HTTP: a ticket is one for a socket alone. */
-  get speaksHttp(): boolean {
+  /** Whether a run can be started over HTTP: a ticket is valid only for a socket. */
+  get canUseHttp(): boolean {
     return this.options.getTicket === undefined;
   }
 
-  /** Begins a run over HTTP, as often as it takes to be answered; what the server cannot do now is asked a few times. */
-  async begin(agent: string, input: RunAgentInput, wanted: () => boolean): Promise<Accepted | undefined> {
+  /** Starts a run over HTTP. Retries network errors while it is wanted, and refusals for now at most {@link MAX_ATTEMPTS} times. */
+  async startRun(agent: string, input: RunAgentInput, isWanted: () => boolean): Promise<Accepted | undefined> {
     const backoff = new Backoff(this.options.random ?? Math.random);
-    for (let refused = 0; wanted(); ) {
+    for (let refused = 0; isWanted(); ) {
       try {
-        return await begin(this.options, agent, input);
+        return await startRun(this.options, agent, input);
       } catch (error) {
         if (error instanceof NetraError) throw error;
-        if (error instanceof Later && ++refused >= MOST_TRIES) throw error.error;
-        const asked = error instanceof Later ? (error.error.retryAfterMs ?? 0) : 0;
-        await new Promise((done) => setTimeout(done, asked + backoff.next(undefined, '')));
+        if (error instanceof RetryableError && ++refused >= MAX_ATTEMPTS) throw error.error;
+        const retryAfterMs = error instanceof RetryableError ? (error.error.retryAfterMs ?? 0) : 0;
+        await new Promise((done) => setTimeout(done, retryAfterMs + backoff.next(undefined, '')));
       }
     }
     return undefined;
   }
 
-  /** Takes a command back that was not sent yet. Answers whether it was so. */
-  takeBack(payload: object): boolean {
-    const index = this.queue.findIndex((command) => command.payload === payload && command.tries === 0);
+  /** Removes a command that was not sent yet; returns whether there was one. */
+  cancelUnsent(payload: object): boolean {
+    const index = this.queue.findIndex((command) => command.payload === payload && command.attempts === 0);
     const [command] = index < 0 ? [] : this.queue.splice(index, 1);
-    command?.reject(new NetraError('cancelled', 'taken back before it was sent'));
+    command?.reject(new NetraError('cancelled', 'cancelled before it was sent'));
     return command !== undefined;
   }
 
-  /** Follows a channel from where this connection knows it, or from a snapshot. Resolves when the server agreed. */
+  /** Follows a channel from the last cursor of this connection, or from a snapshot. Resolves when the server has accepted. */
   follow(name: string, follower: Follower): Promise<void> {
-    const agreed = this.channels.add(name, follower);
-    this.wake();
-    this.pump();
-    return agreed;
+    const accepted = this.channels.add(name, follower);
+    this.connect();
+    this.flush();
+    return accepted;
   }
 
   unfollow(name: string, follower: Follower): void {
     this.channels.remove(name, follower);
-    this.pump();
-    this.rest();
+    this.flush();
+    this.closeIfIdle();
   }
 
-  /** How far a followed channel has come. */
+  /** The `seq` of a followed channel's last entry. */
   position(name: string): number {
     return this.channels.position(name);
   }
 
-  /** Has a channel's entries after `seq` told again; after nothing: a snapshot. */
+  /** Requests a channel's entries after `seq` again; without `seq`, a snapshot. */
   rewind(name: string, seq?: number): void {
     this.channels.rewind(name, seq);
-    this.pump();
+    this.flush();
   }
 
-  /** Closes the socket for good; whatever waits fails. */
+  /** Closes the socket; everything that waits fails. */
   close(): void {
     this.fail(new NetraError('closed', 'the agent was closed'), 1000);
   }
 
-  // Opening, losing and coming back.
+  // Connecting and reconnecting.
 
-  /** Opens the socket, unless it is open or on its way. */
-  private wake(): void {
+  /** Opens the socket, unless it is open, being opened, or waiting to be. */
+  private connect(): void {
     this.stopTimer('idle');
-    if (this.socket || this.opening || this.timers.has('retry')) return;
-    globalThis.removeEventListener?.('online', this.online);
+    if (this.socket || this.opening || this.timers.has('reconnect')) return;
+    globalThis.removeEventListener?.('online', this.onOnline);
     this.opening = true;
     const attempt = ++this.attempt;
-    open(this.options).then(
+    openSocket(this.options).then(
       (socket) => {
         if (attempt !== this.attempt) return socket.close(1000);
         this.opening = false;
-        this.listen(socket);
+        this.attach(socket);
       },
       (error: unknown) => {
         if (attempt !== this.attempt) return;
         this.opening = false;
         if (error instanceof NetraError) this.fail(error, 1000);
-        else this.comeBack('');
+        else this.scheduleReconnect('');
       },
     );
   }
 
-  private listen(socket: Socket): void {
+  private attach(socket: Socket): void {
     this.socket = socket;
-    this.advertised = undefined;
+    this.advertisedMs = undefined;
     socket.onmessage = ({ data }) => {
-      if (this.socket === socket && typeof data === 'string') this.heard(data);
+      if (this.socket === socket && typeof data === 'string') this.onFrame(data);
     };
     socket.onclose = ({ code, reason }) => {
-      if (this.socket === socket) this.closed(code, reason);
+      if (this.socket === socket) this.onClose(code, reason);
     };
-    // A close follows; without a listener, some platforms would throw.
+    // `onclose` follows; without this listener, some platforms throw.
     socket.onerror = () => {};
-    this.startTimer('dead', ANSWER_MS, () => this.drop());
+    this.startTimer('silence', REPLY_TIMEOUT_MS, () => this.drop());
   }
 
-  /** Gives a connection up from which nothing is heard. */
+  /** Gives up a connection that does not work, and opens another. */
   private drop(): void {
     const socket = this.socket;
-    this.closed(4000, '');
-    socket?.close(4000, 'nothing was heard');
+    this.onClose(4000, '');
+    socket?.close(4000, 'no reply');
   }
 
-  private closed(code: number, reason: string): void {
-    this.lost();
-    if (comesBack(code)) return this.comeBack(reason);
-    const [why, message] = farewell(code);
-    this.fail(new NetraError(why, message), 1000);
+  private onClose(code: number, reason: string): void {
+    this.reset();
+    if (shouldReconnect(code)) return this.scheduleReconnect(reason);
+    const [errorCode, message] = closeError(code);
+    this.fail(new NetraError(errorCode, message), 1000);
   }
 
-  private lost(): void {
+  /** Clears the state of the previous socket. */
+  private reset(): void {
     this.socket = undefined;
-    this.welcomed = undefined;
+    this.welcome = undefined;
     this.inFlight = undefined;
-    for (const timer of ['dead', 'ping', 'proved', 'pause', 'again', 'answer']) this.stopTimer(timer);
-    this.channels.lost();
+    for (const timer of ['silence', 'ping', 'stable', 'pause', 'resubscribe', 'command'] as const) this.stopTimer(timer);
+    this.channels.disconnected();
     const [first] = this.queue;
-    if (first && first.tries >= MOST_TRIES) {
+    if (first && first.attempts >= MAX_ATTEMPTS) {
       this.queue.shift();
-      first.reject(new NetraError('unavailable', 'the server did not answer; look whether it was done before you try again'));
+      first.reject(new NetraError('unavailable', 'the server did not reply; check whether the command was executed before you try again'));
     }
   }
 
-  private comeBack(reason: string): void {
-    if (!this.needed()) return;
-    this.startTimer('retry', this.backoff.next(this.advertised, reason), () => this.wake());
-    // The network is back: no reason to wait for the rest, unless the server asked for it.
-    if (this.advertised === undefined && reason === '') globalThis.addEventListener?.('online', this.online);
+  private scheduleReconnect(reason: string): void {
+    if (!this.isNeeded()) return;
+    this.startTimer('reconnect', this.backoff.next(this.advertisedMs, reason), () => this.connect());
+    // When the network is back, the rest of the wait is skipped, unless the server asked for it.
+    if (this.advertisedMs === undefined && reason === '') globalThis.addEventListener?.('online', this.onOnline);
   }
 
-  private readonly online = (): void => {
-    if (this.timers.has('retry')) this.stopTimer('retry');
-    if (this.needed()) this.wake();
+  private readonly onOnline = (): void => {
+    this.stopTimer('reconnect');
+    if (this.isNeeded()) this.connect();
   };
 
   /** Ends everything that waits; the next use opens a new socket. */
@@ -242,10 +262,10 @@ export class Connection {
     const socket = this.socket;
     this.attempt += 1;
     this.opening = false;
-    this.stopTimer('retry');
+    this.stopTimer('reconnect');
     this.stopTimer('idle');
-    globalThis.removeEventListener?.('online', this.online);
-    this.lost();
+    globalThis.removeEventListener?.('online', this.onOnline);
+    this.reset();
     socket?.close(code);
     const [commands, waiting] = [this.queue.splice(0), [...this.waiting]];
     this.waiting.clear();
@@ -254,20 +274,20 @@ export class Connection {
     this.channels.fail(error);
   }
 
-  private needed(): boolean {
+  private isNeeded(): boolean {
     return this.holds > 0 || this.queue.length > 0 || this.channels.size > 0 || this.waiting.size > 0;
   }
 
-  private rest(): void {
-    if (this.needed()) return;
-    this.stopTimer('retry');
+  private closeIfIdle(): void {
+    if (this.isNeeded()) return;
+    this.stopTimer('reconnect');
     if (this.socket) this.startTimer('idle', this.options.idleMs ?? 10_000, () => this.fail(new NetraError('closed', 'idle'), 1000));
   }
 
-  // What comes.
+  // Receiving.
 
-  private heard(text: string): void {
-    if (this.welcomed) this.expectSign(this.welcomed.heartbeat_ms);
+  private onFrame(text: string): void {
+    if (this.welcome) this.restartHeartbeat(this.welcome.heartbeat_ms);
     let frame: { type?: string; id?: number; payload?: unknown };
     try {
       frame = JSON.parse(text) as typeof frame;
@@ -275,92 +295,92 @@ export class Connection {
       return this.drop();
     }
     const { type, id, payload } = frame;
-    if (typeof id === 'number') return this.answered(id, type === 'ok', payload);
-    if (type === 'welcome') this.welcome(payload as Welcome);
-    else if (type === 'event') this.next(this.channels.event(payload as EventPush));
-    else if (type === 'draining') this.advertised = (payload as { reconnect_in_ms: number }).reconnect_in_ms;
+    if (typeof id === 'number') return this.onReply(id, type === 'ok', payload);
+    if (type === 'welcome') this.onWelcome(payload as Welcome);
+    else if (type === 'event') this.perform(this.channels.onEvent(payload as EventPush));
+    else if (type === 'draining') this.advertisedMs = (payload as { reconnect_in_ms: number }).reconnect_in_ms;
   }
 
-  private welcome(welcome: Welcome): void {
-    this.welcomed = welcome;
-    this.expectSign(welcome.heartbeat_ms);
-    this.startTimer('proved', Math.min(PROVING_MS, welcome.heartbeat_ms), () => this.backoff.proved());
+  private onWelcome(welcome: Welcome): void {
+    this.welcome = welcome;
+    this.restartHeartbeat(welcome.heartbeat_ms);
+    this.startTimer('stable', Math.min(STABLE_AFTER_MS, welcome.heartbeat_ms), () => this.backoff.reset());
     this.waiting.forEach(({ resolve }) => resolve(welcome));
     this.waiting.clear();
-    this.pump();
-    this.rest();
+    this.flush();
+    this.closeIfIdle();
   }
 
-  /** Only what arrives counts as a sign of life: after a silence the server is asked, and given up if it does not answer. */
-  private expectSign(heartbeatMs: number): void {
-    this.stopTimer('dead');
+  /** Something was received. After a silence a ping is sent; without a reply the connection is given up. */
+  private restartHeartbeat(heartbeatMs: number): void {
+    this.stopTimer('silence');
     this.startTimer('ping', Math.max(heartbeatMs, 1_000), () => {
       this.send('ping', {});
-      this.startTimer('dead', ANSWER_MS, () => this.drop());
+      this.startTimer('silence', REPLY_TIMEOUT_MS, () => this.drop());
     });
   }
 
-  private next(next: Next): void {
-    if (next === 'hopeless') this.drop();
-    else if (next && 'pause' in next) this.pause(next.pause);
-    else if (next) this.startTimer('again', next.again, () => this.pump());
+  private perform(action: Action): void {
+    if (action === 'reconnect') this.drop();
+    else if (action && 'pause' in action) this.pause(action.pause);
+    else if (action) this.startTimer('resubscribe', action.resubscribeInMs, () => this.flush());
   }
 
-  private answered(id: number, ok: boolean, payload: unknown): void {
-    const [channel, left] = [this.channels.askedAs(id), this.channels.leavingAs(id)];
-    if (left !== undefined) this.next(this.channels.left(left, ok ? undefined : (payload as ErrorBody)));
-    else if (channel !== undefined && ok) this.next(this.channels.answered(channel, payload as Subscribed));
-    else if (channel !== undefined) this.next(this.channels.refused(channel, payload as ErrorBody));
-    else if (this.inFlight === id) this.replied(ok, payload);
-    this.pump();
-    this.rest();
+  private onReply(id: number, ok: boolean, payload: unknown): void {
+    const [subscribed, unsubscribed] = [this.channels.subscribeOf(id), this.channels.unsubscribeOf(id)];
+    if (unsubscribed !== undefined) this.perform(this.channels.onUnsubscribed(unsubscribed, ok ? undefined : (payload as ErrorBody)));
+    else if (subscribed !== undefined && ok) this.perform(this.channels.onSubscribed(subscribed, payload as Subscribed));
+    else if (subscribed !== undefined) this.perform(this.channels.onRefused(subscribed, payload as ErrorBody));
+    else if (this.inFlight === id) this.onCommandReply(ok, payload);
+    this.flush();
+    this.closeIfIdle();
   }
 
-  private replied(ok: boolean, payload: unknown): void {
+  private onCommandReply(ok: boolean, payload: unknown): void {
     this.inFlight = undefined;
-    this.stopTimer('answer');
+    this.stopTimer('command');
     const [first] = this.queue;
     if (!first) return;
-    const error = ok ? undefined : refusal(payload as ErrorBody);
-    if (error && waits(error) && first.tries < MOST_TRIES) return this.pause(error);
+    const error = ok ? undefined : toError(payload as ErrorBody);
+    if (error && isRetryable(error) && first.attempts < MAX_ATTEMPTS) return this.pause(error);
     this.queue.shift();
     if (error) first.reject(error);
     else first.resolve(payload);
   }
 
   private pause({ retryAfterMs = 0 }: NetraError): void {
-    this.startTimer('pause', retryAfterMs, () => this.pump());
+    this.startTimer('pause', retryAfterMs, () => this.flush());
   }
 
-  // What goes.
+  // Sending.
 
-  /** Sends what may be sent now: what is left and followed first, then one command after the other. */
-  private pump(): void {
-    if (!this.welcomed) return;
+  /** Sends what may be sent now: subscriptions first, then the queued commands, one at a time. */
+  private flush(): void {
+    if (!this.welcome) return;
     const paused = this.timers.has('pause');
-    if (!paused && !this.timers.has('again')) this.channels.ask((type, payload) => this.send(type, payload));
+    if (!paused && !this.timers.has('resubscribe')) this.channels.sendDue((type, payload) => this.send(type, payload));
     const [first] = this.queue;
     if (!first || paused || this.inFlight !== undefined) return;
-    first.tries += 1;
-    this.startTimer('answer', COMMAND_MS, () => this.drop());
+    first.attempts += 1;
+    this.startTimer('command', COMMAND_TIMEOUT_MS, () => this.drop());
     this.inFlight = this.send(first.type, first.payload);
   }
 
   private send(type: string, payload: object): number {
     const id = ++this.lastId;
     const text = JSON.stringify({ type, id, payload });
-    const most = this.welcomed?.max_frame_bytes ?? Infinity;
-    if (new TextEncoder().encode(text).length > most) {
-      // Answered here: the server would close the socket.
-      const large = { code: 'too_large', message: `a frame has at most ${most} bytes` };
-      queueMicrotask(() => this.answered(id, false, large));
+    const maxBytes = this.welcome?.max_frame_bytes ?? Infinity;
+    if (new TextEncoder().encode(text).length > maxBytes) {
+      // Not sent, since the server would close the socket.
+      const error = { code: 'too_large', message: `a frame has at most ${maxBytes} bytes` };
+      queueMicrotask(() => this.onReply(id, false, error));
     } else {
       this.socket?.send(text);
     }
     return id;
   }
 
-  private startTimer(name: string, ms: number, run: () => void): void {
+  private startTimer(name: Timer, ms: number, run: () => void): void {
     this.stopTimer(name);
     const timer = setTimeout(() => {
       this.timers.delete(name);
@@ -369,7 +389,7 @@ export class Connection {
     this.timers.set(name, timer);
   }
 
-  private stopTimer(name: string): void {
+  private stopTimer(name: Timer): void {
     clearTimeout(this.timers.get(name));
     this.timers.delete(name);
   }

@@ -1,58 +1,58 @@
-/** What was said in a thread before its newest run: for a front end that comes to it anew. */
+/** The conversation of a thread before its newest run, for a front end that joins it. */
 import { type BaseEvent, EventType, type Message } from '@ag-ui/client';
-import { messagesOf } from './restate.js';
-import type { Node, RunView, Said, ThreadView } from './wire.js';
+import { messagesOf } from './nodes.js';
+import type { MessageItem, Node, RunView, ThreadView } from './wire.js';
 
 /** The runs of a thread, oldest first. */
 export const runsOf = (view: ThreadView): RunView[] => view.items.flatMap((item) => (item.kind === 'run' ? [item.value] : []));
 
-/** A person's message, and the runs that answered it. */
+/** A user's message, and the runs that answered it. */
 export interface Turn {
-  said: Said;
+  item: MessageItem;
   runs: RunView[];
 }
 
-/** A person's messages from the first to the one with this id, each said after the one before it; without such a one, to the newest. */
-function branchTo(view: ThreadView, id?: string): Said[] {
-  const said = view.items.flatMap((item) => (item.kind === 'message' ? [item.value] : []));
-  const last = said.find(({ message }) => message.id === id) ?? said.at(-1);
+/** The user's messages of a branch, from its first to the one with this id; if there is none, to the newest. */
+function branchTo(view: ThreadView, id?: string): MessageItem[] {
+  const items = view.items.flatMap((item) => (item.kind === 'message' ? [item.value] : []));
+  const last = items.find(({ message }) => message.id === id) ?? items.at(-1);
   const branch = last ? [last] : [];
-  for (let next: Said | undefined = last; next; ) {
-    const { follows }: Said = next;
-    next = said.find(({ message }) => message.id === follows && !branch.some((known) => known.message.id === follows));
+  for (let next: MessageItem | undefined = last; next; ) {
+    const { follows }: MessageItem = next;
+    next = items.find(({ message }) => message.id === follows && !branch.some((known) => known.message.id === follows));
     if (next) branch.unshift(next);
   }
   return branch;
 }
 
-/** The turns of the newest branch, oldest first; nothing where nothing was said, or what was said last has no run yet. */
+/** The turns of the newest branch, oldest first; nothing if there is no message, or the last one has no run yet. */
 export function turnsOf(view: ThreadView): Turn[] | undefined {
   const runs = runsOf(view);
-  const answers = ({ message }: Said) => runs.filter((run) => run.message_id === message.id || run.run_id === message.run_id);
-  const turns = branchTo(view).map((said): Turn => ({ said, runs: answers(said) }));
+  const answers = ({ message }: MessageItem) => runs.filter((run) => run.message_id === message.id || run.run_id === message.run_id);
+  const turns = branchTo(view).map((item): Turn => ({ item, runs: answers(item) }));
   return turns.at(-1)?.runs.length ? turns : undefined;
 }
 
-/** What the front end calls a message: by the id that it gave it, where the server kept that. */
-export const idOf = ({ message }: Said): string => message.external_id ?? message.id;
+/** The caller's id of a message, if the server has it; otherwise the server's. */
+export const callerIdOf = ({ message }: MessageItem): string => message.external_id ?? message.id;
 
-/** The messages of an earlier run's nodes. A call whose arguments are not whole is left out: the newest run announces it again. */
+/** The messages of an earlier run's nodes. A call with incomplete arguments is left out: the newest run announces it again. */
 const messagesIn = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
 
-/** The conversation of some turns up to their newest run. What a run said to a cancellation stands before the message that it answers. */
+/** The conversation up to the newest run. What a run said about a cancelled interrupt comes before the message that it answers. */
 export function messagesBefore(turns: Turn[]): Message[] {
   const newest = turns.at(-1)?.runs.at(-1);
-  return turns.flatMap(({ said, runs }): Message[] => {
-    const told = runs.filter((run) => run !== newest);
+  return turns.flatMap(({ item, runs }): Message[] => {
+    const earlier = runs.filter((run) => run !== newest);
     return [
-      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(0, nodes_before_message))),
-      { id: idOf(said), role: 'user', content: said.message.content },
-      ...told.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(nodes_before_message))),
+      ...earlier.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(0, nodes_before_message))),
+      { id: callerIdOf(item), role: 'user', content: item.message.content },
+      ...earlier.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(nodes_before_message))),
     ];
   });
 }
 
-/** Events that give a front end the shared state that a run begins with. A run that the view does not have comes after all that it has. */
+/** The events that produce the shared state at the start of a run. A run that is not in the view comes after all that are. */
 export function stateBefore(view: ThreadView, runId: string): BaseEvent[] {
   const runs = runsOf(view);
   const at = runs.findIndex(({ run_id }) => run_id === runId);

@@ -1,7 +1,7 @@
 /**
- * Ids. Netra's threads and messages have UUIDs of version 7; AG-UI's ids are any text. What is a UUIDv7 stays what it is; from
- * everything else an id is derived: the same for the same person (or thread) and text, in this client and in
- * `POST /api/agents/<id>/agui`, so that both lead to the same thread. A derived id has the time 0.
+ * Ids. Netra's threads and messages have UUIDs of version 7; AG-UI's ids are any text. A UUIDv7 is used as it is. From any other text
+ * an id is derived, the same for the same user (or thread) and text as in `POST /api/agents/<id>/agui`, so that both name the same
+ * thread. The timestamp of a derived id is 0.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8ToBytes } from '@noble/hashes/utils.js';
@@ -10,10 +10,10 @@ import { stringify, v7, validate, version } from 'uuid';
 /** A new id. */
 export const newId = (): string => v7();
 
-/** Whether a text is an id of Netra's. */
+/** Whether a text is a UUIDv7. */
 export const isId = (text: string): boolean => validate(text) && version(text) === 7;
 
-/** The id that a text stands for within a namespace: the person's id for threads, the thread's for messages. */
+/** The id of a text within a namespace: the user's id for threads, the thread's id for messages. */
 export function idFor(namespace: string, text: string): string {
   if (isId(text)) return text.toLowerCase();
   const bytes = sha256(utf8ToBytes(`${namespace}/${text}`)).slice(0, 16);

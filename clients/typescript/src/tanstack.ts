@@ -1,20 +1,20 @@
 /**
- * {@link netraConnection}: what TanStack AI's `useChat({ connection })` takes, over the durable socket.
+ * {@link netraConnection}: a connection for TanStack AI's `useChat({ connection })`, over the durable socket.
  *
- * A run's events are TanStack's chunks. A cut is not seen: the connection below comes back and goes on. After a reload, `hydrate`
- * answers the conversation, and `joinRun` tells the turn that goes on, from its beginning.
+ * A run's events are TanStack's chunks. Interruptions of the network do not show: the socket reconnects and resumes. After a reload,
+ * `hydrate` returns the conversation, and `joinRun` the current turn from its beginning.
  */
 import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag-ui/client';
 import { type StreamChunk, StreamProcessor, type UIMessage, uiMessagesToWire } from '@tanstack/ai/client';
 import type { ConnectConnectionAdapter, ResumableConnectConnectionAdapter } from '@tanstack/ai-client';
 import { Observable } from 'rxjs';
-import { address, type NetraAgentConfig } from './agent.js';
+import { type NetraAgentConfig, parseUrl } from './agent.js';
+import { metadataOf, type Outcome } from './compat.js';
 import { Connection } from './connection.js';
-import { idOf, type Turn } from './history.js';
+import { eventsOf } from './events.js';
+import { callerIdOf, type Turn } from './history.js';
 import { newId } from './ids.js';
-import { eventsOf } from './restate.js';
 import { Run } from './run.js';
-import { metadataOf, type Outcome } from './versions.js';
 import { NetraError } from './wire.js';
 
 type Hydrate = NonNullable<ConnectConnectionAdapter['hydrate']>;
@@ -22,29 +22,29 @@ type Interrupts = NonNullable<Awaited<ReturnType<Hydrate>>['interrupts']>['pendi
 
 export interface NetraConnectionConfig extends Omit<NetraAgentConfig, 'agentId' | 'debug' | 'description' | 'initialMessages' | 'initialState'> {
   /**
-   * What happens to the run when TanStack aborts its stream, as it does for `stop()` and when the chat is unmounted: `stop` ends it
-   * at the server, `leave` lets it go on there. Default: `stop`. A page that is closed or reloaded stops nothing.
+   * What happens to the run when TanStack aborts its stream, as it does for `stop()` and when the chat is unmounted: `stop` stops it
+   * on the server, `leave` lets it continue there. Default: `stop`. Closing or reloading the page stops nothing.
    */
   onAbort?: 'stop' | 'leave';
 }
 
 export interface NetraConnection extends ResumableConnectConnectionAdapter {
   hydrate: Hydrate;
-  /** Closes the socket at once; runs that are followed fail here, and go on at the server. */
+  /** Closes the socket. Runs that are followed fail here and continue on the server. */
   close(): void;
 }
 
-/** Events that wait for a page that reads more slowly than they come. */
-const MAX_WAITING_EVENTS = 100_000;
-/** Runs whose thread is remembered. */
+/** How many events wait for a page that reads them slowly. */
+const MAX_BUFFERED_EVENTS = 100_000;
+/** How many runs are remembered with their threads. */
 const MAX_RUNS = 64;
 
 /** `useChat({ connection: netraConnection({ url, headers }), threadId, persistence: true })` */
 export function netraConnection(config: NetraConnectionConfig): NetraConnection {
-  const { base, agent } = address(config.url);
+  const { base, agent } = parseUrl(config.url);
   const connection = new Connection({ ...config, base });
-  const leaves = config.onAbort === 'leave';
-  const asked = new Map<string, string>();
+  const leaveOnAbort = config.onAbort === 'leave';
+  const waitingRuns = new Map<string, string>();
   const threads = new Map<string, string>();
   const remember = (runId: string, threadId: string) => {
     threads.delete(runId);
@@ -52,9 +52,9 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
     const [oldest] = threads.keys();
     if (threads.size > MAX_RUNS && oldest !== undefined) threads.delete(oldest);
   };
-  const follow = (input: Partial<RunAgentInput> & { threadId: string; runId: string }, begin: Begin): Followed => {
-    const whole = { messages: [], tools: [], context: [], state: {}, forwardedProps: {}, ...input };
-    return new Followed((subscriber) => new Run(connection, config.agent ?? agent, whole, asked, subscriber), begin);
+  const follow = (input: Partial<RunAgentInput> & { threadId: string; runId: string }, start: Start): BufferedRun => {
+    const complete = { messages: [], tools: [], context: [], state: {}, forwardedProps: {}, ...input };
+    return new BufferedRun((subscriber) => new Run(connection, config.agent ?? agent, complete, waitingRuns, subscriber), start);
   };
 
   return {
@@ -71,18 +71,18 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
         tools: context?.clientTools ?? [],
         forwardedProps: context?.forwardedProps ?? data ?? {},
       };
-      yield* follow(input as RunAgentInput, (run) => run.begin()).read(new Chunks(messages), signal, () => leaves);
+      yield* follow(input as RunAgentInput, (run) => run.start()).read(new ChunkConverter(messages), signal, () => leaveOnAbort);
     },
 
     async *joinRun(runId, signal) {
       const threadId = threads.get(runId) ?? config.threadId;
       if (threadId === undefined) {
         const remedy = 'give `persistence: true` to the chat, or `threadId` to the connection';
-        throw new NetraError('not_found', `nothing says which thread the run ${runId} belongs to; ${remedy}`);
+        throw new NetraError('not_found', `the thread of the run ${runId} is not known; ${remedy}`);
       }
-      const joined = follow({ threadId, runId }, (run) => run.join(beforeJoined));
-      // TanStack gives up a run that it joined where nothing comes for a while; that run goes on.
-      yield* joined.read(new Chunks([]), signal, (told) => leaves || !told);
+      const joined = follow({ threadId, runId }, (run) => run.join(eventsBeforeJoined));
+      // TanStack aborts a joined run from which nothing arrives for a while; that must not stop it.
+      yield* joined.read(new ChunkConverter([]), signal, (hasRead) => leaveOnAbort || !hasRead);
     },
 
     async hydrate(threadId) {
@@ -92,14 +92,14 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
           turns = known;
           return [];
         }),
-      ).now();
+      ).initialEvents();
       const runId = serverRunId(newest);
       if (runId === undefined) return { messages: [], activeRun: null, interrupts: null };
       remember(runId, threadId);
-      const active = !newest.some(isLast);
+      const active = !newest.some(isTerminal);
       const pending = newest.flatMap(interruptsOf);
       return {
-        messages: shownOf(turns, active),
+        messages: uiMessagesOf(turns, active),
         activeRun: active ? { runId } : null,
         interrupts: pending.length > 0 ? { runId, pending } : null,
       };
@@ -111,66 +111,66 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
 
 const snapshotOf = (messages: unknown[]): BaseEvent => ({ type: EventType.MESSAGES_SNAPSHOT, messages }) as unknown as BaseEvent;
 
-/** The conversation as TanStack makes it of what it is told. The turn that goes on is told by `joinRun`. */
-function shownOf(turns: Turn[], active: boolean): UIMessage[] {
+/** The conversation as TanStack would build it from the events. An active last turn is left to `joinRun`. */
+function uiMessagesOf(turns: Turn[], active: boolean): UIMessage[] {
   const processor = new StreamProcessor();
-  turns.forEach(({ said, runs }, index) => {
-    processor.addUserMessage(said.message.content, idOf(said));
+  turns.forEach(({ item, runs }, index) => {
+    processor.addUserMessage(item.message.content, callerIdOf(item));
     processor.prepareAssistantMessage();
     if (active && index === turns.length - 1) return;
-    const chunks = new Chunks(processor.getMessages());
-    for (const chunk of runs.flatMap(eventsOf).flatMap((event) => chunks.of(event))) processor.processChunk(chunk);
+    const converter = new ChunkConverter(processor.getMessages());
+    for (const chunk of runs.flatMap(eventsOf).flatMap((event) => converter.convert(event))) processor.processChunk(chunk);
   });
   return processor.getMessages();
 }
 
 /**
- * What TanStack is told before a run that it joins: the messages up to the newest turn, and what the turn's earlier runs said.
- * Without the messages, it would drop its newest one as soon as the run says something, with what the run thought before.
+ * The events before a run that TanStack joins: the messages up to the newest turn, and the events of the turn's earlier runs.
+ * Without the messages, TanStack would drop its newest one, with its reasoning, at the run's first text.
  */
-function beforeJoined(turns: Turn[]): BaseEvent[] {
+function eventsBeforeJoined(turns: Turn[]): BaseEvent[] {
   const earlier = turns.at(-1)!.runs.slice(0, -1).flatMap(eventsOf);
-  return [snapshotOf(shownOf(turns, true)), ...earlier.filter((event) => event.type !== EventType.RUN_STARTED && !isLast(event))];
+  return [snapshotOf(uiMessagesOf(turns, true)), ...earlier.filter((event) => event.type !== EventType.RUN_STARTED && !isTerminal(event))];
 }
 
-/** What an event says of messages. */
-interface About {
+/** The fields of events that name messages. */
+interface MessageFields {
   messageId?: string;
   parentMessageId?: string;
   messages?: { id?: string }[];
 }
 
 /**
- * A run's events as TanStack's chunks, whose types name each one. A call may name a message that nothing else begins; TanStack would
- * show such a call in the message before, so the message is begun here.
+ * Converts a run's events to TanStack's chunks. A tool call may name a message that no other event starts; TanStack would show such a
+ * call in the previous message, so the message is started here.
  */
-class Chunks {
-  private begun: Set<string>;
+class ChunkConverter {
+  private started: Set<string>;
 
-  /** After these messages. */
+  /** `messages`: the conversation before the run. */
   constructor(messages: { id?: string }[]) {
-    this.begun = idsOf(messages);
+    this.started = idsOf(messages);
   }
 
-  of(event: BaseEvent): StreamChunk[] {
-    const { type, messageId, parentMessageId, messages } = event as BaseEvent & About;
+  convert(event: BaseEvent): StreamChunk[] {
+    const { type, messageId, parentMessageId, messages } = event as BaseEvent & MessageFields;
     const chunk = event as unknown as StreamChunk;
-    if (type === EventType.MESSAGES_SNAPSHOT) this.begun = idsOf(messages ?? []);
-    if (type === EventType.TEXT_MESSAGE_START && messageId !== undefined) this.begun.add(messageId);
-    if (type !== EventType.TOOL_CALL_START || parentMessageId === undefined || this.begun.has(parentMessageId)) return [chunk];
-    this.begun.add(parentMessageId);
-    const about = { messageId: parentMessageId, role: 'assistant' };
-    return [{ type: EventType.TEXT_MESSAGE_START, ...about }, { type: EventType.TEXT_MESSAGE_END, ...about }, chunk] as StreamChunk[];
+    if (type === EventType.MESSAGES_SNAPSHOT) this.started = idsOf(messages ?? []);
+    if (type === EventType.TEXT_MESSAGE_START && messageId !== undefined) this.started.add(messageId);
+    if (type !== EventType.TOOL_CALL_START || parentMessageId === undefined || this.started.has(parentMessageId)) return [chunk];
+    this.started.add(parentMessageId);
+    const message = { messageId: parentMessageId, role: 'assistant' };
+    return [{ type: EventType.TEXT_MESSAGE_START, ...message }, { type: EventType.TEXT_MESSAGE_END, ...message }, chunk] as StreamChunk[];
   }
 }
 
 const idsOf = (messages: { id?: string }[]): Set<string> => new Set(messages.flatMap(({ id }) => id ?? []));
 
-const isLast = ({ type }: BaseEvent): boolean => type === EventType.RUN_FINISHED || type === EventType.RUN_ERROR;
+const isTerminal = ({ type }: BaseEvent): boolean => type === EventType.RUN_FINISHED || type === EventType.RUN_ERROR;
 
 function serverRunId(events: BaseEvent[]): string | undefined {
-  const begun = events.find(({ type }) => type === EventType.RUN_STARTED);
-  return begun && (metadataOf(begun)['netra'] as { runId: string }).runId;
+  const started = events.find(({ type }) => type === EventType.RUN_STARTED);
+  return started && (metadataOf(started)['netra'] as { runId: string }).runId;
 }
 
 function interruptsOf(event: BaseEvent): Interrupts {
@@ -178,64 +178,68 @@ function interruptsOf(event: BaseEvent): Interrupts {
   return event.type === EventType.RUN_FINISHED && outcome?.type === 'interrupt' ? (outcome.interrupts as Interrupts) : [];
 }
 
-type Begin = (run: Run) => Promise<void>;
+type Start = (run: Run) => Promise<void>;
 type Subscriber = ConstructorParameters<typeof Run>[4];
 
-/** A run whose events wait until they are read. */
-class Followed {
+/** A run whose events are buffered until they are read. */
+class BufferedRun {
   private readonly run: Run;
-  private readonly waiting: BaseEvent[] = [];
+  private readonly buffer: BaseEvent[] = [];
   private ended = false;
   private failure: unknown;
   private wake = (): void => {};
 
-  constructor(make: (subscriber: Subscriber) => Run, begin: Begin) {
+  constructor(create: (subscriber: Subscriber) => Run, start: Start) {
     let run!: Run;
-    new Observable<BaseEvent>((subscriber) => void (run = make(subscriber))).subscribe({
-      next: (event) => this.next(event),
+    new Observable<BaseEvent>((subscriber) => void (run = create(subscriber))).subscribe({
+      next: (event) => this.push(event),
       error: (error) => this.end(error),
       complete: () => this.end(),
     });
     this.run = run;
-    void begin(run);
+    void start(run);
   }
 
-  /** What is told at once when there is something to tell: of a thread, all that is known. The run goes on. */
-  async now(): Promise<BaseEvent[]> {
-    await this.some();
+  /** The first events, which arrive together: all that the thread has so far. Stops following the run, which continues. */
+  async initialEvents(): Promise<BaseEvent[]> {
+    await this.untilReadable();
     this.leave();
     if (this.failure !== undefined) throw this.failure;
-    return this.waiting;
+    return this.buffer;
   }
 
-  /** The events in order. Where they are read no further, the run is stopped, or left if `leaves` says so: `told`, once some were read. */
-  async *read(chunks: Chunks, signal: AbortSignal | undefined, leaves: (told: boolean) => boolean): AsyncGenerator<StreamChunk> {
-    let told = false;
+  /**
+   * The events in order. When reading ends, the run is stopped, unless `shouldLeave` returns true; its argument is whether an event
+   * was read.
+   */
+  async *read(converter: ChunkConverter, signal: AbortSignal | undefined, shouldLeave: (hasRead: boolean) => boolean): AsyncGenerator<StreamChunk> {
+    let hasRead = false;
     const aborted = () => this.wake();
     signal?.addEventListener('abort', aborted, { once: true });
     try {
       while (!signal?.aborted) {
-        const event = this.waiting.shift();
+        const event = this.buffer.shift();
         if (event === undefined && this.ended) break;
         if (event === undefined) {
-          await this.some();
+          await this.untilReadable();
         } else {
-          told = true;
-          yield* chunks.of(event);
+          hasRead = true;
+          yield* converter.convert(event);
         }
       }
       if (this.failure !== undefined && !signal?.aborted) throw this.failure;
     } finally {
       signal?.removeEventListener('abort', aborted);
-      if (!leaves(told)) this.run.stop();
+      if (!shouldLeave(hasRead)) this.run.stop();
       this.leave();
     }
   }
 
-  private some(): Promise<void> {
+  /** Resolves when an event is buffered or the run has ended. */
+  private untilReadable(): Promise<void> {
     return new Promise((resolve) => {
       this.wake = resolve;
-      if (this.waiting.length > 0 || this.ended) resolve();
+      if (this.buffer.length > 0 || this.ended) resolve();
     });
   }
 
@@ -244,10 +248,10 @@ class Followed {
     this.run.leave();
   }
 
-  private next(event: BaseEvent): void {
+  private push(event: BaseEvent): void {
     if (this.ended) return;
-    if (this.waiting.length < MAX_WAITING_EVENTS) this.waiting.push(event);
-    else this.end(new NetraError('too_large', `${MAX_WAITING_EVENTS} events wait to be read; load the page anew to see the rest`));
+    if (this.buffer.length < MAX_BUFFERED_EVENTS) this.buffer.push(event);
+    else this.end(new NetraError('too_large', `${MAX_BUFFERED_EVENTS} events were not read in time; reload the page to see the rest`));
     this.wake();
   }
 

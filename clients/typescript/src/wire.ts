@@ -1,4 +1,4 @@
-/** The frames of `netra.v1`, as far as this client reads and writes them. It ignores what it does not know. */
+/** The parts of `netra.v1`'s frames that this client uses. Other fields and types are ignored. */
 import type { BaseEvent, Interrupt } from '@ag-ui/client';
 
 /** A position in a channel's log. */
@@ -7,7 +7,7 @@ export interface Cursor {
   seq: number;
 }
 
-/** What a command is refused with, and what a run's stream fails with where the server, or the way to it, is the cause. */
+/** The error of a refused command, and of a run's stream that the server or the connection made fail. */
 export class NetraError extends Error {
   override readonly name = 'NetraError';
 
@@ -15,7 +15,7 @@ export class NetraError extends Error {
     /** `not_found`, `forbidden`, `rate_limited` and so on, or `signed_out`, `closed`, `cancelled`, `invalid_input`. */
     readonly code: string,
     message: string,
-    /** Milliseconds after which it may work. */
+    /** Milliseconds after which a retry may succeed. */
     readonly retryAfterMs?: number,
   ) {
     super(message);
@@ -28,14 +28,14 @@ export interface ErrorBody {
   retry_after_ms?: number;
 }
 
-export const refusal = (body: ErrorBody): NetraError => new NetraError(body.code, body.message, body.retry_after_ms);
+export const toError = (body: ErrorBody): NetraError => new NetraError(body.code, body.message, body.retry_after_ms);
 
-/** The longest that is waited without a word for what may work later (ms); beyond that whoever asked is told: a budget is a day's. */
-const MOST_PATIENCE_MS = 60_000;
+/** The longest wait (ms) before an automatic retry. Longer ones, such as for the next day's budget, are reported to the caller. */
+const MAX_RETRY_WAIT_MS = 60_000;
 
-/** Whether waiting helps. */
-export const waits = ({ code, retryAfterMs }: NetraError): boolean =>
-  retryAfterMs !== undefined && retryAfterMs <= MOST_PATIENCE_MS && (code === 'rate_limited' || code === 'unavailable');
+/** Whether to wait and try again. */
+export const isRetryable = ({ code, retryAfterMs }: NetraError): boolean =>
+  retryAfterMs !== undefined && retryAfterMs <= MAX_RETRY_WAIT_MS && (code === 'rate_limited' || code === 'unavailable');
 
 export interface Welcome {
   user: { id: string; name: string; role: string };
@@ -71,34 +71,34 @@ export interface Accepted {
   seq: number;
 }
 
-/** A thread as the server's reducer has it. */
+/** A thread as the server's reducer computes it. */
 export interface ThreadView {
-  items: ({ kind: 'run'; value: RunView } | { kind: 'message'; value: Said })[];
+  items: ({ kind: 'run'; value: RunView } | { kind: 'message'; value: MessageItem })[];
 }
 
-export interface Said {
-  /** `external_id`: what the program that sent it calls it, where that is another id. */
+export interface MessageItem {
+  /** `external_id`: the id that the sending program gave the message, if it differs. */
   message: { id: string; content: string; run_id: string; external_id?: string };
-  /** The message that it was said after; absent: the first of its branch. */
+  /** The previous message of the branch; absent for the first. */
   follows?: string;
 }
 
 export interface RunView {
   run_id: string;
   message_id?: string;
-  /** Calls that it left to whoever asked. */
+  /** Ids of the tool calls that the caller has to carry out. */
   pending?: string[];
   state:
     | { is: 'waiting' | 'running' | 'finished' | 'cancelled' }
     | { is: 'interrupted'; interrupts: Interrupt[] }
     | { is: 'failed'; message: string; code?: string };
   nodes: Node[];
-  /** How many of the nodes stand before the message that the run answers: what the agent said to a cancellation. */
+  /** How many of the nodes come before the message that the run answers: the agent's reaction to a cancelled interrupt. */
   nodes_before_message?: number;
   usage?: unknown[];
-  /** The shared state as the run left it. Absent: as the runs before left it, changed by `shared_changes`. */
+  /** The shared state at the run's end. Absent: that of the previous run, with `shared_changes` applied. */
   shared?: unknown;
-  /** Each a list of operations (RFC 6902), in order. */
+  /** JSON patches (RFC 6902), in order. */
   shared_changes?: unknown[][];
   result?: unknown;
 }

@@ -1,91 +1,91 @@
-/** What the server follows for a connection is what is wanted in the end, whatever it refuses meanwhile. No server: its answers are a model's. */
+/** Tests that the subscriptions on the server match the followed channels in the end, whatever is refused. The server is simulated. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Channels, type Follower } from '../src/channels.js';
 
-const PLACES = 2;
-const slowly = { code: 'rate_limited', message: 'slowly', retry_after_ms: 10 };
+const MAX_CHANNELS = 2;
+const rateLimited = { code: 'rate_limited', message: 'too fast', retry_after_ms: 10 };
 const full = { code: 'conflict', message: 'too many channels' };
 
-/** Channels, and a server that follows what it is told to, at most {@link PLACES}, unless it refuses. */
-class World {
+/** Channels, and a simulated server that accepts at most {@link MAX_CHANNELS} subscriptions, and refuses commands on request. */
+class Simulation {
   readonly channels = new Channels();
-  readonly follows = new Set<string>();
+  readonly subscriptions = new Set<string>();
   private readonly sent: { id: number; type: string; channel: string }[] = [];
   private id = 0;
 
-  /** What is due is sent. */
-  ask(): void {
-    this.channels.ask((type, payload) => {
+  /** Sends the commands that are due. */
+  send(): void {
+    this.channels.sendDue((type, payload) => {
       const { channel } = payload as { channel: string };
       this.sent.push({ id: ++this.id, type, channel });
       return this.id;
     });
   }
 
-  /** The server takes the next command, and its answer arrives. Answers whether there was one. */
+  /** The server executes or refuses the next command, and its reply arrives. Returns whether there was one. */
   serve(refuse: boolean): boolean {
     const next = this.sent.shift();
     if (!next) return false;
     const { id, type, channel } = next;
-    const isFull = type === 'subscribe' && !this.follows.has(channel) && this.follows.size >= PLACES;
-    if (!refuse && type === 'unsubscribe') this.follows.delete(channel);
-    if (!refuse && type === 'subscribe' && !isFull) this.follows.add(channel);
-    const error = refuse ? slowly : isFull ? full : undefined;
-    const [asked, left] = [this.channels.askedAs(id), this.channels.leavingAs(id)];
-    if (left !== undefined) this.channels.left(left, error);
-    else if (asked !== undefined && error) this.channels.refused(asked, error);
-    else if (asked !== undefined) this.channels.answered(asked, { epoch: 'e', seq: 0, mode: 'snapshot', snapshot: { kind: 'thread', items: [] } });
+    const isFull = type === 'subscribe' && !this.subscriptions.has(channel) && this.subscriptions.size >= MAX_CHANNELS;
+    if (!refuse && type === 'unsubscribe') this.subscriptions.delete(channel);
+    if (!refuse && type === 'subscribe' && !isFull) this.subscriptions.add(channel);
+    const error = refuse ? rateLimited : isFull ? full : undefined;
+    const [subscribed, unsubscribed] = [this.channels.subscribeOf(id), this.channels.unsubscribeOf(id)];
+    if (unsubscribed !== undefined) this.channels.onUnsubscribed(unsubscribed, error);
+    else if (subscribed !== undefined && error) this.channels.onRefused(subscribed, error);
+    else if (subscribed !== undefined) this.channels.onSubscribed(subscribed, { epoch: 'e', seq: 0, mode: 'snapshot', snapshot: { kind: 'thread', items: [] } });
     return true;
   }
 
   settle(): void {
-    do this.ask();
+    do this.send();
     while (this.serve(false));
   }
 }
 
-const nobody: Follower = { entry: () => {}, snapshot: () => {}, failed: (error) => assert.fail(error) };
+const follower: Follower = { entry: () => {}, snapshot: () => {}, failed: (error) => assert.fail(error) };
 
-test('an unsubscribe that is refused for the moment is sent again', () => {
-  const world = new World();
-  void world.channels.add('a', nobody);
-  world.settle();
-  world.channels.remove('a', nobody);
-  world.ask();
-  world.serve(true);
-  assert.deepEqual([...world.follows], ['a']);
-  world.settle();
-  assert.deepEqual([...world.follows], []);
+test('an unsubscribe that is refused with a retry time is sent again', () => {
+  const simulation = new Simulation();
+  void simulation.channels.add('a', follower);
+  simulation.settle();
+  simulation.channels.remove('a', follower);
+  simulation.send();
+  simulation.serve(true);
+  assert.deepEqual([...simulation.subscriptions], ['a']);
+  simulation.settle();
+  assert.deepEqual([...simulation.subscriptions], []);
 });
 
-test('whatever is refused, exactly what is wanted is followed in the end', () => {
+test('whatever is refused, the server’s subscriptions are exactly the wanted ones in the end', () => {
   for (let seed = 1; seed <= 500; seed += 1) {
     let state = seed;
-    // A generator of our own: a failure names the seed that repeats it.
+    // A seeded generator: a failure prints the seed that repeats it.
     const random = (below: number): number => {
       state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
       return Math.floor((state / 2 ** 32) * below);
     };
-    const world = new World();
+    const simulation = new Simulation();
     const wanted: string[] = [];
-    const leave = (name: string) => world.channels.remove(name, nobody);
+    const leave = (name: string) => simulation.channels.remove(name, follower);
     for (let step = 0; step < 80; step += 1) {
       const [name, kind] = [`c${random(5)}`, random(6)];
       if (kind < 2 && !wanted.includes(name)) {
-        if (wanted.length === PLACES) leave(wanted.shift()!);
+        if (wanted.length === MAX_CHANNELS) leave(wanted.shift()!);
         wanted.push(name);
-        world.channels.add(name, nobody).catch((error: Error) => assert.fail(`seed ${seed}: ${error.message}`));
+        simulation.channels.add(name, follower).catch((error: Error) => assert.fail(`seed ${seed}: ${error.message}`));
       } else if (kind === 2 && wanted.includes(name)) {
         wanted.splice(wanted.indexOf(name), 1);
         leave(name);
       } else if (kind === 3) {
-        world.ask();
+        simulation.send();
       } else {
-        world.serve(random(2) === 0);
+        simulation.serve(random(2) === 0);
       }
     }
-    world.settle();
-    assert.deepEqual([...world.follows].sort(), wanted.sort(), `seed ${seed}`);
+    simulation.settle();
+    assert.deepEqual([...simulation.subscriptions].sort(), wanted.sort(), `seed ${seed}`);
   }
 });

@@ -1,15 +1,15 @@
-/** A model behind OpenAI's API that answers by what was said last: it looks at files, asks for a colour, and says what it got. */
+/** A scripted model with OpenAI's API: calls three tools one after the other, then answers with the last result. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-interface Asked {
+interface ModelRequest {
   messages: { role: string; content?: unknown; tool_call_id?: string }[];
   tools?: { function: { name: string } }[];
 }
 
 export class Model {
-  /** What it was asked, in order. */
-  readonly asked: Asked[] = [];
+  /** The requests, in order. */
+  readonly requests: ModelRequest[] = [];
 
   private constructor(private readonly server: Server) {}
 
@@ -18,10 +18,10 @@ export class Model {
       const server = createServer(async (request, response) => {
         let body = '';
         for await (const chunk of request) body += chunk;
-        const asked = JSON.parse(body) as Asked;
-        model.asked.push(asked);
+        const parsed = JSON.parse(body) as ModelRequest;
+        model.requests.push(parsed);
         response.setHeader('content-type', 'text/event-stream');
-        for (const chunk of answer(asked)) response.write(`data: ${JSON.stringify(chunk)}\n\n`);
+        for (const chunk of answer(parsed)) response.write(`data: ${JSON.stringify(chunk)}\n\n`);
         response.end('data: [DONE]\n\n');
       });
       const model = new Model(server);
@@ -39,7 +39,7 @@ export class Model {
   }
 }
 
-function* answer({ messages }: Asked): Generator<object> {
+function* answer({ messages }: ModelRequest): Generator<object> {
   const chunk = (delta: object, finish_reason: string | null = null) => ({ id: 'c', choices: [{ index: 0, delta, finish_reason }] });
   const call = (name: string) => chunk({ tool_calls: [{ index: 0, id: `call-${name}`, type: 'function', function: { name, arguments: '{}' } }] });
   const results = messages.slice(messages.findLastIndex(({ role }) => role === 'user') + 1).filter(({ role }) => role === 'tool');
@@ -47,7 +47,7 @@ function* answer({ messages }: Asked): Generator<object> {
   yield chunk({ reasoning_content: 'What ' });
   yield chunk({ reasoning_content: 'now?' });
   if (next) {
-    yield chunk({ content: `I ask ${next}.` });
+    yield chunk({ content: `Calling ${next}.` });
     yield call(next);
   } else {
     yield chunk({ content: 'It is ' });

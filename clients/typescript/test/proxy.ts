@@ -1,12 +1,12 @@
-/** A network between client and server: it can be cut, and stay away for a while. */
+/** A TCP proxy between client and server that can cut connections and refuse new ones. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
 export class Proxy {
   private readonly pairs = new Set<[Socket, Socket]>();
-  /** Connections that came through since the start, and bytes on their way to clients. */
+  /** Connections accepted, and bytes sent to clients, since the start. */
   connections = 0;
   bytes = 0;
-  private away = false;
+  private refuses = false;
 
   private constructor(private readonly listener: Server) {}
 
@@ -22,28 +22,28 @@ export class Proxy {
     return `http://127.0.0.1:${(this.listener.address() as AddressInfo).port}`;
   }
 
-  /** Ends every connection, without a word. */
+  /** Resets every connection. */
   cut(): void {
     for (const pair of this.pairs) pair.forEach((socket) => socket.resetAndDestroy());
   }
 
-  /** Cuts, and lets nobody through until {@link mend}. */
-  takeAway(): void {
-    this.away = true;
+  /** Resets every connection, and refuses new ones until {@link restore}. */
+  block(): void {
+    this.refuses = true;
     this.cut();
   }
 
-  mend(): void {
-    this.away = false;
+  restore(): void {
+    this.refuses = false;
   }
 
   stop(): void {
-    this.takeAway();
+    this.block();
     this.listener.close();
   }
 
   private accept(client: Socket, target: number): void {
-    if (this.away) return void client.resetAndDestroy();
+    if (this.refuses) return void client.resetAndDestroy();
     this.connections += 1;
     const server = connect(target, '127.0.0.1');
     const pair: [Socket, Socket] = [client, server];

@@ -1,4 +1,4 @@
-/** An AG-UI endpoint that reads what it is asked by the protocol's own schema, and says how many files it was sent. */
+/** An AG-UI endpoint that validates its input with the protocol's own schema, and answers with the number of files in it. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { RunAgentInputSchema } from '@ag-ui/core/schemas';
@@ -6,8 +6,8 @@ import { RunAgentInputSchema } from '@ag-ui/core/schemas';
 type Input = ReturnType<typeof RunAgentInputSchema.parse>;
 
 export class Remote {
-  /** What it was asked, in order. */
-  readonly asked: Input[] = [];
+  /** The inputs, in order. */
+  readonly inputs: Input[] = [];
 
   private constructor(private readonly server: Server) {}
 
@@ -16,11 +16,11 @@ export class Remote {
       const server = createServer(async (request, response) => {
         const chunks: Buffer[] = [];
         for await (const chunk of request) chunks.push(chunk);
-        const read = RunAgentInputSchema.safeParse(JSON.parse(Buffer.concat(chunks).toString()));
-        if (!read.success) return response.writeHead(422).end(read.error.message);
-        remote.asked.push(read.data);
+        const parsed = RunAgentInputSchema.safeParse(JSON.parse(Buffer.concat(chunks).toString()));
+        if (!parsed.success) return response.writeHead(422).end(parsed.error.message);
+        remote.inputs.push(parsed.data);
         response.setHeader('content-type', 'text/event-stream');
-        for (const event of answer(read.data)) response.write(`data: ${JSON.stringify(event)}\n\n`);
+        for (const event of answer(parsed.data)) response.write(`data: ${JSON.stringify(event)}\n\n`);
         response.end();
       });
       const remote = new Remote(server);

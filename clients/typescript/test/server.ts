@@ -1,4 +1,4 @@
-/** A real server for the tests, with a recorded agent, and what its clients need of it. */
+/** Runs a real server with recorded agents, and reads threads and files from it. */
 import { once } from 'node:events';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -13,22 +13,23 @@ import type { RunView, ThreadView } from '../src/wire.js';
 const root = resolve(import.meta.dirname, '../../../..');
 const binary = resolve(process.env['NETRA'] ?? join(root, 'target/debug/netra'));
 const recording = join(root, 'tests/data/replay.jsonl');
-/** A log of requests that the analyst reads. */
+/** A usage log for the analyst. */
 export const sample = join(root, 'docs/samples/support-assistant.csv');
 const SETUP_TOKEN = 'setup-token-of-the-tests';
-const PERSON = { email: 'first@example.org', password: 'correct horse battery staple' };
-const PATIENCE_MS = 30_000;
+const ACCOUNT = { email: 'first@example.org', password: 'correct horse battery staple' };
+const TIMEOUT_MS = 30_000;
 
-/** Waits until something is so. */
-export async function until(what: string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await is())) {
-    if (Date.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
+/** Waits until a condition holds. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + TIMEOUT_MS;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within ${TIMEOUT_MS} ms: ${what}`);
     await new Promise((next) => setTimeout(next, 20));
   }
 }
 
-const port = (): Promise<number> =>
+/** A free port. */
+const freePort = (): Promise<number> =>
   new Promise((done) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as AddressInfo;
@@ -43,15 +44,17 @@ export class Server {
   private constructor(
     private readonly folder: string,
     readonly port: number,
-    /** Variables of the next start. */
+    /** Environment variables for the next start. */
     public env: Record<string, string>,
   ) {}
 
-  /** A server with an administrator and the agents `slow`, `quick`, `asks`, whose runs wait for a person, `calls`, whose runs
-   *  leave a call to whoever asked, `looks-up`, whose runs call in a message of its own, and `shares`, whose runs tell a state. */
+  /**
+   * Starts a server with an administrator and replay agents: `slow` and `quick`; `asks`, whose runs end with an interrupt; `calls`, whose
+   * runs leave a tool call to the caller; `looks-up`, whose tool calls have a message of their own; `shares`, whose runs set the state.
+   */
   static async start(env: Record<string, string> = {}, config = ''): Promise<Server> {
     const folder = await mkdtemp(join(tmpdir(), 'netra-client-'));
-    const server = new Server(folder, await port(), env);
+    const server = new Server(folder, await freePort(), env);
     const agent = (id: string, rate: number, file = recording) =>
       `[[agents]]\nid = "${id}"\nname = "${id}"\nkind = "replay"\nfile = "${file}"\nevents_per_second = ${rate}\n`;
     const interrupts = [{ id: 'may I', reason: 'confirmation', message: 'May I?' }];
@@ -88,7 +91,7 @@ export class Server {
     const base = await readFile(join(root, 'Leptos.toml'), 'utf8');
     await writeFile(join(folder, 'Leptos.toml'), `${base}\n${agents.join('')}${config}`);
     await server.start();
-    const body = JSON.stringify({ setup_token: SETUP_TOKEN, name: 'First', ...PERSON });
+    const body = JSON.stringify({ setup_token: SETUP_TOKEN, name: 'First', ...ACCOUNT });
     const headers = { 'content-type': 'application/json', origin: server.url };
     const answer = await fetch(`${server.url}/api/auth/setup`, { method: 'POST', headers, body });
     if (!answer.ok) throw new Error(`set-up answered ${answer.status}: ${await answer.text()}`);
@@ -114,7 +117,7 @@ export class Server {
     });
   }
 
-  /** Ends the process as a crash does, or asks it to stop. */
+  /** Kills the process, or asks it to stop, and waits for its end. */
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.child;
     this.child = undefined;
@@ -124,8 +127,8 @@ export class Server {
     await gone;
   }
 
-  /** Says that the store was restored from a copy: its logs are other ones now. The server must not run. */
-  async restored(): Promise<void> {
+  /** Marks the store as restored from a backup, which changes its epoch. The server must not run. */
+  async markRestored(): Promise<void> {
     await promisify(execFile)(binary, ['store', 'restored', '--data', join(this.folder, 'data')], { cwd: this.folder });
   }
 
@@ -137,12 +140,12 @@ export class Server {
   /** An access token of the administrator. */
   async token(): Promise<string> {
     const headers = { 'content-type': 'application/json' };
-    const answer = await fetch(`${this.url}/api/auth/token`, { method: 'POST', headers, body: JSON.stringify(PERSON) });
+    const answer = await fetch(`${this.url}/api/auth/token`, { method: 'POST', headers, body: JSON.stringify(ACCOUNT) });
     if (!answer.ok) throw new Error(`no token: ${answer.status} ${await answer.text()}`);
     return ((await answer.json()) as { access_token: string }).access_token;
   }
 
-  /** Gives a thread a file. */
+  /** Uploads a file to a thread. */
   async upload(threadId: string, name: string, content: Uint8Array<ArrayBuffer>): Promise<void> {
     const body = new FormData();
     body.set('file', new Blob([content]), name);
@@ -151,7 +154,7 @@ export class Server {
     if (answer.status !== 201) throw new Error(`the upload was answered ${answer.status}: ${await answer.text()}`);
   }
 
-  /** The files of a thread's newest message, as they are downloaded: names and bytes. */
+  /** Downloads the files of a thread's newest message: names and bytes. */
   async files(threadId: string): Promise<[string, Buffer][]> {
     let attachments: { file_id: string; name: string }[] = [];
     await this.read(threadId, (payload, done) => {
@@ -168,7 +171,7 @@ export class Server {
     );
   }
 
-  /** What a thread's log has of a run, read on a socket that nobody cuts. */
+  /** The events of a run in the thread's log, read over an undisturbed socket. */
   async log(threadId: string, runId: string): Promise<BaseEvent[]> {
     const events: BaseEvent[] = [];
     await this.read(threadId, (payload, done) => {
@@ -179,7 +182,7 @@ export class Server {
     return events;
   }
 
-  /** What the server's reducer makes of a run. */
+  /** A run in the server's view of the thread. */
   async view(threadId: string, runId: string): Promise<RunView> {
     let view: RunView | undefined;
     await this.read(threadId, (payload, done) => {
@@ -191,25 +194,25 @@ export class Server {
     return view;
   }
 
-  /** Subscribes, from a snapshot and then from the beginning, and shows all that comes until it is done. */
-  private async read(threadId: string, show: (payload: any, done: () => void) => void): Promise<void> {
+  /** Subscribes for a snapshot and then from the beginning, and passes on all payloads until `done` is called. */
+  private async read(threadId: string, onPayload: (payload: any, done: () => void) => void): Promise<void> {
     const headers = { authorization: `Bearer ${await this.token()}` };
     const socket = new WebSocket(`ws://127.0.0.1:${this.port}/ws`, 'netra.v1', { headers });
-    const say = (id: number, after?: object) =>
+    const subscribe = (id: number, after?: object) =>
       socket.send(JSON.stringify({ type: 'subscribe', id, payload: { channel: `thread/${threadId}`, ...(after && { after }) } }));
-    const whole = new Promise<void>((done, failed) => {
+    const finished = new Promise<void>((done, failed) => {
       socket.on('error', failed);
       socket.on('message', (data) => {
         const { type, id, payload } = JSON.parse(String(data));
-        if (type === 'welcome') return say(1);
+        if (type === 'welcome') return subscribe(1);
         if (type === 'error') return failed(new Error(payload.message));
-        show(payload, done);
-        if (id === 1) say(2, { epoch: payload.epoch, seq: 0 });
+        onPayload(payload, done);
+        if (id === 1) subscribe(2, { epoch: payload.epoch, seq: 0 });
       });
     });
-    const late = setTimeout(() => socket.terminate(), PATIENCE_MS);
-    socket.on('close', () => clearTimeout(late));
-    await Promise.race([whole, once(socket, 'close').then(() => Promise.reject(new Error('the socket closed first')))]);
+    const timer = setTimeout(() => socket.terminate(), TIMEOUT_MS);
+    socket.on('close', () => clearTimeout(timer));
+    await Promise.race([finished, once(socket, 'close').then(() => Promise.reject(new Error('the socket closed first')))]);
     socket.terminate();
   }
 }

@@ -1,4 +1,4 @@
-/** TanStack AI's own chat client over the connection, against a real server, through a network that is cut. */
+/** Tests the connection with TanStack AI's own chat client, a real server and interrupted connections. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { type BaseEvent, EventType, type RunFinishedEvent } from '@ag-ui/client';
@@ -24,7 +24,7 @@ after(async () => {
 
 /** TanStack's `ChatClient` over a connection to Netra, with the events that it received. */
 class Chat {
-  readonly told: BaseEvent[] = [];
+  readonly received: BaseEvent[] = [];
   readonly client: ChatClient;
   interrupts: string[] = [];
 
@@ -45,7 +45,7 @@ class Chat {
       connection,
       threadId,
       persistence: true,
-      onChunk: (chunk: StreamChunk) => void this.told.push(chunk as unknown as BaseEvent),
+      onChunk: (chunk: StreamChunk) => void this.received.push(chunk as unknown as BaseEvent),
       onResumeStateChange: (_, pending) => (this.interrupts = pending.map(({ id }) => id)),
       ...options,
     } as ChatClientOptions);
@@ -56,9 +56,9 @@ class Chat {
     return this.client.getMessages();
   }
 
-  /** Where the run is in the thread of the server. */
+  /** The server's ids of the run. */
   get run(): { threadId: string; runId: string } {
-    return this.told[0]?.metadata?.['netra'] as { threadId: string; runId: string };
+    return this.received[0]?.metadata?.['netra'] as { threadId: string; runId: string };
   }
 
   /** The server's log of the run. */
@@ -66,10 +66,10 @@ class Chat {
     return server.log(this.run.threadId, this.run.runId);
   }
 
-  /** Waits for so many chunks, or for the end of the run: what is restated after a cut comes in fewer. */
-  async said(count: number): Promise<void> {
-    const isOver = () => this.told.at(-1)?.type === EventType.RUN_FINISHED;
-    await until(`${count} chunks`, () => this.told.length >= count || isOver());
+  /** Waits for a number of chunks or the end of the run: after a reconnect there may be fewer chunks. */
+  async hasReceived(count: number): Promise<void> {
+    const isOver = () => this.received.at(-1)?.type === EventType.RUN_FINISHED;
+    await until(`${count} chunks`, () => this.received.length >= count || isOver());
   }
 
   async ready(): Promise<void> {
@@ -77,17 +77,17 @@ class Chat {
   }
 }
 
-/** A run's events between its first and its last, without the older name of a field that TanStack adds. */
+/** A run's events without its first and last, and without the older name of a field that TanStack adds. */
 const content = (events: BaseEvent[]) => events.slice(1, -1).map(({ toolName: _, ...event }: BaseEvent & { toolName?: string }) => event);
 
-/** Messages as they are seen: without the times of reading, the step that a thought was in, and the ids that a page makes up for a person's. */
+/** Messages without what differs between pages: the steps of reasoning, and the ids that a page generates for the user's messages. */
 const shown = (messages: UIMessage[]) =>
   messages.map(({ id, role, parts }) => ({ id: role === 'user' ? '' : id, role, parts: parts.map((part) => ({ ...part, stepId: '' })) }));
 
-/** What a chat calls a person's messages. */
+/** A chat's ids of the user's messages. */
 const questionIds = (messages: UIMessage[]) => messages.flatMap(({ id, role }) => (role === 'user' ? [id] : []));
 
-/** What a chat shows that is told the events of runs by nobody else. */
+/** The messages of a chat that gets the events of runs directly. */
 async function direct(...runs: [question: string, log: BaseEvent[]][]): Promise<UIMessage[]> {
   let events: BaseEvent[] = [];
   const client = new ChatClient({
@@ -105,30 +105,30 @@ async function direct(...runs: [question: string, log: BaseEvent[]][]): Promise<
   return client.getMessages();
 }
 
-test('a chat that is cut again and again is told once and in order', async () => {
+test('a chat whose connection is cut repeatedly gets its events once and in order', async () => {
   const chat = new Chat('tanstack is cut');
   const done = chat.client.sendMessage('Where do my tokens go?');
   for (const chunks of [1, 20, 60, 120]) {
-    await chat.said(chunks);
+    await chat.hasReceived(chunks);
     proxy.cut();
   }
   await done;
-  assert.deepEqual(content(chat.told), content(await chat.log()));
+  assert.deepEqual(content(chat.received), content(await chat.log()));
   assert.equal(chat.client.getStatus(), 'ready');
   assert.deepEqual(shown(chat.messages), shown(await direct(['Where do my tokens go?', await chat.log()])));
 });
 
-test('a chat that is loaded anew in the middle of a run goes on with it', async () => {
-  const first = new Chat('tanstack is loaded anew');
+test('a chat that is reloaded during a run continues it', async () => {
+  const first = new Chat('tanstack is reloaded');
   await first.client.sendMessage('Where do my tokens go?');
-  const going = first.client.sendMessage('And the second time?');
-  await first.said(first.told.length + 20);
+  const done = first.client.sendMessage('And the second time?');
+  await first.hasReceived(first.received.length + 20);
 
-  const second = new Chat('tanstack is loaded anew');
-  await second.said(20);
+  const second = new Chat('tanstack is reloaded');
+  await second.hasReceived(20);
   proxy.cut();
-  await going;
-  await until('the second chat has it all', () => second.told.at(-1)?.type === EventType.RUN_FINISHED);
+  await done;
+  await until('the second chat is complete', () => second.received.at(-1)?.type === EventType.RUN_FINISHED);
   await second.ready();
   assert.deepEqual(shown(second.messages), shown(first.messages));
   assert.deepEqual(questionIds(second.messages), questionIds(first.messages));
@@ -137,20 +137,20 @@ test('a chat that is loaded anew in the middle of a run goes on with it', async 
   assert.deepEqual(shown(second.messages), shown(whole));
 });
 
-test('a chat that is loaded anew after a run shows it and asks nothing', async () => {
+test('a chat that is reloaded after a run shows it and sends nothing', async () => {
   const first = new Chat('tanstack comes back later', 'quick');
   await first.client.sendMessage('Where do my tokens go?');
   const second = new Chat('tanstack comes back later', 'quick');
   await until('the conversation is there', () => second.messages.length > 0);
   assert.deepEqual(shown(second.messages), shown(first.messages));
   assert.deepEqual(questionIds(second.messages), questionIds(first.messages));
-  assert.deepEqual(second.told, []);
+  assert.deepEqual(second.received, []);
 
   await second.client.sendMessage('And the second time?');
-  assert.deepEqual(content(second.told), content(await second.log()));
+  assert.deepEqual(content(second.received), content(await second.log()));
 });
 
-test('a call stands in the message that it names, as it is told and when the chat is loaded anew', async () => {
+test('a call is shown in the message that it names, while it streams and after a reload', async () => {
   const first = new Chat('tanstack looks up', 'looks-up');
   await first.client.sendMessage('How is the weather?');
   await first.client.sendMessage('And now?');
@@ -161,63 +161,63 @@ test('a call stands in the message that it names, as it is told and when the cha
   assert.deepEqual(shown(second.messages), shown(first.messages));
 });
 
-test('a turn of several runs is told whole to a chat that joins the last of them', async () => {
+test('a chat that joins the last run of a turn gets the whole turn', async () => {
   const first = new Chat('tanstack joins a turn', 'asks');
   await first.client.sendMessage('Do it');
   await until('the question', () => first.client.getInterrupts().length > 0);
   await first.client.resumeInterruptsUnsafe([{ interruptId: 'may I', status: 'resolved', payload: { approved: true } }]);
   const connection = netraConnection({ url: `${proxy.url}/api/agents/asks/agui`, token: () => server.token(), idleMs: 0, threadId: 'tanstack joins a turn' });
-  const told: StreamChunk[] = [];
-  for await (const chunk of connection.joinRun('whatever it was called')) told.push(chunk);
-  const [joined] = [await direct(['Do it', told as unknown as BaseEvent[]])];
+  const chunks: StreamChunk[] = [];
+  for await (const chunk of connection.joinRun('any id')) chunks.push(chunk);
+  const [joined] = [await direct(['Do it', chunks as unknown as BaseEvent[]])];
   assert.deepEqual(shown(joined), shown(first.messages));
   assert.equal(joined.length, 3, 'the question and two answers');
 });
 
-test('a thread in which nothing was said is an empty chat', async () => {
+test('a thread without messages is an empty chat', async () => {
   const connection = netraConnection({ url: `${proxy.url}/api/agents/quick/agui`, token: () => server.token(), idleMs: 0 });
-  assert.deepEqual(await connection.hydrate('tanstack never said a word'), { messages: [], activeRun: null, interrupts: null });
+  assert.deepEqual(await connection.hydrate('tanstack without messages'), { messages: [], activeRun: null, interrupts: null });
 });
 
-test('stop ends the run at the server', async () => {
+test('stop stops the run on the server', async () => {
   const chat = new Chat('tanstack stops');
   const done = chat.client.sendMessage('Where do my tokens go?');
-  await chat.said(20);
+  await chat.hasReceived(20);
   chat.client.stop();
   await done;
   assert.deepEqual(((await chat.log()).at(-1) as RunFinishedEvent).outcome, { type: 'cancelled' });
 });
 
-test('stop ends a run at the server that was joined', async () => {
+test('stop stops a joined run on the server', async () => {
   const first = new Chat('tanstack stops what it joined');
-  const going = first.client.sendMessage('Where do my tokens go?');
-  await first.said(20);
+  const done = first.client.sendMessage('Where do my tokens go?');
+  await first.hasReceived(20);
   const second = new Chat('tanstack stops what it joined');
-  await second.said(20);
+  await second.hasReceived(20);
   second.client.stop();
-  await going;
+  await done;
   assert.deepEqual(((await first.log()).at(-1) as RunFinishedEvent).outcome, { type: 'cancelled' });
 });
 
-test('a chat that leaves its runs lets them go on, and finds them again', async () => {
+test('with `leave` a run continues without its chat, which gets it again when it is attached', async () => {
   const chat = new Chat('tanstack leaves', 'slow', { onAbort: 'leave' });
   void chat.client.sendMessage('Where do my tokens go?');
-  await chat.said(20);
+  await chat.hasReceived(20);
   chat.client.detach();
   const log = await chat.log();
-  assert.equal((log.at(-1) as RunFinishedEvent).outcome, undefined, 'nobody stopped it');
+  assert.equal((log.at(-1) as RunFinishedEvent).outcome, undefined, 'it was not stopped');
   chat.client.attach();
   const whole = await direct(['Where do my tokens go?', log]);
   await until('the conversation is there', () => chat.messages.length === whole.length && !chat.client.getIsLoading());
   assert.deepEqual(shown(chat.messages), shown(whole));
 });
 
-test('a question that was open when the page was loaded anew is answered', async () => {
+test('an interrupt can be answered after a reload', async () => {
   const first = new Chat('tanstack is asked', 'asks');
   await first.client.sendMessage('Do it');
   await until('the question', () => first.client.getInterrupts().length > 0);
   const second = new Chat('tanstack is asked', 'asks');
-  await until('the question again', () => second.client.getInterrupts().length > 0);
+  await until('the question after the reload', () => second.client.getInterrupts().length > 0);
   assert.deepEqual(
     second.client.getInterrupts().map(({ id }) => id),
     first.client.getInterrupts().map(({ id }) => id),
@@ -226,5 +226,5 @@ test('a question that was open when the page was loaded anew is answered', async
   const agent = new NetraAgent({ url: `${proxy.url}/api/agents/asks/agui`, token: () => server.token(), threadId: 'tanstack is asked' });
   await agent.connectAgent();
   agent.close();
-  assert.equal(agent.messages.filter(({ role }) => role === 'assistant').length, 2, 'the answer began a second run');
+  assert.equal(agent.messages.filter(({ role }) => role === 'assistant').length, 2, 'the answer started a second run');
 });

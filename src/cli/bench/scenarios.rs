@@ -126,7 +126,7 @@ impl Received {
             seq = next;
             self.entries.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
-            if seq % 64 == 0 {
+            if seq.is_multiple_of(64) {
                 self.delays.lock().push(Duration::from_millis(now_ms().saturating_sub(at).max(0).unsigned_abs()));
             }
         }

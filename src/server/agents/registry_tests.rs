@@ -65,7 +65,7 @@ fn an_invalid_entry_becomes_an_unusable_agent_with_the_reason() {
             matches!(&reasons[..], [one] if one.starts_with("agents[1].") && one.contains(expected)),
             "{reasons:?}"
         );
-        assert_eq!(ids(&agents, &user(Role::Member, "ada@example.org")), ["a", "z"]);
+        assert_eq!(ids(agents, &user(Role::Member, "ada@example.org")), ["a", "z"]);
         let Err(Error::Refused(body)) = agents.resolve(Some(&listed[1].id), &admin) else { panic!("refused") };
         assert_eq!(body.code, ErrorCode::Unavailable, "{expected}");
     }
@@ -77,9 +77,9 @@ fn only_users_with_access_may_use_an_agent() {
     let adas = with(replay("adas"), "access", json!({"people": ["Ada@example.org"]}));
     let registry = AgentRegistry::new([], &[admins, adas], Kinds::default());
     let agents = registry.agents();
-    assert_eq!(ids(&agents, &user(Role::Admin, "root@example.org")), ["admins"]);
-    assert_eq!(ids(&agents, &user(Role::Member, "ada@example.org")), ["adas"]);
-    assert!(ids(&agents, &user(Role::Member, "bob@example.org")).is_empty());
+    assert_eq!(ids(agents, &user(Role::Admin, "root@example.org")), ["admins"]);
+    assert_eq!(ids(agents, &user(Role::Member, "ada@example.org")), ["adas"]);
+    assert!(ids(agents, &user(Role::Member, "bob@example.org")).is_empty());
     assert!(agents.resolve(Some("admins"), &user(Role::Member, "ada@example.org")).is_err());
 }
 
@@ -92,9 +92,9 @@ fn stored_entries_are_added_and_removed_and_never_replace_configured_agents() {
     assert!(registry.check(&replay("b")).expect_err("refused").message.starts_with("kind: "));
     assert_eq!(registry.check(&replay("a")).expect_err("taken").code, ErrorCode::Conflict);
     registry.set_stored(&[("b".into(), replay("b"))]);
-    assert_eq!(ids(&agents, &root), ["a", "b"]);
+    assert_eq!(ids(agents, &root), ["a", "b"]);
     registry.set_stored(&[]);
-    assert_eq!(ids(&agents, &root), ["a"]);
+    assert_eq!(ids(agents, &root), ["a"]);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_stored_entry_whose_id_a_configured_agent_has_is_listed_under_another_id() {
     let registry = AgentRegistry::new([], &[replay("a")], Kinds::default());
     let agents = registry.agents();
     registry.set_stored(&[("a".into(), replay("a")), ("b".into(), replay("b"))]);
-    assert_eq!(ids(&agents, &root), ["a", "unusable-a", "b"]);
+    assert_eq!(ids(agents, &root), ["a", "unusable-a", "b"]);
     assert_eq!(agents.stored_id("unusable-a").as_deref(), Some("a"));
     assert_eq!(
         (agents.stored_id("a"), agents.stored_id("b").as_deref()),
@@ -111,5 +111,5 @@ fn a_stored_entry_whose_id_a_configured_agent_has_is_listed_under_another_id() {
         "the configured agent is not in the store"
     );
     registry.set_stored(&[("b".into(), replay("b"))]);
-    assert_eq!(ids(&agents, &root), ["a", "b"]);
+    assert_eq!(ids(agents, &root), ["a", "b"]);
 }

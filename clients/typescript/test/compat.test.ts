@@ -1,4 +1,4 @@
-/** The package with the release of AG-UI's client that a front end pins: also with those before 1.0. */
+/** Tests the package with a release of AG-UI's client before 1.0. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
@@ -10,20 +10,20 @@ import { Server } from './server.js';
 
 const packages = resolve(import.meta.dirname, '../../node_modules');
 
-/** A conversation, as a front end has it. */
+/** A front end's program. */
 const conversation = `
 import { HttpAgent } from '@ag-ui/client';
 import { NetraAgent } from './src/index.js';
 const [url, token] = process.argv.slice(2);
 const agent = new NetraAgent({ url: url + '/api/agents/quick/agui', token: () => token, idleMs: 0 });
-if (!(agent instanceof Object.getPrototypeOf(HttpAgent))) throw new Error('it is no agent of this release');
+if (!(agent instanceof Object.getPrototypeOf(HttpAgent))) throw new Error('NetraAgent is not an agent of this release');
 agent.addMessage({ id: 'question', role: 'user', content: 'Where do my tokens go?' });
 await agent.runAgent({});
 console.log(JSON.stringify(agent.messages.map(({ id, role }) => [id === 'question' ? id : '', role])));
 `;
 
-/** What the conversation is with a release of the client. */
-async function told(server: Server, release: string): Promise<string> {
+/** The messages of the conversation with a release of the client. */
+async function messagesWith(server: Server, release: string): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'netra-release-'));
   try {
     await cp(resolve(import.meta.dirname, '../src'), join(folder, 'src'), { recursive: true });
@@ -41,12 +41,12 @@ async function told(server: Server, release: string): Promise<string> {
   }
 }
 
-test('the same conversation with a release of the client before 1.0 and with 1.0', async () => {
+test('a conversation is the same with a release of the client before 1.0 as with 1.0', async () => {
   const server = await Server.start({ NETRA_LOG: 'warn' });
   try {
-    const now = await told(server, '@ag-ui/client');
+    const now = await messagesWith(server, '@ag-ui/client');
     assert.match(now, /^\[\["question","user"\],/);
-    assert.equal(await told(server, 'ag-ui-client-older'), now);
+    assert.equal(await messagesWith(server, 'ag-ui-client-older'), now);
   } finally {
     await server.remove();
   }
