@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_runs_at_once_than_there_are_slots_and_a_panic_gives_its_slot_back() {
+    async fn no_more_work_runs_at_once_than_there_are_slots_and_a_panic_returns_its_slot() {
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let work = |n: usize| {
             let (running, most) = (running.clone(), most.clone());
@@ -90,14 +90,14 @@ mod tests {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 std::thread::yield_now();
                 running.fetch_sub(1, Ordering::SeqCst);
-                assert!(!n.is_multiple_of(4), "as the test wants it");
+                assert!(!n.is_multiple_of(4), "every fourth panics");
                 n
             }))
         };
         let all: Vec<_> = (0..64).map(work).collect();
         for (n, done) in all.into_iter().enumerate() {
             let expected = if n % 4 == 0 { Err(Panicked) } else { Ok(n) };
-            assert_eq!(done.await.expect("the task itself goes on"), expected);
+            assert_eq!(done.await.expect("the task does not panic"), expected);
         }
         assert!((1..=slots()).contains(&most.load(Ordering::SeqCst)));
     }

@@ -127,7 +127,7 @@ impl AppState {
         let nodes = self.nodes.clone();
         self.tasks.spawn(nodes.run(self.channels.clone(), self.auth.clone(), stopping.clone()));
         let runner = self.runner.clone();
-        self.tasks.spawn(async move { runner.tend().await });
+        self.tasks.spawn(async move { runner.run_background_tasks().await });
         self.tasks.spawn(stored::run(store.clone(), self.registry.clone(), stopping.clone()));
         self.tasks.spawn(self.channels.clone().run_trimming(Trimming::from(&self.config.store), stopping.clone()));
         self.tasks.spawn(sweep::run(store, self.files(), stopping.clone()));

@@ -24,16 +24,19 @@ use crate::{
     thread::RunEnd,
 };
 
-/// The most models, tokens (of a model, in one direction), US dollars and characters of a model's name that are taken from one run.
+/// The most models that are counted of one run.
 const MAX_MODELS: usize = 32;
+/// The most input tokens, and the most output tokens, that are counted of one model of a run.
 const MAX_TOKENS: u64 = 1_000_000_000_000;
+/// The highest cost of one run that is counted, in US dollars.
 const MAX_USD: f64 = 1e6;
+/// The longest stored name of a model, in characters.
 const MAX_MODEL_CHARS: usize = 128;
 /// The most rows, and the most sums, of a report's page.
-const PAGE: u32 = 1_000;
+const PAGE_SIZE: u32 = 1_000;
 const MICRO_PER_USD: f64 = 1e6;
 
-/// Limits the usage of people's runs. It is asked between steps of a run, so each run may exceed a budget by one step.
+/// Limits the usage of people's runs. It is checked between steps of a run, so each run may exceed a budget by one step.
 #[async_trait]
 pub trait Allowance: Send + Sync + 'static {
     /// Sets what a run has used so far, all its steps together.
@@ -181,12 +184,12 @@ pub async fn report(channels: &Channels, days: u16, skip: u32) -> Result<UsageRe
                 JOIN users u ON u.id = user_id WHERE day >= $1 GROUP BY day, user_id, u.name \
                 ORDER BY day DESC, SUM(cost_microusd) DESC, SUM(input_tokens) DESC, user_id LIMIT $2 OFFSET $3";
     // One more than a page has, to see whether there are more.
-    let (since, limit) = (day_before(days - 1), i64::from(PAGE) + 1);
+    let (since, limit) = (day_before(days - 1), i64::from(PAGE_SIZE) + 1);
     let query = |sql| sqlx::query_as::<_, ReportRow>(sql).bind(since.clone()).bind(limit).bind(i64::from(skip));
     let mut rows = query(rows).fetch_all(channels.store().reader()).await?;
     let mut sums = query(sums).fetch_all(channels.store().reader()).await?;
-    let max = PAGE as usize;
-    let next = (rows.len() > max || sums.len() > max).then(|| skip.saturating_add(PAGE));
+    let max = PAGE_SIZE as usize;
+    let next = (rows.len() > max || sums.len() > max).then(|| skip.saturating_add(PAGE_SIZE));
     rows.truncate(max);
     sums.truncate(max);
     let row = |row: ReportRow| UsageRow { agent: row.agent.clone(), model: row.model.clone(), sum: row.into() };

@@ -1,6 +1,6 @@
-//! The files of a conversation, for agents that are given them: which there are, what they are, and their bytes within bounds.
+//! The files of a conversation, for agents that receive files: their types, and their bytes within limits.
 //!
-//! Promises: no file is passed over. What is not given is named, with its type, its size and why.
+//! No file is left out silently: one that is not sent is described, with the reason.
 
 use std::{io, path::Path};
 
@@ -13,67 +13,67 @@ use crate::{
     thread::Item,
 };
 
-/// How much of a file tells what it is.
+/// How much of a file is read to detect its type.
 const HEAD_BYTES: u64 = 4 * 1024;
 
-/// Usage logs, as a file input's `accept` names them.
+/// File types of usage logs, as in the `accept` attribute of a file input.
 pub(super) const LOGS: [&str; 7] = [".csv", ".tsv", ".jsonl", ".ndjson", ".json", "text/csv", "application/x-ndjson"];
-/// Text beside them.
+/// Other text files.
 pub(super) const TEXTS: [&str; 8] = ["text/*", ".md", ".txt", ".log", ".xml", ".yaml", ".yml", ".toml"];
-/// Images that models are given.
+/// Images that are sent to models.
 pub(super) const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
-/// Documents that models are given.
+/// Documents that are sent to models.
 pub(super) const PDFS: [&str; 2] = ["application/pdf", ".pdf"];
 
-/// How many bytes of files an agent is given at once.
+/// The most bytes of files in one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Of one file.
-    pub(super) each: u64,
-    /// Of all together.
-    pub(super) all: u64,
+    /// Of each file.
+    pub(super) per_file: u64,
+    /// Of all files together.
+    pub(super) total: u64,
 }
 
 /// A file of a conversation.
 #[derive(Debug, Clone)]
-pub(super) struct Attached {
+pub(super) struct AttachedFile {
     /// The message that it belongs to.
     pub(super) message: String,
     pub(super) file: InputFile,
 }
 
 impl RunInput {
-    /// The files of a conversation's messages, those of the newest message first. A file that was uploaded, and that no
-    /// message of the thread names, belongs to what is asked.
-    pub(super) fn attached(&self, history: &[Message]) -> Vec<Attached> {
+    /// The files of a conversation's messages, the newest message first. Input files that no message of the thread names belong to
+    /// the newest message.
+    pub(super) fn attached_files(&self, history: &[Message]) -> Vec<AttachedFile> {
         let ids = history.iter().rev().filter_map(|message| match message {
             Message::User { id, .. } => Some(id),
             _ => None,
         });
         let mut all = Vec::new();
-        for (place, id) in ids.enumerate() {
-            let said = id.parse::<MessageId>().ok().and_then(|id| self.thread.message(id));
-            let named = said.map(|said| said.message.attachments.as_slice()).unwrap_or_default();
+        for (index, id) in ids.enumerate() {
+            let message = id.parse::<MessageId>().ok().and_then(|id| self.thread.message(id));
+            let named = message.map(|item| item.message.attachments.as_slice()).unwrap_or_default();
             let named = named.iter().map(|attachment| InputFile {
                 path: self.folder.join(attachment.file_id.to_string()),
                 attachment: attachment.clone(),
             });
-            let loose = self.files.iter().filter(|file| place == 0 && !self.is_named(file)).cloned();
-            all.extend(named.chain(loose).map(|file| Attached { message: id.clone(), file }));
+            let unnamed = self.files.iter().filter(|file| index == 0 && !self.is_named(file)).cloned();
+            all.extend(named.chain(unnamed).map(|file| AttachedFile { message: id.clone(), file }));
         }
         all
     }
 
     fn is_named(&self, file: &InputFile) -> bool {
         let named = self.thread.items.iter().filter_map(|item| match item {
-            Item::Message(said) => Some(&said.message.attachments),
+            Item::Message(item) => Some(&item.message.attachments),
             Item::Run(_) => None,
         });
         named.flatten().any(|attachment| attachment.file_id == file.attachment.file_id)
     }
 }
 
-/// What is left of the bounds while files are read, the newest first.
+/// The bytes that are left for further files of a request.
 #[derive(Debug)]
 pub(super) struct Budget {
     bounds: Bounds,
@@ -82,27 +82,27 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) const fn new(bounds: Bounds) -> Self {
-        Self { bounds, left: bounds.all }
+        Self { bounds, left: bounds.total }
     }
 
-    /// Takes a file's share.
+    /// Subtracts a file's bytes.
     ///
     /// # Errors
-    /// Why it has none, to be said after `because`.
+    /// The reason why it does not fit, as a clause that can follow `because`.
     pub(super) fn take(&mut self, file: &InputFile) -> Result<(), String> {
-        let Bounds { each, all } = self.bounds;
+        let Bounds { per_file, total } = self.bounds;
         let bytes = file.attachment.bytes;
-        if bytes > each {
-            return Err(format!("it has more than the {each} bytes that one file may have"));
+        if bytes > per_file {
+            return Err(format!("it has more than the {per_file} bytes that one file may have"));
         }
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
-            format!("the files of one request have at most {all} bytes together, and the newest come first")
+            format!("the files of one request have at most {total} bytes together, and the newest come first")
         })?;
         Ok(())
     }
 }
 
-/// What a file begins with, and what it is.
+/// The first bytes of a file, and its type.
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) bytes: Vec<u8>,
@@ -110,34 +110,34 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Reads it; a file that is gone or cannot be read is of no type.
-    pub(super) async fn of(file: &InputFile) -> Self {
-        let bytes = beginning(&file.path, HEAD_BYTES).await.unwrap_or_default();
+    /// Reads the start of a file. A file that cannot be read counts as empty.
+    pub(super) async fn read(file: &InputFile) -> Self {
+        let bytes = read_start(&file.path, HEAD_BYTES).await.unwrap_or_default();
         Self { mime_type: mime_type(&file.attachment.name, &bytes), bytes }
     }
 
-    /// Whether it is text, as far as the beginning says.
+    /// Whether the first bytes are text.
     pub(super) fn is_text(&self) -> bool {
         is_text(&self.bytes)
     }
 }
 
-/// At most so many of a file's first bytes.
+/// Reads at most `max` bytes from the start of a file.
 ///
 /// # Errors
-/// Where it cannot be read.
-pub(super) async fn beginning(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// If the file cannot be read.
+pub(super) async fn read_start(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).await?.take(most).read_to_end(&mut bytes).await?;
+    File::open(path).await?.take(max).read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 
 /// A file's bytes in base64.
 ///
 /// # Errors
-/// Why not, to be said after `because`.
+/// The reason why it cannot be read, as a clause that can follow `because`.
 pub(super) async fn base64(file: &InputFile) -> Result<String, String> {
-    match beginning(&file.path, file.attachment.bytes).await {
+    match read_start(&file.path, file.attachment.bytes).await {
         Ok(bytes) => Ok(BASE64_STANDARD.encode(bytes)),
         Err(error) => {
             tracing::warn!(%error, file = %file.attachment.file_id, "a message's file cannot be read");
@@ -146,40 +146,42 @@ pub(super) async fn base64(file: &InputFile) -> Result<String, String> {
     }
 }
 
-/// What a file is, for people and models: `photo.png, image/png, 1234 bytes`.
-pub(super) fn described(file: &InputFile, mime_type: &str) -> String {
+/// Describes a file for people and models: `photo.png, image/png, 1234 bytes`.
+pub(super) fn describe(file: &InputFile, mime_type: &str) -> String {
     let name: String = file.attachment.name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("{name}, {mime_type}, {} bytes", file.attachment.bytes)
 }
 
-/// Types that whoever is given them relies on, and what their files begin with.
-const SIGNED: [(&str, &[u8]); 4] = [
+/// Types that receivers rely on, and the bytes with which their files start.
+const SIGNATURES: [(&str, &[u8]); 4] = [
     ("image/png", b"\x89PNG\r\n\x1a\n"),
     ("image/jpeg", b"\xff\xd8\xff"),
     ("image/gif", b"GIF8"),
     ("application/pdf", b"%PDF-"),
 ];
 
-/// What a file is: by what it begins with, else by its name.
+/// The type of a file: by its first bytes, else by its name.
 fn mime_type(name: &str, head: &[u8]) -> String {
-    if let Some((signed, _)) = SIGNED.iter().find(|(_, sign)| head.starts_with(sign)) {
-        return (*signed).into();
+    if let Some((known, _)) = SIGNATURES.iter().find(|(_, signature)| head.starts_with(signature)) {
+        return (*known).into();
     }
     if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
         return "image/webp".into();
     }
     let guess = mime_guess::from_path(name).first_raw().unwrap_or_default();
     let (text, kind) = (is_text(head), guess.split('/').next().unwrap_or_default());
-    let believed = match kind {
+    let is_plausible = match kind {
         "" => false,
         "text" => text,
         "application" => guess != "application/pdf",
-        // Nothing that is all text sounds or moves; `image/svg+xml` is text.
+        // Images, audio and video are not text, except `image/svg+xml`.
         _ => {
-            text == guess.ends_with("xml") && guess != "image/webp" && SIGNED.iter().all(|(signed, _)| *signed != guess)
+            text == guess.ends_with("xml")
+                && guess != "image/webp"
+                && SIGNATURES.iter().all(|(known, _)| *known != guess)
         }
     };
-    match (believed, text && !head.is_empty()) {
+    match (is_plausible, text && !head.is_empty()) {
         (true, _) => guess.into(),
         (false, true) => "text/plain".into(),
         (false, false) => "application/octet-stream".into(),
@@ -188,11 +190,11 @@ fn mime_type(name: &str, head: &[u8]) -> String {
 
 /// Whether these first bytes of a file are text in UTF-8; the last character may be cut off.
 fn is_text(head: &[u8]) -> bool {
-    let whole = match std::str::from_utf8(head) {
+    let is_utf8 = match std::str::from_utf8(head) {
         Ok(_) => true,
         Err(error) => error.error_len().is_none(),
     };
-    whole && !head.contains(&0)
+    is_utf8 && !head.contains(&0)
 }
 
 #[cfg(test)]
@@ -200,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_what_it_begins_with_and_else_what_its_name_says() {
+    fn the_type_of_a_file_follows_from_its_first_bytes_or_else_from_its_name() {
         for (name, head, expected) in [
             ("photo.png", &b"\x89PNG\r\n\x1a\n\x00"[..], "image/png"),
             ("photo.png", b"\xff\xd8\xff\xe0", "image/jpeg"),

@@ -1,7 +1,7 @@
-//! A check of an agent: a short conversation with it, held in memory, and what of it would not work for people.
+//! Checks an agent with a short conversation in memory, and reports what would not work for users.
 //!
-//! Nothing is stored, and nobody but the administrator who asks sees it. What the agent does is real: its tools are called, and
-//! its model is paid.
+//! Nothing is stored, and only the administrator who requested the check sees it. The agent's actions are real: its tools are
+//! called, and its model costs money.
 
 use std::time::{Duration, Instant};
 
@@ -22,20 +22,20 @@ use crate::{
     thread::{NodeBody, RunView, ThreadView},
 };
 
-/// The second message: the agent is told the conversation again.
-const SECOND_TEXT: &str = "Thank you.";
-/// How long one answer may take.
+/// The second message, with which the agent receives the conversation so far.
+const SECOND_MESSAGE: &str = "Thank you.";
+/// The longest time of one answer.
 const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most events of one answer.
 const MAX_EVENTS: usize = 20_000;
 /// The most bytes of one answer.
 const MAX_BYTES: usize = 8 << 20;
-/// The most questions, and the most calls, of one answer that findings name.
-const MAX_QUESTIONS: usize = 8;
-/// The longest name or reason of the agent's that a finding repeats, in characters.
-const MAX_WORDS: usize = 200;
-/// Events that wait between the agent and the check.
-const CAPACITY: usize = 64;
+/// The most questions and the most calls of one answer that findings list.
+const MAX_LISTED: usize = 8;
+/// The longest excerpt of a text from the agent in a finding, in characters.
+const MAX_EXCERPT_CHARS: usize = 200;
+/// The capacity of the channel of events.
+const CHANNEL_CAPACITY: usize = 64;
 
 /// One answer.
 struct Turn {
@@ -46,18 +46,18 @@ struct Turn {
     shown: Shown,
 }
 
-/// What people see of an answer.
+/// What users see of an answer.
 #[derive(Default)]
 struct Shown {
     is_empty: bool,
-    /// Of its text.
+    /// The length of its text.
     characters: usize,
     /// The names of the tools of its calls that have no result.
     open_calls: Vec<String>,
 }
 
 impl Shown {
-    /// Of a run: what answers its message.
+    /// What is shown of a run, after the part that continues earlier runs.
     fn new(run: Option<&RunView>) -> Self {
         let nodes = run.map_or(&[][..], |run| &run.nodes[run.answer_start()..]);
         let bodies = || {
@@ -68,7 +68,7 @@ impl Shown {
             _ => 0,
         };
         let open_call = |body: &NodeBody| match body {
-            NodeBody::Tool { name, result: None, .. } => Some(name.chars().take(MAX_WORDS).collect()),
+            NodeBody::Tool { name, result: None, .. } => Some(name.chars().take(MAX_EXCERPT_CHARS).collect()),
             _ => None,
         };
         Self {
@@ -79,29 +79,29 @@ impl Shown {
     }
 }
 
-/// Holds a conversation of two messages with an agent, and returns what it found, in the order in which it happened.
+/// Sends an agent two messages, and returns the findings in order.
 pub async fn check(agent: &dyn Agent, author: &Author, text: &str) -> AgentCheck {
     let (thread_id, mut thread) = (ThreadId::new(), ThreadView::default());
     let mut findings = Vec::new();
-    let (first, parent) = ask(agent, author, thread_id, &mut thread, (text, None)).await;
-    let asked = first.asked().to_vec();
-    let goes_on = first.ended.is_ok();
-    first.tell(&mut findings);
-    if goes_on {
-        let answered = Some((parent, asked.as_slice())).filter(|(_, asked)| !asked.is_empty());
-        let (second, _) = ask(agent, author, thread_id, &mut thread, (SECOND_TEXT, answered)).await;
-        second.tell_of_second(&asked, &mut findings);
+    let (first, parent) = run_turn(agent, author, thread_id, &mut thread, (text, None)).await;
+    let interrupts = first.interrupts().to_vec();
+    let is_ok = first.ended.is_ok();
+    first.add_findings(&mut findings);
+    if is_ok {
+        let interrupted = Some((parent, interrupts.as_slice())).filter(|(_, interrupts)| !interrupts.is_empty());
+        let (second, _) = run_turn(agent, author, thread_id, &mut thread, (SECOND_MESSAGE, interrupted)).await;
+        second.add_findings_of_second(&interrupts, &mut findings);
     }
     AgentCheck { findings }
 }
 
-/// Asks once, and takes the answer into the thread.
-async fn ask(
+/// Sends a message, cancels the interrupts of the run before, and applies the answer to the thread.
+async fn run_turn(
     agent: &dyn Agent,
     author: &Author,
     thread_id: ThreadId,
     thread: &mut ThreadView,
-    (text, before): (&str, Option<(RunId, &[Interrupt])>),
+    (text, interrupted): (&str, Option<(RunId, &[Interrupt])>),
 ) -> (Turn, RunId) {
     let mut input = RunInput { thread_id, ..RunInput::alone(author.clone(), text) };
     let run_id = input.run_id;
@@ -109,29 +109,29 @@ async fn ask(
     let message = UserMessage::new(author.clone(), text, run_id, id.clone());
     thread.apply(now_ms(), ThreadEntry::Message { message });
     input.agent = id;
-    if let Some((parent, asked)) = before {
+    if let Some((parent, interrupts)) = interrupted {
         input.parent_run_id = Some(parent);
-        let cancelled = |asked: &Interrupt| Resume {
-            interrupt_id: asked.id.clone(),
+        let cancelled = |interrupt: &Interrupt| Resume {
+            interrupt_id: interrupt.id.clone(),
             status: AnswerStatus::Cancelled,
             payload: None,
             metadata: None,
         };
-        input.resume = asked.iter().map(cancelled).collect();
+        input.resume = interrupts.iter().map(cancelled).collect();
     }
     input.thread = thread.clone();
-    let mut hear = |event: Event| thread.apply(now_ms(), ThreadEntry::Agent { run_id, event: Box::new(event) });
-    hear(RunStarted::new(thread_id.to_string(), run_id.to_string()).into());
-    let mut turn = answer(agent, input, &mut hear).await;
-    hear(end(&turn.ended, thread_id, run_id));
+    let mut apply = |event: Event| thread.apply(now_ms(), ThreadEntry::Agent { run_id, event: Box::new(event) });
+    apply(RunStarted::new(thread_id.to_string(), run_id.to_string()).into());
+    let mut turn = probe(agent, input, &mut apply).await;
+    apply(terminal_event(&turn.ended, thread_id, run_id));
     turn.shown = Shown::new(thread.run(run_id));
     (turn, run_id)
 }
 
-async fn answer(agent: &dyn Agent, input: RunInput, hear: &mut impl FnMut(Event)) -> Turn {
-    let (cancel, began) = (input.cancel.clone(), Instant::now());
-    // However this ends, what the agent has begun elsewhere ends, too.
-    let _ends = [input.cancel.clone().drop_guard(), input.stopped_by_person.clone().drop_guard()];
+async fn probe(agent: &dyn Agent, input: RunInput, apply: &mut impl FnMut(Event)) -> Turn {
+    let (cancel, started) = (input.cancel.clone(), Instant::now());
+    // Also stops what the agent started elsewhere, however this function ends.
+    let _guards = [input.cancel.clone().drop_guard(), input.stopped_by_person.clone().drop_guard()];
     let mut turn = Turn {
         ended: Err(AgentError::Stopped),
         findings: Vec::new(),
@@ -139,9 +139,9 @@ async fn answer(agent: &dyn Agent, input: RunInput, hear: &mut impl FnMut(Event)
         took: Duration::ZERO,
         shown: Shown::default(),
     };
-    let (out, events) = Emitter::channel(CAPACITY);
+    let (out, events) = Emitter::channel(CHANNEL_CAPACITY);
     let probe = agent.probe(input, out);
-    let listen = listen(events, began, &cancel, &mut turn, hear);
+    let collect = collect(events, started, &cancel, &mut turn, apply);
     let limited = async {
         let ended = timeout(TURN_TIMEOUT, probe).await;
         ended.unwrap_or_else(|_| {
@@ -149,41 +149,41 @@ async fn answer(agent: &dyn Agent, input: RunInput, hear: &mut impl FnMut(Event)
             (Err(AgentError::failed("time_limit", message)), Vec::new())
         })
     };
-    let (ended, listened) = tokio::join!(limited, listen);
+    let (ended, collected) = tokio::join!(limited, collect);
     (turn.ended, turn.findings) = ended;
-    if let Err(message) = listened {
+    if let Err(message) = collected {
         turn.ended = Err(AgentError::failed("too_many_events", message));
     }
-    turn.took = began.elapsed();
+    turn.took = started.elapsed();
     turn
 }
 
-/// Takes what an agent says until it ends, or says too much.
-async fn listen(
+/// Applies the events of an agent, until it ends or exceeds a limit.
+async fn collect(
     mut events: mpsc::Receiver<Event>,
-    began: Instant,
+    started: Instant,
     cancel: &CancellationToken,
     turn: &mut Turn,
-    hear: &mut impl FnMut(Event),
+    apply: &mut impl FnMut(Event),
 ) -> Result<(), String> {
     let (mut count, mut bytes) = (0, 0);
     while let Some(event) = events.recv().await {
         count += 1;
         bytes += extent(&event).bytes;
         if count > MAX_EVENTS || bytes > MAX_BYTES {
-            // Whoever emits finds the channel closed.
+            // Further events of the agent are refused, because the channel is closed.
             cancel.cancel();
             events.close();
-            return Err(format!("it said more than {MAX_EVENTS} events or {} MiB in one answer", MAX_BYTES >> 20));
+            return Err(format!("it sent more than {MAX_EVENTS} events or {} MiB in one answer", MAX_BYTES >> 20));
         }
-        turn.first_event.get_or_insert_with(|| began.elapsed());
-        hear(event);
+        turn.first_event.get_or_insert_with(|| started.elapsed());
+        apply(event);
     }
     Ok(())
 }
 
-/// How a turn ended, as its log would say.
-fn end(ended: &Result<Done, AgentError>, thread_id: ThreadId, run_id: RunId) -> Event {
+/// The terminal event of a turn.
+fn terminal_event(ended: &Result<Done, AgentError>, thread_id: ThreadId, run_id: RunId) -> Event {
     match ended {
         Ok(done) => {
             let outcome = match &done.outcome {
@@ -197,20 +197,21 @@ fn end(ended: &Result<Done, AgentError>, thread_id: ThreadId, run_id: RunId) -> 
 }
 
 impl Turn {
-    fn asked(&self) -> &[Interrupt] {
+    fn interrupts(&self) -> &[Interrupt] {
         match &self.ended {
             Ok(Done { outcome: Outcome::Interrupt(interrupts), .. }) => interrupts,
             _ => &[],
         }
     }
 
-    fn tell(self, findings: &mut Vec<Finding>) {
-        let asked = self.asked().len();
-        let ended = self.ended_with();
+    /// Adds the findings of the first turn.
+    fn add_findings(self, findings: &mut Vec<Finding>) {
+        let interrupts = self.interrupts().len();
+        let end_findings = self.end_findings();
         match (&self.ended, self.first_event) {
             (Err(error), _) => findings.push(Finding::problem(format!("It does not answer: {error}."))),
-            (Ok(_), None) if asked == 0 => {
-                findings.push(Finding::problem("It ended its run and said nothing: people would see an empty answer."))
+            (Ok(_), None) if interrupts == 0 => {
+                findings.push(Finding::problem("It ended its run without an answer: users would see nothing."))
             }
             (Ok(_), first) => {
                 let first = first.map(|first| format!(", the first event after {}", seconds(first)));
@@ -221,45 +222,40 @@ impl Turn {
                 )));
             }
         }
-        findings.extend(ended);
+        findings.extend(end_findings);
         findings.extend(self.findings);
     }
 
-    fn tell_of_second(self, asked: &[Interrupt], findings: &mut Vec<Finding>) {
-        let what = match asked {
+    /// Adds the findings of the second turn; `interrupts` are those of the first.
+    fn add_findings_of_second(self, interrupts: &[Interrupt], findings: &mut Vec<Finding>) {
+        let when = match interrupts {
             [] => "when the conversation goes on",
-            _ => "when something else is said while it waits for a person",
+            _ => "when the user sends a message while it waits for an answer",
         };
         match &self.ended {
-            Err(error) => findings.push(Finding::problem(format!("It does not answer {what}: {error}."))),
-            Ok(_) if self.shown.is_empty && self.asked().is_empty() => {
-                findings.push(Finding::problem(format!("It says nothing {what}: people would see an empty answer.")))
+            Err(error) => findings.push(Finding::problem(format!("It does not answer {when}: {error}."))),
+            Ok(_) if self.shown.is_empty && self.interrupts().is_empty() => {
+                findings.push(Finding::problem(format!("It sends no answer {when}: users would see nothing.")))
             }
-            Ok(_) => findings.push(Finding::good(format!("It answers {what}."))),
+            Ok(_) => findings.push(Finding::good(format!("It answers {when}."))),
         }
         let known: Vec<String> = findings.iter().map(|known| known.about.clone()).collect();
-        let more = self.ended_with().into_iter().chain(self.findings);
+        let more = self.end_findings().into_iter().chain(self.findings);
         findings.extend(more.filter(|finding| !known.contains(&finding.about)));
     }
 
-    /// What the end of an answer means for people.
-    fn ended_with(&self) -> Vec<Finding> {
+    /// Findings about how an answer ended.
+    fn end_findings(&self) -> Vec<Finding> {
         let Ok(done) = &self.ended else { return Vec::new() };
         let names = || {
-            self.shown
-                .open_calls
-                .iter()
-                .take(MAX_QUESTIONS)
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
+            self.shown.open_calls.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         };
         match &done.outcome {
-            Outcome::Interrupt(interrupts) => interrupts.iter().take(MAX_QUESTIONS).map(asks).collect(),
+            Outcome::Interrupt(interrupts) => interrupts.iter().take(MAX_LISTED).map(question_finding).collect(),
             Outcome::Success { .. } if !self.shown.open_calls.is_empty() => vec![Finding::problem(format!(
-                "It ended its run with calls that have no result ({}), and did not say that it waits for a person: nobody is \
-                 asked, and its next answer begins without those results. Where a person is to allow such a call, let the \
-                 agent end its run with the outcome `interrupt`; docs/frameworks has the switch for each framework.",
+                "It ended its run with calls that have no result ({}), but without the outcome `interrupt`: no user is asked, and \
+                 its next run starts without those results. If a user should allow such a call, let the agent end its run \
+                 with the outcome `interrupt`; docs/frameworks has the option of each framework.",
                 names()
             ))],
             Outcome::Success { .. } | Outcome::Cancelled => Vec::new(),
@@ -267,23 +263,23 @@ impl Turn {
     }
 }
 
-/// How a question of the agent is put to people.
-fn asks(interrupt: &Interrupt) -> Finding {
+/// How users see and answer a question of the agent.
+fn question_finding(interrupt: &Interrupt) -> Finding {
     let is_call = interrupt.reason == "tool_call";
-    let how = match &interrupt.response_schema {
+    let answer = match &interrupt.response_schema {
         _ if is_call => "with yes, no or changed arguments",
         Some(_) => "with a form",
-        None => "with a field of text",
+        None => "with a text field",
     };
     match interrupt.message.as_deref().filter(|message| !message.trim().is_empty()) {
         Some(message) => {
-            let message: String = message.chars().take(MAX_WORDS).collect();
-            Finding::good(format!("It asks a person “{message}”, who answers {how}."))
+            let message: String = message.chars().take(MAX_EXCERPT_CHARS).collect();
+            Finding::good(format!("It asks “{message}”; users answer {answer}."))
         }
-        None if is_call => Finding::good(format!("It asks a person to allow a call, {how}.")),
+        None if is_call => Finding::good(format!("It asks to allow a call; users answer {answer}.")),
         None => Finding::advice(format!(
-            "It asks a person and does not say what: its interrupt has no `message`. People answer {how} to the reason, `{}`.",
-            interrupt.reason.chars().take(MAX_WORDS).collect::<String>()
+            "It asks without a question: its interrupt has no `message`. Users see its reason, `{}`, and answer {answer}.",
+            interrupt.reason.chars().take(MAX_EXCERPT_CHARS).collect::<String>()
         )),
     }
 }

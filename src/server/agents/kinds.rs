@@ -76,7 +76,7 @@ impl Kinds {
             KindConfig::AgUi(endpoint) => {
                 let variables = |name: &str| self.variable(name, source);
                 let remote = Remote::new(config.info(), endpoint, variables, RemoteOptions::default());
-                Ok(Arc::new(remote.map_err(|error| error.to_string())?.sharing(&self.breakers)))
+                Ok(Arc::new(remote.map_err(|error| error.to_string())?.with_shared_breaker(&self.breakers)))
             }
             KindConfig::Model(model) => Ok(Arc::new(self.model(config, model, source)?)),
         }

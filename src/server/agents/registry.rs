@@ -1,7 +1,7 @@
-//! The agents by id: those built in, then those of the configuration file, then those that administrators added.
+//! Builds all agents: the built-in ones, those of the configuration file, and those that administrators added, in this order.
 //!
-//! Promises: an entry that is wrong is an agent that cannot be used, with a reason; the others are as they would be without
-//! it. Runs that go on keep the agent that they began with, whatever becomes of the entry.
+//! An invalid entry becomes an agent that cannot be used, with the reason, and does not affect the others. Active runs keep the
+//! agent that they started with when its entry changes.
 
 use std::{fmt, sync::Arc};
 
@@ -18,15 +18,16 @@ use crate::{
     },
 };
 
-/// Where an entry stands.
+/// Where an entry comes from.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Origin<'a> {
     source: AgentSource,
     index: usize,
+    /// Its id in the store.
     stored: Option<&'a str>,
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Origin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "agents[{}]", self.index)
     }
@@ -47,31 +48,30 @@ impl fmt::Debug for AgentRegistry {
 }
 
 impl AgentRegistry {
-    /// The built-in agents, then the configured ones. Reads what those need: recordings, variables.
+    /// Builds the built-in and the configured agents. Reads their recordings and variables.
     #[must_use]
     pub fn new(built_in: impl IntoIterator<Item = Arc<dyn Agent>>, configured: &[AgentEntry], kinds: Kinds) -> Self {
         let mut fixed: Vec<_> = built_in.into_iter().map(Registered::built_in).collect();
         for (index, entry) in configured.iter().enumerate() {
-            take(&mut fixed, &kinds, Place { source: AgentSource::File, index, stored: None }, entry);
+            add(&mut fixed, &kinds, Origin { source: AgentSource::File, index, stored: None }, entry);
         }
         let agents = Arc::new(Agents::new(fixed.clone(), kinds.allowance.clone()));
         Self { kinds, fixed, agents }
     }
 
-    /// The agents by id.
+    /// The agents.
     #[must_use]
     pub fn agents(&self) -> &Arc<Agents> {
         &self.agents
     }
 
-    /// Where the tools of agents come from.
+    /// The tools of agents.
     #[must_use]
     pub fn tools(&self) -> &Arc<Tools> {
         &self.kinds.tools
     }
 
-    /// Takes the entries of administrators, by the ids that the store has them by, in place of those it had. What did not
-    /// change stays as it is.
+    /// Replaces the entries of administrators, given with their ids in the store. Unchanged agents are kept.
     pub fn set_stored(&self, entries: &[(String, AgentEntry)]) {
         let before = self.agents.all();
         let mut all = self.fixed.clone();
@@ -79,25 +79,26 @@ impl AgentRegistry {
             let stored = Some(id.as_str());
             match before.iter().find(|known| known.stored.as_deref() == stored && known.entry == *entry) {
                 Some(known) if all.iter().all(|other| other.info.id != known.info.id) => all.push(known.clone()),
-                _ => take(&mut all, &self.kinds, Place { source: AgentSource::Page, index, stored }, entry),
+                _ => add(&mut all, &self.kinds, Origin { source: AgentSource::Page, index, stored }, entry),
             }
         }
         self.agents.replace(all);
     }
 
-    /// Whether an administrator's entry can be used: nothing is kept of it.
+    /// Checks an administrator's entry without adding it.
     ///
     /// # Errors
-    /// `invalid_payload` with the key that is wrong and what is allowed, `conflict` for an id that is taken.
+    /// `invalid_payload`, which names the wrong key and what is allowed; `conflict` if a built-in or configured agent has the id.
     pub fn check(&self, entry: &AgentEntry) -> Result<AgentConfig, ErrorBody> {
         let invalid = |text: String| ErrorBody::new(ErrorCode::InvalidPayload, text);
         let config = AgentConfig::parse(entry).map_err(|problem| invalid(problem.to_string()))?;
         for (key, value) in &entry.0 {
             let text = value.to_string();
-            let named = Secret::from(text.as_str());
-            if let Some(name) = named.references().find(|name| !name.starts_with(PAGE_VAR_PREFIX)) {
-                let message =
-                    format!("{key}: {name} is not allowed here; names of variables begin with {PAGE_VAR_PREFIX}");
+            let secret = Secret::from(text.as_str());
+            if let Some(name) = secret.references().find(|name| !name.starts_with(PAGE_VAR_PREFIX)) {
+                let message = format!(
+                    "{key}: {name} is not allowed here; the names of its variables must start with {PAGE_VAR_PREFIX}"
+                );
                 return Err(invalid(message));
             }
         }
@@ -111,11 +112,11 @@ impl AgentRegistry {
     }
 }
 
-/// Adds what an entry says, or that it is wrong.
-fn take(agents: &mut Vec<Registered>, kinds: &Kinds, place: Place<'_>, entry: &AgentEntry) {
+/// Adds the agent of an entry, or an unusable one if the entry is invalid.
+fn add(agents: &mut Vec<Registered>, kinds: &Kinds, origin: Origin<'_>, entry: &AgentEntry) {
     let config = match AgentConfig::parse(entry) {
         Ok(config) => config,
-        Err(problem) => return agents.push(unusable(agents, place, entry, format!("{place}.{problem}"))),
+        Err(problem) => return agents.push(unusable(agents, origin, entry, format!("{origin}.{problem}"))),
     };
     let (id, access, limits) = (&config.common.id, config.common.access.clone(), config.common.limits.clone());
     let known = agents.iter().position(|known| known.info.id == *id);
@@ -123,59 +124,59 @@ fn take(agents: &mut Vec<Registered>, kinds: &Kinds, place: Place<'_>, entry: &A
         match known.filter(|at| agents[*at].source == AgentSource::BuiltIn) {
             Some(at) => {
                 let info = config.info();
-                let described = |text: String, own: &String| if text.is_empty() { own.clone() } else { text };
                 let own = &agents[at].info;
-                let description = described(info.description.clone(), &own.description);
+                let description =
+                    if info.description.is_empty() { own.description.clone() } else { info.description.clone() };
                 let examples = if info.examples.is_empty() { own.examples.clone() } else { info.examples.clone() };
                 let info = AgentInfo { description, examples, files: own.files.clone(), ..info };
                 agents[at] = Registered { info, access, limits, entry: entry.clone(), ..agents[at].clone() };
             }
             None => {
-                let reason = format!("{place}.id: there is no built-in agent `{id}`");
-                agents.push(unusable(agents, place, entry, reason));
+                let reason = format!("{origin}.id: there is no built-in agent `{id}`");
+                agents.push(unusable(agents, origin, entry, reason));
             }
         }
         return;
     }
     if known.is_some() {
-        let reason = format!("{place}.id: there is an agent `{id}` already; choose another id");
-        return agents.push(unusable(agents, place, entry, reason));
+        let reason = format!("{origin}.id: there is an agent `{id}` already; choose another id");
+        return agents.push(unusable(agents, origin, entry, reason));
     }
-    match kinds.build(&config, place.source) {
+    match kinds.build(&config, origin.source) {
         Ok(agent) => agents.push(Registered {
             info: AgentInfo { files: agent.info().files, ..config.info() },
             access,
             limits,
-            source: place.source,
+            source: origin.source,
             entry: entry.clone(),
-            stored: place.stored.map(str::to_owned),
+            stored: origin.stored.map(str::to_owned),
             agent: Some(agent),
         }),
         Err(problem) => {
-            let wrong = unusable(agents, place, entry, format!("{place}.{problem}"));
+            let disabled = unusable(agents, origin, entry, format!("{origin}.{problem}"));
             agents.push(Registered {
-                info: AgentInfo { disabled: wrong.info.disabled, ..config.info() },
+                info: AgentInfo { disabled: disabled.info.disabled, ..config.info() },
                 access,
-                ..wrong
+                ..disabled
             });
         }
     }
 }
 
-/// An entry that is no agent, as far as it can be read.
-fn unusable(agents: &[Registered], place: Place<'_>, entry: &AgentEntry, reason: String) -> Registered {
+/// An agent that cannot be used, with as much of the entry as can be parsed.
+fn unusable(agents: &[Registered], origin: Origin<'_>, entry: &AgentEntry, reason: String) -> Registered {
     tracing::warn!(reason, "an agent cannot be used");
     let text = |key| entry.0.get(key).and_then(|value| value.as_str());
-    let free = |id: &String| is_agent_id(id) && agents.iter().all(|known| known.info.id != *id);
-    let id = text("id").map(str::to_owned).filter(free);
-    let id = id.or_else(|| place.stored.map(|id| format!("unusable-{id}")).filter(free));
-    let id = id.unwrap_or_else(|| format!("unusable-{}-{}", agents.len(), place.index));
+    let is_valid = |id: &String| is_agent_id(id) && agents.iter().all(|known| known.info.id != *id);
+    let id = text("id").map(str::to_owned).filter(is_valid);
+    let id = id.or_else(|| origin.stored.map(|id| format!("unusable-{id}")).filter(is_valid));
+    let id = id.unwrap_or_else(|| format!("unusable-{}-{}", agents.len(), origin.index));
     let kind: AgentKind =
         entry.0.get("kind").and_then(|kind| serde_json::from_value(kind.clone()).ok()).unwrap_or_default();
     let name = cut(text("name").unwrap_or(&id), 80).to_owned();
     let info = AgentInfo { kind, disabled: Some(reason), ..AgentInfo::new(id, name, "") };
     let (access, limits) = Default::default();
-    let (source, stored) = (place.source, place.stored.map(str::to_owned));
+    let (source, stored) = (origin.source, origin.stored.map(str::to_owned));
     Registered { info, access, limits, source, entry: entry.clone(), stored, agent: None }
 }
 

@@ -1,4 +1,4 @@
-//! The registry.
+//! Tests of the registry.
 
 use serde_json::json;
 
@@ -32,7 +32,7 @@ fn ids(agents: &Agents, user: &User) -> Vec<String> {
 }
 
 #[test]
-fn the_first_is_the_default_and_an_unknown_one_is_answered_with_those_there_are() {
+fn the_first_agent_is_the_default_and_an_unknown_id_is_refused_with_the_available_ones() {
     let registry = AgentRegistry::new([], &[replay("demo"), replay("fast")], Kinds::default());
     let agents = registry.agents();
     let ada = user(Role::Member, "ada@example.org");
@@ -44,7 +44,7 @@ fn the_first_is_the_default_and_an_unknown_one_is_answered_with_those_there_are(
 }
 
 #[test]
-fn a_wrong_entry_is_an_agent_that_cannot_be_used_and_says_why() {
+fn an_invalid_entry_becomes_an_unusable_agent_with_the_reason() {
     let admin = user(Role::Admin, "root@example.org");
     let cases = [
         (replay("a"), "id: there is an agent `a` already"),
@@ -56,8 +56,8 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_and_says_why() {
         (entry(json!({"id": "b", "name": "B", "kind": "builtin"})), "id: there is no built-in agent `b`"),
         (entry(json!({})), "id: this is required"),
     ];
-    for (wrong, expected) in cases {
-        let registry = AgentRegistry::new([], &[replay("a"), wrong, replay("z")], Kinds::default());
+    for (invalid, expected) in cases {
+        let registry = AgentRegistry::new([], &[replay("a"), invalid, replay("z")], Kinds::default());
         let agents = registry.agents();
         let listed = agents.list(&admin);
         let reasons: Vec<_> = listed.iter().filter_map(|info| info.disabled.as_deref()).collect();
@@ -72,7 +72,7 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_and_says_why() {
 }
 
 #[test]
-fn only_those_named_may_use_an_agent() {
+fn only_users_with_access_may_use_an_agent() {
     let admins = with(replay("admins"), "access", json!({"roles": ["admin"]}));
     let adas = with(replay("adas"), "access", json!({"people": ["Ada@example.org"]}));
     let registry = AgentRegistry::new([], &[admins, adas], Kinds::default());
@@ -84,11 +84,11 @@ fn only_those_named_may_use_an_agent() {
 }
 
 #[test]
-fn stored_entries_come_and_go_and_never_stand_in_for_the_files() {
+fn stored_entries_are_added_and_removed_and_never_replace_configured_agents() {
     let root = user(Role::Admin, "root@example.org");
     let registry = AgentRegistry::new([], &[replay("a")], Kinds::default());
     let agents = registry.agents();
-    // Recordings are files of the server: no page names them.
+    // Administrators may not name files of the server.
     assert!(registry.check(&replay("b")).expect_err("refused").message.starts_with("kind: "));
     assert_eq!(registry.check(&replay("a")).expect_err("taken").code, ErrorCode::Conflict);
     registry.set_stored(&[("b".into(), replay("b"))]);
@@ -98,7 +98,7 @@ fn stored_entries_come_and_go_and_never_stand_in_for_the_files() {
 }
 
 #[test]
-fn a_stored_entry_whose_id_the_file_took_is_listed_apart_and_known_by_the_stores() {
+fn a_stored_entry_whose_id_a_configured_agent_has_is_listed_under_another_id() {
     let root = user(Role::Admin, "root@example.org");
     let registry = AgentRegistry::new([], &[replay("a")], Kinds::default());
     let agents = registry.agents();
@@ -108,7 +108,7 @@ fn a_stored_entry_whose_id_the_file_took_is_listed_apart_and_known_by_the_stores
     assert_eq!(
         (agents.stored_id("a"), agents.stored_id("b").as_deref()),
         (None, Some("b")),
-        "the file's is not the store's"
+        "the configured agent is not in the store"
     );
     registry.set_stored(&[("b".into(), replay("b"))]);
     assert_eq!(ids(agents, &root), ["a", "b"]);

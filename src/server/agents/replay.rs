@@ -1,8 +1,8 @@
-//! The `replay` kind: streams a recorded run at a steady rate, for demonstrations, work on the interface, and tests.
+//! The `replay` kind: streams a recorded run at a constant rate, for demonstrations, development and tests.
 //!
-//! A recording is JSON Lines, one AG-UI event a line, and read whole at start-up. Every run gets ids of its own, the same
-//! one for the same recorded id. `RUN_STARTED` is left to the runner; a recorded `RUN_FINISHED` gives the result, a
-//! recorded `RUN_ERROR` ends the replay with that failure.
+//! A recording is a file of JSON Lines with one AG-UI event per line, and is read completely at start-up. In each run, every recorded id
+//! is replaced by a new one. A recorded `RUN_STARTED` is skipped, because the runner sends its own; `RUN_FINISHED` gives
+//! the result, `RUN_ERROR` the failure.
 
 use std::{
     collections::HashMap,
@@ -25,8 +25,8 @@ use crate::server::runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, g
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// The highest rate, in events a second.
 const MAX_RATE: u32 = 1_000_000;
-/// The fields whose values are ids of the run's own.
-const IDS: [&str; 7] = [
+/// The fields with ids to replace.
+const ID_FIELDS: [&str; 7] = [
     "messageId",
     "toolCallId",
     "subagentRunId",
@@ -36,27 +36,27 @@ const IDS: [&str; 7] = [
     "entityId",
 ];
 
-/// Why there is no replay.
+/// Why a recording cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The rate is none.
-    #[error("{0} is no rate; allowed are 1 to {MAX_RATE} events a second")]
+    /// The rate is out of range.
+    #[error("the rate {0} is out of range; 1 to {MAX_RATE} events per second are allowed")]
     Rate(u32),
     /// The file cannot be read.
     #[error("{}: {error}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         error: std::io::Error,
     },
     /// The file is too large.
     #[error("{}: a recording has at most {MAX_BYTES} bytes", .0.display())]
     TooLarge(PathBuf),
-    /// The file holds no events.
-    #[error("{}: there is no event in it; a recording has one AG-UI event as JSON on each line", .0.display())]
+    /// The file has no events.
+    #[error("{}: the file has no events; a recording has one AG-UI event as JSON on each line", .0.display())]
     Empty(PathBuf),
-    /// A line is no event, or not in order.
+    /// A line is no valid event, or not allowed at its place.
     #[error("{}:{line}: {message}", path.display())]
     Line {
         /// The file.
@@ -69,7 +69,7 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// The key of the configuration that it is about.
+    /// The wrong key of the configuration.
     #[must_use]
     pub fn key(&self) -> &'static str {
         match self {
@@ -79,13 +79,13 @@ impl ReplayError {
     }
 }
 
-/// A recorded run and how fast it is told.
+/// A recorded run and its rate.
 #[derive(Debug)]
 pub struct Replay {
     info: AgentInfo,
-    /// The events as JSON objects: ids are renewed by name.
+    /// The events as JSON objects, so that ids can be replaced by field name.
     events: Arc<[Map<String, Value>]>,
-    ending: Result<Done, AgentError>,
+    end: Result<Done, AgentError>,
     period: Duration,
 }
 
@@ -93,7 +93,7 @@ impl Replay {
     /// Reads a recording.
     ///
     /// # Errors
-    /// A bad rate, or the line of the file that is no event or out of order.
+    /// If the rate is out of range, or the file is invalid; names the line.
     pub fn open(info: AgentInfo, path: &Path, events_per_second: u32) -> Result<Self, ReplayError> {
         if !(1..=MAX_RATE).contains(&events_per_second) {
             return Err(ReplayError::Rate(events_per_second));
@@ -108,48 +108,49 @@ impl Replay {
             let line = line.map_err(failed)?;
             let wrong = |message| ReplayError::Line { path: path.into(), line: index + 1, message };
             if !line.trim().is_empty() {
-                recording.read(&line).map_err(wrong)?;
+                recording.add_line(&line).map_err(wrong)?;
             }
         }
-        if recording.events.is_empty() && recording.ending.is_none() {
+        if recording.events.is_empty() && recording.end.is_none() {
             return Err(ReplayError::Empty(path.into()));
         }
-        let ending = recording.ending.unwrap_or_else(|| Ok(Done::default()));
+        let end = recording.end.unwrap_or_else(|| Ok(Done::default()));
         let period = Duration::from_secs(1) / events_per_second;
-        Ok(Self { info, events: recording.events.into(), ending, period })
+        Ok(Self { info, events: recording.events.into(), end, period })
     }
 }
 
+/// A recording while it is read.
 #[derive(Default)]
 struct Recording {
     events: Vec<Map<String, Value>>,
-    ending: Option<Result<Done, AgentError>>,
+    end: Option<Result<Done, AgentError>>,
     guard: Guard,
-    begun: bool,
+    started: bool,
 }
 
 impl Recording {
-    fn read(&mut self, line: &str) -> Result<(), String> {
+    fn add_line(&mut self, line: &str) -> Result<(), String> {
         let mut reader = serde_json::Deserializer::from_str(line);
         let mut event: Event = serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())?;
-        // What is told again happens again.
+        // A replayed event happens at another time.
         event.base_mut().timestamp = None;
         reader.end().map_err(|error| error.to_string())?;
-        if self.ending.is_some() {
+        if self.end.is_some() {
             return Err("an event after the run's end; a recording is one run".into());
         }
         match event {
-            Event::RunStarted(_) if self.begun || !self.events.is_empty() => {
+            Event::RunStarted(_) if self.started || !self.events.is_empty() => {
                 return Err("a second RUN_STARTED; a recording is one run".into());
             }
-            Event::RunStarted(_) => self.begun = true,
-            Event::RunFinished(end) => self.ending = Some(Ok(Done::from_event(end))),
-            Event::RunError(end) => self.ending = Some(Err(AgentError::from_event(end))),
+            Event::RunStarted(_) => self.started = true,
+            Event::RunFinished(end) => self.end = Some(Ok(Done::from_event(end))),
+            Event::RunError(end) => self.end = Some(Err(AgentError::from_event(end))),
             event => {
                 self.guard.check(&event).map_err(|violation| violation.to_string())?;
                 match serde_json::to_value(event) {
                     Ok(Value::Object(event)) => self.events.push(event),
-                    other => return Err(format!("cannot be kept: {other:?}")),
+                    other => return Err(format!("cannot be encoded: {other:?}")),
                 }
             }
         }
@@ -157,14 +158,15 @@ impl Recording {
     }
 }
 
-/// The ids of one run for those of the recording.
+/// Maps the ids of the recording to those of one run.
 #[derive(Default)]
-struct Renewed(HashMap<String, String>);
+struct NewIds(HashMap<String, String>);
 
-impl Renewed {
+impl NewIds {
+    /// Replaces the ids in an event.
     fn event(&mut self, mut event: Map<String, Value>) -> Result<Event, AgentError> {
-        self.rename(&mut event, &IDS);
-        // Restated messages have the ids of messages and calls within.
+        self.rename(&mut event, &ID_FIELDS);
+        // Restated messages have ids at these places.
         let messages = event.get_mut("messages").and_then(Value::as_array_mut);
         for message in messages.into_iter().flatten().filter_map(Value::as_object_mut) {
             self.rename(message, &["id", "toolCallId", "subagentRunId"]);
@@ -173,26 +175,29 @@ impl Renewed {
                 self.rename(call, &["id"]);
             }
         }
-        serde_json::from_value(Value::Object(event))
-            .map_err(|error| AgentError::failed("bad_recording", format!("the recording has no event here: {error}")))
+        serde_json::from_value(Value::Object(event)).map_err(|error| {
+            AgentError::failed("bad_recording", format!("an event of the recording is invalid: {error}"))
+        })
     }
 
-    /// The ending, which names calls and sub-agents as the events did.
-    fn ending(&mut self, mut ending: Done) -> Done {
-        let known = |id: &mut String| {
+    /// Replaces the ids of calls and sub-agents in the end of the run.
+    fn end(&mut self, mut end: Done) -> Done {
+        let replace = |id: &mut String| {
             if let Some(fresh) = self.0.get(id.as_str()) {
                 id.clone_from(fresh);
             }
         };
-        match &mut ending.outcome {
-            Outcome::Success { pending_tool_call_ids } => pending_tool_call_ids.iter_mut().for_each(known),
+        match &mut end.outcome {
+            Outcome::Success { pending_tool_call_ids } => pending_tool_call_ids.iter_mut().for_each(replace),
             Outcome::Interrupt(interrupts) => {
-                let ids = interrupts.iter_mut().flat_map(|asked| [&mut asked.tool_call_id, &mut asked.subagent_run_id]);
-                ids.flatten().for_each(known);
+                let ids = interrupts
+                    .iter_mut()
+                    .flat_map(|interrupt| [&mut interrupt.tool_call_id, &mut interrupt.subagent_run_id]);
+                ids.flatten().for_each(replace);
             }
             Outcome::Cancelled => {}
         }
-        ending
+        end
     }
 
     fn rename(&mut self, object: &mut Map<String, Value>, keys: &[&str]) {
@@ -212,14 +217,14 @@ impl Agent for Replay {
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
-        let mut renewed = Renewed::default();
+        let mut ids = NewIds::default();
         let mut ticks = interval(self.period);
-        // Burst: timers are coarser than high rates, and only catching up keeps the rate; the emitter bounds it.
+        // Timers are coarser than high rates, so the rate is kept only by catching up. The emitter's channel limits bursts.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         for event in self.events.iter() {
             input.cancel.run_until_cancelled(ticks.tick()).await.ok_or(AgentError::Stopped)?;
-            out.emit(renewed.event(event.clone())?).await?;
+            out.emit(ids.event(event.clone())?).await?;
         }
-        self.ending.clone().map(|ending| renewed.ending(ending))
+        self.end.clone().map(|end| ids.end(end))
     }
 }

@@ -14,13 +14,13 @@ use crate::server::{
     store::{Store, row},
 };
 
-/// How often the store is read, where nobody says that the agents changed.
+/// How often the store is read without a notification.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// All entries with their ids, in the order in which they were added.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub async fn entries(store: &Store) -> Result<Vec<(String, AgentEntry)>> {
     row! { struct Row { id: String, entry: String } }
     let query = sqlx::query_as("SELECT id, entry FROM agents ORDER BY updated_at, id");
@@ -31,7 +31,7 @@ pub async fn entries(store: &Store) -> Result<Vec<(String, AgentEntry)>> {
 /// The entry with this id, if there is one.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub async fn entry(store: &Store, id: &str) -> Result<Option<AgentEntry>> {
     let query = sqlx::query_scalar::<_, String>("SELECT entry FROM agents WHERE id = $1").bind(id.to_owned());
     Ok(query.fetch_optional(store.reader()).await?.as_deref().map(decode))
@@ -45,7 +45,7 @@ fn decode(entry: &str) -> AgentEntry {
 /// Adds an entry, or replaces the one with this id.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub async fn put(store: &Store, id: &str, entry: &AgentEntry) -> Result<()> {
     let mut tx = store.begin().await?;
     sqlx::query(
@@ -63,12 +63,12 @@ pub async fn put(store: &Store, id: &str, entry: &AgentEntry) -> Result<()> {
 /// Removes an entry; returns whether there was one.
 ///
 /// # Errors
-/// The store fails.
+/// If the store fails.
 pub async fn remove(store: &Store, id: &str) -> Result<bool> {
     let mut tx = store.begin().await?;
-    let gone = sqlx::query("DELETE FROM agents WHERE id = $1").bind(id.to_owned()).execute(&mut *tx).await?;
+    let deleted = sqlx::query("DELETE FROM agents WHERE id = $1").bind(id.to_owned()).execute(&mut *tx).await?;
     tx.commit().await?;
-    Ok(gone.rows_affected() > 0)
+    Ok(deleted.rows_affected() > 0)
 }
 
 /// Loads the entries into the registry.
@@ -80,7 +80,7 @@ pub async fn load(store: &Store, agents: &AgentRegistry) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the registry as the store has it, until `stopping`.
+/// Keeps the registry up to date with the store, until `stopping`.
 pub async fn run(store: Store, registry: Arc<AgentRegistry>, stopping: CancellationToken) {
     loop {
         if let Err(error) = load(&store, &registry).await {

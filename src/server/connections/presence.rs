@@ -61,18 +61,19 @@ pub(super) async fn run(node: &Inner, epoch: &Epoch, stopping: &CancellationToke
             () = stopping.cancelled() => return,
             () = node.manager.presence_changed() => {}
             () = node.remote_changed.notified() => {}
-            () = node.runner.moved() => {}
+            () = node.runner.queue_changed() => {}
             _ = report_all.tick() => all = true,
             // The other nodes may have dropped our reports meanwhile.
             now = node.bus.changed(status) => (status, all) = (now, true),
             _ = sweep.tick() => {}
         }
-        let (mut present_changed, queue_changed) = (node.manager.take_presence_changes(), node.runner.take_moved());
+        let (mut present_changed, queue_changed) =
+            (node.manager.take_presence_changes(), node.runner.take_changed_queues());
         let remote_changed = node.remote.lock().take_changes(Instant::now());
         if !node.bus.is_local() {
             let mut changed: HashSet<ThreadId> = present_changed.iter().chain(&queue_changed).copied().collect();
             // A node where somebody just followed a thread may not have our part of its queue yet.
-            let queues = node.runner.lines();
+            let queues = node.runner.queued_threads();
             changed.extend(queues.into_iter().filter(|thread| all || remote_changed.contains(thread)));
             if all {
                 changed.extend(threads(node.manager.followed()));

@@ -75,7 +75,7 @@ impl Agents {
         Self { all: RwLock::new(agents.into()), allowance, changed: Notify::new() }
     }
 
-    /// Replaces all agents. Runs that go on keep the agent that they began with.
+    /// Replaces all agents. Active runs keep their agent.
     pub(crate) fn replace(&self, agents: Vec<Registered>) {
         *self.all.write() = agents.into();
     }

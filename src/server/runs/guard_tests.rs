@@ -13,11 +13,11 @@ use crate::thread::MAX_PATCH_MOVES;
 
 type Events = Vec<Event>;
 
-/// What the guard says of an agent's events.
-fn says(events: Events) -> String {
+/// The message of the first violation, or "nothing".
+fn first_violation(events: Events) -> String {
     let mut guard = Guard::default();
-    let broken = events.iter().find_map(|event| guard.check(event).err());
-    broken.map_or_else(|| "nothing".into(), |violation| violation.to_string())
+    let violation = events.iter().find_map(|event| guard.check(event).err());
+    violation.map_or_else(|| "nothing".into(), |violation| violation.to_string())
 }
 
 fn of(subagent: &str, event: impl Into<Event>) -> Event {
@@ -54,7 +54,7 @@ fn finished() -> Event {
 }
 
 #[test]
-fn what_is_in_order_passes() {
+fn valid_events_are_accepted() {
     let reasoning = || ReasoningMessageStart::new("a", ReasoningRole::Reasoning).into();
     let in_order: Vec<Events> = vec![
         vec![text("a"), text("b"), TextMessageContent::new("a", "").into(), TextMessageEnd::new("a").into()],
@@ -72,10 +72,11 @@ fn what_is_in_order_passes() {
         vec![StateDelta::new(vec![json!({"op": "add", "path": "/a~1b/0", "value": null})]).into()],
     ];
     for events in in_order {
-        assert_eq!(says(events.clone()), "nothing", "{events:?}");
+        assert_eq!(first_violation(events.clone()), "nothing", "{events:?}");
     }
 }
 
+// Longer than 60 lines: a table of cases.
 #[test]
 fn every_broken_rule_is_named() {
     let nested = SubagentStarted { parent_subagent_run_id: Some("x".into()), ..SubagentStarted::new("y", "Y") };
@@ -166,27 +167,27 @@ fn every_broken_rule_is_named() {
         ),
     ];
     for (events, expected) in cases {
-        let said = says(events);
-        assert!(said.contains(expected), "`{said}` should say `{expected}`");
+        let message = first_violation(events);
+        assert!(message.contains(expected), "`{message}` should say `{expected}`");
     }
 }
 
 #[test]
-fn a_run_is_bounded_in_ids_and_in_bytes() {
+fn the_ids_and_bytes_of_a_run_are_limited() {
     let many = (0..MAX_IDS + 2).map(|id| sub(&id.to_string())).collect();
-    assert!(says(many).contains("may have at most 10000 messages, calls, steps and sub-agents"));
+    assert!(first_violation(many).contains("may have at most 10000 messages, calls, steps and sub-agents"));
     let long = "x".repeat(MAX_EVENT_BYTES - 100);
-    let much = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
+    let events = (0..=MAX_RUN_BYTES / long.len() + 1).map(|_| TextMessageContent::new("a", long.clone()).into());
     assert!(
-        says([text("a")].into_iter().chain(much).collect())
+        first_violation([text("a")].into_iter().chain(events).collect())
             .contains("the events of a run may have at most 67108864 bytes in total")
     );
 }
 
 #[test]
-fn a_whole_log_begins_once_ends_once_and_leaves_nothing_open() {
+fn a_log_starts_once_ends_once_and_leaves_nothing_open() {
     let error = || RunError::new("no").into();
-    let whole: Vec<(Events, &str)> = vec![
+    let logs: Vec<(Events, &str)> = vec![
         (vec![started(), text("a"), TextMessageEnd::new("a").into(), finished()], ""),
         (vec![started(), text("a"), error()], ""),
         (vec![error()], ""),
@@ -201,8 +202,11 @@ fn a_whole_log_begins_once_ends_once_and_leaves_nothing_open() {
         (vec![started(), call("c", None), finished()], "the tool call `c` is still open"),
         (vec![started(), ReasoningStart::new("a").into(), finished()], "the reasoning span `a` is still open"),
     ];
-    for (events, expected) in whole {
-        let said = verify(&events).err().map(|violation| violation.to_string()).unwrap_or_default();
-        assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "`{said}`, not `{expected}`");
+    for (events, expected) in logs {
+        let message = verify(&events).err().map(|violation| violation.to_string()).unwrap_or_default();
+        assert!(
+            message.contains(expected) && message.is_empty() == expected.is_empty(),
+            "`{message}`, not `{expected}`"
+        );
     }
 }

@@ -38,17 +38,17 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
             error => unavailable(error),
         }
     };
-    let moment = async {
-        let mut look = run.channels.store().begin_read().await?;
-        let asked = StoredRun::read(&mut look, run.new.run_id).await?;
-        Ok::<_, Error>((look, asked))
+    let read = async {
+        let mut tx = run.channels.store().begin_read().await?;
+        let stored = StoredRun::read(&mut tx, run.new.run_id).await?;
+        Ok::<_, Error>((tx, stored))
     };
-    let (mut look, asked) = moment.await.map_err(unavailable)?;
-    let agent = agent(run, asked.owner.as_ref()).map_err(refused("unknown_agent"))?;
-    let (owner, going) = (run.new.owner, run.agents.allowance().of_open_runs(run.new.owner));
-    let within = usage::admit(&mut *look, run.options.budget, owner, going).await;
-    within.map_err(refused("budget_used"))?;
-    let input = input(run, look, asked, cancel).await.map_err(unavailable)?;
+    let (mut tx, stored) = read.await.map_err(unavailable)?;
+    let agent = agent(run, stored.owner.as_ref()).map_err(refused("unknown_agent"))?;
+    let (owner, open) = (run.new.owner, run.agents.allowance().of_open_runs(run.new.owner));
+    let admitted = usage::admit(&mut *tx, run.options.budget, owner, open).await;
+    admitted.map_err(refused("budget_used"))?;
+    let input = input(run, tx, stored, cancel).await.map_err(unavailable)?;
     Ok((agent, input))
 }
 
@@ -72,12 +72,12 @@ struct StoredRun {
 }
 
 impl StoredRun {
-    async fn read(look: &mut AnyConnection, run: RunId) -> Result<Self> {
+    async fn read(connection: &mut AnyConnection, run: RunId) -> Result<Self> {
         let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id AS file_id, f.name AS file_name, f.bytes AS file_bytes \
                    FROM runs r JOIN users u ON u.id = r.owner LEFT JOIN files f ON f.id = \
                    (SELECT id FROM files WHERE thread_id = r.thread_id ORDER BY created_at DESC, id DESC LIMIT 1) \
                    WHERE r.id = $1";
-        let Some(row) = sqlx::query(sql).bind(run).fetch_optional(look).await? else {
+        let Some(row) = sqlx::query(sql).bind(run).fetch_optional(connection).await? else {
             return Ok(Self::default());
         };
         let caller = row.try_get::<Option<String>, _>("caller")?.map(|text| serde_json::from_str(&text)).transpose()?;
@@ -95,20 +95,20 @@ impl StoredRun {
 /// The input of a run, with the thread as of this transaction.
 async fn input(
     run: &Run,
-    look: Transaction<'static, Any>,
-    asked: StoredRun,
+    tx: Transaction<'static, Any>,
+    stored: StoredRun,
     cancel: CancellationToken,
 ) -> Result<RunInput> {
     let NewRun { run_id, thread_id, ref agent, .. } = run.new;
-    let (_, thread) = run.channels.thread_in(look, thread_id).await?;
+    let (_, thread) = run.channels.thread_in(tx, thread_id).await?;
     let message = thread.run(run_id).and_then(|run| run.message_id).and_then(|id| thread.message(id));
-    let message =
-        message.ok_or_else(|| Error::Corrupt(format!("no message asks for the run {run_id}")))?.message.clone();
+    let message = message.ok_or_else(|| Error::Corrupt(format!("the run {run_id} has no message")))?.message.clone();
     // The message's files, or the thread's latest file.
-    let named = if message.attachments.is_empty() { asked.latest.into_iter().collect() } else { message.attachments };
+    let attachments =
+        if message.attachments.is_empty() { stored.latest.into_iter().collect() } else { message.attachments };
     let folder = run.options.files.join(thread_id.to_string());
     let file = |attachment: Attachment| InputFile { path: folder.join(attachment.file_id.to_string()), attachment };
-    let files = named.into_iter().map(file).collect();
+    let files = attachments.into_iter().map(file).collect();
     let (parent_run_id, resume) = thread.resume(run_id);
     Ok(RunInput {
         run_id,
@@ -120,7 +120,7 @@ async fn input(
         files,
         folder,
         resume,
-        caller: asked.caller,
+        caller: stored.caller,
         thread,
         cancel,
         stopped_by_person: CancellationToken::new(),
@@ -131,8 +131,8 @@ async fn input(
 /// differs from the thread's. They are also applied to the input's thread.
 pub(super) fn initial_events(input: &mut RunInput) -> Vec<Event> {
     let before = input.parent_run_id.and_then(|run| input.thread.run(run));
-    let asked = before.is_some_and(|run| matches!(run.state, RunState::Interrupted { .. }));
-    let answers = if asked { Vec::new() } else { std::mem::take(&mut input.resume) };
+    let is_interrupted = before.is_some_and(|run| matches!(run.state, RunState::Interrupted { .. }));
+    let answers = if is_interrupted { Vec::new() } else { std::mem::take(&mut input.resume) };
     let answers = answers.into_iter().map(|answer| (answer.interrupt_id, answer.payload, answer.metadata));
     let results = std::mem::take(&mut input.caller.results);
     let results = results.into_iter().map(|result| (result.interrupt_id, result.payload, result.metadata));
@@ -140,7 +140,7 @@ pub(super) fn initial_events(input: &mut RunInput) -> Vec<Event> {
     if let Some(state) = &input.caller.state {
         let before = input.thread.state_before(input.run_id);
         match condense::state(before.as_deref(), StateSnapshot::new(state.clone())) {
-            Ok(changes) => events.extend(changes.into_iter().map(given)),
+            Ok(changes) => events.extend(changes.into_iter().map(mark_caller_state)),
             // Normally refused when it was sent.
             Err(problem) => tracing::warn!(run = %input.run_id, %problem, "a caller's state cannot be stored"),
         }
@@ -151,13 +151,13 @@ pub(super) fn initial_events(input: &mut RunInput) -> Vec<Event> {
     events
 }
 
-fn given(mut event: Event) -> Event {
+fn mark_caller_state(mut event: Event) -> Event {
     event.base_mut().metadata.get_or_insert_default().insert(CALLER_STATE.into(), true.into());
     event
 }
 
 /// The result of a client-side tool call.
-fn result((call, payload, mut more): (String, Option<Value>, Option<Map<String, Value>>)) -> Event {
+fn result((call, payload, mut metadata): (String, Option<Value>, Option<Map<String, Value>>)) -> Event {
     let is_part = |part: &Value| part["type"].is_string();
     let content = match payload {
         Some(Value::String(text)) => ToolContent::Text(text),
@@ -165,8 +165,11 @@ fn result((call, payload, mut more): (String, Option<Value>, Option<Map<String, 
         Some(other) => ToolContent::Text(other.to_string()),
         None => ToolContent::Text("There is no result: the call was not executed.".to_owned()),
     };
-    let id = more.as_mut().and_then(|more| more.remove("messageId")).and_then(|id| id.as_str().map(str::to_owned));
+    let id = metadata
+        .as_mut()
+        .and_then(|metadata| metadata.remove("messageId"))
+        .and_then(|id| id.as_str().map(str::to_owned));
     let mut event = ToolCallResult::new(id.unwrap_or_else(|| format!("{call}-result")), call, content);
-    event.base.metadata = more.filter(|more| !more.is_empty());
+    event.base.metadata = metadata.filter(|metadata| !metadata.is_empty());
     event.into()
 }

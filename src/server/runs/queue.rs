@@ -16,14 +16,14 @@ use crate::{
 
 /// A run that is executing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Going {
+pub(super) struct ActiveRun {
     pub(super) thread_id: ThreadId,
     pub(super) owner: UserId,
     pub(super) agent: String,
 }
 
 /// How many runs may execute at once.
-pub(super) struct Rules<'a> {
+pub(super) struct RunLimits<'a> {
     /// Of one user.
     pub(super) per_user: usize,
     /// In all.
@@ -79,15 +79,15 @@ impl Queue {
     }
 
     /// Removes and returns the next run that may start.
-    pub(super) fn next<'g>(
+    pub(super) fn next<'a>(
         &mut self,
-        going: impl Iterator<Item = &'g Going> + Clone,
-        rules: &Rules<'_>,
+        active: impl Iterator<Item = &'a ActiveRun> + Clone,
+        limits: &RunLimits<'_>,
     ) -> Option<NewRun> {
-        let mut behind = HashSet::new();
+        let mut seen = HashSet::new();
         let at = self.waiting.iter().position(|run| {
-            let first = behind.insert(run.thread_id);
-            first && waits_for(run, going.clone(), rules).is_none()
+            let first = seen.insert(run.thread_id);
+            first && waits_for(run, active.clone(), limits).is_none()
         })?;
         let mut run = self.waiting.remove(at);
         run.blocked = false;
@@ -97,10 +97,10 @@ impl Queue {
     }
 
     /// Computes all positions, and returns the threads in which one changed since the last call.
-    pub(super) fn changed<'g>(
+    pub(super) fn changed<'a>(
         &mut self,
-        going: impl Iterator<Item = &'g Going> + Clone,
-        rules: &Rules<'_>,
+        active: impl Iterator<Item = &'a ActiveRun> + Clone,
+        limits: &RunLimits<'_>,
     ) -> Vec<ThreadId> {
         let mut now: HashMap<ThreadId, Vec<WaitingRun>> = HashMap::new();
         let (mut threads, mut people, mut agents) = (HashMap::new(), HashMap::new(), HashMap::new());
@@ -108,7 +108,7 @@ impl Queue {
             let of_thread = threads.entry(run.thread_id).or_insert(0_u32);
             let of_person = people.entry(run.owner).or_insert(0_u32);
             let of_agent = agents.entry(run.agent.as_str()).or_insert(0_u32);
-            let reason = if *of_thread == 0 { waits_for(run, going.clone(), rules) } else { Some(WaitsFor::Thread) };
+            let reason = if *of_thread == 0 { waits_for(run, active.clone(), limits) } else { Some(WaitsFor::Thread) };
             let waits_for = reason.unwrap_or(WaitsFor::Server);
             let before = match waits_for {
                 WaitsFor::Thread => *of_thread,
@@ -148,23 +148,27 @@ impl Queue {
 }
 
 /// Why the first queued run of a thread cannot start; `None` if it can.
-fn waits_for<'g>(run: &NewRun, going: impl Iterator<Item = &'g Going> + Clone, rules: &Rules<'_>) -> Option<WaitsFor> {
-    let count = |is: &dyn Fn(&Going) -> bool| going.clone().filter(|other| is(other)).count();
-    let limits = (rules.of_agent)(&run.agent);
-    let own = |other: &Going| other.agent == run.agent;
+fn waits_for<'a>(
+    run: &NewRun,
+    active: impl Iterator<Item = &'a ActiveRun> + Clone,
+    limits: &RunLimits<'_>,
+) -> Option<WaitsFor> {
+    let count = |is: &dyn Fn(&ActiveRun) -> bool| active.clone().filter(|other| is(other)).count();
+    let agent = (limits.of_agent)(&run.agent);
+    let own = |other: &ActiveRun| other.agent == run.agent;
     let full = |limit: Option<usize>, count: usize| limit.is_some_and(|limit| count >= limit);
     if run.blocked || count(&|other| other.thread_id == run.thread_id) > 0 {
         return Some(WaitsFor::Thread);
     }
-    if count(&|other| other.owner == run.owner) >= rules.per_user
-        || full(limits.max_runs_per_user, count(&|other| own(other) && other.owner == run.owner))
+    if count(&|other| other.owner == run.owner) >= limits.per_user
+        || full(agent.max_runs_per_user, count(&|other| own(other) && other.owner == run.owner))
     {
         return Some(WaitsFor::Person);
     }
-    if full(limits.max_runs, count(&own)) {
+    if full(agent.max_runs, count(&own)) {
         return Some(WaitsFor::Agent);
     }
-    (count(&|_| true) >= rules.all).then_some(WaitsFor::Server)
+    (count(&|_| true) >= limits.all).then_some(WaitsFor::Server)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Resumes runs that were cut off by the end of their server while a tool's server worked on a task for them.
 //!
 //! Such a run ends with an interrupt that has already expired. The first node that checks for expired interrupts
-//! (`runner/silence.rs`) starts a run that continues it, whose agent follows the task by the id in the log.
+//! (`runner/expired_questions.rs`) starts a run that continues it, whose agent follows the task by the id in the log.
 
 use std::iter;
 
@@ -54,20 +54,20 @@ mod tests {
         server::runs::run::failed,
     };
 
-    fn hear(thread: &mut ThreadView, run_id: RunId, event: Value) {
+    fn apply(thread: &mut ThreadView, run_id: RunId, event: Value) {
         let event: Event = serde_json::from_value(event).expect("an event");
         thread.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) });
     }
 
-    /// A thread whose run calls a tool that works on it as a task.
-    fn at_work(activity: Value) -> (ThreadView, RunId) {
+    /// A thread whose run has an open call with this activity.
+    fn with_open_call(activity: Value) -> (ThreadView, RunId) {
         let (mut thread, run) = (ThreadView::default(), RunId::new());
         let author = Author { id: UserId::new(), name: "Ada".into() };
         thread.apply(0, ThreadEntry::Message { message: UserMessage::new(author, "Rest", run, "a") });
-        hear(&mut thread, run, json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}));
-        hear(&mut thread, run, json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "odd__task"}));
-        hear(&mut thread, run, json!({"type": "TOOL_CALL_END", "toolCallId": "c"}));
-        hear(
+        apply(&mut thread, run, json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}));
+        apply(&mut thread, run, json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "odd__task"}));
+        apply(&mut thread, run, json!({"type": "TOOL_CALL_END", "toolCallId": "c"}));
+        apply(
             &mut thread,
             run,
             json!({"type": "ACTIVITY_SNAPSHOT", "messageId": "t", "activityType": "tool_task", "content": activity}),
@@ -79,49 +79,49 @@ mod tests {
         json!({"toolCallId": "c", "toolName": "odd__task", "continuation": {"task": "7"}})
     }
 
-    /// The run ends so, and another goes on from it.
-    fn go_on(thread: &mut ThreadView, run_id: RunId, ending: &RunEnd) -> RunId {
+    /// Ends the run and adds the run that resumes it.
+    fn resume(thread: &mut ThreadView, run_id: RunId, ending: &RunEnd) -> RunId {
         let events = thread.run(run_id).expect("the run").closing_events(ThreadId::new(), ending);
         events.into_iter().for_each(|event| thread.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) }));
-        let EndKind::Interrupted(asked) = &ending.kind else { panic!("it waits: {ending:?}") };
-        let given_up = |asked: &Interrupt| InterruptAnswer {
-            interrupt_id: asked.id.clone(),
+        let EndKind::Interrupted(interrupts) = &ending.kind else { panic!("not interrupted: {ending:?}") };
+        let cancelled = |interrupt: &Interrupt| InterruptAnswer {
+            interrupt_id: interrupt.id.clone(),
             status: AnswerStatus::Cancelled,
             payload: None,
             metadata: None,
         };
         let (author, resumed_by) = (Author { id: UserId::new(), name: "Ada".into() }, RunId::new());
-        let answers = asked.iter().map(given_up).collect();
+        let answers = interrupts.iter().map(cancelled).collect();
         let answer = RunAnswer { id: MessageId::new(), run_id, resumed_by, agent: "a".into(), author, answers };
         thread.apply(0, ThreadEntry::Answer { answer });
         resumed_by
     }
 
     #[test]
-    fn a_run_whose_task_goes_on_is_interrupted_for_a_moment_and_no_more_than_three_times() {
-        let (mut thread, mut run) = at_work(task());
+    fn a_run_with_an_open_task_is_resumed_automatically_at_most_three_times() {
+        let (mut thread, mut run) = with_open_call(task());
         for code in ["server_restarted", "server_restarting", "server_lost"] {
-            let ending = resumable_end(&thread, run, &failed(code, "x")).expect("it goes on");
-            let EndKind::Interrupted(asked) = &ending.kind else { panic!("it waits: {ending:?}") };
-            let expires: Timestamp = asked[0].expires_at.as_ref().expect("a time").parse().expect("a time");
-            assert!(expires <= Timestamp::now(), "nobody is waited for");
-            run = go_on(&mut thread, run, &ending);
+            let ending = resumable_end(&thread, run, &failed(code, "x")).expect("it is resumed");
+            let EndKind::Interrupted(interrupts) = &ending.kind else { panic!("not interrupted: {ending:?}") };
+            let expires: Timestamp = interrupts[0].expires_at.as_ref().expect("a time").parse().expect("a time");
+            assert!(expires <= Timestamp::now(), "it has expired already");
+            run = resume(&mut thread, run, &ending);
         }
         assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
     }
 
     #[test]
-    fn a_run_without_an_open_task_ends_as_it_would() {
-        let (mut thread, run) = at_work(task());
+    fn a_run_without_an_open_task_is_not_resumed() {
+        let (mut thread, run) = with_open_call(task());
         assert_eq!(resumable_end(&thread, run, &failed("time_limit", "x")), None);
         assert_eq!(resumable_end(&thread, run, &EndKind::Cancelled.into()), None);
         let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "rested"});
-        hear(&mut thread, run, result);
+        apply(&mut thread, run, result);
         assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
         for continuation in [json!({"retry": {"state": null}}), json!(7)] {
             let mut other = task();
             other["continuation"] = continuation;
-            let (thread, run) = at_work(other);
+            let (thread, run) = with_open_call(other);
             assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
         }
     }

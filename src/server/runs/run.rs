@@ -24,7 +24,7 @@ use super::{
     failures::SERVER_RESTARTING,
     guard::{Guard, MAX_EVENT_BYTES, Violation},
     prepare,
-    run_log::{Lost, RunLog},
+    run_log::{LogError, RunLog},
     runner::RunnerOptions,
 };
 use crate::{
@@ -64,7 +64,7 @@ struct AgentTask {
     stopped_by_person: CancellationToken,
 }
 
-type Returned = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
+type AgentResult = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
 
 impl Run {
     /// Executes the run. Its log always gets an end; if the store fails for too long, the runner ends it later.
@@ -88,15 +88,17 @@ impl Run {
                     }
                 }
             }
-            Err(Lost::Over) => tracing::info!(run = %run_id, thread = %thread_id, "another node owns this run now"),
-            Err(Lost::Store(error)) => {
+            Err(LogError::Closed) => {
+                tracing::info!(run = %run_id, thread = %thread_id, "another node owns this run now")
+            }
+            Err(LogError::Store(error)) => {
                 tracing::error!(run = %run_id, %error, "the log of a run cannot be written; the run is ended later");
             }
         }
     }
 
-    async fn run_agent(mut self, log: &mut RunLog) -> Result<RunEnd, Lost> {
-        log.begin().await?;
+    async fn run_agent(mut self, log: &mut RunLog) -> Result<RunEnd, LogError> {
+        log.start().await?;
         let cancel = CancellationToken::new();
         let mut stop = self.stop.clone();
         let prepared = tokio::select! {
@@ -118,9 +120,9 @@ impl Run {
         let mut task = AgentTask { task, is_finished: false, stopped_by_person };
         let (ending, kept) = self.record_events(log, events, &mut task).await;
         let ended = match kept {
-            Err(lost @ Lost::Store(_)) => Err(lost),
+            Err(error @ LogError::Store(_)) => Err(error),
             // Even if the log accepts nothing more, the run's usage counts.
-            Ok(()) | Err(Lost::Over) => {
+            Ok(()) | Err(LogError::Closed) => {
                 let ending = collect_late_usage(ending, &mut task, &cancel).await;
                 log.end(&ending).await.map(|()| ending)
             }
@@ -137,7 +139,7 @@ impl Run {
         log: &mut RunLog,
         mut events: mpsc::Receiver<Event>,
         task: &mut AgentTask,
-    ) -> (RunEnd, Result<(), Lost>) {
+    ) -> (RunEnd, Result<(), LogError>) {
         let mut pipeline = EventPipeline { guard: Guard::default(), coalescer: Coalescer::new(self.options.coalesce) };
         let (mut received, mut out, mut is_open) = (Vec::with_capacity(MAX_BATCH_EVENTS), Vec::new(), true);
         let deadline = tokio::time::Instant::now() + self.time_limit;
@@ -169,7 +171,7 @@ impl Run {
             match checked.and_then(|checked| kept.map(|()| checked)) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => break self.invalid_event(error),
-                Err(lost) => return (EndKind::Cancelled.into(), Err(lost)),
+                Err(error) => return (EndKind::Cancelled.into(), Err(error)),
             }
         };
         // Events sent before the end still count.
@@ -184,7 +186,7 @@ impl Run {
                     }
                     break;
                 }
-                Err(lost) => return (ending, Err(lost)),
+                Err(error) => return (ending, Err(error)),
             }
         }
         pipeline.coalescer.flush(Instant::now(), &mut out);
@@ -192,7 +194,7 @@ impl Run {
         (ending, kept)
     }
 
-    fn end_from_result(&self, returned: Returned) -> RunEnd {
+    fn end_from_result(&self, returned: AgentResult) -> RunEnd {
         let NewRun { run_id, agent, .. } = &self.new;
         match returned {
             Ok(Ok(done)) if !fits(&done) => {
@@ -287,13 +289,13 @@ impl EventPipeline {
         received: &mut Vec<Event>,
         out: &mut Vec<Event>,
         log: &mut RunLog,
-    ) -> Result<Result<(), EventError>, Lost> {
+    ) -> Result<Result<(), EventError>, LogError> {
         for mut event in received.drain(..) {
             condense::marks::remove(&mut event);
             let kept = if condense::restates(&event) && extent(&event).depth <= MAX_DEPTH {
                 self.coalescer.flush(Instant::now(), out);
                 log.append(std::mem::take(out)).await?;
-                log.new_in(event).await
+                log.changes(event).await
             } else {
                 Ok(condense::pieces(event))
             };

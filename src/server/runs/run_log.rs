@@ -1,7 +1,7 @@
-//! A run's own view of its thread's log: what it appends, and what it has open.
+//! Appends the events of a run to its thread's log, and keeps the thread's view up to date with them.
 //!
-//! Promises: only the node that holds the run appends to it; what is appended is there once, also where the store's answer
-//! to it was lost and it is tried again.
+//! Only the node that owns the run can append. Events are stored once, even if the response to a commit is lost and the append is
+//! retried.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ use crate::{
     thread::{EndKind, RunEnd, ThreadView},
 };
 
-/// Events without what their framework made them of, and that: `RAW` events, and each `rawEvent` as one.
-fn without_raw(events: Vec<Event>) -> (Vec<Event>, Vec<Event>) {
+/// Separates events from raw ones: `RAW` events, and the values of `rawEvent`, each as a `RAW` event.
+fn split_raw(events: Vec<Event>) -> (Vec<Event>, Vec<Event>) {
     let (mut others, mut raw) = (Vec::with_capacity(events.len()), Vec::new());
     for mut event in events {
         if matches!(event, Event::Raw(_)) {
@@ -49,40 +49,40 @@ fn without_raw(events: Vec<Event>) -> (Vec<Event>, Vec<Event>) {
 }
 
 /// The AG-UI version that runs declare.
-const AG_UI: &str = "1.0";
-/// Delays between attempts to write while the store fails.
-const RETRY: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+const PROTOCOL_VERSION: &str = "1.0";
+/// The delays between attempts to write while the store fails.
+const RETRY_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 
-/// Why a run's log takes nothing more.
+/// Why events cannot be appended.
 #[derive(Debug)]
-pub(super) enum Lost {
-    /// The run is over, its thread was deleted, or another node took it over.
-    Over,
-    /// The store failed for longer than we wait.
+pub(super) enum LogError {
+    /// The run has ended, its thread was deleted, or another node owns it.
+    Closed,
+    /// The store failed for longer than its timeout.
     Store(Error),
 }
 
-/// Where a run writes.
+/// The log of a run.
 #[derive(Debug)]
 pub(super) struct RunLog {
     channels: Channels,
-    /// How long a failing store is tried again.
-    patience: Duration,
+    /// How long a write is retried.
+    store_timeout: Duration,
     thread_id: ThreadId,
     run_id: RunId,
     owner: UserId,
     /// The agent that runs.
     agent: String,
-    /// The run that it goes on from.
+    /// The run that it resumes.
     parent: Option<RunId>,
-    /// Everything of this run up to here is known.
-    seen: u64,
-    /// The run as whoever follows the thread sees it.
+    /// The `seq` up to which all entries of this run are in `view`.
+    last_seq: u64,
+    /// The thread, as its followers see it.
     pub(super) view: ThreadView,
 }
 
 impl RunLog {
-    /// The log of a new run. One found open goes on from what [`RunLog::at`] says.
+    /// The log of a new run. For a run that has started already, also call [`RunLog::with_view`].
     pub(super) fn new(
         channels: &Channels,
         options: &RunnerOptions,
@@ -90,42 +90,43 @@ impl RunLog {
         run_id: RunId,
         (owner, agent): (UserId, &str),
     ) -> Self {
-        let (channels, patience, view) = (channels.clone(), options.store_timeout, ThreadView::default());
-        Self { channels, patience, thread_id, run_id, owner, agent: agent.to_owned(), parent: None, seen: 0, view }
+        let (channels, store_timeout, view) = (channels.clone(), options.store_timeout, ThreadView::default());
+        let agent = agent.to_owned();
+        Self { channels, store_timeout, thread_id, run_id, owner, agent, parent: None, last_seq: 0, view }
     }
 
-    /// The same for a run that goes on from another.
+    /// Sets the run that this one resumes.
     pub(super) fn resuming(self, parent: Option<RunId>) -> Self {
         Self { parent, ..self }
     }
 
-    /// The same for a run found open, in a thread that looks so at that place.
-    pub(super) fn at(self, seq: u64, view: ThreadView) -> Self {
-        Self { seen: seq, view, ..self }
+    /// Sets the thread as of `seq`.
+    pub(super) fn with_view(self, seq: u64, view: ThreadView) -> Self {
+        Self { last_seq: seq, view, ..self }
     }
 
-    /// Begins the run.
-    pub(super) async fn begin(&mut self) -> Result<(), Lost> {
-        let protocol_version = Some(AG_UI.into());
+    /// Appends `RUN_STARTED`.
+    pub(super) async fn start(&mut self) -> Result<(), LogError> {
+        let protocol_version = Some(PROTOCOL_VERSION.into());
         let parent_run_id = self.parent.map(|id| id.to_string());
         let started = RunStarted { protocol_version, parent_run_id, ..RunStarted::new(self.thread_id, self.run_id) };
         self.append(vec![started.into()]).await
     }
 
-    /// Appends events, all or none. What a framework made them of is kept apart, where it comes along.
-    pub(super) async fn append(&mut self, events: Vec<Event>) -> Result<(), Lost> {
-        let (events, raw) = without_raw(events);
+    /// Appends events, all or none. Raw events are stored separately.
+    pub(super) async fn append(&mut self, events: Vec<Event>) -> Result<(), LogError> {
+        let (events, raw) = split_raw(events);
         if !raw.is_empty()
             && let Err(error) = raw_events::keep(&self.channels, self.thread_id, self.run_id, &raw).await
         {
-            tracing::warn!(run = %self.run_id, %error, lost = raw.len(), "RAW events of a run cannot be kept");
+            tracing::warn!(run = %self.run_id, %error, lost = raw.len(), "RAW events of a run cannot be stored");
         }
         self.write(events, None).await
     }
 
-    /// Ends the run: what is open is closed, the terminal event follows, and the owner's feed hears of it, in one step. A run that
-    /// its server's end cut goes on by itself where it can.
-    pub(super) async fn end(&mut self, ending: &RunEnd) -> Result<(), Lost> {
+    /// Ends the run: in one transaction, closes what is open, and appends the terminal event and the entry of the owner's feed. A run
+    /// that was cut off by the end of its server is interrupted instead, if it can be resumed automatically.
+    pub(super) async fn end(&mut self, ending: &RunEnd) -> Result<(), LogError> {
         if self.view.run(self.run_id).is_none() {
             self.view.apply(now_ms(), self.entry(RunStarted::new(self.thread_id, self.run_id).into()));
         }
@@ -136,15 +137,14 @@ impl RunLog {
         self.write(events, Some(ending)).await
     }
 
-    /// What an event of the agent's says that is not in the thread by now. Where much is compared, no thread that serves sockets
-    /// does it.
-    pub(super) async fn new_in(&self, event: Event) -> Result<Vec<Event>, TooLong> {
-        /// Up to here, in bytes of JSON, it is compared at once.
-        const MAX_SHORT_BYTES: usize = 32 * 1024;
-        /// Up to here, in deltas that make up the state.
-        const MAX_CHANGES: usize = 64;
+    /// The changes that an event makes to the thread. Large comparisons are executed on a thread that serves no sockets.
+    pub(super) async fn changes(&self, event: Event) -> Result<Vec<Event>, TooLong> {
+        /// The largest event that is compared inline, in bytes of JSON.
+        const MAX_INLINE_BYTES: usize = 32 * 1024;
+        /// The most deltas of a state that is compared inline.
+        const MAX_INLINE_CHANGES: usize = 64;
         let changes: usize = self.view.runs().map(|run| run.shared_changes.len()).sum();
-        if extent(&event).bytes <= MAX_SHORT_BYTES && changes <= MAX_CHANGES {
+        if extent(&event).bytes <= MAX_INLINE_BYTES && changes <= MAX_INLINE_CHANGES {
             return condense(&self.view, self.run_id, now_ms(), event);
         }
         let (view, run_id) = (self.view.clone(), self.run_id);
@@ -153,28 +153,28 @@ impl RunLog {
         compared.unwrap_or_else(|_| Err(TooLong::NotCompared(kind)))
     }
 
-    async fn write(&mut self, events: Vec<Event>, end: Option<&RunEnd>) -> Result<(), Lost> {
+    async fn write(&mut self, events: Vec<Event>, end: Option<&RunEnd>) -> Result<(), LogError> {
         if events.is_empty() {
             return Ok(());
         }
         let entries: Vec<ThreadEntry> = events.into_iter().map(|event| self.entry(event)).collect();
-        let (give_up, mut retries, mut doubt) = (Instant::now() + self.patience, 0, false);
+        let (deadline, mut retries, mut may_be_stored) = (Instant::now() + self.store_timeout, 0, false);
         loop {
-            let error = match self.once(&entries, end, doubt).await {
+            let error = match self.try_write(&entries, end, may_be_stored).await {
                 Ok(Some(seq)) => {
-                    self.seen = self.seen.max(seq);
+                    self.last_seq = self.last_seq.max(seq);
                     break;
                 }
-                Ok(None) => return Err(Lost::Over),
+                Ok(None) => return Err(LogError::Closed),
                 Err(error) => error,
             };
-            if !matches!(error, Error::Store(_) | Error::Shared(_)) || Instant::now() >= give_up {
-                return Err(Lost::Store(error));
+            if !matches!(error, Error::Store(_) | Error::Shared(_)) || Instant::now() >= deadline {
+                return Err(LogError::Store(error));
             }
             tracing::warn!(run = %self.run_id, %error, "a run's events wait for the store");
             outage::count_store_error();
-            doubt = true;
-            sleep(RETRY.delay(retries)).await;
+            may_be_stored = true;
+            sleep(RETRY_BACKOFF.delay(retries)).await;
             retries += 1;
         }
         let at = now_ms();
@@ -185,29 +185,34 @@ impl RunLog {
         Ok(())
     }
 
-    /// One try; answers the last place known, or nothing where the run is not ours to go on with. `doubt`: a try before may
-    /// have been stored though its answer was lost; nobody else writes to this run, so what is new of it is that.
-    async fn once(&self, entries: &[ThreadEntry], end: Option<&RunEnd>, doubt: bool) -> Result<Option<u64>> {
-        if doubt && self.channels.has_after(self.thread_id, self.seen, self.run_id).await? {
+    /// Writes once; returns the thread's last `seq`, or `None` if the run cannot be appended to. `may_be_stored`: an earlier attempt
+    /// may have succeeded although it failed here. Only this node writes to the run, so a new entry of it is that attempt.
+    async fn try_write(
+        &self,
+        entries: &[ThreadEntry],
+        end: Option<&RunEnd>,
+        may_be_stored: bool,
+    ) -> Result<Option<u64>> {
+        if may_be_stored && self.channels.has_after(self.thread_id, self.last_seq, self.run_id).await? {
             return Ok(Some(self.channels.extent(Channel::Thread(self.thread_id)).await?.head));
         }
         match end {
             None => self.channels.append(self.thread_id, self.run_id, entries).await,
-            Some(ending) => self.last(entries, ending, doubt).await,
+            Some(ending) => self.write_end(entries, ending, may_be_stored).await,
         }
     }
 
-    /// The run's end, with what the owner's feed hears of it and what it used.
-    async fn last(&self, entries: &[ThreadEntry], ending: &RunEnd, doubt: bool) -> Result<Option<u64>> {
+    /// Writes the run's end, the entry of the owner's feed, and the usage.
+    async fn write_end(&self, entries: &[ThreadEntry], ending: &RunEnd, may_be_stored: bool) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
-        // A deleted thread took its runs along: no row says so, and its log stays deleted.
+        // The runs of a deleted thread are deleted too, so no row matches.
         let sql = "UPDATE runs SET begun_at = COALESCE(begun_at, $2), ended_at = $2, asks_until = $4, problem = $5 \
                    WHERE id = $1 AND node = $3 AND ended_at IS NULL";
         let query = sqlx::query(sql).bind(self.run_id).bind(now_ms()).bind(self.channels.node().to_owned());
-        let query = query.bind(asks_until(ending)).bind(failures::problem(ending));
+        let query = query.bind(answerable_until(ending)).bind(failures::problem(ending));
         if query.execute(tx.sql()).await?.rows_affected() == 0 {
-            // Whoever ended it knew nothing of what it used here. In doubt it may be counted already: once is enough.
-            if !doubt && !ending.usage.is_empty() && self.has_owner(&mut tx).await? {
+            // Another node ended the run; record its usage, unless an earlier attempt may have.
+            if !may_be_stored && !ending.usage.is_empty() && self.has_owner(&mut tx).await? {
                 usage::record(&mut tx, self.owner, &self.agent, ending).await?;
                 tx.commit().await?;
             }
@@ -221,7 +226,7 @@ impl RunLog {
         Ok(Some(seq))
     }
 
-    /// Whether there still is somebody whom the run's usage belongs to.
+    /// Whether the run's owner still exists.
     async fn has_owner(&self, tx: &mut Append) -> Result<bool> {
         let sql = format!("SELECT id FROM users WHERE id = $1{}", tx.engine().for_share());
         let query = sqlx::query(AssertSqlSafe(sql)).bind(self.owner);
@@ -233,7 +238,7 @@ impl RunLog {
     }
 }
 
-/// How the owner's feed tells an ending.
+/// The run's phase in the owner's feed.
 fn phase(ending: &RunEnd) -> RunPhase {
     match ending.kind {
         EndKind::Finished { .. } => RunPhase::Finished,
@@ -243,8 +248,8 @@ fn phase(ending: &RunEnd) -> RunPhase {
     }
 }
 
-/// Until when a person may answer what a run waits for: until the last of its interrupts has expired.
-fn asks_until(ending: &RunEnd) -> Option<i64> {
+/// Until when a run's interrupts can be answered, in milliseconds since 1970: when the last of them expires.
+fn answerable_until(ending: &RunEnd) -> Option<i64> {
     let EndKind::Interrupted(interrupts) = &ending.kind else { return None };
     interrupts.iter().map(|interrupt| expires_at(interrupt).unwrap_or(i64::MAX)).max()
 }

@@ -1,12 +1,12 @@
 //! The runner: starts, stops and ends runs.
 //!
 //! Every run in the store is started when it is its turn, and ends in a terminal event after everything inside it is closed.
-//! Normally the run's own task does this. After a crash [`Runner::recover`] does it, or [`Runner::tend`] of another node, which also
+//! Normally the run's own task does this. After a crash [`Runner::recover`] does it, or [`Runner::run_background_tasks`] of another node, which also
 //! ends runs that were left open because the store failed for too long. Runs that had not started stay queued. A stopped run's log
 //! ends at once, whatever its agent does.
 
-mod silence;
-mod tend;
+mod background;
+mod expired_questions;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -26,7 +26,7 @@ use tracing::Instrument;
 use super::{
     Agents,
     failures::SERVER_RESTARTING,
-    queue::{Going, Queue, Rules},
+    queue::{ActiveRun, Queue, RunLimits},
     run::{Run, failed},
 };
 use crate::{
@@ -109,11 +109,11 @@ struct Shared {
     state: Mutex<State>,
     tasks: TaskTracker,
     /// Notified when positions in the queue changed.
-    moved: Notify,
+    queue_changed: Notify,
     /// Notified when a run that waits for another run of its thread may be able to start.
-    freed: Arc<Notify>,
+    may_unblock: Arc<Notify>,
     /// Cancelled when the background loops must end.
-    ending: CancellationToken,
+    stopping: CancellationToken,
     /// Held while the lease is renewed or released, so that a released lease is not renewed.
     lease_lock: tokio::sync::Mutex<()>,
 }
@@ -122,8 +122,8 @@ struct Shared {
 struct State {
     active: HashMap<RunId, Active>,
     queue: Queue,
-    /// Threads whose queue positions changed since [`Runner::take_moved`].
-    moved: HashSet<ThreadId>,
+    /// Threads whose queue positions changed since [`Runner::take_changed_queues`].
+    changed_queues: HashSet<ThreadId>,
     /// Runs stopped before [`Runner::start`]: clients see a message a moment before its run is started.
     stopped_early: VecDeque<RunId>,
     /// How all runs end from now on, set at shutdown.
@@ -131,7 +131,7 @@ struct State {
 }
 
 struct Active {
-    run: Going,
+    run: ActiveRun,
     stop: watch::Sender<Option<RunEnd>>,
 }
 
@@ -152,10 +152,21 @@ impl Runner {
     /// Creates a runner for these agents.
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
-        let (state, tasks, moved, freed, ending, lease_lock) = Default::default();
+        let (state, tasks, queue_changed, may_unblock, stopping, lease_lock) = Default::default();
         let leases = Leases::new(&channels, &options.node, options.lease);
         let options = Arc::new(options);
-        Self(Arc::new(Shared { channels, leases, agents, options, state, tasks, moved, freed, ending, lease_lock }))
+        Self(Arc::new(Shared {
+            channels,
+            leases,
+            agents,
+            options,
+            state,
+            tasks,
+            queue_changed,
+            may_unblock,
+            stopping,
+            lease_lock,
+        }))
     }
 
     /// The agents.
@@ -192,19 +203,19 @@ impl Runner {
     /// # Errors
     /// `rate_limited` if it does not, with the time until the next day; errors of the store.
     pub async fn admit_budget(&self, user: UserId) -> Result<()> {
-        let going = self.0.agents.allowance().of_open_runs(user);
-        usage::admit(self.0.channels.store().reader(), self.0.options.budget, user, going).await
+        let open = self.0.agents.allowance().of_open_runs(user);
+        usage::admit(self.0.channels.store().reader(), self.0.options.budget, user, open).await
     }
 
-    /// Waits until queue positions change; see [`Runner::take_moved`].
-    pub async fn moved(&self) {
-        self.0.moved.notified().await;
+    /// Waits until queue positions change; see [`Runner::take_changed_queues`].
+    pub async fn queue_changed(&self) {
+        self.0.queue_changed.notified().await;
     }
 
     /// The threads whose queue positions changed since the last call.
     #[must_use]
-    pub fn take_moved(&self) -> Vec<ThreadId> {
-        self.0.state.lock().moved.drain().collect()
+    pub fn take_changed_queues(&self) -> Vec<ThreadId> {
+        self.0.state.lock().changed_queues.drain().collect()
     }
 
     /// The queued runs of a thread on this node, in order.
@@ -215,7 +226,7 @@ impl Runner {
 
     /// The threads with queued runs on this node.
     #[must_use]
-    pub fn lines(&self) -> Vec<ThreadId> {
+    pub fn queued_threads(&self) -> Vec<ThreadId> {
         self.0.state.lock().queue.threads()
     }
 
@@ -234,7 +245,7 @@ impl Runner {
         state.queue.push(new);
         self.0.start_ready(&mut state);
         if blocked {
-            self.0.freed.notify_one();
+            self.0.may_unblock.notify_one();
         }
     }
 
@@ -291,17 +302,17 @@ impl Shared {
     fn start_ready(self: &Arc<Self>, state: &mut State) {
         let of_agent = |agent: &str| self.agents.limits(agent);
         let (per_user, all) = (self.options.max_runs_per_user, self.options.max_runs);
-        let rules = Rules { per_user, all, of_agent: &of_agent };
+        let limits = RunLimits { per_user, all, of_agent: &of_agent };
         while !self.tasks.is_closed() {
             let State { active, queue, .. } = &mut *state;
-            let Some(new) = queue.next(active.values().map(|active| &active.run), &rules) else { break };
+            let Some(new) = queue.next(active.values().map(|active| &active.run), &limits) else { break };
             self.spawn(state, new, None);
         }
-        let State { active, queue, moved, .. } = state;
-        let changed = queue.changed(active.values().map(|active| &active.run), &rules);
+        let State { active, queue, changed_queues, .. } = state;
+        let changed = queue.changed(active.values().map(|active| &active.run), &limits);
         if !changed.is_empty() {
-            moved.extend(changed);
-            self.moved.notify_one();
+            changed_queues.extend(changed);
+            self.queue_changed.notify_one();
         }
     }
 
@@ -309,7 +320,7 @@ impl Shared {
     fn spawn(self: &Arc<Self>, state: &mut State, new: NewRun, end: Option<RunEnd>) {
         let NewRun { run_id, thread_id, owner, .. } = new;
         let (stop, stopped) = watch::channel(end.or_else(|| state.shutdown_end.clone()));
-        let run = Going { thread_id, owner, agent: new.agent.clone() };
+        let run = ActiveRun { thread_id, owner, agent: new.agent.clone() };
         state.active.insert(run_id, Active { run, stop });
         let limit = self.agents.limits(&new.agent).time_limit_ms.map(Duration::from_millis);
         let (channels, agents, options) = (self.channels.clone(), self.agents.clone(), self.options.clone());
@@ -338,6 +349,6 @@ impl Drop for ActiveGuard {
         state.active.remove(&self.run_id);
         self.shared.start_ready(&mut state);
         drop(state);
-        self.shared.freed.notify_one();
+        self.shared.may_unblock.notify_one();
     }
 }

@@ -103,7 +103,7 @@ async fn a_restarted_server_gives_up_questions_that_expired_meanwhile_but_not_fo
     wait_for_expiry(&run).await;
     let runner = harness.runner.clone();
     runner.recover().await.expect("recovers");
-    let tending = tokio::spawn(async move { runner.tend().await });
+    let tending = tokio::spawn(async move { runner.run_background_tasks().await });
     fn next(view: &ThreadView, run: RunId) -> Option<&RunView> {
         match view.run(run)?.answered.as_ref()? {
             Resolution::Answered { resumed_by, .. } => view.run(*resumed_by),

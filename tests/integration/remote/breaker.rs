@@ -32,7 +32,7 @@ async fn the_breaker_opens_reports_its_next_trial_and_closes() {
     }
     assert!(!health().ok && health().about.contains("500 Internal Server Error"), "{:?}", health());
     let said = harness.failure("remote_unavailable").await;
-    assert!(said.contains("it is asked again in 1 s"), "{said}");
+    assert!(said.contains("try again in 1 s"), "{said}");
     assert_eq!(server.requests().len(), 3, "no request waited for it");
     // The trial request fails: the breaker stays open for longer.
     until(|| health().ok).await;

@@ -59,7 +59,7 @@ async fn unanswered_calls_and_silence_are_problems_in_a_check() {
     let (check, levels) = found(&server).await;
     assert_eq!(levels, [FindingLevel::Good, FindingLevel::Problem, FindingLevel::Problem], "{check:?}");
     assert!(says(&check, "calls that have no result (`confirm`)"), "{check:?}");
-    assert!(says(&check, "It says nothing when the conversation goes on"), "{check:?}");
+    assert!(says(&check, "It sends no answer when the conversation goes on"), "{check:?}");
 }
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn a_check_shows_an_agents_question_and_sends_another_message() {
     .await;
     let (check, levels) = found(&server).await;
     assert!(levels.iter().all(|level| *level == FindingLevel::Good), "{check:?}");
-    assert!(says(&check, "“Send a mail to bob?”, who answers with a field of text"), "{check:?}");
+    assert!(says(&check, "“Send a mail to bob?”; users answer with a text field"), "{check:?}");
     assert!(says(&check, "`CUSTOM` event, `on_interrupt`"), "{check:?}");
-    assert!(says(&check, "when something else is said while it waits for a person"), "{check:?}");
+    assert!(says(&check, "when the user sends a message while it waits for an answer"), "{check:?}");
     let cancelled = &server.requests()[1].input["forwardedProps"]["command"]["resume"];
     assert_eq!(cancelled["__agui_cancelled__"], json!(true));
 }

@@ -33,14 +33,8 @@ async fn each_refusal_has_its_code_and_is_not_asked_again() {
             ": {\"why\": \"... ...\"}",
         ),
         ("500 Internal Server Error", &[], "a trace", "remote_failed", "500 Internal Server Error"),
-        (
-            "200 OK",
-            &["Content-Type: text/html"],
-            "<p>",
-            "remote_not_sse",
-            "`text/html` in place of `text/event-stream`",
-        ),
-        ("200 OK", &[], "", "remote_not_sse", "`nothing` in place of"),
+        ("200 OK", &["Content-Type: text/html"], "<p>", "remote_not_sse", "`text/html` instead of `text/event-stream`"),
+        ("200 OK", &[], "", "remote_not_sse", "`nothing` instead of"),
         (
             "307 Temporary Redirect",
             &["Location: http://169.254.169.254/latest?token=1"],
@@ -244,9 +238,9 @@ async fn a_stream_that_is_compressed_all_the_same_is_refused() {
 #[test]
 fn a_header_that_cannot_be_sent_names_its_key() {
     let cases = [
-        (json!({"A b": "x"}), "headers.A b: is no name of an HTTP header"),
-        (json!({"Host": "x"}), "headers.Host: is set by the request itself"),
-        (json!({"X-Key": "${TOKEN}"}), "headers.X-Key: its value holds what no header may hold"),
+        (json!({"A b": "x"}), "headers.A b: is not a valid name of an HTTP header"),
+        (json!({"Host": "x"}), "headers.Host: is set by the server"),
+        (json!({"X-Key": "${TOKEN}"}), "headers.X-Key: its value has characters that are not allowed in headers"),
         (json!({"X-Key": "${MISSING}"}), "headers.X-Key: the variable MISSING is not set"),
     ];
     for (headers, expected) in cases {

@@ -169,8 +169,8 @@ async fn crlf_comments_split_characters_and_several_data_lines_are_read() {
 async fn an_unreadable_or_invalid_event_ends_the_run_with_a_description() {
     let open = "data: {\"type\":\"TEXT_MESSAGE_START\",\"messageId\":\"m\"}\n\n";
     let cases: [(Vec<u8>, &str, &str); 10] = [
-        (b"data: {\"type\":\n\n".into(), "malformed_event", "it is no JSON"),
-        (b"data: hello\n\n".into(), "malformed_event", "it is no JSON"),
+        (b"data: {\"type\":\n\n".into(), "malformed_event", "it is not JSON"),
+        (b"data: hello\n\n".into(), "malformed_event", "it is not JSON"),
         (b"data: \xff\n\n".into(), "malformed_event", "not UTF-8"),
         (b"data: {\"type\":7}\n\n".into(), "malformed_event", "it has no `type`"),
         (b"data: {\"type\":\"RAW\",\"event\":1,\"timestamp\":1.5}\n\n".into(), "malformed_event", "1.5"),
@@ -278,14 +278,14 @@ async fn a_cut_stream_keeps_the_text_so_far() {
         let run = harness.until_over(run).await;
         let RunState::Failed { message, code: Some(code) } = &run.state else { panic!("fails, not {:?}", run.state) };
         assert_eq!((code.as_str(), text_of(&run).as_str()), ("stream_cut", "so far"));
-        assert!(message.contains("what it said so far is kept"), "{message}");
+        assert!(message.contains("what it sent so far is kept"), "{message}");
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_ends_without_an_event_is_cut() {
     let server = Endpoint::start(|_, mut answer| async move { answer.stream().await }).await;
-    assert!(RemoteHarness::new(&server).await.failure("stream_cut").await.contains("without a word"));
+    assert!(RemoteHarness::new(&server).await.failure("stream_cut").await.contains("ended before a run started"));
 }
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn silence_ends_a_run_and_comments_are_no_silence() {
     })
     .await;
     let harness = RemoteHarness::with(&server, json!({"silence_timeout_ms": 300})).await;
-    assert!(harness.failure("silence_timeout").await.contains("fell silent for 300ms"));
+    assert!(harness.failure("silence_timeout").await.contains("sent nothing for 300ms"));
     server.until_disconnected(1).await;
     assert_eq!(harness.ask("hello").await.state, RunState::Finished);
 }

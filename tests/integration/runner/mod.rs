@@ -289,7 +289,7 @@ struct Upkeep(Option<AbortHandle>);
 impl Upkeep {
     fn spawn(runner: &Runner) -> Self {
         let runner = runner.clone();
-        Self(Some(tokio::spawn(async move { runner.tend().await }).abort_handle()))
+        Self(Some(tokio::spawn(async move { runner.run_background_tasks().await }).abort_handle()))
     }
 
     fn abort(&self) {

@@ -77,7 +77,7 @@ fn a_recording_that_is_none_is_refused_with_its_file_and_line() {
     let path = folder.path().join("run.jsonl");
     let step = r#"{"type":"STEP_STARTED","stepName":"s"}"#;
     let cases = [
-        ("\n\n".to_owned(), "there is no event in it"),
+        ("\n\n".to_owned(), "the file has no events"),
         (format!("{step}\nno"), "run.jsonl:2: expected"),
         (format!("{step}\n\n{step}"), "run.jsonl:3: STEP_STARTED: the step `s` has started already"),
         (r#"{"type":"STEP_STARTED"}"#.into(), "run.jsonl:1: "),

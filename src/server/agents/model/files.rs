@@ -14,14 +14,14 @@ use super::{
 use crate::{
     protocol::agui::Message,
     server::{
-        agents::attached::{Bounds, Budget, Head, base64, beginning, described},
+        agents::attached::{Bounds, Budget, Head, base64, describe, read_start},
         config::agents::{ModelConfig, Takes},
         runs::{InputFile, RunInput},
     },
 };
 
 /// The bounds of images and PDFs, which all providers take.
-const MEDIA: Bounds = Bounds { each: 3 << 20, all: 8 << 20 };
+const MEDIA: Bounds = Bounds { per_file: 3 << 20, total: 8 << 20 };
 /// The most bytes that are given of a text that does not fit, or a quarter of the room if that is less.
 const MAX_EXCERPT_BYTES: u64 = 4 << 10;
 /// The bytes of the lines around a text.
@@ -73,7 +73,7 @@ pub(super) async fn load(
     config: &ModelConfig,
     text_bytes: u64,
 ) -> ConversationFiles {
-    let attached = input.attached(history);
+    let attached = input.attached_files(history);
     let mut names = HashMap::<_, usize>::new();
     attached.iter().for_each(|attached| *names.entry(attached.file.attachment.name.clone()).or_default() += 1);
     let mut loader = Loader { config, names, media: Budget::new(MEDIA), text_bytes };
@@ -121,14 +121,14 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// The paragraph about a file, and its content if the model gets it.
     async fn load(&mut self, file: &InputFile) -> (String, Option<Content>) {
-        let head = Head::of(file).await;
+        let head = Head::read(file).await;
         let encoding = Encoding::detect(&head);
         let about = match encoding {
             // The type was detected by looking for UTF-8 alone.
             Some(Encoding::Utf16Le | Encoding::Utf16Be | Encoding::Latin1) if head.mime_type == UNKNOWN_TYPE => {
-                described(file, "text/plain")
+                describe(file, "text/plain")
             }
-            _ => described(file, &head.mime_type),
+            _ => describe(file, &head.mime_type),
         };
         match self.content(file, &head, encoding).await {
             Ok(Content::Text { text, given }) => {
@@ -196,7 +196,7 @@ impl Loader<'_> {
 
 /// At most `max_bytes` of a file's beginning as text, and how many bytes that is. Bytes that are no characters are left out.
 async fn beginning_as_text(file: &InputFile, encoding: Encoding, max_bytes: u64) -> Result<(String, u64), String> {
-    let bytes = beginning(&file.path, max_bytes).await.map_err(|_| "it is not there any more")?;
+    let bytes = read_start(&file.path, max_bytes).await.map_err(|_| "it is not there any more")?;
     let whole = encoding.whole_characters(&bytes, max_bytes >= file.attachment.bytes);
     Ok((encoding.decode(&bytes[whole.clone()]), whole.end as u64))
 }

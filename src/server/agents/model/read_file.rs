@@ -124,7 +124,7 @@ impl FileReader {
             let names: Vec<String> = self.files.iter().take(MAX_NAMES).map(|file| self.label(file)).collect();
             return ToolOutput::failed(format!("There is no such text file. There is: {}.", names.join(", ")));
         };
-        let Some(encoding) = Encoding::detect(&Head::of(file).await) else {
+        let Some(encoding) = Encoding::detect(&Head::read(file).await) else {
             return ToolOutput::failed("This file is not text. Another tool may read it.");
         };
         let find = args["find"].as_str().filter(|find| !find.is_empty()).map(str::to_owned);

@@ -18,18 +18,18 @@ fn failed() -> Value {
     json!({"type": "RUN_ERROR", "message": "no luck", "code": "luck", "usage": [{"outputTokens": 2}]})
 }
 
-/// What comes out of a conversation, and how it ends.
-fn about(said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
-    read_by(Rules { strict: true, ..RULES }, said)
+/// The events that a strict conversation passes on, and how it ends.
+fn read_strict(sent: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
+    read(Rules { strict: true, ..RULES }, sent)
 }
 
 const RULES: Rules =
     Rules { max_events: 10, max_event_bytes: 1_024, keep_raw: true, confirm_pending_calls: false, strict: false };
 
-fn read_by(rules: Rules, said: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
+fn read(rules: Rules, sent: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
     let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), rules), Vec::new());
-    for value in said {
-        match conversation.hear(&value.to_string()) {
+    for value in sent {
+        match conversation.on_event(&value.to_string()) {
             Ok(event) => events.extend(event),
             Err(failure) => return (events, Err(failure)),
         }
@@ -38,11 +38,11 @@ fn read_by(rules: Rules, said: &[Value]) -> (Vec<Event>, Result<RunFinished, Fai
 }
 
 #[test]
-fn what_is_between_beginning_and_end_comes_out_unchanged() {
+fn events_between_start_and_end_are_passed_on_unchanged() {
     let content = json!({
         "type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "timestamp": 7, "metadata": {"k": null}, "vendor": [0.1, null],
     });
-    let (events, end) = about(&[started(), text("START"), content.clone(), text("END"), finished()]);
+    let (events, end) = read_strict(&[started(), text("START"), content.clone(), text("END"), finished()]);
     let wire: Vec<Value> = events.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
     assert_eq!(wire, [text("START"), content, text("END")]);
     let end = end.expect("finished");
@@ -50,10 +50,10 @@ fn what_is_between_beginning_and_end_comes_out_unchanged() {
 }
 
 #[test]
-fn the_rules_of_a_run_are_held() {
+fn every_violation_has_a_code_and_a_message() {
     let violation = "protocol_violation";
     let cases: Vec<(Vec<Value>, &str, &str)> = vec![
-        (vec![], "stream_cut", "without a word"),
+        (vec![], "stream_cut", "ended before a run started"),
         (vec![started(), text("START")], "stream_cut", "ended before the run did"),
         (vec![text("START")], violation, "TEXT_MESSAGE_START: the first event is RUN_STARTED or RUN_ERROR"),
         (vec![finished()], violation, "RUN_FINISHED: the first event is RUN_STARTED"),
@@ -66,7 +66,7 @@ fn the_rules_of_a_run_are_held() {
         (vec![started(), text("START"), finished()], violation, "RUN_FINISHED: the text message `m` is still open"),
         (vec![started(), finished(), text("START")], violation, "after RUN_FINISHED comes a new RUN_STARTED"),
         (vec![started(), finished(), finished()], violation, "RUN_FINISHED: after RUN_FINISHED"),
-        (vec![started(), json!([])], "malformed_event", "it is no JSON object"),
+        (vec![started(), json!([])], "malformed_event", "it is not a JSON object"),
         (vec![failed()], "luck", "no luck"),
         (vec![started(), text("START"), failed()], "luck", "no luck"),
         (vec![started(), finished(), failed()], "luck", "no luck"),
@@ -77,55 +77,56 @@ fn the_rules_of_a_run_are_held() {
             "10 events",
         ),
     ];
-    for (said, code, message) in cases {
-        let failure = about(&said).1.expect_err(message);
-        let own = failure.told.as_ref().and_then(|error| error.code.as_deref());
-        assert_eq!(own.unwrap_or(failure.code), code, "{said:?}");
+    for (sent, code, message) in cases {
+        let failure = read_strict(&sent).1.expect_err(message);
+        let reported = failure.run_error.as_ref().and_then(|error| error.code.as_deref());
+        assert_eq!(reported.unwrap_or(failure.code), code, "{sent:?}");
         assert!(failure.message.contains(message), "`{}` should say `{message}`", failure.message);
     }
-    let told = about(&[failed()]).1.expect_err("failed").told.expect("its own word");
-    assert_eq!(told.usage.expect("usage")[0].output_tokens, Some(2));
+    let error = read_strict(&[failed()]).1.expect_err("failed").run_error.expect("the RUN_ERROR");
+    assert_eq!(error.usage.expect("usage")[0].output_tokens, Some(2));
 }
 
 #[test]
-fn beginning_and_end_may_name_a_run_of_the_frameworks_own() {
+fn start_and_end_may_have_the_frameworks_own_ids() {
     let own = |kind: &str| json!({"type": kind, "threadId": "its own", "runId": "its own"});
-    assert!(about(&[own("RUN_STARTED"), own("RUN_FINISHED")]).1.is_ok());
+    assert!(read_strict(&[own("RUN_STARTED"), own("RUN_FINISHED")]).1.is_ok());
 }
 
 #[test]
-fn several_runs_in_the_same_stream_are_one_that_ends_as_the_last_does() {
+fn several_runs_in_a_stream_count_as_one_that_ends_as_the_last_does() {
     let another = [started(), finished(), started(), text("START")];
-    let (events, end) = about(&[&another[..], &[failed()]].concat());
+    let (events, end) = read_strict(&[&another[..], &[failed()]].concat());
     assert_eq!((events.len(), end.expect_err("failed").message.contains("no luck")), (1, true));
-    let (events, end) = about(&another);
+    let (events, end) = read_strict(&another);
     assert_eq!((events.len(), end.expect_err("cut").code), (1, "stream_cut"));
     let last = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "usage": [{"inputTokens": 4}]});
-    let (events, end) = about(&[&another[..], &[text("END"), last]].concat());
+    let (events, end) = read_strict(&[&another[..], &[text("END"), last]].concat());
     let end = end.expect("finished");
     let tokens: Vec<_> = end.usage.into_iter().flatten().map(|usage| usage.input_tokens).collect();
     assert_eq!((events.len(), end.result, tokens), (2, None, vec![Some(3), Some(4)]));
 }
 
 #[test]
-fn what_the_protocol_does_not_know_ends_no_run_wherever_it_stands() {
+fn unknown_events_and_outcomes_fail_no_run() {
     let (vendor, stray) = (json!({"type": "VENDOR_PROGRESS", "pct": 5}), json!({"type": "THINKING_END"}));
     let mut end = finished();
     end["outcome"] = json!({"type": "deferred"});
-    let (events, ended) = about(&[stray.clone(), started(), text("START"), vendor.clone(), text("END"), end, stray]);
+    let (events, ended) =
+        read_strict(&[stray.clone(), started(), text("START"), vendor.clone(), text("END"), end, stray]);
     let wire: Vec<Value> = events.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
     let raw = json!({"type": "RAW", "event": vendor, "source": "unknown AG-UI event"});
     assert_eq!(wire, [text("START"), raw, text("END")]);
     assert_eq!(ended.expect("finished").outcome, None);
     let own = json!({"type": "RAW", "event": vendor, "source": "it"});
-    assert!(about(&[own]).1.expect_err("too early").message.contains("the first event is RUN_STARTED"));
+    assert!(read_strict(&[own]).1.expect_err("too early").message.contains("the first event is RUN_STARTED"));
 }
 
-/// Holds that our verdicts on streams are those of the protocol's own client; answers how many there are.
-fn same_verdicts(variable: &str, file: &str) -> usize {
+/// Checks that streams are accepted and refused as by AG-UI's own client; returns the number of streams.
+fn check_verdicts(variable: &str, file: &str) -> usize {
     let file = std::env::var(variable).unwrap_or(format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR")));
     let text = std::fs::read_to_string(file).expect("reads");
-    let others = text.lines().filter_map(|line| {
+    let different = text.lines().filter_map(|line| {
         let stream: Value = serde_json::from_str(line).expect("JSON");
         let mut conversation = Conversation::new(
             "t".into(),
@@ -133,99 +134,100 @@ fn same_verdicts(variable: &str, file: &str) -> usize {
             Rules { max_events: 1_000, max_event_bytes: 4_096, strict: true, ..RULES },
         );
         let events = stream["events"].as_array().expect("events").iter();
-        let ours = events.enumerate().find_map(|(at, event)| Some((at, conversation.hear(&event.to_string()).err()?)));
+        let ours =
+            events.enumerate().find_map(|(at, event)| Some((at, conversation.on_event(&event.to_string()).err()?)));
         let same = ours.as_ref().map(|(at, _)| *at as u64) == stream["at"].as_u64();
-        (!same).then(|| format!("{:?}, theirs in {line}", ours.map(|(at, failure)| (at, failure.message))))
+        (!same).then(|| format!("{:?}, expected: {line}", ours.map(|(at, failure)| (at, failure.message))))
     });
-    let others: Vec<String> = others.collect();
-    assert!(others.is_empty(), "{} others:\n{}", others.len(), others.join("\n"));
+    let different: Vec<String> = different.collect();
+    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
     text.lines().count()
 }
 
 #[test]
-fn the_verdicts_on_orders_are_those_of_the_protocols_own_client() {
-    assert!(same_verdicts("NETRA_VERDICTS", "verdicts.jsonl") >= 200);
+fn orders_of_events_are_accepted_and_refused_as_by_ag_uis_own_client() {
+    assert!(check_verdicts("NETRA_VERDICTS", "verdicts.jsonl") >= 200);
 }
 
 #[test]
-fn the_verdicts_on_fields_are_those_of_the_protocols_own_client() {
-    assert!(same_verdicts("NETRA_FIELDS", "fields.jsonl") >= 300);
+fn fields_are_accepted_and_refused_as_by_ag_uis_own_client() {
+    assert!(check_verdicts("NETRA_FIELDS", "fields.jsonl") >= 300);
 }
 
 #[test]
-fn what_is_said_twice_or_left_open_ends_no_run_unless_the_rules_are_strict() {
+fn repeated_and_missing_ends_fail_a_run_only_if_the_rules_are_strict() {
     let end = |kind: &str, id: &str| json!({"type": kind, "toolCallId": id});
     let start = json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "look"});
-    let again = [
+    let tolerated = [
         vec![started(), start.clone(), end("TOOL_CALL_END", "c"), end("TOOL_CALL_END", "c"), finished()],
         vec![started(), start.clone(), finished()],
     ];
-    for said in again {
-        assert!(read_by(Rules { strict: true, ..RULES }, &said).1.is_err(), "{said:?}");
-        let (events, ended) = read_by(RULES, &said);
-        assert!(ended.is_ok(), "{said:?}");
+    for sent in tolerated {
+        assert!(read(Rules { strict: true, ..RULES }, &sent).1.is_err(), "{sent:?}");
+        let (events, ended) = read(RULES, &sent);
+        assert!(ended.is_ok(), "{sent:?}");
         assert_eq!(events.iter().filter(|event| matches!(event, Event::ToolCallStart(_))).count(), 1);
         assert!(events.iter().filter(|event| matches!(event, Event::ToolCallEnd(_))).count() <= 1);
     }
     let step = |kind: &str| json!({"type": kind, "stepName": "s"});
     let twice = vec![started(), step("STEP_STARTED"), step("STEP_FINISHED"), step("STEP_FINISHED"), finished()];
-    assert!(read_by(RULES, &twice).1.is_ok());
-    // What nobody began, and what begins while it goes on, may mean anything.
-    let unknown = vec![started(), end("TOOL_CALL_END", "never begun"), finished()];
+    assert!(read(RULES, &twice).1.is_ok());
+    // The end of an unknown call and a repeated start are never tolerated.
+    let unknown = vec![started(), end("TOOL_CALL_END", "never started"), finished()];
     let again = vec![started(), start.clone(), start, end("TOOL_CALL_END", "c"), finished()];
-    for said in [unknown, again] {
-        assert_eq!(read_by(RULES, &said).1.expect_err("a rule").code, "protocol_violation");
+    for sent in [unknown, again] {
+        assert_eq!(read(RULES, &sent).1.expect_err("refused").code, "protocol_violation");
     }
 }
 
 #[test]
-fn raw_events_are_kept_on_demand() {
-    let said = [started(), json!({"type": "RAW", "event": {"large": "x".repeat(2_000)}}), finished()];
-    let (events, ended) = read_by(Rules { keep_raw: false, ..RULES }, &said);
+fn raw_events_are_kept_only_if_configured() {
+    let sent = [started(), json!({"type": "RAW", "event": {"large": "x".repeat(2_000)}}), finished()];
+    let (events, ended) = read(Rules { keep_raw: false, ..RULES }, &sent);
     assert!(events.is_empty() && ended.is_ok());
     let delta = json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "rawEvent": {"large": "x".repeat(2_000)}});
     let (events, ended) =
-        read_by(Rules { keep_raw: false, ..RULES }, &[started(), text("START"), delta, text("END"), finished()]);
+        read(Rules { keep_raw: false, ..RULES }, &[started(), text("START"), delta, text("END"), finished()]);
     assert!(ended.is_ok() && events.iter().all(|event| event.base().raw_event.is_none()));
-    assert!(events[1].delta_key().is_some(), "it is joined with others");
-    assert_eq!(read_by(RULES, &said).1.expect_err("its size").code, "event_too_large");
+    assert!(events[1].delta_key().is_some(), "it can be merged with other deltas");
+    assert_eq!(read(RULES, &sent).1.expect_err("its size").code, "event_too_large");
 }
 
 #[test]
-fn a_run_that_tells_what_it_waits_for_in_custom_events_is_interrupted() {
-    let asks = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send it?", "rawEvent": {"id": "i"}});
+fn a_run_with_interrupts_in_custom_events_is_interrupted() {
+    let question = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send it?", "rawEvent": {"id": "i"}});
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r"});
-    let (events, ended) = about(&[started(), asks.clone(), end]);
-    assert!(matches!(events[..], [Event::Custom(_)]), "front ends that know it get it, too");
+    let (events, ended) = read_strict(&[started(), question.clone(), end]);
+    assert!(matches!(events[..], [Event::Custom(_)]), "front ends get the event too");
     let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("finished").outcome else { panic!("an interrupt") };
     assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i", Some("Send it?")));
 
-    // Its own outcome counts where there is one, with the question that only its value has.
+    // An outcome takes precedence; its missing message comes from its metadata.
     let own =
         json!({"id": "own", "reason": "langgraph:interrupt", "metadata": {"langgraph": {"raw": {"question": "Why?"}}}});
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt", "interrupts": [own]}});
-    let (_, ended) = about(&[started(), asks, end]);
+    let (_, ended) = read_strict(&[started(), question, end]);
     let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("finished").outcome else { panic!("an interrupt") };
     assert_eq!((interrupts.len(), interrupts[0].message.as_deref()), (1, Some("Why?")));
 }
 
 #[test]
-fn a_remote_agent_cannot_say_how_calls_of_netras_own_tools_go_on() {
+fn a_remote_agent_cannot_set_how_calls_of_netras_tools_continue() {
     let content = json!({"toolCallId": "c", "continuation": {"task": "t"}});
     for activity in [
         json!({"type": "ACTIVITY_SNAPSHOT", "messageId": "m", "activityType": "tool_task", "content": content}),
         json!({"type": "ACTIVITY_DELTA", "messageId": "m", "activityType": "tool_task", "patch": []}),
     ] {
-        let (_, end) = read_by(RULES, &[started(), activity, finished()]);
+        let (_, end) = read(RULES, &[started(), activity, finished()]);
         let failure = end.expect_err("refused");
-        assert!(failure.message.contains("`tool_task` are Netra's own"), "{failure:?}");
+        assert!(failure.message.contains("`tool_task` are reserved for Netra"), "{failure:?}");
     }
     let interrupt =
         json!({"id": "i", "reason": "input_required", "metadata": {"toolName": "x", "continuation": {"task": "t"}}});
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt", "interrupts": [interrupt]}});
     let custom = json!({"type": "CUSTOM", "name": "on_interrupt", "value": interrupt});
-    for said in [vec![started(), end], vec![started(), custom, finished()]] {
-        let (_, end) = read_by(RULES, &said);
+    for sent in [vec![started(), end], vec![started(), custom, finished()]] {
+        let (_, end) = read(RULES, &sent);
         let Some(RunOutcome::Interrupt { interrupts }) = end.expect("finished").outcome else { panic!("no interrupt") };
         let metadata = interrupts[0].metadata.as_ref().expect("metadata");
         assert!(metadata.contains_key("toolName") && !metadata.contains_key("continuation"), "{metadata:?}");
@@ -233,14 +235,15 @@ fn a_remote_agent_cannot_say_how_calls_of_netras_own_tools_go_on() {
 }
 
 #[test]
-fn a_remote_agent_cannot_mark_where_a_cancellation_ended_nor_ask_without_end() {
+fn a_remote_agent_cannot_mark_the_end_of_a_cancellation_or_ask_more_questions_than_allowed() {
     let marked =
         json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "metadata": {"afterCancellation": true, "k": 1}});
-    let (events, _) = read_by(RULES, &[started(), marked]);
+    let (events, _) = read(RULES, &[started(), marked]);
     let metadata = events[0].base().metadata.as_ref().expect("metadata");
     assert!(metadata.contains_key("k") && !metadata.contains_key(AFTER_CANCELLATION), "{metadata:?}");
-    let asks = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Well?"});
-    let said: Vec<Value> = std::iter::once(started()).chain(std::iter::repeat_n(asks, MAX_INTERRUPTS + 1)).collect();
-    let (_, end) = read_by(Rules { max_events: 100, ..RULES }, &said);
+    let question = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Well?"});
+    let sent: Vec<Value> =
+        std::iter::once(started()).chain(std::iter::repeat_n(question, MAX_INTERRUPTS + 1)).collect();
+    let (_, end) = read(Rules { max_events: 100, ..RULES }, &sent);
     assert_eq!(end.expect_err("refused").code, "too_many_interrupts");
 }

@@ -169,7 +169,7 @@ pub(super) fn is_known_outcome(kind: &str, outcome: &Value) -> bool {
     !outcome.is_object() || known.iter().any(|(name, _)| outcome["type"] == *name)
 }
 
-/// A wrong place, and what is expected there.
+/// A wrong value: its path, and what is wrong.
 struct Wrong {
     path: String,
     expected: String,
@@ -188,32 +188,32 @@ impl Wrong {
 }
 
 fn object(value: &Value, fields: &[Field]) -> Result<(), Wrong> {
-    let Value::Object(object) = value else { return Err(Wrong::new("is no object")) };
+    let Value::Object(object) = value else { return Err(Wrong::new("is not an object")) };
     fields.iter().try_for_each(|(name, need, expected)| match object.get(*name) {
         None if *need == Required => Err(Wrong::new("is missing").within(name)),
         None => Ok(()),
         Some(Value::Null) if !matches!(expected, Anything) => {
-            Err(Wrong::new("is null; say it or leave it out").within(name))
+            Err(Wrong::new("is null; set it or leave it out").within(name))
         }
         Some(value) => check_type(value, expected).map_err(|wrong| wrong.within(name)),
     })
 }
 
 fn check_type(value: &Value, expected: &Type) -> Result<(), Wrong> {
-    let right = |right: bool, expected: &str| if right { Ok(()) } else { Err(Wrong::new(expected)) };
+    let require = |is_right: bool, expected: &str| if is_right { Ok(()) } else { Err(Wrong::new(expected)) };
     match expected {
-        Text => right(value.is_string(), "is no text"),
-        Only(text) => right(value == text, &format!("is not `{text}`")),
-        Object => right(value.is_object(), "is no object"),
-        Something => right(!value.is_null(), "is null"),
+        Text => require(value.is_string(), "is not a string"),
+        Only(text) => require(value == text, &format!("is not `{text}`")),
+        Object => require(value.is_object(), "is not an object"),
+        Something => require(!value.is_null(), "is null"),
         Anything => Ok(()),
-        Count => right(
+        Count => require(
             value.as_u64().is_some_and(|count| count <= MAX_SAFE_INTEGER.unsigned_abs()),
-            "is no whole number that JSON carries exactly",
+            "is not a non-negative integer that JSON represents exactly",
         ),
         Fields(fields) => object(value, fields),
         List(each) => {
-            let Value::Array(items) = value else { return Err(Wrong::new("is no list")) };
+            let Value::Array(items) = value else { return Err(Wrong::new("is not an array")) };
             items
                 .iter()
                 .enumerate()

@@ -21,13 +21,13 @@ use crate::{
 /// An id that occurs twice.
 pub(super) fn check_interrupts(mut interrupts: Vec<Interrupt>) -> Result<Vec<Interrupt>, String> {
     let mut ids = HashSet::new();
-    for asked in &mut interrupts {
-        if !ids.insert(asked.id.clone()) {
-            return Err(asked.id.clone());
+    for interrupt in &mut interrupts {
+        if !ids.insert(interrupt.id.clone()) {
+            return Err(interrupt.id.clone());
         }
         // Reserved: it marks runs that the server itself ended.
-        if asked.reason == SERVER_RESTARTED {
-            asked.reason = "agent_restarted".into();
+        if interrupt.reason == SERVER_RESTARTED {
+            interrupt.reason = "agent_restarted".into();
         }
     }
     Ok(interrupts)
@@ -54,9 +54,10 @@ pub(super) fn from_run_error(error: RunError) -> RunEnd {
 
 /// A failed end of a run. Message and code are shortened to their limits; a shortened one ends with `…`.
 pub(in super::super) fn failed(code: &str, message: impl Into<String>) -> RunEnd {
-    /// The longest message and code, in characters.
-    const MAX: (usize, usize) = (2_000, 64);
-    EndKind::Failed { message: shortened(message.into(), MAX.0), code: shortened(code.to_owned(), MAX.1) }.into()
+    const MAX_MESSAGE_CHARS: usize = 2_000;
+    const MAX_CODE_CHARS: usize = 64;
+    let (message, code) = (shortened(message.into(), MAX_MESSAGE_CHARS), shortened(code.to_owned(), MAX_CODE_CHARS));
+    EndKind::Failed { message, code }.into()
 }
 
 fn shortened(mut text: String, max: usize) -> String {
