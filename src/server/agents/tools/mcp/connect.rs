@@ -23,10 +23,10 @@ use tokio::{
 };
 
 use super::{
-    child::Program,
+    child_process::Program,
     http::{Http, is_before_call},
+    limits::Watched,
     session::Handler,
-    watched::Watched,
 };
 use crate::server::{
     agents::tools::text::clip,

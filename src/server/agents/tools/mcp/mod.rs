@@ -7,16 +7,16 @@
 //! [`McpSource::close`] returns.
 
 mod call;
-mod child;
+mod child_process;
 mod connect;
 mod content;
 mod elicitation;
 mod http;
-mod listing;
+mod limits;
 mod session;
 mod structured;
 mod task;
-mod watched;
+mod tool_list;
 
 use std::{
     collections::HashMap,
@@ -41,8 +41,8 @@ use self::{
     call::Held,
     connect::{Place, Refusal, cause, connect},
     elicitation::Calls,
-    listing::Listed,
     session::{Handler, Session},
+    tool_list::Listed,
 };
 use super::{ToolSpec, sources::told};
 use crate::{

@@ -20,7 +20,7 @@ use rmcp::{
 use tokio::{runtime::Handle, sync::Mutex, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{elicitation::Calls, listing::Listed, watched::Broken};
+use super::{elicitation::Calls, limits::Broken, tool_list::Listed};
 
 /// How long a list is believed without a word from the server.
 const FRESH: Duration = Duration::from_secs(60);
