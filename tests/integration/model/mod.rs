@@ -33,7 +33,7 @@ use netra::{
             model::ModelAgent,
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
-                questions::{Called, Resumption},
+                questions::{CallOutcome, Resumption},
             },
         },
         channel::{Channel, Channels},
@@ -68,7 +68,7 @@ impl ToolBox for Toolbox {
         vec![tool("look", Consent::Automatic), tool("send", Consent::Ask), tool("hang", Consent::Automatic)]
     }
 
-    async fn call(&self, name: &str, args: Value, input: &RunInput) -> Called {
+    async fn call(&self, name: &str, args: Value, input: &RunInput) -> CallOutcome {
         self.called.lock().expect("not poisoned").push((name.into(), args.clone()));
         if name == "hang" {
             input.cancel.cancelled().await;
@@ -81,7 +81,7 @@ impl ToolBox for Toolbox {
         output.into()
     }
 
-    async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> Called {
+    async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> CallOutcome {
         ToolOutput::failed(format!("`{name}` did not ask anything.")).into()
     }
 

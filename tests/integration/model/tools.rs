@@ -16,7 +16,7 @@ use netra::{
             Kinds,
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
-                questions::{Called, Resumption},
+                questions::{CallOutcome, Resumption},
             },
         },
         runs::RunInput,
@@ -204,13 +204,13 @@ impl ToolBox for Hanging {
         vec![ToolSpec { name: "hang".into(), description, parameters, consent: Consent::Automatic, source }]
     }
 
-    async fn call(&self, _: &str, _: Value, input: &RunInput) -> Called {
+    async fn call(&self, _: &str, _: Value, input: &RunInput) -> CallOutcome {
         let _given_up = GivenUp(self, input);
         self.is_called.store(true, Ordering::Release);
         std::future::pending().await
     }
 
-    async fn resume(&self, _: &str, _: Resumption, _: &RunInput) -> Called {
+    async fn resume(&self, _: &str, _: Resumption, _: &RunInput) -> CallOutcome {
         ToolOutput::failed("Nothing waits.").into()
     }
 

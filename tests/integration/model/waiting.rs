@@ -137,11 +137,11 @@ impl ToolBox for Away {
         Vec::new()
     }
 
-    async fn call(&self, name: &str, _: Value, _: &RunInput) -> Called {
+    async fn call(&self, name: &str, _: Value, _: &RunInput) -> CallOutcome {
         ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
     }
 
-    async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> Called {
+    async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> CallOutcome {
         ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
     }
 

@@ -2,7 +2,7 @@
 
 use netra::{
     protocol::ThreadId,
-    server::agents::tools::questions::{Called, Question, Response, Resumption},
+    server::agents::tools::questions::{CallOutcome, Question, Response, Resumption},
 };
 use serde_json::json;
 
@@ -17,26 +17,26 @@ use crate::{
 };
 
 /// Calls a tool in a thread; returns its question.
-async fn asked(harness: &ToolHarness, name: &str, args: Value, thread: ThreadId) -> Question {
+async fn question_of(harness: &ToolHarness, name: &str, args: Value, thread: ThreadId) -> Question {
     let run = RunInput { thread_id: thread, ..input(&[]) };
-    only(timeout(TEST_TIMEOUT, harness.toolbox.call(name, args, &run)).await.expect("in time"))
+    only_question(timeout(TEST_TIMEOUT, harness.toolbox.call(name, args, &run)).await.expect("in time"))
 }
 
 /// The only question of a call.
-pub(super) fn only(called: Called) -> Question {
-    let Called::Asked(mut questions) = called else { panic!("it asks: {called:?}") };
+pub(super) fn only_question(outcome: CallOutcome) -> Question {
+    let CallOutcome::InputRequired(mut questions) = outcome else { panic!("it asks: {outcome:?}") };
     assert_eq!(questions.len(), 1, "{questions:?}");
     questions.remove(0)
 }
 
 /// Answers a call's question; returns how the call continues. `allowed`: a user allowed the call.
-pub(super) async fn resumed(
+pub(super) async fn resume(
     harness: &ToolHarness,
     name: &str,
     question: &Question,
     response: Response,
     (thread, allowed): (ThreadId, bool),
-) -> Called {
+) -> CallOutcome {
     let Question { key, continuation, .. } = question.clone();
     let resumption = Resumption { continuation, answers: vec![(key, response)], args: json!({}), allowed };
     let run = RunInput { thread_id: thread, ..input(&[]) };
@@ -44,7 +44,7 @@ pub(super) async fn resumed(
 }
 
 async fn answer(harness: &ToolHarness, thread: ThreadId, question: &Question, response: Response) -> ToolOutput {
-    resumed(harness, "odd__ask", question, response, (thread, false)).await.output()
+    resume(harness, "odd__ask", question, response, (thread, false)).await.output()
 }
 
 #[tokio::test]
@@ -61,12 +61,12 @@ async fn accepted_declined_and_cancelled_answers_reach_a_server_of_any_version()
         ];
         for (response, mut expected) in responses {
             let thread = ThreadId::new();
-            let question = asked(&harness, "odd__ask", json!({}), thread).await;
+            let question = question_of(&harness, "odd__ask", json!({}), thread).await;
             assert_eq!((question.message.as_str(), question.source.as_str()), ("Which table?", "odd"));
             assert_eq!(question.schema["properties"]["table"]["oneOf"][0]["const"], "window", "{}", question.schema);
             assert_eq!(question.expires_in.is_some(), mode == "plain", "a repeated call waits for ever");
             // `allowed`: these tools ask the user before each call.
-            let output = resumed(&harness, "odd__ask", &question, response, (thread, true)).await.output();
+            let output = resume(&harness, "odd__ask", &question, response, (thread, true)).await.output();
             if mode == "modern" {
                 expected["state"] = json!("s-7");
             }
@@ -81,7 +81,7 @@ async fn accepted_declined_and_cancelled_answers_reach_a_server_of_any_version()
 async fn other_calls_run_while_one_waits_for_a_user_and_its_session_ends_with_it() {
     let (harness, _folder, file) = scripted("plain", "");
     let thread = ThreadId::new();
-    let question = asked(&harness, "odd__ask", json!({}), thread).await;
+    let question = question_of(&harness, "odd__ask", json!({}), thread).await;
     let waiting = process(&file, "began");
     assert_eq!(harness.call("odd__refuse", json!({})).await, ToolOutput::failed("the disk is full"));
     assert_ne!(process(&file, "began"), waiting, "other calls have another session");
@@ -97,14 +97,14 @@ async fn other_calls_run_while_one_waits_for_a_user_and_its_session_ends_with_it
 async fn a_waiting_call_ends_when_its_thread_continues_or_the_tools_are_closed() {
     let (harness, _folder, file) = scripted("plain", "");
     let thread = ThreadId::new();
-    let question = asked(&harness, "odd__ask", json!({}), thread).await;
+    let question = question_of(&harness, "odd__ask", json!({}), thread).await;
     let first = process(&file, "began");
     harness.toolbox.abandon(ThreadId::new());
     assert!(is_alive(first));
     harness.toolbox.abandon(thread);
     until("its server is gone", || !is_alive(first)).await;
     assert!(answer(&harness, thread, &question, Response::Declined).await.failed);
-    asked(&harness, "odd__ask", json!({}), thread).await;
+    question_of(&harness, "odd__ask", json!({}), thread).await;
     let second = process(&file, "began");
     timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
     until("the second is gone", || !is_alive(second)).await;
@@ -114,10 +114,10 @@ async fn a_waiting_call_ends_when_its_thread_continues_or_the_tools_are_closed()
 async fn a_waiting_call_continues_only_in_its_own_thread_and_with_its_own_tool() {
     let (harness, _folder, _) = scripted("plain", "");
     let thread = ThreadId::new();
-    let question = asked(&harness, "odd__ask", json!({}), thread).await;
+    let question = question_of(&harness, "odd__ask", json!({}), thread).await;
     let elsewhere = answer(&harness, ThreadId::new(), &question, Response::Declined).await;
     assert!(elsewhere.failed && elsewhere.text.contains("a session that is over"), "{elsewhere:?}");
-    let another = resumed(&harness, "odd__refuse", &question, Response::Declined, (thread, true)).await.output();
+    let another = resume(&harness, "odd__refuse", &question, Response::Declined, (thread, true)).await.output();
     assert!(another.failed && another.text.contains("a session that is over"), "{another:?}");
     let own = answer(&harness, thread, &question, Response::Declined).await;
     assert!(!own.failed && own.text.contains("decline"), "it is still waiting: {own:?}");
@@ -130,8 +130,8 @@ async fn a_repeated_call_needs_the_consent_that_its_tool_requires() {
     for (consent, allowed, made) in [("ask", false, 1), ("ask", true, 2), ("automatic", false, 2)] {
         let (harness, _folder, file) = scripted("modern", &format!("consent = {{ default = \"{consent}\" }}"));
         let thread = ThreadId::new();
-        let question = asked(&harness, "odd__ask", json!({}), thread).await;
-        let again = resumed(&harness, "odd__ask", &question, Response::Declined, (thread, allowed)).await.output();
+        let question = question_of(&harness, "odd__ask", json!({}), thread).await;
+        let again = resume(&harness, "odd__ask", &question, Response::Declined, (thread, allowed)).await.output();
         assert_eq!((called(file.as_path()), again.failed), (made, made == 1), "{consent}, {allowed}: {again:?}");
         assert_eq!(again.text.contains("nobody allowed this call"), made == 1, "{again:?}");
         harness.tools.close().await;
@@ -155,10 +155,10 @@ async fn a_question_of_a_stopped_call_reaches_no_other_call() {
     assert!(stopped.await.expect("no panic").output().failed);
     let first = process(&file, "began");
     let other = timeout(TEST_TIMEOUT, other).await.expect("in time").expect("no panic");
-    assert_eq!(other, Called::Done(ToolOutput::done("at last")), "it asked nothing");
+    assert_eq!(other, CallOutcome::Done(ToolOutput::done("at last")), "it asked nothing");
     until("the question was cancelled", || notes(&file).contains(&"answer cancel".into())).await;
     // A later call uses another session and asks its own question.
-    asked(&harness, "odd__ask", json!({}), ThreadId::new()).await;
+    question_of(&harness, "odd__ask", json!({}), ThreadId::new()).await;
     assert_ne!(process(&file, "began"), first, "later calls have another session");
     until("the first session is closed", || !is_alive(first)).await;
     harness.tools.close().await;
@@ -180,10 +180,10 @@ async fn the_reference_server_asks_a_person() {
     let harness = ToolHarness::new(&node("all", &everything(), &["stdio"], ""));
     let tool = "all__trigger-elicitation-request";
     let thread = ThreadId::new();
-    let question = asked(&harness, tool, json!({}), thread).await;
+    let question = question_of(&harness, tool, json!({}), thread).await;
     assert_eq!(question.schema["type"], "object", "{}", question.schema);
     let accepted = Response::Accepted(json!({"name": "Ada", "check": true}));
-    let output = resumed(&harness, tool, &question, accepted, (thread, true)).await.output();
+    let output = resume(&harness, tool, &question, accepted, (thread, true)).await.output();
     assert!(!output.failed && output.text.contains("Ada"), "{output:?}");
     harness.tools.close().await;
 }

@@ -94,7 +94,7 @@ async fn a_server_over_http_lists_serves_stops_and_is_found_again_after_it_was_k
     let lost = harness.call("all__echo", json!({"message": "x"})).await;
     assert!(lost.failed && lost.text.contains("the call was not made"), "{lost:?}");
     let away = harness.call("all__echo", json!({"message": "x"})).await;
-    assert!(away.failed && away.text.contains("are away"), "{away:?}");
+    assert!(away.failed && away.text.contains("are unavailable"), "{away:?}");
     assert!(harness.reason("all").contains("refused"), "{}", harness.reason("all"));
     let _server = over_http(port);
     listens(port).await;

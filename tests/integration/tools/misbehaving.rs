@@ -59,7 +59,7 @@ async fn errors_are_results_and_results_are_bounded() {
     assert_eq!(broken, ToolOutput::failed("`odd__broken` failed: an internal error of the server"));
     let huge = harness.call("odd__huge", json!({})).await;
     assert!(!huge.failed && huge.text.len() <= 1_000, "{}", huge.text.len());
-    assert!(huge.text.ends_with("[cut here: 2000000 bytes in all, at most 1000 are taken]"), "{}", huge.text);
+    assert!(huge.text.ends_with("[cut here: 2000000 bytes in all, the limit is 1000]"), "{}", huge.text);
     let unknown = harness.call("odd__none", json!({})).await;
     assert!(unknown.failed && unknown.text.contains("no tool"), "{unknown:?}");
     assert!(harness.call("other__none", json!({})).await.failed);
@@ -135,7 +135,7 @@ async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
     assert!(!names.is_empty() && names.iter().all(|name| name.starts_with("good__")), "{names:?}");
     let expected = [
         ("missing", "could not be started"),
-        ("dies", "is no MCP server, or ended"),
+        ("dies", "is not an MCP server, or ended"),
         ("mute", "did not answer within 0.7 s"),
         ("shut", "refused"),
         ("wrong", "expected either command"),
@@ -194,7 +194,7 @@ async fn a_child_that_does_not_end_is_killed_with_its_own_children() {
 
 #[tokio::test]
 async fn a_child_that_floods_the_server_loses_its_session_with_a_reason() {
-    for (tool, reason) in [("flood-ping", "without reading them"), ("flood-talk", "messages a second")] {
+    for (tool, reason) in [("flood-ping", "without reading the responses"), ("flood-talk", "messages a second")] {
         let (harness, _folder, file) = scripted("plain", "");
         let output = harness.call(&format!("odd__{tool}"), json!({})).await;
         assert!(output.failed && output.text.contains("may or may not have been carried out"), "{output:?}");

@@ -2,12 +2,12 @@
 
 use netra::{
     protocol::ThreadId,
-    server::agents::tools::questions::{Called, Continuation, Response, Resumption},
+    server::agents::tools::questions::{CallOutcome, Continuation, Response, Resumption},
 };
 use serde_json::json;
 
 use super::{
-    asking::{last_result, only, resumed, tool_agent_with},
+    asking::{last_result, only_question, resume, tool_agent_with},
     consent::ToolAgent,
     misbehaving::{notes, scripted},
     *,
@@ -15,21 +15,23 @@ use super::{
 use crate::support::Setup;
 
 /// A resumption without an answer.
-fn task(continuation: Continuation) -> Resumption {
+fn resumption_of(continuation: Continuation) -> Resumption {
     Resumption { continuation, answers: Vec::new(), args: json!({}), allowed: false }
 }
 
 /// Starts a task.
-async fn begun(harness: &ToolHarness) -> Continuation {
-    let called =
+async fn start_task(harness: &ToolHarness) -> Continuation {
+    let outcome =
         timeout(TEST_TIMEOUT, harness.toolbox.call("odd__task", json!({}), &input(&[]))).await.expect("in time");
-    let Called::Begun(continuation) = called else { panic!("it is a task: {called:?}") };
+    let CallOutcome::TaskStarted(continuation) = outcome else { panic!("it is a task: {outcome:?}") };
     continuation
 }
 
 /// Waits for a task's next outcome.
-async fn followed(harness: &ToolHarness, continuation: Continuation) -> Called {
-    timeout(TEST_TIMEOUT, harness.toolbox.resume("odd__task", task(continuation), &input(&[]))).await.expect("in time")
+async fn follow_task(harness: &ToolHarness, continuation: Continuation) -> CallOutcome {
+    timeout(TEST_TIMEOUT, harness.toolbox.resume("odd__task", resumption_of(continuation), &input(&[])))
+        .await
+        .expect("in time")
 }
 
 fn count(file: &Path, line: &str) -> usize {
@@ -37,7 +39,7 @@ fn count(file: &Path, line: &str) -> usize {
 }
 
 /// Asks an agent whose model calls a tool that becomes a task, calls `then` once the task runs, and returns the run's events.
-async fn at_work(tool_agent: &ToolAgent, file: &Path, then: impl FnOnce()) -> Vec<Value> {
+async fn ask_until_polled(tool_agent: &ToolAgent, file: &Path, then: impl FnOnce()) -> Vec<Value> {
     let asking = tool_agent.ask("m", None);
     tokio::pin!(asking);
     tokio::select! {
@@ -49,7 +51,7 @@ async fn at_work(tool_agent: &ToolAgent, file: &Path, then: impl FnOnce()) -> Ve
 }
 
 /// Asserts that the task's result reaches the model without another message.
-async fn goes_on_by_itself(tool_agent: &ToolAgent, file: &Path) {
+async fn assert_continues_without_a_message(tool_agent: &ToolAgent, file: &Path) {
     assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
     fs::write(file.with_extension("done"), "").expect("written");
     let has_result =
@@ -67,7 +69,7 @@ async fn goes_on_by_itself(tool_agent: &ToolAgent, file: &Path) {
 }
 
 /// Sends another message once the task is over.
-async fn is_polled_on(tool_agent: &ToolAgent, file: &Path) {
+async fn assert_next_run_gets_the_result(tool_agent: &ToolAgent, file: &Path) {
     assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
     fs::write(file.with_extension("done"), "").expect("written");
     let stream = tool_agent.ask("how is it?", None).await;
@@ -92,33 +94,33 @@ async fn a_task_is_polled_after_a_restart() {
         }
     }
     let tool_agent = tool_agent.killed().await.killed().await;
-    goes_on_by_itself(&tool_agent, &file).await;
+    assert_continues_without_a_message(&tool_agent, &file).await;
 }
 
 #[tokio::test]
 async fn a_task_is_polled_after_the_server_was_terminated() {
     let (tool_agent, _folder, file) = tool_agent(Setup::default().with("SERVER__DRAIN_MS", 200)).await;
-    let events = at_work(&tool_agent, &file, || tool_agent.terminate()).await;
+    let events = ask_until_polled(&tool_agent, &file, || tool_agent.terminate()).await;
     let asks = &events.last().expect("an end")["outcome"]["interrupts"];
     assert_eq!(asks[0]["reason"], "server_restarted", "{events:#?}");
     let tool_agent = tool_agent.restarted().await;
-    goes_on_by_itself(&tool_agent, &file).await;
+    assert_continues_without_a_message(&tool_agent, &file).await;
 }
 
 #[tokio::test]
 async fn a_task_outlives_a_run_that_times_out_and_is_polled_by_the_next_run() {
     let (tool_agent, _folder, file) = tool_agent(Setup::default().with("RUNS__TIME_LIMIT_MS", 5_000)).await;
-    let events = at_work(&tool_agent, &file, || {}).await;
+    let events = ask_until_polled(&tool_agent, &file, || {}).await;
     assert_eq!(events.last().expect("an end")["code"], "time_limit", "{events:#?}");
     // Enough time for a cancellation to arrive.
     sleep(Duration::from_secs(1)).await;
-    is_polled_on(&tool_agent, &file).await;
+    assert_next_run_gets_the_result(&tool_agent, &file).await;
 }
 
 #[tokio::test]
 async fn a_tasks_question_and_a_later_message_are_answered_after_a_restart() {
     let (tool_agent, _folder, file) = tool_agent(Setup::default().with("RUNS__TIME_LIMIT_MS", 5_000)).await;
-    let cut = at_work(&tool_agent, &file, || {}).await;
+    let cut = ask_until_polled(&tool_agent, &file, || {}).await;
     assert_eq!(cut.last().expect("an end")["code"], "time_limit", "{cut:#?}");
     let tool_agent = tool_agent.killed().await;
     fs::write(file.with_extension("asks"), "1").expect("written");
@@ -143,10 +145,10 @@ async fn a_tasks_question_and_a_later_message_are_answered_after_a_restart() {
 async fn a_task_is_cancelled_at_its_server_only_where_a_person_stopped_the_run() {
     for is_stopped in [false, true] {
         let (harness, _folder, file) = scripted("modern", "");
-        let (continuation, run) = (begun(&harness).await, input(&[]));
+        let (continuation, run) = (start_task(&harness).await, input(&[]));
         let (agent, cancel, stopped_by_person) =
             (Arc::clone(&harness.toolbox), run.cancel.clone(), run.stopped_by_person.clone());
-        let following = async move { agent.resume("odd__task", task(continuation), &run).await.output() };
+        let following = async move { agent.resume("odd__task", resumption_of(continuation), &run).await.output() };
         let following = tokio::spawn(following);
         until("it is polled", || count(&file, "polled") > 0).await;
         if is_stopped {
@@ -166,9 +168,9 @@ async fn a_task_is_cancelled_at_its_server_only_where_a_person_stopped_the_run()
 #[tokio::test]
 async fn a_task_that_takes_too_long_is_cancelled() {
     let (harness, _folder, file) = scripted("modern", "task_timeout_ms = 300");
-    let continuation = begun(&harness).await;
-    let output = followed(&harness, continuation).await.output();
-    assert!(output.failed && output.text.contains("was not over in time, and was cancelled"), "{output:?}");
+    let continuation = start_task(&harness).await;
+    let output = follow_task(&harness, continuation).await.output();
+    assert!(output.failed && output.text.contains("did not end in time and was cancelled"), "{output:?}");
     until("it is cancelled there", || count(&file, "cancelled the task") > 0).await;
     harness.tools.close().await;
 }
@@ -177,13 +179,13 @@ async fn a_task_that_takes_too_long_is_cancelled() {
 async fn a_task_may_ask_again_under_the_same_key() {
     let (harness, _folder, file) = scripted("modern", "");
     fs::write(file.with_extension("asks"), "2").expect("written");
-    let continuation = begun(&harness).await;
-    let first = only(followed(&harness, continuation).await);
+    let continuation = start_task(&harness).await;
+    let first = only_question(follow_task(&harness, continuation).await);
     let thread = (ThreadId::new(), false);
     let accepted = |table: &str| Response::Accepted(json!({"table": table}));
-    let second = only(resumed(&harness, "odd__task", &first, accepted("door"), thread).await);
+    let second = only_question(resume(&harness, "odd__task", &first, accepted("door"), thread).await);
     assert_eq!((second.key.as_str(), &second.continuation), ("table", &first.continuation));
-    let output = resumed(&harness, "odd__task", &second, accepted("window"), thread).await.output();
+    let output = resume(&harness, "odd__task", &second, accepted("window"), thread).await.output();
     assert!(!output.failed && output.text.contains("door") && output.text.contains("window"), "{output:?}");
     harness.tools.close().await;
 }
@@ -191,10 +193,10 @@ async fn a_task_may_ask_again_under_the_same_key() {
 #[tokio::test]
 async fn a_task_whose_server_stays_unavailable_ends_as_unknown() {
     let (harness, _folder, file) = scripted("modern", "task_timeout_ms = 2500");
-    let continuation = begun(&harness).await;
+    let continuation = start_task(&harness).await;
     fs::write(file.with_extension("dies"), "").expect("written");
-    let output = followed(&harness, continuation).await.output();
-    assert!(output.failed && output.text.contains("its server has been away"), "{output:?}");
+    let output = follow_task(&harness, continuation).await.output();
+    assert!(output.failed && output.text.contains("its server has been unavailable"), "{output:?}");
     assert!(!output.text.contains("was cancelled"), "its end is unknown: {output:?}");
     harness.tools.close().await;
 }

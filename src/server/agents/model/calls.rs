@@ -28,7 +28,7 @@ use crate::{
     server::{
         agents::tools::{
             Consent, ToolBox, ToolOutput, ToolSpec, consent,
-            questions::{self, CONTINUATION, Called, Continuation, Resumption},
+            questions::{self, CONTINUATION, CallOutcome, Continuation, Resumption},
         },
         runs::{AgentError, Emitter, RunInput},
     },
@@ -102,16 +102,16 @@ impl Tools<'_> {
         let (mut jobs, mut interrupts, mut of_caller) = (Vec::new(), InterruptBatch::default(), Vec::new());
         for call in calls {
             let Some(spec) = self.spec(&call.name) else {
-                match (self.is_of_caller(&call.name), consent::measure(&call.arguments)) {
+                match (self.is_of_caller(&call.name), consent::check_length(&call.arguments)) {
                     (true, Ok(())) => of_caller.push(call),
                     (true, Err(output)) => jobs.push(Job::new(call, Err(output))),
                     (false, _) => jobs.push(Job::new(call, Err(self.unknown(&call.name)))),
                 }
                 continue;
             };
-            match (consent::arguments(spec, &call.arguments), spec.consent) {
+            match (consent::parse_arguments(spec, &call.arguments), spec.consent) {
                 (Ok(args), Consent::Ask) => {
-                    let interrupt = consent::ask(&call.id, spec, &args, self.consent_timeout);
+                    let interrupt = consent::new_interrupt(&call.id, spec, &args, self.consent_timeout);
                     interrupts.push(interrupt).unwrap_or_else(|output| jobs.push(Job::new(call, Err(output))));
                 }
                 (args, _) => jobs.push(Job::new(call, args.map(Action::Call))),
@@ -212,13 +212,13 @@ impl Tools<'_> {
         };
         loop {
             called = match called {
-                Called::Done(output) => return Ok((id, Ok(note(output)))),
-                Called::Asked(asked) => {
-                    let ask = |question| questions::ask(&id, &name, &args, question, self.consent_timeout);
+                CallOutcome::Done(output) => return Ok((id, Ok(note(output)))),
+                CallOutcome::InputRequired(asked) => {
+                    let ask = |question| questions::new_interrupt(&id, &name, &args, question, self.consent_timeout);
                     let asked = asked.iter().map(ask).collect();
                     return Ok((id, Err(asked)));
                 }
-                Called::Begun(continuation) => {
+                CallOutcome::TaskStarted(continuation) => {
                     self.keep_task(&id, &name, &continuation).await?;
                     let resumption =
                         Resumption { continuation, answers: Vec::new(), args: args.clone(), allowed: false };

@@ -1,11 +1,12 @@
-//! Asking a person about a call, and reading what they said.
+//! Asking a person for consent to a call, and parsing the answer.
 //!
-//! A call that needs consent ends its run with an interrupt of reason `tool_call`, in AG-UI's own words: the answer is
-//! `{approved, editedArgs?, reason?}`, where `editedArgs` replaces the arguments whole. The next run carries it as `resume`.
+//! A call that needs consent ends its run with an interrupt of reason `tool_call`, as AG-UI defines it: the answer is
+//! `{approved, editedArgs?, reason?}`, where `editedArgs` replaces all arguments. The next run carries the answer as
+//! `resume`.
 //!
-//! Promises: only a clear yes is a yes. An answer that is missing or malformed refuses the call, in words that the model is
-//! told. What was answered in time counts however late the run goes on; edited arguments are held to the tool's schema when
-//! they are answered, and like any others when the call is made.
+//! Promises: only `approved: true` allows a call. A missing or malformed answer refuses it, and the model gets the
+//! reason. An answer that was given in time counts however late the next run starts. Edited arguments are checked
+//! against the tool's schema when the person answers, and again when the call is made, like all arguments.
 
 use std::time::Duration;
 
@@ -16,39 +17,41 @@ use uuid::Uuid;
 use super::{Consent, ToolOutput, ToolSpec, text::clip};
 use crate::{protocol::agui::Interrupt, server::json_schema};
 
-/// The reason of an interrupt that asks about a tool call.
+/// The reason of an interrupt that asks for consent to a tool call.
 pub const TOOL_CALL: &str = "tool_call";
-/// Most characters of a person's reason that the model is told.
-const MAX_REASON: usize = 1_000;
-/// The longest arguments that are taken, in bytes.
-const MAX_ARGUMENTS: usize = 128 << 10;
-/// The longest that a person is asked about: they are part of one event.
-const MAX_ASKED: usize = 32 << 10;
-/// The largest schema of arguments that is part of a question; edits to a larger one are taken, and checked afterwards.
-const MAX_SHOWN_SCHEMA: usize = 16 << 10;
+/// The longest reason of a person that is passed to the model, in characters.
+const MAX_REASON_CHARS: usize = 1_000;
+/// The longest arguments of a call, in bytes.
+const MAX_ARGUMENT_BYTES: usize = 128 << 10;
+/// The longest arguments of a call that needs consent, in bytes: the interrupt's event contains them.
+const MAX_CONSENT_ARGUMENT_BYTES: usize = 32 << 10;
+/// The largest arguments schema that an interrupt contains, in bytes. With a larger one, edits are checked only when
+/// the call is made.
+const MAX_SHOWN_SCHEMA_BYTES: usize = 16 << 10;
 
-/// What a person said about a call.
+/// A person's answer to a request for consent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Yes.
+    /// The call may be made.
     Approved {
         /// The arguments to call it with.
         args: Value,
-        /// Whether the person changed them.
+        /// Whether the person edited them.
         edited: bool,
     },
-    /// No.
+    /// The call must not be made.
     Refused {
-        /// Why, where it was said.
+        /// The person's reason, if given.
         reason: Option<String>,
     },
     /// Nobody answered in time.
     Expired,
 }
 
-/// Asks about the call `tool_call_id` of `spec` with `args`, for a person to answer within `expires_in`; for ever, without.
+/// An interrupt that asks for consent to the call `tool_call_id` of `spec` with `args`. It expires after `expires_in`,
+/// or never.
 #[must_use]
-pub fn ask(tool_call_id: &str, spec: &ToolSpec, args: &Value, expires_in: Option<Duration>) -> Interrupt {
+pub fn new_interrupt(tool_call_id: &str, spec: &ToolSpec, args: &Value, expires_in: Option<Duration>) -> Interrupt {
     let metadata = json!({"toolName": spec.name, "args": args, "source": spec.source});
     let expires_at = expires_in.and_then(|after| Timestamp::now().checked_add(after).ok());
     Interrupt {
@@ -66,20 +69,20 @@ pub fn ask(tool_call_id: &str, spec: &ToolSpec, args: &Value, expires_in: Option
     }
 }
 
-/// AG-UI's recommended schema for approval with edits; that `editedArgs` is in it says that edits are taken.
+/// AG-UI's recommended schema for approval with edits; the property `editedArgs` signals that edits are accepted.
 fn response_schema(parameters: &Value) -> Value {
-    let small = parameters.to_string().len() <= MAX_SHOWN_SCHEMA;
-    let mut edited = parameters.as_object().filter(|_| small).cloned().unwrap_or_default();
+    let is_small = parameters.to_string().len() <= MAX_SHOWN_SCHEMA_BYTES;
+    let mut edited = parameters.as_object().filter(|_| is_small).cloned().unwrap_or_default();
     edited.insert("type".into(), "object".into());
     edited.insert("description".into(), "Full replacement of the tool args. Not merged.".into());
-    // References within a schema begin at its root.
+    // `$ref`s in a schema are resolved from its root, so shared definitions must move there.
     let shared: Vec<_> = ["$defs", "definitions"].into_iter().filter_map(|name| edited.remove_entry(name)).collect();
     let mut schema = json!({
         "type": "object",
         "properties": {
             "approved": {"type": "boolean"},
             "editedArgs": edited,
-            "reason": {"type": "string", "description": "Why not; the model is told."},
+            "reason": {"type": "string", "description": "Why not; passed to the model."},
         },
         "required": ["approved"],
     });
@@ -87,10 +90,10 @@ fn response_schema(parameters: &Value) -> Value {
     schema
 }
 
-/// Reads the answer to an interrupt of [`ask`]: whether it was `resolved`, and with which payload. One that came late was not
-/// taken, so none is judged by the time.
+/// Parses the answer to an interrupt of [`new_interrupt`], given whether it was `resolved` and with which payload. Does
+/// not check `expires_at`: late answers were rejected when they arrived.
 #[must_use]
-pub fn read(interrupt: &Interrupt, resolved: bool, payload: Option<&Value>) -> Answer {
+pub fn parse_answer(interrupt: &Interrupt, resolved: bool, payload: Option<&Value>) -> Answer {
     let refused = |reason: &str| Answer::Refused { reason: Some(reason.into()) };
     if !resolved {
         let expired = payload.and_then(|payload| payload.get("expired")) == Some(&Value::Bool(true));
@@ -101,21 +104,21 @@ pub fn read(interrupt: &Interrupt, resolved: bool, payload: Option<&Value>) -> A
         Some(Value::Bool(true)) => {}
         Some(Value::Bool(false)) => {
             let reason = payload.get("reason").and_then(Value::as_str).filter(|reason| !reason.trim().is_empty());
-            return Answer::Refused { reason: reason.map(|reason| clip(reason, MAX_REASON)) };
+            return Answer::Refused { reason: reason.map(|reason| clip(reason, MAX_REASON_CHARS)) };
         }
         _ => return refused("the answer did not say"),
     }
     let proposed = interrupt.metadata.as_ref().and_then(|metadata| metadata.get("args"));
     match (payload.get("editedArgs").filter(|args| !args.is_null()), proposed) {
-        (Some(args), _) if !args.is_object() => refused("the edited arguments are no JSON object"),
+        (Some(args), _) if !args.is_object() => refused("the edited arguments are not a JSON object"),
         (Some(args), proposed) => Answer::Approved { args: args.clone(), edited: Some(args) != proposed },
         (None, Some(args)) => Answer::Approved { args: args.clone(), edited: false },
-        (None, None) => refused("what was approved is not known any more"),
+        (None, None) => refused("the approved arguments are no longer known"),
     }
 }
 
 impl Answer {
-    /// What the model is told in place of a result where the call is not made.
+    /// The output for the model if the call is not made.
     #[must_use]
     pub fn output(&self) -> Option<ToolOutput> {
         match self {
@@ -124,40 +127,45 @@ impl Answer {
                 "The person refused this call: {reason}. It was not made; do not repeat it unchanged."
             ))),
             Self::Refused { reason: None } => Some(ToolOutput::failed(
-                "The person refused this call. It was not made; go on without it, or ask what they want instead.",
+                "The person refused this call. It was not made; continue without it, or ask what they want instead.",
             )),
             Self::Expired => Some(ToolOutput::failed("Nobody answered in time, so this call was not made.")),
         }
     }
 }
 
-/// Whether arguments, as a model wrote them, are JSON and fit a tool: to be known before a person is asked.
+/// Parses the arguments that a model wrote and checks them against the tool's schema, before a person is asked for
+/// consent.
 ///
 /// # Errors
-/// What the model is told in place of a result.
-pub fn arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput> {
-    within(text, if spec.consent == Consent::Ask { MAX_ASKED } else { MAX_ARGUMENTS })?;
+/// An output that tells the model what is wrong.
+pub fn parse_arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput> {
+    let max = if spec.consent == Consent::Ask { MAX_CONSENT_ARGUMENT_BYTES } else { MAX_ARGUMENT_BYTES };
+    check_max_length(text, max)?;
     let text = if text.trim().is_empty() { "{}" } else { text };
-    let args: Value = serde_json::from_str(text)
-        .map_err(|error| ToolOutput::failed(format!("The arguments are no JSON ({error}). Send one JSON object.")))?;
+    let args: Value = serde_json::from_str(text).map_err(|error| {
+        ToolOutput::failed(format!("The arguments are not valid JSON ({error}). Send one JSON object."))
+    })?;
     json_schema::check(&spec.parameters, &args).map_err(ToolOutput::failed)?;
     Ok(args)
 }
 
-/// Whether arguments are of a length that any tool takes, whoever carries it out.
+/// Checks the length of arguments, also for tools that are not called here.
 ///
 /// # Errors
-/// What the model is told in place of a result.
-pub fn measure(text: &str) -> Result<(), ToolOutput> {
-    within(text, MAX_ARGUMENTS)
+/// An output that tells the model that they are too long.
+pub fn check_length(text: &str) -> Result<(), ToolOutput> {
+    check_max_length(text, MAX_ARGUMENT_BYTES)
 }
 
-fn within(text: &str, most: usize) -> Result<(), ToolOutput> {
+fn check_max_length(text: &str, max: usize) -> Result<(), ToolOutput> {
     let bytes = text.len();
-    if bytes <= most {
+    if bytes <= max {
         return Ok(());
     }
-    Err(ToolOutput::failed(format!("The arguments have {bytes} bytes; at most {most} are taken. Call it with less.")))
+    Err(ToolOutput::failed(format!(
+        "The arguments have {bytes} bytes; the limit is {max}. Call it again with shorter arguments."
+    )))
 }
 
 #[cfg(test)]
@@ -174,13 +182,13 @@ mod tests {
         }
     }
 
-    fn asked(expires_in: Option<Duration>) -> Interrupt {
-        ask("call-1", &spec(), &json!({"to": "a@example.com"}), expires_in)
+    fn consent_interrupt(expires_in: Option<Duration>) -> Interrupt {
+        new_interrupt("call-1", &spec(), &json!({"to": "a@example.com"}), expires_in)
     }
 
     #[test]
-    fn a_question_says_what_is_called_and_what_an_answer_looks_like() {
-        let interrupt = serde_json::to_value(asked(Some(Duration::from_secs(60)))).expect("JSON");
+    fn an_interrupt_contains_the_call_and_the_schema_of_an_answer() {
+        let interrupt = serde_json::to_value(consent_interrupt(Some(Duration::from_secs(60)))).expect("JSON");
         assert_eq!((&interrupt["reason"], &interrupt["toolCallId"]), (&json!("tool_call"), &json!("call-1")));
         assert_eq!(
             interrupt["metadata"],
@@ -193,22 +201,22 @@ mod tests {
         assert!(validator.is_valid(&json!({"approved": true, "editedArgs": {"to": "b@example.com"}})));
         assert!(!validator.is_valid(&json!({"approved": "yes"})));
         assert!(interrupt["expiresAt"].as_str().is_some_and(|at| at.parse::<Timestamp>().is_ok()), "{interrupt}");
-        assert_eq!(asked(None).expires_at, None);
+        assert_eq!(consent_interrupt(None).expires_at, None);
     }
 
     #[test]
-    fn only_a_clear_yes_is_a_yes() {
-        let interrupt = asked(None);
-        let said = |payload: Option<Value>| read(&interrupt, true, payload.as_ref());
+    fn only_approved_true_allows_a_call() {
+        let interrupt = consent_interrupt(None);
+        let parse = |payload: Option<Value>| parse_answer(&interrupt, true, payload.as_ref());
         let args = json!({"to": "a@example.com"});
-        assert_eq!(said(Some(json!({"approved": true}))), Answer::Approved { args: args.clone(), edited: false });
-        let null = said(Some(json!({"approved": true, "editedArgs": null})));
+        assert_eq!(parse(Some(json!({"approved": true}))), Answer::Approved { args: args.clone(), edited: false });
+        let null = parse(Some(json!({"approved": true, "editedArgs": null})));
         assert_eq!(null, Answer::Approved { args: args.clone(), edited: false });
-        let edited = said(Some(json!({"approved": true, "editedArgs": {"to": "b@example.com"}})));
+        let edited = parse(Some(json!({"approved": true, "editedArgs": {"to": "b@example.com"}})));
         assert_eq!(edited, Answer::Approved { args: json!({"to": "b@example.com"}), edited: true });
-        let no = said(Some(json!({"approved": false, "reason": "not now"})));
+        let no = parse(Some(json!({"approved": false, "reason": "not now"})));
         assert_eq!(no, Answer::Refused { reason: Some("not now".into()) });
-        assert_eq!(said(Some(json!({"approved": false, "reason": " "}))), Answer::Refused { reason: None });
+        assert_eq!(parse(Some(json!({"approved": false, "reason": " "}))), Answer::Refused { reason: None });
         let unclear = [
             None,
             Some(json!({})),
@@ -218,44 +226,44 @@ mod tests {
             Some(json!({"approved": true, "editedArgs": "all"})),
         ];
         for payload in unclear {
-            let answer = said(payload.clone());
+            let answer = parse(payload.clone());
             assert!(matches!(answer, Answer::Refused { .. }), "{payload:?}: {answer:?}");
             assert!(answer.output().is_some_and(|output| output.failed));
         }
-        assert_eq!(read(&interrupt, false, Some(&json!({"approved": true}))), Answer::Refused { reason: None });
+        assert_eq!(parse_answer(&interrupt, false, Some(&json!({"approved": true}))), Answer::Refused { reason: None });
     }
 
     #[test]
-    fn what_was_taken_counts_whenever_it_is_read_and_silence_is_told_as_such() {
-        let interrupt = Interrupt { expires_at: Some("2001-01-01T00:00:00Z".into()), ..asked(None) };
+    fn answers_are_parsed_without_checking_the_expiry() {
+        let interrupt = Interrupt { expires_at: Some("2001-01-01T00:00:00Z".into()), ..consent_interrupt(None) };
         let yes = json!({"approved": true});
-        assert!(matches!(read(&interrupt, true, Some(&yes)), Answer::Approved { .. }));
-        assert_eq!(read(&interrupt, false, None), Answer::Refused { reason: None });
-        assert_eq!(read(&interrupt, false, Some(&json!({"expired": true}))), Answer::Expired);
+        assert!(matches!(parse_answer(&interrupt, true, Some(&yes)), Answer::Approved { .. }));
+        assert_eq!(parse_answer(&interrupt, false, None), Answer::Refused { reason: None });
+        assert_eq!(parse_answer(&interrupt, false, Some(&json!({"expired": true}))), Answer::Expired);
     }
 
     #[test]
-    fn what_a_schema_shares_is_found_from_the_edited_arguments() {
+    fn references_in_the_schema_of_edited_arguments_resolve() {
         let parameters = json!({
             "type": "object",
             "properties": {"who": {"$ref": "#/$defs/who"}},
             "$defs": {"who": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}},
         });
-        let interrupt = ask("call-1", &ToolSpec { parameters, ..spec() }, &json!({}), None);
+        let interrupt = new_interrupt("call-1", &ToolSpec { parameters, ..spec() }, &json!({}), None);
         let schema = interrupt.response_schema.expect("a schema");
-        let said = |name: Value| json!({"approved": true, "editedArgs": {"who": {"name": name}}});
-        assert!(json_schema::problems(&schema, &said(json!("Ada")), "it").is_empty());
-        let problems = json_schema::problems(&schema, &said(json!(5)), "it");
+        let answer = |name: Value| json!({"approved": true, "editedArgs": {"who": {"name": name}}});
+        assert!(json_schema::problems(&schema, &answer(json!("Ada")), "it").is_empty());
+        let problems = json_schema::problems(&schema, &answer(json!(5)), "it");
         assert_eq!(problems, ["`editedArgs.who.name` must be string, and is a number"]);
-        assert!(jsonschema::validator_for(&schema).expect("a schema").is_valid(&said(json!("Ada"))));
+        assert!(jsonschema::validator_for(&schema).expect("a schema").is_valid(&answer(json!("Ada"))));
     }
 
     #[test]
-    fn arguments_that_are_no_json_or_do_not_fit_are_told_to_the_model() {
-        assert_eq!(arguments(&spec(), "{\"to\":\"x\"}"), Ok(json!({"to": "x"})));
-        let long = format!("{{\"to\":\"{}\"}}", "x".repeat(MAX_ASKED));
+    fn invalid_arguments_give_an_output_for_the_model() {
+        assert_eq!(parse_arguments(&spec(), "{\"to\":\"x\"}"), Ok(json!({"to": "x"})));
+        let long = format!("{{\"to\":\"{}\"}}", "x".repeat(MAX_CONSENT_ARGUMENT_BYTES));
         for text in ["", "{\"to\":", "{\"to\":1}", "[]", "null", &long] {
-            let output = arguments(&spec(), text).expect_err("wrong");
+            let output = parse_arguments(&spec(), text).expect_err("invalid");
             assert!(output.failed && output.text.contains("arguments"), "{text}: {}", output.text);
         }
     }

@@ -1,10 +1,10 @@
-//! Tools: what a model agent may do beside talking, and who must say yes first.
+//! Tools that agents of kind `model` can call, and the consent that a call may need.
 //!
-//! A [`ToolBox`] is all that an agent sees: what there is to call, and the call. Behind it stand the sources of tools:
-//! servers of the Model Context Protocol and the built-in ones over a thread's files.
+//! An agent uses a [`ToolBox`]: it lists the tools and calls them. The tools come from sources: MCP servers, and the
+//! built-in source, which analyses a thread's files.
 //!
-//! Promises: a call never fails an agent's run, it says what happened as its output; every output is bounded, untrusted
-//! text; a stopped run stops its call; a source that is away leaves the others at work.
+//! Promises: a call never fails an agent's run, but reports its failure as its output; every output is bounded,
+//! untrusted text; stopping a run stops its call; an unavailable source does not affect the others.
 
 pub mod consent;
 mod data;
@@ -20,7 +20,7 @@ mod text;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use self::questions::{Called, Resumption};
+use self::questions::{CallOutcome, Resumption};
 use crate::{protocol::ThreadId, server::runs::RunInput};
 
 pub use crate::protocol::http::Consent;
@@ -29,22 +29,22 @@ pub use sources::{BUILTIN, Tools};
 /// A tool that a model may be offered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
-    /// What a model calls it by: 1 to 64 of `a-z A-Z 0-9 _ -`, once in a [`ToolBox`].
+    /// The name that the model uses: 1 to 64 of `a-z A-Z 0-9 _ -`, unique in a [`ToolBox`].
     pub name: String,
     /// What it does, for the model.
     pub description: String,
-    /// The JSON Schema of its arguments: an object's.
+    /// The JSON Schema of its arguments, which are an object.
     pub parameters: Value,
-    /// What must happen before it is called; never [`Consent::Off`] in a list.
+    /// The consent that a call needs; never [`Consent::Off`] in a list.
     pub consent: Consent,
-    /// The id of the source that carries it out, for people.
+    /// The id of its source, shown to people.
     pub source: String,
 }
 
-/// What a call said. Untrusted text: bounded, shown as such.
+/// The output of a call: bounded, untrusted text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolOutput {
-    /// The result, or what went wrong, for the model.
+    /// The result or the error, for the model.
     pub text: String,
     /// Whether the call failed.
     pub failed: bool,
@@ -56,7 +56,7 @@ impl ToolOutput {
         Self { text: text.into(), failed: false }
     }
 
-    /// A failure and what to do about it.
+    /// An error, and what the model can do about it.
     pub fn failed(text: impl Into<String>) -> Self {
         Self { text: text.into(), failed: true }
     }
@@ -65,19 +65,20 @@ impl ToolOutput {
 /// The tools of an agent.
 #[async_trait]
 pub trait ToolBox: Send + Sync + 'static {
-    /// What may be called, in a stable order. A source that cannot be reached is left out.
+    /// The available tools, in a stable order. The tools of a source that cannot be reached are left out.
     async fn list(&self, input: &RunInput) -> Vec<ToolSpec>;
 
-    /// Calls a tool, whose consent is the caller's to have asked for ([`Consent::Off`] is refused here). Arguments that do
-    /// not fit the tool's schema, an unknown name, a time-out, a server that died: each is an output that says so.
-    /// Ends within a second once the run is stopped.
-    async fn call(&self, name: &str, args: Value, input: &RunInput) -> Called;
+    /// Calls a tool. The caller must have obtained the consent that the tool requires; a tool with [`Consent::Off`] is
+    /// refused here. Invalid arguments, an unknown name, a time-out and a dead server are reported as failed outputs.
+    /// Returns within a second after the run is stopped.
+    async fn call(&self, name: &str, args: Value, input: &RunInput) -> CallOutcome;
 
-    /// Goes on with a call that asked a person, or that its server works on. One that waits in this process goes on in its own
-    /// thread only; one that is made again needs [`Resumption::allowed`] where its tool asks first. A task goes on at its server
-    /// when the run ends, except where a person stopped it ([`RunInput::stopped_by_person`]).
-    async fn resume(&self, name: &str, resumption: Resumption, input: &RunInput) -> Called;
+    /// Continues a call that asked a person, or that its server runs as a task. A call that is held in this process
+    /// continues only in its own thread; a call that is repeated needs [`Resumption::allowed`] if its tool requires
+    /// consent. A task continues at its server when the run ends, unless a person stopped the run
+    /// ([`RunInput::stopped_by_person`]).
+    async fn resume(&self, name: &str, resumption: Resumption, input: &RunInput) -> CallOutcome;
 
-    /// Ends the calls of a thread that wait for a person: nobody will answer them.
+    /// Ends the calls of a thread that wait for a person, because their questions will not be answered.
     fn abandon(&self, thread: ThreadId);
 }

@@ -1,4 +1,4 @@
-//! In place of the servers of the Model Context Protocol, where this build was made without the feature `mcp`.
+//! Stands in for the `mcp` module in builds without the feature `mcp`.
 
 use std::{path::Path, sync::Arc};
 
@@ -6,19 +6,19 @@ use serde_json::Value;
 
 use super::{
     ToolSpec,
-    questions::{Called, Resumption},
+    questions::{CallOutcome, Resumption},
 };
 use crate::{
     protocol::{ThreadId, http::ToolSourceState},
     server::{config::tools::McpConfig, runs::RunInput},
 };
 
-/// There is none.
+/// Never constructed: `new` returns an error.
 pub(super) enum McpSource {}
 
 impl McpSource {
     pub(super) fn new(_: String, _: McpConfig, _: &Path, _: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        Err("kind: this build of netra has no \"mcp\"; build it with the feature `mcp`".into())
+        Err("kind: this build of netra does not support \"mcp\"; build it with the feature `mcp`".into())
     }
 
     pub(super) fn state(&self) -> ToolSourceState {
@@ -29,11 +29,11 @@ impl McpSource {
         match **self {}
     }
 
-    pub(super) async fn call(self: &Arc<Self>, _: &str, _: Value, _: ThreadId) -> Called {
+    pub(super) async fn call(self: &Arc<Self>, _: &str, _: Value, _: ThreadId) -> CallOutcome {
         match **self {}
     }
 
-    pub(super) async fn resume(self: &Arc<Self>, _: &str, _: Resumption, _: &RunInput) -> Called {
+    pub(super) async fn resume(self: &Arc<Self>, _: &str, _: Resumption, _: &RunInput) -> CallOutcome {
         match **self {}
     }
 

@@ -1,8 +1,9 @@
-//! What a tool's server asks a person in the middle of a call, and how the call goes on.
+//! Questions that a tool's server asks a person during a call, and how the call continues after the answer.
 //!
-//! Such a question ends the run with an interrupt of reason `input_required`, whose `responseSchema` is what the server asked
-//! for. An answer is `resolved` with the content; `cancelled` with `{"declined": true}` says no; any other `cancelled` leaves
-//! the question unanswered. The interrupt's metadata say how the call goes on, so that it stands in the log.
+//! A question ends the run with an interrupt of reason `input_required`, whose `responseSchema` is the schema that the
+//! server sent. A `resolved` answer carries the content; `cancelled` with `{"declined": true}` declines; any other
+//! `cancelled` leaves the question unanswered. The interrupt's metadata contains the [`Continuation`], so the log keeps
+//! it.
 
 use std::time::Duration;
 
@@ -14,82 +15,85 @@ use super::ToolOutput;
 use crate::protocol::agui::Interrupt;
 pub use crate::server::runs::tool_tasks::{CONTINUATION, Continuation, task_of};
 
-/// The reason of an interrupt that asks what a tool's server wants to know.
+/// The reason of an interrupt with a question of a tool's server.
 pub const INPUT_REQUIRED: &str = "input_required";
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Called {
-    /// It is over.
+pub enum CallOutcome {
+    /// The call ended.
     Done(ToolOutput),
-    /// Its server asks a person before it goes on: at least one question.
-    Asked(Vec<Question>),
-    /// Its server works on it as a task, to be kept in the log and followed with [`super::ToolBox::resume`].
-    Begun(Continuation),
+    /// Its server asks a person before it continues: at least one question.
+    InputRequired(Vec<Question>),
+    /// Its server runs it as a task. The caller records it in the log and follows it with [`super::ToolBox::resume`].
+    TaskStarted(Continuation),
 }
 
-impl Called {
-    /// The output, for whoever cannot ask a person: a question is a failure then.
+impl CallOutcome {
+    /// The output, for a caller that supports neither questions nor tasks: both become failures.
     #[must_use]
     pub fn output(self) -> ToolOutput {
         match self {
             Self::Done(output) => output,
-            Self::Asked(_) => ToolOutput::failed("The tool asks a person, and nobody can be asked here."),
-            Self::Begun(_) => ToolOutput::failed("The tool works on, and its result is not waited for here."),
+            Self::InputRequired(_) => ToolOutput::failed("The tool asks a person, but no person can be asked here."),
+            Self::TaskStarted(_) => {
+                ToolOutput::failed("The tool continues as a task, but tasks are not followed here.")
+            }
         }
     }
 }
 
-impl From<ToolOutput> for Called {
+impl From<ToolOutput> for CallOutcome {
     fn from(output: ToolOutput) -> Self {
         Self::Done(output)
     }
 }
 
-/// What a tool's server asks a person.
+/// A question of a tool's server to a person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Question {
-    /// What the server knows the answer by.
+    /// The server's key for the answer.
     pub key: String,
-    /// The server's words: untrusted, bounded.
+    /// The server's text: untrusted, bounded.
     pub message: String,
-    /// The JSON Schema of an answer: an object's.
+    /// The JSON Schema of the answer, which is an object.
     pub schema: Value,
-    /// The id of the source, for people.
+    /// The id of the source, shown to people.
     pub source: String,
-    /// How long the call can wait; for ever, without.
+    /// How long the call can wait; `None`: without limit.
     pub expires_in: Option<Duration>,
-    /// How the call goes on.
+    /// How the call continues.
     pub continuation: Continuation,
 }
 
-/// What a person said to a [`Question`].
+/// A person's response to a [`Question`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Response {
-    /// What was asked for.
+    /// The content that was asked for.
     Accepted(Value),
-    /// No.
+    /// The person declined.
     Declined,
-    /// Nothing: the question was closed, or nobody came in time.
+    /// There is no answer: the question was closed or expired.
     Cancelled,
 }
 
-/// What a call goes on with.
+/// The data with which a call continues.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resumption {
-    /// How.
+    /// How the call continues.
     pub continuation: Continuation,
-    /// The answers, each with its question's key.
+    /// The responses, each with the key of its question.
     pub answers: Vec<(String, Response)>,
-    /// The arguments that the call was made with.
+    /// The arguments of the call.
     pub args: Value,
-    /// Whether a person allowed the call: a tool that asks first is not called again without.
+    /// Whether a person allowed the call. A tool that requires consent is not called again without it.
     pub allowed: bool,
 }
 
-/// Asks a question of the call `tool_call_id` of the tool `name`, for a person to answer within `expires_in` at most.
+/// An interrupt with a question of the call `tool_call_id` of the tool `name`. It expires after `expires_in` or the
+/// question's own limit, whichever is shorter.
 #[must_use]
-pub fn ask(
+pub fn new_interrupt(
     tool_call_id: &str,
     name: &str,
     args: &Value,
@@ -117,9 +121,9 @@ pub fn ask(
     }
 }
 
-/// What an answer to an interrupt of [`ask`] says: whether it was `resolved`, and with which payload.
+/// Parses the answer to an interrupt of [`new_interrupt`], given whether it was `resolved` and with which payload.
 #[must_use]
-pub fn read(resolved: bool, payload: Option<&Value>) -> Response {
+pub fn parse_response(resolved: bool, payload: Option<&Value>) -> Response {
     let declined = || payload.and_then(|payload| payload.get("declined")) == Some(&Value::Bool(true));
     match resolved {
         true => Response::Accepted(payload.cloned().unwrap_or_else(|| Map::new().into())),
@@ -128,27 +132,30 @@ pub fn read(resolved: bool, payload: Option<&Value>) -> Response {
     }
 }
 
-/// How the call goes on that interrupts of [`ask`] belong to, with each one's answer; none where they do not say. They must be
-/// of a run of the agent that goes on with it: another agent's interrupts may say anything. `allowed`: a person allowed the call.
-#[must_use]
-pub fn resumption<'a>(
-    answered: impl IntoIterator<Item = (&'a Interrupt, Response)>,
-    allowed: bool,
-) -> Option<Resumption> {
-    let mut resumption: Option<Resumption> = None;
-    for (interrupt, response) in answered {
-        let metadata = interrupt.metadata.as_ref()?;
-        let answer = (metadata.get("key")?.as_str()?.to_owned(), response);
-        match &mut resumption {
-            Some(resumption) => resumption.answers.push(answer),
-            None => {
-                let continuation = serde_json::from_value(metadata.get(CONTINUATION)?.clone()).ok()?;
-                let args = metadata.get("args")?.clone();
-                resumption = Some(Resumption { continuation, answers: vec![answer], args, allowed });
+impl Resumption {
+    /// Continues the call that these interrupts of [`new_interrupt`] belong to, with the response to each; `None` if
+    /// there are no interrupts or their metadata is incomplete. The interrupts must come from a run of the same agent,
+    /// because those of other agents are not trusted. `allowed`: a person allowed the call.
+    #[must_use]
+    pub fn from_answers<'a>(
+        answered: impl IntoIterator<Item = (&'a Interrupt, Response)>,
+        allowed: bool,
+    ) -> Option<Self> {
+        let mut resumption: Option<Self> = None;
+        for (interrupt, response) in answered {
+            let metadata = interrupt.metadata.as_ref()?;
+            let answer = (metadata.get("key")?.as_str()?.to_owned(), response);
+            match &mut resumption {
+                Some(resumption) => resumption.answers.push(answer),
+                None => {
+                    let continuation = serde_json::from_value(metadata.get(CONTINUATION)?.clone()).ok()?;
+                    let args = metadata.get("args")?.clone();
+                    resumption = Some(Self { continuation, answers: vec![answer], args, allowed });
+                }
             }
         }
+        resumption
     }
-    resumption
 }
 
 #[cfg(test)]
@@ -167,26 +174,26 @@ mod tests {
     }
 
     #[test]
-    fn a_call_goes_on_by_what_its_interrupts_say() {
+    fn a_resumption_is_built_from_interrupts_and_their_answers() {
         let retry = Continuation::Retry { state: Some("s".into()) };
-        let ask = |key| ask("c", "desk__book", &json!({"day": 1}), &question(key, retry.clone()), None);
-        let (one, two) = (ask("a"), ask("b"));
+        let interrupt = |key| new_interrupt("c", "desk__book", &json!({"day": 1}), &question(key, retry.clone()), None);
+        let (one, two) = (interrupt("a"), interrupt("b"));
         assert_eq!(one.message.as_deref(), Some("desk asks: Which table?"));
         assert!(one.expires_at.is_some());
         let accepted = Response::Accepted(json!({"table": "x"}));
         let answers = vec![("a".to_owned(), accepted.clone()), ("b".to_owned(), Response::Declined)];
         let expected = Resumption { continuation: retry.clone(), answers, args: json!({"day": 1}), allowed: true };
-        assert_eq!(resumption([(&one, accepted), (&two, Response::Declined)], true), Some(expected));
-        assert_eq!(resumption([], true), None);
+        assert_eq!(Resumption::from_answers([(&one, accepted), (&two, Response::Declined)], true), Some(expected));
+        assert_eq!(Resumption::from_answers([], true), None);
     }
 
     #[test]
-    fn an_answer_accepts_declines_or_cancels() {
+    fn a_response_is_accepted_declined_or_cancelled() {
         let content = json!({"table": "x"});
-        assert_eq!(read(true, Some(&content)), Response::Accepted(content));
-        assert_eq!(read(true, None), Response::Accepted(json!({})));
-        assert_eq!(read(false, Some(&json!({"declined": true}))), Response::Declined);
-        assert_eq!(read(false, Some(&json!({"expired": true}))), Response::Cancelled);
-        assert_eq!(read(false, None), Response::Cancelled);
+        assert_eq!(parse_response(true, Some(&content)), Response::Accepted(content));
+        assert_eq!(parse_response(true, None), Response::Accepted(json!({})));
+        assert_eq!(parse_response(false, Some(&json!({"declined": true}))), Response::Declined);
+        assert_eq!(parse_response(false, Some(&json!({"expired": true}))), Response::Cancelled);
+        assert_eq!(parse_response(false, None), Response::Cancelled);
     }
 }

@@ -97,9 +97,9 @@ impl Tools<'_> {
         let answered = asked.map(|asked| {
             let answer = self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id);
             let resolved = answer.is_some_and(|answer| answer.status == AnswerStatus::Resolved);
-            (asked, questions::read(resolved, answer.and_then(|answer| answer.payload.as_ref())))
+            (asked, questions::parse_response(resolved, answer.and_then(|answer| answer.payload.as_ref())))
         });
-        questions::resumption(answered, self.was_allowed(&call.id))
+        Resumption::from_answers(answered, self.was_allowed(&call.id))
     }
 
     /// The run that this one resumes, if it is this agent's.
@@ -130,7 +130,7 @@ impl Tools<'_> {
         match (asked, given) {
             (Some(asked), Some(given)) => {
                 let resolved = given.status == AnswerStatus::Resolved;
-                consent::read(asked, resolved, given.payload.as_ref())
+                consent::parse_answer(asked, resolved, given.payload.as_ref())
             }
             _ => Answer::Refused { reason: Some("no person allowed it".into()) },
         }
@@ -174,7 +174,7 @@ fn allows(run: &RunView, call: &str) -> bool {
         let given = answers.iter().find(|answer| answer.interrupt_id == asked.id);
         given.is_some_and(|given| {
             let resolved = given.status == AnswerStatus::Resolved;
-            matches!(consent::read(asked, resolved, given.payload.as_ref()), Answer::Approved { .. })
+            matches!(consent::parse_answer(asked, resolved, given.payload.as_ref()), Answer::Approved { .. })
         })
     })
 }

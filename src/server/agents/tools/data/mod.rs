@@ -1,7 +1,7 @@
-//! The analyst's tools over a thread's files: the built-in source.
+//! The built-in source: the analyst's tools, which analyse a thread's files.
 //!
-//! Promises: every figure is what the analyst computes, with what it rests on; a log is read once while it is in use; heavy
-//! work runs on blocking threads, two at a time, and ends soon after its run was stopped.
+//! Promises: the analyst computes every figure, and the result states its basis; a log is read once while it is in the
+//! cache; heavy work runs on blocking threads, two at a time, and ends soon after its run is stopped.
 
 mod functions;
 
@@ -29,28 +29,29 @@ use crate::{
 };
 
 /// The longest result, in bytes.
-const MAX_OUTPUT: usize = 32 << 10;
-/// Computations that go on at once.
-const AT_ONCE: usize = 2;
-/// Requests of all logs that are kept in memory; a larger log is read anew for each call.
-const KEPT_ROWS: usize = 1_000_000;
-/// Logs that are kept in memory.
-const KEPT_LOGS: usize = 8;
-/// Names of files that an error lists.
-const MAX_NAMES: usize = 20;
+const MAX_OUTPUT_BYTES: usize = 32 << 10;
+/// The most computations at once.
+const MAX_CONCURRENT: usize = 2;
+/// The most rows of all cached logs together; a larger log is read again for each call.
+const MAX_CACHED_ROWS: usize = 1_000_000;
+/// The most cached logs.
+const MAX_CACHED_LOGS: usize = 8;
+/// The most file names that an error lists.
+const MAX_LISTED_FILES: usize = 20;
 
-/// A log, priced and profiled.
-struct Loaded {
+/// A log with its pricing and profile.
+struct LoadedLog {
     log: UsageLog,
     pricing: Pricing,
     profile: Profile,
 }
 
-/// What a function computes on.
-struct Work<'a> {
-    loaded: &'a Loaded,
+/// The input of a computation.
+struct ComputeInput<'a> {
+    loaded: &'a LoadedLog,
+    /// The file's name.
     file: &'a str,
-    table: &'a PriceTable,
+    prices: &'a PriceTable,
     stop: ingest::StopFn<'a>,
 }
 
@@ -61,14 +62,14 @@ pub(super) struct DataTools {
 }
 
 struct Shared {
-    table: Arc<PriceTable>,
-    /// The latest used last.
-    kept: Mutex<VecDeque<(FileId, Arc<Loaded>)>>,
+    prices: Arc<PriceTable>,
+    /// From the least to the most recently used.
+    cache: Mutex<VecDeque<(FileId, Arc<LoadedLog>)>>,
     permits: Semaphore,
 }
 
 impl DataTools {
-    pub(super) fn new(source: String, consent: ConsentRules, table: Arc<PriceTable>) -> Self {
+    pub(super) fn new(source: String, consent: ConsentRules, prices: Arc<PriceTable>) -> Self {
         let spec = |function: &Function| ToolSpec {
             name: function.name.into(),
             description: function.description.into(),
@@ -77,7 +78,7 @@ impl DataTools {
             source: source.clone(),
         };
         let specs = FUNCTIONS.iter().map(spec).collect();
-        let shared = Shared { table, kept: Mutex::default(), permits: Semaphore::new(AT_ONCE) };
+        let shared = Shared { prices, cache: Mutex::default(), permits: Semaphore::new(MAX_CONCURRENT) };
         Self { shared: Arc::new(shared), specs }
     }
 
@@ -91,13 +92,12 @@ impl DataTools {
         if spec.consent == Consent::Off {
             return ToolOutput::failed(format!("The tool `{name}` is switched off here."));
         }
-        match json_schema::check(&spec.parameters, &args) {
-            Ok(()) => {}
-            Err(problem) => return ToolOutput::failed(problem),
+        if let Err(problem) = json_schema::check(&spec.parameters, &args) {
+            return ToolOutput::failed(problem);
         }
         match self.shared.run(function, args, input).await {
-            Ok(result) => ToolOutput::done(bounded(result.to_string(), MAX_OUTPUT)),
-            Err(problem) => ToolOutput::failed(bounded(problem, MAX_OUTPUT)),
+            Ok(result) => ToolOutput::done(bounded(result.to_string(), MAX_OUTPUT_BYTES)),
+            Err(problem) => ToolOutput::failed(bounded(problem, MAX_OUTPUT_BYTES)),
         }
     }
 }
@@ -110,75 +110,77 @@ impl Shared {
         input: &RunInput,
     ) -> Result<Value, String> {
         let Some(compute) = function.compute else {
-            let named = |file: &InputFile| json!({"file": file.attachment.name, "bytes": file.attachment.bytes});
-            return Ok(json!({"files": input.files.iter().map(named).collect::<Vec<_>>()}));
+            let entry = |file: &InputFile| json!({"file": file.attachment.name, "bytes": file.attachment.bytes});
+            return Ok(json!({"files": input.files.iter().map(entry).collect::<Vec<_>>()}));
         };
-        let file = chosen(&input.files, args["file"].as_str())?.clone();
+        let file = find_file(&input.files, args["file"].as_str())?.clone();
         let _permit = self.permits.acquire().await.map_err(|_| "The server is stopping.")?;
         let (shared, cancel) = (Arc::clone(self), input.cancel.clone());
         let task = tokio::task::spawn_blocking(move || {
             let stop = || cancel.is_cancelled();
             let loaded = shared.load(&file, &stop)?;
-            compute(&Work { loaded: &loaded, file: &file.attachment.name, table: &shared.table, stop: &stop }, args)
+            let input =
+                ComputeInput { loaded: &loaded, file: &file.attachment.name, prices: &shared.prices, stop: &stop };
+            compute(&input, args)
         });
         task.await.unwrap_or_else(|error| {
-            tracing::error!(tool = function.name, %error, "a computation broke off");
-            Err("The computation broke off by a fault of its own; another tool may still answer.".into())
+            tracing::error!(tool = function.name, %error, "a tool's computation panicked");
+            Err("The computation failed because of an internal error. Try another tool.".into())
         })
     }
 
-    fn load(&self, file: &InputFile, stop: ingest::StopFn<'_>) -> Result<Arc<Loaded>, String> {
+    /// Returns a file's log from the cache, or reads it.
+    fn load(&self, file: &InputFile, stop: ingest::StopFn<'_>) -> Result<Arc<LoadedLog>, String> {
         let id = file.attachment.file_id;
-        let kept = {
-            let mut kept = self.kept.lock();
-            let at = kept.iter().position(|(known, _)| *known == id);
-            at.and_then(|at| kept.remove(at)).map(|entry| {
-                let loaded = Arc::clone(&entry.1);
-                kept.push_back(entry);
-                loaded
-            })
-        };
-        if let Some(loaded) = kept {
+        if let Some(loaded) = self.cached(id) {
             return Ok(loaded);
         }
-        let unread = |error: ingest::IngestError| format!("{}: {error}", file.attachment.name);
-        let log = ingest::load(&file.path, stop).map_err(unread)?;
-        let pricing = crate::analyst::analysis::price_log(&log, &Question::default(), &self.table);
-        let profile = Profile::compute(&log.data, &pricing, stop).map_err(unread)?;
-        let loaded = Arc::new(Loaded { log, pricing, profile });
-        self.keep(id, &loaded);
+        let to_text = |error: ingest::IngestError| format!("{}: {error}", file.attachment.name);
+        let log = ingest::load(&file.path, stop).map_err(to_text)?;
+        let pricing = crate::analyst::analysis::price_log(&log, &Question::default(), &self.prices);
+        let profile = Profile::compute(&log.data, &pricing, stop).map_err(to_text)?;
+        let loaded = Arc::new(LoadedLog { log, pricing, profile });
+        self.cache_log(id, &loaded);
         Ok(loaded)
     }
 
-    /// Keeps a log for later calls, and lets go of the longest unused where there is no room.
-    fn keep(&self, id: FileId, loaded: &Arc<Loaded>) {
+    /// A cached log, which becomes the most recently used.
+    fn cached(&self, id: FileId) -> Option<Arc<LoadedLog>> {
+        let mut cache = self.cache.lock();
+        let index = cache.iter().position(|(cached, _)| *cached == id)?;
+        let entry = cache.remove(index)?;
+        let loaded = Arc::clone(&entry.1);
+        cache.push_back(entry);
+        Some(loaded)
+    }
+
+    /// Adds a log to the cache and evicts the least recently used ones to make room.
+    fn cache_log(&self, id: FileId, loaded: &Arc<LoadedLog>) {
         let rows = loaded.log.data.len();
-        if rows > KEPT_ROWS {
+        if rows > MAX_CACHED_ROWS {
             return;
         }
-        let mut kept = self.kept.lock();
-        kept.retain(|(known, _)| *known != id);
-        let mut all: usize = kept.iter().map(|(_, loaded)| loaded.log.data.len()).sum();
-        while kept.len() >= KEPT_LOGS || all + rows > KEPT_ROWS {
-            let Some((_, gone)) = kept.pop_front() else { break };
-            all -= gone.log.data.len();
+        let mut cache = self.cache.lock();
+        cache.retain(|(cached, _)| *cached != id);
+        let mut cached_rows: usize = cache.iter().map(|(_, loaded)| loaded.log.data.len()).sum();
+        while cache.len() >= MAX_CACHED_LOGS || cached_rows + rows > MAX_CACHED_ROWS {
+            let Some((_, evicted)) = cache.pop_front() else { break };
+            cached_rows -= evicted.log.data.len();
         }
-        kept.push_back((id, Arc::clone(loaded)));
+        cache.push_back((id, Arc::clone(loaded)));
     }
 }
 
-/// The file of this name; without a name the first.
-fn chosen<'a>(files: &'a [InputFile], name: Option<&str>) -> Result<&'a InputFile, String> {
+/// The file with this name; without a name, the first file.
+fn find_file<'a>(files: &'a [InputFile], name: Option<&str>) -> Result<&'a InputFile, String> {
     let Some(first) = files.first() else {
-        return Err(
-            "This thread has no file. Ask for the usage log of an AI service, as CSV with a header line or as JSON \
-                    Lines."
-                .into(),
-        );
+        let problem = "This thread has no file. Ask for the usage log of an AI service, as CSV with a header line or as JSON \
+                       Lines.";
+        return Err(problem.into());
     };
     let Some(name) = name else { return Ok(first) };
     files.iter().find(|file| file.attachment.name == name).ok_or_else(|| {
-        let names: Vec<&str> = files.iter().take(MAX_NAMES).map(|file| file.attachment.name.as_str()).collect();
-        format!("There is no such file. There is: {}.", names.join(", "))
+        let names: Vec<&str> = files.iter().take(MAX_LISTED_FILES).map(|file| file.attachment.name.as_str()).collect();
+        format!("There is no such file. The files are: {}.", names.join(", "))
     })
 }

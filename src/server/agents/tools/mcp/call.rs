@@ -1,8 +1,9 @@
-//! A call of a server's tool, from its beginning over a person's answers to its end.
+//! A call of a server's tool, from the request to the response, with questions to a person in between.
 //!
-//! Promises: a call is sent once; what waits for a person counts for no time-out of the call; whoever drops a call cancels it
-//! at its server. A call that waits in this process goes on in its own thread alone; it dies with the process, and says so when
-//! the answer comes. A call that is made again needs what the first one needed: a person's yes, where its tool asks.
+//! Promises: a call is sent once, unless its server asks for it again; the time that a call waits for a person does not
+//! count towards its time-out; dropping a call cancels it at its server. A held call continues only in its own thread;
+//! it ends with this process, and the answer then gets an output that says so. A repeated call needs the same consent
+//! as the first one.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -25,15 +26,19 @@ use super::{
     McpSource,
     connect::is_unsent,
     content,
-    elicitation::{Asked, HELD_TIMEOUT, MAX_HELD, Open, cancelled, question, questions, responses, result},
-    session::{Kept, Session},
+    elicitation::{
+        HELD_TIMEOUT, MAX_HELD, OpenCall, PendingQuestion, cancelled, elicit_result, input_responses, to_question,
+        to_questions,
+    },
+    session::{CloseOnDrop, Session},
+    tool_list::{ListedTool, ToolList},
 };
 use crate::{
     protocol::ThreadId,
     server::{
         agents::tools::{
             Consent, ToolOutput,
-            questions::{Called, Continuation, Question, Resumption},
+            questions::{CallOutcome, Continuation, Question, Resumption},
             text::clip,
         },
         json_schema,
@@ -41,38 +46,38 @@ use crate::{
     },
 };
 
-/// Most characters of an error that a server answers with.
-pub(super) const MAX_ERROR: usize = 2_000;
-/// The longest id of a server's task, in bytes: it is kept in the log.
-const MAX_TASK_ID: usize = 1_024;
-/// How often a server may put a call off without asking anything.
+/// The longest error message of a server, in characters.
+pub(super) const MAX_ERROR_CHARS: usize = 2_000;
+/// The longest id of a server's task, in bytes: the log contains it.
+const MAX_TASK_ID_BYTES: usize = 1_024;
+/// How often a server may defer a call without a question.
 const MAX_DEFERRALS: u32 = 6;
-/// The wait before a call that was put off is made again; it doubles.
-const FIRST_DEFERRAL: Duration = Duration::from_millis(200);
+/// The delay before a deferred call is sent again; it doubles each time.
+const FIRST_DEFERRAL_DELAY: Duration = Duration::from_millis(200);
 
-/// A call that is under way.
-struct Live {
-    /// What it is called here.
+/// A call that was sent and has no response yet.
+struct ActiveCall {
+    /// The name under which models see the tool.
     name: String,
-    answer: BoxFuture<'static, Result<CallToolResponse, ServiceError>>,
-    asked: mpsc::Receiver<Asked>,
-    open: Open,
-    _turn: Option<OwnedMutexGuard<()>>,
+    response: BoxFuture<'static, Result<CallToolResponse, ServiceError>>,
+    questions: mpsc::Receiver<PendingQuestion>,
+    open: OpenCall,
+    _lock: Option<OwnedMutexGuard<()>>,
     session: Arc<Session>,
-    /// Where a person was asked: the session is the call's own.
-    kept: Option<Kept>,
-    /// How long it may work on.
-    left: Duration,
+    /// Set once a person was asked: this call is then the only user of its session.
+    close_on_drop: Option<CloseOnDrop>,
+    /// The time until the call times out, without the time that it waits for a person.
+    time_left: Duration,
 }
 
 /// A call that waits for a person.
-pub(super) struct Held {
-    live: Live,
+pub(super) struct HeldCall {
+    call: ActiveCall,
     thread: ThreadId,
     answer: oneshot::Sender<ElicitResult>,
 }
 
-/// What a call is made again with; nothing the first time.
+/// What a repeated call carries besides its arguments; empty for the first attempt.
 #[derive(Default)]
 struct Retry {
     responses: Option<InputResponses>,
@@ -80,41 +85,41 @@ struct Retry {
 }
 
 /// A call to make.
-struct Wanted<'a> {
+struct CallRequest<'a> {
     name: &'a str,
     args: Value,
     thread: ThreadId,
-    /// Whether it may be made though its tool asks a person first.
+    /// Whether a person allowed it, if its tool requires consent.
     allowed: bool,
 }
 
-/// What became of a call that was driven.
-enum Driven {
-    Over(Called),
-    /// Its server wants it again, with this.
+/// The outcome of one attempt at a call.
+enum AttemptOutcome {
+    Finished(CallOutcome),
+    /// The server wants the call sent again later, with this state.
     Deferred(Option<String>),
 }
 
 impl McpSource {
-    /// Calls a tool by the name that [`Self::list`] gave it. Dropping the future cancels the call.
-    /// Whoever calls has asked a person where that must be.
-    pub(in super::super) async fn call(self: &Arc<Self>, name: &str, args: Value, thread: ThreadId) -> Called {
-        self.perform(Wanted { name, args, thread, allowed: true }, Retry::default()).await
+    /// Calls a tool by the name that [`Self::list`] returned. Dropping the future cancels the call. The caller must
+    /// have obtained the consent that the tool requires.
+    pub(in super::super) async fn call(self: &Arc<Self>, name: &str, args: Value, thread: ThreadId) -> CallOutcome {
+        self.call_with_retries(CallRequest { name, args, thread, allowed: true }, Retry::default()).await
     }
 
-    /// Goes on with a call.
+    /// Continues a call.
     pub(in super::super) async fn resume(
         self: &Arc<Self>,
         name: &str,
         resumption: Resumption,
         input: &RunInput,
-    ) -> Called {
+    ) -> CallOutcome {
         let Resumption { continuation, mut answers, args, allowed } = resumption;
-        let wanted = Wanted { name, args, thread: input.thread_id, allowed };
+        let request = CallRequest { name, args, thread: input.thread_id, allowed };
         match continuation {
             Continuation::Held(id) => {
-                let held = self.take_held(id, &wanted);
-                let (Some(Held { live, answer, .. }), Some((_, response))) = (held, answers.pop()) else {
+                let held = self.take_held(id, &request);
+                let (Some(HeldCall { call, answer, .. }), Some((_, response))) = (held, answers.pop()) else {
                     return ToolOutput::failed(format!(
                         "The server of `{}` waited for this answer in a session that is over: Netra was restarted \
                          meanwhile, or the answer came too late or at another node. The call failed; it may have done \
@@ -123,132 +128,135 @@ impl McpSource {
                     ))
                     .into();
                 };
-                // Where nobody waits for it, the call's own end says why.
-                let _ = answer.send(result(response));
-                match self.drive(live, wanted.thread).await {
-                    Driven::Over(called) => called,
-                    Driven::Deferred(state) => self.perform(wanted, Retry { responses: None, state }).await,
+                // If the server no longer waits for the answer, the call's outcome says why.
+                let _ = answer.send(elicit_result(response));
+                match self.wait_for_outcome(call, request.thread).await {
+                    AttemptOutcome::Finished(outcome) => outcome,
+                    AttemptOutcome::Deferred(state) => {
+                        self.call_with_retries(request, Retry { responses: None, state }).await
+                    }
                 }
             }
             Continuation::Retry { state } => {
-                let retry = Retry { responses: Some(responses(answers)), state };
-                self.perform(wanted, retry).await
+                let retry = Retry { responses: Some(input_responses(answers)), state };
+                self.call_with_retries(request, retry).await
             }
-            Continuation::Task(id) => self.follow(name, &id, answers, input).await,
+            Continuation::Task(id) => self.follow_task(name, &id, answers, input).await,
         }
     }
 
-    /// The call that waits under an id, where it is this call of this thread.
-    fn take_held(&self, id: Uuid, wanted: &Wanted<'_>) -> Option<Held> {
+    /// Removes and returns the held call with this id, if it belongs to this thread and tool.
+    fn take_held(&self, id: Uuid, request: &CallRequest<'_>) -> Option<HeldCall> {
         let mut held = self.held.lock();
-        let is_it = |held: &Held| held.thread == wanted.thread && held.live.name == wanted.name;
-        if held.get(&id).is_some_and(is_it) { held.remove(&id) } else { None }
+        let matches = |held: &HeldCall| held.thread == request.thread && held.call.name == request.name;
+        if held.get(&id).is_some_and(matches) { held.remove(&id) } else { None }
     }
 
-    /// Ends the calls of a thread that wait for a person who said something else.
+    /// Ends the held calls of a thread in which the person sent something other than an answer.
     pub(in super::super) fn abandon(&self, thread: ThreadId) {
-        let over: Vec<Held> =
+        let abandoned: Vec<HeldCall> =
             self.held.lock().extract_if(|_, held| held.thread == thread).map(|(_, held)| held).collect();
-        drop(over);
+        // Dropped after the lock is released.
+        drop(abandoned);
     }
 
-    async fn perform(self: &Arc<Self>, wanted: Wanted<'_>, mut retry: Retry) -> Called {
+    /// Makes a call, and repeats it while its server defers it.
+    async fn call_with_retries(self: &Arc<Self>, request: CallRequest<'_>, mut retry: Retry) -> CallOutcome {
         for deferrals in 0..MAX_DEFERRALS {
-            let live = match self.begin(&wanted, retry).await {
-                Ok(live) => live,
+            let call = match self.send(&request, retry).await {
+                Ok(call) => call,
                 Err(output) => return output.into(),
             };
-            match self.drive(live, wanted.thread).await {
-                Driven::Over(called) => return called,
-                Driven::Deferred(state) => retry = Retry { responses: None, state },
+            match self.wait_for_outcome(call, request.thread).await {
+                AttemptOutcome::Finished(outcome) => return outcome,
+                AttemptOutcome::Deferred(state) => retry = Retry { responses: None, state },
             }
-            sleep(FIRST_DEFERRAL * 2_u32.pow(deferrals)).await;
+            sleep(FIRST_DEFERRAL_DELAY * 2_u32.pow(deferrals)).await;
         }
         ToolOutput::failed(format!(
-            "The server of `{}` put the call off {MAX_DEFERRALS} times; call it again later.",
-            wanted.name
+            "The server of `{}` deferred the call {MAX_DEFERRALS} times; call it again later.",
+            request.name
         ))
         .into()
     }
 
     /// Sends a call.
-    async fn begin(&self, wanted: &Wanted<'_>, retry: Retry) -> Result<Live, ToolOutput> {
-        let Wanted { name, args, allowed, .. } = wanted;
+    ///
+    /// # Errors
+    /// Why it was not sent, for the model.
+    async fn send(&self, request: &CallRequest<'_>, retry: Retry) -> Result<ActiveCall, ToolOutput> {
+        let CallRequest { name, args, .. } = request;
         let deadline = Instant::now() + self.config.call_timeout;
         loop {
-            let (session, listed) = self.listed().await.map_err(|refusal| {
+            let (session, tools) = self.session_with_tools().await.map_err(|error| {
                 ToolOutput::failed(format!(
-                    "The tools of `{}` are away: {}. The call was not made; go on without them, or call again later.",
-                    self.id, refusal.reason
+                    "The tools of `{}` are unavailable: {}. The call was not made; continue without them, or call again \
+                     later.",
+                    self.id, error.reason
                 ))
             })?;
-            let Some(tool) = listed.tools.iter().find(|tool| tool.spec.name == *name) else {
-                return Err(ToolOutput::failed(format!("There is no tool `{}` (any more).", clip(name, 100))));
-            };
-            if tool.spec.consent == Consent::Off {
-                return Err(ToolOutput::failed(format!("The tool `{name}` is switched off here.")));
-            }
-            if tool.spec.consent == Consent::Ask && !allowed {
-                return Err(ToolOutput::failed(format!(
-                    "A person must allow `{name}`, and nobody allowed this call. It was not made; call it again to ask."
-                )));
-            }
-            json_schema::check(&tool.spec.parameters, args).map_err(ToolOutput::failed)?;
-            let _turn = if self.asks.load(Ordering::Acquire) {
-                let turn = tokio::select! {
-                    turn = timeout_at(deadline, Arc::clone(&session.turn).lock_owned()) => turn,
-                    // The call that has it waits for a person: this one gets a session of its own.
-                    () = session.kept.cancelled() => continue,
+            let tool = callable_tool(&tools, request)?;
+            let lock = if self.has_asked.load(Ordering::Acquire) {
+                let lock = tokio::select! {
+                    lock = timeout_at(deadline, Arc::clone(&session.call_lock).lock_owned()) => lock,
+                    // The call with the lock waits for a person: this one uses another session.
+                    () = session.retired.cancelled() => continue,
                 };
                 let busy = |_| ToolOutput::failed(format!("`{name}` is busy with other calls. The call was not made."));
-                Some(turn.map_err(busy)?)
+                Some(lock.map_err(busy)?)
             } else {
                 None
             };
-            if session.kept.is_cancelled() || session.is_tainted() {
+            if session.retired.is_cancelled() || session.has_unanswered_call() {
                 continue;
             }
             let args: JsonObject = args.as_object().cloned().unwrap_or_default();
-            let mut call = CallToolRequestParams::new(tool.name.clone()).with_arguments(args);
-            (call.input_responses, call.request_state) = (retry.responses, retry.state);
-            let (open, asked) = session.calls.begin();
+            let mut params = CallToolRequestParams::new(tool.name.clone()).with_arguments(args);
+            (params.input_responses, params.request_state) = (retry.responses, retry.state);
+            let (open, questions) = session.calls.register();
             let peer = session.peer.clone();
-            let answer = Box::pin(async move { peer.call_tool_once(call).await });
-            let (name, left) = ((*name).to_owned(), self.config.call_timeout);
-            return Ok(Live { name, answer, asked, open, _turn, session, kept: None, left });
+            return Ok(ActiveCall {
+                name: (*name).to_owned(),
+                response: Box::pin(async move { peer.call_tool_once(params).await }),
+                questions,
+                open,
+                _lock: lock,
+                session,
+                close_on_drop: None,
+                time_left: self.config.call_timeout,
+            });
         }
     }
 
-    /// Waits for what becomes of a call.
-    async fn drive(self: &Arc<Self>, mut live: Live, thread: ThreadId) -> Driven {
-        let began = Instant::now();
+    /// Waits until a call ends, asks a person or times out.
+    async fn wait_for_outcome(self: &Arc<Self>, mut call: ActiveCall, thread: ThreadId) -> AttemptOutcome {
+        let started = Instant::now();
         loop {
             tokio::select! {
                 biased;
-                answered = &mut live.answer => {
-                    if matches!(answered, Ok(_) | Err(ServiceError::McpError(_))) {
-                        live.open.answered();
+                response = &mut call.response => {
+                    if matches!(response, Ok(_) | Err(ServiceError::McpError(_))) {
+                        call.open.mark_answered();
                     }
-                    return self.answered(&live, answered);
+                    return self.on_response(&call, response);
                 }
-                Some(asked) = live.asked.recv() => {
+                Some(PendingQuestion { request, answer }) = call.questions.recv() => {
                     let id = Uuid::now_v7();
-                    let asks = question(&self.id, String::new(), asked.request, Continuation::Held(id));
-                    match asks {
+                    match to_question(&self.id, String::new(), request, Continuation::Held(id)) {
                         Ok(question) if self.held.lock().len() < MAX_HELD => {
-                            live.left = live.left.saturating_sub(began.elapsed());
-                            let held = Held { live, thread, answer: asked.answer };
-                            return Driven::Over(self.hold(id, held, question).await);
+                            call.time_left = call.time_left.saturating_sub(started.elapsed());
+                            let held = HeldCall { call, thread, answer };
+                            return AttemptOutcome::Finished(self.hold(id, held, question).await);
                         }
-                        Ok(_) => tracing::warn!(tools = self.id, "too many calls wait for a person; a question was cancelled"),
-                        Err(reason) => tracing::warn!(tools = self.id, reason, "a question of a tool server was cancelled"),
+                        Ok(_) => self.warn_of_cancelled_question("too many calls wait for a person"),
+                        Err(reason) => self.warn_of_cancelled_question(reason),
                     }
-                    // Its server says what comes of that.
-                    let _ = asked.answer.send(cancelled());
+                    // The call continues; its server decides what a cancelled question means.
+                    let _ = answer.send(cancelled());
                 }
-                () = sleep_until(began + live.left) => {
-                    let (name, seconds) = (&live.name, self.config.call_timeout.as_secs_f32());
-                    return Driven::Over(ToolOutput::failed(format!(
+                () = sleep_until(started + call.time_left) => {
+                    let (name, seconds) = (&call.name, self.config.call_timeout.as_secs_f32());
+                    return AttemptOutcome::Finished(ToolOutput::failed(format!(
                         "`{name}` did not answer within {seconds} s, and was cancelled; it may have done part of its work."
                     )).into());
                 }
@@ -256,60 +264,66 @@ impl McpSource {
         }
     }
 
-    /// Keeps a call, and its session to it, until a person answers.
-    async fn hold(self: &Arc<Self>, id: Uuid, mut held: Held, question: Question) -> Called {
-        let session = Arc::clone(&held.live.session);
-        if held.live.kept.is_none() {
-            held.live.kept =
-                Some(Kept { session: Arc::clone(&session), id: self.id.clone(), closing: self.closing.clone() });
-            let mut link = self.link.lock().await;
-            if link.session.take_if(|linked| Arc::ptr_eq(linked, &session)).is_some() {
-                // It serves well: the next one is opened at once.
-                (link.attempts, link.not_before) = (0, None);
+    fn warn_of_cancelled_question(&self, reason: &str) {
+        tracing::warn!(tools = self.id, reason, "a question of a tool server was cancelled");
+    }
+
+    /// Holds a call until a person answers. From then on it is the only user of its session.
+    async fn hold(self: &Arc<Self>, id: Uuid, mut held: HeldCall, question: Question) -> CallOutcome {
+        let session = Arc::clone(&held.call.session);
+        if held.call.close_on_drop.is_none() {
+            held.call.close_on_drop = Some(CloseOnDrop {
+                session: Arc::clone(&session),
+                id: self.id.clone(),
+                closing: self.background.clone(),
+            });
+            let mut connection = self.connection.lock().await;
+            if connection.session.take_if(|current| Arc::ptr_eq(current, &session)).is_some() {
+                // The server works, so the next session opens without a delay.
+                connection.reset_delay();
             }
-            session.kept.cancel();
+            session.retired.cancel();
         }
         self.held.lock().insert(id, held);
         let source = Arc::clone(self);
-        self.closing.spawn(async move {
+        self.background.spawn(async move {
             tokio::select! {
                 () = sleep(HELD_TIMEOUT) => {}
                 () = source.stopping.cancelled() => {}
             }
-            let late = source.held.lock().remove(&id);
-            drop(late);
+            let expired = source.held.lock().remove(&id);
+            // Dropped after the lock is released.
+            drop(expired);
         });
-        Called::Asked(vec![question])
+        CallOutcome::InputRequired(vec![question])
     }
 
-    /// What an answer says.
-    fn answered(&self, live: &Live, answered: Result<CallToolResponse, ServiceError>) -> Driven {
-        let name = &live.name;
-        let output = match answered {
-            Ok(response) => {
-                live.session.proven.store(true, Ordering::Relaxed);
-                match response {
-                    CallToolResponse::Complete(result) => content::output(result, self.config.max_output_bytes),
-                    CallToolResponse::InputRequired(required) => return self.input_required(name, required),
-                    CallToolResponse::Task(begun) if begun.task.task_id.len() > MAX_TASK_ID => {
-                        ToolOutput::failed(format!(
-                            "`{name}` began a task whose id has more than {MAX_TASK_ID} bytes: it cannot be followed."
-                        ))
-                    }
-                    CallToolResponse::Task(begun) => {
-                        return Driven::Over(Called::Begun(Continuation::Task(begun.task.task_id)));
-                    }
-                    _ => ToolOutput::failed(format!("`{name}` answered in a way that is not known here.")),
-                }
+    /// The outcome of an attempt that got a response or lost its connection.
+    fn on_response(&self, call: &ActiveCall, response: Result<CallToolResponse, ServiceError>) -> AttemptOutcome {
+        let name = &call.name;
+        if matches!(response, Ok(_) | Err(ServiceError::McpError(_))) {
+            call.session.has_responded.store(true, Ordering::Relaxed);
+        }
+        let output = match response {
+            Ok(CallToolResponse::Complete(result)) => content::output(result, self.config.max_output_bytes),
+            Ok(CallToolResponse::InputRequired(required)) => return self.input_required(name, required),
+            Ok(CallToolResponse::Task(created)) if created.task.task_id.len() > MAX_TASK_ID_BYTES => {
+                ToolOutput::failed(format!(
+                    "`{name}` started a task that cannot be followed: its id has more than {MAX_TASK_ID_BYTES} bytes."
+                ))
             }
+            Ok(CallToolResponse::Task(created)) => {
+                let continuation = Continuation::Task(created.task.task_id);
+                return AttemptOutcome::Finished(CallOutcome::TaskStarted(continuation));
+            }
+            Ok(_) => ToolOutput::failed(format!("`{name}` answered in an unknown way.")),
             Err(ServiceError::McpError(error)) => {
-                live.session.proven.store(true, Ordering::Relaxed);
-                ToolOutput::failed(format!("`{name}` failed: {}", clip(&error.message, MAX_ERROR)))
+                ToolOutput::failed(format!("`{name}` failed: {}", clip(&error.message, MAX_ERROR_CHARS)))
             }
             Err(error) => {
-                // Others have another session by now.
-                if live.kept.is_none() {
-                    self.lost(&live.session, &error);
+                // The source's current session is another one if this call has its own.
+                if call.close_on_drop.is_none() {
+                    self.drop_session(&call.session, &error);
                 }
                 let what = if is_unsent(&error) {
                     "cannot be reached; the call was not made"
@@ -319,22 +333,46 @@ impl McpSource {
                 ToolOutput::failed(format!("The server of `{}` {what}.", self.id))
             }
         };
-        Driven::Over(output.into())
+        AttemptOutcome::Finished(output.into())
     }
 
-    /// What a server of the newest version wants before it goes on.
-    fn input_required(&self, name: &str, required: InputRequiredResult) -> Driven {
+    /// The outcome of an attempt whose server, of version 2026-07-28, asks questions or defers the call.
+    fn input_required(&self, name: &str, required: InputRequiredResult) -> AttemptOutcome {
         let InputRequiredResult { input_requests, request_state, .. } = required;
         let requests = input_requests.unwrap_or_default();
         if requests.is_empty() {
-            return Driven::Deferred(request_state);
+            return AttemptOutcome::Deferred(request_state);
         }
-        let asked = questions(&self.id, requests, &Continuation::Retry { state: request_state });
-        Driven::Over(asked.map_or_else(|reason| unasked(name, reason), Called::Asked))
+        let questions = to_questions(&self.id, requests, &Continuation::Retry { state: request_state });
+        AttemptOutcome::Finished(
+            questions.map_or_else(|reason| cannot_continue(name, reason), CallOutcome::InputRequired),
+        )
     }
 }
 
-/// The output where a server wants what is not given.
-pub(super) fn unasked(name: &str, reason: &str) -> Called {
-    ToolOutput::failed(format!("`{name}` cannot go on: {reason}.")).into()
+/// The tool that a request names, if the request may be sent.
+///
+/// # Errors
+/// Why it may not, for the model.
+fn callable_tool<'a>(tools: &'a ToolList, request: &CallRequest<'_>) -> Result<&'a ListedTool, ToolOutput> {
+    let CallRequest { name, args, allowed, .. } = request;
+    let Some(tool) = tools.tools.iter().find(|tool| tool.spec.name == *name) else {
+        return Err(ToolOutput::failed(format!("There is no tool `{}` (any more).", clip(name, 100))));
+    };
+    match tool.spec.consent {
+        Consent::Off => return Err(ToolOutput::failed(format!("The tool `{name}` is switched off here."))),
+        Consent::Ask if !allowed => {
+            return Err(ToolOutput::failed(format!(
+                "A person must allow `{name}`, and nobody allowed this call. It was not made; call it again to ask."
+            )));
+        }
+        _ => {}
+    }
+    json_schema::check(&tool.spec.parameters, args).map_err(ToolOutput::failed)?;
+    Ok(tool)
+}
+
+/// The output of a call whose server asks for something that is not supported.
+pub(super) fn cannot_continue(name: &str, reason: &str) -> CallOutcome {
+    ToolOutput::failed(format!("`{name}` cannot continue: {reason}.")).into()
 }

@@ -1,4 +1,4 @@
-//! What a server answered, as bounded text for a model.
+//! A tool's result as bounded text for a model.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 
@@ -10,10 +10,10 @@ use super::{
     structured,
 };
 
-/// What stands for what a newer server may send.
-const UNKNOWN: &str = "[content of a kind that is not known, not shown]";
+/// The placeholder for content of a type that this version does not support.
+const UNKNOWN_CONTENT: &str = "[content of an unknown type, not shown]";
 
-/// A result as text of at most `max` bytes. What is no text is named and measured, not shown.
+/// A result as text of at most `max` bytes. Content other than text is replaced by a note with its type and size.
 pub(super) fn output(result: CallToolResult, max: usize) -> ToolOutput {
     let (content, structured) = (result.content, result.structured_content);
     let (mut parts, mut left) = (Vec::new(), max);
@@ -21,27 +21,30 @@ pub(super) fn output(result: CallToolResult, max: usize) -> ToolOutput {
         if left == 0 {
             break;
         }
-        let part = described(block);
-        // One byte more than fits, so that the cut is seen below.
+        let part = describe(block);
+        // One byte more than fits, so that `bounded` cuts the text and says so.
         left = (left + 1).saturating_sub(part.len());
         parts.push(part);
     }
-    if let Some(structured) = structured.and_then(|value| structured::beyond(value, &content, &parts.join("\n\n"))) {
+    if let Some(structured) =
+        structured.and_then(|value| structured::without_repeated(value, &content, &parts.join("\n\n")))
+    {
         parts.push(structured.to_string());
     }
     let failed = result.is_error == Some(true);
     let text = bounded(parts.join("\n\n"), max);
     let text = match (text.is_empty(), failed) {
-        (true, true) => "The tool failed and did not say why.".to_owned(),
-        (true, false) => "Done; the tool gave no result.".to_owned(),
+        (true, true) => "The tool failed without a reason.".to_owned(),
+        (true, false) => "Done; the tool returned no result.".to_owned(),
         (false, _) => text,
     };
     ToolOutput { text, failed }
 }
 
-fn described(block: &ContentBlock) -> String {
+/// A content block as text.
+fn describe(block: &ContentBlock) -> String {
     let short = |text: &str| clip(text, 200);
-    // Base64 has four letters for three bytes.
+    // Base64 encodes three bytes as four characters.
     let bytes = |data: &str| data.len() / 4 * 3;
     match block {
         ContentBlock::Text(text) => text.text.clone(),
@@ -63,9 +66,9 @@ fn described(block: &ContentBlock) -> String {
                 let kind = mime_type.as_deref().map_or_else(|| "bytes".into(), short);
                 format!("[the resource {}, {kind}, about {} bytes, not shown]", short(uri), bytes(blob))
             }
-            _ => UNKNOWN.into(),
+            _ => UNKNOWN_CONTENT.into(),
         },
-        _ => UNKNOWN.into(),
+        _ => UNKNOWN_CONTENT.into(),
     }
 }
 
@@ -75,13 +78,13 @@ mod tests {
 
     use super::*;
 
-    fn said(result: Value, max: usize) -> ToolOutput {
+    fn output_of(result: Value, max: usize) -> ToolOutput {
         output(serde_json::from_value(result).expect("a result"), max)
     }
 
     #[test]
-    fn every_kind_of_content_becomes_text() {
-        let result = said(
+    fn every_content_type_becomes_text() {
+        let result = output_of(
             json!({"content": [
                 {"type": "text", "text": "one"},
                 {"type": "image", "data": "QUJDRA==", "mimeType": "image/png"},
@@ -99,33 +102,36 @@ mod tests {
     }
 
     #[test]
-    fn structured_content_is_given_once() {
-        let both =
-            said(json!({"content": [{"type": "text", "text": "{ \"a\": 1 }"}], "structuredContent": {"a": 1}}), 500);
+    fn structured_content_is_not_repeated() {
+        let both = output_of(
+            json!({"content": [{"type": "text", "text": "{ \"a\": 1 }"}], "structuredContent": {"a": 1}}),
+            500,
+        );
         assert_eq!(both.text, "{ \"a\": 1 }");
-        let apart = said(json!({"content": [{"type": "text", "text": "see"}], "structuredContent": {"a": 1}}), 500);
+        let apart =
+            output_of(json!({"content": [{"type": "text", "text": "see"}], "structuredContent": {"a": 1}}), 500);
         assert_eq!(apart.text, "see\n\n{\"a\":1}");
-        assert_eq!(said(json!({"content": [], "structuredContent": {"a": 1}}), 500).text, "{\"a\":1}");
+        assert_eq!(output_of(json!({"content": [], "structuredContent": {"a": 1}}), 500).text, "{\"a\":1}");
     }
 
     #[test]
-    fn a_result_is_bounded_whatever_its_parts_are() {
+    fn the_whole_result_is_bounded() {
         let part = json!({"type": "text", "text": "x".repeat(300)});
         for count in [1, 2, 1_000] {
-            let text = said(json!({"content": vec![part.clone(); count]}), 256).text;
+            let text = output_of(json!({"content": vec![part.clone(); count]}), 256).text;
             assert!(text.len() <= 256 && text.contains("[cut here"), "{count}: {text}");
         }
-        let exact = said(json!({"content": [{"type": "text", "text": "y".repeat(256)}]}), 256).text;
+        let exact = output_of(json!({"content": [{"type": "text", "text": "y".repeat(256)}]}), 256).text;
         assert_eq!(exact, "y".repeat(256));
     }
 
     #[test]
-    fn an_error_fails_and_an_empty_result_says_so() {
+    fn an_error_is_a_failed_output_and_an_empty_result_has_a_note() {
         assert_eq!(
-            said(json!({"content": [{"type": "text", "text": "no"}], "isError": true}), 500),
+            output_of(json!({"content": [{"type": "text", "text": "no"}], "isError": true}), 500),
             ToolOutput::failed("no")
         );
-        assert!(said(json!({"content": [], "isError": true}), 500).failed);
-        assert_eq!(said(json!({"content": []}), 500), ToolOutput::done("Done; the tool gave no result."));
+        assert!(output_of(json!({"content": [], "isError": true}), 500).failed);
+        assert_eq!(output_of(json!({"content": []}), 500), ToolOutput::done("Done; the tool returned no result."));
     }
 }

@@ -1,10 +1,11 @@
-//! Questions of a server in the middle of a call: whose call it is, and the calls that wait for a person.
+//! Questions of a server during a call (MCP elicitation), and which call they belong to.
 //!
-//! Promises: a question reaches the person whose call it is, or nobody. Before the protocol of 2026-07-28 a server does not
-//! say which call it asks for, so only a question that comes while a single call is under way is put to a person, and a
-//! source that asks is given one call at a time in a session. A server may work on at a call that nobody waits for any more:
-//! once a call ended without an answer, no question of its session is put to anybody, and later calls have another session. A
-//! call that waits keeps its session to itself, and ends when nobody answers for [`HELD_TIMEOUT`].
+//! Promises: a question is shown only to the person whose call it belongs to, or is cancelled. In protocol versions
+//! before 2026-07-28 a question does not name its call. It is therefore passed on only if exactly one call is open in
+//! its session, and a source that has asked before gets one call at a time in a session. A server may continue a call
+//! that was given up here, and ask: after a call ended without a response, all questions of its session are cancelled
+//! and new calls use another session. A call that waits for a person is the only user of its session, and ends after
+//! [`HELD_TIMEOUT`] without an answer.
 
 use std::{
     collections::HashMap,
@@ -27,67 +28,67 @@ use super::super::{
     text::clip,
 };
 
-/// How long a call waits in this process for a person's answer.
+/// How long a call is held in this process for a person's answer.
 pub(super) const HELD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-/// Calls of one source that wait for a person at once.
+/// The most held calls of one source.
 pub(super) const MAX_HELD: usize = 32;
-/// Questions of one call at once.
+/// The most questions of one call at once.
 const MAX_QUESTIONS: usize = 8;
 /// The largest schema of an answer, in bytes.
-const MAX_SCHEMA: usize = 16 << 10;
-/// Most characters of a question.
-const MAX_MESSAGE: usize = 2_000;
-/// The longest state of a server that is kept with a question, in bytes.
-const MAX_STATE: usize = 32 << 10;
+const MAX_SCHEMA_BYTES: usize = 16 << 10;
+/// The longest question, in characters.
+const MAX_MESSAGE_CHARS: usize = 2_000;
+/// The longest state that a server may attach to a question, in bytes.
+const MAX_STATE_BYTES: usize = 32 << 10;
 
-/// A question that waits for its answer.
+/// A question that waits for an answer.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct PendingQuestion {
     pub(super) request: ElicitRequestParams,
     pub(super) answer: oneshot::Sender<ElicitResult>,
 }
 
-/// The calls that are under way in a session.
+/// The open calls of a session.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Calls {
-    open: Arc<Mutex<HashMap<Uuid, mpsc::Sender<Asked>>>>,
-    /// Whether a call ended without an answer: its server may work on at it, and ask for it.
+pub(super) struct OpenCalls {
+    open: Arc<Mutex<HashMap<Uuid, mpsc::Sender<PendingQuestion>>>>,
+    /// Whether a call ended without a response: the server may continue it and ask questions.
     unanswered: Arc<AtomicBool>,
-    /// Told when a call ended.
+    /// Notified when a call ends.
     ended: Arc<Notify>,
-    /// Whether the source ever asked: its later calls have their session to themselves.
-    asks: Arc<AtomicBool>,
+    /// Whether the source ever asked a question: then it gets one call at a time in a session.
+    has_asked: Arc<AtomicBool>,
 }
 
-/// A call that is under way, until it is dropped.
+/// An open call, registered until it is dropped.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct OpenCall {
     id: Uuid,
-    calls: Calls,
+    calls: OpenCalls,
     is_answered: bool,
 }
 
-impl Calls {
-    /// The calls of a new session of a source; `asks` is shared by its sessions.
-    pub(super) fn new(asks: Arc<AtomicBool>) -> Self {
-        Self { asks, ..Self::default() }
+impl OpenCalls {
+    /// The open calls of a new session; the sessions of a source share `has_asked`.
+    pub(super) fn new(has_asked: Arc<AtomicBool>) -> Self {
+        Self { has_asked, ..Self::default() }
     }
 
-    /// Begins a call; its questions arrive at the receiver, one at a time.
-    pub(super) fn begin(&self) -> (Open, mpsc::Receiver<Asked>) {
+    /// Registers a call. Its questions arrive at the receiver, one at a time.
+    pub(super) fn register(&self) -> (OpenCall, mpsc::Receiver<PendingQuestion>) {
         let (sender, receiver) = mpsc::channel(1);
         let id = Uuid::now_v7();
         self.open.lock().insert(id, sender);
-        (Open { id, calls: self.clone(), is_answered: false }, receiver)
+        (OpenCall { id, calls: self.clone(), is_answered: false }, receiver)
     }
 
-    /// Whether a call ended without an answer.
+    /// Whether a call ended without a response.
     pub(super) fn has_unanswered(&self) -> bool {
         self.unanswered.load(Ordering::Acquire)
     }
 
-    /// Returns once no call is under way.
-    pub(super) async fn all_ended(&self) {
+    /// Waits until no call is open.
+    pub(super) async fn wait_until_idle(&self) {
         loop {
             let ended = self.ended.notified();
             if self.open.lock().is_empty() {
@@ -97,20 +98,19 @@ impl Calls {
         }
     }
 
-    /// Puts a question to the call that it belongs to, and waits for the answer; cancelled where it cannot be told which
-    /// call that is.
+    /// Passes a question to its call and waits for the answer. Cancels it if its call cannot be determined.
     pub(super) async fn ask(&self, request: ElicitRequestParams, withdrawn: CancellationToken) -> ElicitResult {
-        self.asks.store(true, Ordering::Release);
-        let only = {
+        self.has_asked.store(true, Ordering::Release);
+        let only_call = {
             let open = self.open.lock();
             let mut open = open.values();
             open.next().filter(|_| open.next().is_none() && !self.has_unanswered()).cloned()
         };
         let (answer, answered) = oneshot::channel();
-        match only {
-            Some(call) if call.try_send(Asked { request, answer }).is_ok() => {}
+        match only_call {
+            Some(call) if call.try_send(PendingQuestion { request, answer }).is_ok() => {}
             _ => {
-                tracing::warn!("a question of a tool server was cancelled: it is not known which call asks");
+                tracing::warn!("a question of a tool server was cancelled: its call cannot be determined");
                 return cancelled();
             }
         }
@@ -121,17 +121,17 @@ impl Calls {
     }
 }
 
-impl Open {
-    /// Its server answered: it asks nothing more for this call.
-    pub(super) fn answered(&mut self) {
+impl OpenCall {
+    /// Records that the server responded, so it asks no more questions for this call.
+    pub(super) fn mark_answered(&mut self) {
         self.is_answered = true;
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenCall {
     fn drop(&mut self) {
         {
-            // Under the lock: a question finds both changed, or neither.
+            // Both change under the lock, so that `ask` sees both changes or neither.
             let mut open = self.calls.open.lock();
             self.calls.unanswered.fetch_or(!self.is_answered, Ordering::AcqRel);
             open.remove(&self.id);
@@ -140,13 +140,13 @@ impl Drop for Open {
     }
 }
 
-/// The answer where nobody said anything.
+/// The answer that cancels a question.
 pub(super) fn cancelled() -> ElicitResult {
     ElicitResult::new(ElicitationAction::Cancel)
 }
 
-/// A person's response as the protocol has it.
-pub(super) fn result(response: Response) -> ElicitResult {
+/// A person's response in the protocol's form.
+pub(super) fn elicit_result(response: Response) -> ElicitResult {
     match response {
         Response::Accepted(content) => ElicitResult::new(ElicitationAction::Accept).with_content(content),
         Response::Declined => ElicitResult::new(ElicitationAction::Decline),
@@ -154,33 +154,39 @@ pub(super) fn result(response: Response) -> ElicitResult {
     }
 }
 
-/// Responses by their keys, as the protocol has them.
-pub(super) fn responses(answers: Vec<(String, Response)>) -> InputResponses {
+/// Responses with their keys, in the protocol's form.
+pub(super) fn input_responses(answers: Vec<(String, Response)>) -> InputResponses {
     let answers = answers.into_iter();
-    answers.filter_map(|(key, response)| Some((key, serde_json::to_value(result(response)).ok()?))).collect()
+    answers.filter_map(|(key, response)| Some((key, serde_json::to_value(elicit_result(response)).ok()?))).collect()
 }
 
-/// A question as it is put to a person; what cannot be a form is refused, with a reason for the model.
-pub(super) fn question(
+/// The question for a person.
+///
+/// # Errors
+/// Why the request is not supported, for the model.
+pub(super) fn to_question(
     source: &str,
     key: String,
     request: ElicitRequestParams,
     continuation: Continuation,
 ) -> Result<Question, &'static str> {
     let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = request else {
-        return Err("it asked the person to open an address, which is not supported");
+        return Err("it asked the person to open a URL, which is not supported");
     };
     let schema = serde_json::to_value(requested_schema).unwrap_or(Value::Null);
-    if schema.to_string().len() > MAX_SCHEMA {
-        return Err("it asked the person for more than fits a form (16 KiB of schema)");
+    if schema.to_string().len() > MAX_SCHEMA_BYTES {
+        return Err("it asked the person with a form whose schema has more than 16 KiB");
     }
     let expires_in = matches!(continuation, Continuation::Held(_)).then_some(HELD_TIMEOUT);
-    let message = clip(&message, MAX_MESSAGE);
+    let message = clip(&message, MAX_MESSAGE_CHARS);
     Ok(Question { key, message, schema, source: source.to_owned(), expires_in, continuation })
 }
 
-/// What a server of the newest version asks before it goes on, all of which must be forms.
-pub(super) fn questions(
+/// The questions for a person that a server of version 2026-07-28 sent, all of which must be forms.
+///
+/// # Errors
+/// Why the requests are not supported, for the model.
+pub(super) fn to_questions(
     source: &str,
     requests: InputRequests,
     continuation: &Continuation,
@@ -188,14 +194,14 @@ pub(super) fn questions(
     if requests.len() > MAX_QUESTIONS {
         return Err("it asked the person more than 8 questions at once");
     }
-    if matches!(continuation, Continuation::Retry { state: Some(state) } if state.len() > MAX_STATE) {
-        return Err("the state it wants back with the answer has more than 32 KiB");
+    if matches!(continuation, Continuation::Retry { state: Some(state) } if state.len() > MAX_STATE_BYTES) {
+        return Err("the state that it attached to its question has more than 32 KiB");
     }
-    let asked = requests.into_iter().map(|(key, request)| match request {
-        InputRequest::Elicitation(request) => question(source, key, request.params, continuation.clone()),
-        _ => Err("it asked for what is not given to tools here (a model, or folders)"),
+    let questions = requests.into_iter().map(|(key, request)| match request {
+        InputRequest::Elicitation(request) => to_question(source, key, request.params, continuation.clone()),
+        _ => Err("it asked for something that tools do not get here (a model, or folders)"),
     });
-    asked.collect()
+    questions.collect()
 }
 
 #[cfg(test)]
@@ -210,30 +216,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_is_put_to_the_only_call_and_to_none_of_several() {
-        let calls = Calls::default();
-        let (one, mut asked) = calls.begin();
+    async fn a_question_reaches_the_only_open_call_and_none_of_several() {
+        let calls = OpenCalls::default();
+        let (one, mut asked) = calls.register();
         let answering = async {
             let asked = asked.recv().await.expect("a question");
-            asked.answer.send(result(Response::Declined)).expect("it waits");
+            asked.answer.send(elicit_result(Response::Declined)).expect("it waits");
         };
         let (answer, ()) = tokio::join!(calls.ask(request(), CancellationToken::new()), answering);
         assert_eq!(answer.action, ElicitationAction::Decline);
-        let two = calls.begin();
+        let two = calls.register();
         assert_eq!(calls.ask(request(), CancellationToken::new()).await.action, ElicitationAction::Cancel);
         drop((one, two));
         assert_eq!(calls.ask(request(), CancellationToken::new()).await.action, ElicitationAction::Cancel);
     }
 
     #[tokio::test]
-    async fn a_question_that_may_be_of_a_call_without_an_answer_is_put_to_nobody() {
-        let calls = Calls::default();
-        let (mut answered, _asked) = calls.begin();
-        answered.answered();
+    async fn a_question_that_may_belong_to_a_call_without_a_response_is_cancelled() {
+        let calls = OpenCalls::default();
+        let (mut answered, _asked) = calls.register();
+        answered.mark_answered();
         drop(answered);
         assert!(!calls.has_unanswered());
-        let (stopped, _asked) = calls.begin();
-        let (_other, mut asked) = calls.begin();
+        let (stopped, _asked) = calls.register();
+        let (_other, mut asked) = calls.register();
         drop(stopped);
         assert!(calls.has_unanswered());
         assert_eq!(calls.ask(request(), CancellationToken::new()).await.action, ElicitationAction::Cancel);
@@ -241,9 +247,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_that_its_server_withdraws_is_over() {
-        let calls = Calls::default();
-        let (_open, _asked) = calls.begin();
+    async fn a_question_that_the_server_withdraws_is_cancelled() {
+        let calls = OpenCalls::default();
+        let (_open, _asked) = calls.register();
         let withdrawn = CancellationToken::new();
         withdrawn.cancel();
         assert_eq!(calls.ask(request(), withdrawn).await.action, ElicitationAction::Cancel);

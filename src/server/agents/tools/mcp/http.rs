@@ -1,9 +1,9 @@
-//! Streamable HTTP as it is met in practice, over rmcp's own client.
+//! A streamable HTTP client over rmcp's, which handles what servers do in practice.
 //!
-//! Promises: a call of a tool is sent once, whatever is answered: a refusal may come after the work, so it is never a reason to
-//! send it again. That a server forgot its session is found before, by a ping within it; then another is asked for. What
-//! reads only (lists) is sent again in the new session. A refusal without an id is the answer of the request it refuses, not
-//! something to wait for.
+//! Promises: a tool call is sent once, whatever the response, because a server may send an error after the work was
+//! done. A ping before each call finds out whether the server still knows the session; if not, a new session is opened
+//! first. Requests that only read (lists) are sent again in the new session. An error without an id counts as the
+//! response to the request that it was sent for.
 
 use std::{collections::HashMap, error::Error, io, sync::Arc, time::Duration};
 
@@ -21,42 +21,43 @@ use uuid::Uuid;
 
 use crate::server::outbound::address::PublicOnly;
 
-type Failed = StreamableHttpError<reqwest::Error>;
+type HttpError = StreamableHttpError<reqwest::Error>;
 type Headers = HashMap<HeaderName, HeaderValue>;
 type Stream = BoxStream<'static, Result<Sse, SseError>>;
 
-/// How long a connection may take to open, for a request of a session that there is.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long a server may take to say that it knows a session.
-const PING: Duration = Duration::from_secs(15);
+/// How long a TCP and TLS connection may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server may take to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What is known of a call that its server refused without naming it.
-const UNKNOWN: &str = "the call may or may not have been carried out";
+/// Added to the error of a call whose server sent an error without an id.
+const UNKNOWN_OUTCOME: &str = "the call may or may not have been carried out";
 
-/// Why a call was not sent: its session could not be asked first.
+/// The ping before a call failed, so the call was not sent.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Unsent(#[source] Failed);
+struct PingFailed(#[source] HttpError);
 
-/// Whether what went wrong did so before a call was sent.
+/// Whether an error occurred before its call was sent.
 pub(super) fn is_before_call(error: &(dyn Error + 'static)) -> bool {
-    // A call itself never ends so, only the ping before it.
-    let forgotten = matches!(error.downcast_ref::<Failed>(), Some(Failed::SessionExpired));
+    // For a call, only the ping before it returns this error.
+    let is_expired = matches!(error.downcast_ref::<HttpError>(), Some(HttpError::SessionExpired));
     let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    forgotten || inner.is_some_and(|inner| inner.is::<Unsent>())
+    is_expired || inner.is_some_and(|inner| inner.is::<PingFailed>())
 }
 
 /// The client of one session.
 #[derive(Clone)]
-pub(super) struct Http(reqwest::Client);
+pub(super) struct HttpClient(reqwest::Client);
 
-impl Http {
-    /// A client. A redirect is not followed, nor a proxy of the environment used: the address is the configuration's to say.
+impl HttpClient {
+    /// A client that uses the configured URL only: it follows no redirects and ignores proxy settings of the
+    /// environment.
     pub(super) fn new(allow_private_network: bool) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("netra/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            // A kept connection of rmcp's client stalls where an answer was not read to its end.
+            .connect_timeout(CONNECT_TIMEOUT)
+            // rmcp's client stalls on an idle connection whose last response was not read completely.
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -65,7 +66,7 @@ impl Http {
         client.build().map(Self)
     }
 
-    /// Asks a server whether it knows a session still. Whatever else it says to a ping, it does.
+    /// Checks that a server still knows a session. Any response other than an error without an id counts as yes.
     async fn ping(
         &self,
         uri: Arc<str>,
@@ -73,32 +74,32 @@ impl Http {
         auth: Option<String>,
         headers: Headers,
         limits: StreamableHttpResponseLimits,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), HttpError> {
         let id = RequestId::String(format!("ping-{}", Uuid::now_v7()).into());
         let ping = ClientJsonRpcMessage::request(ClientRequest::PingRequest(PingRequest::default()), id);
-        let asked = async {
-            let answer =
+        let exchange = async {
+            let response =
                 self.0.post_message_with_response_limits(uri, ping, Some(session), auth, headers, limits).await?;
-            match answer {
+            match response {
                 StreamableHttpPostResponse::Json(ServerJsonRpcMessage::Error(error), _) if error.id.is_none() => {
-                    Err(Failed::SessionExpired)
+                    Err(HttpError::SessionExpired)
                 }
-                answer @ StreamableHttpPostResponse::Sse(..) => {
-                    answer.expect_initialized::<reqwest::Error>().await.map(drop)
+                response @ StreamableHttpPostResponse::Sse(..) => {
+                    response.expect_initialized::<reqwest::Error>().await.map(drop)
                 }
                 _ => Ok(()),
             }
         };
-        let late = || Err(Failed::UnexpectedServerResponse("it did not answer a ping in time".into()));
-        match timeout(PING, asked).await.unwrap_or_else(|_| late()) {
+        let late = || Err(HttpError::UnexpectedServerResponse("it did not answer a ping in time".into()));
+        match timeout(PING_TIMEOUT, exchange).await.unwrap_or_else(|_| late()) {
             Ok(()) => Ok(()),
-            Err(Failed::SessionExpired) => Err(Failed::SessionExpired),
-            Err(error) => Err(io::Error::other(Unsent(error)).into()),
+            Err(HttpError::SessionExpired) => Err(HttpError::SessionExpired),
+            Err(error) => Err(io::Error::other(PingFailed(error)).into()),
         }
     }
 }
 
-impl StreamableHttpClient for Http {
+impl StreamableHttpClient for HttpClient {
     type Error = reqwest::Error;
 
     async fn post_message(
@@ -108,7 +109,7 @@ impl StreamableHttpClient for Http {
         session: Option<Arc<str>>,
         auth: Option<String>,
         headers: Headers,
-    ) -> Result<StreamableHttpPostResponse, Failed> {
+    ) -> Result<StreamableHttpPostResponse, HttpError> {
         let limits = StreamableHttpResponseLimits::default();
         self.post_message_with_response_limits(uri, message, session, auth, headers, limits).await
     }
@@ -121,7 +122,7 @@ impl StreamableHttpClient for Http {
         auth: Option<String>,
         headers: Headers,
         limits: StreamableHttpResponseLimits,
-    ) -> Result<StreamableHttpPostResponse, Failed> {
+    ) -> Result<StreamableHttpPostResponse, HttpError> {
         let (id, is_call) = match &message {
             ClientJsonRpcMessage::Request(request) => {
                 (Some(request.id.clone()), matches!(request.request, ClientRequest::CallToolRequest(_)))
@@ -137,18 +138,18 @@ impl StreamableHttpClient for Http {
                 if error.id.is_none() && id.is_some() =>
             {
                 if within_session && !is_call {
-                    return Err(Failed::SessionExpired);
+                    return Err(HttpError::SessionExpired);
                 }
                 error.id = id;
                 if is_call {
-                    error.error.message = format!("{} ({UNKNOWN})", error.error.message).into();
+                    error.error.message = format!("{} ({UNKNOWN_OUTCOME})", error.error.message).into();
                 }
                 Ok(StreamableHttpPostResponse::Json(ServerJsonRpcMessage::Error(error), session))
             }
-            Err(Failed::SessionExpired) if is_call => {
-                Err(Failed::UnexpectedServerResponse("HTTP 404, after it knew the session".into()))
+            Err(HttpError::SessionExpired) if is_call => {
+                Err(HttpError::UnexpectedServerResponse("HTTP 404, although it knew the session before".into()))
             }
-            answer => answer,
+            response => response,
         }
     }
 
@@ -158,7 +159,7 @@ impl StreamableHttpClient for Http {
         session: Arc<str>,
         auth: Option<String>,
         headers: Headers,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), HttpError> {
         self.0.delete_session(uri, session, auth, headers).await
     }
 
@@ -169,7 +170,7 @@ impl StreamableHttpClient for Http {
         last_event: Option<String>,
         auth: Option<String>,
         headers: Headers,
-    ) -> Result<Stream, Failed> {
+    ) -> Result<Stream, HttpError> {
         self.0.get_stream(uri, session, last_event, auth, headers).await
     }
 
@@ -181,7 +182,7 @@ impl StreamableHttpClient for Http {
         auth: Option<String>,
         headers: Headers,
         max: usize,
-    ) -> Result<Stream, Failed> {
+    ) -> Result<Stream, HttpError> {
         self.0.get_stream_with_max_sse_event_size(uri, session, last_event, auth, headers, max).await
     }
 }

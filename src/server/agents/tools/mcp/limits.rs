@@ -1,7 +1,8 @@
-//! What a server may send, whichever way it is connected.
+//! Limits on what an MCP server sends, over any transport.
 //!
-//! Promises: a server that asks faster than it reads the answers, or talks without end, loses its session, with a reason,
-//! before what it sends piles up here; a server that does not read holds up nobody who ends the session.
+//! Promises: a session ends, with a reason, before messages of its server fill the memory: if the server sends requests
+//! without reading the responses, or sends too many messages. A server that does not read cannot delay the end of its
+//! session.
 
 use std::{
     collections::HashSet,
@@ -18,136 +19,138 @@ use rmcp::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The most requests of a server whose answers it has not read.
-const MAX_UNREAD: usize = 64;
-/// Messages of a server that are taken at once, after a quiet time.
-const BURST: f64 = 10_000.0;
-/// Messages of a server that are taken in a second, for as long as it likes.
-const PER_SECOND: f64 = 1_000.0;
+/// The most requests of a server whose responses it has not read.
+const MAX_UNREAD_RESPONSES: usize = 64;
+/// The most messages of a server in a burst.
+const MAX_BURST: f64 = 10_000.0;
+/// The most messages of a server per second, over a longer time.
+const MAX_PER_SECOND: f64 = 1_000.0;
 
-/// Why a session was ended here.
-pub(super) type Broken = Arc<OnceLock<&'static str>>;
+/// The limit that a server violated, for which its session was ended; unset while it keeps to all limits.
+pub(super) type Violation = Arc<OnceLock<&'static str>>;
 
-/// A transport that keeps a server within its bounds.
-pub(super) struct Watched<T> {
+/// A transport that enforces the limits on the server.
+pub(super) struct LimitedTransport<T> {
     inner: T,
-    requests: Arc<Mutex<Requests>>,
-    rate: Rate,
-    broken: Broken,
-    /// Cancelled when the session ends: nobody waits for a server that does not read.
-    over: CancellationToken,
+    requests: Arc<Mutex<ServerRequests>>,
+    rate: TokenBucket,
+    violation: Violation,
+    /// Cancelled when the session ends, which also ends writes to a server that does not read.
+    ended: CancellationToken,
 }
 
-impl<T> Watched<T> {
-    /// Watches a transport; why it ended it, it says in `broken`.
-    pub(super) fn new(inner: T, broken: Broken) -> Self {
-        let rate = Rate { left: BURST, at: Instant::now() };
-        Self { inner, requests: Arc::default(), rate, broken, over: CancellationToken::new() }
+impl<T> LimitedTransport<T> {
+    /// Wraps a transport. Sets `violation` when it ends the session.
+    pub(super) fn new(inner: T, violation: Violation) -> Self {
+        let rate = TokenBucket { tokens: MAX_BURST, updated: Instant::now() };
+        Self { inner, requests: Arc::default(), rate, violation, ended: CancellationToken::new() }
     }
 
-    /// Why this message ends the session, if it does.
-    fn judge(&mut self, message: &ServerJsonRpcMessage) -> Option<&'static str> {
-        if !self.rate.takes(Instant::now()) {
+    /// The limit that the server violates with this message, if any.
+    fn violation_by(&mut self, message: &ServerJsonRpcMessage) -> Option<&'static str> {
+        if !self.rate.try_take(Instant::now()) {
             return Some("it sent more than 1000 messages a second");
         }
         let mut requests = self.requests.lock();
         match message {
             ServerJsonRpcMessage::Request(request) => {
-                requests.asked.insert(request.id.clone());
+                requests.unanswered.insert(request.id.clone());
             }
-            // It is not answered then.
-            ServerJsonRpcMessage::Notification(told) => {
-                if let ServerNotification::CancelledNotification(told) = &told.notification
-                    && let Some(id) = &told.params.request_id
+            // A cancelled request gets no response.
+            ServerJsonRpcMessage::Notification(message) => {
+                if let ServerNotification::CancelledNotification(cancelled) = &message.notification
+                    && let Some(id) = &cancelled.params.request_id
                 {
-                    requests.asked.remove(id);
+                    requests.unanswered.remove(id);
                 }
             }
             _ => {}
         }
-        let unread = requests.asked.len() + requests.writing;
-        (unread > MAX_UNREAD).then_some("it asked for more than 64 answers without reading them")
+        let unread = requests.unanswered.len() + requests.writing;
+        (unread > MAX_UNREAD_RESPONSES).then_some("it sent more than 64 requests without reading the responses")
     }
 }
 
-impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
+impl<T: Transport<RoleClient>> Transport<RoleClient> for LimitedTransport<T> {
     type Error = T::Error;
 
     fn send(
         &mut self,
         item: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
-        let writing = Writing::of(&item, &self.requests);
-        let (send, over) = (self.inner.send(item), self.over.clone());
+        let writing = ResponseInProgress::for_message(&item, &self.requests);
+        let (send, ended) = (self.inner.send(item), self.ended.clone());
         async move {
             let _writing = writing;
             tokio::select! {
                 biased;
                 sent = send => sent,
-                // Whoever waits for an answer to it learns from the end of the session.
-                () = over.cancelled() => Ok(()),
+                // A caller that waits for a response to this message gets an error from the end of the session.
+                () = ended.cancelled() => Ok(()),
             }
         }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
-        let message = self.inner.receive().await.filter(|_| !self.over.is_cancelled())?;
-        let Some(reason) = self.judge(&message) else { return Some(message) };
-        let _ = self.broken.set(reason);
-        self.over.cancel();
+        let message = self.inner.receive().await.filter(|_| !self.ended.is_cancelled())?;
+        let Some(reason) = self.violation_by(&message) else { return Some(message) };
+        let _ = self.violation.set(reason);
+        self.ended.cancel();
         None
     }
 
     async fn close(&mut self) -> Result<(), Self::Error> {
-        self.over.cancel();
+        self.ended.cancel();
         self.inner.close().await
     }
 }
 
 /// Requests of a server.
 #[derive(Default)]
-struct Requests {
-    /// Those that have no answer yet.
-    asked: HashSet<RequestId>,
-    /// Answers that are being written.
+struct ServerRequests {
+    /// Those without a response.
+    unanswered: HashSet<RequestId>,
+    /// Responses that are being written.
     writing: usize,
 }
 
-/// An answer that is being written, however that ends.
-struct Writing(Arc<Mutex<Requests>>);
+/// Counts a response as being written until it is dropped.
+struct ResponseInProgress(Arc<Mutex<ServerRequests>>);
 
-impl Writing {
-    fn of(item: &TxJsonRpcMessage<RoleClient>, requests: &Arc<Mutex<Requests>>) -> Option<Self> {
+impl ResponseInProgress {
+    fn for_message(item: &TxJsonRpcMessage<RoleClient>, requests: &Arc<Mutex<ServerRequests>>) -> Option<Self> {
         let id = match item {
-            TxJsonRpcMessage::<RoleClient>::Response(answer) => Some(&answer.id),
+            TxJsonRpcMessage::<RoleClient>::Response(response) => Some(&response.id),
             TxJsonRpcMessage::<RoleClient>::Error(error) => error.id.as_ref(),
             _ => None,
         }?;
-        let mut open = requests.lock();
-        open.asked.remove(id);
-        open.writing += 1;
+        let mut locked = requests.lock();
+        locked.unanswered.remove(id);
+        locked.writing += 1;
         Some(Self(Arc::clone(requests)))
     }
 }
 
-impl Drop for Writing {
+impl Drop for ResponseInProgress {
     fn drop(&mut self) {
         self.0.lock().writing -= 1;
     }
 }
 
-/// A bucket of messages that fills again.
-struct Rate {
-    left: f64,
-    at: Instant,
+/// A token bucket: one token for each message.
+struct TokenBucket {
+    tokens: f64,
+    updated: Instant,
 }
 
-impl Rate {
-    fn takes(&mut self, now: Instant) -> bool {
-        self.left = (self.left + now.duration_since(self.at).as_secs_f64() * PER_SECOND).min(BURST);
-        self.at = now;
-        self.left -= 1.0;
-        self.left >= 0.0
+impl TokenBucket {
+    /// Takes a token; `false` if there is none.
+    fn try_take(&mut self, now: Instant) -> bool {
+        let refill = now.duration_since(self.updated).as_secs_f64() * MAX_PER_SECOND;
+        self.tokens = (self.tokens + refill).min(MAX_BURST);
+        self.updated = now;
+        self.tokens -= 1.0;
+        self.tokens >= 0.0
     }
 }
 
@@ -158,13 +161,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_may_talk_much_for_a_while_and_not_for_ever() {
+    fn a_burst_is_allowed_and_the_rate_afterwards_is_limited() {
         let start = Instant::now();
-        let mut rate = Rate { left: BURST, at: start };
-        assert!((0..10_000).all(|_| rate.takes(start)));
-        assert!(!rate.takes(start));
+        let mut bucket = TokenBucket { tokens: MAX_BURST, updated: start };
+        assert!((0..10_000).all(|_| bucket.try_take(start)));
+        assert!(!bucket.try_take(start));
         let later = start + Duration::from_secs(2);
-        assert!((0..1_990).all(|_| rate.takes(later)));
-        assert!((0..20).any(|_| !rate.takes(later)));
+        assert!((0..1_990).all(|_| bucket.try_take(later)));
+        assert!((0..20).any(|_| !bucket.try_take(later)));
     }
 }

@@ -1,10 +1,10 @@
-//! A server of the Model Context Protocol as a source of tools.
+//! MCP servers (Model Context Protocol) as sources of tools.
 //!
-//! Promises: it is connected to when it is first needed, once for all runs, and again after it died, within seconds of its
-//! coming back; what it lists is bounded and asked for again when it says so, or after a minute; a call
-//! that is stopped or takes too long is cancelled there too, and none is made twice; a server that floods this one loses its
-//! session, and so does one that may still ask for a call that nobody waits for; every child has ended when
-//! [`McpSource::close`] returns.
+//! Promises: a server is connected to when it is first needed, with one connection for all runs; after it died, it is
+//! used again within seconds of its return. Its list of tools is bounded, and fetched again after a minute or when the
+//! server reports a change. A call that is stopped or times out is also cancelled at the server, and no call is made
+//! twice. A session ends if its server exceeds the limits on messages, or may still ask questions for a call that was
+//! given up. All child processes have ended when [`McpSource::close`] returns.
 
 mod call;
 mod child_process;
@@ -38,240 +38,260 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use self::{
-    call::Held,
-    connect::{Place, Refusal, cause, connect},
-    elicitation::Calls,
+    call::HeldCall,
+    connect::{ConnectError, ResolvedEndpoint, connect, root_cause},
+    elicitation::OpenCalls,
     session::{Handler, Session},
-    tool_list::Listed,
+    tool_list::ToolList,
 };
-use super::{ToolSpec, sources::told};
+use super::{ToolSpec, sources::tool_info};
 use crate::{
     protocol::http::ToolSourceState,
     server::{backoff::Backoff, config::tools::McpConfig},
 };
 
-/// The wait before the second attempt to connect; it doubles with each failure.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// The longest wait between attempts to reach a server: one that comes late is offered this much later at most.
-const MAX_WAIT: Duration = Duration::from_secs(2);
-/// The longest wait before a server that misbehaved is begun again.
-const MAX_MISBEHAVED_WAIT: Duration = Duration::from_secs(60);
-/// How long a list waits for a server that was away when it was last asked; the attempt itself goes on.
-const AWAY_TIMEOUT: Duration = Duration::from_millis(500);
+/// The delay before the second attempt to connect; it doubles with each failure.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// The longest delay between attempts to connect to a server, and so the longest time until a server that returned is
+/// used.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
+/// The longest delay before a server that violated a limit is connected to again.
+const MAX_VIOLATION_DELAY: Duration = Duration::from_secs(60);
+/// How long a list waits for a server that was unavailable before; the attempt itself continues.
+const UNAVAILABLE_LIST_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// One server.
+/// An MCP server.
 pub(super) struct McpSource {
     id: String,
     config: McpConfig,
-    place: Place,
-    link: AsyncMutex<Link>,
+    endpoint: ResolvedEndpoint,
+    connection: AsyncMutex<Connection>,
     state: RwLock<ToolSourceState>,
-    /// Sessions that are being closed.
-    closing: TaskTracker,
-    /// Calls that wait for a person.
-    held: Mutex<HashMap<Uuid, Held>>,
-    /// Whether it ever asked a person something.
-    asks: Arc<AtomicBool>,
-    /// Cancelled when there shall be no session any more.
+    /// Tasks that [`Self::close`] waits for.
+    background: TaskTracker,
+    /// The calls that wait for a person.
+    held: Mutex<HashMap<Uuid, HeldCall>>,
+    /// Whether the server ever asked a person a question.
+    has_asked: Arc<AtomicBool>,
+    /// Cancelled when the source closes; no session is opened afterwards.
     stopping: CancellationToken,
 }
 
-/// How it is connected.
+/// The current session and the delays between attempts to connect.
 #[derive(Default)]
-struct Link {
+struct Connection {
     session: Option<Arc<Session>>,
-    /// Attempts since a server last answered a request.
+    /// Attempts since the server last responded to a request.
     attempts: u32,
-    /// No attempt is made before.
+    /// The earliest time of the next attempt.
     not_before: Option<Instant>,
-    /// Whether the last session was ended here for what the server did in it.
-    misbehaved: bool,
+    /// Whether the last session was ended because the server violated a limit.
+    has_violated: bool,
+}
+
+impl Connection {
+    /// Lets the next attempt start at once.
+    fn reset_delay(&mut self) {
+        (self.attempts, self.not_before) = (0, None);
+    }
 }
 
 impl McpSource {
-    /// A server that is not connected yet. A child gets `folder` as its own; `variables` are the environment's.
+    /// A server that is not connected yet. A child process gets `folder` as its own; `variables` looks up environment
+    /// variables.
     ///
     /// # Errors
-    /// Which variable its entry refers to and is not set.
+    /// Why the configured endpoint cannot be used, such as an unset variable.
     pub(super) fn new(
         id: String,
         config: McpConfig,
         folder: &Path,
         variables: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let place = Place::of(&config.endpoint, folder, variables)?;
+        let endpoint = ResolvedEndpoint::resolve(&config.endpoint, folder, variables)?;
         let state = RwLock::new(ToolSourceState::Idle);
-        let (closing, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let (link, held, asks) = (AsyncMutex::default(), Mutex::default(), Arc::default());
-        Ok(Self { id, config, place, link, state, closing, held, asks, stopping })
+        let (background, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let (connection, held, has_asked) = (AsyncMutex::default(), Mutex::default(), Arc::default());
+        Ok(Self { id, config, endpoint, connection, state, background, held, has_asked, stopping })
     }
 
-    /// How it is, as far as is known without asking it.
+    /// The last known state.
     pub(super) fn state(&self) -> ToolSourceState {
         self.state.read().clone()
     }
 
-    /// What it offers; nothing while it is away.
+    /// The server's tools; none while it is unavailable.
     pub(super) async fn list(self: &Arc<Self>) -> Vec<ToolSpec> {
-        let is_away = matches!(*self.state.read(), ToolSourceState::Unavailable { .. });
-        // Another list tries to reach it already.
-        if is_away && timeout(AWAY_TIMEOUT, self.link.lock()).await.is_err() {
+        let is_unavailable = matches!(*self.state.read(), ToolSourceState::Unavailable { .. });
+        // A held lock means that another caller is connecting.
+        if is_unavailable && timeout(UNAVAILABLE_LIST_TIMEOUT, self.connection.lock()).await.is_err() {
             return Vec::new();
         }
-        // The attempt goes on when nobody waits for it any more: one that takes long would never be made else.
+        // In a task of its own, so that a slow attempt to connect can succeed after this caller gave up.
         let source = Arc::clone(self);
-        let listed = self.closing.spawn(async move { source.listed().await });
-        let limit = if is_away { AWAY_TIMEOUT } else { Duration::MAX };
-        match timeout(limit, listed).await {
-            Ok(Ok(Ok((_, listed)))) => listed.tools.iter().map(|tool| tool.spec.clone()).collect(),
+        let listing = self.background.spawn(async move { source.session_with_tools().await });
+        let limit = if is_unavailable { UNAVAILABLE_LIST_TIMEOUT } else { Duration::MAX };
+        match timeout(limit, listing).await {
+            Ok(Ok(Ok((_, list)))) => list.tools.iter().map(|tool| tool.spec.clone()).collect(),
             _ => Vec::new(),
         }
     }
 
-    /// Ends the session for good, and waits until a child is gone.
+    /// Ends the session and all held calls for good, and waits until the child process has ended.
     pub(super) async fn close(&self) {
         self.stopping.cancel();
         self.held.lock().clear();
-        let session = self.link.lock().await.session.take();
+        let session = self.connection.lock().await.session.take();
         if let Some(session) = session {
             session.close(&self.id).await;
         }
-        self.closing.close();
-        self.closing.wait().await;
+        self.background.close();
+        self.background.wait().await;
     }
 
-    /// A session, and what it offers. A list that fails on an older session is asked of a new one.
-    async fn listed(&self) -> Result<(Arc<Session>, Arc<Listed>), Refusal> {
-        let (session, new) = self.session().await?;
-        if let Some(listed) = session.fresh() {
-            return Ok((session, listed));
+    /// A session and its list of tools. If an older session fails to list them, tries once more with a new one.
+    async fn session_with_tools(&self) -> Result<(Arc<Session>, Arc<ToolList>), ConnectError> {
+        let (session, is_new) = self.session().await?;
+        if let Some(tools) = session.cached_tools() {
+            return Ok((session, tools));
         }
-        match self.fetch(&session).await {
-            Ok(listed) => Ok((session, listed)),
-            Err(refusal) if new => Err(refusal),
+        match self.fetch_tools(&session).await {
+            Ok(tools) => Ok((session, tools)),
+            Err(error) if is_new => Err(error),
             Err(_) => {
                 let (session, _) = self.session().await?;
-                let listed = self.fetch(&session).await?;
-                Ok((session, listed))
+                let tools = self.fetch_tools(&session).await?;
+                Ok((session, tools))
             }
         }
     }
 
-    async fn fetch(&self, session: &Arc<Session>) -> Result<Arc<Listed>, Refusal> {
-        session.stale.store(false, Ordering::Release);
-        let error = match timeout(self.config.connect_timeout, self.pages(&session.peer)).await {
-            Ok(Ok(listed)) => {
-                let listed = Arc::new(listed);
-                *session.listed.write() = Some((Instant::now(), Arc::clone(&listed)));
+    /// Fetches the list of tools. Drops the session if that fails.
+    async fn fetch_tools(&self, session: &Arc<Session>) -> Result<Arc<ToolList>, ConnectError> {
+        session.list_changed.store(false, Ordering::Release);
+        let error = match timeout(self.config.connect_timeout, self.fetch_pages(&session.peer)).await {
+            Ok(Ok(list)) => {
+                let list = Arc::new(list);
+                *session.tools.write() = Some((Instant::now(), Arc::clone(&list)));
                 *self.state.write() = ToolSourceState::Ready {
-                    tools: listed.tools.iter().map(|tool| told(&tool.spec)).collect(),
-                    left_out: listed.left_out as u64,
+                    tools: list.tools.iter().map(|tool| tool_info(&tool.spec)).collect(),
+                    left_out: list.left_out as u64,
                 };
-                session.proven.store(true, Ordering::Relaxed);
-                return Ok(listed);
+                session.has_responded.store(true, Ordering::Relaxed);
+                return Ok(list);
             }
             Ok(Err(error)) => error,
             Err(_) => ServiceError::Timeout { timeout: self.config.connect_timeout },
         };
-        Err(self.lost(session, &error))
+        Err(self.drop_session(session, &error))
     }
 
-    /// The session that there is, or a new one; and whether it is new.
-    async fn session(&self) -> Result<(Arc<Session>, bool), Refusal> {
-        let refused = |reason: String| Refusal { reason, said: None };
-        let mut link = self.link.lock().await;
-        let stopped = || refused("Netra is stopping".into());
+    /// The current session or a new one, and whether it is new.
+    async fn session(&self) -> Result<(Arc<Session>, bool), ConnectError> {
+        let mut connection = self.connection.lock().await;
         if self.stopping.is_cancelled() {
-            return Err(stopped());
+            return Err(ConnectError::new("Netra is stopping"));
         }
-        if let Some(gone) = link.session.take_if(|session| session.is_gone()) {
-            tracing::warn!(tools = self.id, reason = gone.broken.get(), "a tool server went away");
-            match gone.broken.get() {
-                // Such a one is begun again later each time, whatever it answered before.
+        self.discard_unusable_session(&mut connection);
+        if let Some(session) = &connection.session {
+            return Ok((Arc::clone(session), false));
+        }
+        Ok((self.open_session(&mut connection).await?, true))
+    }
+
+    /// Removes the current session if it is closed, or if new calls must not use it.
+    fn discard_unusable_session(&self, connection: &mut Connection) {
+        if let Some(closed) = connection.session.take_if(|session| session.is_closed()) {
+            let violation = closed.violation.get();
+            tracing::warn!(tools = self.id, reason = violation, "a tool server disconnected");
+            match violation {
+                // The delay keeps growing even if the server responded to requests.
                 Some(reason) => {
-                    link.misbehaved = true;
-                    self.unavailable(&Refusal { reason: (*reason).into(), said: None });
+                    connection.has_violated = true;
+                    self.set_unavailable(&ConnectError::new(*reason));
                 }
-                None if gone.proven.load(Ordering::Relaxed) => {
-                    (link.attempts, link.not_before, link.misbehaved) = (0, None, false);
+                None if closed.has_responded.load(Ordering::Relaxed) => {
+                    connection.reset_delay();
+                    connection.has_violated = false;
                 }
                 None => {}
             }
         }
-        if let Some(tainted) = link.session.take_if(|session| session.is_tainted()) {
-            (link.attempts, link.not_before) = (0, None);
-            self.close_when_idle(tainted);
+        if let Some(session) = connection.session.take_if(|session| session.has_unanswered_call()) {
+            connection.reset_delay();
+            self.close_when_idle(session);
         }
-        if let Some(session) = &link.session {
-            return Ok((Arc::clone(session), false));
-        }
+    }
+
+    /// Opens a session, unless the last attempt was too recent.
+    async fn open_session(&self, connection: &mut Connection) -> Result<Arc<Session>, ConnectError> {
         let now = Instant::now();
-        if let Some(at) = link.not_before.filter(|at| *at > now) {
+        if let Some(at) = connection.not_before.filter(|at| *at > now) {
             let reason = match &*self.state.read() {
                 ToolSourceState::Unavailable { reason, .. } => reason.clone(),
-                _ => "it ended soon after it began".into(),
+                _ => "it ended soon after it started".into(),
             };
             let seconds = (at - now).as_secs() + 1;
-            return Err(refused(format!("{reason} (tried again in {seconds} s at the earliest)")));
+            return Err(ConnectError::new(format!("{reason} (next attempt in {seconds} s at the earliest)")));
         }
-        let wait = wait(link.attempts, link.misbehaved);
-        link.attempts = link.attempts.saturating_add(1);
-        // What ends before it answers anything is begun again at once, then with a wait.
-        link.not_before = (link.attempts > 1).then(|| now + wait);
-        let handler = Handler { calls: Calls::new(Arc::clone(&self.asks)), ..Handler::default() };
+        let delay = retry_delay(connection.attempts, connection.has_violated);
+        connection.attempts = connection.attempts.saturating_add(1);
+        // If the session ends before any response, the second attempt is immediate and later ones are delayed.
+        connection.not_before = (connection.attempts > 1).then(|| now + delay);
+        let handler = Handler { calls: OpenCalls::new(Arc::clone(&self.has_asked)), ..Handler::default() };
         let opened = tokio::select! {
-            opened = connect(&self.id, &self.place, self.config.connect_timeout, handler.clone()) => opened,
-            () = self.stopping.cancelled() => return Err(stopped()),
+            opened = connect(&self.id, &self.endpoint, self.config.connect_timeout, handler.clone()) => opened,
+            () = self.stopping.cancelled() => return Err(ConnectError::new("Netra is stopping")),
         };
         match opened {
             Ok(service) => {
                 tracing::info!(tools = self.id, "a tool server is connected");
                 let session = Arc::new(Session::new(service, handler));
-                link.session = Some(Arc::clone(&session));
-                Ok((session, true))
+                connection.session = Some(Arc::clone(&session));
+                Ok(session)
             }
-            Err(refusal) => {
-                link.not_before = Some(Instant::now() + wait);
-                tracing::warn!(tools = self.id, reason = refusal.reason, "a tool server cannot be reached");
-                self.unavailable(&refusal);
-                Err(refusal)
+            Err(error) => {
+                connection.not_before = Some(Instant::now() + delay);
+                tracing::warn!(tools = self.id, reason = error.reason, "a tool server cannot be reached");
+                self.set_unavailable(&error);
+                Err(error)
             }
         }
     }
 
-    /// Has others open another session; this one is closed once the calls in it have ended.
+    /// Retires a session and closes it once its calls have ended.
     fn close_when_idle(&self, session: Arc<Session>) {
-        session.kept.cancel();
+        session.retired.cancel();
         let (id, stopping) = (self.id.clone(), self.stopping.clone());
-        self.closing.spawn(async move {
-            stopping.run_until_cancelled(session.calls.all_ended()).await;
+        self.background.spawn(async move {
+            stopping.run_until_cancelled(session.calls.wait_until_idle()).await;
             session.close(&id).await;
         });
     }
 
-    /// Gives a session up: the next request opens another.
-    fn lost(&self, session: &Arc<Session>, error: &ServiceError) -> Refusal {
-        let reason = session.broken.get().map_or_else(|| cause(error), |reason| (*reason).to_owned());
-        let refusal = Refusal { reason: self.place.without_address(&reason), said: None };
-        if !session.lost.swap(true, Ordering::AcqRel) {
-            tracing::warn!(tools = self.id, reason = refusal.reason, "the connection to a tool server is lost");
-            self.unavailable(&refusal);
+    /// Closes a session after an error; the next request opens another.
+    fn drop_session(&self, session: &Arc<Session>, error: &ServiceError) -> ConnectError {
+        let reason = session.violation.get().map_or_else(|| root_cause(error), |reason| (*reason).to_owned());
+        let error = ConnectError::new(self.endpoint.redact_url(&reason));
+        if !session.dropped.swap(true, Ordering::AcqRel) {
+            tracing::warn!(tools = self.id, reason = error.reason, "the connection to a tool server is lost");
+            self.set_unavailable(&error);
             let (id, session) = (self.id.clone(), Arc::clone(session));
-            self.closing.spawn(async move { session.close(&id).await });
+            self.background.spawn(async move { session.close(&id).await });
         }
-        refusal
+        error
     }
 
-    fn unavailable(&self, refusal: &Refusal) {
-        let (reason, said) = (refusal.reason.clone(), refusal.said.clone());
-        *self.state.write() = ToolSourceState::Unavailable { reason, last_output: said };
+    fn set_unavailable(&self, error: &ConnectError) {
+        let ConnectError { reason, last_output } = error.clone();
+        *self.state.write() = ToolSourceState::Unavailable { reason, last_output };
     }
 }
 
-/// The wait after that many attempts before.
-fn wait(attempts: u32, misbehaved: bool) -> Duration {
-    let longest = if misbehaved { MAX_MISBEHAVED_WAIT } else { MAX_WAIT };
-    Backoff::new(FIRST_WAIT, longest).delay(attempts)
+/// The delay after so many earlier attempts.
+fn retry_delay(attempts: u32, has_violated: bool) -> Duration {
+    let max = if has_violated { MAX_VIOLATION_DELAY } else { MAX_RETRY_DELAY };
+    Backoff::new(FIRST_RETRY_DELAY, max).delay(attempts)
 }
 
 #[cfg(test)]
@@ -279,9 +299,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_cannot_be_reached_is_tried_within_seconds_and_one_that_misbehaved_later_each_time() {
-        let waits = |misbehaved| [0, 1, 2, 7, 1_000].map(|attempts| wait(attempts, misbehaved).as_millis());
-        assert_eq!(waits(false), [500, 1_000, 2_000, 2_000, 2_000]);
-        assert_eq!(waits(true), [500, 1_000, 2_000, 60_000, 60_000]);
+    fn the_retry_delay_grows_to_seconds_and_after_a_violation_to_a_minute() {
+        let delays = |has_violated| [0, 1, 2, 7, 1_000].map(|attempts| retry_delay(attempts, has_violated).as_millis());
+        assert_eq!(delays(false), [500, 1_000, 2_000, 2_000, 2_000]);
+        assert_eq!(delays(true), [500, 1_000, 2_000, 60_000, 60_000]);
     }
 }

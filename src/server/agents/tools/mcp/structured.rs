@@ -1,31 +1,31 @@
-//! What a tool's structured content says beyond its text.
+//! Removes from a tool's structured content what its text content already contains, so that a model reads it once.
 //!
-//! The protocol asks a server to repeat structured content as text, and libraries do so in their own ways: the same value as
-//! JSON, the items of a list as a block each, a text within `{"result": …}`, long texts within a larger object. A model
-//! reads each text once.
+//! The protocol asks a server to repeat structured content as text, and libraries do so in different ways: the same
+//! value as JSON, one block for each item of a list, a text within `{"result": …}`, long texts within a larger object.
 
 use std::collections::HashSet;
 
 use rmcp::model::{ContentBlock, ResourceContents};
 use serde_json::Value;
 
-/// The key under which libraries put a result that is no object.
-const WRAPPER: &str = "result";
-/// The shortest text, in bytes, that is looked for within other text, and is replaced within an object of several keys.
-const MIN_REPEATED: usize = 64;
-/// Most comparisons of a text with the shown text.
+/// The key under which libraries wrap a result that is not an object.
+const WRAPPER_KEY: &str = "result";
+/// The shortest text, in bytes, that is searched for within other text, and that is replaced within an object.
+const MIN_REPEATED_BYTES: usize = 64;
+/// The most searches in the shown text.
 const MAX_SEARCHES: usize = 1_000;
-/// Most values of the structured content and of the blocks that are compared with each other; from then on all counts as new.
+/// The most comparisons of values; after that, values count as not repeated.
 const MAX_COMPARISONS: usize = 1_000_000;
-/// What stands for a text that was given already.
-const GIVEN: &str = "(given above)";
+/// Replaces a repeated text or block.
+const REPEATED: &str = "(given above)";
 
-/// What structured content says that `content` does not, as it is shown in `shown`; none where it repeats it.
-pub(super) fn beyond(mut value: Value, content: &[ContentBlock], shown: &str) -> Option<Value> {
+/// Structured content without what `content` already contains; `None` if nothing is left. `shown` is the text of
+/// `content` for the model.
+pub(super) fn without_repeated(mut value: Value, content: &[ContentBlock], shown: &str) -> Option<Value> {
     let blocks: Vec<&str> = content.iter().filter_map(payload).map(str::trim).collect();
-    let values = blocks.iter().filter_map(|text| json(text)).collect();
+    let values = blocks.iter().filter_map(|text| parse_json(text)).collect();
     let raw = content.iter().filter_map(|block| serde_json::to_value(block).ok()).collect();
-    let mut given = Given {
+    let mut matcher = ContentMatcher {
         blocks: blocks.into_iter().collect(),
         values,
         raw,
@@ -33,10 +33,10 @@ pub(super) fn beyond(mut value: Value, content: &[ContentBlock], shown: &str) ->
         searches: MAX_SEARCHES,
         comparisons: MAX_COMPARISONS,
     };
-    (!given.repeats(&value) && !given.strip(&mut value)).then_some(value)
+    (!matcher.is_repeated(&value) && !matcher.strip(&mut value)).then_some(value)
 }
 
-/// The text or the encoded bytes of a block.
+/// The text or the Base64 data of a block.
 fn payload(block: &ContentBlock) -> Option<&str> {
     match block {
         ContentBlock::Text(text) => Some(&text.text),
@@ -51,8 +51,8 @@ fn payload(block: &ContentBlock) -> Option<&str> {
     }
 }
 
-/// The JSON value of a text, or the one that stands in it between other words.
-fn json(text: &str) -> Option<Value> {
+/// The JSON value of a text, or the JSON array or object within the text.
+fn parse_json(text: &str) -> Option<Value> {
     let within = || {
         let (start, end) = (text.find(['{', '['])?, text.rfind(['}', ']'])?);
         serde_json::from_str(text.get(start..=end)?).ok()
@@ -60,69 +60,74 @@ fn json(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().or_else(within)
 }
 
-/// What `content` gives.
-struct Given<'a> {
-    /// The texts and encoded bytes of the blocks.
+/// Finds values of the structured content in the content.
+struct ContentMatcher<'a> {
+    /// The texts and Base64 data of the blocks.
     blocks: HashSet<&'a str>,
-    /// The blocks that are JSON, as values.
+    /// The JSON values in the blocks' texts.
     values: Vec<Value>,
     /// The blocks themselves as JSON.
     raw: Vec<Value>,
+    /// The text for the model.
     shown: &'a str,
+    /// Remaining searches.
     searches: usize,
+    /// Remaining comparisons.
     comparisons: usize,
 }
 
-impl Given<'_> {
-    /// Whether all of a value stands in the content, so that it can be left out.
-    fn repeats(&mut self, value: &Value) -> bool {
+impl ContentMatcher<'_> {
+    /// Whether the content contains the whole value.
+    fn is_repeated(&mut self, value: &Value) -> bool {
         if self.has(value) {
             return true;
         }
         match value {
             Value::Object(fields) if fields.len() == 1 => fields.iter().all(|(key, value)| match value {
                 Value::Array(items) => {
-                    self.has(value) || (!items.is_empty() && items.iter().all(|item| self.repeats(item)))
+                    self.has(value) || (!items.is_empty() && items.iter().all(|item| self.is_repeated(item)))
                 }
-                Value::String(_) | Value::Object(_) => self.repeats(value),
-                _ => key == WRAPPER && self.has(value),
+                Value::String(_) | Value::Object(_) => self.is_repeated(value),
+                _ => key == WRAPPER_KEY && self.has(value),
             }),
             _ => false,
         }
     }
 
+    /// Whether a block is equal to the value or, for a text, contains it.
     fn has(&mut self, value: &Value) -> bool {
         match value {
             Value::String(text) if self.blocks.contains(text.trim()) => true,
             Value::String(text) => self.shows(text),
             _ => {
                 let left = &mut self.comparisons;
-                *left > 0 && self.values.iter().chain(&self.raw).any(|known| same(known, value, left))
+                *left > 0 && self.values.iter().chain(&self.raw).any(|known| is_equal(known, value, left))
             }
         }
     }
 
+    /// Whether the shown text contains a long text.
     fn shows(&mut self, text: &str) -> bool {
         let text = text.trim();
-        if text.len() < MIN_REPEATED || text.len() > self.shown.len() || self.searches == 0 {
+        if text.len() < MIN_REPEATED_BYTES || text.len() > self.shown.len() || self.searches == 0 {
             return false;
         }
         self.searches -= 1;
         self.shown.contains(text)
     }
 
-    /// Replaces the long texts and the blocks that stand in the content; says whether nothing else is left.
+    /// Replaces repeated long texts and blocks within a value. Returns whether nothing else is left.
     fn strip(&mut self, value: &mut Value) -> bool {
-        let is_given = match &*value {
-            Value::String(text) => text.trim().len() >= MIN_REPEATED && self.has(value),
+        let is_repeated = match &*value {
+            Value::String(text) => text.trim().len() >= MIN_REPEATED_BYTES && self.has(value),
             Value::Object(_) | Value::Array(_) => {
                 let left = &mut self.comparisons;
-                *left > 0 && self.raw.iter().any(|known| same(known, value, left))
+                *left > 0 && self.raw.iter().any(|known| is_equal(known, value, left))
             }
             _ => false,
         };
-        if is_given {
-            *value = GIVEN.into();
+        if is_repeated {
+            *value = REPEATED.into();
             return true;
         }
         let items: Vec<&mut Value> = match value {
@@ -131,14 +136,14 @@ impl Given<'_> {
             _ => Vec::new(),
         };
         let count = items.len();
-        // Every item is stripped, also after one that says more.
-        let given = items.into_iter().filter_map(|item| self.strip(item).then_some(())).count();
-        count > 0 && given == count
+        // Not `all`, which would stop at the first item that is not repeated.
+        let repeated = items.into_iter().filter_map(|item| self.strip(item).then_some(())).count();
+        count > 0 && repeated == count
     }
 }
 
-/// Whether two values are the same; a whole number may be written with a fraction of zero. Not, once no comparisons are left.
-fn same(one: &Value, other: &Value, left: &mut usize) -> bool {
+/// Whether two values are equal, where `1` equals `1.0`; `false` once no comparisons are left.
+fn is_equal(one: &Value, other: &Value, left: &mut usize) -> bool {
     if *left == 0 {
         return false;
     }
@@ -146,11 +151,11 @@ fn same(one: &Value, other: &Value, left: &mut usize) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
         (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other, left))
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_equal(one, other, left))
         }
         (Value::Object(one), Value::Object(other)) => {
             one.len() == other.len()
-                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| same(value, other, left)))
+                && one.iter().all(|(key, value)| other.get(key).is_some_and(|other| is_equal(value, other, left)))
         }
         _ => one == other,
     }
@@ -162,12 +167,12 @@ mod tests {
 
     use super::*;
 
-    const LONG: &str = "A text of more than sixty-four bytes, which a model should read one time and not twice.";
+    const LONG: &str = "A text of more than sixty-four bytes, which a model should read only once.";
 
-    fn left(content: Value, structured: Value) -> Option<Value> {
+    fn remaining(content: Value, structured: Value) -> Option<Value> {
         let content: Vec<ContentBlock> = serde_json::from_value(content).expect("content");
         let shown: Vec<&str> = content.iter().filter_map(payload).collect();
-        beyond(structured, &content, &shown.join("\n\n"))
+        without_repeated(structured, &content, &shown.join("\n\n"))
     }
 
     fn text(text: &str) -> Value {
@@ -175,32 +180,32 @@ mod tests {
     }
 
     #[test]
-    fn what_libraries_repeat_in_their_own_ways_is_given_once() {
+    fn content_repeated_as_libraries_do_it_is_removed() {
         let image = json!({"type": "image", "data": "QUJDRA==", "mimeType": "image/png"});
         let repeated = [
             (json!([text("{\n  \"a\": 1\n}")]), json!({"a": 1})),
             (json!([text("{\"a\": 1.0}")]), json!({"a": 1})),
             (json!([text("Found:\n```json\n{\"a\": [1, 2]}\n```")]), json!({"a": [1, 2]})),
-            // A text, a number, or nothing but yes, as FastMCP returns it.
+            // A text, a number or a boolean, as FastMCP returns it.
             (json!([text("short")]), json!({"result": "short"})),
             (json!([text("42")]), json!({"result": 42})),
             (json!([text("true")]), json!({"result": true})),
-            // A list, as one block or as a block for each item.
+            // A list, as one block or as one block for each item.
             (json!([text("[\"a\", \"b\"]")]), json!({"result": ["a", "b"]})),
             (json!([text("a"), text("b")]), json!({"result": ["a", "b"]})),
             (json!([text("{\"a\": 1}"), text("{\"a\": 2}")]), json!({"result": [{"a": 1}, {"a": 2}]})),
-            // A file's text, as the reference server of files returns it.
+            // A file's text, as the reference file server returns it.
             (json!([text(&format!("{LONG}\n"))]), json!({"content": LONG})),
             (json!([image.clone()]), json!({"content": [image]})),
             (json!([text(&format!("# One\n{LONG}\n"))]), json!({"pages": [{"body": LONG}]})),
         ];
         for (content, structured) in repeated {
-            assert_eq!(left(content.clone(), structured.clone()), None, "{content} and {structured}");
+            assert_eq!(remaining(content.clone(), structured.clone()), None, "{content} and {structured}");
         }
     }
 
     #[test]
-    fn what_only_the_structured_content_says_is_kept() {
+    fn what_only_the_structured_content_contains_is_kept() {
         let kept = [
             (json!([text("see")]), json!({"a": 1})),
             (json!([]), json!({"result": []})),
@@ -209,26 +214,30 @@ mod tests {
             (json!([text("x")]), json!({"from": "x", "to": "x"})),
         ];
         for (content, structured) in kept {
-            assert_eq!(left(content.clone(), structured.clone()), Some(structured), "{content}");
+            assert_eq!(remaining(content.clone(), structured.clone()), Some(structured), "{content}");
         }
     }
 
     #[test]
-    fn a_long_text_within_a_larger_object_is_replaced_there() {
+    fn a_repeated_long_text_within_a_larger_object_is_replaced() {
         let structured = json!({"title": "One", "body": LONG, "lines": [1, 2], "more": [{"body": LONG, "n": 1}]});
-        let expected = json!({"title": "One", "body": GIVEN, "lines": [1, 2], "more": [{"body": GIVEN, "n": 1}]});
-        assert_eq!(left(json!([text(LONG)]), structured), Some(expected));
+        let expected = json!({"title": "One", "body": REPEATED, "lines": [1, 2], "more": [{"body": REPEATED, "n": 1}]});
+        assert_eq!(remaining(json!([text(LONG)]), structured), Some(expected));
         let data = "QUJD".repeat(50);
         let image = json!({"type": "image", "data": data, "mimeType": "image/png"});
         let structured = json!({"width": 5, "image": {"bytes": data}});
-        assert_eq!(left(json!([image]), structured), Some(json!({"width": 5, "image": {"bytes": GIVEN}})));
+        assert_eq!(remaining(json!([image]), structured), Some(json!({"width": 5, "image": {"bytes": REPEATED}})));
     }
 
     #[test]
-    fn a_result_of_very_many_values_is_compared_within_a_bound() {
+    fn comparisons_are_bounded() {
         let blocks: Vec<Value> = (0..20_000).map(|_| text("")).collect();
         let values: Vec<Value> = (0..200_000).map(|_| json!([])).collect();
         let structured = json!({"a": values, "b": 1});
-        assert_eq!(left(blocks.into(), structured.clone()), Some(structured), "four billion comparisons would not end");
+        assert_eq!(
+            remaining(blocks.into(), structured.clone()),
+            Some(structured),
+            "four billion comparisons would not end"
+        );
     }
 }

@@ -1,14 +1,14 @@
-//! Calls that a server works on as tasks: polled until they are over.
+//! Calls that a server runs as tasks, polled until they end.
 //!
-//! Promises: a task is asked for by its id, which stands in the log, so any process can go on with it; a server that is away
-//! meanwhile is asked again; a person who stops the run has its task cancelled. A run that ends otherwise (its time limit, the
-//! end of this process) leaves its task at work, for the next run to ask for.
+//! Promises: a task is polled by its id, which the log contains, so any node can continue to follow it; while its
+//! server is unavailable, polling is retried; if a person stops the run, the task is cancelled. If the run ends
+//! otherwise (time limit, end of this process), the task continues at its server and the next run follows it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use rmcp::{
     Peer, RoleClient, ServiceError,
-    model::{CallToolResult, CancelTaskParams, GetTaskParams, TaskPayload, UpdateTaskParams},
+    model::{CallToolResult, CancelTaskParams, GetTaskParams, InputRequests, TaskPayload, UpdateTaskParams},
 };
 use serde_json::Value;
 use tokio::{
@@ -20,38 +20,39 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         ToolOutput,
-        questions::{Called, Continuation, Response},
+        questions::{CallOutcome, Continuation, Response},
         text::clip,
     },
     McpSource,
-    call::{MAX_ERROR, unasked},
+    call::{MAX_ERROR_CHARS, cannot_continue},
     content,
-    elicitation::{questions, responses},
+    elicitation::{input_responses, to_questions},
 };
 use crate::server::runs::RunInput;
 
-/// The pause between two questions for a task where its server names none.
+/// The interval between polls if the server suggests none.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Bounds of the pause that a server names.
+/// The shortest accepted interval that a server suggests.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest accepted interval that a server suggests.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a server that is away is waited for.
-const AWAY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-/// How long a server may go on listing a question after it was told the answer.
+/// How long polling is retried while the server is unavailable.
+const UNAVAILABLE_TASK_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// How long a server may list a question again after it got the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the cancellation of a task may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A task that is cancelled at its server when this is dropped, if a person stopped the run.
-struct Followed {
+/// Cancels a task at its server when this is dropped because a person stopped the run.
+struct TaskGuard {
     source: Arc<McpSource>,
     id: String,
     stopped_by_person: CancellationToken,
-    /// Nothing is left to cancel: it is over, asks a person, or was cancelled.
+    /// Whether there is nothing to cancel: the task ended, waits for a person, or was cancelled.
     is_settled: bool,
 }
 
-impl Followed {
+impl TaskGuard {
     fn settle(&mut self) {
         self.is_settled = true;
     }
@@ -59,21 +60,21 @@ impl Followed {
     fn cancel(&mut self) {
         self.is_settled = true;
         let Ok(runtime) = Handle::try_current() else { return };
-        let (source, cancel) = (Arc::clone(&self.source), CancelTaskParams::new(self.id.clone()));
+        let (source, params) = (Arc::clone(&self.source), CancelTaskParams::new(self.id.clone()));
         let cancelling = async move {
             let cancelled = async {
                 let (session, _) = source.session().await.ok()?;
-                session.peer.cancel_task(cancel).await.ok()
+                session.peer.cancel_task(params).await.ok()
             };
             if !matches!(timeout(CANCEL_TIMEOUT, cancelled).await, Ok(Some(()))) {
                 tracing::warn!(tools = source.id, "a task could not be cancelled at its server");
             }
         };
-        self.source.closing.spawn_on(cancelling, &runtime);
+        self.source.background.spawn_on(cancelling, &runtime);
     }
 }
 
-impl Drop for Followed {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         if !self.is_settled && self.stopped_by_person.is_cancelled() {
             self.cancel();
@@ -81,144 +82,150 @@ impl Drop for Followed {
     }
 }
 
-/// The questions that a task was told the answers to.
-struct Answered {
+/// The keys of the questions whose answers were sent to a task.
+struct SentAnswers {
     keys: HashSet<String>,
-    at: Instant,
+    sent: Instant,
 }
 
-impl Answered {
+impl SentAnswers {
     fn new(answers: &[(String, Response)]) -> Self {
-        Self { keys: answers.iter().map(|(key, _)| key.clone()).collect(), at: Instant::now() }
+        Self { keys: answers.iter().map(|(key, _)| key.clone()).collect(), sent: Instant::now() }
     }
 
-    /// The task went on: a question that it asks from now on is a new one, whatever its key.
-    fn forget(&mut self) {
+    /// Forgets the keys because the task has continued: a question with the same key is a new one.
+    fn clear(&mut self) {
         self.keys.clear();
     }
 
-    /// Whether the server lists a question of this key only because it has not come to the answer yet.
-    fn has(&self, key: &str) -> bool {
-        self.keys.contains(key) && self.at.elapsed() < ANSWER_TIMEOUT
+    /// Whether the server still lists an answered question with this key because it has not processed the answer yet.
+    fn contains(&self, key: &str) -> bool {
+        self.keys.contains(key) && self.sent.elapsed() < ANSWER_TIMEOUT
     }
 }
 
+/// Cancels a task that did not end in time, unless its server is unavailable.
+fn give_up(name: &str, mut guard: TaskGuard, is_unavailable: bool) -> ToolOutput {
+    ToolOutput::failed(if is_unavailable {
+        guard.settle();
+        format!(
+            "`{name}` ran as a task, and its server has been unavailable since. Whether the task was completed is not known."
+        )
+    } else {
+        guard.cancel();
+        format!("The task of `{name}` did not end in time and was cancelled; it may have done part of its work.")
+    })
+}
+
+/// The status of a task, with the server's poll interval while it runs.
+enum TaskStatus {
+    Ended(ToolOutput),
+    Working(Duration),
+    InputRequired(InputRequests, Duration),
+}
+
 impl McpSource {
-    /// Waits until a task is over, or asks a person; `answers` are those to what it asked before.
-    pub(super) async fn follow(
+    /// Polls a task until it ends or asks a person. `answers` are the answers to its earlier questions.
+    pub(super) async fn follow_task(
         self: &Arc<Self>,
         name: &str,
         id: &str,
         answers: Vec<(String, Response)>,
         input: &RunInput,
-    ) -> Called {
+    ) -> CallOutcome {
+        let (source, stopped_by_person) = (Arc::clone(self), input.stopped_by_person.clone());
+        let mut guard = TaskGuard { source, id: id.to_owned(), stopped_by_person, is_settled: false };
         let deadline = Instant::now() + self.config.task_timeout;
-        let mut answered = Answered::new(&answers);
+        let mut sent_answers = SentAnswers::new(&answers);
         let mut answers = Some(answers).filter(|answers| !answers.is_empty());
-        let (source, id, stopped_by_person) = (Arc::clone(self), id.to_owned(), input.stopped_by_person.clone());
-        let mut followed = Followed { source, id: id.clone(), stopped_by_person, is_settled: false };
-        let mut away_since: Option<Instant> = None;
+        let mut unavailable_since: Option<Instant> = None;
         while Instant::now() < deadline {
-            let step = match self.session().await {
-                Ok((session, _)) => self.step(&session.peer, &id, &mut answers).await,
+            let status = match self.session().await {
+                Ok((session, _)) => self.poll_task(&session.peer, id, &mut answers).await,
                 Err(_) => Err(ServiceError::TransportClosed),
             };
-            if step.is_ok() {
-                away_since = None;
+            if status.is_ok() {
+                unavailable_since = None;
             }
-            match step {
-                Ok(Step::Over(output)) => {
-                    followed.settle();
+            match status {
+                Ok(TaskStatus::Ended(output)) => {
+                    guard.settle();
                     return output.into();
                 }
-                Ok(Step::Working(named)) => {
-                    answered.forget();
-                    sleep(named.unwrap_or(POLL_INTERVAL)).await;
+                Ok(TaskStatus::Working(interval)) => {
+                    sent_answers.clear();
+                    sleep(interval).await;
                 }
-                Ok(Step::Asks(mut requests, named)) => {
-                    requests.retain(|key, _| !answered.has(key));
-                    if requests.is_empty() {
-                        sleep(named.unwrap_or(POLL_INTERVAL)).await;
-                        continue;
+                Ok(TaskStatus::InputRequired(mut requests, interval)) => {
+                    requests.retain(|key, _| !sent_answers.contains(key));
+                    if !requests.is_empty() {
+                        return self.ask_for_task(name, guard, requests);
                     }
-                    return match questions(&self.id, requests, &Continuation::Task(id)) {
-                        Ok(asked) => {
-                            followed.settle();
-                            Called::Asked(asked)
-                        }
-                        Err(reason) => {
-                            followed.cancel();
-                            unasked(name, reason)
-                        }
-                    };
+                    sleep(interval).await;
                 }
                 Err(ServiceError::McpError(error)) => {
-                    followed.settle();
-                    return ToolOutput::failed(format!("`{name}` failed: {}", clip(&error.message, MAX_ERROR))).into();
+                    guard.settle();
+                    let message = clip(&error.message, MAX_ERROR_CHARS);
+                    return ToolOutput::failed(format!("`{name}` failed: {message}")).into();
                 }
-                // Its connection is gone, which the next session finds; the task is not.
-                Err(_) if away_since.get_or_insert_with(Instant::now).elapsed() < AWAY_TIMEOUT => {
+                // The connection is lost, but the task may still run; the next session can poll it.
+                Err(_) if unavailable_since.get_or_insert_with(Instant::now).elapsed() < UNAVAILABLE_TASK_TIMEOUT => {
                     sleep(POLL_INTERVAL).await;
                 }
                 Err(_) => break,
             }
         }
-        if away_since.is_some() {
-            followed.settle();
-            return ToolOutput::failed(format!(
-                "`{name}` went on as a task, and its server has been away since. What became of the task is not known; \
-                 it may have done its work."
-            ))
-            .into();
-        }
-        followed.cancel();
-        ToolOutput::failed(format!(
-            "The task of `{name}` was not over in time, and was cancelled; it may have done part of its work."
-        ))
-        .into()
+        give_up(name, guard, unavailable_since.is_some()).into()
     }
 
-    /// Tells a task the answers it waits for, and asks how it is.
-    async fn step(
+    /// The questions of a task. Cancels the task if they are not supported.
+    fn ask_for_task(&self, name: &str, mut guard: TaskGuard, requests: InputRequests) -> CallOutcome {
+        match to_questions(&self.id, requests, &Continuation::Task(guard.id.clone())) {
+            Ok(questions) => {
+                guard.settle();
+                CallOutcome::InputRequired(questions)
+            }
+            Err(reason) => {
+                guard.cancel();
+                cannot_continue(name, reason)
+            }
+        }
+    }
+
+    /// Sends a task the answers that it waits for, and fetches its status. Clears `answers` once they are sent.
+    async fn poll_task(
         &self,
         peer: &Peer<RoleClient>,
         id: &str,
         answers: &mut Option<Vec<(String, Response)>>,
-    ) -> Result<Step, ServiceError> {
+    ) -> Result<TaskStatus, ServiceError> {
         let limit = self.config.connect_timeout;
         let late = || ServiceError::Timeout { timeout: limit };
-        if let Some(given) = answers.clone() {
-            let update = UpdateTaskParams::new(id, responses(given));
+        if let Some(unsent) = answers.clone() {
+            let update = UpdateTaskParams::new(id, input_responses(unsent));
             timeout(limit, peer.update_task(update)).await.map_err(|_| late())??;
             *answers = None;
         }
-        let got = timeout(limit, peer.get_task(GetTaskParams::new(id))).await.map_err(|_| late())??.task;
-        let named = got.task.poll_interval_ms.map(Duration::from_millis);
-        let named = named.map(|named| named.clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL));
-        Ok(match got.payload {
-            TaskPayload::Working => Step::Working(named),
-            TaskPayload::InputRequired { input_requests } => Step::Asks(input_requests, named),
+        let detailed = timeout(limit, peer.get_task(GetTaskParams::new(id))).await.map_err(|_| late())??.task;
+        let interval = detailed.task.poll_interval_ms.map_or(POLL_INTERVAL, |suggested| {
+            Duration::from_millis(suggested).clamp(MIN_POLL_INTERVAL, MAX_POLL_INTERVAL)
+        });
+        Ok(match detailed.payload {
+            TaskPayload::Working => TaskStatus::Working(interval),
+            TaskPayload::InputRequired { input_requests } => TaskStatus::InputRequired(input_requests, interval),
             TaskPayload::Completed { result } => {
                 let result = serde_json::from_value::<CallToolResult>(Value::Object(result));
-                Step::Over(match result {
+                TaskStatus::Ended(match result {
                     Ok(result) => content::output(result, self.config.max_output_bytes),
-                    Err(_) => ToolOutput::failed("The task is over, and its result is not known here."),
+                    Err(_) => ToolOutput::failed("The task was completed, but its result has an unknown form."),
                 })
             }
             TaskPayload::Failed { error } => {
-                let message = error.get("message").and_then(Value::as_str).unwrap_or("it did not say why");
-                Step::Over(ToolOutput::failed(format!("The task failed: {}", clip(message, MAX_ERROR))))
+                let message = error.get("message").and_then(Value::as_str).unwrap_or("the server gave no reason");
+                TaskStatus::Ended(ToolOutput::failed(format!("The task failed: {}", clip(message, MAX_ERROR_CHARS))))
             }
-            TaskPayload::Cancelled => Step::Over(ToolOutput::failed("The task was cancelled at its server.")),
-            _ => Step::Over(ToolOutput::failed("The task is in a state that is not known here.")),
+            TaskPayload::Cancelled => TaskStatus::Ended(ToolOutput::failed("The task was cancelled at its server.")),
+            _ => TaskStatus::Ended(ToolOutput::failed("The task has an unknown status.")),
         })
     }
-}
-
-/// How a task is.
-enum Step {
-    Over(ToolOutput),
-    /// It works on; the pause that its server names.
-    Working(Option<Duration>),
-    Asks(rmcp::model::InputRequests, Option<Duration>),
 }

@@ -1,4 +1,4 @@
-//! What a server offers, bounded.
+//! The list of a server's tools, bounded.
 
 use rmcp::{
     Peer, RoleClient, ServiceError,
@@ -7,40 +7,41 @@ use rmcp::{
 use serde_json::Value;
 
 use super::{
-    super::{Consent, ToolSpec, sources::exposed, text::bounded},
+    super::{Consent, ToolSpec, sources::exposed_name, text::bounded},
     McpSource,
 };
 
-/// Pages of a list that are read.
+/// The most pages of a list that are read.
 const MAX_PAGES: usize = 32;
 /// The largest schema of a tool's arguments, in bytes; a tool with a larger one is left out.
-const MAX_SCHEMA: usize = 16 << 10;
-/// Most bytes of a tool's description.
-const MAX_DESCRIPTION: usize = 4 << 10;
+const MAX_SCHEMA_BYTES: usize = 16 << 10;
+/// The longest description of a tool, in bytes.
+const MAX_DESCRIPTION_BYTES: usize = 4 << 10;
 
-/// What a server offers.
+/// The tools of a server.
 #[derive(Default)]
-pub(super) struct Listed {
-    pub(super) tools: Vec<Offered>,
+pub(super) struct ToolList {
+    pub(super) tools: Vec<ListedTool>,
+    /// How many tools were left out because of the limits; those on unread pages count as one.
     pub(super) left_out: usize,
 }
 
-pub(super) struct Offered {
+pub(super) struct ListedTool {
     pub(super) spec: ToolSpec,
-    /// What the server calls it.
+    /// The server's own name for it.
     pub(super) name: String,
 }
 
 impl McpSource {
-    /// Asks a server for its whole list.
-    pub(super) async fn pages(&self, peer: &Peer<RoleClient>) -> Result<Listed, ServiceError> {
-        let (mut listed, mut cursor) = (Listed::default(), None);
+    /// Fetches a server's whole list.
+    pub(super) async fn fetch_pages(&self, peer: &Peer<RoleClient>) -> Result<ToolList, ServiceError> {
+        let (mut listed, mut cursor) = (ToolList::default(), None);
         for _ in 0..MAX_PAGES {
             let page = peer.list_tools(Some(PaginatedRequestParams::default().with_cursor(cursor))).await?;
             for tool in page.tools {
-                let taken = |name: &str| listed.tools.iter().any(|known| known.spec.name == name);
-                match self.offered(tool) {
-                    Some(tool) if listed.tools.len() < self.config.max_tools && !taken(&tool.spec.name) => {
+                let is_listed = |name: &str| listed.tools.iter().any(|known| known.spec.name == name);
+                match self.listed_tool(tool) {
+                    Some(tool) if listed.tools.len() < self.config.max_tools && !is_listed(&tool.spec.name) => {
                         listed.tools.push(tool);
                     }
                     _ => listed.left_out += 1,
@@ -51,34 +52,33 @@ impl McpSource {
                 break;
             }
         }
-        // What is left on further pages is not counted, only that there is something.
         listed.left_out += usize::from(cursor.is_some());
         if listed.left_out > 0 {
-            tracing::warn!(tools = self.id, left_out = listed.left_out, "a tool server has more than is taken of it");
+            tracing::warn!(tools = self.id, left_out = listed.left_out, "some tools of a tool server were left out");
         }
         Ok(listed)
     }
 
-    /// A server's tool as a model is offered it; none where its schema is too large.
-    fn offered(&self, tool: rmcp::model::Tool) -> Option<Offered> {
+    /// A server's tool as offered to models; `None` if its schema is too large.
+    fn listed_tool(&self, tool: rmcp::model::Tool) -> Option<ListedTool> {
         let mut parameters = JsonObject::clone(&tool.input_schema);
         parameters.remove("$schema");
         parameters.insert("type".into(), "object".into());
-        // Some models' interfaces take no object without them.
+        // Some model APIs reject an object schema without `properties`.
         parameters.entry("properties").or_insert_with(|| JsonObject::new().into());
         let parameters = Value::Object(parameters);
-        if parameters.to_string().len() > MAX_SCHEMA {
+        if parameters.to_string().len() > MAX_SCHEMA_BYTES {
             return None;
         }
         let name = tool.name.into_owned();
-        let about = tool.description.map(std::borrow::Cow::into_owned).or(tool.title).unwrap_or_default();
+        let description = tool.description.map(std::borrow::Cow::into_owned).or(tool.title).unwrap_or_default();
         let spec = ToolSpec {
-            name: exposed(&self.id, &name),
-            description: bounded(about, MAX_DESCRIPTION),
+            name: exposed_name(&self.id, &name),
+            description: bounded(description, MAX_DESCRIPTION_BYTES),
             parameters,
             consent: self.config.consent.for_tool(&name, Consent::Ask),
             source: self.id.clone(),
         };
-        Some(Offered { spec, name })
+        Some(ListedTool { spec, name })
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     server::{
         agents::tools::{
             ToolBox, ToolSpec,
-            questions::{Called, Continuation, Question, Response},
+            questions::{CallOutcome, Continuation, Question, Response},
         },
         runs::{Emitter, RunInput},
     },
@@ -30,12 +30,12 @@ impl ToolBox for RecordingToolBox {
         Vec::new()
     }
 
-    async fn call(&self, name: &str, _: Value, _: &RunInput) -> Called {
+    async fn call(&self, name: &str, _: Value, _: &RunInput) -> CallOutcome {
         self.called.lock().expect("not poisoned").push(name.into());
         ToolOutput::done("called").into()
     }
 
-    async fn resume(&self, _: &str, resumption: Resumption, _: &RunInput) -> Called {
+    async fn resume(&self, _: &str, resumption: Resumption, _: &RunInput) -> CallOutcome {
         self.resumed.lock().expect("not poisoned").push(resumption);
         ToolOutput::done("resumed").into()
     }
@@ -122,7 +122,7 @@ fn question(continuation: Continuation) -> Interrupt {
         expires_in: None,
         continuation,
     };
-    questions::ask("c1", "odd__book", &json!({"day": 1}), &question, None)
+    questions::new_interrupt("c1", "odd__book", &json!({"day": 1}), &question, None)
 }
 
 /// The question whether the call may be made.
