@@ -295,7 +295,8 @@ async fn the_model_is_told_of_arguments_that_are_too_long_or_too_deep() {
     let run = harness.until_over(run).await;
     assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["Too much."]));
     let results: Vec<_> = called(&run).iter().map(|call| call.2.expect("a result")).collect();
-    for (result, why) in results.iter().zip(["at most 131072", "at most 32768", "nested too deeply", "at most 131072"])
+    for (result, why) in
+        results.iter().zip(["the limit is 131072", "the limit is 32768", "nested too deeply", "the limit is 131072"])
     {
         assert!(result.contains(why), "{result}");
     }
