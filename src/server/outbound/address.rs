@@ -108,6 +108,7 @@ impl Resolve for PublicOnly {
 mod tests {
     use super::*;
 
+    // Longer than 60 lines: a table of addresses.
     #[test]
     fn addresses_of_this_host_and_of_private_networks_are_not_public() {
         let private = [
