@@ -109,7 +109,7 @@ impl fmt::Debug for Channels {
 }
 
 impl Channels {
-    /// Gives a store a new epoch, so that every client begins anew with a snapshot. For a store that was restored from a copy: its logs
+    /// Gives a store a new epoch, so that every client starts over with a snapshot. Used after restoring a backup, whose logs
     /// may end before what clients have seen. No server may use the store meanwhile.
     ///
     /// # Errors

@@ -45,9 +45,9 @@ pub async fn unanswered(channels: &Channels) -> Result<Vec<Unanswered>> {
 /// The outcome of expired questions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
-    /// The run in which the agent goes on.
+    /// The run that continues.
     pub run: NewRun,
-    /// Whether the run that asked had itself resumed from an expired question. Then nobody is there, and the agent should not go on.
+    /// Whether the run that asked had itself resumed from an expired question. Then nobody is answering, and the run is ended.
     pub again: bool,
 }
 
@@ -90,7 +90,7 @@ pub async fn expire(channels: &Channels, user: &User, unanswered: Unanswered) ->
     }
 }
 
-/// Whether a run resumed one whose questions had all expired. Runs that a server's end cut do not count: they asked nobody.
+/// Whether a run resumed one whose questions had all expired. Runs that were cut off by a restart do not count: nobody was asked.
 fn has_resumed_from_expired(view: &ThreadView, run: RunId) -> bool {
     let Some(run) = view.run(run) else { return false };
     let Some(before) = run.resumes.and_then(|before| view.run(before)) else { return false };

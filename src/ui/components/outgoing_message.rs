@@ -17,12 +17,12 @@ use crate::{
 
 /// A message that is being sent.
 #[component]
-pub(crate) fn OutgoingMessageCard(parcel: OutgoingMessage) -> impl IntoView {
+pub(crate) fn OutgoingMessageCard(message: OutgoingMessage) -> impl IntoView {
     let (outgoing, socket): (Outgoing, _) = (expect_context(), use_socket());
-    let (shown_error, error) = (parcel.error.clone(), parcel.error.clone());
-    let message_id = parcel.message_id;
-    let message = parcel.clone();
-    let retry = move |_| outgoing.retry(message.clone());
+    let (shown_error, error) = (message.error.clone(), message.error.clone());
+    let message_id = message.message_id;
+    let unsent = message.clone();
+    let retry = move |_| outgoing.retry(unsent.clone());
     let failure = move || {
         let retry = retry.clone();
         shown_error.get().map(|message| {
@@ -36,11 +36,11 @@ pub(crate) fn OutgoingMessageCard(parcel: OutgoingMessage) -> impl IntoView {
             }
         })
     };
-    let files = parcel.files.iter().cloned().map(|file| view! { <Upload file/> }).collect_view();
+    let files = message.files.iter().cloned().map(|file| view! { <Upload file/> }).collect_view();
     view! {
         <article class="question pending" aria-label="Question being sent" data-message-id=message_id.to_string()>
-            <p class="message-text">{parcel.text.clone()}</p>
-            <Attachments attachments=parcel.attached.clone()/>
+            <p class="message-text">{message.text.clone()}</p>
+            <Attachments attachments=message.attached.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>
             {move || error.with(Option::is_none).then(|| progress(socket.is_connected()))}
             {failure}

@@ -214,7 +214,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
 /// The messages that are being sent.
 #[component]
 fn SendingList(sending: Memo<Vec<ById>>) -> impl IntoView {
-    view! { <For each=move || sending.get() key=|message| message.0.message_id children=|message| view! { <OutgoingMessageCard parcel=message.0/> }/> }
+    view! { <For each=move || sending.get() key=|message| message.0.message_id children=|message| view! { <OutgoingMessageCard message=message.0/> }/> }
 }
 
 /// The timeline, the messages that are being sent, and the composer.

@@ -164,7 +164,7 @@ impl Client {
         serde_json::from_value(reply).expect("fits")
     }
 
-    /// Follows a thread from its snapshot on.
+    /// Subscribes to a thread without a cursor, so that a snapshot comes first.
     pub(crate) async fn follow(&mut self, thread: ThreadId) -> Subscribed {
         let subscribed = self.subscribe(ChannelName::Thread(thread), None).await;
         assert_eq!(subscribed.mode, Mode::Snapshot);

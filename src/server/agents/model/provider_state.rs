@@ -14,7 +14,7 @@ use crate::{
     server::runs::guard::MAX_EVENT_BYTES,
 };
 
-/// What a provider wants back of an answer beside its text and its calls.
+/// The parts of an answer, other than text and calls, that a provider needs in the next request.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct ProviderState {

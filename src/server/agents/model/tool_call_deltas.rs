@@ -76,7 +76,7 @@ impl ToolCallDeltas {
             return at.or(last);
         };
         // A repeated name, maybe with a new id, continues the call as long as its arguments are incomplete. Before the first
-        // argument, only the same index without an id says that it is the same call.
+        // argument, only the same index without an id identifies it as the same call.
         let continues = |call: &Call| match call.arguments.state() {
             JsonState::Complete => false,
             JsonState::Begun => true,

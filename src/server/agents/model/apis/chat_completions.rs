@@ -1,6 +1,6 @@
 //! OpenAI's chat completions, and the servers that offer the same: `POST chat/completions`, answered in server-sent events.
 //!
-//! Servers differ in what they make of it: a `message` in place of a `delta`, a `refusal` beside the content, content in parts,
+//! Servers deviate from it: a `message` in place of a `delta`, a `refusal` beside the content, content in parts,
 //! reasoning under several names, errors without the key `error`, tool calls in every shape ([`ToolCallDeltas`]).
 
 use std::collections::VecDeque;

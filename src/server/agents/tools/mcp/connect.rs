@@ -38,7 +38,7 @@ use crate::server::{
 const MAX_LINE_BYTES: u64 = 2_048;
 /// The most logged lines of a child's standard error per minute.
 const MAX_LINES_PER_MINUTE: u32 = 200;
-/// The largest message of a server over HTTP, in bytes; rmcp has the same limit for standard output.
+/// The largest message that a server may send over HTTP, in bytes. rmcp applies the same limit to standard output.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// The longest reason, in characters.
 const MAX_REASON_CHARS: usize = 500;
