@@ -42,6 +42,7 @@ impl Delivery {
     }
 
     /// The delivery that another node encoded; nothing if the frame is not the one of this channel, `seq` and time.
+    #[cfg(any(test, feature = "nats"))]
     pub(in crate::server) fn from_frame(
         epoch: &Epoch,
         channel: Channel,

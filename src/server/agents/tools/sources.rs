@@ -9,7 +9,6 @@ use std::{path::Path, sync::Arc};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::{
     Consent, RunInput, ToolBox, ToolOutput, ToolSpec,
@@ -29,8 +28,6 @@ use crate::{
 
 /// The id of the built-in source if the configuration sets none.
 pub const BUILTIN: &str = "data";
-/// The longest tool name that model APIs accept, in bytes.
-const MAX_NAME_BYTES: usize = 64;
 /// The most tools offered to one agent: the limit of model APIs.
 const MAX_TOOLS: usize = 128;
 
@@ -228,35 +225,4 @@ async fn unless_stopped(input: &RunInput, call: impl Future<Output = CallOutcome
 /// A tool as shown to administrators.
 pub(super) fn tool_info(tool: &ToolSpec) -> ToolInfo {
     ToolInfo { name: tool.name.clone(), consent: tool.consent }
-}
-
-/// The name under which models see a server's tool: `source__tool` if model APIs accept that; otherwise a sanitised,
-/// shortened form with a part of the name's digest, so that no two tools share a name.
-pub(super) fn exposed_name(source: &str, tool: &str) -> String {
-    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
-    let name = format!("{source}__{tool}");
-    if name.len() <= MAX_NAME_BYTES && !tool.is_empty() && tool.chars().all(is_allowed) {
-        return name;
-    }
-    let digest: String = Sha256::digest(tool.as_bytes()).iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-    let kept: String = tool.chars().map(|letter| if is_allowed(letter) { letter } else { '_' }).collect();
-    let room = MAX_NAME_BYTES - source.len() - digest.len() - 3;
-    format!("{source}__{}_{digest}", &kept[..kept.len().min(room)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exposed_names_are_valid_and_unique() {
-        assert_eq!(exposed_name("files", "read_file"), "files__read_file");
-        let unusual = ["a/b", "a.b", "a b", "ä", "", &"x".repeat(65), &format!("{}y", "x".repeat(65)), &"é".repeat(99)];
-        let names: Vec<String> = unusual.iter().map(|tool| exposed_name("a-source-with-a-long-id0", tool)).collect();
-        for name in &names {
-            assert!(name.len() <= MAX_NAME_BYTES && name.starts_with("a-source-with-a-long-id0__"), "{name}");
-            assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)), "{name}");
-        }
-        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len(), "{names:?}");
-    }
 }

@@ -5,9 +5,10 @@ use rmcp::{
     model::{JsonObject, PaginatedRequestParams},
 };
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{
-    super::{Consent, ToolSpec, sources::exposed_name, text::bounded},
+    super::{Consent, ToolSpec, text::bounded},
     McpSource,
 };
 
@@ -15,6 +16,8 @@ use super::{
 const MAX_PAGES: usize = 32;
 /// The largest schema of a tool's arguments, in bytes; a tool with a larger one is left out.
 const MAX_SCHEMA_BYTES: usize = 16 << 10;
+/// The longest tool name that model APIs accept, in bytes.
+const MAX_NAME_BYTES: usize = 64;
 /// The longest description of a tool, in bytes.
 const MAX_DESCRIPTION_BYTES: usize = 4 << 10;
 
@@ -80,5 +83,36 @@ impl McpSource {
             source: self.id.clone(),
         };
         Some(ListedTool { spec, name })
+    }
+}
+
+/// The name under which models see a server's tool: `source__tool` if model APIs accept that; otherwise a sanitised,
+/// shortened form with a part of the name's digest, so that no two tools share a name.
+fn exposed_name(source: &str, tool: &str) -> String {
+    let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+    let name = format!("{source}__{tool}");
+    if name.len() <= MAX_NAME_BYTES && !tool.is_empty() && tool.chars().all(is_allowed) {
+        return name;
+    }
+    let digest: String = Sha256::digest(tool.as_bytes()).iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let kept: String = tool.chars().map(|letter| if is_allowed(letter) { letter } else { '_' }).collect();
+    let room = MAX_NAME_BYTES - source.len() - digest.len() - 3;
+    format!("{source}__{}_{digest}", &kept[..kept.len().min(room)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exposed_names_are_valid_and_unique() {
+        assert_eq!(exposed_name("files", "read_file"), "files__read_file");
+        let unusual = ["a/b", "a.b", "a b", "ä", "", &"x".repeat(65), &format!("{}y", "x".repeat(65)), &"é".repeat(99)];
+        let names: Vec<String> = unusual.iter().map(|tool| exposed_name("a-source-with-a-long-id0", tool)).collect();
+        for name in &names {
+            assert!(name.len() <= MAX_NAME_BYTES && name.starts_with("a-source-with-a-long-id0__"), "{name}");
+            assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)), "{name}");
+        }
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len(), "{names:?}");
     }
 }
