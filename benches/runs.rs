@@ -18,7 +18,7 @@ use netra::{
         http::{AgentInfo, Role, User},
     },
     server::{
-        agents::{AgentRegistry, Kinds},
+        agents::{AgentBuilder, AgentRegistry},
         channel::{Channels, Delivery, Hub},
         runs::{Agent, AgentError, Done, Emitter, RunInput, Runner, RunnerOptions},
         store::Store,
@@ -75,7 +75,7 @@ impl Fixture {
         insert.execute(tx.sql()).await.expect("inserts");
         tx.commit().await.expect("commits");
         let (sender, calls) = mpsc::unbounded_channel();
-        let agents = AgentRegistry::new([Arc::new(TimedAgent(sender)) as Arc<dyn Agent>], &[], Kinds::default());
+        let agents = AgentRegistry::new([Arc::new(TimedAgent(sender)) as Arc<dyn Agent>], &[], AgentBuilder::default());
         let options = RunnerOptions { coalesce: Duration::ZERO, ..RunnerOptions::new(std::env::temp_dir()) };
         let runner = Runner::new(channels.clone(), agents.agents().clone(), options);
         let long = ThreadId::new();

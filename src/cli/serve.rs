@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Failure, print_line};
 use crate::server::{
-    agents::{AgentRegistry, Kinds, builtin::Analyst, model, tools::Tools},
+    agents::{AgentBuilder, AgentRegistry, builtin::Analyst, model, tools::Tools},
     config::{self, Config, ConfigError, Flags, MetricsAccess},
     file_modes::{make_all_private, private_folder},
     http::health,
@@ -185,20 +185,21 @@ fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     let prices = config.analyst.prices.as_deref();
     let analyst =
         Analyst::new(prices).map_err(|error| ConfigError::new(config.source(), format!("analyst.prices: {error}")))?;
-    let kinds = Kinds { folder: config.folder(), prices: Arc::clone(analyst.prices()), ..Kinds::default() };
+    let builder =
+        AgentBuilder { folder: config.folder(), prices: Arc::clone(analyst.prices()), ..AgentBuilder::default() };
     let folder = config.server.data.join("tools");
-    let tools = Tools::new(&config.tools, &kinds.prices, &folder, &*kinds.variables);
+    let tools = Tools::new(&config.tools, &builder.prices, &folder, &*builder.variables);
     let allowance = Arc::new(DayAllowance::new(config.runs.budget()));
-    let kinds = Kinds { tools: Arc::new(tools), allowance, ..kinds };
+    let builder = AgentBuilder { tools: Arc::new(tools), allowance, ..builder };
     let analyst = match &config.analyst.model {
         Some(id) => {
-            let model = model::analyst_model(id, &config.agents, &*kinds.variables, &kinds.prices);
+            let model = model::analyst_model(id, &config.agents, &*builder.variables, &builder.prices);
             let wrong = |problem| ConfigError::new(config.source(), format!("analyst.model: {problem}"));
             analyst.with_model(model.map_err(wrong)?)
         }
         None => analyst,
     };
-    Ok(AgentRegistry::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, kinds))
+    Ok(AgentRegistry::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, builder))
 }
 
 /// The URL to open first: the setup page while there are no accounts, else the front page.

@@ -3,9 +3,9 @@
 //! Each implements [`crate::server::runs::Agent`]. [`AgentRegistry`] builds them from configuration.
 
 mod attached;
+mod builder;
 pub mod builtin;
 pub mod check;
-mod kinds;
 pub mod model;
 mod registry;
 pub mod remote;
@@ -13,7 +13,7 @@ mod replay;
 pub mod stored;
 pub mod tools;
 
-pub use kinds::{Kinds, Variables};
+pub use builder::{AgentBuilder, Variables};
 pub use registry::AgentRegistry;
 pub(crate) use remote::custom_interrupts::is_answered_by_command;
 pub use replay::{Replay, ReplayError};

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{kinds::Kinds, tools::Tools};
+use super::{builder::AgentBuilder, tools::Tools};
 use crate::{
     protocol::{
         ErrorBody, ErrorCode,
@@ -35,7 +35,7 @@ impl fmt::Display for Origin<'_> {
 
 /// Builds the agents of the configuration file and of administrators, and keeps [`Agents`] up to date.
 pub struct AgentRegistry {
-    kinds: Kinds,
+    builder: AgentBuilder,
     /// Built-in agents and those of the configuration file.
     fixed: Vec<Registered>,
     agents: Arc<Agents>,
@@ -50,13 +50,17 @@ impl fmt::Debug for AgentRegistry {
 impl AgentRegistry {
     /// Builds the built-in and the configured agents. Reads their recordings and variables.
     #[must_use]
-    pub fn new(built_in: impl IntoIterator<Item = Arc<dyn Agent>>, configured: &[AgentEntry], kinds: Kinds) -> Self {
+    pub fn new(
+        built_in: impl IntoIterator<Item = Arc<dyn Agent>>,
+        configured: &[AgentEntry],
+        builder: AgentBuilder,
+    ) -> Self {
         let mut fixed: Vec<_> = built_in.into_iter().map(Registered::built_in).collect();
         for (index, entry) in configured.iter().enumerate() {
-            add(&mut fixed, &kinds, Origin { source: AgentSource::File, index, stored: None }, entry);
+            add(&mut fixed, &builder, Origin { source: AgentSource::File, index, stored: None }, entry);
         }
-        let agents = Arc::new(Agents::new(fixed.clone(), kinds.allowance.clone()));
-        Self { kinds, fixed, agents }
+        let agents = Arc::new(Agents::new(fixed.clone(), builder.allowance.clone()));
+        Self { builder, fixed, agents }
     }
 
     /// The agents.
@@ -68,7 +72,7 @@ impl AgentRegistry {
     /// The tools of agents.
     #[must_use]
     pub fn tools(&self) -> &Arc<Tools> {
-        &self.kinds.tools
+        &self.builder.tools
     }
 
     /// Replaces the entries of administrators, given with their ids in the store. Unchanged agents are kept.
@@ -79,7 +83,7 @@ impl AgentRegistry {
             let stored = Some(id.as_str());
             match before.iter().find(|known| known.stored.as_deref() == stored && known.entry == *entry) {
                 Some(known) if all.iter().all(|other| other.info.id != known.info.id) => all.push(known.clone()),
-                _ => add(&mut all, &self.kinds, Origin { source: AgentSource::Page, index, stored }, entry),
+                _ => add(&mut all, &self.builder, Origin { source: AgentSource::Page, index, stored }, entry),
             }
         }
         self.agents.replace(all);
@@ -107,13 +111,13 @@ impl AgentRegistry {
             let message = format!("there is an agent `{id}` already, which only the configuration file changes");
             return Err(ErrorBody::new(ErrorCode::Conflict, message));
         }
-        self.kinds.build(&config, AgentSource::Page).map_err(invalid)?;
+        self.builder.build(&config, AgentSource::Page).map_err(invalid)?;
         Ok(config)
     }
 }
 
 /// Adds the agent of an entry, or an unusable one if the entry is invalid.
-fn add(agents: &mut Vec<Registered>, kinds: &Kinds, origin: Origin<'_>, entry: &AgentEntry) {
+fn add(agents: &mut Vec<Registered>, builder: &AgentBuilder, origin: Origin<'_>, entry: &AgentEntry) {
     let config = match AgentConfig::parse(entry) {
         Ok(config) => config,
         Err(problem) => return agents.push(unusable(agents, origin, entry, format!("{origin}.{problem}"))),
@@ -142,7 +146,7 @@ fn add(agents: &mut Vec<Registered>, kinds: &Kinds, origin: Origin<'_>, entry: &
         let reason = format!("{origin}.id: there is an agent `{id}` already; choose another id");
         return agents.push(unusable(agents, origin, entry, reason));
     }
-    match kinds.build(&config, origin.source) {
+    match builder.build(&config, origin.source) {
         Ok(agent) => agents.push(Registered {
             info: AgentInfo { files: agent.info().files, ..config.info() },
             access,

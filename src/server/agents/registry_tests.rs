@@ -33,7 +33,7 @@ fn ids(agents: &Agents, user: &User) -> Vec<String> {
 
 #[test]
 fn the_first_agent_is_the_default_and_an_unknown_id_is_refused_with_the_available_ones() {
-    let registry = AgentRegistry::new([], &[replay("demo"), replay("fast")], Kinds::default());
+    let registry = AgentRegistry::new([], &[replay("demo"), replay("fast")], AgentBuilder::default());
     let agents = registry.agents();
     let ada = user(Role::Member, "ada@example.org");
     assert_eq!(agents.resolve(None, &ada).expect("the default"), "demo");
@@ -57,7 +57,7 @@ fn an_invalid_entry_becomes_an_unusable_agent_with_the_reason() {
         (entry(json!({})), "id: this is required"),
     ];
     for (invalid, expected) in cases {
-        let registry = AgentRegistry::new([], &[replay("a"), invalid, replay("z")], Kinds::default());
+        let registry = AgentRegistry::new([], &[replay("a"), invalid, replay("z")], AgentBuilder::default());
         let agents = registry.agents();
         let listed = agents.list(&admin);
         let reasons: Vec<_> = listed.iter().filter_map(|info| info.disabled.as_deref()).collect();
@@ -75,7 +75,7 @@ fn an_invalid_entry_becomes_an_unusable_agent_with_the_reason() {
 fn only_users_with_access_may_use_an_agent() {
     let admins = with(replay("admins"), "access", json!({"roles": ["admin"]}));
     let adas = with(replay("adas"), "access", json!({"people": ["Ada@example.org"]}));
-    let registry = AgentRegistry::new([], &[admins, adas], Kinds::default());
+    let registry = AgentRegistry::new([], &[admins, adas], AgentBuilder::default());
     let agents = registry.agents();
     assert_eq!(ids(agents, &user(Role::Admin, "root@example.org")), ["admins"]);
     assert_eq!(ids(agents, &user(Role::Member, "ada@example.org")), ["adas"]);
@@ -86,7 +86,7 @@ fn only_users_with_access_may_use_an_agent() {
 #[test]
 fn stored_entries_are_added_and_removed_and_never_replace_configured_agents() {
     let root = user(Role::Admin, "root@example.org");
-    let registry = AgentRegistry::new([], &[replay("a")], Kinds::default());
+    let registry = AgentRegistry::new([], &[replay("a")], AgentBuilder::default());
     let agents = registry.agents();
     // Administrators may not name files of the server.
     assert!(registry.check(&replay("b")).expect_err("refused").message.starts_with("kind: "));
@@ -100,7 +100,7 @@ fn stored_entries_are_added_and_removed_and_never_replace_configured_agents() {
 #[test]
 fn a_stored_entry_whose_id_a_configured_agent_has_is_listed_under_another_id() {
     let root = user(Role::Admin, "root@example.org");
-    let registry = AgentRegistry::new([], &[replay("a")], Kinds::default());
+    let registry = AgentRegistry::new([], &[replay("a")], AgentBuilder::default());
     let agents = registry.agents();
     registry.set_stored(&[("a".into(), replay("a")), ("b".into(), replay("b"))]);
     assert_eq!(ids(agents, &root), ["a", "unusable-a", "b"]);

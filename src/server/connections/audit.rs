@@ -89,7 +89,7 @@ mod tests {
             http::{Role, User},
         },
         server::{
-            agents::{AgentRegistry, Kinds},
+            agents::{AgentBuilder, AgentRegistry},
             auth::{Identity, Via},
             bus::Bus,
             channel::Channels,
@@ -130,7 +130,7 @@ mod tests {
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
-        let agents = AgentRegistry::new([], &[], Kinds::default()).agents().clone();
+        let agents = AgentRegistry::new([], &[], AgentBuilder::default()).agents().clone();
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path()));
         let nodes = Nodes::new(&channels, manager.clone(), runner, bus.clone());
         let guards = connect(&store, &manager, SOCKETS).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use netra::{
-    server::agents::{Kinds, model::ModelAgent},
+    server::agents::{AgentBuilder, model::ModelAgent},
     thread::RunState,
 };
 use serde_json::{Value, json};
@@ -260,7 +260,7 @@ async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
     let refused = error_reply(400, "invalid", "gemma:2b does not support tools");
     let model = Model::with([refused, text_reply("It begins.")]).await;
     let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(Away));
-    let harness = Harness::build(&model, json!({"context_tokens": 8192}), Kinds::default(), without_tools).await;
+    let harness = Harness::build(&model, json!({"context_tokens": 8192}), AgentBuilder::default(), without_tools).await;
     let run = harness.ask_with_files("Read this", &[("book.txt", book().as_bytes())]).await;
     assert_eq!(run.state, RunState::Finished);
     assert_eq!(texts(&run)[1..], ["My model takes no tools, so I do not see the rest of the files.", "It begins."]);

@@ -29,7 +29,7 @@ use netra::{
     },
     server::{
         agents::{
-            AgentRegistry, Kinds,
+            AgentBuilder, AgentRegistry,
             model::ModelAgent,
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
@@ -114,19 +114,24 @@ impl Harness {
 
     /// With additional configuration.
     async fn with(model: &Model, more: Value) -> Self {
-        Self::build(model, more, Kinds::default(), |agent| agent).await
+        Self::build(model, more, AgentBuilder::default(), |agent| agent).await
     }
 
     /// With a daily budget.
     async fn with_budget(model: &Model, budget: Budget) -> Self {
         let allowance = Arc::new(DayAllowance::new(budget));
-        let kinds = Kinds { allowance: allowance.clone(), ..Kinds::default() };
-        let harness = Self::build(model, json!({}), kinds, |agent| agent.with_allowance(allowance.clone())).await;
+        let builder = AgentBuilder { allowance: allowance.clone(), ..AgentBuilder::default() };
+        let harness = Self::build(model, json!({}), builder, |agent| agent.with_allowance(allowance.clone())).await;
         allowance.begin(&harness.channels);
         harness
     }
 
-    async fn build(model: &Model, more: Value, kinds: Kinds, change: impl FnOnce(ModelAgent) -> ModelAgent) -> Self {
+    async fn build(
+        model: &Model,
+        more: Value,
+        builder: AgentBuilder,
+        change: impl FnOnce(ModelAgent) -> ModelAgent,
+    ) -> Self {
         let mut config = json!({
             "model": "scripted", "base_url": model.url, "api_key": "sk-of-the-tests", "max_retry_wait_ms": 0,
             "prices": {"input": 1.0, "output": 10.0, "cached_input": 0.5},
@@ -137,7 +142,7 @@ impl Harness {
         let info = AgentInfo::new("model", "Model", "");
         let agent = ModelAgent::new(info, config, |_| None, &PriceTable::shipped()).expect("an agent");
         let agent: Arc<dyn Agent> = Arc::new(change(agent.with_tools(tools.clone())));
-        let agents = AgentRegistry::new([agent], &[], kinds).agents().clone();
+        let agents = AgentRegistry::new([agent], &[], builder).agents().clone();
         let runner = |channels: &Channels, files| Runner::new(channels.clone(), agents, RunnerOptions::new(files));
         Self::start("model", tools, runner).await
     }

@@ -7,7 +7,7 @@ use netra::{
     protocol::http::AgentSource,
     server::{
         agents::{
-            Kinds,
+            AgentBuilder,
             model::{
                 HttpProvider, ModelError, Target,
                 provider::{
@@ -298,7 +298,7 @@ fn entry(source: AgentSource, address: &str, more: serde_json::Value) -> Result<
     super::merge(&mut entry, more);
     let entry = serde_json::from_value(entry).expect("an entry");
     let config = AgentConfig::parse(&entry).expect("a configuration");
-    Kinds::default().build(&config, source).map(|_| ())
+    AgentBuilder::default().build(&config, source).map(|_| ())
 }
 
 #[tokio::test]

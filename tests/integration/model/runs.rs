@@ -7,7 +7,7 @@ use std::{
 
 use netra::{
     protocol::agui::Event,
-    server::agents::{AgentRegistry, Kinds},
+    server::agents::{AgentBuilder, AgentRegistry},
     thread::{NodeBody, RunState},
 };
 use serde_json::json;
@@ -179,8 +179,11 @@ fn an_entry_of_the_configuration_is_an_agent_or_reports_what_is_wrong() {
         {"id": "steps", "name": "Steps", "kind": "model", "model": "m", "max_steps": 0},
     ]);
     let entries: Vec<_> = serde_json::from_value(entries).expect("entries");
-    let kinds = Kinds { variables: Arc::new(|name| (name == "KEY").then(|| "secret".into())), ..Kinds::default() };
-    let agents = AgentRegistry::new([], &entries, kinds).agents().clone();
+    let builder = AgentBuilder {
+        variables: Arc::new(|name| (name == "KEY").then(|| "secret".into())),
+        ..AgentBuilder::default()
+    };
+    let agents = AgentRegistry::new([], &entries, builder).agents().clone();
     let disabled: Vec<_> = agents.all().iter().map(|agent| agent.info.disabled.clone().unwrap_or_default()).collect();
     assert_eq!(disabled[0], "");
     for (reason, words) in disabled[1..].iter().zip(["`nowhere`", "the variable OTHER is not set", "max_steps"]) {

@@ -13,7 +13,7 @@ use netra::{
     protocol::{AnswerStatus, InterruptAnswer, ThreadId, agui::Event},
     server::{
         agents::{
-            Kinds,
+            AgentBuilder,
             tools::{
                 Consent, ToolBox, ToolOutput, ToolSpec,
                 questions::{CallOutcome, Resumption},
@@ -99,7 +99,7 @@ async fn a_run_whose_budget_is_used_up_makes_no_more_calls_and_finishes() {
     let model = Model::with([look("a"), text_reply("never asked")]).await;
     let limit = Arc::new(TokenLimit(50, Default::default()));
     let harness =
-        Harness::build(&model, json!({}), Kinds::default(), |agent| agent.with_allowance(limit.clone())).await;
+        Harness::build(&model, json!({}), AgentBuilder::default(), |agent| agent.with_allowance(limit.clone())).await;
     let run = harness.ask("look").await;
     assert_eq!((&run.state, texts(&run).len()), (&RunState::Finished, 1));
     assert!(texts(&run)[0].contains("today's tokens are used"), "{run:#?}");
@@ -223,7 +223,7 @@ async fn a_tool_can_tell_whether_a_person_stopped_its_run() {
         let model = Model::with([calls(&[("hang", "c1", json!({}))])]).await;
         let tools = Arc::new(Hanging::default());
         let harness =
-            Harness::build(&model, json!({}), Kinds::default(), |agent| agent.with_tools(tools.clone())).await;
+            Harness::build(&model, json!({}), AgentBuilder::default(), |agent| agent.with_tools(tools.clone())).await;
         let run = harness.begin("hang").await;
         let called = async {
             while !tools.is_called.load(Ordering::Acquire) {

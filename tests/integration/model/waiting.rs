@@ -155,7 +155,7 @@ async fn an_allowed_call_whose_tools_are_away_reports_it() {
     let config = serde_json::from_value(config).expect("a configuration");
     let agent = ModelAgent::new(AgentInfo::new("model", "Model", ""), config, |_| None, &PriceTable::shipped());
     let agent: Arc<dyn Agent> = Arc::new(agent.expect("an agent").with_tools(Arc::new(Away)));
-    let agents = AgentRegistry::new([agent], &[], Kinds::default()).agents().clone();
+    let agents = AgentRegistry::new([agent], &[], AgentBuilder::default()).agents().clone();
     let runner = Runner::new(harness.channels.clone(), agents, RunnerOptions::new(harness.files()));
     let command = answer_to(&harness, &run, json!({"approved": true}));
     let asked = threads::answer(&harness.channels, &harness.user, &command, None, |_| Ok(())).await.expect("accepted");

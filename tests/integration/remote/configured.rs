@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use netra::server::{
-    agents::{AgentRegistry, Kinds},
+    agents::{AgentBuilder, AgentRegistry},
     config::agents::AgentEntry,
     runs::Agents,
 };
@@ -20,8 +20,8 @@ pub fn entry(changes: &Value) -> AgentEntry {
 
 pub fn registry(configured: &[AgentEntry]) -> AgentRegistry {
     let variables = |name: &str| name.ends_with("TOKEN").then(|| SECRET.to_owned());
-    let kinds = Kinds { variables: Arc::new(variables), ..Kinds::default() };
-    AgentRegistry::new([], configured, kinds)
+    let builder = AgentBuilder { variables: Arc::new(variables), ..AgentBuilder::default() };
+    AgentRegistry::new([], configured, builder)
 }
 
 pub fn agents(configured: &[AgentEntry]) -> Arc<Agents> {

@@ -9,7 +9,7 @@ use netra::{
     protocol::{RunId, http::AgentInfo},
     server::{
         agents::{
-            AgentRegistry, Kinds,
+            AgentBuilder, AgentRegistry,
             remote::{BreakerConfig, Remote, RemoteOptions},
         },
         channel::Channels,
@@ -60,7 +60,8 @@ impl RemoteHarness {
 
     pub async fn with_config(config: &AgUiConfig) -> Self {
         let remote = Arc::new(remote(config));
-        let agents = AgentRegistry::new([remote.clone() as Arc<dyn Agent>], &[], Kinds::default()).agents().clone();
+        let agents =
+            AgentRegistry::new([remote.clone() as Arc<dyn Agent>], &[], AgentBuilder::default()).agents().clone();
         let runner = |channels: &Channels, files| Runner::new(channels.clone(), agents, RunnerOptions::new(files));
         Self::start("remote", remote, runner).await
     }

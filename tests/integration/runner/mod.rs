@@ -25,7 +25,7 @@ use netra::{
         http::AgentInfo,
     },
     server::{
-        agents::{AgentRegistry, Kinds, Replay},
+        agents::{AgentBuilder, AgentRegistry, Replay},
         channel::{Channel, Channels},
         clock::now_ms,
         runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, Runner, RunnerOptions},
@@ -278,7 +278,7 @@ fn runner(
     let replay = Replay::open(info("replay"), &recording(), 2_000).expect("opens");
     let script = Script { gate: gate.clone(), files: files.clone() };
     let built_in = [Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)];
-    let agents = AgentRegistry::new(built_in, &[], Kinds::default());
+    let agents = AgentRegistry::new(built_in, &[], AgentBuilder::default());
     Runner::new(channels.clone(), agents.agents().clone(), options)
 }
 

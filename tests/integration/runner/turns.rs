@@ -191,7 +191,7 @@ async fn a_queued_run_fails_if_its_user_has_lost_access_to_the_agent() {
                         "events_per_second": 5_000, "access": {"roles": ["admin"]}});
     let closed = serde_json::from_value(closed).expect("an entry");
     let script = Script { gate: harness.agent.gate.clone(), files: harness.agent.files.clone() };
-    let agents = AgentRegistry::new([Arc::new(script) as Arc<dyn Agent>], &[closed], Kinds::default());
+    let agents = AgentRegistry::new([Arc::new(script) as Arc<dyn Agent>], &[closed], AgentBuilder::default());
     let options = RunnerOptions::new(harness.files());
     let runner = Runner::new(harness.channels.clone(), agents.agents().clone(), options);
     let _upkeep = Upkeep::spawn(&runner);

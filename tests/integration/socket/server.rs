@@ -10,7 +10,7 @@ use netra::{
         http::{AgentInfo, Role, User},
     },
     server::{
-        agents::{AgentRegistry, Kinds},
+        agents::{AgentBuilder, AgentRegistry},
         auth::{Auth, Identity, NewAccount, Sessions, Via},
         bus::Bus,
         channel::Channels,
@@ -44,7 +44,7 @@ impl Agent for Echo {
 
 /// A runner whose runs wait until they are stopped.
 fn runner(channels: &Channels, config: &Config) -> Runner {
-    let agents = AgentRegistry::new([Arc::new(Echo) as Arc<dyn Agent>], &[], Kinds::default());
+    let agents = AgentRegistry::new([Arc::new(Echo) as Arc<dyn Agent>], &[], AgentBuilder::default());
     let max_waiting_per_user = config.runs.max_waiting_per_user;
     let options = RunnerOptions { max_runs: 0, max_waiting_per_user, ..RunnerOptions::new(config.files_dir()) };
     Runner::new(channels.clone(), agents.agents().clone(), options)

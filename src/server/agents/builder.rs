@@ -23,9 +23,9 @@ use crate::{
 /// Looks up an environment variable.
 pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What agents are built with.
+/// Builds agents. Clones share the tools, the budgets and the circuit breakers.
 #[derive(Clone)]
-pub struct Kinds {
+pub struct AgentBuilder {
     /// The folder that relative paths are resolved against.
     pub folder: PathBuf,
     /// The environment variables that secrets refer to.
@@ -40,7 +40,7 @@ pub struct Kinds {
     pub breakers: Breakers,
 }
 
-impl Default for Kinds {
+impl Default for AgentBuilder {
     fn default() -> Self {
         let variables: Variables = Arc::new(|name| std::env::var(name).ok());
         let prices = Arc::new(PriceTable::shipped());
@@ -51,8 +51,8 @@ impl Default for Kinds {
     }
 }
 
-impl Kinds {
-    /// Builds the agent that an entry describes.
+impl AgentBuilder {
+    /// Builds the agent of a configuration entry.
     ///
     /// # Errors
     /// Names the wrong key and what is allowed.
@@ -95,7 +95,7 @@ impl Kinds {
         Ok(if tools.is_empty() { agent } else { agent.with_tools(self.tools.select(&tools)) })
     }
 
-    /// The value of a variable that entries of this source may refer to.
+    /// The value of an environment variable, if entries of this source may refer to it.
     fn variable(&self, name: &str, source: AgentSource) -> Option<String> {
         let is_allowed = source != AgentSource::Page || name.starts_with(PAGE_VAR_PREFIX);
         is_allowed.then(|| (self.variables)(name)).flatten()
