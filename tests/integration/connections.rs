@@ -256,7 +256,7 @@ async fn until(server: &TestServer, path: &str, status: u16) -> Answer {
 }
 
 #[tokio::test]
-async fn connections_of_one_address_are_limited_and_health_is_answered_beyond() {
+async fn excess_connections_of_one_address_are_refused_except_for_health_checks() {
     let server = long_timeouts().with("CONNECTIONS__MAX_PER_ADDRESS", 5).start_without_accounts().await;
     let held = join_all((0..5).map(|_| RawConnection::open(&server))).await;
     let refused = until(&server, "/api/config", 429).await;
@@ -270,7 +270,7 @@ async fn connections_of_one_address_are_limited_and_health_is_answered_beyond() 
 }
 
 #[tokio::test]
-async fn all_connections_are_limited_and_health_is_answered_beyond() {
+async fn excess_connections_are_refused_except_for_health_checks() {
     let server =
         long_timeouts().with("CONNECTIONS__MAX", 16).with("SERVER__TRUST_PROXY", true).start_without_accounts().await;
     // More idle connections than the limit and than the reserve for health checks.

@@ -1,12 +1,12 @@
 //! TCP connections: accepted, counted, served as HTTP/1.1 and closed.
 //!
-//! Promises: a connection that is not used is closed ([`deadlines`]), and there are at most so many ([`bounds`]); a refusal is answered
+//! Promises: unused connections are closed ([`deadlines`]), and their number is limited ([`counter`]); a refusal is answered
 //! with its reason; before a connection is closed, what the peer still sends is read, up to a limit, because with unread bytes the
-//! kernel would reset the connection and the answer would be lost. Upgraded connections have heartbeats of their own; here they only
-//! count.
+//! kernel would reset the connection and the answer would be lost. Upgraded connections have heartbeats of their own and are only
+//! counted here.
 
 mod body;
-mod bounds;
+mod counter;
 mod deadlines;
 mod refusal;
 mod stream;
@@ -42,7 +42,7 @@ use tracing::{debug, info, warn};
 
 use self::{
     body::{AnswerBody, DISCARD_IDLE_TIMEOUT, Discard, RequestBody},
-    bounds::{Admission, Bounds, MAX_EXCESS, Place, Reached},
+    counter::{Admission, ConnectionCounter, ExceededLimit, MAX_EXCESS, Permit},
     deadlines::{Deadlines, Timeout, Timeouts},
     stream::{Returned, Shared, Stream},
 };
@@ -51,7 +51,7 @@ use super::{
     metrics,
 };
 
-/// How long a connection beyond the limits may take to send its request.
+/// How long an excess connection may take to send its request.
 const EXCESS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after accepting failed, as when the system has no file descriptors left.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -60,13 +60,13 @@ const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// A quarter of the file descriptors is kept for the store, files, agents and tools, within these limits.
 const MIN_OTHER_DESCRIPTORS: usize = 64;
 const MAX_OTHER_DESCRIPTORS: usize = 4_096;
-/// The number of file descriptors to assume if the system does not tell.
+/// The number of file descriptors to assume if the system does not report it.
 const ASSUMED_DESCRIPTORS: u64 = 1_024;
 
 /// The limits for the connections of one listener. Clones share the count of connections.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    bounds: Bounds,
+    counter: ConnectionCounter,
     timeouts: Timeouts,
     discard: Discard,
     max_header_bytes: usize,
@@ -83,27 +83,27 @@ impl Limits {
         // Behind a trusted proxy all connections come from its address. Otherwise one address leaves an eighth to others.
         let per_address = (!config.server.trust_proxy).then(|| connections.max_per_address.min(max - max / 8));
         info!(descriptors, max_connections = max, max_per_address = per_address, "limits of connections");
-        let bounds = Bounds::new(max, per_address).with_proxies(&config.server.trusted_proxies);
-        Self::with(connections, bounds)
+        let counter = ConnectionCounter::new(max, per_address).with_proxies(&config.server.trusted_proxies);
+        Self::with(connections, counter)
     }
 
     /// The limits of a listener that only monitors use.
     #[must_use]
     pub fn for_monitors(config: &Config) -> Self {
-        Self::with(&config.connections, Bounds::new(MAX_EXCESS, None))
+        Self::with(&config.connections, ConnectionCounter::new(MAX_EXCESS, None))
     }
 
-    fn with(connections: &ConnectionsConfig, bounds: Bounds) -> Self {
+    fn with(connections: &ConnectionsConfig, counter: ConnectionCounter) -> Self {
         Self {
-            bounds,
+            counter,
             timeouts: connections.into(),
             discard: Discard { bytes: connections.discard_bytes, timeout: connections.discard_timeout() },
             max_header_bytes: connections.max_header_bytes,
         }
     }
 
-    /// The limits of a connection beyond the bounds.
-    fn beyond(&self) -> Self {
+    /// The limits of an excess connection.
+    fn for_excess(&self) -> Self {
         let mut limits = self.clone();
         let timeouts = &mut limits.timeouts;
         timeouts.first_byte = timeouts.first_byte.min(EXCESS_TIMEOUT);
@@ -160,16 +160,16 @@ fn accept(
     // Small frames are sent at once.
     let _ = tcp.set_nodelay(true);
     let (router, stopping) = (router.clone(), stopping.clone());
-    match limits.bounds.admit(peer.ip()) {
-        Admission::Open(place) => {
-            let connection = Connection { peer, router, limits: limits.clone(), beyond: None };
-            tasks.spawn(connection.run(tcp, place, stopping));
+    match limits.counter.admit(peer.ip()) {
+        Admission::Open(permit) => {
+            let connection = Connection { peer, router, limits: limits.clone(), exceeded: None };
+            tasks.spawn(connection.run(tcp, permit, stopping));
         }
-        Admission::Beyond(reached, place, end) => {
-            debug!(%peer, ?reached, "connection beyond the bounds");
-            let connection = Connection { peer, router, limits: limits.beyond(), beyond: Some(reached) };
-            let served = connection.run(tcp, place, stopping);
-            tasks.spawn(async move { end.run_until_cancelled(served).await });
+        Admission::Excess(exceeded, permit, close) => {
+            debug!(%peer, ?exceeded, "excess connection: its requests are refused");
+            let connection = Connection { peer, router, limits: limits.for_excess(), exceeded: Some(exceeded) };
+            let served = connection.run(tcp, permit, stopping);
+            tasks.spawn(async move { close.run_until_cancelled(served).await });
         }
     }
 }
@@ -179,8 +179,8 @@ struct Connection {
     peer: SocketAddr,
     router: Router,
     limits: Limits,
-    /// Which limit it exceeds, if one.
-    beyond: Option<Reached>,
+    /// The limit that it exceeds, if any.
+    exceeded: Option<ExceededLimit>,
 }
 
 /// How serving a connection ended.
@@ -192,9 +192,9 @@ enum End {
 }
 
 impl Connection {
-    async fn run(self, tcp: TcpStream, place: Place, stopping: CancellationToken) {
+    async fn run(self, tcp: TcpStream, permit: Permit, stopping: CancellationToken) {
         let shared = Arc::new(Shared::new(self.peer, Deadlines::new(self.limits.timeouts, Instant::now())));
-        let stream = Stream::new(tcp, place, shared.clone());
+        let stream = Stream::new(tcp, permit, shared.clone());
         let discard = self.limits.discard;
         let end = self.serve(stream, &shared, &stopping).await;
         // An upgraded connection is not returned.
@@ -225,7 +225,7 @@ impl Connection {
             .header_read_timeout(self.limits.timeouts.idle + 2 * self.limits.timeouts.header)
             .max_header_size(self.limits.max_header_bytes)
             .max_buf_size(MAX_BUFFER_BYTES.max(self.limits.max_header_bytes))
-            .keep_alive(self.beyond.is_none());
+            .keep_alive(self.exceeded.is_none());
         let service = service_fn(|request| self.call(request, shared.clone()));
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let mut stop = pin!(stopping.cancelled());
@@ -258,12 +258,12 @@ impl Connection {
         let discard = self.limits.discard;
         let mut request = request.map(|body| Body::new(RequestBody::new(body, expects, shared.clone(), discard)));
         request.extensions_mut().insert(ConnectInfo(self.peer));
-        let refused = self.beyond.filter(|_| !matches!(request.uri().path(), "/healthz" | "/readyz"));
+        let refused = self.exceeded.filter(|_| !matches!(request.uri().path(), "/healthz" | "/readyz"));
         let mut router = self.router.clone();
-        let close = self.beyond.is_some();
+        let close = self.exceeded.is_some();
         async move {
             let mut response = match refused {
-                Some(reached) => refusal::beyond(reached).into_response(),
+                Some(exceeded) => refusal::too_many_connections(exceeded).into_response(),
                 None => match router.call(request).await {
                     Ok(response) => response,
                     Err(never) => match never {},

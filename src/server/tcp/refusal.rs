@@ -2,10 +2,10 @@
 
 use axum::http::StatusCode;
 
-use super::bounds::Reached;
+use super::counter::ExceededLimit;
 use crate::{protocol::http::Problem, server::problem::problem};
 
-/// When a client that was refused because of the limits may try again, in milliseconds.
+/// After how long a client of an excess connection may try again, in milliseconds.
 const RETRY_AFTER_MS: u64 = 5_000;
 
 /// The answer to a request that was not received in time.
@@ -14,14 +14,14 @@ pub(super) fn timed_out() -> Vec<u8> {
     to_bytes(&problem(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
 }
 
-/// The answer on a connection beyond a limit.
-pub(super) fn beyond(reached: Reached) -> Problem {
-    let refused = match reached {
-        Reached::All => {
-            let detail = "the server has all the connections that it can; try again in a moment";
+/// The answer to a request on an excess connection.
+pub(super) fn too_many_connections(exceeded: ExceededLimit) -> Problem {
+    let refused = match exceeded {
+        ExceededLimit::Total => {
+            let detail = "the server has as many connections as it allows; try again in a moment";
             problem(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", detail)
         }
-        Reached::Address => {
+        ExceededLimit::PerAddress => {
             let detail = "too many connections from this address; close some, or try again in a moment";
             problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail)
         }

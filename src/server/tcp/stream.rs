@@ -15,7 +15,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{bounds::Place, deadlines::Deadlines, refusal};
+use super::{counter::Permit, deadlines::Deadlines, refusal};
 
 /// The state that the parts of one connection share.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Returned {
     pub(super) tcp: TcpStream,
     /// Whether the peer has closed its side.
     pub(super) ended: bool,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Shared {
@@ -51,14 +51,14 @@ impl Shared {
 #[derive(Debug)]
 pub(super) struct Stream {
     /// None only while it is dropped.
-    parts: Option<(TcpStream, Place)>,
+    parts: Option<(TcpStream, Permit)>,
     shared: Arc<Shared>,
     ended: bool,
 }
 
 impl Stream {
-    pub(super) fn new(tcp: TcpStream, place: Place, shared: Arc<Shared>) -> Self {
-        Self { parts: Some((tcp, place)), shared, ended: false }
+    pub(super) fn new(tcp: TcpStream, permit: Permit, shared: Arc<Shared>) -> Self {
+        Self { parts: Some((tcp, permit)), shared, ended: false }
     }
 
     fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -91,10 +91,10 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some((tcp, place)) = self.parts.take()
+        if let Some((tcp, permit)) = self.parts.take()
             && !self.shared.deadlines.lock().is_upgraded()
         {
-            *self.shared.returned.lock() = Some(Returned { tcp, ended: self.ended, _place: place });
+            *self.shared.returned.lock() = Some(Returned { tcp, ended: self.ended, _permit: permit });
         }
     }
 }
