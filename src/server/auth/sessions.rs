@@ -205,7 +205,7 @@ pub(super) async fn end(store: &Store, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Records that sessions ended before they expired; last in the transaction that ends them. The audit of open connections polls this,
+/// Records that sessions ended before they expired; last in the transaction that ends them. The session check of open connections polls this,
 /// and reads all sessions only if it changed.
 pub(super) async fn mark_ended(tx: &mut sqlx::AnyConnection) -> Result<()> {
     let sql =

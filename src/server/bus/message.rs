@@ -28,7 +28,8 @@ pub enum NodeMessage {
     /// Administrators changed the agents: read them from the store again.
     AgentsChanged {},
     /// A thread was deleted: end its subscriptions.
-    Forget {
+    #[serde(rename = "forget")]
+    ThreadDeleted {
         /// The thread.
         thread_id: ThreadId,
     },
@@ -37,7 +38,7 @@ pub enum NodeMessage {
         /// The notice.
         notice: Notice,
     },
-    /// Entries may have been lost: compare the ends of the logs with what connections were sent.
+    /// Entries may have been lost: compare the last `seq` of each followed log with what connections were sent.
     Compare {},
     /// Who has threads open and which runs wait, at one node. Replaces what it reported of these threads before.
     Present {

@@ -6,7 +6,7 @@
 //! Promises: sending never blocks and never fails. What is lost (the bus is away, a queue is full) is counted and shown in [`Status`];
 //! then nodes compare the ends of their logs ([`Bus::comparisons`]) and read what is missing from the store.
 
-// Without NATS nothing leaves this process: what only NATS reads is unused.
+// Without NATS the items that only NATS uses are unused.
 #![cfg_attr(not(feature = "nats"), allow(dead_code))]
 
 mod message;
@@ -88,7 +88,7 @@ struct Inner {
     hub: Arc<dyn Hub>,
     nats: Option<Queues>,
     health: watch::Sender<Health>,
-    /// How often a comparison of the logs' ends was requested.
+    /// How many comparisons of the logs' ends were requested.
     comparisons: watch::Sender<u64>,
     dropped: AtomicU64,
 }
@@ -153,13 +153,13 @@ impl Bus {
         self.0.health.borrow().status
     }
 
-    /// Whether there can be other nodes.
+    /// Whether there are no other nodes.
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.0.nats.is_none()
     }
 
-    /// Waits until the status is another than `known`; returns it.
+    /// Waits until the status differs from `known`; returns the new status.
     pub async fn changed(&self, known: Status) -> Status {
         let mut health = self.0.health.subscribe();
         let changed = health.wait_for(|health| health.status != known).await;

@@ -1,4 +1,4 @@
-//! In place of NATS, where this build was made without the feature `nats`: `Config::check` refuses a bus that needs it.
+//! Replaces `nats.rs` in builds without the feature `nats`. [`run`] is never reached: `Config::check` refuses a bus that needs NATS.
 
 use std::sync::Arc;
 

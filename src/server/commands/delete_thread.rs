@@ -15,7 +15,7 @@ impl Commands {
     /// As [`threads::delete`]; the files cannot be deleted.
     pub async fn delete_thread(&self, user: &User, command: &DeleteThread) -> Result<()> {
         let running = threads::delete(&self.channels, user, command).await?;
-        self.nodes.forget(command.thread_id);
+        self.nodes.thread_deleted(command.thread_id);
         running.into_iter().for_each(|run| self.nodes.stop_run(run));
         self.remove_files(command.thread_id).await
     }

@@ -69,7 +69,7 @@ async fn compare(node: &Inner, channels: &Channels) -> Result<()> {
         match heads.get(&channel) {
             Some(head) => node.manager.head(channel, *head),
             // A thread is created with its first entry, so one that is followed had entries.
-            None if matches!(channel, Channel::Thread(_)) => node.manager.forget(channel),
+            None if matches!(channel, Channel::Thread(_)) => node.manager.end_subscriptions(channel),
             None => {}
         }
     }

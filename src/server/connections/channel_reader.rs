@@ -185,7 +185,7 @@ mod tests {
         let mut reader = ChannelReader::open(&manager, &channels, &identity, channel, 1).expect("fits");
         // As `catch_up.rs` does on every node at intervals: a followed channel without entries counts as deleted.
         for missing in manager.followed() {
-            manager.forget(missing);
+            manager.end_subscriptions(missing);
         }
         reader.start_after(append(&channels, id).await);
         for seq in 2..=3 {

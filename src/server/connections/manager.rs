@@ -204,7 +204,7 @@ impl ConnectionManager {
     }
 
     /// A channel was deleted: ends all subscriptions of it.
-    pub fn forget(&self, channel: Channel) {
+    pub fn end_subscriptions(&self, channel: Channel) {
         let mut registry = self.0.registry.lock();
         let Some(followers) = registry.followers(channel) else { return };
         for (id, _) in followers.iter() {

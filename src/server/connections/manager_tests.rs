@@ -83,7 +83,7 @@ fn nothing_of_a_revoked_or_deleted_channel_is_delivered() {
     let delivery = |channel, seq| Delivery::new(&Epoch("e".into()), channel, seq, 1, "{}");
     manager.deliver(&delivery(first, 1));
     manager.revoke(ada.user.id, first);
-    manager.forget(second);
+    manager.end_subscriptions(second);
     for channel in [first, second] {
         manager.deliver(&delivery(channel, 2));
     }
@@ -93,7 +93,7 @@ fn nothing_of_a_revoked_or_deleted_channel_is_delivered() {
 }
 
 #[test]
-fn a_session_and_a_person_can_be_closed() {
+fn the_connections_of_a_session_or_a_person_can_be_closed() {
     let manager = manager(|_| {});
     let ada = identity("a");
     let phone = Identity { via: Via::Cookie { session: "b".into() }, ..ada.clone() };

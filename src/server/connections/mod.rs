@@ -2,9 +2,8 @@
 //!
 //! [`manager`] has the connections and their subscriptions (over [`registry`], its indexes); [`outbound`] is what waits to be
 //! written to one of them; [`channel_reader`] follows a channel without a socket; [`log_page`] reads a channel's log for either.
-//! [`nodes`] sends to the other nodes and applies what they send, with [`presence`], [`catch_up`] and [`audit`] as its loops.
+//! [`nodes`] sends to the other nodes and applies what they send, with [`presence`], [`catch_up`] and [`session_check`] as its loops.
 
-mod audit;
 mod catch_up;
 mod channel_reader;
 mod log_page;
@@ -13,6 +12,7 @@ mod nodes;
 mod outbound;
 mod presence;
 mod registry;
+mod session_check;
 
 pub(crate) use channel_reader::{ChannelReader, StreamEnd};
 pub(crate) use log_page::PageRequest;

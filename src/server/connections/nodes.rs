@@ -1,7 +1,7 @@
 //! Actions on every node: applied here directly, on the others through the bus.
 //!
-//! Stopping runs, closing connections and sending notices goes through here, so that no caller has to care how many nodes there
-//! are. A message of another node is applied the same way, but not sent on.
+//! Callers stop runs, close connections and send notices through [`Nodes`], the same way with one node and with many. A message from
+//! another node is applied the same way, but not sent on.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{audit, catch_up, manager::ConnectionManager, presence};
+use super::{catch_up, manager::ConnectionManager, presence, session_check};
 use crate::{
     protocol::{CloseCode, Epoch, Notice, Push, RunId, ThreadId, UserId},
     server::{
@@ -32,9 +32,9 @@ pub(super) struct Inner {
     pub(super) bus: Bus,
     /// Presence and waiting runs on the other nodes.
     pub(super) remote: Mutex<presence::RemotePresence>,
-    /// Notified when those change.
+    /// Notified when `remote` changes.
     pub(super) remote_changed: Notify,
-    /// Notified when sessions or roles may have changed.
+    /// Notified to check the sessions of open connections at once.
     pub(super) recheck: Notify,
 }
 
@@ -59,13 +59,13 @@ impl Nodes {
         &self.0.bus
     }
 
-    /// Receives messages, and runs the loops of `catch_up`, `audit` and `presence`, until `stopping`.
+    /// Receives messages, and runs the loops of `catch_up`, `session_check` and `presence`, until `stopping`.
     pub async fn run(self, channels: Channels, auth: Auth, stopping: CancellationToken) {
         let (name, epoch) = (self.0.name.clone(), self.0.epoch.clone());
         tokio::join!(
             self.0.bus.clone().run(name, epoch.clone(), Arc::new(self.clone()), stopping.clone()),
             catch_up::run(&self.0, &channels, &stopping),
-            audit::run(&self.0, &auth, &stopping),
+            session_check::run(&self.0, &auth, &stopping),
             presence::run(&self.0, &epoch, &stopping),
         );
     }
@@ -80,12 +80,12 @@ impl Nodes {
         self.broadcast(NodeMessage::StopRun { run_id });
     }
 
-    /// Closes all connections of a person (4403); returns how many there were here.
+    /// Closes all connections of a person (4403); returns how many there were on this node.
     pub fn disconnect(&self, user_id: UserId) -> usize {
         self.broadcast(NodeMessage::Disconnect { user_id })
     }
 
-    /// Closes the connections of a session that ended (4401); returns how many there were here.
+    /// Closes the connections of a session that ended (4401); returns how many there were on this node.
     pub fn end_session(&self, session: &str) -> usize {
         self.broadcast(NodeMessage::EndSession { session: session.to_owned() })
     }
@@ -101,21 +101,22 @@ impl Nodes {
     }
 
     /// A thread was deleted: ends its subscriptions.
-    pub fn forget(&self, thread_id: ThreadId) {
-        self.broadcast(NodeMessage::Forget { thread_id });
+    pub fn thread_deleted(&self, thread_id: ThreadId) {
+        self.broadcast(NodeMessage::ThreadDeleted { thread_id });
     }
 
-    /// Sends a notice to everyone; returns to how many connections here.
+    /// Sends a notice to everyone; returns how many connections of this node it was sent to.
     pub fn notice(&self, notice: Notice) -> usize {
         self.broadcast(NodeMessage::Notice { notice })
     }
 
-    /// Applies a message here and sends it to the other nodes; returns how many connections it reached here.
+    /// Applies a message here and sends it to the other nodes; returns how many connections of this node it concerns.
     fn broadcast(&self, message: NodeMessage) -> usize {
         self.0.bus.send(message.clone());
         self.apply_local(message)
     }
 
+    /// Applies a message to this node; returns how many of its connections were closed or notified.
     fn apply_local(&self, message: NodeMessage) -> usize {
         let Inner { manager, runner, bus, remote, remote_changed, recheck, .. } = &*self.0;
         match message {
@@ -128,7 +129,7 @@ impl Nodes {
             }
             NodeMessage::Recheck {} => recheck.notify_one(),
             NodeMessage::AgentsChanged {} => runner.agents().changed.notify_one(),
-            NodeMessage::Forget { thread_id } => manager.forget(Channel::Thread(thread_id)),
+            NodeMessage::ThreadDeleted { thread_id } => manager.end_subscriptions(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.request_comparison(),
             NodeMessage::Present { node, parts } => {
@@ -154,7 +155,7 @@ impl Listener for Nodes {
     }
 
     fn on_message(&self, message: NodeMessage) {
-        tracing::debug!(?message, "message of another node");
+        tracing::debug!(?message, "message from another node");
         self.apply_local(message);
     }
 }

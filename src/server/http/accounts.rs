@@ -1,5 +1,5 @@
 //! Setup, sign-in, sign-out, tokens, tickets, and disconnecting people. Sockets of sessions that end are closed on every node: at once
-//! through the bus, or within a second by the audit of open connections.
+//! through the bus, or within a second by the session check of open connections.
 
 use axum::{
     Json as Answer,

@@ -107,7 +107,7 @@ fn everything() -> Vec<NodeMessage> {
         NodeMessage::Disconnect { user_id: UserId::new() },
         NodeMessage::EndSession { session: "a digest".into() },
         NodeMessage::Recheck {},
-        NodeMessage::Forget { thread_id: ThreadId::new() },
+        NodeMessage::ThreadDeleted { thread_id: ThreadId::new() },
         NodeMessage::Notice { notice: Notice { id: NoticeId::new(), text: "Noon.".into(), at: 1 } },
         NodeMessage::Compare {},
         NodeMessage::Present { node: "a".into(), parts: Vec::new() },

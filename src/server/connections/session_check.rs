@@ -1,8 +1,8 @@
 //! Closes connections whose session ended or whose person's role changed, even if no other node reported it.
 //!
-//! Twice a second it reads from the store whether any session ended before it expired. If one did, it audits all sessions behind
-//! open connections (of cookies and tokens) and closes (4401) those that are not valid any more with the role of the handshake. It
-//! also audits them at least every 30 s, but spends at most a fiftieth of the time on that.
+//! Twice a second it reads from the store whether any session ended before it expired. If one did, it checks the sessions (of
+//! cookies and tokens) of all open connections, and closes (4401) the connections whose session is not valid any more, or has
+//! another role than at the handshake. Without such an end it checks them at least every 30 s, in at most a fiftieth of the time.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -15,18 +15,18 @@ use crate::{
     server::{auth::Auth, error::Result},
 };
 
-/// How often the store is asked whether a session ended.
+/// The time between two reads of whether a session ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// The longest time between two audits.
-const MAX_AUDIT_INTERVAL: Duration = Duration::from_secs(30);
-/// The time between two audits, in multiples of the duration of the first, if no session ended.
+/// The longest time between two checks.
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+/// The time between two checks if no session ended, in multiples of the duration of the first.
 const REST_FACTOR: u32 = 50;
 
-/// Audits until `stopping`.
+/// Checks until `stopping`.
 pub(super) async fn run(node: &Inner, auth: &Auth, stopping: &CancellationToken) {
     let (mut last_ended, mut due) = (None, Instant::now());
     loop {
-        match audit_if_due(node, auth, &mut last_ended, due).await {
+        match check_if_due(node, auth, &mut last_ended, due).await {
             Ok(Some(next)) => due = next,
             Ok(None) => {}
             Err(error) => {
@@ -42,29 +42,29 @@ pub(super) async fn run(node: &Inner, auth: &Auth, stopping: &CancellationToken)
     }
 }
 
-/// Audits if that is due or a session ended since the last audit; then returns when the next is due.
-async fn audit_if_due(
+/// Checks if that is due or a session ended since the last check, and then returns when the next is due.
+async fn check_if_due(
     node: &Inner,
     auth: &Auth,
     last_ended: &mut Option<String>,
     due: Instant,
 ) -> Result<Option<Instant>> {
     let started = Instant::now();
-    // Read first, so that a session which ends during the audit causes another.
+    // Read first, so that a session which ends during the check causes another.
     let ended = auth.last_ended().await?;
     if started < due && ended == *last_ended {
         return Ok(None);
     }
-    let closed = audit(node, auth).await?;
+    let closed = check_sessions(node, auth).await?;
     *last_ended = ended;
     if closed > 0 {
         tracing::info!(closed, "closed connections whose session ended");
     }
-    Ok(Some(Instant::now() + (started.elapsed() * REST_FACTOR).clamp(POLL_INTERVAL, MAX_AUDIT_INTERVAL)))
+    Ok(Some(Instant::now() + (started.elapsed() * REST_FACTOR).clamp(POLL_INTERVAL, MAX_CHECK_INTERVAL)))
 }
 
 /// Closes the connections whose session is not valid any more; returns how many.
-async fn audit(node: &Inner, auth: &Auth) -> Result<usize> {
+async fn check_sessions(node: &Inner, auth: &Auth) -> Result<usize> {
     let owners = node.manager.owners();
     // One lookup a session, however many connections it has.
     let sessions: HashSet<Arc<str>> = owners.iter().map(|(owner, _)| owner.session.clone()).collect();
@@ -134,23 +134,23 @@ mod tests {
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path()));
         let nodes = Nodes::new(&channels, manager.clone(), runner, bus.clone());
         let guards = connect(&store, &manager, SOCKETS).await;
-        assert_eq!(audit(&nodes.0, &auth).await.expect("asks"), 0, "all are valid");
-        let (mut last_ended, later) = (auth.last_ended().await.expect("asks"), Instant::now() + MAX_AUDIT_INTERVAL);
+        assert_eq!(check_sessions(&nodes.0, &auth).await.expect("asks"), 0, "all are valid");
+        let (mut last_ended, later) = (auth.last_ended().await.expect("asks"), Instant::now() + MAX_CHECK_INTERVAL);
         assert!(
-            audit_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none(),
+            check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none(),
             "nothing is due and nothing ended"
         );
         auth.end_session("nobody's").await.expect("ends");
         assert!(
-            audit_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_some(),
+            check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_some(),
             "a session ended"
         );
-        assert!(audit_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none());
+        assert!(check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none());
         let begun = Instant::now();
         for _ in 0..20 {
-            audit(&nodes.0, &auth).await.expect("asks");
+            check_sessions(&nodes.0, &auth).await.expect("asks");
         }
-        println!("{SOCKETS} sockets are audited in {:?}", begun.elapsed() / 20);
+        println!("{SOCKETS} sockets are checked in {:?}", begun.elapsed() / 20);
 
         let mut tx = store.begin().await.expect("begins");
         for sql in [
@@ -162,7 +162,7 @@ mod tests {
             sqlx::query(sql).execute(&mut *tx).await.expect("changes");
         }
         tx.commit().await.expect("commits");
-        assert_eq!(audit(&nodes.0, &auth).await.expect("asks"), 6);
+        assert_eq!(check_sessions(&nodes.0, &auth).await.expect("asks"), 6);
         let closed = |number: &usize| {
             let close = guards[*number].outbound().take(&mut std::collections::VecDeque::new());
             close.is_some_and(|close| close.code == CloseCode::SessionEnded)
