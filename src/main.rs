@@ -1,6 +1,6 @@
 //! The `netra` command.
 
-/// Returns memory to the system after a burst of work, which the system's allocator does not because of fragmentation; see
+/// mimalloc returns memory to the operating system after a burst of work; glibc's allocator keeps it, because of fragmentation. See
 /// `docs/performance.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -24,9 +24,9 @@ use crate::server::{
     usage::DayAllowance,
 };
 
-/// Length of the queue of connections to accept: after a restart all clients reconnect at once.
+/// How many connections may wait to be accepted: after a restart all clients reconnect at once.
 const BACKLOG: u32 = 4096;
-/// How long requests under way may take once the server is stopping.
+/// How long running requests may take once the server is stopping.
 const DRAIN_REQUESTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Start the server and print a link to it.
@@ -35,8 +35,9 @@ const DRAIN_REQUESTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// (NETRA_SOCKET__HEARTBEAT_MS for `heartbeat_ms` of `[socket]`), overridden by flags. NETRA_SETUP_TOKEN sets the token that creates
 /// the first administrator; NETRA_LOG filters the log (`debug`, `netra=trace`).
 ///
-/// On SIGTERM or SIGINT the server refuses new sockets, lets runs finish for up to server.drain_ms, closes sockets with a time to
-/// reconnect, and exits with 0. A second signal stops it at once, with 143 or 130; the next start ends the runs that were cut off.
+/// On SIGTERM or SIGINT the server refuses new sockets, lets runs finish for up to server.drain_ms, closes sockets with the delay
+/// after which to reconnect, and exits with 0. A second signal stops it at once, with 143 or 130; the next start ends the runs that
+/// were cut off.
 #[derive(Args)]
 #[command(after_help = "An agent can replay a recorded run, for demonstrations and tests:
 
@@ -60,26 +61,26 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let flags = Flags { config: args.config, listen: args.listen, data: args.data };
-    let mut config = config::load(&flags, variables())?;
+    let mut config = config::load(&flags, env_variables())?;
     let telemetry = telemetry::init(&config)?;
-    // Logs what is wrong with the entries of agents.
-    let agents = agents(&config)?;
-    let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
+    // Logs the invalid entries of `[[agents]]`.
+    let agents = build_agents(&config)?;
+    let signals = Signals::new().map_err(|error| Failure::Failed(format!("cannot handle signals: {error}")))?;
     let _lock = lock_data_folder(&config)?;
     make_all_private(&config).map_err(|error| {
-        let allowed = "server.data and server.files must name folders that this user may write to";
-        ConfigError::new(config.source(), format!("file modes: {error}; {allowed}"))
+        let advice = "server.data and server.files must name folders that this user may write to";
+        ConfigError::new(config.source(), format!("file modes: {error}; {advice}"))
     })?;
-    // Raises the limit of file descriptors, so before anything is opened.
+    // Before anything is opened, because it raises the limit of file descriptors.
     let limits = Limits::new(&config);
     let listener = listen(config.server.listen)?;
-    // The real port, in place of port 0.
+    // Replaces port 0 by the port that was picked.
     config.server.listen = listener.local_addr().unwrap_or(config.server.listen);
     let metrics_listener = match config.server.metrics {
         MetricsAccess::Listen(address) => Some(listen(address)?),
         _ => None,
     };
-    let state = open(config, agents).await?;
+    let state = open_state(config, agents).await?;
     if let Some(listener) = metrics_listener {
         serve_metrics(&state, listener);
     }
@@ -89,7 +90,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     serve(state, listener, limits, signals, telemetry).await
 }
 
-/// Serves the metrics on an address of their own, until the process ends.
+/// Serves the metrics on their own address, until the process ends.
 fn serve_metrics(state: &AppState, listener: TcpListener) {
     if let Ok(address) = listener.local_addr() {
         info!(%address, "serving metrics");
@@ -112,7 +113,7 @@ async fn serve(
     let stop = async {
         state.drain().await;
         if tokio::time::timeout(DRAIN_REQUESTS_TIMEOUT, server).await.is_err() {
-            warn!("requests under way were cut off");
+            warn!("running requests were cut off");
         }
         state.channels.store().close().await;
         info!("stopped");
@@ -125,7 +126,7 @@ async fn serve(
 }
 
 /// Environment variables that are valid UTF-8.
-pub(super) fn variables() -> impl Iterator<Item = (String, String)> {
+pub(super) fn env_variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
@@ -134,8 +135,8 @@ pub(super) fn lock_data_folder(config: &Config) -> Result<fs::File, ConfigError>
     let folder = &config.server.data;
     let place = format!("data folder {}", folder.display());
     let unusable = |error: io::Error| {
-        let allowed = "server.data (--data) must name a folder that this user may write to";
-        ConfigError::new(&place, format!("cannot be written to ({error}); {allowed}"))
+        let advice = "server.data (--data) must name a folder that this user may write to";
+        ConfigError::new(&place, format!("cannot be written to ({error}); {advice}"))
     };
     private_folder(folder).map_err(unusable)?;
     let file = fs::File::options().create(true).truncate(false).write(true).open(folder.join("netra.lock"));
@@ -162,7 +163,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
             io::ErrorKind::AddrInUse => {
                 "is in use by another program; choose another with --listen (port 0 picks a free one)".into()
             }
-            io::ErrorKind::PermissionDenied => "needs more rights than this user has; ports from 1024 on do not".into(),
+            io::ErrorKind::PermissionDenied => {
+                "is reserved for privileged users; choose a port from 1024 on with --listen".into()
+            }
             _ => {
                 format!("cannot be listened on ({error}); server.listen (--listen) must be an address of this machine")
             }
@@ -171,17 +174,17 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
     })
 }
 
-async fn open(config: Config, agents: AgentRegistry) -> Result<AppState, Failure> {
+async fn open_state(config: Config, agents: AgentRegistry) -> Result<AppState, Failure> {
     let place = config.redacted_store_url();
     AppState::open(config, agents).await.map_err(|error| {
-        let allowed =
+        let advice =
             "store.url must name an SQLite file that this user may write to, or a reachable PostgreSQL database";
-        ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {allowed}")).into()
+        ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {advice}")).into()
     })
 }
 
 /// The built-in analyst, and the agents of the configuration.
-fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
+fn build_agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     let prices = config.analyst.prices.as_deref();
     let analyst =
         Analyst::new(prices).map_err(|error| ConfigError::new(config.source(), format!("analyst.prices: {error}")))?;
@@ -202,7 +205,7 @@ fn agents(config: &Config) -> Result<AgentRegistry, ConfigError> {
     Ok(AgentRegistry::new([Arc::new(analyst) as Arc<dyn Agent>], &config.agents, builder))
 }
 
-/// The URL to open first: the setup page while there are no accounts, else the front page.
+/// The URL to open first: of the setup page while there are no accounts, else of the start page.
 async fn start_link(state: &AppState) -> Result<String, Failure> {
     let server = &state.config.server;
     let address = match server.listen.ip() {
@@ -228,7 +231,7 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next one; returns the exit code of a process that it ends.
+    /// Waits for the next signal; returns the exit code of a process that this signal ends.
     async fn next(&mut self) -> u8 {
         let signal = tokio::select! {
             _ = self.interrupt.recv() => SignalKind::interrupt(),

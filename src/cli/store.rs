@@ -25,10 +25,10 @@ pub(super) enum StoreCommand {
     Verify(Location),
 }
 
-/// Opens a store that exists: with a wrong folder, a new and empty one would be created.
+/// Opens an existing store. [`user::open_store`] would create an empty one if the folder is wrong.
 async fn open_existing(config: &Config) -> Result<Store, Failure> {
     if let Some(path) = config.sqlite_file().filter(|path| !path.exists()) {
-        let missing = format!("there is none at {}; name the data folder of a server with --data", path.display());
+        let missing = format!("there is no store at {}; name the data folder of a server with --data", path.display());
         return Err(ConfigError::new("store", missing).into());
     }
     user::open_store(config).await
@@ -53,10 +53,10 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
             let (runs, threads) = (report.runs, report.threads);
             if !report.broken.is_empty() {
                 return Err(Failure::Failed(format!(
-                    "of {runs} runs in {threads} threads, those above break AG-UI's rules"
+                    "{runs} runs in {threads} threads checked: the runs above break AG-UI's rules"
                 )));
             }
-            print_line(&format!("{runs} runs in {threads} threads: every event is in order"))
+            print_line(&format!("{runs} runs in {threads} threads checked: all follow AG-UI's rules"))
         }
     }
 }

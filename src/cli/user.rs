@@ -10,7 +10,7 @@ use super::{
     Failure,
     admin::{AdminClient, Credentials},
     print_line, read_password,
-    serve::variables,
+    serve::env_variables,
 };
 use crate::{
     protocol::http::Role,
@@ -130,7 +130,7 @@ impl Location {
     }
 
     pub(super) fn config(self) -> Result<Config, Failure> {
-        Ok(config::load(&Flags { config: self.config, data: self.data, listen: None }, variables())?)
+        Ok(config::load(&Flags { config: self.config, data: self.data, listen: None }, env_variables())?)
     }
 
     pub(super) async fn auth(self) -> Result<Auth, Failure> {

@@ -18,7 +18,7 @@ pub(super) const SERVER_LOST: &str = "server_lost";
 /// The longest stored message of a failure, in characters.
 const MAX_PROBLEM_CHARS: usize = 500;
 
-/// Whether a run failed because its server ended, not because of its agent.
+/// Whether a run failed because its server stopped, not because of its agent.
 pub(super) fn is_caused_by_server(code: &str) -> bool {
     [SERVER_RESTARTED, SERVER_RESTARTING, SERVER_LOST].contains(&code)
 }

@@ -1,12 +1,12 @@
-//! Runs: an agent answers a question, and its events become entries of the thread's log.
+//! Runs: an agent answers a message, and its events become entries of the thread's log.
 //!
 //! An [`Agent`] receives a [`RunInput`] and sends AG-UI events through an [`Emitter`]. The [`Runner`] does the rest: it queues
 //! the run, writes `RUN_STARTED` and the terminal event, checks and coalesces events, appends them to the log, stops a run
 //! within a second, and turns a panic, an error or a timeout into `RUN_ERROR` after closing what is open.
 //!
 //! Floors, low to high: [`agent`] and `agents` (who can answer); [`guard`], [`verifier`] and [`verify`] (AG-UI's rules);
-//! `chunks`, `coalesce`, `condense` (events before they are stored); `failures`, `tool_tasks` and `restart` (runs that the end of a server
-//! cut); `run_log` (appending); `prepare` (what a run starts with); `run`; `queue`; `runner`.
+//! `chunks`, `coalesce`, `condense` (events before they are stored); `failures`, `tool_tasks` and `restart` (runs that were cut off
+//! when their node stopped); `run_log` (appending); `prepare` (what a run starts with); `run`; `queue`; `runner`.
 
 mod agent;
 mod agents;

@@ -1,7 +1,7 @@
-//! Resumes runs that were cut off by the end of their server while a tool's server worked on a task for them.
+//! Resumes runs that were cut off when their node stopped, while a tool's server worked on a task for them.
 //!
 //! Such a run ends with an interrupt that has already expired. The first node that checks for expired interrupts
-//! (`runner/expired_questions.rs`) starts a run that continues it, whose agent follows the task by the id in the log.
+//! (`runner/expired_interrupts.rs`) starts a run that continues it. Its agent polls the task by the id in the log.
 
 use std::iter;
 
@@ -14,13 +14,14 @@ use crate::{
     thread::{EndKind, RunEnd, ThreadView},
 };
 
-/// How often in a row a run is resumed automatically, in case the run itself crashes its server.
+/// How many times in a row a run is resumed automatically. Limited because the run itself may crash its node.
 const MAX_RESUMES: usize = 3;
 
-/// The interrupted end that replaces this failure, if the run can be resumed automatically.
+/// The end that replaces `ending`, with an expired interrupt; `None` if the run cannot be resumed automatically.
 pub(super) fn resumable_end(thread: &ThreadView, run_id: RunId, ending: &RunEnd) -> Option<RunEnd> {
     let EndKind::Failed { code, .. } = &ending.kind else { return None };
     let run = thread.run(run_id).filter(|_| is_caused_by_server(code))?;
+    // The run, the run that it resumes, and so on.
     let chain = || iter::successors(Some(run), |run| thread.run(run.resumes?));
     if chain().filter(|run| run.was_cut_by_restart()).count() >= MAX_RESUMES {
         return None;
@@ -59,13 +60,13 @@ mod tests {
         thread.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event) });
     }
 
-    /// A thread whose run has an open call with this activity.
-    fn with_open_call(activity: Value) -> (ThreadView, RunId) {
+    /// A thread whose run has a tool call without a result, and this activity.
+    fn thread_with_open_call(activity: Value) -> (ThreadView, RunId) {
         let (mut thread, run) = (ThreadView::default(), RunId::new());
         let author = Author { id: UserId::new(), name: "Ada".into() };
-        thread.apply(0, ThreadEntry::Message { message: UserMessage::new(author, "Rest", run, "a") });
+        thread.apply(0, ThreadEntry::Message { message: UserMessage::new(author, "Wait", run, "a") });
         apply(&mut thread, run, json!({"type": "RUN_STARTED", "threadId": "t", "runId": "r"}));
-        apply(&mut thread, run, json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "odd__task"}));
+        apply(&mut thread, run, json!({"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "mail__task"}));
         apply(&mut thread, run, json!({"type": "TOOL_CALL_END", "toolCallId": "c"}));
         apply(
             &mut thread,
@@ -76,7 +77,7 @@ mod tests {
     }
 
     fn task() -> Value {
-        json!({"toolCallId": "c", "toolName": "odd__task", "continuation": {"task": "7"}})
+        json!({"toolCallId": "c", "toolName": "mail__task", "continuation": {"task": "7"}})
     }
 
     /// Ends the run and adds the run that resumes it.
@@ -99,9 +100,9 @@ mod tests {
 
     #[test]
     fn a_run_with_an_open_task_is_resumed_automatically_at_most_three_times() {
-        let (mut thread, mut run) = with_open_call(task());
+        let (mut thread, mut run) = thread_with_open_call(task());
         for code in ["server_restarted", "server_restarting", "server_lost"] {
-            let ending = resumable_end(&thread, run, &failed(code, "x")).expect("it is resumed");
+            let ending = resumable_end(&thread, run, &failed(code, "x")).expect("resumable");
             let EndKind::Interrupted(interrupts) = &ending.kind else { panic!("not interrupted: {ending:?}") };
             let expires: Timestamp = interrupts[0].expires_at.as_ref().expect("a time").parse().expect("a time");
             assert!(expires <= Timestamp::now(), "it has expired already");
@@ -112,16 +113,16 @@ mod tests {
 
     #[test]
     fn a_run_without_an_open_task_is_not_resumed() {
-        let (mut thread, run) = with_open_call(task());
+        let (mut thread, run) = thread_with_open_call(task());
         assert_eq!(resumable_end(&thread, run, &failed("time_limit", "x")), None);
         assert_eq!(resumable_end(&thread, run, &EndKind::Cancelled.into()), None);
-        let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "rested"});
+        let result = json!({"type": "TOOL_CALL_RESULT", "messageId": "m", "toolCallId": "c", "content": "done"});
         apply(&mut thread, run, result);
         assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
         for continuation in [json!({"retry": {"state": null}}), json!(7)] {
             let mut other = task();
             other["continuation"] = continuation;
-            let (thread, run) = with_open_call(other);
+            let (thread, run) = thread_with_open_call(other);
             assert_eq!(resumable_end(&thread, run, &failed("server_restarted", "x")), None);
         }
     }

@@ -6,7 +6,7 @@
 //! ends at once, whatever its agent does.
 
 mod background;
-mod expired_questions;
+mod expired_interrupts;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

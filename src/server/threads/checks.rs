@@ -76,7 +76,7 @@ pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Resul
     }
 }
 
-/// Whether an answer cancels or denies every question.
+/// Whether an answer cancels or denies every interrupt.
 #[must_use]
 pub fn is_refusal(command: &Answer) -> bool {
     let denies = |payload: &Value| payload.get("approved") == Some(&Value::Bool(false));

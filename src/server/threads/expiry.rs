@@ -1,4 +1,4 @@
-//! Questions that nobody answered in time: each is answered with `{"expired": true}`, and the agent goes on.
+//! Interrupts that nobody answered in time: each is answered with `{"expired": true}`, and the agent goes on.
 
 use std::sync::LazyLock;
 
@@ -18,11 +18,11 @@ use crate::{
 /// The most runs that [`unanswered`] returns.
 const MAX_UNANSWERED: i64 = 1_024;
 
-/// The payload of an answer to an expired question.
+/// The payload of an answer to an expired interrupt.
 static EXPIRED: LazyLock<Value> = LazyLock::new(|| json!({"expired": true}));
 
 row! {
-    /// A run that waits for a person, and whose last question has expired.
+    /// A run that waits for a person, and whose last interrupt has expired.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Unanswered {
         /// The run.
@@ -34,7 +34,7 @@ row! {
     }
 }
 
-/// Runs of all nodes whose last question has expired, those first that expired first.
+/// Runs of all nodes whose last interrupt has expired, in the order in which they expired.
 ///
 /// # Errors
 /// If the store fails.
@@ -42,17 +42,17 @@ pub async fn unanswered(channels: &Channels) -> Result<Vec<Unanswered>> {
     queries::unanswered(channels.store().reader(), MAX_UNANSWERED).await
 }
 
-/// The outcome of expired questions.
+/// The outcome of expired interrupts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
     /// The run that continues.
     pub run: NewRun,
-    /// Whether the run that asked had itself resumed from an expired question. Then nobody is answering, and the run is ended.
+    /// Whether the expired run had itself resumed one whose interrupts expired. Then nobody is answering, and the turn is ended.
     pub again: bool,
 }
 
-/// Answers an unanswered run's questions as expired, in the name of `user`, the owner of the thread. Returns the run that resumes it,
-/// which the caller starts; nothing if a person or another node was faster.
+/// Answers an unanswered run's interrupts as expired, in the name of `user`, the owner of the thread. Returns the run that resumes it,
+/// which the caller starts; `None` if a person or another node answered first.
 ///
 /// # Errors
 /// If the store fails.
@@ -62,7 +62,7 @@ pub async fn expire(channels: &Channels, user: &User, unanswered: Unanswered) ->
         Ok((_, view)) => view,
         Err(error @ (Error::Store(_) | Error::Shared(_))) => return Err(error),
         Err(error) => {
-            tracing::error!(thread = %thread_id, %error, "a thread cannot be read; its expired questions are dropped");
+            tracing::error!(thread = %thread_id, %error, "a thread cannot be read; its expired interrupts are dropped");
             ThreadView::default()
         }
     };
@@ -75,7 +75,7 @@ pub async fn expire(channels: &Channels, user: &User, unanswered: Unanswered) ->
     let interrupts = view.run(run_id).map(|run| run.open_interrupts()).unwrap_or_default();
     let answers: Vec<_> = interrupts.iter().map(|interrupt| expired(&interrupt.id)).collect();
     if answers.is_empty() {
-        // The questions are no longer kept, or were answered a moment ago.
+        // The interrupts are no longer stored, or were answered a moment ago.
         let mut tx = channels.begin().await?;
         queries::mark_answered(tx.sql(), run_id).await?;
         tx.commit().await?;
@@ -90,7 +90,7 @@ pub async fn expire(channels: &Channels, user: &User, unanswered: Unanswered) ->
     }
 }
 
-/// Whether a run resumed one whose questions had all expired. Runs that were cut off by a restart do not count: nobody was asked.
+/// Whether a run resumed one whose interrupts had all expired. Runs that were cut off by a restart do not count: nobody was asked.
 fn has_resumed_from_expired(view: &ThreadView, run: RunId) -> bool {
     let Some(run) = view.run(run) else { return false };
     let Some(before) = run.resumes.and_then(|before| view.run(before)) else { return false };

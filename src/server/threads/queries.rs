@@ -151,7 +151,7 @@ pub(super) async fn mark_all_answered(connection: &mut AnyConnection, thread: Th
     Ok(sqlx::query_scalar(sql).bind(thread).bind(now_ms()).fetch_all(connection).await?)
 }
 
-/// Runs whose last question has expired, at most `limit`, those first that expired first.
+/// At most `limit` runs whose last interrupt has expired, in the order in which they expired.
 pub(super) async fn unanswered<'c>(executor: impl Executor<'c, Database = Any>, limit: i64) -> Result<Vec<Unanswered>> {
     let sql = "SELECT id AS run_id, thread_id, owner FROM runs WHERE asks_until <= $1 AND answered_at IS NULL \
                ORDER BY asks_until LIMIT $2";

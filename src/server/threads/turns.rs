@@ -29,7 +29,7 @@ pub struct CommandOutcome {
     pub run: Option<NewRun>,
 }
 
-/// Sends a message to a thread. Questions of earlier runs that wait for an answer are abandoned.
+/// Sends a message to a thread. Interrupts of earlier runs that wait for an answer are abandoned.
 ///
 /// `caller` is JSON that the run is given along with the message. `admit` gets the thread's agent and returns the agent that answers,
 /// or why no run can be asked for now; it is not called for a repeated message.
@@ -85,7 +85,7 @@ pub async fn send(
     finish(tx, channels, run, Asked { id: message, request, message: Some(message), caller }).await
 }
 
-/// Answers all questions of an interrupted run, or gives the results of the tool calls that a run left pending (with the call's id as
+/// Answers all interrupts of a run, or gives the results of the tool calls that a run left pending (with the call's id as
 /// interrupt id, and the result as payload). The agent goes on in a new run.
 ///
 /// `caller` is JSON for that run; without it the run gets the `caller` of the answered one, except for its state and results. `admit`

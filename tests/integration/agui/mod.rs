@@ -339,7 +339,7 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     };
     let good = verify(server.data()).await;
     let said = String::from_utf8_lossy(&good.stdout).into_owned();
-    assert_eq!((good.status.code(), said.trim()), (Some(0), "1 runs in 1 threads: every event is in order"));
+    assert_eq!((good.status.code(), said.trim()), (Some(0), "1 runs in 1 threads checked: all follow AG-UI's rules"));
 
     server.skip_log_verification();
     let (data, _stopped) = (server.data(), server.stop().await);

@@ -36,7 +36,7 @@ impl Runner {
         self.end_lost(leases.open_runs().await?, &failed(SERVER_RESTARTED, message)).await
     }
 
-    /// Renews the lease, ends lost runs, resumes runs with expired questions, and starts queued runs, until shutdown.
+    /// Renews the lease, ends lost runs, resumes runs with expired interrupts, and starts queued runs, until shutdown.
     pub async fn run_background_tasks(&self) {
         tokio::join!(self.lease_loop(), self.unblock_loop(), self.resume_expired_loop());
     }

@@ -1,8 +1,8 @@
-//! Resumes runs whose questions have all expired without an answer.
+//! Resumes runs whose interrupts have all expired without an answer.
 //!
-//! Every node checks for them; the transaction that answers the questions ensures that only one node resumes a run, and not after the user
-//! answered. Questions that expired while no server ran are handled at the next start. An agent is resumed without an answer
-//! once: if its next questions expire too, the turn ends, so that an agent does not ask forever.
+//! Every node checks for them; the transaction that answers the interrupts ensures that only one node resumes a run, and only if the
+//! user has not answered. Interrupts that expired while no server ran are handled at the next start. An agent is resumed without an
+//! answer once: if the next interrupts expire too, the turn ends, so that an agent does not ask forever.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use crate::server::{
     threads::{self, Expired},
 };
 
-/// How often the store is asked for expired questions.
+/// The time between two checks for expired interrupts.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Runner {
-    /// Resumes runs with expired questions, until shutdown.
+    /// Resumes runs with expired interrupts, until shutdown.
     pub(super) async fn resume_expired_loop(&self) {
         let mut ticks = interval(CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.0.stopping.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(error) = self.resume_expired().await {
-                tracing::warn!(%error, "the store cannot be asked for expired questions");
+                tracing::warn!(%error, "the expired interrupts cannot be read from the store; trying again");
             }
         }
     }
@@ -43,13 +43,13 @@ impl Runner {
                 Err(error @ (Error::Store(_) | Error::Shared(_))) => return Err(error),
                 // The error concerns this run only.
                 Err(error) => {
-                    tracing::warn!(run = %unanswered.run_id, %error, "the expired questions of a run cannot be answered");
+                    tracing::warn!(run = %unanswered.run_id, %error, "the expired interrupts of a run cannot be answered");
                     continue;
                 }
                 Ok(expired) => expired,
             };
             let Some(Expired { run, again }) = expired else { continue };
-            tracing::info!(run = %unanswered.run_id, thread = %unanswered.thread_id, again, "the questions of a run expired");
+            tracing::info!(run = %unanswered.run_id, thread = %unanswered.thread_id, again, "the interrupts of a run expired");
             if again {
                 let ending = failed("unanswered", "nobody answered, twice in a row; send a message to continue");
                 self.0.spawn(&mut self.0.state.lock(), run, Some(ending));
