@@ -53,7 +53,7 @@ impl Compactor {
                 return;
             }
         }
-        open.retain(|(known, _)| !known.has_same_target(&key));
+        open.retain(|(known, _)| !known.has_same_text(&key));
         open.push((key, self.first_deltas.len()));
         self.first_deltas.push((seq, entry, false));
     }

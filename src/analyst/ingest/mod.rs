@@ -35,7 +35,7 @@ pub type StopFn<'a> = &'a dyn Fn() -> bool;
 pub struct UsageLog {
     /// The requests.
     pub data: Dataset,
-    /// Recognised columns, assumptions and rows left out.
+    /// Recognised columns, assumptions and rows that cannot be used.
     pub report: IngestReport,
 }
 
@@ -44,23 +44,23 @@ pub struct UsageLog {
 pub struct IngestReport {
     /// Such as `CSV, separated by commas`.
     pub format: String,
-    /// Rows used.
+    /// The number of rows used.
     pub rows: u64,
     /// Recognised columns: their role, and their name in the file.
     pub columns: Vec<(String, String)>,
     /// Columns not used (the first 40).
     pub unused: Vec<String>,
-    /// Rows left out.
+    /// The number of rows that cannot be used.
     pub bad_rows: u64,
-    /// Rows left out, by reason.
+    /// The number of rows that cannot be used, by reason.
     pub bad_by_reason: Vec<(String, u64)>,
-    /// The first rows left out.
+    /// The first rows that cannot be used.
     pub first_bad: Vec<BadRow>,
     /// Assumptions about the columns.
     pub notes: Vec<String>,
 }
 
-/// A row left out.
+/// A row that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadRow {
     /// Line in the file, counted from 1.
@@ -101,10 +101,10 @@ pub enum IngestError {
     /// A header without rows.
     #[error("The file has a header ({0}) and no rows under it. Export a period with requests in it.")]
     HeaderOnly(String),
-    /// Not text.
+    /// Not UTF-8 text: what it is, and what to do.
     #[error("The file is {0}. {1}")]
     Binary(&'static str, &'static str),
-    /// JSON, but not one object per line.
+    /// JSON, but not one object per line: what it is, and a command that converts it.
     #[error("The file is {0}, not JSON Lines. Put one object on each line: `{1}`.")]
     NotJsonLines(&'static str, &'static str),
     /// No column holds token counts.
@@ -116,7 +116,7 @@ pub enum IngestError {
     /// The last row is cut off.
     #[error(
         "The file ends in the middle of line {line}, cut off after {rows} whole rows. Export or attach it again, or delete \
-         that last line to analyse what is there."
+         that last line to analyse the others."
     )]
     Truncated {
         /// The line that is cut.

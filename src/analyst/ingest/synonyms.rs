@@ -1,8 +1,8 @@
-//! The column names of common log formats and gateways, without separators and units.
+//! The column names of common log formats and gateways, normalised: in lower case, without separators and without a unit at the end.
 
 use super::columns::Role;
 
-/// Names by role, best first, separated by spaces.
+/// The names of each role, preferred ones first, separated by spaces.
 pub(super) const SYNONYMS: &[(Role, &str)] = &[
     (
         Role::Time,
@@ -50,6 +50,6 @@ pub(super) const SYNONYMS: &[(Role, &str)] = &[
     (Role::Cost, "cost spend totalcost responsecost price usagecost totalspend amount costtotal estimatedcost"),
 ];
 
-/// Objects that hold usage: the parts that may precede the last part of a nested name.
+/// The objects in which usage may be nested: the parts that may come before such a name, as `usage` in `usage.prompt_tokens`.
 pub(super) const CONTAINERS: &str = "usage usagemetadata tokenusage response body attributes metrics data result llm genai client request \
      span message log event fields properties json operation tokencount";

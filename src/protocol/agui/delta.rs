@@ -2,24 +2,26 @@
 
 use super::{Base, Event};
 
-/// The target of a delta. Deltas with the same key may be merged if no other event of their run is between them.
+/// The text that a delta appends to, and the sub-agent that wrote it. Deltas with the same key may be merged if no other event of
+/// their run is between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeltaKey {
     kind: &'static str,
+    /// The id of the message or tool call.
     id: String,
     subagent: Option<String>,
 }
 
 impl DeltaKey {
-    /// Whether both have the same target, even if they name different sub-agents.
+    /// Whether both append to the same text, even if they name different sub-agents.
     #[must_use]
-    pub fn has_same_target(&self, other: &Self) -> bool {
+    pub fn has_same_text(&self, other: &Self) -> bool {
         self.kind == other.kind && self.id == other.id
     }
 }
 
 impl Event {
-    /// The key of a delta that has no data but its text; `None` for any other event.
+    /// The key of a delta without data that merging would lose (all but its text and timestamp); `None` for any other event.
     #[must_use]
     pub fn delta_key(&self) -> Option<DeltaKey> {
         let id = match self {
@@ -33,7 +35,7 @@ impl Event {
         plain.then(|| DeltaKey { kind: self.kind(), id: id.clone(), subagent: self.subagent().map(str::to_owned) })
     }
 
-    /// A delta's text; `None` for any other event.
+    /// The text that a delta appends; `None` for any other event.
     pub fn delta_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::TextMessageContent(e) => Some(&mut e.delta),

@@ -19,15 +19,15 @@ use crate::{protocol::agui::Interrupt, server::json_schema};
 
 /// The reason of an interrupt that asks for consent to a tool call.
 pub const TOOL_CALL: &str = "tool_call";
-/// The longest reason of a person that is passed to the model, in characters.
+/// A person's reason is passed to the model up to this length, in characters.
 const MAX_REASON_CHARS: usize = 1_000;
 /// The longest arguments of a call, in bytes.
 const MAX_ARGUMENT_BYTES: usize = 128 << 10;
-/// The longest arguments of a call that needs consent, in bytes: the interrupt's event contains them.
+/// The longest arguments of a call that needs consent, in bytes; smaller, because the interrupt contains them.
 const MAX_CONSENT_ARGUMENT_BYTES: usize = 32 << 10;
-/// The largest arguments schema that an interrupt contains, in bytes. With a larger one, edits are checked only when
-/// the call is made.
-const MAX_SHOWN_SCHEMA_BYTES: usize = 16 << 10;
+/// The largest schema of arguments that an interrupt contains, in bytes. With a larger one, edited arguments are checked
+/// only when the call is made.
+const MAX_INTERRUPT_SCHEMA_BYTES: usize = 16 << 10;
 
 /// A person's answer to a request for consent.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ pub fn new_interrupt(tool_call_id: &str, spec: &ToolSpec, args: &Value, expires_
 
 /// AG-UI's recommended schema for approval with edits; the property `editedArgs` signals that edits are accepted.
 fn response_schema(parameters: &Value) -> Value {
-    let is_small = parameters.to_string().len() <= MAX_SHOWN_SCHEMA_BYTES;
+    let is_small = parameters.to_string().len() <= MAX_INTERRUPT_SCHEMA_BYTES;
     let mut edited = parameters.as_object().filter(|_| is_small).cloned().unwrap_or_default();
     edited.insert("type".into(), "object".into());
     edited.insert("description".into(), "Full replacement of the tool args. Not merged.".into());
@@ -90,8 +90,8 @@ fn response_schema(parameters: &Value) -> Value {
     schema
 }
 
-/// Parses the answer to an interrupt of [`new_interrupt`], given whether it was `resolved` and with which payload. Does
-/// not check `expires_at`: late answers were rejected when they arrived.
+/// Parses the answer to an interrupt of [`new_interrupt`] from its status (`resolved` or not) and payload. Does not check
+/// `expires_at`: late answers were rejected when they arrived.
 #[must_use]
 pub fn parse_answer(interrupt: &Interrupt, resolved: bool, payload: Option<&Value>) -> Answer {
     let refused = |reason: &str| Answer::Refused { reason: Some(reason.into()) };
@@ -99,21 +99,23 @@ pub fn parse_answer(interrupt: &Interrupt, resolved: bool, payload: Option<&Valu
         let expired = payload.and_then(|payload| payload.get("expired")) == Some(&Value::Bool(true));
         return if expired { Answer::Expired } else { Answer::Refused { reason: None } };
     }
-    let Some(payload) = payload.and_then(Value::as_object) else { return refused("the answer did not say") };
+    let Some(payload) = payload.and_then(Value::as_object) else {
+        return refused("the answer did not say whether it is approved");
+    };
     match payload.get("approved") {
         Some(Value::Bool(true)) => {}
         Some(Value::Bool(false)) => {
             let reason = payload.get("reason").and_then(Value::as_str).filter(|reason| !reason.trim().is_empty());
             return Answer::Refused { reason: reason.map(|reason| clip(reason, MAX_REASON_CHARS)) };
         }
-        _ => return refused("the answer did not say"),
+        _ => return refused("the answer did not say whether it is approved"),
     }
     let proposed = interrupt.metadata.as_ref().and_then(|metadata| metadata.get("args"));
     match (payload.get("editedArgs").filter(|args| !args.is_null()), proposed) {
         (Some(args), _) if !args.is_object() => refused("the edited arguments are not a JSON object"),
         (Some(args), proposed) => Answer::Approved { args: args.clone(), edited: Some(args) != proposed },
         (None, Some(args)) => Answer::Approved { args: args.clone(), edited: false },
-        (None, None) => refused("the approved arguments are no longer known"),
+        (None, None) => refused("the arguments to approve are missing"),
     }
 }
 
@@ -134,11 +136,10 @@ impl Answer {
     }
 }
 
-/// Parses the arguments that a model wrote and checks them against the tool's schema, before a person is asked for
-/// consent.
+/// Parses the arguments that a model wrote and checks them against the tool's schema.
 ///
 /// # Errors
-/// An output that tells the model what is wrong.
+/// An output for the model that says what is wrong.
 pub fn parse_arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput> {
     let max = if spec.consent == Consent::Ask { MAX_CONSENT_ARGUMENT_BYTES } else { MAX_ARGUMENT_BYTES };
     check_max_length(text, max)?;
@@ -150,10 +151,10 @@ pub fn parse_arguments(spec: &ToolSpec, text: &str) -> Result<Value, ToolOutput>
     Ok(args)
 }
 
-/// Checks the length of arguments, also for tools that are not called here.
+/// Checks the length of arguments of a tool that the caller of the run executes.
 ///
 /// # Errors
-/// An output that tells the model that they are too long.
+/// An output for the model that says that they are too long.
 pub fn check_length(text: &str) -> Result<(), ToolOutput> {
     check_max_length(text, MAX_ARGUMENT_BYTES)
 }
@@ -164,7 +165,7 @@ fn check_max_length(text: &str, max: usize) -> Result<(), ToolOutput> {
         return Ok(());
     }
     Err(ToolOutput::failed(format!(
-        "The arguments have {bytes} bytes; the limit is {max}. Call it again with shorter arguments."
+        "The arguments have {bytes} bytes; the limit is {max}. Call the tool again with shorter arguments."
     )))
 }
 
