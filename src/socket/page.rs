@@ -19,7 +19,7 @@ use super::{
     browser::{Driver, Handler, Listener, is_hidden, now_ms},
     context::{Loaded, Seed, Socket},
     feed::{FeedTail, Stale},
-    machine::{Event, Input, Status, Token},
+    machine::{CommandToken, Event, Input, Status},
 };
 use crate::{
     protocol::{
@@ -51,7 +51,7 @@ pub(super) struct PageConnection {
 struct State {
     weak_self: Weak<State>,
     socket: Socket,
-    replies: RefCell<HashMap<Token, oneshot::Sender<Outcome>>>,
+    replies: RefCell<HashMap<CommandToken, oneshot::Sender<Outcome>>>,
     threads: RefCell<HashMap<ThreadId, Thread>>,
     /// Entries of the feed that wait to be folded: `seq`, time, entry.
     feed: RefCell<Vec<(u64, i64, UserEntry)>>,
@@ -186,7 +186,7 @@ impl PageConnection {
     }
 
     pub(super) fn send(&self, command: Command) -> oneshot::Receiver<Outcome> {
-        let token = Token(self.next_token.get());
+        let token = CommandToken(self.next_token.get());
         self.next_token.set(token.0 + 1);
         let (sender, receiver) = oneshot::channel();
         self.state.replies.borrow_mut().insert(token, sender);

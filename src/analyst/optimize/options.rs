@@ -1,4 +1,4 @@
-//! The options one by one: the requests concerned, the assumption, the change to make, and the scenario to compute.
+//! The saving options. For each: how many requests it changes, its assumption, the change to make, and the scenario to compute.
 
 use super::{
     ASSUMED_BATCH_SHARE, ASSUMED_PREFIX_SHARE, Dataset, Evidence, OptionResult, Price, PriceTable, Pricing, Profile,
@@ -9,10 +9,10 @@ use crate::analyst::{
     format::{money, whole},
 };
 
-/// Computes whether an option applies to a log.
+/// Returns an option for a log, or why it does not apply.
 type OptionFinder = fn(&Dataset, &Pricing, &PriceTable, &Profile, &Question) -> OptionResult;
 
-/// The finder of each option.
+/// One function for each option.
 pub(super) const FINDERS: [OptionFinder; 5] = [cheaper_model, caching, output_cap, prompt_cap, batch];
 
 /// An option without its saving, requests, assumption and change.
@@ -49,7 +49,7 @@ fn cheaper_model(
     question: &Question,
 ) -> OptionResult {
     let in_use = pricing.in_use();
-    // The first model in the question that the log does not use is the one to move to.
+    // The first model named in the question that the log does not use.
     let named = question
         .models
         .iter()
@@ -106,7 +106,7 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
     let requests = count_requests(data, |i| long(i) && data.cached(i) == 0);
     if requests == 0 {
         return Err(format!(
-            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more is without cached tokens: caching can save no more."
+            "Caching can save no more: no request of {MIN_CACHEABLE_TOKENS} input tokens or more lacks cached tokens."
         ));
     }
     let change = "Put what never changes (instructions, tools, documents) first and what changes last; keep it identical byte by byte; \
@@ -122,7 +122,7 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
         );
         option.requests = requests;
         option.assumption = format!(
-            "The log has no cached tokens, so it cannot show whether prompts repeat or are cached already. The amount assumes that \
+            "The log has no cached tokens, so it cannot show whether prompts repeat or are cached already. The saving assumes that \
              {:.0} % of each prompt of {MIN_CACHEABLE_TOKENS} tokens or more is a prefix that is always found in the cache.",
             ASSUMED_PREFIX_SHARE * 100.0
         );
@@ -135,20 +135,20 @@ fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Q
     let (hit, input) = (sum(&|i| data.cached(i)), sum(&|i| data.input[i]));
     if hit == 0.0 {
         return Err(format!(
-            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more shows cached tokens: the log gives no measure of what caching could reach."
+            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more has cached tokens, so the log cannot show how much caching would save."
         ));
     }
     let share = hit / input;
     let mut option = new_option(
         "caching",
-        "Cached prefixes for requests that miss".into(),
+        "Cached prefixes for requests without them".into(),
         Quality::Unchanged,
         Evidence::Log,
         "faster first token",
     );
     option.requests = requests;
     option.assumption = format!(
-        "Requests of {MIN_CACHEABLE_TOKENS} input tokens or more that show no cached tokens reach the {:.1} % that those with cached tokens have.",
+        "Requests of {MIN_CACHEABLE_TOKENS} input tokens or more without cached tokens get {:.1} % of their input from the cache, like those with cached tokens.",
         share * 100.0
     );
     option.change = change;
@@ -166,15 +166,15 @@ fn output_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _:
         "A cap on the longest answers".into(),
         Quality::NeedsTest,
         Evidence::Log,
-        "faster at the top",
+        "faster for the longest answers",
     );
     option.requests = requests;
     option.assumption = format!(
-        "Answers longer than {} tokens (the 95th percentile) end there; the rest stays as it is.",
+        "Answers longer than {} tokens (the 95th percentile) are cut to it; all others stay as they are.",
         whole(cap.into())
     );
     option.change = format!(
-        "Set the maximum output tokens to {cap} and ask for short answers; check that cut answers are not asked again."
+        "Set the maximum output tokens to {cap} and ask for short answers; check that requests with cut answers are not sent again."
     );
     Ok((option, Scenario { output_cap: Some(cap), ..Scenario::default() }))
 }
@@ -187,10 +187,10 @@ fn prompt_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _:
     }
     let mut option = new_option(
         "prompt_cap",
-        "Trimmed longest prompts".into(),
+        "A cap on the longest prompts".into(),
         Quality::NeedsTest,
         Evidence::Log,
-        "faster at the top",
+        "faster for the longest prompts",
     );
     option.requests = requests;
     option.assumption = format!(
@@ -215,15 +215,15 @@ fn batch(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Que
     let max_saving: f64 = (0..data.len()).map(|i| pricing.cost(data, i) - all.cost(data, pricing, i)).sum();
     let mut option = new_option(
         "batch",
-        "Batch prices for what can wait".into(),
+        "Batch prices for requests that can wait".into(),
         Quality::Unchanged,
         Evidence::Assumption,
         "answers within 24 hours",
     );
     option.requests = (requests as f64 * ASSUMED_BATCH_SHARE).round() as u64;
     option.assumption = format!(
-        "The log cannot show which requests can wait: the amount assumes {:.0} % of the work, spread evenly, without a discount for cached \
-         tokens beside the batch price. All of it would save {}.",
+        "The log cannot show which requests can wait: the saving assumes {:.0} % of the work, spread evenly, without a discount for cached \
+         tokens in addition to the batch price. All of the work would save {}.",
         ASSUMED_BATCH_SHARE * 100.0,
         money(max_saving)
     );

@@ -1,4 +1,4 @@
-//! The machine's inputs, outputs and status.
+//! The inputs, outputs and status of the connection's state machine.
 
 use crate::protocol::{
     ChannelName, CloseCode, Command, Cursor, Entry, ErrorBody, Notice, Outcome, Snapshot, Welcome, http::Config,
@@ -24,7 +24,7 @@ pub enum Status {
     },
     /// The browser reports no network.
     Offline,
-    /// Closed; the machine does not reconnect by itself.
+    /// Closed; the machine does not reconnect on its own.
     Closed {
         /// Why, for a person.
         reason: String,
@@ -43,9 +43,9 @@ pub enum Cause {
     UpgradeRefused,
 }
 
-/// Identifies a command to the driver, which chooses the number.
+/// The driver's number for a command, by which it recognises the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Token(pub u64);
+pub struct CommandToken(pub u64);
 
 /// The answer of `GET /api/config`, as far as the machine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,21 +88,21 @@ pub enum Input {
     Online,
     /// The page became visible again, or the device woke up.
     PageResumed,
-    /// The page was unloaded into the browser's cache; [`Self::PageResumed`] follows if it returns.
+    /// The page went into the browser's back/forward cache; [`Self::PageResumed`] follows if it returns.
     PageHidden,
     /// Follow a channel, from a position or from its beginning.
     Follow(ChannelName, Option<Cursor>),
     /// Stop following a channel.
     Unfollow(ChannelName),
     /// Send a command, now or as soon as there is a connection.
-    Send(Token, Command),
+    Send(CommandToken, Command),
     /// The person asked to reconnect now.
     Reconnect,
     /// A deadline passed: see [`super::Machine::next_deadline`].
     Tick,
 }
 
-/// What the driver has to do. After [`Self::Close`] and [`Self::Open`] it reports nothing more about the former socket.
+/// What the driver has to do. After [`Self::Close`] or [`Self::Open`] the driver reports nothing more about the former socket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Call `GET /api/config` and report [`Input::Discovered`].
@@ -149,15 +149,15 @@ pub enum Event {
         /// Why.
         error: ErrorBody,
     },
-    /// A command's one reply.
+    /// The reply to a command; each gets exactly one.
     Reply {
         /// The command.
-        token: Token,
+        token: CommandToken,
         /// The reply.
         outcome: Outcome,
     },
     /// An administrator's message to everyone.
     Notice(Notice),
-    /// An error that belongs to no command or channel: for the log.
+    /// An error that belongs to no command or channel; the application only logs it.
     Fault(String),
 }

@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-pub use self::io::{Cause, Discovery, Event, Input, Output, Status, Token};
+pub use self::io::{Cause, CommandToken, Discovery, Event, Input, Output, Status};
 use self::{
     backoff::Backoff,
     heartbeat::{Due, Heartbeat},
@@ -299,7 +299,7 @@ impl Machine {
     }
 
     /// Notifies the application of a finished command's outcome, if there is one.
-    fn finish_command(&mut self, finished: Option<(Token, Command, Outcome)>) {
+    fn finish_command(&mut self, finished: Option<(CommandToken, Command, Outcome)>) {
         let Some((token, command, outcome)) = finished else { return };
         if let Command::CreateThread(new) = command {
             self.subscriptions.retry_now(ChannelName::Thread(new.thread_id));
@@ -307,7 +307,7 @@ impl Machine {
         self.notify(Event::Reply { token, outcome });
     }
 
-    fn enqueue(&mut self, token: Token, command: Command) {
+    fn enqueue(&mut self, token: CommandToken, command: Command) {
         let refused = match &self.phase {
             Phase::SignedOut if !self.signed_in => Err(ErrorBody::new(ErrorCode::Forbidden, "sign in first")),
             Phase::Closed { reason, can_reconnect: false } => Err(ErrorBody::new(ErrorCode::Unavailable, reason)),
@@ -320,7 +320,7 @@ impl Machine {
 
     /// Fails all queued commands with this error.
     fn fail_commands(&mut self, error: &ErrorBody) {
-        let tokens: Vec<Token> = self.outbox.clear().collect();
+        let tokens: Vec<CommandToken> = self.outbox.clear().collect();
         for token in tokens {
             self.notify(Event::Reply { token, outcome: Err(error.clone()) });
         }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::Token;
+use super::CommandToken;
 use crate::protocol::{Command, ErrorBody, ErrorCode, Outcome, ThreadId};
 
 /// The maximum number of queued commands.
@@ -19,7 +19,7 @@ const MAX_PAUSE_MS: u64 = 5 * 60_000;
 
 #[derive(Debug)]
 struct Queued {
-    token: Token,
+    token: CommandToken,
     command: Command,
     attempts: u32,
 }
@@ -42,7 +42,7 @@ impl Outbox {
     ///
     /// # Errors
     /// `unavailable` if [`MAX_QUEUED`] commands are queued already.
-    pub(super) fn push(&mut self, token: Token, command: Command) -> Result<(), ErrorBody> {
+    pub(super) fn push(&mut self, token: CommandToken, command: Command) -> Result<(), ErrorBody> {
         if self.queue.len() >= MAX_QUEUED {
             let full = format!("{MAX_QUEUED} commands are waiting already; try again once the connection is back");
             return Err(ErrorBody::new(ErrorCode::Unavailable, full));
@@ -68,7 +68,7 @@ impl Outbox {
 
     /// A reply arrived. Returns the finished command with its outcome; `None` if `id` is not in flight, or if the command will be
     /// sent again.
-    pub(super) fn on_reply(&mut self, now: i64, id: i64, outcome: Outcome) -> Option<(Token, Command, Outcome)> {
+    pub(super) fn on_reply(&mut self, now: i64, id: i64, outcome: Outcome) -> Option<(CommandToken, Command, Outcome)> {
         self.in_flight.take_if(|sent| sent.id == id)?;
         let retry_after = outcome.as_ref().err().and_then(retry_after);
         if let (Some(ms), Some(first)) = (retry_after, self.queue.front())
@@ -81,13 +81,13 @@ impl Outbox {
     }
 
     /// Removes the first command, which is not sent (again), and returns it with its outcome.
-    pub(super) fn finish_first(&mut self, outcome: Outcome) -> Option<(Token, Command, Outcome)> {
+    pub(super) fn finish_first(&mut self, outcome: Outcome) -> Option<(CommandToken, Command, Outcome)> {
         self.in_flight = None;
         self.queue.pop_front().map(|first| (first.token, first.command, outcome))
     }
 
     /// The connection was lost. Returns the command in flight if it was sent [`MAX_ATTEMPTS`] times; otherwise it stays queued.
-    pub(super) fn on_connection_lost(&mut self) -> Option<(Token, Command, Outcome)> {
+    pub(super) fn on_connection_lost(&mut self) -> Option<(CommandToken, Command, Outcome)> {
         self.in_flight.take()?;
         let attempts = self.queue.front()?.attempts;
         let no_reply = "the server did not reply; check whether the command took effect before you try again";
@@ -96,7 +96,7 @@ impl Outbox {
     }
 
     /// Removes all commands, in order.
-    pub(super) fn clear(&mut self) -> impl Iterator<Item = Token> {
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = CommandToken> {
         self.in_flight = None;
         self.paused_until = None;
         std::mem::take(&mut self.queue).into_iter().map(|queued| queued.token)

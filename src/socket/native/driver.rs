@@ -25,7 +25,7 @@ use tokio_tungstenite::{
 use super::{ClientConfig, Credentials, Operation, Update};
 use crate::{
     protocol::{ChannelName, CloseCode, Notice, Outcome, PROTOCOL, Welcome},
-    socket::machine::{Discovery, Event, Input, Machine, Output, Status, Token},
+    socket::machine::{CommandToken, Discovery, Event, Input, Machine, Output, Status},
 };
 
 /// How long a write to the socket may take.
@@ -87,7 +87,7 @@ pub(super) struct Driver {
     machine: Machine,
     link: Link,
     followers: HashMap<ChannelName, mpsc::Sender<Update>>,
-    replies: HashMap<Token, oneshot::Sender<Outcome>>,
+    replies: HashMap<CommandToken, oneshot::Sender<Outcome>>,
     /// Updates for which a follower's buffer had no room. While there are any, the socket is not read.
     overflow: VecDeque<(ChannelName, Update)>,
     next_token: u64,
@@ -138,8 +138,8 @@ impl Driver {
         match operation {
             Operation::Send(command, reply) => {
                 self.next_token += 1;
-                self.replies.insert(Token(self.next_token), reply);
-                Input::Send(Token(self.next_token), command)
+                self.replies.insert(CommandToken(self.next_token), reply);
+                Input::Send(CommandToken(self.next_token), command)
             }
             Operation::Follow(channel, after, updates) => {
                 if self.followers.insert(channel, updates).is_some() {

@@ -23,7 +23,7 @@ async fn each_example_question_gets_its_checked_answer() {
         &[
             "saves $1.36 of $11.48 (11.8 %)",
             "falls short of the 20 % asked for by $0.94",
-            "Only after an evaluation: trimmed longest prompts (9.9 %), a cheaper model for small requests (7.4 %)",
+            "Only after an evaluation: a cap on the longest prompts (9.9 %), a cheaper model for small requests (7.4 %)",
         ],
         &[
             "3.57 s at the median, 13.07 s at the 95th",

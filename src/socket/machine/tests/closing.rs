@@ -120,7 +120,7 @@ fn an_ended_session_signs_out_and_keeps_queued_commands_for_the_same_person() {
     );
     simulation.feed(Input::SignedIn);
     simulation.settle();
-    assert!(matches!(&simulation.app.replies[..], [(Token(0), Ok(_))]));
+    assert!(matches!(&simulation.app.replies[..], [(CommandToken(0), Ok(_))]));
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn signing_out_closes_and_fails_queued_commands() {
     simulation.feed(Input::SignedOut);
     assert_eq!(simulation.closes, [CloseCode::Normal]);
     assert_eq!(simulation.machine.status(), Status::SignedOut);
-    assert!(matches!(&simulation.app.replies[..], [(Token(0), Err(_)), (Token(1), Err(_))]));
+    assert!(matches!(&simulation.app.replies[..], [(CommandToken(0), Err(_)), (CommandToken(1), Err(_))]));
     simulation.rename(2);
-    assert!(matches!(&simulation.app.replies[2], (Token(2), Err(error)) if error.code == ErrorCode::Forbidden));
+    assert!(matches!(&simulation.app.replies[2], (CommandToken(2), Err(error)) if error.code == ErrorCode::Forbidden));
 }
 
 #[test]

@@ -23,7 +23,7 @@ const HEARTBEAT_MS: i64 = 25_000;
 struct App {
     /// Per channel: the epoch and the `seq` of each applied entry.
     states: HashMap<ChannelName, (Epoch, Vec<u64>)>,
-    replies: Vec<(Token, Outcome)>,
+    replies: Vec<(CommandToken, Outcome)>,
     refused: Vec<ChannelName>,
     faults: usize,
 }
@@ -321,7 +321,7 @@ impl Simulation {
     fn rename(&mut self, token: u64) {
         let title = format!("c{token}");
         let command = crate::protocol::RenameThread { thread_id: ThreadId::new(), title };
-        self.feed(Input::Send(Token(token), command.into()));
+        self.feed(Input::Send(CommandToken(token), command.into()));
     }
 }
 

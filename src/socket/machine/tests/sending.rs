@@ -21,7 +21,7 @@ fn a_thread_is_followed_only_after_its_creation_was_accepted() {
     let mut simulation = Simulation::connected();
     let thread_id = ThreadId::new();
     let create = crate::protocol::CreateThread { thread_id, title: None, agent: None };
-    simulation.feed(Input::Send(Token(0), create.into()));
+    simulation.feed(Input::Send(CommandToken(0), create.into()));
     simulation.feed(Input::Follow(ChannelName::Thread(thread_id), None));
     assert_eq!(simulation.sent.len(), 1, "the subscription waits");
     simulation.feed(Input::Frame(encode_reply(1, &Ok(json!({})))));
@@ -60,9 +60,11 @@ fn a_command_beyond_the_outbox_limit_is_refused() {
 fn a_command_larger_than_the_frame_limit_is_refused_locally() {
     let mut simulation = Simulation::connected();
     let rename = crate::protocol::RenameThread { thread_id: ThreadId::new(), title: "x".repeat(3000) };
-    simulation.feed(Input::Send(Token(0), rename.into()));
+    simulation.feed(Input::Send(CommandToken(0), rename.into()));
     simulation.rename(1);
-    assert!(matches!(&simulation.app.replies[..], [(Token(0), Err(error))] if error.code == ErrorCode::TooLarge));
+    assert!(
+        matches!(&simulation.app.replies[..], [(CommandToken(0), Err(error))] if error.code == ErrorCode::TooLarge)
+    );
     assert_eq!(simulation.sent.len(), 1, "the next command is sent");
 }
 
@@ -75,5 +77,7 @@ fn a_command_without_a_reply_fails_after_ten_attempts() {
         simulation.close(1006, "");
         reconnect(&mut simulation);
     }
-    assert!(matches!(&simulation.app.replies[..], [(Token(0), Err(error))] if error.code == ErrorCode::Unavailable));
+    assert!(
+        matches!(&simulation.app.replies[..], [(CommandToken(0), Err(error))] if error.code == ErrorCode::Unavailable)
+    );
 }
