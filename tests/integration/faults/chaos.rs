@@ -162,7 +162,7 @@ impl Chaos {
             report.faults,
             faults_ended.as_secs_f64(),
             self.counts.lock().expect("not poisoned"),
-            log.entries(),
+            log.entry_count(),
             log.channels.len(),
             report.acknowledged,
             self.ledger.deleted().len(),

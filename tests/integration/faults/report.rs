@@ -1,4 +1,4 @@
-//! The end of a run of faults: waits until everything settles, then audits it.
+//! After the faults: waits until everything has settled, then audits it.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::{
-    audit::{Ends, Log},
+    audit::{Log, LogHeads},
     chaos::{Chaos, Report},
     client_recorder::{ChannelRecord, ClientRecorder},
     proxy::Proxy,
@@ -37,13 +37,13 @@ impl Chaos {
 
     /// Runs that are not over, clients that are behind, and connections that should not be there.
     async fn unsettled(&self) -> Vec<String> {
-        let ends = match Ends::read(&self.store_url).await {
-            Ok(ends) => ends,
+        let heads = match LogHeads::read(&self.store_url).await {
+            Ok(heads) => heads,
             Err(error) => return vec![format!("the store cannot be read: {error}")],
         };
         let mut violations = Vec::new();
-        if ends.open_runs > 0 {
-            violations.push(format!("{} runs are open", ends.open_runs));
+        if heads.open_runs > 0 {
+            violations.push(format!("{} runs are open", heads.open_runs));
         }
         let deleted = self.deleted();
         for client in self.clients() {
@@ -51,7 +51,7 @@ impl Chaos {
             let record = client.record();
             let record = record.borrow();
             for (channel, channel_record) in record.channels.iter().filter(|(channel, _)| !deleted.contains(channel)) {
-                let (seq, head) = (channel_record.seq(), ends.of(user, *channel));
+                let (seq, head) = (channel_record.seq(), heads.head(user, *channel));
                 if seq != head {
                     violations.push(format!("{} is at {seq} of {head} in {channel}", client.name));
                 }
@@ -59,7 +59,7 @@ impl Chaos {
                 if matches!(channel, ChannelName::Thread(_))
                     && !matches!(&channel_record.present[..], [who] if alone(who))
                 {
-                    violations.push(format!("{} sees who is not present: {:?}", client.name, channel_record.present));
+                    violations.push(format!("{} sees a wrong presence: {:?}", client.name, channel_record.present));
                 }
             }
         }
