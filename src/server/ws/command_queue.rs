@@ -1,7 +1,7 @@
 //! The commands of one connection: parsed strictly, limited in number and rate, and executed one after the other.
 //!
 //! Each command runs in a task of its own: its panic does not end the connection, a slow one does not hold up deliveries, and
-//! it runs to its end though the connection closes. `ping` is answered at once, whatever is queued.
+//! it runs to its end even if the connection closes. `ping` is answered at once, whatever is queued.
 
 use std::{
     collections::VecDeque,
@@ -29,14 +29,14 @@ use crate::{
     },
 };
 
-/// How many commands are queued; then no more frames are read.
+/// The most queued commands; when there are so many, no more frames are read.
 const MAX_QUEUED: usize = 32;
 /// How long a command may take before it is answered `unavailable`.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What to do about a frame.
+/// What the connection does about a received frame.
 #[derive(Debug, PartialEq)]
-pub(super) enum Received {
+pub(super) enum FrameAction {
     /// Nothing: its command is queued.
     Queued,
     /// Answer the `ping` of this id.
@@ -51,7 +51,7 @@ pub(super) enum Received {
 
 /// The result of a command.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum CommandOutcome {
     /// It was done; this is the encoded reply.
     Reply(String),
     /// The subscription begins after the entry `seq`; the log ended at `head`.
@@ -62,8 +62,8 @@ pub(super) enum Outcome {
     SignedOut,
 }
 
-impl Outcome {
-    /// The code of the error that it is answered with, if any.
+impl CommandOutcome {
+    /// The code of the error in the reply, if any.
     fn error_code(&self) -> Option<ErrorCode> {
         match self {
             Self::Reply(_) | Self::Subscribed { .. } => None,
@@ -73,8 +73,8 @@ impl Outcome {
     }
 }
 
-/// The command that is executed.
-struct Job {
+/// The command that is being executed.
+struct RunningCommand {
     id: i64,
     kind: &'static str,
     started: Instant,
@@ -82,7 +82,7 @@ struct Job {
     /// The channel, if it is a subscription.
     channel: Option<Channel>,
     abort: AbortHandle,
-    task: Pin<Box<Timeout<JoinHandle<Outcome>>>>,
+    task: Pin<Box<Timeout<JoinHandle<CommandOutcome>>>>,
 }
 
 /// The commands of a connection.
@@ -93,7 +93,7 @@ pub(super) struct CommandQueue {
     bad_frames: BadFrames,
     seen: SeenIds,
     queued: VecDeque<(i64, Command)>,
-    job: Option<Job>,
+    running: Option<RunningCommand>,
 }
 
 impl CommandQueue {
@@ -105,7 +105,7 @@ impl CommandQueue {
             bad_frames: BadFrames::default(),
             seen: SeenIds::default(),
             queued: VecDeque::new(),
-            job: None,
+            running: None,
         }
     }
 
@@ -114,15 +114,15 @@ impl CommandQueue {
         self.queued.len() < MAX_QUEUED
     }
 
-    /// Takes a text frame.
-    pub(super) fn receive(&mut self, text: &str, now: Instant) -> Received {
+    /// Parses a text frame and queues its command, if it has one.
+    pub(super) fn receive(&mut self, text: &str, now: Instant) -> FrameAction {
         let (id, decoded) = match decode_client(text) {
             Ok(ClientFrame { id, command }) => (id, Ok(command)),
             Err(DecodeError::Command { id, error }) => (id, Err(error)),
             Err(DecodeError::Frame(error)) => return self.bad_frame(error, now),
         };
         if !self.seen.insert(id) {
-            let message = format!("`id` {id} was used before in this connection; count up");
+            let message = format!("`id` {id} was used before in this connection; increment it with each command");
             return self.bad_frame(ErrorBody::new(ErrorCode::BadFrame, message), now);
         }
         match self.rates.check(self.user) {
@@ -130,44 +130,44 @@ impl CommandQueue {
             RateDecision::Limited(wait) => {
                 let kind = decoded.ok().map(|command| command.kind());
                 metrics::command(kind, Some(ErrorCode::RateLimited), Duration::ZERO);
-                return Received::Refused(id, self.rates.refusal(wait));
+                return FrameAction::Refused(id, self.rates.refusal(wait));
             }
             RateDecision::Flooding(wait) => {
                 let reason = json!({ "retry_after_ms": wait }).to_string().into();
-                return Received::Close(Close { code: CloseCode::Flooding, reason });
+                return FrameAction::Close(Close { code: CloseCode::Flooding, reason });
             }
         }
         match decoded {
             Ok(command @ Command::Ping(_)) => {
                 metrics::command(Some(command.kind()), None, Duration::ZERO);
-                Received::Ping(id)
+                FrameAction::Ping(id)
             }
             Ok(command) => {
                 self.queued.push_back((id, command));
-                Received::Queued
+                FrameAction::Queued
             }
             Err(error) => {
                 metrics::command(None, Some(error.code), Duration::ZERO);
-                Received::Refused(id, error)
+                FrameAction::Refused(id, error)
             }
         }
     }
 
-    /// Takes a binary frame, which is always refused.
-    pub(super) fn receive_binary(&mut self, now: Instant) -> Received {
-        self.bad_frame(ErrorBody::new(ErrorCode::BadFrame, "binary frames are not understood; send text"), now)
+    /// Refuses a binary frame.
+    pub(super) fn receive_binary(&mut self, now: Instant) -> FrameAction {
+        self.bad_frame(ErrorBody::new(ErrorCode::BadFrame, "binary frames are not supported; send text"), now)
     }
 
-    fn bad_frame(&mut self, error: ErrorBody, now: Instant) -> Received {
+    fn bad_frame(&mut self, error: ErrorBody, now: Instant) -> FrameAction {
         if self.bad_frames.record(now) {
-            return Received::Close(Close::new(CloseCode::NotProtocol, "three bad frames within a minute"));
+            return FrameAction::Close(Close::new(CloseCode::NotProtocol, "three bad frames within a minute"));
         }
-        Received::BadFrame(error)
+        FrameAction::BadFrame(error)
     }
 
     /// The oldest queued command, unless one is being executed.
     pub(super) fn next(&mut self) -> Option<(i64, Command)> {
-        if self.job.is_some() { None } else { self.queued.pop_front() }
+        if self.running.is_some() { None } else { self.queued.pop_front() }
     }
 
     /// Starts to execute a command, in its span. `channel` is that of a subscription.
@@ -177,37 +177,37 @@ impl CommandQueue {
         kind: &'static str,
         channel: Option<Channel>,
         span: Span,
-        execution: impl Future<Output = Outcome> + Send + 'static,
+        execution: impl Future<Output = CommandOutcome> + Send + 'static,
     ) {
         let task = tokio::spawn(execution.instrument(span.clone()));
         let (started, abort) = (Instant::now(), task.abort_handle());
         let task = Box::pin(timeout(COMMAND_TIMEOUT, task));
-        self.job = Some(Job { id, kind, started, span, channel, abort, task });
+        self.running = Some(RunningCommand { id, kind, started, span, channel, abort, task });
     }
 
-    /// Waits for the command that is executed, for ever if there is none. Returns its id, the channel of a subscription, and its
+    /// Waits for the command that is being executed, for ever if there is none. Returns its id, the channel of a subscription, and its
     /// outcome.
-    pub(super) async fn finished(&mut self) -> (i64, Option<Channel>, Outcome) {
-        let Some(job) = &mut self.job else { return pending().await };
-        let outcome = match job.task.as_mut().await {
+    pub(super) async fn finished(&mut self) -> (i64, Option<Channel>, CommandOutcome) {
+        let Some(command) = &mut self.running else { return pending().await };
+        let outcome = match command.task.as_mut().await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
-                tracing::error!(parent: &job.span, %error, "a command panicked");
-                Outcome::Refused(ErrorBody::new(ErrorCode::Internal, "the server failed; its log has the cause"))
+                tracing::error!(parent: &command.span, %error, "a command panicked");
+                CommandOutcome::Refused(ErrorBody::new(ErrorCode::Internal, "the server failed; its log has the cause"))
             }
             Err(_) => {
-                tracing::error!(parent: &job.span, "a command took too long");
+                tracing::error!(parent: &command.span, "a command took too long");
                 // A subscription changes nothing in the store. Every other command runs to its end.
-                if job.channel.is_some() {
-                    job.abort.abort();
+                if command.channel.is_some() {
+                    command.abort.abort();
                 }
-                let message = "this takes too long; send it again in a moment, with the same content";
-                Outcome::Refused(ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000))
+                let message = "the command took too long; send it again in a moment, with the same content";
+                CommandOutcome::Refused(ErrorBody::new(ErrorCode::Unavailable, message).retry_after(1_000))
             }
         };
-        metrics::command(Some(job.kind), outcome.error_code(), job.started.elapsed());
-        let finished = (job.id, job.channel, outcome);
-        self.job = None;
+        metrics::command(Some(command.kind), outcome.error_code(), command.started.elapsed());
+        let finished = (command.id, command.channel, outcome);
+        self.running = None;
         finished
     }
 }
@@ -222,8 +222,8 @@ mod tests {
         queue.start(1, "create_thread", None, Span::none(), async { panic!("of the test") });
         let (id, _, outcome) = queue.finished().await;
         assert_eq!((id, outcome.error_code()), (1, Some(ErrorCode::Internal)));
-        queue.start(2, "create_thread", None, Span::none(), async { Outcome::Reply("done".into()) });
+        queue.start(2, "create_thread", None, Span::none(), async { CommandOutcome::Reply("done".into()) });
         let (id, _, outcome) = queue.finished().await;
-        assert!(id == 2 && matches!(outcome, Outcome::Reply(reply) if reply == "done"));
+        assert!(id == 2 && matches!(outcome, CommandOutcome::Reply(reply) if reply == "done"));
     }
 }

@@ -18,9 +18,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
     close::{End, TOO_LARGE, close_gracefully, unreadable},
-    command_queue::{CommandQueue, Outcome, Received},
+    command_queue::{CommandOutcome, CommandQueue, FrameAction},
     execute::{execute, pong},
-    gateway::Peer,
+    gateway::ConnectionContext,
     heartbeat::{Heartbeat, HeartbeatAction},
     subscribe,
     subscriptions::Subscriptions,
@@ -47,11 +47,11 @@ const MAX_IDLE_CAPACITY: usize = 64;
 const MAX_EXPIRY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Serves a socket until it ends.
-pub(super) async fn serve(mut socket: WebSocket, guard: ConnectionGuard, peer: Peer) {
-    let (user, id) = (peer.identity.user.id, peer.id);
+pub(super) async fn serve(mut socket: WebSocket, guard: ConnectionGuard, context: ConnectionContext) {
+    let (user, id) = (context.identity.user.id, context.id);
     tracing::info!(%user, connection = %id, "socket opened");
     let mut counted = metrics::Connection::open();
-    let mut connection = Connection::new(peer, guard.outbound().clone());
+    let mut connection = Connection::new(context, guard.outbound().clone());
     let end = connection.run(&mut socket).await;
     counted.closing(end.code());
     let (close, linger) = match end {
@@ -73,7 +73,7 @@ enum Event {
     /// A WebSocket message was read.
     Message(Option<Result<Message, axum::Error>>),
     /// A command has an outcome: its id, the channel of a subscription, the outcome.
-    Finished(i64, Option<Channel>, Outcome),
+    Finished(i64, Option<Channel>, CommandOutcome),
     /// A page was read: the channel, the entry before it, the entries.
     Page(Channel, u64, Result<Vec<Delivery>>),
     /// A ping, a timeout or the end of the credentials is due.
@@ -83,7 +83,7 @@ enum Event {
 }
 
 struct Connection {
-    peer: Arc<Peer>,
+    context: Arc<ConnectionContext>,
     outbound: Arc<Outbound>,
     /// Messages to write at the end of this iteration.
     unsent: VecDeque<Message>,
@@ -100,22 +100,22 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(peer: Peer, outbound: Arc<Outbound>) -> Self {
-        let (config, now) = (&peer.gateway.config, Instant::now());
+    fn new(context: ConnectionContext, outbound: Arc<Outbound>) -> Self {
+        let (config, now) = (&context.gateway.config, Instant::now());
         let interval = Duration::from_millis(config.heartbeat_ms);
-        let left = peer.identity.expires_at.saturating_sub(now_ms());
+        let left = context.identity.expires_at.saturating_sub(now_ms());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(MAX_EXPIRY);
         Self {
             heartbeat: Heartbeat::new(interval, Duration::from_millis(config.heartbeat_timeout_ms), now),
-            commands: CommandQueue::new(peer.identity.user.id, peer.gateway.manager.rates().clone()),
-            unsent: VecDeque::from([text(&welcome(&peer))]),
+            commands: CommandQueue::new(context.identity.user.id, context.gateway.manager.rates().clone()),
+            unsent: VecDeque::from([text(&welcome(&context))]),
             sampled: None,
             batch: VecDeque::new(),
             subscriptions: Subscriptions::default(),
             page: None,
             last_read: None,
             expires: now + left,
-            peer: Arc::new(peer),
+            context: Arc::new(context),
             outbound,
         }
     }
@@ -190,7 +190,7 @@ impl Connection {
         };
         self.heartbeat.on_receive(Instant::now());
         let received = match message {
-            Message::Text(text) if text.len() > self.peer.gateway.config.max_frame_bytes => {
+            Message::Text(text) if text.len() > self.context.gateway.config.max_frame_bytes => {
                 return Err(End::close(CloseCode::TooLarge, TOO_LARGE));
             }
             Message::Text(text) => self.commands.receive(&text, time::Instant::now()),
@@ -202,23 +202,23 @@ impl Connection {
             }
         };
         match received {
-            Received::Queued => {}
-            Received::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(pong())))),
-            Received::Refused(id, error) => self.refuse(id, error),
-            Received::BadFrame(error) => self.bad_frame(error),
-            Received::Close(close) => return Err(End::Close(close)),
+            FrameAction::Queued => {}
+            FrameAction::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(pong())))),
+            FrameAction::Refused(id, error) => self.refuse(id, error),
+            FrameAction::BadFrame(error) => self.bad_frame(error),
+            FrameAction::Close(close) => return Err(End::Close(close)),
         }
         Ok(())
     }
 
     fn bad_frame(&mut self, error: ErrorBody) {
-        let Peer { identity, id, .. } = &*self.peer;
+        let ConnectionContext { identity, id, .. } = &*self.context;
         tracing::info!(user = %identity.user.id, connection = %id, reason = error.message, "bad frame");
         self.unsent.push_back(text(&Push::Error(error)));
     }
 
     fn refuse(&mut self, id: i64, error: ErrorBody) {
-        let Peer { identity, id: connection, .. } = &*self.peer;
+        let ConnectionContext { identity, id: connection, .. } = &*self.context;
         tracing::info!(
             user = %identity.user.id, %connection, command = id, code = ?error.code, reason = error.message,
             "command refused"
@@ -231,34 +231,34 @@ impl Connection {
         while let Some((id, command)) = self.commands.next() {
             let channel = match &command {
                 Command::Subscribe(subscribe) => {
-                    let channel = subscribe::channel(&self.peer.identity.user, subscribe.channel);
+                    let channel = subscribe::channel(&self.context.identity.user, subscribe.channel);
                     self.subscriptions.begin(channel);
                     Some(channel)
                 }
                 Command::Unsubscribe(unsubscribe) => {
-                    self.unfollow(subscribe::channel(&self.peer.identity.user, unsubscribe.channel));
+                    self.unfollow(subscribe::channel(&self.context.identity.user, unsubscribe.channel));
                     self.unsent.push_back(frame(encode_reply(id, &Ok(serde_json::json!({})))));
                     metrics::command(Some(command.kind()), None, Duration::ZERO);
                     continue;
                 }
                 _ => None,
             };
-            let (kind, Peer { identity, id: connection, .. }) = (command.kind(), &*self.peer);
+            let (kind, ConnectionContext { identity, id: connection, .. }) = (command.kind(), &*self.context);
             let span =
                 tracing::info_span!(parent: None, "command", "type" = kind, %connection, user = %identity.user.id);
-            self.commands.start(id, kind, channel, span, execute(self.peer.clone(), id, command));
+            self.commands.start(id, kind, channel, span, execute(self.context.clone(), id, command));
         }
     }
 
     fn unfollow(&mut self, channel: Channel) {
         self.subscriptions.remove(channel);
         self.page.take_if(|page| page.channel == channel);
-        self.peer.follower.unfollow(channel);
+        self.context.follower.unfollow(channel);
     }
 
-    fn on_outcome(&mut self, id: i64, channel: Option<Channel>, outcome: Outcome) -> Result<(), End> {
+    fn on_outcome(&mut self, id: i64, channel: Option<Channel>, outcome: CommandOutcome) -> Result<(), End> {
         match (outcome, channel) {
-            (Outcome::Subscribed { seq, head, reply }, Some(channel)) => {
+            (CommandOutcome::Subscribed { seq, head, reply }, Some(channel)) => {
                 self.page.take_if(|page| page.channel == channel);
                 if self.subscriptions.activate(channel, seq, head) {
                     self.unsent.push_back(frame(reply));
@@ -267,12 +267,14 @@ impl Connection {
                     self.refuse(id, ErrorBody::new(ErrorCode::NotFound, "there is no such channel any more"));
                 }
             }
-            (Outcome::Reply(reply) | Outcome::Subscribed { reply, .. }, _) => self.unsent.push_back(frame(reply)),
-            (Outcome::Refused(error), channel) => {
+            (CommandOutcome::Reply(reply) | CommandOutcome::Subscribed { reply, .. }, _) => {
+                self.unsent.push_back(frame(reply))
+            }
+            (CommandOutcome::Refused(error), channel) => {
                 channel.into_iter().for_each(|channel| self.unfollow(channel));
                 self.refuse(id, error);
             }
-            (Outcome::SignedOut, _) => {
+            (CommandOutcome::SignedOut, _) => {
                 self.refuse(id, ErrorBody::new(ErrorCode::Forbidden, "the session ended; sign in again"));
                 return Err(End::close(CloseCode::SessionEnded, "the session ended: sign in again"));
             }
@@ -286,7 +288,7 @@ impl Connection {
             return;
         }
         let Some((channel, after)) = self.subscriptions.next_behind(self.last_read) else { return };
-        self.page = Some(PageRequest::new(self.peer.gateway.channels.clone(), channel, after));
+        self.page = Some(PageRequest::new(self.context.gateway.channels.clone(), channel, after));
         self.last_read = Some(channel);
     }
 
@@ -294,7 +296,7 @@ impl Connection {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::error!(connection = %self.peer.id, %channel, %error, "the log cannot be read");
+                tracing::error!(connection = %self.context.id, %channel, %error, "the log cannot be read");
                 return Err(End::close(CloseCode::GoingAway, "the log cannot be read: reconnect and resume"));
             }
         };
@@ -367,16 +369,16 @@ impl Connection {
     }
 }
 
-fn welcome(peer: &Peer) -> Push {
-    let (gateway, user) = (&peer.gateway, &peer.identity.user);
+fn welcome(context: &ConnectionContext) -> Push {
+    let (gateway, user) = (&context.gateway, &context.identity.user);
     Push::Welcome(Welcome {
-        connection_id: peer.id,
+        connection_id: context.id,
         user: WelcomeUser { id: user.id, name: user.name.clone(), role: user.role },
         node: gateway.node.clone(),
         server_time: now_ms(),
         heartbeat_ms: gateway.config.heartbeat_ms,
         max_frame_bytes: gateway.config.max_frame_bytes,
-        expires_at: peer.identity.expires_at,
+        expires_at: context.identity.expires_at,
     })
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    command_queue::Outcome,
-    gateway::{Gateway, Peer},
+    command_queue::CommandOutcome,
+    gateway::{ConnectionContext, Gateway},
     subscribe::{Granted, subscribe},
 };
 use crate::{
@@ -23,25 +23,31 @@ use crate::{
 pub(super) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Executes a command with the rights that the connection's person has now.
-pub(super) async fn execute(peer: Arc<Peer>, id: i64, command: Command) -> Outcome {
-    let user = match peer.gateway.auth.revalidate(&peer.identity).await {
+pub(super) async fn execute(context: Arc<ConnectionContext>, id: i64, command: Command) -> CommandOutcome {
+    let user = match context.gateway.auth.revalidate(&context.identity).await {
         Ok(user) => user,
-        Err(Refusal::Failed(error)) => return Outcome::Refused(error.into_body()),
-        Err(Refusal::Unauthorized(_) | Refusal::Origin(_) | Refusal::Forbidden(_)) => return Outcome::SignedOut,
+        Err(Refusal::Failed(error)) => return CommandOutcome::Refused(error.into_body()),
+        Err(Refusal::Unauthorized(_) | Refusal::Origin(_) | Refusal::Forbidden(_)) => return CommandOutcome::SignedOut,
     };
     let outcome = match command {
-        Command::Subscribe(command) => reply_to_subscribe(&peer, &user, id, command).await,
+        Command::Subscribe(command) => reply_to_subscribe(&context, &user, id, command).await,
         command => {
-            let payload = payload(&peer.gateway, &user, command).await;
-            payload.map(|payload| Outcome::Reply(encode_reply(id, &Ok(payload))))
+            let payload = payload(&context.gateway, &user, command).await;
+            payload.map(|payload| CommandOutcome::Reply(encode_reply(id, &Ok(payload))))
         }
     };
-    outcome.unwrap_or_else(|error| Outcome::Refused(error.into_body()))
+    outcome.unwrap_or_else(|error| CommandOutcome::Refused(error.into_body()))
 }
 
-async fn reply_to_subscribe(peer: &Peer, user: &User, id: i64, command: Subscribe) -> Result<Outcome> {
-    let limit = peer.gateway.config.replay_limit;
-    let Granted { reply, head } = subscribe(&peer.gateway.channels, &peer.follower, limit, user, &command).await?;
+async fn reply_to_subscribe(
+    context: &ConnectionContext,
+    user: &User,
+    id: i64,
+    command: Subscribe,
+) -> Result<CommandOutcome> {
+    let limit = context.gateway.config.replay_limit;
+    let Granted { reply, head } =
+        subscribe(&context.gateway.channels, &context.follower, limit, user, &command).await?;
     let seq = reply.seq;
     let reply = match reply.snapshot {
         None => encode_reply(id, &Ok(json!(reply))),
@@ -52,7 +58,7 @@ async fn reply_to_subscribe(peer: &Peer, user: &User, id: i64, command: Subscrib
         let message = format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");
         return Err(ErrorBody::new(ErrorCode::TooLarge, message).into());
     }
-    Ok(Outcome::Subscribed { seq, head, reply })
+    Ok(CommandOutcome::Subscribed { seq, head, reply })
 }
 
 /// Executes a command that is not about subscriptions; returns the payload of its reply.

@@ -1,4 +1,4 @@
-//! What the sockets of this server share, and what each of them has.
+//! What all WebSocket connections of this server share, and the context of each connection.
 
 use std::{fmt, sync::Arc};
 
@@ -15,17 +15,17 @@ use crate::{
 
 /// The parts of the server that sockets use.
 pub struct Gateway {
-    /// Who is connected here.
+    /// The connections of this node.
     pub manager: ConnectionManager,
-    /// The other nodes.
+    /// This node and the others.
     pub nodes: Nodes,
     /// The log.
     pub channels: Channels,
     /// Accounts and credentials.
     pub auth: Auth,
-    /// What commands do.
+    /// Executes commands.
     pub commands: Commands,
-    /// The bounds.
+    /// The limits.
     pub config: SocketConfig,
     /// This node's name, for `welcome`.
     pub node: String,
@@ -37,9 +37,9 @@ impl fmt::Debug for Gateway {
     }
 }
 
-/// Whose connection it is, and what it may use. Shared with its commands that are under way.
+/// A connection's identity and the parts of the server that it uses. Shared with its running command.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct ConnectionContext {
     pub(super) gateway: Arc<Gateway>,
     pub(super) identity: Identity,
     pub(super) id: ConnectionId,

@@ -17,7 +17,7 @@ use axum::{
 use super::{
     connection::serve,
     execute::MAX_REPLY_BYTES,
-    gateway::{Gateway, Peer},
+    gateway::{ConnectionContext, Gateway},
 };
 use crate::{
     protocol::{PROTOCOL, http::Problem},
@@ -31,7 +31,7 @@ const WRITE_BUFFER_BYTES: usize = 32 * 1024;
 /// A frame up to this many times the limit is still read, so that its sender receives the close frame with the reason.
 const OVERSIZE_FACTOR: usize = 4;
 
-/// `GET /ws`. The session layer must be around it, or cookies are not seen.
+/// `GET /ws`. Without the session layer around this route, cookies have no effect.
 pub fn routes<S: Clone + Send + Sync + 'static>(gateway: Arc<Gateway>) -> Router<S> {
     Router::new().route("/ws", any(upgrade)).with_state(gateway)
 }
@@ -62,11 +62,11 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let user = identity.user.id;
     gateway.manager.rates().check_call(user)?;
     let guard = gateway.manager.connect(&identity).inspect_err(|_| {
-        tracing::info!(%user, "no place for another socket");
+        tracing::info!(%user, "the socket limit is reached");
     })?;
     let max_message_size = gateway.config.max_frame_bytes.saturating_mul(OVERSIZE_FACTOR);
     let (id, follower) = (guard.id(), guard.follower());
-    let peer = Peer { gateway, identity, id, follower };
+    let context = ConnectionContext { gateway, identity, id, follower };
     let response = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -74,6 +74,6 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
         .max_message_size(max_message_size)
         .max_frame_size(max_message_size)
         .on_failed_upgrade(move |error| tracing::info!(%user, connection = %id, %error, "upgrade failed"))
-        .on_upgrade(move |socket| serve(socket, guard, peer));
+        .on_upgrade(move |socket| serve(socket, guard, context));
     Ok(response)
 }

@@ -19,7 +19,7 @@ pub(super) struct Granted {
     pub(super) head: u64,
 }
 
-/// The channel that a person means by a name.
+/// The channel that a name stands for in a command of this user.
 pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
     match name {
         ChannelName::User => Channel::User(user.id),
@@ -33,8 +33,8 @@ pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
 /// a snapshot.
 ///
 /// # Errors
-/// `not_found` for a thread that does not exist or is another person's, `conflict` if the connection follows as many channels as
-/// it may; the store fails.
+/// `not_found` if there is no such thread or it belongs to another user; `conflict` if the connection follows as many channels as
+/// it may; an error of the store.
 pub(super) async fn subscribe(
     channels: &Channels,
     follower: &Follower,
@@ -47,7 +47,7 @@ pub(super) async fn subscribe(
         threads::authorise(channels, user.id, thread).await?;
     }
     if !follower.follow(channel) {
-        let message = format!("a connection follows at most {MAX_SUBSCRIPTIONS} channels; leave one first");
+        let message = format!("a connection follows at most {MAX_SUBSCRIPTIONS} channels; unsubscribe from one first");
         return Err(ErrorBody::new(ErrorCode::Conflict, message).into());
     }
     let Extent { trimmed, head } = channels.extent(channel).await?;

@@ -3,10 +3,9 @@
 use super::provider::{ModelMessage, ModelTool};
 use crate::{protocol::agui::Message, server::config::agents::ModelConfig};
 
-/// Bytes of text that count as one token where a text has to fit. English prose has four, but code, tables and other languages have
-/// more tokens.
+/// Bytes of text per token, to estimate whether a text fits. English prose has four; code, tables and other languages have fewer.
 const BYTES_PER_TOKEN: u64 = 3;
-/// Tokens that stay free for the answer if `max_output_tokens` is not set, or a quarter of a smaller context.
+/// Tokens kept free for the answer if `max_output_tokens` is not set; at most a quarter of the context.
 const ANSWER_TOKENS: u64 = 8_192;
 /// The least bytes of a conversation, however long the instructions are.
 const MIN_CONVERSATION_BYTES: u64 = 1_024;
@@ -15,18 +14,18 @@ const MIN_READ_BYTES: u64 = 1_024;
 /// The most that one call of `read_file` may read.
 const MAX_READ_BYTES: u64 = 32 * 1024;
 
-/// The bytes that a conversation may have, beside the instructions, the tools and the answer.
+/// The bytes that a conversation may have, in addition to the instructions, the tools and the answer.
 pub(super) fn conversation_bytes(config: &ModelConfig, instructions: &str, tools: &[ModelTool]) -> u64 {
     let context = config.context_tokens;
     let answer = config.max_output_tokens.map_or(ANSWER_TOKENS.min(context / 4), |max| u64::from(max.get()));
     let tools = tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.parameters.to_string().len());
-    let beside = instructions.len() + tools.sum::<usize>();
-    let bytes = context.saturating_sub(answer).saturating_mul(BYTES_PER_TOKEN).saturating_sub(beside as u64);
+    let other = instructions.len() + tools.sum::<usize>();
+    let bytes = context.saturating_sub(answer).saturating_mul(BYTES_PER_TOKEN).saturating_sub(other as u64);
     bytes.max(MIN_CONVERSATION_BYTES).min(config.max_history_bytes)
 }
 
-/// How many of the conversation's bytes the text of files may have: all but those of the newest message, and a quarter for the
-/// messages before it.
+/// How many of the conversation's bytes the text of files may have. The rest is for messages: the bytes of all messages, but at most a
+/// quarter of the conversation's, or the bytes of the newest message if they are more.
 pub(super) fn file_bytes(conversation_bytes: u64, history: &[Message]) -> u64 {
     let newest = history.iter().rev().find(|message| matches!(message, Message::User { .. })).map_or(0, text_bytes);
     let all: u64 = history.iter().map(text_bytes).sum();
@@ -38,23 +37,23 @@ pub(super) fn read_bytes(budget: u64) -> usize {
     usize::try_from((budget / 8).clamp(MIN_READ_BYTES, MAX_READ_BYTES)).unwrap_or(usize::MAX)
 }
 
-/// The room that a conversation's text takes.
-pub(super) fn messages_cost(messages: &[ModelMessage]) -> u64 {
-    let cost = |message: &ModelMessage| match message {
-        ModelMessage::User { text, .. } | ModelMessage::Tool { text, .. } => text_cost(text),
+/// The weighted bytes of a conversation's text; see [`weighted_bytes`].
+pub(super) fn messages_weighted_bytes(messages: &[ModelMessage]) -> u64 {
+    let bytes = |message: &ModelMessage| match message {
+        ModelMessage::User { text, .. } | ModelMessage::Tool { text, .. } => weighted_bytes(text),
         ModelMessage::Assistant { text, calls, .. } => {
-            let calls = calls.iter().map(|call| text_cost(&call.name) + text_cost(&call.arguments));
-            text_cost(text) + calls.sum::<u64>()
+            let calls = calls.iter().map(|call| weighted_bytes(&call.name) + weighted_bytes(&call.arguments));
+            weighted_bytes(text) + calls.sum::<u64>()
         }
     };
-    messages.iter().map(cost).sum()
+    messages.iter().map(bytes).sum()
 }
 
-/// The room that a text takes, in bytes: as many as it has, or more for a text with more tokens than prose, such as a table of numbers.
+/// The bytes of a text, or more for a text with more tokens than prose, such as a table of numbers.
 ///
 /// Some tokenizers have a token for each digit. A letter counts as a quarter of a token, a digit as one, another ASCII character as
 /// two thirds, and a byte of a character beyond ASCII as a half.
-pub(super) fn text_cost(text: &str) -> u64 {
+pub(super) fn weighted_bytes(text: &str) -> u64 {
     const PARTS_PER_TOKEN: u64 = 12;
     let parts = |byte: u8| match byte {
         b'0'..=b'9' => PARTS_PER_TOKEN,
@@ -107,12 +106,12 @@ mod tests {
     #[test]
     fn a_table_of_numbers_takes_more_room_than_prose() {
         let prose = "It was the best of times, it was the worst of times.\n".repeat(100);
-        assert_eq!(text_cost(&prose), prose.len() as u64);
+        assert_eq!(weighted_bytes(&prose), prose.len() as u64);
         let table = "2026-01-01T00:00:00Z,1234,567,0.00123\n".repeat(100);
-        assert!(text_cost(&table) > 2 * table.len() as u64, "{} of {}", text_cost(&table), table.len());
+        assert!(weighted_bytes(&table) > 2 * table.len() as u64, "{} of {}", weighted_bytes(&table), table.len());
         let chinese = "它是最好的时代".repeat(100);
-        assert!(text_cost(&chinese) > chinese.len() as u64);
-        assert_eq!(text_cost(""), 0);
+        assert!(weighted_bytes(&chinese) > chinese.len() as u64);
+        assert_eq!(weighted_bytes(""), 0);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    context::text_cost,
+    context::weighted_bytes,
     provider::{Media, MediaKind},
 };
 use crate::{
@@ -173,10 +173,10 @@ impl Loader<'_> {
         if size <= room {
             (text, given) = beginning_as_text(file, encoding, size).await?;
         }
-        if given < size || text_cost(&text) > room {
+        if given < size || weighted_bytes(&text) > room {
             (text, given) = beginning_as_text(file, encoding, MAX_EXCERPT_BYTES.min(room / 4)).await?;
         }
-        self.text_bytes = room.saturating_sub(text_cost(&text));
+        self.text_bytes = room.saturating_sub(weighted_bytes(&text));
         if given < size {
             let how_to_continue = match (self.config.file_tool, self.names.get(&file.attachment.name)) {
                 (false, _) => String::new(),

@@ -61,7 +61,7 @@ impl Run<'_> {
         self.omitted_messages = omitted;
         if for_reading > 0 {
             // In a run that resumes another, the messages contain what was read before.
-            let budget = for_reading.min(room.saturating_sub(context::messages_cost(&messages)));
+            let budget = for_reading.min(room.saturating_sub(context::messages_weighted_bytes(&messages)));
             tools.offer(FileReader::new(files.texts, context::read_bytes(for_reading), budget));
         }
         Ok(ModelRequest {

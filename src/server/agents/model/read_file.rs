@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{context::text_cost, files::Encoding};
+use super::{context::weighted_bytes, files::Encoding};
 use crate::server::{
     agents::{
         attached::Head,
@@ -33,9 +33,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// The most files that a result names.
 const MAX_NAMES: usize = 20;
 /// About how much room a result takes beside the file's text.
-const FRAME_COST: u64 = 512;
+const FRAME_BYTES: u64 = 512;
 /// The least room for a file's text for which a result is given.
-const MIN_TEXT_COST: u64 = 256;
+const MIN_TEXT_BYTES: u64 = 256;
 /// The result once nothing more fits.
 const NO_ROOM: &str = "As much as fits was read: beside this conversation there is no room for more of the files. \
     Answer with what you have read, and say which parts you have not.";
@@ -47,7 +47,7 @@ pub(super) struct FileReader {
     files: Vec<InputFile>,
     /// The most bytes of a file in one result, and the most room that these take.
     max_bytes: usize,
-    /// The room left for results of this run, in bytes as [`text_cost`] counts them.
+    /// The room left for results of this run, in bytes as [`weighted_bytes`] counts them.
     left: Mutex<u64>,
 }
 
@@ -60,7 +60,7 @@ struct PartRequest {
     find: Option<String>,
     max_bytes: usize,
     /// The most room that the part's text may take.
-    max_cost: u64,
+    max_weighted_bytes: u64,
 }
 
 /// A part of a file.
@@ -114,7 +114,7 @@ impl FileReader {
         // Calls run in parallel. Each waits for those before it, which decide how much room is left.
         let mut left = self.left.lock().await;
         let output = self.read(args, *left, cancel).await;
-        *left = left.saturating_sub(text_cost(&output.text));
+        *left = left.saturating_sub(weighted_bytes(&output.text));
         output
     }
 
@@ -131,19 +131,19 @@ impl FileReader {
         if find.as_ref().is_some_and(|find| find.len() > MAX_FIND_BYTES) {
             return ToolOutput::failed(format!("`find` has at most {MAX_FIND_BYTES} bytes."));
         }
-        let max_cost = left.saturating_sub(FRAME_COST).min(self.max_bytes as u64);
-        if max_cost < MIN_TEXT_COST {
+        let max_weighted_bytes = left.saturating_sub(FRAME_BYTES).min(self.max_bytes as u64);
+        if max_weighted_bytes < MIN_TEXT_BYTES {
             return ToolOutput::failed(NO_ROOM);
         }
         let from = args["from_byte"].as_u64().unwrap_or_default();
         let (path, cancel) = (file.path.clone(), cancel.clone());
-        let request = PartRequest { from, find: find.clone(), max_bytes: self.max_bytes, max_cost };
+        let request = PartRequest { from, find: find.clone(), max_bytes: self.max_bytes, max_weighted_bytes };
         let read = tokio::task::spawn_blocking(move || read(&path, encoding, &request, &cancel)).await;
         match read {
             Ok(Ok(Some(part))) => {
                 let namesakes = if wanted_name == file.attachment.name { self.namesakes(file) } else { Vec::new() };
                 let text = render(file, &part, true, &namesakes);
-                let has_more_room = left.saturating_sub(text_cost(&text)) >= FRAME_COST + MIN_TEXT_COST;
+                let has_more_room = left.saturating_sub(weighted_bytes(&text)) >= FRAME_BYTES + MIN_TEXT_BYTES;
                 ToolOutput::done(if has_more_room { text } else { render(file, &part, false, &namesakes) })
             }
             Ok(Ok(None)) => ToolOutput::done(format!(
@@ -240,12 +240,12 @@ fn read_part(file: &mut File, encoding: Encoding, from: u64, request: &PartReque
     loop {
         let whole = encoding.whole_characters(&bytes, is_end);
         let text = encoding.decode(&bytes[whole.clone()]);
-        let cost = text_cost(&text);
-        if cost <= request.max_cost {
+        let weighted = weighted_bytes(&text);
+        if weighted <= request.max_weighted_bytes {
             return Ok(Part { from: from + whole.start as u64, to: from + whole.end as u64, text });
         }
         // A table of numbers takes more room than its bytes: try a part that is shorter in proportion.
-        let fitting = bytes.len() as u64 * request.max_cost / cost;
+        let fitting = bytes.len() as u64 * request.max_weighted_bytes / weighted;
         bytes.truncate(usize::try_from(fitting).unwrap_or_default());
         is_end = false;
     }

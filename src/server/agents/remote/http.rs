@@ -86,7 +86,7 @@ impl Endpoint {
             .no_brotli()
             .no_deflate()
             .no_zstd()
-            // Each request has its own connection: closing it tells the endpoint that the run was stopped.
+            // Each request has its own connection, so that an endpoint can detect a stopped run by the closed connection.
             .pool_max_idle_per_host(0)
             .connect_timeout(connect_timeout);
         let client = if config.allow_private_network { client } else { client.dns_resolver(PublicOnly) };
@@ -101,7 +101,7 @@ impl Endpoint {
         url.into()
     }
 
-    /// What must not appear in messages.
+    /// The secrets that must not appear in messages or logs.
     pub(crate) fn secrets(&self) -> &Secrets {
         &self.secrets
     }

@@ -109,7 +109,7 @@ impl Server {
             Command::Subscribe(subscribe)
                 if self.followed.len() >= self.slots && !self.followed.contains(&subscribe.channel) =>
             {
-                Err(ErrorBody::new(ErrorCode::Conflict, "too many channels; leave one first"))
+                Err(ErrorBody::new(ErrorCode::Conflict, "too many channels; unsubscribe from one first"))
             }
             Command::Subscribe(subscribe) => {
                 let head = *self.heads.entry(subscribe.channel).or_insert(0);

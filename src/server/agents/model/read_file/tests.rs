@@ -18,7 +18,7 @@ fn part_of(bytes: &[u8], encoding: Encoding, request: PartRequest) -> Option<Par
 }
 
 fn part(text: &str, from: u64, find: Option<&str>, max_bytes: usize) -> Option<Part> {
-    let request = PartRequest { from, find: find.map(str::to_owned), max_bytes, max_cost: u64::MAX };
+    let request = PartRequest { from, find: find.map(str::to_owned), max_bytes, max_weighted_bytes: u64::MAX };
     part_of(text.as_bytes(), Encoding::Utf8, request)
 }
 
@@ -54,7 +54,7 @@ fn parts_hold_whole_characters_and_join_without_a_gap() {
 
 #[test]
 fn a_character_that_is_cut_by_the_end_of_the_file_is_skipped() {
-    let request = PartRequest { from: 0, find: None, max_bytes: 9, max_cost: u64::MAX };
+    let request = PartRequest { from: 0, find: None, max_bytes: 9, max_weighted_bytes: u64::MAX };
     let part = part_of(b"end \xe2\x82", Encoding::Utf8, request).expect("a part");
     assert_eq!(
         part,
@@ -78,7 +78,7 @@ fn texts_in_other_encodings_are_read_and_found() {
     for encoding in [Encoding::Utf16Le, Encoding::Utf16Be, Encoding::Latin1] {
         let text = format!("{}Größe{}", "x".repeat(PIECE_BYTES / 2 - 3), "y".repeat(100));
         let bytes = encoding.encode(&text).expect("it has all characters");
-        let request = |find| PartRequest { from: 1, find: Some(find), max_bytes: 64, max_cost: u64::MAX };
+        let request = |find| PartRequest { from: 1, find: Some(find), max_bytes: 64, max_weighted_bytes: u64::MAX };
         let found = part_of(&bytes, encoding, request("gRöße".into())).expect("is found");
         assert!(found.text.contains("xxGrößeyy") && found.to - found.from <= 64, "{encoding:?}: {found:?}");
         assert_eq!(part_of(&bytes, encoding, request("Ödnis".into())), None);
@@ -88,7 +88,7 @@ fn texts_in_other_encodings_are_read_and_found() {
     let (text, mut all, mut from) = ("a€🦀".repeat(9), String::new(), 0);
     let bytes = encoding.encode(&text).expect("it has all characters");
     while from < bytes.len() as u64 {
-        let request = PartRequest { from, find: None, max_bytes: 6, max_cost: u64::MAX };
+        let request = PartRequest { from, find: None, max_bytes: 6, max_weighted_bytes: u64::MAX };
         let part = part_of(&bytes, encoding, request).expect("a part");
         assert!(part.from == from && part.to > from, "{part:?}");
         all.push_str(&part.text);
@@ -101,12 +101,16 @@ fn texts_in_other_encodings_are_read_and_found() {
 fn a_part_takes_no_more_room_than_it_may_and_shows_what_was_found() {
     let table = "1234567,89012345,67890\n".repeat(1_000);
     let text = format!("{table}needle\n{table}");
-    let request =
-        |find: Option<&str>| PartRequest { from: 0, find: find.map(str::to_owned), max_bytes: 4_096, max_cost: 600 };
+    let request = |find: Option<&str>| PartRequest {
+        from: 0,
+        find: find.map(str::to_owned),
+        max_bytes: 4_096,
+        max_weighted_bytes: 600,
+    };
     let part = part_of(text.as_bytes(), Encoding::Utf8, request(None)).expect("a part");
-    assert!(part.text.len() > 150 && text_cost(&part.text) <= 600, "{} bytes", part.text.len());
+    assert!(part.text.len() > 150 && weighted_bytes(&part.text) <= 600, "{} bytes", part.text.len());
     let found = part_of(text.as_bytes(), Encoding::Utf8, request(Some("needle"))).expect("is found");
-    assert!(found.text.contains("needle") && text_cost(&found.text) <= 600, "{found:?}");
+    assert!(found.text.contains("needle") && weighted_bytes(&found.text) <= 600, "{found:?}");
 }
 
 #[tokio::test]
@@ -115,19 +119,19 @@ async fn all_results_of_a_run_are_bounded_together() {
     for line in ["All work and no play.\n", "1234567,89012345,67890\n"] {
         let (_kept, file) = attached("long.txt", &line.repeat(10_000));
         let reader = FileReader::new(vec![file], 4_096, BUDGET);
-        let (mut cost, mut from, mut results) = (0, 0, Vec::new());
+        let (mut weighted, mut from, mut results) = (0, 0, Vec::new());
         loop {
             let output = call(&reader, json!({"file": "long.txt", "from_byte": from})).await;
             if output.failed {
                 assert_eq!(output.text, NO_ROOM);
                 break;
             }
-            cost += text_cost(&output.text);
+            weighted += weighted_bytes(&output.text);
             from += line.len();
             results.push(output.text);
             assert!(results.len() < 100, "it never ends");
         }
-        assert!((BUDGET - 2 * FRAME_COST..=BUDGET + FRAME_COST).contains(&cost), "{line}: {cost}");
+        assert!((BUDGET - 2 * FRAME_BYTES..=BUDGET + FRAME_BYTES).contains(&weighted), "{line}: {weighted}");
         let (last, before) = results.split_last().expect("results");
         assert!(before.iter().all(|result| result.contains("bytes follow: call `read_file`")), "{before:#?}");
         assert!(last.contains(NO_ROOM), "{last}");

@@ -1,7 +1,7 @@
-//! A streamable HTTP client over rmcp's, which handles what servers do in practice.
+//! A streamable HTTP client over rmcp's, for servers that deviate from the specification.
 //!
 //! Promises: a tool call is sent once, whatever the response, because a server may send an error after the work was
-//! done. A ping before each call finds out whether the server still knows the session; if not, a new session is opened
+//! done. A ping before each call checks whether the session is still valid; if not, a new session is opened
 //! first. Requests that only read (lists) are sent again in the new session. An error without an id counts as the
 //! response to the request that it was sent for.
 
@@ -66,7 +66,7 @@ impl HttpClient {
         client.build().map(Self)
     }
 
-    /// Checks that a server still knows a session. Any response other than an error without an id counts as yes.
+    /// Checks that a session is still valid. Any response other than an error without an id counts as yes.
     async fn ping(
         &self,
         uri: Arc<str>,
@@ -147,7 +147,7 @@ impl StreamableHttpClient for HttpClient {
                 Ok(StreamableHttpPostResponse::Json(ServerJsonRpcMessage::Error(error), session))
             }
             Err(HttpError::SessionExpired) if is_call => {
-                Err(HttpError::UnexpectedServerResponse("HTTP 404, although it knew the session before".into()))
+                Err(HttpError::UnexpectedServerResponse("HTTP 404, although the session was valid before".into()))
             }
             response => response,
         }
