@@ -19,7 +19,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{ADA, ADMIN, Account, Client, Engine, Setup, TEST_TIMEOUT, TestServer, problem};
+use crate::support::{ADA, ADMIN, Account, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, problem};
 
 /// Upper bound for a revocation, which nodes check for twice a second.
 const REVOCATION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ async fn closed(mut socket: TicketSocket) -> u16 {
 
 #[tokio::test]
 async fn tokens_and_tickets_of_a_session_end_with_it_on_every_node() {
-    let a = Setup::default().engine(Engine::Distributed).start().await;
+    let a = Setup::default().deployment(Deployment::Distributed).start().await;
     let on = || Setup::default().on(a.backends().expect("it has them")).start_without_accounts();
     let (b, c) = tokio::join!(on(), on());
     a.add_member(ADA).await;

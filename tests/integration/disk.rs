@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::support::{
-    ADMIN, Client, Engine, Setup, TEST_TIMEOUT, TestServer, disk::SmallDisk, postgres::Postgres, problem,
+    ADMIN, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, disk::SmallDisk, postgres::Postgres, problem,
 };
 
 /// How the store's writes are made to fail as on a full disk.
@@ -144,7 +144,7 @@ async fn a_full_disk_is_reported_and_the_server_recovers_with_postgresql() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_says_that_the_store_cannot_be_read() {
-    let server = setup().engine(Engine::Distributed).start().await;
+    let server = setup().deployment(Deployment::Distributed).start().await;
     let client = server.signed_in(ADMIN).await;
     let backends = server.backends().expect("has them").clone();
     backends.postgres.lock().await.stop().await;

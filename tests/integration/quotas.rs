@@ -21,7 +21,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use crate::support::{ADMIN, Account, Client, Engine, Setup, TEST_TIMEOUT, TestServer, cookie, problem};
+use crate::support::{ADMIN, Account, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, cookie, problem};
 
 const ADA: Account = Account { email: "ada@example.com", name: "Ada", password: "correct horse battery" };
 const MIB: u64 = 1 << 20;
@@ -112,7 +112,7 @@ async fn a_quota_holds_over_nodes() {
     let quota = 5 * MIB / 2;
     let setup =
         || Setup::default().with("QUOTAS__MAX_FILE_BYTES_PER_USER", quota).with("SOCKET__COMMANDS_PER_MINUTE", 1_000);
-    let first = setup().engine(Engine::Distributed).start().await;
+    let first = setup().deployment(Deployment::Distributed).start().await;
     let backends = first.backends().expect("they are shared").clone();
     let second = setup().on(&backends).start_without_accounts().await;
     let taken = upload_concurrently(20, &[&first, &second], backends.files().to_owned(), quota).await;

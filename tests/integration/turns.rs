@@ -14,7 +14,9 @@ use netra::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::support::{ADA, ADMIN, Backends, Client, Engine, Setup, TEST_TIMEOUT, TestServer, problem, replay_agent};
+use crate::support::{
+    ADA, ADMIN, Backends, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, problem, replay_agent,
+};
 
 /// A thread as a client that follows it sees it.
 struct Follower {
@@ -140,8 +142,9 @@ async fn an_interrupt_is_answered_on_another_node_and_queued_runs_start_there_af
     let folder = tempfile::tempdir().expect("a folder");
     let agents = asking_agent(folder.path()) + &replay_agent(50);
     let backends = Backends::start(None).await;
-    let node =
-        || Setup::default().engine(Engine::Distributed).on(&backends).with("RUNS__LEASE_MS", 2_000).file(&agents);
+    let node = || {
+        Setup::default().deployment(Deployment::Distributed).on(&backends).with("RUNS__LEASE_MS", 2_000).file(&agents)
+    };
     let one = node().start().await;
     let other = node().start_without_accounts().await;
     let mut here = Follower::new(&one, "asks").await;

@@ -12,7 +12,7 @@ use netra::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::support::{ADA, ADMIN, Account, Engine, Setup, TEST_TIMEOUT, TestServer};
+use crate::support::{ADA, ADMIN, Account, Deployment, Setup, TEST_TIMEOUT, TestServer};
 
 async fn open(server: &TestServer, account: Account) -> Socket {
     Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await))
@@ -47,7 +47,7 @@ async fn until_present(updates: &mut mpsc::Receiver<Update>, connections: u32) {
 
 #[tokio::test]
 async fn two_processes_are_one_installation_until_one_is_killed() {
-    let a = Setup::default().engine(Engine::Distributed).start().await;
+    let a = Setup::default().deployment(Deployment::Distributed).start().await;
     let b = Setup::default().on(a.backends().expect("both have them")).start_without_accounts().await;
     a.add_member(ADA).await;
     let (at_a, at_b) = (open(&a, ADA).await, open(&b, ADA).await);

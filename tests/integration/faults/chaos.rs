@@ -25,7 +25,7 @@ use super::{
     proxy::{Flow, Proxy},
     users::{Ledger, SimulatedUser},
 };
-use crate::support::{Account, Backends, Engine, Setup, TestServer, disk::SmallDisk, replay_agent};
+use crate::support::{Account, Backends, Deployment, Setup, TestServer, disk::SmallDisk, replay_agent};
 
 /// How long a client may take to reconnect to a server that is killed again and again.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,9 +57,14 @@ pub(crate) struct Report {
 }
 
 impl Chaos {
-    /// Starts servers on one engine, and users with their clients.
-    pub(crate) async fn start(engine: Engine, nodes: usize, plan: Plan, edit: impl Fn(Setup) -> Setup) -> Arc<Self> {
-        println!("seed {}: {} faults on {nodes} node(s), {engine:?}", plan.seed, plan.faults);
+    /// Starts the servers of one deployment, and users with their clients.
+    pub(crate) async fn start(
+        deployment: Deployment,
+        nodes: usize,
+        plan: Plan,
+        edit: impl Fn(Setup) -> Setup,
+    ) -> Arc<Self> {
+        println!("seed {}: {} faults on {nodes} node(s), {deployment:?}", plan.seed, plan.faults);
         // After a long absence, clients get a snapshot with the low limit and every missed entry with the high one.
         let replay_limit = if plan.choices(0).random_bool(0.5) { 50 } else { 100_000 };
         let agent = replay_agent(1_500);
@@ -80,7 +85,7 @@ impl Chaos {
                 .with("LOG", "netra=info,warn")
                 .disk(disk.clone())
                 .file(&agent);
-            edit(setup.engine(engine))
+            edit(setup.deployment(deployment))
         };
         let first = configured().start().await;
         let mut servers = vec![first];

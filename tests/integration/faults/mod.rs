@@ -18,7 +18,7 @@ use std::time::Duration;
 use chaos::{Chaos, Report};
 use plan::Plan;
 
-use crate::support::Engine;
+use crate::support::Deployment;
 
 /// Seeds that failed once, on one node and on three; they run before a new one.
 const EMBEDDED_SEEDS: &[u64] = &[];
@@ -32,11 +32,11 @@ fn assert_ok(seed: u64, report: &Report) {
     assert!(report.acknowledged > 0, "no message was acknowledged: {report:?}");
 }
 
-async fn assert_survives(engine: Engine, nodes: usize, regressions: &[u64]) {
+async fn assert_survives(deployment: Deployment, nodes: usize, regressions: &[u64]) {
     let repeated =
         |seed: &u64| Plan { seed: *seed, faults: REPEATED_FAULTS, ..Plan::from_environment(REPEATED_FAULTS) };
     for plan in regressions.iter().map(repeated).chain([Plan::from_environment(1_000)]) {
-        let report = Chaos::start(engine, nodes, plan.clone(), |setup| setup).await.run().await;
+        let report = Chaos::start(deployment, nodes, plan.clone(), |setup| setup).await.run().await;
         assert_ok(plan.seed, &report);
         assert!(report.faults >= plan.faults, "{report:?}");
     }
@@ -44,19 +44,19 @@ async fn assert_survives(engine: Engine, nodes: usize, regressions: &[u64]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_faults_on_the_embedded_engine_lose_nothing_and_repeat_nothing() {
-    assert_survives(Engine::Embedded, 1, EMBEDDED_SEEDS).await;
+    assert_survives(Deployment::Embedded, 1, EMBEDDED_SEEDS).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_faults_on_three_nodes_lose_nothing_and_repeat_nothing() {
-    assert_survives(Engine::Distributed, 3, DISTRIBUTED_SEEDS).await;
+    assert_survives(Deployment::Distributed, 3, DISTRIBUTED_SEEDS).await;
 }
 
 /// Sends two messages on a server with a deliberate bug, which the audit must find.
 async fn assert_bug_is_found(bug: &str) {
     let settle_timeout = Duration::from_secs(5);
     let plan = Plan { clients: 2, users: 1, tasks_per_user: 0, settle_timeout, ..Plan::from_environment(0) };
-    let chaos = Chaos::start(Engine::Embedded, 1, plan, |setup| setup.with("TEST_BUG", bug)).await;
+    let chaos = Chaos::start(Deployment::Embedded, 1, plan, |setup| setup.with("TEST_BUG", bug)).await;
     chaos.skip_log_verification();
     let asking = async {
         for _ in 0..2 {

@@ -12,7 +12,7 @@ use super::{
     plan::{Operation, Plan},
     proxy::Proxy,
 };
-use crate::support::{ADMIN, Engine, Setup, TEST_TIMEOUT, replay_agent};
+use crate::support::{ADMIN, Deployment, Setup, TEST_TIMEOUT, replay_agent};
 
 /// A plan without faults but those of the test.
 fn without_faults() -> Plan {
@@ -33,7 +33,7 @@ async fn until_acknowledged(chaos: &Chaos, messages: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_loses_nothing_and_repeats_nothing() {
     let plan = without_faults();
-    let chaos = Chaos::start(Engine::Distributed, 3, plan.clone(), |setup| setup).await;
+    let chaos = Chaos::start(Deployment::Distributed, 3, plan.clone(), |setup| setup).await;
     let rolling = async {
         for node in 0..chaos.nodes() {
             until_acknowledged(&chaos, 5).await;
@@ -49,7 +49,7 @@ async fn a_rolling_restart_under_load_loses_nothing_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_stay_open_while_postgresql_crashes_and_restarts() {
     let plan = without_faults();
-    let chaos = Chaos::start(Engine::Distributed, 2, plan.clone(), |setup| setup).await;
+    let chaos = Chaos::start(Deployment::Distributed, 2, plan.clone(), |setup| setup).await;
     let before = chaos.connection_ids();
     let crashing = async {
         for away in [0, 3_000] {
@@ -66,7 +66,7 @@ async fn sockets_stay_open_while_postgresql_crashes_and_restarts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sockets_stay_open_while_nats_crashes_or_is_down_for_long() {
     let plan = without_faults();
-    let chaos = Chaos::start(Engine::Distributed, 2, plan.clone(), |setup| setup).await;
+    let chaos = Chaos::start(Deployment::Distributed, 2, plan.clone(), |setup| setup).await;
     let before = chaos.connection_ids();
     let long = std::env::var("NETRA_CHAOS_BUS_AWAY_MS").map_or(6_000, |ms| ms.parse().expect("milliseconds"));
     let crashing = async {
@@ -86,7 +86,7 @@ async fn sockets_stay_open_while_nats_crashes_or_is_down_for_long() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_node_is_killed_ends_within_the_lease_and_can_be_started_again() {
     let lease = Duration::from_secs(15);
-    let first = Setup::default().engine(Engine::Distributed).file(&replay_agent(20)).start().await;
+    let first = Setup::default().deployment(Deployment::Distributed).file(&replay_agent(20)).start().await;
     let backends = first.backends().expect("they are shared").clone();
     let second = Setup::default().on(&backends).file(&replay_agent(1_000)).start_without_accounts().await;
     let token = first.token(ADMIN).await;

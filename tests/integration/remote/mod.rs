@@ -1,5 +1,5 @@
-//! Remote agents through the runner, over a real store and real sockets: whatever the endpoint does, the run's log is in order and
-//! an error has its code.
+//! Remote agents through the runner, over a real store and real sockets: whatever the endpoint does, the run's log is valid, and
+//! every error has a code.
 
 mod application;
 mod attached;
@@ -9,9 +9,9 @@ mod configured;
 mod growing;
 pub(crate) mod harness;
 mod refusals;
+mod requests;
 mod restating;
 mod resuming;
 pub(crate) mod server;
-mod sharing;
 mod stopping;
 mod streams;

@@ -22,14 +22,14 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 pub use self::{
     http_client::{Client, cookie, problem},
-    server::{Backends, Engine, Setup, TestServer},
+    server::{Backends, Deployment, Setup, TestServer},
 };
 
 /// The setup token of every test server.
 pub const SETUP_TOKEN: &str = "setup-token-of-the-tests";
 /// The first administrator, created by [`TestServer::start`].
 pub const ADMIN: Account = Account { email: "admin@example.com", name: "Admin", password: "a password for tests" };
-/// What takes longer than this, on however busy a machine, does not come to an end.
+/// What takes longer than this counts as hung, even on a busy machine.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A second account, which a test adds with [`TestServer::add_member`].

@@ -1,4 +1,4 @@
-//! A real server for tests: the program itself, on a free port, with a data folder of its own.
+//! A real server for tests: the `netra` program, on a free port, with its own data folder.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -23,7 +23,7 @@ use super::{
 
 /// Which store and bus a server uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
+pub enum Deployment {
     /// SQLite, and no bus.
     Embedded,
     /// PostgreSQL and NATS.
@@ -40,7 +40,7 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// Starts PostgreSQL, with an empty database (on `disk`, where given), and NATS.
+    /// Starts PostgreSQL, with an empty database (on `disk`, if given), and NATS.
     pub async fn start(disk: Option<&SmallDisk>) -> Arc<Self> {
         let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start());
         let store_url = match disk {
@@ -63,7 +63,7 @@ impl Backends {
     }
 }
 
-/// A running server. Dropped, it is killed, and the log in its SQLite database is verified.
+/// A running server. When it is dropped, the process is killed and the log in its SQLite database is verified.
 pub struct TestServer {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
@@ -103,13 +103,13 @@ impl Drop for ServerFolder {
 pub struct Setup {
     variables: Vec<(String, String)>,
     file: String,
-    engine: Option<Engine>,
+    deployment: Option<Deployment>,
     backends: Option<Arc<Backends>>,
     disk: Option<Arc<SmallDisk>>,
 }
 
 impl Setup {
-    /// Sets `NETRA_<name>`: `SOCKET__HEARTBEAT_MS`, say.
+    /// Sets the environment variable `NETRA_<name>`, for example `SOCKET__HEARTBEAT_MS`.
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.variables.push((format!("NETRA_{name}"), value.to_string()));
         self
@@ -121,9 +121,9 @@ impl Setup {
         self
     }
 
-    /// Chooses the engine; [`Engine::Distributed`] starts a PostgreSQL and a NATS.
-    pub fn engine(mut self, engine: Engine) -> Self {
-        self.engine = Some(engine);
+    /// Chooses the deployment; [`Deployment::Distributed`] starts PostgreSQL and NATS.
+    pub fn deployment(mut self, deployment: Deployment) -> Self {
+        self.deployment = Some(deployment);
         self
     }
 
@@ -141,7 +141,7 @@ impl Setup {
 
     /// Starts a server without accounts.
     pub async fn start_without_accounts(mut self) -> TestServer {
-        if self.engine == Some(Engine::Distributed) && self.backends.is_none() {
+        if self.deployment == Some(Deployment::Distributed) && self.backends.is_none() {
             self.backends = Some(Backends::start(self.disk.as_deref()).await);
         }
         if let Some(backends) = &self.backends {
@@ -207,7 +207,7 @@ impl TestServer {
         self.folder.folder.path()
     }
 
-    /// Does not verify the log in the end: the test breaks it, or another program wrote it.
+    /// Skips the verification of the log at the end, for a test that breaks it or writes it with another program.
     pub fn skip_log_verification(&self) {
         self.folder.skip_verification.store(true, Ordering::Relaxed);
     }
@@ -280,7 +280,7 @@ impl TestServer {
         self.wait().await.0
     }
 
-    /// Restarts it with an empty configuration file.
+    /// Restarts the server with an empty configuration file.
     pub async fn without_agents(self) -> Self {
         let stopped = self.kill().await;
         std::fs::write(stopped.folder.folder.path().join("netra.toml"), "").expect("the configuration is written");

@@ -1,4 +1,4 @@
-//! Requests to an endpoint: callers' states and tools, and content that is more than text.
+//! What a remote agent receives in a request: a caller's state and tools, the messages of earlier runs, and answers to interrupts.
 
 use netra::{
     protocol::{AnswerStatus, InterruptAnswer, agui::Event},
@@ -19,8 +19,8 @@ fn call(id: &str, args: &str) -> [Value; 3] {
     ]
 }
 
-/// Ends a run with an interrupt.
-async fn ask(mut answer: Responder, call: Option<&str>) -> std::io::Result<()> {
+/// Ends a run with an interrupt, of a tool call if one is given.
+async fn interrupt(mut answer: Responder, call: Option<&str>) -> std::io::Result<()> {
     let mut end = answer.finished();
     let mut interrupt = json!({"id": "i1", "reason": "tool_call"});
     call.into_iter().for_each(|call| interrupt["toolCallId"] = json!(call));
@@ -28,19 +28,19 @@ async fn ask(mut answer: Responder, call: Option<&str>) -> std::io::Result<()> {
     answer.event(&end).await
 }
 
-/// The messages of this role in the n-th request.
+/// The messages of this role in a request, counted from 0.
 fn messages_in(server: &Endpoint, number: usize, role: &str) -> Vec<Value> {
-    let asked = server.requests()[number].input["messages"].clone();
-    asked.as_array().expect("messages").iter().filter(|message| message["role"] == role).cloned().collect()
+    let messages = server.requests()[number].input["messages"].clone();
+    messages.as_array().expect("messages").iter().filter(|message| message["role"] == role).cloned().collect()
 }
 
 #[tokio::test]
-async fn a_callers_state_is_the_threads_and_is_kept_over_interrupted_runs() {
+async fn the_state_that_a_caller_sends_replaces_the_threads_and_survives_interrupted_runs() {
     let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         let delta = json!({"type": "STATE_DELTA", "delta": [{"op": "replace", "path": "/count", "value": number + 2}]});
         answer.event(&delta).await?;
-        if number == 1 { ask(answer, None).await } else { answer.finish().await }
+        if number == 1 { interrupt(answer, None).await } else { answer.finish().await }
     })
     .await;
     let harness = RemoteHarness::new(&server).await;
@@ -57,20 +57,23 @@ async fn a_callers_state_is_the_threads_and_is_kept_over_interrupted_runs() {
     assert_eq!(waiting.shared.as_deref(), Some(&json!({"count": 3})));
     harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!(true)).await;
     let same = harness.ask_with_caller("three", json!({"state": {"count": 4}})).await;
-    assert!(!harness.events(same.run_id).await.iter().any(|event| matches!(event, Event::StateSnapshot(_))), "no news");
-    let asked = server.requests();
-    let states: Vec<_> = asked.iter().map(|asked| asked.input["state"]["count"].clone()).collect();
+    assert!(
+        !harness.events(same.run_id).await.iter().any(|event| matches!(event, Event::StateSnapshot(_))),
+        "the state did not change"
+    );
+    let requests = server.requests();
+    let states: Vec<_> = requests.iter().map(|request| request.input["state"]["count"].clone()).collect();
     assert_eq!(json!(states), json!([1, 10, 3, 4]));
     for number in [1, 2] {
-        let input = &asked[number].input;
+        let input = &requests[number].input;
         assert_eq!((&input["tools"], &input["forwardedProps"]), (&json!([tool]), &json!({"theme": "dark"})));
         assert_eq!(input["context"], json!([{"description": "where", "value": "here"}]));
     }
-    assert_eq!(asked[3].input["tools"], json!([]));
+    assert_eq!(requests[3].input["tools"], json!([]));
 }
 
 #[tokio::test]
-async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
+async fn the_messages_of_a_request_keep_subagents_content_parts_ids_and_errors() {
     let parts = json!([{"type": "text", "text": "Blue."}, {"type": "image", "source": {"type": "url", "value": "https://example.com/b.png"}}]);
     let result = parts.clone();
     let server = Endpoint::start(move |number, mut answer| {
@@ -96,16 +99,16 @@ async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
     })
     .await;
     let harness = RemoteHarness::new(&server).await;
-    let left = harness.ask("Which?").await;
-    let Value::Object(more) = json!({"messageId": "r2", "error": "no such colour"}) else { unreachable!() };
+    let pending = harness.ask("Which?").await;
+    let Value::Object(metadata) = json!({"messageId": "r2", "error": "no such colour"}) else { unreachable!() };
     let answer = InterruptAnswer {
         interrupt_id: "p1".into(),
         status: AnswerStatus::Resolved,
         payload: Some(json!("")),
-        metadata: Some(more),
+        metadata: Some(metadata),
     };
-    harness.answer(left.run_id, vec![answer]).await;
-    let failed = harness.view().await.run(left.run_id).expect("the run").nodes.last().expect("the call").clone();
+    harness.answer(pending.run_id, vec![answer]).await;
+    let failed = harness.view().await.run(pending.run_id).expect("the run").nodes.last().expect("the call").clone();
     assert!(
         matches!(&failed.body, NodeBody::Tool { result: Some(result), .. } if result == "no such colour"),
         "{failed:?}"
@@ -113,12 +116,12 @@ async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
     assert_eq!(failed.state, NodeState::Failed);
     let function = json!({"name": "pick", "arguments": "{}"});
     let one = json!({"id": "c1", "type": "function", "function": function});
-    let said = [
+    let messages = [
         json!({"role": "assistant", "id": "of s", "content": "I looked.", "subagentRunId": "s"}),
         json!({"role": "assistant", "id": "c1-call", "toolCalls": [one], "subagentRunId": "s"}),
         json!({"role": "assistant", "id": "m", "content": "It is blue."}),
     ];
-    assert_eq!(messages_in(&server, 1, "assistant")[..3], said);
+    assert_eq!(messages_in(&server, 1, "assistant")[..3], messages);
     let results = [
         json!({"role": "tool", "id": "r1", "toolCallId": "c1", "content": parts, "subagentRunId": "s"}),
         json!({"role": "tool", "id": "r2", "toolCallId": "p1", "content": "no such colour", "error": "no such colour"}),
@@ -130,21 +133,21 @@ async fn a_conversation_keeps_subagents_parts_ids_and_errors() {
 async fn an_answer_is_sent_with_its_metadata() {
     let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
-        if number == 0 { ask(answer, None).await } else { answer.finish().await }
+        if number == 0 { interrupt(answer, None).await } else { answer.finish().await }
     })
     .await;
     let harness = RemoteHarness::new(&server).await;
     let waiting = harness.ask("May I?").await;
-    let Value::Object(more) = json!({"by": "phone"}) else { unreachable!() };
+    let Value::Object(metadata) = json!({"by": "phone"}) else { unreachable!() };
     let (status, payload) = (AnswerStatus::Resolved, Some(json!(1)));
-    let answer = InterruptAnswer { interrupt_id: "i1".into(), status, payload, metadata: Some(more) };
+    let answer = InterruptAnswer { interrupt_id: "i1".into(), status, payload, metadata: Some(metadata) };
     harness.answer(waiting.run_id, vec![answer]).await;
     let entry = json!({"interruptId": "i1", "status": "resolved", "payload": 1, "metadata": {"by": "phone"}});
     assert_eq!(server.requests()[1].input["resume"], json!([entry]));
 }
 
 #[tokio::test]
-async fn calls_of_a_stopped_run_are_sent_with_what_is_known_of_their_results() {
+async fn calls_of_a_stopped_run_are_sent_with_a_result_that_says_whether_they_were_carried_out() {
     let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number > 0 {
@@ -163,9 +166,10 @@ async fn calls_of_a_stopped_run_are_sent_with_what_is_known_of_their_results() {
     harness.ask("And now?").await;
     let calls = messages_in(&server, 1, "assistant");
     let arguments: Vec<_> =
-        calls.iter().filter_map(|said| said["toolCalls"][0]["function"]["arguments"].as_str()).collect();
+        calls.iter().filter_map(|message| message["toolCalls"][0]["function"]["arguments"].as_str()).collect();
     assert_eq!(arguments, ["{\"city\":\"Rome\"}", "{}"]);
-    let results: Vec<_> = messages_in(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
+    let results: Vec<_> =
+        messages_in(&server, 1, "tool").iter().map(|message| message["content"].to_string()).collect();
     assert!(results.len() == 2 && results[0].contains("may or may not have been carried out"), "{results:?}");
     assert!(results[1].contains("was not carried out"), "{results:?}");
 }
@@ -178,7 +182,7 @@ async fn a_call_that_was_allowed_may_have_been_carried_out_and_one_that_was_refu
             match number {
                 0 => {
                     answer.events(&call("c1", "{}")).await?;
-                    ask(answer, Some("c1")).await
+                    interrupt(answer, Some("c1")).await
                 }
                 1 => answer.event(&json!({"type": "RUN_ERROR", "message": "no luck"})).await,
                 _ => answer.finish().await,
@@ -189,7 +193,7 @@ async fn a_call_that_was_allowed_may_have_been_carried_out_and_one_that_was_refu
         let waiting = harness.ask("Pay").await;
         let run = harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": approved})).await;
         assert!(matches!(run.state, RunState::Failed { .. }), "{:?}", run.state);
-        assert!(messages_in(&server, 1, "tool").is_empty(), "the agent still holds it");
+        assert!(messages_in(&server, 1, "tool").is_empty(), "the agent has the call itself");
         harness.ask("Paid?").await;
         let results = messages_in(&server, 2, "tool");
         assert!(results.len() == 1 && results[0]["content"].as_str().expect("text").contains(expected), "{results:?}");
@@ -197,19 +201,20 @@ async fn a_call_that_was_allowed_may_have_been_carried_out_and_one_that_was_refu
 }
 
 #[tokio::test]
-async fn a_call_that_no_list_names_takes_its_callers_result() {
+async fn a_call_that_is_not_listed_as_pending_also_takes_the_callers_result() {
     let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number == 0 {
             answer.events(&call("p1", "{}")).await?;
-            answer.events(&call("its own", "{}")).await?;
+            answer.events(&call("p2", "{}")).await?;
         }
         answer.finish().await
     })
     .await;
     let harness = RemoteHarness::new(&server).await;
-    let left = harness.ask("Paint it").await;
-    harness.answer_one(left.run_id, "p1", AnswerStatus::Resolved, json!("BLUE")).await;
-    let results: Vec<_> = messages_in(&server, 1, "tool").iter().map(|said| said["content"].to_string()).collect();
+    let pending = harness.ask("Paint it").await;
+    harness.answer_one(pending.run_id, "p1", AnswerStatus::Resolved, json!("BLUE")).await;
+    let results: Vec<_> =
+        messages_in(&server, 1, "tool").iter().map(|message| message["content"].to_string()).collect();
     assert!(results[0] == "\"BLUE\"" && results[1].contains("No result of this call is known"), "{results:?}");
 }
