@@ -25,30 +25,30 @@ use crate::{
 /// The second message, with which the agent receives the conversation so far.
 const SECOND_MESSAGE: &str = "Thank you.";
 /// The longest time of one answer.
-const TURN_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most events of one answer.
 const MAX_EVENTS: usize = 20_000;
 /// The most bytes of one answer.
 const MAX_BYTES: usize = 8 << 20;
-/// The most questions and the most calls of one answer that findings list.
+/// The most interrupts, and the most calls, of one answer that findings list.
 const MAX_LISTED: usize = 8;
 /// The longest excerpt of a text from the agent in a finding, in characters.
 const MAX_EXCERPT_CHARS: usize = 200;
 /// The capacity of the channel of events.
 const CHANNEL_CAPACITY: usize = 64;
 
-/// One answer.
-struct Turn {
-    ended: Result<Done, AgentError>,
+/// One run of the agent.
+struct CheckedRun {
+    result: Result<Done, AgentError>,
     findings: Vec<Finding>,
     first_event: Option<Duration>,
     took: Duration,
-    shown: Shown,
+    visible: VisibleAnswer,
 }
 
 /// What users see of an answer.
 #[derive(Default)]
-struct Shown {
+struct VisibleAnswer {
     is_empty: bool,
     /// The length of its text.
     characters: usize,
@@ -56,8 +56,8 @@ struct Shown {
     open_calls: Vec<String>,
 }
 
-impl Shown {
-    /// What is shown of a run, after the part that continues earlier runs.
+impl VisibleAnswer {
+    /// The visible part of a run, after the nodes that continue earlier runs.
     fn new(run: Option<&RunView>) -> Self {
         let nodes = run.map_or(&[][..], |run| &run.nodes[run.answer_start()..]);
         let bodies = || {
@@ -83,26 +83,26 @@ impl Shown {
 pub async fn check(agent: &dyn Agent, author: &Author, text: &str) -> AgentCheck {
     let (thread_id, mut thread) = (ThreadId::new(), ThreadView::default());
     let mut findings = Vec::new();
-    let (first, parent) = run_turn(agent, author, thread_id, &mut thread, (text, None)).await;
+    let (first, parent) = send(agent, author, thread_id, &mut thread, (text, None)).await;
     let interrupts = first.interrupts().to_vec();
-    let is_ok = first.ended.is_ok();
+    let is_ok = first.result.is_ok();
     first.add_findings(&mut findings);
     if is_ok {
         let interrupted = Some((parent, interrupts.as_slice())).filter(|(_, interrupts)| !interrupts.is_empty());
-        let (second, _) = run_turn(agent, author, thread_id, &mut thread, (SECOND_MESSAGE, interrupted)).await;
+        let (second, _) = send(agent, author, thread_id, &mut thread, (SECOND_MESSAGE, interrupted)).await;
         second.add_findings_of_second(&interrupts, &mut findings);
     }
     AgentCheck { findings }
 }
 
 /// Sends a message, cancels the interrupts of the run before, and applies the answer to the thread.
-async fn run_turn(
+async fn send(
     agent: &dyn Agent,
     author: &Author,
     thread_id: ThreadId,
     thread: &mut ThreadView,
     (text, interrupted): (&str, Option<(RunId, &[Interrupt])>),
-) -> (Turn, RunId) {
+) -> (CheckedRun, RunId) {
     let mut input = RunInput { thread_id, ..RunInput::alone(author.clone(), text) };
     let run_id = input.run_id;
     let id = agent.info().id;
@@ -122,40 +122,41 @@ async fn run_turn(
     input.thread = thread.clone();
     let mut apply = |event: Event| thread.apply(now_ms(), ThreadEntry::Agent { run_id, event: Box::new(event) });
     apply(RunStarted::new(thread_id.to_string(), run_id.to_string()).into());
-    let mut turn = probe(agent, input, &mut apply).await;
-    apply(terminal_event(&turn.ended, thread_id, run_id));
-    turn.shown = Shown::new(thread.run(run_id));
-    (turn, run_id)
+    let mut run = probe(agent, input, &mut apply).await;
+    apply(terminal_event(&run.result, thread_id, run_id));
+    run.visible = VisibleAnswer::new(thread.run(run_id));
+    (run, run_id)
 }
 
-async fn probe(agent: &dyn Agent, input: RunInput, apply: &mut impl FnMut(Event)) -> Turn {
+/// Runs the agent within the limits, and applies its events.
+async fn probe(agent: &dyn Agent, input: RunInput, apply: &mut impl FnMut(Event)) -> CheckedRun {
     let (cancel, started) = (input.cancel.clone(), Instant::now());
     // Also stops what the agent started elsewhere, however this function ends.
     let _guards = [input.cancel.clone().drop_guard(), input.stopped_by_person.clone().drop_guard()];
-    let mut turn = Turn {
-        ended: Err(AgentError::Stopped),
+    let mut run = CheckedRun {
+        result: Err(AgentError::Stopped),
         findings: Vec::new(),
         first_event: None,
         took: Duration::ZERO,
-        shown: Shown::default(),
+        visible: VisibleAnswer::default(),
     };
     let (out, events) = Emitter::channel(CHANNEL_CAPACITY);
     let probe = agent.probe(input, out);
-    let collect = collect(events, started, &cancel, &mut turn, apply);
+    let collect = collect(events, started, &cancel, &mut run, apply);
     let limited = async {
-        let ended = timeout(TURN_TIMEOUT, probe).await;
-        ended.unwrap_or_else(|_| {
-            let message = format!("it did not end its answer within {} s", TURN_TIMEOUT.as_secs());
+        let done = timeout(ANSWER_TIMEOUT, probe).await;
+        done.unwrap_or_else(|_| {
+            let message = format!("it did not end its answer within {} s", ANSWER_TIMEOUT.as_secs());
             (Err(AgentError::failed("time_limit", message)), Vec::new())
         })
     };
-    let (ended, collected) = tokio::join!(limited, collect);
-    (turn.ended, turn.findings) = ended;
+    let (done, collected) = tokio::join!(limited, collect);
+    (run.result, run.findings) = done;
     if let Err(message) = collected {
-        turn.ended = Err(AgentError::failed("too_many_events", message));
+        run.result = Err(AgentError::failed("too_many_events", message));
     }
-    turn.took = started.elapsed();
-    turn
+    run.took = started.elapsed();
+    run
 }
 
 /// Applies the events of an agent, until it ends or exceeds a limit.
@@ -163,7 +164,7 @@ async fn collect(
     mut events: mpsc::Receiver<Event>,
     started: Instant,
     cancel: &CancellationToken,
-    turn: &mut Turn,
+    run: &mut CheckedRun,
     apply: &mut impl FnMut(Event),
 ) -> Result<(), String> {
     let (mut count, mut bytes) = (0, 0);
@@ -176,15 +177,15 @@ async fn collect(
             events.close();
             return Err(format!("it sent more than {MAX_EVENTS} events or {} MiB in one answer", MAX_BYTES >> 20));
         }
-        turn.first_event.get_or_insert_with(|| started.elapsed());
+        run.first_event.get_or_insert_with(|| started.elapsed());
         apply(event);
     }
     Ok(())
 }
 
-/// The terminal event of a turn.
-fn terminal_event(ended: &Result<Done, AgentError>, thread_id: ThreadId, run_id: RunId) -> Event {
-    match ended {
+/// The terminal event of a run.
+fn terminal_event(result: &Result<Done, AgentError>, thread_id: ThreadId, run_id: RunId) -> Event {
+    match result {
         Ok(done) => {
             let outcome = match &done.outcome {
                 Outcome::Interrupt(interrupts) => Some(RunOutcome::Interrupt { interrupts: interrupts.clone() }),
@@ -196,19 +197,19 @@ fn terminal_event(ended: &Result<Done, AgentError>, thread_id: ThreadId, run_id:
     }
 }
 
-impl Turn {
+impl CheckedRun {
     fn interrupts(&self) -> &[Interrupt] {
-        match &self.ended {
+        match &self.result {
             Ok(Done { outcome: Outcome::Interrupt(interrupts), .. }) => interrupts,
             _ => &[],
         }
     }
 
-    /// Adds the findings of the first turn.
+    /// Adds the findings of the first run.
     fn add_findings(self, findings: &mut Vec<Finding>) {
         let interrupts = self.interrupts().len();
         let end_findings = self.end_findings();
-        match (&self.ended, self.first_event) {
+        match (&self.result, self.first_event) {
             (Err(error), _) => findings.push(Finding::problem(format!("It does not answer: {error}."))),
             (Ok(_), None) if interrupts == 0 => {
                 findings.push(Finding::problem("It ended its run without an answer: users would see nothing."))
@@ -218,7 +219,7 @@ impl Turn {
                 let (took, first) = (seconds(self.took), first.unwrap_or_default());
                 findings.push(Finding::good(format!(
                     "It answered in {took}{first}, with {} characters of text.",
-                    self.shown.characters
+                    self.visible.characters
                 )));
             }
         }
@@ -226,15 +227,15 @@ impl Turn {
         findings.extend(self.findings);
     }
 
-    /// Adds the findings of the second turn; `interrupts` are those of the first.
+    /// Adds the findings of the second run; `interrupts` are those of the first.
     fn add_findings_of_second(self, interrupts: &[Interrupt], findings: &mut Vec<Finding>) {
         let when = match interrupts {
             [] => "when the conversation goes on",
             _ => "when the user sends a message while it waits for an answer",
         };
-        match &self.ended {
+        match &self.result {
             Err(error) => findings.push(Finding::problem(format!("It does not answer {when}: {error}."))),
-            Ok(_) if self.shown.is_empty && self.interrupts().is_empty() => {
+            Ok(_) if self.visible.is_empty && self.interrupts().is_empty() => {
                 findings.push(Finding::problem(format!("It sends no answer {when}: users would see nothing.")))
             }
             Ok(_) => findings.push(Finding::good(format!("It answers {when}."))),
@@ -246,13 +247,19 @@ impl Turn {
 
     /// Findings about how an answer ended.
     fn end_findings(&self) -> Vec<Finding> {
-        let Ok(done) = &self.ended else { return Vec::new() };
+        let Ok(done) = &self.result else { return Vec::new() };
         let names = || {
-            self.shown.open_calls.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            self.visible
+                .open_calls
+                .iter()
+                .take(MAX_LISTED)
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         match &done.outcome {
-            Outcome::Interrupt(interrupts) => interrupts.iter().take(MAX_LISTED).map(question_finding).collect(),
-            Outcome::Success { .. } if !self.shown.open_calls.is_empty() => vec![Finding::problem(format!(
+            Outcome::Interrupt(interrupts) => interrupts.iter().take(MAX_LISTED).map(interrupt_finding).collect(),
+            Outcome::Success { .. } if !self.visible.open_calls.is_empty() => vec![Finding::problem(format!(
                 "It ended its run with calls that have no result ({}), but without the outcome `interrupt`: no user is asked, and \
                  its next run starts without those results. If a user should allow such a call, let the agent end its run \
                  with the outcome `interrupt`; docs/frameworks has the option of each framework.",
@@ -263,8 +270,8 @@ impl Turn {
     }
 }
 
-/// How users see and answer a question of the agent.
-fn question_finding(interrupt: &Interrupt) -> Finding {
+/// How users see and answer an interrupt of the agent.
+fn interrupt_finding(interrupt: &Interrupt) -> Finding {
     let is_call = interrupt.reason == "tool_call";
     let answer = match &interrupt.response_schema {
         _ if is_call => "with yes, no or changed arguments",
