@@ -69,7 +69,7 @@ impl AppState {
     /// Opens the store, ends the runs that an earlier process left open, builds everything above, and starts the background loops.
     ///
     /// # Errors
-    /// Where the store or the disk fails.
+    /// If the store or the disk fails.
     pub async fn open(config: Config, registry: AgentRegistry) -> Result<Self> {
         tokio::fs::create_dir_all(config.files_dir()).await?;
         let store = Store::open_url(&config.store_url()).await?;

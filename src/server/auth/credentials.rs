@@ -46,7 +46,7 @@ impl Auth {
     /// Creates an access token for a person whose password was just checked; returns it with its lifetime in seconds.
     ///
     /// # Errors
-    /// Where the store or signing fails.
+    /// If the store or signing fails.
     pub async fn mint_token(&self, user: UserId) -> Result<(String, u64)> {
         let now = now_ms();
         self.token(user, None, now, now + self.0.tokens.lifetime_ms()).await
@@ -55,7 +55,7 @@ impl Auth {
     /// Creates an access token for one call that the command line makes for a person.
     ///
     /// # Errors
-    /// Where the store or signing fails.
+    /// If the store or signing fails.
     pub async fn mint_short_token(&self, user: UserId) -> Result<String> {
         let now = now_ms();
         Ok(self.token(user, None, now, now + SHORT_TOKEN_TTL_MS).await?.0)
@@ -91,7 +91,7 @@ impl Auth {
     /// Creates a ticket for a caller; returns it with its lifetime in seconds.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn mint_ticket(&self, identity: &Identity) -> Result<(String, u64)> {
         let lifetime = self.0.ticket_lifetime;
         Ok((tickets::mint(&self.0.store, identity, lifetime).await?, lifetime.as_secs()))
@@ -100,7 +100,7 @@ impl Auth {
     /// The keys of a session and of its tokens: when it ends, the connections of all of them are closed.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn session_family(&self, key: &str) -> Result<Vec<String>> {
         sessions::family(&self.0.store, key).await
     }
@@ -108,7 +108,7 @@ impl Auth {
     /// Ends a session with its tokens and tickets. The caller closes the connections.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn end_session(&self, key: &str) -> Result<()> {
         sessions::end(&self.0.store, key).await
     }
@@ -116,7 +116,7 @@ impl Auth {
     /// Ends all sessions of a person with their tokens and tickets; returns how many. The caller closes the connections.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn end_sessions(&self, user: UserId) -> Result<u64> {
         let mut tx = self.0.store.begin().await?;
         let ended = sessions::end_all(&mut tx, user, None).await?;

@@ -149,7 +149,7 @@ impl Auth {
     /// Authentication over a store. Creates the secrets that the store does not have yet.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn new(store: Store, config: &Config) -> Result<Self> {
         let tokens =
             Tokens::open(&store, Duration::from_secs(u64::from(config.auth.access_token_minutes) * 60)).await?;
@@ -200,7 +200,7 @@ impl Auth {
     /// The person of the session's cookie, if there is one, from a page of any origin: for requests that only render a page.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn visitor(&self, parts: &Parts) -> Result<Option<Identity>> {
         let Some(key) = session_key(parts) else { return Ok(None) };
         match self.by_cookie(key).await {
@@ -234,7 +234,7 @@ impl Auth {
     /// Deletes expired sessions and tickets; returns how many sessions.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn sweep(&self) -> Result<u64> {
         tickets::sweep(&self.0.store).await?;
         sessions::sweep(&self.0.store).await

@@ -54,7 +54,7 @@ impl Auth {
     /// All accounts, oldest first.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn users(&self) -> Result<Vec<User>> {
         accounts::all(&self.0.store).await
     }
@@ -62,7 +62,7 @@ impl Auth {
     /// The person with this id or e-mail address.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn find(&self, id_or_email: &str) -> Result<Option<UserId>> {
         let found = match id_or_email.parse() {
             Ok(id) => accounts::by_id(&self.0.store, id).await?,
@@ -134,7 +134,7 @@ impl Auth {
     /// Whether there is no account yet, so that the first administrator can be created.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn needs_setup(&self) -> Result<bool> {
         setup::is_needed(&self.0.store).await
     }
@@ -143,7 +143,7 @@ impl Auth {
     /// all nodes until it is used.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn setup_token(&self, preset: Option<String>) -> Result<Option<String>> {
         let Some(stored) = setup::token(&self.0.store).await? else { return Ok(None) };
         let preset = preset.filter(|token| !token.is_empty());

@@ -27,7 +27,7 @@ pub(super) async fn check(password: &str, about: &[&str]) -> Result<()> {
         ));
     }
     if password.len() > MAX_PASSWORD_BYTES {
-        return refuse(format!("a password has at most {MAX_PASSWORD_BYTES} bytes"));
+        return refuse(format!("a password has at most {MAX_PASSWORD_BYTES} bytes; choose a shorter one"));
     }
     let password = password.to_owned();
     let about: Vec<String> = about.iter().flat_map(|text| words(text)).collect();

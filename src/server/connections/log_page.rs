@@ -44,7 +44,7 @@ impl PageRequest {
 /// Reads the entries after `after` as soon as the store can be reached.
 ///
 /// # Errors
-/// Where a retry would not help.
+/// If a retry would not help.
 pub(super) async fn read(channels: &Channels, channel: Channel, after: u64) -> Result<Vec<Delivery>> {
     let mut retries = 0;
     loop {

@@ -25,7 +25,7 @@ const MAX_NOTICE_BYTES: usize = 2_000;
 /// The answer to `GET /api/config`: what a client needs first. `signed_in`: whether the caller is.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails.
 pub async fn discovery(state: &AppState, headers: &HeaderMap, signed_in: bool) -> error::Result<Config> {
     let needs_setup = !signed_in && state.auth.needs_setup().await?;
     Ok(Config {

@@ -25,7 +25,7 @@ pub struct Report {
 /// Checks every thread. Active runs need no end; servers may use the store meanwhile.
 ///
 /// # Errors
-/// Where the store fails.
+/// If the store fails.
 pub async fn every_thread(channels: &Channels) -> Result<Report> {
     let mut report = Report::default();
     let threads = sqlx::query_scalar("SELECT id FROM threads WHERE deleted_at IS NULL ORDER BY id");

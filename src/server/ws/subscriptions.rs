@@ -63,8 +63,8 @@ impl Subscriptions {
         }
     }
 
-    /// A channel of which entries are missing, and the last entry that was written; another channel than `last` if there is one,
-    /// so that channels take turns.
+    /// A channel with entries to read from the store, and the `seq` of the last entry written to it. Prefers another channel than
+    /// `last`, so that channels take turns.
     pub(crate) fn next_behind(&self, last: Option<Channel>) -> Option<(Channel, u64)> {
         let mut behind = self.0.iter().filter(|(_, position)| !position.pending && position.next <= position.head);
         let first = behind.next()?;
@@ -78,7 +78,7 @@ impl Subscriptions {
     /// [`Gap`] if the entry after `after` was trimmed.
     pub(crate) fn on_page(&mut self, channel: Channel, after: u64, page: Vec<Delivery>) -> Result<Vec<Delivery>, Gap> {
         let Some(position) = self.0.get_mut(&channel) else { return Ok(Vec::new()) };
-        // The client subscribed again after the page was asked for.
+        // The client subscribed again after the page was requested.
         if position.pending || position.next <= after {
             return Ok(Vec::new());
         }
@@ -140,7 +140,7 @@ mod tests {
             let (mut subscriptions, mut log, mut expected) = (Subscriptions::default(), start, start / 2 + 1);
             subscriptions.begin(channel);
             prop_assert!(subscriptions.activate(channel, start / 2, log));
-            let mut asked: Option<u64> = None;
+            let mut requested: Option<u64> = None;
             let check = |written: &[u64], expected: &mut u64| {
                 for seq in written {
                     assert_eq!(seq, expected);
@@ -157,12 +157,12 @@ mod tests {
                     }
                     Step::Lost => log += 1,
                     Step::Page => {
-                        if let Some(after) = asked.take() {
+                        if let Some(after) = requested.take() {
                             let page = (after + 1..=log).take(PAGE as usize).map(|seq| entry(channel, seq)).collect();
                             let written = subscriptions.on_page(channel, after, page).expect("no gap");
                             check(&written.iter().map(|entry| entry.seq).collect::<Vec<_>>(), &mut expected);
                         }
-                        asked = subscriptions.next_behind(None).map(|(_, after)| after);
+                        requested = subscriptions.next_behind(None).map(|(_, after)| after);
                     }
                     Step::Head(back) => {
                         let head = log.saturating_sub(back);

@@ -11,13 +11,13 @@ use crate::frameworks::{application::Application, direct, model::text_of};
 /// A step of the user.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    /// Sends a message. Where the last run waits for an answer, the message replaces it.
+    /// Sends a message. If the last run waits for an answer, the message takes the place of the answer.
     Say(&'static str),
     /// Answers the last run's interrupt.
     Answer(Value),
-    /// The same for a run that ended without an outcome and takes the answer as a command.
+    /// Answers a run that ended without an outcome, and takes the answer as a command.
     Command(Value),
-    /// The same for a run that takes the answer as the result of the pending call.
+    /// Answers a run that takes the answer as the result of its pending call.
     Result(Value),
 }
 
@@ -40,10 +40,10 @@ pub(crate) struct Conversation {
     /// The shared state at the end.
     pub(crate) state: Value,
     /// The requests to the model.
-    pub(crate) asked: Vec<Value>,
+    pub(crate) model_requests: Vec<Value>,
 }
 
-/// Does the steps through Netra and waits for the end of each run. Where a run waits for an answer, the next step is the answer
+/// Does the steps through Netra and waits for the end of each run. If a run waits for an answer, the next step is the answer
 /// or a message in its place.
 pub(crate) async fn through_netra(application: &Application, path: &str, steps: &[Step]) -> Conversation {
     let harness = application.harness(path).await;
@@ -68,16 +68,16 @@ pub(crate) async fn through_netra(application: &Application, path: &str, steps: 
     let view = harness.view().await;
     let runs = runs.iter().map(|run| view.run(run.run_id).expect("the run").clone()).collect();
     let state = view.state().as_deref().cloned().unwrap_or_default();
-    Conversation { runs, state, asked: conversations(&application.model.take_requests()) }
+    Conversation { runs, state, model_requests: conversations(&application.model.take_requests()) }
 }
 
 /// Has a conversation through Netra and without it. Asserts that the model got the same requests and refused none.
-pub(crate) async fn assert_alike(application: &Application, path: &str, steps: &[Step]) -> Conversation {
+pub(crate) async fn assert_same_with_netra(application: &Application, path: &str, steps: &[Step]) -> Conversation {
     let directly = without_netra(application, path, steps).await;
-    let held = through_netra(application, path, steps).await;
-    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused no order of messages");
-    same(&held.asked, &directly);
-    held
+    let conversation = through_netra(application, path, steps).await;
+    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused messages in a wrong order");
+    assert_same_requests(&conversation.model_requests, &directly);
+    conversation
 }
 
 /// Has a conversation without Netra; returns the requests to the model.
@@ -88,10 +88,10 @@ pub(crate) async fn without_netra(application: &Application, path: &str, steps: 
 }
 
 /// Asserts that the model got the same messages in both.
-pub(crate) fn same(through_netra: &[Value], directly: &[Value]) {
-    for (at, (ours, theirs)) in through_netra.iter().zip(directly).enumerate() {
-        let theirs = &without_repeated_instructions(theirs);
-        assert_eq!(ours, theirs, "request {at}: through Netra {ours:#}\nwithout it {theirs:#}");
+pub(crate) fn assert_same_requests(through_netra: &[Value], directly: &[Value]) {
+    for (at, (with, without)) in through_netra.iter().zip(directly).enumerate() {
+        let without = &without_repeated_instructions(without);
+        assert_eq!(with, without, "request {at}: through Netra {with:#}\nwithout it {without:#}");
     }
     assert_eq!(through_netra.len(), directly.len(), "{through_netra:#?}\n{directly:#?}");
 }

@@ -34,7 +34,7 @@ pub(crate) struct Model {
     state: Arc<ModelState>,
 }
 
-/// What it was asked.
+/// The requests that it got, and how many it answered.
 #[derive(Default)]
 struct ModelState {
     requests: Mutex<Vec<Value>>,

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     frameworks::{
         application::Application,
-        conversation::{Conversation, Step, assert_alike, calls, question, through_netra},
+        conversation::{Conversation, Step, assert_same_with_netra, calls, question, through_netra},
         model::BEGINNING,
     },
     remote::harness::text_of,
@@ -33,14 +33,14 @@ pub(crate) struct Framework {
     pub(crate) answer: AnswerStep,
     /// The answers of a user who allows a call and of one who does not.
     pub(crate) answers: [fn() -> Value; 2],
-    /// Whether it stops its model once its stream is not read any more.
+    /// Whether it stops its model once the client no longer reads its stream.
     pub(crate) stops_its_model: bool,
     /// Whether the application, called directly, accepts a message in place of an answer.
     pub(crate) goes_on_without_netra: bool,
 }
 
-fn assert_says(held: &Conversation, run: usize, words: &str) {
-    let run = &held.runs[run];
+fn assert_says(conversation: &Conversation, run: usize, words: &str) {
+    let run = &conversation.runs[run];
     assert!(text_of(run).contains(words), "{words:?} in {run:#?}");
 }
 
@@ -49,23 +49,24 @@ pub(crate) async fn three_turns_with_a_tool_reach_the_model_as_they_do_without_n
     let application = Application::start(framework.name).await;
     let steps =
         [Step::Say("What is the weather in Oslo?"), Step::Say("Thank you."), Step::Say("How is the weather in Rome?")];
-    let held = assert_alike(&application, framework.path, &steps).await;
+    let conversation = assert_same_with_netra(&application, framework.path, &steps).await;
     for (run, city) in [(0, "Oslo"), (2, "Rome")] {
         let expected = format!("sunny in {city}");
-        let calls = calls(&held.runs[run]);
+        let calls = calls(&conversation.runs[run]);
         let [(tool, Some(result))] = calls[..] else { panic!("one call with a result, not {calls:?}") };
         assert!(tool == "weather" && result.contains(&expected), "{tool}: {result}");
-        assert_says(&held, run, &expected);
+        assert_says(&conversation, run, &expected);
     }
-    assert_eq!(calls(&held.runs[1]), []);
+    assert_eq!(calls(&conversation.runs[1]), []);
 }
 
 /// The state that a tool changes is sent back with the next message.
 pub(crate) async fn its_state_is_kept_and_sent_back(framework: &Framework) {
     let application = Application::start(framework.name).await;
-    let held =
-        assert_alike(&application, framework.path, &[Step::Say("Remember one"), Step::Say("Remember two")]).await;
-    assert_eq!(held.state["facts"], json!(["one", "two"]), "{}", held.state);
+    let conversation =
+        assert_same_with_netra(&application, framework.path, &[Step::Say("Remember one"), Step::Say("Remember two")])
+            .await;
+    assert_eq!(conversation.state["facts"], json!(["one", "two"]), "{}", conversation.state);
 }
 
 /// A user says yes, no, or something else; the thread continues after each.
@@ -75,59 +76,64 @@ pub(crate) async fn a_user_says_yes_no_or_something_else_and_the_thread_continue
     let paths = [Some((framework.path, framework.answer)), framework.default];
     for (path, answer) in paths.into_iter().flatten() {
         let steps = [Step::Say("Mail bob"), answer(yes()), Step::Say("Thank you.")];
-        let held = conversation(&application, framework, path, &steps).await;
-        let asked = question(&held.runs[0]);
+        let conversation = converse(&application, framework, path, &steps).await;
+        let asked = question(&conversation.runs[0]);
         assert!(!asked.contains("FunctionResponse"), "a question in words, not {asked}");
-        assert!(calls(&held.runs[0]).iter().any(|(_, result)| result.is_some_and(|said| said.contains("mail sent"))));
-        assert_says(&held, 1, "mail sent to bob");
-        assert_says(&held, 2, "You said: Thank you.");
+        assert!(
+            calls(&conversation.runs[0])
+                .iter()
+                .any(|(_, result)| result.is_some_and(|said| said.contains("mail sent")))
+        );
+        assert_says(&conversation, 1, "mail sent to bob");
+        assert_says(&conversation, 2, "You said: Thank you.");
 
         let steps = [Step::Say("Mail bob"), answer(no()), Step::Say("Thank you.")];
-        let held = conversation(&application, framework, path, &steps).await;
-        assert!(!text_of(&held.runs[1]).contains("mail sent"), "{}", text_of(&held.runs[1]));
-        assert_says(&held, 2, "You said: Thank you.");
+        let conversation = converse(&application, framework, path, &steps).await;
+        assert!(!text_of(&conversation.runs[1]).contains("mail sent"), "{}", text_of(&conversation.runs[1]));
+        assert_says(&conversation, 2, "You said: Thank you.");
     }
     let steps = [Step::Say("Mail bob"), Step::Say("What is the weather in Oslo?"), Step::Say("Thank you.")];
-    let held = match framework.goes_on_without_netra {
-        true => assert_alike(&application, framework.path, &steps).await,
+    let conversation = match framework.goes_on_without_netra {
+        true => assert_same_with_netra(&application, framework.path, &steps).await,
         false => through_netra(&application, framework.path, &steps).await,
     };
-    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused no order of messages");
-    assert!(!text_of(&held.runs[1]).contains("mail sent"), "{}", text_of(&held.runs[1]));
-    assert_says(&held, 1, "sunny in Oslo");
-    assert_says(&held, 2, "You said: Thank you.");
+    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused messages in a wrong order");
+    assert!(!text_of(&conversation.runs[1]).contains("mail sent"), "{}", text_of(&conversation.runs[1]));
+    assert_says(&conversation, 1, "sunny in Oslo");
+    assert_says(&conversation, 2, "You said: Thank you.");
 }
 
-/// Compares with the conversation without Netra where that accepts the same steps.
-async fn conversation(application: &Application, framework: &Framework, path: &str, steps: &[Step]) -> Conversation {
+/// Has a conversation through Netra, and compares it with one without Netra if the application accepts the same steps there.
+async fn converse(application: &Application, framework: &Framework, path: &str, steps: &[Step]) -> Conversation {
     if path == framework.path || steps.iter().any(|step| matches!(step, Step::Command(_))) {
-        return assert_alike(application, path, steps).await;
+        return assert_same_with_netra(application, path, steps).await;
     }
-    let held = through_netra(application, path, steps).await;
-    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused no order of messages");
-    held
+    let conversation = through_netra(application, path, steps).await;
+    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused messages in a wrong order");
+    conversation
 }
 
 /// A sub-agent's answer is used, and the next turn succeeds.
 pub(crate) async fn a_sub_agents_answer_is_used_and_the_next_turn_succeeds(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let team = framework.team.expect("a sub-agent");
-    let held = assert_alike(&application, team, &[Step::Say("Research Oslo"), Step::Say("Thank you.")]).await;
-    assert_says(&held, 0, "sunny in Oslo");
-    assert_eq!(text_of(&held.runs[1]).trim(), "You said: Thank you.");
+    let conversation =
+        assert_same_with_netra(&application, team, &[Step::Say("Research Oslo"), Step::Say("Thank you.")]).await;
+    assert_says(&conversation, 0, "sunny in Oslo");
+    assert_eq!(text_of(&conversation.runs[1]).trim(), "You said: Thank you.");
 }
 
 /// A thread whose restated state has grown beyond 1 MiB continues.
 pub(crate) async fn a_thread_with_more_than_1_mib_of_restated_state_continues(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let steps = ["Read one", "Read two", "Thank you."].map(Step::Say);
-    let held = assert_alike(&application, framework.path, &steps).await;
-    let bytes = held.state.to_string().len();
+    let conversation = assert_same_with_netra(&application, framework.path, &steps).await;
+    let bytes = conversation.state.to_string().len();
     assert!(bytes > 1 << 20, "the state has {bytes} bytes");
-    assert_says(&held, 2, "You said: Thank you.");
-    for run in &held.runs[..2] {
+    assert_says(&conversation, 2, "You said: Thank you.");
+    for run in &conversation.runs[..2] {
         let result = calls(run)[0].1.unwrap_or_default();
-        assert!(result.len() > 1 << 19, "what was said before is there whole, not {} bytes of it", result.len());
+        assert!(result.len() > 1 << 19, "the result is complete, not cut to {} bytes", result.len());
     }
 }
 
@@ -173,7 +179,7 @@ pub(crate) async fn the_text_of_a_killed_application_is_kept_and_the_thread_cont
     application.restart().await;
     let next = harness.ask("Thank you.").await;
     assert!(text_of(&next).contains("You said: Thank you."), "{next:#?}");
-    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused no order of messages");
+    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused messages in a wrong order");
 }
 
 /// A server that is killed during an answer keeps the text that was sent, and the thread continues after the restart.
@@ -209,7 +215,7 @@ pub(crate) async fn the_text_sent_by_a_killed_server_is_kept_and_the_thread_cont
     assert!(next.contains("RUN_FINISHED") && next.contains("Thank"), "{next}");
     let page = server.signed_in(ADMIN).await.get(&format!("/threads/{thread}")).await.text().await.expect("a page");
     assert!(page.contains(BEGINNING), "the text sent before is in the log");
-    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused no order of messages");
+    assert_eq!(application.model.refusals(), Vec::<String>::new(), "the model refused messages in a wrong order");
 }
 
 /// Makes a test of each conversation. `slow`: the packages take long to install, so only `make frameworks` runs it.

@@ -21,10 +21,10 @@ use tokio::sync::Notify;
 
 use super::postgres::Postgres;
 
-/// The agent of the threads that a test of the store makes. No such agent runs.
+/// The id of the agent of all threads; there is no such agent.
 const AGENT: &str = "script";
 
-/// A node's hub that records the channel and seq of every delivery and wakes who waits for one.
+/// A node's hub that records the channel and seq of every delivery, for tests that wait for one.
 #[derive(Default)]
 pub struct DeliveryRecorder {
     deliveries: Mutex<Vec<(Channel, u64)>>,
@@ -59,7 +59,7 @@ impl Hub for DeliveryRecorder {
     }
 }
 
-/// A store with one user. Dropped, it is removed.
+/// A store with one user. When it is dropped, it is removed.
 pub struct TestStore {
     url: String,
     pub user: User,

@@ -70,7 +70,7 @@ impl HttpProvider {
     /// A client for `target`. It connects when it is asked something.
     ///
     /// # Errors
-    /// Where the address may not be used, or the HTTP client cannot be made, in a sentence.
+    /// If the address may not be used, or the HTTP client cannot be made, in a sentence.
     pub fn new(target: Target) -> Result<Self, String> {
         let base_url = target.base_url.as_deref().unwrap_or(target.provider.default_base_url());
         let base_url = Url::parse(base_url).map_err(|error| error.to_string())?;

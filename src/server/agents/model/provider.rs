@@ -181,7 +181,7 @@ pub trait ModelProvider: Send + Sync + 'static {
     /// Asks the model. Dropping the stream closes the connection. There is no timeout: the caller has to set one.
     ///
     /// # Errors
-    /// Where the request cannot be made. Errors of the connection and the provider come through the stream.
+    /// If the request cannot be made. Errors of the connection and the provider come through the stream.
     async fn stream(&self, request: ModelRequest) -> Result<ModelStream, ModelError>;
 }
 

@@ -35,7 +35,7 @@ impl ToolCallDeltas {
     /// What a piece adds; `None` where it has no function.
     ///
     /// # Errors
-    /// Where it belongs to no call.
+    /// If it belongs to no call.
     pub(super) fn read(&mut self, piece: &Value) -> Result<Option<ModelEvent>, BadDelta> {
         let Some(function) = piece["function"].as_object() else { return Ok(None) };
         let text =

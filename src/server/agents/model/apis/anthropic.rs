@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     AnswerDecoder, ApiRequest, DecodeError, InputEnd, Settings, anthropic_models::capabilities, arguments,
-    chat_completions::effort_name, counted, end_reason, endpoint, is_image, set, text,
+    chat_completions::effort_name, end_reason, endpoint, is_image, non_empty, set, text,
 };
 use crate::{
     protocol::agui::Usage,
@@ -116,7 +116,7 @@ fn thoughts(state: ProviderState) -> Vec<Value> {
 
 /// Decodes the events of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct Decoder {
     block: Block,
     calls: usize,
     state: ProviderState,
@@ -141,7 +141,7 @@ enum Block {
     },
 }
 
-impl AnswerDecoder for Answer {
+impl AnswerDecoder for Decoder {
     fn decode(&mut self, mut event: Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         match event["type"].as_str() {
             // The whole message, where the server does not stream.
@@ -187,7 +187,7 @@ impl AnswerDecoder for Answer {
     }
 }
 
-impl Answer {
+impl Decoder {
     fn begin(&mut self, mut block: Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         self.block = Block::Other;
         match block["type"].as_str() {
@@ -273,7 +273,7 @@ impl Answer {
         }
         // Also an answer without thoughts has a state: without one, the model would not be asked to think again.
         let provider_state = std::mem::take(&mut self.state).to_value();
-        ModelEnd { reason: self.stop_reason.unwrap_or_default(), usage: counted(usage), provider_state }
+        ModelEnd { reason: self.stop_reason.unwrap_or_default(), usage: non_empty(usage), provider_state }
     }
 }
 
@@ -292,9 +292,9 @@ mod tests {
         ];
         let mut events = VecDeque::new();
         let body = json!({"type": "message", "content": blocks, "stop_reason": "tool_use"});
-        let mut answer = Answer::default();
-        answer.decode(body, &mut events).expect("a message");
-        let state = answer.end(InputEnd::Body).expect("an end").provider_state;
+        let mut decoder = Decoder::default();
+        decoder.decode(body, &mut events).expect("a message");
+        let state = decoder.end(InputEnd::Body).expect("an end").provider_state;
         let kept = state.as_ref().expect("a state").to_string();
         assert!(!kept.contains("Looking") && !kept.contains("look"), "text and calls are kept elsewhere: {kept}");
         let call = ModelCall { id: "a".into(), name: "look".into(), arguments: "{\"at\":\"it\"}".into() };
@@ -304,8 +304,8 @@ mod tests {
 
     #[test]
     fn an_answer_without_thoughts_has_a_state_too() {
-        let mut answer = Answer::default();
-        let end = answer.decode(json!({"type": "message_stop"}), &mut VecDeque::new()).map(|()| answer.take_end());
+        let mut decoder = Decoder::default();
+        let end = decoder.decode(json!({"type": "message_stop"}), &mut VecDeque::new()).map(|()| decoder.take_end());
         assert_eq!(end.expect("an end").provider_state, Some(json!({})));
     }
 }

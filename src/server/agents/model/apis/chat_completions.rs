@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use serde_json::{Map, Value, json};
 
 use super::{
-    AnswerDecoder, ApiRequest, DecodeError, InputEnd, Settings, arguments, bearer, counted, data_url, detail,
-    end_reason, endpoint, is_image, set, text,
+    AnswerDecoder, ApiRequest, DecodeError, InputEnd, Settings, arguments, bearer, data_url, detail, end_reason,
+    endpoint, is_image, non_empty, set, text,
 };
 use crate::{
     protocol::agui::Usage,
@@ -111,7 +111,7 @@ fn file(file: &Media) -> Value {
 
 /// Decodes the chunks of an answer.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Decoder {
     provider: Provider,
     calls: ToolCallDeltas,
     /// How many chunks had a part of the answer.
@@ -120,7 +120,7 @@ pub(super) struct Answer {
     usage: Option<Usage>,
 }
 
-impl Answer {
+impl Decoder {
     pub(super) fn new(provider: Provider) -> Self {
         Self { provider, calls: ToolCallDeltas::default(), choices: 0, finish_reason: None, usage: None }
     }
@@ -155,7 +155,7 @@ impl Answer {
     }
 }
 
-impl AnswerDecoder for Answer {
+impl AnswerDecoder for Decoder {
     fn decode(&mut self, chunk: Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         if let Some(error) = reported_error(&chunk) {
             return Err(DecodeError::Reported(error));
@@ -188,12 +188,12 @@ impl AnswerDecoder for Answer {
     }
 }
 
-impl Answer {
+impl Decoder {
     fn usage(&self, usage: &Value) -> Option<Usage> {
         let (prompt, completion) = (&usage["prompt_tokens_details"], &usage["completion_tokens_details"]);
         let reasoning = detail(completion, "reasoning_tokens");
         let output = usage["completion_tokens"].as_u64();
-        counted(Usage {
+        non_empty(Usage {
             input_tokens: usage["prompt_tokens"].as_u64(),
             // xAI does not count reasoning as output.
             output_tokens: match reasoning {
@@ -295,10 +295,10 @@ mod tests {
             (json!("null"), false),
             (json!(null), false),
         ] {
-            let mut answer = Answer::new(Provider::OpenAi);
+            let mut decoder = Decoder::new(Provider::OpenAi);
             let chunk = json!({"choices": [{"delta": {"content": "x"}, "finish_reason": reason}]});
-            answer.decode(chunk, &mut VecDeque::new()).expect("a chunk");
-            assert_eq!(answer.finished_parts().is_some(), is_end, "{reason}");
+            decoder.decode(chunk, &mut VecDeque::new()).expect("a chunk");
+            assert_eq!(decoder.finished_parts().is_some(), is_end, "{reason}");
         }
     }
 
@@ -351,8 +351,8 @@ mod tests {
     fn xai_counts_no_reasoning_as_output() {
         let usage =
             json!({"prompt_tokens": 5, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 4}});
-        let output = |provider| Answer::new(provider).usage(&usage).expect("usage").output_tokens;
+        let output = |provider| Decoder::new(provider).usage(&usage).expect("usage").output_tokens;
         assert_eq!((output(Provider::Xai), output(Provider::OpenAi)), (Some(7), Some(3)));
-        assert_eq!(Answer::new(Provider::OpenAi).usage(&json!({})), None);
+        assert_eq!(Decoder::new(Provider::OpenAi).usage(&json!({})), None);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::{AnswerDecoder, ApiRequest, DecodeError, Settings, arguments, counted, end_reason, endpoint, set, text};
+use super::{AnswerDecoder, ApiRequest, DecodeError, Settings, arguments, end_reason, endpoint, non_empty, set, text};
 use crate::{
     protocol::agui::Usage,
     server::{
@@ -149,7 +149,7 @@ fn given_id(id: &str) -> Option<&str> {
 
 /// Decodes the chunks of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct Decoder {
     /// The signatures of each call.
     calls: Vec<Option<Vec<String>>>,
     /// The signatures of other parts.
@@ -157,7 +157,7 @@ pub(super) struct Answer {
     usage: Option<Usage>,
 }
 
-impl AnswerDecoder for Answer {
+impl AnswerDecoder for Decoder {
     fn decode(&mut self, chunk: Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         if chunk.get("error").is_some() {
             return Err(DecodeError::Reported(chunk));
@@ -181,7 +181,7 @@ impl AnswerDecoder for Answer {
     }
 }
 
-impl Answer {
+impl Decoder {
     fn part(&mut self, part: &Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         let signature = text(part, "thoughtSignature").map(str::to_owned);
         if let Some(call) = part.get("functionCall") {
@@ -217,7 +217,7 @@ fn usage_of(usage: &Value) -> Option<Usage> {
     let tokens = |field: &str| usage[field].as_u64();
     let sum = |one: Option<u64>, other: Option<u64>| one.map(|one| one + other.unwrap_or(0)).or(other);
     let (answer, thoughts) = (tokens("candidatesTokenCount"), tokens("thoughtsTokenCount"));
-    counted(Usage {
+    non_empty(Usage {
         input_tokens: sum(tokens("promptTokenCount"), tokens("toolUsePromptTokenCount")),
         output_tokens: answer.map(|answer| answer + thoughts.unwrap_or(0)),
         total_tokens: tokens("totalTokenCount"),
@@ -246,7 +246,7 @@ mod tests {
         ]);
         let mut events = VecDeque::new();
         let chunk = json!({"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]});
-        Answer::default().decode(chunk, &mut events).expect("a chunk");
+        Decoder::default().decode(chunk, &mut events).expect("a chunk");
         let Some(ModelEvent::End(end)) = events.pop_back() else { panic!("no end") };
         let kept = end.provider_state.expect("a state");
         assert_eq!(kept, json!({"calls": [["one"], null, ["two"]]}), "text and calls are kept elsewhere");
@@ -283,7 +283,7 @@ mod tests {
     fn a_blocked_prompt_is_filtered() {
         let mut events = VecDeque::new();
         let chunk = json!({"promptFeedback": {"blockReason": "SAFETY"}});
-        Answer::default().decode(chunk, &mut events).expect("a chunk");
+        Decoder::default().decode(chunk, &mut events).expect("a chunk");
         assert!(matches!(&events[0], ModelEvent::End(end) if end.reason == EndReason::Filtered), "{events:?}");
     }
 }

@@ -41,17 +41,17 @@ pub(super) struct Settings<'a> {
 pub(super) struct ApiRequest {
     /// Where it goes.
     pub url: Url,
-    /// Its headers beside the content type.
+    /// Its headers in addition to the content type.
     pub headers: Vec<(&'static str, String)>,
     /// Its body.
     pub body: Value,
 }
 
-/// Writes a request for a streamed answer. `is_signed`: whether the newest calls still have what their provider signed.
+/// Writes a request for a streamed answer. `is_signed`: whether the newest calls still have the reasoning that their provider signed.
 pub(super) fn request(settings: Settings<'_>, request: &ModelRequest, is_signed: bool) -> ApiRequest {
     match settings.provider {
         Provider::OpenAiResponses => responses::request(settings, request),
-        // Anthropic reasons on only if it is given back what it signed.
+        // Anthropic's models continue to reason only if the request contains their signed reasoning.
         Provider::Anthropic if !is_signed => {
             anthropic::request(Settings { reasoning_effort: None, ..settings }, request)
         }
@@ -65,23 +65,23 @@ pub(super) fn request(settings: Settings<'_>, request: &ModelRequest, is_signed:
 /// Decodes one answer of a provider.
 pub(super) fn decoder(provider: Provider) -> Box<dyn AnswerDecoder> {
     match provider {
-        Provider::OpenAiResponses => Box::<responses::Answer>::default(),
-        Provider::Anthropic => Box::<anthropic::Answer>::default(),
-        Provider::Gemini => Box::<gemini::Answer>::default(),
-        Provider::Ollama => Box::<ollama::Answer>::default(),
-        _ => Box::new(chat_completions::Answer::new(provider)),
+        Provider::OpenAiResponses => Box::<responses::Decoder>::default(),
+        Provider::Anthropic => Box::<anthropic::Decoder>::default(),
+        Provider::Gemini => Box::<gemini::Decoder>::default(),
+        Provider::Ollama => Box::<ollama::Decoder>::default(),
+        _ => Box::new(chat_completions::Decoder::new(provider)),
     }
 }
 
-/// Decodes the JSON values of one answer, in their order: events, lines, or a whole body where the server does not stream.
+/// Decodes the JSON values of one answer, in their order: events, lines, or a whole body if the server does not stream.
 pub(super) trait AnswerDecoder: Send {
     /// Appends what one value contains. The last one appends [`ModelEvent::End`].
     ///
     /// # Errors
-    /// Where the value reports an error of the provider, or cannot be read.
+    /// If the value reports an error of the provider, or cannot be read.
     fn decode(&mut self, value: Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError>;
 
-    /// The end of an answer whose values ended without appending one; `None` where the answer is incomplete.
+    /// The end of an answer whose last value appended none; `None` if the answer is incomplete.
     fn end(&mut self, _: InputEnd) -> Option<ModelEnd> {
         None
     }
@@ -91,13 +91,13 @@ pub(super) trait AnswerDecoder: Send {
         Framing::Events
     }
 
-    /// How many parts of the answer were decoded, once it gave its finish reason. Only usage and the end of the stream may
-    /// follow then, and are not waited for long. `None`: more has to come.
+    /// The number of decoded parts, once the answer has its finish reason: then only usage and the end of the stream can follow, and
+    /// the reader waits for them only briefly. `None` before.
     fn finished_parts(&self) -> Option<usize> {
         None
     }
 
-    /// Whether this body is a complete answer, though the connection stays open.
+    /// Whether this body is a complete answer, even if the connection stays open.
     fn is_complete_body(&self, _: &Value) -> bool {
         false
     }
@@ -128,7 +128,7 @@ pub(super) enum InputEnd {
     Done,
     /// The stream ended or broke off.
     Stream,
-    /// A body ended that is JSON to its last byte.
+    /// The body ended, and is complete JSON.
     Body,
 }
 
@@ -144,14 +144,14 @@ fn bearer(api_key: Option<&str>) -> Vec<(&'static str, String)> {
     vec![("authorization", format!("Bearer {}", api_key.unwrap_or("none")))]
 }
 
-/// Sets a field where there is a value.
+/// Sets a field if there is a value.
 fn set(body: &mut Value, field: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         body[field] = value.into();
     }
 }
 
-/// The arguments of a call; an empty object where the model did not write JSON.
+/// The arguments of a call; an empty object if the model did not write JSON.
 fn arguments(call: &ModelCall) -> Value {
     serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}))
 }
@@ -197,8 +197,8 @@ fn detail(value: &Value, field: &str) -> Option<u64> {
     value[field].as_u64().filter(|count| *count > 0)
 }
 
-/// A usage, unless it counts nothing.
-fn counted(usage: Usage) -> Option<Usage> {
+/// A usage, unless it is empty.
+fn non_empty(usage: Usage) -> Option<Usage> {
     (usage != Usage::default()).then_some(usage)
 }
 
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_stand_before_the_query_of_the_base_address() {
+    fn paths_come_before_the_query_of_the_base_address() {
         let url = |base: &str| endpoint(&Url::parse(base).expect("a URL"), "chat/completions").to_string();
         assert_eq!(url("http://host:1/v1"), "http://host:1/v1/chat/completions");
         assert_eq!(url("http://host/v1/"), "http://host/v1/chat/completions");

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use super::{
-    ApiRequest, DecodeError, Framing, Settings, arguments, counted, end_reason, endpoint, is_image, set, text,
+    ApiRequest, DecodeError, Framing, Settings, arguments, end_reason, endpoint, is_image, non_empty, set, text,
 };
 use crate::{
     protocol::agui::Usage,
@@ -66,11 +66,11 @@ fn message(message: &ModelMessage) -> Value {
 
 /// Decodes the lines of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct Decoder {
     calls: usize,
 }
 
-impl super::AnswerDecoder for Answer {
+impl super::AnswerDecoder for Decoder {
     fn framing(&self) -> Framing {
         Framing::Lines
     }
@@ -113,7 +113,7 @@ impl super::AnswerDecoder for Answer {
 
 fn usage(line: &Value) -> Option<Usage> {
     let (input, output) = (line["prompt_eval_count"].as_u64(), line["eval_count"].as_u64());
-    counted(Usage {
+    non_empty(Usage {
         input_tokens: input,
         output_tokens: output,
         total_tokens: input.zip(output).map(|(input, output)| input + output),

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use super::{
-    AnswerDecoder, ApiRequest, DecodeError, Settings, arguments, bearer, chat_completions::effort_name, counted,
-    data_url, detail, end_reason, endpoint, is_image, set, text,
+    AnswerDecoder, ApiRequest, DecodeError, Settings, arguments, bearer, chat_completions::effort_name, data_url,
+    detail, end_reason, endpoint, is_image, non_empty, set, text,
 };
 use crate::{
     protocol::agui::Usage,
@@ -79,7 +79,7 @@ fn file(file: &Media) -> Value {
 
 /// Decodes the events of an answer.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct Decoder {
     calls: Vec<Call>,
     thoughts: Vec<String>,
 }
@@ -93,7 +93,7 @@ struct Call {
     bytes: usize,
 }
 
-impl AnswerDecoder for Answer {
+impl AnswerDecoder for Decoder {
     fn decode(&mut self, mut event: Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         let index = event["output_index"].as_u64().unwrap_or(0);
         match event["type"].as_str() {
@@ -126,7 +126,7 @@ impl AnswerDecoder for Answer {
     }
 }
 
-impl Answer {
+impl Decoder {
     fn begin_call(&mut self, at: u64, item: &Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         if self.calls.len() == super::MAX_CALLS {
             return Err(DecodeError::Malformed("more tool calls than an answer may have"));
@@ -216,7 +216,7 @@ impl Answer {
 
 fn usage(usage: &Value) -> Option<Usage> {
     let (input, output) = (&usage["input_tokens_details"], &usage["output_tokens_details"]);
-    counted(Usage {
+    non_empty(Usage {
         input_tokens: usage["input_tokens"].as_u64(),
         output_tokens: usage["output_tokens"].as_u64(),
         total_tokens: usage["total_tokens"].as_u64(),
@@ -233,8 +233,8 @@ mod tests {
 
     /// What all events of an answer contain.
     fn decode(events: &[Value]) -> Vec<ModelEvent> {
-        let (mut answer, mut decoded) = (Answer::default(), VecDeque::new());
-        events.iter().for_each(|event| answer.decode(event.clone(), &mut decoded).expect("an event"));
+        let (mut decoder, mut decoded) = (Decoder::default(), VecDeque::new());
+        events.iter().for_each(|event| decoder.decode(event.clone(), &mut decoded).expect("an event"));
         decoded.into()
     }
 
