@@ -25,15 +25,15 @@ use tokio::net::TcpListener;
 
 use crate::support::{ADMIN, Setup, blocking, netra};
 
-/// A receiver of traces, and what it received.
+/// A receiver of traces, with the requests that it received.
 #[derive(Clone, Default)]
-struct Received(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>);
+struct TraceReceiver(Arc<Mutex<Vec<(HeaderMap, Bytes)>>>);
 
-impl Received {
-    /// Starts to receive; returns the endpoint.
+impl TraceReceiver {
+    /// Starts the receiver; returns its endpoint.
     async fn listen(&self) -> String {
-        let take = async |State(received): State<Self>, headers: HeaderMap, body: Bytes| {
-            received.0.lock().expect("not poisoned").push((headers, body));
+        let take = async |State(receiver): State<Self>, headers: HeaderMap, body: Bytes| {
+            receiver.0.lock().expect("not poisoned").push((headers, body));
         };
         let router = Router::new().route("/v1/traces", post(take)).with_state(self.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -59,10 +59,10 @@ fn attributes(list: &[KeyValue]) -> HashMap<&str, &str> {
 }
 
 #[tokio::test]
-async fn requests_commands_and_runs_arrive_as_spans_and_no_text_with_them() {
+async fn requests_commands_and_runs_arrive_as_spans_without_texts_of_users() {
     const QUESTION: &str = "What would a pelican do?";
-    let received = Received::default();
-    let endpoint = received.listen().await;
+    let receiver = TraceReceiver::default();
+    let endpoint = receiver.listen().await;
     let server = Setup::default().with("TELEMETRY__OTLP_ENDPOINT", endpoint).start().await;
     let port = server.url.rsplit_once(':').map(|(_, port)| format!(":{port}")).expect("a port");
     let token = server.token(ADMIN).await;
@@ -75,7 +75,7 @@ async fn requests_commands_and_runs_arrive_as_spans_and_no_text_with_them() {
     // The server sends the remaining spans when it stops.
     assert_eq!(server.stop().await.0, Some(0));
 
-    let received = received.0.lock().expect("not poisoned");
+    let received = receiver.0.lock().expect("not poisoned");
     let mut spans: Vec<Span> = Vec::new();
     for (headers, body) in received.iter() {
         assert_eq!(headers["content-type"], "application/x-protobuf");
@@ -139,16 +139,20 @@ async fn every_line_of_the_json_log_is_an_object_and_names_connection_and_run() 
     })
     .await;
     let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let said = |message: &str| {
+    let line_with = |message: &str| {
         let found = lines.iter().find(|line| line["message"] == message);
-        found.unwrap_or_else(|| panic!("no line says `{message}`: {lines:#?}"))
+        found.unwrap_or_else(|| panic!("no line has the message `{message}`: {lines:#?}"))
     };
-    for message in ["socket opened", "socket gone"] {
-        assert!(said(message)["connection"].is_string() && said(message)["user"].is_string(), "{}", said(message));
+    for message in ["socket opened", "socket closed by the client or lost"] {
+        assert!(
+            line_with(message)["connection"].is_string() && line_with(message)["user"].is_string(),
+            "{}",
+            line_with(message)
+        );
     }
-    let reason = said("an agent cannot be used")["reason"].as_str().expect("a reason");
+    let reason = line_with("an agent cannot be used")["reason"].as_str().expect("a reason");
     assert!(reason.starts_with("agents[0].url: has another scheme"), "{reason}");
-    let ended = &said("a run finished")["span"];
+    let ended = &line_with("a run finished")["span"];
     assert!(ended["run"].is_string() && ended["thread"].is_string() && ended["name"] == "run", "{ended}");
-    assert!(lines.len() < 60, "not a line for every frame: {}", lines.len());
+    assert!(lines.len() < 60, "frames are not logged one by one: {} lines", lines.len());
 }

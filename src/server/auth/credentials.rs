@@ -15,7 +15,7 @@ use crate::{
 const SHORT_TOKEN_TTL_MS: i64 = 60_000;
 
 impl Auth {
-    /// The person of a live session, and when it ends.
+    /// The user of a session that has not ended, and when it expires.
     pub(super) async fn by_session(&self, key: &str) -> Result<(User, i64), Refusal> {
         sessions::user(&self.0.store, key).await?.ok_or(Refusal::Unauthorized("the session has ended"))
     }
@@ -26,7 +26,7 @@ impl Auth {
     }
 
     pub(super) async fn by_token(&self, token: &str) -> Result<Identity, Refusal> {
-        let refused = Refusal::Unauthorized("the access token is not valid, has run out or was taken back");
+        let refused = Refusal::Unauthorized("the access token is not valid, has expired or was revoked; sign in again");
         let Some(TokenIdentity { user: id, session }) = self.0.tokens.read(token) else { return Err(refused) };
         match sessions::user(&self.0.store, &session).await? {
             Some((user, expires_at)) if user.id == id => {
@@ -38,7 +38,8 @@ impl Auth {
 
     pub(super) async fn by_ticket(&self, ticket: &str) -> Result<Identity, Refusal> {
         let session = tickets::redeem(&self.0.store, ticket).await?;
-        let session = session.ok_or(Refusal::Unauthorized("the ticket is not valid, was used or has run out"))?;
+        let session = session
+            .ok_or(Refusal::Unauthorized("the ticket is not valid, was used before or has expired; request another"))?;
         let (user, expires_at) = self.by_session(&session).await?;
         Ok(Identity { user, via: Via::Ticket { session }, expires_at })
     }
@@ -69,7 +70,7 @@ impl Auth {
     pub async fn mint_session_token(&self, identity: &Identity) -> Result<(String, u64), Refusal> {
         let Via::Cookie { session } = &identity.via else {
             return Err(Refusal::Forbidden(
-                "an access token cannot ask for another; sign in with the password, or ask with the session's cookie",
+                "an access token cannot request another; sign in with the password, or request it with the session's cookie",
             ));
         };
         let now = now_ms();

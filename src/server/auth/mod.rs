@@ -216,7 +216,7 @@ impl Auth {
     /// [`Refusal::Unauthorized`] if the session ended, the account was removed or the credential expired.
     pub async fn revalidate(&self, identity: &Identity) -> Result<User, Refusal> {
         if identity.expires_at <= now_ms() {
-            return Err(Refusal::Unauthorized("the credentials have run out"));
+            return Err(Refusal::Unauthorized("the credentials have expired"));
         }
         Ok(self.by_session(identity.session()).await?.0)
     }

@@ -144,7 +144,7 @@ impl SessionStore for Sessions {
     }
 }
 
-/// Keeps only the message for the caller: errors of tower-sessions hold no more than a text.
+/// Keeps only the message for the caller, because errors of tower-sessions have nothing but a text.
 fn backend(error: Error) -> SessionError {
     SessionError::Backend(error.into_body().message)
 }
@@ -205,8 +205,8 @@ pub(super) async fn end(store: &Store, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Records that sessions ended before they expired; last in the transaction that ends them. The session check of open connections polls this,
-/// and reads all sessions only if it changed.
+/// Records that sessions ended before they expired; call it last in the transaction that ends them. The session check of open
+/// connections polls this record, and reads all sessions only if it changed.
 pub(super) async fn mark_ended(tx: &mut sqlx::AnyConnection) -> Result<()> {
     let sql =
         "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -261,7 +261,7 @@ pub(super) async fn sweep(store: &Store) -> Result<u64> {
 /// after the handler, when a failure could not be answered any more.
 ///
 /// # Errors
-/// `unavailable` where the store fails.
+/// `unavailable` if the store fails.
 pub(crate) async fn begin(session: &tower_sessions::Session, user: UserId) -> Result<()> {
     use tower_sessions::session::Error as Failed;
     let failed = |error: Failed| match error {

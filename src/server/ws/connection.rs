@@ -55,7 +55,9 @@ pub(super) async fn serve(mut socket: WebSocket, guard: ConnectionGuard, context
     let end = connection.run(&mut socket).await;
     counted.closing(end.code());
     let (close, linger) = match end {
-        End::Gone(how) => return tracing::info!(%user, connection = %id, reason = how, "socket gone"),
+        End::Gone(how) => {
+            return tracing::info!(%user, connection = %id, reason = how, "socket closed by the client or lost");
+        }
         End::Close(close) => (close, Duration::ZERO),
         End::Unreadable(close) => (close, LINGER_TIMEOUT),
     };
@@ -168,7 +170,7 @@ impl Connection {
     fn on_deadline(&mut self) -> Result<(), End> {
         let now = Instant::now();
         if now >= self.expires {
-            return Err(End::close(CloseCode::SessionEnded, "the credentials have run out: sign in again"));
+            return Err(End::close(CloseCode::SessionEnded, "the credentials have expired: sign in again"));
         }
         if !self.commands.has_room() {
             // We are not reading, so the client's silence means nothing.

@@ -18,7 +18,7 @@ use crate::protocol::{
 };
 
 impl ThreadView {
-    /// Folds a restated conversation into the run. Of its messages, those after the message that the run answers are this turn.
+    /// Folds a restated conversation into the run. The messages after the one that the run answers belong to this turn.
     /// Messages that cannot be decoded are ignored.
     pub(super) fn restate(&mut self, run_id: RunId, at: i64, mut messages: Vec<Value>) {
         self.fill_in_results(&mut messages);
@@ -26,12 +26,12 @@ impl ThreadView {
             messages.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect();
         let answered = self.run_mut(run_id, at).message_id;
         let Some(turn) = self.find_turn(run_id, answered, &messages) else { return };
-        // Without a known beginning of the turn, all messages may belong to it: the agent may have added user messages of its own.
+        // If the beginning of the turn is not known, all messages may belong to it: the agent may have added user messages.
         let (before_turn, turn_messages) = messages.split_at(turn.start);
         let scope = if turn.is_certain { turn_messages } else { &messages[..] };
-        let mut earlier = Earlier::new(self, run_id, turn.message_id, (scope, turn.is_certain));
-        let elsewhere = self.named_elsewhere(run_id, if turn.is_certain { before_turn } else { &[] });
-        self.run_mut(run_id, at).withdraw(at, (scope, turn_messages), (&earlier, &elsewhere));
+        let mut earlier = EarlierNodes::new(self, run_id, turn.message_id, (scope, turn.is_certain));
+        let moved = self.moved_nodes(run_id, if turn.is_certain { before_turn } else { &[] });
+        self.run_mut(run_id, at).withdraw(at, (scope, turn_messages), (&earlier, &moved));
         for message in messages.into_iter().skip(turn.start) {
             match message {
                 Message::Tool { .. } => self.restate_result(run_id, at, message, &earlier),
@@ -42,13 +42,14 @@ impl ThreadView {
 
     /// Where the run's turn begins in a restated conversation; `None` if the conversation ends before it. `answered`: the message
     /// that the run answers.
-    fn find_turn(&self, run_id: RunId, answered: Option<MessageId>, messages: &[Message]) -> Option<Turn> {
+    fn find_turn(&self, run_id: RunId, answered: Option<MessageId>, messages: &[Message]) -> Option<TurnPosition> {
         let own_id = answered.map(|id| id.to_string());
         let is_user = |message: &Message| matches!(message, Message::User { .. });
         let is_own = |message: &Message| matches!(message, Message::User { id, .. } if Some(id) == own_id.as_ref());
         let own = messages.iter().rposition(is_own);
         let user = own.or_else(|| messages.iter().rposition(is_user));
-        let turn = Turn { start: user.map_or(0, |index| index + 1), is_certain: own.is_some(), message_id: answered };
+        let turn =
+            TurnPosition { start: user.map_or(0, |index| index + 1), is_certain: own.is_some(), message_id: answered };
         if let Some(Message::User { id, .. }) = user.map(|index| &messages[index])
             && let Ok(id) = id.parse::<MessageId>()
             && answered != Some(id)
@@ -57,13 +58,13 @@ impl ThreadView {
             // The last user message is that of another turn. If this run cancels that turn's interrupts, the messages after it
             // belong to the cancelled turn.
             self.cancelled_by(run_id).filter(|run| run.message_id == Some(id))?;
-            return Some(Turn { is_certain: true, message_id: Some(id), ..turn });
+            return Some(TurnPosition { is_certain: true, message_id: Some(id), ..turn });
         }
         Some(turn)
     }
 
     /// Folds a restated tool result into the run that has the call: this run, or an earlier one whose calls may get results.
-    fn restate_result(&mut self, run_id: RunId, at: i64, message: Message, earlier: &Earlier) {
+    fn restate_result(&mut self, run_id: RunId, at: i64, message: Message, earlier: &EarlierNodes) {
         let Message::Tool { id, content, tool_call_id, error, encrypted_value, .. } = message else { return };
         let is_own = self.run_mut(run_id, at).has_call(&tool_call_id);
         let has_call = |run: &RunView| match is_own {
@@ -80,17 +81,17 @@ impl ThreadView {
         }
     }
 
-    /// The nodes that a restated conversation names before the turn and that no earlier run has. They are this run's, moved to
+    /// The nodes that a restated conversation has before the turn, but that no earlier run has: they are nodes of this run, moved to
     /// another place.
-    fn named_elsewhere(&self, run_id: RunId, before_turn: &[Message]) -> HashSet<(NodeKind, String)> {
-        let mut elsewhere: HashSet<_> =
+    fn moved_nodes(&self, run_id: RunId, before_turn: &[Message]) -> HashSet<(NodeKind, String)> {
+        let mut moved: HashSet<_> =
             nodes_named(before_turn).into_iter().map(|(kind, id)| (kind, id.to_owned())).collect();
         for node in self.runs_before(run_id).into_iter().flat_map(|run| &run.nodes) {
             if let Some(kind) = NodeKind::from_body(&node.body) {
-                elsewhere.remove(&(kind, node.id.clone()));
+                moved.remove(&(kind, node.id.clone()));
             }
         }
-        elsewhere
+        moved
     }
 
     /// The run before this one, if its interrupts were abandoned because of this run's message.
@@ -101,8 +102,8 @@ impl ThreadView {
     }
 }
 
-/// Where a run's turn is in a restated conversation.
-struct Turn {
+/// The position of a run's turn in a restated conversation.
+struct TurnPosition {
     /// The index of the turn's first message.
     start: usize,
     /// Whether the conversation contains the message that begins the turn.
@@ -111,20 +112,20 @@ struct Turn {
     message_id: Option<MessageId>,
 }
 
-/// What earlier runs of the branch contain; the restating run does not repeat it.
+/// The nodes of earlier runs of the branch; the restating run does not repeat them.
 #[derive(Default)]
-struct Earlier {
+struct EarlierNodes {
     /// The nodes of earlier runs, by kind and id.
     ids: HashSet<(NodeKind, String)>,
     /// The calls whose results may change: calls without a result, and calls of this turn, whose results may have new ids.
     answerable: HashSet<String>,
     /// The texts of this turn's runs whose ids the restated conversation does not contain.
-    unnamed: Vec<(NodeKind, String)>,
+    unmatched_texts: Vec<(NodeKind, String)>,
     /// The texts and arguments of sub-agents' nodes in earlier turns. An id alone does not identify these, since it may be reused.
     subagent_texts: HashMap<(NodeKind, String), String>,
 }
 
-impl Earlier {
+impl EarlierNodes {
     /// `messages`: the restated messages; `only_turn`: whether they are known to be this turn's. If so, earlier turns matter only for
     /// nodes of sub-agents with the same text, which some agents list again at the end.
     fn new(
@@ -148,11 +149,11 @@ impl Earlier {
                     earlier.answerable.insert(node.id.clone());
                 }
                 if run.message_id == turn && !named.contains(&(kind, node.id.as_str())) {
-                    earlier.unnamed.extend(text_of(node).map(|text| (kind, text.to_owned())));
+                    earlier.unmatched_texts.extend(text_of(node).map(|text| (kind, text.to_owned())));
                 }
             }
         }
-        // The run's nodes about a cancellation come before its own message.
+        // Nodes before the run's message belong to the cancellation of the run before.
         let own = thread.run(run_id).map_or(&[][..], |run| &run.nodes[..run.answer_start()]);
         earlier.ids.extend(own.iter().filter_map(|node| Some((NodeKind::from_body(&node.body)?, node.id.clone()))));
         earlier
@@ -164,13 +165,14 @@ impl Earlier {
         self.ids.contains(&key) || self.subagent_texts.get(&key).is_some_and(|known| known == text.trim())
     }
 
-    /// Whether an earlier run has this text, under this id or another. A text under another id counts once.
-    fn take(&mut self, kind: NodeKind, id: &str, text: &str) -> bool {
+    /// Whether an earlier run has this text, under this id or another. Each text under another id is matched once.
+    fn match_text(&mut self, kind: NodeKind, id: &str, text: &str) -> bool {
         if self.has_id(kind, id, text) {
             return true;
         }
-        let same = self.unnamed.iter().position(|(other, known)| (*other, known.as_str()) == (kind, text.trim()));
-        same.map(|index| self.unnamed.remove(index)).is_some()
+        let same =
+            self.unmatched_texts.iter().position(|(other, known)| (*other, known.as_str()) == (kind, text.trim()));
+        same.map(|index| self.unmatched_texts.remove(index)).is_some()
     }
 }
 
@@ -181,7 +183,7 @@ impl RunView {
         &mut self,
         at: i64,
         (scope, turn): (&[Message], &[Message]),
-        (earlier, elsewhere): (&Earlier, &HashSet<(NodeKind, String)>),
+        (earlier, moved): (&EarlierNodes, &HashSet<(NodeKind, String)>),
     ) {
         let named = nodes_named(scope);
         let has_reasoning = scope.iter().any(|message| matches!(message, Message::Reasoning { .. }));
@@ -198,7 +200,7 @@ impl RunView {
                 && is_complete
                 && (has_subagents || node.within.is_none())
                 && !named.contains(&(kind, node.id.as_str()))
-                && !elsewhere.contains(&(kind, node.id.clone()))
+                && !moved.contains(&(kind, node.id.clone()))
         };
         let from = self.answer_start();
         let mut left_out: Vec<usize> =
@@ -233,11 +235,11 @@ impl RunView {
     }
 
     /// Folds a restated message of the agent.
-    fn restate_message(&mut self, at: i64, message: Message, earlier: &mut Earlier) {
+    fn restate_message(&mut self, at: i64, message: Message, earlier: &mut EarlierNodes) {
         match message {
             Message::Assistant { id, content, tool_calls, encrypted_value, subagent_run_id, .. } => {
                 let text = content.unwrap_or_default();
-                let known = earlier.take(NodeKind::Text, &id, &text);
+                let known = earlier.match_text(NodeKind::Text, &id, &text);
                 if let Some(value) = encrypted_value.filter(|_| !known) {
                     self.keep_encrypted(EncryptedSubtype::Message, id.clone(), value);
                 }
@@ -246,13 +248,13 @@ impl RunView {
                     self.upsert(at, NodeKind::Text, subagent_run_id.clone(), id.clone(), body);
                 }
                 for call in tool_calls.into_iter().flatten() {
-                    if !earlier.take(NodeKind::Tool, &call.id, &call.function.arguments) {
+                    if !earlier.match_text(NodeKind::Tool, &call.id, &call.function.arguments) {
                         self.restate_call(at, call, &id, subagent_run_id.clone());
                     }
                 }
             }
             Message::Reasoning { id, content, encrypted_value, subagent_run_id } => {
-                if earlier.take(NodeKind::Reasoning, &id, &content) {
+                if earlier.match_text(NodeKind::Reasoning, &id, &content) {
                     return;
                 }
                 if let Some(value) = encrypted_value {

@@ -21,7 +21,8 @@ use crate::{
     support::store::{TestStore, on_both_engines},
 };
 
-const NOW: Trimming = Trimming { compact_after: Duration::ZERO, keep_for: None, keep_bytes: None };
+/// Compacts finished runs at once, and removes none.
+const COMPACT_NOW: Trimming = Trimming { compact_after: Duration::ZERO, keep_for: None, keep_bytes: None };
 
 /// A run with a thousand deltas, which ended at this time, or is open.
 async fn run_with_deltas(
@@ -39,8 +40,8 @@ async fn run_with_deltas(
     }
     channels.append(thread, run, &entries).await.expect("appends").expect("goes on");
     let mut tx = channels.begin().await.expect("begins");
-    let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);
-    over.execute(tx.sql()).await.expect("updates");
+    let update = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);
+    update.execute(tx.sql()).await.expect("updates");
     tx.commit().await.expect("commits");
     run
 }
@@ -51,14 +52,15 @@ async fn a_finished_runs_deltas_become_one_and_the_thread_looks_the_same() {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;
         let open = run_with_deltas(test_store, &channels, thread, None).await;
-        assert_eq!(channels.trim(&NOW).await.expect("looks"), 0, "an open run is kept");
+        assert_eq!(channels.trim(&COMPACT_NOW).await.expect("trims"), 0, "an open run is kept");
         let mut tx = channels.begin().await.expect("begins");
-        let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(open.to_string()).bind(now_ms() - 1);
-        over.execute(tx.sql()).await.expect("updates");
+        let update =
+            sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(open.to_string()).bind(now_ms() - 1);
+        update.execute(tx.sql()).await.expect("updates");
         tx.commit().await.expect("commits");
         let before = channels.thread(thread).await.expect("folds");
-        assert_eq!(channels.trim(&NOW).await.expect("looks"), 999);
-        assert_eq!(channels.trim(&NOW).await.expect("looks"), 0, "once");
+        assert_eq!(channels.trim(&COMPACT_NOW).await.expect("trims"), 999);
+        assert_eq!(channels.trim(&COMPACT_NOW).await.expect("trims"), 0, "the second time changes nothing");
         assert_eq!(channels.thread(thread).await.expect("folds"), before);
         let head = before.0.seq;
         assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("reads"), Extent { trimmed: head, head });
@@ -72,7 +74,7 @@ async fn a_finished_runs_deltas_become_one_and_the_thread_looks_the_same() {
 }
 
 #[tokio::test]
-async fn old_and_excess_turns_are_removed_whole() {
+async fn old_turns_and_turns_over_the_size_limit_are_removed_completely() {
     on_both_engines(async |test_store| {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;
@@ -88,15 +90,15 @@ async fn old_and_excess_turns_are_removed_whole() {
             [old, recent, newest].map(|run| view.run(run).is_some())
         };
         assert_eq!(runs().await, [true; 3]);
-        assert!(channels.trim(&aged).await.expect("looks") > 1_000);
+        assert!(channels.trim(&aged).await.expect("trims") > 1_000);
         assert_eq!(runs().await, [false, true, true]);
         let bytes: usize = log(&channels, Channel::Thread(thread)).await.iter().map(|(_, frame)| frame.len()).sum();
-        let sized = Trimming { keep_bytes: Some(bytes as u64 / 2), ..NOW };
-        assert!(channels.trim(&sized).await.expect("looks") > 0);
-        assert!(runs().await[2], "the newest is small enough once its deltas are one");
+        let sized = Trimming { keep_bytes: Some(bytes as u64 / 2), ..COMPACT_NOW };
+        assert!(channels.trim(&sized).await.expect("trims") > 0);
+        assert!(runs().await[2], "the newest is small enough after its deltas were merged");
         let tight = Trimming { compact_after: Duration::ZERO, keep_for: None, keep_bytes: Some(1) };
         let last = run_with_deltas(test_store, &channels, thread, Some(now_ms() - 1)).await;
-        assert!(channels.trim(&tight).await.expect("looks") > 0);
+        assert!(channels.trim(&tight).await.expect("trims") > 0);
         let view = channels.thread(thread).await.expect("folds").1;
         assert!(view.run(last).is_none() && view.info.is_some(), "the thread itself stays");
         let Extent { trimmed, head } = channels.extent(Channel::Thread(thread)).await.expect("reads");
@@ -106,7 +108,7 @@ async fn old_and_excess_turns_are_removed_whole() {
 }
 
 #[tokio::test]
-async fn raw_events_count_as_long_as_they_are_kept_and_go_with_their_run() {
+async fn raw_events_count_while_they_are_kept_and_are_removed_with_their_run() {
     on_both_engines(async |test_store| {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;
@@ -124,18 +126,18 @@ async fn raw_events_count_as_long_as_they_are_kept_and_go_with_their_run() {
         assert!(counted().await > 2_000_000);
         let day = Duration::from_secs(24 * 3600);
         let aged = Trimming { compact_after: 100 * day, keep_for: Some(day), keep_bytes: None };
-        assert!(channels.trim(&aged).await.expect("looks") > 0);
+        assert!(channels.trim(&aged).await.expect("trims") > 0);
         assert!(
             (1_000_000..2_000_000).contains(&counted().await),
-            "those of the run that is left: {}",
+            "the raw events of the remaining run: {}",
             counted().await
         );
         assert!(
             raw_events::page(&channels, test_store.user.id, old, 0).await.is_err(),
             "they were removed with their run"
         );
-        let left = raw_events::page(&channels, test_store.user.id, new, 0).await.expect("reads");
-        assert_eq!(left.events.len(), 1);
+        let remaining = raw_events::page(&channels, test_store.user.id, new, 0).await.expect("reads");
+        assert_eq!(remaining.events.len(), 1);
     })
     .await;
 }
@@ -150,22 +152,23 @@ async fn a_state_is_kept_after_the_turn_that_set_it_is_removed() {
         for turn in 1..=3 {
             let run = run_with_deltas(test_store, &channels, thread, None).await;
             let delta = json!([{"op": "replace", "path": "/turns", "value": turn}]);
-            let run_with_deltas = match turn {
+            let state_entry = match turn {
                 1 => entry(run, StateSnapshot::new(large.clone())),
                 _ => entry(run, StateDelta::new(delta.as_array().expect("operations").clone())),
             };
-            channels.append(thread, run, &[run_with_deltas]).await.expect("appends").expect("goes on");
+            channels.append(thread, run, &[state_entry]).await.expect("appends").expect("goes on");
             let mut tx = channels.begin().await.expect("begins");
             let ended_at = now_ms() - if turn == 3 { 1 } else { 3 * 24 * 3600 * 1000 };
-            let over = sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);
-            over.execute(tx.sql()).await.expect("updates");
+            let update =
+                sqlx::query("UPDATE runs SET ended_at = $2 WHERE id = $1").bind(run.to_string()).bind(ended_at);
+            update.execute(tx.sql()).await.expect("updates");
             tx.commit().await.expect("commits");
             runs.push(run);
         }
         let never = Duration::from_secs(100 * 24 * 3600);
         let day = Duration::from_secs(24 * 3600);
         let aged = Trimming { compact_after: never, keep_for: Some(day), keep_bytes: None };
-        assert!(channels.trim(&aged).await.expect("looks") > 0);
+        assert!(channels.trim(&aged).await.expect("trims") > 0);
         let (_, view) = channels.thread(thread).await.expect("folds");
         assert!(view.run(runs[0]).is_none() && view.run(runs[1]).is_none());
         let mut expected = large;

@@ -91,8 +91,8 @@ async fn a_finished_or_deleted_run_accepts_no_append() {
         assert!(channels.has_after(thread, head - 1, run).await.expect("reads"));
         assert!(!channels.has_after(thread, head, run).await.expect("reads"));
         let mut tx = channels.begin().await.expect("begins");
-        let over = sqlx::query("UPDATE runs SET ended_at = 1 WHERE id = $1").bind(run.to_string());
-        over.execute(tx.sql()).await.expect("updates");
+        let update = sqlx::query("UPDATE runs SET ended_at = 1 WHERE id = $1").bind(run.to_string());
+        update.execute(tx.sql()).await.expect("updates");
         tx.commit().await.expect("commits");
         assert_eq!(channels.append(thread, run, &[delta(run, "b")]).await.expect("answers"), None);
         let stranger = RunId::new();

@@ -206,7 +206,7 @@ pub(super) async fn tool_agent_with(
     let name = format!("odd__{tool}");
     let first = calls(&[(name.as_str(), "c1", json!({}))]);
     let model = Model::with([first].into_iter().chain(then.iter().map(|words| text_reply(words)))).await;
-    (ToolAgent::over(setup, model, &["odd"], &tools).await, folder, file)
+    (ToolAgent::with_model(setup, model, &["odd"], &tools).await, folder, file)
 }
 
 /// The result of a call in the last request to the model.
@@ -249,7 +249,7 @@ async fn a_question_of_a_tool_is_answered_by_a_person_in_the_next_run() {
 async fn a_question_of_the_newest_version_is_answered_after_a_restart() {
     let (tool_agent, _folder, _) = tool_agent("modern", "ask", &["Booked."]).await;
     let asks = question(&tool_agent).await;
-    let tool_agent = tool_agent.killed().await;
+    let tool_agent = tool_agent.kill_and_restart().await;
     let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Booked."), "{stream:#?}");
     assert!(
@@ -263,7 +263,7 @@ async fn a_question_of_the_newest_version_is_answered_after_a_restart() {
 async fn a_question_whose_session_ended_with_the_server_fails_its_call_with_the_reason() {
     let (tool_agent, _folder, file) = tool_agent("plain", "ask", &["I see."]).await;
     let asks = question(&tool_agent).await;
-    let tool_agent = tool_agent.killed().await;
+    let tool_agent = tool_agent.kill_and_restart().await;
     let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "I see."), "{stream:#?}");
     assert!(last_result(&tool_agent).contains("Netra was restarted"), "{}", last_result(&tool_agent));
@@ -280,7 +280,7 @@ async fn a_server_that_comes_late_is_offered_in_the_same_run() {
     // Each attempt takes longer than the wait before the next.
     let slow = |id| calls(&[("good__slow", id, json!({}))]);
     let model = Model::with([slow("c1"), slow("c2"), slow("c3"), text_reply("Good.")]).await;
-    let tool_agent = ToolAgent::over(Setup::default(), model, &["good", "odd"], &tools).await;
+    let tool_agent = ToolAgent::with_model(Setup::default(), model, &["good", "odd"], &tools).await;
     tool_agent.ask("m", None).await;
     let offers =
         |request: usize| tool_agent.model.requests()[request].body["tools"].to_string().contains("odd__refuse");

@@ -18,20 +18,20 @@ pub(super) struct ToolAgent {
 }
 
 impl ToolAgent {
-    async fn new(tool: &str, then: &[&str]) -> Self {
-        Self::with(Setup::default(), tool, then.iter().map(|words| text_reply(words))).await
+    async fn new(tool: &str, texts: &[&str]) -> Self {
+        Self::with(Setup::default(), tool, texts.iter().map(|words| text_reply(words))).await
     }
 
-    async fn with(setup: Setup, tool: &str, then: impl IntoIterator<Item = Reply>) -> Self {
+    async fn with(setup: Setup, tool: &str, replies: impl IntoIterator<Item = Reply>) -> Self {
         let name = format!("x__{tool}");
         let call = calls(&[(name.as_str(), "c1", json!({"amount": 5}))]);
-        let model = Model::with([call].into_iter().chain(then)).await;
+        let model = Model::with([call].into_iter().chain(replies)).await;
         let (counting, tools) = CountingServer::serve().await;
-        Self { counting, ..Self::over(setup, model, &["x"], &tools).await }
+        Self { counting, ..Self::with_model(setup, model, &["x"], &tools).await }
     }
 
     /// Starts a server with an agent that uses `model` and these tool sources.
-    pub(super) async fn over(setup: Setup, model: Model, sources: &[&str], tools: &str) -> Self {
+    pub(super) async fn with_model(setup: Setup, model: Model, sources: &[&str], tools: &str) -> Self {
         let agent = format!(
             "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\n\
              base_url = \"{}\"\ntools = {sources:?}\n{tools}",
@@ -40,10 +40,10 @@ impl ToolAgent {
         Self { model, counting: Arc::default(), server: setup.file(&agent).start().await }
     }
 
-    /// Sends a message or an answer; returns the run's events.
-    pub(super) async fn ask(&self, message: &str, allowed: Option<&Value>) -> Vec<Value> {
+    /// Sends a message, or approves the interrupt `approved`; returns the run's events.
+    pub(super) async fn ask(&self, message: &str, approved: Option<&Value>) -> Vec<Value> {
         let payload = json!({"approved": true});
-        self.post("desk", message, allowed.map(|interrupt| (interrupt, payload))).await.1
+        self.post("desk", message, approved.map(|interrupt| (interrupt, payload))).await.1
     }
 
     pub(super) async fn post(
@@ -67,15 +67,16 @@ impl ToolAgent {
         (status, data.map(|data| serde_json::from_str(data).expect("JSON")).collect())
     }
 
-    /// The agent's question.
-    async fn question(&self) -> Value {
+    /// The interrupt with which the agent asks for consent.
+    async fn interrupt(&self) -> Value {
         let events = self.ask("m", None).await;
         let interrupt = events.last().expect("an end")["outcome"]["interrupts"][0].clone();
         assert_eq!(interrupt["reason"], "tool_call", "{events:#?}");
         interrupt
     }
 
-    pub(super) async fn killed(self) -> Self {
+    /// Kills the server and starts it again.
+    pub(super) async fn kill_and_restart(self) -> Self {
         let server = self.server.kill().await.restart().await;
         Self { server, ..self }
     }
@@ -86,7 +87,7 @@ impl ToolAgent {
     }
 
     /// Waits until the server has ended, and starts it again.
-    pub(super) async fn restarted(self) -> Self {
+    pub(super) async fn wait_and_restart(self) -> Self {
         let (code, stopped) = self.server.wait().await;
         assert_eq!(code, Some(0));
         Self { server: stopped.restart().await, ..self }
@@ -96,51 +97,51 @@ impl ToolAgent {
 #[tokio::test]
 async fn a_call_is_allowed_after_its_server_was_killed_and_performed_once() {
     let tool_agent = ToolAgent::new("well", &["Paid."]).await;
-    let question = tool_agent.question().await;
-    let tool_agent = tool_agent.killed().await;
+    let interrupt = tool_agent.interrupt().await;
+    let tool_agent = tool_agent.kill_and_restart().await;
     assert_eq!(tool_agent.counting.calls_of("well"), 0, "the call was not allowed");
-    let events = tool_agent.ask("m", Some(&question)).await;
+    let events = tool_agent.ask("m", Some(&interrupt)).await;
     assert!(events.iter().any(|event| event["delta"] == "Paid."), "{events:#?}");
     assert_eq!(tool_agent.counting.calls_of("well"), 1);
-    let known = tool_agent.model.requests()[1].body["messages"].to_string();
-    assert!(known.contains("\"done\""), "the model has the result: {known}");
+    let messages = tool_agent.model.requests()[1].body["messages"].to_string();
+    assert!(messages.contains("\"done\""), "the model has the result: {messages}");
     // The same answer again.
-    tool_agent.ask("m", Some(&question)).await;
+    tool_agent.ask("m", Some(&interrupt)).await;
     assert_eq!(tool_agent.counting.calls_of("well"), 1);
 }
 
 #[tokio::test]
 async fn an_allowed_call_of_a_killed_server_is_not_repeated() {
     let tool_agent = ToolAgent::new("hold", &["I see.", "I see."]).await;
-    let question = tool_agent.question().await;
+    let interrupt = tool_agent.interrupt().await;
     {
-        let answering = tool_agent.ask("m", Some(&question));
+        let answering = tool_agent.ask("m", Some(&interrupt));
         let called = until("it is called", || tool_agent.counting.calls_of("hold") == 1);
         tokio::select! {
             events = answering => panic!("it has no end yet: {events:#?}"),
             () = called => {}
         }
     }
-    let tool_agent = tool_agent.killed().await;
-    tool_agent.ask("m", Some(&question)).await;
+    let tool_agent = tool_agent.kill_and_restart().await;
+    tool_agent.ask("m", Some(&interrupt)).await;
     let events = tool_agent.ask("what now", None).await;
     assert!(events.iter().any(|event| event["delta"] == "I see."), "{events:#?}");
     assert_eq!(tool_agent.counting.calls_of("hold"), 1);
-    let asked = tool_agent.model.requests();
-    let known = asked.last().expect("requests").body["messages"].clone();
-    let result = known.as_array().expect("messages").iter().find(|message| message["role"] == "tool");
-    assert!(result.is_some_and(|result| !result["content"].to_string().contains("refused")), "{known}");
+    let requests = tool_agent.model.requests();
+    let messages = requests.last().expect("requests").body["messages"].clone();
+    let result = messages.as_array().expect("messages").iter().find(|message| message["role"] == "tool");
+    assert!(result.is_some_and(|result| !result["content"].to_string().contains("refused")), "{messages}");
 }
 
 #[tokio::test]
 async fn a_user_without_budget_can_refuse_a_call_but_not_allow_it() {
     let setup = Setup::default().with("RUNS__DAILY_TOKENS_PER_USER", 150);
     let tool_agent = ToolAgent::with(setup, "well", [text_reply("That was the rest of it.")]).await;
-    let question = tool_agent.question().await;
+    let interrupt = tool_agent.interrupt().await;
     tool_agent.post("another", "more", None).await;
-    let (status, _) = tool_agent.post("desk", "m", Some((&question, json!({"approved": true})))).await;
+    let (status, _) = tool_agent.post("desk", "m", Some((&interrupt, json!({"approved": true})))).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    let (status, events) = tool_agent.post("desk", "m", Some((&question, json!({"approved": false})))).await;
+    let (status, events) = tool_agent.post("desk", "m", Some((&interrupt, json!({"approved": false})))).await;
     assert_eq!(status, StatusCode::OK);
     let end = events.last().expect("an end");
     assert_eq!((&end["type"], &end["code"]), (&json!("RUN_ERROR"), &json!("budget_used")), "{events:#?}");

@@ -93,7 +93,7 @@ async fn a_task_is_polled_after_a_restart() {
             () = until("it is polled", || count(&file, "polled") > 1) => {}
         }
     }
-    let tool_agent = tool_agent.killed().await.killed().await;
+    let tool_agent = tool_agent.kill_and_restart().await.kill_and_restart().await;
     assert_continues_without_a_message(&tool_agent, &file).await;
 }
 
@@ -103,7 +103,7 @@ async fn a_task_is_polled_after_the_server_was_terminated() {
     let events = ask_until_polled(&tool_agent, &file, || tool_agent.terminate()).await;
     let asks = &events.last().expect("an end")["outcome"]["interrupts"];
     assert_eq!(asks[0]["reason"], "server_restarted", "{events:#?}");
-    let tool_agent = tool_agent.restarted().await;
+    let tool_agent = tool_agent.wait_and_restart().await;
     assert_continues_without_a_message(&tool_agent, &file).await;
 }
 
@@ -122,7 +122,7 @@ async fn a_tasks_question_and_a_later_message_are_answered_after_a_restart() {
     let (tool_agent, _folder, file) = tool_agent(Setup::default().with("RUNS__TIME_LIMIT_MS", 5_000)).await;
     let cut = ask_until_polled(&tool_agent, &file, || {}).await;
     assert_eq!(cut.last().expect("an end")["code"], "time_limit", "{cut:#?}");
-    let tool_agent = tool_agent.killed().await;
+    let tool_agent = tool_agent.kill_and_restart().await;
     fs::write(file.with_extension("asks"), "1").expect("written");
     let stream = tool_agent.ask("how is it?", None).await;
     let asks = stream.last().expect("an end")["outcome"]["interrupts"][0].clone();

@@ -33,7 +33,7 @@ const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 /// The most bytes of a refusal that are read.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
-/// Where a model is, and how it is asked.
+/// The address and the settings of a model.
 #[derive(Clone)]
 pub struct Target {
     /// The API of its provider.
@@ -44,7 +44,7 @@ pub struct Target {
     pub base_url: Option<String>,
     /// The key; `None`: the provider needs none.
     pub api_key: Option<String>,
-    /// How much it reasons, where it can; `None`: the provider's default.
+    /// How much it reasons, if it can; `None`: the provider's default.
     pub reasoning_effort: Option<ReasoningEffort>,
     /// Whether its answers begin inside a thought.
     pub starts_with_reasoning: bool,
@@ -67,10 +67,10 @@ pub struct HttpProvider {
 }
 
 impl HttpProvider {
-    /// A client for `target`. It connects when it is asked something.
+    /// A client for `target`. It connects with the first request.
     ///
     /// # Errors
-    /// If the address may not be used, or the HTTP client cannot be made, in a sentence.
+    /// A sentence that says why the address may not be used, or why the HTTP client cannot be made.
     pub fn new(target: Target) -> Result<Self, String> {
         let base_url = target.base_url.as_deref().unwrap_or(target.provider.default_base_url());
         let base_url = Url::parse(base_url).map_err(|error| error.to_string())?;
@@ -84,7 +84,7 @@ impl HttpProvider {
         Ok(Self { client, base_url, target })
     }
 
-    /// The model that an agent's configuration names; `variables` answers what its key refers to.
+    /// The model that an agent's configuration names; `variables` looks up the environment variables in its key.
     ///
     /// # Errors
     /// The key of the configuration that is wrong, and why.
@@ -186,14 +186,14 @@ fn separate(
     }
 }
 
-/// Whether the calls since the last message of a person still have what their provider signed.
+/// Whether the calls since the last message of a person still have the reasoning that their provider signed.
 fn is_signed(messages: &[ModelMessage]) -> bool {
     let is_unsigned = |message: &ModelMessage| matches!(message, ModelMessage::Assistant { calls, provider_state: None, .. } if !calls.is_empty());
     let newest = messages.iter().rev().take_while(|message| !matches!(message, ModelMessage::User { .. }));
     !newest.into_iter().any(is_unsigned)
 }
 
-/// The error where there is no answer at all.
+/// The error of a request without an answer.
 fn connect_error(error: &reqwest::Error) -> ModelError {
     let mut causes = std::iter::successors(Some(error as &(dyn StdError + 'static)), |error| (*error).source());
     match causes.find_map(|cause| cause.downcast_ref::<Refused>()) {
@@ -202,7 +202,7 @@ fn connect_error(error: &reqwest::Error) -> ModelError {
     }
 }
 
-/// The start of a body, as far as it comes.
+/// The start of a body, up to the limit or an error.
 async fn start_of_body(mut response: Response) -> String {
     let mut body = Vec::new();
     while body.len() < MAX_REFUSAL_BYTES

@@ -79,26 +79,26 @@ struct ContentMatcher<'a> {
 impl ContentMatcher<'_> {
     /// Whether the content contains the whole value.
     fn is_repeated(&mut self, value: &Value) -> bool {
-        if self.has(value) {
+        if self.contains(value) {
             return true;
         }
         match value {
             Value::Object(fields) if fields.len() == 1 => fields.iter().all(|(key, value)| match value {
                 Value::Array(items) => {
-                    self.has(value) || (!items.is_empty() && items.iter().all(|item| self.is_repeated(item)))
+                    self.contains(value) || (!items.is_empty() && items.iter().all(|item| self.is_repeated(item)))
                 }
                 Value::String(_) | Value::Object(_) => self.is_repeated(value),
-                _ => key == WRAPPER_KEY && self.has(value),
+                _ => key == WRAPPER_KEY && self.contains(value),
             }),
             _ => false,
         }
     }
 
     /// Whether a block is equal to the value or, for a text, contains it.
-    fn has(&mut self, value: &Value) -> bool {
+    fn contains(&mut self, value: &Value) -> bool {
         match value {
             Value::String(text) if self.blocks.contains(text.trim()) => true,
-            Value::String(text) => self.shows(text),
+            Value::String(text) => self.is_shown(text),
             _ => {
                 let left = &mut self.comparisons;
                 *left > 0 && self.values.iter().chain(&self.raw).any(|known| is_equal(known, value, left))
@@ -106,8 +106,8 @@ impl ContentMatcher<'_> {
         }
     }
 
-    /// Whether the shown text contains a long text.
-    fn shows(&mut self, text: &str) -> bool {
+    /// Whether the shown text contains this text, which must be long.
+    fn is_shown(&mut self, text: &str) -> bool {
         let text = text.trim();
         if text.len() < MIN_REPEATED_BYTES || text.len() > self.shown.len() || self.searches == 0 {
             return false;
@@ -119,7 +119,7 @@ impl ContentMatcher<'_> {
     /// Replaces repeated long texts and blocks within a value. Returns whether nothing else is left.
     fn strip(&mut self, value: &mut Value) -> bool {
         let is_repeated = match &*value {
-            Value::String(text) => text.trim().len() >= MIN_REPEATED_BYTES && self.has(value),
+            Value::String(text) => text.trim().len() >= MIN_REPEATED_BYTES && self.contains(value),
             Value::Object(_) | Value::Array(_) => {
                 let left = &mut self.comparisons;
                 *left > 0 && self.raw.iter().any(|known| is_equal(known, value, left))
