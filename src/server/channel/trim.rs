@@ -1,7 +1,7 @@
 //! Trimming of threads' logs: deltas of ended runs are merged, and entries that need not be kept are deleted.
 //!
 //! Promises: merging does not change a thread's view. Deletion takes whole turns (a message with the runs that answer it), oldest
-//! first, and none with a run that has not ended. Clients that have seen less than what was trimmed begin with a snapshot.
+//! first, and none with a run that has not ended. Clients whose cursor is before the trimmed entries get a snapshot.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -23,17 +23,17 @@ use crate::{
 /// The most threads of each kind that one call of [`Channels::trim`] works on.
 const MAX_THREADS: i64 = 32;
 
-/// How often the logs are trimmed.
+/// The time between two trimmings of the logs.
 const TRIM_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// What is trimmed, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trimming {
-    /// How long after the end of a thread's last run its deltas are merged.
+    /// The time between the end of a thread's last run and the merging of its deltas.
     pub compact_after: Duration,
-    /// How long a turn is kept after the end of its run; nothing: for ever.
+    /// How long a turn is kept after the end of its run; `None`: for ever.
     pub keep_for: Option<Duration>,
-    /// How many bytes of log a thread may keep; nothing: any number.
+    /// How many bytes of log a thread may keep; `None`: any number.
     pub keep_bytes: Option<u64>,
 }
 
@@ -60,7 +60,7 @@ impl Channels {
     /// Trims some of the logs; returns how many entries were deleted. Call it again while that is more than zero.
     ///
     /// # Errors
-    /// If the store fails; what was trimmed before that stays so.
+    /// If the store fails; logs that were trimmed before stay trimmed.
     pub async fn trim(&self, options: &Trimming) -> Result<u64> {
         let now = now_ms();
         let before = |age: Duration| now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
@@ -132,7 +132,7 @@ impl Channels {
         let Some(Extent { trimmed, head }) = tx.lock_idle(thread).await? else { return Ok(0) };
         let mut compactor = Compactor::default();
         let channel = Channel::Thread(thread);
-        tx.for_each(thread, trimmed, |row| {
+        tx.for_each_entry(thread, trimmed, |row| {
             if let Entry::Thread(entry) = row.decode(channel)? {
                 compactor.read(row.seq(), entry);
             }
@@ -174,17 +174,17 @@ impl Channels {
             return Ok(0);
         }
         let seqs: Vec<u64> = entries.iter().filter(|entry| runs.contains(&entry.run)).map(|entry| entry.seq).collect();
-        let before = tx.folded(thread).await?;
+        let before = tx.view(thread).await?;
         // The snapshot still has the deleted turns.
         sqlx::query("DELETE FROM snapshots WHERE channel = $1").bind(Channel::Thread(thread)).execute(tx.sql()).await?;
         for run in runs {
             sqlx::query("DELETE FROM runs WHERE id = $1").bind(run).execute(tx.sql()).await?;
         }
         tx.delete_entries(thread, &seqs, seqs.last().copied().unwrap_or_default().max(trimmed)).await?;
-        let mut left = tx.folded(thread).await?;
-        // The rest of the log may have a state as changes of a deleted one; then a snapshot keeps the state.
-        if left.restore_states_from(&before) {
-            let text = serde_json::to_string(&left)?;
+        let mut remaining = tx.view(thread).await?;
+        // The remaining runs may only have changes of a state that a deleted run set: then a snapshot keeps the state.
+        if remaining.restore_states_from(&before) {
+            let text = serde_json::to_string(&remaining)?;
             queries::put_snapshot(tx.sql(), Channel::Thread(thread), head, text).await?;
         }
         tx.commit().await?;
@@ -192,7 +192,7 @@ impl Channels {
     }
 }
 
-/// An entry that goes when its run does.
+/// An entry that is deleted with its run.
 struct RunEntry {
     run: RunId,
     seq: u64,
@@ -200,7 +200,7 @@ struct RunEntry {
 }
 
 impl Append {
-    /// Locks a thread until the transaction ends, and returns the extent of its log; nothing if the thread was deleted or a run of it has
+    /// Locks a thread until the transaction ends, and returns the extent of its log; `None` if the thread was deleted or one of its runs has
     /// not ended.
     async fn lock_idle(&mut self, thread: ThreadId) -> Result<Option<Extent>> {
         let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{}", self.engine().for_update());
@@ -213,8 +213,8 @@ impl Append {
         queries::extent(self.sql(), Channel::Thread(thread)).await
     }
 
-    /// Reads a thread's log from a place on.
-    async fn for_each(
+    /// Reads the entries of a thread's log after a `seq`.
+    async fn for_each_entry(
         &mut self,
         thread: ThreadId,
         mut after: u64,
@@ -231,7 +231,7 @@ impl Append {
     /// The entries of a thread that belong to runs, in order, and the bytes of all its entries.
     async fn entries_of_runs(&mut self, thread: ThreadId) -> Result<(Vec<RunEntry>, u64)> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        self.for_each(thread, 0, |row| {
+        self.for_each_entry(thread, 0, |row| {
             bytes += row.entry.len() as u64;
             let run = match row.decode(Channel::Thread(thread))? {
                 Entry::Thread(ThreadEntry::Agent { run_id, .. }) => Some(run_id),
@@ -247,12 +247,12 @@ impl Append {
     }
 
     /// A thread's view in this transaction.
-    async fn folded(&mut self, thread: ThreadId) -> Result<ThreadView> {
+    async fn view(&mut self, thread: ThreadId) -> Result<ThreadView> {
         let channel = Channel::Thread(thread);
         let snapshot = queries::snapshot(self.sql(), channel).await?;
         let snapshot = snapshot.and_then(|(seq, text)| serde_json::from_str(&text).ok().map(|view| (seq, view)));
         let (seq, mut view) = snapshot.unwrap_or_default();
-        self.for_each(thread, seq, |row| {
+        self.for_each_entry(thread, seq, |row| {
             apply_to_thread(&mut view, row.at, row.decode(channel)?);
             Ok(())
         })
@@ -260,7 +260,7 @@ impl Append {
         Ok(view)
     }
 
-    /// Deletes entries; those up to `trimmed` may be missing from now on. Counts the thread's bytes again.
+    /// Deletes entries, records that entries up to `trimmed` may be missing, and recounts the thread's bytes.
     async fn delete_entries(&mut self, thread: ThreadId, seqs: &[u64], trimmed: u64) -> Result<()> {
         let channel = Channel::Thread(thread);
         for chunk in chunks(seqs) {

@@ -23,9 +23,9 @@ use crate::{
 
 /// The largest event that is stored, in bytes of JSON: it is one log entry, and one frame to every follower.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
-/// The most that is stored of one run, in bytes of JSON.
+/// The most bytes of JSON that are stored of one run.
 pub const MAX_RUN_BYTES: usize = 64 * 1024 * 1024;
-/// The most that one run may send, in bytes of JSON, with restated content counted each time.
+/// The most bytes of JSON that one run may send. Restated content counts each time.
 const MAX_RECEIVED_BYTES: usize = 1024 * 1024 * 1024;
 /// The most messages, calls, steps and sub-agents of one run.
 pub const MAX_IDS: usize = 10_000;
@@ -88,20 +88,20 @@ pub struct Guard {
 }
 
 impl Default for Guard {
-    /// With the limits of stored events.
+    /// A guard with the limits of stored events.
     fn default() -> Self {
-        Self::bounded(MAX_EVENT_BYTES, MAX_RUN_BYTES)
+        Self::with_limits(MAX_EVENT_BYTES, MAX_RUN_BYTES)
     }
 }
 
 impl Guard {
-    /// With the limits of received events, of which only changes are stored: `max_event_bytes` each.
+    /// A guard with the limits of received events, of which only changes are stored. Each may have `max_event_bytes`.
     #[must_use]
     pub(crate) fn for_received(max_event_bytes: usize) -> Self {
-        Self::bounded(max_event_bytes, MAX_RECEIVED_BYTES)
+        Self::with_limits(max_event_bytes, MAX_RECEIVED_BYTES)
     }
 
-    fn bounded(max_event_bytes: usize, max_bytes: usize) -> Self {
+    fn with_limits(max_event_bytes: usize, max_bytes: usize) -> Self {
         let (open, owners, steps, ended_steps, subagents, chunks) = Default::default();
         Self { open, owners, steps, ended_steps, subagents, chunks, bytes: 0, max_event_bytes, max_bytes }
     }
@@ -141,7 +141,7 @@ impl Guard {
         }
     }
 
-    /// Checks the end of a run that finishes: it ends chunks; everything else must have ended before.
+    /// Checks that a run can finish: chunks end with the run; everything else must have ended before.
     ///
     /// # Errors
     /// What is still open.
@@ -157,7 +157,7 @@ impl Guard {
 
     // Longer than 60 lines: a flat match over the event types.
     fn apply(&mut self, event: &Event) -> Result<(), String> {
-        self.measure(event)?;
+        self.check_limits(event)?;
         for (kind, id, owner) in self.chunks.ended_by(event) {
             self.end(kind, &id, owner.as_deref())?;
         }
@@ -173,7 +173,7 @@ impl Guard {
             },
             Event::StepFinished(e) => self.end_step((tag.map(str::to_owned), e.step_name.clone())),
             Event::TextMessageStart(e) => self.start(Kind::Text, &e.message_id, tag),
-            Event::TextMessageContent(e) => self.continues(Kind::Text, &e.message_id, tag),
+            Event::TextMessageContent(e) => self.check_open(Kind::Text, &e.message_id, tag),
             Event::TextMessageEnd(e) => self.end(Kind::Text, &e.message_id, tag),
             Event::TextMessageChunk(e) => {
                 let fields = [e.role.map(|role| format!("{role:?}")), e.name.clone()];
@@ -187,7 +187,7 @@ impl Guard {
                 let owner = self.owner_of_call(&e.tool_call_id, e.parent_message_id.as_ref(), tag)?;
                 self.start(Kind::Tool, &e.tool_call_id, owner.as_deref())
             }
-            Event::ToolCallArgs(e) => self.continues(Kind::Tool, &e.tool_call_id, tag),
+            Event::ToolCallArgs(e) => self.check_open(Kind::Tool, &e.tool_call_id, tag),
             Event::ToolCallEnd(e) => self.end(Kind::Tool, &e.tool_call_id, tag),
             Event::ToolCallChunk(e) => {
                 let fields = [e.tool_call_name.clone(), e.parent_message_id.clone()];
@@ -204,7 +204,7 @@ impl Guard {
             Event::ReasoningStart(e) => self.start(Kind::Span, &e.message_id, tag),
             Event::ReasoningEnd(e) => self.end(Kind::Span, &e.message_id, tag),
             Event::ReasoningMessageStart(e) => self.start(Kind::Reasoning, &e.message_id, tag),
-            Event::ReasoningMessageContent(e) => self.continues(Kind::Reasoning, &e.message_id, tag),
+            Event::ReasoningMessageContent(e) => self.check_open(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageEnd(e) => self.end(Kind::Reasoning, &e.message_id, tag),
             Event::ReasoningMessageChunk(e) => {
                 let chunk = Chunk { kind: Kind::Reasoning, id: e.message_id.clone(), fields: [None, None] };
@@ -250,7 +250,7 @@ impl Guard {
         }
     }
 
-    fn measure(&mut self, event: &Event) -> Result<(), String> {
+    fn check_limits(&mut self, event: &Event) -> Result<(), String> {
         let Extent { bytes, depth } = extent(event);
         self.bytes += bytes;
         if depth > MAX_DEPTH {
@@ -263,7 +263,7 @@ impl Guard {
         if self.bytes > max_bytes {
             return Err(format!("the events of a run may have at most {max_bytes} bytes in total"));
         }
-        // Everything but ended steps is remembered, since an id may occur again.
+        // All ids but those of ended steps are kept, since an id may occur again.
         if self.owners.len() + self.subagents.len() + self.steps.len() > MAX_IDS {
             return Err(format!("a run may have at most {MAX_IDS} messages, calls, steps and sub-agents"));
         }
@@ -279,7 +279,7 @@ impl Guard {
         Ok(())
     }
 
-    fn continues(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
+    fn check_open(&self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
         if !self.open.contains(&(kind, id.to_owned())) {
             return Err(format!("the {} `{id}` has not started or has ended", kind.name()));
         }
@@ -287,7 +287,7 @@ impl Guard {
     }
 
     fn end(&mut self, kind: Kind, id: &str, tag: Option<&str>) -> Result<(), String> {
-        self.continues(kind, id, tag)?;
+        self.check_open(kind, id, tag)?;
         self.open.remove(&(kind, id.to_owned()));
         Ok(())
     }
@@ -297,7 +297,9 @@ impl Guard {
         let (id, mut owner, ended) = match self.chunks.apply(chunk, tag)? {
             ChunkEffect::Starts { id, owner, ended } => (id, owner, ended),
             // A chunk without content may come after the end.
-            ChunkEffect::Continues { id } => return if has_content { self.continues(kind, &id, None) } else { Ok(()) },
+            ChunkEffect::Continues { id } => {
+                return if has_content { self.check_open(kind, &id, None) } else { Ok(()) };
+            }
         };
         if let Some((kind, id)) = ended {
             self.end(kind, &id, None)?;

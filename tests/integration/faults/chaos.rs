@@ -249,15 +249,15 @@ impl Chaos {
         }
     }
 
-    /// Performs an operation after every [`Plan::operate_every`] faults.
+    /// Performs an operation after every [`Plan::faults_per_operation`] faults.
     async fn run_operations(self: Arc<Self>) {
         let mut choices = self.plan.choices(3_000);
         let targets = Targets { shared: self.backends().is_some(), disk: self.disk.is_some() };
         let mut faults = self.faults.subscribe();
-        for round in 1..=self.plan.faults / self.plan.operate_every {
+        for round in 1..=self.plan.faults / self.plan.faults_per_operation {
             let operation = Operation::choose(&mut choices, targets);
             let node = choices.random_range(0..self.servers.len());
-            let due = faults.wait_for(|faults| *faults >= (round * self.plan.operate_every).saturating_sub(20));
+            let due = faults.wait_for(|faults| *faults >= (round * self.plan.faults_per_operation).saturating_sub(20));
             if timeout(RECONNECT_TIMEOUT * 3, due).await.is_err() {
                 return self.ledger.violation(format!("no {operation}: the faults stopped"));
             }

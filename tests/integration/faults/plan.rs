@@ -1,4 +1,4 @@
-//! The choices of a run of faults, all decided by one seed.
+//! The random choices of a test with faults, all decided by one seed.
 
 use std::{
     fmt,
@@ -7,7 +7,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
-/// The settings of a run of faults.
+/// The settings of a test with faults.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Decides every choice, but not the timing.
@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     /// Concurrent tasks of each user. 0: users do only what the test makes them do.
     pub(crate) tasks_per_user: u64,
     /// Number of faults between two operations on servers.
-    pub(crate) operate_every: u32,
+    pub(crate) faults_per_operation: u32,
     /// How long a run may take to end, and everything to settle after the last fault.
     pub(crate) settle_timeout: Duration,
 }
@@ -42,12 +42,12 @@ impl Plan {
             clients: 6,
             users: 3,
             tasks_per_user: 2,
-            operate_every: 100,
+            faults_per_operation: 100,
             settle_timeout: Duration::from_secs(90),
         }
     }
 
-    /// The random choices of one part of the run, independent of the other parts.
+    /// The random choices of one part of the test, independent of the other parts.
     pub(crate) fn choices(&self, part: u64) -> StdRng {
         StdRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(part))
     }
@@ -116,17 +116,17 @@ pub(crate) enum Operation {
     DiskFull(Duration),
 }
 
-/// What operations are possible on, besides the servers.
+/// What else operations can affect, in addition to the servers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Targets {
-    /// The servers have a database and a bus of their own.
+    /// Whether the servers share a database and a bus, which the test can stop.
     pub(crate) shared: bool,
-    /// The store has a disk of its own.
+    /// Whether the store has its own disk, which the test can fill.
     pub(crate) disk: bool,
 }
 
 impl Operation {
-    /// One that is possible on these targets.
+    /// Chooses an operation that these targets allow.
     pub(crate) fn choose(choices: &mut StdRng, targets: Targets) -> Self {
         let mut up_to = |max_ms: u64| Duration::from_millis(choices.random_range(100..=max_ms));
         let (short, long) = (up_to(1_000), up_to(3_500));

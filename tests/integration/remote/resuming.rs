@@ -1,4 +1,4 @@
-//! Requests to an endpoint: the conversation, the state, a user's answers.
+//! Interrupts of a remote agent and the runs that continue them: the conversation, the state and the answers that it gets.
 
 use netra::{
     protocol::{AnswerStatus, agui::Event},
@@ -36,25 +36,25 @@ async fn endpoint_with_tool() -> Endpoint {
 }
 
 /// Messages without their ids.
-fn bare(messages: &Value) -> Vec<Value> {
-    let bare = |message: &Value| {
+fn without_ids(messages: &Value) -> Vec<Value> {
+    let without_id = |message: &Value| {
         let mut message = message.clone();
         assert!(message["id"].as_str().is_some_and(|id| !id.is_empty()), "{message}");
         message.as_object_mut().expect("an object").remove("id");
         message
     };
-    messages.as_array().expect("messages").iter().map(bare).collect()
+    messages.as_array().expect("messages").iter().map(without_id).collect()
 }
 
 #[tokio::test]
-async fn the_conversation_and_the_state_are_sent_as_they_stand() {
+async fn the_conversation_and_the_state_are_sent_with_each_message() {
     let server = endpoint_with_tool().await;
     let harness = RemoteHarness::new(&server).await;
     let first = harness.ask("How many?").await;
     let second = harness.ask("Sure?").await;
-    let asked: Vec<Value> = server.requests().into_iter().map(|asked| asked.input).collect();
-    assert_eq!(asked.len(), 2);
-    for (input, run) in asked.iter().zip([&first, &second]) {
+    let inputs: Vec<Value> = server.requests().into_iter().map(|request| request.input).collect();
+    assert_eq!(inputs.len(), 2);
+    for (input, run) in inputs.iter().zip([&first, &second]) {
         assert_eq!(input["threadId"], json!(harness.thread.to_string()));
         assert_eq!(input["runId"], json!(run.run_id.to_string()));
         assert_eq!(input["protocolVersion"], "1.0");
@@ -65,7 +65,7 @@ async fn the_conversation_and_the_state_are_sent_as_they_stand() {
         assert!(input.get("resume").is_none() && input.get("parentRunId").is_none(), "{input}");
     }
     assert_eq!(
-        (&asked[0]["state"], bare(&asked[0]["messages"])),
+        (&inputs[0]["state"], without_ids(&inputs[0]["messages"])),
         (&json!({}), vec![json!({"role": "user", "content": "How many?"})])
     );
     let call = json!({"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{\"at\":1}"}});
@@ -76,7 +76,7 @@ async fn the_conversation_and_the_state_are_sent_as_they_stand() {
         json!({"role": "assistant", "content": "Four."}),
         json!({"role": "user", "content": "Sure?"}),
     ];
-    assert_eq!((&asked[1]["state"], bare(&asked[1]["messages"])), (&json!({"looked": 2}), conversation));
+    assert_eq!((&inputs[1]["state"], without_ids(&inputs[1]["messages"])), (&json!({"looked": 2}), conversation));
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn an_interrupt_waits_for_a_user_and_the_answer_continues_in_a_new_run() {
     assert_eq!(input["parentRunId"], json!(waiting.run_id.to_string()));
     assert_eq!(input["runId"], json!(run.run_id.to_string()));
     assert_eq!(input["resume"], json!([{"interruptId": "i1", "status": "resolved", "payload": {"approved": true}}]));
-    let messages = bare(&input["messages"]);
+    let messages = without_ids(&input["messages"]);
     let roles: Vec<_> = messages.iter().map(|message| message["role"].as_str().unwrap_or_default()).collect();
     assert_eq!(roles, ["user", "assistant"], "the call that waits has no answer yet: {messages:?}");
     assert_eq!(messages[1]["toolCalls"][0]["id"], "c1");
@@ -165,8 +165,8 @@ async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_ne
         json!({"role": "reasoning", "id": "r2", "content": "", "encryptedValue": "all of r2"}),
         json!({"role": "assistant", "id": "m1", "toolCalls": [call]}),
     ];
-    for asked in &server.requests()[1..] {
-        assert_eq!(asked.input["messages"].as_array().expect("messages")[1..4], thoughts);
+    for request in &server.requests()[1..] {
+        assert_eq!(request.input["messages"].as_array().expect("messages")[1..4], thoughts);
     }
     let (_, seen) = harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("reads");
     assert!(!json!(seen).to_string().contains("signature of"), "clients do not get it");
@@ -232,23 +232,23 @@ async fn a_message_in_place_of_an_answer_is_sent_after_the_interrupt_is_cancelle
     let used: Vec<_> = run.usage.iter().filter_map(|usage| usage.input_tokens).collect();
     assert_eq!(used, [2, 1], "both requests count");
 
-    let asked: Vec<Value> = server.requests().into_iter().map(|asked| asked.input).collect();
-    assert_eq!(asked.len(), 3);
+    let inputs: Vec<Value> = server.requests().into_iter().map(|request| request.input).collect();
+    assert_eq!(inputs.len(), 3);
     let roles = |input: &Value| -> Vec<String> {
         let messages = input["messages"].as_array().expect("messages").iter();
         messages.map(|message| message["role"].as_str().expect("a role").to_owned()).collect()
     };
-    assert_eq!(asked[1]["resume"], json!([{"interruptId": "i1", "status": "cancelled"}]));
+    assert_eq!(inputs[1]["resume"], json!([{"interruptId": "i1", "status": "cancelled"}]));
     assert_eq!(
-        roles(&asked[1]),
+        roles(&inputs[1]),
         ["user", "assistant"],
         "the new message is not sent yet, so the call may get its result"
     );
-    assert!(asked[2].get("resume").is_none() && asked[2]["runId"] != asked[1]["runId"]);
-    assert_eq!(roles(&asked[2]), ["user", "assistant", "tool", "assistant", "user"]);
-    assert_eq!(asked[2]["messages"][3]["content"], "Not sent.");
-    assert_eq!(asked[2]["messages"][2]["id"], "canon-r");
-    assert_eq!(asked[2]["messages"][4]["content"], "What is the weather?");
+    assert!(inputs[2].get("resume").is_none() && inputs[2]["runId"] != inputs[1]["runId"]);
+    assert_eq!(roles(&inputs[2]), ["user", "assistant", "tool", "assistant", "user"]);
+    assert_eq!(inputs[2]["messages"][3]["content"], "Not sent.");
+    assert_eq!(inputs[2]["messages"][2]["id"], "canon-r");
+    assert_eq!(inputs[2]["messages"][4]["content"], "What is the weather?");
 
     harness.ask("Thanks").await;
     let last = &server.requests()[3].input;
@@ -259,7 +259,7 @@ async fn a_message_in_place_of_an_answer_is_sent_after_the_interrupt_is_cancelle
 }
 
 #[tokio::test]
-async fn a_message_is_asked_though_the_cancellation_before_it_fails() {
+async fn a_message_is_sent_even_if_the_cancellation_before_it_fails() {
     for failure in ["500 Internal Server Error", "silence"] {
         let server = Endpoint::start(move |number, mut answer| async move {
             if number == 1 {

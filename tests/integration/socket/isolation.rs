@@ -18,43 +18,43 @@ use crate::socket::{
 };
 
 #[derive(Debug, Clone, Copy)]
-enum Act {
+enum UserCommand {
     Create,
-    Say,
+    SendMessage,
     Rename,
-    Read,
+    MarkRead,
     Delete,
-    Follow,
-    FollowFeed,
-    Leave,
+    Subscribe,
+    SubscribeToFeed,
+    Unsubscribe,
 }
 
-/// Which user does what with which thread; most commands are for a thread of another user.
-fn plan() -> impl Strategy<Value = Vec<(usize, Act, usize)>> {
-    let act = prop_oneof![
-        1 => Just(Act::Create),
-        3 => Just(Act::Say),
-        1 => Just(Act::Rename),
-        1 => Just(Act::Read),
-        1 => Just(Act::Delete),
-        4 => Just(Act::Follow),
-        1 => Just(Act::FollowFeed),
-        1 => Just(Act::Leave),
+/// Commands, each with the index of its client and of its thread; most are for a thread of another user.
+fn plan() -> impl Strategy<Value = Vec<(usize, UserCommand, usize)>> {
+    let kind = prop_oneof![
+        1 => Just(UserCommand::Create),
+        3 => Just(UserCommand::SendMessage),
+        1 => Just(UserCommand::Rename),
+        1 => Just(UserCommand::MarkRead),
+        1 => Just(UserCommand::Delete),
+        4 => Just(UserCommand::Subscribe),
+        1 => Just(UserCommand::SubscribeToFeed),
+        1 => Just(UserCommand::Unsubscribe),
     ];
-    proptest::collection::vec((0..4_usize, act, 0..8_usize), 60..120)
+    proptest::collection::vec((0..4_usize, kind, 0..8_usize), 60..120)
 }
 
-fn command(act: Act, thread_id: ThreadId) -> Command {
+fn command(kind: UserCommand, thread_id: ThreadId) -> Command {
     let channel = ChannelName::Thread(thread_id);
-    match act {
-        Act::Create => CreateThread { thread_id, title: None, agent: None }.into(),
-        Act::Say => message(thread_id, "This is mine alone.").into(),
-        Act::Rename => RenameThread { thread_id, title: "Mine".into() }.into(),
-        Act::Read => MarkRead { thread_id }.into(),
-        Act::Delete => DeleteThread { thread_id }.into(),
-        Act::Follow => Subscribe { channel, after: None, newest: None }.into(),
-        Act::FollowFeed => Subscribe { channel: ChannelName::User, after: None, newest: None }.into(),
-        Act::Leave => Unsubscribe { channel }.into(),
+    match kind {
+        UserCommand::Create => CreateThread { thread_id, title: None, agent: None }.into(),
+        UserCommand::SendMessage => message(thread_id, "This is mine alone.").into(),
+        UserCommand::Rename => RenameThread { thread_id, title: "Mine".into() }.into(),
+        UserCommand::MarkRead => MarkRead { thread_id }.into(),
+        UserCommand::Delete => DeleteThread { thread_id }.into(),
+        UserCommand::Subscribe => Subscribe { channel, after: None, newest: None }.into(),
+        UserCommand::SubscribeToFeed => Subscribe { channel: ChannelName::User, after: None, newest: None }.into(),
+        UserCommand::Unsubscribe => Unsubscribe { channel }.into(),
     }
 }
 
@@ -64,7 +64,7 @@ fn threads_in(text: &str, threads: &[ThreadId]) -> Vec<ThreadId> {
 }
 
 /// A client after its commands, and what it received.
-struct Played {
+struct FinishedClient {
     user: UserId,
     client: Client,
     /// The payloads of replies and the pushes.
@@ -74,21 +74,26 @@ struct Played {
 }
 
 /// Sends a client's commands without waiting, then reads until all are answered.
-async fn play(user: UserId, mut client: Client, acts: Vec<(usize, Act, usize)>, threads: Vec<ThreadId>) -> Played {
+async fn send_all(
+    user: UserId,
+    mut client: Client,
+    commands: Vec<(usize, UserCommand, usize)>,
+    threads: Vec<ThreadId>,
+) -> FinishedClient {
     let (mut received, mut created): (Vec<String>, Vec<ThreadId>) = (Vec::new(), Vec::new());
     let mut sent = HashMap::new();
-    for (_, act, thread) in &acts {
+    for (_, kind, thread) in &commands {
         let thread_id = threads[*thread];
-        sent.insert(client.send(command(*act, thread_id)).await, (*act, thread_id));
+        sent.insert(client.send(command(*kind, thread_id)).await, (*kind, thread_id));
     }
-    let mut unanswered = acts.len() + 1;
+    let mut unanswered = commands.len() + 1;
     let last = client.send(Ping {}).await;
     while unanswered > 0 {
         match client.frame().await {
             ServerFrame::Reply { id, outcome } => {
                 unanswered -= 1;
                 match (sent.get(&id), &outcome) {
-                    (Some((Act::Create, thread)), Ok(_)) => created.push(*thread),
+                    (Some((UserCommand::Create, thread)), Ok(_)) => created.push(*thread),
                     (None, _) => assert_eq!(id, last),
                     _ => {}
                 }
@@ -100,7 +105,7 @@ async fn play(user: UserId, mut client: Client, acts: Vec<(usize, Act, usize)>, 
             ServerFrame::Push(other) => panic!("unexpected: {other:?}"),
         }
     }
-    Played { user, client, received, created }
+    FinishedClient { user, client, received, created }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,18 +124,18 @@ async fn no_interleaving_of_commands_shows_a_user_anothers_thread() {
         let mut owners: HashMap<ThreadId, UserId> = HashMap::new();
         for (n, thread_id) in threads.iter().enumerate().take(4) {
             let (user, client) = &mut clients[n];
-            client.ask(CreateThread { thread_id: *thread_id, title: None, agent: None }).await.expect("makes it");
+            client.ask(CreateThread { thread_id: *thread_id, title: None, agent: None }).await.expect("created");
             owners.insert(*thread_id, *user);
         }
         // All clients send concurrently, each in its own order.
-        let mut playing = tokio::task::JoinSet::new();
+        let mut sending = tokio::task::JoinSet::new();
         for (n, (user, client)) in clients.into_iter().enumerate() {
-            let mine: Vec<_> = plan.iter().filter(|(client, ..)| *client == n).copied().collect();
+            let commands: Vec<_> = plan.iter().filter(|(client, ..)| *client == n).copied().collect();
             let threads = threads.clone();
-            playing.spawn(play(user, client, mine, threads));
+            sending.spawn(send_all(user, client, commands, threads));
         }
-        let played = playing.join_all().await;
-        for Played { user, created, .. } in &played {
+        let finished = sending.join_all().await;
+        for FinishedClient { user, created, .. } in &finished {
             for thread in created {
                 let owner = owners.entry(*thread).or_insert(*user);
                 assert_eq!(owner, user, "a thread is created by one user");
@@ -139,7 +144,7 @@ async fn no_interleaving_of_commands_shows_a_user_anothers_thread() {
         // A notice arrives after everything that is still being sent.
         let notice = netra::protocol::Notice { id: netra::protocol::NoticeId::new(), text: "last".into(), at: 0 };
         server.manager().broadcast(&Push::Notice(notice));
-        for Played { user, mut client, mut received, .. } in played {
+        for FinishedClient { user, mut client, mut received, .. } in finished {
             loop {
                 match client.push().await {
                     Push::Notice(_) => break,
