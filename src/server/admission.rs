@@ -75,7 +75,7 @@ pub(super) struct Admitted {
 
 impl Admission {
     pub(crate) fn new() -> Self {
-        let slots_per_client = (offload::slots() / 2).max(1);
+        let slots_per_client = (offload::slot_count() / 2).max(1);
         Self(Arc::new(Inner { total: Arc::new(Semaphore::new(MAX_TOTAL)), queues: Mutex::default(), slots_per_client }))
     }
 

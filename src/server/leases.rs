@@ -13,7 +13,7 @@ use super::{
     error::Result,
     outage::Outage,
     store::{Engine, Store, row},
-    threads::Place,
+    threads::RunOrder,
 };
 use crate::protocol::{RunId, ThreadId, UserId};
 
@@ -44,8 +44,8 @@ pub struct OpenRun {
     pub owner: UserId,
     /// The agent that runs.
     pub agent: String,
-    /// Its position among the runs of its thread.
-    pub place: Place,
+    /// Its order among the runs of its thread.
+    pub order: RunOrder,
     /// When it was asked for, in milliseconds since 1970.
     pub started_at: i64,
     /// Whether it is to be stopped.
@@ -171,7 +171,7 @@ impl From<RunRow> for OpenRun {
             thread_id: row.thread_id,
             owner: row.owner,
             agent: row.agent,
-            place: Place { turn: row.turn.cast_unsigned(), seq: row.seq.cast_unsigned() },
+            order: RunOrder { turn: row.turn.cast_unsigned(), seq: row.seq.cast_unsigned() },
             started_at: row.started_at,
             stopped: row.stop_at.is_some(),
         }

@@ -1,7 +1,7 @@
 //! Runs CPU-bound work of milliseconds or more (rendering a page, folding a long log, encoding a large snapshot) off the threads that
 //! serve sockets.
 //!
-//! It runs on tokio's blocking threads, at most [`slots`] of it at the same time, so that one processor is left for sockets; the rest
+//! The work runs on tokio's blocking threads, in at most [`slot_count`] slots, so that one processor is left for sockets; further work
 //! waits. The callers bound how much waits: a socket executes one command at a time, and [`super::page`] admits page requests.
 
 use std::{
@@ -24,29 +24,29 @@ static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(*SLOTS));
 #[error("the work panicked; the log has the cause")]
 pub struct Panicked;
 
-/// How much of this work may run at the same time.
+/// The number of slots.
 #[must_use]
-pub fn slots() -> usize {
+pub fn slot_count() -> usize {
     *SLOTS
 }
 
-/// The right to run work. The slot is free again when this is dropped and all work that it ran has ended.
+/// The right to run work. It is free again when all clones are dropped and all work that they ran has ended.
 #[derive(Debug, Clone)]
-pub struct Turn {
-    _slot: Option<Arc<SemaphorePermit<'static>>>,
+pub struct Slot {
+    _permit: Option<Arc<SemaphorePermit<'static>>>,
 }
 
 /// Waits for a slot, for work in several steps. To avoid deadlocks, call it before taking locks that others wait for.
-pub async fn turn() -> Turn {
+pub async fn slot() -> Slot {
     // The semaphore is never closed; if it were, the work would run nevertheless.
-    Turn { _slot: PERMITS.acquire().await.ok().map(Arc::new) }
+    Slot { _permit: PERMITS.acquire().await.ok().map(Arc::new) }
 }
 
-impl Turn {
+impl Slot {
     /// No slot and no wait, for work that the caller limits otherwise.
     #[must_use]
     pub fn unbounded() -> Self {
-        Self { _slot: None }
+        Self { _permit: None }
     }
 
     /// Runs a step on a blocking thread. It runs to its end even if the caller stops waiting.
@@ -54,10 +54,10 @@ impl Turn {
     /// # Errors
     /// [`Panicked`] if the step panics.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
-        let turn = self.clone();
+        let slot = self.clone();
         let running = spawn_blocking(move || {
             let done = work();
-            drop(turn);
+            drop(slot);
             done
         });
         running.await.map_err(|error| {
@@ -72,7 +72,7 @@ impl Turn {
 /// # Errors
 /// [`Panicked`] if the work panics.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Panicked> {
-    turn().await.run(work).await
+    slot().await.run(work).await
 }
 
 #[cfg(test)]
@@ -99,6 +99,6 @@ mod tests {
             let expected = if n % 4 == 0 { Err(Panicked) } else { Ok(n) };
             assert_eq!(done.await.expect("the task does not panic"), expected);
         }
-        assert!((1..=slots()).contains(&most.load(Ordering::SeqCst)));
+        assert!((1..=slot_count()).contains(&most.load(Ordering::SeqCst)));
     }
 }

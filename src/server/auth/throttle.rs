@@ -2,8 +2,8 @@
 //!
 //! Failures are counted for an account from one address, for an address over all accounts, and for an account over all addresses. The
 //! first two counts refuse attempts, for a time that doubles with each failure. The third only delays them, since anybody can raise it
-//! from anywhere. Where the account signed in successfully from the address lately, the last two do not apply, and its own failures
-//! cost a few seconds at most. A minute without a failure halves a count. This is no rate limit (see `rates.rs`): successes do not
+//! from anywhere. If the account signed in from the address recently, the last two do not apply, and the longest wait of the first
+//! is a few seconds. A minute without a failure halves a count. This is no rate limit (see `rates.rs`): successes do not
 //! count, and the wait grows.
 
 use std::{
@@ -24,14 +24,18 @@ const MAX_KEYS: usize = 10_000;
 const HALVING_INTERVAL: Duration = Duration::from_secs(60);
 /// The first wait; each further failure doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest waits: for an account from one address, for the same after a recent success there, for an address, for an account.
-/// Less than [`HALVING_INTERVAL`], so that waiting does not halve the count.
+/// The longest wait for an account from one address. Like the others it is less than [`HALVING_INTERVAL`], so that waiting does not
+/// halve the count.
 const MAX_PAIR_WAIT: Duration = Duration::from_secs(30);
+/// The same after a recent success of the account from that address.
 const MAX_KNOWN_WAIT: Duration = Duration::from_secs(5);
+/// The longest wait for an address.
 const MAX_ADDRESS_WAIT: Duration = Duration::from_secs(10);
+/// The longest delay for an account.
 const MAX_ACCOUNT_WAIT: Duration = Duration::from_secs(3);
-/// How many times more failures are free for an address, and for an account, than for an account from one address.
+/// How many times more failures are free for an address than for an account from one address.
 const ADDRESS_FACTOR: u32 = 4;
+/// The same for an account.
 const ACCOUNT_FACTOR: u32 = 2;
 /// How long a success is remembered.
 const KNOWN_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -253,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_not_counted() {
+    fn refused_attempts_are_not_counted() {
         let throttle = Throttle::new(FREE);
         let now = Instant::now();
         fail(&throttle, now, peer(1), ADA, FREE);
@@ -337,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_counts_is_bounded() {
         let throttle = Throttle::new(1);
         let now = Instant::now();
         for n in 0..MAX_KEYS + 10 {

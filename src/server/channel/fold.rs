@@ -1,7 +1,7 @@
 //! Folds logs into states with the reducer: a thread's view, or a person's feed.
 //!
 //! Folding begins with the stored snapshot, or with the feed that was folded here last. Long logs are folded on threads that serve no
-//! sockets ([`offload`]). A turn there is awaited before a connection of the store is taken, never while one is held.
+//! sockets ([`offload`]). A slot there is awaited before a connection of the store is taken, never while one is held.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::{
     protocol::{Cursor, Entry, Snapshot, ThreadId, UserId, http::ThreadPage},
     server::{
         error::{Error, Result},
-        offload::{self, Turn},
+        offload::{self, Slot},
     },
     thread::{FeedPlace, ThreadSummary, ThreadView, UserFeed},
 };
@@ -37,22 +37,22 @@ impl Channels {
     /// If the store fails.
     pub async fn thread(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
         let channel = Channel::Thread(id);
-        let turn = self.turn_to_fold(channel, None).await?;
-        let folded = self.fold(self.store().begin_read().await?, turn, channel, None, apply_to_thread).await?;
+        let slot = self.slot_to_fold(channel, None).await?;
+        let folded = self.fold(self.store().begin_read().await?, slot, channel, None, apply_to_thread).await?;
         Ok((self.cursor_at(folded.seq), folded.state))
     }
 
-    /// A thread's view in a read transaction, which ends with it. It does not wait for a turn at long work, because it holds the
+    /// A thread's view in a read transaction, which ends with it. It does not wait for a slot for long work, because it holds the
     /// transaction; callers must bound how many run at once.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn thread_in(&self, tx: Transaction<'static, Any>, id: ThreadId) -> Result<(Cursor, ThreadView)> {
-        let folded = self.fold(tx, Turn::unbounded(), Channel::Thread(id), None, apply_to_thread).await?;
+        let folded = self.fold(tx, Slot::unbounded(), Channel::Thread(id), None, apply_to_thread).await?;
         Ok((self.cursor_at(folded.seq), folded.state))
     }
 
-    /// A thread's current view as people are shown it, with its cursor.
+    /// A thread's current view without what people are not shown, with its cursor.
     ///
     /// # Errors
     /// If the store fails.
@@ -75,13 +75,13 @@ impl Channels {
             self.shared.feeds.put(id, folded.clone());
             return Ok((self.cursor_at(seq), feed));
         }
-        let turn = self.turn_to_fold(channel, cached.as_ref().map(|folded| folded.seq)).await?;
+        let slot = self.slot_to_fold(channel, cached.as_ref().map(|folded| folded.seq)).await?;
         let from = cached.map(|Folded { seq, snapshot_seq, state }| {
             // Copies nothing if no page is being rendered from it.
             Folded { seq, snapshot_seq, state: Arc::unwrap_or_clone(state) }
         });
         let tx = self.store().begin_read().await?;
-        let Folded { seq, snapshot_seq, state } = self.fold(tx, turn, channel, from, apply_to_feed).await?;
+        let Folded { seq, snapshot_seq, state } = self.fold(tx, slot, channel, from, apply_to_feed).await?;
         let feed = Arc::new(state);
         self.shared.feeds.put(id, Folded { seq, snapshot_seq, state: feed.clone() });
         Ok((self.cursor_at(seq), feed))
@@ -103,7 +103,7 @@ impl Channels {
         Ok((cursor, page, named))
     }
 
-    /// The newest threads of a person, or those before a place of the feed; at most `limit`.
+    /// The newest threads of a person, or those before a position in the feed; at most `limit`.
     ///
     /// # Errors
     /// If the store fails.
@@ -113,7 +113,7 @@ impl Channels {
         Ok(ThreadPage { cursor, threads, older })
     }
 
-    /// A channel's current state as people are shown it, with its cursor; of a feed at most the `newest` threads.
+    /// A channel's current state without what people are not shown, with its cursor; of a feed at most the `newest` threads.
     ///
     /// # Errors
     /// If the store fails.
@@ -135,10 +135,10 @@ impl Channels {
         Cursor { epoch: self.epoch().clone(), seq }
     }
 
-    /// Waits for a turn at long work if folding the log from its snapshot, or from a place, is long.
-    async fn turn_to_fold(&self, channel: Channel, from: Option<u64>) -> Result<Turn> {
+    /// Waits for a slot if folding the log from its snapshot, or from a `seq`, is long work.
+    async fn slot_to_fold(&self, channel: Channel, from: Option<u64>) -> Result<Slot> {
         let size = queries::fold_size(self.store().reader(), channel).await?;
-        let Some(queries::FoldSize { head, snapshot_seq, snapshot_chars }) = size else { return Ok(Turn::unbounded()) };
+        let Some(queries::FoldSize { head, snapshot_seq, snapshot_chars }) = size else { return Ok(Slot::unbounded()) };
         let head = head.cast_unsigned();
         let (from, chars) = match from {
             Some(from) => (from, 0),
@@ -146,8 +146,8 @@ impl Channels {
         };
         let bytes = usize::try_from(chars).unwrap_or(usize::MAX);
         let is_short = head.saturating_sub(from) <= MAX_SHORT_ENTRIES as u64 && bytes <= MAX_SHORT_BYTES;
-        // A few logs that seem short are not: their entries are large, or more came since.
-        Ok(if is_short { Turn::unbounded() } else { offload::turn().await })
+        // Some logs that seem short are not: their entries are large, or more were appended since.
+        Ok(if is_short { Slot::unbounded() } else { offload::slot().await })
     }
 
     /// Folds a log page by page, from a state or from its snapshot, and stores a newer snapshot if many entries were folded. All pages
@@ -155,7 +155,7 @@ impl Channels {
     async fn fold<S>(
         &self,
         mut tx: Transaction<'static, Any>,
-        turn: Turn,
+        slot: Slot,
         channel: Channel,
         from: Option<Folded<S>>,
         apply: fn(&mut S, i64, Entry),
@@ -172,7 +172,7 @@ impl Channels {
                         let state = serde_json::from_str(&text).ok()?;
                         Some(Folded { seq, snapshot_seq: seq, state })
                     };
-                    let folded = if is_short { read() } else { turn.run(read).await? };
+                    let folded = if is_short { read() } else { slot.run(read).await? };
                     // A snapshot that another version wrote differently is not needed: the log has everything.
                     folded.unwrap_or_default()
                 }
@@ -186,7 +186,7 @@ impl Channels {
             let is_short = rows.len() <= MAX_SHORT_ENTRIES
                 && rows.iter().map(|row| row.entry.len()).sum::<usize>() <= MAX_SHORT_BYTES;
             let fold = move || apply_rows(state, &rows, channel, apply);
-            state = if is_short { fold() } else { turn.run(fold).await? }?;
+            state = if is_short { fold() } else { slot.run(fold).await? }?;
             seq = last;
             if is_last {
                 break;
@@ -195,7 +195,7 @@ impl Channels {
         drop(tx);
         if seq - snapshot_seq >= SNAPSHOT_INTERVAL {
             let write = move || Ok::<_, Error>((serde_json::to_string(&state)?, state));
-            let (text, folded) = turn.run(write).await??;
+            let (text, folded) = slot.run(write).await??;
             state = folded;
             // Reading does not need the snapshot, so it succeeds even if the store cannot be written.
             match self.store_snapshot(channel, seq, text).await {
@@ -260,7 +260,7 @@ impl Feeds {
         feeds.remove(at).map(|(_, folded)| folded)
     }
 
-    /// Caches a feed unless a newer one of the person is there, and evicts the oldest feeds beyond the bounds.
+    /// Caches a feed unless the cache has a newer one of the person, and evicts the oldest feeds over the limits.
     fn put(&self, id: UserId, folded: Folded<Arc<UserFeed>>) {
         let mut feeds = self.0.lock();
         if let Some(at) = feeds.iter().position(|(user, _)| *user == id) {
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_feeds_kept_are_bounded_in_threads_and_in_people_and_the_oldest_goes_first() {
+    fn cached_feeds_are_limited_in_number_and_in_threads_and_the_oldest_are_evicted() {
         let (feeds, large, small) = (Feeds::default(), feed(1, 1_000), feed(1, 1));
         let people: Vec<UserId> = (0..=MAX_CACHED_THREADS / 1_000).map(|_| UserId::new()).collect();
         for person in &people {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_feed_stays_in_the_place_of_an_older_one() {
+    fn a_newer_feed_is_not_replaced_by_an_older_one() {
         let (feeds, person) = (Feeds::default(), UserId::new());
         feeds.put(person, feed(7, 2));
         feeds.put(person, feed(3, 1));

@@ -86,10 +86,10 @@ impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
         let refused = match rejection {
             Rejection::Draining => {
-                problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; come back soon")
+                problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; try again in a moment")
             }
             Rejection::Full => {
-                let detail = "the server has no place left; come back";
+                let detail = "the server has as many connections as it allows; try again in a moment";
                 problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail)
             }
         };

@@ -1,8 +1,8 @@
 //! Reduces restated state and messages to their changes: many agents send their whole state and conversation in each turn.
 //!
-//! The result are AG-UI events with which the reducer produces the same thread as with the original event; for conversations this is
-//! verified with the reducer. A changed state becomes a delta if that is shorter. What is longer than an event may be is split
-//! into several events.
+//! The results are AG-UI events with which the reducer produces the same thread as with the original event; for conversations this is
+//! verified with the reducer. A changed state becomes a delta if that is shorter. Content that is too long for one event is split
+//! into several.
 
 pub(super) mod marks;
 mod results;
@@ -35,17 +35,17 @@ const MAX_MESSAGES: usize = 20_000;
 /// The most values of two states together that are compared; above that, the later state is stored whole.
 const MAX_COMPARED_VALUES: usize = 100_000;
 /// Metadata key of a `MESSAGES_SNAPSHOT` that omits the conversation before the message that its run answers.
-pub(crate) const SINCE_QUESTION: &str = "netraSinceQuestion";
+pub(crate) const SINCE_MESSAGE: &str = "netraSinceQuestion";
 
-/// A value that does not fit into events.
+/// Why an event cannot be reduced to changes that fit into events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TooLong {
-    /// What it is, and its bytes.
+pub(crate) enum CondenseError {
+    /// A value is too long: what it is, and its bytes.
     #[error("{0} has {1} new bytes, and at most {MAX_PART_BYTES} can be stored")]
-    Bytes(String, usize),
-    /// The number of messages.
+    TooLong(String, usize),
+    /// A conversation has too many messages: their number.
     #[error("the restated conversation has {0} messages, and at most {MAX_MESSAGES} are accepted")]
-    Messages(usize),
+    TooManyMessages(usize),
     /// The comparison failed; the event's type.
     #[error("a {0} could not be compared with the thread")]
     NotCompared(&'static str),
@@ -60,11 +60,11 @@ pub(super) fn restates(event: &Event) -> bool {
 ///
 /// # Errors
 /// If they do not fit into events.
-pub(super) fn condense(thread: &ThreadView, run_id: RunId, at: i64, event: Event) -> Result<Vec<Event>, TooLong> {
+pub(super) fn condense(thread: &ThreadView, run_id: RunId, at: i64, event: Event) -> Result<Vec<Event>, CondenseError> {
     match event {
         Event::StateSnapshot(snapshot) => state(thread.state_of(run_id).as_deref(), snapshot),
         Event::MessagesSnapshot(snapshot) if snapshot.messages.len() > MAX_MESSAGES => {
-            Err(TooLong::Messages(snapshot.messages.len()))
+            Err(CondenseError::TooManyMessages(snapshot.messages.len()))
         }
         Event::MessagesSnapshot(snapshot) => messages(thread, run_id, at, snapshot),
         other => Ok(pieces(other)),
@@ -75,7 +75,7 @@ pub(super) fn condense(thread: &ThreadView, run_id: RunId, at: i64, event: Event
 ///
 /// # Errors
 /// If a part of it is too long.
-pub(crate) fn check_state(state: &Value) -> Result<(), TooLong> {
+pub(crate) fn check_state(state: &Value) -> Result<(), CondenseError> {
     if extent(state).bytes <= MAX_PART_BYTES {
         return Ok(());
     }
@@ -111,7 +111,7 @@ pub(super) fn pieces(mut event: Event) -> Vec<Event> {
 ///
 /// # Errors
 /// If a part of it does not fit into an event.
-pub(super) fn state(before: Option<&Value>, event: StateSnapshot) -> Result<Vec<Event>, TooLong> {
+pub(super) fn state(before: Option<&Value>, event: StateSnapshot) -> Result<Vec<Event>, CondenseError> {
     if before == Some(&event.snapshot) {
         return Ok(Vec::new());
     }
@@ -160,7 +160,7 @@ fn operations(from: &Value, to: &Value) -> Vec<Value> {
 }
 
 /// Groups operations into deltas within the limits of an event.
-fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, TooLong> {
+fn parts(operations: Vec<Value>) -> Result<Vec<Vec<Value>>, CondenseError> {
     let mut split = Vec::with_capacity(operations.len());
     for operation in operations {
         split_operation(operation, &mut split)?;
@@ -187,7 +187,7 @@ fn needs_own_delta(operation: &Value) -> bool {
 
 /// Splits an operation whose value is too long: an object or array is first added with the fields or items that fit, then the rest is
 /// added to it.
-fn split_operation(mut operation: Value, out: &mut Vec<Value>) -> Result<(), TooLong> {
+fn split_operation(mut operation: Value, out: &mut Vec<Value>) -> Result<(), CondenseError> {
     let bytes = extent(&operation).bytes;
     if bytes <= MAX_PART_BYTES {
         out.push(operation);
@@ -224,7 +224,7 @@ fn split_operation(mut operation: Value, out: &mut Vec<Value>) -> Result<(), Too
             split_text_operation(operation, out);
             return Ok(());
         }
-        _ => return Err(TooLong::Bytes(format!("the shared state at `{}`", shortened(&path)), bytes)),
+        _ => return Err(CondenseError::TooLong(format!("the shared state at `{}`", shortened(&path)), bytes)),
     }
     out.push(operation);
     for (key, value) in rest {
@@ -265,7 +265,7 @@ fn shortened(path: &str) -> String {
 }
 
 /// The changes that a restated conversation makes to a thread.
-fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot) -> Result<Vec<Event>, TooLong> {
+fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot) -> Result<Vec<Event>, CondenseError> {
     let after = |events: &[Event]| {
         let mut view = thread.clone();
         for event in events {
@@ -275,7 +275,7 @@ fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot
     };
     let whole: Event = event.clone().into();
     let expected = after(std::slice::from_ref(&whole));
-    let turn = since_question(thread, run_id, &event);
+    let turn = since_message(thread, run_id, &event);
     let new_messages = turn.as_ref().map_or(&event.messages, |turn| &turn.messages);
     // Messages that the thread does not show are stored for front ends that do.
     let is_shown = new_messages.iter().all(is_shown);
@@ -297,7 +297,7 @@ fn messages(thread: &ThreadView, run_id: RunId, at: i64, event: MessagesSnapshot
     if fit(&parts) && is_equivalent(&parts) {
         return Ok(parts);
     }
-    Err(TooLong::Bytes("the restated conversation".into(), bytes))
+    Err(CondenseError::TooLong("the restated conversation".into(), bytes))
 }
 
 /// Whether a message is of a kind that a thread shows.
@@ -311,12 +311,12 @@ fn fit(events: &[Event]) -> bool {
 }
 
 /// The part of a restated conversation that begins with the message that a run answers.
-fn since_question(thread: &ThreadView, run_id: RunId, event: &MessagesSnapshot) -> Option<MessagesSnapshot> {
-    let asked = thread.run(run_id)?.message_id?.to_string();
-    let is_asked = |message: &Value| message["role"] == "user" && message["id"] == asked.as_str();
-    let from = event.messages.iter().rposition(is_asked).filter(|from| *from > 0)?;
+fn since_message(thread: &ThreadView, run_id: RunId, event: &MessagesSnapshot) -> Option<MessagesSnapshot> {
+    let answered = thread.run(run_id)?.message_id?.to_string();
+    let is_answered = |message: &Value| message["role"] == "user" && message["id"] == answered.as_str();
+    let from = event.messages.iter().rposition(is_answered).filter(|from| *from > 0)?;
     let mut since = MessagesSnapshot { messages: event.messages[from..].to_vec(), base: event.base.clone() };
-    since.base.metadata.get_or_insert_default().insert(SINCE_QUESTION.into(), true.into());
+    since.base.metadata.get_or_insert_default().insert(SINCE_MESSAGE.into(), true.into());
     Some(since)
 }
 
@@ -326,7 +326,7 @@ fn added(thread: &ThreadView, run_id: RunId, messages: &[Value]) -> Option<Vec<E
     let is_of_another = |id: &str| {
         thread.runs().filter(|run| run.run_id != run_id).any(|run| run.nodes.iter().any(|node| node.id == id))
     };
-    let from = messages.iter().rposition(|message| message["role"] == "user").map_or(0, |asked| asked + 1);
+    let from = messages.iter().rposition(|message| message["role"] == "user").map_or(0, |user| user + 1);
     let has_node = |id: &str| run.nodes.iter().any(|node| node.id == id);
     let mut events: Vec<Event> = Vec::new();
     for message in &messages[from..] {

@@ -44,7 +44,7 @@ impl Log {
     }
 
     /// Stores the changes of an event; returns their types.
-    fn condense(&mut self, event: impl Into<Event>) -> Result<Vec<&'static str>, TooLong> {
+    fn condense(&mut self, event: impl Into<Event>) -> Result<Vec<&'static str>, CondenseError> {
         let changes = condense(&self.view, self.run.expect("a run"), 0, event.into())?;
         let kinds = changes.iter().map(Event::kind).collect();
         self.store(changes);

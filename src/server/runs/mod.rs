@@ -27,6 +27,6 @@ pub mod verify;
 
 pub use agent::{Agent, AgentError, CallerInput, Done, Emitter, InputFile, Outcome, RunInput};
 pub use agents::{Agents, Registered};
-pub(crate) use condense::{SINCE_QUESTION, check_state};
+pub(crate) use condense::{SINCE_MESSAGE, check_state};
 pub use failures::last_failure;
 pub use runner::{Runner, RunnerOptions};

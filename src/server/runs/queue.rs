@@ -10,7 +10,7 @@ use crate::{
     server::{
         bus::WaitingRun,
         config::agents::AgentLimits,
-        threads::{NewRun, Place},
+        threads::{NewRun, RunOrder},
     },
 };
 
@@ -43,7 +43,7 @@ pub(super) struct Queue {
 impl Queue {
     /// Adds a run, before later ones of its thread: a run that continues another goes ahead of later messages.
     pub(super) fn push(&mut self, new: NewRun) {
-        let behind = |other: &NewRun| other.thread_id == new.thread_id && other.place > new.place;
+        let behind = |other: &NewRun| other.thread_id == new.thread_id && other.order > new.order;
         let at = self.waiting.iter().position(behind).unwrap_or(self.waiting.len());
         self.waiting.insert(at, new);
     }
@@ -67,10 +67,10 @@ impl Queue {
     }
 
     /// The first run of each thread, if according to the store it has to wait for an earlier run of its thread.
-    pub(super) fn blocked(&self) -> Vec<(RunId, ThreadId, Place)> {
+    pub(super) fn blocked(&self) -> Vec<(RunId, ThreadId, RunOrder)> {
         let mut seen = HashSet::new();
         let first = self.waiting.iter().filter(|run| seen.insert(run.thread_id) && run.blocked);
-        first.map(|run| (run.run_id, run.thread_id, run.place)).collect()
+        first.map(|run| (run.run_id, run.thread_id, run.order)).collect()
     }
 
     /// Marks that a run no longer waits for an earlier one of its thread.
@@ -118,7 +118,7 @@ impl Queue {
             };
             [of_thread, of_person, of_agent].into_iter().for_each(|count| *count += 1);
             let waiting = Waiting { run_id: run.run_id, position: before + 1, waits_for };
-            let Place { turn, seq } = run.place;
+            let RunOrder { turn, seq } = run.order;
             now.entry(run.thread_id).or_default().push(WaitingRun { turn, seq, waiting });
         }
         let gone = self.positions.keys().filter(|thread| !now.contains_key(thread));

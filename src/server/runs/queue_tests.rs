@@ -23,9 +23,9 @@ impl Harness {
     /// Queues a new run.
     fn push(&mut self, thread_id: ThreadId, owner: UserId, agent: &str) -> RunId {
         self.seq += 1;
-        let place = Place { turn: self.seq, seq: self.seq };
+        let order = RunOrder { turn: self.seq, seq: self.seq };
         let run_id = RunId::new();
-        self.queue.push(NewRun { run_id, thread_id, owner, agent: agent.into(), resumes: None, place, blocked: false });
+        self.queue.push(NewRun { run_id, thread_id, owner, agent: agent.into(), resumes: None, order, blocked: false });
         run_id
     }
 
@@ -90,18 +90,18 @@ fn users_agents_and_the_server_have_limits_and_other_runs_overtake() {
 fn a_run_that_resumes_another_starts_before_runs_of_later_messages() {
     let (mut harness, thread, ada) = (Harness::new(), ThreadId::new(), UserId::new());
     let later = harness.push(thread, ada, "a");
-    harness.queue.waiting[0].place = Place { turn: 5, seq: 5 };
+    harness.queue.waiting[0].order = RunOrder { turn: 5, seq: 5 };
     harness.queue.waiting[0].blocked = true;
     assert_eq!(harness.start_ready(), [], "an earlier run waits for an answer");
     let resumed = RunId::new();
-    let place = Place { turn: 1, seq: 7 };
+    let order = RunOrder { turn: 1, seq: 7 };
     harness.queue.push(NewRun {
         resumes: None,
         run_id: resumed,
         thread_id: thread,
         owner: ada,
         agent: "a".into(),
-        place,
+        order,
         blocked: false,
     });
     assert_eq!(harness.start_ready(), [resumed]);

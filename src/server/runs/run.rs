@@ -20,7 +20,7 @@ use super::{
     AgentError, Done, Emitter, Outcome,
     agents::Agents,
     coalesce::Coalescer,
-    condense::{self, TooLong},
+    condense::{self, CondenseError},
     failures::SERVER_RESTARTING,
     guard::{Guard, MAX_EVENT_BYTES, Violation},
     prepare,
@@ -247,7 +247,7 @@ impl Run {
                 tracing::error!(%run, agent, %violation, "an agent violated AG-UI's rules");
                 failed("protocol_violation", format!("the agent violated the AG-UI protocol: {violation}"))
             }
-            EventError::TooLong(problem) => {
+            EventError::Condense(problem) => {
                 tracing::warn!(%run, agent, %problem, "an agent sent more than can be stored");
                 failed(
                     "event_too_large",
@@ -263,13 +263,13 @@ enum EventError {
     /// It violates AG-UI's rules.
     Violation(Violation),
     /// It is too long.
-    TooLong(TooLong),
+    Condense(CondenseError),
 }
 
 impl EventError {
     fn new(violation: Violation, event: &Event) -> Self {
         match extent(event).bytes {
-            bytes if bytes > MAX_EVENT_BYTES => Self::TooLong(TooLong::Bytes(event.kind().into(), bytes)),
+            bytes if bytes > MAX_EVENT_BYTES => Self::Condense(CondenseError::TooLong(event.kind().into(), bytes)),
             _ => Self::Violation(violation),
         }
     }
@@ -300,7 +300,7 @@ impl EventPipeline {
                 Ok(condense::pieces(event))
             };
             let now = Instant::now();
-            let checked = kept.map_err(EventError::TooLong).and_then(|kept| {
+            let checked = kept.map_err(EventError::Condense).and_then(|kept| {
                 for event in kept {
                     self.guard.check(&event).map_err(|violation| EventError::new(violation, &event))?;
                     self.coalescer.push(now, event, out);

@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    condense::{TooLong, condense},
+    condense::{CondenseError, condense},
     failures, restart,
     runner::RunnerOptions,
 };
@@ -138,7 +138,7 @@ impl RunLog {
     }
 
     /// The changes that an event makes to the thread. Large comparisons are executed on a thread that serves no sockets.
-    pub(super) async fn changes(&self, event: Event) -> Result<Vec<Event>, TooLong> {
+    pub(super) async fn changes(&self, event: Event) -> Result<Vec<Event>, CondenseError> {
         /// The largest event that is compared inline, in bytes of JSON.
         const MAX_INLINE_BYTES: usize = 32 * 1024;
         /// The most deltas of a state that is compared inline.
@@ -150,7 +150,7 @@ impl RunLog {
         let (view, run_id) = (self.view.clone(), self.run_id);
         let kind = event.kind();
         let compared = offload::run(move || condense(&view, run_id, now_ms(), event)).await;
-        compared.unwrap_or_else(|_| Err(TooLong::NotCompared(kind)))
+        compared.unwrap_or_else(|_| Err(CondenseError::NotCompared(kind)))
     }
 
     async fn write(&mut self, events: Vec<Event>, end: Option<&RunEnd>) -> Result<(), LogError> {

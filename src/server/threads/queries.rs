@@ -2,7 +2,7 @@
 
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
 
-use super::{NewRun, Place, Unanswered};
+use super::{NewRun, RunOrder, Unanswered};
 use crate::{
     protocol::{MessageId, RunId, ThreadId, ThreadInfo, UserId},
     server::{
@@ -107,8 +107,8 @@ pub(super) async fn insert_run(
         .bind(now_ms())
         .bind(node)
         .bind(message)
-        .bind(run.place.turn.cast_signed())
-        .bind(run.place.seq.cast_signed())
+        .bind(run.order.turn.cast_signed())
+        .bind(run.order.seq.cast_signed())
         .bind(caller)
         .execute(connection)
         .await?;
@@ -172,14 +172,14 @@ pub(super) async fn is_taken_back(connection: &mut AnyConnection, run: RunId) ->
     Ok(count > 0)
 }
 
-/// Whether runs of a thread before a place have not ended, or wait for an answer. A run that resumes another waits for later turns
+/// Whether runs of a thread with a lesser order have not ended, or wait for an answer. A run that resumes another waits for later turns
 /// that have begun, too.
-pub(super) async fn is_blocked(connection: &mut AnyConnection, thread: ThreadId, place: Place) -> Result<bool> {
+pub(super) async fn is_blocked(connection: &mut AnyConnection, thread: ThreadId, order: RunOrder) -> Result<bool> {
     const EARLIER: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn < $2 OR (turn = $2 AND seq < $3)) \
                            AND (ended_at IS NULL OR (asks_until > $4 AND answered_at IS NULL))";
     const BEGUN: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND turn > $2 AND ended_at IS NULL \
                          AND begun_at IS NOT NULL";
-    let (turn, seq) = (place.turn.cast_signed(), place.seq.cast_signed());
+    let (turn, seq) = (order.turn.cast_signed(), order.seq.cast_signed());
     let query = sqlx::query_scalar::<_, i64>(EARLIER).bind(thread).bind(turn).bind(seq).bind(now_ms());
     if query.fetch_one(&mut *connection).await? > 0 {
         return Ok(true);
@@ -244,7 +244,7 @@ pub(super) async fn insert_accepted(
     let sql = "INSERT INTO messages (id, author, thread_id, request, run_id, seq) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (author, id) DO NOTHING";
     let query = sqlx::query(sql).bind(id).bind(run.owner).bind(run.thread_id).bind(request);
-    let inserted = query.bind(run.run_id).bind(run.place.seq.cast_signed()).execute(connection).await?;
+    let inserted = query.bind(run.run_id).bind(run.order.seq.cast_signed()).execute(connection).await?;
     Ok(inserted.rows_affected() > 0)
 }
 

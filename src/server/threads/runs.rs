@@ -1,4 +1,4 @@
-//! Runs of threads, as commands see them: when they may begin, and how they are stopped.
+//! The runs of threads: when they may begin, and how they are stopped.
 
 use super::queries;
 use crate::{
@@ -6,16 +6,16 @@ use crate::{
     server::{channel::Channels, error::Result},
 };
 
-/// The position of a run among those of its thread. Runs begin in this order.
+/// Orders the runs of a thread: the lesser begins first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct RunOrder {
     /// The `seq` of the message that began the turn. A run that resumes another has the other's turn.
     pub turn: u64,
-    /// The `seq` of the message or answer that asked for the run.
+    /// The `seq` of the message or answer that requested the run.
     pub seq: u64,
 }
 
-/// A run that was asked for: committed, not begun.
+/// A requested run: it is committed, but has not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRun {
     /// The run.
@@ -28,8 +28,8 @@ pub struct NewRun {
     pub agent: String,
     /// The run that it resumes.
     pub resumes: Option<RunId>,
-    /// Its position among the runs of its thread.
-    pub place: Place,
+    /// Its order among the runs of its thread.
+    pub order: RunOrder,
     /// Whether it must wait for an earlier run of the thread that has not ended or waits for an answer.
     pub blocked: bool,
 }
@@ -38,9 +38,9 @@ pub struct NewRun {
 ///
 /// # Errors
 /// If the store fails.
-pub async fn is_blocked(channels: &Channels, thread: ThreadId, place: Place) -> Result<bool> {
+pub async fn is_blocked(channels: &Channels, thread: ThreadId, order: RunOrder) -> Result<bool> {
     let mut reader = channels.store().reader().acquire().await?;
-    queries::is_blocked(&mut reader, thread, place).await
+    queries::is_blocked(&mut reader, thread, order).await
 }
 
 /// Whether a run exists and has not ended.
@@ -51,7 +51,7 @@ pub async fn is_open(channels: &Channels, run: RunId) -> Result<bool> {
     queries::is_open(channels.store().reader(), run).await
 }
 
-/// Requests that a run be stopped: the node that owns it stops it, also if this node fails. Returns whether the run has not ended yet.
+/// Requests that a run be stopped: the node that owns it stops it, even if this node fails. Returns false if the run has ended already.
 ///
 /// # Errors
 /// `not_found`.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    NewRun, Place, UNTITLED, admit_bytes,
+    NewRun, RunOrder, UNTITLED, admit_bytes,
     checks::{check_answers, check_message, check_results, title_of},
     lock_thread, queries, update_thread,
 };
@@ -79,8 +79,8 @@ pub async fn send(
     feed.push(phase(run_id, RunPhase::Running));
     tx.append_to_feed(user.id, &feed).await?;
     tx.count_bytes(thread_id, bytes).await?;
-    let place = Place { turn: seq, seq };
-    let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, place, blocked: false };
+    let order = RunOrder { turn: seq, seq };
+    let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
     let message = command.message_id;
     finish(tx, channels, run, Asked { id: message, request, message: Some(message), caller }).await
 }
@@ -135,9 +135,9 @@ pub async fn answer(
         None => row.caller.as_deref().map(inherited_caller).transpose()?,
     };
     tx.count_bytes(thread_id, request.len() + caller.as_ref().map_or(0, String::len)).await?;
-    let place = Place { turn: row.turn.cast_unsigned(), seq };
+    let order = RunOrder { turn: row.turn.cast_unsigned(), seq };
     let run =
-        NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), place, blocked: false };
+        NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), order, blocked: false };
     finish(tx, channels, run, Asked { id: command.answer_id, request, message: row.message_id, caller }).await
 }
 
@@ -172,12 +172,12 @@ struct Asked {
 async fn finish(mut tx: Append, channels: &Channels, mut run: NewRun, asked: Asked) -> Result<CommandOutcome> {
     let Asked { id, request, message, caller } = asked;
     queries::insert_run(tx.sql(), &run, message, channels.node(), caller).await?;
-    run.blocked = queries::is_blocked(tx.sql(), run.thread_id, run.place).await?;
+    run.blocked = queries::is_blocked(tx.sql(), run.thread_id, run.order).await?;
     if !queries::insert_accepted(tx.sql(), id, request, &run).await? {
         return Err(used_before());
     }
     tx.commit().await?;
-    let accepted = MessageAccepted { run_id: run.run_id, seq: run.place.seq };
+    let accepted = MessageAccepted { run_id: run.run_id, seq: run.order.seq };
     Ok(CommandOutcome { accepted, run: Some(run) })
 }
 

@@ -1,4 +1,4 @@
-//! A run of faults: users send messages while connections fail and servers are killed and restarted; an audit follows.
+//! A test with faults: users send messages while connections fail and servers are killed and restarted; an audit follows.
 
 use std::{
     collections::BTreeMap,
@@ -40,7 +40,7 @@ pub(crate) struct Chaos {
     servers: Vec<Mutex<Option<TestServer>>>,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) store_url: String,
-    /// The store's disk, where one could be mounted.
+    /// The store's disk, if one could be mounted.
     disk: Option<Arc<SmallDisk>>,
     pub(crate) users: Vec<(Account, SimulatedUser)>,
     pub(crate) ledger: Ledger,
@@ -135,22 +135,22 @@ impl Chaos {
     /// Runs the users during `scenario`, waits until everything settles, and audits.
     pub(crate) async fn run_during(self: &Arc<Self>, scenario: impl Future<Output = ()>) -> Report {
         let begun = Instant::now();
-        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for (number, (_, user)) in self.users.iter().enumerate() {
             for task in 0..self.plan.tasks_per_user {
                 let choices = self.plan.choices(1_000 + number as u64 * self.plan.tasks_per_user + task);
-                tasks.spawn(user.clone().act(choices, over.clone()));
+                tasks.spawn(user.clone().act(choices, ended.clone()));
             }
         }
         scenario.await;
         let faults_ended = begun.elapsed();
-        over.store(true, Ordering::SeqCst);
+        ended.store(true, Ordering::SeqCst);
         self.clients().iter().for_each(|client| client.proxy.restore());
         while !tasks.is_empty() {
             self.reconnect_all().await;
-            while let Some(ended) = tasks.try_join_next() {
-                ended.expect("no panic");
+            while let Some(task) = tasks.try_join_next() {
+                task.expect("no panic");
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -191,7 +191,7 @@ impl Chaos {
         self.ledger.acknowledged.lock().expect("not poisoned").len()
     }
 
-    /// Does not verify the servers' logs in the end: a deliberate bug breaks them.
+    /// Skips the verification of the servers' logs at the end: a deliberate bug breaks them.
     pub(crate) fn skip_log_verification(&self) {
         for server in &self.servers {
             server.lock().expect("not poisoned").as_ref().expect("it runs").skip_log_verification();
@@ -269,22 +269,22 @@ impl Chaos {
     pub(crate) async fn perform(&self, node: usize, operation: Operation) {
         let backends = self.backends();
         let server = || self.servers[node].lock().expect("not poisoned").take().expect("it runs");
-        let back = |server| *self.servers[node].lock().expect("not poisoned") = Some(server);
+        let put_back = |server| *self.servers[node].lock().expect("not poisoned") = Some(server);
         match (operation, backends) {
-            (Operation::Kill, _) => back(server().kill().await.restart().await),
+            (Operation::Kill, _) => put_back(server().kill().await.restart().await),
             (Operation::Restart, _) => {
                 let (code, stopped) = server().stop().await;
                 if code != Some(0) {
                     self.ledger.violation(format!("a stopped server ended with {code:?}"));
                 }
-                back(stopped.restart().await);
+                put_back(stopped.restart().await);
             }
             (Operation::Freeze(time), _) => {
                 let server = server();
                 server.signal("STOP");
                 sleep(time).await;
                 server.signal("CONT");
-                back(server);
+                put_back(server);
             }
             (Operation::StoreDown(time), Some(backends)) => {
                 let mut postgres = backends.postgres.lock().await;

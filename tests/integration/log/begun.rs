@@ -2,7 +2,7 @@
 
 use netra::{
     protocol::{RunId, SendMessage, TakeBack, agui::Custom},
-    server::threads::{self, Place},
+    server::threads::{self, RunOrder},
 };
 use serde_json::json;
 
@@ -43,7 +43,7 @@ async fn a_run_has_begun_when_it_has_an_entry_and_not_when_another_quotes_it() {
         };
         end(first).await;
         // As a run of the first turn that resumes another.
-        let resuming = Place { turn: 2, seq: 1_000 };
+        let resuming = RunOrder { turn: 2, seq: 1_000 };
         let is_blocked = async || threads::is_blocked(&channels, thread, resuming).await.expect("asks");
         assert!(!is_blocked().await, "the third turn has not begun");
         channels.append(thread, third, &[delta(third, "x")]).await.expect("appends").expect("goes on");

@@ -31,7 +31,7 @@ use crate::{
         channel::{Channels, Delivery},
         connections::{ChannelReader, StreamEnd},
         error::Result,
-        runs::SINCE_QUESTION,
+        runs::SINCE_MESSAGE,
         threads,
     },
     thread::{Item, ThreadView},
@@ -170,7 +170,7 @@ impl RunStream {
             self.channels.thread(self.thread_id).await?.1.fill_in_results(messages);
         }
         let Some(Value::Object(more)) = event.get_mut("metadata") else { return Ok(entry) };
-        if more.remove(SINCE_QUESTION).is_none() {
+        if more.remove(SINCE_MESSAGE).is_none() {
             return Ok(entry);
         }
         if more.is_empty() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::SINCE_QUESTION;
+use super::SINCE_MESSAGE;
 use crate::protocol::{
     agui::Event,
     extensions::{CALLER_STATE, FIRST_PIECE, KNOWN_RESULT, LATER_PIECE},
@@ -12,7 +12,7 @@ use crate::protocol::{
 pub(in super::super) fn remove(event: &mut Event) {
     if let Some(metadata) = &mut event.base_mut().metadata {
         let had = metadata.len();
-        metadata.retain(|mark, _| ![FIRST_PIECE, LATER_PIECE, CALLER_STATE, SINCE_QUESTION].contains(&mark.as_str()));
+        metadata.retain(|mark, _| ![FIRST_PIECE, LATER_PIECE, CALLER_STATE, SINCE_MESSAGE].contains(&mark.as_str()));
         if metadata.is_empty() && had > 0 {
             event.base_mut().metadata = None;
         }

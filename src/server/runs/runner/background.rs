@@ -63,8 +63,8 @@ impl Runner {
 
     async fn unblock(&self) -> Result<()> {
         let blocked = self.0.state.lock().queue.blocked();
-        for (run_id, thread_id, place) in blocked {
-            if threads::is_blocked(&self.0.channels, thread_id, place).await? {
+        for (run_id, thread_id, order) in blocked {
+            if threads::is_blocked(&self.0.channels, thread_id, order).await? {
                 continue;
             }
             let mut state = self.0.state.lock();
@@ -136,7 +136,7 @@ impl Runner {
     /// Ends runs that no task executes, and queues those that had not started; returns how many were ended.
     async fn end_lost(&self, orphans: Vec<OpenRun>, ending: &RunEnd) -> Result<usize> {
         let mut ended = 0;
-        for OpenRun { run_id, thread_id, owner, agent, place, stopped, .. } in orphans {
+        for OpenRun { run_id, thread_id, owner, agent, order, stopped, .. } in orphans {
             let is_known = {
                 let state = self.0.state.lock();
                 state.active.contains_key(&run_id) || state.queue.contains(run_id)
@@ -158,7 +158,7 @@ impl Runner {
                 if stopped {
                     self.stop(run_id);
                 }
-                self.start(NewRun { run_id, thread_id, owner, agent, resumes, place, blocked: true });
+                self.start(NewRun { run_id, thread_id, owner, agent, resumes, order, blocked: true });
                 continue;
             }
             let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (owner, &agent));
