@@ -50,8 +50,8 @@ async fn runs(url: &str, count: usize, threads: usize) -> (Channels, Vec<(Thread
     for thread_id in ids.into_iter().cycle().take(count) {
         let message_id = MessageId::new();
         let send = SendMessage { message_id, ..SendMessage::new(thread_id, "Go.") };
-        let asked = threads::send(&channels, &user, &send, None, |_| Ok("bench".into())).await.expect("sends");
-        let accepted = asked.accepted;
+        let outcome = threads::send(&channels, &user, &send, None, |_| Ok("bench".into())).await.expect("sends");
+        let accepted = outcome.accepted;
         runs.push((thread_id, accepted.run_id));
     }
     (channels, runs)

@@ -51,8 +51,8 @@ async fn a_new_role_or_a_removal_signs_a_user_out_of_a_running_server() {
     problem(Client::new(&server).sign_in(ADA).await, 401, "unauthorized").await;
     for arguments in [&["role", "--role", "member"][..], &["remove"]] {
         let done = user(&server, &[arguments, &["--data", &data, "--email", ADMIN.email]].concat()).await;
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert_eq!((done.status.code(), said.contains("last administrator")), (Some(1), true), "{said}");
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!((done.status.code(), stderr.contains("last administrator")), (Some(1), true), "{stderr}");
     }
     let done = user(&server, &["remove", "--data", &data, "--email", ADA.email]).await;
     assert!(String::from_utf8_lossy(&done.stderr).contains("has no account here"));

@@ -20,11 +20,11 @@ async fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> O
 
 /// Asserts that it exits with 2 and one line of error that has all these parts.
 fn assert_refused(output: &Output, parts: &[&str]) {
-    let said = String::from_utf8_lossy(&output.stderr);
-    let message: Vec<&str> = said.lines().filter(|line| line.starts_with("netra: ")).collect();
-    assert_eq!((output.status.code(), message.len()), (Some(2), 1), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let message: Vec<&str> = stderr.lines().filter(|line| line.starts_with("netra: ")).collect();
+    assert_eq!((output.status.code(), message.len()), (Some(2), 1), "{stderr}");
     for part in parts {
-        assert!(message[0].contains(part), "`{part}` is missing: {said}");
+        assert!(message[0].contains(part), "`{part}` is missing: {stderr}");
     }
     assert!(output.stdout.is_empty());
 }

@@ -117,20 +117,20 @@ async fn an_interrupt_is_shown_in_every_tab_and_answered_once_also_after_a_crash
     let folder = tempfile::tempdir().expect("a folder");
     let server = Setup::default().file(&asking_agent(folder.path())).start().await;
     let mut tab = Follower::new(&server, "asks").await;
-    let asked = tab.say("Delete it.").await;
-    assert!(matches!(tab.until_over(asked).await, RunState::Interrupted { .. }));
+    let run = tab.say("Delete it.").await;
+    assert!(matches!(tab.until_over(run).await, RunState::Interrupted { .. }));
     let server = server.kill().await.restart().await;
     // The sockets reconnect by themselves.
     let mut phone = Follower::follow(&server, tab.thread_id).await;
-    phone.until(|phone| phone.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
-    let (first, second) = (phone.answer(asked), tab.answer(asked));
+    phone.until(|phone| phone.view.run(run).is_some_and(|run| !run.open_interrupts().is_empty())).await;
+    let (first, second) = (phone.answer(run), tab.answer(run));
     let (one, other) = tokio::join!(phone.socket.send(first.clone()), tab.socket.send(second));
     let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
     assert_eq!(lost.expect_err("answered once").code, ErrorCode::Conflict);
     let resumed = won.expect("accepted").run_id;
     for follower in [&mut tab, &mut phone] {
         follower.until_over(resumed).await;
-        let run = follower.view.run(asked).expect("the run");
+        let run = follower.view.run(run).expect("the run");
         assert!(run.open_interrupts().is_empty());
         let by = matches!(&run.answered, Some(Resolution::Answered { author, resumed_by, .. }) if author.name == ADMIN.name && *resumed_by == resumed);
         assert!(by, "{:?}", run.answered);
@@ -148,11 +148,11 @@ async fn an_interrupt_is_answered_on_another_node_and_queued_runs_start_there_af
     let one = node().start().await;
     let other = node().start_without_accounts().await;
     let mut here = Follower::new(&one, "asks").await;
-    let asked = here.say("Delete it.").await;
-    here.until_over(asked).await;
+    let run = here.say("Delete it.").await;
+    here.until_over(run).await;
     let mut there = Follower::follow(&other, here.thread_id).await;
-    there.until(|there| there.view.run(asked).is_some_and(|run| !run.open_interrupts().is_empty())).await;
-    let resumed = there.socket.send(there.answer(asked)).await.expect("accepted").run_id;
+    there.until(|there| there.view.run(run).is_some_and(|run| !run.open_interrupts().is_empty())).await;
+    let resumed = there.socket.send(there.answer(run)).await.expect("accepted").run_id;
     here.until_over(resumed).await;
 
     // A queued message of a node that dies starts on the other.

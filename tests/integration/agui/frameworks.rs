@@ -109,9 +109,9 @@ async fn a_caller_gets_the_restated_state_and_conversation_though_only_changes_a
         let ids = restated["messages"].as_array().expect("messages").iter().map(|message| message["id"].clone());
         let expected = (0..=number).flat_map(|n| {
             // The users' earlier messages are not in this request.
-            let asked = if n == number { json!(format!("u{n}")) } else { Value::Null };
-            let said = [asked, json!(format!("canon-{n}"))];
-            said.into_iter().chain((n < number).then(|| json!("r")))
+            let user_id = if n == number { json!(format!("u{n}")) } else { Value::Null };
+            let turn_ids = [user_id, json!(format!("canon-{n}"))];
+            turn_ids.into_iter().chain((n < number).then(|| json!("r")))
         });
         let ids: Vec<Value> = ids.collect();
         for (id, expected) in ids.iter().zip(expected.clone()) {
@@ -261,11 +261,11 @@ async fn an_interrupt_in_a_custom_event_is_answered_in_its_adapters_format() {
     let received = caller.ask("remote", &answer).await;
     assert_eq!(received.last().expect("an end").get("outcome"), None);
 
-    let asked: Vec<Value> = remote.requests().into_iter().map(|asked| asked.input).collect();
-    assert_eq!(asked.len(), 4);
-    assert_eq!(asked[1]["forwardedProps"], json!({"command": {"resume": "yes"}}));
-    assert_eq!(asked[3]["forwardedProps"], json!({"command": {"resume": {"to": "eve"}}, "theme": "dark"}));
-    assert!([1, 3].iter().all(|at: &usize| asked[*at].get("resume").is_none()));
+    let inputs: Vec<Value> = remote.requests().into_iter().map(|request| request.input).collect();
+    assert_eq!(inputs.len(), 4);
+    assert_eq!(inputs[1]["forwardedProps"], json!({"command": {"resume": "yes"}}));
+    assert_eq!(inputs[3]["forwardedProps"], json!({"command": {"resume": {"to": "eve"}}, "theme": "dark"}));
+    assert!([1, 3].iter().all(|at: &usize| inputs[*at].get("resume").is_none()));
 }
 
 #[tokio::test]
@@ -300,9 +300,9 @@ async fn a_call_that_is_announced_again_appears_once_in_the_next_request() {
     body["resume"] = json!([{"interruptId": "i", "status": "resolved", "payload": {"approved": true}}]);
     caller.ask("remote", &body).await;
     caller.ask("remote", &input("t", "m2", "And now?")).await;
-    let asked = remote.requests().pop().expect("three").input;
-    let said: Vec<&str> =
-        asked["messages"].as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
-    assert_eq!(said, ["user", "assistant", "tool", "user"]);
-    assert_eq!(asked["messages"][2]["content"], "sent");
+    let input = remote.requests().pop().expect("three").input;
+    let roles: Vec<&str> =
+        input["messages"].as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "user"]);
+    assert_eq!(input["messages"][2]["content"], "sent");
 }

@@ -218,8 +218,8 @@ async fn an_input_is_bounded_by_its_size_in_memory() {
     problem(caller.post("replay", &body).await, 413, "too_large").await;
     // A long conversation is accepted.
     let mut long = input("t", "m", "Hello");
-    let said = |n: usize| json!({"id": format!("e{n}"), "role": "user", "content": "x".repeat(500)});
-    let mut messages: Vec<Value> = (0..10_000).map(said).collect();
+    let message = |n: usize| json!({"id": format!("e{n}"), "role": "user", "content": "x".repeat(500)});
+    let mut messages: Vec<Value> = (0..10_000).map(message).collect();
     messages.push(long["messages"][2].take());
     long["messages"] = json!(messages);
     assert_eq!(event_type(caller.ask("replay", &long).await.last().expect("an end")), "RUN_FINISHED");
@@ -287,11 +287,11 @@ async fn a_callers_tools_context_and_state_reach_a_remote_agent() {
         received.iter().filter(|event| event_type(event).starts_with("STATE")).map(event_type).collect();
     assert_eq!(states, ["STATE_DELTA"], "the caller's own state is not sent back");
     caller.ask("remote", &input("t", "m2", "Go on")).await;
-    let asked: Vec<Value> = remote.requests().into_iter().map(|asked| asked.input).collect();
+    let inputs: Vec<Value> = remote.requests().into_iter().map(|request| request.input).collect();
     for field in ["tools", "context", "forwardedProps", "state"] {
-        assert_eq!(asked[0][field], body[field], "{field}");
+        assert_eq!(inputs[0][field], body[field], "{field}");
     }
-    assert_eq!((&asked[1]["state"], &asked[1]["tools"]), (&json!({"count": 2}), &json!([])));
+    assert_eq!((&inputs[1]["state"], &inputs[1]["tools"]), (&json!({"count": 2}), &json!([])));
 
     let mut large = input("t", "m3", "Take this");
     large["state"] = json!({"text": "x".repeat(8 * 1024 * 1024)});
@@ -338,8 +338,8 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
         blocking(move || command.output()).await.expect("it ran")
     };
     let good = verify(server.data()).await;
-    let said = String::from_utf8_lossy(&good.stdout).into_owned();
-    assert_eq!((good.status.code(), said.trim()), (Some(0), "1 runs in 1 threads checked: all follow AG-UI's rules"));
+    let output = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert_eq!((good.status.code(), output.trim()), (Some(0), "1 runs in 1 threads checked: all follow AG-UI's rules"));
 
     server.skip_log_verification();
     let (data, _stopped) = (server.data(), server.stop().await);
@@ -349,7 +349,7 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     assert!(deleted.expect("it is deleted").rows_affected() > 0);
     pool.close().await;
     let broken = verify(data).await;
-    let said = String::from_utf8_lossy(&broken.stdout).into_owned();
-    assert_eq!(broken.status.code(), Some(1), "{said}");
-    assert!(said.contains(netra_id(&received, "runId")) && said.contains("still open"), "{said}");
+    let output = String::from_utf8_lossy(&broken.stdout).into_owned();
+    assert_eq!(broken.status.code(), Some(1), "{output}");
+    assert!(output.contains(netra_id(&received, "runId")) && output.contains("still open"), "{output}");
 }

@@ -83,7 +83,7 @@ async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_call
     let third = text(caller.post("model", &body).await).await;
     validate(&program, server.folder(), "with the caller's result", &third).await;
     assert!(third.contains("Blue it is."), "{third}");
-    let asked = scripted.requests();
-    let known = asked.last().expect("four requests").body["messages"].to_string();
-    assert!(asked.len() == 4 && known.contains("blue, said the caller"), "{known}");
+    let requests = scripted.requests();
+    let messages = requests.last().expect("four requests").body["messages"].to_string();
+    assert!(requests.len() == 4 && messages.contains("blue, said the caller"), "{messages}");
 }

@@ -34,12 +34,13 @@ impl Recorded {
             Event::SubagentStarted(start) if start.name == agent => Some(start.subagent_run_id.clone()),
             _ => None,
         });
-        let said = self.events.iter().filter(|event| event.subagent() == id.as_deref());
-        said.filter_map(|event| match event {
-            Event::TextMessageContent(content) => Some(content.delta.as_str()),
-            _ => None,
-        })
-        .collect()
+        let events = self.events.iter().filter(|event| event.subagent() == id.as_deref());
+        events
+            .filter_map(|event| match event {
+                Event::TextMessageContent(content) => Some(content.delta.as_str()),
+                _ => None,
+            })
+            .collect()
     }
 
     fn tools(&self) -> Vec<&str> {

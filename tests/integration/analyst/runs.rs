@@ -111,11 +111,11 @@ async fn a_stop_during_heavy_work_ends_the_run_within_a_second() {
         }
     }
     cancel.cancel();
-    let asked = Instant::now();
+    let begun = Instant::now();
     // The events are still read, as the runner does.
     let drain = tokio::spawn(async move { while events.recv().await.is_some() {} });
     assert_eq!(run.await.expect("no panic").map(|done| done.outcome), Ok(netra::server::runs::Outcome::Cancelled));
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     drain.await.expect("drained");
 }
 

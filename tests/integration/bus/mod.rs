@@ -124,21 +124,21 @@ async fn messages_of_a_node_reach_the_others_once_and_in_order() {
     stranger.until(|status| status == Status::Connected).await;
 
     let channels = [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())];
-    let said: Vec<_> =
+    let entries: Vec<_> =
         (1..=500).flat_map(|seq| channels.map(|channel| (channel, seq, format!("{{\"n\":{seq}}}\u{e9}")))).collect();
-    for (channel, seq, text) in &said {
+    for (channel, seq, text) in &entries {
         a.bus.deliver(&entry(*channel, *seq, text));
     }
     let messages = everything();
     messages.iter().for_each(|message| a.bus.send(message.clone()));
     let count = |node: &Node| node.received.entries.lock().expect("not poisoned").len();
-    until("all entries", || count(&b) >= said.len()).await;
+    until("all entries", || count(&b) >= entries.len()).await;
     until("all messages", || b.received.messages.lock().expect("not poisoned").len() >= messages.len()).await;
-    assert_eq!(*b.received.entries.lock().expect("not poisoned"), said);
+    assert_eq!(*b.received.entries.lock().expect("not poisoned"), entries);
     assert_eq!(*b.received.messages.lock().expect("not poisoned"), messages);
     assert_eq!(
         a.delivered.entries.lock().expect("not poisoned").len(),
-        said.len(),
+        entries.len(),
         "its own connections get deliveries directly"
     );
     assert_eq!((count(&a), count(&stranger)), (0, 0), "neither its own messages nor those of another store");
@@ -171,11 +171,11 @@ async fn a_bus_that_went_away_is_degraded_and_comes_back_by_itself() {
     assert_eq!(a.bus.dropped(), 1, "publishing does not wait, as the log has the entry");
     let kept = NodeMessage::StopRun { run_id: RunId::new() };
     a.bus.send(kept.clone());
-    let asked = b.bus.comparisons();
+    let comparisons = b.bus.comparisons();
 
     nats.restart().await;
     a.until(|status| status == Status::Connected).await;
-    until("that the heads are compared", || asked.has_changed().expect("goes on")).await;
+    until("that the heads are compared", || comparisons.has_changed().expect("goes on")).await;
     b.until_receives_from(&a).await;
     a.bus.deliver(&entry(channel, 2, "{}"));
     until("the next entry", || !b.received.entries.lock().expect("not poisoned").is_empty()).await;
@@ -209,13 +209,13 @@ async fn stalled_nats() -> String {
         let info = r#"{"server_id":"x","version":"2.9.10","proto":1,"host":"127.0.0.1","port":1,"max_payload":1048576,"headers":true}"#;
         let mut kept = Vec::new();
         while let Ok((mut socket, _)) = listener.accept().await {
-            let said = async {
+            let handshake = async {
                 socket.write_all(format!("INFO {info}\r\n").as_bytes()).await?;
                 let mut received = [0; 4096];
                 let _ = socket.read(&mut received).await?;
                 socket.write_all(b"PONG\r\n").await
             };
-            if said.await.is_ok() {
+            if handshake.await.is_ok() {
                 kept.push(socket);
             }
         }

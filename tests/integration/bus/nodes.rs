@@ -78,7 +78,7 @@ async fn a_command_to_one_node_takes_effect_on_all() {
     let mut two = TwoNodes::start().await;
     let accepted = two.at_a.ask(message(two.thread, "Hello")).await.expect("accepted");
     let run_id: RunId = serde_json::from_value(accepted["run_id"].clone()).expect("a run");
-    assert_eq!(two.a.runner.waiting(two.thread).len(), 1, "it waits at the node that was asked");
+    assert_eq!(two.a.runner.waiting(two.thread).len(), 1, "it waits at the node that got the message");
     two.at_b.ask(StopRun { run_id }).await.expect("stops");
     until("the stop", || two.a.runner.waiting(two.thread).is_empty()).await;
 

@@ -105,11 +105,11 @@ fn tools(request: &Value) -> Vec<String> {
 const MAX_QUOTE_CHARS: usize = 500;
 
 fn reply(messages: &[Value], tools: &[String]) -> Reply {
-    let said: Vec<&Value> =
+    let messages: Vec<&Value> =
         messages.iter().filter(|message| !matches!(message["role"].as_str(), Some("system" | "developer"))).collect();
-    let Some(last) = said.last() else { return Reply::Text("Nothing was said.".into()) };
+    let Some(last) = messages.last() else { return Reply::Text("Nothing was said.".into()) };
     if last["role"] == "tool" {
-        let results = said.iter().rev().take_while(|message| message["role"] == "tool");
+        let results = messages.iter().rev().take_while(|message| message["role"] == "tool");
         // As a model does, it shortens what it read.
         let words = |result: &Value| text_of(&result["content"]).chars().take(MAX_QUOTE_CHARS).collect();
         let mut results: Vec<String> = results.map(|result| words(result)).collect();

@@ -42,8 +42,9 @@ async fn every_framework_that_asks_a_user_ends_its_run_with_a_question_in_words(
     ] {
         let state = asks(name).await;
         let RunState::Interrupted { interrupts } = &state else { panic!("{name} waits for a person, not {state:?}") };
-        let asked: Vec<_> = interrupts.iter().map(|asked| asked.message.as_deref().unwrap_or_default()).collect();
-        assert_eq!(asked, [question], "{name}");
+        let messages: Vec<_> =
+            interrupts.iter().map(|interrupt| interrupt.message.as_deref().unwrap_or_default()).collect();
+        assert_eq!(messages, [question], "{name}");
     }
     let RunState::Interrupted { interrupts } = asks("ag2-asks").await else { panic!("AG2 waits for a person") };
     let question = interrupts[0].message.as_deref().expect("a question");

@@ -77,8 +77,8 @@ pub(crate) async fn a_user_says_yes_no_or_something_else_and_the_thread_continue
     for (path, answer) in paths.into_iter().flatten() {
         let steps = [Step::Say("Mail bob"), answer(yes()), Step::Say("Thank you.")];
         let conversation = converse(&application, framework, path, &steps).await;
-        let asked = question(&conversation.runs[0]);
-        assert!(!asked.contains("FunctionResponse"), "a question in words, not {asked}");
+        let message = question(&conversation.runs[0]);
+        assert!(!message.contains("FunctionResponse"), "a question in words, not {message}");
         assert!(
             calls(&conversation.runs[0])
                 .iter()

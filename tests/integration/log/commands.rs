@@ -32,8 +32,8 @@ async fn the_same_command_eight_times_at_once_is_done_once_with_the_same_reply()
             join_all((0..8).map(|n| threads::send(node(n), &test_store.user, &send, None, |_| Ok("script".into()))))
                 .await;
         let sent: Vec<_> = sent.into_iter().map(|sent| sent.expect("accepted")).collect();
-        assert!(sent.iter().all(|asked| asked.accepted == sent[0].accepted));
-        assert_eq!(sent.iter().filter(|asked| asked.run.is_some()).count(), 1, "one of them begins the run");
+        assert!(sent.iter().all(|outcome| outcome.accepted == sent[0].accepted));
+        assert_eq!(sent.iter().filter(|outcome| outcome.run.is_some()).count(), 1, "one of them begins the run");
         let log = log(node(0), Channel::Thread(create.thread_id)).await;
         assert_eq!(log.len(), 2, "the thread and the message: {log:?}");
     })

@@ -78,8 +78,8 @@ async fn ask(model: &Model, text: &str) -> Outcome {
 }
 
 fn goals(outcome: &Outcome) -> Option<Value> {
-    let asked = outcome.calls.iter().find(|(name, _)| name == "ask_model")?;
-    Some(serde_json::from_str(&asked.1).expect("JSON"))
+    let call = outcome.calls.iter().find(|(name, _)| name == "ask_model")?;
+    Some(serde_json::from_str(&call.1).expect("JSON"))
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn the_analyst_works_without_its_model() {
     let down = || Reply::Status(500, Vec::new(), "oops".into());
     let model = Model::with([down(), down()]).await;
     let outcome = ask(&model, "My boss frets, somehow.").await;
-    assert!(goals(&outcome).expect("asked")["error"].is_string());
+    assert!(goals(&outcome).expect("a call")["error"].is_string());
     assert!(outcome.last.starts_with("2 requests, "), "{}", outcome.last);
     assert!(outcome.done.usage.is_empty() && outcome.done.result.is_some());
 }

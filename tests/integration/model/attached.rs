@@ -20,12 +20,12 @@ use crate::{
 
 /// The contents of people's messages in the newest request.
 fn user_messages(model: &Model) -> Vec<Value> {
-    user_contents(&model.requests().pop().expect("it was asked").body)
+    user_contents(&model.requests().pop().expect("a request").body)
 }
 
 /// Whether the newest request offers `read_file`.
 fn offers_read_file(model: &Model) -> bool {
-    let body = model.requests().pop().expect("it was asked").body;
+    let body = model.requests().pop().expect("a request").body;
     body["tools"].as_array().is_some_and(|tools| tools.iter().any(|tool| tool["function"]["name"] == "read_file"))
 }
 
@@ -264,7 +264,7 @@ async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
     let run = harness.ask_with_files("Read this", &[("book.txt", book().as_bytes())]).await;
     assert_eq!(run.state, RunState::Finished);
     assert_eq!(texts(&run)[1..], ["My model takes no tools, so I do not see the rest of the files.", "It begins."]);
-    let offered: Vec<_> = model.requests().iter().map(|asked| !asked.body["tools"].is_null()).collect();
+    let offered: Vec<_> = model.requests().iter().map(|request| !request.body["tools"].is_null()).collect();
     assert_eq!(offered, [true, false]);
 }
 

@@ -24,11 +24,11 @@ async fn interrupted_run(after: impl IntoIterator<Item = Reply>) -> (Model, Harn
 #[tokio::test]
 async fn only_a_call_that_needs_consent_waits_for_a_person() {
     let (model, harness, run) = interrupted_run([]).await;
-    let asked = &open_interrupts(&run)[0];
-    assert_eq!((asked.reason.as_str(), asked.tool_call_id.as_deref()), ("tool_call", Some("s1")));
-    let metadata = asked.metadata.as_ref().expect("metadata");
+    let interrupt = &open_interrupts(&run)[0];
+    assert_eq!((interrupt.reason.as_str(), interrupt.tool_call_id.as_deref()), ("tool_call", Some("s1")));
+    let metadata = interrupt.metadata.as_ref().expect("metadata");
     assert_eq!((&metadata["toolName"], &metadata["args"]), (&json!("send"), &json!({"at": "home"})));
-    assert!(asked.expires_at.is_some() && asked.response_schema.is_some());
+    assert!(interrupt.expires_at.is_some() && interrupt.response_schema.is_some());
     assert_eq!(harness.called(), [("look".to_owned(), json!({"at": "a"}))]);
     assert_eq!(called(&run).iter().map(|call| call.2.is_some()).collect::<Vec<_>>(), [false, true]);
     assert_eq!(model.requests().len(), 1);
@@ -90,8 +90,8 @@ async fn a_resuming_run_may_ask_again() {
     let again = calls(&[("send", "s1", json!({"at": "work"}))]);
     let (model, harness, run) = interrupted_run([again, text_reply("Both sent.")]).await;
     let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
-    let asked = &open_interrupts(&next)[0];
-    assert_ne!(asked.tool_call_id.as_deref(), Some("s1"), "an id that was used is not used again");
+    let interrupt = &open_interrupts(&next)[0];
+    assert_ne!(interrupt.tool_call_id.as_deref(), Some("s1"), "an id that was used is not used again");
     let last = harness.answer_all(next.run_id, &[json!({"approved": true})]).await;
     assert_eq!((&last.state, texts(&last)), (&RunState::Finished, vec!["Both sent."]));
     let sent: Vec<_> = harness.called().into_iter().filter(|(name, _)| name == "send").map(|(_, args)| args).collect();
@@ -120,14 +120,14 @@ async fn as_many_calls_as_fit_are_asked_about_and_the_model_is_told_of_the_rest(
     let model = Model::with([calls(&many), text_reply("Some sent.")]).await;
     let harness = Harness::new(&model).await;
     let run = harness.ask("send all").await;
-    let asked = open_interrupts(&run).len();
-    assert!((8..10).contains(&asked), "{asked}");
+    let interrupts = open_interrupts(&run).len();
+    assert!((8..10).contains(&interrupts), "{interrupts}");
     let results: Vec<_> = called(&run).iter().filter_map(|call| call.2).collect();
-    assert_eq!(results.len(), 12 - asked);
+    assert_eq!(results.len(), 12 - interrupts);
     assert!(results.iter().all(|result| result.contains("Not carried out") && result.contains("Call it again")));
-    let next = harness.answer_all(run.run_id, &vec![json!({"approved": true}); asked]).await;
+    let next = harness.answer_all(run.run_id, &vec![json!({"approved": true}); interrupts]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Some sent."]));
-    assert_eq!(harness.called().len(), asked);
+    assert_eq!(harness.called().len(), interrupts);
     let sent = model.requests()[1].body["messages"].to_string();
-    assert_eq!(sent.matches("Not carried out").count(), 12 - asked);
+    assert_eq!(sent.matches("Not carried out").count(), 12 - interrupts);
 }

@@ -15,7 +15,7 @@ async fn failed(reply: Reply) -> RunView {
         .await
         .ask("hello")
         .await;
-    assert_eq!(model.requests().len(), 1, "asked once");
+    assert_eq!(model.requests().len(), 1, "requested once");
     run
 }
 

@@ -85,7 +85,7 @@ async fn the_model_is_told_what_cannot_be_called() {
 
 #[tokio::test]
 async fn the_person_is_told_when_the_steps_are_used_up() {
-    let model = Model::with([look("a"), look("b"), text_reply("never asked")]).await;
+    let model = Model::with([look("a"), look("b"), text_reply("not requested")]).await;
     let harness = Harness::with(&model, json!({"max_steps": 2})).await;
     let run = harness.ask("look").await;
     assert_eq!(run.state, RunState::Finished);
@@ -96,7 +96,7 @@ async fn the_person_is_told_when_the_steps_are_used_up() {
 
 #[tokio::test]
 async fn a_run_whose_budget_is_used_up_makes_no_more_calls_and_finishes() {
-    let model = Model::with([look("a"), text_reply("never asked")]).await;
+    let model = Model::with([look("a"), text_reply("not requested")]).await;
     let limit = Arc::new(TokenLimit(50, Default::default()));
     let harness =
         Harness::build(&model, json!({}), AgentBuilder::default(), |agent| agent.with_allowance(limit.clone())).await;
@@ -112,7 +112,7 @@ async fn a_run_whose_budget_is_used_up_makes_no_more_calls_and_finishes() {
 
 #[tokio::test]
 async fn the_daily_budget_counts_during_a_run() {
-    let model = Model::with([look("a"), text_reply("Done."), look("b"), text_reply("never asked")]).await;
+    let model = Model::with([look("a"), text_reply("Done."), look("b"), text_reply("not requested")]).await;
     let harness = Harness::with_budget(&model, Budget { tokens: Some(300), usd: None }).await;
     assert_eq!(texts(&harness.ask("look").await), ["Done."], "110 tokens, and another 110");
     let run = harness.ask("look again").await;
@@ -123,7 +123,7 @@ async fn the_daily_budget_counts_during_a_run() {
 #[tokio::test]
 async fn concurrent_runs_of_a_person_share_the_budget() {
     let dear = || Reply::Stream([vec![call(0, "c1", "look")], end("tool_calls", 5_000, 500)].concat());
-    let model = Model::with([dear(), Reply::Silence, dear(), text_reply("never asked")]).await;
+    let model = Model::with([dear(), Reply::Silence, dear(), text_reply("not requested")]).await;
     let mut harness = Harness::with_budget(&model, Budget { tokens: Some(8_000), usd: None }).await;
     let other = harness.begin("look").await;
     let under_way = async {

@@ -129,6 +129,6 @@ async fn it_sees_the_files_of_messages() {
 #[tokio::test]
 async fn its_refusals_arrive_with_their_message() {
     let application = Application::start().await;
-    let said = application.harness("nowhere").await.failure("remote_refused").await;
-    assert!(said.contains("404 Not Found"), "{said}");
+    let message = application.harness("nowhere").await.failure("remote_refused").await;
+    assert!(message.contains("404 Not Found"), "{message}");
 }

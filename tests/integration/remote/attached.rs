@@ -27,7 +27,7 @@ fn text(text: &str) -> Value {
 
 /// The contents of the user messages in the newest request.
 fn user_messages(server: &Endpoint) -> Vec<Value> {
-    user_contents(&server.requests().pop().expect("it was asked").input)
+    user_contents(&server.requests().pop().expect("a request").input)
 }
 
 #[tokio::test]

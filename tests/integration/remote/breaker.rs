@@ -31,8 +31,8 @@ async fn the_breaker_opens_reports_its_next_trial_and_closes() {
         harness.failure("remote_failed").await;
     }
     assert!(!health().ok && health().about.contains("500 Internal Server Error"), "{:?}", health());
-    let said = harness.failure("remote_unavailable").await;
-    assert!(said.contains("try again in 1 s"), "{said}");
+    let message = harness.failure("remote_unavailable").await;
+    assert!(message.contains("try again in 1 s"), "{message}");
     assert_eq!(server.requests().len(), 3, "no request waited for it");
     // The trial request fails: the breaker stays open for longer.
     until(|| health().ok).await;

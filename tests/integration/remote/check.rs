@@ -35,11 +35,15 @@ async fn an_agent_that_answers_twice_gets_the_whole_conversation_and_passes_the_
     let (check, levels) = found(&server).await;
     assert_eq!(levels, [FindingLevel::Good, FindingLevel::Good], "{check:?}");
     assert!(says(&check, "with 10 characters of text") && says(&check, "when the conversation goes on"), "{check:?}");
-    let asked = server.requests();
-    let contents: Vec<_> =
-        asked[1].input["messages"].as_array().expect("messages").iter().map(|said| said["content"].clone()).collect();
+    let requests = server.requests();
+    let contents: Vec<_> = requests[1].input["messages"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .map(|message| message["content"].clone())
+        .collect();
     assert_eq!(contents, [json!(CheckAgent::GREETING), json!("I can add."), json!("Thank you.")]);
-    assert_eq!(asked[0].input["threadId"], asked[1].input["threadId"]);
+    assert_eq!(requests[0].input["threadId"], requests[1].input["threadId"]);
 }
 
 #[tokio::test]

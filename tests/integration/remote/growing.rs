@@ -76,8 +76,8 @@ async fn a_thread_grows_by_what_is_new_however_much_its_agent_restates() {
         assert!(now - held < 150_000, "{} bytes in turn {number}", now - held);
         held = now;
     }
-    let asked = server.requests();
-    let last = &asked[TURNS - 1].input;
+    let requests = server.requests();
+    let last = &requests[TURNS - 1].input;
     assert!(last["state"].to_string().len() > 1_300_000, "{}", last["state"].to_string().len());
     let notes: Vec<String> = (0..TURNS - 1).map(|number| unique_text(number, 100_000)).collect();
     assert_eq!((&last["state"]["notes"], &last["state"]["turns"]), (&json!(notes), &json!(TURNS - 2)));
@@ -137,9 +137,9 @@ async fn a_run_whose_state_is_too_large_fails_and_the_thread_continues() {
     let message = harness.failure("event_too_large").await;
     assert!(message.contains("at most 1048576 bytes"), "{message}");
     assert_eq!(harness.ask("Three").await.state, RunState::Finished);
-    let asked = server.requests();
-    assert_eq!(asked[2].input["state"], json!({"turn": 1}), "the entries before the limit are kept");
-    let sent_messages = asked[2].input["messages"].as_array().expect("messages").iter();
+    let requests = server.requests();
+    assert_eq!(requests[2].input["state"], json!({"turn": 1}), "the entries before the limit are kept");
+    let sent_messages = requests[2].input["messages"].as_array().expect("messages").iter();
     assert_eq!(sent_messages.filter(|message| message["content"] == "Well.").count(), 2);
 }
 

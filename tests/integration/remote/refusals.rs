@@ -46,8 +46,8 @@ async fn each_refusal_has_its_code_and_is_not_asked_again() {
     ];
     for (line, headers, body, code, expected) in cases {
         let server = refusing(line, headers, body).await;
-        let said = RemoteHarness::new(&server).await.failure(code).await;
-        assert!(said.contains(expected), "`{said}` should say `{expected}`");
+        let message = RemoteHarness::new(&server).await.failure(code).await;
+        assert!(message.contains(expected), "`{message}` should say `{expected}`");
         assert_eq!(server.requests().len(), 1, "{line}");
     }
 }
@@ -69,9 +69,9 @@ async fn temporary_failures_are_retried_until_an_answer() {
     let began = Instant::now();
     assert_eq!(harness.ask("hello").await.state, RunState::Finished);
     assert!(began.elapsed() >= Duration::from_secs(1), "it waits as long as requested");
-    let asked = server.requests();
-    assert_eq!(asked.len(), 3);
-    assert!(asked.iter().all(|each| each.input == asked[0].input), "the retry is the same request");
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.iter().all(|each| each.input == requests[0].input), "the retry is the same request");
 }
 
 #[tokio::test]
@@ -103,8 +103,8 @@ async fn nothing_is_asked_again_once_an_event_came() {
 async fn an_endpoint_that_does_not_listen_fails_at_once() {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
     let config = config(&format!("http://127.0.0.1:{port}/secret-path"), &json!({}));
-    let said = RemoteHarness::with_config(&config).await.failure("remote_unreachable").await;
-    assert!(said.contains("cannot be reached") && !said.contains("secret-path"), "{said}");
+    let message = RemoteHarness::with_config(&config).await.failure("remote_unreachable").await;
+    assert!(message.contains("cannot be reached") && !message.contains("secret-path"), "{message}");
 }
 
 #[tokio::test]
@@ -120,8 +120,8 @@ async fn a_connection_that_is_never_established_times_out() {
         assert!(waiting.len() < 100, "the listener has room for all");
     }
     let config = config(&format!("http://{address}/"), &json!({"connect_timeout_ms": 200, "retries": 0}));
-    let said = RemoteHarness::with_config(&config).await.failure("connect_timeout").await;
-    assert!(said.contains("within 200ms"), "{said}");
+    let message = RemoteHarness::with_config(&config).await.failure("connect_timeout").await;
+    assert!(message.contains("within 200ms"), "{message}");
 }
 
 #[tokio::test]
@@ -130,8 +130,8 @@ async fn addresses_of_private_networks_are_refused_without_leave() {
     let named = server.url.replace("127.0.0.1", "localhost");
     let private = json!({"allow_private_network": false});
     // A name is checked when a connection is made, by the address it resolves to.
-    let said = RemoteHarness::with_config(&config(&named, &private)).await.failure("address_refused").await;
-    assert!(said.contains("`localhost` lies in a private network"), "{said}");
+    let message = RemoteHarness::with_config(&config(&named, &private)).await.failure("address_refused").await;
+    assert!(message.contains("`localhost` lies in a private network"), "{message}");
     assert!(server.requests().is_empty());
     // An address in the URL is checked in the configuration.
     for url in [server.url.clone(), server.url.replace("127.0.0.1", "[::ffff:127.0.0.1]"), "http://2130706433/".into()]
@@ -221,18 +221,25 @@ async fn secrets_that_an_endpoint_repeats_are_not_shown() {
         ("remote_refused", "cannot POST /agent?... or ... or ..."),
     ];
     for (code, expected) in codes {
-        let said = harness.failure(code).await;
-        assert!(said.contains(expected) && !said.contains("literal-secret"), "`{said}` should say `{expected}`");
+        let message = harness.failure(code).await;
+        assert!(
+            message.contains(expected) && !message.contains("literal-secret"),
+            "`{message}` should say `{expected}`"
+        );
     }
-    let asked = server.requests();
-    assert!(asked[0].head.starts_with(&format!("POST /agent?key={SECRET}&other=literal-secret ")), "{}", asked[0].head);
+    let requests = server.requests();
+    assert!(
+        requests[0].head.starts_with(&format!("POST /agent?key={SECRET}&other=literal-secret ")),
+        "{}",
+        requests[0].head
+    );
 }
 
 #[tokio::test]
 async fn a_stream_that_is_compressed_all_the_same_is_refused() {
     let server = refusing("200 OK", &["Content-Type: text/event-stream", "Content-Encoding: gzip"], "\u{1f}").await;
-    let said = RemoteHarness::new(&server).await.failure("remote_not_sse").await;
-    assert!(said.contains("compressed (`gzip`)"), "{said}");
+    let message = RemoteHarness::new(&server).await.failure("remote_not_sse").await;
+    assert!(message.contains("compressed (`gzip`)"), "{message}");
 }
 
 #[test]
@@ -244,7 +251,7 @@ fn a_header_that_cannot_be_sent_names_its_key() {
         (json!({"X-Key": "${MISSING}"}), "headers.X-Key: the variable MISSING is not set"),
     ];
     for (headers, expected) in cases {
-        let said = remote_error(&config("http://127.0.0.1/", &json!({"headers": headers})));
-        assert!(said.contains(expected), "`{said}` should say `{expected}`");
+        let message = remote_error(&config("http://127.0.0.1/", &json!({"headers": headers})));
+        assert!(message.contains(expected), "`{message}` should say `{expected}`");
     }
 }

@@ -33,7 +33,7 @@ fn snapshot(answer: &Responder, more: &[Value]) -> Value {
 
 /// Role, id and content of the messages in a request.
 fn messages_in(input: &Value) -> Vec<String> {
-    let messages = input["messages"].as_array().expect("messages").iter().filter(|said| said["role"] != "user");
+    let messages = input["messages"].as_array().expect("messages").iter().filter(|message| message["role"] != "user");
     let text = |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
     let sent_messages = messages.map(|message| {
         let calls = message["toolCalls"].as_array().into_iter().flatten();
@@ -116,11 +116,11 @@ async fn messages_of_an_earlier_run_are_not_repeated_when_the_continued_run_rest
     assert_eq!((text_of(&run).as_str(), calls(&run)), ("Done.", vec![]));
     assert_eq!(text_of(&harness.ask("Thanks").await), "You are welcome.");
     harness.ask("Bye").await;
-    let asked = server.requests();
+    let requests = server.requests();
     let turn =
         ["assistant m1 I will send it.", "assistant c1-call  <c1>", "tool canon-r sent", "assistant canon-2 Done."];
-    assert_eq!(messages_in(&asked[2].input), turn);
-    assert_eq!(messages_in(&asked[3].input), [&turn[..], &["assistant m3 You are welcome."]].concat());
+    assert_eq!(messages_in(&requests[2].input), turn);
+    assert_eq!(messages_in(&requests[3].input), [&turn[..], &["assistant m3 You are welcome."]].concat());
 }
 
 #[tokio::test]
@@ -191,9 +191,9 @@ async fn thoughts_stay_where_none_are_restated_and_are_replaced_where_some_are()
     for _ in 0..3 {
         harness.ask("How many?").await;
     }
-    let asked = server.requests();
+    let requests = server.requests();
     let first = ["reasoning t1 Hm.", "reasoning t2 Well.", "assistant m Four."];
-    assert_eq!(messages_in(&asked[1].input), first);
+    assert_eq!(messages_in(&requests[1].input), first);
     let all = [&first[..], &["reasoning canon-t1 Hm.", "assistant m Four."]].concat();
-    assert_eq!(messages_in(&asked[2].input), all);
+    assert_eq!(messages_in(&requests[2].input), all);
 }

@@ -33,8 +33,8 @@ pub struct ReceivedRequest {
 /// An endpoint. Dropped, it stops listening.
 pub struct Endpoint {
     pub url: String,
-    asked: Arc<Mutex<Vec<ReceivedRequest>>>,
-    left: watch::Receiver<usize>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
+    closed: watch::Receiver<usize>,
     _tasks: JoinSet<()>,
 }
 
@@ -47,38 +47,38 @@ impl Endpoint {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/agent", listener.local_addr().expect("an address"));
-        let (asked, count, (leave, left)) = (Arc::default(), AtomicUsize::new(0), watch::channel(0));
-        let (mut tasks, log, script) = (JoinSet::new(), Arc::clone(&asked), Arc::new(script));
+        let (requests, count, (closed_sender, closed)) = (Arc::default(), AtomicUsize::new(0), watch::channel(0));
+        let (mut tasks, log, script) = (JoinSet::new(), Arc::clone(&requests), Arc::new(script));
         tasks.spawn(async move {
             let mut open = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let number = count.fetch_add(1, Ordering::SeqCst);
-                let (log, leave, script) = (Arc::clone(&log), leave.clone(), Arc::clone(&script));
+                let (log, closed_sender, script) = (Arc::clone(&log), closed_sender.clone(), Arc::clone(&script));
                 open.spawn(async move {
                     // An error is expected where the peer disconnects.
-                    let _ = serve(stream, &log, &leave, |answer| script(number, answer)).await;
+                    let _ = serve(stream, &log, &closed_sender, |answer| script(number, answer)).await;
                 });
             }
         });
-        Self { url, asked, left, _tasks: tasks }
+        Self { url, requests, closed, _tasks: tasks }
     }
 
     /// The requests so far.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
-        self.asked.lock().expect("not poisoned").clone()
+        self.requests.lock().expect("not poisoned").clone()
     }
 
     /// Waits until this many clients have closed their connection before the script did.
     pub async fn until_disconnected(&self, count: usize) {
-        let mut left = self.left.clone();
-        timeout(TEST_TIMEOUT, left.wait_for(|left| *left >= count)).await.expect("in time").expect("it lives");
+        let mut closed = self.closed.clone();
+        timeout(TEST_TIMEOUT, closed.wait_for(|closed| *closed >= count)).await.expect("in time").expect("it lives");
     }
 }
 
 async fn serve<R: Future<Output = io::Result<()>>>(
     stream: TcpStream,
     log: &Mutex<Vec<ReceivedRequest>>,
-    leave: &watch::Sender<usize>,
+    closed_sender: &watch::Sender<usize>,
     script: impl FnOnce(Responder) -> R,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
@@ -98,14 +98,14 @@ async fn serve<R: Future<Output = io::Result<()>>>(
     stream.read_exact(&mut body).await?;
     let input: Value = serde_json::from_slice(&body).unwrap_or_default();
     log.lock().expect("not poisoned").push(ReceivedRequest { head, input: input.clone() });
-    script(Responder { stream: stream.into_inner(), input, leave: leave.clone(), chunked: false }).await
+    script(Responder { stream: stream.into_inner(), input, closed_sender: closed_sender.clone(), chunked: false }).await
 }
 
 /// The response to a request.
 pub struct Responder {
     stream: TcpStream,
     pub input: Value,
-    leave: watch::Sender<usize>,
+    closed_sender: watch::Sender<usize>,
     chunked: bool,
 }
 
@@ -176,14 +176,14 @@ impl Responder {
     pub async fn hold(mut self) -> io::Result<()> {
         let mut nothing = [0; 64];
         while self.stream.read(&mut nothing).await.is_ok_and(|read| read > 0) {}
-        self.leave.send_modify(|left| *left += 1);
+        self.closed_sender.send_modify(|closed| *closed += 1);
         Ok(())
     }
 
     /// Sends the same text until the client closes the connection.
     pub async fn flood(mut self, text: &str) -> io::Result<()> {
         while self.raw(text).await.is_ok() {}
-        self.leave.send_modify(|left| *left += 1);
+        self.closed_sender.send_modify(|closed| *closed += 1);
         Ok(())
     }
 

@@ -195,8 +195,8 @@ async fn an_unreadable_or_invalid_event_ends_the_run_with_a_description() {
     for (bytes, code, expected) in cases {
         let server = sending(bytes).await;
         let harness = RemoteHarness::with(&server, json!({"strict": true})).await;
-        let said = harness.failure(code).await;
-        assert!(said.contains(expected), "`{said}` should say `{expected}`");
+        let message = harness.failure(code).await;
+        assert!(message.contains(expected), "`{message}` should say `{expected}`");
     }
 }
 

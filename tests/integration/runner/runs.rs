@@ -34,11 +34,14 @@ async fn a_stopped_run_ends_cancelled_with_everything_closed_and_stopping_again_
     for text in ["wait", "ignore the stop"] {
         let run = harness.begin(text).await;
         harness.until_open(run).await;
-        let asked = std::time::Instant::now();
+        let requested_at = std::time::Instant::now();
         harness.runner.stop(run);
         harness.runner.stop(run);
         assert_eq!(harness.final_state(run).await, RunState::Cancelled);
-        assert!(asked.elapsed() < Duration::from_secs(10), "an agent that ignores the stop does not delay the end");
+        assert!(
+            requested_at.elapsed() < Duration::from_secs(10),
+            "an agent that ignores the stop does not delay the end"
+        );
         let events = harness.events(run).await;
         let Some(Event::RunFinished(end)) = events.last() else { panic!("finishes") };
         assert_eq!(end.outcome, Some(RunOutcome::Cancelled));
@@ -73,7 +76,7 @@ async fn an_error_a_panic_and_a_broken_rule_end_the_run_with_their_codes_and_no_
         assert!(!format!("{events:?}").contains("secret"), "a panic's message is only in the server's log");
         assert_eq!(harness.phases(run).await, [RunPhase::Running, RunPhase::Failed]);
         let view = harness.view().await;
-        assert_eq!(texts(view.run(run).expect("the run")), ["so far"], "what was said before is kept");
+        assert_eq!(texts(view.run(run).expect("the run")), ["so far"], "the text before is kept");
     }
     harness.until_idle().await;
 }
@@ -132,8 +135,8 @@ async fn a_runs_usage_counts_though_its_thread_was_deleted() {
     for (text, is_told) in [("spend until stopped", true), ("spend at the gate", false)] {
         let thread_id = harness.create_thread().await;
         let command = SendMessage::new(thread_id, text);
-        let asked = threads::send(&harness.channels, &harness.user, &command, None, |_| Ok("script".into())).await;
-        let run = asked.expect("accepted").run.expect("a run");
+        let outcome = threads::send(&harness.channels, &harness.user, &command, None, |_| Ok("script".into())).await;
+        let run = outcome.expect("accepted").run.expect("a run");
         let run_id = run.run_id;
         harness.runner.start(run);
         harness.until_in(thread_id, |view| view.run(run_id).is_some_and(|run| run.nodes.len() == 7)).await;
@@ -170,8 +173,8 @@ async fn a_person_has_a_bounded_number_of_runs_and_more_wait_up_to_a_bound() {
     let going = harness.begin("wait").await;
     harness.runner.admit(harness.user.id).expect("one may wait");
     let command = SendMessage::new(other, "answer");
-    let asked = threads::send(&harness.channels, &harness.user, &command, None, |_| Ok("script".into())).await;
-    let waiting = asked.expect("accepted").run.expect("a run");
+    let outcome = threads::send(&harness.channels, &harness.user, &command, None, |_| Ok("script".into())).await;
+    let waiting = outcome.expect("accepted").run.expect("a run");
     let run_id = waiting.run_id;
     harness.runner.start(waiting);
     let line: Vec<_> = harness.runner.waiting(other).iter().map(|at| at.waiting).collect();

@@ -19,8 +19,8 @@ impl RunnerHarness {
     }
 
     async fn try_answer(&self, answer: &Answer) -> Result<CommandOutcome, ErrorBody> {
-        let asked = threads::answer(&self.channels, &self.user, answer, None, |_| Ok(())).await;
-        asked.map_err(netra::server::error::Error::into_body)
+        let outcome = threads::answer(&self.channels, &self.user, answer, None, |_| Ok(())).await;
+        outcome.map_err(netra::server::error::Error::into_body)
     }
 
     async fn take_back(&self, message_id: MessageId) -> Result<Option<RunId>, ErrorBody> {
@@ -101,13 +101,13 @@ async fn an_answered_run_continues_once_and_before_messages_sent_meanwhile() {
     assert_eq!(view.run(later).expect("the run").state, RunState::Waiting, "earlier messages wait for the answer");
 
     let answer = harness.answer_command(asking);
-    let asked = harness.try_answer(&answer).await.expect("accepted");
+    let outcome = harness.try_answer(&answer).await.expect("accepted");
     let again = harness.try_answer(&answer).await.expect("accepted again");
-    assert_eq!((again.accepted.clone(), again.run), (asked.accepted.clone(), None));
+    assert_eq!((again.accepted.clone(), again.run), (outcome.accepted.clone(), None));
     let other = harness.try_answer(&harness.answer_command(asking)).await.expect_err("once");
     assert_eq!(other.code, ErrorCode::Conflict);
-    let resumed = asked.accepted.run_id;
-    harness.runner.start(asked.run.expect("a run"));
+    let resumed = outcome.accepted.run_id;
+    harness.runner.start(outcome.run.expect("a run"));
     let result = harness.result(resumed).await;
     assert_eq!(result["parent"], json!(asking));
     assert_eq!(result["resume"], json!([{"interruptId": "i", "status": "resolved", "payload": {"approved": true}}]));
@@ -171,14 +171,14 @@ async fn queued_and_interrupted_runs_survive_a_restart() {
     let harness = RunnerHarness::new().await;
     let asking = harness.begin("ask").await;
     harness.final_state(asking).await;
-    let asked = harness.try_answer(&harness.answer_command(asking)).await.expect("accepted");
+    let outcome = harness.try_answer(&harness.answer_command(asking)).await.expect("accepted");
     let later = harness.accept("script", &SendMessage::new(harness.thread, "answer"), None).await.run_id;
     // Another runner on the same store, as after a crash; neither run had started.
     let options = RunnerOptions::new(harness.files());
     let after = runner(&harness.channels, &harness.agent.gate, &harness.agent.files, options);
     assert_eq!(after.recover().await.expect("recovers"), 0, "none is ended");
     let _upkeep = Upkeep::spawn(&after);
-    assert_eq!(harness.final_state(asked.accepted.run_id).await, RunState::Finished);
+    assert_eq!(harness.final_state(outcome.accepted.run_id).await, RunState::Finished);
     assert_eq!(harness.final_state(later).await, RunState::Finished);
     harness.events(later).await;
 }
@@ -301,11 +301,11 @@ async fn an_answer_cannot_be_taken_back() {
     let asking = harness.begin("ask").await;
     harness.final_state(asking).await;
     let answer = harness.answer_command(asking);
-    let asked = harness.try_answer(&answer).await.expect("accepted");
+    let outcome = harness.try_answer(&answer).await.expect("accepted");
     let refused = harness.take_back(answer.answer_id).await.expect_err("is none");
     assert_eq!(refused.code, ErrorCode::NotFound);
-    harness.runner.start(asked.run.expect("a run"));
-    assert_eq!(harness.final_state(asked.accepted.run_id).await, RunState::Finished);
+    harness.runner.start(outcome.run.expect("a run"));
+    assert_eq!(harness.final_state(outcome.accepted.run_id).await, RunState::Finished);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("log"), "tokens").expect("a file");
     client.follow(thread_id).await;
-    let run = client.ask(message(thread_id, "Where do my tokens go?")).await.expect("is said");
+    let run = client.ask(message(thread_id, "Where do my tokens go?")).await.expect("accepted");
     let MessageAccepted { run_id, .. } = serde_json::from_value(run).expect("fits");
     assert_eq!(server.runner.waiting(thread_id).iter().map(|run| run.waiting.run_id).collect::<Vec<_>>(), [run_id]);
     assert_eq!(client.ask(DeleteThread { thread_id }).await, Ok(json!({})));
@@ -47,19 +47,19 @@ async fn a_repeated_message_starts_one_run() {
     let ada = server.member("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);
     let thread_id = tab.create_thread().await;
-    let said = message(thread_id, "Where do my tokens go?");
-    let first = tab.ask(said.clone()).await.expect("is said");
-    assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()));
-    assert_eq!(phone.ask(said.clone()).await, Ok(first.clone()), "from another connection too");
+    let command = message(thread_id, "Where do my tokens go?");
+    let first = tab.ask(command.clone()).await.expect("accepted");
+    assert_eq!(tab.ask(command.clone()).await, Ok(first.clone()));
+    assert_eq!(phone.ask(command.clone()).await, Ok(first.clone()), "from another connection too");
     let started = server.runner.waiting(thread_id);
     assert_eq!(started.len(), 1);
     assert_eq!(json!(started[0].waiting.run_id), first["run_id"]);
     let (_, view) = server.gateway.channels.thread(thread_id).await.expect("reads");
     assert_eq!(view.run(started[0].waiting.run_id).expect("a run").agent, "echo");
-    assert_eq!(tab.ask(said.clone()).await, Ok(first.clone()), "also when no other run may begin");
+    assert_eq!(tab.ask(command.clone()).await, Ok(first.clone()), "also when no other run may begin");
     let error = tab.ask(message(thread_id, "And now?")).await.expect_err("refused");
     assert_eq!((error.code, error.retry_after_ms), (ErrorCode::RateLimited, Some(2_000)));
-    let other = SendMessage { text: "Something else".into(), ..said };
+    let other = SendMessage { text: "Something else".into(), ..command };
     assert_eq!(phone.refused(other).await, ErrorCode::Conflict);
 
     let again = CreateThread { thread_id, title: None, agent: None };
@@ -73,7 +73,7 @@ async fn a_run_is_stopped_by_its_owner_only_and_twice_is_fine() {
     let server = SocketServer::start().await;
     let (mut ada, mut bob) = (server.member("ada").await.connect().await, server.member("bob").await.connect().await);
     let thread_id = ada.create_thread().await;
-    let reply = ada.ask(message(thread_id, "Go")).await.expect("is said");
+    let reply = ada.ask(message(thread_id, "Go")).await.expect("accepted");
     let MessageAccepted { run_id, .. } = serde_json::from_value(reply).expect("fits");
     assert_eq!(bob.refused(StopRun { run_id }).await, ErrorCode::NotFound);
     assert_eq!(ada.refused(StopRun { run_id: RunId::new() }).await, ErrorCode::NotFound);
@@ -148,12 +148,12 @@ async fn commands_sent_at_once_are_done_in_order() {
     let mut client = server.member("ada").await.connect().await;
     let thread_id = ThreadId::new();
     let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;
-    let mut said = Vec::new();
+    let mut ids = Vec::new();
     for n in 0..40 {
-        said.push(client.send(message(thread_id, &format!("message {n}"))).await);
+        ids.push(client.send(message(thread_id, &format!("message {n}"))).await);
     }
     assert!(client.reply(made).await.is_ok());
-    for id in said {
+    for id in ids {
         assert!(client.reply(id).await.is_ok());
     }
     let started = server.runner.waiting(thread_id);

@@ -65,7 +65,7 @@ async fn two_clients_are_in_step() {
     let from = tab.follow(thread).await.seq;
     phone.follow(thread).await;
     tab.subscribe(ChannelName::User, None).await;
-    tab.ask(message(thread, "Where do my tokens go?")).await.expect("is said");
+    tab.ask(message(thread, "Where do my tokens go?")).await.expect("accepted");
     let last = server.append(thread, 200).await;
     let of_thread = |event: &EventPush| event.channel == ChannelName::Thread(thread);
     let mut seen = Vec::new();

@@ -124,8 +124,8 @@ impl<A> Harness<A> {
     /// Answers a run's interrupts, then waits for the end of the run that goes on.
     pub async fn answer(&self, run_id: RunId, answers: Vec<InterruptAnswer>) -> RunView {
         let command = Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers };
-        let asked = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
-        self.until_over(self.start_run(asked.run.expect("a run"))).await
+        let outcome = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
+        self.until_over(self.start_run(outcome.run.expect("a run"))).await
     }
 
     /// Answers a run's only interrupt, then waits for the end of the run that goes on.

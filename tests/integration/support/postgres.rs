@@ -101,8 +101,8 @@ impl Postgres {
         blocking(move || {
             let begun = Instant::now();
             while !ready.output().expect("pg_isready runs").status.success() {
-                let said = || fs::read_to_string(&log).unwrap_or_default();
-                assert!(begun.elapsed() < TEST_TIMEOUT, "PostgreSQL does not answer: {}", said());
+                let log_text = || fs::read_to_string(&log).unwrap_or_default();
+                assert!(begun.elapsed() < TEST_TIMEOUT, "PostgreSQL does not answer: {}", log_text());
                 std::thread::sleep(Duration::from_millis(20));
             }
         })

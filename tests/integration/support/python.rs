@@ -18,10 +18,10 @@ pub fn environment(name: &str, requirements: &str) -> PathBuf {
         return programs;
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    let asked = folder.join("requirements.txt");
-    std::fs::write(&asked, requirements).expect("writes");
+    let list = folder.join("requirements.txt");
+    std::fs::write(&list, requirements).expect("writes");
     let install = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"];
-    run(Command::new(programs.join("python")).args(install).arg(asked));
+    run(Command::new(programs.join("python")).args(install).arg(list));
     std::fs::write(made, requirements).expect("writes");
     programs
 }
@@ -30,6 +30,6 @@ pub fn environment(name: &str, requirements: &str) -> PathBuf {
 fn run(command: &mut Command) {
     let why = "these tests need python3 with venv and pip, and a package index that pip reaches";
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}; {why}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} failed: {said}\n{why}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed: {stderr}\n{why}");
 }

@@ -121,8 +121,9 @@ impl TestStore {
     /// Sends a message, whose run then belongs to this node.
     pub async fn create_run(&self, channels: &Channels, thread_id: ThreadId) -> RunId {
         let command = SendMessage::new(thread_id, "Go on.");
-        let asked = threads::send(channels, &self.user, &command, None, |_| Ok(AGENT.into())).await.expect("accepted");
-        asked.accepted.run_id
+        let outcome =
+            threads::send(channels, &self.user, &command, None, |_| Ok(AGENT.into())).await.expect("accepted");
+        outcome.accepted.run_id
     }
 }
 

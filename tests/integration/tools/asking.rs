@@ -155,7 +155,7 @@ async fn a_question_of_a_stopped_call_reaches_no_other_call() {
     assert!(stopped.await.expect("no panic").output().failed);
     let first = process(&file, "began");
     let other = timeout(TEST_TIMEOUT, other).await.expect("in time").expect("no panic");
-    assert_eq!(other, CallOutcome::Done(ToolOutput::done("at last")), "it asked nothing");
+    assert_eq!(other, CallOutcome::Done(ToolOutput::done("at last")), "the tool asked no question");
     until("the question was cancelled", || notes(&file).contains(&"answer cancel".into())).await;
     // A later call uses another session and asks its own question.
     question_of(&harness, "odd__ask", json!({}), ThreadId::new()).await;
@@ -211,8 +211,8 @@ pub(super) async fn tool_agent_with(
 
 /// The result of a call in the last request to the model.
 pub(super) fn last_result(tool_agent: &ToolAgent) -> String {
-    let asked = tool_agent.model.requests();
-    let messages = asked.last().expect("requests").body["messages"].clone();
+    let requests = tool_agent.model.requests();
+    let messages = requests.last().expect("requests").body["messages"].clone();
     let messages = messages.as_array().expect("messages").clone();
     let result = messages.iter().find(|message| message["role"] == "tool").expect("a result");
     result["content"].to_string()
@@ -235,7 +235,7 @@ async fn a_question_of_a_tool_is_answered_by_a_person_in_the_next_run() {
     let (tool_agent, _folder, _) = tool_agent("plain", "ask", &["Booked."]).await;
     let asks = question(&tool_agent).await;
     let (status, _) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "roof"})))).await;
-    assert_eq!(status.as_u16(), 422, "the answer must fit what was asked");
+    assert_eq!(status.as_u16(), 422, "the answer must match the question");
     let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Booked."), "{stream:#?}");
     assert!(

@@ -19,9 +19,9 @@ fn program() -> std::path::PathBuf {
 
 /// What the child reports about itself.
 async fn facts(harness: &ToolHarness) -> Value {
-    let said = harness.call("child__facts", json!({})).await;
-    assert!(!said.failed, "{}", said.text);
-    serde_json::from_str(&said.text).expect("facts")
+    let output = harness.call("child__facts", json!({})).await;
+    assert!(!output.failed, "{}", output.text);
+    serde_json::from_str(&output.text).expect("facts")
 }
 
 /// A line of `/proc/self/status`.

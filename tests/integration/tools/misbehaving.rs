@@ -145,22 +145,22 @@ async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
         assert!(harness.reason(id).contains(reason), "{id}: {}", harness.reason(id));
         assert!(!harness.reason(id).contains("hidden"));
     }
-    let ToolSourceState::Unavailable { last_output: said, .. } = harness.state("dies") else { panic!("away") };
-    assert_eq!(said.as_deref(), Some("no licence was found"));
+    let ToolSourceState::Unavailable { last_output, .. } = harness.state("dies") else { panic!("away") };
+    assert_eq!(last_output.as_deref(), Some("no licence was found"));
     // Other calls do not wait for its next attempt.
-    let asked = Instant::now();
+    let begun = Instant::now();
     let output = harness.call("mute__x", json!({})).await;
     assert!(output.failed && output.text.contains("at the earliest"), "{output:?}");
-    assert!(asked.elapsed() < Duration::from_millis(600));
+    assert!(begun.elapsed() < Duration::from_millis(600));
     harness.tools.close().await;
 }
 
 #[tokio::test]
 async fn a_server_that_hangs_after_its_start_costs_only_its_timeout() {
     let (harness, _folder, _) = scripted("mute-list", "connect_timeout_ms = 500");
-    let asked = Instant::now();
+    let begun = Instant::now();
     assert_eq!(harness.names().await, Vec::<String>::new());
-    assert!(asked.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!harness.reason("odd").is_empty());
     timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
 }

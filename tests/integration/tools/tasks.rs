@@ -55,7 +55,7 @@ async fn assert_continues_without_a_message(tool_agent: &ToolAgent, file: &Path)
     assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
     fs::write(file.with_extension("done"), "").expect("written");
     let has_result =
-        || tool_agent.model.requests().last().is_some_and(|asked| asked.body.to_string().contains("well rested"));
+        || tool_agent.model.requests().last().is_some_and(|request| request.body.to_string().contains("well rested"));
     until("the model has the result", has_result).await;
     assert_eq!(count(file, "called task"), 1, "it is not started again");
     assert_eq!(count(file, "cancelled the task"), 0);
@@ -134,8 +134,8 @@ async fn a_tasks_question_and_a_later_message_are_answered_after_a_restart() {
         "{}",
         last_result(&tool_agent)
     );
-    let asked = tool_agent.model.requests();
-    let messages = asked.last().expect("requests").body["messages"].clone();
+    let requests = tool_agent.model.requests();
+    let messages = requests.last().expect("requests").body["messages"].clone();
     let roles: Vec<&str> =
         messages.as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
     assert!(roles.ends_with(&["user", "assistant", "tool", "user"]), "the later message comes last: {roles:?}");
