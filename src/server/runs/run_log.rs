@@ -125,7 +125,7 @@ impl RunLog {
     }
 
     /// Ends the run: in one transaction, closes what is open, and appends the terminal event and the entry of the owner's feed. A run
-    /// that was cut off by the end of its server is interrupted instead, if it can be resumed automatically.
+    /// that was cut off when its server stopped is interrupted instead, if it can be resumed automatically.
     pub(super) async fn end(&mut self, ending: &RunEnd) -> Result<(), LogError> {
         if self.view.run(self.run_id).is_none() {
             self.view.apply(now_ms(), self.entry(RunStarted::new(self.thread_id, self.run_id).into()));

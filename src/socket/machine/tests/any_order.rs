@@ -4,15 +4,24 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Step {
+    /// A pending discovery and handshake succeed.
     Arrive,
+    /// The server appends an entry to the channel with this index.
     Append(usize),
+    /// The server pushes an ephemeral entry of this channel.
     Ephemeral(usize),
+    /// The server handles the next command, or refuses it.
     Serve(bool),
+    /// The server's next frame arrives.
     Deliver,
     DeliverTwice,
+    /// The server's next entry is lost.
     Lose,
+    /// The connection closes with this code.
     Close(u16),
+    /// Time passes, in milliseconds.
     Advance(i64),
+    /// The application sends a command.
     Command,
     Follow(usize),
     PageResumed,
@@ -20,8 +29,11 @@ enum Step {
     Online,
     PageHidden,
     Reconnect,
+    /// The server removes all entries, so that older cursors get a snapshot.
     Compact,
+    /// The server restarts with another epoch and empty logs.
     NewEpoch,
+    /// The clock is set back, in milliseconds.
     ClockBack(i64),
 }
 
@@ -121,10 +133,10 @@ proptest! {
         }
         simulation.settle();
         for channel in channels {
-            if let Some((epoch, places)) = simulation.app.states.get(&channel) {
+            if let Some((epoch, seqs)) = simulation.app.states.get(&channel) {
                 prop_assert_eq!(epoch, &simulation.server.epoch());
                 let head = simulation.server.heads[&channel];
-                prop_assert_eq!(places, &(1..=head).collect::<Vec<_>>());
+                prop_assert_eq!(seqs, &(1..=head).collect::<Vec<_>>());
             }
         }
         let answered: Vec<u64> = simulation.app.replies.iter().map(|(token, _)| token.0).collect();

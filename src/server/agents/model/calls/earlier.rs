@@ -1,8 +1,8 @@
-//! Settles the calls that earlier runs left open: those that a person was asked about, and those that became tasks of their servers.
+//! Settles the calls that earlier runs left open: those with an interrupt, and those that became tasks of their servers.
 //!
 //! Promises: only calls and tasks of this agent's own runs count, since the events of other agents are not trusted; a person's answer
-//! belongs to the call that they were asked about, in whichever run it was made; a call that needs consent is carried out only after
-//! a yes to that very call.
+//! belongs to the call of its interrupt, in whichever run it was made; a call that needs consent is carried out only after a person
+//! approved this call.
 
 use std::{collections::HashSet, iter};
 
@@ -33,7 +33,7 @@ use crate::{
 };
 
 impl Tools<'_> {
-    /// Carries out or refuses the calls that a person answered, and follows the tasks of runs that ended before them.
+    /// Carries out or refuses the calls that a person answered, and polls the tasks of runs that ended before their tasks.
     pub(in super::super) async fn settle_earlier(&self, history: &[Message]) -> Result<Settled, AgentError> {
         if let Some(toolbox) = self.toolbox.filter(|_| !self.is_answered()) {
             // The person sent a message instead of an answer.
@@ -42,7 +42,7 @@ impl Tools<'_> {
         let tasks = tasks(&self.input.thread, &self.input.agent);
         let mut open = self.open_calls(history);
         if self.was_cut() {
-            // Nobody was asked about these calls; their tasks are followed below.
+            // Nobody was asked about these calls; their tasks are polled below.
             open.retain(|call| tasks.iter().all(|job| job.id != call.id));
         }
         let (mut jobs, mut results, mut interrupts) = (Vec::new(), Results::new(), InterruptBatch::default());
@@ -68,22 +68,22 @@ impl Tools<'_> {
             }
         }
         let on_branch: HashSet<String> = history::call_ids(history).collect();
-        let is_to_follow = |job: &Job| on_branch.contains(&job.id) && open.iter().all(|call| call.id != job.id);
-        jobs.extend(tasks.into_iter().filter(is_to_follow));
+        let is_to_poll = |job: &Job| on_branch.contains(&job.id) && open.iter().all(|call| call.id != job.id);
+        jobs.extend(tasks.into_iter().filter(is_to_poll));
         results.extend(self.carry_out(jobs, &mut interrupts).await?);
         let interrupts = interrupts.into_vec();
         Ok(if interrupts.is_empty() { Settled::Done(results) } else { Settled::Asked(interrupts) })
     }
 
-    /// The open calls of a run that resumes another: those of the newest answer, and those that the interrupted run asked about, which
-    /// may be older than the person's newest message, since a task outlives its run. If nobody answered, only tasks are followed.
+    /// The open calls of a run that resumes another: those of the newest answer, and those with an interrupt of the resumed run, which
+    /// may be older than the person's newest message, since a task outlives its run. If nobody answered, only tasks are polled.
     fn open_calls(&self, history: &[Message]) -> Vec<ModelCall> {
         if self.input.resume.is_empty() {
             return Vec::new();
         }
         let mut open = history::open_calls(history);
-        let followed = self.interrupts().iter().filter(|asked| self.is_answered() || asks_for_task(asked));
-        for id in followed.filter_map(|asked| asked.tool_call_id.as_deref()) {
+        let interrupts = self.interrupts().iter().filter(|interrupt| self.is_answered() || asks_for_task(interrupt));
+        for id in interrupts.filter_map(|interrupt| interrupt.tool_call_id.as_deref()) {
             if open.iter().all(|call| call.id != id) {
                 open.extend(history::call(history, id));
             }
@@ -91,13 +91,13 @@ impl Tools<'_> {
         open
     }
 
-    /// How to resume a call that asked a person something; `None` where it did not.
+    /// How to resume a call whose tool asked a person a question; `None` if it asked none.
     fn resumption(&self, call: &ModelCall) -> Option<Resumption> {
-        let asked = self.interrupts().iter().filter(|asked| asks_of_tool(asked, call));
-        let answered = asked.map(|asked| {
-            let answer = self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id);
+        let interrupts = self.interrupts().iter().filter(|interrupt| asks_of_tool(interrupt, call));
+        let answered = interrupts.map(|interrupt| {
+            let answer = self.input.resume.iter().find(|answer| answer.interrupt_id == interrupt.id);
             let resolved = answer.is_some_and(|answer| answer.status == AnswerStatus::Resolved);
-            (asked, questions::parse_response(resolved, answer.and_then(|answer| answer.payload.as_ref())))
+            (interrupt, questions::parse_response(resolved, answer.and_then(|answer| answer.payload.as_ref())))
         });
         Resumption::from_answers(answered, self.was_allowed(&call.id))
     }
@@ -108,29 +108,30 @@ impl Tools<'_> {
         Some(run).filter(|run| run.agent == self.input.agent)
     }
 
-    /// Whether a person answered what that run asked, rather than sending another message.
+    /// Whether a person answered that run's interrupts, rather than sending another message.
     fn is_answered(&self) -> bool {
         self.resumed_run().is_some_and(|run| matches!(run.answered, Some(Resolution::Answered { .. })))
     }
 
-    /// Whether that run was cut off by the end of its server.
+    /// Whether that run was cut off when its server stopped.
     fn was_cut(&self) -> bool {
         self.resumed_run().is_some_and(RunView::was_cut_by_restart)
     }
 
-    /// What that run asked.
+    /// That run's interrupts.
     fn interrupts(&self) -> &[Interrupt] {
         self.resumed_run().map(RunView::interrupts).unwrap_or_default()
     }
 
-    /// What a person answered about a call.
+    /// A person's answer to the consent request of a call.
     fn answer(&self, call: &ModelCall) -> Answer {
-        let asked = self.interrupts().iter().find(|asked| asks_consent(asked, &call.id));
-        let given = asked.and_then(|asked| self.input.resume.iter().find(|answer| answer.interrupt_id == asked.id));
-        match (asked, given) {
-            (Some(asked), Some(given)) => {
-                let resolved = given.status == AnswerStatus::Resolved;
-                consent::parse_answer(asked, resolved, given.payload.as_ref())
+        let interrupt = self.interrupts().iter().find(|interrupt| asks_consent(interrupt, &call.id));
+        let answer =
+            interrupt.and_then(|interrupt| self.input.resume.iter().find(|answer| answer.interrupt_id == interrupt.id));
+        match (interrupt, answer) {
+            (Some(interrupt), Some(answer)) => {
+                let resolved = answer.status == AnswerStatus::Resolved;
+                consent::parse_answer(interrupt, resolved, answer.payload.as_ref())
             }
             _ => Answer::Refused { reason: Some("no person allowed it".into()) },
         }
@@ -145,21 +146,21 @@ impl Tools<'_> {
 }
 
 /// Whether an interrupt asks for consent to a call.
-fn asks_consent(asked: &Interrupt, call: &str) -> bool {
-    asked.reason == TOOL_CALL && asked.tool_call_id.as_deref() == Some(call)
+fn asks_consent(interrupt: &Interrupt, call: &str) -> bool {
+    interrupt.reason == TOOL_CALL && interrupt.tool_call_id.as_deref() == Some(call)
 }
 
 /// Whether an interrupt has a question of the tool of this call.
-fn asks_of_tool(asked: &Interrupt, call: &ModelCall) -> bool {
-    let tool = asked.metadata.as_ref().and_then(|metadata| metadata.get("toolName"));
+fn asks_of_tool(interrupt: &Interrupt, call: &ModelCall) -> bool {
+    let tool = interrupt.metadata.as_ref().and_then(|metadata| metadata.get("toolName"));
     let is_of_call =
-        asked.tool_call_id.as_deref() == Some(&call.id) && tool.and_then(Value::as_str) == Some(&call.name);
-    asked.reason == INPUT_REQUIRED && is_of_call
+        interrupt.tool_call_id.as_deref() == Some(&call.id) && tool.and_then(Value::as_str) == Some(&call.name);
+    interrupt.reason == INPUT_REQUIRED && is_of_call
 }
 
 /// Whether an interrupt has a question of a task.
-fn asks_for_task(asked: &Interrupt) -> bool {
-    let metadata = asked.metadata.as_ref().filter(|_| asked.reason == INPUT_REQUIRED);
+fn asks_for_task(interrupt: &Interrupt) -> bool {
+    let metadata = interrupt.metadata.as_ref().filter(|_| interrupt.reason == INPUT_REQUIRED);
     metadata.is_some_and(|metadata| task_of(metadata).is_some())
 }
 
@@ -170,11 +171,11 @@ fn allows(run: &RunView, call: &str) -> bool {
     else {
         return false;
     };
-    interrupts.iter().filter(|asked| asks_consent(asked, call)).any(|asked| {
-        let given = answers.iter().find(|answer| answer.interrupt_id == asked.id);
-        given.is_some_and(|given| {
-            let resolved = given.status == AnswerStatus::Resolved;
-            matches!(consent::parse_answer(asked, resolved, given.payload.as_ref()), Answer::Approved { .. })
+    interrupts.iter().filter(|interrupt| asks_consent(interrupt, call)).any(|interrupt| {
+        let answer = answers.iter().find(|answer| answer.interrupt_id == interrupt.id);
+        answer.is_some_and(|answer| {
+            let resolved = answer.status == AnswerStatus::Resolved;
+            matches!(consent::parse_answer(interrupt, resolved, answer.payload.as_ref()), Answer::Approved { .. })
         })
     })
 }
