@@ -28,8 +28,8 @@ impl ThreadView {
         self.conversation(run_id, self.resume(run_id).0)
     }
 
-    /// The history after the agent was told that the interrupts of the run before are cancelled: what this run emitted about that comes
-    /// before the message that the run answers. Calls without a result get none any more.
+    /// The history after a request that cancelled the interrupts of the run before: the messages of that request come before the message
+    /// that the run answers. Calls without a result cannot get one any more.
     #[must_use]
     pub fn history_after_cancellation(&self, run_id: RunId) -> Vec<Message> {
         let mut history = self.conversation(run_id, None);
@@ -71,7 +71,7 @@ impl ThreadView {
 
 impl ThreadView {
     /// The interrupted run that a run resumes, and the answers. If its interrupts were abandoned because of another message, each is
-    /// answered as cancelled, since the agent may still hold them open.
+    /// answered as cancelled, since the agent may still wait for them.
     #[must_use]
     pub fn resume(&self, run_id: RunId) -> (Option<RunId>, Vec<Resume>) {
         let interrupted = match self.run(run_id).and_then(|run| run.resumes) {
@@ -174,7 +174,7 @@ fn push_call<'a>(
     });
 }
 
-/// What is known of a call that got no result before its run ended.
+/// A result that says what is known of a call without a result, whose run ended.
 fn missing_result(run: &RunView, call: &Node, args: &str) -> &'static str {
     let may_have_run = match &run.state {
         RunState::Interrupted { interrupts } => was_allowed(run, interrupts, &call.id),

@@ -66,7 +66,7 @@ impl DiskSpace {
         let (free, min_free) = (size(free), size(self.min_free));
         let message = format!(
             "the server's disk is almost full ({free} are free, {min_free} have to stay so); delete what is no longer needed, or \
-             have whoever runs the server make room"
+             ask the server's operator to free space"
         );
         ErrorBody::new(ErrorCode::Unavailable, message).retry_after(RETRY_AFTER_MS).into()
     }

@@ -125,7 +125,7 @@ impl Quotas {
             };
             Limit::for_server("log_bytes", limits.max_log_bytes).check(used, bytes, || {
                 let max = size(limits.max_log_bytes);
-                format!("this server keeps at most {max} of conversations, and they are used up; delete threads that are no longer needed, or ask whoever runs it")
+                format!("this server keeps at most {max} of conversations, and they are used up; delete threads that are no longer needed, or ask its operator")
             })?;
             self.0.cache.lock().total = Some((at, used + bytes));
         }
@@ -153,7 +153,7 @@ impl Quotas {
             let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await?;
             let max = limits.max_threads;
             Limit::for_server("threads", max).check(count.cast_unsigned().saturating_sub(1), 1, || {
-                format!("this server keeps at most {max} threads, and there are as many; delete some that are no longer needed, or ask whoever runs it")
+                format!("this server keeps at most {max} threads, and there are as many; delete some that are no longer needed, or ask its operator")
             })?;
         }
         Ok(())

@@ -14,9 +14,9 @@ use crate::{
     },
 };
 
-/// How long a reservation holds after it was made or renewed.
+/// How long a reservation is valid after it was made or renewed.
 const RESERVATION_TTL: Duration = Duration::from_secs(5 * 60);
-/// How often a reservation is renewed during its upload.
+/// The time between two renewals of a reservation during its upload.
 const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 /// How much is reserved at once for a file of unknown size, in bytes.
 const RESERVATION_STEP: u64 = 1 << 20;
@@ -56,7 +56,7 @@ impl Quotas {
         Ok(reservation)
     }
 
-    /// How many bytes a file can have beside all other files and reservations; an error if fewer than `least`.
+    /// How many bytes a file can have in addition to all other files and reservations; an error if fewer than `least`.
     async fn space_for(&self, tx: &mut AnyConnection, store: &Store, upload: &Upload, least: u64) -> Result<u64> {
         let (limits, engine) = (&self.0.limits, store.engine());
         let Upload { file, thread, owner } = *upload;
@@ -111,10 +111,10 @@ impl Quotas {
         Ok(bytes.saturating_sub(used.bytes))
     }
 
-    /// The same for all people together.
+    /// How many more bytes of files all people together may have; an error as in [`Self::check_user_files`].
     fn check_server_files(&self, used: Used, least: u64) -> Result<u64> {
         let (files, bytes) = (self.0.limits.max_files, self.0.limits.max_file_bytes);
-        let advice = "delete threads that are no longer needed, or ask whoever runs it";
+        let advice = "delete threads that are no longer needed, or ask its operator";
         if files > 0 {
             let message = || format!("this server keeps at most {files} files, and there are as many; {advice}");
             Limit::for_server("files", files).check(used.files, 1, message)?;

@@ -1,8 +1,8 @@
 //! Settles a model's tool calls: carries them out, asks a person first, or leaves them to the caller.
 //!
-//! `interrupts` collects what a person is asked; `earlier` settles the calls that earlier runs left open.
+//! `interrupts` collects the interrupts of a run; `earlier` settles the calls that earlier runs left open.
 //!
-//! Promises: a call that needs consent is carried out only after a person's yes; every settled call has exactly one result, in the log
+//! Promises: a call that needs consent is carried out only after a person approved it; every settled call has exactly one result, in the log
 //! and for the model; results are bounded.
 
 mod earlier;
@@ -55,9 +55,9 @@ pub(super) struct Tools<'a> {
 pub(super) enum Settled {
     /// All have results.
     Done(Results),
-    /// A person is asked about some.
+    /// Some wait for a person.
     Asked(Vec<Interrupt>),
-    /// The caller carries these out, by their ids.
+    /// The ids of calls that the caller carries out.
     Pending(Vec<String>),
 }
 
@@ -80,8 +80,8 @@ enum Action {
 }
 
 impl Tools<'_> {
-    /// Lists the tools again, with those of sources that were not there before. Tools of a source that went away stay, since the
-    /// conversation may mention them.
+    /// Lists the tools again, with those of sources that were not there before. Tools of a source that is no longer there are kept, since
+    /// the conversation may mention them.
     pub(super) async fn refresh(&mut self) -> Result<(), AgentError> {
         let Some(toolbox) = self.toolbox else { return Ok(()) };
         let listed = self.input.cancel.run_until_cancelled(toolbox.list(self.input)).await;
@@ -90,14 +90,14 @@ impl Tools<'_> {
         let has_reader = self.reader.is_some();
         specs.retain(|spec| !has_reader || spec.name != READ_FILE);
         let is_reader = |old: &ToolSpec| has_reader && old.name == READ_FILE;
-        let is_away = |old: &ToolSpec| specs.iter().all(|spec| spec.source != old.source);
-        let kept: Vec<ToolSpec> = self.specs.drain(..).filter(|old| is_reader(old) || is_away(old)).collect();
+        let is_missing = |old: &ToolSpec| specs.iter().all(|spec| spec.source != old.source);
+        let kept: Vec<ToolSpec> = self.specs.drain(..).filter(|old| is_reader(old) || is_missing(old)).collect();
         specs.extend(kept);
         self.specs = specs;
         Ok(())
     }
 
-    /// Carries out the calls that need no consent. Answers what is left for a person or the caller.
+    /// Carries out the calls that need no consent. Returns what is left for a person or the caller.
     pub(super) async fn settle(&self, calls: &[ModelCall]) -> Result<Settled, AgentError> {
         let (mut jobs, mut interrupts, mut of_caller) = (Vec::new(), InterruptBatch::default(), Vec::new());
         for call in calls {
@@ -148,7 +148,7 @@ impl Tools<'_> {
         self.reader = Some(reader);
     }
 
-    /// Stops offering `read_file`. Answers whether it was offered.
+    /// Stops offering `read_file`. Returns whether it was offered.
     pub(super) fn withdraw_reader(&mut self) -> bool {
         self.specs.retain(|spec| self.reader.is_none() || spec.name != READ_FILE);
         self.reader.take().is_some()
@@ -162,7 +162,7 @@ impl Tools<'_> {
         self.input.caller.tools.iter().any(|tool| tool.name == name)
     }
 
-    /// Carries out `jobs`, and adds what they ask a person to `interrupts`.
+    /// Carries out `jobs`, and adds their questions to `interrupts`.
     async fn carry_out(&self, jobs: Vec<Job>, interrupts: &mut InterruptBatch) -> Result<Results, AgentError> {
         let mut results = Results::new();
         let mut running = stream::iter(jobs).map(|job| self.call(job)).buffer_unordered(MAX_PARALLEL_CALLS);
@@ -176,7 +176,7 @@ impl Tools<'_> {
             let (id, outcome) = done?;
             let output = match outcome {
                 Ok(output) => output,
-                Err(asked) => match interrupts.push_all(asked) {
+                Err(new) => match interrupts.push_all(new) {
                     Ok(()) => continue,
                     Err(output) => output,
                 },
@@ -185,7 +185,7 @@ impl Tools<'_> {
         }
     }
 
-    /// Carries out a job. Answers its output, or what it asks a person.
+    /// Carries out a job. Returns its output, or the interrupts with its questions.
     async fn call(&self, job: Job) -> Result<(String, Result<ToolOutput, Vec<Interrupt>>), AgentError> {
         let Job { id, name, action, edited } = job;
         if let (Ok(Action::Call(args)), Some(reader)) = (&action, self.reader.as_ref().filter(|_| name == READ_FILE)) {
@@ -213,10 +213,11 @@ impl Tools<'_> {
         loop {
             called = match called {
                 CallOutcome::Done(output) => return Ok((id, Ok(note(output)))),
-                CallOutcome::InputRequired(asked) => {
-                    let ask = |question| questions::new_interrupt(&id, &name, &args, question, self.consent_timeout);
-                    let asked = asked.iter().map(ask).collect();
-                    return Ok((id, Err(asked)));
+                CallOutcome::InputRequired(questions) => {
+                    let interrupt =
+                        |question| questions::new_interrupt(&id, &name, &args, question, self.consent_timeout);
+                    let interrupts = questions.iter().map(interrupt).collect();
+                    return Ok((id, Err(interrupts)));
                 }
                 CallOutcome::TaskStarted(continuation) => {
                     self.keep_task(&id, &name, &continuation).await?;
@@ -228,7 +229,7 @@ impl Tools<'_> {
         }
     }
 
-    /// Keeps a task in the log, so that another run can follow it.
+    /// Keeps a task in the log, so that another run can poll it.
     async fn keep_task(&self, id: &str, name: &str, continuation: &Continuation) -> Result<(), AgentError> {
         let content = [("toolCallId", json!(id)), ("toolName", json!(name)), (CONTINUATION, json!(continuation))];
         let content: Map<_, _> = content.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();

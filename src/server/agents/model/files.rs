@@ -15,7 +15,7 @@ use crate::{
     protocol::agui::Message,
     server::{
         agents::attached::{Bounds, Budget, Head, base64, describe, read_start},
-        config::agents::{ModelConfig, Takes},
+        config::agents::{FileType, ModelConfig},
         runs::{InputFile, RunInput},
     },
 };
@@ -152,8 +152,8 @@ impl Loader<'_> {
             (_, None) => return Err("it is neither text nor of a kind that models are given".into()),
         };
         let (takes, what) = match kind {
-            MediaKind::Image => (Takes::Image, "images"),
-            MediaKind::Pdf => (Takes::Pdf, "PDF files"),
+            MediaKind::Image => (FileType::Image, "images"),
+            MediaKind::Pdf => (FileType::Pdf, "PDF files"),
         };
         if !self.config.takes(takes) {
             return Err(format!("this agent's model is not given {what}"));
@@ -164,7 +164,7 @@ impl Loader<'_> {
     }
 
     async fn text(&mut self, file: &InputFile, encoding: Encoding) -> Result<Content, String> {
-        if !self.config.takes(Takes::Text) {
+        if !self.config.takes(FileType::Text) {
             return Err("this agent's model is not given files as text".into());
         }
         let size = file.attachment.bytes;

@@ -57,7 +57,7 @@ use crate::{
     analyst::pricing::{Price, PriceTable},
     protocol::http::{AgentInfo, Health},
     server::{
-        config::agents::{AgentConfig, AgentEntry, KindConfig, ModelConfig, Takes},
+        config::agents::{AgentConfig, AgentEntry, FileType, KindConfig, ModelConfig},
         runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput},
         usage::Allowance,
     },
@@ -147,11 +147,11 @@ impl Agent for ModelAgent {
     fn info(&self) -> AgentInfo {
         let takes = |what| self.config.takes(what);
         let kinds: [(bool, &[&str]); 4] = [
-            (takes(Takes::Image), &IMAGES),
-            (takes(Takes::Pdf), &PDFS),
-            (takes(Takes::Text), &TEXTS),
+            (takes(FileType::Image), &IMAGES),
+            (takes(FileType::Pdf), &PDFS),
+            (takes(FileType::Text), &TEXTS),
             // Tools may read them, too.
-            (takes(Takes::Text) || self.toolbox.is_some(), &LOGS),
+            (takes(FileType::Text) || self.toolbox.is_some(), &LOGS),
         ];
         let files =
             kinds.iter().filter(|(reads, _)| *reads).flat_map(|(_, kinds)| kinds.iter().map(ToString::to_string));

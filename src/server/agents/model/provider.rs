@@ -23,7 +23,7 @@ pub struct ModelRequest {
     pub messages: Vec<ModelMessage>,
     /// The tools that the model may call.
     pub tools: Vec<ModelTool>,
-    /// How to answer.
+    /// How the model is to answer.
     pub options: ModelOptions,
 }
 
@@ -54,7 +54,7 @@ pub enum ModelMessage {
         text: String,
         /// Its calls.
         calls: Vec<ModelCall>,
-        /// What its provider wants back within the same turn, such as signed thoughts. Only the provider can read it.
+        /// What the next requests of the same turn must repeat for its provider, such as signed thoughts. Only the provider can read it.
         provider_state: Option<Value>,
     },
     /// The result of a call.
@@ -178,7 +178,7 @@ pub trait ModelProvider: Send + Sync + 'static {
     /// The model's name.
     fn model(&self) -> &str;
 
-    /// Asks the model. Dropping the stream closes the connection. There is no timeout: the caller has to set one.
+    /// Sends a request to the model. Dropping the stream closes the connection. There is no timeout: the caller has to set one.
     ///
     /// # Errors
     /// If the request cannot be made. Errors of the connection and the provider come through the stream.
@@ -191,7 +191,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// The whole text of an answer, and the tokens it took, for callers that do not stream it.
 ///
 /// # Errors
-/// Those of the stream; [`ModelError::Timeout`] where the answer is not complete `within` that time.
+/// Those of the stream; [`ModelError::Timeout`] if the answer is not complete `within` that time.
 pub async fn answer(
     provider: &dyn ModelProvider,
     request: ModelRequest,

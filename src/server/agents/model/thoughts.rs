@@ -97,7 +97,7 @@ impl Thoughts {
         }
     }
 
-    /// Takes what it can from the held text. Answers whether there may be more to take.
+    /// Takes what it can from the held text. Returns whether there may be more to take.
     fn step(&mut self, events: &mut Vec<ModelEvent>) -> bool {
         match self.state {
             State::Beginning | State::Gap => self.begin(),

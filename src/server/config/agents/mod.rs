@@ -12,7 +12,7 @@ mod secret;
 pub use address::Address;
 pub use ag_ui::AgUiConfig;
 pub use masked::{masked, unmasked};
-pub use model::{ModelConfig, ModelPrices, Provider, ReasoningEffort, Takes};
+pub use model::{FileType, ModelConfig, ModelPrices, Provider, ReasoningEffort};
 pub use secret::Secret;
 pub(super) use secret::without_found_text;
 

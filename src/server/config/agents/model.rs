@@ -67,7 +67,7 @@ pub struct ModelConfig {
     pub context_tokens: u64,
     /// Types of files that it is given; images and PDFs only if the model reads them.
     #[serde(default = "attachments")]
-    pub attachments: Vec<Takes>,
+    pub attachments: Vec<FileType>,
     /// Whether it is offered a tool to read text files that do not fit; not for models without tool calls.
     #[serde(default = "file_tool")]
     pub file_tool: bool,
@@ -104,15 +104,15 @@ const fn file_tool() -> bool {
     true
 }
 
-fn attachments() -> Vec<Takes> {
-    vec![Takes::Text]
+fn attachments() -> Vec<FileType> {
+    vec![FileType::Text]
 }
 
 impl ModelConfig {
     /// Whether the model is given files of this type. Ollama's own API takes no PDFs.
     #[must_use]
-    pub fn takes(&self, what: Takes) -> bool {
-        self.attachments.contains(&what) && !(what == Takes::Pdf && self.provider == Provider::Ollama)
+    pub fn takes(&self, what: FileType) -> bool {
+        self.attachments.contains(&what) && !(what == FileType::Pdf && self.provider == Provider::Ollama)
     }
 
     /// The configured prices per token.
@@ -164,7 +164,7 @@ pub struct ModelPrices {
 /// Types of files that a model may be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Takes {
+pub enum FileType {
     /// Text files.
     Text,
     /// PNG, JPEG, GIF and WebP.
@@ -242,7 +242,7 @@ impl Provider {
         }
     }
 
-    /// The address of its API, where `base_url` names no other.
+    /// The address of its API, if `base_url` names no other.
     #[must_use]
     pub const fn default_base_url(self) -> &'static str {
         match self {
@@ -260,7 +260,7 @@ impl Provider {
         }
     }
 
-    /// Whether it is an API of its own; the others are OpenAI's chat completions.
+    /// Whether it has its own API; the others have OpenAI's chat completions.
     #[must_use]
     pub const fn is_own_api(self) -> bool {
         matches!(self, Self::OpenAiResponses | Self::Anthropic | Self::Gemini | Self::Ollama)
@@ -281,7 +281,10 @@ mod tests {
     fn the_models_name_is_enough() {
         let config = read(json!({"model": "llama3.2"})).expect("a model");
         assert_eq!((config.provider, config.max_steps, config.first_token_timeout_ms), (Provider::OpenAi, 8, 120_000));
-        assert_eq!([Takes::Text, Takes::Image, Takes::Pdf].map(|what| config.takes(what)), [true, false, false]);
+        assert_eq!(
+            [FileType::Text, FileType::Image, FileType::Pdf].map(|what| config.takes(what)),
+            [true, false, false]
+        );
         assert!(config.base_url.is_none() && config.tools.is_empty() && config.price().is_none());
     }
 

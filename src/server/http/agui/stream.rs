@@ -37,16 +37,18 @@ use crate::{
     thread::{Item, ThreadView},
 };
 
-/// How often a comment is sent while there are no events, so that a disconnect is noticed.
+/// The time between two comments while there are no events, so that a disconnect is noticed.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-/// After this time without an entry the store is asked whether the run has ended.
+/// After this time without an entry, a read of the store shows whether the run has ended.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Asks proxies not to buffer the answer.
 const UNBUFFERED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-/// Netra's ids of the thread and the run, and the `seq` of the message, for callers that continue over the WebSocket.
+/// Netra's id of the thread, for callers that continue over the WebSocket; so are the next two.
 pub(super) const THREAD_ID: HeaderName = HeaderName::from_static("x-netra-thread-id");
+/// Netra's id of the run.
 pub(super) const RUN_ID: HeaderName = HeaderName::from_static("x-netra-run-id");
+/// The `seq` of the message or answer.
 pub(super) const SEQ: HeaderName = HeaderName::from_static("x-netra-seq");
 
 /// The caller's ids of a run.
@@ -114,7 +116,7 @@ pub(super) struct RunStream {
 }
 
 impl RunStream {
-    /// The answer. `seq` is the place in the log of what was asked.
+    /// The HTTP response. `seq` is that of the message or answer that the run is for.
     pub(super) fn into_response(self, seq: u64) -> Response {
         let (thread, run) = (self.thread_id.to_string(), self.run_id.to_string());
         let events = unfold(self, async |mut stream| {
@@ -160,8 +162,8 @@ impl RunStream {
         }
     }
 
-    /// Completes a `MESSAGES_SNAPSHOT`. The log stores only what follows the message that the run answers, and each long result once;
-    /// a caller takes a snapshot for the whole conversation.
+    /// Completes a `MESSAGES_SNAPSHOT`. The log stores it only from the message that the run answers on, and each long result once;
+    /// a caller expects the whole conversation.
     async fn expand(&self, mut entry: Value) -> Result<Value> {
         let Some(event) = entry["event"].as_object_mut() else { return Ok(entry) };
         if let Some(Value::Array(messages)) = event.get_mut("messages")
@@ -179,8 +181,8 @@ impl RunStream {
         let (_, view) = self.channels.shown(self.thread_id).await?;
         let Value::Array(mut messages) = json!(view.history(self.run_id)) else { return Ok(entry) };
         if let Some(Value::Array(turn)) = event.remove("messages") {
-            let asked = turn.first().map(|asked| asked["id"].clone());
-            let before = messages.iter().rposition(|message| Some(&message["id"]) == asked.as_ref());
+            let first_id = turn.first().map(|first| first["id"].clone());
+            let before = messages.iter().rposition(|message| Some(&message["id"]) == first_id.as_ref());
             messages.truncate(before.unwrap_or(messages.len()));
             messages.extend(turn);
         }
@@ -239,14 +241,14 @@ impl RunStream {
         event
     }
 
-    /// No more entries come.
+    /// Ends the stream, since there are no more entries.
     fn on_end(&mut self, end: &StreamEnd) {
         let (code, message) = match end {
             StreamEnd::Gone => ("not_found", "the thread was deleted"),
             StreamEnd::Closed(CloseCode::Restarting) => {
-                ("server_restarting", "the server is restarting; ask again for the rest")
+                ("server_restarting", "the server is restarting; send the request again for the rest")
             }
-            StreamEnd::Closed(_) => ("disconnected", "this connection was ended; the run may go on"),
+            StreamEnd::Closed(_) => ("disconnected", "this connection was closed; the run may go on"),
             StreamEnd::Failed(error) => {
                 tracing::error!(%error, run = %self.run_id, "a run cannot be streamed");
                 ("internal", "the server failed; its log has the cause")
@@ -264,7 +266,7 @@ impl RunStream {
     async fn poll_store(&mut self) {
         let goes_on = threads::is_open(&self.channels, self.run_id).await;
         if matches!(goes_on, Ok(false)) && self.reader.is_up_to_date() {
-            self.fail("not_kept", "the answer is of long ago, and was not kept; ask again with another message id");
+            self.fail("not_kept", "the answer is old and was deleted; send the message again with another id");
         }
     }
 }
