@@ -18,8 +18,8 @@ use crate::server::{
 
 #[derive(Subcommand)]
 pub(super) enum StoreCommand {
-    /// Run this after restoring the store from a backup, while no server uses it: clients then reload everything instead of
-    /// resuming from positions that the restored log does not have
+    /// Make clients reload everything instead of resuming from positions that a restored backup does not have; run it after
+    /// restoring, while no server uses the store
     Restored(Location),
     /// Check every run in the log against AG-UI's rules; servers may use the store meanwhile
     Verify(Location),
@@ -53,7 +53,7 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
             let (runs, threads) = (report.runs, report.threads);
             if !report.broken.is_empty() {
                 return Err(Failure::Failed(format!(
-                    "of {runs} runs in {threads} threads, those above break AG-UI's rules"
+                    "of {runs} runs in {threads} threads, the runs listed above break AG-UI's rules"
                 )));
             }
             print_line(&format!("{runs} runs in {threads} threads: every event is in order"))
