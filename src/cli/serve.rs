@@ -64,14 +64,13 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let telemetry = telemetry::init(&config)?;
     // Logs what is wrong with the entries of agents.
     let agents = agents(&config)?;
-    let signals =
-        Signals::new().map_err(|error| Failure::Failed(format!("cannot handle SIGINT and SIGTERM: {error}")))?;
+    let signals = Signals::new().map_err(|error| Failure::Failed(format!("signals: {error}")))?;
     let _lock = lock_data_folder(&config)?;
     make_all_private(&config).map_err(|error| {
-        let advice = "server.data and server.files must name folders that this user may write to";
-        ConfigError::new(config.source(), format!("cannot set file modes: {error}; {advice}"))
+        let allowed = "server.data and server.files must name folders that this user may write to";
+        ConfigError::new(config.source(), format!("file modes: {error}; {allowed}"))
     })?;
-    // Before anything is opened, since this raises the limit of file descriptors.
+    // Raises the limit of file descriptors, so before anything is opened.
     let limits = Limits::new(&config);
     let listener = listen(config.server.listen)?;
     // The real port, in place of port 0.
@@ -135,8 +134,8 @@ pub(super) fn lock_data_folder(config: &Config) -> Result<fs::File, ConfigError>
     let folder = &config.server.data;
     let place = format!("data folder {}", folder.display());
     let unusable = |error: io::Error| {
-        let advice = "server.data (--data) must name a folder that this user may write to";
-        ConfigError::new(&place, format!("cannot be written to ({error}); {advice}"))
+        let allowed = "server.data (--data) must name a folder that this user may write to";
+        ConfigError::new(&place, format!("cannot be written to ({error}); {allowed}"))
     };
     private_folder(folder).map_err(unusable)?;
     let file = fs::File::options().create(true).truncate(false).write(true).open(folder.join("netra.lock"));
@@ -175,9 +174,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
 async fn open(config: Config, agents: AgentRegistry) -> Result<AppState, Failure> {
     let place = config.redacted_store_url();
     AppState::open(config, agents).await.map_err(|error| {
-        let advice =
+        let allowed =
             "store.url must name an SQLite file that this user may write to, or a reachable PostgreSQL database";
-        ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {advice}")).into()
+        ConfigError::new(format!("store {place}"), format!("cannot be opened ({error}); {allowed}")).into()
     })
 }
 

@@ -53,7 +53,7 @@ pub(super) async fn run(command: StoreCommand) -> Result<(), Failure> {
             let (runs, threads) = (report.runs, report.threads);
             if !report.broken.is_empty() {
                 return Err(Failure::Failed(format!(
-                    "of {runs} runs in {threads} threads, the runs listed above break AG-UI's rules"
+                    "of {runs} runs in {threads} threads, those above break AG-UI's rules"
                 )));
             }
             print_line(&format!("{runs} runs in {threads} threads: every event is in order"))
