@@ -26,7 +26,7 @@ const failing = recording('failing', 100, [
   { type: 'TOOL_CALL_START', toolCallId: 'c', toolCallName: 'read_prices' },
   { type: 'TOOL_CALL_ARGS', toolCallId: 'c', delta: '{}' },
   { type: 'TOOL_CALL_END', toolCallId: 'c' },
-  { type: 'RUN_ERROR', message: 'the price list is away', code: 'away' },
+  { type: 'RUN_ERROR', message: 'the price list is unavailable', code: 'no_prices' },
 ]);
 const silent = recording('silent', 100, [
   { type: 'STEP_STARTED', stepName: 'look' },
@@ -111,7 +111,7 @@ test('a failed step has no check mark, and its agent is shown as failing @deskto
   await page.goto('/admin/agents');
   const card = page.locator('[data-agent="failing"]');
   await expect(card).toContainText('Last run failed');
-  await expect(card).toContainText('The price list is away');
+  await expect(card).toContainText('The price list is unavailable');
   await expect(page.locator('[data-agent="silent"]')).toContainText('Usable');
 });
 

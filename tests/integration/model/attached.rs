@@ -13,7 +13,7 @@ use crate::{
         Harness, Model, calls as calls_of,
         server::{calls, error_reply, text_reply},
         texts,
-        waiting::Away,
+        waiting::UnavailableTools,
     },
     support::attach::{PNG, user_contents},
 };
@@ -259,7 +259,7 @@ async fn a_model_without_tools_is_given_a_part_and_the_person_is_told() {
 async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
     let refused = error_reply(400, "invalid", "gemma:2b does not support tools");
     let model = Model::with([refused, text_reply("It begins.")]).await;
-    let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(Away));
+    let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(UnavailableTools));
     let harness = Harness::build(&model, json!({"context_tokens": 8192}), Kinds::default(), without_tools).await;
     let run = harness.ask_with_files("Read this", &[("book.txt", book().as_bytes())]).await;
     assert_eq!(run.state, RunState::Finished);

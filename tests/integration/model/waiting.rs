@@ -129,20 +129,20 @@ async fn a_restarted_server_gives_up_questions_that_expired_meanwhile_but_not_fo
 }
 
 /// Tools that are unavailable when they are called.
-pub(super) struct Away;
+pub(super) struct UnavailableTools;
 
 #[async_trait]
-impl ToolBox for Away {
+impl ToolBox for UnavailableTools {
     async fn list(&self, _: &RunInput) -> Vec<ToolSpec> {
         Vec::new()
     }
 
     async fn call(&self, name: &str, _: Value, _: &RunInput) -> CallOutcome {
-        ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
+        ToolOutput::failed(format!("The tools of `{name}` are unavailable.")).into()
     }
 
     async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> CallOutcome {
-        ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
+        ToolOutput::failed(format!("The tools of `{name}` are unavailable.")).into()
     }
 
     fn abandon(&self, _: ThreadId) {}
@@ -154,7 +154,7 @@ async fn an_allowed_call_whose_tools_are_away_reports_it() {
     let config = json!({"model": "scripted", "base_url": model.url, "api_key": "sk-of-the-tests"});
     let config = serde_json::from_value(config).expect("a configuration");
     let agent = ModelAgent::new(AgentInfo::new("model", "Model", ""), config, |_| None, &PriceTable::shipped());
-    let agent: Arc<dyn Agent> = Arc::new(agent.expect("an agent").with_tools(Arc::new(Away)));
+    let agent: Arc<dyn Agent> = Arc::new(agent.expect("an agent").with_tools(Arc::new(UnavailableTools)));
     let agents = AgentRegistry::new([agent], &[], Kinds::default()).agents().clone();
     let runner = Runner::new(harness.channels.clone(), agents, RunnerOptions::new(harness.files()));
     let command = answer_to(&harness, &run, json!({"approved": true}));
@@ -164,5 +164,5 @@ async fn an_allowed_call_whose_tools_are_away_reports_it() {
     let next = harness.until_over(next.run_id).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Later, then."]));
     let sent = model.requests()[1].body["messages"].to_string();
-    assert!(sent.contains("are away") && !sent.contains("no tool"), "{sent}");
+    assert!(sent.contains("are unavailable") && !sent.contains("no tool"), "{sent}");
 }

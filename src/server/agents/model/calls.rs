@@ -80,7 +80,7 @@ enum Action {
 }
 
 impl Tools<'_> {
-    /// Lists the tools again, with those of sources that were not there before. Tools of a source that went away stay, since the
+    /// Lists the tools again, with those of sources that were not there before. Tools of a source that became unavailable stay, since the
     /// conversation may mention them.
     pub(super) async fn refresh(&mut self) -> Result<(), AgentError> {
         let Some(toolbox) = self.toolbox else { return Ok(()) };
