@@ -1,4 +1,5 @@
-//! Sends a request to the model, again while its provider is busy or unavailable. The waits are bounded, and shown as steps of the run.
+//! Sends a request to the model, and repeats it while its provider is busy or unavailable. The waits are bounded, and shown as steps of
+//! the run.
 
 use std::{collections::HashSet, time::Duration};
 
