@@ -116,7 +116,7 @@ function listed(path) {
   return undefined;
 }
 
-const upward = new Map();
+const upward = new Set();
 const unlisted = new Set();
 for (const file of sourceFiles('src')) {
   const module = moduleOf(file);
@@ -129,13 +129,12 @@ for (const file of sourceFiles('src')) {
   for (const path of imports(readFileSync(file, 'utf8'), module)) {
     const to = listed(path);
     if (to === undefined || to === from || layerOf.get(to) < layerOf.get(from)) continue;
-    const message = `${file}: ${from} must not import ${to} (${path.join('::')})`;
-    upward.set(message, true);
+    upward.add(`${file}: ${from} must not import ${to} (${path.join('::')})`);
   }
 }
 
 for (const name of unlisted) console.error(`error: ${name} is in no layer: add it to LAYERS in scripts/imports.mjs`);
-for (const message of upward.keys()) console.error(`error: ${message}`);
+for (const message of upward) console.error(`error: ${message}`);
 if (upward.size + unlisted.size > 0) {
   console.error(`error: ${upward.size} imports point up; move shared code to a lower layer (docs/architecture.md)`);
   process.exit(1);
