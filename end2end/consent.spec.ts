@@ -31,7 +31,6 @@ async function requestConsent(page: Page, url = '', what = 'Write a mail'): Prom
 const card = (page: Page) => page.getByRole('region', { name: 'Approve send_mail' });
 
 test('two browsers show the request; one approves, and both continue', async ({ page, browser, server, signedIn, browserConsole }) => {
-  expect(signedIn.name).not.toBe('');
   const path = await requestConsent(page);
   const elsewhere = await browser.newContext();
   browserConsole.watch(elsewhere);
@@ -56,8 +55,7 @@ test('two browsers show the request; one approves, and both continue', async ({ 
   await elsewhere.close();
 });
 
-test('arguments can be edited, and invalid JSON is not sent', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('arguments can be edited, and invalid JSON is not sent', async ({ page, signedIn: _ }) => {
   await requestConsent(page);
   await page.getByRole('button', { name: 'Edit arguments' }).click();
   const area = page.getByLabel('Arguments, as JSON');
@@ -74,8 +72,7 @@ test('arguments can be edited, and invalid JSON is not sent', async ({ page, sig
   await expect(card(page)).toContainText('with other arguments');
 });
 
-test('a request is announced and can be answered by keyboard alone', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a request is announced and can be answered by keyboard alone', async ({ page, signedIn: _ }) => {
   await requestConsent(page, '', 'Fill in a form');
   await page.getByLabel('Message').fill('@scripted Write a mail');
   await page.getByRole('button', { name: 'Send' }).click();
@@ -101,8 +98,7 @@ test('a request is announced and can be answered by keyboard alone', async ({ pa
   await expect(card(page)).toBeFocused();
 });
 
-test('a question is a form with a control for each type, and errors are shown at their fields', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a question is a form with a control for each type, and errors are shown at their fields', async ({ page, signedIn: _ }) => {
   await requestConsent(page, '', 'Fill in a form');
   const form = page.getByRole('region', { name: 'Question from the agent' });
   await form.getByRole('button', { name: 'Answer', exact: true }).click();
@@ -154,8 +150,7 @@ test('the agent gets the reason of a refusal', async ({ page, signedIn }) => {
   await expect(card(page)).toContainText(`Denied by ${signedIn.name}: Not today`);
 });
 
-test('sending another message abandons the request', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('sending another message abandons the request', async ({ page, signedIn: _ }) => {
   await requestConsent(page);
   await page.getByLabel('Message').fill('@scripted Never mind');
   await page.getByRole('button', { name: 'Send' }).click();

@@ -139,8 +139,7 @@ const ways: Record<string, Way> = {
 };
 
 for (const agent of ['analyst', 'recorded']) {
-  test(`question and answer stay visible through follow-ups of ${agent}`, async ({ page, signedIn }) => {
-    expect(signedIn.name).not.toBe('');
+  test(`question and answer stay visible through follow-ups of ${agent}`, async ({ page, signedIn: _ }) => {
     await ask(page, `@${agent} Where do my tokens go?`, agent === 'analyst' ? generatedLog(400) : undefined);
     await runIs(page, 'finished');
     await expectEndVisible(page);
@@ -160,8 +159,7 @@ for (const [name, scroll] of Object.entries(ways)) {
     // Swipes need a touch screen, also at desktop size.
     if (name === 'touch') test.use({ hasTouch: true });
 
-    test(`scrolling up by ${name} keeps the position while the answer grows, and scrolling back to the end resumes following`, async ({ page, agent, signedIn }) => {
-      expect(signedIn.name).not.toBe('');
+    test(`scrolling up by ${name} keeps the position while the answer grows, and scrolling back to the end resumes following`, async ({ page, agent, signedIn: _ }) => {
       await beginAnswer(page, agent);
       await expectEndVisible(page);
       await scroll(page, -900);
@@ -180,8 +178,7 @@ for (const [name, scroll] of Object.entries(ways)) {
   });
 }
 
-test('the button and a sent message both go to the end', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the button and a sent message both go to the end', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   await ways['script']?.(page, -900);
   await jump(page).click();
@@ -198,8 +195,7 @@ test('the button and a sent message both go to the end', async ({ page, agent, s
   await endAnswer(page, agent);
 });
 
-test('layout changes alone do not change whether the end is followed', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('layout changes alone do not change whether the end is followed', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   // An article that shrinks for some frames and grows again, like one that the browser lays out late.
   await page.locator('.question').first().evaluate(async (question: HTMLElement) => {
@@ -226,8 +222,7 @@ test('layout changes alone do not change whether the end is followed', async ({ 
   await endAnswer(page, agent);
 });
 
-test('a growing composer and a shrinking window hide neither the end nor the reader’s position', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a growing composer and a shrinking window hide neither the end nor the reader’s position', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   const size = page.viewportSize() ?? { width: 0, height: 0 };
   const shrunken = { ...size, height: Math.round(size.height * 0.6) };
@@ -249,8 +244,7 @@ test('a growing composer and a shrinking window hide neither the end nor the rea
   await endAnswer(page, agent);
 });
 
-test('the composer and the end stay visible above an on-screen keyboard', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the composer and the end stay visible above an on-screen keyboard', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   // Like Safari on a phone: only the visual viewport shrinks.
   const keyboard = (share: number) =>
@@ -272,8 +266,7 @@ test('the composer and the end stay visible above an on-screen keyboard', async 
   await endAnswer(page, agent);
 });
 
-test('a section that is opened keeps its place', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a section that is opened keeps its place', async ({ page, signedIn: _ }) => {
   await ask(page, '@recorded Go on');
   await runIs(page, 'finished');
   const summary = lastRun(page).locator('summary').first();
