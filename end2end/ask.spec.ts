@@ -18,7 +18,7 @@ test('a question about a log is answered by a supervisor and five agents', async
 });
 
 test('the whole Azure trace is read and its figures are right', async ({ page, signedIn: _ }) => {
-  test.skip(!hasAzureTrace, 'the Azure trace is not here: shared/data/azure-llm-2023/code.csv beside the project');
+  test.skip(!hasAzureTrace, 'the Azure trace is missing: put it at shared/data/azure-llm-2023/code.csv, beside the project');
   await ask(page, question, azureTrace);
   await runIs(page, 'finished');
   // Counted with other tools: 8,819 data rows, 18,059,974 tokens in and 245,896 out.

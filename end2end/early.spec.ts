@@ -10,8 +10,8 @@ test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] }
 /** Delays the page's WebAssembly until the returned function is called. */
 async function holdCode(page: Page): Promise<() => void> {
   let release = () => {};
-  const released = new Promise<void>((done) => {
-    release = done;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
   });
   await page.route(/\.wasm$/, async (route) => {
     await released;

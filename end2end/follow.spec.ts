@@ -85,13 +85,13 @@ type Way = (page: Page, by: number) => Promise<void>;
 async function scrollStopped(page: Page, before: number): Promise<void> {
   await scroller(page).evaluate(
     (area, before) =>
-      new Promise<void>((done) => {
+      new Promise<void>((resolve) => {
         let [last, still] = [area.scrollTop, 0];
         const frame = () => {
           const moved = Math.abs(area.scrollTop - before) > 2;
           still = moved && area.scrollTop === last ? still + 1 : 0;
           last = area.scrollTop;
-          if (still >= 10) done();
+          if (still >= 10) resolve();
           else requestAnimationFrame(frame);
         };
         requestAnimationFrame(frame);

@@ -27,7 +27,7 @@ class DictatedAgent {
 
   static async start(): Promise<DictatedAgent> {
     const agent = new DictatedAgent();
-    await new Promise<void>((done) => agent.server.listen(0, '127.0.0.1', done));
+    await new Promise<void>((resolve) => agent.server.listen(0, '127.0.0.1', resolve));
     return agent;
   }
 
@@ -50,7 +50,7 @@ class DictatedAgent {
 
   async close(): Promise<void> {
     this.server.closeAllConnections();
-    await new Promise((done) => this.server.close(done));
+    await new Promise((resolve) => this.server.close(resolve));
   }
 
   private emit(event: object): void {

@@ -143,7 +143,7 @@ async function withoutUpgrades(target: number): Promise<HttpServer> {
     incoming.pipe(passed);
   });
   proxy.on('upgrade', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'));
-  await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   return proxy;
 }
 

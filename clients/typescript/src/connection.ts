@@ -135,7 +135,7 @@ export class Connection {
         if (error instanceof NetraError) throw error;
         if (error instanceof RetryableError && ++refused >= MAX_ATTEMPTS) throw error.error;
         const retryAfterMs = error instanceof RetryableError ? (error.error.retryAfterMs ?? 0) : 0;
-        await new Promise((done) => setTimeout(done, retryAfterMs + backoff.next(undefined, '')));
+        await new Promise((resolve) => setTimeout(resolve, retryAfterMs + backoff.next(undefined, '')));
       }
     }
     return undefined;
