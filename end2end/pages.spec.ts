@@ -8,7 +8,7 @@ import { connected } from './threads.ts';
 // More than these tests need in a minute.
 test.use({ serverOptions: [{ env: { NETRA_SOCKET__COMMANDS_PER_MINUTE: '1000000' } }, { scope: 'worker' }] });
 
-/** How often each route is loaded, and how many loads run at once. */
+/** How many times each route is loaded, and how many loads run at once. */
 const loads = 3_000;
 const atOnce = 16;
 

@@ -55,9 +55,9 @@ impl SignOut {
                 self.leave();
                 Ok(())
             }
-            Err(refused) => {
+            Err(error) => {
                 self.started.try_set(false);
-                Err(refused)
+                Err(error)
             }
         }
     }

@@ -22,7 +22,7 @@ interface Channel {
   mayBeSubscribed: boolean;
   /** The id of the last `subscribe`. */
   requestId: number;
-  /** How often in a row something did not fit the cursor. */
+  /** How many times in a row something did not fit the cursor. */
   mismatches: number;
   followers: Set<Follower>;
   /** The calls of {@link Channels.add} that wait for the server's reply. */

@@ -88,7 +88,7 @@ struct Inner {
     hub: Arc<dyn Hub>,
     nats: Option<Queues>,
     health: watch::Sender<Health>,
-    /// How often a comparison of the logs' ends was requested.
+    /// How many times a comparison of the logs' ends was requested.
     comparisons: watch::Sender<u64>,
     dropped: AtomicU64,
 }

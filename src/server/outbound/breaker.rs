@@ -107,7 +107,7 @@ impl Breakers {
 struct State {
     config: BreakerConfig,
     failures: u32,
-    /// How often it opened since the last success.
+    /// How many times it opened since the last success.
     opened: u32,
     open_until: Option<Instant>,
     probing: bool,

@@ -14,7 +14,7 @@ use crate::{
     thread::{EndKind, RunEnd, ThreadView},
 };
 
-/// How often in a row a run is resumed automatically, in case the run itself crashes its server.
+/// How many times in a row a run is resumed automatically, in case the run itself crashes its server.
 const MAX_RESUMES: usize = 3;
 
 /// The interrupted end that replaces this failure, if the run can be resumed automatically.

@@ -10,7 +10,7 @@ use leptos_router::hooks::use_location;
 use super::{
     clock::use_clock,
     draft::Draft,
-    draft_items::{AttachedFiles, ReturnedMessages},
+    draft_items::{AttachedFiles, TakenBackMessages},
     error_message::error_message,
     focus::ComposerFocus,
     icons::{Glyph, icon},
@@ -116,7 +116,7 @@ pub(crate) fn Composer(
         send();
     };
     let on_keydown = Callback::new(move |event: KeyboardEvent| {
-        if !mention.on_keydown(&event) && key_action(&event, Lines::Many) == Some(KeyAction::Send) {
+        if !mention.on_keydown(&event) && key_action(&event, Lines::Many) == Some(KeyAction::Submit) {
             event.prevent_default();
             send();
         }
@@ -125,7 +125,7 @@ pub(crate) fn Composer(
     let hint = hint(active, accept);
     view! {
         <form class="composer" on:submit=submit>
-            <ReturnedMessages draft/>
+            <TakenBackMessages draft/>
             <AttachedFiles draft/>
             {move || error.get().map(error_message)}
             <MentionList mention/>
@@ -187,9 +187,9 @@ fn take_message(draft: Draft, agents: StoredValue<Vec<AgentInfo>>) -> NewMessage
         None => (None, text.trim().to_owned()),
     });
     draft.error.set(None);
-    let (files, attached) = draft.clear();
+    let (files, uploaded) = draft.clear();
     focus_area(draft.area);
-    NewMessage { text, files, attached, agent }
+    NewMessage { text, files, uploaded, agent }
 }
 
 fn focus_area(area: NodeRef<html::Textarea>) {

@@ -117,8 +117,8 @@ impl Submission {
         spawn_local(async move {
             match browser::post::<_, A>(action, &body).await {
                 Ok(answer) => done(answer),
-                Err(refused) => {
-                    self.error.try_set(Some(refused.message()));
+                Err(error) => {
+                    self.error.try_set(Some(error.message()));
                     self.busy.try_set(false);
                 }
             }

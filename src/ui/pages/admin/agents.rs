@@ -173,8 +173,8 @@ fn EditButtons(
         spawn_local(async move {
             match browser::delete(&format!("/api/admin/agents/{}", id.get_value())).await {
                 Ok(()) => changed.run(format!("{} was removed.", name.get_value())),
-                Err(refused) => {
-                    error.try_set(Some(refused.message()));
+                Err(refusal) => {
+                    error.try_set(Some(refusal.message()));
                     confirming.try_set(false);
                 }
             }

@@ -41,7 +41,7 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
     let text = RwSignal::new(CheckAgent::GREETING.to_owned());
     let busy = RwSignal::new(false);
     let found = RwSignal::new(None::<AgentCheck>);
-    let refused = RwSignal::new(None::<String>);
+    let error = RwSignal::new(None::<String>);
     let id = StoredValue::new(id);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
@@ -50,13 +50,13 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
         }
         busy.set(true);
         found.set(None);
-        refused.set(None);
+        error.set(None);
         let wanted = CheckAgent { text: Some(text.get_untracked()) };
         spawn_local(async move {
             let path = format!("/api/admin/agents/{}/check", id.get_value());
             match browser::post::<_, AgentCheck>(&path, &wanted).await {
                 Ok(check) => drop(found.try_set(Some(check))),
-                Err(error) => drop(refused.try_set(Some(error.message()))),
+                Err(refusal) => drop(error.try_set(Some(refusal.message()))),
             }
             busy.try_set(false);
         });
@@ -86,7 +86,7 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Close"</button>
             </div>
             <div role="status">{findings}</div>
-            {move || refused.get().map(error_message)}
+            {move || error.get().map(error_message)}
         </form>
     }
     .into_any()
