@@ -12,7 +12,7 @@ use super::{
     edit::{Edit, Length, diff},
     source::Source,
     unit::{Kind, Part, Unit},
-    writer::{Definition, units},
+    writer::{Definition, parse_units},
 };
 
 /// Newly settled references, with the labels that they refer to.
@@ -116,7 +116,7 @@ impl Document {
     fn parse(&self, text: &str, defined: &HashMap<String, String>) -> (Source, Vec<Unit>, Vec<Definition>) {
         let prefix = self.open.as_ref().map_or("", |open| &open.prefix);
         let source = Source::new(prefix, &text[self.from..], self.in_math);
-        let (mut units, mut definitions) = units(&source, |label| defined.get(label).cloned());
+        let (mut units, mut definitions) = parse_units(&source, |label| defined.get(label).cloned());
         if self.open.is_some() {
             drop_probe(&mut units);
         }
