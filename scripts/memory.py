@@ -3,7 +3,8 @@
 
 Usage: scripts/memory.py [NETRA]    the program; default target/release/netra
 SETTLE=60: seconds from the end of an attack to the last measurement. ONLY=json_body,all: the attacks to run. LD_PRELOAD is passed to
-the server. Servers listen on 127.0.0.1 with a store in a temporary folder; each attack gets a new server, and the last server gets all attacks in turn.
+the server. Servers listen on 127.0.0.1 with a store in a temporary folder; each attack gets a new server, and the last server gets all
+attacks in turn.
 """
 
 import concurrent.futures

@@ -58,10 +58,10 @@ export function stateBefore(view: ThreadView, runId: string): BaseEvent[] {
   const index = runs.findIndex(({ run_id }) => run_id === runId);
   const branch = new Set(branchTo(view, runs[index]?.message_id).map(({ message }) => message.id));
   const before = runs.slice(0, index < 0 ? undefined : index).filter(({ message_id }) => message_id === undefined || branch.has(message_id));
-  const newestState = before.findLastIndex(({ shared }) => shared !== undefined);
-  const changes = before.slice(newestState + 1).flatMap(({ shared_changes }) => shared_changes ?? []);
+  const stateIndex = before.findLastIndex(({ shared }) => shared !== undefined);
+  const changes = before.slice(stateIndex + 1).flatMap(({ shared_changes }) => shared_changes ?? []);
   return [
-    ...(newestState < 0 ? [] : [{ type: EventType.STATE_SNAPSHOT, snapshot: before[newestState]!.shared } as BaseEvent]),
+    ...(stateIndex < 0 ? [] : [{ type: EventType.STATE_SNAPSHOT, snapshot: before[stateIndex]!.shared } as BaseEvent]),
     ...changes.map((delta) => ({ type: EventType.STATE_DELTA, delta }) as BaseEvent),
   ];
 }
