@@ -8,7 +8,7 @@ import { connected, lastRun, runIs } from './threads.ts';
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
 /** Delays the page's WebAssembly until the returned function is called. */
-async function holdCode(page: Page): Promise<() => void> {
+async function delayWasm(page: Page): Promise<() => void> {
   let release = () => {};
   const released = new Promise<void>((resolve) => {
     release = resolve;
@@ -23,7 +23,7 @@ async function holdCode(page: Page): Promise<() => void> {
 test('a click before hydration stops a run', async ({ page, context, signedIn: _ }) => {
   const path = await askRecorded(page);
   const other = await context.newPage();
-  const release = await holdCode(other);
+  const release = await delayWasm(other);
   await other.goto(path);
   await other.getByRole('button', { name: 'Stop' }).click();
   await expect(lastRun(other)).toHaveAttribute('data-run-state', 'running');
@@ -33,7 +33,7 @@ test('a click before hydration stops a run', async ({ page, context, signedIn: _
 });
 
 test('a menu clicked twice before hydration opens once', async ({ page, signedIn: _ }) => {
-  const release = await holdCode(page);
+  const release = await delayWasm(page);
   await page.goto('/account');
   const menu = page.getByRole('button', { name: /^Account of/ });
   await menu.click();
@@ -46,7 +46,7 @@ test('a menu clicked twice before hydration opens once', async ({ page, signedIn
 test('signing in before hydration works, by Enter and by the button', async ({ page, server }) => {
   for (const send of [() => page.keyboard.press('Enter'), () => page.getByRole('button', { name: 'Sign in' }).click()]) {
     await page.context().clearCookies();
-    const release = await holdCode(page);
+    const release = await delayWasm(page);
     await page.goto(`${server.url}/sign-in`);
     await page.getByLabel('Email').fill(admin.email);
     await page.getByLabel('Password').fill(admin.password);
@@ -62,7 +62,7 @@ test('signing in before hydration works, by Enter and by the button', async ({ p
 
 test('a wrong password sent before hydration is refused with a reason', async ({ page, server, browserConsole }) => {
   browserConsole.allow(/status of 401/);
-  const release = await holdCode(page);
+  const release = await delayWasm(page);
   await page.goto(`${server.url}/sign-in`);
   await submitSignIn(page, { email: admin.email, password: 'not the password' });
   release();

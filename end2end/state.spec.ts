@@ -57,13 +57,13 @@ test('without the server, no run is shown as running, none can be stopped, and m
   await expect(lastRun(page)).toContainText('Not connected: state unknown');
   await expect(page.getByRole('button', { name: 'Stop' })).toBeDisabled();
   await expect(page.locator('.indicator-cause')).toContainText('The server is not responding.');
-  const stood = await lastRun(page).locator('.byline .time').first().innerText();
+  const durationBefore = await lastRun(page).locator('.byline .time').first().innerText();
   await page.getByLabel('Message').fill('And then?');
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(page.locator('.question.pending')).toContainText('Not sent yet. It will be sent when the connection is back.');
-  // The countdown to the next attempt uses the same clock.
+  // Wait for later attempts: their countdown uses the same clock.
   await expect(page.locator('[data-status]').first()).toContainText(/attempt [3-9]/, { timeout: 20_000 });
-  expect(await lastRun(page).locator('.byline .time').first().innerText()).toBe(stood);
+  expect(await lastRun(page).locator('.byline .time').first().innerText()).toBe(durationBefore);
   await freshServer.start();
   await connected(page);
   await expect(page.locator('.question.pending')).toHaveCount(0, { timeout: 20_000 });
@@ -136,11 +136,11 @@ test('editing a question stops the run of its old version', async ({ page, signe
 async function withoutUpgrades(target: number): Promise<HttpServer> {
   const proxy = createServer((incoming, outgoing) => {
     const { upgrade: _, connection: __, ...headers } = incoming.headers;
-    const passed = request({ port: target, host: '127.0.0.1', path: incoming.url, method: incoming.method, headers }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-      answer.pipe(outgoing);
+    const forwarded = request({ port: target, host: '127.0.0.1', path: incoming.url, method: incoming.method, headers }, (response) => {
+      outgoing.writeHead(response.statusCode ?? 502, response.headers);
+      response.pipe(outgoing);
     });
-    incoming.pipe(passed);
+    incoming.pipe(forwarded);
   });
   proxy.on('upgrade', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'));
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
