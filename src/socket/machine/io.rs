@@ -102,7 +102,7 @@ pub enum Input {
     Tick,
 }
 
-/// What the driver has to do. After [`Self::Close`] and [`Self::Open`] it reports nothing more about the former socket.
+/// What the driver has to do. After [`Self::Close`] and [`Self::Open`], the driver reports nothing more about the former socket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Call `GET /api/config` and report [`Input::Discovered`].

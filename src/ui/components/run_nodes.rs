@@ -37,8 +37,8 @@ pub(crate) fn Nodes(run: RunSignals, #[prop(optional_no_strip)] parent: Option<u
 
 /// The view of a node. A node's kind never changes; withdrawn nodes are not in the tree.
 fn node_view(run: RunSignals, index: usize, node: Memo<Shared<Node>>, top_level: bool) -> AnyView {
-    let first = node.get_untracked();
-    match &first.body {
+    let initial = node.get_untracked();
+    match &initial.body {
         NodeBody::Text { .. } => {
             let class = if top_level { "answer" } else { "text" };
             view! { <div class=class data-node="text"><Markdown node/></div> }.into_any()

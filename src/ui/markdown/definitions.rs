@@ -56,7 +56,7 @@ impl Links {
     }
 
     /// Replaces the unsettled definitions. Adds edits that render again each reference whose definition appeared, changed or
-    /// went. `added`: newly settled references, with their labels.
+    /// disappeared. `added`: newly settled references, with their labels.
     pub(super) fn update(
         &mut self,
         text: &str,

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::loaded::Loaded;
+use super::fetched::Fetched;
 use crate::{
     protocol::http::{AdminTools, Consent, ToolInfo, ToolSource, ToolSourceState},
     text::escape_invisible,
@@ -19,7 +19,7 @@ use crate::{
 /// The list of sources.
 #[component]
 pub(super) fn ToolsView() -> impl IntoView {
-    let tools = Loaded::<AdminTools>::new(|| "/api/admin/tools".into());
+    let tools = Fetched::<AdminTools>::new(|| "/api/admin/tools".into());
     let list = tools.view(|AdminTools { sources }| {
         let rows = sources.into_iter().map(|source| view! { <li><Source source/></li> }).collect_view();
         view! { <ul class="cards" aria-label="Sources of tools">{rows}</ul> }.into_any()
