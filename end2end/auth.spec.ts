@@ -107,7 +107,7 @@ test('a draft survives the end of the session, for the same user', async ({ page
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
   await page.getByLabel('Message').fill('half a thought');
-  // As if in another browser: the page learns it from its socket.
+  // As another browser would; the page is notified by its socket.
   await page.request.post(`${server.url}/api/auth/sign-out`, { headers: { origin: server.url } });
   await expect(page.getByText('Your session ended')).toBeVisible();
   await submitSignIn(page, signedIn);

@@ -89,7 +89,7 @@ impl Thread {
         }
     }
 
-    /// Applies a signal, which replaces the one of its kind before.
+    /// Applies a signal, which replaces the previous one of its kind.
     fn apply_signal(&self, signal: ThreadSignal) {
         match signal {
             ThreadSignal::Presence { present } => self.present.set(present),

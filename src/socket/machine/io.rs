@@ -122,7 +122,7 @@ pub enum Output {
 pub enum Event {
     /// The connection is open.
     Welcome(Welcome),
-    /// A channel's whole state; it replaces the state before.
+    /// A channel's whole state; it replaces the previous state.
     Snapshot {
         /// The channel.
         channel: ChannelName,

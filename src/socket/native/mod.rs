@@ -51,7 +51,7 @@ impl ClientConfig {
 /// What a follower of a channel receives, in order, each exactly once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
-    /// The whole state; it replaces the state before.
+    /// The whole state; it replaces the previous state.
     Snapshot {
         /// The log position of this state.
         cursor: Cursor,
