@@ -34,7 +34,7 @@ async function ask(page: Page, question: string): Promise<void> {
   await page.getByRole('textbox').press('Enter');
 }
 
-/** Waits for the end of a turn's answer. */
+/** Waits for the last text of a turn's answer. */
 const waitForAnswer = (page: Page, turn: number) => expect(page.locator('[data-message-id]', { hasText: `It is sunny in turn ${turn}.` }).last()).toBeVisible();
 
 /** The whole text of the page, including tool calls. */
