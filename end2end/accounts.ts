@@ -14,7 +14,7 @@ export const admin: Account = {
   password: 'correct horse battery staple',
 };
 
-/** The response of `GET /api/config`. */
+/** The response to `GET /api/config`. */
 export async function discovery(request: APIRequestContext, server: Server) {
   const response = await request.get(`${server.url}/api/config`);
   expect(response.status()).toBe(200);

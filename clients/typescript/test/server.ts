@@ -117,14 +117,14 @@ export class Server {
     });
   }
 
-  /** Kills the process, or asks it to stop, and waits for its end. */
+  /** Kills the process or stops it gracefully, and waits for its end. */
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.child;
     this.child = undefined;
     if (!child || child.exitCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
+    const exited = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
-    await gone;
+    await exited;
   }
 
   /** Marks the store as restored from a backup, which changes its epoch. The server must not run. */

@@ -47,7 +47,7 @@ pub enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u64);
 
-/// The response of `GET /api/config`, as far as the machine needs it.
+/// The response to `GET /api/config`, as far as the machine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovery {
     /// The socket's absolute URL, `ws:` or `wss:`.
