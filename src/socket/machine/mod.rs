@@ -45,8 +45,8 @@ enum Phase {
         since: i64,
     },
     Connected(Connection),
-    /// Between two attempts. [`Machine::check_connection`] may shorten the wait to `earliest`, before which the server wants no
-    /// attempt.
+    /// Between two attempts. [`Machine::check_connection`] may shorten the wait to `earliest`, the earliest time that the
+    /// server allows.
     Waiting {
         until: i64,
         earliest: i64,
